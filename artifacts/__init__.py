@@ -1,0 +1,1 @@
+"""Trees, the store, releases, channels and pulling: the light layer that serving hosts install."""

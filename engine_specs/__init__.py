@@ -1,0 +1,1 @@
+"""The declarative layer: what to build (specs), where it may run (targets) and how (kinds, recipes)."""

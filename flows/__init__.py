@@ -1,0 +1,1 @@
+"""Prefect flows, the local stack and the command line."""

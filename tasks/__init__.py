@@ -1,0 +1,1 @@
+"""The pipeline's stages, the toolchains that they run in, and the judging of what they made."""

@@ -1,0 +1,84 @@
+"""Errors of the pipeline's stages, with the failure class that drives retry, notification or stop."""
+
+from typing import ClassVar
+
+
+class TaskError(Exception):
+    """Base of all errors of this package; the arguments are those of `artifacts.errors.ArtifactError`."""
+
+    exit_code: ClassVar[int] = 1
+    failure: ClassVar[str] = "infrastructure"
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (self.what, self.where and f"  where: {self.where}", self.fix and f"  fix: {self.fix}")))
+
+
+class WorkerFailed(TaskError):
+    """A worker ended without an answer: exit code, signal or time limit, with the tail of its log."""
+
+
+class WorkerOutOfMemory(WorkerFailed):
+    """A worker was killed for memory, or its tool said that memory ran out."""
+
+    failure = "out-of-memory"
+
+
+class WorkerRefused(TaskError):
+    """A worker answered that it cannot do what was asked; the sentences are the worker's own."""
+
+    failure = "unsupported"
+
+
+class EngineWrong(TaskError):
+    """A freshly built engine does not compute what the eager model computes."""
+
+    failure = "regression"
+
+
+class ServerNotReady(WorkerFailed):
+    """A server never answered its readiness probe in time, or ended before it did."""
+
+
+class ToolchainUnavailable(TaskError):
+    """A toolchain cannot be installed on this host; says exactly why and what to do."""
+
+    failure = "unsupported"
+
+
+class CheckpointUnavailable(TaskError):
+    """The Hub has no such repository, revision or file, or does not let us read it."""
+
+    exit_code = 4
+    failure = "input"
+
+
+class CheckpointUnsupported(TaskError):
+    """The checkpoint exists but cannot be used (pickles only, unknown architecture, recipe that does not fit)."""
+
+    exit_code = 2
+    failure = "unsupported"
+
+
+class CheckpointCorrupt(TaskError):
+    """Downloaded bytes do not match the digest that the Hub declares."""
+
+    exit_code = 6
+
+
+class HubUnreachable(TaskError):
+    """The Hub does not answer."""
+
+    exit_code = 5
+
+
+class CacheMissRefused(TaskError):
+    """`--require-cached` was given and a stage would have had to run."""
+
+    exit_code = 3
+    failure = "input"
