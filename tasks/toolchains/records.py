@@ -1,0 +1,62 @@
+"""The records that toolchains, jobs and servers hand to the rest of the pipeline."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+
+
+class Toolchain(Frozen):
+    """An installed toolchain, ready to run workers."""
+
+    name: str = Field(description="Name in toolchains.yaml, such as aot-cpu.")
+    root: Path = Field(description="Directory of the installation.")
+    python: Path = Field(description="Its interpreter.")
+    bin_dir: Path = Field(description="Its directory of programs.")
+    identity: str = Field(description="Digest (64 hex) of what is actually installed; enters fingerprints.")
+    versions: dict[str, str] = Field(description="Installed distributions and their versions, by normalised name.")
+    env: dict[str, str] = Field(default_factory=dict, description="Environment that the tool needs, as declared.")
+    program_dirs: tuple[Path, ...] = Field(default=(), description="Directories of the host programs that it needs.")
+
+
+class NotInstalled(Frozen):
+    """A toolchain is not there (yet): why, and what to do about it."""
+
+    name: str = Field(description="Name in toolchains.yaml.")
+    reason: str = Field(description="One sentence.")
+    fix: str = Field(description="What to do next, if possible the command to type.")
+
+
+class JobRequest(Frozen):
+    """What a worker is asked to do."""
+
+    params: dict[str, Any] = Field(description="Plain JSON values.")
+    inputs: dict[str, Path] = Field(description="Directories or files that it reads, by role.")
+    output: Path = Field(description="Empty directory that it fills.")
+
+
+class JobResponse(Frozen):
+    """What a worker told beside the files that it wrote."""
+
+    metrics: dict[str, Any] = Field(description="Numbers and facts of the work.")
+    tools: dict[str, str] = Field(description="Versions of the tools that had a part in it.")
+
+
+class JobOutcome(JobResponse):
+    """A worker's answer, with what its run cost."""
+
+    wall_s: float = Field(ge=0, description="Seconds from start to end of the worker's process.")
+    cpu_s: float = Field(ge=0, description="Processor seconds, of the worker and the processes it waited for.")
+    peak_rss_bytes: int = Field(ge=0, description="Largest resident size of any one of its processes.")
+
+
+class Server(Frozen):
+    """A running server that answered its readiness probe."""
+
+    base_url: str = Field(description="Such as http://127.0.0.1:24731, without a slash at the end.")
+    model: str = Field(description="Value of `model` in requests to it.")
+    pid: int = Field(description="Process id of the server itself.")
+    log: Path = Field(description="File that holds all that it printed.")
+    ready_s: float = Field(ge=0, description="Seconds from start to the first answer of the readiness probe.")
