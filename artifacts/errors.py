@@ -1,7 +1,7 @@
 """Errors of the store, of releases and of pulling.
 
-Every error says what is wrong, where, and what to do next. Classes carry the exit code of the documented table
-(README, "Exit codes"); only `flows.cli` turns an error into text and into that code.
+Every error says what is wrong, where, and what to do next. Classes carry the exit code of the documented
+table (README, "Exit codes"); only `flows.cli` turns an error into text and into that code.
 """
 
 from typing import ClassVar
@@ -26,7 +26,11 @@ class ArtifactError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return "\n".join(filter(None, (self.what, self.where and f"  where: {self.where}", self.fix and f"  fix: {self.fix}")))
+        return "\n".join(
+            filter(
+                None, (self.what, self.where and f"  where: {self.where}", self.fix and f"  fix: {self.fix}")
+            )
+        )
 
 
 class NotFound(ArtifactError):
@@ -61,3 +65,19 @@ class BadReference(ArtifactError):
 
     exit_code = 2
     failure = "input"
+
+
+class BadTree(ArtifactError):
+    """A directory holds something that a tree cannot: a link, a special file, a name that is not portable."""
+
+    failure = "input"
+
+
+class AlreadyExists(ArtifactError):
+    """Something immutable is there already, with other content."""
+
+    failure = "input"
+
+
+class LocalDiskError(ArtifactError):
+    """This host's disk is full, read-only, or closed to this user."""

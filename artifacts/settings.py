@@ -1,16 +1,26 @@
-"""Settings: `ENGINERY_*` over `enginery.toml` over defaults. AWS, Hub and Prefect read their own standard variables."""
+"""Settings: `ENGINERY_*` over `enginery.toml` over defaults.
+
+AWS, Hub and Prefect clients read their own standard variables.
+"""
 
 from pathlib import Path
 
 import platformdirs
 from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 
 class Settings(BaseSettings):
     """Where things are kept, and the few limits that hold for all specs."""
 
-    model_config = SettingsConfigDict(env_prefix="ENGINERY_", toml_file="enginery.toml", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ENGINERY_", toml_file="enginery.toml", extra="forbid", frozen=True
+    )
 
     home: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("enginery"),
@@ -25,11 +35,19 @@ class Settings(BaseSettings):
         description="Installed toolchains, shared between checkouts.",
     )
     store_bucket: str = Field(default="enginery", min_length=3, description="S3 bucket of the store.")
-    store_prefix: str = Field(default="", description="Key prefix inside the bucket, without slashes at the ends.")
-    specs_dir: Path | None = Field(default=None, description="Directory of specs; default: the packaged engine_specs.")
-    measurement_max_age_hours: float = Field(default=168.0, gt=0, description="Measurements older than this are made again.")
+    store_prefix: str = Field(
+        default="", description="Key prefix inside the bucket, without slashes at the ends."
+    )
+    specs_dir: Path | None = Field(
+        default=None, description="Directory of specs; default: the packaged engine_specs."
+    )
+    measurement_max_age_hours: float = Field(
+        default=168.0, gt=0, description="Measurements older than this are made again."
+    )
     job_time_limit_s: float = Field(default=3600.0, gt=0, description="Time limit of one worker job.")
-    server_ready_limit_s: float = Field(default=600.0, gt=0, description="Time limit for a server to become ready.")
+    server_ready_limit_s: float = Field(
+        default=600.0, gt=0, description="Time limit for a server to become ready."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -37,8 +55,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order: explicit arguments, environment, `enginery.toml` in the working directory."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)

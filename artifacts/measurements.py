@@ -1,0 +1,50 @@
+"""Measurements: appended, never replaced; keyed by what was measured, how, and on what class of host.
+
+A measurement is not a build: the same key may hold many, and how old one may be before it is made again is
+the caller's decision. An inconclusive one is kept as evidence and must not be reused.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, Field, JsonValue, model_validator
+
+from artifacts.canonical import Digest, digest_of
+from artifacts.frozen import Frozen
+
+MeasurementKind = Literal["baseline", "accuracy", "speed", "judged"]
+
+
+class Measurement(Frozen):
+    """One measurement with all that it is keyed by."""
+
+    key: Digest = Field(description="Digest of `document`.")
+    id: str = Field(pattern=r"^[0-9a-zA-Z-]+$", description="Unique, and sorts by time within a key.")
+    kind: MeasurementKind = Field(description="What was measured.")
+    document: dict[str, JsonValue] = Field(description="What it is keyed by: trees, protocol, class of host.")
+    result: dict[str, JsonValue] = Field(description="What came out.")
+    created_at: AwareDatetime = Field(description="When it ended, with its time zone.")
+    conclusive: bool = Field(description="Whether it settles its question; only then may it be reused.")
+
+    @model_validator(mode="after")
+    def _key_is_of_document(self) -> Self:
+        if (actual := digest_of(self.document)) != self.key:
+            raise ValueError(f"key {self.key} is not the digest of its document, {actual}")
+        return self
+
+
+def new_measurement(
+    kind: MeasurementKind, document: dict[str, JsonValue], result: dict[str, JsonValue], *, conclusive: bool
+) -> Measurement:
+    """A measurement made now, with its key and a fresh id."""
+    now = datetime.now(UTC)
+    return Measurement(
+        key=digest_of(document),
+        id=f"{now:%Y%m%dT%H%M%S%f}Z-{uuid.uuid4().hex[:8]}",
+        kind=kind,
+        document=document,
+        result=result,
+        created_at=now,
+        conclusive=conclusive,
+    )

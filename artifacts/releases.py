@@ -1,0 +1,120 @@
+"""Releases: one immutable version of one spec, as an index over its judged variants.
+
+Invariants:
+- A release exists when its `release.json` exists; that file is written last and never replaced.
+- A version is taken before it is published (`artifacts.versions`); one that is never published stays a gap.
+- A variant can be deployed exactly when it has both a tree and a serve recipe, which is when its verdict is
+  `compile` or `stay-on-vllm`.
+"""
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import AwareDatetime, Field, JsonValue, model_validator
+
+from artifacts.canonical import Digest
+from artifacts.engine import HostRequirements, ServeRecipe
+from artifacts.frozen import Frozen
+
+if TYPE_CHECKING:
+    from artifacts.store import Store
+
+Verdict = Literal["compile", "stay-on-vllm", "rejected", "inconclusive"]
+DEPLOYABLE: tuple[Verdict, ...] = ("compile", "stay-on-vllm")
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
+VERSION_PATTERN = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
+
+
+class VariantRelease(Frozen):
+    """One judged variant within a release."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the variant.")
+    required: bool = Field(description="Whether the release waits for this variant's verdict.")
+    target: str = Field(description="Name of the target that it was built for.")
+    verdict: Verdict = Field(description="What judging came to.")
+    reasons: tuple[str, ...] = Field(description="Why, in sentences.")
+    requires: HostRequirements = Field(description="What a host must have to run what is to be deployed.")
+    serve: ServeRecipe | None = Field(description="The recipe to deploy; none when rejected or inconclusive.")
+    tree: Digest | None = Field(
+        description="The tree to deploy: engine for `compile`, checkpoint for `stay-on-vllm`; none otherwise."
+    )
+    vllm_recipe: ServeRecipe = Field(description="The vLLM recipe that it was judged against.")
+    checkpoint_tree: Digest = Field(description="Tree of the unquantized checkpoint.")
+    report: Digest | None = Field(default=None, description="Tree of the report.")
+    fingerprints: dict[str, str] = Field(default_factory=dict, description="Fingerprint of each stage.")
+    measurements: tuple[str, ...] = Field(
+        default=(), description="Ids of the measurements that it was judged by."
+    )
+
+    @model_validator(mode="after")
+    def _deployable_or_not(self) -> Self:
+        deployable = self.verdict in DEPLOYABLE
+        if deployable != (self.tree is not None) or deployable != (self.serve is not None):
+            raise ValueError(
+                f"variant {self.name}: tree and serve belong to {' and '.join(DEPLOYABLE)} and to these only"
+            )
+        return self
+
+
+class Release(Frozen):
+    """`release.json`: one immutable version of one spec."""
+
+    format: Literal[1] = 1
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the spec.")
+    version: str = Field(
+        pattern=VERSION_PATTERN, description="major.minor.patch; the patch was assigned at publication."
+    )
+    publication_fingerprint: Digest = Field(
+        description="What this publication consists of; a retry has the same one."
+    )
+    created_at: AwareDatetime = Field(description="When it was published, with its time zone.")
+    checkpoint_repo: str = Field(description="Repository of the checkpoint on the Hub.")
+    checkpoint_revision: str = Field(description="Commit of the checkpoint.")
+    source_commit: str = Field(
+        default="", description="Commit of the pipeline that made it; empty outside a checkout."
+    )
+    spec: dict[str, JsonValue] = Field(
+        default_factory=dict, description="The spec, resolved, as it was judged."
+    )
+    variants: tuple[VariantRelease, ...] = Field(
+        min_length=1, description="The judged variants, in the spec's order."
+    )
+
+    @model_validator(mode="after")
+    def _variant_names_are_unique(self) -> Self:
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError(f"variant names repeat: {', '.join(names)}")
+        return self
+
+    def variant(self, name: str) -> VariantRelease:
+        """The variant of that name; raises KeyError."""
+        return {variant.name: variant for variant in self.variants}[name]
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Sort key of `1.4` or `1.4.2`."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def publish(store: "Store", release: Release) -> Release:
+    """Write `release.json`; from then on the release exists and cannot change.
+
+    Returns the stored release: this one, or an earlier one of the same publication fingerprint (a retry).
+    Raises AlreadyExists where the version belongs to another publication, NotFound where a tree is not stored.
+    """
+    raise NotImplementedError
+
+
+def read_release(store: "Store", name: str, version: str) -> Release:
+    """The release of exactly that version; raises NotFound."""
+    raise NotImplementedError
+
+
+def list_releases(store: "Store", name: str) -> tuple[Release, ...]:
+    """All published releases of a name, oldest version first; empty where there is none."""
+    raise NotImplementedError
+
+
+def list_names(store: "Store") -> tuple[str, ...]:
+    """Names that have at least one reserved version, sorted."""
+    raise NotImplementedError
