@@ -1,0 +1,215 @@
+# ruff: noqa: INP001  (a script for a toolchain's interpreter, no module of the orchestrator)
+"""Train the demo checkpoint: a small Llama on the standard library's source.
+
+    PYTHON train_checkpoint.py --corpus build/demo-corpus --out build/demo-llama --minutes 6
+
+The step with the lowest loss on the validation split is kept, rounded to bfloat16 and written as a
+sharded safetensors checkpoint with its tokenizer and `training.json` (figures after the rounding).
+Needs torch and transformers 5; `--device cpu` works, slowly.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import time
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+BOS, EOS, PAD = 0, 1, 2
+ROW_TOKENS = 512
+IGNORED = -100
+PEAK_LEARNING_RATE = 2e-3
+WARMUP = 0.02
+WEIGHT_DECAY = 0.1
+EVALUATE_EVERY = 250
+SHARD_BYTES = 1_900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best step so far: its loss in nats per token and a copy of its weights."""
+
+    loss: float
+    step: int
+    weights: dict[str, Tensor]
+
+
+def demo_config() -> LlamaConfig:
+    """2.6 million parameters; every dimension divides by 128, and RoPE's base is not the default one."""
+    return LlamaConfig(
+        vocab_size=1024,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        max_position_embeddings=ROW_TOKENS,
+        rope_parameters={"rope_type": "default", "rope_theta": 50000.0},
+        tie_word_embeddings=True,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+        pad_token_id=PAD,
+    )
+
+
+def main() -> None:
+    """Train for `--minutes` and write the checkpoint to `--out`."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--rows", type=int, default=64, help="rows of 512 tokens in a step")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.manual_seed(given.seed)
+    torch.set_float32_matmul_precision("high")
+    model = LlamaForCausalLM(demo_config()).to(given.device)
+    documents = read_rows(given.corpus / "train.bin")
+    validation = pack(read_rows(given.corpus / "validation.bin"), torch.Generator().manual_seed(0))
+    best = train(model, documents, validation, minutes=given.minutes, rows=given.rows, seed=given.seed)
+    model.load_state_dict(best.weights)
+    model.to(torch.bfloat16)
+    figures = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "best_step": best.step,
+        "rows_per_step": given.rows,
+        "minutes": given.minutes,
+        "torch": torch.__version__,
+        "validation_nats_per_token": evaluate(model, validation),
+        "unigram_nats_per_token": unigram_loss(documents, validation),
+    }
+    write(model, figures, given.corpus, given.out)
+
+
+def read_rows(file: Path) -> list[Tensor]:
+    """Read a token file of `prepare_corpus.py`; returns an int64 [tokens] per row, <s> first."""
+    tokens = array("H")
+    tokens.frombytes(file.read_bytes())
+    flat = torch.tensor(tokens, dtype=torch.int64)
+    starts = (flat == BOS).nonzero().flatten().tolist()
+    return [flat[a:b] for a, b in zip(starts, [*starts[1:], len(flat)], strict=True)]
+
+
+def pack(documents: list[Tensor], generator: torch.Generator) -> Tensor:
+    """Lay documents in random order into [rows, ROW_TOKENS]; a row starts with one, its rest is IGNORED."""
+    rows: list[Tensor] = []
+    used = ROW_TOKENS
+    for index in torch.randperm(len(documents), generator=generator).tolist():
+        document = documents[index]
+        if used + len(document) > ROW_TOKENS:
+            rows.append(torch.full((ROW_TOKENS,), IGNORED))
+            used = 0
+        rows[-1][used : used + len(document)] = document
+        used += len(document)
+    return torch.stack(rows)
+
+
+def train(
+    model: LlamaForCausalLM,
+    documents: list[Tensor],
+    validation: Tensor,
+    *,
+    minutes: float,
+    rows: int,
+    seed: int,
+) -> Best:
+    """AdamW with a cosine schedule over the given time; returns the best step on `validation`."""
+    optimizer = torch.optim.AdamW(parameter_groups(model), lr=PEAK_LEARNING_RATE, betas=(0.9, 0.95))
+    generator = torch.Generator().manual_seed(seed)
+    best = Best(math.inf, 0, {})
+    began = time.monotonic()
+    step, progress, batches = 0, 0.0, iter(())
+    while progress < 1.0:
+        batch = next(batches, None)
+        if batch is None:
+            packed = pack(documents, generator)
+            batches = iter(packed[torch.randperm(len(packed), generator=generator)].split(rows))
+            continue
+        progress = (time.monotonic() - began) / (60 * minutes)
+        for group in optimizer.param_groups:
+            group["lr"] = PEAK_LEARNING_RATE * learning_rate_at(progress)
+        loss_of(model, batch).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        if step % EVALUATE_EVERY == 0 or progress >= 1.0:
+            loss = evaluate(model, validation)
+            print(f"step {step}: {100 * progress:.0f} %, validation {loss:.4f} nats/token", flush=True)
+            if loss < best.loss:
+                best = Best(loss, step, {k: v.detach().clone() for k, v in model.state_dict().items()})
+    return best
+
+
+def parameter_groups(model: LlamaForCausalLM) -> list[dict[str, object]]:
+    """Weight decay for matrices, none for norms."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+
+
+def learning_rate_at(progress: float) -> float:
+    """Linear warm-up, then a cosine down to zero, as a share of the peak."""
+    if progress < WARMUP:
+        return max(progress, 1e-4) / WARMUP
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARMUP) / (1 - WARMUP))))
+
+
+def loss_of(model: LlamaForCausalLM, rows: Tensor) -> Tensor:
+    """Mean next-token loss in nats over [rows, tokens]; in bfloat16 on an accelerator."""
+    device = next(model.parameters()).device
+    labels = rows.to(device)
+    inputs = labels.where(labels != IGNORED, EOS)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
+        logits = model(input_ids=inputs, use_cache=False).logits
+    return torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED
+    )
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def evaluate(model: LlamaForCausalLM, rows: Tensor, batch: int = 64) -> float:
+    """Loss in nats per token over all rows, each token counted once."""
+    total, tokens = 0.0, 0
+    for part in rows.split(batch):
+        count = int((part[:, 1:] != IGNORED).sum())
+        total += float(loss_of(model, part)) * count
+        tokens += count
+    return total / tokens
+
+
+def unigram_loss(documents: list[Tensor], rows: Tensor) -> float:
+    """What a model that knows only how frequent each token is would lose on `rows`, in nats per token."""
+    counts = torch.bincount(torch.cat(documents), minlength=1024).double() + 1
+    log_probabilities = (counts / counts.sum()).log()
+    labels = rows[:, 1:]
+    return float(-log_probabilities[labels[labels != IGNORED]].mean())
+
+
+def write(model: LlamaForCausalLM, figures: dict[str, object], corpus: Path, out: Path) -> None:
+    """Write shards with their index, the configs, the tokenizer and `training.json`."""
+    model.generation_config = GenerationConfig(
+        bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD, do_sample=False
+    )
+    model.to("cpu").save_pretrained(out, max_shard_size=SHARD_BYTES)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(corpus / name, out / name)
+    facts = figures | {"corpus": json.loads((corpus / "corpus.json").read_text())}
+    (out / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+    print(json.dumps(facts), flush=True)
+
+
+if __name__ == "__main__":
+    main()
