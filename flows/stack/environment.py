@@ -1,0 +1,63 @@
+"""What a command needs to use the local stack: standard variables, where the user has not set them."""
+
+import os
+from collections.abc import Mapping
+
+from artifacts.settings import Settings
+from flows.stack.state import StackPaths, read_state
+
+# One of these says that the user has a store, or a Prefect server, of their own in mind: mixing it with the
+# stack's would send credentials to the wrong server. So each group is taken as a whole or not at all.
+_STORE_CHOICES = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_PROFILE",
+)
+_PREFECT_CHOICES = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE")
+
+
+def local_environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that lead to the running local stack, without those that the user has chosen otherwise.
+
+    Empty where no stack runs. A component that is down contributes nothing.
+    """
+    paths = StackPaths.below(settings.home)
+    if not paths.state_file.exists():
+        return {}
+    return {
+        **_unless(_STORE_CHOICES, environ, _store_part(paths)),
+        **_unless(_PREFECT_CHOICES, environ, _prefect_part(paths)),
+    }
+
+
+def stack_environment(settings: Settings) -> dict[str, str]:
+    """Variables that lead to the running local stack, whatever the user's environment says."""
+    return local_environment(settings, {})
+
+
+def _unless(choices: tuple[str, ...], environ: Mapping[str, str], ours: dict[str, str]) -> dict[str, str]:
+    return {} if any(environ.get(name) for name in choices) else ours
+
+
+def _store_part(paths: StackPaths) -> dict[str, str]:
+    from flows.stack.object_store import NAME
+    from flows.stack.worker import store_environment
+
+    url = _url(paths, NAME)
+    return store_environment(paths, url) if url else {}
+
+
+def _prefect_part(paths: StackPaths) -> dict[str, str]:
+    from flows.stack.prefect_server import NAME, api_url
+
+    url = _url(paths, NAME)
+    return {"PREFECT_API_URL": api_url(url)} if url else {}
+
+
+def _url(paths: StackPaths, name: str) -> str:
+    from flows.stack.processes import is_running
+
+    component = read_state(paths).components.get(name)
+    return component.url if component and is_running(component) else ""

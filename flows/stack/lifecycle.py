@@ -1,0 +1,292 @@
+"""Bringing the local stack up and down.
+
+`up` starts what is not running, leaves alone what is, and gives a component new neighbours' addresses by
+starting it again. It can be repeated and can be killed at any point.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from artifacts.settings import Settings
+from flows.errors import FlowError
+from flows.stack import deployments, object_store, ports, prefect_server, worker
+from flows.stack.orphans import reconcile_orphans
+from flows.stack.probes import answers, wait_ready
+from flows.stack.processes import MARK, PART, end_part, is_running, marked, spawn
+from flows.stack.state import Component, StackPaths, StackState, read_state, write_state
+from flows.stack.status import NAMES, StackStatus, look
+
+Say = Callable[[str], None]
+
+_READY_LIMIT_S = 90.0
+_LOCK_LIMIT_S = 180.0
+_SETTLE_LIMIT_S = 20.0  # a component that lives but is silent gets this long before it is started again
+
+
+class Lifecycle:
+    """One change of the stack, made under its lock.
+
+    Args:
+        settings: resolved settings.
+        say: takes lines of narration.
+        project: directory with the prefect.yaml to apply.
+        asked_ports: ports that the user named, by use.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        say: Say,
+        project: Path,
+        asked_ports: Mapping[str, int | None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.say = say
+        self.project = project
+        self.asked_ports = dict(asked_ports or {})
+        self.paths = StackPaths.below(settings.home)
+        self.state = read_state(self.paths)
+
+    def up(self) -> StackStatus:
+        """Start what does not run, apply the deployments, settle lost runs."""
+        self._forget_half_started()
+        fresh = self._start_servers()
+        if worker_fresh := not self._keeps(worker.NAME):
+            self._start_worker()
+        elif lost := self._reconcile(worker_lives=True):
+            self._say_all(lost)
+        if not fresh and not worker_fresh:
+            self.say("already running")
+        self._deploy()
+        return look(self.paths, self.state)
+
+    def down(self) -> int:
+        """End the worker with its flow runs, then the servers; returns how many processes there were."""
+        ended = 0
+        for name in reversed(NAMES):
+            ended += end_part(self.paths.root, name)
+            self._record(self.state.without(name))
+            if name == worker.NAME and ended and self._answers(prefect_server.NAME):
+                self._say_all(self._reconcile(worker_lives=False))
+        if left := marked(self.paths.root):
+            pids = " ".join(str(process.pid) for process in left)
+            raise FlowError(
+                "Processes of the local stack could not be ended.",
+                where=f"process ids {pids}",
+                fix=f"kill -9 {pids}",
+            )
+        return ended
+
+    def _start_servers(self) -> bool:
+        fresh = [name for name in (object_store.NAME, prefect_server.NAME) if not self._keeps(name)]
+        for name in fresh:
+            {object_store.NAME: self._start_store, prefect_server.NAME: self._start_prefect}[name]()
+        if fresh:
+            self.say(f"waiting for {' and '.join(fresh)}")
+        store = self.state.components[object_store.NAME]
+        bucket_ready = object_store.bucket_ready(self.paths, store.url, self.settings.store_bucket)
+        wait_ready(store, _READY_LIMIT_S, bucket_ready)
+        wait_ready(self.state.components[prefect_server.NAME], _READY_LIMIT_S)
+        return bool(fresh)
+
+    def _start_store(self) -> None:
+        self.paths.objects_dir.mkdir(parents=True, exist_ok=True)
+        object_store.credentials(self.paths)
+        self._choose_port(object_store.S3_PORT, object_store.NAME, object_store.DEFAULT_S3_PORT)
+        for name in object_store.INNER_PORTS:
+            self._choose_port(name, object_store.NAME)
+        self._spawn(
+            object_store.NAME,
+            object_store.command(self.paths, self.state.ports),
+            env=prefect_server.environment(self.paths),
+            url=self._url(object_store.S3_PORT),
+        )
+
+    def _start_prefect(self) -> None:
+        self.paths.prefect_home.mkdir(parents=True, exist_ok=True)
+        self._choose_port(prefect_server.PORT, prefect_server.NAME, prefect_server.DEFAULT_PORT)
+        self._spawn(
+            prefect_server.NAME,
+            prefect_server.command(self.state.ports),
+            env=prefect_server.environment(self.paths),
+            url=self._url(prefect_server.PORT),
+        )
+
+    def _start_worker(self) -> None:
+        self._choose_port(worker.HEALTH_PORT, worker.NAME)
+        self.say("waiting for worker")
+        component = self._spawn(
+            worker.NAME,
+            worker.command(),
+            env=self._worker_environment(),
+            url=self._url(worker.HEALTH_PORT),
+            uses=self._neighbours(),
+        )
+        wait_ready(component, _READY_LIMIT_S)
+
+    def _deploy(self) -> None:
+        if not (self.project / "prefect.yaml").exists():
+            self.say(f"deployments: none applied, there is no prefect.yaml in {self.project}")
+            return
+        wanted = deployments.digest(self.project, self.state.components[prefect_server.NAME].url)
+        if wanted == self.state.deployed:
+            return
+        self.say("applying the deployments of prefect.yaml")
+        deployments.deploy(self.project, env=self._worker_environment(), log=self.paths.log("deployments"))
+        self._record(self.state.model_copy(update={"deployed": wanted}))
+
+    def _keeps(self, name: str) -> bool:
+        """Whether a component can be left as it is; if not, it is cleared away, so that it can be started."""
+        component = self.state.components.get(name)
+        if component is None:
+            end_part(self.paths.root, name)
+            return False
+        died = not is_running(component)
+        reason = f"process {component.pid} is gone" if died else self._reason_to_restart(component)
+        if not reason:
+            return True
+        self.say(f"{name}: starting it again: {reason}")
+        # Flow runs outlive a worker that was killed, and report their own end to the server.
+        if not (died and name == worker.NAME):
+            end_part(self.paths.root, name)
+        return False
+
+    def _reason_to_restart(self, component: Component) -> str:
+        if component.name == worker.NAME and component.uses != self._neighbours():
+            return "the addresses of its servers have changed"
+        if not answers(component):
+            try:
+                wait_ready(component, _SETTLE_LIMIT_S)
+            except FlowError as error:
+                return error.what
+        return ""
+
+    def _forget_half_started(self) -> None:
+        """Clear away what an `up` left that was killed between deciding on a start and recording it."""
+        for component in self.state.components.values():
+            if component.pid is None:
+                end_part(self.paths.root, component.name)
+                self._record(self.state.without(component.name))
+
+    def _spawn(
+        self,
+        name: str,
+        argv: list[str],
+        *,
+        env: Mapping[str, str],
+        url: str,
+        uses: Mapping[str, str] | None = None,
+    ) -> Component:
+        log = self.paths.log(name)
+        component = Component(name=name, url=url, log=str(log), uses=dict(uses or {}))
+        self._record(self.state.with_component(component))
+        marks = {MARK: str(self.paths.root), PART: name}
+        process = spawn(argv, env={**env, **marks}, cwd=self.paths.root, log=log)
+        component = component.model_copy(update={"pid": process.pid, "created_s": process.create_time()})
+        self._record(self.state.with_component(component))
+        return component
+
+    def _choose_port(self, use: str, owner: str, default: int | None = None) -> None:
+        known = self.state.ports
+        taken = {port for name, port in known.items() if name != use}
+        preferred = known.get(use) or default or ports.any_free(taken)
+        port, reason = ports.choose(owner, asked=self.asked_ports.get(use), preferred=preferred, taken=taken)
+        if port != preferred:
+            self.say(f"{owner}: port {port} ({reason})")
+        self._record(self.state.model_copy(update={"ports": {**known, use: port}}))
+
+    def _worker_environment(self) -> dict[str, str]:
+        return worker.environment(self.paths, self.settings, self.state.ports, self._neighbours())
+
+    def _neighbours(self) -> dict[str, str]:
+        return {name: self.state.components[name].url for name in (object_store.NAME, prefect_server.NAME)}
+
+    def _reconcile(self, *, worker_lives: bool) -> list[str]:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        url = prefect_server.api_url(self._url(prefect_server.PORT))
+        with temporary_settings({PREFECT_API_URL: url}):
+            return reconcile_orphans(worker_lives=worker_lives)
+
+    def _answers(self, name: str) -> bool:
+        component = self.state.components.get(name)
+        return component is not None and answers(component)
+
+    def _url(self, use: str) -> str:
+        return f"http://{ports.HOST}:{self.state.ports[use]}"
+
+    def _record(self, state: StackState) -> None:
+        self.state = write_state(self.paths, state)
+
+    def _say_all(self, lines: list[str]) -> None:
+        for line in lines:
+            self.say(line)
+
+
+def up(
+    settings: Settings,
+    say: Say,
+    *,
+    prefect_port: int | None = None,
+    s3_port: int | None = None,
+    project: Path | None = None,
+) -> StackStatus:
+    """Bring the stack up and return its status; what runs already is left alone.
+
+    Args:
+        settings: resolved settings.
+        say: takes lines of narration.
+        prefect_port: port of the Prefect server; default: the last one, 4200, or a free one.
+        s3_port: port of the S3 server; default: the last one, 8333, or a free one.
+        project: directory with the prefect.yaml to apply; default: this checkout.
+
+    Raises:
+        ComponentFailed: a component did not become ready.
+        PortBusy: a port that was named is taken.
+    """
+    asked = {prefect_server.PORT: prefect_port, object_store.S3_PORT: s3_port}
+    with _locked(settings, say):
+        return Lifecycle(settings, say, project or worker.checkout(), asked).up()
+
+
+def down(settings: Settings, say: Say) -> int:
+    """End everything that `up` started, flow runs of the worker included; returns how many processes there
+    were.
+    """
+    with _locked(settings, say):
+        return Lifecycle(settings, say, worker.checkout()).down()
+
+
+@contextmanager
+def _locked(settings: Settings, say: Say) -> Iterator[None]:
+    paths = StackPaths.below(settings.home)
+    _make_private(paths.root)
+    lock = FileLock(paths.lock_file)
+    _acquire(lock, say)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: BaseFileLock, say: Say) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("waiting for another `enginery up` or `down`")
+        try:
+            lock.acquire(timeout=_LOCK_LIMIT_S)
+        except Timeout as error:
+            raise FlowError(
+                f"Another command has been changing the local stack for {_LOCK_LIMIT_S:.0f} s.",
+                where=str(lock.lock_file),
+                fix="wait for it, or end it",
+            ) from error
+
+
+def _make_private(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o700)

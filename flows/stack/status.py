@@ -1,0 +1,79 @@
+"""How the local stack is."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.settings import Settings
+from flows.stack import object_store, prefect_server, worker
+from flows.stack.probes import answers
+from flows.stack.processes import is_running
+from flows.stack.state import Component, StackPaths, StackState, read_state
+
+NAMES = (object_store.NAME, prefect_server.NAME, worker.NAME)
+
+
+class ComponentStatus(Frozen):
+    """One daemon, as it was just seen."""
+
+    name: str
+    state: Literal["up", "silent", "down"] = Field(
+        description="silent: the process lives, but does not answer."
+    )
+    reason: str = Field(description="What was seen.")
+    url: str = ""
+    pid: int | None = None
+    log: str = ""
+
+
+class StackStatus(Frozen):
+    """The whole stack, as it was just seen."""
+
+    root: str = Field(description="Directory of the stack.")
+    components: tuple[ComponentStatus, ...]
+
+    @property
+    def all_up(self) -> bool:
+        """Whether every component works."""
+        return all(component.state == "up" for component in self.components)
+
+    @property
+    def all_down(self) -> bool:
+        """Whether nothing runs."""
+        return all(component.state == "down" for component in self.components)
+
+    def component(self, name: str) -> ComponentStatus:
+        """The component of that name."""
+        return next(component for component in self.components if component.name == name)
+
+
+def status(settings: Settings) -> StackStatus:
+    """Look at every component; takes no lock and changes nothing."""
+    paths = StackPaths.below(settings.home)
+    return look(paths, read_state(paths))
+
+
+def look(paths: StackPaths, state: StackState) -> StackStatus:
+    """The status that goes with a recorded state."""
+    return StackStatus(root=str(paths.root), components=tuple(_look_at(state, name) for name in NAMES))
+
+
+def _look_at(state: StackState, name: str) -> ComponentStatus:
+    component = state.components.get(name)
+    if component is None:
+        return ComponentStatus(name=name, state="down", reason="not started")
+    seen, reason = _judge(component)
+    return ComponentStatus(
+        name=name, state=seen, reason=reason, url=component.url, pid=component.pid, log=component.log
+    )
+
+
+def _judge(component: Component) -> tuple[Literal["up", "silent", "down"], str]:
+    if component.pid is None:
+        return "down", "its start was interrupted"
+    if not is_running(component):
+        return "down", f"process {component.pid} is gone; its output ends in {component.log}"
+    if not answers(component):
+        return "silent", f"process {component.pid} lives but does not answer"
+    return "up", "answers"
