@@ -16,7 +16,11 @@ class TaskError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return "\n".join(filter(None, (self.what, self.where and f"  where: {self.where}", self.fix and f"  fix: {self.fix}")))
+        return "\n".join(
+            filter(
+                None, (self.what, self.where and f"  where: {self.where}", self.fix and f"  fix: {self.fix}")
+            )
+        )
 
 
 class WorkerFailed(TaskError):
@@ -29,10 +33,21 @@ class WorkerOutOfMemory(WorkerFailed):
     failure = "out-of-memory"
 
 
+class WorkerCancelled(WorkerFailed):
+    """A worker was stopped because its run was cancelled or its process was told to end."""
+
+
 class WorkerRefused(TaskError):
     """A worker answered that it cannot do what was asked; the sentences are the worker's own."""
 
     failure = "unsupported"
+
+
+class WorkerRefusedInput(WorkerRefused):
+    """A worker answered that what it was given (request, checkpoint, data) is wrong."""
+
+    exit_code = 2
+    failure = "input"
 
 
 class EngineWrong(TaskError):
@@ -51,10 +66,27 @@ class ToolchainUnavailable(TaskError):
     failure = "unsupported"
 
 
+class ToolchainInstallFailed(TaskError):
+    """Installing a toolchain broke off (network, disk, pip); doing it again goes on from there."""
+
+
+class ToolchainCorrupt(TaskError):
+    """A package is not, byte for byte, what the lock names."""
+
+    exit_code = 6
+
+
 class CheckpointUnavailable(TaskError):
     """The Hub has no such repository, revision or file, or does not let us read it."""
 
     exit_code = 4
+    failure = "input"
+
+
+class RevisionNotPinned(TaskError):
+    """A branch or tag stands where a commit has to, and the spec does not track it."""
+
+    exit_code = 2
     failure = "input"
 
 
@@ -81,4 +113,32 @@ class CacheMissRefused(TaskError):
     """`--require-cached` was given and a stage would have had to run."""
 
     exit_code = 3
+    failure = "input"
+
+
+class ServerRefusedRequest(TaskError):
+    """A completions server answered 4xx: it does not serve what was asked; carries the server's own message."""
+
+    failure = "unsupported"
+
+
+class ServerBroke(TaskError):
+    """A completions server answered 5xx, closed the connection, ended a stream early or answered nonsense."""
+
+
+class ServerSilent(TaskError):
+    """A completions server did not finish a request within its time limit."""
+
+
+class TooLittleText(TaskError):
+    """The held-out text does not hold as many disjoint windows as samples were declared."""
+
+    exit_code = 2
+    failure = "input"
+
+
+class ProtocolsDiffer(TaskError):
+    """Two results were made by unlike protocols, so a comparison of them would mean nothing."""
+
+    exit_code = 2
     failure = "input"

@@ -1,0 +1,34 @@
+"""Where the Hub is, who asks, and where its client keeps what it downloaded."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub import constants, get_token
+
+LISTING_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class HubAccess:
+    """How the Hub is reached.
+
+    Attributes:
+        endpoint: address of the Hub.
+        cache_dir: the client's cache.
+        token: what to authenticate with; None asks as nobody.
+        timeout_s: how long the Hub may take to answer a question about a repository.
+    """
+
+    endpoint: str
+    cache_dir: Path
+    token: str | None = field(default=None, repr=False)
+    timeout_s: float = LISTING_TIMEOUT_S
+
+    @classmethod
+    def from_environment(cls) -> "HubAccess":
+        """What HF_ENDPOINT, HF_TOKEN (or a stored login), HF_HUB_CACHE and HF_HOME say at this moment."""
+        home = os.environ.get("HF_HOME")
+        cache = os.environ.get("HF_HUB_CACHE") or (f"{home}/hub" if home else constants.HF_HUB_CACHE)
+        endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+        return cls(endpoint=endpoint.rstrip("/"), cache_dir=Path(cache).expanduser(), token=get_token())
