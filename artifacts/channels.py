@@ -5,15 +5,22 @@ Invariants:
 - `sequence` grows by one with each move and `history` keeps every move, the newest last.
 """
 
+import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime, Field
 
+from artifacts.canonical import canonical_bytes
+from artifacts.errors import Conflict, NotFound
 from artifacts.frozen import Frozen
 from artifacts.releases import NAME_PATTERN, VERSION_PATTERN, Release
 
 if TYPE_CHECKING:
     from artifacts.store import Store
+
+
+MOVE_ATTEMPTS = 64
 
 
 class Move(Frozen):
@@ -37,14 +44,57 @@ class Channel(Frozen):
 
 def read_channel(store: "Store", name: str, channel: str) -> Channel:
     """The channel as it is now; raises NotFound."""
-    raise NotImplementedError
+    return store.read_record(_key(name, channel), Channel)
 
 
 def list_channels(store: "Store", name: str) -> tuple[Channel, ...]:
     """All channels of a name, sorted by channel."""
-    raise NotImplementedError
+    return store.read_records(store.bucket.keys(f"channels/{name}/"), Channel)
 
 
 def move_channel(store: "Store", channel: str, release: Release, reason: str) -> Channel:
-    """Point a channel to a published release; a channel that points there already stays as it is."""
-    raise NotImplementedError
+    """Point a channel to a published release; a channel that points there already stays as it is.
+
+    Returns the channel as it is then. Raises Conflict where other movers win again and again.
+    """
+    key = _key(release.name, channel)
+    move = Move(id=uuid.uuid4().hex, version=release.version, at=datetime.now(UTC), reason=reason)
+    for _attempt in range(MOVE_ATTEMPTS):
+        before, etag = _look(store, key)
+        if before and _has_move(before, move):
+            return before
+        after = _moved(before, release.name, channel, move)
+        try:
+            store.bucket.put(key, canonical_bytes(after), if_absent=before is None, if_match=etag)
+        except Conflict:
+            continue
+        return after
+    raise Conflict(
+        f"Channel {channel} was moved by others {MOVE_ATTEMPTS} times.", where=key, fix="Try again."
+    )
+
+
+def _look(store: "Store", key: str) -> tuple[Channel | None, str | None]:
+    """The channel and its ETag, or nothing where it is not there yet."""
+    try:
+        stored = store.bucket.get(key)
+    except NotFound:
+        return None, None
+    return store.parse_record(key, stored.body, Channel), stored.etag
+
+
+def _has_move(channel: Channel, move: Move) -> bool:
+    """Whether there is nothing left to do: a write whose answer was lost counts, whatever came after it."""
+    return channel.version == move.version or any(past.id == move.id for past in channel.history)
+
+
+def _moved(before: Channel | None, name: str, channel: str, move: Move) -> Channel:
+    history = before.history if before else ()
+    sequence = before.sequence if before else 0
+    return Channel(
+        name=name, channel=channel, sequence=sequence + 1, version=move.version, history=(*history, move)
+    )
+
+
+def _key(name: str, channel: str) -> str:
+    return f"channels/{name}/{channel}.json"

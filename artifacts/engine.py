@@ -4,7 +4,8 @@ Invariants:
 - An engine tree is self-contained: with the named toolchain and nothing else, its serve recipe starts it.
 - Nothing in `engine.json` depends on where or when it was built: equal inputs give equal bytes.
 - A recipe's argv holds placeholders only for what differs between hosts: `{python}` and `{bin}` (the
-  toolchain's interpreter and its directory of programs), `{tree}` (the installed directory), `{host}` and `{port}`.
+  toolchain's interpreter and its directory of programs), `{tree}` (the installed directory), `{host}` and
+  `{port}`.
 """
 
 from typing import Literal

@@ -81,3 +81,7 @@ class AlreadyExists(ArtifactError):
 
 class LocalDiskError(ArtifactError):
     """This host's disk is full, read-only, or closed to this user."""
+
+
+class Conflict(ArtifactError):
+    """A conditional write lost against another writer."""

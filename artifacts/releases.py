@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
-from artifacts.canonical import Digest
+from artifacts.canonical import Digest, canonical_bytes
 from artifacts.engine import HostRequirements, ServeRecipe
+from artifacts.errors import AlreadyExists, Conflict, NotFound
 from artifacts.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -91,30 +92,67 @@ class Release(Frozen):
         return {variant.name: variant for variant in self.variants}[name]
 
 
-def version_key(version: str) -> tuple[int, ...]:
-    """Sort key of `1.4` or `1.4.2`."""
-    return tuple(int(part) for part in version.split("."))
-
-
 def publish(store: "Store", release: Release) -> Release:
     """Write `release.json`; from then on the release exists and cannot change.
 
     Returns the stored release: this one, or an earlier one of the same publication fingerprint (a retry).
-    Raises AlreadyExists where the version belongs to another publication, NotFound where a tree is not stored.
+    Raises AlreadyExists where the version is another publication's, NotFound where a tree is not stored.
     """
-    raise NotImplementedError
+    _require_trees(store, release)
+    key = release_key(release.name, release.version)
+    try:
+        store.bucket.put(key, canonical_bytes(release), if_absent=True)
+    except Conflict:
+        stored = store.read_record(key, Release)
+        if stored.publication_fingerprint != release.publication_fingerprint:
+            raise AlreadyExists(
+                f"{release.name}@{release.version} was published with other content.",
+                where=f"{store.bucket}, key {key}",
+                fix="Take a version of its own for this publication; a published one never changes.",
+            ) from None
+        return stored
+    return release
+
+
+def _require_trees(store: "Store", release: Release) -> None:
+    """Raise NotFound for a release that names a tree which the store does not have."""
+    for variant in release.variants:
+        for tree in filter(None, (variant.tree, variant.report)):
+            if not store.has_tree(tree):
+                raise NotFound(
+                    f"Tree {tree} of variant {variant.name} is not in the store.",
+                    where=str(store.bucket),
+                    fix="Build the variant again; the release was not published.",
+                )
 
 
 def read_release(store: "Store", name: str, version: str) -> Release:
     """The release of exactly that version; raises NotFound."""
-    raise NotImplementedError
+    return store.read_record(release_key(name, version), Release)
+
+
+def published_versions(store: "Store", name: str) -> tuple[str, ...]:
+    """Versions of a name that exist as releases, oldest first; those that were only reserved do not count."""
+    keys = (key.split("/") for key in store.bucket.keys(f"releases/{name}/"))
+    return tuple(sorted((parts[2] for parts in keys if parts[3:] == ["release.json"]), key=version_key))
 
 
 def list_releases(store: "Store", name: str) -> tuple[Release, ...]:
     """All published releases of a name, oldest version first; empty where there is none."""
-    raise NotImplementedError
+    keys = [release_key(name, version) for version in published_versions(store, name)]
+    return store.read_records(keys, Release)
 
 
 def list_names(store: "Store") -> tuple[str, ...]:
     """Names that have at least one reserved version, sorted."""
-    raise NotImplementedError
+    return tuple(store.bucket.children("releases/"))
+
+
+def release_key(name: str, version: str) -> str:
+    """Key of a release in the store."""
+    return f"releases/{name}/{version}/release.json"
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Sort key of `1.4` or `1.4.2`."""
+    return tuple(int(part) for part in version.split("."))

@@ -4,7 +4,8 @@ Invariants:
 - A listing is sorted by path; its digest covers names, sizes, executable bits and bytes, nothing else: no
   times, owners or other modes.
 - Paths are relative POSIX paths in Unicode normal form C that stay inside the tree; links and special files
-  are refused. Directories exist only as parents of files: `scan` passes over an empty one, `verify` reports it.
+  are refused. Directories exist only as parents of files: `scan` passes over an empty one, `verify` reports
+  it.
 - Chunk digests cover a file without gaps, so that ranges verify on their own, in parallel and in any order.
 """
 
@@ -101,7 +102,7 @@ def path_problem(path: str) -> str:
 def walk(root: Path) -> dict[str, os.stat_result]:
     """Paths of all files under root, relative and sorted, with their status.
 
-    Raises NotFound where root is no directory; BadTree for links, special files and names that are not portable.
+    Raises NotFound where root is no directory; BadTree for links, special files and unportable names.
     """
     if not root.is_dir():
         raise NotFound(

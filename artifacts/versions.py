@@ -7,15 +7,23 @@ Invariants:
 - A number that was taken and never published stays a gap; nothing is reused.
 """
 
+import itertools
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime, Field
 
-from artifacts.canonical import Digest
+from artifacts.canonical import Digest, canonical_bytes
+from artifacts.errors import BadReference, Conflict
 from artifacts.frozen import Frozen
+from artifacts.releases import version_key
 
 if TYPE_CHECKING:
     from artifacts.store import Store
+
+
+MINOR_PATTERN = re.compile(r"^(0|[1-9]\d*)\.(0|[1-9]\d*)$")
 
 
 class Reservation(Frozen):
@@ -26,5 +34,49 @@ class Reservation(Frozen):
 
 
 def reserve_version(store: "Store", name: str, minor: str, publication_fingerprint: str) -> str:
-    """Take the next patch of a declared `major.minor`; the same publication always gets the same version."""
-    raise NotImplementedError
+    """Take the next patch of a declared `major.minor`; the same publication always gets the same version.
+
+    Args:
+        store: where the versions are kept.
+        name: name of the spec.
+        minor: the declared version, such as `1.4`.
+        publication_fingerprint: digest of what is to be published.
+
+    Returns the version, such as `1.4.2`. Raises BadReference where `minor` is not major.minor.
+    """
+    if not MINOR_PATTERN.match(minor):
+        raise BadReference(
+            f"{minor!r} is not a version.", where=name, fix='Declare major.minor, such as "1.4".'
+        )
+    taken = _reservations(store, name, minor)
+    for version, reservation in taken.items():
+        if reservation.publication_fingerprint == publication_fingerprint:
+            return version
+    first_free = 1 + max((version_key(version)[2] for version in taken), default=-1)
+    for patch in itertools.count(first_free):
+        if _take(store, name, f"{minor}.{patch}", publication_fingerprint):
+            return f"{minor}.{patch}"
+    raise AssertionError("patch numbers do not end")
+
+
+def _reservations(store: "Store", name: str, minor: str) -> dict[str, Reservation]:
+    versions = [
+        version for version in store.bucket.children(f"releases/{name}/") if version.startswith(f"{minor}.")
+    ]
+    records = store.read_records([_key(name, version) for version in versions], Reservation)
+    return dict(zip(versions, records, strict=True))
+
+
+def _take(store: "Store", name: str, version: str, publication_fingerprint: str) -> bool:
+    """Whether the version is this publication's now, taken here or by another run of the same one."""
+    mine = Reservation(publication_fingerprint=publication_fingerprint, reserved_at=datetime.now(UTC))
+    try:
+        store.bucket.put(_key(name, version), canonical_bytes(mine), if_absent=True)
+    except Conflict:
+        theirs = store.read_record(_key(name, version), Reservation)
+        return theirs.publication_fingerprint == publication_fingerprint
+    return True
+
+
+def _key(name: str, version: str) -> str:
+    return f"releases/{name}/{version}/reserved.json"

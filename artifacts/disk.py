@@ -1,0 +1,115 @@
+"""This host's disk: atomic writes, cheap copies, and errors that say what to do."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from artifacts.errors import LocalDiskError
+
+# ioctl of Linux file systems that can share blocks between files (Btrfs, XFS): linux/fs.h, _IOW(0x94, 9,
+# int).
+FICLONE = 0x40049409
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextlib.contextmanager
+def disk_errors(directory: Path) -> Iterator[None]:
+    """Turn an OSError of what is done in a directory into a LocalDiskError."""
+    try:
+        yield
+    except OSError as error:
+        where = str(error.filename or directory)
+        if error.errno in FULL:
+            fix = "Free some space and start again: what is complete is kept."
+            raise LocalDiskError("The disk is full.", where=where, fix=fix) from error
+        if error.errno in CLOSED:
+            fix = "Give this user the right to write there, or choose another directory."
+            raise LocalDiskError(
+                f"Writing is not allowed: {error.strerror}.", where=where, fix=fix
+            ) from error
+        raise LocalDiskError(f"The disk failed: {error.strerror or error}.", where=where) from error
+
+
+def require_space(directory: Path, needed_bytes: int) -> None:
+    """Raise LocalDiskError where the file system of a directory has less free space than that."""
+    free_bytes = shutil.disk_usage(directory).free
+    if free_bytes < needed_bytes:
+        raise LocalDiskError(
+            f"{needed_bytes / 1e9:.2f} GB are needed and {free_bytes / 1e9:.2f} GB are free.",
+            where=str(directory),
+            fix="Free some space or choose a directory on another disk.",
+        )
+
+
+def clone_or_copy(source: Path, dest: Path) -> None:
+    """Make dest a file of its own with the same bytes; blocks are shared where the file system can."""
+    with source.open("rb") as origin, dest.open("xb") as copy:
+        try:
+            fcntl.ioctl(copy.fileno(), FICLONE, origin.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS):
+                raise
+        else:
+            return
+    shutil.copyfile(source, dest)
+
+
+def link_or_copy(source: Path, dest: Path) -> None:
+    """Give a read-only file a second name; a copy where the file system or its limit of links forbids it."""
+    try:
+        dest.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP):
+            raise
+        clone_or_copy(source, dest)
+        dest.chmod(source.stat().st_mode)
+
+
+def beside(path: Path) -> Path:
+    """A fresh hidden name in the same directory, to prepare in it what is then renamed to path."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that readers, and a machine that loses power, see the old content or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = beside(path)
+    try:
+        temporary.write_bytes(content)
+        sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def point_link(link: Path, target: Path) -> None:
+    """Make a symbolic link point to target, atomically, whether or not it exists."""
+    temporary = beside(link)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
+def set_mode(path: Path, *, executable: bool, writable: bool = True) -> None:
+    """Set a new file's permissions from those that it was created with, so that the umask keeps its say."""
+    mode = path.stat().st_mode & 0o666
+    if executable:
+        mode |= (mode & 0o444) >> 2
+    path.chmod(mode if writable else mode & 0o555)
+
+
+def sync(path: Path) -> None:
+    """Bring a file or directory to the disk, so that it outlives a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
