@@ -90,8 +90,15 @@ class RevisionNotPinned(TaskError):
     failure = "input"
 
 
+class TextsInvalid(TaskError):
+    """Texts cannot be used: no such split, another format, a row without text, or too few of them."""
+
+    exit_code = 2
+    failure = "input"
+
+
 class CheckpointUnsupported(TaskError):
-    """The checkpoint exists but cannot be used (pickles only, unknown architecture, recipe that does not fit)."""
+    """The checkpoint cannot be used: pickles only, unknown architecture, a recipe that does not fit."""
 
     exit_code = 2
     failure = "unsupported"
