@@ -1,7 +1,8 @@
 """Toolchains: isolated, locked environments for heavy tools, and the one way to run programs in them.
 
-The public names: `declared`, `ensure`, `status`, `planned_identity` (what there is and how to get it), `run_job`
-(a job: JSON in, JSON out), `serving` and `run_foreground` (servers), `kill_all` (cancellation inside a live process).
+The public names: `declared`, `ensure`, `status`, `planned_identity` (what there is and how to get it),
+`run_job` (a job: JSON in, JSON out), `serving` and `run_foreground` (servers), `kill_all` (cancellation
+inside a live process).
 """
 
 from tasks.toolchains.declarations import Declaration, declared

@@ -16,9 +16,15 @@ class Toolchain(Frozen):
     python: Path = Field(description="Its interpreter.")
     bin_dir: Path = Field(description="Its directory of programs.")
     identity: str = Field(description="Digest (64 hex) of what is actually installed; enters fingerprints.")
-    versions: dict[str, str] = Field(description="Installed distributions and their versions, by normalised name.")
-    env: dict[str, str] = Field(default_factory=dict, description="Environment that the tool needs, as declared.")
-    program_dirs: tuple[Path, ...] = Field(default=(), description="Directories of the host programs that it needs.")
+    versions: dict[str, str] = Field(
+        description="Installed distributions and their versions, by normalised name."
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict, description="Environment that the tool needs, as declared."
+    )
+    program_dirs: tuple[Path, ...] = Field(
+        default=(), description="Directories of the host programs that it needs."
+    )
 
 
 class NotInstalled(Frozen):
@@ -48,7 +54,9 @@ class JobOutcome(JobResponse):
     """A worker's answer, with what its run cost."""
 
     wall_s: float = Field(ge=0, description="Seconds from start to end of the worker's process.")
-    cpu_s: float = Field(ge=0, description="Processor seconds, of the worker and the processes it waited for.")
+    cpu_s: float = Field(
+        ge=0, description="Processor seconds, of the worker and the processes it waited for."
+    )
     peak_rss_bytes: int = Field(ge=0, description="Largest resident size of any one of its processes.")
 
 

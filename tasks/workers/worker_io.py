@@ -1,8 +1,10 @@
 """The worker's side of the job protocol: a request comes as a JSON file, the answer goes into another.
 
-A worker is run as `PYTHON WORKER.py REQUEST.json RESPONSE.json` by the interpreter of a toolchain. Invariants:
+A worker is run as `PYTHON WORKER.py REQUEST.json RESPONSE.json` by the interpreter of a toolchain.
+Invariants:
 - Standard library only, Python >= 3.10: this file is imported beside every worker, in every toolchain.
-- The response appears in one piece (written aside, then renamed) or not at all. A worker that dies leaves none.
+- The response appears in one piece (written aside, then renamed) or not at all. A worker that dies leaves
+  none.
 - Exit code 0 means "answered", be it a result or a refusal. Anything else is a crash, told by the runner.
 """
 
@@ -28,13 +30,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What the worker has to tell beside the files in `output`: numbers, and the versions of the tools used."""
+    """What the worker has to tell beside the files in `output`: numbers, and the tools' versions."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
 
 
-class Refusal(Exception):  # noqa: N818  a refusal is an answer, not a crash
+class Refusal(Exception):
     """Raised by a worker that cannot do what was asked, for a reason that it understands."""
 
     def __init__(self, failure: Failure, what: str, where: str = "", fix: str = "") -> None:
@@ -63,7 +65,9 @@ def run(main: Callable[[Request], Result]) -> None:
     except Refusal as refusal:
         answer = _refused(refusal)
     except MemoryError as error:
-        answer = _refused(Refusal("out-of-memory", f"memory ran out: {error}" if str(error) else "memory ran out"))
+        answer = _refused(
+            Refusal("out-of-memory", f"memory ran out: {error}" if str(error) else "memory ran out")
+        )
     write_response(response_path, answer)
 
 

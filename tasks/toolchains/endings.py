@@ -1,0 +1,63 @@
+"""Says how a worker ended: turns exit codes, signals and limits into errors that a person can act on."""
+
+import re
+import signal
+from collections.abc import Iterable
+
+from tasks.errors import TaskError, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
+from tasks.toolchains.supervised import Ending, Supervised
+
+MEMORY_RAN_OUT = re.compile(
+    r"\bMemoryError\b|out of memory|can(?:no|')t allocate memory|std::bad_alloc|OutOfMemoryError",
+    re.IGNORECASE,
+)
+NOT_STARTED = 127
+
+
+def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float) -> TaskError | None:
+    """The error that tells of this ending; None if it ended by itself with exit code 0.
+
+    `title` names the program, such as "build_aot.py (toolchain aot-cpu)".
+    """
+    where = told_with_tail(process)
+    look = f"read the log: {process.log}"
+    match ending:
+        case Ending(stopped="time-limit"):
+            what = f"{title} did not end within its time limit of {time_limit_s:g} s and was killed"
+            return WorkerFailed(
+                what, where=where, fix=f"{look}; or raise the limit (ENGINERY_JOB_TIME_LIMIT_S)"
+            )
+        case Ending(stopped=str(reason)):
+            asked = "its run was cancelled" if process.cancelled else f"the supervisor was told to ({reason})"
+            return WorkerCancelled(f"{title} was stopped after {ending.wall_s:.1f} s: {asked}", where=where)
+        case Ending(exit_code=0):
+            return None
+    if ran_out_of_memory(ending, process.tail):
+        what = f"{title} ran out of memory ({how(ending)}; peak {ending.peak_rss_bytes / 2**30:.2f} GiB)"
+        return WorkerOutOfMemory(
+            what, where=where, fix="free memory, use a larger host, or ask for a smaller shape"
+        )
+    return WorkerFailed(f"{title} {how(ending)} after {ending.wall_s:.1f} s", where=where, fix=look)
+
+
+def ran_out_of_memory(ending: Ending, tail: Iterable[str]) -> bool:
+    """Whether the kernel killed it for memory, or it died and its last lines speak of memory."""
+    by_kernel = ending.signal == signal.SIGKILL and ending.oom_kills > 0
+    return by_kernel or any(MEMORY_RAN_OUT.search(line) for line in tail)
+
+
+def how(ending: Ending) -> str:
+    """The ending in words."""
+    if ending.signal is not None:
+        return f"was killed by {signal.Signals(ending.signal).name} ({signal.strsignal(ending.signal)})"
+    return (
+        "could not be started"
+        if ending.exit_code == NOT_STARTED
+        else f"ended with exit code {ending.exit_code}"
+    )
+
+
+def told_with_tail(process: Supervised) -> str:
+    """The log's path and its last lines, for an error's `where`."""
+    tail = "".join(f"\n    | {line}" for line in process.tail)
+    return f"{process.log}" + (f", last lines:{tail}" if tail else " (it printed nothing)")

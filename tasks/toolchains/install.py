@@ -1,0 +1,214 @@
+"""Installs toolchains on first use: safe when several processes do it at once, and after being killed at any
+point.
+
+Invariants:
+- A toolchain is used only once its `INSTALLED.json` is there. It is written after everything has been
+  checked: the distributions are those of the lock and no others, their files have the recorded digests, torch
+  is the declared build, and the tool can be imported.
+- Whoever installs holds the directory's lock until the last of its processes has ended.
+- pip never chooses: no dependency resolution, exact versions, hashes, no builds from source. Torch is pinned
+  by its full local version, so that a CUDA build (gigabytes) is not even looked at where a CPU build was
+  declared.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from artifacts.settings import Settings
+from tasks.errors import ToolchainCorrupt, ToolchainUnavailable
+from tasks.toolchains.content import installed_versions, read_content, remove_unfinished
+from tasks.toolchains.declarations import Declaration, TorchBuild, declaration
+from tasks.toolchains.environment import pip_environment
+from tasks.toolchains.installation import (
+    Installation,
+    Plan,
+    as_toolchain,
+    read_installation,
+    write_installation,
+)
+from tasks.toolchains.interpreter import find_interpreter, find_programs
+from tasks.toolchains.locking import exclusive
+from tasks.toolchains.pip import Pip
+from tasks.toolchains.records import NotInstalled, Toolchain
+
+OnProgress = Callable[[str], None]
+TORCH_BUILDS = (
+    "tell pip where PyTorch's builds for this accelerator are: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS"
+)
+# Room for what pip downloads before it unpacks.
+DISK_FACTOR = 1.5
+
+
+def print_line(line: str) -> None:
+    """Print one line of progress to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def ensure(name: str, settings: Settings, on_progress: OnProgress = print_line) -> Toolchain:
+    """The toolchain of that name, installed if it is not yet.
+
+    Raises ToolchainUnavailable (this host cannot have it: what is missing and how to get it),
+    ToolchainInstallFailed (broke off: try again) and ToolchainCorrupt (a package is not what the lock names).
+    """
+    plan = plan_of(declaration(name), settings)
+    installation = read_installation(plan.root)
+    if installation is None:
+        installation = _install_once(plan, on_progress)
+    return as_toolchain(installation, plan)
+
+
+def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
+    """What `ensure` would find, without installing anything."""
+    try:
+        plan = plan_of(declaration(name), settings)
+    except ToolchainUnavailable as error:
+        return NotInstalled(name=name, reason=error.what, fix=error.fix)
+    if installation := read_installation(plan.root):
+        return as_toolchain(installation, plan)
+    begun = "its installation was not finished" if plan.root.exists() else "it is not installed yet"
+    return NotInstalled(name=name, reason=begun, fix=f"enginery toolchain install {name}")
+
+
+def planned_identity(name: str, settings: Settings) -> str | NotInstalled:
+    """The identity that a run would find now; known only of what is installed: it digests what is there."""
+    found = status(name, settings)
+    return found.identity if isinstance(found, Toolchain) else found
+
+
+def plan_of(declared: Declaration, settings: Settings) -> Plan:
+    """What installing takes on this host; raises ToolchainUnavailable where the host cannot have it."""
+    interpreter = find_interpreter(declared.python)
+    if interpreter.machine != declared.machine:
+        what = f"toolchain {declared.name} is for {declared.machine}, and this host is {interpreter.machine}"
+        raise ToolchainUnavailable(what, fix="use a host of that machine type")
+    return Plan(
+        declaration=declared,
+        interpreter=interpreter,
+        programs=find_programs(declared.programs),
+        toolchains_dir=settings.toolchains_dir.absolute(),
+    )
+
+
+def _install_once(plan: Plan, on_progress: OnProgress) -> Installation:
+    name = plan.declaration.name
+
+    def waiting() -> None:
+        on_progress(f"{name}: another process is installing it; waiting")
+
+    with exclusive(plan.root.with_name(f".{plan.root.name}.lock"), waiting) as descriptor:
+        if installation := read_installation(plan.root):
+            return installation
+        _check_space(plan)
+        on_progress(f"{name}: installing into {plan.root}")
+        installation = _Installer(plan, on_progress, descriptor).install()
+        size, took = installation.installed_bytes / 1e9, installation.install_s
+        on_progress(
+            f"{name}: {len(installation.distributions)} packages, {size:.2f} GB, installed in {took:.0f} s"
+        )
+        return installation
+
+
+def _check_space(plan: Plan) -> None:
+    plan.toolchains_dir.mkdir(parents=True, exist_ok=True)
+    there = tree_bytes(plan.root) if plan.root.exists() else 0
+    needed = int(plan.declaration.approximate_bytes * DISK_FACTOR) - there
+    free = shutil.disk_usage(plan.toolchains_dir).free
+    if free < needed:
+        room = f"needs {needed / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free"
+        what = f"toolchain {plan.declaration.name} {room}"
+        fix = "free some space, or name another directory in ENGINERY_TOOLCHAINS_DIR"
+        raise ToolchainUnavailable(what, where=str(plan.toolchains_dir), fix=fix)
+
+
+def tree_bytes(root: Path) -> int:
+    """Size of all regular files below a directory; links are not followed."""
+    paths = (Path(directory, name) for directory, _, names in os.walk(root) for name in names)
+    return sum(path.lstat().st_size for path in paths)
+
+
+class _Installer:
+    """Installs one planned toolchain, under its lock."""
+
+    def __init__(self, plan: Plan, on_progress: OnProgress, lock_fd: int) -> None:
+        self._plan = plan
+        self._declared = plan.declaration
+        self._on_progress = on_progress
+        self._pip = Pip(
+            plan.python,
+            log=plan.root / "install.log",
+            env=pip_environment(os.environ),
+            keep_fds=(lock_fd,),
+            on_progress=self._say,
+        )
+
+    def install(self) -> Installation:
+        """Make or complete the environment; the record of what it holds."""
+        started = time.monotonic()
+        self._make_environment()
+        pins = self._declared.pins()
+        self._pip.total = len(pins)
+        if self._declared.torch:
+            self._pip.install_build(f"torch=={self._declared.torch.version}")
+        self._pip.install_locked(self._declared.lock_path)
+        self._leave_only(pins)
+        self._say("compiling byte code")
+        self._pip.compile(self._plan.site_packages)
+        self._say("checking what was installed")
+        distributions = read_content(self._plan.site_packages)
+        torch = self._smoke()
+        installation = Installation(
+            name=self._declared.name,
+            python=self._plan.interpreter.version,
+            machine=self._plan.interpreter.machine,
+            distributions=distributions,
+            torch=torch,
+            installed_bytes=tree_bytes(self._plan.root),
+            install_s=round(time.monotonic() - started, 3),
+        )
+        write_installation(self._plan.root, installation)
+        return installation
+
+    def _say(self, text: str) -> None:
+        self._on_progress(f"{self._declared.name}: {text}")
+
+    def _make_environment(self) -> None:
+        if self._plan.site_packages.exists():
+            unfinished = remove_unfinished(self._plan.site_packages)
+            cut_off = f" (cut off within {', '.join(unfinished)})" if unfinished else ""
+            self._say(f"going on with an installation that was not finished{cut_off}")
+        self._plan.root.mkdir(parents=True, exist_ok=True)
+        self._pip.run_python(["-m", "venv", str(self._plan.root)], python=self._plan.interpreter.path)
+
+    def _leave_only(self, pins: dict[str, str]) -> None:
+        """Take out what the environment was made with (pip), and see that the rest is exactly the lock."""
+        foreign = sorted(installed_versions(self._plan.site_packages).keys() - pins.keys())
+        self._pip.uninstall(foreign)
+        installed = installed_versions(self._plan.site_packages)
+        wrong = [f"{name} {installed.get(name)}" for name, pin in pins.items() if installed.get(name) != pin]
+        if wrong or len(installed) != len(pins):
+            what = f"what pip installed is not what the lock names: {', '.join(wrong) or sorted(installed)}"
+            raise ToolchainCorrupt(
+                what, where=str(self._plan.root), fix="delete that directory and install again"
+            )
+
+    def _smoke(self) -> TorchBuild | None:
+        """Import the tool, and ask torch which build it is."""
+        ask = (
+            "import torch; print('torch:', torch.__version__, torch.version.cuda)"
+            if self._declared.torch
+            else "print()"
+        )
+        *_, last = self._pip.run_python(["-c", f"{self._declared.smoke}\n{ask}"])
+        if self._declared.torch is None:
+            return None
+        _, version, cuda = last.split()
+        found = TorchBuild(version=version, cuda=None if cuda == "None" else cuda)
+        if found != self._declared.torch:
+            build = f"torch {found.version} (CUDA {found.cuda})"
+            what = f"pip installed {build}, not the declared {self._declared.torch.version}"
+            raise ToolchainUnavailable(what, where=str(self._plan.root), fix=TORCH_BUILDS)
+        return found

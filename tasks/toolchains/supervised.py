@@ -1,0 +1,182 @@
+"""The owner's side of the supervisor: start a command, stream its lines, learn how it ended, end it for sure.
+
+Invariants:
+- Leaving the context of a `Supervised` by any way, exceptions that are no `Exception` included, ends its
+  processes.
+- Everything the command prints is in the log file before it is handed to anybody.
+"""
+
+import json
+import math
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, cast
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from tasks.errors import WorkerFailed
+from tasks.toolchains.lines import LineSplitter
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+TAIL_LINES = 20
+GRACE_S = 10.0
+# How often a thread that waits for output looks up, so that an exception sent to it (cancellation) is
+# delivered.
+LOOK_UP_MS = 500
+# Beyond the grace: what the supervisor may need to find that even SIGKILL does not end a process.
+END_LIMIT_S = 25.0
+
+_live: set["Supervised"] = set()
+_live_lock = threading.Lock()
+
+
+class Ending(Frozen):
+    """How a supervised command ended, and what it used."""
+
+    exit_code: int | None = Field(description="None if it was ended by a signal.")
+    signal: int | None = Field(description="Number of the signal that ended it.")
+    stopped: str | None = Field(description="Why the supervisor ended it; none if it ended by itself.")
+    stragglers: int = Field(description="Processes that it left, ended by the supervisor.")
+    oom_kills: int = Field(
+        description="Processes that the kernel killed for memory meanwhile, on the whole host."
+    )
+    wall_s: float
+    cpu_s: float
+    peak_rss_bytes: int
+
+
+class Supervised:
+    """One running command with its supervisor; a context manager."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        time_limit_s: float,
+        grace_s: float = GRACE_S,
+        keep_fds: Sequence[int] = (),
+        cwd: Path | None = None,
+    ) -> None:
+        """Start it. `keep_fds` stay open until the last of its processes has ended (locks)."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log = log
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.cancelled = False
+        self._grace_s = grace_s
+        self._log_file: IO[bytes] = log.open("ab", buffering=0)
+        status_out, status_in = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                supervisor_command(command, status_in, grace_s, time_limit_s),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
+                env=dict(env), cwd=cwd, start_new_session=True, pass_fds=(status_in, *keep_fds),
+            )  # fmt: skip
+        finally:
+            os.close(status_in)
+        self._lifeline, self._stdout = (
+            cast("IO[bytes]", self._process.stdin),
+            cast("IO[bytes]", self._process.stdout),
+        )
+        self._status = os.fdopen(status_out, "r", encoding="utf-8")
+        with _live_lock:
+            _live.add(self)
+        self.pid = int(self._next_status().get("pid", self._process.pid))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        try:
+            self._drain()
+        finally:
+            with _live_lock:
+                _live.discard(self)
+            for file in (self._stdout, self._status, self._log_file):
+                file.close()
+
+    def lines(self, until_s: float = math.inf) -> Iterator[str]:
+        """Its output, line by line, until the last of its processes has closed it; also kept in the log.
+
+        `until_s` is a time of the monotonic clock at which to give up.
+        """
+        poll = select.poll()
+        poll.register(self._stdout, select.POLLIN)
+        splitter = LineSplitter()
+        while time.monotonic() < until_s:
+            if not poll.poll(LOOK_UP_MS):
+                continue
+            data = self._stdout.read(1 << 16)
+            self._log_file.write(data)
+            for line in splitter.feed(data) if data else splitter.end():
+                self.tail.append(line)
+                yield line
+            if not data:
+                return
+
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ask the supervisor to end it: SIGTERM, after the grace SIGKILL. Returns at once."""
+        self._lifeline.close()
+
+    def ending(self) -> Ending:
+        """How it ended; waits for that. Raises WorkerFailed if the supervisor itself was killed."""
+        self._process.wait()
+        status = self._next_status()
+        if not status:
+            raise WorkerFailed(
+                "the supervisor of a worker was killed", where=str(self.log), fix="run the command again"
+            )
+        return Ending(**status)
+
+    def _drain(self) -> None:
+        """Wait until all of it has ended; a supervisor that cannot end it is killed, the command with it."""
+        deadline = time.monotonic() + self._grace_s + END_LIMIT_S
+        for _ in self.lines(deadline):
+            pass
+        try:
+            self._process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _next_status(self) -> dict[str, Any]:
+        line = self._status.readline()
+        return dict(json.loads(line)) if line else {}
+
+
+def supervisor_command(
+    command: Sequence[str], status_fd: int, grace_s: float, time_limit_s: float
+) -> list[str]:
+    """The argument list that runs `command` under the supervisor."""
+    limits = (str(status_fd), str(grace_s), str(time_limit_s))
+    return [sys.executable, "-I", "-S", str(SUPERVISOR), *limits, "--", *command]
+
+
+def kill_all() -> int:
+    """End everything that this process has running, whatever thread waits for it; how many there were.
+
+    For handlers of cancellation: the threads that wait then raise `WorkerCancelled`.
+    """
+    with _live_lock:
+        running = list(_live)
+    for process in running:
+        process.cancelled = True
+        process.stop()
+    return len(running)
