@@ -1,0 +1,35 @@
+"""Who is measured: one side of a comparison, and the address at which it listens now."""
+
+from pydantic import Field
+
+from artifacts.engine import ServeRecipe
+from artifacts.frozen import Frozen
+
+
+class Side(Frozen):
+    """One side of a comparison, by content: what is served, and by which command."""
+
+    name: str = Field(
+        description="Name in reports, such as `engine`, `vllm` or `vllm fp8`; unique in one judgement."
+    )
+    recipe: ServeRecipe = Field(description="The command that serves it.")
+    tree: str = Field(description="Digest of the tree that is served.")
+    devices: int = Field(
+        default=1, ge=1, description="Accelerators (or hosts, on CPU) that one server occupies."
+    )
+
+
+class Endpoint(Frozen):
+    """A running server of one side. The address never enters a digest."""
+
+    base_url: str = Field(description="Address without a trailing slash, such as http://127.0.0.1:8000.")
+    side: Side
+
+    @property
+    def model(self) -> str:
+        """Value of `model` in requests."""
+        return self.side.recipe.model
+
+    def url(self, path: str) -> str:
+        """Absolute address of a path such as /v1/completions."""
+        return self.base_url.rstrip("/") + path

@@ -1,0 +1,198 @@
+"""The judging protocol: everything that decides what is asked of both sides, and how the answers are read.
+
+Invariants:
+- Two results may be compared only if their protocols have the same digest; `require_same_protocol` refuses
+  otherwise.
+- Nothing here depends on the host, the time or an address.
+- A change of meaning in prompts or statistics changes `PROMPTS` or `METHOD`, and with them every digest.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from artifacts.canonical import digest_of
+from artifacts.frozen import Frozen
+from tasks.errors import ProtocolsDiffer
+from tasks.judging.endpoint import Side
+
+PROMPTS = "uniform-token-ids/1"
+METHOD = "pseudo-observation-bound+stein/1"
+
+Confidence = Annotated[float, Field(gt=0.5, lt=1.0, description="Confidence of each one-sided bound.")]
+
+
+class Slo(Frozen):
+    """Service level objective of the workload."""
+
+    ttft_p99_ms: float = Field(
+        gt=0, description="Limit of the 99th percentile of the time to the first token."
+    )
+    itl_p99_ms: float = Field(gt=0, description="Limit of the 99th percentile of the time between tokens.")
+
+
+class Vocabulary(Frozen):
+    """The token ids that random prompts may hold."""
+
+    size: int = Field(ge=2, description="Ids are 0 .. size-1.")
+    special_ids: tuple[int, ...] = Field(default=(), description="Ids that never appear in a random prompt.")
+
+
+class Workload(Frozen):
+    """What one request looks like, and how many are in flight."""
+
+    input_tokens: int = Field(ge=1, description="Tokens of every prompt.")
+    output_tokens: int = Field(
+        ge=1, description="Tokens that every request generates (the end token is ignored)."
+    )
+    concurrency: tuple[int, ...] = Field(
+        min_length=1, description="Numbers of requests in flight to measure at."
+    )
+    operating_point: int = Field(ge=1, description="The number of requests in flight that decides.")
+    slo: Slo | None = Field(default=None, description="Objective; without one, every request counts as good.")
+    vocabulary: Vocabulary
+
+    @model_validator(mode="after")
+    def _operating_point_is_measured(self) -> Self:
+        if self.operating_point not in self.concurrency:
+            raise ValueError(
+                f"operating_point {self.operating_point} is not among concurrency {self.concurrency}"
+            )
+        return self
+
+
+class RoundPlan(Frozen):
+    """How a round is made; the same for both sides and for the baseline."""
+
+    requests_per_slot: int = Field(
+        default=3, ge=1, description="Requests of one round, per request in flight."
+    )
+    warmup_rounds: int = Field(
+        default=1, ge=1, description="Rounds thrown away per side before the first that counts."
+    )
+    warmup_requests: int = Field(
+        default=1, ge=0, description="Requests thrown away at the start of every round."
+    )
+    request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request.")
+
+
+class SpeedPlan(Frozen):
+    """How many rounds, and what they have to show."""
+
+    metric: Literal["goodput_per_device", "throughput_per_device"] = Field(
+        default="goodput_per_device",
+        description="Output tokens per second and device; goodput counts requests within the SLO.",
+    )
+    min_speedup: float = Field(
+        gt=0, description="The bar that the lower bound of engine / reference must reach."
+    )
+    resolution: float = Field(
+        default=0.05, gt=0, description="Half-width of the interval to reach, as a share of the ratio."
+    )
+    first_stage_pairs: int = Field(default=6, ge=3, description="Pairs of rounds that estimate the noise.")
+    pairs_elsewhere: int = Field(
+        default=4, ge=3, description="Pairs at concurrencies other than the operating point."
+    )
+    qualifying_rounds: int = Field(
+        default=2, ge=1, description="Rounds per reference that choose the fastest one."
+    )
+    budget_minutes: float = Field(gt=0, description="Time for the rounds at the operating point.")
+    confidence: Confidence = 0.95
+
+
+class DatasetIdentity(Frozen):
+    """Where the held-out text comes from."""
+
+    name: str = Field(description="Repository or file name of the dataset.")
+    revision: str = Field(description="Commit, or digest of a local file.")
+    split: str = Field(default="", description="Split, where there are several.")
+    text_sha256: str = Field(description="Digest of the texts as used, in order.")
+
+
+class AccuracyPlan(Frozen):
+    """What is asked about accuracy, length and tokenizer."""
+
+    dataset: DatasetIdentity
+    samples: int = Field(ge=10, description="Positions at which the engine is asked for its next token.")
+    max_regret_nats: float = Field(gt=0, description="Margin: largest acceptable mean regret per token.")
+    regret_cap_nats: float = Field(
+        default=2.0, gt=0, description="A larger regret of one sample counts as this much."
+    )
+    window_tokens: int = Field(default=128, ge=8, description="Tokens of one window; windows never overlap.")
+    min_context_tokens: int = Field(
+        default=16, ge=1, description="Tokens that precede a sampled position at least."
+    )
+    length_windows: int = Field(default=48, ge=10, description="Windows that both sides continue greedily.")
+    length_max_tokens: int = Field(default=64, ge=2, description="Longest continuation.")
+    min_length_ratio: float = Field(
+        default=0.9, gt=0, lt=1, description="Smallest engine / reference mean length."
+    )
+    max_length_ratio: float = Field(default=1.1, gt=1, description="Largest engine / reference mean length.")
+    round_trip_texts: int = Field(
+        default=16, ge=1, description="Held-out texts that check the tokenizer, besides fixed ones."
+    )
+    confidence: Confidence = 0.95
+    parallel_requests: int = Field(default=4, ge=1, description="Requests in flight while scoring.")
+    request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request.")
+
+    @model_validator(mode="after")
+    def _context_fits_window(self) -> Self:
+        if self.min_context_tokens >= self.window_tokens:
+            raise ValueError(
+                f"min_context_tokens {self.min_context_tokens} must "
+                f"be below window_tokens {self.window_tokens}"
+            )
+        return self
+
+
+class JudgingProtocol(Frozen):
+    """Everything that decides what is asked, in one record."""
+
+    prompts: str = Field(default=PROMPTS, description="How random prompts are drawn.")
+    method: str = Field(default=METHOD, description="How intervals are computed.")
+    seed: int = Field(ge=0, description="Seed of prompts, windows and resampling.")
+    workload: Workload
+    rounds: RoundPlan
+    speed: SpeedPlan
+    accuracy: AccuracyPlan
+    engine: Side
+    references: tuple[Side, ...] = Field(
+        min_length=1, description="The first is unquantized: the reference of accuracy."
+    )
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [self.engine.name, *(side.name for side in self.references)]
+        if len(set(names)) != len(names):
+            raise ValueError(f"sides must have different names, found {names}")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Digest over canonical JSON; equal digests ask and read the same."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+def require_same_protocol(one: JudgingProtocol, other: JudgingProtocol) -> None:
+    """Raise `ProtocolsDiffer`, naming every field that differs, unless both protocols have the same
+    digest.
+    """
+    if one.digest == other.digest:
+        return
+    fields = "; ".join(_differences(one.model_dump(mode="json"), other.model_dump(mode="json"), ""))
+    raise ProtocolsDiffer(
+        f"Results of unlike protocols cannot be compared: {fields}",
+        where=f"protocols {one.digest[:12]} and {other.digest[:12]}",
+        fix="Measure both sides again under one protocol.",
+    )
+
+
+def _differences(one: Any, other: Any, path: str) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = sorted(one.keys() | other.keys())
+        return [
+            line
+            for key in keys
+            for line in _differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if one == other else [f"{path}: {one!r} against {other!r}"]

@@ -1,0 +1,61 @@
+"""Intervals on the ratio of two speeds, from pairs of neighbouring rounds. Pure.
+
+Method: Stein's two-stage procedure (C. Stein, Ann. Math. Statist. 16, 1945) on the log ratios of pairs. A
+    first stage
+of a declared number of pairs estimates the noise `s`; the number of pairs that gives the declared half-width
+`d` at one-sided confidence c is N = (t(c, n0 - 1) * s / d)**2, where t is Student's quantile. The interval
+is then
+
+    mean of all N log ratios  +-  t(c, n0 - 1) * s / sqrt(N)
+
+with `s` and the degrees of freedom of the first stage only. Because N depends on the noise and never on the
+mean, the bounds keep their confidence exactly for normal log ratios; looking at the ratio and stopping when
+it pleases would not. A budget that cuts N short depends on time alone and keeps the confidence too, it only
+widens the interval.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+from tasks.judging.results import Interval
+
+
+def student_quantile(confidence: float, degrees: int) -> float:
+    """One-sided quantile of Student's t."""
+    from scipy.stats import t
+
+    return float(t.ppf(confidence, degrees))
+
+
+def pairs_needed(first_stage: Sequence[float], *, resolution: float, confidence: float) -> int:
+    """Pairs, first stage included, that bring the half-width down to log(1 + resolution); even, so drift
+    cancels.
+
+    `first_stage` holds the log ratios of at least three pairs.
+    """
+    reach = student_quantile(confidence, len(first_stage) - 1) * stdev(first_stage)
+    needed = max(len(first_stage), math.ceil((reach / math.log1p(resolution)) ** 2))
+    return needed + needed % 2
+
+
+def ratio_interval(log_ratios: Sequence[float], *, first_stage: int, confidence: float) -> Interval:
+    """Interval of the ratio; `first_stage` is the number of leading pairs that estimated the noise."""
+    noise = stdev(log_ratios[:first_stage])
+    half = student_quantile(confidence, first_stage - 1) * noise / math.sqrt(len(log_ratios))
+    middle = fmean(log_ratios)
+    return Interval(
+        estimate=math.exp(middle),
+        lower=math.exp(middle - half),
+        upper=math.exp(middle + half),
+        confidence=confidence,
+    )
+
+
+def mean_interval(values: Sequence[float], confidence: float) -> Interval:
+    """Student interval of the mean of at least two values that cannot be negative."""
+    middle = fmean(values)
+    half = student_quantile(confidence, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Interval(
+        estimate=middle, lower=max(0.0, middle - half), upper=middle + half, confidence=confidence
+    )

@@ -1,0 +1,204 @@
+"""What was measured: frozen records that survive a JSON round trip, with every sample that a gate will
+read.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from tasks.judging.endpoint import Side
+
+Metric = Literal["goodput_per_device", "throughput_per_device"]
+
+
+class Interval(Frozen):
+    """An estimate between two one-sided bounds, each of the stated confidence."""
+
+    estimate: float
+    lower: float
+    upper: float
+    confidence: float = Field(description="Confidence of each bound taken alone.")
+
+    def text(self, pattern: str = "{:.3f}") -> str:
+        """Such as `1.243 [1.201, 1.287]`."""
+        estimate, lower, upper = (pattern.format(value) for value in (self.estimate, self.lower, self.upper))
+        return f"{estimate} [{lower}, {upper}]"
+
+
+class Quantiles(Frozen):
+    """Nearest-rank quantiles of a pooled sample."""
+
+    count: int = Field(ge=1)
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+
+
+class RequestRecord(Frozen):
+    """One timed request."""
+
+    ttft_ms: float = Field(description="From sending to the first token.")
+    itl_mean_ms: float = Field(
+        description="Mean time between tokens after the first; 0 where there is one chunk."
+    )
+    itl_max_ms: float = Field(description="Longest time between tokens.")
+    e2e_ms: float = Field(description="From sending to the last token.")
+    output_tokens: int
+    good: bool = Field(description="Whether the first token and the mean time between tokens met the SLO.")
+
+
+class RoundResult(Frozen):
+    """One round: a closed loop of `concurrency` requests in flight over fresh prompts."""
+
+    side: str = Field(description="Name of the side that was asked.")
+    concurrency: int
+    index: int = Field(description="Place in the order in which rounds were made at this concurrency.")
+    started_s: float = Field(description="Seconds since the first round of this measurement.")
+    wall_s: float = Field(description="From the first request sent to the last token received.")
+    devices: int
+    prompts_sha256: str = Field(description="Digest of the prompts, in order; no two rounds share one.")
+    requests: tuple[RequestRecord, ...]
+
+    def per_second(self, metric: Metric) -> float:
+        """Output tokens per second and device, of all requests or of the good ones."""
+        counted = [r for r in self.requests if r.good or metric == "throughput_per_device"]
+        return sum(record.output_tokens for record in counted) / self.wall_s / self.devices
+
+
+class LoadSummary(Frozen):
+    """All counted rounds of one side at one concurrency."""
+
+    side: str
+    concurrency: int
+    rounds: int
+    requests: int
+    output_tokens: int
+    throughput_per_device: Interval = Field(description="Output tokens per second and device, over rounds.")
+    goodput_per_device: Interval = Field(description="The same of requests that met the SLO.")
+    good_share: float = Field(description="Share of requests that met the SLO.")
+    ttft_ms: Quantiles
+    itl_ms: Quantiles = Field(description="Time between tokens, pooled over all tokens of all rounds.")
+    e2e_ms: Quantiles
+
+
+class LoadPoint(Frozen):
+    """One side at one concurrency, with its rounds."""
+
+    summary: LoadSummary
+    rounds: tuple[RoundResult, ...]
+
+
+class LoadResult(Frozen):
+    """One side on the declared workload: the baseline."""
+
+    side: Side
+    protocol_digest: str = Field(description="Digest of workload, round plan, seed and side.")
+    operating_point: int
+    points: tuple[LoadPoint, ...]
+
+    @property
+    def at_operating_point(self) -> LoadPoint:
+        """The point that decides."""
+        return next(p for p in self.points if p.summary.concurrency == self.operating_point)
+
+
+class RegretSample(Frozen):
+    """One position of held-out text."""
+
+    sample_id: str
+    position: int = Field(description="Index in the window of the token that was asked for.")
+    engine_token: int
+    reference_token: int = Field(description="The reference's own greedy choice.")
+    regret_nats: float = Field(
+        ge=0, description="How much less likely the reference finds the engine's token."
+    )
+
+
+class LengthSample(Frozen):
+    """Greedy continuations of one window by both sides."""
+
+    sample_id: str
+    engine_tokens: int
+    reference_tokens: int
+    common_prefix_tokens: int = Field(description="Leading tokens on which both agree.")
+
+
+class TokenizerCheck(Frozen):
+    """One text sent to both servers."""
+
+    text: str = Field(description="The text, shortened.")
+    same_ids: bool = Field(description="Both servers read it as the same token ids.")
+    same_text: bool = Field(description="The engine's text is what the reference reads out of its token ids.")
+    detail: str = Field(default="", description="What differs.")
+
+
+class AccuracyResult(Frozen):
+    """Answers of one side, scored by the reference."""
+
+    side: str
+    reference: str
+    protocol_digest: str
+    samples: tuple[RegretSample, ...]
+    lengths: tuple[LengthSample, ...]
+    tokenizer: tuple[TokenizerCheck, ...]
+
+
+class SpeedPoint(Frozen):
+    """Both sides at one concurrency; rounds in the order in which they were made."""
+
+    concurrency: int
+    first_stage_pairs: int
+    planned_pairs: int = Field(
+        description="Pairs that the declared resolution needs, by the first stage's noise."
+    )
+    stopped: str = Field(description="Why no more rounds were made.")
+    rounds: tuple[RoundResult, ...]
+    engine: LoadSummary
+    reference: LoadSummary
+
+    def log_ratios(self, metric: Metric) -> tuple[Metric, list[float]]:
+        """log(engine / reference) per pair of neighbouring rounds, and the metric that they are of (see
+        below).
+        """
+        return paired_log_ratios(self.rounds, metric, engine=self.engine.side)
+
+
+def paired_log_ratios(
+    rounds: Sequence[RoundResult], metric: Metric, *, engine: str
+) -> tuple[Metric, list[float]]:
+    """Log ratios of neighbouring rounds, one of each side.
+
+    Where a round has no request within the SLO its goodput is zero and has no logarithm: all pairs are then
+    compared by throughput, and the metric returned says so. Whether the SLO is met is a gate of its own.
+    """
+    used: Metric = metric if all(one.per_second(metric) > 0 for one in rounds) else "throughput_per_device"
+    pairs = zip(rounds[::2], rounds[1::2], strict=True)
+    ordered = [(a, b) if a.side == engine else (b, a) for a, b in pairs]
+    return used, [math.log(a.per_second(used) / b.per_second(used)) for a, b in ordered]
+
+
+class QualifyingRound(Frozen):
+    """How fast one reference was when the fastest one was chosen."""
+
+    reference: str
+    rates: tuple[float, ...] = Field(description="The metric in each of its rounds.")
+
+
+class SpeedResult(Frozen):
+    """Engine against the fastest reference that qualified."""
+
+    engine: str
+    reference: str
+    protocol_digest: str
+    qualifying: tuple[QualifyingRound, ...]
+    operating_point: int
+    points: tuple[SpeedPoint, ...]
+
+    @property
+    def at_operating_point(self) -> SpeedPoint:
+        """The point that decides."""
+        return next(p for p in self.points if p.concurrency == self.operating_point)

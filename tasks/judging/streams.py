@@ -1,0 +1,137 @@
+"""From stamped bytes of a server-sent event stream to the timeline of its tokens. Pure.
+
+Invariants:
+- An event happened when the read that completed it returned; events of one read share a stamp.
+- Tokens are counted by their ids, never by chunks: a server may put several into one chunk.
+- A stream without `[DONE]`, or with another number of tokens than was asked for, is an error and never a
+  sample.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from tasks.errors import ServerBroke
+
+StampedBytes = tuple[int, bytes]
+"""perf_counter_ns() when a read returned, and what it returned."""
+
+NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One finished streamed request.
+
+    Attributes:
+        sent_ns: perf_counter_ns() just before the request was sent.
+        token_ids: all generated token ids.
+        stamps_ns: for every chunk with tokens, its stamp.
+        chunk_tokens: for every such chunk, how many tokens it held.
+        prompt_tokens: length of the prompt by the server's own count.
+    """
+
+    sent_ns: int
+    token_ids: tuple[int, ...]
+    stamps_ns: tuple[int, ...]
+    chunk_tokens: tuple[int, ...]
+    prompt_tokens: int
+
+    @property
+    def ttft_ms(self) -> float:
+        """Time from sending to the first token."""
+        return (self.stamps_ns[0] - self.sent_ns) / NS_PER_MS
+
+    @property
+    def e2e_ms(self) -> float:
+        """Time from sending to the last token."""
+        return (self.stamps_ns[-1] - self.sent_ns) / NS_PER_MS
+
+    def itl_ms(self) -> list[float]:
+        """Time before each token after the first chunk; the tokens of one chunk share the wait for it
+        evenly.
+        """
+        waits: list[float] = []
+        for (before, after), tokens in zip(pairwise(self.stamps_ns), self.chunk_tokens[1:], strict=True):
+            waits += [(after - before) / NS_PER_MS / tokens] * tokens
+        return waits
+
+
+def read_trace(sent_ns: int, stamped: Sequence[StampedBytes], *, where: str, expected_tokens: int) -> Trace:
+    """Read the events of a finished stream; raises `ServerBroke` where it is incomplete or says an error."""
+    reader = _TraceReader(where)
+    for stamp_ns, event in _events(stamped):
+        reader.take(stamp_ns, event)
+    return reader.finish(sent_ns, expected_tokens)
+
+
+def _events(stamped: Sequence[StampedBytes]) -> Iterator[tuple[int, bytes]]:
+    """Split into the payloads of `data:` lines, each with the stamp of the read that completed its line."""
+    rest = b""
+    for stamp_ns, piece in stamped:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield stamp_ns, line[5:].strip()
+
+
+class _TraceReader:
+    """Collects the events of one stream."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._ids: list[int] = []
+        self._stamps: list[int] = []
+        self._counts: list[int] = []
+        self._prompt_tokens = 0
+        self._done = False
+
+    def take(self, stamp_ns: int, payload: bytes) -> None:
+        if payload == b"[DONE]":
+            self._done = True
+            return
+        event = self._parse(payload)
+        if "error" in event:
+            raise ServerBroke(
+                f"The server reported an error inside the stream: {event['error']}", where=self._where
+            )
+        usage = event.get("usage") or {}
+        self._prompt_tokens = int(usage.get("prompt_tokens", self._prompt_tokens))
+        for choice in event.get("choices", []):
+            self._take_tokens(stamp_ns, choice.get("token_ids") or [])
+
+    def _take_tokens(self, stamp_ns: int, ids: list[int]) -> None:
+        if ids:
+            self._ids += ids
+            self._stamps.append(stamp_ns)
+            self._counts.append(len(ids))
+
+    def _parse(self, payload: bytes) -> dict[str, Any]:
+        try:
+            event = json.loads(payload)
+        except ValueError as error:
+            raise ServerBroke(
+                f"The stream holds an event that is no JSON: {payload[:200]!r}", where=self._where
+            ) from error
+        if not isinstance(event, dict):
+            raise ServerBroke(
+                f"The stream holds an event that is no object: {payload[:200]!r}", where=self._where
+            )
+        return event
+
+    def finish(self, sent_ns: int, expected_tokens: int) -> Trace:
+        if not self._done:
+            raise ServerBroke(
+                f"The stream ended after {len(self._ids)} of {expected_tokens} tokens, without [DONE]",
+                where=self._where,
+                fix="Read the server's log; it may have ended.",
+            )
+        if len(self._ids) != expected_tokens:
+            raise ServerBroke(
+                f"The stream held {len(self._ids)} token ids where {expected_tokens} were asked for",
+                where=self._where,
+                fix="The server must honour max_tokens, ignore_eos and return_token_ids.",
+            )
+        return Trace(sent_ns, tuple(self._ids), tuple(self._stamps), tuple(self._counts), self._prompt_tokens)
