@@ -23,6 +23,9 @@ Say = Callable[[str], None]
 
 _READY_LIMIT_S = 90.0
 _LOCK_LIMIT_S = 180.0
+# From the request to end until the kill. The S3 server waits 15 s for its own internal streams, to no end: what it
+# has acknowledged is written, so it is not waited for. A worker's flow runs need time to end their own processes.
+_GRACE_S = {object_store.NAME: 2.0, prefect_server.NAME: 10.0, worker.NAME: 20.0}
 _SETTLE_LIMIT_S = 20.0  # a component that lives but is silent gets this long before it is started again
 
 
@@ -67,7 +70,7 @@ class Lifecycle:
         """End the worker with its flow runs, then the servers; returns how many processes there were."""
         ended = 0
         for name in reversed(NAMES):
-            ended += end_part(self.paths.root, name)
+            ended += end_part(self.paths.root, name, _GRACE_S[name])
             self._record(self.state.without(name))
             if name == worker.NAME and ended and self._answers(prefect_server.NAME):
                 self._say_all(self._reconcile(worker_lives=False))
@@ -142,7 +145,7 @@ class Lifecycle:
         """Whether a component can be left as it is; if not, it is cleared away, so that it can be started."""
         component = self.state.components.get(name)
         if component is None:
-            end_part(self.paths.root, name)
+            end_part(self.paths.root, name, _GRACE_S[name])
             return False
         died = not is_running(component)
         reason = f"process {component.pid} is gone" if died else self._reason_to_restart(component)
@@ -151,7 +154,7 @@ class Lifecycle:
         self.say(f"{name}: starting it again: {reason}")
         # Flow runs outlive a worker that was killed, and report their own end to the server.
         if not (died and name == worker.NAME):
-            end_part(self.paths.root, name)
+            end_part(self.paths.root, name, _GRACE_S[name])
         return False
 
     def _reason_to_restart(self, component: Component) -> str:
@@ -168,7 +171,7 @@ class Lifecycle:
         """Clear away what an `up` left that was killed between deciding on a start and recording it."""
         for component in self.state.components.values():
             if component.pid is None:
-                end_part(self.paths.root, component.name)
+                end_part(self.paths.root, component.name, _GRACE_S[component.name])
                 self._record(self.state.without(component.name))
 
     def _spawn(

@@ -53,6 +53,11 @@ def command(paths: StackPaths, ports: dict[str, int]) -> list[str]:
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-master.volumeSizeLimitMB=1024",
+        "-master.telemetry=false",
+        # A lone master need not wait ten seconds for others to stand for election.
+        "-master.electionTimeout=1s",
+        # The default waits ten seconds for other servers to notice that this one goes; there are none.
+        "-volume.preStopSeconds=0",
         # As many volumes as the disk holds; the default of 8 ends at 8 GB.
         "-volume.max=0",
     ]

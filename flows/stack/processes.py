@@ -73,10 +73,10 @@ def end(processes: Sequence[psutil.Process], grace_s: float) -> None:
     psutil.wait_procs(left, timeout=10)
 
 
-def end_part(root: Path, part: str, grace_s: float = 15.0) -> int:
+def end_part(root: Path, part: str, grace_s: float) -> int:
     """End every process of one component, those that start meanwhile too; returns how many there were."""
     ended = 0
-    deadline = time.monotonic() + 3 * grace_s
+    deadline = time.monotonic() + 3 * grace_s + 10
     while (processes := marked(root, part)) and time.monotonic() < deadline:
         end(processes, grace_s)
         ended += len(processes)

@@ -28,6 +28,7 @@ OPTIONS = (
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
     "-master.volumeSizeLimitMB=1024",
+    "-master.telemetry=false",
     "-volume.max=0",
     "-volume.preStopSeconds=0",
 )
