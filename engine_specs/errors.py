@@ -13,12 +13,21 @@ class Problem:
         found: the value found, as text; empty where a field is missing.
         accepted: what would be accepted instead.
         line: 1-based line in the file, 0 where there is no file.
+        column: 1-based column, given for broken syntax only, else 0.
     """
 
     field: str
     found: str
     accepted: str
     line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.field}: found {self.found}; {self.accepted}"
+            if self.found
+            else f"{self.field}: {self.accepted}"
+        )
 
 
 class EngineSpecError(Exception):
@@ -42,8 +51,8 @@ class SpecInvalid(EngineSpecError):
         return [head, *(self._line(problem) for problem in self.problems)]
 
     def _line(self, problem: Problem) -> str:
-        found = f"found {problem.found}; " if problem.found else ""
-        return f"  {self.file}:{problem.line}: {problem.field}: {found}{problem.accepted}"
+        where = f"{self.file}:{problem.line}" + (f":{problem.column}" if problem.column else "")
+        return f"  {where}: {problem}"
 
 
 class SpecNotFound(EngineSpecError):
@@ -57,6 +66,6 @@ class PreflightRefused(EngineSpecError):
 
     def __init__(self, spec: str, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
-        lines = [f"{spec}: pre-flight refuses {len(problems)} setting(s)"]
-        lines += [f"  {p.field}: found {p.found}; {p.accepted}" for p in problems]
-        super().__init__("\n".join(lines))
+        count = len(problems)
+        head = f"{spec}: pre-flight refuses {count} setting{'s' if count > 1 else ''}"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in problems)]))

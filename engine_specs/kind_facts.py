@@ -1,0 +1,112 @@
+"""Engine kinds as facts: what each one can compile, from what, with what. One file a kind in `kinds/`.
+
+Nothing here runs a tool: how a kind is built and served is code elsewhere, which reads these facts.
+"""
+
+import datetime as dt
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine_specs.data_files import KINDS_DIR, read_data, refuse_duplicates
+from engine_specs.errors import Problem, SpecInvalid
+from engine_specs.frozen import Frozen
+from engine_specs.names import Slug, one_of
+from engine_specs.recipes import KvCacheName, RecipeName
+
+
+class Toolchains(Frozen):
+    """Which toolchain does what for a kind."""
+
+    quantize: Slug = Field(description="Toolchain with ModelOpt, whose export the kind can read.")
+    build: Slug = Field(description="Toolchain that compiles the engine.")
+    serve: Slug = Field(description="Toolchain that a serving host needs.")
+
+
+class ArchitectureSupport(Frozen):
+    """One architecture that a kind compiles."""
+
+    name: str = Field(pattern=r"^[A-Z][A-Za-z0-9]+$", description="Class in `architectures` of config.json.")
+    source: str = Field(min_length=10, description="How it is known to work.")
+
+
+class RecipeSupport(Frozen):
+    """One quantization recipe that a kind's kernels take."""
+
+    name: RecipeName = Field(description="A recipe of data/recipes.yaml.")
+    weight_input_multiple: int = Field(
+        ge=1, description="What the input dimension of a weight must divide by here."
+    )
+    source: str = Field(min_length=10, description="How it is known to work.")
+
+
+class EndOfLife(Frozen):
+    """The end of the upstream line that a kind compiles with."""
+
+    date: Annotated[dt.date, Field(strict=False)] = Field(
+        description="Day from which nothing is fixed any more."
+    )
+    source: str = Field(min_length=10, description="Who says so.")
+
+
+class KindFacts(Frozen):
+    """`kinds/<name>.yaml`."""
+
+    name: Slug = Field(description="Name by which specs choose it; also the name of the file.")
+    description: str = Field(min_length=1, description="What it compiles, with what, into what.")
+    accelerators: Annotated[tuple[Literal["cpu"], ...], Field(strict=False, min_length=1)] = Field(
+        description="What its engines compute on."
+    )
+    platforms: Annotated[tuple[Literal["linux-x86_64"], ...], Field(strict=False, min_length=1)] = Field(
+        description="Where its engines are built and run."
+    )
+    export_format: Literal["hf"] = Field(description="Layout of the quantized checkpoint that it compiles.")
+    modelopt: str = Field(pattern=r"^[0-9]+\.[0-9]+$", description="Line of ModelOpt whose exports it reads.")
+    toolchains: Toolchains = Field(description="Toolchains by role.")
+    architectures: Annotated[tuple[ArchitectureSupport, ...], Field(strict=False, min_length=1)] = Field(
+        description="Architectures that it compiles."
+    )
+    recipes: Annotated[tuple[RecipeSupport, ...], Field(strict=False, min_length=1)] = Field(
+        description="Quantization recipes that it takes."
+    )
+    kv_caches: Annotated[tuple[KvCacheName, ...], Field(strict=False, min_length=1)] = Field(
+        description="KV cache formats that it takes."
+    )
+    max_tensor_parallel: int = Field(ge=1, description="Most devices that one layer spreads over.")
+    max_pipeline_parallel: int = Field(ge=1, description="Most devices that the layers are divided between.")
+    end_of_life: EndOfLife | None = Field(description="null: the upstream line is maintained.")
+    source: str = Field(
+        min_length=10, description="Where the facts that name no source of their own come from."
+    )
+
+    @property
+    def architecture_names(self) -> tuple[str, ...]:
+        """Architectures by name, in the order of the file."""
+        return tuple(row.name for row in self.architectures)
+
+    def recipe(self, name: str) -> RecipeSupport | None:
+        """Return what is known of a recipe on this kind; None where the kind does not take it."""
+        return next((row for row in self.recipes if row.name == name), None)
+
+
+@lru_cache(maxsize=1)
+def load_kinds() -> MappingProxyType[str, KindFacts]:
+    """Return all kinds by name.
+
+    Raises:
+        SpecInvalid: a data file itself is wrong, or is not named after its kind.
+    """
+    kinds = {}
+    for path in sorted(KINDS_DIR.glob("*.yaml")):
+        facts = read_data(path, KindFacts)
+        if facts.name != path.stem:
+            raise SpecInvalid(path.name, (Problem("name", facts.name, f"{path.stem}, as the file is named"),))
+        refuse_duplicates(path, "recipe", [row.name for row in facts.recipes])
+        refuse_duplicates(path, "architecture", list(facts.architecture_names))
+        kinds[facts.name] = facts
+    return MappingProxyType(kinds)
+
+
+KindName = one_of("kind", load_kinds)

@@ -1,0 +1,86 @@
+"""Variants: one engine to build each. What variants share stands once, in the spec's `defaults`.
+
+A variant as written is partial (`VariantOverrides`); merged over the defaults (`VariantDefaults`) it must be
+whole (`VariantSettings`). Only the merged one is judged, so that an override may complete a default.
+"""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from engine_specs.frozen import Frozen
+from engine_specs.kind_facts import KindName
+from engine_specs.names import Slug
+from engine_specs.partial import partial_of
+from engine_specs.recipes import KvCacheName, RecipeName
+from engine_specs.targets import TargetName
+from engine_specs.text_source import TextSource
+
+
+class Engine(Frozen):
+    """What gets compiled."""
+
+    kind: KindName = Field(description="Engine kind, such as aot-inductor.")
+
+
+class Calibration(TextSource):
+    """Texts that run through the model so that its scales can be found."""
+
+    sequence_length: int = Field(ge=1, le=1_000_000, description="Tokens of each text that are used.")
+
+
+class Quantization(Frozen):
+    """How weights and the KV cache are made smaller."""
+
+    recipe: RecipeName = Field(description="Recipe for the weights; none leaves them as they are.")
+    kv_cache: KvCacheName = Field(default="none", description="Format of stored keys and values.")
+    calibration: Calibration | None = Field(
+        default=None, description="Texts to calibrate on, for recipes that need it."
+    )
+
+
+class Shape(Frozen):
+    """Limits that the engine is compiled for; requests beyond them are refused."""
+
+    max_batch_size: int = Field(ge=1, le=65_536, description="Most sequences that generate at the same time.")
+    max_input_len: int = Field(ge=1, le=10_000_000, description="Longest prompt, in tokens.")
+    max_seq_len: int = Field(
+        ge=2, le=10_000_000, description="Longest prompt and output together, in tokens."
+    )
+    max_num_tokens: int = Field(
+        ge=1, le=10_000_000, description="Most tokens of all sequences in one iteration."
+    )
+
+
+class VariantBase(Frozen):
+    """What the defaults may set for all variants."""
+
+    required: bool = Field(default=True, description="Whether a release must wait for this variant.")
+    tensor_parallel: int = Field(default=1, ge=1, le=64, description="Devices that each layer spreads over.")
+    pipeline_parallel: int = Field(
+        default=1, ge=1, le=64, description="Devices that the layers are divided between."
+    )
+    engine: Engine = Field(description="What gets compiled.")
+    quantization: Quantization = Field(description="How weights and the KV cache are made smaller.")
+    shape: Shape = Field(description="Limits that the engine is compiled for.")
+
+
+class VariantName(Frozen):
+    """What every variant says for itself."""
+
+    name: Slug = Field(description="Name of the variant, unique in the spec.")
+    target: TargetName = Field(
+        description="What the engine is built for, by its name in the table of targets."
+    )
+
+
+class VariantSettings(VariantBase, VariantName):
+    """A variant merged over the defaults, still naming its target."""
+
+
+if TYPE_CHECKING:
+    VariantDefaults = VariantBase
+    VariantOverrides = VariantSettings
+else:
+    VariantDefaults = partial_of(VariantBase, "VariantDefaults")
+    VariantOverrides = partial_of(VariantBase, "VariantOverrides", base=VariantName)
