@@ -133,11 +133,14 @@ class Store:
         except NotFound:
             return None
 
-    def write_action(self, action: Action) -> Action:
-        """Write an action once; returns the stored one, which is another's where another was first."""
+    def write_action(self, action: Action, *, replace: bool = False) -> Action:
+        """Write an action once; returns the stored one, which is another's where another was first.
+
+        `replace` overwrites: for an action whose tree was lost, and for a build that was forced.
+        """
         key = _action_key(action.stage, action.fingerprint)
         try:
-            self.bucket.put(key, canonical_bytes(action), if_absent=True)
+            self.bucket.put(key, canonical_bytes(action), if_absent=not replace)
         except Conflict:
             return self.read_record(key, Action)
         return action

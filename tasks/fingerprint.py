@@ -1,0 +1,114 @@
+"""Fingerprints: what a stage's result depends on, as a document, and the digest of that document.
+
+Invariants:
+- Two documents with equal digests describe work whose result can be exchanged.
+- Paths, times, host names and process ids never enter; inputs enter as tree digests only.
+- The document is kept beside the result, so that a miss is explained field by field.
+"""
+
+import ast
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from artifacts.canonical import digest_of, sha256_file
+
+Document = dict[str, Any]
+
+
+def build_document(
+    *,
+    stage: str,
+    sources: Iterable[Path],
+    toolchain: str | None,
+    request: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+) -> Document:
+    """Describe one stage call.
+
+    Args:
+        stage: name of the stage.
+        sources: files whose text decides what the stage does; `worker_sources` finds those of a worker.
+        toolchain: identity of the toolchain that runs it, None where the stage runs in this process.
+        request: parameters and input tree digests; JSON values only.
+        environment: allow-listed variables that change the result.
+    """
+    return {
+        "stage": stage,
+        "worker": sources_digest(sources),
+        "toolchain": toolchain,
+        "platform": platform_class(),
+        "environment": dict(environment or {}),
+        "request": dict(request),
+    }
+
+
+def fingerprint_of(document: Document) -> str:
+    """Digest of a document: sha256 over its canonical JSON, 64 hex digits."""
+    return digest_of(document)
+
+
+def platform_class() -> str:
+    """What of the build platform a result may depend on, such as `Linux-x86_64`."""
+    return f"{platform.system()}-{platform.machine()}"
+
+
+def sources_digest(sources: Iterable[Path]) -> str:
+    """Digest over the names and contents of source files; their directories do not matter."""
+    return digest_of(sorted([path.name, sha256_file(path)] for path in sources))
+
+
+def worker_sources(worker: Path, ships: Iterable[Path] = ()) -> tuple[Path, ...]:
+    """The files that decide what a worker does: itself, the siblings it imports, and what it ships.
+
+    A worker runs with its own directory as `sys.path[0]`: an import that names a file beside it is that file.
+    `ships` are files that it copies into its output.
+    """
+    found: dict[Path, None] = {}
+    pending = [worker, *ships]
+    while pending:
+        path = pending.pop()
+        if path in found:
+            continue
+        found[path] = None
+        pending.extend(
+            sibling for name in _imports(path) if (sibling := path.parent / f"{name}.py").is_file()
+        )
+    return tuple(sorted(found))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def explain_difference(before: Document, after: Document) -> tuple[str, ...]:
+    """Say field by field what changed between two documents, such as `request.params.seed: 0 -> 1`."""
+    old, new = dict(_flatten("", before)), dict(_flatten("", after))
+    changes = []
+    for field in sorted(old.keys() | new.keys()):
+        if field not in old:
+            changes.append(f"{field}: new, {_short(new[field])}")
+        elif field not in new:
+            changes.append(f"{field}: {_short(old[field])} -> gone")
+        elif old[field] != new[field]:
+            changes.append(f"{field}: {_short(old[field])} -> {_short(new[field])}")
+    return tuple(changes)
+
+
+def _flatten(prefix: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flatten(f"{prefix}.{key}" if prefix else str(key), inner)
+    else:
+        yield prefix, value
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    is_digest = len(text) == 64 and all(character in "0123456789abcdef" for character in text)
+    return text[:12] if is_digest else text[:80]

@@ -1,0 +1,76 @@
+"""A stage whose work is one job of a worker in a toolchain: quantize and build."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tasks.fingerprint import build_document, worker_sources
+from tasks.pipeline import Pipeline
+from tasks.stage import Made, StageCall, StageResult, run_stage
+from tasks.toolchains import JobRequest, Toolchain, ensure, run_job
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStage:
+    """One job, described by digests only.
+
+    Attributes:
+        stage: name of the stage.
+        spec: name of the spec.
+        variant: name of the variant.
+        toolchain: name of the toolchain that runs the worker.
+        worker: the program.
+        params: plain JSON values for it.
+        inputs: tree digest by the role that the worker knows it by.
+        ships: source files that the worker copies into its output.
+    """
+
+    stage: str
+    spec: str
+    variant: str
+    toolchain: str
+    worker: Path
+    params: dict[str, Any]
+    inputs: dict[str, str]
+    ships: tuple[Path, ...] = field(default=())
+
+    def call(self, toolchain_identity: str) -> StageCall:
+        """The stage call, once it is known what exactly is installed."""
+        document = build_document(
+            stage=self.stage,
+            sources=worker_sources(self.worker, self.ships),
+            toolchain=toolchain_identity,
+            request={"params": self.params, "inputs": self.inputs},
+        )
+        return StageCall(self.stage, self.spec, self.variant, document)
+
+
+def run_worker_stage(pipeline: Pipeline, work: WorkerStage) -> StageResult:
+    """Run one job unless its result is in the store; installs the toolchain on first use.
+
+    Raises:
+        tasks.errors.TaskError: the toolchain cannot be had, or the worker refused, failed or was killed.
+    """
+    toolchain = ensure(work.toolchain, pipeline.settings, on_progress=pipeline.say)
+    call = work.call(toolchain.identity)
+    return run_stage(
+        pipeline, call, lambda output, scratch: _run(pipeline, work, toolchain, call, output, scratch)
+    )
+
+
+def _run(
+    pipeline: Pipeline, work: WorkerStage, toolchain: Toolchain, call: StageCall, output: Path, scratch: Path
+) -> Made:
+    inputs = {role: scratch / role for role in work.inputs}
+    for role, path in inputs.items():
+        pipeline.store.materialize(work.inputs[role], path)
+    outcome = run_job(
+        toolchain,
+        work.worker,
+        JobRequest(params=work.params, inputs=inputs, output=output),
+        log=pipeline.log_file(call.label),
+        on_line=pipeline.say,
+        time_limit_s=pipeline.settings.job_time_limit_s,
+    )
+    cost = {"wall_s": round(outcome.wall_s, 3), "peak_rss_bytes": outcome.peak_rss_bytes}
+    return Made(metrics={**outcome.metrics, "worker": cost}, tools=outcome.tools)
