@@ -91,8 +91,8 @@ def told(error: TaskError, tail: Sequence[str]) -> TaskError:
         return ToolchainUnavailable(
             f"pip finds no build of {found[1]} for this Python and machine",
             where=error.where,
-            fix="tell pip where such builds are, then do it again: PIP_EXTRA_INDEX_URL (an index; PyTorch has one "
-            "of CPU builds) or PIP_FIND_LINKS (a folder of wheels)",
+            fix="tell pip where such builds are, then do it again: PIP_EXTRA_INDEX_URL (an index; PyTorch has "
+            "one of CPU builds) or PIP_FIND_LINKS (a folder of wheels)",
         )
     if WRONG_HASH.search(text):
         what = "a downloaded package has none of the hashes that the lock names"

@@ -1,0 +1,31 @@
+"""A toolchain that needs no installation: the tests' own interpreter."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.toolchains import JobRequest, Toolchain
+
+
+@pytest.fixture
+def here() -> Toolchain:
+    """The tests' own interpreter as a toolchain."""
+    python = Path(sys.executable)
+    return Toolchain(
+        name="here", root=python.parents[1], python=python, bin_dir=python.parent, identity="0" * 64, versions={},
+        env={"DECLARED_FOR_TOOL": "yes"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def request_to(tmp_path: Path) -> Callable[..., JobRequest]:
+    """Makes a request to the worker that misbehaves."""
+
+    def make(do: str, **params: str | bool) -> JobRequest:
+        output = tmp_path / "output"
+        output.mkdir(exist_ok=True)
+        return JobRequest(params={"do": do, **params}, inputs={"checkpoint": tmp_path}, output=output)
+
+    return make

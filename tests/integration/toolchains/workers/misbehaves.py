@@ -1,0 +1,87 @@
+"""A worker that does what its request tells it to, mostly badly."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import worker_io
+
+ESCAPES = "import time\nprint('escaped', flush=True)\ntime.sleep(600)\n"
+
+
+def main(request: worker_io.Request) -> worker_io.Result:
+    do = request.params["do"]
+    worker_io.say(f"doing: {do}")
+    return globals()[f"do_{do}"](request)
+
+
+def do_answer(request):
+    Path(request.output, "made.txt").write_text("made")
+    return worker_io.Result(metrics={"inputs": sorted(request.inputs), "cwd": str(Path.cwd())}, tools={"python": "3"})
+
+
+def do_show_environment(request):
+    return worker_io.Result(metrics={"environment": dict(os.environ)})
+
+
+def do_refuse(request):
+    raise worker_io.Refusal(request.params["failure"], "weights are of no use", where="config.json", fix="take others")
+
+
+def do_hang(request):
+    worker_io.say(f"pid {os.getpid()}")
+    time.sleep(600)
+
+
+def do_die(request):
+    os.kill(os.getpid(), getattr(signal, request.params["signal"]))
+    time.sleep(600)
+
+
+def do_exit(request):
+    worker_io.say("last words")
+    sys.exit(3)
+
+
+def do_take_memory(request):
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    bytearray(2 << 30)
+
+
+def do_say_no_memory(request):
+    worker_io.say("RuntimeError: [enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+    sys.exit(1)
+
+
+def do_leave_children(request):
+    """Leave a grandchild behind in a session of its own, deaf to SIGTERM's group and to its parent's death."""
+    spawned = subprocess.Popen([sys.executable, "-c", ESCAPES], start_new_session=True)
+    Path(request.params["pid_file"]).write_text(str(spawned.pid))
+    if request.params.get("stay"):
+        time.sleep(600)
+    return worker_io.Result()
+
+
+def do_print_long(request):
+    sys.stdout.write("x" * 100_000 + "\n")
+    for step in range(1000):
+        sys.stdout.write(f"\rstep {step}")
+    sys.stdout.write("\rdone\n")
+    return worker_io.Result()
+
+
+def do_garbage(request):
+    Path(sys.argv[2]).write_text(request.params["response"])
+    os._exit(0)
+
+
+def do_silence(request):
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    worker_io.run(main)
