@@ -23,8 +23,8 @@ Say = Callable[[str], None]
 
 _READY_LIMIT_S = 90.0
 _LOCK_LIMIT_S = 180.0
-# From the request to end until the kill. The S3 server waits 15 s for its own internal streams, to no end: what it
-# has acknowledged is written, so it is not waited for. A worker's flow runs need time to end their own processes.
+# From the request to end until the kill. The S3 server waits 15 s for its own inner streams, to no end; what
+# it has acknowledged is written, so it is not waited for. Flow runs need time to end their own processes.
 _GRACE_S = {object_store.NAME: 2.0, prefect_server.NAME: 10.0, worker.NAME: 20.0}
 _SETTLE_LIMIT_S = 20.0  # a component that lives but is silent gets this long before it is started again
 
@@ -71,6 +71,8 @@ class Lifecycle:
         ended = 0
         for name in reversed(NAMES):
             ended += end_part(self.paths.root, name, _GRACE_S[name])
+            if name == object_store.NAME:
+                object_store.sweep_sockets(self.state.ports)
             self._record(self.state.without(name))
             if name == worker.NAME and ended and self._answers(prefect_server.NAME):
                 self._say_all(self._reconcile(worker_lives=False))

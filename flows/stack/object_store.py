@@ -98,6 +98,13 @@ def bucket_ready(paths: StackPaths, url: str, bucket: str) -> Callable[[], bool]
     return ready
 
 
+def sweep_sockets(ports: dict[str, int]) -> None:
+    """Remove the Unix sockets that a killed server leaves in /tmp, named by its ports."""
+    for name in (S3_PORT, *INNER_PORTS):
+        for socket in Path("/tmp").glob(f"seaweedfs-*-{ports.get(name)}.sock"):  # noqa: S108  weed's own choice
+            socket.unlink(missing_ok=True)
+
+
 def _flag(port: str) -> str:
     """The port's name as an option: `master.port`, `master.port.grpc`."""
     server, _, protocol = port.partition(".")

@@ -1,0 +1,137 @@
+"""The command line `enginery`: what commands there are, and the one place where errors become text and exit
+codes.
+
+Invariants:
+- Data goes to stdout, narration and errors to stderr. With `--json`, stdout is one document.
+- Commands are registered by import string and imported when they run, so that `enginery --help` loads none.
+- A library's error says what is wrong, where, and what to do; here it is only printed. Whatever carries no
+  `exit_code` is a defect of ours and says so.
+
+Exit codes: 0 done; 1 failed; 2 bad input; 3 rejected, inconclusive or refused by policy; 4 not found or
+nothing fits; 5 a service is unreachable; 6 integrity. 130 after Ctrl-C.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from cyclopts import App, CycloptsError, Group
+
+INTERRUPTED = 130
+BAD_INPUT = 2
+FAILED = 1
+
+
+class Listed(NamedTuple):
+    """One line of `enginery --help`."""
+
+    name: str
+    where: str
+    help: str
+
+
+COMMANDS = {
+    "This machine": (
+        Listed("up", "stack:up", "Start the local stack: Prefect server, worker, S3 server."),
+        Listed("down", "stack:down", "Stop what `up` started."),
+        Listed("status", "stack:status", "How the local stack is."),
+        Listed("doctor", "doctor:doctor", "Check this machine, and name the remedy for what it lacks."),
+        Listed("demo", "demo:demo", "Run the main job end to end on a small model."),
+        Listed("toolchain", "toolchain:app", "The isolated environments of the heavy tools: list, install."),
+    ),
+    "Specs": (
+        Listed("specs", "specs:app", "The specs: list, validate, schema."),
+        Listed("targets", "targets:app", "The targets that engines are built for: list."),
+    ),
+    "Building": (
+        Listed("plan", "plan:plan", "What a build would do, and why: hit or miss for each stage."),
+        Listed("build", "build:build", "Build, judge and publish one spec."),
+        Listed("nightly", "nightly:nightly", "Build what changed among all specs."),
+    ),
+    "Releases": (
+        Listed("list", "releases:list_releases", "The releases, or those of one name."),
+        Listed("show", "releases:show", "One release: its variants, verdicts and reasons."),
+        Listed("report", "releases:report", "Fetch the report of a release."),
+        Listed("history", "releases:history", "The moves of a name's channels."),
+    ),
+    "Serving hosts": (
+        Listed("pull", "hosts:pull", "Install the variant of a release that fits this host."),
+        Listed("serve", "hosts:serve", "Serve a pulled directory over the OpenAI completions protocol."),
+        Listed("verify", "hosts:verify", "Compare every byte of a pulled directory with its release."),
+    ),
+}
+
+EPILOGUE = "`--debug` with any command shows the traceback of an error."
+
+
+def make_app() -> App:
+    """The application with all of its commands, none of them imported."""
+    app = App(
+        name="enginery",
+        help="Compile LLM inference engines when measurement proves that it pays.",
+        help_epilogue=EPILOGUE,
+        help_format="plaintext",  # Markdown costs 50 ms of imports
+        version=_version,
+        version_flags=("--version",),
+        help_flags=("--help", "-h"),
+    )
+    for order, (title, commands) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=order)
+        for command in commands:
+            app.command(f"flows.commands.{command.where}", name=command.name, help=command.help, group=group)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; errors are printed to stderr."""
+    debug = "--debug" in arguments
+    tokens = [argument for argument in arguments if argument != "--debug"]
+    try:
+        result = make_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except KeyboardInterrupt:
+        print("enginery: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`enginery list | head`). Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the one place where every error ends
+        if debug:
+            raise
+        code, text = explain(error)
+        print(f"enginery: {text}", file=sys.stderr)
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """Exit code and text of an error."""
+    if isinstance(error, CycloptsError):
+        chain = " ".join(("enginery", *(error.command_chain or ())))
+        return BAD_INPUT, f"{error}\n  fix: {chain} --help"
+    code = getattr(error, "exit_code", None)
+    if isinstance(code, int):
+        return code, str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return BAD_INPUT, _missing_package(error)
+    return FAILED, (
+        f"internal error: {type(error).__name__}: {error}\n"
+        "  fix: run it again with --debug for the traceback, and report that"
+    )
+
+
+def _missing_package(error: ModuleNotFoundError) -> str:
+    what = f"this command needs the package {error.name}, which is not installed"
+    return f"{what}\n  fix: pip install 'enginery[local]'"
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"enginery {version('enginery')}"
+
+
+def main() -> NoReturn:
+    """Entry point of the program `enginery`."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Printing: data to stdout, narration to stderr, tables and progress bars for terminals and plain lines
+elsewhere.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+_PLAIN_INTERVAL_S = 5.0
+
+
+def say(line: str) -> None:
+    """Narrate one line on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def emit(text: str) -> None:
+    """Write data to stdout."""
+    print(text, flush=True)
+
+
+def emit_json(value: Any) -> None:
+    """Write one JSON document to stdout; records are dumped as they are stored."""
+    emit(json.dumps(value, indent=2, default=_plain))
+
+
+def emit_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+    """Write a table to stdout, aligned; on a terminal with rules. `empty` is narrated where there are no
+    rows.
+    """
+    if not rows:
+        say(empty)
+    elif sys.stdout.isatty():
+        _rich_table(headers, rows)
+    else:
+        widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
+        for row in (headers, *rows):
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            emit(line.rstrip())
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that takes bytes done and bytes in all, from any thread: a bar on a terminal, else lines."""
+    if not sys.stderr.isatty():
+        yield _plain_progress(label)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(label, total=None)
+
+        def update(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield update
+
+
+def human_bytes(count: float) -> str:
+    """A size for people, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def _plain_progress(label: str) -> Callable[[int, int], None]:
+    last = time.monotonic()
+    lock = threading.Lock()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        with lock:
+            now = time.monotonic()
+            if now - last < _PLAIN_INTERVAL_S and done < total:
+                return
+            last = now
+        say(f"{label}: {human_bytes(done)} of {human_bytes(total)}")
+
+    return update
+
+
+def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*headers)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return str(value)

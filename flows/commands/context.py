@@ -1,0 +1,104 @@
+"""What commands work with: settings, the environment of the local stack, the store."""
+
+import os
+import tomllib
+from typing import TYPE_CHECKING
+
+from artifacts.settings import Settings
+from flows.commands.console import say
+from flows.errors import BadArgument, ExtraMissing
+
+if TYPE_CHECKING:
+    from artifacts.store import Store
+
+
+def load_settings() -> Settings:
+    """The settings of this run.
+
+    Raises:
+        BadArgument: a variable or `enginery.toml` holds something that cannot be used; all of it at once.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return Settings()
+    except tomllib.TOMLDecodeError as error:
+        raise BadArgument(
+            f"enginery.toml cannot be read: {error}", where="enginery.toml", fix="mend it"
+        ) from error
+    except ValidationError as error:
+        problems = "\n".join(
+            f"  {_spelled(problem['loc'])}: found {problem['input']!r}; {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise BadArgument(
+            f"{error.error_count()} setting(s) cannot be used:\n{problems}",
+            fix="correct the variable, or the key in enginery.toml, or remove it",
+        ) from error
+
+
+def use_local_stack(settings: Settings) -> None:
+    """Point the standard variables to the running local stack, as far as the user has not set them; says
+    so.
+    """
+    from flows.stack.environment import local_environment
+
+    found = local_environment(settings)
+    if not found:
+        return
+    os.environ.update(found)
+    parts = [
+        f"{label} {found[name]}"
+        for label, name in (("S3", "AWS_ENDPOINT_URL_S3"), ("Prefect", "PREFECT_API_URL"))
+        if name in found
+    ]
+    say(f"using the local stack: {', '.join(parts)}")
+
+
+def open_local_or_configured_store(settings: Settings) -> "Store":
+    """The store that the environment names, else that of the local stack."""
+    from artifacts.store import open_store
+
+    use_local_stack(settings)
+    return open_store(settings)
+
+
+def require_pipeline() -> None:
+    """Check that the packages of the hosts that build are installed.
+
+    Raises:
+        ExtraMissing: they are not.
+    """
+    from importlib.util import find_spec
+
+    missing = [
+        name
+        for name in ("prefect", "huggingface_hub", "scipy", "aiohttp", "jinja2")
+        if find_spec(name) is None
+    ]
+    if missing:
+        raise ExtraMissing(
+            f"This command needs packages that are not installed: {', '.join(missing)}.",
+            fix="pip install 'enginery[pipeline]'",
+        )
+
+
+def require_local() -> None:
+    """Check that the packages of the local stack are installed.
+
+    Raises:
+        ExtraMissing: they are not.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in ("prefect", "psutil") if find_spec(name) is None]
+    if missing:
+        raise ExtraMissing(
+            f"The local stack needs packages that are not installed: {', '.join(missing)}.",
+            fix="pip install 'enginery[local]'",
+        )
+
+
+def _spelled(loc: tuple[int | str, ...]) -> str:
+    name = ".".join(str(part) for part in loc)
+    return f"ENGINERY_{name.upper()} (or {name} in enginery.toml)"

@@ -1,0 +1,80 @@
+"""`enginery up`, `down`, `status`."""
+
+import shlex
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from artifacts.settings import Settings
+from flows.commands.console import emit, emit_json, emit_table, say
+from flows.commands.context import load_settings, require_local
+from flows.errors import StackDown
+
+
+def up(
+    *,
+    prefect_port: Annotated[int | None, Parameter(help="Port of the Prefect server.")] = None,
+    s3_port: Annotated[int | None, Parameter(help="Port of the S3 server.")] = None,
+    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+) -> None:
+    """Start the local stack on 127.0.0.1: S3 server, Prefect server with its UI, worker; deploy the flows.
+
+    What runs already is left alone; what has died is started again. Without a port, the last one is used
+    again, else the usual one, else a free one.
+    """
+    require_local()
+    from flows.stack.lifecycle import up as start
+
+    status = start(load_settings(), say, prefect_port=prefect_port, s3_port=s3_port)
+    if json:
+        emit_json(status)
+        return
+    for component in status.components:
+        emit(f"{component.name:<15} {component.url}")
+    say("the Prefect UI is at the prefect-server's address; commands here use the stack by themselves,")
+    say('other programs after: eval "$(enginery status --env)"')
+
+
+def down() -> None:
+    """Stop what `up` started, the worker's flow runs too. Data, credentials and ports are kept for the next
+    `up`.
+    """
+    require_local()
+    from flows.stack.lifecycle import down as stop
+
+    count = stop(load_settings(), say)
+    say(f"stopped {count} process{'' if count == 1 else 'es'}" if count else "nothing was running")
+
+
+def status(
+    *,
+    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+    env: Annotated[
+        bool, Parameter(help="Print export lines for a shell, credentials included.", negative="")
+    ] = False,
+) -> int:
+    """Show how each part of the local stack is. Exit code 5 if one of them does not work."""
+    require_local()
+    from flows.stack.status import status as look
+
+    settings = load_settings()
+    found = look(settings)
+    if env:
+        _emit_exports(settings)
+    elif json:
+        emit_json(found)
+    else:
+        rows = [
+            (part.name, part.state, part.url, str(part.pid or ""), part.reason) for part in found.components
+        ]
+        emit_table(("component", "state", "address", "pid", "seen"), rows, empty="")
+    if not found.all_up:
+        say("start it with: enginery up")
+    return 0 if found.all_up else StackDown.exit_code
+
+
+def _emit_exports(settings: Settings) -> None:
+    from flows.stack.environment import stack_environment
+
+    for name, value in stack_environment(settings).items():
+        emit(f"export {name}={shlex.quote(value)}")
