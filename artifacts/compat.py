@@ -62,7 +62,10 @@ def fits(requires: HostRequirements, facts: HostFacts) -> Fits | Refused:
         return Refused(reason=f"needs {requires.gpu_count} x {names}, and no GPU was found on this host")
     if missing := sorted(set(requires.cpu_features) - set(facts.cpu_features)):
         return Refused(reason=f"needs CPU features that this host lacks: {', '.join(missing)}")
-    return Fits(reason=f"{facts.machine} with all {len(requires.cpu_features)} CPU features that it needs")
+    count = len(requires.cpu_features)
+    return Fits(
+        reason=f"{facts.machine} with all {count} CPU features asked for" if count else f"any {facts.machine}"
+    )
 
 
 def choose_variant(release: Release, facts: HostFacts, name: str | None = None) -> Choice:

@@ -1,0 +1,54 @@
+"""Releases for tests, with what does not matter filled in."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from artifacts.canonical import digest_of
+from artifacts.engine import HostRequirements, ServeRecipe
+from artifacts.releases import DEPLOYABLE, Release, VariantRelease, publish
+from artifacts.store import Store
+from artifacts.versions import reserve_version
+
+RECIPE = ServeRecipe(toolchain="aot-serve-cpu", argv=("{python}", "{tree}/serve.py"), model="demo")
+NOTHING = "0" * 64
+
+
+def variant(
+    name: str, tree: str = NOTHING, *features: str, verdict: str = "compile", **changes: Any
+) -> VariantRelease:
+    """A judged variant that needs these CPU features."""
+    deployable = verdict in DEPLOYABLE
+    facts: dict[str, Any] = {
+        "name": name,
+        "required": True,
+        "target": f"cpu-{name}",
+        "verdict": verdict,
+        "reasons": (f"because of {name}",),
+        "requires": HostRequirements(machine="x86_64", cpu_features=tuple(sorted(features))),
+        "serve": RECIPE if deployable else None,
+        "tree": tree if deployable else None,
+        "vllm_recipe": RECIPE,
+        "checkpoint_tree": NOTHING,
+    }
+    return VariantRelease(**{**facts, **changes})
+
+
+def release(
+    *variants: VariantRelease, name: str = "demo", version: str = "1.4.0", content: str = ""
+) -> Release:
+    """A release of these variants; `content` makes it another publication."""
+    return Release(
+        name=name,
+        version=version,
+        publication_fingerprint=digest_of([name, content or version]),
+        created_at=datetime.now(UTC),
+        checkpoint_repo="someone/model",
+        checkpoint_revision="0" * 40,
+        variants=variants,
+    )
+
+
+def published(store: Store, *variants: VariantRelease, name: str = "demo", content: str = "") -> Release:
+    """Reserve the next version of 1.4 and publish a release under it."""
+    version = reserve_version(store, name, "1.4", digest_of([name, content]))
+    return publish(store, release(*variants, name=name, version=version, content=content))
