@@ -31,9 +31,13 @@ async def measure_accuracy(
     async with open_client(engine, **limits) as asked, open_client(reference, **limits) as scorer:
         session = _Scoring(asked, scorer, plan)
         windows = await session.windows(texts, protocol.seed)
-        regrets = await map_bounded(session.regret, windows[: plan.samples], parallel=plan.parallel_requests)
+        regrets = await map_bounded(
+            session.regret, windows[: plan.gate.samples], parallel=plan.parallel_requests
+        )
         say(f"{engine.side.name}: {len(regrets)} positions scored, {_agreed(regrets)} tokens agree")
-        lengths = await map_bounded(session.lengths, windows[plan.samples :], parallel=plan.parallel_requests)
+        lengths = await map_bounded(
+            session.lengths, windows[: plan.length_windows], parallel=plan.parallel_requests
+        )
         say(f"{engine.side.name}: {len(lengths)} texts continued by both sides")
         checks = await check_tokenizer(asked, scorer, texts, plan)
         failed = sum(not (check.same_ids and check.same_text) for check in checks)
@@ -57,11 +61,11 @@ class _Scoring:
         self._plan = plan
 
     async def windows(self, texts: Sequence[str], seed: int) -> list[Window]:
-        """Windows for regret, followed by further ones for lengths."""
+        """Disjoint windows; the first ones serve lengths as well as regret."""
         plan = self._plan
         lead = await self._lead(texts[0])
         ids = await map_bounded(self._plain_ids, texts, parallel=plan.parallel_requests)
-        return sample_windows(ids, lead, plan, count=plan.samples + plan.length_windows, seed=seed)
+        return sample_windows(ids, lead, plan, count=max(plan.gate.samples, plan.length_windows), seed=seed)
 
     async def _plain_ids(self, text: str) -> list[int]:
         return await self._scorer.tokenize(text, special_tokens=False)

@@ -1,8 +1,12 @@
 """The baseline: one side on the declared workload, before anything is compiled."""
 
+from pydantic import Field
+
 from artifacts.canonical import digest_of
+from artifacts.frozen import Frozen
+from engine_specs.workload import Workload
 from tasks.judging.endpoint import Endpoint, Side
-from tasks.judging.protocol import RoundPlan, Workload
+from tasks.judging.protocol import RoundPlan, Vocabulary
 from tasks.judging.results import LoadPoint, LoadResult
 from tasks.judging.rounds import RoundRunner
 from tasks.judging.running import Say
@@ -11,32 +15,37 @@ from tasks.judging.summaries import summarize
 ROLE = "baseline"
 
 
-async def measure_load(
-    endpoint: Endpoint, workload: Workload, plan: RoundPlan, *, rounds: int, seed: int, say: Say
-) -> LoadResult:
-    """Measure one side at every declared concurrency, `rounds` (two or more) counted rounds each."""
-    runner = RoundRunner(workload, plan, seed)
+class LoadPlan(Frozen):
+    """What a baseline asks; its digest names the result."""
+
+    workload: Workload
+    vocabulary: Vocabulary
+    rounds: RoundPlan = RoundPlan()
+    rounds_per_point: int = Field(default=3, ge=2, description="Counted rounds at each concurrency.")
+    seed: int = Field(default=0, ge=0, description="Seed of the prompts.")
+
+    def digest(self, side: Side) -> str:
+        """Digest of everything that decides what is asked of this side."""
+        return digest_of({"plan": self.model_dump(mode="json"), "side": side.model_dump(mode="json")})
+
+
+async def measure_load(endpoint: Endpoint, plan: LoadPlan, *, say: Say) -> LoadResult:
+    """Measure one side at every declared concurrency."""
+    runner = RoundRunner(plan.workload, plan.vocabulary, plan.rounds, plan.seed)
     points: list[LoadPoint] = []
     async with runner.client(endpoint) as client:
-        for concurrency in workload.concurrency:
+        for concurrency in plan.workload.concurrency:
             await runner.warm_up(client, concurrency, ROLE)
-            made = [await runner.run(client, concurrency, ROLE, index) for index in range(rounds)]
-            point = LoadPoint(summary=summarize(made), rounds=tuple(one.result for one in made))
-            points.append(point)
-            say(_line(point))
+            indexes = range(plan.rounds_per_point)
+            made = [await runner.run(client, concurrency, ROLE, index) for index in indexes]
+            points.append(LoadPoint(summary=summarize(made), rounds=tuple(one.result for one in made)))
+            say(_line(points[-1]))
     return LoadResult(
         side=endpoint.side,
-        protocol_digest=load_digest(endpoint.side, workload, plan, rounds=rounds, seed=seed),
-        operating_point=workload.operating_point,
+        protocol_digest=plan.digest(endpoint.side),
+        operating_point=plan.workload.operating_point,
         points=tuple(points),
     )
-
-
-def load_digest(side: Side, workload: Workload, plan: RoundPlan, *, rounds: int, seed: int) -> str:
-    """Digest of everything that decides what a baseline asks."""
-    parts = {"side": side, "workload": workload, "rounds": plan}
-    document = {name: part.model_dump(mode="json") for name, part in parts.items()}
-    return digest_of(document | {"count": rounds, "seed": seed})
 
 
 def _line(point: LoadPoint) -> str:

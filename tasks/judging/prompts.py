@@ -61,26 +61,28 @@ def sample_windows(
 
     Raises `TooLittleText` where the texts hold fewer windows.
     """
-    size = plan.window_tokens
+    size, least = plan.window_tokens, plan.min_context_tokens + 1
     starts = [
-        (text, start) for text, ids in enumerate(texts) for start in range(0, len(ids) - size + 1, size)
+        (text, start) for text, ids in enumerate(texts) for start in range(0, len(ids) - least + 1, size)
     ]
     if len(starts) < count:
         raise TooLittleText(
-            f"The held-out text gives {len(starts)} windows of {size} tokens; {count} are declared",
-            where=f"dataset {plan.dataset.name}, revision {plan.dataset.revision}",
-            fix="Declare fewer samples, shorter windows, or a larger dataset.",
+            f"The held-out text gives {len(starts)} windows of "
+            f"{least} to {size} tokens; {count} are declared",
+            where=f"validation.accuracy: {plan.gate.dataset or plan.gate.path}",
+            fix="Declare fewer samples, or a dataset with more text.",
         )
     source = generator(seed, "windows", 0)
-    chosen = source.sample(starts, count)
-    return [_window(texts[text], text, start, lead, plan, source) for text, start in chosen]
+    return [
+        _window(texts[text], text, start, lead, plan, source) for text, start in source.sample(starts, count)
+    ]
 
 
 def _window(
     ids: Sequence[int], text: int, start: int, lead: Prompt, plan: AccuracyPlan, source: random.Random
 ) -> Window:
     tokens = tuple(ids[start : start + plan.window_tokens])
-    position = source.randrange(plan.min_context_tokens, plan.window_tokens)
+    position = source.randrange(plan.min_context_tokens, len(tokens))
     return Window(sample_id=f"{text}:{start}", lead=lead, tokens=tokens, position=position)
 
 

@@ -7,28 +7,19 @@ Invariants:
 - A change of meaning in prompts or statistics changes `PROMPTS` or `METHOD`, and with them every digest.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
+from engine_specs.validation import AccuracyGate, SpeedGate
+from engine_specs.workload import Workload
 from tasks.errors import ProtocolsDiffer
 from tasks.judging.endpoint import Side
 
 PROMPTS = "uniform-token-ids/1"
 METHOD = "pseudo-observation-bound+stein/1"
-
-Confidence = Annotated[float, Field(gt=0.5, lt=1.0, description="Confidence of each one-sided bound.")]
-
-
-class Slo(Frozen):
-    """Service level objective of the workload."""
-
-    ttft_p99_ms: float = Field(
-        gt=0, description="Limit of the 99th percentile of the time to the first token."
-    )
-    itl_p99_ms: float = Field(gt=0, description="Limit of the 99th percentile of the time between tokens.")
 
 
 class Vocabulary(Frozen):
@@ -36,29 +27,6 @@ class Vocabulary(Frozen):
 
     size: int = Field(ge=2, description="Ids are 0 .. size-1.")
     special_ids: tuple[int, ...] = Field(default=(), description="Ids that never appear in a random prompt.")
-
-
-class Workload(Frozen):
-    """What one request looks like, and how many are in flight."""
-
-    input_tokens: int = Field(ge=1, description="Tokens of every prompt.")
-    output_tokens: int = Field(
-        ge=1, description="Tokens that every request generates (the end token is ignored)."
-    )
-    concurrency: tuple[int, ...] = Field(
-        min_length=1, description="Numbers of requests in flight to measure at."
-    )
-    operating_point: int = Field(ge=1, description="The number of requests in flight that decides.")
-    slo: Slo | None = Field(default=None, description="Objective; without one, every request counts as good.")
-    vocabulary: Vocabulary
-
-    @model_validator(mode="after")
-    def _operating_point_is_measured(self) -> Self:
-        if self.operating_point not in self.concurrency:
-            raise ValueError(
-                f"operating_point {self.operating_point} is not among concurrency {self.concurrency}"
-            )
-        return self
 
 
 class RoundPlan(Frozen):
@@ -77,15 +45,9 @@ class RoundPlan(Frozen):
 
 
 class SpeedPlan(Frozen):
-    """How many rounds, and what they have to show."""
+    """The declared bar, and how rounds are counted to tell which side of it the engine is on."""
 
-    metric: Literal["goodput_per_device", "throughput_per_device"] = Field(
-        default="goodput_per_device",
-        description="Output tokens per second and device; goodput counts requests within the SLO.",
-    )
-    min_speedup: float = Field(
-        gt=0, description="The bar that the lower bound of engine / reference must reach."
-    )
+    gate: SpeedGate
     resolution: float = Field(
         default=0.05, gt=0, description="Half-width of the interval to reach, as a share of the ratio."
     )
@@ -96,25 +58,13 @@ class SpeedPlan(Frozen):
     qualifying_rounds: int = Field(
         default=2, ge=1, description="Rounds per reference that choose the fastest one."
     )
-    budget_minutes: float = Field(gt=0, description="Time for the rounds at the operating point.")
-    confidence: Confidence = 0.95
-
-
-class DatasetIdentity(Frozen):
-    """Where the held-out text comes from."""
-
-    name: str = Field(description="Repository or file name of the dataset.")
-    revision: str = Field(description="Commit, or digest of a local file.")
-    split: str = Field(default="", description="Split, where there are several.")
-    text_sha256: str = Field(description="Digest of the texts as used, in order.")
 
 
 class AccuracyPlan(Frozen):
-    """What is asked about accuracy, length and tokenizer."""
+    """The declared margins, and what is asked to tell whether the engine keeps them."""
 
-    dataset: DatasetIdentity
-    samples: int = Field(ge=10, description="Positions at which the engine is asked for its next token.")
-    max_regret_nats: float = Field(gt=0, description="Margin: largest acceptable mean regret per token.")
+    gate: AccuracyGate
+    text_sha256: str = Field(description="Digest of the held-out texts as used, in order.")
     regret_cap_nats: float = Field(
         default=2.0, gt=0, description="A larger regret of one sample counts as this much."
     )
@@ -122,16 +72,11 @@ class AccuracyPlan(Frozen):
     min_context_tokens: int = Field(
         default=16, ge=1, description="Tokens that precede a sampled position at least."
     )
-    length_windows: int = Field(default=48, ge=10, description="Windows that both sides continue greedily.")
+    length_windows: int = Field(default=64, ge=10, description="Windows that both sides continue greedily.")
     length_max_tokens: int = Field(default=64, ge=2, description="Longest continuation.")
-    min_length_ratio: float = Field(
-        default=0.9, gt=0, lt=1, description="Smallest engine / reference mean length."
-    )
-    max_length_ratio: float = Field(default=1.1, gt=1, description="Largest engine / reference mean length.")
     round_trip_texts: int = Field(
         default=16, ge=1, description="Held-out texts that check the tokenizer, besides fixed ones."
     )
-    confidence: Confidence = 0.95
     parallel_requests: int = Field(default=4, ge=1, description="Requests in flight while scoring.")
     request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request.")
 
@@ -152,6 +97,7 @@ class JudgingProtocol(Frozen):
     method: str = Field(default=METHOD, description="How intervals are computed.")
     seed: int = Field(ge=0, description="Seed of prompts, windows and resampling.")
     workload: Workload
+    vocabulary: Vocabulary
     rounds: RoundPlan
     speed: SpeedPlan
     accuracy: AccuracyPlan
@@ -185,6 +131,16 @@ def require_same_protocol(one: JudgingProtocol, other: JudgingProtocol) -> None:
         where=f"protocols {one.digest[:12]} and {other.digest[:12]}",
         fix="Measure both sides again under one protocol.",
     )
+
+
+def require_protocol_digest(protocol: JudgingProtocol, digest: str) -> None:
+    """Raise `ProtocolsDiffer` unless a result's digest is this protocol's."""
+    if digest != protocol.digest:
+        raise ProtocolsDiffer(
+            "A result was measured under another protocol than the one it is judged by",
+            where=f"measured under {digest[:12]}, judged by {protocol.digest[:12]}",
+            fix="Measure again under the protocol that judges.",
+        )
 
 
 def _differences(one: Any, other: Any, path: str) -> list[str]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 
+from engine_specs.workload import Workload
 from tasks.judging.client import CompletionsClient, open_client
 from tasks.judging.endpoint import Endpoint
 from tasks.judging.prompts import Prompt, random_prompts
-from tasks.judging.protocol import RoundPlan, Workload
+from tasks.judging.protocol import RoundPlan, Vocabulary
 from tasks.judging.results import RoundResult
 from tasks.judging.running import all_or_first_error
 from tasks.judging.streams import Trace
@@ -22,13 +23,15 @@ class RoundRunner:
     """Makes rounds of one measurement; no two of its rounds ask the same prompts.
 
     Args:
-        workload: lengths, objective and vocabulary.
+        workload: lengths and objective.
+        vocabulary: the ids that prompts may hold.
         plan: requests per round and warm-up.
         seed: seed of all prompts.
     """
 
-    def __init__(self, workload: Workload, plan: RoundPlan, seed: int) -> None:
+    def __init__(self, workload: Workload, vocabulary: Vocabulary, plan: RoundPlan, seed: int) -> None:
         self._workload = workload
+        self._vocabulary = vocabulary
         self._plan = plan
         self._seed = seed
         self._made: dict[tuple[str, int], int] = {}
@@ -71,7 +74,7 @@ class RoundRunner:
         key = (role, concurrency)
         self._made[key] = self._made.get(key, 0) + 1
         return random_prompts(
-            self._workload.vocabulary,
+            self._vocabulary,
             seed=self._seed,
             purpose=f"{role}/{concurrency}",
             index=self._made[key],

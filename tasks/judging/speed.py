@@ -40,16 +40,15 @@ async def measure_speed(
         say: hears about progress.
     """
     workload = protocol.workload
-    runner = RoundRunner(workload, protocol.rounds, protocol.seed)
+    runner = RoundRunner(workload, protocol.vocabulary, protocol.rounds, protocol.seed)
     qualifying = await _qualify(references, runner, protocol, say)
     fastest = max(qualifying, key=lambda one: fmean(one.rates)).reference
     reference = next(one for one in references if one.side.name == fastest)
     async with _clients(runner, engine, reference) as (b, a):
         duel = _Duel(runner, protocol.speed, reference=a, engine=b, say=say)
         points = [await duel.point(workload.operating_point, decisive=True)]
-        for concurrency in workload.concurrency:
-            if concurrency != workload.operating_point:
-                points.append(await duel.point(concurrency, decisive=False))
+        others = [one for one in workload.concurrency if one != workload.operating_point]
+        points += [await duel.point(concurrency, decisive=False) for concurrency in others]
     return SpeedResult(
         engine=engine.side.name,
         reference=fastest,
@@ -77,7 +76,7 @@ async def _qualify(
         async with runner.client(reference) as client:
             await runner.warm_up(client, concurrency, role)
             made = [await runner.run(client, concurrency, role, i) for i in range(plan.qualifying_rounds)]
-        rates = tuple(one.result.per_second(plan.metric) for one in made)
+        rates = tuple(one.result.per_second(plan.gate.metric) for one in made)
         qualifying.append(QualifyingRound(reference=reference.side.name, rates=rates))
         say(
             f"{reference.side.name}: {fmean(rates):.0f} tokens/s "
@@ -97,14 +96,12 @@ class StagePlan:
 
 def plan_second_stage(log_ratios: Sequence[float], plan: SpeedPlan, *, spent_s: float) -> StagePlan:
     """Pairs in all, from the first stage's log ratios and the seconds that they took. Pure."""
-    needed = pairs_needed(log_ratios, resolution=plan.resolution, confidence=plan.confidence)
-    budget_s = plan.budget_minutes * SECONDS_PER_MINUTE
+    needed = pairs_needed(log_ratios, resolution=plan.resolution, confidence=plan.gate.confidence)
+    budget_s = plan.gate.budget_minutes * SECONDS_PER_MINUTE
     affordable = max(len(log_ratios), math.floor(budget_s / (spent_s / len(log_ratios))))
     if needed <= affordable:
         return StagePlan(needed, needed, f"{needed} pairs reach the resolution of {plan.resolution:.1%}")
-    reason = (
-        f"the budget of {plan.budget_minutes:g} min ends before the {needed} pairs that the resolution needs"
-    )
+    reason = f"the budget of {plan.gate.budget_minutes:g} min ends before {needed} pairs, which it would take"
     return StagePlan(affordable, needed, reason)
 
 
@@ -166,7 +163,7 @@ class _Duel:
             reference=summarize(by_side["reference"]),
         )
         ratios = self._log_ratios(point.rounds)
-        interval = ratio_interval(ratios, first_stage=first, confidence=self._plan.confidence)
+        interval = ratio_interval(ratios, first_stage=first, confidence=self._plan.gate.confidence)
         self._say(
             f"{concurrency} in flight: {self._name('engine')} / "
             f"{self._name('reference')} = {interval.text()} "
@@ -175,7 +172,7 @@ class _Duel:
         return point
 
     def _log_ratios(self, rounds: Sequence[RoundResult]) -> list[float]:
-        return paired_log_ratios(rounds, self._plan.metric, engine=self._name("engine"))[1]
+        return paired_log_ratios(rounds, self._plan.gate.metric, engine=self._name("engine"))[1]
 
     def _name(self, role: str) -> str:
         return self._sides[role].endpoint.side.name

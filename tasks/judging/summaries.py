@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from tasks.judging.protocol import Slo
+from engine_specs.workload import Slo
 from tasks.judging.ratio_bounds import mean_interval
 from tasks.judging.results import Interval, LoadSummary, Metric, Quantiles, RequestRecord, RoundResult
 from tasks.judging.streams import Trace
@@ -26,11 +26,11 @@ class MeasuredRound:
     itl_ms: tuple[float, ...]
 
 
-def record_of(trace: Trace, slo: Slo | None) -> RequestRecord:
+def record_of(trace: Trace, slo: Slo) -> RequestRecord:
     """The kept numbers of one request."""
     waits = trace.itl_ms()
     mean_ms = fmean(waits) if waits else 0.0
-    good = slo is None or (trace.ttft_ms <= slo.ttft_p99_ms and mean_ms <= slo.itl_p99_ms)
+    good = trace.ttft_ms <= slo.ttft_p99_ms and mean_ms <= slo.itl_p99_ms
     return RequestRecord(
         ttft_ms=round(trace.ttft_ms, 4),
         itl_mean_ms=round(mean_ms, 4),

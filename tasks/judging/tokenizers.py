@@ -8,8 +8,8 @@ from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import TokenizerCheck
 from tasks.judging.running import map_bounded
 
-# Accents, combining marks, several scripts, right-to-left, emoji with joiners, odd white space: where tokenizers
-# and their normalizers usually differ.
+# Accents, combining marks, several scripts, right-to-left, emoji with joiners, odd white space: where
+# tokenizers and their normalizers usually differ.
 FIXED_TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
     "Größe, naïve café, œuvre, Ångström",

@@ -1,0 +1,230 @@
+"""The gates: what was measured against what was declared. Pure; every outcome says which numbers decided it.
+
+A gate on accuracy or length asks for non-inferiority. It passes when the whole interval is inside the
+margin. Where it is not, the gate fails if the interval is outside, or if there were samples enough to let a
+faultless engine pass with 80 % power. Otherwise nothing was shown either way: underpowered, with the number
+of samples that would do.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean, pstdev
+
+from engine_specs.workload import Slo
+from tasks.judging.outcomes import (
+    LengthOutcome,
+    RegretOutcome,
+    SameEngineOutcome,
+    SloOutcome,
+    SpeedOutcome,
+    Tested,
+    TokenizerOutcome,
+)
+from tasks.judging.protocol import AccuracyPlan, SpeedPlan
+from tasks.judging.ratio_bounds import ratio_interval
+from tasks.judging.regret_bounds import (
+    bounded_mean_interval,
+    length_ratio_interval,
+    samples_for_spread,
+    samples_for_zero_regret,
+    share_interval,
+)
+from tasks.judging.results import (
+    AccuracyResult,
+    Interval,
+    LengthSample,
+    LoadSummary,
+    RegretSample,
+    SpeedPoint,
+    TokenizerCheck,
+)
+
+# Bounds of exactly 1 tolerate nothing and no number of samples satisfies them; this keeps that number finite.
+SMALLEST_DISTANCE = 1e-6
+
+
+def judge_regret(samples: Sequence[RegretSample], plan: AccuracyPlan) -> RegretOutcome:
+    """Upper bound of the mean regret against the margin."""
+    margin = plan.gate.max_regret_nats_per_token
+    regrets = [sample.regret_nats for sample in samples]
+    interval = bounded_mean_interval(regrets, cap=plan.regret_cap_nats, confidence=plan.gate.confidence)
+    agreed = sum(sample.engine_token == sample.reference_token for sample in samples)
+    decisive = _regret_samples_needed(regrets, plan)
+    outcome: Tested = "pass" if interval.upper <= margin else "fail"
+    if outcome == "fail" and interval.lower <= margin and len(samples) < decisive:
+        outcome = "underpowered"
+    return RegretOutcome(
+        outcome=outcome,
+        reason=_regret_reason(outcome, interval, plan, len(samples), decisive),
+        regret_nats=interval,
+        uncapped_mean_nats=fmean(regrets),
+        agreement=share_interval(agreed, len(samples), plan.gate.confidence),
+        samples=len(samples),
+        samples_needed=decisive if outcome == "underpowered" else min(decisive, len(samples)),
+    )
+
+
+def _regret_samples_needed(regrets: Sequence[float], plan: AccuracyPlan) -> int:
+    """Samples with which an engine without regret, but with the noise seen here, would pass with 80 %
+    power.
+    """
+    margin, cap = plan.gate.max_regret_nats_per_token, plan.regret_cap_nats
+    spread = pstdev([min(regret, cap) for regret in regrets])
+    flat = samples_for_zero_regret(margin=margin, cap=cap, confidence=plan.gate.confidence)
+    return max(flat, samples_for_spread(spread=spread, distance=margin, confidence=plan.gate.confidence))
+
+
+def _regret_reason(outcome: Tested, interval: Interval, plan: AccuracyPlan, samples: int, needed: int) -> str:
+    found = (
+        f"Mean regret is {interval.estimate:.5f} nats per token, "
+        f"at {plan.gate.confidence:.0%} confidence below "
+        f"{interval.upper:.5f} and above {interval.lower:.5f} ({samples} positions); the margin is "
+        f"{plan.gate.max_regret_nats_per_token:g}"
+    )
+    ends = {
+        "pass": "the upper bound is within it.",
+        "fail": "that the engine is within it could not be shown, with samples enough to show it.",
+        "underpowered": f"too few positions to tell: {needed} would do.",
+    }
+    if outcome == "fail" and interval.lower > plan.gate.max_regret_nats_per_token:
+        return f"{found}: the lower bound is beyond it."
+    return f"{found}: {ends[outcome]}"
+
+
+def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan) -> LengthOutcome:
+    """Ratio of mean lengths against its two bounds."""
+    pairs = [(sample.engine_tokens, sample.reference_tokens) for sample in samples]
+    interval = length_ratio_interval(pairs, longest=plan.length_max_tokens, confidence=plan.gate.confidence)
+    needed = _length_samples_needed(pairs, plan)
+    outcome: Tested = "fail"
+    if plan.gate.min_length_ratio <= interval.lower and interval.upper <= plan.gate.max_length_ratio:
+        outcome = "pass"
+    elif (
+        len(samples) < needed
+        and interval.upper >= plan.gate.min_length_ratio
+        and interval.lower <= plan.gate.max_length_ratio
+    ):
+        outcome = "underpowered"
+    found = (
+        f"Greedy continuations are {interval.estimate:.3f} times as long as the reference's, at "
+        f"{plan.gate.confidence:.0%} confidence each between {interval.lower:.3f} and {interval.upper:.3f} "
+        f"({len(samples)} texts); the bounds are {plan.gate.min_length_ratio:g} "
+        f"and {plan.gate.max_length_ratio:g}"
+    )
+    ends = {
+        "pass": "within them.",
+        "fail": "not within them.",
+        "underpowered": f"too few texts to tell: {needed} would do.",
+    }
+    return LengthOutcome(
+        outcome=outcome,
+        reason=f"{found}: {ends[outcome]}",
+        ratio=interval,
+        samples=len(samples),
+        samples_needed=needed if outcome == "underpowered" else min(needed, len(samples)),
+    )
+
+
+def _length_samples_needed(pairs: Sequence[tuple[int, int]], plan: AccuracyPlan) -> int:
+    """Texts with which an engine of equal lengths, but with the noise seen here, would pass with 80 %
+    power.
+    """
+    mean = fmean(reference for _, reference in pairs)
+    distance = max(min(1 - plan.gate.min_length_ratio, plan.gate.max_length_ratio - 1), SMALLEST_DISTANCE)
+    spread = pstdev([(engine - reference) / mean for engine, reference in pairs])
+    # Of equal lengths the bound still assumes one extra pair, (longest, 1): how much weight may it have?
+    weight = mean * distance / (plan.length_max_tokens - 1 - distance + mean * distance)
+    flat = samples_for_zero_regret(margin=weight, cap=1.0, confidence=plan.gate.confidence)
+    return max(flat, samples_for_spread(spread=spread, distance=distance, confidence=plan.gate.confidence))
+
+
+def judge_tokenizer(checks: Sequence[TokenizerCheck]) -> TokenizerOutcome:
+    """Every text must read the same on both servers."""
+    failed = [check for check in checks if not (check.same_ids and check.same_text)]
+    if not failed:
+        reason = f"All {len(checks)} texts read the same through both servers, in ids and back in text."
+        return TokenizerOutcome(outcome="same", reason=reason, texts=len(checks))
+    first = failed[0]
+    reason = f"{len(failed)} of {len(checks)} texts differ, such as {first.text!r}: {first.detail}."
+    return TokenizerOutcome(outcome="different", reason=reason, texts=len(checks))
+
+
+def judge_speed(point: SpeedPoint, plan: SpeedPlan) -> SpeedOutcome:
+    """Lower bound of the ratio at the operating point against the bar."""
+    metric, ratios = point.log_ratios(plan.gate.metric)
+    return judge_log_ratios(
+        ratios, plan, metric_used=metric, first_stage=point.first_stage_pairs, needed=point.planned_pairs
+    )
+
+
+def judge_log_ratios(
+    log_ratios: Sequence[float], plan: SpeedPlan, *, metric_used: str, first_stage: int, needed: int
+) -> SpeedOutcome:
+    """The same from bare log ratios, which is what simulations of the gate use."""
+    interval = ratio_interval(log_ratios, first_stage=first_stage, confidence=plan.gate.confidence)
+    resolved = len(log_ratios) >= needed
+    found = (
+        f"{metric_used} is {interval.estimate:.3f} times the reference's, "
+        f"at {plan.gate.confidence:.0%} confidence above "
+        f"{interval.lower:.3f} and below {interval.upper:.3f} ({len(log_ratios)} pairs of rounds); "
+        f"the bar is {plan.gate.min_speedup:g}"
+    )
+    if interval.lower >= plan.gate.min_speedup:
+        outcome, end = "faster", "the lower bound reaches it."
+    elif interval.upper < plan.gate.min_speedup:
+        outcome, end = "not-faster", "even the upper bound does not reach it."
+    elif resolved:
+        outcome, end = (
+            "not-faster",
+            f"the lower bound does not reach it at the declared resolution of {plan.resolution:.1%}.",
+        )
+    else:
+        outcome, end = "noisy", f"the interval straddles it and the budget is spent; {needed} pairs would do."
+    return SpeedOutcome.model_validate(
+        {
+            "outcome": outcome,
+            "reason": f"{found}: {end}",
+            "ratio": interval,
+            "metric": metric_used,
+            "pairs": len(log_ratios),
+            "pairs_needed": needed,
+        }
+    )
+
+
+def judge_slo(engine: LoadSummary, reference: LoadSummary, slo: Slo) -> SloOutcome:
+    """99th percentiles of the engine at the operating point against the objective."""
+    met = meets(engine, slo)
+    reason = (
+        f"TTFT p99 is {engine.ttft_ms.p99:.1f} ms (limit {slo.ttft_p99_ms:g}), "
+        f"ITL p99 {engine.itl_ms.p99:.2f} ms "
+        f"(limit {slo.itl_p99_ms:g}) over {engine.requests} requests: the objective is "
+        f"{'met' if met else 'missed'}; the reference has {reference.ttft_ms.p99:.1f} ms and "
+        f"{reference.itl_ms.p99:.2f} ms."
+    )
+    return SloOutcome(
+        outcome="met" if met else "missed", reason=reason, reference_meets=meets(reference, slo)
+    )
+
+
+def meets(summary: LoadSummary, slo: Slo) -> bool:
+    """Whether the pooled 99th percentiles of one side are within the objective."""
+    return summary.ttft_ms.p99 <= slo.ttft_p99_ms and summary.itl_ms.p99 <= slo.itl_p99_ms
+
+
+def qualifies(result: AccuracyResult, plan: AccuracyPlan) -> bool:
+    """Whether a quantized reference is accurate enough to be compared with for speed."""
+    regret, length = judge_regret(result.samples, plan), judge_lengths(result.lengths, plan)
+    return regret.outcome == "pass" and length.outcome == "pass"
+
+
+def judge_same_engine(point: SpeedPoint, plan: SpeedPlan) -> SameEngineOutcome:
+    """Judge an A/A run, one server under two names: the interval must hold 1."""
+    metric, ratios = point.log_ratios(plan.gate.metric)
+    interval = ratio_interval(ratios, first_stage=point.first_stage_pairs, confidence=plan.gate.confidence)
+    alike = interval.lower <= 1 <= interval.upper
+    end = "it holds 1" if alike else "it does not hold 1: order, client or host favours one side"
+    return SameEngineOutcome(
+        outcome="alike" if alike else "biased",
+        reason=f"{metric} of one engine against itself is {interval.text()} times its own: {end}.",
+        ratio=interval,
+    )

@@ -1,0 +1,131 @@
+"""The two calls that the pipeline makes: `measure_engine` asks servers, `judge_engine` decides from what
+they said.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from engine_specs.models import Economics
+from tasks.judging.accuracy import measure_accuracy
+from tasks.judging.economics import economics
+from tasks.judging.endpoint import Endpoint
+from tasks.judging.gates import (
+    judge_lengths,
+    judge_regret,
+    judge_slo,
+    judge_speed,
+    judge_tokenizer,
+    qualifies,
+)
+from tasks.judging.judged import JudgedResult, Measured, Subject
+from tasks.judging.load import LoadPlan, measure_load
+from tasks.judging.protocol import JudgingProtocol, require_protocol_digest
+from tasks.judging.results import AccuracyResult, LoadResult
+from tasks.judging.running import Say
+from tasks.judging.speed import measure_speed
+from tasks.judging.verdict import Outcomes, decide
+
+
+def baseline_load(endpoint: Endpoint, plan: LoadPlan, *, say: Say) -> LoadResult:
+    """Measure one running server on the declared workload; raises what `CompletionsClient` raises."""
+    return asyncio.run(measure_load(endpoint, plan, say=say))
+
+
+def measure_engine(
+    engine: Endpoint,
+    references: Sequence[Endpoint],
+    texts: Sequence[str],
+    protocol: JudgingProtocol,
+    *,
+    say: Say,
+) -> Measured:
+    """Measure a running engine against running references.
+
+    Args:
+        engine: the side to judge, served from the tree that ships.
+        references: vLLM servers; the first serves the unquantized checkpoint and scores accuracy, the
+            fastest one that is accurate enough is the one to beat.
+        texts: held-out texts.
+        protocol: what to ask; names the same sides.
+        say: hears about progress.
+    """
+    return asyncio.run(_measure(engine, references, texts, protocol, say))
+
+
+async def _measure(
+    engine: Endpoint,
+    references: Sequence[Endpoint],
+    texts: Sequence[str],
+    protocol: JudgingProtocol,
+    say: Say,
+) -> Measured:
+    scorer, *others = references
+    accuracy = await measure_accuracy(engine, scorer, texts, protocol, say=say)
+    scored = [await measure_accuracy(other, scorer, texts, protocol, say=say) for other in others]
+    accurate = {result.side for result in scored if qualifies(result, protocol.accuracy)}
+    rivals = [scorer, *(other for other in others if other.side.name in accurate)]
+    speed = await measure_speed(engine, rivals, protocol, say=say)
+    return Measured(protocol_digest=protocol.digest, accuracy=accuracy, references=tuple(scored), speed=speed)
+
+
+def judge_engine(
+    measured: Measured,
+    protocol: JudgingProtocol,
+    prices: Economics,
+    subject: Subject,
+    *,
+    compile_mode: Literal["when-justified", "always"],
+    build_device_hours: float,
+) -> JudgedResult:
+    """Decide from what was measured. Pure but for the time stamp.
+
+    Raises `ProtocolsDiffer` where the results were not made under this protocol.
+    """
+    for digest in (
+        measured.protocol_digest,
+        measured.accuracy.protocol_digest,
+        measured.speed.protocol_digest,
+    ):
+        require_protocol_digest(protocol, digest)
+    outcomes = _outcomes(measured, protocol, prices, compile_mode, build_device_hours)
+    return JudgedResult(
+        subject=subject,
+        protocol=protocol,
+        measured=measured,
+        disqualified=_disqualified(measured.references, protocol),
+        outcomes=outcomes,
+        verdict=decide(outcomes),
+        created_at=datetime.now(UTC),
+    )
+
+
+def _outcomes(
+    measured: Measured,
+    protocol: JudgingProtocol,
+    prices: Economics,
+    compile_mode: Literal["when-justified", "always"],
+    build_device_hours: float,
+) -> Outcomes:
+    point = measured.speed.at_operating_point
+    speed = judge_speed(point, protocol.speed)
+    return Outcomes(
+        tokenizer=judge_tokenizer(measured.accuracy.tokenizer),
+        regret=judge_regret(measured.accuracy.samples, protocol.accuracy),
+        length=judge_lengths(measured.accuracy.lengths, protocol.accuracy),
+        slo=judge_slo(point.engine, point.reference, protocol.workload.slo),
+        speed=speed,
+        economics=economics(
+            prices,
+            protocol.workload,
+            reference_tokens_per_s=point.reference.throughput_per_device.estimate,
+            ratio=speed.ratio.lower,
+            build_device_hours=build_device_hours,
+        ),
+        compile_mode=compile_mode,
+    )
+
+
+def _disqualified(scored: Sequence[AccuracyResult], protocol: JudgingProtocol) -> tuple[str, ...]:
+    return tuple(result.side for result in scored if not qualifies(result, protocol.accuracy))

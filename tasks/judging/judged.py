@@ -1,0 +1,56 @@
+"""One judged engine: what was asked, what was measured, what each gate and the table came to."""
+
+from pydantic import AwareDatetime, Field
+
+from artifacts.frozen import Frozen
+from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.results import AccuracyResult, SpeedResult
+from tasks.judging.verdict import Outcomes, Verdict
+
+
+class StageRecord(Frozen):
+    """Where one input of the judgement came from."""
+
+    stage: str
+    fingerprint: str = Field(description="Digest of everything that its result depends on.")
+    tree: str = Field(default="", description="Digest of the tree that it made, if it makes one.")
+    duration_s: float = Field(ge=0, description="Time that it took when it ran.")
+    reused: bool = Field(description="Whether an earlier run's result was taken.")
+
+
+class Subject(Frozen):
+    """What was judged and where, for the report."""
+
+    spec: str
+    variant: str
+    model: str = Field(description="Repository and commit of the checkpoint.")
+    target: str
+    kind: str = Field(description="Engine kind.")
+    quantization: str = Field(description="Recipe of the engine's weights.")
+    environment: dict[str, str] = Field(description="Host class and tool versions, by name.")
+    stages: tuple[StageRecord, ...] = ()
+
+
+class Measured(Frozen):
+    """Everything that was measured of one engine under one protocol."""
+
+    protocol_digest: str
+    accuracy: AccuracyResult = Field(description="The engine against the first reference.")
+    references: tuple[AccuracyResult, ...] = Field(
+        default=(), description="The other references against the first one."
+    )
+    speed: SpeedResult
+
+
+class JudgedResult(Frozen):
+    """A verdict with all its evidence."""
+
+    subject: Subject
+    protocol: JudgingProtocol
+    measured: Measured
+    disqualified: tuple[str, ...] = Field(
+        description="References that were not accurate enough to compare with."
+    )
+    outcomes: Outcomes
+    verdict: Verdict
+    created_at: AwareDatetime
