@@ -16,11 +16,12 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, UnknownCommandError
 
 INTERRUPTED = 130
 BAD_INPUT = 2
 FAILED = 1
+OWN_PACKAGES = ("flows", "tasks", "artifacts", "engine_specs")
 
 
 class Listed(NamedTuple):
@@ -107,23 +108,40 @@ def run(arguments: Sequence[str]) -> int:
 
 def explain(error: Exception) -> tuple[int, str]:
     """Exit code and text of an error."""
+    if isinstance(error, UnknownCommandError) and not error.command_chain:
+        return BAD_INPUT, _unknown_command(error)
     if isinstance(error, CycloptsError):
         chain = " ".join(("enginery", *(error.command_chain or ())))
         return BAD_INPUT, f"{error}\n  fix: {chain} --help"
     code = getattr(error, "exit_code", None)
     if isinstance(code, int):
         return code, str(error)
-    if isinstance(error, ModuleNotFoundError):
-        return BAD_INPUT, _missing_package(error)
+    if package := _missing_package(error):
+        return BAD_INPUT, f"this command needs the package {package}\n  fix: pip install 'enginery[local]'"
     return FAILED, (
         f"internal error: {type(error).__name__}: {error}\n"
         "  fix: run it again with --debug for the traceback, and report that"
     )
 
 
-def _missing_package(error: ModuleNotFoundError) -> str:
-    what = f"this command needs the package {error.name}, which is not installed"
-    return f"{what}\n  fix: pip install 'enginery[local]'"
+def _unknown_command(error: UnknownCommandError) -> str:
+    """Made here: the error's own text would import every command to find similar ones."""
+    from difflib import get_close_matches
+
+    names = [command.name for commands in COMMANDS.values() for command in commands]
+    found = (error.unused_tokens or ["?"])[0]
+    close = get_close_matches(found, names, n=1)
+    return f"there is no command {found!r}\n  fix: " + (
+        f"enginery {close[0]}" if close else "enginery --help"
+    )
+
+
+def _missing_package(error: BaseException | None) -> str:
+    """Name of the package whose absence is behind an error; empty where that is not the reason."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__
+    name = (error.name or "").partition(".")[0] if error else ""
+    return "" if name in OWN_PACKAGES else name
 
 
 def _version() -> str:

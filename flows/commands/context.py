@@ -41,10 +41,12 @@ def use_local_stack(settings: Settings) -> None:
     """Point the standard variables to the running local stack, as far as the user has not set them; says
     so.
     """
-    from flows.stack.environment import local_environment
+    from flows.stack.environment import PREFECT_CHOICES, STORE_CHOICES, local_environment
 
     found = local_environment(settings)
     if not found:
+        if not any(os.environ.get(name) for name in (*STORE_CHOICES, *PREFECT_CHOICES)):
+            say("no local stack is running (`enginery up` starts it), and no other was named")
         return
     os.environ.update(found)
     parts = [

@@ -8,14 +8,14 @@ from flows.stack.state import StackPaths, read_state
 
 # One of these says that the user has a store, or a Prefect server, of their own in mind: mixing it with the
 # stack's would send credentials to the wrong server. So each group is taken as a whole or not at all.
-_STORE_CHOICES = (
+STORE_CHOICES = (
     "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_PROFILE",
 )
-_PREFECT_CHOICES = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE")
+PREFECT_CHOICES = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE")
 
 
 def local_environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -27,8 +27,8 @@ def local_environment(settings: Settings, environ: Mapping[str, str] = os.enviro
     if not paths.state_file.exists():
         return {}
     return {
-        **_unless(_STORE_CHOICES, environ, _store_part(paths)),
-        **_unless(_PREFECT_CHOICES, environ, _prefect_part(paths)),
+        **_unless(STORE_CHOICES, environ, _store_part(paths)),
+        **_unless(PREFECT_CHOICES, environ, _prefect_part(paths)),
     }
 
 

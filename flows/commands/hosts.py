@@ -1,0 +1,67 @@
+"""`enginery pull`, `serve`, `verify`: what serving hosts need. Works with the light install."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from artifacts.installs import read_install, verify_install
+from flows.commands.console import emit, emit_json, human_bytes, progress, say
+from flows.commands.context import load_settings, open_local_or_configured_store
+
+Directory = Annotated[
+    Path, Parameter(help="ROOT/<name>/<version>/<variant>, or ROOT/<name>/current, of a pull.")
+]
+
+
+def pull(
+    reference: Annotated[str, Parameter(help="name, name:channel, name@1.4 or name@1.4.2.")],
+    /,
+    *,
+    to: Annotated[Path, Parameter(help="Directory of all installs.")],
+    variant: Annotated[str | None, Parameter(help="This variant and no other.")] = None,
+    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+) -> None:
+    """Install the variant of a release that fits this host; prints the directory."""
+    from artifacts.pull import pull as install
+
+    store = open_local_or_configured_store(load_settings())
+    with progress(f"pulling {reference}") as on_progress:
+        pulled = install(store, reference, to, variant, on_progress=on_progress)
+    release = f"{pulled.release.name}@{pulled.release.version}"
+    say(f"{release}, variant {pulled.variant}: {pulled.reason}")
+    if pulled.already_installed:
+        say("it was installed already")
+    else:
+        say(f"downloaded {human_bytes(pulled.downloaded_bytes)}, every chunk verified")
+    if json:
+        emit_json(pulled.model_dump(mode="json", exclude={"release"}) | {"release": release})
+    else:
+        emit(str(pulled.directory))
+
+
+def serve(
+    directory: Directory,
+    /,
+    *,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on.")] = 8000,
+) -> int:
+    """Serve a pulled directory by its recipe, until it is told to stop; installs its toolchain on first
+    use.
+    """
+    from tasks.toolchains import ensure, run_foreground
+
+    record = read_install(directory)
+    toolchain = ensure(record.serve.toolchain, load_settings(), say)
+    name = f"{record.name}@{record.version}, variant {record.variant}"
+    say(f"serving {name} at http://{host}:{port}/v1 as model {record.serve.model!r}; Ctrl-C ends it")
+    return run_foreground(toolchain, record.serve, directory.resolve(), host, port)
+
+
+def verify(directory: Directory, /) -> None:
+    """Read every byte of a pulled directory and compare it with the release that it came from."""
+    verify_install(directory)
+    record = read_install(directory)
+    listing = f"{len(record.listing.files)} files, {human_bytes(record.listing.total_bytes)}"
+    emit(f"{record.name}@{record.version}, variant {record.variant}: {listing}: intact")

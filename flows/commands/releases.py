@@ -1,0 +1,163 @@
+"""`enginery list`, `show`, `report`, `history`: reading what was published."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from artifacts.errors import NotFound
+from flows.commands.console import emit, emit_json, emit_table, say
+from flows.commands.context import load_settings, open_local_or_configured_store
+from flows.errors import BadArgument
+
+if TYPE_CHECKING:
+    from artifacts.releases import Release, VariantRelease
+    from artifacts.store import Store
+
+Json = Annotated[bool, Parameter(help="Print one JSON document.", negative="")]
+Ref = Annotated[str, Parameter(help="name, name:channel, name@1.4 or name@1.4.2.")]
+
+REPORT_PAGE = "report.html"
+
+
+def list_releases(
+    name: Annotated[str | None, Parameter(help="Only the releases of this name.")] = None,
+    /,
+    *,
+    json: Json = False,
+) -> None:
+    """List the releases, or those of one name, oldest first."""
+    store = open_local_or_configured_store(load_settings())
+    releases = list(_releases(store, name))
+    if json:
+        emit_json(
+            [
+                {**release.model_dump(mode="json"), "channels": _channels(store, release)}
+                for release in releases
+            ]
+        )
+        return
+    rows = [
+        (
+            f"{release.name}@{release.version}",
+            ", ".join(_channels(store, release)),
+            f"{release.created_at:%Y-%m-%d %H:%M}",
+            ", ".join(f"{variant.name}: {variant.verdict}" for variant in release.variants),
+        )
+        for release in releases
+    ]
+    emit_table(("release", "channels", "published", "verdicts"), rows, empty="nothing was published yet")
+
+
+def show(reference: Ref, /, *, json: Json = False) -> None:
+    """Show one release: its variants, their verdicts and reasons, what they need and how they are served."""
+    from artifacts.references import resolve
+
+    release = resolve(open_local_or_configured_store(load_settings()), reference)
+    if json:
+        emit_json(release)
+        return
+    emit(f"{release.name}@{release.version}, published {release.created_at:%Y-%m-%d %H:%M:%S %Z}")
+    emit(f"checkpoint {release.checkpoint_repo} at {release.checkpoint_revision}")
+    for variant in release.variants:
+        emit("")
+        for line in _lines(variant):
+            emit(line)
+
+
+def report(
+    reference: Ref,
+    /,
+    *,
+    variant: Annotated[str | None, Parameter(help="Only the report of this variant.")] = None,
+    to: Annotated[Path | None, Parameter(help="Write the page to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """Fetch the reports of a release and print where they are: an HTML page with its JSON twin each."""
+    from artifacts.references import resolve
+
+    settings = load_settings()
+    store = open_local_or_configured_store(settings)
+    release = resolve(store, reference)
+    chosen = [each for each in release.variants if variant in {None, each.name} and each.report]
+    if not chosen:
+        raise NotFound(
+            f"{release.name}@{release.version} has no report of {variant or 'any variant'}.",
+            where=f"variants: {', '.join(each.name for each in release.variants)}",
+        )
+    if to is not None and len(chosen) > 1:
+        names = ", ".join(each.name for each in chosen)
+        raise BadArgument(f"There are {len(chosen)} reports for one file.", fix=f"--variant, one of: {names}")
+    pages = {each.name: _fetch_report(store, each, settings.home / "reports") for each in chosen}
+    if to is not None:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(next(iter(pages.values())), to)
+        pages = {chosen[0].name: to}
+    if json:
+        emit_json({name: str(page) for name, page in pages.items()})
+    else:
+        for page in pages.values():
+            emit(str(page))
+
+
+def history(name: str, /, *, json: Json = False) -> None:
+    """Show where the channels of a name pointed, and why they were moved; the newest move last."""
+    from artifacts.channels import list_channels
+
+    store = open_local_or_configured_store(load_settings())
+    channels = list_channels(store, name)
+    if not channels:
+        next(_releases(store, name))  # says which names there are, if this is none of them
+    if json:
+        emit_json(channels)
+        return
+    rows = [
+        (channel.channel, f"{move.at:%Y-%m-%d %H:%M:%S}", move.version, move.reason)
+        for channel in channels
+        for move in channel.history
+    ]
+    emit_table(("channel", "moved", "to", "why"), rows, empty=f"no channel of {name} was ever moved")
+
+
+def _releases(store: "Store", name: str | None) -> "Iterator[Release]":
+    from artifacts.releases import list_names
+    from artifacts.releases import list_releases as releases_of
+
+    names = list_names(store)
+    if name is not None and name not in names:
+        raise NotFound(
+            f"There is no release of {name!r}.",
+            where=f"{store.bucket}; names there: {', '.join(names) or 'none at all'}",
+            fix="enginery list",
+        )
+    for each in names if name is None else (name,):
+        yield from releases_of(store, each)
+
+
+def _channels(store: "Store", release: "Release") -> list[str]:
+    from artifacts.channels import list_channels
+
+    return [each.channel for each in list_channels(store, release.name) if each.version == release.version]
+
+
+def _lines(variant: "VariantRelease") -> "Iterator[str]":
+    yield f"{variant.name}: {variant.verdict}{'' if variant.required else ' (not required)'}"
+    yield from (f"  {reason}" for reason in variant.reasons)
+    features = ", ".join(variant.requires.cpu_features)
+    yield f"  target   {variant.target}"
+    yield f"  needs    {variant.requires.machine}{f' with {features}' if features else ''}"
+    if variant.tree and variant.serve:
+        yield f"  tree     {variant.tree}"
+        yield f"  serve    {' '.join(variant.serve.argv)}"
+    yield f"  report   {variant.report or 'none'}"
+
+
+def _fetch_report(store: "Store", variant: "VariantRelease", root: Path) -> Path:
+    directory = root / str(variant.report)
+    if not directory.exists():
+        say(f"fetching the report of {variant.name}")
+        root.mkdir(parents=True, exist_ok=True)
+        store.materialize(str(variant.report), directory)
+    return directory / REPORT_PAGE

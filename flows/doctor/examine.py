@@ -1,0 +1,101 @@
+"""Running the checks on this host."""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from artifacts.compat import probe_host
+from artifacts.errors import ArtifactError
+from artifacts.settings import Settings
+from artifacts.store import open_store
+from engine_specs.targets import load_targets
+from flows.doctor import judgements, probes
+from flows.doctor.check import Check, Group
+from tasks.toolchains import Toolchain, declared, status
+
+
+def examine(settings: Settings, only: Group | None = None) -> Iterator[Check]:
+    """All checks, or those of one group, one by one as they are made."""
+    groups = {"host": _host, "services": _services, "toolchains": _toolchains, "gpu": _gpu}
+    for name, probe in groups.items():
+        if only in {None, name}:
+            yield from probe(settings)
+
+
+def _host(settings: Settings) -> Iterator[Check]:
+    yield judgements.judge_python(sys.version_info[:2], sys.executable)
+    yield judgements.judge_cpu(probe_host(), load_targets().values())
+    for use, path in (
+        ("state", settings.home),
+        ("the cache", settings.cache_dir),
+        ("toolchains", settings.toolchains_dir),
+    ):
+        yield judgements.judge_disk(use, str(path), probes.free_bytes(path))
+    yield judgements.judge_memory(probes.available_memory_bytes())
+    yield judgements.judge_shared_memory(probes.shared_memory_free_bytes())
+    yield judgements.judge_clock(datetime.now(UTC), probes.newest_own_file())
+    yield judgements.judge_compiler(*probes.try_compiler())
+    yield from _ports(settings)
+
+
+def _ports(settings: Settings) -> Iterator[Check]:
+    from flows.stack import object_store, ports, prefect_server
+    from flows.stack.status import status as stack_status
+
+    seen = stack_status(settings)
+    for name, port in (
+        (prefect_server.NAME, prefect_server.DEFAULT_PORT),
+        (object_store.NAME, object_store.DEFAULT_S3_PORT),
+    ):
+        part = seen.component(name)
+        ours = part.state != "down" and part.url.endswith(f":{port}")
+        yield judgements.judge_port(name, port, ports.is_free(port), ours)
+
+
+def _services(settings: Settings) -> Iterator[Check]:
+    up = "enginery up, or set the variables of your own"
+    store = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+    yield judgements.judge_service(
+        "S3 store", store, _store_problem(settings), f"{up} (AWS_ENDPOINT_URL_S3, ...)"
+    )
+    api = os.environ.get("PREFECT_API_URL", "")
+    yield judgements.judge_service("Prefect", api, _prefect_problem(api), f"{up} (PREFECT_API_URL)")
+    yield judgements.judge_hub_token(os.environ, probes.hub_token_file().exists())
+
+
+def _store_problem(settings: Settings) -> str:
+    """Why the store cannot be listed; empty if it can."""
+    try:
+        next(open_store(settings).bucket.children("releases/"), None)
+    except ArtifactError as error:
+        return f"{error.what} ({error.where})"
+    return ""
+
+
+def _prefect_problem(api: str) -> str:
+    if not api:
+        return "PREFECT_API_URL is not set: each flow would start a server of its own"
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=5):  # noqa: S310  the user's own address
+            return ""
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        return f"{api} does not answer: {error}"
+
+
+def _toolchains(settings: Settings) -> Iterator[Check]:
+    for name, declaration in declared().items():
+        found = status(name, settings)
+        if isinstance(found, Toolchain):
+            version = found.versions.get(declaration.tool, "")
+            yield judgements.judge_toolchain(name, True, f"{declaration.tool} {version} at {found.root}", "")
+        else:
+            yield judgements.judge_toolchain(name, False, found.reason, found.fix)
+
+
+def _gpu(settings: Settings) -> Iterator[Check]:
+    del settings  # nothing of a GPU is configured
+    toolchains = [name for name, declaration in declared().items() if declaration.accelerator == "cuda"]
+    yield from judgements.judge_gpus(probes.gpu_names(), toolchains)

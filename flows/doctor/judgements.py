@@ -1,0 +1,190 @@
+"""What facts of a host amount to. Pure: no probing here."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+from artifacts.compat import HostFacts
+from engine_specs.targets import Target
+from flows.doctor.check import Check
+
+GIB = 1 << 30
+# Four CPU toolchains take 6.3 GB, the stack and the work of one small build some more.
+_DISK_ENOUGH_BYTES = 15 * GIB
+_DISK_LEAST_BYTES = 3 * GIB
+# The reference and the engine are up at once while they are measured.
+_MEMORY_ENOUGH_BYTES = 8 * GIB
+_MEMORY_LEAST_BYTES = 3 * GIB
+# torch hands tensors between processes through /dev/shm; containers often have 64 MB.
+_SHM_ENOUGH_BYTES = 256 << 20
+_CLOCK_TOLERANCE = timedelta(minutes=5)
+
+
+def judge_python(version: tuple[int, int], executable: str) -> Check:
+    """The interpreter of this program."""
+    found = f"Python {version[0]}.{version[1]} ({executable})"
+    if (3, 11) <= version <= (3, 13):
+        return Check(group="host", name="python", outcome="ok", found=found)
+    return Check(
+        group="host", name="python", outcome="fail", found=found, remedy="install Python 3.11, 3.12 or 3.13"
+    )
+
+
+def judge_compiler(program: str | None, problem: str) -> Check:
+    """The C++ compiler, and what came of compiling and linking a shared object with it (empty: it worked)."""
+    if program is None:
+        return Check(
+            group="host",
+            name="compiler",
+            outcome="fail",
+            found="no g++",
+            remedy="sudo apt-get install -y g++",
+        )
+    if problem:
+        return Check(
+            group="host",
+            name="compiler",
+            outcome="fail",
+            found=f"{program} makes no shared object: {problem}",
+            remedy="sudo apt-get install -y g++ libc6-dev",
+        )
+    return Check(group="host", name="compiler", outcome="ok", found=f"{program} makes shared objects")
+
+
+def judge_disk(use: str, path: str, free_bytes: int) -> Check:
+    """Free space where something is kept."""
+    return _amount(
+        name=f"disk for {use}",
+        found=f"{free_bytes / GIB:.1f} GiB free at {path}",
+        amount=free_bytes,
+        least=_DISK_LEAST_BYTES,
+        enough=_DISK_ENOUGH_BYTES,
+        remedy=f"free up to {_DISK_ENOUGH_BYTES // GIB} GiB there, or point ENGINERY_HOME,"
+        " ENGINERY_CACHE_DIR and ENGINERY_TOOLCHAINS_DIR elsewhere",
+    )
+
+
+def judge_memory(available_bytes: int) -> Check:
+    """Memory that programs can still get."""
+    return _amount(
+        name="memory",
+        found=f"{available_bytes / GIB:.1f} GiB available",
+        amount=available_bytes,
+        least=_MEMORY_LEAST_BYTES,
+        enough=_MEMORY_ENOUGH_BYTES,
+        remedy=f"end other programs, or use a host with {_MEMORY_ENOUGH_BYTES // GIB} GiB available",
+    )
+
+
+def judge_shared_memory(free_bytes: int | None) -> Check:
+    """Memory that processes can share; None where the host has no such device."""
+    if free_bytes is None:
+        return Check(
+            group="host",
+            name="shared memory",
+            outcome="warn",
+            found="no /dev/shm",
+            remedy="mount a tmpfs there; containers: --shm-size=1g",
+        )
+    return _amount(
+        name="shared memory",
+        found=f"{free_bytes / (1 << 20):.0f} MiB free in /dev/shm",
+        amount=free_bytes,
+        least=0,
+        enough=_SHM_ENOUGH_BYTES,
+        remedy="enlarge /dev/shm; containers: --shm-size=1g",
+    )
+
+
+def judge_clock(now: datetime, newest_file: datetime) -> Check:
+    """The clock, against the newest file of this installation: time does not run before that."""
+    found = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    if now + _CLOCK_TOLERANCE >= newest_file:
+        return Check(group="host", name="clock", outcome="ok", found=found)
+    return Check(
+        group="host",
+        name="clock",
+        outcome="fail",
+        found=f"{found}, before this program was installed ({newest_file:%Y-%m-%d %H:%M:%S} UTC)",
+        remedy="set the clock: S3 refuses requests that are signed at a wrong time",
+    )
+
+
+def judge_cpu(facts: HostFacts, targets: Collection[Target]) -> Check:
+    """Which targets this host can build and serve."""
+    fitting = [target.name for target in targets if set(target.cpu_features) <= set(facts.cpu_features)]
+    fitting = fitting if facts.machine == "x86_64" else []
+    if fitting:
+        return Check(group="host", name="cpu", outcome="ok", found=f"serves targets {', '.join(fitting)}")
+    return Check(
+        group="host",
+        name="cpu",
+        outcome="fail",
+        found=f"{facts.machine}, of none of the targets",
+        remedy="use an x86-64 host with SSE4.2 at least; `enginery targets list` shows what each asks for",
+    )
+
+
+def judge_port(use: str, port: int, free: bool, ours: bool) -> Check:
+    """A port that the local stack would like to have."""
+    name = f"port {port}"
+    if ours:
+        return Check(group="host", name=name, outcome="ok", found=f"used by the local stack's {use}")
+    if free:
+        return Check(group="host", name=name, outcome="ok", found=f"free for the {use}")
+    return Check(
+        group="host",
+        name=name,
+        outcome="warn",
+        found="taken by another program",
+        remedy=f"none needed: `enginery up` takes another port for the {use} and says which",
+    )
+
+
+def judge_service(name: str, address: str, problem: str, remedy: str) -> Check:
+    """A service that was asked to answer; `problem` is empty if it did."""
+    if not problem:
+        return Check(group="services", name=name, outcome="ok", found=f"answers at {address}")
+    return Check(group="services", name=name, outcome="warn", found=problem, remedy=remedy)
+
+
+def judge_hub_token(environ: Mapping[str, str], token_file_exists: bool) -> Check:
+    """The Hub's token, which only gated and private repositories need."""
+    if environ.get("HF_TOKEN"):
+        found = "HF_TOKEN is set"
+    elif token_file_exists:
+        found = "a token is stored by the Hub's own login"
+    else:
+        found = "none: public repositories only; set HF_TOKEN for gated or private ones"
+    return Check(group="services", name="hub token", outcome="ok", found=found)
+
+
+def judge_toolchain(name: str, installed: bool, detail: str, remedy: str) -> Check:
+    """One toolchain; one that is not there yet is installed on first use."""
+    if installed:
+        return Check(group="toolchains", name=name, outcome="ok", found=detail)
+    return Check(group="toolchains", name=name, outcome="warn", found=detail, remedy=remedy)
+
+
+def judge_gpus(names: Collection[str], gpu_toolchains: Collection[str]) -> tuple[Check, ...]:
+    """What this host, and this version of the pipeline, lack for GPU engines."""
+    devices = Check(
+        group="gpu",
+        name="devices",
+        outcome="ok" if names else "warn",
+        found=", ".join(names) or "no NVIDIA GPU, or no driver (nvidia-smi)",
+        remedy="" if names else "GPU engines need a host with an NVIDIA GPU; CPU engines need none",
+    )
+    declared = Check(
+        group="gpu",
+        name="toolchains",
+        outcome="ok" if gpu_toolchains else "warn",
+        found=", ".join(gpu_toolchains) or "none is declared: this version builds CPU engines only",
+    )
+    return devices, declared
+
+
+def _amount(*, name: str, found: str, amount: int, least: int, enough: int, remedy: str) -> Check:
+    outcome = "ok" if amount >= enough else "warn" if amount >= least else "fail"
+    return Check(
+        group="host", name=name, outcome=outcome, found=found, remedy="" if outcome == "ok" else remedy
+    )

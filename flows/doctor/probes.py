@@ -1,0 +1,97 @@
+"""Facts of this host."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+_TIME_LIMIT_S = 60
+
+_SOURCE = '#include <vector>\nextern "C" int answer() { std::vector<int> v{42}; return v.at(0); }\n'
+
+
+def try_compiler() -> tuple[str | None, str]:
+    """The C++ compiler (None: there is none), and why it makes no shared object that loads (empty: it
+    does).
+    """
+    program = shutil.which("g++")
+    if program is None:
+        return None, ""
+    with tempfile.TemporaryDirectory() as directory:
+        source, library = Path(directory, "probe.cpp"), Path(directory, "probe.so")
+        source.write_text(_SOURCE)
+        argv = [program, "-shared", "-fPIC", "-o", str(library), str(source)]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIME_LIMIT_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return program, str(error)
+        if done.returncode != 0:
+            return program, (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return program, _load(library)
+
+
+def free_bytes(path: Path) -> int:
+    """Free space of the file system that a path is on, or will be on."""
+    path = path.expanduser().absolute()
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def available_memory_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Memory that programs can get: what the kernel says is available, within the limit of the control
+    group.
+    """
+    values = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+    available = int(values["MemAvailable"].split()[0]) * 1024
+    return min(available, _cgroup_room_bytes() or available)
+
+
+def shared_memory_free_bytes(path: Path = Path("/dev/shm")) -> int | None:  # noqa: S108  the device itself
+    """Free space in /dev/shm; None where there is none."""
+    return shutil.disk_usage(path).free if path.is_dir() else None
+
+
+def newest_own_file() -> datetime:
+    """When the newest file of this program was written."""
+    packages = Path(__file__).resolve().parents[2]
+    times = [path.stat().st_mtime for path in packages.glob("flows/**/*.py")]
+    return datetime.fromtimestamp(max(times), UTC)
+
+
+def gpu_names() -> tuple[str, ...]:
+    """Product names of the NVIDIA GPUs, as the driver's own tool lists them; empty where there is no
+    driver.
+    """
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    argv = [program, "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIME_LIMIT_S, check=False)
+    return tuple(done.stdout.strip().splitlines()) if done.returncode == 0 else ()
+
+
+def hub_token_file() -> Path:
+    """Where the Hub's own login keeps its token."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    return Path(os.environ.get("HF_TOKEN_PATH") or Path(home) / "token").expanduser()
+
+
+def _load(library: Path) -> str:
+    import ctypes
+
+    try:
+        answer = ctypes.CDLL(str(library)).answer()
+    except OSError as error:
+        return str(error)
+    return "" if answer == 42 else f"a compiled function returned {answer} instead of 42"
+
+
+def _cgroup_room_bytes(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    limit = root / "memory.max"
+    text = limit.read_text().strip() if limit.exists() else "max"
+    if text == "max":
+        return None
+    return max(0, int(text) - int((root / "memory.current").read_text()))
