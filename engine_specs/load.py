@@ -16,7 +16,7 @@ from engine_specs.errors import Problem, SpecInvalid, SpecNotFound
 from engine_specs.explain import explain, shown
 from engine_specs.frozen import Frozen
 from engine_specs.merge import merged, origin
-from engine_specs.models import Spec
+from engine_specs.models import INCONSISTENT, Spec
 from engine_specs.names import suggestion
 from engine_specs.rules import UNREADABLE, violations
 from engine_specs.variant import VariantSettings
@@ -50,8 +50,12 @@ def load_spec(name_or_path: str | Path, specs_dir: Path | None = None) -> Spec:
         SpecNotFound: no such file or name.
         SpecInvalid: with every problem of the file.
     """
-    path = _find(name_or_path, specs_dir)
-    return read_spec(_text(path), path)
+    path, name = _find(name_or_path, specs_dir)
+    spec = read_spec(_text(path), path)
+    if name is not None and spec.name != name:
+        fix = f"name the file {spec.name}{path.suffix}, or set name: {name} in it"
+        raise SpecNotFound(f"{path} holds the spec {spec.name!r}, not {name!r}\n  fix: {fix}")
+    return spec
 
 
 def read_spec(text: str, path: Path) -> Spec:
@@ -85,7 +89,7 @@ def problems_of(document: Document) -> tuple[Problem, ...]:
 
 
 def _schema_pass(document: Document) -> tuple[list[Problem], dict[str, Any]]:
-    errors = [e for e in _errors(Spec, document.value) if e["loc"]]
+    errors = [e for e in _errors(Spec, document.value) if e["type"] != INCONSISTENT]
     readable = without(document.value, {e["loc"] for e in errors})
     return [explain(e, Spec, document) for e in errors], readable
 
@@ -134,7 +138,7 @@ def without(data: Any, refused: set[Loc], at: Loc = ()) -> Any:
     return data
 
 
-def _find(name_or_path: str | Path, specs_dir: Path | None) -> Path:
+def _find(name_or_path: str | Path, specs_dir: Path | None) -> tuple[Path, str | None]:
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or text.endswith(SUFFIXES):
         path = Path(text)
@@ -142,13 +146,13 @@ def _find(name_or_path: str | Path, specs_dir: Path | None) -> Path:
             raise SpecNotFound(
                 f"no spec file at {path}\n  fix: give the path of a YAML file, or the name of a spec"
             )
-        return path
+        return path, None
     files = {path.stem: path for path in list_specs(specs_dir)}
     if text not in files:
         names = ", ".join(files) or "none"
         fix = f"{suggestion(text, files)}specs there: {names}"
         raise SpecNotFound(f"no spec named {text!r}\n  where: {specs_dir or PACKAGE}\n  fix: {fix}")
-    return files[text]
+    return files[text], text
 
 
 def _text(path: Path) -> str:

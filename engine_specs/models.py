@@ -9,7 +9,7 @@ Invariants:
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine_specs.frozen import Frozen
@@ -19,6 +19,8 @@ from engine_specs.rules import violations
 from engine_specs.validation import Validation
 from engine_specs.variant import VariantDefaults, VariantOverrides, VariantSettings
 from engine_specs.workload import Workload
+
+INCONSISTENT = "inconsistent"
 
 
 class Checkpoint(Frozen):
@@ -101,10 +103,14 @@ class Spec(Frozen):
     def _consistent(self) -> Self:
         data = self.model_dump(exclude_unset=True)
         variants = [merged(data.get("defaults", {}), variant) for variant in data["variants"]]
-        for variant in variants:
-            VariantSettings.model_validate(variant)
+        try:
+            for variant in variants:
+                VariantSettings.model_validate(variant)
+        except ValidationError as error:
+            # Raised as it is, pydantic would take its locations for locations in the spec.
+            raise PydanticCustomError(INCONSISTENT, "{text}", {"text": str(error)}) from None
         found = violations(data, variants)
         if found:
             text = "; ".join(str(violation) for violation in found)
-            raise PydanticCustomError("inconsistent", "{text}", {"text": text})
+            raise PydanticCustomError(INCONSISTENT, "{text}", {"text": text})
         return self

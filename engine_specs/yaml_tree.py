@@ -23,7 +23,11 @@ _CORE_RULES = [
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
     # A leading zero means octal to some readers and decimal to others: left as text, and refused as a number.
     ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
-    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
+    (
+        "float",
+        r"^[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$",
+        list("-+.0123456789"),
+    ),
 ]
 
 

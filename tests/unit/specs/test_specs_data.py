@@ -1,0 +1,137 @@
+"""The tables: every row is whole, names its source, and agrees with the other tables."""
+
+from pathlib import Path
+
+import pytest
+
+from engine_specs import kind_facts, recipes, targets
+from engine_specs.data_files import KINDS_DIR, TARGETS_FILE, read_data
+from engine_specs.errors import SpecInvalid
+from engine_specs.kind_facts import load_kinds
+from engine_specs.recipes import load_kv_caches, load_recipes
+from engine_specs.targets import TargetTable, load_targets
+
+# /proc/cpuinfo spells these otherwise than manuals and compilers do.
+FOREIGN_SPELLINGS = {
+    "sse3",
+    "lzcnt",
+    "lahf",
+    "lahf-sahf",
+    "cmpxchg16b",
+    "osxsave",
+    "osfxsr",
+    "sse4.1",
+    "sse4.2",
+    "bmi",
+}
+LEVELS = ["cpu-x86-64-v2", "cpu-x86-64-v3", "cpu-x86-64-v4"]
+ADDED = {
+    "cpu-x86-64-v3": {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"},
+    "cpu-x86-64-v4": {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"},
+}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_cpu_target_lists_its_flags_as_linux_spells_them(name: str) -> None:
+    target = load_targets()[name]
+    assert list(target.cpu_features) == sorted(set(target.cpu_features))
+    assert not set(target.cpu_features) & FOREIGN_SPELLINGS
+    assert {"pni", "cx16", "lahf_lm", "popcnt", "sse4_2"} <= set(target.cpu_features)
+    assert (target.work_pool, target.machine, target.accelerator) == (name, "x86_64", "cpu")
+    assert f"cpu-{target.march}" == name
+    assert "psABI" in target.source
+
+
+@pytest.mark.parametrize(("lower", "higher"), [(LEVELS[0], LEVELS[1]), (LEVELS[1], LEVELS[2])])
+def test_each_level_adds_exactly_its_own_flags(lower: str, higher: str) -> None:
+    table = load_targets()
+    below, above = set(table[lower].cpu_features), set(table[higher].cpu_features)
+    assert below < above
+    assert above - below == ADDED[higher]
+
+
+def test_recipes_know_what_modelopt_calls_them() -> None:
+    table = load_recipes()
+    assert list(table) == ["none", "int8_weight_only", "fp8"]
+    assert (table["none"].preset, table["none"].quant_algo, table["none"].weight_bits) == (None, None, None)
+    assert (table["int8_weight_only"].preset, table["int8_weight_only"].quant_algo) == (
+        "INT8_WEIGHT_ONLY_CFG",
+        "W8A16",
+    )
+    assert (table["fp8"].preset, table["fp8"].quant_algo) == ("FP8_DEFAULT_CFG", "FP8")
+    assert [row.needs_calibration for row in table.values()] == [False, False, True]
+    assert load_kv_caches()["fp8"].preset == "FP8_KV_CFG"
+
+
+@pytest.mark.parametrize("row", [r for r in load_recipes().values() if r.preset], ids=lambda r: r.name)
+def test_a_recipe_that_quantizes_says_how_and_what_it_leaves_out(row: recipes.Recipe) -> None:
+    assert row.quant_algo
+    assert row.weight_bits == 8
+    assert "lm_head" in row.left_out
+
+
+@pytest.mark.parametrize("facts", load_kinds().values(), ids=lambda f: f.name)
+def test_a_kind_draws_on_the_other_tables(facts: kind_facts.KindFacts) -> None:
+    assert {row.name for row in facts.recipes} <= set(load_recipes())
+    assert set(facts.kv_caches) <= set(load_kv_caches())
+    assert any(
+        t.platform in facts.platforms and t.accelerator in facts.accelerators for t in load_targets().values()
+    )
+    assert all(row.source for row in (*facts.architectures, *facts.recipes))
+
+
+def test_the_cpu_kind_is_as_other_layers_expect_it() -> None:
+    facts = load_kinds()["aot-inductor"]
+    assert facts.architecture_names == ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+    assert [row.name for row in facts.recipes] == ["none", "int8_weight_only"]
+    assert facts.toolchains.model_dump() == {
+        "quantize": "modelopt-cpu",
+        "build": "aot-cpu",
+        "serve": "aot-serve-cpu",
+    }
+    assert (facts.export_format, facts.end_of_life, facts.max_tensor_parallel) == ("hf", None, 1)
+    assert facts.recipe("fp8") is None
+
+
+@pytest.mark.parametrize("path", sorted(KINDS_DIR.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_kind_file_is_a_kind(path: Path) -> None:
+    assert path.stem in load_kinds()
+
+
+def test_a_wrong_row_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "targets.yaml"
+    path.write_text(TARGETS_FILE.read_text().replace("    accelerator: cpu\n", "    accelerator: tpu\n", 1))
+    line = path.read_text().splitlines().index("    accelerator: tpu") + 1
+    with pytest.raises(SpecInvalid) as caught:
+        read_data(path, TargetTable)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.field, problem.found) == (line, "targets[0].accelerator", "'tpu'")
+
+
+def test_a_table_that_names_a_row_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "targets.yaml"
+    path.write_text(TARGETS_FILE.read_text().replace("name: cpu-x86-64-v4", "name: cpu-x86-64-v3"))
+    monkeypatch.setattr(targets, "TARGETS_FILE", path)
+    targets.load_targets.cache_clear()
+    with pytest.raises(SpecInvalid, match="target: found cpu-x86-64-v3; each target once"):
+        targets.load_targets()
+
+
+def test_a_kind_must_be_named_as_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.yaml").write_text((KINDS_DIR / "aot-inductor.yaml").read_text())
+    monkeypatch.setattr(kind_facts, "KINDS_DIR", tmp_path)
+    kind_facts.load_kinds.cache_clear()
+    with pytest.raises(SpecInvalid, match="name: found aot-inductor; other, as the file is named"):
+        kind_facts.load_kinds()
+    kind_facts.load_kinds.cache_clear()
+
+
+def test_an_end_of_life_is_a_day_with_a_source(tmp_path: Path) -> None:
+    path = tmp_path / "aot-inductor.yaml"
+    facts = (KINDS_DIR / "aot-inductor.yaml").read_text()
+    path.write_text(
+        facts.replace("end_of_life: null", 'end_of_life: {date: 2027-03-31, source: "release notes"}')
+    )
+    end = read_data(path, kind_facts.KindFacts).end_of_life
+    assert end is not None
+    assert (end.date.isoformat(), end.source) == ("2027-03-31", "release notes")

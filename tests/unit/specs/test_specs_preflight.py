@@ -1,0 +1,169 @@
+"""Pre-flight: every reason at once, each with the nearest setting that would fit."""
+
+from typing import Any
+
+import pytest
+
+from engine_specs.errors import PreflightRefused, Problem
+from engine_specs.models import Spec
+from engine_specs.preflight import preflight
+from engine_specs.resolve import ResolvedVariant, resolve_variants
+from engine_specs.variant import Calibration
+
+CONFIG: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 128,
+    "intermediate_size": 352,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "num_hidden_layers": 4,
+    "max_position_embeddings": 512,
+}
+FILES = {"config.json": 700, "model.safetensors": 4_000_000, "tokenizer.json": 90_000}
+
+
+@pytest.fixture
+def variant(spec: Spec) -> ResolvedVariant:
+    return resolve_variants(spec)[0]
+
+
+def test_a_checkpoint_that_fits_has_no_problems(spec: Spec, variant: ResolvedVariant) -> None:
+    assert preflight(spec, variant, CONFIG, FILES) == ()
+
+
+COMPILED = "aot-inductor compiles: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM"
+DIVIDE = "recipe none, or a model whose weights' input dimensions divide by 16"
+RECIPE = "variants.first.quantization.recipe"
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "found", "accepted"),
+    [
+        (
+            {"architectures": ["MistralForCausalLM"]},
+            "checkpoint.repo",
+            "MistralForCausalLM in owner/model",
+            f"an architecture that {COMPILED}",
+        ),
+        (
+            {"architectures": None},
+            "checkpoint.repo",
+            "no architectures in config.json in owner/model",
+            f"an architecture that {COMPILED}",
+        ),
+        (
+            {"max_position_embeddings": 128},
+            "variants.first.shape.max_seq_len",
+            "256",
+            "at most 128, the positions of the model",
+        ),
+        (
+            {"max_position_embeddings": None},
+            "checkpoint.repo",
+            "a config.json without max_position_embeddings",
+            "a checkpoint whose config.json gives them",
+        ),
+        (
+            {"num_hidden_layers": None},
+            "checkpoint.repo",
+            "a config.json without num_attention_heads and num_hidden_layers",
+            "a checkpoint whose config.json gives them",
+        ),
+        (
+            {"hidden_size": "128"},
+            "checkpoint.repo",
+            "a config.json without hidden_size, intermediate_size and num_attention_heads",
+            "a checkpoint whose config.json gives them",
+        ),
+        ({"intermediate_size": 344}, RECIPE, "int8_weight_only with intermediate_size 344", DIVIDE),
+        (
+            {"hidden_size": 136, "head_dim": 15},
+            RECIPE,
+            "int8_weight_only with hidden_size 136, attention output 120",
+            DIVIDE,
+        ),
+        (
+            {"quantization_config": {"quant_method": "gptq"}},
+            "checkpoint.repo",
+            "weights in owner/model that are quantized already (gptq)",
+            "a checkpoint that is not quantized yet: engines are judged against vLLM on plain weights",
+        ),
+    ],
+)
+def test_each_refusal_of_a_config(
+    spec: Spec, variant: ResolvedVariant, change: dict[str, Any], field: str, found: str, accepted: str
+) -> None:
+    assert preflight(spec, variant, CONFIG | change, FILES) == (Problem(field, found, accepted),)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"config.json": 1, "tokenizer.json": 9}, "checkpoint.repo: found no weights in owner/model"),
+        (
+            {"pytorch_model.bin": 8, "tokenizer.json": 9},
+            "checkpoint.repo: found pickled weights only (pytorch_model.bin) in owner/model",
+        ),
+        ({"model.safetensors": 0, "tokenizer.json": 9}, "checkpoint.repo: found no weights in owner/model"),
+        (
+            {"model.safetensors": 8, "tokenizer.model": 9},
+            "checkpoint.repo: found no tokenizer.json in owner/model",
+        ),
+    ],
+)
+def test_each_refusal_of_the_files(
+    spec: Spec, variant: ResolvedVariant, files: dict[str, int], expected: str
+) -> None:
+    (problem,) = preflight(spec, variant, CONFIG, files)
+    assert str(problem).startswith(expected)
+
+
+def test_an_unquantized_variant_takes_any_dimension(spec: Spec, variant: ResolvedVariant) -> None:
+    plain = variant.model_copy(
+        update={"quantization": variant.quantization.model_copy(update={"recipe": "none"})}
+    )
+    assert preflight(spec, plain, CONFIG | {"intermediate_size": 345, "head_dim": 15}, FILES) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "heads", "kv_heads", "nearest"),
+    [(3, 8, 4, 2), (8, 8, 4, None), (16, 8, 4, 8), (4, 6, 6, 3), (5, 14, 2, 2), (2, 8, None, None)],
+)
+def test_heads_divide_by_tensor_parallelism(
+    spec: Spec, variant: ResolvedVariant, asked: int, heads: int, kv_heads: int | None, nearest: int | None
+) -> None:
+    config = CONFIG | {"num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 16}
+    problems = preflight(spec, variant.model_copy(update={"tensor_parallel": asked}), config, FILES)
+    fields = [(p.field, p.found, p.accepted.partition(":")[0]) for p in problems]
+    expected = [] if nearest is None else [("variants.first.tensor_parallel", str(asked), str(nearest))]
+    assert fields == expected
+
+
+def test_layers_are_enough_for_pipeline_parallelism(spec: Spec, variant: ResolvedVariant) -> None:
+    (problem,) = preflight(spec, variant.model_copy(update={"pipeline_parallel": 5}), CONFIG, FILES)
+    assert str(problem) == "variants.first.pipeline_parallel: found 5; at most 4, the layers of the model"
+
+
+def test_calibration_texts_fit_the_positions_too(spec: Spec, variant: ResolvedVariant) -> None:
+    calibration = Calibration(path="texts.jsonl", samples=4, sequence_length=600)
+    quantization = variant.quantization.model_copy(update={"calibration": calibration})
+    (problem,) = preflight(spec, variant.model_copy(update={"quantization": quantization}), CONFIG, FILES)
+    assert problem.field == "variants.first.quantization.calibration.sequence_length"
+    assert (problem.found, problem.accepted) == ("600", "at most 512, the positions of the model")
+
+
+def test_all_reasons_come_at_once_and_read_as_one_error(spec: Spec, variant: ResolvedVariant) -> None:
+    config = CONFIG | {"architectures": ["OPTForCausalLM"], "max_position_embeddings": 64, "hidden_size": 100}
+    problems = preflight(spec, variant, config, {"model.bin": 1})
+    assert [p.field for p in problems] == [
+        "checkpoint.repo",
+        "checkpoint.repo",
+        "checkpoint.repo",
+        "variants.first.shape.max_seq_len",
+        "variants.first.quantization.recipe",
+    ]
+    error = PreflightRefused("tiny", problems)
+    assert (error.exit_code, error.failure) == (2, "unsupported")
+    assert str(error).startswith(
+        "tiny: pre-flight refuses 5 settings\n  checkpoint.repo: found pickled weights only"
+    )
