@@ -10,6 +10,7 @@ Invariants:
 
 import base64
 import contextlib
+import functools
 import hashlib
 import io
 import itertools
@@ -23,6 +24,7 @@ from artifacts.trees import FileEntry
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
+    from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
 CONNECT_TIMEOUT_S = 3
@@ -226,7 +228,7 @@ class Bucket:
             raise StoreUnreachable(
                 f"No usable AWS credentials: {error}.", where=where, fix=ACCESS_FIX
             ) from error
-        except (boto.HTTPClientError, boto.IncompleteReadError) as error:
+        except (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError) as error:
             raise StoreUnreachable(
                 f"The S3 server does not answer: {error}", where=where, fix=START_FIX
             ) from error
@@ -310,6 +312,7 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
     No request is made yet. Raises StoreUnreachable where the AWS configuration itself cannot be read.
     """
     import boto3
+    import botocore.session
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
@@ -324,12 +327,22 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
         response_checksum_validation="when_required",
     )
     try:
-        session = boto3.Session()
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _loader())
+        session = boto3.Session(botocore_session=core)
         client = session.client("s3", region_name=session.region_name or "us-east-1", config=config)
     except (BotoCoreError, ValueError) as error:
         what = f"The AWS configuration is wrong: {error}."
         raise StoreUnreachable(what, where=f"bucket {name}", fix=ACCESS_FIX) from error
     return Bucket(client, name, prefix)
+
+
+@functools.cache
+def _loader() -> "Loader":
+    """Reader of boto3's description of S3, kept: reading it is most of what opening a bucket takes."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def _base64(hex_digest: str) -> str:

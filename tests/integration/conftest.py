@@ -1,7 +1,8 @@
 """Real servers for integration tests."""
 
 import itertools
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 
 import pytest
 from support import seaweed
@@ -9,7 +10,8 @@ from support import seaweed
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 
-_buckets = itertools.count()
+BUCKET = "enginery-tests"
+_prefixes = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +23,22 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweed.S3Se
 
 @pytest.fixture
 def store(settings: Settings, s3_server: seaweed.S3Server, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A store in an empty bucket of its own; the environment names it for child processes too."""
+    """An empty store; the environment names it for child processes too.
+
+    Tests share a bucket and differ in the prefix: the server sets several volumes aside for each bucket,
+    which takes a second, and a disk holds only so many.
+    """
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("ENGINERY_STORE_BUCKET", f"test-{next(_buckets):04d}")
+    monkeypatch.setenv("ENGINERY_STORE_BUCKET", BUCKET)
+    monkeypatch.setenv("ENGINERY_STORE_PREFIX", f"test-{next(_prefixes)}")
     opened = open_store(Settings())
     opened.ensure_bucket()
     return opened
+
+
+@pytest.fixture
+def overwrite(store: Store, s3_server: seaweed.S3Server) -> Callable[[str, bytes], None]:
+    """Put other bytes under a key of the store, as damage would."""
+    client, prefix = seaweed.s3_client(s3_server), os.environ["ENGINERY_STORE_PREFIX"]
+    return lambda key, body: client.put_object(Bucket=BUCKET, Key=f"{prefix}/{key}", Body=body)
