@@ -31,6 +31,7 @@ HOST = "127.0.0.1"
 PORTS = range(20_000, 32_000)
 PORT_TAKEN = re.compile(r"address already in use|errno 98", re.IGNORECASE)
 PORT_ATTEMPTS = 3
+DEATH_THROES_S = 1.0
 PROBE_EVERY_S = 0.1
 PROBE_TIMEOUT_S = 5.0
 # A server is ended by its owner; this only bounds one that is forgotten.
@@ -70,9 +71,9 @@ def serving(
         try:
             yield server
         except Exception:
-            # A client's error is often the server's death: then that is what is told, with the client's
-            # error.
-            running.check()
+            # A client's error is often the server's death, which may follow the closed connection by a moment:
+            # then that is what is told, with the client's error as its context.
+            running.check(DEATH_THROES_S)
             raise
         running.check()
 
@@ -103,9 +104,9 @@ class _Running:
         if kind is None and self._line_error is not None:
             raise self._line_error
 
-    def check(self) -> None:
-        """Raise WorkerFailed if the server has ended by itself."""
-        if not self.process.running():
+    def check(self, wait_s: float = 0.0) -> None:
+        """Raise WorkerFailed if the server has ended by itself, or does so within `wait_s`."""
+        if not self.process.running(wait_s):
             raise self._died() or WorkerFailed(
                 f"{self._title} ended by itself with exit code 0", where=self._where()
             )

@@ -127,9 +127,15 @@ class Supervised:
             if not data:
                 return
 
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._process.poll() is None
+    def running(self, wait_s: float = 0.0) -> bool:
+        """Whether the command has not ended yet, after waiting for at most `wait_s` for that."""
+        deadline = time.monotonic() + wait_s
+        # The supervisor may be busy yet with what the command left behind: the command itself is what counts.
+        while self._process.poll() is None and _runs(self.pid):
+            if time.monotonic() >= deadline:
+                return True
+            time.sleep(LOOK_UP_MS / 10_000)
+        return False
 
     def stop(self) -> None:
         """Ask the supervisor to end it: SIGTERM, after the grace SIGKILL. Returns at once."""
@@ -167,6 +173,14 @@ def supervisor_command(
     """The argument list that runs `command` under the supervisor."""
     limits = (str(status_fd), str(grace_s), str(time_limit_s))
     return [sys.executable, "-I", "-S", str(SUPERVISOR), *limits, "--", *command]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
 
 
 def kill_all() -> int:

@@ -21,7 +21,9 @@ def main(request: worker_io.Request) -> worker_io.Result:
 
 def do_answer(request):
     Path(request.output, "made.txt").write_text("made")
-    return worker_io.Result(metrics={"inputs": sorted(request.inputs), "cwd": str(Path.cwd())}, tools={"python": "3"})
+    return worker_io.Result(
+        metrics={"inputs": sorted(request.inputs), "cwd": str(Path.cwd())}, tools={"python": "3"}
+    )
 
 
 def do_show_environment(request):
@@ -29,7 +31,9 @@ def do_show_environment(request):
 
 
 def do_refuse(request):
-    raise worker_io.Refusal(request.params["failure"], "weights are of no use", where="config.json", fix="take others")
+    raise worker_io.Refusal(
+        request.params["failure"], "weights are of no use", where="config.json", fix="take others"
+    )
 
 
 def do_hang(request):

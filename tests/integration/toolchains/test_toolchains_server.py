@@ -1,0 +1,177 @@
+"""Servers: ready, never ready, dead early, dead late, and gone with their owner."""
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from support.processes import alive, wait_until
+
+from artifacts.engine import ServeRecipe
+from tasks.errors import ServerNotReady, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
+from tasks.toolchains import kill_all, server, serving
+
+SERVER = Path(__file__).parent / "workers" / "small_server.py"
+
+
+def recipe(how: str) -> ServeRecipe:
+    argv = ("{python}", str(SERVER), how, "{host}", "{port}")
+    return ServeRecipe(toolchain="here", argv=argv, env={"RECIPE_SAYS": "hello"}, model="small")
+
+
+@pytest.fixture
+def serve(here, tmp_path):
+    """Serves the small server; its lines are kept in `serve.lines`."""
+
+    def serve_it(how, ready_limit_s=30.0, on_line=None):
+        return serving(
+            here, recipe(how), tmp_path, log=tmp_path / "server.log", on_line=on_line or serve_it.lines.append,
+            ready_limit_s=ready_limit_s, extra_env={"PYTHONPATH": str(tmp_path)},
+        )  # fmt: skip
+
+    serve_it.lines = []
+    return serve_it
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_server_answers_while_its_context_lasts_and_not_after(serve):
+    with serve("slow") as running:
+        assert get(running.base_url + "/health") == "hello"
+        assert running.base_url.startswith("http://127.0.0.1:")
+        assert running.model == "small"
+        assert alive(running.pid)
+    assert not alive(running.pid)
+    with pytest.raises(urllib.error.URLError):
+        get(running.base_url)
+    assert serve.lines[0].startswith("$ ")
+    assert "starting slow" in running.log.read_text()
+
+
+def test_never_ready_ends_at_the_limit(serve):
+    with (
+        pytest.raises(ServerNotReady, match=r"not ready within 0\.5 s: no answer on /health"),
+        serve("never-ready", 0.5),
+    ):
+        pytest.fail("an unready server was handed out")
+
+
+def test_early_death_is_told_at_once_with_the_tail(serve):
+    with pytest.raises(ServerNotReady, match="ended before it was ready") as raised, serve("dies-early", 600):
+        pytest.fail("a dead server was handed out")
+    assert "exit code 1" in str(raised.value)
+    assert "| no weights here" in str(raised.value)
+
+
+def test_early_death_for_memory_is_out_of_memory(serve):
+    with pytest.raises(WorkerOutOfMemory), serve("no-memory"):
+        pytest.fail("a dead server was handed out")
+
+
+def test_taken_port_is_followed_by_another(serve, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with serve("taken-once") as running:
+        assert get(running.base_url + "/health") == "hello"
+    assert any("was taken meanwhile" in line for line in serve.lines)
+
+
+def test_death_in_use_is_told_instead_of_the_clients_error(serve):
+    with pytest.raises(WorkerFailed, match="exit code 7") as raised, serve("good") as running:
+        get(running.base_url + "/die")
+    assert "| told to die" in raised.value.where
+    assert isinstance(raised.value.__context__, OSError)
+
+
+def test_end_in_use_is_a_failure_even_with_exit_code_0(serve):
+    with pytest.raises(WorkerFailed, match="ended by itself with exit code 0"), serve("ends-well") as running:
+        wait_until(lambda: not alive(running.pid))
+
+
+def test_clients_error_with_a_living_server_is_the_clients(serve):
+    with pytest.raises(ZeroDivisionError), serve("good") as running:
+        raise ZeroDivisionError
+    assert not alive(running.pid)
+
+
+def test_failing_reader_of_lines_does_not_stop_the_server_and_is_not_lost(serve):
+    def fail(line):
+        if not line.startswith("$"):
+            raise LookupError(line)
+
+    with pytest.raises(LookupError, match="starting good"), serve("good", on_line=fail) as running:
+        assert get(running.base_url + "/health") == "hello"
+
+
+def test_cancellation_ends_servers_too(serve):
+    with pytest.raises(WorkerCancelled, match="cancelled"), serve("good") as running:
+        assert kill_all() == 1
+        wait_until(lambda: not alive(running.pid))
+
+
+def test_two_servers_have_ports_of_their_own(serve):
+    with serve("good") as one, serve("good") as other:
+        assert one.base_url != other.base_url
+        assert get(one.base_url) == get(other.base_url) == "hello"
+
+
+OWNER = """
+import json, sys
+from pathlib import Path
+from artifacts.engine import ServeRecipe
+from tasks.toolchains import Toolchain, run_foreground, serving
+python, recipe, how, port = Path(sys.argv[1]), ServeRecipe(**json.loads(sys.argv[2])), sys.argv[3], int(sys.argv[4])
+here = Toolchain(name="here", root=python, python=python, bin_dir=python.parent, identity="0" * 64, versions={})
+if how == "foreground":
+    sys.exit(run_foreground(here, recipe, Path.cwd(), "127.0.0.1", port))
+with serving(here, recipe, Path.cwd(), log=Path("log"), on_line=lambda line: print(line, flush=True), ready_limit_s=30):
+    print("ready", flush=True)
+    import time
+    time.sleep(600)
+"""
+
+
+def owner(how: str, behaviour: str, directory: Path, port: int = 0) -> "subprocess.Popen[str]":
+    arguments = [sys.executable, recipe(behaviour).model_dump_json(), how, str(port)]
+    repository = str(Path(__file__).parents[3])
+    return subprocess.Popen(
+        [sys.executable, "-c", OWNER, *arguments], cwd=directory, env=os.environ | {"PYTHONPATH": repository},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_server_and_its_children_die_with_their_owner(tmp_path, number):
+    with owner("serving", "with-child", tmp_path) as process:
+        lines = [process.stdout.readline() for _ in range(4)]
+        assert "ready\n" in lines, lines
+        child = int(next(line for line in lines if line.startswith("child")).split()[1])
+        assert alive(child)
+        process.send_signal(number)
+    wait_until(lambda: not alive(child))
+
+
+def test_foreground_forwards_the_signal_and_its_exit_code(tmp_path):
+    port = server.free_port()
+    with owner("foreground", "with-child", tmp_path, port) as process:
+        process.stdout.readline()
+        child = int(process.stdout.readline().split()[1])
+        wait_until(lambda: server.probe(port, "/health"))
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not alive(child)
+
+
+def test_foreground_returns_the_servers_exit_code(tmp_path):
+    port = server.free_port()
+    with owner("foreground", "good", tmp_path, port) as process:
+        wait_until(lambda: server.probe(port, "/health"))
+        with pytest.raises(OSError):
+            get(f"http://127.0.0.1:{port}/die")
+    assert process.returncode == 7
