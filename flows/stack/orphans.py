@@ -10,9 +10,9 @@ for runs of this host:
 - Pending for minutes without ever getting a process -> Crashed.
 - Running, and its process lives -> left alone: it reports its own end.
 
-A run's process is known by `infrastructure_pid` (HOST:PID). Workers write it; a flow called in-process,
-without a worker, writes it with `record_owner`. A process that is younger than the run got a recycled id
-and does not count.
+A run's process is known by `infrastructure_pid`: PID as the process worker writes it, or HOST:PID as
+`record_owner` does for a flow that is called in-process. The stack's server listens on this host only, so a
+bare PID is of this host. A process that is younger than the run got a recycled id and does not count.
 """
 
 import os
@@ -98,9 +98,9 @@ def _owner(run: "FlowRun") -> tuple[psutil.Process | None, str]:
     host, _, pid = (run.infrastructure_pid or "").rpartition(":")
     if not pid.isdigit():
         return None, _lost_before_start(run)
-    if host != socket.gethostname():
+    if host not in {"", socket.gethostname()}:
         return None, ""
-    gone = f"its process {pid} on {host} is gone"
+    gone = f"its process {pid} on this host is gone"
     try:
         process = psutil.Process(int(pid))
         if process.status() == psutil.STATUS_ZOMBIE:

@@ -1,0 +1,62 @@
+"""Which runs count as lost: by injected runs and this host's own processes."""
+
+import os
+import socket
+import subprocess
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Pending, Running
+
+from flows.stack.orphans import _owner
+
+HERE = socket.gethostname()
+
+
+def run(pid: str | None, *, started: datetime | None = None, state=None) -> FlowRun:
+    started = started or datetime.now(UTC)
+    return FlowRun(flow_id=uuid4(), infrastructure_pid=pid, start_time=started, state=state or Running())
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("spelled", [f"{os.getpid()}", f"{HERE}:{os.getpid()}"])
+def test_a_living_process_owns_its_run(spelled: str) -> None:
+    process, _ = _owner(run(spelled))
+    assert process is not None
+    assert process.pid == os.getpid()
+
+
+def test_a_run_whose_process_is_gone_is_lost(dead_pid: int) -> None:
+    process, reason = _owner(run(str(dead_pid)))
+    assert process is None
+    assert f"process {dead_pid}" in reason
+
+
+def test_a_process_younger_than_the_run_has_a_recycled_id() -> None:
+    process, reason = _owner(run(str(os.getpid()), started=datetime.now(UTC) - timedelta(days=30)))
+    assert process is None
+    assert "another program" in reason
+
+
+def test_runs_of_other_hosts_are_not_ours_to_judge(dead_pid: int) -> None:
+    assert _owner(run(f"elsewhere:{dead_pid}")) == (None, "")
+
+
+def test_a_running_run_without_a_process_is_not_ours_to_judge() -> None:
+    assert _owner(run(None)) == (None, "")
+
+
+@pytest.mark.parametrize(("minutes", "lost"), [(1, False), (60, True)])
+def test_a_pending_run_is_lost_after_minutes_without_a_process(minutes: int, lost: bool) -> None:
+    state = Pending()
+    state.timestamp = datetime.now(UTC) - timedelta(minutes=minutes)
+    _, reason = _owner(run(None, state=state))
+    assert bool(reason) == lost
