@@ -30,10 +30,8 @@ def disk_errors(directory: Path) -> Iterator[None]:
             fix = "Free some space and start again: what is complete is kept."
             raise LocalDiskError("The disk is full.", where=where, fix=fix) from error
         if error.errno in CLOSED:
-            fix = "Give this user the right to write there, or choose another directory."
-            raise LocalDiskError(
-                f"Writing is not allowed: {error.strerror}.", where=where, fix=fix
-            ) from error
+            fix = "Give this user the right to it, or choose another directory."
+            raise LocalDiskError(f"Access is denied: {error.strerror}.", where=where, fix=fix) from error
         raise LocalDiskError(f"The disk failed: {error.strerror or error}.", where=where) from error
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from artifacts.disk import disk_errors
 from artifacts.engine import ServeRecipe
 from artifacts.errors import IntegrityError, NotFound
 from artifacts.frozen import Frozen
@@ -74,7 +75,8 @@ def verify_install(directory: Path) -> None:
             where=str(directory.parent / RECORDS),
             fix=REINSTALL,
         )
-    verify(directory, record.listing)
+    with disk_errors(directory):
+        verify(directory, record.listing)
 
 
 def read_local(path: Path, model: type[RecordT]) -> RecordT:

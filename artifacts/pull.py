@@ -19,7 +19,7 @@ from pydantic import Field
 from artifacts.canonical import Digest
 from artifacts.compat import Choice, HostFacts, choose_variant, probe_host
 from artifacts.disk import disk_errors, point_link, require_space, set_mode, sync, write_atomically
-from artifacts.errors import BadTree, IntegrityError, NotFound
+from artifacts.errors import IntegrityError, NotFound
 from artifacts.frozen import Frozen
 from artifacts.installs import InstallPaths, InstallRecord, read_local
 from artifacts.references import resolve
@@ -86,7 +86,7 @@ def is_installed(paths: InstallPaths, tree: str) -> bool:
     try:
         record = read_local(paths.record, InstallRecord)
         return record.listing.digest == tree and not compare(paths.directory, record.listing)
-    except (NotFound, IntegrityError, BadTree):
+    except (NotFound, IntegrityError):
         return False
 
 

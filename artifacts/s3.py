@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
+DEFAULT_REGION = "us-east-1"
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 60
 ATTEMPTS = 3
@@ -78,7 +79,14 @@ class Bucket:
                 self._errors(self._name),
                 contextlib.suppress(self._client.exceptions.BucketAlreadyOwnedByYou),
             ):
-                self._client.create_bucket(Bucket=self._name)
+                self._client.create_bucket(Bucket=self._name, **self._location())
+
+    def _location(self) -> Any:
+        """Where to make the bucket; AWS wants its first region to go unnamed."""
+        region = self._client.meta.region_name
+        return (
+            {} if region == DEFAULT_REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        )
 
     def size(self, key: str) -> int | None:
         """Size of an object in bytes, or None where there is no such object."""
@@ -193,6 +201,12 @@ class Bucket:
             ):
                 for item in page.get("CommonPrefixes", []):
                     yield item["Prefix"].removeprefix(self._prefix + prefix).rstrip("/")
+
+    def signed_url(self, key: str, *, content_type: str, valid_s: int) -> str:
+        """An address by which a browser without credentials may read one object for a while."""
+        parameters = {**self._at(key), "ResponseContentType": content_type}
+        url: str = self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=valid_s)
+        return url
 
     def _at(self, key: str) -> Any:
         return {"Bucket": self._name, "Key": self._prefix + key}
@@ -330,7 +344,7 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
         core = botocore.session.get_session()
         core.register_component("data_loader", _loader())
         session = boto3.Session(botocore_session=core)
-        client = session.client("s3", region_name=session.region_name or "us-east-1", config=config)
+        client = session.client("s3", region_name=session.region_name or DEFAULT_REGION, config=config)
     except (BotoCoreError, ValueError) as error:
         what = f"The AWS configuration is wrong: {error}."
         raise StoreUnreachable(what, where=f"bucket {name}", fix=ACCESS_FIX) from error

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 from artifacts.actions import Action, LatestAction
 from artifacts.cache import BlobCache
 from artifacts.canonical import canonical_bytes
+from artifacts.disk import disk_errors
 from artifacts.errors import AlreadyExists, Conflict, IntegrityError, NotFound
 from artifacts.measurements import Measurement
 from artifacts.parallel import run_all
@@ -56,12 +57,14 @@ class Store:
         Args:
             root: the directory; links and special files in it are refused.
             adopt: take its files over into the local cache without copying; they become read-only.
-            on_bytes: called with each count of bytes that are in the store, from several threads.
+            on_bytes: called with the bytes that each upload adds or finds, from several threads.
 
-        Raises BadTree, NotFound, IntegrityError where a file changes meanwhile, StoreUnreachable.
+        Raises BadTree, NotFound, IntegrityError where a file changes meanwhile, StoreUnreachable,
+        LocalDiskError.
         """
-        listing = scan(root)
-        self.upload(root, listing, on_bytes)
+        with disk_errors(root):
+            listing = scan(root)
+            self.upload(root, listing, on_bytes)
         if adopt:
             self._cache.adopt(root, listing)
         return listing

@@ -208,7 +208,10 @@ def compare(root: Path, listing: Listing) -> str:
     Reads no file, so it costs next to nothing; `verify` reads them all.
     """
     wanted = {file.path: file for file in listing.files}
-    found = walk(root)
+    try:
+        found = walk(root)
+    except BadTree as error:
+        return error.what
     for path in sorted(wanted.keys() | found.keys()):
         if path not in found:
             return f"{path} is missing."

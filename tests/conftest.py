@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from artifacts.settings import Settings
@@ -13,10 +14,13 @@ SHARED = ("ENGINERY_TOOLCHAINS_DIR",)
 
 
 def pytest_configure() -> None:
-    """Cut the whole session off from credentials, endpoints and settings of the user."""
+    """Cut the session off from credentials, endpoints and settings of the user; make hypothesis calm."""
     for name in [name for name in os.environ if name.startswith(FOREIGN) and name not in SHARED]:
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    # How long an example takes says more about the machine than about the code.
+    hypothesis.settings.register_profile("enginery", deadline=None, max_examples=50)
+    hypothesis.settings.load_profile("enginery")
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 

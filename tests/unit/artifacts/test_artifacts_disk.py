@@ -25,8 +25,8 @@ from artifacts.parallel import run_all
     ("number", "said"),
     [
         (errno.ENOSPC, "disk is full"),
-        (errno.EACCES, "not allowed"),
-        (errno.EROFS, "not allowed"),
+        (errno.EACCES, "denied"),
+        (errno.EROFS, "denied"),
         (errno.EIO, "failed"),
     ],
 )

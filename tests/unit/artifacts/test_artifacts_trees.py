@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from support.trees import random_tree
@@ -44,7 +44,6 @@ def entry(path: str, data: bytes = b"x") -> FileEntry:
     return FileEntry(path=path, size=len(data), sha256=digest, chunk_bytes=1 << 20, chunks=(digest,))
 
 
-@settings(deadline=None, max_examples=60)
 @given(CONTENTS.map(without_clashes), st.integers(1, 50))
 def test_a_listing_says_what_is_there(contents: dict[str, bytes], chunk_bytes: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -59,7 +58,6 @@ def test_a_listing_says_what_is_there(contents: dict[str, bytes], chunk_bytes: i
         assert file.chunks == tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
 
 
-@settings(deadline=None, max_examples=30)
 @given(CONTENTS.map(without_clashes))
 def test_a_listing_survives_json_and_keeps_its_digest(contents: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as directory:
