@@ -149,3 +149,17 @@ class ProtocolsDiffer(TaskError):
 
     exit_code = 2
     failure = "input"
+
+
+class UnknownKind(TaskError):
+    """An engine kind that no code builds."""
+
+    exit_code = 2
+    failure = "unsupported"
+
+
+class UnknownSetting(TaskError):
+    """A setting of the reference that has no flag of vLLM."""
+
+    exit_code = 2
+    failure = "input"

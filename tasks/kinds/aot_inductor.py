@@ -1,0 +1,50 @@
+"""Kind aot-inductor: torch.export and AOTInductor into a .pt2 package, with a small server of its own."""
+
+from dataclasses import dataclass
+
+from engine_specs.kind_facts import load_kinds
+from engine_specs.resolve import ResolvedVariant
+from tasks.kinds.kind import WORKERS, JobPlan
+
+WORKER = WORKERS / "build_aot.py"
+SERVER_FILES = "serve_aot*.py"
+
+
+@dataclass(frozen=True, slots=True)
+class AotInductor:
+    """The kind; its facts (architectures, recipes, toolchains) are data."""
+
+    name: str = "aot-inductor"
+
+    @property
+    def export_format(self) -> str:
+        """Layout of the quantized checkpoint that it compiles."""
+        return load_kinds()[self.name].export_format
+
+    def build_job(self, variant: ResolvedVariant) -> JobPlan:
+        """Describe the job that builds this variant.
+
+        Only what changes the engine enters the parameters: neither the variant's name nor whether a release
+        needs it, so that variants which ask for the same engine share it.
+        """
+        facts = load_kinds()[self.name]
+        target = variant.target
+        return JobPlan(
+            toolchain=facts.toolchains.build,
+            worker=WORKER,
+            params={
+                "kind": self.name,
+                "recipe": variant.quantization.recipe,
+                "shape": variant.shape.model_dump(),
+                "target": {
+                    "machine": target.machine,
+                    "march": target.march,
+                    "cpu_features": list(target.cpu_features),
+                },
+                "toolchain_names": facts.toolchains.model_dump(),
+            },
+            ships=tuple(sorted(WORKERS.glob(SERVER_FILES))),
+        )
+
+
+AOT_INDUCTOR = AotInductor()

@@ -1,0 +1,87 @@
+"""Worker: compile a Hugging Face checkpoint into an engine tree with torch.export and AOTInductor.
+
+Request: inputs {"checkpoint": directory}; params {"kind", "recipe", "shape", "target", "toolchains",
+"toolchain_names", "dtype" (optional)}. Output: the engine tree. Runs in the toolchain `aot-cpu`.
+"""
+
+import gc
+import resource
+import shutil
+import subprocess
+from dataclasses import asdict
+from typing import Any
+
+from aot_config import BuildPlan, read_plan  # type: ignore[import-not-found]
+from worker_io import Refusal, Request, Result, run, say  # type: ignore[import-not-found]
+
+
+def main(request: Request) -> Result:
+    """Judge the request, compile, write the tree, prove it."""
+    plan = read_plan(request.inputs["checkpoint"], request.params)
+    compiler = _compiler()
+    say(f"dtype {plan.dtype_reason}")
+
+    # Heavy imports come only once the request is known to be possible.
+    from aot_compile import compile_decoder  # type: ignore[import-not-found]
+    from aot_model import cache_dimensions, load_decoder  # type: ignore[import-not-found]
+    from aot_tree import write_tree  # type: ignore[import-not-found]
+
+    decoder = load_decoder(plan)
+    package = request.output / "model.pt2"
+    compiled = compile_decoder(decoder, plan.shape, plan.target, package)
+    tools = {**_versions(), "g++": compiler}
+    write_tree(plan, cache_dimensions(decoder.model), request.params, tools, request.output)
+    del decoder
+    gc.collect()
+    agreement = _prove(plan, request)
+    metrics: dict[str, Any] = {
+        **asdict(compiled),
+        "dtype": plan.dtype_reason,
+        "package_bytes": package.stat().st_size,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "check": agreement,
+    }
+    return Result(metrics=metrics, tools=tools)
+
+
+def _prove(plan: BuildPlan, request: Request) -> dict[str, float]:
+    """Load the finished tree as the server does and hold it against the checkpoint."""
+    import torch
+    from aot_check import YARDSTICKS, compare, eager_logits, ragged_cases, require  # type: ignore[import-not-found]
+    from aot_model import load_eager
+    from serve_aot_engine import Engine, Limits  # type: ignore[import-not-found]
+
+    say("checking the engine against the eager model")
+    engine = Engine(request.output, Limits(**asdict(plan.shape)))
+    eager = eager_logits(load_eager(plan, getattr(torch, plan.dtype)))
+    reference = eager_logits(load_eager(plan, YARDSTICKS[plan.dtype]))
+    agreement = compare(engine, eager, reference, ragged_cases(engine.limits, engine.facts.vocab_size))
+    say(f"error {agreement.engine_rms:.3g} rms, eager's own {agreement.eager_rms:.3g}")
+    require(agreement, plan.dtype)
+    rms, largest = agreement.allowed(plan.dtype)
+    return {**asdict(agreement), "allowed_rms": rms, "allowed_max": largest}
+
+
+def _compiler() -> str:
+    found = shutil.which("g++")
+    if found is None:
+        raise Refusal(
+            "input",
+            "no C++ compiler on this host",
+            "g++ on PATH",
+            "install g++ (Debian: apt-get install g++)",
+        )
+    return subprocess.run(
+        [found, "-dumpfullversion"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    import torch
+    import transformers
+
+    return {"torch": torch.__version__, "transformers": transformers.__version__}
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,95 @@
+"""Server of one engine tree, OpenAI completions protocol: `serve_aot.py --tree DIR --host H --port P`.
+
+Standard library, torch and tokenizers only. The port opens once the engine is loaded and has run, so an
+answer of `/health` means ready. SIGTERM and SIGINT end it with exit code 0, a host that cannot run the engine
+with 3.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from serve_aot_host import HostRefused, check_host, read_manifest  # type: ignore[import-not-found]
+
+EXIT_REFUSED = 3
+
+
+def main() -> int:
+    """Check the host, load, warm up, serve until told to stop."""
+    arguments = _arguments()
+    manifest = read_manifest(arguments.tree)
+    try:
+        check_host(manifest["requires"])
+    except HostRefused as refusal:
+        print(f"cannot serve {arguments.tree}: {refusal}", file=sys.stderr, flush=True)
+        return EXIT_REFUSED
+    # Before torch is imported: it reads the variable once.
+    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
+    _serve(arguments, manifest)
+    return 0
+
+
+def physical_cores() -> int:
+    """Cores that this process may use; threads of one core count once, as they share its vector units."""
+    allowed = os.sched_getaffinity(0)
+    siblings = {_siblings(cpu) for cpu in allowed}
+    return max(1, len(siblings))
+
+
+def _siblings(cpu: int) -> str:
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    return path.read_text().strip() if path.is_file() else str(cpu)
+
+
+def _serve(arguments: argparse.Namespace, manifest: dict[str, Any]) -> None:
+    from serve_aot_batch import Batcher  # type: ignore[import-not-found]
+    from serve_aot_engine import Engine, Limits  # type: ignore[import-not-found]
+    from serve_aot_http import CompletionServer, Service  # type: ignore[import-not-found]
+    from serve_aot_protocol import Limits as RequestLimits  # type: ignore[import-not-found]
+    from serve_aot_text import Codec  # type: ignore[import-not-found]
+
+    engine = Engine(arguments.tree, Limits(**manifest["shape"]))
+    _warm_up(engine)
+    batcher = Batcher(engine)
+    limits = RequestLimits(engine.limits.max_input_len, engine.limits.max_seq_len, engine.facts.vocab_size)
+    service = Service(batcher, Codec(arguments.tree), limits, manifest["serve"]["model"])
+    server = CompletionServer((arguments.host, arguments.port), service)
+    _stop_on_signals(server)
+    worker = threading.Thread(target=batcher.run, name="engine")
+    worker.start()
+    print(f"serving {arguments.tree} on http://{arguments.host}:{server.server_address[1]}", flush=True)
+    server.serve_forever(poll_interval=0.1)
+    batcher.stop()
+    worker.join()
+
+
+def _warm_up(engine: Any) -> None:
+    """Run every number of rows once: kernels prepare themselves per size on their first use."""
+    for rows in range(1, engine.limits.max_batch_size + 1):
+        engine.decode([0] * rows, [0] * rows)
+    engine.prefill(0, [[0] * engine.limits.max_input_len])
+
+
+def _stop_on_signals(server: Any) -> None:
+    def stop(*_: object) -> None:
+        # shutdown() waits for the loop that this very thread runs.
+        threading.Thread(target=server.shutdown).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Serve one engine tree.")
+    parser.add_argument("--tree", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Whether this host has what an engine was compiled for, asked before any of its code is loaded.
+
+Code with instructions that the processor lacks ends in SIGILL, which explains nothing.
+"""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+class HostRefused(Exception):
+    """This host cannot run the engine; the message says what it lacks."""
+
+
+def read_manifest(tree: Path) -> dict[str, Any]:
+    """The engine's own description, `engine.json`."""
+    return dict(json.loads((tree / "engine.json").read_text(encoding="utf-8")))
+
+
+def check_host(requires: dict[str, Any], cpuinfo: Path = CPUINFO) -> None:
+    """Compare `requires` of engine.json with this machine.
+
+    Raises:
+        HostRefused: another kind of machine, or CPU features are missing.
+    """
+    if platform.machine() != requires["machine"]:
+        raise HostRefused(f"the engine is for {requires['machine']}, this host is {platform.machine()}")
+    missing = sorted(set(requires["cpu_features"]) - cpu_flags(cpuinfo))
+    if missing:
+        raise HostRefused(
+            f"this host's CPU lacks {', '.join(missing)}, which the engine was compiled for; "
+            "pull a variant for a lower CPU level"
+        )
+
+
+def cpu_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
+    """Flags that every processor of this host has, as Linux names them."""
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    processors = [frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")]
+    return frozenset.intersection(*processors) if processors else frozenset()

@@ -1,0 +1,64 @@
+"""Text from tokens, piece by piece.
+
+A character may be spread over several tokens, and what a token spells depends on those before it. So a piece
+is the difference between two decodings of a short window, held back while it ends inside a character.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+# Enough tokens before the new ones for the decoder to know how they join.
+CONTEXT_TOKENS = 6
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+# A character is at most four bytes, so a longer run of unfinished tokens is not a character at all.
+LONGEST_UNFINISHED = 4
+
+
+class Codec:
+    """The tokenizer of an engine."""
+
+    def __init__(self, tree: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(tree / "tokenizer.json"))
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a prompt, with the special tokens that the tokenizer adds."""
+        return list(self._tokenizer.encode(text, add_special_tokens=True).ids)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of token ids; special tokens have none."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def spell(self, token: int) -> str:
+        """One token on its own, special ones by name."""
+        text = str(self._tokenizer.decode([token], skip_special_tokens=False))
+        return text or str(self._tokenizer.id_to_token(token) or "")
+
+
+class TextStream:
+    """The text of one growing sequence.
+
+    The pieces of all `push` calls and of `finish`, joined, are the text that follows the prompt.
+    """
+
+    def __init__(self, codec: Codec, prompt: Sequence[int]) -> None:
+        self._codec = codec
+        self._window = list(prompt[-CONTEXT_TOKENS:])
+        self._known = len(self._window)
+
+    def push(self, token: int) -> str:
+        """Append a token; returns the characters that are now certain."""
+        self._window.append(token)
+        unfinished = len(self._window) - self._known <= LONGEST_UNFINISHED
+        if unfinished and self._codec.decode(self._window).endswith(UNFINISHED):
+            return ""
+        return self.finish()
+
+    def finish(self) -> str:
+        """Return what was held back."""
+        before = self._codec.decode(self._window[: self._known])
+        piece = self._codec.decode(self._window)[len(before) :]
+        self._window = self._window[-CONTEXT_TOKENS:]
+        self._known = len(self._window)
+        return piece
