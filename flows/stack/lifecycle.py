@@ -21,7 +21,7 @@ from flows.stack.status import NAMES, StackStatus, look
 
 Say = Callable[[str], None]
 
-_READY_LIMIT_S = 90.0
+_READY_LIMIT_S = 180.0  # a first start fills two databases, perhaps on a busy machine
 _LOCK_LIMIT_S = 180.0
 # From the request to end until the kill. The S3 server waits 15 s for its own inner streams, to no end; what
 # it has acknowledged is written, so it is not waited for. Flow runs need time to end their own processes.

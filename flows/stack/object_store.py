@@ -24,6 +24,7 @@ INNER_PORTS = (
     "master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3.grpc",
 )  # fmt: skip
 
+_PROBE_KEY = "local-stack/ready"
 _ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
 
 
@@ -78,20 +79,26 @@ def client(paths: StackPaths, url: str) -> "S3Client":
 
 
 def bucket_ready(paths: StackPaths, url: str, bucket: str) -> Callable[[], bool]:
-    """A probe that is true once the server takes our credentials and the bucket exists; makes the bucket."""
+    """A probe that is true once the bucket exists and an object can be written and read; makes the bucket.
+
+    That the server answers is not enough: for a moment after its start it does not know its own volumes, and
+    answers reads of what it holds with an internal error.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
     s3 = client(paths, url)
 
     def ready() -> bool:
         try:
-            names = {entry["Name"] for entry in s3.list_buckets()["Buckets"]}
-            if bucket not in names:
+            if bucket not in {entry["Name"] for entry in s3.list_buckets()["Buckets"]}:
                 s3.create_bucket(Bucket=bucket)
+            s3.put_object(Bucket=bucket, Key=_PROBE_KEY, Body=b"ready")
+            s3.get_object(Bucket=bucket, Key=_PROBE_KEY)["Body"].read()
+            s3.delete_object(Bucket=bucket, Key=_PROBE_KEY)
         except (
             BotoCoreError,
             ClientError,
-        ):  # not up yet; the caller's time limit decides how long this may go on
+        ):  # not up yet; the caller's time limit decides how long that may be
             return False
         return True
 

@@ -1,0 +1,41 @@
+"""What the demo runs in: the local stack, and a small Hub on this machine, whatever else is configured."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from artifacts.settings import Settings
+from flows.demo.hub_repo import DEMO_HUB
+from flows.demo.hub_server import HubServer
+from flows.stack.environment import PREFECT_CHOICES, STORE_CHOICES, stack_environment
+
+# Choices of the user's that would lead the demo to another Hub, or keep it from asking one.
+_HUB_CHOICES = ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE")
+
+
+@contextmanager
+def demo_hub() -> Iterator[str]:
+    """The demo's repositories served for the time of the context; yields the address.
+
+    A thread of this process, so that it cannot outlive the demo.
+    """
+    server = HubServer(DEMO_HUB, 0)
+    thread = threading.Thread(target=server.serve_forever, name="demo-hub", daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def enter(settings: Settings, hub_url: str) -> None:
+    """Point this process to the local stack and the demo's Hub. Before the Hub's client is imported: it reads
+    its variables then.
+    """
+    for name in (*STORE_CHOICES, *PREFECT_CHOICES, *_HUB_CHOICES):
+        os.environ.pop(name, None)
+    os.environ.update(stack_environment(settings))
+    os.environ.update({"HF_ENDPOINT": hub_url, "HF_HUB_DISABLE_XET": "1"})
