@@ -68,7 +68,7 @@ def read_spec(text: str, path: Path) -> Spec:
     problems = problems_of(document)
     if problems:
         raise SpecInvalid(str(path), problems)
-    return Spec.model_validate(document.value).at(path)
+    return Spec.model_validate(document.value).at(path.absolute())
 
 
 def problems_of(document: Document) -> tuple[Problem, ...]:

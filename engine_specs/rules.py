@@ -62,7 +62,7 @@ class View:
 
 
 def violations(spec: Data, variants: Sequence[Data | None]) -> tuple[Violation, ...]:
-    """Return every broken rule of a spec, once each.
+    """Return every broken rule of a spec; what a default breaks comes once a variant.
 
     Args:
         spec: the spec as written.
@@ -74,7 +74,7 @@ def violations(spec: Data, variants: Sequence[Data | None]) -> tuple[Violation, 
         if variant is not None:
             found += _located(_variant_rules(View(variant), view), index, view)
             found += _renamed_dataset(index, view)
-    return tuple(dict.fromkeys(found))
+    return tuple(found)
 
 
 def _located(found: Iterable[Violation], index: int, view: View) -> Iterator[Violation]:

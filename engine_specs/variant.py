@@ -78,7 +78,7 @@ class VariantSettings(VariantBase, VariantName):
     """A variant merged over the defaults, still naming its target."""
 
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # at run time all their settings may be None: read them through `resolve.resolve_variants`
     VariantDefaults = VariantBase
     VariantOverrides = VariantSettings
 else:

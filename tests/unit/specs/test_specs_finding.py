@@ -36,6 +36,15 @@ def test_a_spec_is_found_by_name_and_by_path(specs_dir: Path) -> None:
     assert load_spec(str(specs_dir / "other.yml")).name == "other"
 
 
+def test_a_spec_keeps_its_place_when_the_process_moves(
+    specs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(specs_dir)
+    spec = load_spec("tiny.yaml")
+    monkeypatch.chdir("/")
+    assert spec.local("texts.jsonl") == specs_dir / "texts.jsonl"
+
+
 def test_an_unknown_name_lists_what_there_is(specs_dir: Path) -> None:
     with pytest.raises(
         SpecNotFound, match=r"no spec named 'tinny'(.|\n)*did you mean tiny\? specs there: other, tiny"

@@ -29,6 +29,7 @@ def variant(spec: Spec) -> ResolvedVariant:
 
 def test_a_checkpoint_that_fits_has_no_problems(spec: Spec, variant: ResolvedVariant) -> None:
     assert preflight(spec, variant, CONFIG, FILES) == ()
+    assert preflight(spec, variant, CONFIG | {"max_position_embeddings": 256}, FILES) == ()
 
 
 COMPILED = "aot-inductor compiles: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM"

@@ -138,6 +138,27 @@ def test_every_problem_of_a_file_comes_at_once() -> None:
     ]
 
 
+def test_a_list_of_bad_items_is_not_called_too_short() -> None:
+    problems = problems_in(
+        edited(("cpu-x86-64-v3", "v3"), ("cpu-x86-64-v4", "v4"), ("[nightly]", "[Nightly]"))
+    )
+    assert [(p.line, p.field) for p in problems] == [
+        (18, "variants[0].target"),
+        (20, "variants[1].target"),
+        (50, "channels[0]"),
+    ]
+
+
+def test_a_rule_is_silent_about_values_that_could_not_be_read() -> None:
+    problems = problems_in(edited(("[1, 2, 8]", "[1, two, 8]")))
+    assert [(p.line, p.field) for p in problems] == [(27, "workload.concurrency[1]")]
+
+
+def test_a_long_value_is_shown_shortened() -> None:
+    (problem,) = problems_in(edited(("name: tiny", "name: " + "X" * 500)))
+    assert problem.found == "'" + "X" * 77 + "'..."
+
+
 def test_a_broken_default_is_reported_once_however_many_variants_inherit_it() -> None:
     problems = problems_in(edited(("max_input_len: 192", "max_input_len: 300")))
     assert [(p.line, p.field) for p in problems] == [(14, "defaults.shape.max_seq_len")]

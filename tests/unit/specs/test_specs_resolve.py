@@ -197,6 +197,12 @@ def test_a_spec_survives_a_round_trip_through_json(spec: Spec) -> None:
     assert resolve_variants(copy) == resolve_variants(spec)
 
 
+def test_lists_are_taken_where_tuples_are_declared(spec: Spec) -> None:
+    data = spec.model_dump(mode="json", exclude_unset=True)
+    assert isinstance(data["variants"], list)
+    assert Spec.model_validate(data).model_dump() == spec.model_dump()
+
+
 @pytest.mark.parametrize(
     "change", [lambda s: setattr(s, "name", "x"), lambda s: setattr(s.workload, "input_tokens", 1)]
 )

@@ -141,6 +141,9 @@ def test_a_broken_rule_is_one_problem_on_its_line(
         (("[1, 2, 8]", "[1, 2, 64]"),),  # above max_batch_size requests queue
         (("operating_point: 2", "operating_point: 1"), ("max_batch_size: 2", "max_batch_size: 1")),
         (("max_num_tokens: 1024", "max_num_tokens: 192"),),
+        (("max_input_len: 192", "max_input_len: 64"),),
+        (("output_tokens: 32", "output_tokens: 192"),),
+        (("cpu-x86-64-v3", "cpu-x86-64-v3\n    tensor_parallel: 1\n    pipeline_parallel: 1"),),
         (
             ("dataset: owner/texts", "path: ../data/texts.jsonl"),
             (f"    revision: {OTHER_COMMIT}\n    split: heldout\n", ""),
@@ -196,6 +199,18 @@ class TestWithAKindThatTakesEverything:
         )
         assert (problem.line, problem.field) == (30, "variants[1].quantization.calibration.revision")
         assert "belongs to another repository" in problem.accepted
+
+    def test_a_dataset_without_revision_is_one_problem_where_none_is_inherited(
+        self, text: Callable[..., str]
+    ) -> None:
+        calibration = "{dataset: owner/others, split: a}"
+        override = f"max_batch_size: 2\n    quantization: {{recipe: fp8, calibration: {calibration}}}"
+        problems = problems_in(text(("max_batch_size: 2", override)))
+        assert [(p.line, p.field.rpartition(".")[2]) for p in problems] == [
+            (24, "revision"),
+            (24, "samples"),
+            (24, "sequence_length"),
+        ]
 
     def test_an_override_may_switch_from_a_dataset_to_a_file(self, text: Callable[..., str]) -> None:
         switch = "{dataset: null, revision: null, split: null, path: a.jsonl}"
