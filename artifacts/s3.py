@@ -1,8 +1,7 @@
-"""One S3 bucket: the only place that knows boto3.
+"""One S3 bucket: with `artifacts.s3_errors`, the only place that knows boto3.
 
 Invariants:
-- Every request either succeeds or raises an error of `artifacts.errors` that names the endpoint and the
-  bucket.
+- Every request succeeds or raises an error of `artifacts.errors` that names the endpoint and the bucket.
 - Nothing is sent or received without a SHA-256 that somebody checks: the server for uploads (it refuses bytes
   that do not match), the caller for downloads.
 - boto3 is imported when a bucket is opened, not before: naming a command's options must stay cheap.
@@ -12,18 +11,18 @@ import base64
 import contextlib
 import functools
 import hashlib
-import io
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from artifacts.errors import ArtifactError, Conflict, IntegrityError, NotFound, StoreUnreachable
+from artifacts.errors import ArtifactError, Conflict, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
+from artifacts.s3_errors import ACCESS_FIX, START_FIX, s3_errors
+from artifacts.slices import FileSlice
 from artifacts.trees import FileEntry
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
     from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
@@ -36,19 +35,6 @@ MAX_CONNECTIONS = 32
 STREAM_BYTES = 1 << 20
 # S3 answers 409 where two conditional writes to one key overlap; the later one is to be sent again.
 OVERLAP_ATTEMPTS = 5
-
-ABSENT = ("404", "NoSuchKey", "NoSuchUpload", "NotFound")
-CONFLICT = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
-DAMAGED = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch")
-
-START_FIX = (
-    "Check that the server runs (`enginery status`; `enginery up` starts a local one) and that "
-    "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it."
-)
-ACCESS_FIX = (
-    "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE, and that this "
-    "identity may read and write the bucket."
-)
 
 
 class Stored(NamedTuple):
@@ -75,18 +61,15 @@ class Bucket:
             with self._errors(self._name):
                 self._client.head_bucket(Bucket=self._name)
         except NotFound:
-            with (
-                self._errors(self._name),
-                contextlib.suppress(self._client.exceptions.BucketAlreadyOwnedByYou),
-            ):
+            mine_already = self._client.exceptions.BucketAlreadyOwnedByYou
+            with self._errors(self._name), contextlib.suppress(mine_already):
                 self._client.create_bucket(Bucket=self._name, **self._location())
 
     def _location(self) -> Any:
         """Where to make the bucket; AWS wants its first region to go unnamed."""
         region = self._client.meta.region_name
-        return (
-            {} if region == DEFAULT_REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        )
+        place = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        return {} if region == DEFAULT_REGION else place
 
     def size(self, key: str) -> int | None:
         """Size of an object in bytes, or None where there is no such object."""
@@ -100,6 +83,9 @@ class Bucket:
         """A small object, whole; raises NotFound."""
         with self._errors(key):
             answer = self._client.get_object(**self._at(key))
+            if "ETag" not in answer:
+                what = "What answers is no S3 server: an object came without an ETag."
+                raise StoreUnreachable(what, where=str(self), fix=START_FIX)
             return Stored(answer["Body"].read(), answer["ETag"])
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
@@ -145,9 +131,8 @@ class Bucket:
         self._again_on_overlap(send)
 
     def _put_parts(self, key: str, path: Path, entry: FileEntry, on_bytes: Callable[[int], None]) -> None:
-        upload_id = self._client.create_multipart_upload(**self._at(key), ChecksumAlgorithm="SHA256")[
-            "UploadId"
-        ]
+        begun = self._client.create_multipart_upload(**self._at(key), ChecksumAlgorithm="SHA256")
+        upload_id = begun["UploadId"]
         parts: dict[int, dict[str, Any]] = {}
 
         def send(index: int) -> None:
@@ -216,108 +201,14 @@ class Bucket:
             try:
                 send()
             except self._client.exceptions.ClientError as error:
-                if (
-                    error.response["Error"]["Code"] != "ConditionalRequestConflict"
-                    or attempt == OVERLAP_ATTEMPTS
-                ):
+                overlapped = error.response["Error"]["Code"] == "ConditionalRequestConflict"
+                if not overlapped or attempt == OVERLAP_ATTEMPTS:
                     raise
             else:
                 return
 
-    @contextlib.contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
-        """Turn what boto3 raises into the errors of this package."""
-        from botocore import exceptions as boto
-
-        where = f"{self}, key {self._prefix}{key}"
-        try:
-            yield
-        except boto.ClientError as error:
-            raise _refusal(error, where) from error
-        except (
-            boto.NoCredentialsError,
-            boto.PartialCredentialsError,
-            boto.CredentialRetrievalError,
-        ) as error:
-            raise StoreUnreachable(
-                f"No usable AWS credentials: {error}.", where=where, fix=ACCESS_FIX
-            ) from error
-        except (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError) as error:
-            raise StoreUnreachable(
-                f"The S3 server does not answer: {error}", where=where, fix=START_FIX
-            ) from error
-
-
-def _refusal(error: "ClientError", where: str) -> ArtifactError:
-    """The error for an answer that says no."""
-    code = error.response["Error"]["Code"]
-    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    said = f"{code}: {error.response['Error'].get('Message', '')}".rstrip(": ")
-    if code == "NoSuchBucket":
-        return NotFound(
-            "The bucket does not exist.", where=where, fix="Create it, or set ENGINERY_STORE_BUCKET."
-        )
-    if code in ABSENT:
-        return NotFound("There is no such object.", where=where)
-    if code in CONFLICT:
-        return Conflict("Another writer was first.", where=where)
-    if code in DAMAGED:
-        return IntegrityError(
-            f"The server received other bytes than were announced ({said}).",
-            where=where,
-            fix="Nothing was stored. Start again once nothing writes into the directory that is uploaded.",
-        )
-    if code == "InvalidRange":
-        return IntegrityError(f"The object ends early ({said}).", where=where, fix="Upload it again.")
-    if code == "RequestTimeTooSkewed":
-        return StoreUnreachable(f"The S3 server refuses: {said}", where=where, fix="Set this host's clock.")
-    if status in {401, 403} or code in {"InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}:
-        return StoreUnreachable(f"The S3 server refuses access ({said}).", where=where, fix=ACCESS_FIX)
-    return StoreUnreachable(f"The S3 server failed ({said}).", where=where, fix=START_FIX)
-
-
-class FileSlice(io.RawIOBase):
-    """A range of a file as a file of its own, so that a part is sent without being held in memory."""
-
-    def __init__(self, path: Path, start: int, length: int) -> None:
-        super().__init__()
-        self._file = path.open("rb", buffering=0)
-        self._start, self._length, self._position = start, length, 0
-        self._file.seek(start)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is: boto3 reads a part once to sign it, and again to send it."""
-        return True
-
-    def tell(self) -> int:
-        """Position within the slice."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move within the slice."""
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
-        self._position = origin + offset
-        self._file.seek(self._start + self._position)
-        return self._position
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Fill the buffer with what follows, not beyond the slice."""
-        room = min(len(buffer), max(0, self._length - self._position))
-        count = self._file.readinto(memoryview(buffer)[:room])
-        self._position += count
-        return count
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-        super().close()
+    def _errors(self, key: str) -> contextlib.AbstractContextManager[None]:
+        return s3_errors(f"{self}, key {self._prefix}{key}")
 
 
 def open_bucket(name: str, prefix: str = "") -> Bucket:

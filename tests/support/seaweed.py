@@ -1,7 +1,9 @@
 """A real S3 server for tests: SeaweedFS on free ports of 127.0.0.1, with one access key."""
 
 import contextlib
+import ctypes
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 READY_LIMIT_S = 60
+PR_SET_PDEATHSIG = 1
 OWN_PORTS = (
     "master.port",
     "master.port.grpc",
@@ -69,7 +72,9 @@ def serve(directory: Path) -> Iterator[S3Server]:
         f"-s3.port.grpc={s3_grpc}",
     ]
     with (directory / "log").open("wb") as log:
-        process = subprocess.Popen([*argv, *OPTIONS, *ports], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*argv, *OPTIONS, *ports], stdout=log, stderr=log, preexec_fn=_die_with_the_tests
+        )
         try:
             _wait_until_ready(process, server, directory / "log")
             yield server
@@ -90,6 +95,10 @@ def free_ports(count: int) -> list[int]:
 def weed() -> str:
     """The server's program, installed beside this interpreter."""
     return str(Path(sys.executable).parent / "weed")
+
+
+def _die_with_the_tests() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _identity(server: S3Server) -> dict[str, object]:

@@ -1,12 +1,13 @@
 """What is said where the S3 server is away, refuses, or breaks off."""
 
 import socket
+import threading
 
 import pytest
 from support import proxy
 from support.seaweed import S3Server, free_ports
 
-from artifacts.errors import Conflict, NotFound, StoreUnreachable
+from artifacts.errors import BadReference, Conflict, NotFound, StoreUnreachable
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 
@@ -74,6 +75,32 @@ def test_a_bucket_that_is_not_there_is_told(store: Store, monkeypatch: pytest.Mo
     with pytest.raises(NotFound, match="bucket does not exist") as caught:
         list(away.bucket.keys(""))
     assert "ENGINERY_STORE_BUCKET" in caught.value.fix
+
+
+def test_a_bucket_name_that_s3_cannot_have_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINERY_STORE_BUCKET", "no such bucket!")
+    with pytest.raises(BadReference, match="no such bucket!") as caught:
+        open_store(Settings()).has_tree("0" * 64)
+    assert caught.value.exit_code == 2
+
+
+def test_a_server_that_speaks_something_else_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 17\r\n\r\n<!doctype html>hi"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_answer, args=(listener, page), daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(StoreUnreachable, match="no S3 server"):
+            open_store(Settings()).read_action("build", "0" * 64)
+        with pytest.raises(StoreUnreachable, match="no S3 server"):
+            list(open_store(Settings()).bucket.keys(""))
+
+
+def _answer(listener: socket.socket, page: bytes) -> None:
+    for _request in range(2):
+        client, _ = listener.accept()
+        client.recv(1 << 16)
+        client.sendall(page)
+        client.close()
 
 
 def test_making_the_bucket_twice_does_no_harm(store: Store) -> None:

@@ -1,0 +1,76 @@
+"""What boto3 raises, as errors of this package that name the endpoint and say what to look at."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from artifacts.errors import ArtifactError, BadReference, Conflict, IntegrityError, NotFound, StoreUnreachable
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+ABSENT = ("404", "NoSuchKey", "NoSuchUpload", "NotFound")
+CONFLICT = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
+DAMAGED = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch")
+
+START_FIX = (
+    "Check that the server runs (`enginery status`; `enginery up` starts a local one) and that "
+    "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it."
+)
+ACCESS_FIX = (
+    "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE, and that this "
+    "identity may read and write the bucket."
+)
+
+
+@contextlib.contextmanager
+def s3_errors(where: str) -> Iterator[None]:
+    """Turn what boto3 raises inside the block into errors of this package.
+
+    Args:
+        where: endpoint, bucket and key that the block is about.
+    """
+    from botocore import exceptions as boto
+
+    try:
+        yield
+    except boto.ClientError as error:
+        raise _refusal(error, where) from error
+    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
+        raise StoreUnreachable(f"No usable AWS credentials: {error}.", where=where, fix=ACCESS_FIX) from error
+    except (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError) as error:
+        what = f"The S3 server does not answer: {error}"
+        raise StoreUnreachable(what, where=where, fix=START_FIX) from error
+    except boto.ParamValidationError as error:
+        what = f"S3 cannot have a bucket or key of that name: {error}"
+        raise BadReference(what, where=where, fix="Look at ENGINERY_STORE_BUCKET and _PREFIX.") from error
+    except boto.BotoCoreError as error:
+        what = f"What answers is no S3 server, or cannot be asked: {error}"
+        raise StoreUnreachable(what, where=where, fix=START_FIX) from error
+
+
+def _refusal(error: "ClientError", where: str) -> ArtifactError:
+    """The error for an answer that says no."""
+    code = error.response["Error"]["Code"]
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    said = f"{code}: {error.response['Error'].get('Message', '')}".rstrip(": ")
+    if code == "NoSuchBucket":
+        fix = "Create it, or set ENGINERY_STORE_BUCKET."
+        return NotFound("The bucket does not exist.", where=where, fix=fix)
+    if code in ABSENT:
+        return NotFound("There is no such object.", where=where)
+    if code in CONFLICT:
+        return Conflict("Another writer was first.", where=where)
+    if code in DAMAGED:
+        return IntegrityError(
+            f"The server received other bytes than were announced ({said}).",
+            where=where,
+            fix="Nothing was stored. Start again once nothing writes into the directory that is uploaded.",
+        )
+    if code == "InvalidRange":
+        return IntegrityError(f"The object ends early ({said}).", where=where, fix="Upload it again.")
+    if code == "RequestTimeTooSkewed":
+        return StoreUnreachable(f"The S3 server refuses: {said}", where=where, fix="Set this host's clock.")
+    if status in {401, 403} or code in {"InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}:
+        return StoreUnreachable(f"The S3 server refuses access ({said}).", where=where, fix=ACCESS_FIX)
+    return StoreUnreachable(f"The S3 server failed ({said}).", where=where, fix=START_FIX)
