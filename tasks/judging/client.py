@@ -24,6 +24,9 @@ from tasks.judging.endpoint import Endpoint
 from tasks.judging.streams import StampedBytes, Trace, read_trace
 
 COMPLETIONS = "/v1/completions"
+# Servers close idle connections on their own (uvicorn after 5 s); a client that keeps them longer
+# sends now and then into a connection that is just being closed.
+KEEPALIVE_S = 2.0
 
 
 class CompletionsClient:
@@ -153,7 +156,7 @@ async def open_client(
     endpoint: Endpoint, *, connections: int, request_limit_s: float
 ) -> AsyncIterator[CompletionsClient]:
     """A client with up to `connections` kept-alive connections to one endpoint."""
-    connector = aiohttp.TCPConnector(limit=connections)
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S)
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
         yield CompletionsClient(endpoint, session, request_limit_s)

@@ -33,11 +33,16 @@ from tasks.judging.results import (
     Interval,
     LengthSample,
     LoadSummary,
+    Metric,
     RegretSample,
     SpeedPoint,
     TokenizerCheck,
 )
 
+SPOKEN: dict[Metric, str] = {
+    "goodput_per_device": "Goodput per device",
+    "throughput_per_device": "Throughput per device (goodput was zero in a round)",
+}
 # Bounds of exactly 1 tolerate nothing and no number of samples satisfies them; this keeps that number finite.
 SMALLEST_DISTANCE = 1e-6
 
@@ -157,13 +162,13 @@ def judge_speed(point: SpeedPoint, plan: SpeedPlan) -> SpeedOutcome:
 
 
 def judge_log_ratios(
-    log_ratios: Sequence[float], plan: SpeedPlan, *, metric_used: str, first_stage: int, needed: int
+    log_ratios: Sequence[float], plan: SpeedPlan, *, metric_used: Metric, first_stage: int, needed: int
 ) -> SpeedOutcome:
     """The same from bare log ratios, which is what simulations of the gate use."""
     interval = ratio_interval(log_ratios, first_stage=first_stage, confidence=plan.gate.confidence)
     resolved = len(log_ratios) >= needed
     found = (
-        f"{metric_used} is {interval.estimate:.3f} times the reference's, "
+        f"{SPOKEN[metric_used]} is {interval.estimate:.3f} times the reference's, "
         f"at {plan.gate.confidence:.0%} confidence above "
         f"{interval.lower:.3f} and below {interval.upper:.3f} ({len(log_ratios)} pairs of rounds); "
         f"the bar is {plan.gate.min_speedup:g}"
@@ -225,6 +230,6 @@ def judge_same_engine(point: SpeedPoint, plan: SpeedPlan) -> SameEngineOutcome:
     end = "it holds 1" if alike else "it does not hold 1: order, client or host favours one side"
     return SameEngineOutcome(
         outcome="alike" if alike else "biased",
-        reason=f"{metric} of one engine against itself is {interval.text()} times its own: {end}.",
+        reason=f"{SPOKEN[metric]} of one engine against itself is {interval.text()} times its own: {end}.",
         ratio=interval,
     )

@@ -7,11 +7,9 @@ cache can answer for the model.
 """
 
 import hashlib
-import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tasks.errors import TooLittleText
@@ -92,9 +90,8 @@ def generator(seed: int, purpose: str, index: int) -> random.Random:
     return random.Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 (sampling, not secrecy)
 
 
-def vocabulary_of(checkpoint: Path) -> Vocabulary:
+def vocabulary_of(tokenizer: Mapping[str, Any]) -> Vocabulary:
     """The vocabulary that a checkpoint's `tokenizer.json` (Hugging Face tokenizers format) declares."""
-    document = json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf-8"))
-    added: list[dict[str, Any]] = document.get("added_tokens", [])
+    added: list[dict[str, Any]] = tokenizer.get("added_tokens", [])
     special = sorted(int(token["id"]) for token in added if token.get("special", False))
-    return Vocabulary(size=len(document["model"]["vocab"]), special_ids=tuple(special))
+    return Vocabulary(size=len(tokenizer["model"]["vocab"]), special_ids=tuple(special))

@@ -1,0 +1,191 @@
+"""Plots as inline SVG that takes its colours from the page, so that one drawing serves light and dark. No
+files.
+
+matplotlib draws with stand-in colours, which are then replaced by the page's CSS variables. Text stays text.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from tasks.judging.results import Interval, RegretSample, SpeedPoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.ticker import MaxNLocator
+
+INK, MUTED, GRID = "#010101", "#020202", "#030303"
+ENGINE, REFERENCE, LIMIT = "#040404", "#050505", "#060606"
+VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    ENGINE: "var(--engine)",
+    REFERENCE: "var(--reference)",
+    LIMIT: "var(--limit)",
+}
+WIDTH_IN, HEIGHT_IN = 5.8, 2.9
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+}
+
+
+def regret_histogram(samples: Sequence[RegretSample], *, margin: float, interval: Interval) -> str:
+    """Distribution of the regrets above zero; agreements are counted in the title."""
+    above = sorted(sample.regret_nats for sample in samples if sample.regret_nats > 0)
+
+    def draw(axes: "Axes") -> None:
+        lowest = min([*above, margin, 1e-4])
+        highest = max([*above, margin, interval.upper]) * 1.3
+        edges = _log_edges(max(lowest, 1e-6), highest)
+        axes.hist([max(value, edges[0]) for value in above], bins=edges, color=ENGINE, rwidth=0.92)
+        axes.set_xscale("log")
+        axes.axvline(margin, color=LIMIT, linewidth=1.6, label=f"margin of the mean {margin:g}")
+        axes.axvline(
+            interval.upper,
+            color=INK,
+            linewidth=1.4,
+            linestyle=(0, (4, 2)),
+            label=f"upper bound of the mean {interval.upper:.4f}",
+        )
+        axes.set_xlabel("regret, nats per token (positions that differ)")
+        axes.set_ylabel("positions")
+        axes.yaxis.set_major_locator(_whole_numbers())
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=2, borderaxespad=0, handlelength=1.6)
+
+    return _svg(draw, f"Histogram of {len(above)} regrets above zero among {len(samples)} positions")
+
+
+def _log_edges(lowest: float, highest: float, bins: int = 28) -> list[float]:
+    step = math.log(highest / lowest) / bins
+    return [lowest * math.exp(step * index) for index in range(bins + 1)]
+
+
+def ratio_plot(log_ratios: Sequence[float], interval: Interval, *, bar: float) -> str:
+    """Ratio of every pair of rounds, in the order in which they were made, with interval and bar."""
+    ratios = [math.exp(value) for value in log_ratios]
+    pairs = range(1, len(ratios) + 1)
+
+    def draw(axes: "Axes") -> None:
+        axes.axhspan(interval.lower, interval.upper, color=ENGINE, alpha=0.16, linewidth=0)
+        axes.axhline(interval.estimate, color=ENGINE, linewidth=1.6, label=f"mean {interval.estimate:.3f}")
+        axes.axhline(bar, color=LIMIT, linewidth=1.6, label=f"bar {bar:g}")
+        axes.axhline(1.0, color=MUTED, linewidth=1.0, linestyle=(0, (2, 3)), label="equal speed")
+        axes.plot(pairs, ratios, "o", color=ENGINE, markersize=4.5)
+        axes.set_xlabel("pair of rounds")
+        axes.set_ylabel("engine / reference")
+        axes.set_xlim(0.4, len(ratios) + 0.6)
+        axes.xaxis.set_major_locator(_whole_numbers())
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=3, borderaxespad=0, handlelength=1.6)
+
+    return _svg(draw, f"Speed ratio of {len(ratios)} pairs of rounds; mean {interval.text()}")
+
+
+def throughput_plot(points: Sequence[SpeedPoint]) -> str:
+    """Goodput of both sides at each concurrency, with intervals."""
+
+    def draw(axes: "Axes") -> None:
+        for place, (name, color) in enumerate((("reference", REFERENCE), ("engine", ENGINE))):
+            rates = [getattr(point, name).goodput_per_device for point in points]
+            at = [index + (place - 0.5) * 0.32 for index in range(len(points))]
+            axes.bar(
+                at,
+                [rate.estimate for rate in rates],
+                width=0.3,
+                color=color,
+                label=getattr(points[0], name).side,
+            )
+            reach = [
+                [rate.estimate - rate.lower for rate in rates],
+                [rate.upper - rate.estimate for rate in rates],
+            ]
+            axes.errorbar(
+                at,
+                [rate.estimate for rate in rates],
+                yerr=reach,
+                fmt="none",
+                ecolor=INK,
+                capsize=3,
+                linewidth=1,
+            )
+        axes.set_xticks(range(len(points)), [str(point.concurrency) for point in points])
+        axes.set_xlabel("requests in flight")
+        axes.set_ylabel("good tokens/s per device")
+        axes.set_ylim(bottom=0)
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=2, borderaxespad=0, handlelength=1.2)
+
+    return _svg(draw, "Goodput per device of both sides at each number of requests in flight")
+
+
+def latency_plot(point: SpeedPoint) -> str:
+    """Share of requests that ended within a time, both sides at the operating point."""
+
+    def draw(axes: "Axes") -> None:
+        for name, color in (("reference", REFERENCE), ("engine", ENGINE)):
+            side = getattr(point, name).side
+            times = sorted(r.e2e_ms for one in point.rounds if one.side == side for r in one.requests)
+            shares = [(index + 1) / len(times) for index in range(len(times))]
+            axes.step(times, shares, where="post", color=color, linewidth=1.8, label=side)
+        axes.set_xlabel("end-to-end latency, ms")
+        axes.set_ylabel("share of requests")
+        axes.set_ylim(0, 1.02)
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=2, borderaxespad=0, handlelength=1.6)
+
+    return _svg(draw, "Distribution of end-to-end latency of both sides at the operating point")
+
+
+def _svg(draw: Callable[["Axes"], None], label: str) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    settings: Any = STYLE | {"svg.hashsalt": label}
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained", facecolor="none")
+        axes = figure.subplots()
+        axes.set_facecolor("none")
+        draw(axes)
+        buffer = StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return _themed(buffer.getvalue(), label)
+
+
+def _themed(document: str, label: str) -> str:
+    """Keep the `svg` element alone, named for readers of screens, in the page's colours."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    for color, variable in VARIABLES.items():
+        svg = svg.replace(color, variable)
+    svg = re.sub(r"font:\s*([\d.]+px)[^;\"]*", r"font-size: \1", svg)
+    element = f'<svg viewBox="{_view_box(svg)}" role="img" aria-label="{label}">'
+    return re.sub(r"<svg [^>]*>", element, svg, count=1)
+
+
+def _view_box(svg: str) -> str:
+    found = re.search(r'viewBox="([^"]*)"', svg)
+    return found.group(1) if found else ""
+
+
+def _whole_numbers() -> "MaxNLocator":
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True)

@@ -1,0 +1,106 @@
+"""The report: one self-contained HTML page without a single outside resource, and a JSON twin with every
+number.
+
+Everything that comes from a spec, a server or a model is escaped; only the plots, drawn here, enter as
+markup.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.judging.economics import Stay
+from tasks.judging.judged import JudgedResult, Subject
+from tasks.judging.plots import latency_plot, ratio_plot, regret_histogram, throughput_plot
+from tasks.judging.protocol import SpeedPlan
+from tasks.judging.ratio_bounds import ratio_interval
+from tasks.judging.results import LoadResult, SpeedPoint
+from tasks.judging.verdict import Verdict
+
+HTML_FILE = "report.html"
+JSON_FILE = "report.json"
+WORST_SHOWN = 8
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render_report(result: JudgedResult, out_dir: Path) -> Path:
+    """Write `report.html` and `report.json` into an existing directory; returns the page's path."""
+    points = result.measured.speed.points
+    ratios = {point.concurrency: point_ratio(point, result.protocol.speed) for point in points}
+    _write_json(out_dir, {"result": result.model_dump(mode="json"), "ratios": list(ratios.values())})
+    return _write_page(out_dir, "report.html.j2", _report_view(result) | {"ratios": ratios})
+
+
+def render_baseline(subject: Subject, load: LoadResult, stay: Stay, verdict: Verdict, out_dir: Path) -> Path:
+    """The same where the baseline suffices and nothing was compiled."""
+    records = {"subject": subject, "load": load, "economics": stay.economics, "verdict": verdict}
+    _write_json(out_dir, {name: record.model_dump(mode="json") for name, record in records.items()})
+    return _write_page(out_dir, "baseline.html.j2", records)
+
+
+def point_ratio(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
+    """Ratio of both sides at one concurrency, with its interval, as plain JSON."""
+    metric, ratios = point.log_ratios(plan.gate.metric)
+    interval = ratio_interval(ratios, first_stage=point.first_stage_pairs, confidence=plan.gate.confidence)
+    return {
+        "concurrency": point.concurrency,
+        "metric": metric,
+        "pairs": len(ratios),
+        "log_ratios": ratios,
+    } | interval.model_dump(mode="json")
+
+
+def _report_view(result: JudgedResult) -> dict[str, Any]:
+    """What the template reads."""
+    point = result.measured.speed.at_operating_point
+    outcomes, plan = result.outcomes, result.protocol.speed
+    _, ratios = point.log_ratios(plan.gate.metric)
+    samples = result.measured.accuracy.samples
+    return {
+        "result": result,
+        "subject": result.subject,
+        "verdict": result.verdict,
+        "outcomes": outcomes,
+        "economics": outcomes.economics,
+        "protocol": result.protocol,
+        "measured": result.measured,
+        "point": point,
+        "worst": sorted(samples, key=lambda sample: -sample.regret_nats)[:WORST_SHOWN],
+        "differing": sum(sample.regret_nats > 0 for sample in samples),
+        "gates": _gates(result),
+        "plots": {
+            "regret": regret_histogram(
+                samples,
+                margin=result.protocol.accuracy.gate.max_regret_nats_per_token,
+                interval=outcomes.regret.regret_nats,
+            ),
+            "ratio": ratio_plot(ratios, outcomes.speed.ratio, bar=plan.gate.min_speedup),
+            "throughput": throughput_plot(result.measured.speed.points),
+            "latency": latency_plot(point),
+        },
+    }
+
+
+def _gates(result: JudgedResult) -> list[dict[str, str]]:
+    """Every gate with its outcome and sentence, in the order in which they decide."""
+    conditions, reasons = result.outcomes.conditions(), result.outcomes.reasons()
+    return [{"name": name, "outcome": conditions[name], "reason": reason} for name, reason in reasons.items()]
+
+
+def _write_json(out_dir: Path, document: dict[str, Any]) -> None:
+    (out_dir / JSON_FILE).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _write_page(out_dir: Path, template: str, view: dict[str, Any]) -> Path:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = out_dir / HTML_FILE
+    page.write_text(environment.get_template(template).render(view), encoding="utf-8")
+    return page

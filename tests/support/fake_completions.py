@@ -1,0 +1,183 @@
+"""A stand-in for a completions server: real HTTP, planted tokens, likelihoods, latencies and faults. It runs
+no model.
+
+Text is tokenized by UTF-8 bytes, shifted past the special ids, so round trips hold for every text.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiohttp import web
+
+BEGIN, END = 0, 1
+SHIFT = 3
+VOCABULARY = 256 + SHIFT
+
+Fault = Literal["none", "refuse", "break", "no-done", "hang", "error-event", "not-json", "short", "crash"]
+
+
+def next_byte(prompt: Sequence[int]) -> int:
+    """A token that depends on the whole prompt, so that another prompt gives another answer."""
+    return SHIFT + (sum(prompt) * 31 + len(prompt)) % 256
+
+
+@dataclass
+class Behaviour:
+    """What a stand-in does.
+
+    Attributes:
+        next_token: its greedy choice after a prompt.
+        regret_of: nats by which it finds any other token less likely than its own choice.
+        first_token_s, per_token_s: planted waits.
+        tokens_per_chunk: tokens in one event of a stream.
+        stops_after: tokens after which it ends a continuation by itself; None: never.
+        begins_text: whether its tokenizer puts a begin-of-text id in front.
+        fault: what goes wrong in completions.
+    """
+
+    next_token: Callable[[Sequence[int]], int] = next_byte
+    regret_of: Callable[[int], float] = lambda token: 1.0
+    first_token_s: float = 0.0
+    per_token_s: float = 0.0
+    tokens_per_chunk: int = 1
+    stops_after: int | None = None
+    begins_text: bool = True
+    fault: Fault = "none"
+
+
+@dataclass
+class FakeServer:
+    """A running stand-in: where it listens and what it was asked."""
+
+    behaviour: Behaviour
+    base_url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v1/completions", self._completions)
+        app.router.add_post("/tokenize", self._tokenize)
+        app.router.add_post("/detokenize", self._detokenize)
+        return app
+
+    def encode(self, text: str) -> list[int]:
+        return [byte + SHIFT for byte in text.encode()]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(i - SHIFT for i in ids if i >= SHIFT).decode(errors="replace")
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        lead = [BEGIN] if self.behaviour.begins_text and body.get("add_special_tokens", True) else []
+        return web.json_response({"tokens": lead + self.encode(body["prompt"])})
+
+    async def _detokenize(self, request: web.Request) -> web.Response:
+        return web.json_response({"prompt": self.decode((await request.json())["tokens"])})
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append(body)
+        prompt = self._prompt_ids(body["prompt"])
+        match self.behaviour.fault:
+            case "refuse":
+                return web.json_response(
+                    {"error": {"message": "max_tokens is beyond max_seq_len 64"}}, status=400
+                )
+            case "crash":
+                return web.Response(status=500, text="Internal Server Error")
+            case "not-json":
+                return web.Response(text="<html>proxy</html>")
+            case "hang":
+                await asyncio.sleep(60)
+        tokens = self._generate(prompt, body)
+        if body.get("stream"):
+            return await self._stream(request, tokens, len(prompt))
+        choice = {"text": self.decode(tokens), "token_ids": tokens, "prompt_token_ids": prompt}
+        if body.get("prompt_logprobs") is not None:
+            choice["prompt_logprobs"] = self._score(prompt)
+        return web.json_response({"choices": [choice], "usage": {"prompt_tokens": len(prompt)}})
+
+    def _prompt_ids(self, prompt: str | list[int]) -> list[int]:
+        if isinstance(prompt, list):
+            return prompt
+        return ([BEGIN] if self.behaviour.begins_text else []) + self.encode(prompt)
+
+    def _generate(self, prompt: list[int], body: dict[str, Any]) -> list[int]:
+        count = body["max_tokens"]
+        stops = self.behaviour.stops_after
+        if stops is not None and not body.get("ignore_eos"):
+            count = min(count, stops)
+        ids = list(prompt)
+        for _ in range(count):
+            ids.append(self.behaviour.next_token(ids))
+        return ids[len(prompt) :]
+
+    def _score(self, prompt: list[int]) -> list[dict[str, Any] | None]:
+        best = self.behaviour.next_token(prompt[:-1])
+        given = prompt[-1]
+        last: dict[str, Any] = {str(best): {"logprob": -0.1, "rank": 1}}
+        if given != best:
+            last[str(given)] = {"logprob": -0.1 - self.behaviour.regret_of(given), "rank": 2}
+        return [None, *({str(token): {"logprob": -1.0, "rank": 1}} for token in prompt[1:-1]), last]
+
+    async def _stream(
+        self, request: web.Request, tokens: list[int], prompt_tokens: int
+    ) -> web.StreamResponse:
+        behaviour = self.behaviour
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        size = behaviour.tokens_per_chunk
+        chunks = [tokens[at : at + size] for at in range(0, len(tokens), size)]
+        if behaviour.fault == "short":
+            chunks = chunks[:-1]
+        for index, ids in enumerate(chunks):
+            await asyncio.sleep(behaviour.per_token_s * len(ids) if index else behaviour.first_token_s)
+            if behaviour.fault == "break" and index == 2:
+                assert request.transport is not None
+                request.transport.close()
+                return response
+            await self._event(response, {"choices": [{"text": self.decode(ids), "token_ids": ids}]})
+        if behaviour.fault == "error-event":
+            await self._event(response, {"error": {"message": "engine died"}})
+        if behaviour.fault != "no-done":
+            await self._event(response, {"choices": [], "usage": {"prompt_tokens": prompt_tokens}})
+            await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+    async def _event(self, response: web.StreamResponse, payload: dict[str, Any]) -> None:
+        await response.write(f"data: {json.dumps(payload)}\n\n".encode())
+
+
+@contextmanager
+def fake_server(behaviour: Behaviour) -> Iterator[FakeServer]:
+    """Serve a stand-in on a free port from a thread of its own."""
+    server = FakeServer(behaviour)
+    ready, stop = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        server.base_url = f"http://{host}:{port}"
+        ready.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    ready.wait(10)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
