@@ -111,9 +111,9 @@ def _reason(ratio: float, *, saved: float, costs: float, net: float, break_even:
     breaks = (
         "no load pays for it" if break_even is None else f"it breaks even at {break_even:,.0f} requests a day"
     )
+    device_time = f"saves {saved:,.2f} USD" if saved >= 0 else f"takes {-saved:,.2f} USD more"
     return (
-        f"At {ratio:.3f} times vLLM's speed the engine saves "
-        f"{saved:,.2f} USD of device time a month and costs "
+        f"At {ratio:.3f} times vLLM's speed the engine {device_time} of device time a month and costs "
         f"{costs:,.2f} USD in builds and upkeep: {net:,.2f} USD net; {breaks}."
     )
 

@@ -8,6 +8,7 @@ Invariants:
 `docs/verdicts.md` is this table rendered by `markdown_table()`.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -255,3 +256,7 @@ def _published() -> dict[str, str]:
     return {
         name: next(row.publishes for row in TABLE if row.verdict == name) for name in get_args(VerdictName)
     }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown_table())

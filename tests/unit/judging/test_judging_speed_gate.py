@@ -15,7 +15,7 @@ from tasks.judging.outcomes import SpeedOutcome
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.speed import plan_second_stage
 
-RUNS = 1500
+RUNS = 1000
 TOLERATED = 0.05 + 3 * math.sqrt(0.05 * 0.95 / RUNS)
 
 
