@@ -116,7 +116,7 @@ class Lifecycle:
         self._spawn(
             prefect_server.NAME,
             prefect_server.command(self.state.ports),
-            env=prefect_server.environment(self.paths),
+            env=prefect_server.server_environment(self.paths, self._url(prefect_server.PORT)),
             url=self._url(prefect_server.PORT),
         )
 

@@ -26,6 +26,13 @@ def environment(paths: StackPaths) -> dict[str, str]:
     }
 
 
+def server_environment(paths: StackPaths, url: str) -> dict[str, str]:
+    """The environment of the server itself. Its UI asks port 4200, whatever the server's own port is,
+    unless told.
+    """
+    return environment(paths) | {"PREFECT_SERVER_UI_API_URL": api_url(url), "PREFECT_UI_URL": url}
+
+
 def api_url(url: str) -> str:
     """Address of the API, given that of the server."""
     return f"{url}/api"

@@ -40,12 +40,14 @@ def screenshot(url: str, out: Path, text: str | None = None) -> str:
         )
         page = context.new_page()
         page.goto(url, timeout=LIMIT_MS)
-        if text is None:
-            page.wait_for_load_state("networkidle", timeout=LIMIT_MS)
-        else:
-            page.get_by_text(text).first.wait_for(timeout=LIMIT_MS)
+        try:
+            if text is None:
+                page.wait_for_load_state("networkidle", timeout=LIMIT_MS)
+            else:
+                page.get_by_text(text).first.wait_for(timeout=LIMIT_MS)
+        finally:
+            page.screenshot(path=out, full_page=True)
         shown = page.inner_text("body")
-        page.screenshot(path=out, full_page=True)
         context.close()
     return shown
 

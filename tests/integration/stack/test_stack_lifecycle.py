@@ -3,10 +3,12 @@
 The tests share one stack and bring it back to health themselves, so that each can run alone.
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +62,13 @@ def test_status_is_told_by_another_process_and_the_bucket_is_there(
     exports = run_cli("status", "--env", env={"ENGINERY_HOME": str(stack_settings.home)}).stdout
     secret = stack_environment(stack_settings)["AWS_SECRET_ACCESS_KEY"]
     assert f"export AWS_SECRET_ACCESS_KEY={secret}" in exports
+
+
+def test_the_ui_asks_its_own_server(bring_up: BringUp) -> None:
+    status, _ = bring_up()
+    url = status.component(prefect_server.NAME).url
+    with urllib.request.urlopen(f"{url}/ui-settings", timeout=10) as response:
+        assert json.load(response)["api_url"] == f"{url}/api"
 
 
 def test_a_killed_store_is_reported_and_comes_back_alone_with_its_objects(
