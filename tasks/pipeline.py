@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,13 +46,8 @@ class Pipeline:
         root = self.settings.home / "work"
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
-        path = root / f"{os.getpid()}-{label}"
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir()
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-{label}-", dir=root) as path:
+            yield Path(path)
 
     def log_file(self, label: str) -> Path:
         """Where the output of one worker is kept after the run."""

@@ -94,6 +94,7 @@ class StageResult(Frozen):
     reused: bool = Field(description="Whether the store already held it.")
     reason: str = Field(description="Why it was reused or made.")
     duration_s: float = Field(description="Seconds this run spent on it.")
+    made_in_s: float = Field(description="Seconds it took when it was made, by whichever run.")
 
 
 def look_up(store: Store, call: StageCall) -> Hit | Miss:
@@ -176,4 +177,5 @@ def _result(call: StageCall, action: Action, *, reused: bool, reason: str, begin
         reused=reused,
         reason=reason,
         duration_s=round(time.monotonic() - begin, 3),
+        made_in_s=action.duration_s,
     )

@@ -1,0 +1,200 @@
+"""The flow `build`: one spec in; its judged variants, and if they deserve it a release, out."""
+
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.states import Failed
+from pydantic import Field
+
+from artifacts.errors import ArtifactError
+from artifacts.settings import Settings
+from artifacts.store import open_store
+from engine_specs.errors import EngineSpecError, PreflightRefused
+from engine_specs.load import list_specs, load_spec
+from engine_specs.models import Spec
+from engine_specs.preflight import preflight
+from engine_specs.resolve import ResolvedVariant, resolve_variants
+from flows import run_page
+from flows.errors import BadArgument, FlowError
+from flows.run_log import RunLog
+from flows.summary import BuildSummary, publication_line, summarize_variant
+from tasks import prefect_tasks as steps
+from tasks.errors import TaskError
+from tasks.hub_access import HubAccess
+from tasks.judging.economics import Stay
+from tasks.pipeline import Pipeline
+from tasks.stage import StageResult
+from tasks.stages import measure, quantize
+from tasks.stages.fetch import checkpoint_facts
+from tasks.stages.judge import Case, Judged
+from tasks.stages.publish import Withheld
+from tasks.stages.sources import Sources, calibration_location, resolve_sources
+
+STAGES_OF_A_VARIANT = 5
+SpecName = Annotated[str, Field(json_schema_extra={"enum": [path.stem for path in list_specs()]})]
+# What a stage may raise for a reason that it understands; anything else is a defect, with its traceback.
+UNDERSTOOD = (TaskError, ArtifactError, EngineSpecError, FlowError)
+
+
+@flow(name="build", flow_run_name="build {spec}", persist_result=False)
+def build(
+    spec: SpecName,
+    variant: str | None = None,
+    publish: bool = True,
+    force: bool = False,
+    require_cached: bool = False,
+) -> BuildSummary | Any:
+    """Build, judge and publish one spec.
+
+    Args:
+        spec: Name of the spec (on the command line also a path).
+        variant: Build this variant alone; leave empty for all of them.
+        publish: Publish a release when every required variant was judged and has something to deploy.
+        force: Run every stage again, whatever the store holds.
+        require_cached: Fail where a stage would have to run, instead of running it.
+    """
+    logger = get_run_logger()
+    try:
+        settings = Settings()
+        loaded = load_spec(spec, settings.specs_dir)
+        store = open_store(settings)
+        store.ensure_bucket()
+        pipeline = Pipeline(
+            settings,
+            store,
+            say=RunLog(),
+            force=force,
+            require_cached=require_cached,
+        )
+        return _Build(pipeline, loaded, variant).run(publish=publish)
+    except UNDERSTOOD as error:
+        logger.error("%s", error)  # noqa: TRY400 (understood: a traceback would say less)
+        return Failed(message=f"{error.failure}: {error}", data=error)
+
+
+class _Build:
+    """One run of the flow: the order of the steps, and what they have made so far."""
+
+    def __init__(self, pipeline: Pipeline, spec: Spec, only: str | None) -> None:
+        self._pipeline = pipeline
+        self._spec = spec
+        self._variants = _chosen(spec, only)
+        self._access = HubAccess.from_environment()
+        self._made: list[StageResult] = []
+        self._begin = time.monotonic()
+
+    def run(self, *, publish: bool) -> BuildSummary:
+        """Fetch, then every variant from baseline to verdict, then the release."""
+        sources = resolve_sources(self._spec, self._access)
+        self._require_preflight(sources.checkpoint.commit)
+        run_page.name_run(self._spec, sources.checkpoint.commit, [v.target.name for v in self._variants])
+        self._progress = run_page.Progress(3 + STAGES_OF_A_VARIANT * len(self._variants))
+        checkpoint, heldout = self._fetch(sources)
+        judged = [self._variant(one, sources, checkpoint, heldout) for one in self._variants]
+        for one in judged:
+            run_page.show_variant(self._pipeline.store, self._spec, one)
+        return self._finish(sources, judged, publish=publish)
+
+    def _require_preflight(self, commit: str) -> None:
+        facts = checkpoint_facts(self._pipeline, self._spec, commit, self._access)
+        problems = [
+            problem
+            for one in self._variants
+            for problem in preflight(self._spec, one, facts.config, facts.file_bytes)
+        ]
+        if problems:
+            raise PreflightRefused(self._spec.name, tuple(dict.fromkeys(problems)))
+
+    def _fetch(self, sources: Sources) -> tuple[StageResult, StageResult]:
+        pipeline, spec = self._pipeline, self._spec
+        commit = sources.checkpoint.commit
+        checkpoint = self._keep(steps.fetch_checkpoint(pipeline, spec, commit, self._access))
+        source = spec.validation.accuracy
+        heldout = steps.fetch_texts(pipeline, spec, "heldout", source, sources.heldout, self._access)
+        return checkpoint, self._keep(heldout)
+
+    def _variant(
+        self, variant: ResolvedVariant, sources: Sources, checkpoint: StageResult, heldout: StageResult
+    ) -> Judged:
+        pipeline, spec = self._pipeline, self._spec
+        commit = sources.checkpoint.commit
+        baseline = steps.measure_baseline(pipeline, spec, variant, checkpoint.tree)
+        self._progress.step()
+        if isinstance(baseline.decision, Stay):
+            case = Case(spec, variant, commit, (checkpoint,))
+            return steps.judge_baseline(pipeline, case, baseline, baseline.decision)
+        stages = (checkpoint, *self._compile(variant, checkpoint))
+        engine = stages[-1].tree
+        run_page.tag_run(f"engine:{stages[-1].fingerprint[:12]}")
+        protocol = measure.protocol_for(
+            pipeline.store, spec, variant, engine=engine, checkpoint=checkpoint.tree, heldout=heldout.tree
+        )
+        measurements = steps.measure_engine(pipeline, spec, variant, protocol, heldout.tree)
+        self._progress.step()
+        judged = steps.judge_engine(pipeline, Case(spec, variant, commit, stages), baseline, measurements)
+        self._progress.step()
+        return judged
+
+    def _compile(self, variant: ResolvedVariant, checkpoint: StageResult) -> Iterator[StageResult]:
+        pipeline, spec = self._pipeline, self._spec
+        calibration = self._calibration(variant)
+        work = quantize.describe(spec.name, variant, checkpoint.tree, calibration)
+        source = checkpoint.tree
+        if isinstance(work, quantize.LeftOut):
+            pipeline.say(f"quantize {variant.name}: left out ({work.reason})")
+            self._progress.step()
+        else:
+            quantized = self._keep(steps.quantize_checkpoint(pipeline, work))
+            source = quantized.tree
+            yield quantized
+        yield self._keep(steps.build_engine(pipeline, spec, variant, source))
+
+    def _calibration(self, variant: ResolvedVariant) -> str | None:
+        location = calibration_location(self._spec, variant, self._access)
+        source = variant.quantization.calibration
+        if location is None or source is None:
+            return None
+        role = f"calibration-{variant.name}"
+        texts = steps.fetch_texts(self._pipeline, self._spec, role, source, location, self._access)
+        self._made.append(texts)
+        return str(texts.tree)
+
+    def _finish(self, sources: Sources, judged: list[Judged], *, publish: bool) -> BuildSummary:
+        commit = sources.checkpoint.commit
+        entries = tuple(one.entry for one in judged)
+        if publish:
+            outcome = steps.publish_release(self._pipeline, self._spec, commit, entries)
+        else:
+            outcome = Withheld("publishing was not asked for")
+        released = None if isinstance(outcome, Withheld) else outcome
+        summary = BuildSummary(
+            spec=self._spec.name,
+            commit=commit,
+            version=released.release.version if released else None,
+            channels=released.channels if released else (),
+            publication=publication_line(outcome),
+            variants=tuple(summarize_variant(one) for one in judged),
+            stages=tuple(self._made),
+            duration_s=round(time.monotonic() - self._begin, 1),
+            page=run_page.page_address(),
+        )
+        run_page.show_stages(summary)
+        self._progress.finish()
+        return summary
+
+    def _keep(self, result: StageResult) -> StageResult:
+        self._made.append(result)
+        self._progress.step()
+        return result
+
+
+def _chosen(spec: Spec, only: str | None) -> tuple[ResolvedVariant, ...]:
+    """The variants to build; raises BadArgument for a name that the spec does not have."""
+    variants = resolve_variants(spec)
+    chosen = tuple(one for one in variants if only in {None, one.name})
+    if not chosen:
+        names = ", ".join(one.name for one in variants)
+        raise BadArgument(f"spec {spec.name} has no variant {only!r}", fix=f"its variants are: {names}")
+    return chosen

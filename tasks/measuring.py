@@ -1,0 +1,88 @@
+"""Keeping measurements and finding them again.
+
+Invariants:
+- A measurement is keyed by trees and recipes (through the protocol), toolchains and the class of host.
+- It is reused only while it is younger than the declared age and settled its question; it is never replaced.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from artifacts.canonical import digest_of
+from artifacts.measurements import Measurement, MeasurementKind, new_measurement
+from tasks.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """A measurement that may stand in for a new one."""
+
+    measurement: Measurement
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoneUsable:
+    """It has to be measured, and why."""
+
+    reason: str
+
+
+def find_measurement(
+    pipeline: Pipeline, document: dict[str, Any], *, now: datetime | None = None
+) -> Usable | NoneUsable:
+    """The newest measurement of a document that may be reused."""
+    if pipeline.force:
+        return NoneUsable("forced")
+    made = pipeline.store.measurements(digest_of(document))
+    if not made:
+        return NoneUsable(
+            "never measured with these trees, this protocol, these toolchains and this class of host"
+        )
+    limit = timedelta(hours=pipeline.settings.measurement_max_age_hours)
+    newest = made[-1]
+    age = (now or datetime.now(UTC)) - newest.created_at
+    if age > limit:
+        return NoneUsable(f"the newest is {_hours(age)} old, the limit is {_hours(limit)}")
+    if not newest.conclusive:
+        return NoneUsable("the newest was inconclusive")
+    return Usable(newest, f"measured {_hours(age)} ago with the same trees, protocol and class of host")
+
+
+def keep_measurement(
+    pipeline: Pipeline,
+    kind: MeasurementKind,
+    document: dict[str, Any],
+    result: dict[str, Any],
+    *,
+    conclusive: bool,
+) -> Measurement:
+    """Append a measurement that was just made."""
+    measurement = new_measurement(kind, document, result, conclusive=conclusive)
+    pipeline.store.append_measurement(measurement.key, measurement)
+    return measurement
+
+
+def measure_once(
+    pipeline: Pipeline,
+    kind: MeasurementKind,
+    document: dict[str, Any],
+    measure: Callable[[], tuple[dict[str, Any], bool]],
+) -> tuple[Measurement, str]:
+    """The usable measurement of a document, or a new one; and the reason why it is that one.
+
+    `measure` returns the result and whether it is conclusive.
+    """
+    found = find_measurement(pipeline, document)
+    if isinstance(found, Usable):
+        pipeline.say(f"{kind}: reused, {found.reason}")
+        return found.measurement, found.reason
+    pipeline.say(f"{kind}: measuring ({found.reason})")
+    result, conclusive = measure()
+    return keep_measurement(pipeline, kind, document, result, conclusive=conclusive), found.reason
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span.total_seconds() / 3600:.1f} h"

@@ -1,0 +1,81 @@
+"""From a spec to what is asked of whom: the sides of a comparison and the judging protocol. Pure."""
+
+from typing import Any
+
+from artifacts.engine import EngineManifest
+from engine_specs.models import Spec
+from engine_specs.resolve import ResolvedVariant
+from engine_specs.validation import VllmConfiguration
+from tasks.judging.endpoint import Side
+from tasks.judging.load import LoadPlan
+from tasks.judging.protocol import AccuracyPlan, JudgingProtocol, RoundPlan, SpeedPlan, Vocabulary
+from tasks.kinds.vllm_reference import vllm_recipe
+
+SEED = 20240229
+ENGINE = "engine"
+# A held-out text gives windows of this many tokens, as far as the engine takes prompts of that length.
+WINDOW_TOKENS = 96
+CONTINUATION_TOKENS = 64
+
+
+def reference_sides(spec: Spec, variant: ResolvedVariant, checkpoint: str) -> tuple[Side, ...]:
+    """vLLM in each declared configuration, the unquantized one first: it is the reference of accuracy."""
+    declared = spec.validation.reference.configurations
+    unquantized = [one for one in declared if one.quantization is None] or [VllmConfiguration()]
+    quantized = [one for one in declared if one.quantization is not None]
+    return tuple(
+        Side(
+            name=_reference_name(one.settings()),
+            recipe=vllm_recipe(one.settings(), variant),
+            tree=checkpoint,
+            devices=variant.devices,
+        )
+        for one in (*unquantized, *quantized)
+    )
+
+
+def engine_side(variant: ResolvedVariant, engine: str, manifest: EngineManifest) -> Side:
+    """The engine, served by its own recipe."""
+    return Side(name=ENGINE, recipe=manifest.serve, tree=engine, devices=variant.devices)
+
+
+def load_plan(spec: Spec, vocabulary: Vocabulary) -> LoadPlan:
+    """What a baseline asks."""
+    return LoadPlan(workload=spec.workload, vocabulary=vocabulary, seed=SEED)
+
+
+def judging_protocol(
+    spec: Spec,
+    variant: ResolvedVariant,
+    *,
+    engine: Side,
+    references: tuple[Side, ...],
+    vocabulary: Vocabulary,
+    text_sha256: str,
+) -> JudgingProtocol:
+    """Everything that decides what is asked of both sides.
+
+    Windows and continuations are cut so that the engine's shape takes them.
+    """
+    shape = variant.shape
+    window = min(WINDOW_TOKENS, shape.max_input_len, shape.max_seq_len // 2)
+    return JudgingProtocol(
+        seed=SEED,
+        workload=spec.workload,
+        vocabulary=vocabulary,
+        rounds=RoundPlan(),
+        speed=SpeedPlan(gate=spec.validation.speed),
+        accuracy=AccuracyPlan(
+            gate=spec.validation.accuracy,
+            text_sha256=text_sha256,
+            window_tokens=window,
+            min_context_tokens=min(16, window // 2),
+            length_max_tokens=min(CONTINUATION_TOKENS, shape.max_seq_len - window),
+        ),
+        engine=engine,
+        references=references,
+    )
+
+
+def _reference_name(settings: dict[str, Any]) -> str:
+    return " ".join(["vllm", *(f"{key}={value}" for key, value in settings.items())])

@@ -1,0 +1,75 @@
+"""baseline: vLLM serves the unquantized checkpoint on the declared workload, before anything is compiled."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from artifacts.measurements import Measurement
+from artifacts.store import Store
+from engine_specs.models import Spec
+from engine_specs.resolve import ResolvedVariant
+from tasks.host_class import this_host
+from tasks.judging.economics import Go, Stay, baseline_decision
+from tasks.judging.endpoint import Side
+from tasks.judging.judge import baseline_load
+from tasks.judging.load import LoadPlan
+from tasks.judging.prompts import vocabulary_of
+from tasks.judging.protocol import Vocabulary
+from tasks.judging.results import LoadResult
+from tasks.measuring import measure_once
+from tasks.pipeline import Pipeline
+from tasks.serving import measuring_alone, start_side
+from tasks.sides import load_plan, reference_sides
+from tasks.stages.fetch import TOKENIZER_FILE, read_json
+from tasks.toolchains import ensure
+
+STAGE = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What vLLM gives, and whether compiling is worth a try."""
+
+    load: LoadResult
+    decision: Stay | Go
+    measurement: Measurement
+    reason: str
+
+
+def describe(side: Side, plan: LoadPlan, identity: str) -> dict[str, Any]:
+    """What a baseline is keyed by; `identity` is that of the toolchain that serves."""
+    return {
+        "stage": STAGE,
+        "protocol": plan.digest(side),
+        "toolchains": {side.recipe.toolchain: identity},
+        "host": this_host().model_dump(mode="json"),
+    }
+
+
+def measure_baseline(pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, checkpoint: str) -> Baseline:
+    """Measure vLLM, or reuse a young measurement, and decide whether to go on.
+
+    Raises:
+        tasks.errors.TaskError: the toolchain cannot be had, or the server never got ready, broke or died.
+    """
+    side = reference_sides(spec, variant, checkpoint)[0]
+    plan = load_plan(spec, vocabulary_in(pipeline.store, checkpoint))
+    toolchain = ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say)
+
+    def measure() -> tuple[dict[str, Any], bool]:
+        label = f"{spec.name}-{variant.name}-{STAGE}"
+        with pipeline.work_dir(label) as work, measuring_alone(pipeline), ExitStack() as stack:
+            load = baseline_load(start_side(pipeline, stack, side, work), plan, say=pipeline.say)
+        return load.model_dump(mode="json"), True
+
+    document = describe(side, plan, toolchain.identity)
+    measurement, reason = measure_once(pipeline, "baseline", document, measure)
+    load = LoadResult.model_validate(measurement.result)
+    decision = baseline_decision(load, spec.economics, spec.workload, compile_mode=spec.compile)
+    pipeline.say(f"baseline {variant.name}: {decision.reason}")
+    return Baseline(load, decision, measurement, reason)
+
+
+def vocabulary_in(store: Store, checkpoint: str) -> Vocabulary:
+    """The vocabulary of a checkpoint in the store; reads its tokenizer alone."""
+    return vocabulary_of(read_json(store, checkpoint, TOKENIZER_FILE))

@@ -1,0 +1,48 @@
+"""build: a checkpoint becomes an engine, by the kind's own worker in the kind's own toolchain."""
+
+from engine_specs.kind_facts import load_kinds
+from engine_specs.resolve import ResolvedVariant
+from tasks.kinds import kind_named
+from tasks.pipeline import Pipeline
+from tasks.stage import StageResult
+from tasks.stages.worker_stage import WorkerStage, run_worker_stage
+from tasks.toolchains import ensure
+
+STAGE = "build"
+
+
+def describe(spec: str, variant: ResolvedVariant, checkpoint: str, identities: dict[str, str]) -> WorkerStage:
+    """The job that builds an engine.
+
+    Args:
+        spec: name of the spec.
+        variant: what to build.
+        checkpoint: tree of the (quantized) checkpoint.
+        identities: identity of each toolchain of the kind, by role: build, serve, quantize.
+    """
+    job = kind_named(variant.engine.kind).build_job(variant)
+    params = {**job.params, "toolchains": identities}
+    return WorkerStage(
+        STAGE, spec, variant.name, job.toolchain, job.worker, params, {"checkpoint": checkpoint}, job.ships
+    )
+
+
+def build_engine(pipeline: Pipeline, spec: str, variant: ResolvedVariant, checkpoint: str) -> StageResult:
+    """Build an engine unless the store holds it; installs the kind's toolchains on first use.
+
+    Raises:
+        tasks.errors.TaskError: the worker refused, failed, was killed, or the engine computes something else.
+    """
+    identities = {
+        role: ensure(name, pipeline.settings, on_progress=pipeline.say).identity
+        for role, name in toolchains_of(variant).items()
+    }
+    return run_worker_stage(pipeline, describe(spec, variant, checkpoint, identities))
+
+
+def toolchains_of(variant: ResolvedVariant) -> dict[str, str]:
+    """Names of the toolchains that have a part in an engine, by role."""
+    toolchains = load_kinds()[variant.engine.kind].toolchains
+    roles = {"build": toolchains.build, "serve": toolchains.serve}
+    unquantized = variant.quantization.recipe == "none" and variant.quantization.kv_cache == "none"
+    return roles if unquantized else roles | {"quantize": toolchains.quantize}

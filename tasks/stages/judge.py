@@ -1,0 +1,158 @@
+"""judge: from what was measured to a verdict, a report, and the variant's entry in a release.
+
+Judging is pure over measurements, so it runs every time: another price or another load needs no new rounds.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifacts.engine import HostRequirements
+from artifacts.releases import VariantRelease
+from engine_specs.models import Spec
+from engine_specs.resolve import ResolvedVariant
+from tasks.host_class import this_host
+from tasks.judging.economics import Stay
+from tasks.judging.judge import judge_engine
+from tasks.judging.judged import JudgedResult, StageRecord, Subject
+from tasks.judging.report import render_baseline, render_report
+from tasks.judging.verdict import Verdict, decide_baseline
+from tasks.pipeline import Pipeline
+from tasks.sides import reference_sides
+from tasks.stage import StageResult
+from tasks.stages.baseline import Baseline
+from tasks.stages.measure import Measurements, engine_manifest
+
+SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What stands before the judge.
+
+    Attributes:
+        spec: the spec.
+        variant: the variant.
+        commit: commit of the checkpoint.
+        stages: what the stages made, in their order; the first is the checkpoint.
+    """
+
+    spec: Spec
+    variant: ResolvedVariant
+    commit: str
+    stages: tuple[StageResult, ...]
+
+    @property
+    def checkpoint(self) -> str:
+        """Tree of the unquantized checkpoint."""
+        return self.stages[0].tree
+
+    @property
+    def engine(self) -> str:
+        """Tree of what the last stage made."""
+        return self.stages[-1].tree
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A variant with its verdict, ready for a release.
+
+    Attributes:
+        entry: what a release holds of it.
+        verdict: the row of the table and its reasons.
+        result: the evidence; None where the baseline sufficed and nothing was compiled.
+    """
+
+    entry: VariantRelease
+    verdict: Verdict
+    result: JudgedResult | None
+
+
+def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Stay) -> Judged:
+    """The verdict where vLLM suffices: stay, and nothing is compiled."""
+    verdict = decide_baseline(stay)
+    with tempfile.TemporaryDirectory() as scratch:
+        render_baseline(_subject(case), baseline.load, stay, verdict, Path(scratch))
+        report = pipeline.store.put_tree(Path(scratch)).digest
+    pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
+    return Judged(_entry(pipeline, case, verdict, report, (baseline.measurement.id,)), verdict, None)
+
+
+def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Measurements) -> Judged:
+    """The verdict on an engine, with its report in the store."""
+    result = judge_engine(
+        measurements.measured,
+        measurements.protocol,
+        case.spec.economics,
+        _subject(case),
+        compile_mode=case.spec.compile,
+        build_device_hours=_build_hours(case.stages),
+    )
+    verdict = result.verdict
+    with tempfile.TemporaryDirectory() as scratch:
+        render_report(result, Path(scratch))
+        report = pipeline.store.put_tree(Path(scratch)).digest
+    pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
+    ids = (baseline.measurement.id, measurements.measurement.id)
+    return Judged(_entry(pipeline, case, verdict, report, ids), verdict, result)
+
+
+def _entry(
+    pipeline: Pipeline, case: Case, verdict: Verdict, report: str, measurements: tuple[str, ...]
+) -> VariantRelease:
+    vllm = reference_sides(case.spec, case.variant, case.checkpoint)[0].recipe
+    requires = HostRequirements(
+        machine=case.variant.target.machine, cpu_features=case.variant.target.cpu_features
+    )
+    tree, serve = None, None
+    if verdict.verdict == "compile":
+        manifest = engine_manifest(pipeline.store, case.engine)
+        tree, serve, requires = case.engine, manifest.serve, manifest.requires
+    elif verdict.verdict == "stay-on-vllm":
+        tree, serve = case.checkpoint, vllm
+    return VariantRelease(
+        name=case.variant.name,
+        required=case.variant.required,
+        target=case.variant.target.name,
+        verdict=verdict.verdict,
+        reasons=verdict.reasons,
+        requires=requires,
+        serve=serve,
+        tree=tree,
+        vllm_recipe=vllm,
+        checkpoint_tree=case.checkpoint,
+        report=report,
+        fingerprints={f"{one.stage}:{one.variant}": one.fingerprint for one in case.stages},
+        measurements=measurements,
+    )
+
+
+def _subject(case: Case) -> Subject:
+    host = this_host().model_dump(mode="json")
+    tools = {name: version for stage in case.stages for name, version in stage.tools.items()}
+    return Subject(
+        spec=f"{case.spec.name} {case.spec.version}",
+        variant=case.variant.name,
+        model=f"{case.spec.checkpoint.repo}@{case.commit}",
+        target=case.variant.target.name,
+        kind=case.variant.engine.kind,
+        quantization=case.variant.quantization.recipe,
+        environment={name: str(value) for name, value in (host | tools).items() if value},
+        stages=tuple(_record(stage) for stage in case.stages),
+    )
+
+
+def _record(stage: StageResult) -> StageRecord:
+    return StageRecord(
+        stage=f"{stage.stage} {stage.variant}",
+        fingerprint=stage.fingerprint,
+        tree=stage.tree,
+        duration_s=stage.made_in_s,
+        reused=stage.reused,
+    )
+
+
+def _build_hours(stages: Sequence[StageResult]) -> float:
+    """Device time of one build: what the stages took when they ran, whether or not they ran this time."""
+    return sum(stage.made_in_s for stage in stages) / SECONDS_PER_HOUR

@@ -1,0 +1,1 @@
+"""Stand-alone programs, run by the interpreters of toolchains; nothing here is imported by the pipeline."""

@@ -1,0 +1,141 @@
+"""Stages against a real store: made once, reused, explained, and never half recorded."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import seaweed
+
+from artifacts.settings import Settings
+from artifacts.store import Store
+from tasks.errors import CacheMissRefused
+from tasks.fingerprint import build_document
+from tasks.pipeline import Pipeline
+from tasks.stage import Hit, Made, Miss, StageCall, StageResult, look_up, run_stage
+
+
+def call(seed: int = 0) -> StageCall:
+    document = build_document(stage="quantize", sources=[], toolchain="t" * 64, request={"seed": seed})
+    return StageCall("quantize", "spec", "variant", document)
+
+
+class Producer:
+    """Writes one file, and counts how often it was asked."""
+
+    def __init__(self, content: str = "weights") -> None:
+        self.content = content
+        self.runs = 0
+
+    def __call__(self, output: Path, scratch: Path) -> Made:
+        self.runs += 1
+        (scratch / "aside").write_text("not part of the tree")
+        (output / "weights.bin").write_text(self.content)
+        return Made(metrics={"bytes": len(self.content)}, tools={"tool": "1"})
+
+
+@pytest.fixture
+def pipeline(settings: Settings, store: Store) -> Callable[..., Pipeline]:
+    def make(**switches: bool) -> Pipeline:
+        return Pipeline(settings, store, say=lambda _line: None, **switches)
+
+    return make
+
+
+@pytest.fixture
+def remove(store: Store, s3_server: seaweed.S3Server) -> Callable[[str], None]:
+    """Delete an object behind the store's back."""
+    prefix = os.environ["ENGINERY_STORE_PREFIX"]
+    client = seaweed.s3_client(s3_server)
+    return lambda key: client.delete_object(Bucket=os.environ["ENGINERY_STORE_BUCKET"], Key=f"{prefix}/{key}")
+
+
+def run(pipeline: Pipeline, producer: Producer, seed: int = 0) -> StageResult:
+    return run_stage(pipeline, call(seed), producer)
+
+
+def test_second_run_reuses_the_tree(pipeline: Callable[..., Pipeline]) -> None:
+    producer = Producer()
+    first, second = run(pipeline(), producer), run(pipeline(), producer)
+    assert producer.runs == 1
+    assert (first.reused, second.reused) == (False, True)
+    assert first.tree == second.tree
+    assert second.metrics == {"bytes": 7}
+    assert first.reason == "never made before"
+
+
+def test_a_miss_names_the_field_that_changed(pipeline: Callable[..., Pipeline], store: Store) -> None:
+    run(pipeline(), Producer())
+    found = look_up(store, call(seed=1))
+    assert isinstance(found, Miss)
+    assert found.reasons == ("request.seed: 0 -> 1",)
+
+
+def test_a_miss_after_a_reuse_is_explained_by_the_reused_action(
+    pipeline: Callable[..., Pipeline], store: Store
+) -> None:
+    producer = Producer()
+    run(pipeline(), producer)
+    run(pipeline(), producer, seed=1)
+    run(pipeline(), producer)
+    found = look_up(store, call(seed=2))
+    assert isinstance(found, Miss)
+    assert found.reasons == ("request.seed: 0 -> 2",)
+
+
+def test_require_cached_refuses_to_run_and_says_why(pipeline: Callable[..., Pipeline]) -> None:
+    producer = Producer()
+    with pytest.raises(CacheMissRefused, match="never made before"):
+        run(pipeline(require_cached=True), producer)
+    assert producer.runs == 0
+    run(pipeline(), producer)
+    assert run(pipeline(require_cached=True), producer).reused
+
+
+def test_a_lost_tree_is_made_and_recorded_again(
+    pipeline: Callable[..., Pipeline], store: Store, remove: Callable[[str], None]
+) -> None:
+    first = run(pipeline(), Producer())
+    remove(f"trees/sha256/{first.tree}")
+    again = run(pipeline(), Producer("other weights"))
+    assert "lost" in again.reason
+    found = look_up(store, call())
+    assert isinstance(found, Hit)
+    assert found.action.tree == again.tree != first.tree
+
+
+def test_force_makes_it_again_and_replaces_the_action(
+    pipeline: Callable[..., Pipeline], store: Store
+) -> None:
+    run(pipeline(), Producer())
+    forced = run(pipeline(force=True), Producer("new weights"))
+    assert not forced.reused
+    found = look_up(store, call())
+    assert isinstance(found, Hit)
+    assert found.action.tree == forced.tree
+
+
+def test_a_racing_loser_goes_on_with_the_winners_tree(pipeline: Callable[..., Pipeline]) -> None:
+    inner = Producer("the winner's")
+
+    def slow(output: Path, _scratch: Path) -> Made:
+        run(pipeline(), inner)
+        (output / "weights.bin").write_text("the loser's")
+        return Made()
+
+    loser = run_stage(pipeline(), call(), slow)
+    assert loser.tree == run(pipeline(), inner).tree
+    assert inner.runs == 1
+
+
+def test_a_failing_producer_leaves_nothing(
+    pipeline: Callable[..., Pipeline], store: Store, settings: Settings
+) -> None:
+    def fail(output: Path, _scratch: Path) -> Made:
+        (output / "half").write_text("written")
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        run_stage(pipeline(), call(), fail)
+    assert isinstance(look_up(store, call()), Miss)
+    assert list((settings.home / "work").iterdir()) == []
