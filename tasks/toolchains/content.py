@@ -1,7 +1,7 @@
 """What is actually in an installed environment: its files, checked against the digests that came with them.
 
-Source of the format: `RECORD` of an installed distribution, PyPA "Recording installed projects": rows of path,
-of `sha256=` with url-safe base64 without padding, and of size.
+Source of the format: `RECORD` of an installed distribution, PyPA "Recording installed projects": rows of
+path, of `sha256=` with url-safe base64 without padding, and of size.
 """
 
 import base64

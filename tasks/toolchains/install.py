@@ -32,7 +32,7 @@ from tasks.toolchains.installation import (
 )
 from tasks.toolchains.interpreter import find_interpreter, find_programs
 from tasks.toolchains.locking import exclusive
-from tasks.toolchains.pip import Pip
+from tasks.toolchains.pip import Pip, unpacked_pip
 from tasks.toolchains.records import NotInstalled, Toolchain
 
 OnProgress = Callable[[str], None]
@@ -54,7 +54,12 @@ def ensure(name: str, settings: Settings, on_progress: OnProgress = print_line) 
     Raises ToolchainUnavailable (this host cannot have it: what is missing and how to get it),
     ToolchainInstallFailed (broke off: try again) and ToolchainCorrupt (a package is not what the lock names).
     """
-    plan = plan_of(declaration(name), settings)
+    return ensure_declared(declaration(name), settings, on_progress)
+
+
+def ensure_declared(declared: Declaration, settings: Settings, on_progress: OnProgress) -> Toolchain:
+    """As `ensure`, for a declaration from anywhere."""
+    plan = plan_of(declared, settings)
     installation = read_installation(plan.root)
     if installation is None:
         installation = _install_once(plan, on_progress)
@@ -139,6 +144,7 @@ class _Installer:
         self._on_progress = on_progress
         self._pip = Pip(
             plan.python,
+            unpacked_pip(plan.interpreter.pip_wheel, plan.toolchains_dir),
             log=plan.root / "install.log",
             env=pip_environment(os.environ),
             keep_fds=(lock_fd,),
@@ -154,7 +160,7 @@ class _Installer:
         if self._declared.torch:
             self._pip.install_build(f"torch=={self._declared.torch.version}")
         self._pip.install_locked(self._declared.lock_path)
-        self._leave_only(pins)
+        self._check_pins(pins)
         self._say("compiling byte code")
         self._pip.compile(self._plan.site_packages)
         self._say("checking what was installed")
@@ -181,19 +187,16 @@ class _Installer:
             cut_off = f" (cut off within {', '.join(unfinished)})" if unfinished else ""
             self._say(f"going on with an installation that was not finished{cut_off}")
         self._plan.root.mkdir(parents=True, exist_ok=True)
-        self._pip.run_python(["-m", "venv", str(self._plan.root)], python=self._plan.interpreter.path)
+        arguments = ["-m", "venv", "--without-pip", str(self._plan.root)]
+        self._pip.run_python(arguments, python=self._plan.interpreter.path)
 
-    def _leave_only(self, pins: dict[str, str]) -> None:
-        """Take out what the environment was made with (pip), and see that the rest is exactly the lock."""
-        foreign = sorted(installed_versions(self._plan.site_packages).keys() - pins.keys())
-        self._pip.uninstall(foreign)
+    def _check_pins(self, pins: dict[str, str]) -> None:
         installed = installed_versions(self._plan.site_packages)
-        wrong = [f"{name} {installed.get(name)}" for name, pin in pins.items() if installed.get(name) != pin]
-        if wrong or len(installed) != len(pins):
-            what = f"what pip installed is not what the lock names: {', '.join(wrong) or sorted(installed)}"
-            raise ToolchainCorrupt(
-                what, where=str(self._plan.root), fix="delete that directory and install again"
-            )
+        if installed != pins:
+            odd = sorted(f"{name} {version}" for name, version in installed.items() ^ pins.items())
+            what = f"what pip installed is not exactly what the lock names; they differ in: {', '.join(odd)}"
+            fix = "delete that directory and install again"
+            raise ToolchainCorrupt(what, where=str(self._plan.root), fix=fix)
 
     def _smoke(self) -> TorchBuild | None:
         """Import the tool, and ask torch which build it is."""

@@ -13,9 +13,12 @@ from artifacts.frozen import Frozen
 from tasks.errors import ToolchainUnavailable
 
 PROBE = """
-import ensurepip, json, platform, sys, venv
+import ensurepip, json, pathlib, platform, sys, venv
+# The second is where Debian keeps what it takes out of the first.
+folders = [pathlib.Path(ensurepip.__file__).parent / "_bundled", pathlib.Path("/usr/share/python-wheels")]
+pip_wheel, *_ = [str(wheel) for folder in folders for wheel in folder.glob("pip-*.whl")]
 found = {"path": sys._base_executable, "version": platform.python_version(), "machine": platform.machine()}
-print(json.dumps(found))
+print(json.dumps(found | {"pip_wheel": pip_wheel}))
 """
 
 
@@ -25,6 +28,7 @@ class Interpreter(Frozen):
     path: Path
     version: str = Field(description="Such as 3.11.7.")
     machine: str = Field(description="platform.machine().")
+    pip_wheel: Path = Field(description="The wheel of pip that comes with it.")
 
 
 class Program(Frozen):

@@ -1,11 +1,14 @@
 """Runs pip, and the other steps of an installation, in the environment that is being made."""
 
 import re
+import tempfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tasks.errors import TaskError, ToolchainCorrupt, ToolchainInstallFailed, ToolchainUnavailable
 from tasks.toolchains.endings import failure
+from tasks.toolchains.locking import exclusive
 from tasks.toolchains.supervised import Supervised
 
 # pip says "Collecting NAME==VERSION" for what it downloads, "Processing PATH" for a wheel in a local folder.
@@ -25,6 +28,7 @@ class Pip:
     def __init__(
         self,
         python: Path,
+        pip: Path,
         *,
         log: Path,
         env: Mapping[str, str],
@@ -32,6 +36,8 @@ class Pip:
         on_progress: Callable[[str], None],
     ) -> None:
         self._python = python
+        # pip's own way of working on an environment that does not hold it (its option --python does this).
+        self._runner = pip / "pip" / "__pip-runner__.py"
         self._log = log
         self._env = env
         self._keep_fds = keep_fds
@@ -47,11 +53,6 @@ class Pip:
         """Install what a lock names; every file must have one of the lock's hashes."""
         self._install(["--require-hashes", "-r", str(lock)])
 
-    def uninstall(self, names: Sequence[str]) -> None:
-        """Remove these distributions, pip itself among them where it is named."""
-        if names:
-            self.run_python(["-m", "pip", "uninstall", "--yes", *names])
-
     def compile(self, site_packages: Path) -> None:
         """Make the byte code, on all processors; files that are no valid Python (templates) are skipped."""
         everything = "import compileall, sys; compileall.compile_dir(sys.argv[1], quiet=2, workers=0)"
@@ -62,7 +63,7 @@ class Pip:
         return self._run([str(python or self._python), "-I", *arguments], lambda _: None)
 
     def _install(self, arguments: Sequence[str]) -> None:
-        self._run([str(self._python), "-I", "-m", "pip", "install", *EXACT, *arguments], self._tell)
+        self._run([str(self._python), "-I", str(self._runner), "install", *EXACT, *arguments], self._tell)
 
     def _tell(self, line: str) -> None:
         if line.startswith("Installing collected packages"):
@@ -84,6 +85,18 @@ class Pip:
         return list(process.tail)
 
 
+def unpacked_pip(wheel: Path, toolchains_dir: Path) -> Path:
+    """A directory with the pip of this wheel, beside the toolchains, so that none of them has to hold it."""
+    target = toolchains_dir / f".{wheel.stem}"
+    with exclusive(toolchains_dir / ".pip.lock", lambda: None):
+        if not target.exists():
+            with tempfile.TemporaryDirectory(dir=toolchains_dir) as directory:
+                zipfile.ZipFile(wheel).extractall(directory)
+                Path(directory).rename(target)
+                Path(directory).mkdir()
+    return target
+
+
 def told(error: TaskError, tail: Sequence[str]) -> TaskError:
     """The error that says why pip failed, as far as its last lines tell."""
     text = "\n".join(tail)
@@ -91,8 +104,8 @@ def told(error: TaskError, tail: Sequence[str]) -> TaskError:
         return ToolchainUnavailable(
             f"pip finds no build of {found[1]} for this Python and machine",
             where=error.where,
-            fix="tell pip where such builds are, then do it again: PIP_EXTRA_INDEX_URL (an index; PyTorch has "
-            "one of CPU builds) or PIP_FIND_LINKS (a folder of wheels)",
+            fix="tell pip where such builds are, then do it again: PIP_EXTRA_INDEX_URL (an index; PyTorch "
+            "has one of CPU builds) or PIP_FIND_LINKS (a folder of wheels)",
         )
     if WRONG_HASH.search(text):
         what = "a downloaded package has none of the hashes that the lock names"

@@ -71,8 +71,8 @@ def serving(
         try:
             yield server
         except Exception:
-            # A client's error is often the server's death, which may follow the closed connection by a moment:
-            # then that is what is told, with the client's error as its context.
+            # A client's error is often the server's death, which may follow the closed connection by a
+            # moment: then that is what is told, with the client's error as its context.
             running.check(DEATH_THROES_S)
             raise
         running.check()

@@ -14,8 +14,8 @@ def here() -> Toolchain:
     """The tests' own interpreter as a toolchain."""
     python = Path(sys.executable)
     return Toolchain(
-        name="here", root=python.parents[1], python=python, bin_dir=python.parent, identity="0" * 64, versions={},
-        env={"DECLARED_FOR_TOOL": "yes"},
+        name="here", root=python.parents[1], python=python, bin_dir=python.parent, identity="0" * 64,
+        versions={}, env={"DECLARED_FOR_TOOL": "yes"},
     )  # fmt: skip
 
 

@@ -126,7 +126,8 @@ def test_tools_own_words_for_memory_are_understood(run):
 
 
 @pytest.mark.parametrize(
-    "response", ["not json", "[1, 2]", "{}", '{"ok": true}', '{"ok": true, "metrics": {}, "tools": {}, "more": 1}',
+    "response", ["not json", "[1, 2]", "{}", '{"ok": true}',
+                 '{"ok": true, "metrics": {}, "tools": {}, "more": 1}',
                  '{"ok": false, "error": {"failure": "unheard-of", "what": "x"}}']
 )  # fmt: skip
 def test_garbage_response_is_the_workers_fault(run, response):
@@ -173,9 +174,8 @@ def test_exception_in_the_owner_ends_the_job(run, tmp_path, error):
 
 
 def test_deaf_worker_is_killed_after_the_grace(tmp_path):
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     with Supervised(
-        [sys.executable, "-c", deaf], env={}, log=tmp_path / "log", time_limit_s=60, grace_s=0.3
+        [sys.executable, "-c", DEAF], env={}, log=tmp_path / "log", time_limit_s=60, grace_s=0.3
     ) as process:
         assert next(process.lines()) == "deaf"
         process.stop()
@@ -200,12 +200,19 @@ def test_kill_all_frees_threads_that_wait(run):
     assert len(ended) == 1
 
 
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf", flush=True)
+time.sleep(600)
+"""
 OWNER = """
 import sys
 from pathlib import Path
 from tasks.toolchains import JobRequest, Toolchain, run_job
 here, worker, io_dir, directory = map(Path, sys.argv[1:])
-toolchain = Toolchain(name="here", root=here, python=here, bin_dir=here.parent, identity="0" * 64, versions={})
+paths = {"root": here, "python": here, "bin_dir": here.parent}
+toolchain = Toolchain(name="here", identity="0" * 64, versions={}, **paths)
 (directory / "out").mkdir()
 params = {"do": "leave_children", "stay": True, "pid_file": str(directory / "pid")}
 request = JobRequest(params=params, inputs={}, output=directory / "out")

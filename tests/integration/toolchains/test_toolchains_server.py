@@ -29,8 +29,8 @@ def serve(here, tmp_path):
 
     def serve_it(how, ready_limit_s=30.0, on_line=None):
         return serving(
-            here, recipe(how), tmp_path, log=tmp_path / "server.log", on_line=on_line or serve_it.lines.append,
-            ready_limit_s=ready_limit_s, extra_env={"PYTHONPATH": str(tmp_path)},
+            here, recipe(how), tmp_path, log=tmp_path / "server.log",
+            on_line=on_line or serve_it.lines.append, ready_limit_s=ready_limit_s,
         )  # fmt: skip
 
     serve_it.lines = []
@@ -110,8 +110,8 @@ def test_failing_reader_of_lines_does_not_stop_the_server_and_is_not_lost(serve)
 
 
 def test_cancellation_ends_servers_too(serve):
-    with pytest.raises(WorkerCancelled, match="cancelled"), serve("good") as running:
-        assert kill_all() == 1
+    with pytest.raises(WorkerCancelled, match="cancelled"), serve("good") as running:  # noqa: PT012  the end is waited for
+        kill_all()
         wait_until(lambda: not alive(running.pid))
 
 
@@ -126,12 +126,14 @@ import json, sys
 from pathlib import Path
 from artifacts.engine import ServeRecipe
 from tasks.toolchains import Toolchain, run_foreground, serving
-python, recipe, how, port = Path(sys.argv[1]), ServeRecipe(**json.loads(sys.argv[2])), sys.argv[3], int(sys.argv[4])
-here = Toolchain(name="here", root=python, python=python, bin_dir=python.parent, identity="0" * 64, versions={})
+python, recipe, how = Path(sys.argv[1]), ServeRecipe(**json.loads(sys.argv[2])), sys.argv[3]
+paths = {"root": python, "python": python, "bin_dir": python.parent}
+here = Toolchain(name="here", identity="0" * 64, versions={}, **paths)
+say = lambda line: print(line, flush=True)
 if how == "foreground":
-    sys.exit(run_foreground(here, recipe, Path.cwd(), "127.0.0.1", port))
-with serving(here, recipe, Path.cwd(), log=Path("log"), on_line=lambda line: print(line, flush=True), ready_limit_s=30):
-    print("ready", flush=True)
+    sys.exit(run_foreground(here, recipe, Path.cwd(), "127.0.0.1", int(sys.argv[4])))
+with serving(here, recipe, Path.cwd(), log=Path("log"), on_line=say, ready_limit_s=30):
+    say("ready")
     import time
     time.sleep(600)
 """

@@ -62,7 +62,7 @@ def do_say_no_memory(request):
 
 
 def do_leave_children(request):
-    """Leave a grandchild behind in a session of its own, deaf to SIGTERM's group and to its parent's death."""
+    """Leave a grandchild behind in a session of its own, out of reach of signals to the group."""
     spawned = subprocess.Popen([sys.executable, "-c", ESCAPES], start_new_session=True)
     Path(request.params["pid_file"]).write_text(str(spawned.pid))
     if request.params.get("stay"):

@@ -1,0 +1,180 @@
+"""Installing: from nothing, twice at once, after a kill, and with wheels that are not what the lock names."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.wheels import lock_line, make_wheel
+
+from artifacts.settings import Settings
+from tasks.errors import ToolchainCorrupt, ToolchainInstallFailed, ToolchainUnavailable
+from tasks.toolchains import run_job, status
+from tasks.toolchains.content import read_content
+from tasks.toolchains.declarations import Declaration, TorchBuild
+from tasks.toolchains.install import ensure, ensure_declared
+from tasks.toolchains.installation import MARKER
+from tasks.toolchains.interpreter import find_interpreter
+from tasks.toolchains.pip import unpacked_pip
+
+PYTHON = f"3.{sys.version_info.minor}"
+MANY_FILES = {f"many/m{number}.py": f"VALUE = {number}\n" for number in range(500)}
+OWNER = """
+import sys
+from pathlib import Path
+from artifacts.settings import Settings
+from tasks.toolchains.declarations import Declaration
+from tasks.toolchains.install import ensure_declared
+declared = Declaration.model_validate_json(sys.argv[1])
+settings = Settings(toolchains_dir=sys.argv[2])
+toolchain = ensure_declared(declared, settings, lambda line: print(line, flush=True))
+print(toolchain.model_dump_json(), flush=True)
+"""
+
+
+class Index:
+    """A folder of wheels, and declarations of toolchains made from it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.wheels = [
+            make_wheel(directory, "alpha", "1.0", {"alpha/__init__.py": "NAME = 'alpha'\n"}),
+            make_wheel(directory, "many", "2.1", {"many/__init__.py": ""} | MANY_FILES),
+        ]
+
+    def declare(self, *, torch: TorchBuild | None = None, smoke: str = "import alpha, many") -> Declaration:
+        lock = self.directory / "lock.txt"
+        lock.write_text("# a comment\n" + "".join(map(lock_line, self.wheels)))
+        return Declaration(
+            name="tiny", purpose="Tests.", tool="alpha", accelerator="cpu", machine="x86_64",
+            python=PYTHON, lock=lock.name, lock_path=lock, torch=torch,
+            approximate_bytes=1000, smoke=smoke,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    directory = tmp_path / "wheels"
+    directory.mkdir()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    return Index(directory)
+
+
+@pytest.fixture
+def toolchains(tmp_path, shared_pip):
+    directory = tmp_path / "toolchains"
+    directory.mkdir()
+    shutil.copytree(shared_pip, directory / shared_pip.name)
+    return Settings(toolchains_dir=directory)
+
+
+@pytest.fixture(scope="module")
+def shared_pip(tmp_path_factory):
+    """pip is unpacked and compiled once for all tests."""
+    directory = tmp_path_factory.mktemp("pip")
+    unpacked = unpacked_pip(find_interpreter(PYTHON).pip_wheel, directory)
+    subprocess.run(
+        [sys.executable, "-I", str(unpacked / "pip" / "__pip-runner__.py"), "install", "--help"], check=True
+    )
+    return unpacked
+
+
+def owner(declared, settings):
+    command = [sys.executable, "-c", OWNER, declared.model_dump_json(), str(settings.toolchains_dir)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_two_processes_at_once_install_once_and_agree(index, toolchains):
+    declared = index.declare()
+    owners = [owner(declared, toolchains) for _ in range(2)]
+    said = [process.communicate(timeout=300)[0].splitlines() for process in owners]
+    one, other = (json.loads(lines[-1]) for lines in said)
+    assert one == other
+    assert sum(any("2 packages" in line for line in lines) for lines in said) == 1
+    assert one["versions"] == {"alpha": "1.0", "many": "2.1"}
+    held = read_content(Path(one["root"]) / "lib" / f"python{declared.python}" / "site-packages")
+    assert held.keys() == {"alpha", "many"}
+    assert (
+        Path(one["root"]) / "lib" / f"python{declared.python}" / "site-packages/alpha/__pycache__"
+    ).is_dir()
+
+
+def test_kill_in_the_middle_is_completed_and_identity_does_not_depend_on_the_way(
+    index, toolchains, tmp_path, shared_pip
+):
+    declared = index.declare()
+    with owner(declared, toolchains) as process:
+        assert any(line == "tiny: unpacking\n" for line in process.stdout)
+        process.send_signal(signal.SIGKILL)
+    (root,) = toolchains.toolchains_dir.glob("tiny-*")
+    assert not (root / MARKER).exists()
+    lines = []
+    completed = ensure_declared(declared, toolchains, lines.append)
+    assert any("going on with an installation" in line for line in lines)
+    assert completed.root == root
+    other = Settings(toolchains_dir=shutil.copytree(shared_pip.parent, tmp_path / "other"))
+    elsewhere = ensure_declared(declared, other, lines.append)
+    assert elsewhere.identity == completed.identity
+    assert elsewhere.root != completed.root
+    silent = []
+    assert ensure_declared(declared, toolchains, silent.append) == completed
+    assert silent == []
+
+
+def test_wheel_with_another_hash_is_refused(index, toolchains):
+    declared = index.declare()
+    make_wheel(index.directory, "alpha", "1.0", {"alpha/__init__.py": "NAME = 'evil'\n"})
+    with pytest.raises(ToolchainCorrupt, match="none of the hashes") as raised:
+        ensure_declared(declared, toolchains, print)
+    assert raised.value.exit_code == 6
+    assert not list(toolchains.toolchains_dir.glob(f"*/{MARKER}"))
+
+
+def test_missing_build_of_torch_names_pips_settings(index, toolchains):
+    declared = index.declare(torch=TorchBuild(version="2.13.0+cpu", cuda=None))
+    make_wheel(index.directory, "torch", "2.13.0", {"torch/__init__.py": ""})
+    with pytest.raises(ToolchainUnavailable, match=r"no build of torch==2\.13\.0\+cpu") as raised:
+        ensure_declared(declared, toolchains, print)
+    assert "PIP_EXTRA_INDEX_URL" in raised.value.fix
+    assert "PIP_FIND_LINKS" in raised.value.fix
+
+
+def test_torch_of_another_accelerator_is_refused(index, toolchains):
+    lie = "__version__ = '2.13.0+cpu'\nclass version:\n    cuda = '13.0'\n"
+    make_wheel(index.directory, "torch", "2.13.0+cpu", {"torch/__init__.py": lie})
+    declared = index.declare(torch=TorchBuild(version="2.13.0+cpu", cuda=None))
+    with pytest.raises(ToolchainUnavailable, match=r"CUDA 13\.0"):
+        ensure_declared(declared, toolchains, print)
+
+
+def test_tool_that_cannot_be_imported_is_no_installation(index, toolchains):
+    with pytest.raises(ToolchainInstallFailed) as raised:
+        ensure_declared(index.declare(smoke="import beta"), toolchains, print)
+    assert "No module named 'beta'" in raised.value.where
+    assert not list(toolchains.toolchains_dir.glob(f"*/{MARKER}"))
+
+
+@pytest.mark.toolchain
+def test_the_serving_toolchain_runs_torch_on_the_cpu(tmp_path, request_to):
+    """Installed into the user's own directory, or found there."""
+    settings = Settings()
+    toolchain = ensure("aot-serve-cpu", settings)
+    assert status("aot-serve-cpu", settings) == toolchain
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        "import json, sys, numpy, tokenizers, torch\n"
+        "assert torch.version.cuda is None\n"
+        "total = float(torch.ones(3) @ torch.from_numpy(numpy.ones(3, 'float32')))\n"
+        "answer = {'ok': True, 'metrics': {'total': total}, 'tools': {'torch': torch.__version__}}\n"
+        "json.dump(answer, open(sys.argv[2], 'w'))\n"
+    )
+    outcome = run_job(
+        toolchain, worker, request_to("x"), log=tmp_path / "log", on_line=print, time_limit_s=300
+    )
+    assert outcome.metrics == {"total": 3.0}
+    assert outcome.tools == {"torch": "2.13.0+cpu"} == {"torch": toolchain.versions["torch"]}

@@ -1,0 +1,32 @@
+"""Tiny wheels, built in place, for installing without a network."""
+
+import base64
+import hashlib
+import zipfile
+from pathlib import Path
+
+
+def make_wheel(directory: Path, name: str, version: str, files: dict[str, str]) -> Path:
+    """Write a pure-Python wheel with these files (path: text); returns its path."""
+    info = f"{name}-{version}.dist-info"
+    contents = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    rows = [f"{path},sha256={_record_digest(text)},{len(text.encode())}" for path, text in contents.items()]
+    record = "\n".join([*rows, f"{info}/RECORD,,", ""])
+    wheel = directory / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in (contents | {f"{info}/RECORD": record}).items():
+            archive.writestr(zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0)), text)
+    return wheel
+
+
+def lock_line(wheel: Path) -> str:
+    """The line of a lock that pins this wheel with its hash."""
+    name, version, *_ = wheel.name.split("-")
+    return f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+def _record_digest(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")

@@ -1,0 +1,72 @@
+"""What is said of each way to end."""
+
+import signal
+from collections import deque
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tasks.errors import WorkerCancelled, WorkerFailed, WorkerOutOfMemory
+from tasks.toolchains.endings import failure
+from tasks.toolchains.supervised import Ending
+
+MEMORY_WORDS = [
+    "MemoryError",
+    "RuntimeError: [enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried",
+    "OSError: [Errno 12] Cannot allocate memory",
+    "terminate called after throwing an instance of 'std::bad_alloc'",
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB",
+]
+
+
+def told(*, tail=(), cancelled=False, **ending):
+    process = SimpleNamespace(log=Path("job.log"), tail=deque(tail), cancelled=cancelled)
+    values = {"exit_code": None, "signal": None, "stopped": None, "stragglers": 0, "oom_kills": 0}
+    used = {"wall_s": 1.5, "cpu_s": 1.0, "peak_rss_bytes": 3 << 29}
+    return failure("build.py", process, Ending(**values | used | ending), 60)
+
+
+def test_exit_code_0_is_no_failure():
+    assert told(exit_code=0) is None
+
+
+def test_kill_by_the_kernel_for_memory_is_out_of_memory():
+    error = told(signal=signal.SIGKILL, oom_kills=1)
+    assert type(error) is WorkerOutOfMemory
+    assert "1.50 GiB" in error.what
+    assert error.failure == "out-of-memory"
+
+
+def test_kill_by_somebody_is_not_out_of_memory():
+    assert type(told(signal=signal.SIGKILL)) is WorkerFailed
+
+
+def test_other_signal_while_the_kernel_kills_elsewhere_is_not_out_of_memory():
+    assert type(told(signal=signal.SIGSEGV, oom_kills=1)) is WorkerFailed
+
+
+@pytest.mark.parametrize("line", MEMORY_WORDS)
+def test_tools_words_for_memory(line):
+    assert type(told(exit_code=1, tail=[line, "more"])) is WorkerOutOfMemory
+
+
+def test_words_for_memory_do_not_matter_where_it_went_well():
+    assert told(exit_code=0, tail=MEMORY_WORDS) is None
+
+
+def test_cancellation_and_time_limit_are_told_apart():
+    assert type(told(signal=signal.SIGTERM, stopped="asked", cancelled=True)) is WorkerCancelled
+    assert "60 s" in told(signal=signal.SIGKILL, stopped="time-limit").what
+
+
+def test_stopped_worker_that_ends_well_is_cancelled_all_the_same():
+    assert type(told(exit_code=0, stopped="asked", cancelled=True)) is WorkerCancelled
+
+
+def test_message_says_what_where_and_fix():
+    what, where, *tail, fix = str(told(exit_code=2, tail=["boom"])).splitlines()
+    assert what == "build.py ended with exit code 2 after 1.5 s"
+    assert where == "  where: job.log, last lines:"
+    assert tail == ["    | boom"]
+    assert fix == "  fix: read the log: job.log"
