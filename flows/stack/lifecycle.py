@@ -210,11 +210,8 @@ class Lifecycle:
         return {name: self.state.components[name].url for name in (object_store.NAME, prefect_server.NAME)}
 
     def _reconcile(self, *, worker_lives: bool) -> list[str]:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
         url = prefect_server.api_url(self._url(prefect_server.PORT))
-        with temporary_settings({PREFECT_API_URL: url}):
-            return reconcile_orphans(worker_lives=worker_lives)
+        return reconcile_orphans(url, worker_lives=worker_lives)
 
     def _answers(self, name: str) -> bool:
         component = self.state.components.get(name)

@@ -13,25 +13,45 @@ for runs of this host:
 A run's process is known by `infrastructure_pid`: PID as the process worker writes it, or HOST:PID as
 `record_owner` does for a flow that is called in-process. The stack's server listens on this host only, so a
 bare PID is of this host. A process that is younger than the run got a recycled id and does not count.
+
+It speaks to the server over HTTP rather than through Prefect's client: that reads its settings once, at
+import, and a command that brings a server up imports it too early.
 """
 
+import json
 import os
 import socket
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import psutil
+from pydantic import AwareDatetime, BaseModel
 
 from flows.stack.processes import end
 
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun, State
-
 _PENDING_LIMIT = timedelta(minutes=10)
 _PAGE = 200
+_ANSWER_LIMIT_S = 30
+
+
+class RunState(BaseModel):
+    """What is needed of a run's state."""
+
+    type: str
+    timestamp: AwareDatetime
+
+
+class Run(BaseModel):
+    """What is needed of a flow run, as the server tells it."""
+
+    id: UUID
+    name: str
+    infrastructure_pid: str | None = None
+    start_time: AwareDatetime | None = None
+    state: RunState
 
 
 def record_owner(flow_run_id: UUID) -> None:
@@ -43,42 +63,30 @@ def record_owner(flow_run_id: UUID) -> None:
             client.update_flow_run(flow_run_id, infrastructure_pid=f"{socket.gethostname()}:{os.getpid()}")
 
 
-def reconcile_orphans(*, worker_lives: bool = False) -> list[str]:
+def reconcile_orphans(api_url: str, *, worker_lives: bool = False) -> list[str]:
     """Bring runs of this host whose process is gone to a final state; returns a line for each.
 
     Args:
+        api_url: address of the Prefect server's API.
         worker_lives: a worker is running and will carry out cancellations itself.
     """
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        lines = [_reconcile(client, run, worker_lives) for run in _unfinished(client)]
+    lines = [_reconcile(api_url, run, worker_lives) for run in _unfinished(api_url)]
     return [line for line in lines if line]
 
 
-def _unfinished(client: "SyncPrefectClient") -> Iterator["FlowRun"]:
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-    from prefect.client.schemas.objects import StateType
-    from prefect.client.schemas.sorting import FlowRunSort
-
-    wanted = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-    chosen = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=wanted)))
-    runs: list[FlowRun] = []
-    while page := client.read_flow_runs(
-        flow_run_filter=chosen,
-        sort=FlowRunSort.ID_DESC,  # required: without it the client sends a null that the server refuses
-        limit=_PAGE,
-        offset=len(runs),
+def _unfinished(api_url: str) -> Iterator[Run]:
+    wanted = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    runs: list[Run] = []
+    while page := _post(
+        f"{api_url}/flow_runs/filter", {"flow_runs": wanted, "limit": _PAGE, "offset": len(runs)}
     ):
-        runs += page
+        runs += [Run.model_validate(entry) for entry in page]
     yield from runs  # only now: states change what the filter matches
 
 
-def _reconcile(client: "SyncPrefectClient", run: "FlowRun", worker_lives: bool) -> str:
-    from prefect.states import Cancelled, Crashed
-
+def _reconcile(api_url: str, run: Run, worker_lives: bool) -> str:
     process, reason = _owner(run)
-    cancelling = run.state is not None and run.state.is_cancelling()
+    cancelling = run.state.type == "CANCELLING"
     if process is not None:
         if not cancelling or worker_lives:
             return ""
@@ -86,14 +94,14 @@ def _reconcile(client: "SyncPrefectClient", run: "FlowRun", worker_lives: bool) 
         reason = f"cancelled while no worker was there; process {process.pid} was ended"
     if not reason:
         return ""
-    state: State[Any] = (
-        Cancelled(message=reason) if cancelling else Crashed(message=f"{reason} (infrastructure)")
-    )
-    client.set_flow_run_state(run.id, state, force=True)
-    return f"run {run.name}: {state.name}: {reason}"
+    name = "Cancelled" if cancelling else "Crashed"
+    message = reason if cancelling else f"infrastructure: {reason}"
+    state = {"type": name.upper(), "name": name, "message": message}
+    _post(f"{api_url}/flow_runs/{run.id}/set_state", {"state": state, "force": True})
+    return f"run {run.name}: {name}: {reason}"
 
 
-def _owner(run: "FlowRun") -> tuple[psutil.Process | None, str]:
+def _owner(run: Run) -> tuple[psutil.Process | None, str]:
     """The living process of a run; else none, and the reason to call it lost (empty: not ours to judge)."""
     host, _, pid = (run.infrastructure_pid or "").rpartition(":")
     if not pid.isdigit():
@@ -111,8 +119,16 @@ def _owner(run: "FlowRun") -> tuple[psutil.Process | None, str]:
     return (None, f"{gone} (the id belongs to another program now)") if recycled else (process, "")
 
 
-def _lost_before_start(run: "FlowRun") -> str:
-    if run.state is None or not run.state.is_pending():
+def _lost_before_start(run: Run) -> str:
+    if run.state.type != "PENDING":
         return ""
     waited = datetime.now(UTC) - run.state.timestamp
     return f"pending for {waited} without a process" if waited > _PENDING_LIMIT else ""
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(  # noqa: S310  the stack's server on 127.0.0.1
+        url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=_ANSWER_LIMIT_S) as response:  # noqa: S310
+        return json.load(response)

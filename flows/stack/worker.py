@@ -80,7 +80,7 @@ def main() -> None:
     """Reconcile what a former worker left, then become Prefect's worker."""
     from flows.stack.orphans import reconcile_orphans
 
-    for line in reconcile_orphans():
+    for line in reconcile_orphans(os.environ["PREFECT_API_URL"]):
         print(line, flush=True)
     argv = [
         sys.executable,

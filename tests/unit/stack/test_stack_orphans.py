@@ -7,17 +7,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import FlowRun
-from prefect.states import Pending, Running
 
-from flows.stack.orphans import _owner
+from flows.stack.orphans import Run, RunState, _owner
 
 HERE = socket.gethostname()
 
 
-def run(pid: str | None, *, started: datetime | None = None, state=None) -> FlowRun:
-    started = started or datetime.now(UTC)
-    return FlowRun(flow_id=uuid4(), infrastructure_pid=pid, start_time=started, state=state or Running())
+def run(pid: str | None, *, started: datetime | None = None, state: str = "RUNNING") -> Run:
+    now = datetime.now(UTC)
+    state_then = RunState(type=state, timestamp=started or now)
+    return Run(id=uuid4(), name="r", infrastructure_pid=pid, start_time=started or now, state=state_then)
 
 
 @pytest.fixture
@@ -56,7 +55,6 @@ def test_a_running_run_without_a_process_is_not_ours_to_judge() -> None:
 
 @pytest.mark.parametrize(("minutes", "lost"), [(1, False), (60, True)])
 def test_a_pending_run_is_lost_after_minutes_without_a_process(minutes: int, lost: bool) -> None:
-    state = Pending()
-    state.timestamp = datetime.now(UTC) - timedelta(minutes=minutes)
-    _, reason = _owner(run(None, state=state))
+    then = datetime.now(UTC) - timedelta(minutes=minutes)
+    _, reason = _owner(run(None, started=then, state="PENDING"))
     assert bool(reason) == lost
