@@ -39,7 +39,9 @@ def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> S
         UnknownSetting: a setting that has no flag here.
     """
     settings = {"max_num_seqs": variant.shape.max_batch_size, **configuration}
-    argv = ["{bin}/vllm", "serve", "{tree}", "--host", "{host}", "--port", "{port}"]
+    # The program `vllm` asks for the version of a distribution named vllm, which the build for CPUs is not.
+    argv = ["{python}", "-m", "vllm.entrypoints.openai.api_server", "--model", "{tree}"]
+    argv += ["--host", "{host}", "--port", "{port}"]
     argv += ["--served-model-name", SERVED_MODEL, "--max-model-len", str(variant.shape.max_seq_len)]
     # A line for every request would be timed with the request.
     argv += ["--disable-uvicorn-access-log"]

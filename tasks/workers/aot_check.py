@@ -134,8 +134,8 @@ def require(agreement: Agreement, dtype: str) -> None:
     raise Refusal(
         "regression",
         f"the compiled engine is not what the checkpoint says: error {agreement.engine_rms:.3g} "
-        f"rms (allowed {rms:.3g}), {agreement.engine_max:.3g} at most (allowed {largest:.3g}), argmax agreement "
-        f"{agreement.argmax_agreement:.1%} over {agreement.positions} positions",
+        f"rms (allowed {rms:.3g}), {agreement.engine_max:.3g} at most (allowed {largest:.3g}), argmax "
+        f"agreement {agreement.argmax_agreement:.1%} over {agreement.positions} positions",
         "model.pt2",
         "report this with the spec and the toolchain's identity; the tree was not kept",
     )

@@ -153,10 +153,13 @@ def _restore(name: str, value: str | None) -> None:
 
 
 def normalise(raw: Path, package: Path) -> None:
-    """Copy the archive without what is never loaded (C++ sources, which name paths), with fixed dates."""
+    """Copy the archive without what is never loaded, with fixed dates.
+
+    Left out are C++ sources, which name paths, and the archive's random identity, which nothing reads.
+    """
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(package, "w", zipfile.ZIP_STORED) as kept:
         for name in source.namelist():
-            if name.endswith(".cpp"):
+            if name.endswith((".cpp", "/serialization_id")):
                 continue
             entry = zipfile.ZipInfo(name, ZIP_DATE)
             entry.external_attr = 0o644 << 16

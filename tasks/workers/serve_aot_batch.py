@@ -11,11 +11,12 @@ import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from serve_aot_engine import Engine, Step  # type: ignore[import-not-found]
 from serve_aot_protocol import Completion, TokenScore  # type: ignore[import-not-found]
+
+if TYPE_CHECKING:
+    from serve_aot_engine import Engine, Step  # type: ignore[import-not-found]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Sequence:
 class Batcher:
     """Feeds the engine from a queue."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._eos = frozenset(engine.facts.eos_token_ids)
         self._waiting: list[Sequence] = []
@@ -123,12 +124,12 @@ class Batcher:
         self._hand_out(step, rows)
         self._drop_finished()
 
-    def _hand_out(self, step: Step, rows: list[Sequence]) -> None:
+    def _hand_out(self, step: "Step", rows: list[Sequence]) -> None:
         for index, (sequence, token) in enumerate(zip(rows, step.tokens, strict=True)):
             sequence.token = token
             sequence.generated += 1
             wanted = sequence.request.logprobs
-            score = None if wanted is None else score_of(step.logits[index], token, wanted)
+            score = None if wanted is None else step.score(index, token, wanted)
             sequence.events.put(Event(token, score, self._finish(sequence)))
 
     def _finish(self, sequence: Sequence) -> Literal["stop", "length"] | None:
@@ -165,11 +166,3 @@ def group_size(lengths: list[int], free_rows: int, max_num_tokens: int) -> int:
             break
         count += 1
     return count
-
-
-def score_of(logits: torch.Tensor, token: int, alternatives: int) -> TokenScore:
-    """Log-probabilities of one position, logits [vocabulary], computed in float32."""
-    logprobs = torch.log_softmax(logits.float(), dim=-1)
-    values, ids = torch.topk(logprobs, alternatives)
-    top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
-    return TokenScore(float(logprobs[token]), top)

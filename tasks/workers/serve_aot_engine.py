@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from serve_aot_protocol import TokenScore  # type: ignore[import-not-found]
 
 PACKAGE_FILE = "model.pt2"
 FACTS_FILE = "decoder.json"
@@ -58,6 +59,13 @@ class Step:
 
     tokens: list[int]
     logits: torch.Tensor
+
+    def score(self, row: int, token: int, alternatives: int) -> TokenScore:
+        """Log-probabilities of one row's token and of the likeliest ones, computed in float32."""
+        logprobs = torch.log_softmax(self.logits[row].float(), dim=-1)
+        values, ids = torch.topk(logprobs, alternatives)
+        top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
+        return TokenScore(float(logprobs[token]), top)
 
 
 class BeyondLimits(ValueError):

@@ -6,8 +6,7 @@ is the difference between two decodings of a short window, held back while it en
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from tokenizers import Tokenizer
+from typing import Protocol
 
 # Enough tokens before the new ones for the decoder to know how they join.
 CONTEXT_TOKENS = 6
@@ -16,10 +15,19 @@ UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 LONGEST_UNFINISHED = 4
 
 
+class Decoder(Protocol):
+    """What spells token ids."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of token ids; special tokens have none."""
+
+
 class Codec:
     """The tokenizer of an engine."""
 
     def __init__(self, tree: Path) -> None:
+        from tokenizers import Tokenizer
+
         self._tokenizer = Tokenizer.from_file(str(tree / "tokenizer.json"))
 
     def encode(self, text: str) -> list[int]:
@@ -42,7 +50,7 @@ class TextStream:
     The pieces of all `push` calls and of `finish`, joined, are the text that follows the prompt.
     """
 
-    def __init__(self, codec: Codec, prompt: Sequence[int]) -> None:
+    def __init__(self, codec: Decoder, prompt: Sequence[int]) -> None:
         self._codec = codec
         self._window = list(prompt[-CONTEXT_TOKENS:])
         self._known = len(self._window)
