@@ -50,6 +50,12 @@ class ComponentFailed(FlowError):
     """A part of the local stack did not start, or did not become ready; carries the tail of its log."""
 
 
+class PrefectUnreachable(FlowError):
+    """The Prefect server that was named does not answer."""
+
+    exit_code = 5
+
+
 class StackDown(FlowError):
     """The local stack, or a part of it, is not running."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows.commands.console import emit, emit_json
-from flows.commands.context import load_settings, require_pipeline, use_local_stack
+from flows.commands.context import load_settings, require_pipeline, use_orchestrator
 
 
 def build(
@@ -21,7 +21,7 @@ def build(
 ) -> int:
     """Build, judge and publish one spec. Exit code 3 where a required variant did not convince."""
     require_pipeline()
-    use_local_stack(load_settings())
+    use_orchestrator(load_settings())
     from flows.build import build as run
     from flows.summary import BuildSummary, describe
 

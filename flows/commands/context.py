@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.settings import Settings
 from flows.commands.console import say
-from flows.errors import BadArgument, ExtraMissing
+from flows.errors import BadArgument, ExtraMissing, PrefectUnreachable
 
 if TYPE_CHECKING:
     from artifacts.store import Store
@@ -55,6 +55,30 @@ def use_local_stack(settings: Settings) -> None:
         if name in found
     ]
     say(f"using the local stack: {', '.join(parts)}")
+
+
+def use_orchestrator(settings: Settings) -> None:
+    """As `use_local_stack`, for commands that run flows: the Prefect server that is named must answer.
+
+    Without any, Prefect starts a server for this one run.
+
+    Raises:
+        PrefectUnreachable: it does not answer.
+    """
+    import urllib.request
+
+    use_local_stack(settings)
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return
+    try:
+        urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=10).close()  # noqa: S310  the user's address
+    except (OSError, ValueError) as error:
+        raise PrefectUnreachable(
+            f"The Prefect server does not answer: {error}.",
+            where=f"{url} (PREFECT_API_URL)",
+            fix="start it, or unset PREFECT_API_URL to use the local stack (`enginery up`)",
+        ) from error
 
 
 def open_local_or_configured_store(settings: Settings) -> "Store":

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows.commands.console import emit_json, emit_table
-from flows.commands.context import load_settings, require_pipeline, use_local_stack
+from flows.commands.context import load_settings, require_pipeline, use_orchestrator
 
 
 def nightly(
@@ -15,7 +15,7 @@ def nightly(
 ) -> int:
     """Build what changed among all specs; say why what did not was skipped. Exit code 1 where one failed."""
     require_pipeline()
-    use_local_stack(load_settings())
+    use_orchestrator(load_settings())
     from flows.nightly import NightlySummary
     from flows.nightly import nightly as run
 

@@ -96,6 +96,13 @@ def test_an_unreachable_store_exits_5_with_the_address() -> None:
     assert CLOSED_PORT in done.stderr
 
 
+def test_an_unreachable_prefect_server_exits_5_with_the_address() -> None:
+    done = run_cli("build", "demo", env={"PREFECT_API_URL": f"{CLOSED_PORT}/api"})
+    assert done.returncode == 5
+    assert f"{CLOSED_PORT}/api (PREFECT_API_URL)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_serving_what_was_never_pulled_exits_4(tmp_path: Path) -> None:
     done = run_cli("serve", tmp_path)
     assert done.returncode == 4
