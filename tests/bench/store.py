@@ -1,0 +1,53 @@
+"""The store on loopback: a tree up, and pulled by a host, beside plain boto3 with one file."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from support import seaweed
+
+from artifacts.settings import Settings
+from artifacts.store import open_store
+
+FILE_BYTES = 256 << 20
+FILES = 2
+MIB = 1 << 20
+
+
+def report(root: Path) -> None:
+    """Print throughput of `put_tree` and `materialize`, as ratios to boto3."""
+    source = root / "source"
+    source.mkdir(parents=True)
+    for number in range(FILES):
+        _write_random(source / f"{number}.bin")
+    with seaweed.serve(root / "s3") as server:
+        os.environ.update(server.environment)
+        store = open_store(Settings(cache_dir=root / "cache", store_bucket="bench"))
+        store.ensure_bucket()
+        client = seaweed.s3_client(server)
+        size_mib = FILES * FILE_BYTES / MIB
+        up = _seconds(lambda: store.put_tree(source))
+        listing = store.put_tree(source)
+        down = _seconds(lambda: store.materialize(listing.digest, root / "made"))
+        plain_up = _seconds(lambda: client.upload_file(str(source / "0.bin"), "bench", "plain"))
+        plain_down = _seconds(lambda: client.download_file("bench", "plain", str(root / "plain")))
+    print(f"== store, {FILES} files of {FILE_BYTES / MIB:.0f} MiB on loopback")
+    _print("put_tree (hash and upload)", size_mib / up, FILE_BYTES / MIB / plain_up)
+    _print("materialize (download, verify)", size_mib / down, FILE_BYTES / MIB / plain_down)
+
+
+def _print(name: str, rate: float, plain: float) -> None:
+    print(f"{name:<32} {rate:6.0f} MiB/s, {rate / plain:.2f} of boto3 alone ({plain:.0f} MiB/s)")
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def _write_random(path: Path) -> None:
+    with path.open("wb") as file:
+        for _ in range(FILE_BYTES // MIB):
+            file.write(os.urandom(MIB))

@@ -1,0 +1,27 @@
+"""One main job for all end-to-end tests: interrupted once in every stage, then finished."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.mainjob import INTERRUPTIONS, Finished, MainJob, main_job
+
+
+@pytest.fixture(scope="session")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MainJob]:
+    with main_job(tmp_path_factory.mktemp("main-job")) as job:
+        yield job
+
+
+@pytest.fixture(scope="session")
+def finished(job: MainJob) -> Finished:
+    """Ctrl-C in every other stage, SIGKILL in the others; `make faults` does both in each."""
+    releases_before: list[dict[str, Any]] = []
+    for index, where in enumerate(INTERRUPTIONS):
+        job.interrupt(where, signal.SIGKILL if index % 2 else signal.SIGINT)
+        if where.request != r"PUT /.*/channels/":
+            releases_before += job.releases()
+    build = job.build()
+    exit_code, summary = build.finish()
+    return Finished(job, exit_code, summary, build.log(), releases_before)

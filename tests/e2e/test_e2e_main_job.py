@@ -1,0 +1,168 @@
+"""The main job on real parts: Hub client, vLLM, ModelOpt, AOTInductor, Prefect, S3; interrupted everywhere."""
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.mainjob import SPEC, Finished
+
+from artifacts.releases import Release
+from artifacts.settings import Settings
+from artifacts.store import open_store
+from artifacts.trees import scan
+from tasks.toolchains import ensure, serving
+
+pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(1500)]
+
+
+def completion(base_url: str, model: str, prompt: str) -> dict[str, Any]:
+    body = {"model": model, "prompt": prompt, "max_tokens": 24, "temperature": 0, "return_token_ids": True}
+    request = urllib.request.Request(
+        f"{base_url}/v1/completions",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        choice: dict[str, Any] = json.load(answer)["choices"][0]
+    return choice
+
+
+def test_ends_with_a_verdict_and_a_release(finished: Finished) -> None:
+    assert finished.exit_code == 0, finished.log
+    (variant,) = finished.summary["variants"]
+    assert variant["verdict"] in {"compile", "stay-on-vllm"}
+    assert any("[" in reason for reason in variant["reasons"]), "a verdict without an interval"
+    assert finished.summary["version"] == "2.0.0"
+    assert finished.summary["channels"] == ["nightly"]
+
+
+def test_nothing_was_published_before_the_last_step(finished: Finished) -> None:
+    assert finished.releases_before == []
+    assert [release["version"] for release in finished.job.releases()] == ["2.0.0"]
+
+
+def test_nothing_finished_was_done_again(finished: Finished) -> None:
+    stages = finished.summary["stages"]
+    assert {stage["stage"] for stage in stages} == {"fetch", "quantize", "build"}
+    assert all(stage["reused"] for stage in stages), stages
+    for line in ("baseline: reused", "judged: reused"):
+        assert line in finished.log
+
+
+def test_plan_shows_nothing_to_do_and_says_why(finished: Finished) -> None:
+    planned = finished.job.cli("plan", SPEC, "--json")
+    assert planned.returncode == 0, planned.stderr
+    (plan,) = json.loads(planned.stdout)
+    assert [(one["stage"], one["state"]) for one in plan["stages"]] == [
+        ("fetch", "hit"),
+        ("fetch", "hit"),
+        ("baseline", "hit"),
+        ("quantize", "hit"),
+        ("build", "hit"),
+        ("measure", "hit"),
+    ]
+    assert all(one["reasons"] for one in plan["stages"])
+
+
+def test_plan_names_the_field_that_changed(finished: Finished, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(SPEC.read_text().replace("max_seq_len: 192", "max_seq_len: 160"))
+    planned = finished.job.cli("plan", changed, "--json")
+    (plan,) = json.loads(planned.stdout)
+    (build,) = [one for one in plan["stages"] if one["stage"] == "build"]
+    assert build["state"] == "miss"
+    assert build["reasons"] == ["request.params.shape.max_seq_len: 192 -> 160"]
+
+
+def test_pulled_engine_is_the_judged_tree_and_generates_the_same_tokens(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled = finished.job.cli("pull", "e2e:nightly", "--to", tmp_path / "root", "--json")
+    assert pulled.returncode == 0, pulled.stderr
+    directory = tmp_path / "root" / "e2e" / "2.0.0" / "cpu-int8"
+    (variant,) = finished.summary["variants"]
+    assert scan(directory).digest == variant["tree"]
+    assert finished.job.cli("verify", directory).returncode == 0
+    for name, value in finished.job.env.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    judged = tmp_path / "judged"
+    store = open_store(settings)
+    store.materialize(variant["tree"], judged)
+    release = store.read_record("releases/e2e/2.0.0/release.json", Release)
+    recipe = release.variants[0].serve
+    assert recipe is not None
+    answers = []
+    for number, tree in enumerate((directory, judged)):
+        toolchain = ensure(recipe.toolchain, settings)
+        log = tmp_path / f"{number}.log"
+        with serving(
+            toolchain, recipe, tree, log=log, on_line=lambda _line: None, ready_limit_s=300
+        ) as server:
+            answers.append(completion(server.base_url, server.model, "def main(arguments):\n"))
+    assert answers[0]["token_ids"] == answers[1]["token_ids"]
+    assert len(answers[0]["token_ids"]) > 4
+    assert answers[0]["text"].strip()
+
+
+def test_report_is_one_page_with_every_number_beside_it(finished: Finished, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    fetched = finished.job.cli("report", "e2e:nightly", "--to", page)
+    assert fetched.returncode == 0, fetched.stderr
+    text = page.read_text()
+    assert "<svg" in text
+    assert "http://" not in text.replace("http://www.w3.org", ""), "the page refers to something outside"
+
+
+def api(finished: Finished, path: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(
+        f"{finished.job.env['PREFECT_API_URL']}/{path}",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_the_run_is_visible_in_prefect(finished: Finished) -> None:
+    run_id = finished.summary["page"].rsplit("/", 1)[1]
+    (run,) = api(finished, "flow_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+    assert run["name"] == "e2e-2.0-e3cd0e8"
+    engine = next(one for one in finished.summary["stages"] if one["stage"] == "build")
+    assert {
+        "spec:e2e",
+        "model:enginery/demo-llama",
+        "target:cpu-x86-64-v3",
+        f"engine:{engine['fingerprint'][:12]}",
+    } <= set(run["tags"])
+    tasks = api(finished, "task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+    assert {task["name"] for task in tasks} == {
+        "fetch enginery/demo-llama",
+        "fetch heldout",
+        "baseline cpu-int8",
+        "quantize cpu-int8",
+        "build cpu-int8",
+        "measure cpu-int8",
+        "judge cpu-int8",
+        "publish e2e",
+    }
+    found = api(finished, "artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+    assert {one["key"] for one in found if one["key"]} == {
+        "e2e-cpu-int8-verdict",
+        "e2e-cpu-int8-figures",
+        "e2e-cpu-int8-report",
+        "e2e-stages",
+    }
+    (progress,) = [one for one in found if one["type"] == "progress"]
+    assert progress["data"] == 100.0
+
+
+def test_a_forced_second_publication_of_the_same_finds_its_release(finished: Finished) -> None:
+    again = finished.job.build("--require-cached")
+    code, summary = again.finish()
+    assert code == 0, again.log()
+    assert summary["version"] == "2.0.0"
+    assert "already" in summary["publication"]
+    assert len(finished.job.releases()) == 1
