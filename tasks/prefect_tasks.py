@@ -47,7 +47,7 @@ def _stage_task(name: str, run_name: str) -> Callable[[Callable[P, R]], Callable
         retry_delay_seconds=RETRY_DELAYS_S,
         retry_condition_fn=is_mendable,
     )
-    return cast(Callable[[Callable[P, R]], Callable[P, R]], decorator)
+    return cast("Callable[[Callable[P, R]], Callable[P, R]]", decorator)
 
 
 @_stage_task("fetch checkpoint", "fetch {spec.checkpoint.repo}")

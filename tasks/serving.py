@@ -1,6 +1,14 @@
-"""Starting the sides of a measurement by their serve recipes, and measuring them undisturbed."""
+"""Starting the sides of a measurement by their serve recipes, and measuring them undisturbed.
 
-from contextlib import ExitStack
+Invariants:
+- One measurement at a time on a host: two would measure each other.
+- Every side is served from exactly its tree, made anew and verified for this measurement.
+- A tree lies at the same path each time: by the path vLLM finds what it compiled for a checkpoint before.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -10,35 +18,35 @@ from tasks.pipeline import Pipeline
 from tasks.toolchains import ensure, serving
 
 
-def start_side(pipeline: Pipeline, stack: ExitStack, side: Side, work: Path) -> Endpoint:
-    """Start a side by its serve recipe, for as long as the stack is open.
-
-    Sides that serve the same tree share one directory below `work`.
+@contextmanager
+def served(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[list[Endpoint]]:
+    """Serve all sides at once for the time of the context; endpoints in the order of the sides.
 
     Raises:
-        tasks.errors.TaskError: the toolchain cannot be had, or the server did not get ready.
+        tasks.errors.TaskError: a toolchain cannot be had, or a server did not get ready, or ended meanwhile.
     """
+    root = pipeline.settings.home / "serving"
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"), ExitStack() as stack:
+        for tree in {side.tree for side in sides}:
+            shutil.rmtree(root / tree, ignore_errors=True)  # of a run that was killed
+            stack.callback(shutil.rmtree, root / tree, ignore_errors=True)
+            pipeline.store.materialize(tree, root / tree)
+        yield [_start(pipeline, stack, side, root / side.tree, label) for side in sides]
+
+
+def _start(pipeline: Pipeline, stack: ExitStack, side: Side, tree: Path, label: str) -> Endpoint:
     toolchain = ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say)
-    tree = work / "trees" / side.tree
-    if not tree.exists():
-        tree.parent.mkdir(exist_ok=True)
-        pipeline.store.materialize(side.tree, tree)
-    label = "".join(character if character.isalnum() else "-" for character in side.name)
+    name = "".join(character if character.isalnum() else "-" for character in side.name)
     server = stack.enter_context(
         serving(
             toolchain,
             side.recipe,
             tree,
-            log=pipeline.log_file(f"{work.name}-{label}"),
+            log=pipeline.log_file(f"{label}-{name}"),
             on_line=pipeline.say,
             ready_limit_s=pipeline.settings.server_ready_limit_s,
         )
     )
     pipeline.say(f"{side.name}: ready after {server.ready_s:.1f} s")
     return Endpoint(base_url=server.base_url, side=side)
-
-
-def measuring_alone(pipeline: Pipeline) -> FileLock:
-    """The lock of this host's measurements: two at a time would measure each other."""
-    pipeline.settings.home.mkdir(parents=True, exist_ok=True)
-    return FileLock(pipeline.settings.home / "measuring.lock")

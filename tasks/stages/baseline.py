@@ -1,6 +1,5 @@
 """baseline: vLLM serves the unquantized checkpoint on the declared workload, before anything is compiled."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from tasks.judging.protocol import Vocabulary
 from tasks.judging.results import LoadResult
 from tasks.measuring import measure_once
 from tasks.pipeline import Pipeline
-from tasks.serving import measuring_alone, start_side
+from tasks.serving import served
 from tasks.sides import load_plan, reference_sides
 from tasks.stages.fetch import TOKENIZER_FILE, read_json
 from tasks.toolchains import ensure
@@ -57,9 +56,8 @@ def measure_baseline(pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, c
     toolchain = ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say)
 
     def measure() -> tuple[dict[str, Any], bool]:
-        label = f"{spec.name}-{variant.name}-{STAGE}"
-        with pipeline.work_dir(label) as work, measuring_alone(pipeline), ExitStack() as stack:
-            load = baseline_load(start_side(pipeline, stack, side, work), plan, say=pipeline.say)
+        with served(pipeline, [side], f"{spec.name}-{variant.name}-{STAGE}") as (endpoint,):
+            load = baseline_load(endpoint, plan, say=pipeline.say)
         return load.model_dump(mode="json"), True
 
     document = describe(side, plan, toolchain.identity)

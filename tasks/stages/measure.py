@@ -1,6 +1,5 @@
 """measure: engine and vLLM answer the same client, each started by its serve recipe, from trees that ship."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from tasks.judging.judged import Measured
 from tasks.judging.protocol import JudgingProtocol
 from tasks.measuring import measure_once
 from tasks.pipeline import Pipeline
-from tasks.serving import measuring_alone, start_side
+from tasks.serving import served
 from tasks.sides import engine_side, judging_protocol, reference_sides
 from tasks.stages.baseline import vocabulary_in
 from tasks.stages.fetch import read_json
@@ -96,11 +95,11 @@ def measure(
 
     def ask() -> tuple[dict[str, Any], bool]:
         label = f"{spec.name}-{variant.name}-{STAGE}"
-        with pipeline.work_dir(label) as work, measuring_alone(pipeline), ExitStack() as stack:
+        with pipeline.work_dir(label) as work:
             pipeline.store.materialize(heldout, work / "heldout")
             texts = [text.text for text in load_texts(work / "heldout")]
-            engine = start_side(pipeline, stack, protocol.engine, work)
-            references = [start_side(pipeline, stack, side, work) for side in protocol.references]
+        sides = (protocol.engine, *protocol.references)
+        with served(pipeline, sides, label) as (engine, *references):
             measured = measure_engine(engine, references, texts, protocol, say=pipeline.say)
         return measured.model_dump(mode="json"), is_conclusive(measured, protocol)
 

@@ -1,4 +1,4 @@
-"""The main job on real parts: Hub client, vLLM, ModelOpt, AOTInductor, Prefect, S3; interrupted everywhere."""
+"""The main job on real parts: Hub client, vLLM, ModelOpt, AOTInductor, Prefect, S3; interrupted."""
 
 import json
 import urllib.request
