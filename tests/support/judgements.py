@@ -91,7 +91,7 @@ def protocol(
             text_sha256="b" * 64,
             window_tokens=32,
             min_context_tokens=8,
-            length_windows=24,
+            length_windows=40,
             length_max_tokens=8,
             round_trip_texts=2,
             request_limit_s=10,

@@ -1,0 +1,104 @@
+"""The client against stand-in servers that answer well, refuse, break off, hang and talk nonsense."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from support.fake_completions import BEGIN, Behaviour, fake_server, next_byte
+from support.judgements import endpoint
+
+from tasks.errors import ServerBroke, ServerRefusedRequest, ServerSilent, TaskError
+from tasks.judging.client import open_client
+from tasks.judging.streams import Trace
+
+PROMPT = [5, 6, 7]
+
+
+def stream(base_url: str, *, max_tokens: int = 6, limit_s: float = 10.0) -> Trace:
+    async def ask() -> Trace:
+        async with open_client(
+            endpoint("engine", base_url), connections=1, request_limit_s=limit_s
+        ) as client:
+            return await client.stream(PROMPT, max_tokens)
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("per_chunk", [1, 4])
+def test_a_stream_gives_every_token_however_it_is_cut(per_chunk: int) -> None:
+    with fake_server(Behaviour(tokens_per_chunk=per_chunk)) as server:
+        trace = stream(server.base_url)
+    ids = list(PROMPT)
+    for _ in range(6):
+        ids.append(next_byte(ids))
+    assert list(trace.token_ids) == ids[3:]
+    assert trace.chunk_tokens == ((1,) * 6 if per_chunk == 1 else (4, 2))
+    assert trace.prompt_tokens == 3
+    assert len(trace.itl_ms()) == 6 - per_chunk
+    assert trace.sent_ns < trace.stamps_ns[0]
+
+
+def test_both_sides_are_asked_for_the_same_things() -> None:
+    with fake_server(Behaviour()) as server:
+        stream(server.base_url)
+        (request,) = server.requests
+    assert request == {
+        "model": "m",
+        "prompt": PROMPT,
+        "max_tokens": 6,
+        "temperature": 0,
+        "return_token_ids": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "ignore_eos": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("refuse", ServerRefusedRequest, "400: max_tokens is beyond max_seq_len 64"),
+        ("crash", ServerBroke, "500: Internal Server Error"),
+        ("break", ServerBroke, "connection failed"),
+        ("no-done", ServerBroke, "ended after 6 of 6 tokens, without"),
+        ("short", ServerBroke, "5 token ids where 6"),
+        ("error-event", ServerBroke, "engine died"),
+        ("hang", ServerSilent, "within 0.3 s"),
+    ],
+)
+def test_a_server_that_misbehaves_is_told_with_its_own_words(
+    fault: Any, error: type[TaskError], message: str
+) -> None:
+    limit_s = 0.3 if fault == "hang" else 10.0
+    with fake_server(Behaviour(fault=fault)) as server, pytest.raises(error, match=message) as caught:
+        stream(server.base_url, limit_s=limit_s)
+    assert "engine" in str(caught.value) or server.base_url in str(caught.value)
+
+
+def test_a_server_that_is_gone_is_told() -> None:
+    with fake_server(Behaviour()) as server:
+        gone = server.base_url
+    with pytest.raises(ServerBroke, match="connection failed") as caught:
+        stream(gone)
+    assert gone in caught.value.where
+
+
+def test_an_answer_that_is_no_json_is_told() -> None:
+    async def ask(base_url: str) -> None:
+        async with open_client(endpoint("vllm", base_url), connections=1, request_limit_s=5) as client:
+            await client.complete(PROMPT, 1)
+
+    with fake_server(Behaviour(fault="not-json")) as server, pytest.raises(ServerBroke, match="proxy"):
+        asyncio.run(ask(server.base_url))
+
+
+def test_text_goes_through_the_servers_own_tokenizer_and_back() -> None:
+    async def ask(base_url: str) -> tuple[list[int], list[int], str]:
+        async with open_client(endpoint("vllm", base_url), connections=1, request_limit_s=5) as client:
+            plain = await client.tokenize("Größe", special_tokens=False)
+            return await client.tokenize("Größe"), plain, await client.detokenize(plain)
+
+    with fake_server(Behaviour()) as server:
+        full, plain, text = asyncio.run(ask(server.base_url))
+    assert full == [BEGIN, *plain]
+    assert text == "Größe"

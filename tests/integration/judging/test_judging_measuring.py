@@ -1,0 +1,225 @@
+"""Measuring over HTTP against stand-ins: what is asked, in which order, and that planted differences are
+found.
+"""
+
+import asyncio
+import math
+import re
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+import pytest
+from support.fake_completions import SHIFT, Behaviour, FakeServer, fake_server, next_byte
+from support.judgements import PRICES, SUBJECT, VOCABULARY_OF_FAKES, endpoint, protocol, workload
+
+from engine_specs.workload import Slo
+from tasks.errors import ServerBroke, TooLittleText
+from tasks.judging.accuracy import measure_accuracy
+from tasks.judging.gates import judge_lengths, judge_regret, judge_same_engine, judge_speed, judge_tokenizer
+from tasks.judging.judge import baseline_load, judge_engine, measure_engine
+from tasks.judging.judged import JudgedResult
+from tasks.judging.load import LoadPlan
+from tasks.judging.protocol import RoundPlan
+from tasks.judging.results import AccuracyResult, SpeedResult
+from tasks.judging.speed import measure_speed
+from tasks.judging.verdict import row_for
+
+TEXTS = [f"Text {n}: " + "The grass is green and the sky is blue. " * 5 for n in range(12)]
+# A coarse resolution and next to no budget: what is tested is what is asked, not how well the host times it.
+ASKED = protocol(resolution=5.0, budget_minutes=0.001)
+
+
+def ignore(line: str) -> None:
+    """Take a line of progress and do nothing."""
+
+
+def wrong_now_and_then(prompt: Sequence[int]) -> int:
+    """The stand-in's token, or another one after every other prompt."""
+    token = next_byte(prompt)
+    return token if sum(prompt) % 2 else SHIFT + (token - SHIFT + 1) % 256
+
+
+@pytest.fixture
+def reference() -> Iterator[FakeServer]:
+    with fake_server(Behaviour()) as server:
+        yield server
+
+
+def accuracy_of(behaviour: Behaviour, reference: FakeServer, texts: Sequence[str] = TEXTS) -> AccuracyResult:
+    with fake_server(behaviour) as engine:
+        return asyncio.run(
+            measure_accuracy(
+                endpoint("engine", engine.base_url),
+                endpoint("vllm", reference.base_url),
+                texts,
+                ASKED,
+                say=ignore,
+            )
+        )
+
+
+def test_an_equal_engine_has_no_regret(reference: FakeServer) -> None:
+    result = accuracy_of(Behaviour(), reference)
+    assert len(result.samples) == 40
+    assert {sample.regret_nats for sample in result.samples} == {0.0}
+    assert len({sample.sample_id for sample in result.samples}) == 40
+    assert all(one.common_prefix_tokens == one.engine_tokens == 8 for one in result.lengths)
+    assert judge_regret(result.samples, ASKED.accuracy).outcome == "pass"
+    assert judge_tokenizer(result.tokenizer).outcome == "same"
+    assert result.protocol_digest == ASKED.digest
+
+
+def test_planted_damage_is_found_and_rejected(reference: FakeServer) -> None:
+    reference.behaviour.regret_of = lambda token: 1.5
+    result = accuracy_of(Behaviour(next_token=wrong_now_and_then), reference)
+    wrong = [sample for sample in result.samples if sample.engine_token != sample.reference_token]
+    assert len(wrong) > 5
+    assert {round(sample.regret_nats, 6) for sample in wrong} == {1.5}
+    assert judge_regret(result.samples, ASKED.accuracy).outcome == "fail"
+
+
+def test_the_reference_scores_exactly_what_the_engine_answered(reference: FakeServer) -> None:
+    result = accuracy_of(Behaviour(), reference)
+    scored = [one for one in reference.requests if one.get("prompt_logprobs") == 1]
+    assert len(scored) == 40
+    assert sorted(one["prompt"][-1] for one in scored) == sorted(one.engine_token for one in result.samples)
+    assert all(one["prompt"][0] == 0 for one in scored), "a text starts with its begin-of-text id"
+
+
+def test_an_engine_that_stops_early_is_found_by_its_lengths(reference: FakeServer) -> None:
+    result = accuracy_of(Behaviour(stops_after=3), reference)
+    assert {(one.engine_tokens, one.reference_tokens) for one in result.lengths} == {(3, 8)}
+    assert judge_lengths(result.lengths, ASKED.accuracy).outcome == "fail"
+
+
+def test_another_tokenizer_is_found(reference: FakeServer) -> None:
+    result = accuracy_of(Behaviour(begins_text=False), reference)
+    outcome = judge_tokenizer(result.tokenizer)
+    assert outcome.outcome == "different"
+    assert "token ids" in outcome.reason
+
+
+def test_too_little_text_is_told_before_anything_is_judged(reference: FakeServer) -> None:
+    with pytest.raises(TooLittleText, match="40 are declared"):
+        accuracy_of(Behaviour(), reference, TEXTS[:2])
+
+
+def speed_of(
+    engine: FakeServer, references: Sequence[FakeServer], lines: list[str] | None = None
+) -> SpeedResult:
+    names = ["vllm", "vllm fp8"][: len(references)]
+    return asyncio.run(
+        measure_speed(
+            endpoint("engine", engine.base_url),
+            [endpoint(name, one.base_url) for name, one in zip(names, references, strict=True)],
+            protocol(references=names, resolution=5.0, budget_minutes=0.001),
+            say=ignore if lines is None else lines.append,
+        )
+    )
+
+
+def test_rounds_alternate_and_every_prompt_is_asked_once(reference: FakeServer) -> None:
+    with fake_server(Behaviour()) as engine:
+        result = speed_of(engine, [reference])
+    for point in result.points:
+        sides = [one.side for one in point.rounds]
+        pair = ["vllm", "engine", "engine", "vllm"]
+        assert sides == (pair * len(sides))[: len(sides)]
+        assert [one.index for one in point.rounds] == list(range(len(sides)))
+        assert all(len(one.requests) == 2 * point.concurrency for one in point.rounds)
+        assert len(point.rounds) >= 2 * point.first_stage_pairs
+    prompts = [tuple(one["prompt"]) for one in [*engine.requests, *reference.requests]]
+    assert len(set(prompts)) == len(prompts)
+    assert all(len(prompt) == 8 for prompt in prompts)
+    digests = [one.prompts_sha256 for point in result.points for one in point.rounds]
+    assert len(set(digests)) == len(digests)
+
+
+def test_warm_up_is_asked_and_not_counted(reference: FakeServer) -> None:
+    with fake_server(Behaviour()) as engine:
+        result = speed_of(engine, [reference])
+    counted = sum(len(one.requests) for p in result.points for one in p.rounds if one.side == "engine")
+    rounds = sum(one.side == "engine" for p in result.points for one in p.rounds)
+    warm_up = sum(2 * point.concurrency for point in result.points)
+    assert len(engine.requests) == counted + rounds + warm_up
+
+
+def test_planted_latency_is_measured_in_its_direction() -> None:
+    slow, quick = Behaviour(first_token_s=0.02, per_token_s=0.02), Behaviour()
+    with fake_server(slow) as reference, fake_server(quick) as engine:
+        point = speed_of(engine, [reference]).at_operating_point
+    assert point.engine.output_tokens == sum(len(one.requests) for one in point.rounds) // 2 * 6
+    assert point.reference.ttft_ms.p50 >= 20
+    assert point.reference.itl_ms.mean >= 20
+    assert point.reference.e2e_ms.p50 >= 120
+    metric, ratios = point.log_ratios("goodput_per_device")
+    assert metric == "goodput_per_device"
+    assert judge_speed(point, ASKED.speed).ratio.estimate == pytest.approx(math.exp(fmean(ratios)))
+
+
+def test_the_fastest_reference_is_the_one_to_beat() -> None:
+    slow, quick = Behaviour(per_token_s=0.02), Behaviour()
+    with fake_server(slow) as one, fake_server(quick) as other, fake_server(Behaviour()) as engine:
+        result = speed_of(engine, [one, other])
+    assert result.reference == "vllm fp8"
+    assert [qualifying.reference for qualifying in result.qualifying] == ["vllm", "vllm fp8"]
+
+
+def test_one_server_under_two_names_is_never_asked_the_same_prompt_twice(reference: FakeServer) -> None:
+    result = speed_of(reference, [reference])
+    prompts = [tuple(one["prompt"]) for one in reference.requests]
+    assert len(set(prompts)) == len(prompts)
+    assert "of one engine against itself" in judge_same_engine(result.at_operating_point, ASKED.speed).reason
+
+
+def test_progress_tells_the_interval_and_why_no_more_rounds_were_made(reference: FakeServer) -> None:
+    lines: list[str] = []
+    with fake_server(Behaviour()) as engine:
+        speed_of(engine, [reference], lines)
+    (decisive,) = [line for line in lines if line.startswith("2 in flight: engine / vllm = ")]
+    assert re.search(r"= [\d.]+ \[[\d.]+, [\d.]+\] after [34] pairs \((the budget|4 pairs reach)", decisive)
+
+
+def test_a_server_that_dies_while_it_is_measured_is_an_error_and_no_result(reference: FakeServer) -> None:
+    with (
+        fake_server(Behaviour(fault="break")) as engine,
+        pytest.raises(ServerBroke, match="connection failed"),
+    ):
+        speed_of(engine, [reference])
+
+
+def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
+    load = workload(slo=Slo(ttft_p99_ms=60_000, itl_p99_ms=60_000))
+    plan = LoadPlan(
+        workload=load,
+        vocabulary=VOCABULARY_OF_FAKES,
+        rounds=RoundPlan(requests_per_slot=2),
+        rounds_per_point=2,
+    )
+    lines: list[str] = []
+    result = baseline_load(endpoint("vllm", reference.base_url), plan, say=lines.append)
+    assert [point.summary.concurrency for point in result.points] == [1, 2]
+    assert [point.summary.requests for point in result.points] == [4, 8]
+    assert result.at_operating_point.summary.good_share == 1.0
+    summary = result.at_operating_point.summary.throughput_per_device
+    assert summary.lower <= summary.estimate <= summary.upper
+    assert len(lines) == 2
+
+
+def test_an_engine_is_measured_and_judged_from_end_to_end() -> None:
+    with fake_server(Behaviour(per_token_s=0.01)) as reference, fake_server(Behaviour()) as engine:
+        measured = measure_engine(
+            endpoint("engine", engine.base_url),
+            [endpoint("vllm", reference.base_url)],
+            TEXTS,
+            ASKED,
+            say=ignore,
+        )
+    result = judge_engine(
+        measured, ASKED, PRICES, SUBJECT, compile_mode="when-justified", build_device_hours=0.1
+    )
+    outcomes = result.outcomes.conditions()
+    assert {outcomes[gate] for gate in ("regret", "length")} == {"pass"}
+    assert outcomes["tokenizer"] == "same"
+    assert result.verdict.row == row_for(outcomes).id
+    assert JudgedResult.model_validate_json(result.model_dump_json()) == result
