@@ -6,10 +6,11 @@ inside a live process).
 """
 
 from tasks.toolchains.declarations import Declaration, declared
+from tasks.toolchains.foreground import run_foreground
 from tasks.toolchains.install import ensure, planned_identity, status
 from tasks.toolchains.records import JobOutcome, JobRequest, JobResponse, NotInstalled, Server, Toolchain
 from tasks.toolchains.runner import run_job
-from tasks.toolchains.server import run_foreground, serving
+from tasks.toolchains.server import serving
 from tasks.toolchains.supervised import kill_all
 
 __all__ = [

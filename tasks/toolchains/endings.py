@@ -41,8 +41,8 @@ def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float
 
 
 def ran_out_of_memory(ending: Ending, tail: Iterable[str]) -> bool:
-    """Whether the kernel killed it for memory, or it died and its last lines speak of memory."""
-    by_kernel = ending.signal == signal.SIGKILL and ending.oom_kills > 0
+    """Whether the kernel killed it or a child of its for memory, or its last lines speak of memory."""
+    by_kernel = ending.oom_kills > 0 and ending.signal in (None, signal.SIGKILL)
     return by_kernel or any(MEMORY_RAN_OUT.search(line) for line in tail)
 
 

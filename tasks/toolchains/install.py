@@ -63,6 +63,11 @@ def ensure_declared(declared: Declaration, settings: Settings, on_progress: OnPr
     installation = read_installation(plan.root)
     if installation is None:
         installation = _install_once(plan, on_progress)
+    if not plan.python.exists():
+        what = f"the interpreter that toolchain {declared.name} was made with is gone"
+        raise ToolchainUnavailable(
+            what, where=str(plan.python), fix=f"rm -r {plan.root}; then it is made again"
+        )
     return as_toolchain(installation, plan)
 
 

@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from pydantic import Field
@@ -38,6 +39,7 @@ class Program(Frozen):
     version: str = Field(description="First line that it prints when asked for its version.")
 
 
+@cache
 def find_interpreter(minor: str) -> Interpreter:
     """An interpreter of version `minor` ("3.11"): the one that runs this, else the one on PATH.
 

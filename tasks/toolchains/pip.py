@@ -6,7 +6,13 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tasks.errors import TaskError, ToolchainCorrupt, ToolchainInstallFailed, ToolchainUnavailable
+from tasks.errors import (
+    TaskError,
+    ToolchainCorrupt,
+    ToolchainInstallFailed,
+    ToolchainUnavailable,
+    WorkerCancelled,
+)
 from tasks.toolchains.endings import failure
 from tasks.toolchains.locking import exclusive
 from tasks.toolchains.supervised import Supervised
@@ -99,6 +105,8 @@ def unpacked_pip(wheel: Path, toolchains_dir: Path) -> Path:
 
 def told(error: TaskError, tail: Sequence[str]) -> TaskError:
     """The error that says why pip failed, as far as its last lines tell."""
+    if isinstance(error, WorkerCancelled):
+        return error
     text = "\n".join(tail)
     if found := NO_BUILD.search(text):
         return ToolchainUnavailable(

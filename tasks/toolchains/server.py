@@ -1,41 +1,30 @@
 """Runs servers by their recipes: on a free port of 127.0.0.1, waited for, and gone with their owner."""
 
 import contextvars
-import http.client
-import json
-import os
-import random
+import math
 import re
 import shlex
-import signal
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from artifacts.engine import ServeRecipe
 from tasks.errors import ServerNotReady, TaskError, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
 from tasks.toolchains.endings import failure, told_with_tail
-from tasks.toolchains.environment import job_environment
+from tasks.toolchains.ports import HOST, free_port, probe
 from tasks.toolchains.records import Server, Toolchain
-from tasks.toolchains.supervised import GRACE_S, Supervised, supervisor_command
+from tasks.toolchains.serve_command import server_command, server_environment
+from tasks.toolchains.supervised import Supervised
 
-HOST = "127.0.0.1"
-# Below the range that Linux gives to outgoing connections (32768 and up), so that none of those takes a port
-# between its being found free and the server's taking it.
-PORTS = range(20_000, 32_000)
 PORT_TAKEN = re.compile(r"address already in use|errno 98", re.IGNORECASE)
 PORT_ATTEMPTS = 3
+# How long a server that dies may take between closing its connections and being gone.
 DEATH_THROES_S = 1.0
 PROBE_EVERY_S = 0.1
-PROBE_TIMEOUT_S = 5.0
-# A server is ended by its owner; this only bounds one that is forgotten.
-LIFETIME_S = 7 * 24 * 3600.0
 
 OnLine = Callable[[str], None]
 
@@ -64,7 +53,7 @@ def serving(
     def start(port: int) -> _Running:
         command = server_command(toolchain, recipe, tree, HOST, port)
         on_line(f"$ {shlex.join(command)}")
-        return _Running(Supervised(command, env=env, log=log, time_limit_s=LIFETIME_S), on_line, title)
+        return _Running(Supervised(command, env=env, log=log, time_limit_s=math.inf), on_line, title)
 
     running, server = _start_on_free_port(start, recipe, on_line, ready_limit_s)
     with running:
@@ -140,7 +129,7 @@ class _Running:
     def _died(self) -> TaskError | None:
         """The error that tells how it ended; None for exit code 0."""
         self._reader.join()
-        return failure(self._title, self.process, self.process.ending(), LIFETIME_S)
+        return failure(self._title, self.process, self.process.ending(), math.inf)
 
     def _not_ready(self, what: str) -> TaskError:
         error = None if self.process.running() else self._died()
@@ -171,75 +160,3 @@ def _start_on_free_port(
                 raise
             on_line(f"port {port} was taken meanwhile; trying another one")
     raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as candidate:
-            try:
-                candidate.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise ServerNotReady(
-        f"no port of {HOST} between {PORTS.start} and {PORTS.stop} is free", fix="end other servers"
-    )
-
-
-def probe(port: int, path: str) -> bool:
-    """Whether a GET of this path on 127.0.0.1 is answered with 200."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT_S)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def server_command(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: str, port: int) -> list[str]:
-    """The recipe's argument list on this host."""
-    python, bin_dir = str(toolchain.python), str(toolchain.bin_dir)
-    return recipe.command(python=python, bin_dir=bin_dir, tree=str(tree.absolute()), host=host, port=port)
-
-
-def server_environment(
-    toolchain: Toolchain, recipe: ServeRecipe, extra_env: Mapping[str, str]
-) -> dict[str, str]:
-    """The environment of a server: that of a job, and the recipe's own."""
-    return job_environment(toolchain, recipe.env | dict(extra_env), os.environ)
-
-
-def run_foreground(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: str, port: int) -> int:
-    """Serve a directory until the server ends or this process is told to (SIGINT, SIGTERM, SIGHUP).
-
-    The server writes to this process's stdout and stderr. Returns its exit code, or 128 + the signal's number
-    as shells do. To be called from the main thread.
-    """
-    command = server_command(toolchain, recipe, tree, host, port)
-    env = server_environment(toolchain, recipe, {})
-    status_out, status_in = os.pipe()
-    process = subprocess.Popen(
-        supervisor_command(command, status_in, GRACE_S, LIFETIME_S),
-        stdin=subprocess.PIPE, env=env, start_new_session=True, pass_fds=(status_in,),
-    )  # fmt: skip
-    os.close(status_in)
-    forwarded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    previous = {
-        number: signal.signal(number, lambda number, _: process.send_signal(number)) for number in forwarded
-    }
-    try:
-        process.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    with os.fdopen(status_out, encoding="utf-8") as status:
-        return _exit_code(status.read().splitlines())
-
-
-def _exit_code(status: list[str]) -> int:
-    # Only the pid was told: the supervisor was killed, and its command with it.
-    ended: dict[str, Any] = json.loads(status[-1]) if len(status) > 1 else {"signal": signal.SIGKILL}
-    return 128 + int(ended["signal"]) if ended["signal"] else int(ended["exit_code"])

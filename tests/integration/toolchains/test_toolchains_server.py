@@ -13,7 +13,7 @@ from support.processes import alive, wait_until
 
 from artifacts.engine import ServeRecipe
 from tasks.errors import ServerNotReady, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
-from tasks.toolchains import kill_all, server, serving
+from tasks.toolchains import kill_all, ports, serving
 
 SERVER = Path(__file__).parent / "workers" / "small_server.py"
 
@@ -160,20 +160,20 @@ def test_server_and_its_children_die_with_their_owner(tmp_path, number):
 
 
 def test_foreground_forwards_the_signal_and_its_exit_code(tmp_path):
-    port = server.free_port()
+    port = ports.free_port()
     with owner("foreground", "with-child", tmp_path, port) as process:
         process.stdout.readline()
         child = int(process.stdout.readline().split()[1])
-        wait_until(lambda: server.probe(port, "/health"))
+        wait_until(lambda: ports.probe(port, "/health"))
         process.send_signal(signal.SIGINT)
     assert process.returncode == 128 + signal.SIGTERM
     assert not alive(child)
 
 
 def test_foreground_returns_the_servers_exit_code(tmp_path):
-    port = server.free_port()
+    port = ports.free_port()
     with owner("foreground", "good", tmp_path, port) as process:
-        wait_until(lambda: server.probe(port, "/health"))
+        wait_until(lambda: ports.probe(port, "/health"))
         with pytest.raises(OSError):
             get(f"http://127.0.0.1:{port}/die")
     assert process.returncode == 7

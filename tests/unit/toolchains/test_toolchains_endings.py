@@ -38,6 +38,10 @@ def test_kill_by_the_kernel_for_memory_is_out_of_memory():
     assert error.failure == "out-of-memory"
 
 
+def test_end_for_a_child_that_the_kernel_killed_is_out_of_memory():
+    assert type(told(exit_code=1, oom_kills=1)) is WorkerOutOfMemory
+
+
 def test_kill_by_somebody_is_not_out_of_memory():
     assert type(told(signal=signal.SIGKILL)) is WorkerFailed
 

@@ -9,7 +9,13 @@ import pytest
 from support.wheels import make_wheel
 
 from artifacts.settings import Settings
-from tasks.errors import TaskError, ToolchainCorrupt, ToolchainInstallFailed, ToolchainUnavailable
+from tasks.errors import (
+    TaskError,
+    ToolchainCorrupt,
+    ToolchainInstallFailed,
+    ToolchainUnavailable,
+    WorkerCancelled,
+)
 from tasks.toolchains import NotInstalled, Toolchain, declared, install, planned_identity, status
 from tasks.toolchains.content import Content, read_content, remove_unfinished
 from tasks.toolchains.declarations import TorchBuild
@@ -78,7 +84,7 @@ def test_host_of_another_machine_is_refused(tmp_path):
 
 def test_full_disk_is_told_before_anything_is_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**10, 10**10, 10**8))
-    with pytest.raises(ToolchainUnavailable, match=r"needs 1\.6 GB of disk, and 0\.1 GB are free") as raised:
+    with pytest.raises(ToolchainUnavailable, match=r"needs 1\.5 GB of disk, and 0\.1 GB are free") as raised:
         install.ensure("aot-serve-cpu", Settings(toolchains_dir=tmp_path))
     assert "ENGINERY_TOOLCHAINS_DIR" in raised.value.fix
     assert not list(tmp_path.glob("aot-serve-cpu*"))
@@ -204,3 +210,18 @@ def test_failure_that_pip_does_not_explain_says_that_it_can_be_repeated():
     error = told(TaskError("pip ended with exit code 1", where="log"), ["Connection reset by peer"])
     assert type(error) is ToolchainInstallFailed
     assert "the same command again" in error.fix
+
+
+def test_cancelled_installation_stays_a_cancellation():
+    cancelled = WorkerCancelled("installing was stopped")
+    assert told(cancelled, ["ERROR: No matching distribution found for torch"]) is cancelled
+
+
+def test_toolchain_whose_interpreter_is_gone_says_how_to_mend_it(tmp_path):
+    settings = Settings(toolchains_dir=tmp_path)
+    root = install.plan_of(declared()["aot-serve-cpu"], settings).root
+    root.mkdir()
+    write_installation(root, INSTALLATION)
+    with pytest.raises(ToolchainUnavailable, match="interpreter .* is gone") as raised:
+        install.ensure("aot-serve-cpu", settings)
+    assert raised.value.fix.startswith(f"rm -r {root}")

@@ -1,0 +1,47 @@
+"""Runs a server as the user's own command: its output is this process's, and so is its exit code."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from artifacts.engine import ServeRecipe
+from tasks.toolchains.records import Toolchain
+from tasks.toolchains.serve_command import server_command, server_environment
+from tasks.toolchains.supervised import GRACE_S, supervisor_command
+
+
+def run_foreground(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: str, port: int) -> int:
+    """Serve a directory until the server ends or this process is told to (SIGINT, SIGTERM, SIGHUP).
+
+    The server writes to this process's stdout and stderr. Returns its exit code, or 128 + the signal's number
+    as shells do. To be called from the main thread.
+    """
+    command = server_command(toolchain, recipe, tree, host, port)
+    env = server_environment(toolchain, recipe, {})
+    status_out, status_in = os.pipe()
+    process = subprocess.Popen(
+        supervisor_command(command, status_in, GRACE_S, math.inf),
+        stdin=subprocess.PIPE, env=env, start_new_session=True, pass_fds=(status_in,),
+    )  # fmt: skip
+    os.close(status_in)
+    forwarded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {
+        number: signal.signal(number, lambda number, _: process.send_signal(number)) for number in forwarded
+    }
+    try:
+        process.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    with os.fdopen(status_out, encoding="utf-8") as status:
+        return _exit_code(status.read().splitlines())
+
+
+def _exit_code(status: list[str]) -> int:
+    # Only the pid was told: the supervisor was killed, and its command with it.
+    ended: dict[str, Any] = json.loads(status[-1]) if len(status) > 1 else {"signal": signal.SIGKILL}
+    return 128 + int(ended["signal"]) if ended["signal"] else int(ended["exit_code"])
