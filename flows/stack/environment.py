@@ -57,7 +57,7 @@ def _prefect_part(paths: StackPaths) -> dict[str, str]:
 
 
 def _url(paths: StackPaths, name: str) -> str:
-    from flows.stack.processes import is_running
+    from flows.stack.liveness import is_running
 
     component = read_state(paths).components.get(name)
     return component.url if component and is_running(component) else ""

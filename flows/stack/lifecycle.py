@@ -13,9 +13,10 @@ from filelock import BaseFileLock, FileLock, Timeout
 from artifacts.settings import Settings
 from flows.errors import FlowError
 from flows.stack import deployments, object_store, ports, prefect_server, worker
+from flows.stack.liveness import birth, is_running
 from flows.stack.orphans import reconcile_orphans
 from flows.stack.probes import answers, wait_ready
-from flows.stack.processes import MARK, PART, end_part, is_running, marked, spawn
+from flows.stack.processes import MARK, PART, end_part, marked, spawn
 from flows.stack.state import Component, StackPaths, StackState, read_state, write_state
 from flows.stack.status import NAMES, StackStatus, look
 
@@ -190,7 +191,7 @@ class Lifecycle:
         self._record(self.state.with_component(component))
         marks = {MARK: str(self.paths.root), PART: name}
         process = spawn(argv, env={**env, **marks}, cwd=self.paths.root, log=log)
-        component = component.model_copy(update={"pid": process.pid, "created_s": process.create_time()})
+        component = component.model_copy(update={"pid": process.pid, "birth": birth(process.pid)})
         self._record(self.state.with_component(component))
         return component
 

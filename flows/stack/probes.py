@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.errors import ComponentFailed
-from flows.stack.processes import is_running, tail
+from flows.stack.liveness import is_running
+from flows.stack.processes import tail
 from flows.stack.state import Component
 
 HEALTH_PATHS = {"object-store": "/healthz", "prefect-server": "/api/health", "worker": "/health"}

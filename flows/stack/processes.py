@@ -8,12 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from flows.stack.state import Component
-
 MARK = "ENGINERY_STACK"  # environment of every process of a stack: the stack's directory
 PART = "ENGINERY_STACK_PART"  # and the component it belongs to; flow runs inherit the worker's
-
-_SAME_START_S = 2.0  # a creation time is rounded to clock ticks and follows steps of the clock
 
 
 def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> psutil.Process:
@@ -52,17 +48,6 @@ def marked(root: Path, part: str | None = None) -> list[psutil.Process]:
         if ours and process.pid != os.getpid() and _living(process):
             found.append(process)
     return found
-
-
-def is_running(component: Component) -> bool:
-    """Whether the recorded process itself is alive, not another one that got its id."""
-    if component.pid is None:
-        return False
-    try:
-        process = psutil.Process(component.pid)
-        return _living(process) and abs(process.create_time() - component.created_s) < _SAME_START_S
-    except psutil.NoSuchProcess:
-        return False
 
 
 def end(processes: Sequence[psutil.Process], grace_s: float) -> None:

@@ -17,9 +17,7 @@ class Component(Frozen):
     pid: int | None = Field(
         default=None, description="Process id; null between the decision to start and the start."
     )
-    created_s: float = Field(
-        default=0.0, description="When the process was created, seconds since the epoch."
-    )
+    birth: str = Field(default="", description="Boot and clock tick at which the process was created.")
     url: str = Field(description="Where it answers.")
     log: str = Field(description="File with its output.")
     uses: dict[str, str] = Field(

@@ -7,8 +7,8 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.settings import Settings
 from flows.stack import object_store, prefect_server, worker
+from flows.stack.liveness import is_running
 from flows.stack.probes import answers
-from flows.stack.processes import is_running
 from flows.stack.state import Component, StackPaths, StackState, read_state
 
 NAMES = (object_store.NAME, prefect_server.NAME, worker.NAME)

@@ -36,6 +36,20 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_host_with_the_light_install_finds_the_stack() -> None:
+    probe = (
+        "import sys; sys.modules['psutil'] = sys.modules['prefect'] = None;"
+        "from artifacts.settings import Settings; from flows.stack.environment import stack_environment;"
+        "from flows.stack.state import *; s = Settings(); p = StackPaths.below(s.home);"
+        "from flows.stack.liveness import birth; import os;"
+        "i = os.getpid();"
+        "c = Component(name='object-store', pid=i, birth=birth(i), url='http://u', log='');"
+        "write_state(p, StackState().with_component(c)); print(stack_environment(s)['AWS_ENDPOINT_URL_S3'])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout == "http://u\n"
+
+
 @pytest.mark.parametrize(
     "command", [command for group in COMMANDS.values() for command in group], ids=lambda c: c.name
 )

@@ -2,24 +2,22 @@
 
 import os
 
-import psutil
 import pytest
 
 from artifacts.settings import Settings
 from flows.stack import object_store, prefect_server
 from flows.stack.environment import local_environment, stack_environment
+from flows.stack.liveness import birth
 from flows.stack.state import Component, StackPaths, StackState, write_state
 
 
 @pytest.fixture
 def running(settings: Settings) -> Settings:
     """Settings with a record of a stack whose daemons live (all of them are this very process)."""
-    paths, own = StackPaths.below(settings.home), psutil.Process(os.getpid())
+    paths, own = StackPaths.below(settings.home), birth(os.getpid())
     state = StackState()
     for name, url in ((object_store.NAME, "http://127.0.0.1:1"), (prefect_server.NAME, "http://127.0.0.1:2")):
-        state = state.with_component(
-            Component(name=name, pid=own.pid, created_s=own.create_time(), url=url, log="")
-        )
+        state = state.with_component(Component(name=name, pid=os.getpid(), birth=own, url=url, log=""))
     write_state(paths, state)
     return settings
 
@@ -56,7 +54,7 @@ def test_no_stack_offers_nothing_and_makes_no_files(settings: Settings) -> None:
 def test_a_dead_component_offers_nothing(running: Settings) -> None:
     paths = StackPaths.below(running.home)
     dead = Component(
-        name=prefect_server.NAME, pid=os.getpid(), created_s=1.0, url="http://127.0.0.1:2", log=""
+        name=prefect_server.NAME, pid=os.getpid(), birth="other", url="http://127.0.0.1:2", log=""
     )
     write_state(paths, StackState().with_component(dead))
     assert stack_environment(running) == {}

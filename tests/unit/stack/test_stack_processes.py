@@ -1,6 +1,7 @@
 """Daemons: found by their mark, known again by their start, ended with all they started, and nobody else."""
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.stack.processes import MARK, PART, end_part, is_running, marked, spawn, tail
+from flows.stack.liveness import birth, is_running
+from flows.stack.processes import MARK, PART, end_part, marked, spawn, tail
 from flows.stack.state import Component
 
 STUBBORN = (
@@ -47,14 +49,26 @@ def test_a_daemon_is_found_by_its_mark_and_not_by_another_stacks(start, tmp_path
 
 
 def test_a_recycled_process_id_is_not_taken_for_the_daemon() -> None:
-    own = psutil.Process()
-    known = Component(name="worker", pid=own.pid, created_s=own.create_time(), url="", log="")
-    assert is_running(known)
-    assert not is_running(known.model_copy(update={"created_s": own.create_time() - 60}))
+    own = Component(name="worker", pid=os.getpid(), birth=birth(os.getpid()), url="", log="")
+    boot, _, ticks = own.birth.partition(":")
+    assert is_running(own)
+    assert not is_running(own.model_copy(update={"birth": f"{boot}:{int(ticks) - 1}"}))
+    assert not is_running(own.model_copy(update={"birth": f"another-boot:{ticks}"}))
 
 
 def test_a_component_without_a_process_does_not_run() -> None:
     assert not is_running(Component(name="worker", url="", log=""))
+
+
+def test_the_dead_do_not_run() -> None:
+    with subprocess.Popen(["sleep", "99"]) as process:
+        component = Component(name="worker", pid=process.pid, birth=birth(process.pid), url="", log="")
+        assert is_running(component)
+        process.kill()
+        while is_running(component):  # a zombie counts as dead before anybody has waited for it
+            time.sleep(0.01)
+        assert Path(f"/proc/{process.pid}").exists()
+    assert not is_running(component)
 
 
 def test_a_daemon_that_ignores_the_request_is_killed(start, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from flows.errors import FlowError
 from flows.stack import object_store
 from flows.stack.state import Component, StackPaths, StackState, read_state, write_state
 
-WORKER = Component(name="worker", pid=1, created_s=2.0, url="http://127.0.0.1:1", log="w.log")
+WORKER = Component(name="worker", pid=1, birth="b:2", url="http://127.0.0.1:1", log="w.log")
 
 
 @pytest.fixture
