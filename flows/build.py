@@ -56,6 +56,7 @@ def build(
         require_cached: Fail where a stage would have to run, instead of running it.
     """
     logger = get_run_logger()
+    run_page.own_run()
     try:
         settings = Settings()
         loaded = load_spec(spec, settings.specs_dir)

@@ -12,6 +12,7 @@ from artifacts.releases import Release, published_versions, read_release
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 from engine_specs.load import list_specs, load_spec
+from flows import run_page
 from flows.build import UNDERSTOOD, build
 from flows.run_log import RunLog
 from flows.summary import DONE
@@ -54,6 +55,7 @@ def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | An
         specs: Names of the specs; leave empty for all of them.
         force: Build every spec again, changed or not.
     """
+    run_page.own_run()
     settings = Settings()
     names = specs or [path.stem for path in list_specs(settings.specs_dir)]
     rows = tuple(_one(name, settings, force=force) for name in names)

@@ -3,7 +3,9 @@
 Artifacts are views of what the store holds; nothing reads them back.
 """
 
+import os
 import re
+import socket
 from collections.abc import Sequence
 from typing import cast
 from uuid import UUID
@@ -52,6 +54,19 @@ class Progress:
     def finish(self) -> None:
         """Nothing is left to do."""
         update_progress_artifact(self._id, progress=100.0, description=f"{self._done} stages")
+
+
+def own_run() -> None:
+    """Note this process (HOST:PID) as the one that runs the flow, where no worker has noted it already.
+
+    Should the process die, the next `enginery up` finds it gone and settles the run (`flows.stack.orphans`).
+    """
+    run_id = flow_run.get_id()
+    if run_id is None:
+        return
+    with get_client(sync_client=True) as client:
+        if client.read_flow_run(UUID(run_id)).infrastructure_pid is None:
+            client.update_flow_run(UUID(run_id), infrastructure_pid=f"{socket.gethostname()}:{os.getpid()}")
 
 
 def name_run(spec: Spec, commit: str, targets: Sequence[str]) -> None:

@@ -11,15 +11,15 @@ for runs of this host:
 - Running, and its process lives -> left alone: it reports its own end.
 
 A run's process is known by `infrastructure_pid`: PID as the process worker writes it, or HOST:PID as
-`record_owner` does for a flow that is called in-process. The stack's server listens on this host only, so a
-bare PID is of this host. A process that is younger than the run got a recycled id and does not count.
+`flows.run_page.own_run` does for a flow that is called in-process. The stack's server listens on this host
+only, so a bare PID is of this host. A process that is younger than the run got a recycled id and does not
+count.
 
 It speaks to the server over HTTP rather than through Prefect's client: that reads its settings once, at
 import, and a command that brings a server up imports it too early.
 """
 
 import json
-import os
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -52,15 +52,6 @@ class Run(BaseModel):
     infrastructure_pid: str | None = None
     start_time: AwareDatetime | None = None
     state: RunState
-
-
-def record_owner(flow_run_id: UUID) -> None:
-    """Note the calling process as the one that runs a flow, so that its death can be noticed."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        if client.read_flow_run(flow_run_id).infrastructure_pid is None:
-            client.update_flow_run(flow_run_id, infrastructure_pid=f"{socket.gethostname()}:{os.getpid()}")
 
 
 def reconcile_orphans(api_url: str, *, worker_lives: bool = False) -> list[str]:
