@@ -1,0 +1,71 @@
+"""Small checkpoints and engines, each made once by the real tools."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_support import HERE, Built, RunJob, variant
+
+from artifacts.settings import Settings
+from tasks.kinds import kind_named
+from tasks.toolchains import JobOutcome, JobRequest, Toolchain, ensure, run_job
+
+
+@pytest.fixture(scope="session")
+def aot() -> Toolchain:
+    return ensure("aot-cpu", Settings())
+
+
+@pytest.fixture(scope="session")
+def job(aot: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> RunJob:
+    """Run a worker in the toolchain that builds."""
+
+    def run(worker: Path, params: dict[str, Any], output: Path | None = None, **inputs: Path) -> JobOutcome:
+        folder = tmp_path_factory.mktemp("job")
+        output = output or folder / "output"
+        output.mkdir()
+        request = JobRequest(params=params, inputs=inputs, output=output)
+        return run_job(aot, worker, request, log=folder / "log", on_line=lambda _line: None, time_limit_s=600)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def build(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
+    """Make a checkpoint and build an engine of it."""
+
+    def make(
+        architecture: str,
+        *,
+        recipe: str = "none",
+        dtype: str = "float32",
+        target: str = "cpu-x86-64-v3",
+        **extra: Any,
+    ) -> Built:
+        folder = tmp_path_factory.mktemp(architecture)
+        checkpoint, tree = folder / "checkpoint", folder / "engine"
+        asked = {
+            "architecture": architecture,
+            "config": {},
+            "dtype": dtype,
+            "int8": recipe != "none",
+            **extra,
+        }
+        job(
+            HERE / "workers" / "make_checkpoint.py",
+            {"architecture": architecture, **asked},
+            output=checkpoint,
+        )
+        plan = kind_named("aot-inductor").build_job(variant(recipe))
+        params = {**plan.params, "toolchains": {"build": "0" * 64}}
+        outcome = job(plan.worker, params, output=tree, checkpoint=checkpoint)
+        return Built(tree, checkpoint, params, outcome)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def llama(build: Callable[..., Built]) -> Built:
+    """The engine that is looked at from all sides: float32, so that tokens are comparable one by one."""
+    return build("LlamaForCausalLM")

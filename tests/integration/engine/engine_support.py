@@ -1,0 +1,35 @@
+"""What the engine tests share beside fixtures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine_specs.load import load_spec
+from engine_specs.resolve import ResolvedVariant, resolve_variants
+from engine_specs.targets import load_targets
+from engine_specs.variant import Quantization, Shape
+from tasks.toolchains import JobOutcome
+
+HERE = Path(__file__).parent
+SPECS = HERE.parents[2] / "engine_specs"
+SHAPE = Shape(max_batch_size=4, max_input_len=64, max_seq_len=96, max_num_tokens=128)
+
+RunJob = Callable[..., JobOutcome]
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine, what it was built from, and how."""
+
+    tree: Path
+    checkpoint: Path
+    params: dict[str, Any]
+    outcome: JobOutcome
+
+
+def variant(recipe: str, target: str = "cpu-x86-64-v3") -> ResolvedVariant:
+    """A variant of the demo spec with the tests' small shape."""
+    base = resolve_variants(load_spec("demo", SPECS))[0]
+    changes = {"shape": SHAPE, "target": load_targets()[target], "quantization": Quantization(recipe=recipe)}
+    return base.model_copy(update=changes)

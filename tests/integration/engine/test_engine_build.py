@@ -1,0 +1,94 @@
+"""Engines of all architectures, built by the real compiler and proved by the worker's own check."""
+
+import json
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from engine_support import HERE, Built, RunJob, variant
+
+from artifacts.canonical import sha256_file
+from artifacts.engine import EngineManifest
+from tasks.errors import EngineWrong, WorkerRefused
+from tasks.kinds import kind_named
+
+pytestmark = pytest.mark.toolchain
+
+RECHECK = HERE / "workers" / "recheck.py"
+# Compiling is most of the time, and grows with the layers.
+ONE_LAYER = {"num_hidden_layers": 1}
+
+
+def test_the_tree_describes_itself(llama: Built) -> None:
+    manifest = EngineManifest.model_validate_json((llama.tree / "engine.json").read_text())
+    assert manifest.architecture == "LlamaForCausalLM"
+    assert manifest.shape == llama.params["shape"]
+    assert manifest.tokenizer_sha256 == sha256_file(llama.checkpoint / "tokenizer.json")
+    assert manifest.tools.keys() == {"torch", "transformers", "g++"}
+    assert set(manifest.requires.cpu_features) >= {"avx2", "fma"}
+    assert (llama.tree / "server" / "serve_aot.py").is_file()
+    assert (llama.tree / "tokenizer.json").read_bytes() == (llama.checkpoint / "tokenizer.json").read_bytes()
+
+
+def test_the_check_looked_at_more_than_one_batch(llama: Built) -> None:
+    check = llama.outcome.metrics["check"]
+    assert check["positions"] == 5 * (1 + 1 + 2 + 3 + 4)
+    assert check["argmax_agreement"] == 1.0
+    assert check["engine_max"] < 1e-4 < check["reference_rms"]
+
+
+def test_code_for_avx2_holds_no_avx512(llama: Built, tmp_path: Path) -> None:
+    listing = disassembled(llama.tree / "model.pt2", tmp_path)
+    assert listing.count("%ymm") > 100
+    assert listing.count("%zmm") == 0
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        (
+            "Qwen2ForCausalLM",
+            {"dtype": "bfloat16", "config": {"tie_word_embeddings": True, **ONE_LAYER}, "shards": True},
+        ),
+        (
+            "Qwen3ForCausalLM",
+            {"dtype": "bfloat16", "config": {"head_dim": 32, **ONE_LAYER}, "recipe": "int8_weight_only"},
+        ),
+    ],
+)
+def test_other_architectures_build(
+    build: Callable[..., Built], architecture: str, options: dict[str, object]
+) -> None:
+    built = build(architecture, **options)
+    check = built.outcome.metrics["check"]
+    assert check["engine_rms"] <= check["allowed_rms"] < check["reference_rms"] / 10
+    assert json.loads((built.tree / "decoder.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_the_right_engine_passes_and_refuses_impossible_calls(job: RunJob, llama: Built) -> None:
+    params = {"build": llama.params, "weight": None, "factor": 1.0}
+    outcome = job(RECHECK, params, tree=llama.tree, checkpoint=llama.checkpoint)
+    assert outcome.metrics["refused"] == [True] * 8
+
+
+def test_an_engine_of_slightly_other_weights_is_refused(job: RunJob, llama: Built) -> None:
+    params = {"build": llama.params, "weight": "model.layers.1.self_attn.o_proj.weight", "factor": 1.001}
+    with pytest.raises(EngineWrong, match=r"is not what the checkpoint says: error .* rms"):
+        job(RECHECK, params, tree=llama.tree, checkpoint=llama.checkpoint)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(job: RunJob, llama: Built) -> None:
+    plan = kind_named("aot-inductor").build_job(variant("int8_weight_only"))
+    params = {**plan.params, "toolchains": {}}
+    with pytest.raises(WorkerRefused, match="expects weights stored as W8A16"):
+        job(plan.worker, params, checkpoint=llama.checkpoint)
+
+
+def disassembled(package: Path, folder: Path) -> str:
+    with zipfile.ZipFile(package) as archive:
+        (library,) = [name for name in archive.namelist() if name.endswith(".so")]
+        archive.extract(library, folder)
+    command = ["objdump", "--disassemble", "--no-show-raw-insn", str(folder / library)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -1,0 +1,79 @@
+"""Job: write a small random checkpoint of any architecture, with a byte-level tokenizer.
+
+params: {"architecture", "config": overrides, "dtype", "int8": bool, "shards": bool}. With `int8` the linear
+layers of the decoder are stored as ModelOpt's INT8_WEIGHT_ONLY export stores them.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[4] / "tasks" / "workers"))
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from worker_io import Request, Result, run
+
+TINY = {
+    "vocab_size": 300,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 96,
+    "bos_token_id": None,
+    "eos_token_id": 299,
+    "tie_word_embeddings": False,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0},
+    # Large enough that wrong weights or positions show in the logits.
+    "initializer_range": 0.2,
+}
+
+
+def main(request: Request) -> Result:
+    torch.manual_seed(request.params.get("seed", 0))
+    name = request.params["architecture"]
+    model_class = getattr(transformers, name)
+    config = model_class.config_class(**{**TINY, **request.params["config"]})
+    model = model_class(config).to(getattr(torch, request.params["dtype"]))
+    for parameter_name, parameter in model.named_parameters():
+        if parameter_name.endswith(("bias", "norm.weight")):
+            torch.nn.init.normal_(parameter, mean=1.0 if "norm" in parameter_name else 0.0, std=0.1)
+    size = "100KB" if request.params.get("shards") else "5GB"
+    model.save_pretrained(request.output, max_shard_size=size)
+    if request.params.get("int8"):
+        store_as_int8(request.output)
+    byte_tokenizer().save(str(request.output / "tokenizer.json"))
+    (request.output / "tokenizer_config.json").write_text("{}")
+    return Result()
+
+
+def store_as_int8(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    for name in [name for name in tensors if name.endswith("_proj.weight")]:
+        weight = tensors[name].float()
+        scale = weight.abs().amax(dim=1) / 127
+        tensors[name] = (weight / scale[:, None]).round().to(torch.int8)
+        tensors[name + "_scale"] = scale
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    quantization = {"quant_algo": "W8A16", "kv_cache_quant_algo": None, "exclude_modules": ["lm_head"]}
+    content = {"producer": {"name": "modelopt", "version": "0.47.0"}, "quantization": quantization}
+    (folder / "hf_quant_config.json").write_text(json.dumps(content))
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {**quantization, "quant_method": "modelopt"}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def byte_tokenizer() -> Tokenizer:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: index for index, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,65 @@
+"""Job: hold an engine tree against a checkpoint as the build does, after damaging the checkpoint's weights.
+
+inputs: tree, checkpoint; params: {"build": parameters of the build, "weight": name or null, "factor"}. An
+engine that was built from other weights than those it is compared with is a wrong engine.
+"""
+
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[4] / "tasks" / "workers"))
+
+import torch
+from aot_check import YARDSTICKS, compare, eager_logits, ragged_cases, require
+from aot_config import read_plan
+from aot_model import load_eager
+from safetensors.torch import load_file, save_file
+from serve_aot_engine import BeyondLimits, Engine, Limits
+from worker_io import Request, Result, run
+
+
+def main(request: Request) -> Result:
+    checkpoint = request.output / "checkpoint"
+    shutil.copytree(request.inputs["checkpoint"], checkpoint)
+    plan = read_plan(checkpoint, request.params["build"])
+    if request.params["weight"]:
+        damage(checkpoint / "model.safetensors", request.params["weight"], request.params["factor"])
+    engine = Engine(request.inputs["tree"], Limits(**asdict(plan.shape)))
+    eager = eager_logits(load_eager(plan, getattr(torch, plan.dtype)))
+    reference = eager_logits(load_eager(plan, YARDSTICKS[plan.dtype]))
+    agreement = compare(engine, eager, reference, ragged_cases(engine.limits, engine.facts.vocab_size))
+    require(agreement, plan.dtype)
+    return Result({"refused": [refused(engine, call) for call in IMPOSSIBLE]})
+
+
+def damage(path: Path, weight: str, factor: float) -> None:
+    tensors = load_file(path)
+    tensors[weight] = tensors[weight] * factor
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+# Calls that the compiled code would answer by aborting the process, or by reading what is not its own.
+IMPOSSIBLE = (
+    lambda engine: engine.decode([1] * 5, [0] * 5),
+    lambda engine: engine.decode([1], [96]),
+    lambda engine: engine.decode([300], [0]),
+    lambda engine: engine.decode([], []),
+    lambda engine: engine.prefill(3, [[1], [1]]),
+    lambda engine: engine.prefill(0, [[1] * 65]),
+    lambda engine: engine.prefill(0, [[]]),
+    lambda engine: engine.prefill(0, [[-1]]),
+)
+
+
+def refused(engine: Engine, call: object) -> bool:
+    try:
+        call(engine)
+    except BeyondLimits:
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    run(main)
