@@ -21,7 +21,7 @@ import aiohttp
 
 from tasks.errors import ServerBroke, ServerRefusedRequest, ServerSilent
 from tasks.judging.endpoint import Endpoint
-from tasks.judging.streams import StampedBytes, Trace, read_trace
+from tasks.judging.streams import RawStream, StampedBytes
 
 COMPLETIONS = "/v1/completions"
 # Servers close idle connections on their own (uvicorn after 5 s); a client that keeps them longer
@@ -37,14 +37,14 @@ class CompletionsClient:
         self._session = session
         self._limit_s = request_limit_s
 
-    async def stream(self, prompt: Sequence[int], max_tokens: int) -> Trace:
-        """Generate exactly `max_tokens` tokens greedily and time every chunk; `prompt` is token ids."""
+    async def stream(self, prompt: Sequence[int], max_tokens: int) -> RawStream:
+        """Generate exactly `max_tokens` tokens greedily and stamp every chunk; `prompt` is token ids."""
         request = self._request(list(prompt), max_tokens)
         request |= {"stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
         body = json.dumps(request).encode()
         async with self._guarded():
             sent_ns, stamped = await self._stamped(body)
-        return read_trace(sent_ns, stamped, where=self.endpoint.url(COMPLETIONS), expected_tokens=max_tokens)
+        return RawStream(sent_ns, tuple(stamped), self.endpoint.url(COMPLETIONS), max_tokens)
 
     async def complete(self, prompt: str | Sequence[int], max_tokens: int, **extras: Any) -> dict[str, Any]:
         """One greedy completion of a text or of token ids, ending where the model ends; returns the

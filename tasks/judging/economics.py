@@ -52,70 +52,106 @@ def economics(
         ratio: engine / reference, at the lower bound.
         build_device_hours: device time of one build, quantization and measuring included.
     """
-    requests = prices.requests_per_day * DAYS_PER_MONTH
-    requests_per_device_hour = reference_tokens_per_s * SECONDS_PER_HOUR / workload.output_tokens
-    reference_hours = requests / requests_per_device_hour
-    engine_hours = reference_hours / ratio
-    saved = (reference_hours - engine_hours) * prices.gpu_hour_usd
-    build = build_device_hours * prices.builds_per_month * prices.gpu_hour_usd
-    upkeep = prices.upkeep_hours_per_month * prices.engineer_hour_usd
-    net = saved - build - upkeep
-    break_even = (build + upkeep) / (saved / requests) / DAYS_PER_MONTH if saved > 0 else None
-    lines = (
-        (
-            f"requests: {prices.requests_per_day:,.0f} per day x {DAYS_PER_MONTH:.2f} "
-            f"days = {requests:,.0f} per month"
-        ),
-        (
-            f"vLLM: {reference_tokens_per_s:,.1f} tokens/s / {workload.output_tokens} tokens x 3600 s = "
-            f"{requests_per_device_hour:,.0f} requests per device-hour, "
-            f"so {reference_hours:,.2f} device-hours"
-        ),
-        f"engine: {reference_hours:,.2f} device-hours / {ratio:.3f} = {engine_hours:,.2f} device-hours",
-        (
-            f"saved: {reference_hours - engine_hours:,.2f} device-hours x {prices.gpu_hour_usd:,.2f} USD = "
-            f"{saved:,.2f} USD"
-        ),
-        (
-            f"build: {build_device_hours:,.3f} device-hours x {prices.builds_per_month:g} per month x "
-            f"{prices.gpu_hour_usd:,.2f} USD = {build:,.2f} USD"
-        ),
-        (
-            f"upkeep: {prices.upkeep_hours_per_month:g} h x {prices.engineer_hour_usd:,.2f} "
-            f"USD = {upkeep:,.2f} USD"
-        ),
-        f"net: {saved:,.2f} - {build:,.2f} - {upkeep:,.2f} = {net:,.2f} USD per month",
-        _break_even_line(break_even),
-    )
+    month = _Month(prices, workload, reference_tokens_per_s, ratio, build_device_hours)
     return EconomicsOutcome(
-        outcome="positive" if net > 0 else "negative",
-        reason=_reason(ratio, saved=saved, costs=build + upkeep, net=net, break_even=break_even),
-        reference_device_hours=reference_hours,
-        engine_device_hours=engine_hours,
-        saved_usd=saved,
-        build_usd=build,
-        upkeep_usd=upkeep,
-        net_usd=net,
-        break_even_requests_per_day=break_even,
-        lines=lines,
+        outcome="positive" if month.net_usd > 0 else "negative",
+        reason=month.reason(),
+        reference_device_hours=month.reference_hours,
+        engine_device_hours=month.engine_hours,
+        saved_usd=month.saved_usd,
+        build_usd=month.build_usd,
+        upkeep_usd=month.upkeep_usd,
+        net_usd=month.net_usd,
+        break_even_requests_per_day=month.break_even,
+        lines=month.lines(),
     )
 
 
-def _break_even_line(break_even: float | None) -> str:
-    if break_even is None:
-        return "break-even: never; the engine saves nothing per request"
-    return f"break-even: {break_even:,.0f} requests per day"
+class _Month:
+    """One month on both sides; arguments as in `economics`."""
 
+    def __init__(
+        self,
+        prices: Economics,
+        workload: Workload,
+        reference_tokens_per_s: float,
+        ratio: float,
+        build_device_hours: float,
+    ) -> None:
+        self._prices, self._workload, self._ratio = prices, workload, ratio
+        self._tokens_per_s, self._build_hours = reference_tokens_per_s, build_device_hours
+        self._requests = prices.requests_per_day * DAYS_PER_MONTH
+        self._requests_per_hour = reference_tokens_per_s * SECONDS_PER_HOUR / workload.output_tokens
+        self.reference_hours = self._requests / self._requests_per_hour
+        self.engine_hours = self.reference_hours / ratio
+        self.saved_usd = (self.reference_hours - self.engine_hours) * prices.gpu_hour_usd
+        self.build_usd = build_device_hours * prices.builds_per_month * prices.gpu_hour_usd
+        self.upkeep_usd = prices.upkeep_hours_per_month * prices.engineer_hour_usd
+        self.net_usd = self.saved_usd - self.build_usd - self.upkeep_usd
 
-def _reason(ratio: float, *, saved: float, costs: float, net: float, break_even: float | None) -> str:
-    breaks = (
-        "no load pays for it" if break_even is None else f"it breaks even at {break_even:,.0f} requests a day"
-    )
-    device_time = f"saves {saved:,.2f} USD" if saved >= 0 else f"takes {-saved:,.2f} USD more"
-    return (
-        f"At {ratio:.3f} times vLLM's speed the engine {device_time} of device time a month and costs "
-        f"{costs:,.2f} USD in builds and upkeep: {net:,.2f} USD net; {breaks}."
-    )
+    @property
+    def break_even(self) -> float | None:
+        """Requests a day at which the net is zero; None where no load does it."""
+        if self.saved_usd <= 0:
+            return None
+        return (self.build_usd + self.upkeep_usd) / (self.saved_usd / self._requests) / DAYS_PER_MONTH
+
+    def lines(self) -> tuple[str, ...]:
+        """The arithmetic, one step a line."""
+        return (*self._load_lines(), *self._money_lines())
+
+    def _load_lines(self) -> tuple[str, ...]:
+        prices, before, after = self._prices, self.reference_hours, self.engine_hours
+        return (
+            (
+                f"requests: {prices.requests_per_day:,.0f} per day x {DAYS_PER_MONTH:.2f} days = "
+                f"{self._requests:,.0f} per month"
+            ),
+            (
+                f"vLLM: {self._tokens_per_s:,.1f} tokens/s / {self._workload.output_tokens} tokens x 3600 s = "
+                f"{self._requests_per_hour:,.0f} requests per device-hour, so {before:,.2f} device-hours"
+            ),
+            f"engine: {before:,.2f} device-hours / {self._ratio:.3f} = {after:,.2f} device-hours",
+        )
+
+    def _money_lines(self) -> tuple[str, ...]:
+        prices, hours = self._prices, self.reference_hours - self.engine_hours
+        return (
+            f"saved: {hours:,.2f} device-hours x {prices.gpu_hour_usd:,.2f} USD = {self.saved_usd:,.2f} USD",
+            (
+                f"build: {self._build_hours:,.3f} device-hours x {prices.builds_per_month:g} per month x "
+                f"{prices.gpu_hour_usd:,.2f} USD = {self.build_usd:,.2f} USD"
+            ),
+            (
+                f"upkeep: {prices.upkeep_hours_per_month:g} h x {prices.engineer_hour_usd:,.2f} USD = "
+                f"{self.upkeep_usd:,.2f} USD"
+            ),
+            (
+                f"net: {self.saved_usd:,.2f} - {self.build_usd:,.2f} - {self.upkeep_usd:,.2f} = "
+                f"{self.net_usd:,.2f} USD per month"
+            ),
+            f"break-even: {self._break_even_text()}",
+        )
+
+    def _break_even_text(self) -> str:
+        if self.break_even is None:
+            return "never; the engine saves nothing per request"
+        return f"{self.break_even:,.0f} requests per day"
+
+    def reason(self) -> str:
+        """One sentence."""
+        saved, costs = self.saved_usd, self.build_usd + self.upkeep_usd
+        device_time = f"saves {saved:,.2f} USD" if saved >= 0 else f"takes {-saved:,.2f} USD more"
+        breaks = (
+            "no load pays for it"
+            if self.break_even is None
+            else f"it breaks even at {self.break_even:,.0f} requests a day"
+        )
+        return (
+            f"At {self._ratio:.3f} times vLLM's speed the engine "
+            f"{device_time} of device time a month and costs "
+            f"{costs:,.2f} USD in builds and upkeep: {self.net_usd:,.2f} USD net; {breaks}."
+        )
 
 
 def baseline_decision(

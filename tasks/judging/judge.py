@@ -114,7 +114,12 @@ def _outcomes(
         tokenizer=judge_tokenizer(measured.accuracy.tokenizer),
         regret=judge_regret(measured.accuracy.samples, protocol.accuracy),
         length=judge_lengths(measured.accuracy.lengths, protocol.accuracy),
-        slo=judge_slo(point.engine, point.reference, protocol.workload.slo),
+        slo=judge_slo(
+            point.engine,
+            point.reference,
+            protocol.workload.slo,
+            confidence=protocol.speed.gate.confidence,
+        ),
         speed=speed,
         economics=economics(
             prices,

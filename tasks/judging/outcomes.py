@@ -69,6 +69,7 @@ class SloOutcome(Frozen):
 
     outcome: Literal["met", "missed"]
     reason: str
+    good_share: Interval = Field(description="Share of the engine's requests that met the objective.")
     reference_meets: bool
 
 

@@ -7,6 +7,7 @@ Invariants:
 - A change of meaning in prompts or statistics changes `PROMPTS` or `METHOD`, and with them every digest.
 """
 
+import math
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -35,6 +36,9 @@ class RoundPlan(Frozen):
     requests_per_slot: int = Field(
         default=3, ge=1, description="Requests of one round, per request in flight."
     )
+    min_requests: int = Field(
+        default=8, ge=1, description="Requests of one round at least, however few are in flight."
+    )
     warmup_rounds: int = Field(
         default=1, ge=1, description="Rounds thrown away per side before the first that counts."
     )
@@ -42,6 +46,11 @@ class RoundPlan(Frozen):
         default=1, ge=0, description="Requests thrown away at the start of every round."
     )
     request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request.")
+
+    def requests(self, concurrency: int) -> int:
+        """Requests of one round; whole waves, so that the last ones are not left alone in flight for long."""
+        waves = max(self.requests_per_slot, math.ceil(self.min_requests / concurrency))
+        return waves * concurrency
 
 
 class SpeedPlan(Frozen):

@@ -13,7 +13,7 @@ from tasks.judging.prompts import Prompt, random_prompts
 from tasks.judging.protocol import RoundPlan, Vocabulary
 from tasks.judging.results import RoundResult
 from tasks.judging.running import all_or_first_error
-from tasks.judging.streams import Trace
+from tasks.judging.streams import RawStream, Trace
 from tasks.judging.summaries import MeasuredRound, record_of
 
 NS_PER_S = 1e9
@@ -78,20 +78,21 @@ class RoundRunner:
             seed=self._seed,
             purpose=f"{role}/{concurrency}",
             index=self._made[key],
-            count=concurrency * self._plan.requests_per_slot + extra,
+            count=self._plan.requests(concurrency) + extra,
             length=self._workload.input_tokens,
         )
 
     async def _ask(self, client: CompletionsClient, prompts: Sequence[Prompt], slots: int) -> list[Trace]:
         waiting = deque(prompts)
-        traces: list[Trace] = []
+        streams: list[RawStream] = []
 
         async def slot() -> None:
             while waiting:
-                traces.append(await client.stream(waiting.popleft(), self._workload.output_tokens))
+                streams.append(await client.stream(waiting.popleft(), self._workload.output_tokens))
 
         await all_or_first_error(slot() for _ in range(slots))
-        return traces
+        # Reading the JSON takes time that must not fall between the stamps of requests still in flight.
+        return [stream.read() for stream in streams]
 
 
 def _wall_s(traces: Sequence[Trace]) -> float:

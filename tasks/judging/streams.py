@@ -59,6 +59,27 @@ class Trace:
         return waits
 
 
+@dataclass(frozen=True, slots=True)
+class RawStream:
+    """One streamed answer as it came in; read it when nothing is being timed any more.
+
+    Attributes:
+        sent_ns: perf_counter_ns() just before the request was sent.
+        stamped: what every read returned, and when.
+        where: address that was asked, for errors.
+        expected_tokens: tokens that were asked for.
+    """
+
+    sent_ns: int
+    stamped: tuple[StampedBytes, ...]
+    where: str
+    expected_tokens: int
+
+    def read(self) -> Trace:
+        """The timeline; raises `ServerBroke` where the stream is incomplete or says an error."""
+        return read_trace(self.sent_ns, self.stamped, where=self.where, expected_tokens=self.expected_tokens)
+
+
 def read_trace(sent_ns: int, stamped: Sequence[StampedBytes], *, where: str, expected_tokens: int) -> Trace:
     """Read the events of a finished stream; raises `ServerBroke` where it is incomplete or says an error."""
     reader = _TraceReader(where)

@@ -84,7 +84,7 @@ def protocol(
         seed=seed,
         workload=load or workload(),
         vocabulary=VOCABULARY_OF_FAKES,
-        rounds=RoundPlan(requests_per_slot=2, request_limit_s=10),
+        rounds=RoundPlan(requests_per_slot=2, min_requests=1, request_limit_s=10),
         speed=SpeedPlan(gate=gate, **({"first_stage_pairs": 3, "pairs_elsewhere": 3} | speed)),
         accuracy=AccuracyPlan(
             gate=accuracy,

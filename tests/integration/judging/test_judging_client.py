@@ -19,7 +19,7 @@ def stream(base_url: str, *, max_tokens: int = 6, limit_s: float = 10.0) -> Trac
         async with open_client(
             endpoint("engine", base_url), connections=1, request_limit_s=limit_s
         ) as client:
-            return await client.stream(PROMPT, max_tokens)
+            return (await client.stream(PROMPT, max_tokens)).read()
 
     return asyncio.run(ask())
 

@@ -194,7 +194,7 @@ def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
     plan = LoadPlan(
         workload=load,
         vocabulary=VOCABULARY_OF_FAKES,
-        rounds=RoundPlan(requests_per_slot=2),
+        rounds=RoundPlan(requests_per_slot=2, min_requests=1),
         rounds_per_point=2,
     )
     lines: list[str] = []

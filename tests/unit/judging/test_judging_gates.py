@@ -103,10 +103,11 @@ def test_one_text_that_reads_differently_is_enough() -> None:
 
 def test_the_objective_is_read_from_the_99th_percentiles() -> None:
     point = speed_point(1.0, noise=0.0, pairs=6)
-    met = judge_slo(point.engine, point.reference, Slo(ttft_p99_ms=12.5, itl_p99_ms=5.5))
+    met = judge_slo(point.engine, point.reference, Slo(ttft_p99_ms=12.5, itl_p99_ms=5.5), confidence=0.95)
     assert (met.outcome, met.reference_meets) == ("met", True)
+    assert met.good_share.lower == pytest.approx(0.05 ** (1 / point.engine.requests))
     for slo in (Slo(ttft_p99_ms=11.5, itl_p99_ms=5.5), Slo(ttft_p99_ms=12.5, itl_p99_ms=4.5)):
-        missed = judge_slo(point.engine, point.reference, slo)
+        missed = judge_slo(point.engine, point.reference, slo, confidence=0.95)
         assert missed.outcome == "missed"
         assert f"limit {slo.ttft_p99_ms:g}" in missed.reason
     assert workload().slo != Slo(ttft_p99_ms=12.5, itl_p99_ms=5.5)

@@ -6,7 +6,7 @@ from support.judgements import PRICES, SUBJECT, measured, protocol, side, worklo
 
 from tasks.errors import ProtocolsDiffer
 from tasks.judging.judge import judge_engine
-from tasks.judging.protocol import JudgingProtocol, require_same_protocol
+from tasks.judging.protocol import JudgingProtocol, RoundPlan, require_same_protocol
 
 
 def test_equal_protocols_have_equal_digests() -> None:
@@ -49,3 +49,8 @@ def test_a_window_must_be_longer_than_the_context_it_keeps() -> None:
     settings = protocol().accuracy.model_dump() | {"min_context_tokens": 32}
     with pytest.raises(ValidationError, match="must be below window_tokens 32"):
         type(protocol().accuracy).model_validate(settings)
+
+
+def test_a_round_has_whole_waves_and_enough_requests() -> None:
+    plan = RoundPlan(requests_per_slot=3, min_requests=8)
+    assert [plan.requests(concurrency) for concurrency in (1, 3, 8)] == [8, 9, 24]
