@@ -1,5 +1,6 @@
 """Jobs: good answers, refusals, and every way in which a worker can end badly."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -200,6 +201,28 @@ def test_kill_all_frees_threads_that_wait(run):
     assert len(ended) == 1
 
 
+def test_exception_sent_to_a_waiting_thread_ends_its_job(run):
+    """Prefect cancels tasks in threads by such an exception: it must not wait for the worker's next line."""
+    ended = []
+
+    def job():
+        try:
+            run("hang")
+        except InterruptedError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=job)
+    thread.start()
+    wait_until(lambda: any(line.startswith("pid ") for line in run.lines))
+    worker = next(int(line.split()[1]) for line in run.lines if line.startswith("pid "))
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident), ctypes.py_object(InterruptedError)
+    )
+    thread.join(timeout=60)
+    assert len(ended) == 1
+    assert not alive(worker)
+
+
 DEAF = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -245,4 +268,4 @@ def test_worker_dies_with_its_supervisor(run):
 
     with pytest.raises(WorkerFailed, match="supervisor of a worker was killed"):
         run("hang", on_line=kill_supervisor)
-    assert not alive(workers[0])
+    wait_until(lambda: not alive(workers[0]))

@@ -222,6 +222,6 @@ def test_toolchain_whose_interpreter_is_gone_says_how_to_mend_it(tmp_path):
     root = install.plan_of(declared()["aot-serve-cpu"], settings).root
     root.mkdir()
     write_installation(root, INSTALLATION)
-    with pytest.raises(ToolchainUnavailable, match="interpreter .* is gone") as raised:
+    with pytest.raises(ToolchainUnavailable, match=r"interpreter .* is gone") as raised:
         install.ensure("aot-serve-cpu", settings)
     assert raised.value.fix.startswith(f"rm -r {root}")
