@@ -13,16 +13,14 @@ from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 from engine_specs.load import list_specs, load_spec
 from flows import run_page
-from flows.build import UNDERSTOOD, build
+from flows.build import SPEC_NAMES, UNDERSTOOD, build
 from flows.run_log import RunLog
 from flows.summary import DONE
 from tasks.hub_access import HubAccess
 from tasks.pipeline import Pipeline
 from tasks.plan import SpecPlan, plan_spec
 
-SpecNames = Annotated[
-    list[str] | None, Field(json_schema_extra={"items": {"enum": [path.stem for path in list_specs()]}})
-]
+SpecNames = Annotated[list[str] | None, Field(json_schema_extra={"items": {"enum": SPEC_NAMES}})]
 FAILED = 1
 
 

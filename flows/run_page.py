@@ -117,7 +117,12 @@ def show_variant(store: Store, spec: Spec, judged: Judged) -> None:
         )
     if judged.entry.report is not None:
         link = report_link(store, judged.entry.report)
-        create_link_artifact(link, link_text=f"Report of {judged.entry.name}", key=f"{label}-report")
+        create_link_artifact(
+            link,
+            link_text=f"Report of {judged.entry.name}",
+            key=f"{label}-report",
+            description="The report, open for a week; `enginery report` fetches it at any time",
+        )
 
 
 def show_stages(summary: BuildSummary) -> None:

@@ -1,4 +1,4 @@
-"""`enginery build` on what cannot work: the documented exit code; what, where and what to do; no traceback."""
+"""`enginery build` on what cannot work: the documented exit code; what, where, what to do; no traceback."""
 
 import subprocess
 from collections.abc import Mapping

@@ -1,12 +1,14 @@
 """The main job on real parts: Hub client, vLLM, ModelOpt, AOTInductor, Prefect, S3; interrupted."""
 
 import json
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.mainjob import SPEC, Finished
+from support.processes import wait_until
 
 from artifacts.releases import Release
 from artifacts.settings import Settings
@@ -166,3 +168,27 @@ def test_a_forced_second_publication_of_the_same_finds_its_release(finished: Fin
     assert summary["version"] == "2.0.0"
     assert "already" in summary["publication"]
     assert len(finished.job.releases()) == 1
+
+
+def test_the_worker_runs_the_deployed_flow_from_the_form(finished: Finished) -> None:
+    (deployment,) = api(finished, "deployments/filter", {"deployments": {"name": {"any_": ["build"]}}})
+    assert deployment["parameter_openapi_schema"]["properties"]["spec"]["enum"] == ["e2e"]
+    path = f"deployments/{deployment['id']}/create_flow_run"
+    with pytest.raises(urllib.error.HTTPError, match="409"):
+        api(finished, path, {"parameters": {"spec": "no-such-spec"}})
+    created = api(finished, path, {"parameters": {"spec": "e2e", "require_cached": True}})
+
+    def state() -> str:
+        (run,) = api(finished, "flow_runs/filter", {"flow_runs": {"id": {"any_": [created["id"]]}}})
+        return str(run["state"]["type"])
+
+    wait_until(lambda: state() in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}, limit_s=180)
+    assert state() == "COMPLETED"
+
+
+def test_nightly_skips_what_has_not_changed_and_says_why(finished: Finished) -> None:
+    ended = finished.job.cli("nightly", "--json")
+    assert ended.returncode == 0, ended.stderr
+    (row,) = json.loads(ended.stdout)["rows"]
+    assert (row["spec"], row["outcome"]) == ("e2e", "skipped")
+    assert row["reason"].startswith("unchanged: e2e@2.0.0")

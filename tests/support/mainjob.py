@@ -1,4 +1,4 @@
-"""The surroundings of a whole build: local stack, a gate before its S3 server, a Hub with the demo's model."""
+"""The surroundings of a whole build: local stack, a gate before its S3, a Hub with the demo's model."""
 
 import json
 import signal
@@ -111,6 +111,7 @@ def main_job(root: Path) -> Iterator[MainJob]:
         "ENGINERY_CACHE_DIR": str(root / "cache"),
         "HF_HOME": str(root / "hf"),
         "HF_HUB_DISABLE_XET": "1",
+        "ENGINERY_SPECS_DIR": str(SPEC.parent),
     }
     with faulty_hub(DEMO_HUB) as hub:
         env["HF_ENDPOINT"] = hub.url
