@@ -33,7 +33,7 @@ from tasks.stages.publish import Withheld
 from tasks.stages.sources import Sources, calibration_location, resolve_sources
 
 STAGES_OF_A_VARIANT = 5
-# The form's choices, and what the API accepts: fixed when the flow is deployed, so a new spec asks for a new `up`.
+# The choices of the form and the API, fixed when the flow is deployed: a new spec asks for a new `up`.
 SPEC_NAMES = [path.stem for path in list_specs(Settings().specs_dir)]
 SpecName = Annotated[str, Field(json_schema_extra={"enum": SPEC_NAMES})]
 # What a stage may raise for a reason that it understands; anything else is a defect, with its traceback.
