@@ -16,7 +16,6 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -191,8 +190,7 @@ class Store:
 
     def read_records(self, keys: Iterable[str], model: type[RecordT]) -> tuple[RecordT, ...]:
         """The records of several keys, in their order, read a few at a time."""
-        with ThreadPoolExecutor(READ_THREADS) as pool:
-            return tuple(pool.map(lambda key: self.read_record(key, model), keys))
+        return tuple(run_all(lambda key: self.read_record(key, model), keys, READ_THREADS))
 
 
 def open_store(settings: Settings) -> Store:

@@ -15,7 +15,6 @@ import os
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -26,6 +25,7 @@ from pydantic import Field, model_validator
 from artifacts.canonical import READ_BYTES, Digest, digest_of
 from artifacts.errors import BadTree, IntegrityError, NotFound
 from artifacts.frozen import Frozen
+from artifacts.parallel import run_all
 
 CHUNK_BYTES = 32 << 20
 HASH_THREADS = min(4, os.cpu_count() or 1)
@@ -139,9 +139,8 @@ def scan(root: Path, *, chunk_bytes: int = CHUNK_BYTES) -> Listing:
     Raises NotFound, BadTree, and IntegrityError where a file changed while it was read.
     """
     found = walk(root)
-    with ThreadPoolExecutor(HASH_THREADS) as pool:
-        entries = pool.map(lambda path: _entry(root, path, found[path], chunk_bytes), found)
-        return Listing(files=tuple(entries))
+    entries = run_all(lambda path: _entry(root, path, found[path], chunk_bytes), found, HASH_THREADS)
+    return Listing(files=tuple(entries))
 
 
 def _entry(root: Path, path: str, status: os.stat_result, chunk_bytes: int) -> FileEntry:
@@ -238,15 +237,7 @@ def verify(root: Path, listing: Listing, on_bytes: Callable[[int], None] = lambd
     """
     if difference := compare(root, listing):
         raise IntegrityError(difference, where=str(root), fix=REINSTALL)
-    with ThreadPoolExecutor(HASH_THREADS) as pool:
-        checks = [
-            pool.submit(_verify_chunk, root, file, index, on_bytes) for file, index in all_chunks(listing)
-        ]
-        try:
-            for check in checks:
-                check.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    run_all(lambda chunk: _verify_chunk(root, *chunk, on_bytes), all_chunks(listing), HASH_THREADS)
 
 
 def all_chunks(listing: Listing) -> Iterator[tuple[FileEntry, int]]:

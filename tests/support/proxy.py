@@ -1,4 +1,4 @@
-"""A TCP proxy before the S3 server: it notes requests, slows answers down, and cuts connections."""
+"""A TCP proxy before the S3 server: it notes requests, stops in the midst of them, and cuts connections."""
 
 import contextlib
 import re
@@ -30,8 +30,9 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.requests: list[Request] = []
-        self.delay_s = 0.0
+        self.allowance_bytes: int | None = None  # once it is used up, nothing passes in either direction
         self.cuts_left = 0
+        self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def blob_requests(self, method: str) -> list[Request]:
@@ -55,8 +56,9 @@ class Proxy:
             while piece := source.recv(PIECE_BYTES):
                 if upwards:
                     self._note(piece)
-                elif len(piece) > PIECE_BYTES // 2:
-                    self._misbehave(sink)
+                elif len(piece) > PIECE_BYTES // 2 and self._cut():
+                    break
+                self._wait_for_allowance(len(piece))
                 sink.sendall(piece)
         for one in (source, sink):
             with contextlib.suppress(OSError):
@@ -68,11 +70,21 @@ class Proxy:
             key = match[2].decode().partition("?")[0]
             self.requests.append(Request(match[1].decode(), key, int(start[1]) if start else 0))
 
-    def _misbehave(self, sink: socket.socket) -> None:
-        time.sleep(self.delay_s)
-        if self.cuts_left:
-            self.cuts_left -= 1
-            sink.shutdown(socket.SHUT_RDWR)
+    def _cut(self) -> bool:
+        with self._lock:
+            cut = self.cuts_left > 0
+            self.cuts_left -= cut
+            return cut
+
+    def _wait_for_allowance(self, count: int) -> None:
+        while True:
+            with self._lock:
+                if self.allowance_bytes is None:
+                    return
+                if self.allowance_bytes > 0:
+                    self.allowance_bytes -= count
+                    return
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from artifacts.pull import pull
 from artifacts.releases import Release, publish
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
-from artifacts.transfer import Chunk, blob_key, is_present
+from artifacts.transfer import DOWNLOAD_THREADS, Chunk, blob_key, is_present
 from artifacts.trees import Listing, all_chunks, scan, verify
 
 MIB = 1 << 20
@@ -235,8 +235,8 @@ def test_connections_that_go_on_breaking_are_told(
 
 @pytest.fixture
 def large(store: Store, tmp_path: Path) -> Listing:
-    """demo@1.4.0 with 60 MB in 16 chunks, the last of each file short."""
-    root = random_tree(tmp_path / "large", {f"part-{number}": 3 * PART_BYTES + 7 for number in range(4)})
+    """demo@1.4.0 with 45 MB in 12 chunks, the last of each file short."""
+    root = random_tree(tmp_path / "large", {f"part-{number}": 3 * PART_BYTES + 7 for number in range(3)})
     listing = scan(root, chunk_bytes=PART_BYTES)
     store.upload(root, listing)
     published(store, variant("v2", listing.digest))
@@ -244,9 +244,20 @@ def large(store: Store, tmp_path: Path) -> Listing:
 
 
 def present_chunks(listing: Listing, partial: Path) -> set[tuple[str, int]]:
-    """Key and offset of the chunks that a killed pull left in place."""
-    chunks = (Chunk(file, index, partial / file.path) for file, index in all_chunks(listing))
-    return {(blob_key(one.entry.sha256), one.entry.span(one.number)[0]) for one in chunks if is_present(one)}
+    """Key and offset of the chunks that a pull has put in place."""
+    chunks = [Chunk(file, index, partial / file.path) for file, index in all_chunks(listing)]
+    there = [chunk for chunk in chunks if chunk.path.exists() and is_present(chunk)]
+    return {(blob_key(chunk.entry.sha256), chunk.entry.span(chunk.number)[0]) for chunk in there}
+
+
+def kill_a_pull(root: Path, how: signal.Signals, when: Callable[[], bool]) -> None:
+    """Run a pull in a process of its own, and end that process once a condition holds."""
+    process = subprocess.Popen([sys.executable, "-c", PULL, str(root)], stderr=subprocess.DEVNULL)
+    while not when():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(how)
+    assert process.wait() == -how
 
 
 def test_a_pull_that_is_killed_is_finished_by_the_next_without_downloading_twice(
@@ -254,25 +265,23 @@ def test_a_pull_that_is_killed_is_finished_by_the_next_without_downloading_twice
 ) -> None:
     root, partial = tmp_path / "root", paths(tmp_path / "root").partial(large.digest)
     everything = {(blob_key(file.sha256), file.span(index)[0]) for file, index in all_chunks(large)}
-    before: set[tuple[str, int]] = set()
-    for how, requests in ((signal.SIGINT, 8), (signal.SIGKILL, 12)):
-        between.delay_s = 0.004
-        begun = len(between.requests)
-        process = subprocess.Popen([sys.executable, "-c", PULL, str(root)])
-        while process.poll() is None and len(between.requests) < begun + requests:
-            time.sleep(0.002)
-        process.send_signal(how)
-        assert process.wait() == -how
-        assert not paths(root).directory.exists()
-        assert before <= present_chunks(large, partial)
-        before = present_chunks(large, partial)
-    assert set() < before < everything
-    between.delay_s = 0
+    # More than the chunks that can be under way at once, so that some are finished; less than all of them.
+    between.allowance_bytes = (DOWNLOAD_THREADS + 1) * PART_BYTES
+    kill_a_pull(root, signal.SIGINT, lambda: bool(present_chunks(large, partial)))
+    first = present_chunks(large, partial)
+    assert set() < first < everything
+    between.allowance_bytes = PART_BYTES
+    kill_a_pull(root, signal.SIGKILL, lambda: (between.allowance_bytes or 0) <= 0)
+    second = present_chunks(large, partial)
+    assert first <= second < everything
+    assert not paths(root).directory.exists()
+
+    between.allowance_bytes = None
     between.requests.clear()
-    pull(open_store(Settings()), "demo@1.4", root, facts=HOST)
+    pull(open_store(Settings()), "demo@1.4.0", root, facts=HOST)
     prefix = f"/enginery-tests/{os.environ['ENGINERY_STORE_PREFIX']}/"
     asked = [(one.key.removeprefix(prefix), one.start) for one in between.blob_requests("GET")]
-    assert sorted(asked) == sorted(everything - before)
+    assert sorted(asked) == sorted(everything - second)
     verify(paths(root).directory, large)
 
 

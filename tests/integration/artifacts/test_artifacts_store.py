@@ -127,11 +127,11 @@ def test_an_upload_that_is_killed_leaves_no_tree_and_the_next_one_finishes_it(
     code = "import sys, pathlib; from artifacts import settings, store\n"
     code += "store.open_store(settings.Settings()).put_tree(pathlib.Path(sys.argv[1]))"
     with proxy.before(s3_server.endpoint) as between:
-        between.delay_s = 0.02
+        between.allowance_bytes = 14 * MIB
         environment = {**os.environ, "AWS_ENDPOINT_URL_S3": between.endpoint}
         process = subprocess.Popen([sys.executable, "-c", code, str(root)], env=environment)
-        while len(between.blob_requests("PUT")) < 8 and process.poll() is None:
-            time.sleep(0.005)
+        while not stored_keys(store) and process.poll() is None:
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     keys = stored_keys(store)

@@ -1,9 +1,8 @@
-"""Writes to the local disk, and work in threads."""
+"""Writes to the local disk."""
 
 import errno
 import os
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from artifacts.disk import (
     write_atomically,
 )
 from artifacts.errors import LocalDiskError
-from artifacts.parallel import run_all
 
 
 @pytest.mark.parametrize(
@@ -101,25 +99,3 @@ def test_a_link_is_repointed(tmp_path: Path) -> None:
         point_link(tmp_path / "current", Path(target))
         assert (tmp_path / "current").readlink() == Path(target)
     assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_all_work_is_done() -> None:
-    done: list[int] = []
-    run_all(done.append, range(50), threads=4)
-    assert sorted(done) == list(range(50))
-
-
-def test_the_first_failure_ends_the_work_and_is_raised() -> None:
-    begun: list[int] = []
-    stop = threading.Event()
-
-    def work(item: int) -> None:
-        begun.append(item)
-        if item == 2:
-            raise KeyError(item)
-        stop.wait(30 if item > 2 else 0)
-
-    with pytest.raises(KeyError, match="2"):
-        run_all(work, range(1000), threads=2, stop=stop)
-    assert stop.is_set()
-    assert len(begun) < 10
