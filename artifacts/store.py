@@ -12,7 +12,7 @@ Invariants:
 - A tree whose listing exists is complete: killed at any moment, an upload leaves blobs that the next one
   reuses.
 - An action is written once; who comes second gets the first one's, so that what is measured is what is
-  published.
+  published. Only a caller who says so replaces one.
 """
 
 from collections.abc import Callable, Iterable

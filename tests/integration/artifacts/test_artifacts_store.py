@@ -253,6 +253,14 @@ def test_the_first_of_racing_actions_wins_and_all_get_it(store: Store) -> None:
     assert winners == {stored.host}
 
 
+def test_an_action_is_replaced_only_on_purpose(store: Store) -> None:
+    first, second = (action({"a": 1}, host=host) for host in ("first", "second"))
+    store.write_action(first)
+    assert store.write_action(second) == first
+    assert store.write_action(second, replace=True) == second
+    assert store.read_action("build", first.fingerprint) == second
+
+
 def test_an_action_is_read_by_stage_and_fingerprint(store: Store) -> None:
     written = store.write_action(action({"a": 1}))
     assert store.read_action("build", written.fingerprint) == written
