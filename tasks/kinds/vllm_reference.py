@@ -29,10 +29,8 @@ def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> S
     """The command that serves a checkpoint with vLLM within the variant's shape.
 
     Args:
-        configuration: settings by the names of vLLM's engine arguments; what is absent stays at vLLM's
-        default,
-            but for `max_num_seqs`, which is the variant's batch size, so that both sides take as many at
-            once.
+        configuration: settings by the names of vLLM's engine arguments. What is absent stays at vLLM's
+            default, but for `max_num_seqs`: the variant's batch size, so that both sides take as many at once.
         variant: limits of length and batch.
 
     Raises:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts.engine import HostRequirements
+from artifacts.engine import HostRequirements, ServeRecipe
 from artifacts.releases import VariantRelease
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant
@@ -19,7 +19,6 @@ from tasks.judging.judged import JudgedResult, StageRecord, Subject
 from tasks.judging.report import render_baseline, render_report
 from tasks.judging.verdict import Verdict, decide_baseline
 from tasks.pipeline import Pipeline
-from tasks.sides import reference_sides
 from tasks.stage import StageResult
 from tasks.stages.baseline import Baseline
 from tasks.stages.measure import Measurements, engine_manifest
@@ -76,7 +75,9 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
         render_baseline(_subject(case), baseline.load, stay, verdict, Path(scratch))
         report = pipeline.store.put_tree(Path(scratch)).digest
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
-    return Judged(_entry(pipeline, case, verdict, report, (baseline.measurement.id,)), verdict, None)
+    vllm, ids = baseline.load.side.recipe, (baseline.measurement.id,)
+    entry = _entry(pipeline, case, verdict, vllm=vllm, report=report, measurements=ids)
+    return Judged(entry, verdict, None)
 
 
 def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Measurements) -> Judged:
@@ -95,13 +96,21 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
         report = pipeline.store.put_tree(Path(scratch)).digest
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
     ids = (baseline.measurement.id, measurements.measurement.id)
-    return Judged(_entry(pipeline, case, verdict, report, ids), verdict, result)
+    fastest = measurements.measured.speed.reference
+    vllm = next(side.recipe for side in measurements.protocol.references if side.name == fastest)
+    entry = _entry(pipeline, case, verdict, vllm=vllm, report=report, measurements=ids)
+    return Judged(entry, verdict, result)
 
 
 def _entry(
-    pipeline: Pipeline, case: Case, verdict: Verdict, report: str, measurements: tuple[str, ...]
+    pipeline: Pipeline,
+    case: Case,
+    verdict: Verdict,
+    *,
+    vllm: ServeRecipe,
+    report: str,
+    measurements: tuple[str, ...],
 ) -> VariantRelease:
-    vllm = reference_sides(case.spec, case.variant, case.checkpoint)[0].recipe
     requires = HostRequirements(
         machine=case.variant.target.machine, cpu_features=case.variant.target.cpu_features
     )
