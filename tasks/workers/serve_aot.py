@@ -27,9 +27,10 @@ def main() -> int:
     except HostRefused as refusal:
         print(f"cannot serve {arguments.tree}: {refusal}", file=sys.stderr, flush=True)
         return EXIT_REFUSED
+    pinned, cores = "OMP_NUM_THREADS" in os.environ, physical_cores()
     # Before torch is imported: it reads the variable once.
-    os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
-    _serve(arguments, manifest)
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+    _serve(arguments, manifest, cores, pinned=pinned)
     return 0
 
 
@@ -45,7 +46,7 @@ def _siblings(cpu: int) -> str:
     return path.read_text().strip() if path.is_file() else str(cpu)
 
 
-def _serve(arguments: argparse.Namespace, manifest: dict[str, Any]) -> None:
+def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, *, pinned: bool) -> None:
     from serve_aot_batch import Batcher  # type: ignore[import-not-found]
     from serve_aot_engine import Engine, Limits  # type: ignore[import-not-found]
     from serve_aot_http import CompletionServer, Service  # type: ignore[import-not-found]
@@ -53,7 +54,7 @@ def _serve(arguments: argparse.Namespace, manifest: dict[str, Any]) -> None:
     from serve_aot_text import Codec  # type: ignore[import-not-found]
 
     engine = Engine(arguments.tree, Limits(**manifest["shape"]))
-    _warm_up(engine)
+    print(_prepare(engine, cores, pinned=pinned), flush=True)
     batcher = Batcher(engine)
     limits = RequestLimits(engine.limits.max_input_len, engine.limits.max_seq_len, engine.facts.vocab_size)
     service = Service(batcher, Codec(arguments.tree), limits, manifest["serve"]["model"])
@@ -67,11 +68,19 @@ def _serve(arguments: argparse.Namespace, manifest: dict[str, Any]) -> None:
     worker.join()
 
 
-def _warm_up(engine: Any) -> None:
-    """Run every number of rows once: kernels prepare themselves per size on their first use."""
-    for rows in range(1, engine.limits.max_batch_size + 1):
-        engine.decode([0] * rows, [0] * rows)
-    engine.prefill(0, [[0] * engine.limits.max_input_len])
+def _prepare(engine: Any, cores: int, *, pinned: bool) -> str:
+    """Run every number of rows once, so that kernels prepare themselves; returns how threads were chosen."""
+    import torch
+    from serve_aot_threads import measure_threads  # type: ignore[import-not-found]
+
+    if pinned:
+        for rows in range(1, engine.limits.max_batch_size + 1):
+            engine.decode([0] * rows, [0] * rows)
+        engine.prefill(0, [[0] * engine.limits.max_input_len])
+        return f"threads: {torch.get_num_threads()}, from OMP_NUM_THREADS"
+    plan = measure_threads(engine, cores, torch.set_num_threads)
+    engine.use_threads(plan)
+    return str(plan)
 
 
 def _stop_on_signals(server: Any) -> None:

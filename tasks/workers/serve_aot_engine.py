@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from serve_aot_protocol import TokenScore  # type: ignore[import-not-found]
+from serve_aot_threads import ThreadPlan  # type: ignore[import-not-found]
 
 PACKAGE_FILE = "model.pt2"
 FACTS_FILE = "decoder.json"
@@ -84,6 +85,11 @@ class Engine:
         loader = torch._C._aoti.AOTIModelPackageLoader  # noqa: SLF001
         self._graph = loader(str(tree / PACKAGE_FILE), "model", True, 1, -1)
         self.cache = _new_cache(self.facts, limits)
+        self._threads: ThreadPlan | None = None
+
+    def use_threads(self, plan: ThreadPlan) -> None:
+        """Run every iteration from now on with as many threads as the plan says."""
+        self._threads = plan
 
     def prefill(self, first_row: int, prompts: Sequence[Sequence[int]]) -> Step:
         """Read prompts into the rows `first_row`, `first_row + 1`, ... and return what follows each.
@@ -93,6 +99,8 @@ class Engine:
         """
         lengths = [len(prompt) for prompt in prompts]
         self._check_prompts(first_row, lengths)
+        if self._threads:
+            torch.set_num_threads(self._threads.prefill)
         width = min(_rounded(max(lengths), PROMPT_BUCKET), self.limits.max_input_len)
         padding = self.limits.max_seq_len
         tokens = [[*prompt, *[0] * (width - len(prompt))] for prompt in prompts]
@@ -109,6 +117,8 @@ class Engine:
             raise BeyondLimits(f"{len(tokens)} rows, the engine takes 1 to {self.limits.max_batch_size}")
         if not 0 <= min(positions) <= max(positions) < self.limits.max_seq_len:
             raise BeyondLimits(f"positions {positions}, the engine has {self.limits.max_seq_len}")
+        if self._threads:
+            torch.set_num_threads(self._threads.decode[len(tokens) - 1])
         return self._run(
             0, [[t] for t in tokens], [[p] for p in positions], [0] * len(tokens), max(positions) + 1
         )

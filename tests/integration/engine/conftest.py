@@ -35,28 +35,12 @@ def job(aot: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> RunJob:
 def build(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
     """Make a checkpoint and build an engine of it."""
 
-    def make(
-        architecture: str,
-        *,
-        recipe: str = "none",
-        dtype: str = "float32",
-        target: str = "cpu-x86-64-v3",
-        **extra: Any,
-    ) -> Built:
+    def make(architecture: str, *, recipe: str = "none", dtype: str = "float32", **options: Any) -> Built:
         folder = tmp_path_factory.mktemp(architecture)
         checkpoint, tree = folder / "checkpoint", folder / "engine"
-        asked = {
-            "architecture": architecture,
-            "config": {},
-            "dtype": dtype,
-            "int8": recipe != "none",
-            **extra,
-        }
-        job(
-            HERE / "workers" / "make_checkpoint.py",
-            {"architecture": architecture, **asked},
-            output=checkpoint,
-        )
+        asked = {"config": {}, "dtype": dtype, "int8": recipe != "none", **options}
+        asked["architecture"] = architecture
+        job(HERE / "workers" / "make_checkpoint.py", asked, output=checkpoint)
         plan = kind_named("aot-inductor").build_job(variant(recipe))
         params = {**plan.params, "toolchains": {"build": "0" * 64}}
         outcome = job(plan.worker, params, output=tree, checkpoint=checkpoint)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -191,6 +192,17 @@ def test_a_client_that_leaves_frees_its_row(port: int, engine: FakeEngine, strea
         if len(engine.calls) == before:
             break
     assert len(engine.calls) < 39
+
+
+def test_a_reset_connection_leaves_no_traceback(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    client = socket.create_connection(("127.0.0.1", port))
+    client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    until(lambda: client.recv(1, socket.MSG_PEEK))
+    # Closing with an answer unread and no time to linger sends a reset.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    assert call(port, "GET", "/health") == (200, {})
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def until(condition: Any) -> None:

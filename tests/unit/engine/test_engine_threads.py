@@ -1,0 +1,50 @@
+"""Threads are chosen by what was measured, the fewest that are worth it."""
+
+from types import SimpleNamespace
+
+import pytest
+import serve_aot_threads
+from serve_aot_threads import ThreadPlan, cheapest, measure_threads, powers_of_two_below
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [({1: 1.0}, 1), ({1: 1.0, 2: 0.95}, 1), ({1: 1.0, 2: 0.6, 4: 0.58}, 2), ({1: 1.0, 2: 1.5, 4: 0.4}, 4)],
+)
+def test_the_fewest_threads_that_are_worth_it(seconds: dict[int, float], chosen: int) -> None:
+    assert cheapest(seconds) == chosen
+
+
+def test_candidates_are_powers_of_two() -> None:
+    assert [powers_of_two_below(limit) for limit in (1, 2, 3, 8, 9)] == [
+        [],
+        [1],
+        [1, 2],
+        [1, 2, 4],
+        [1, 2, 4, 8],
+    ]
+
+
+class Clock:
+    """An engine that takes the time it says: threads help many rows and prompts, and hurt single ones."""
+
+    def __init__(self) -> None:
+        self.limits = SimpleNamespace(max_batch_size=4, max_seq_len=8, max_input_len=4)
+        self.now = 0.0
+        self.threads = 0
+
+    def use(self, count: int) -> None:
+        self.threads = count
+
+    def decode(self, tokens: list[int], positions: list[int]) -> None:
+        assert set(positions) == {7}
+        self.now += len(tokens) / max(self.threads, 1) + 0.8 * self.threads
+
+    def prefill(self, first_row: int, prompts: list[list[int]]) -> None:
+        self.now += 100 / max(self.threads, 1)
+
+
+def test_rows_follow_the_measured_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Clock()
+    monkeypatch.setattr(serve_aot_threads.time, "perf_counter", lambda: engine.now)
+    assert measure_threads(engine, 2, engine.use) == ThreadPlan(prefill=2, decode=(1, 1, 1, 2))
