@@ -30,7 +30,7 @@ def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> S
 
     Args:
         configuration: settings by the names of vLLM's engine arguments. What is absent stays at vLLM's
-            default, but for `max_num_seqs`: the variant's batch size, so that both sides take as many at once.
+            default, but for `max_num_seqs`: the variant's batch size, so that both take as many at once.
         variant: limits of length and batch.
 
     Raises:
