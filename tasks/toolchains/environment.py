@@ -4,6 +4,7 @@ Secrets of the pipeline (object store, orchestrator, Hub) are not on the list, s
 stage that needs one passes it by name.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,9 +57,14 @@ FIXED = {
 def job_environment(
     toolchain: Toolchain, extra: Mapping[str, str], source: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of a job or server: allow-listed from `source`, then fixed, declared, extra values."""
+    """The environment of a job or server: fixed and declared values, allowed ones of `source`, then extra ones.
+
+    In a declared value, `{spare_processors}` stands for the processors of this host but one, at least one.
+    """
+    spare = max(1, len(os.sched_getaffinity(0)) - 1)
+    declared = {name: value.format(spare_processors=spare) for name, value in toolchain.env.items()}
     path = search_path((toolchain.bin_dir, *toolchain.program_dirs))
-    return _kept(source, PASSED) | FIXED | toolchain.env | {"PATH": path} | dict(extra)
+    return FIXED | declared | _kept(source, PASSED) | {"PATH": path} | dict(extra)
 
 
 def pip_environment(source: Mapping[str, str]) -> dict[str, str]:

@@ -178,6 +178,18 @@ def test_job_environment_is_an_allow_list():
     assert "s" not in made.values()
 
 
+def test_declared_threads_leave_a_processor_free_unless_the_user_says_otherwise(monkeypatch):
+    toolchain = Toolchain(
+        name="t", root=Path("/t"), python=Path("/p"), bin_dir=Path("/b"), identity="0" * 64, versions={},
+        env={"OMP_NUM_THREADS": "{spare_processors}"},
+    )  # fmt: skip
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert job_environment(toolchain, {}, {})["OMP_NUM_THREADS"] == "3"
+    assert job_environment(toolchain, {}, {"OMP_NUM_THREADS": "2"})["OMP_NUM_THREADS"] == "2"
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert job_environment(toolchain, {}, {})["OMP_NUM_THREADS"] == "1"
+
+
 def test_pip_keeps_the_users_sources_and_not_the_users_targets():
     source = {
         "PIP_INDEX_URL": "i",
