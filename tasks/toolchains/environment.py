@@ -57,7 +57,7 @@ FIXED = {
 def job_environment(
     toolchain: Toolchain, extra: Mapping[str, str], source: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of a job or server: fixed and declared values, allowed ones of `source`, then extra ones.
+    """The environment of a job or server: fixed, declared, allowed ones of `source`, then extra values.
 
     In a declared value, `{spare_processors}` stands for the processors of this host but one, at least one.
     """
