@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +65,7 @@ def serve(directory: Path) -> Iterator[S3Server]:
     ports = [f"-{name}={port}" for name, port in zip(OWN_PORTS, others, strict=True)]
     argv = [
         weed(),
+        f"-logdir={directory}",
         "server",
         f"-dir={directory}",
         f"-s3.config={config}",
@@ -81,6 +82,7 @@ def serve(directory: Path) -> Iterator[S3Server]:
         finally:
             process.kill()
             process.wait()
+            _remove_sockets((s3, s3_grpc, *others))
 
 
 def free_ports(count: int) -> list[int]:
@@ -99,6 +101,13 @@ def weed() -> str:
 
 def _die_with_the_tests() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _remove_sockets(ports: Iterable[int]) -> None:
+    """Remove what the server leaves in the system's temporary directory, whatever directory it was given."""
+    for port in ports:
+        for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            path.unlink()
 
 
 def _identity(server: S3Server) -> dict[str, object]:

@@ -265,8 +265,8 @@ def test_a_pull_that_is_killed_is_finished_by_the_next_without_downloading_twice
 ) -> None:
     root, partial = tmp_path / "root", paths(tmp_path / "root").partial(large.digest)
     everything = {(blob_key(file.sha256), file.span(index)[0]) for file, index in all_chunks(large)}
-    # More than the chunks that can be under way at once, so that some are finished; less than all of them.
-    between.allowance_bytes = (DOWNLOAD_THREADS + 1) * PART_BYTES
+    # More than the chunks that can be under way at once, so that some are finished; 4 MiB less than all.
+    between.allowance_bytes = DOWNLOAD_THREADS * PART_BYTES + MIB
     kill_a_pull(root, signal.SIGINT, lambda: bool(present_chunks(large, partial)))
     first = present_chunks(large, partial)
     assert set() < first < everything
