@@ -84,7 +84,7 @@ def _emit_proof(summary: "BuildSummary", proof: "Proof") -> None:
     emit(
         f"generated: the same {len(proof.from_pull.token_ids)} tokens by the pulled and by the judged engine"
     )
-    emit(textwrap.indent(PROMPT + proof.from_pull.text, "  | "))
+    emit(textwrap.indent(PROMPT + proof.from_pull.text, "  | ", predicate=bool))
     emit("look further:")
     emit(f"  enginery show {reference}        enginery report {reference}")
     emit(f"  enginery serve {proof.pulled.directory}")
