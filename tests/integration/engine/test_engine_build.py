@@ -1,6 +1,7 @@
 """Engines of all architectures, built by the real compiler and proved by the worker's own check."""
 
 import json
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from engine_support import HERE, Built, RunJob, variant
 
 from artifacts.canonical import sha256_file
 from artifacts.engine import EngineManifest
-from tasks.errors import EngineWrong, WorkerRefused
+from tasks.errors import EngineWrong, WorkerRefusedInput
 from tasks.kinds import kind_named
+from tasks.kinds.kind import WORKERS
 
 pytestmark = pytest.mark.toolchain
 
@@ -82,8 +84,19 @@ def test_an_engine_of_slightly_other_weights_is_refused(job: RunJob, llama: Buil
 def test_a_checkpoint_of_another_recipe_is_refused(job: RunJob, llama: Built) -> None:
     plan = kind_named("aot-inductor").build_job(variant("int8_weight_only"))
     params = {**plan.params, "toolchains": {}}
-    with pytest.raises(WorkerRefused, match="expects weights stored as W8A16"):
+    with pytest.raises(WorkerRefusedInput, match="expects weights stored as W8A16"):
         job(plan.worker, params, checkpoint=llama.checkpoint)
+
+
+def test_a_checkpoint_with_a_hole_is_refused_before_it_is_compiled(
+    job: RunJob, llama: Built, tmp_path: Path
+) -> None:
+    holed = tmp_path / "checkpoint"
+    shutil.copytree(llama.checkpoint, holed)
+    weights = holed / "model.safetensors"
+    weights.write_bytes(weights.read_bytes().replace(b"model.norm.weight", b"model.nrom.weight"))
+    with pytest.raises(WorkerRefusedInput, match=r"missing_keys, such as model\.norm\.weight"):
+        job(WORKERS / "build_aot.py", llama.params, checkpoint=holed)
 
 
 def disassembled(package: Path, folder: Path) -> str:
