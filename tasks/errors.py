@@ -124,7 +124,7 @@ class CacheMissRefused(TaskError):
 
 
 class ServerRefusedRequest(TaskError):
-    """A completions server answered 4xx: it does not serve what was asked; carries the server's own message."""
+    """A server answered 4xx: it does not serve what was asked; carries its own message."""
 
     failure = "unsupported"
 

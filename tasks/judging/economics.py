@@ -108,8 +108,8 @@ class _Month:
                 f"{self._requests:,.0f} per month"
             ),
             (
-                f"vLLM: {self._tokens_per_s:,.1f} tokens/s / {self._workload.output_tokens} tokens x 3600 s = "
-                f"{self._requests_per_hour:,.0f} requests per device-hour, so {before:,.2f} device-hours"
+                f"vLLM: {self._tokens_per_s:,.1f} tokens/s / {self._workload.output_tokens} tokens x 3600 s "
+                f"= {self._requests_per_hour:,.0f} requests per device-hour, so {before:,.2f} device-hours"
             ),
             f"engine: {before:,.2f} device-hours / {self._ratio:.3f} = {after:,.2f} device-hours",
         )

@@ -45,7 +45,9 @@ def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> S
     argv += ["--disable-uvicorn-access-log"]
     for name, value in settings.items():
         argv += flags_of(name, value)
-    return ServeRecipe(toolchain=TOOLCHAIN, argv=tuple(argv), model=SERVED_MODEL)
+    # Its notes on every request and every ten seconds would bury the log of the run.
+    env = {"VLLM_LOGGING_LEVEL": "WARNING"}
+    return ServeRecipe(toolchain=TOOLCHAIN, argv=tuple(argv), env=env, model=SERVED_MODEL)
 
 
 def flags_of(name: str, value: object) -> list[str]:

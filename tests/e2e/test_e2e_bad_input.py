@@ -10,7 +10,7 @@ from support.cli import run_cli
 from support.hub_faults import Fault, faulty_hub
 from support.mainjob import SPEC, MainJob
 
-from flows.demo.hub_repo import DEMO_HUB
+from flows.demo.hub_repo import DEMO_HUB, read_repo
 
 COMMIT = "e3cd0e8a1b9dd3ef61851d4ef03fe7e3fb995bb6"
 
@@ -61,9 +61,10 @@ def test_a_repository_that_is_not_there(job: MainJob, tmp_path: Path) -> None:
 
 
 def test_a_gated_repository_without_a_token(job: MainJob, tmp_path: Path) -> None:
-    checkpoints.sharded_model(tmp_path / "hub", mode="gated", tokens=["good"])
+    folder = checkpoints.sharded_model(tmp_path / "hub", mode="gated", tokens=["good"])
+    commit = read_repo("model", folder).commit
     with faulty_hub(tmp_path / "hub") as hub:
-        spec = spec_with(tmp_path, {"enginery/demo-llama": "acme/tiny", COMMIT: "0" * 40})
+        spec = spec_with(tmp_path, {"enginery/demo-llama": "acme/tiny", COMMIT: commit})
         ended = build(job, spec, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf"))
     assert_told(ended, 4, "gated", "HF_TOKEN")
 
