@@ -37,7 +37,7 @@ def test_a_cpu_target_lists_its_flags_as_linux_spells_them(name: str) -> None:
     assert list(target.cpu_features) == sorted(set(target.cpu_features))
     assert not set(target.cpu_features) & FOREIGN_SPELLINGS
     assert {"pni", "cx16", "lahf_lm", "popcnt", "sse4_2"} <= set(target.cpu_features)
-    assert (target.work_pool, target.machine, target.accelerator) == (name, "x86_64", "cpu")
+    assert (target.work_pool, target.machine, target.accelerator) == ("enginery-cpu", "x86_64", "cpu")
     assert f"cpu-{target.march}" == name
     assert "psABI" in target.source
 
