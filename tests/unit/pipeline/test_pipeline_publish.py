@@ -1,0 +1,93 @@
+"""What stops a release, and what a build ends with."""
+
+from pathlib import Path
+
+import pytest
+
+from artifacts.engine import HostRequirements, ServeRecipe
+from artifacts.releases import VariantRelease, Verdict
+from engine_specs.load import read_spec
+from flows.run_page import artifact_key
+from flows.summary import BuildSummary, VariantSummary
+from tasks.stages.publish import blocking, publication_fingerprint
+
+TEXT = (Path(__file__).parents[2] / "data" / "e2e.yaml").read_text()
+TWO = TEXT.replace(
+    "  - {name: cpu-int8, target: cpu-x86-64-v3}",
+    "  - {name: cpu-int8, target: cpu-x86-64-v3}\n  - {name: extra, target: cpu-x86-64-v2, required: false}",
+)
+RECIPE = ServeRecipe(toolchain="t", argv=("a",), model="model")
+
+
+def entry(name: str, verdict: Verdict, *, required: bool = True, report: str = "a" * 64) -> VariantRelease:
+    deployable = verdict in {"compile", "stay-on-vllm"}
+    return VariantRelease(
+        name=name,
+        required=required,
+        target="cpu-x86-64-v3",
+        verdict=verdict,
+        reasons=("because",),
+        requires=HostRequirements(machine="x86_64"),
+        serve=RECIPE if deployable else None,
+        tree="b" * 64 if deployable else None,
+        vllm_recipe=RECIPE,
+        checkpoint_tree="c" * 64,
+        report=report,
+    )
+
+
+@pytest.mark.parametrize("verdict", ["compile", "stay-on-vllm"])
+def test_something_to_deploy_is_released(verdict: Verdict) -> None:
+    assert blocking(read_spec(TEXT, Path("e2e.yaml")), [entry("cpu-int8", verdict)]) is None
+
+
+@pytest.mark.parametrize("verdict", ["rejected", "inconclusive"])
+def test_a_required_variant_with_nothing_to_deploy_stops_the_release(verdict: Verdict) -> None:
+    held = blocking(read_spec(TEXT, Path("e2e.yaml")), [entry("cpu-int8", verdict)])
+    assert held is not None
+    assert f"cpu-int8 is {verdict}" in held.reason
+
+
+def test_a_required_variant_that_was_not_judged_stops_the_release() -> None:
+    held = blocking(read_spec(TWO, Path("e2e.yaml")), [entry("extra", "compile", required=False)])
+    assert held is not None
+    assert "cpu-int8" in held.reason
+
+
+def test_an_optional_variant_stops_nothing() -> None:
+    entries = [entry("cpu-int8", "compile"), entry("extra", "rejected", required=False)]
+    assert blocking(read_spec(TWO, Path("e2e.yaml")), entries) is None
+
+
+def test_a_report_made_again_is_the_same_publication() -> None:
+    spec = read_spec(TEXT, Path("e2e.yaml"))
+    one, other = (publication_fingerprint(spec, [entry("cpu-int8", "compile", report=d * 64)]) for d in "ab")
+    assert one == other
+    assert one != publication_fingerprint(spec, [entry("cpu-int8", "stay-on-vllm")])
+
+
+def summary(verdict: str, *, required: bool) -> BuildSummary:
+    variant = VariantSummary(
+        name="v", required=required, verdict=verdict, row="row", reasons=(), tree=None, report=None
+    )
+    return BuildSummary(
+        spec="s", commit="c", version=None, publication="", variants=(variant,), stages=(), duration_s=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "required", "code"),
+    [
+        ("compile", True, 0),
+        ("stay-on-vllm", True, 0),
+        ("rejected", True, 3),
+        ("inconclusive", True, 3),
+        ("rejected", False, 0),
+    ],
+)
+def test_exit_codes_of_verdicts(verdict: str, required: bool, code: int) -> None:
+    assert summary(verdict, required=required).exit_code == code
+
+
+def test_artifact_keys_are_what_prefect_takes() -> None:
+    assert artifact_key("Llama-3.1_8B--x/report") == "llama-3-1-8b-x-report"

@@ -1,0 +1,75 @@
+"""Sides and protocol from a spec: who is compared with whom, and what the engine's shape allows to ask."""
+
+from pathlib import Path
+
+from artifacts.engine import EngineManifest, HostRequirements, ServeRecipe
+from engine_specs.load import read_spec
+from engine_specs.models import Spec
+from engine_specs.resolve import resolve_variants
+from tasks.judging.protocol import JudgingProtocol, Vocabulary
+from tasks.sides import engine_side, judging_protocol, reference_sides
+
+TEXT = (Path(__file__).parents[2] / "data" / "e2e.yaml").read_text()
+CHECKPOINT, ENGINE = "c" * 64, "e" * 64
+
+
+def spec_with(configurations: str = "[{enforce_eager: true}]", shape: str = "") -> Spec:
+    text = TEXT.replace("[{enforce_eager: true}]", configurations)
+    if shape:
+        text = text.replace("max_input_len: 128, max_seq_len: 192", shape)
+    return read_spec(text, Path("e2e.yaml"))
+
+
+def protocol(spec: Spec) -> JudgingProtocol:
+    (variant,) = resolve_variants(spec)
+    manifest = EngineManifest(
+        kind="aot-inductor",
+        architecture="LlamaForCausalLM",
+        quantization="none",
+        shape=variant.shape.model_dump(),
+        tokenizer_sha256="0" * 64,
+        requires=HostRequirements(machine="x86_64"),
+        toolchains={},
+        tools={},
+        serve=ServeRecipe(toolchain="aot-serve-cpu", argv=("{python}",), model="model"),
+    )
+    return judging_protocol(
+        spec,
+        variant,
+        engine=engine_side(variant, ENGINE, manifest),
+        references=reference_sides(spec, variant, CHECKPOINT),
+        vocabulary=Vocabulary(size=1024, special_ids=(0,)),
+        text_sha256="d" * 64,
+    )
+
+
+def names(configurations: str) -> list[str]:
+    spec = spec_with(configurations)
+    return [side.name for side in reference_sides(spec, resolve_variants(spec)[0], CHECKPOINT)]
+
+
+def test_the_unquantized_reference_comes_first() -> None:
+    assert names("[{quantization: fp8}, {dtype: bfloat16}]") == [
+        "vllm dtype=bfloat16",
+        "vllm quantization=fp8",
+    ]
+
+
+def test_an_unquantized_reference_is_added_where_none_is_declared() -> None:
+    assert names("[{quantization: fp8}]") == ["vllm", "vllm quantization=fp8"]
+
+
+def test_every_reference_serves_the_unquantized_checkpoint() -> None:
+    assert {side.tree for side in protocol(spec_with("[{}, {quantization: fp8}]")).references} == {CHECKPOINT}
+
+
+def test_windows_and_continuations_fit_the_engine() -> None:
+    small = protocol(spec_with(shape="max_input_len: 40, max_seq_len: 56")).accuracy
+    assert small.window_tokens <= 40
+    assert small.window_tokens + small.length_max_tokens <= 56
+    assert small.min_context_tokens < small.window_tokens
+
+
+def test_a_changed_gate_is_another_protocol() -> None:
+    other = read_spec(TEXT.replace("min_speedup: 1.0", "min_speedup: 1.2"), Path("e2e.yaml"))
+    assert protocol(spec_with()).digest != protocol(other).digest
