@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from engine_specs.load import load_spec
 from flows.commands.console import emit, emit_json
 from flows.commands.context import load_settings, require_pipeline, use_orchestrator
 
@@ -21,7 +22,9 @@ def build(
 ) -> int:
     """Build, judge and publish one spec. Exit code 3 where a required variant did not convince."""
     require_pipeline()
-    use_orchestrator(load_settings())
+    settings = load_settings()
+    load_spec(spec, settings.specs_dir)  # a mistake in it is told at once, not after Prefect has started
+    use_orchestrator(settings)
     from flows.build import build as run
     from flows.summary import BuildSummary, describe
 

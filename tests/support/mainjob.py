@@ -27,7 +27,8 @@ class Interruption:
         stage: the stage that is under way then.
         line: a line that it narrates, to act upon; or
         request: "METHOD /key" of a request to the store that is held back meanwhile.
-        reused: lines that show what this run took over from the runs before it.
+        reused: lines that show what this run took over from the runs before it; the stage before this one
+            was interrupted then, and is done here.
     """
 
     stage: str
@@ -45,10 +46,10 @@ JUDGED = *BUILT, r"judged: reused"
 INTERRUPTIONS = (
     Interruption("fetch", request=r"PUT /.*/actions/fetch/"),
     Interruption("baseline", line=r"api_server --model", reused=()),
-    Interruption("quantize", line=r"quantizing with", reused=MEASURED),
-    Interruption("build", line=r"compiling for", reused=QUANTIZED),
-    Interruption("measure", line=r"positions scored", reused=BUILT),
-    Interruption("judge", request=r"PUT /.*/trees/", reused=JUDGED),
+    Interruption("quantize", line=r"quantizing with", reused=FETCHED),
+    Interruption("build", line=r"compiling for", reused=MEASURED),
+    Interruption("measure", line=r"positions scored", reused=QUANTIZED),
+    Interruption("judge", request=r"PUT /.*/trees/", reused=BUILT),
     Interruption("publish", request=r"PUT /.*/release\.json", reused=JUDGED),
     Interruption("publish", request=r"PUT /.*/channels/", reused=JUDGED),
 )
