@@ -89,7 +89,7 @@ def _fix_hash_seed() -> None:
     """Start over with hashing fixed: the order of sets shows in the code that Inductor writes."""
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606  this very program
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  this very program
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Small checkpoints and engines, each made once by the real tools."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,22 @@ from engine_support import HERE, Built, RunJob, variant
 from artifacts.settings import Settings
 from tasks.kinds import kind_named
 from tasks.toolchains import JobOutcome, JobRequest, Toolchain, ensure, run_job
+
+# Compiling is most of the time, and grows with the layers.
+ONE_LAYER = {"num_hidden_layers": 1}
+ENGINES: dict[str, dict[str, Any]] = {
+    "LlamaForCausalLM": {},
+    "Qwen2ForCausalLM": {
+        "dtype": "bfloat16",
+        "config": {"tie_word_embeddings": True, **ONE_LAYER},
+        "shards": True,
+    },
+    "Qwen3ForCausalLM": {
+        "dtype": "bfloat16",
+        "config": {"head_dim": 32, **ONE_LAYER},
+        "recipe": "int8_weight_only",
+    },
+}
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +43,16 @@ def job(aot: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> RunJob:
         output = output or folder / "output"
         output.mkdir()
         request = JobRequest(params=params, inputs=inputs, output=output)
-        return run_job(aot, worker, request, log=folder / "log", on_line=lambda _line: None, time_limit_s=600)
+        return run_job(
+            aot,
+            worker,
+            request,
+            log=folder / "log",
+            on_line=lambda _line: None,
+            time_limit_s=600,
+            # Two at a time: threads of one would wait for cores of the other.
+            extra_env={"OMP_NUM_THREADS": "1"},
+        )
 
     return run
 
@@ -50,6 +76,14 @@ def build(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
 
 
 @pytest.fixture(scope="session")
-def llama(build: Callable[..., Built]) -> Built:
+def engines(build: Callable[..., Built]) -> dict[str, Built]:
+    """An engine of each architecture, in all that the worker can do between them; two at a time."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        jobs = {name: pool.submit(build, name, **options) for name, options in ENGINES.items()}
+        return {name: made.result() for name, made in jobs.items()}
+
+
+@pytest.fixture(scope="session")
+def llama(engines: dict[str, Built]) -> Built:
     """The engine that is looked at from all sides: float32, so that tokens are comparable one by one."""
-    return build("LlamaForCausalLM")
+    return engines["LlamaForCausalLM"]

@@ -1,7 +1,7 @@
-"""Job: hold an engine tree against a checkpoint as the build does, after damaging the checkpoint's weights.
+"""Job: hold an engine tree against its checkpoint as the build does, as it is and with one weight damaged.
 
-inputs: tree, checkpoint; params: {"build": parameters of the build, "weight": name or null, "factor"}. An
-engine that was built from other weights than those it is compared with is a wrong engine.
+inputs: tree, checkpoint; params: {"build": parameters of the build, "weight": name, "factor"}. An engine that
+was built from other weights is a wrong engine. Also tries calls that must be refused.
 """
 
 import shutil
@@ -13,25 +13,34 @@ sys.path.insert(0, str(Path(__file__).parents[4] / "tasks" / "workers"))
 
 import torch
 from aot_check import YARDSTICKS, compare, eager_logits, ragged_cases, require
-from aot_config import read_plan
+from aot_config import BuildPlan, read_plan
 from aot_model import load_eager
 from safetensors.torch import load_file, save_file
 from serve_aot_engine import BeyondLimits, Engine, Limits
-from worker_io import Request, Result, run
+from worker_io import Refusal, Request, Result, run
 
 
 def main(request: Request) -> Result:
     checkpoint = request.output / "checkpoint"
     shutil.copytree(request.inputs["checkpoint"], checkpoint)
     plan = read_plan(checkpoint, request.params["build"])
-    if request.params["weight"]:
-        damage(checkpoint / "model.safetensors", request.params["weight"], request.params["factor"])
     engine = Engine(request.inputs["tree"], Limits(**asdict(plan.shape)))
+    refused_calls = [refused(engine, call) for call in IMPOSSIBLE]
+    right = verdict(engine, plan)
+    damage(checkpoint / "model.safetensors", request.params["weight"], request.params["factor"])
+    return Result({"refused_calls": refused_calls, "right": right, "wrong": verdict(engine, plan)})
+
+
+def verdict(engine: Engine, plan: BuildPlan) -> str:
+    """What the build's own check says: the class of failure and its words, or nothing."""
     eager = eager_logits(load_eager(plan, getattr(torch, plan.dtype)))
     reference = eager_logits(load_eager(plan, YARDSTICKS[plan.dtype]))
     agreement = compare(engine, eager, reference, ragged_cases(engine.limits, engine.facts.vocab_size))
-    require(agreement, plan.dtype)
-    return Result({"refused": [refused(engine, call) for call in IMPOSSIBLE]})
+    try:
+        require(agreement, plan.dtype)
+    except Refusal as refusal:
+        return f"{refusal.failure}: {refusal.what}"
+    return ""
 
 
 def damage(path: Path, weight: str, factor: float) -> None:
