@@ -26,8 +26,8 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: setup ## every test that needs no GPU; TEST_ARGS is passed on to pytest
-	$(BIN)/python -m pytest $(TEST_ARGS)
+test: setup ## every test that needs no GPU, but for `faults`; TEST_ARGS is passed on to pytest
+	$(BIN)/python -m pytest tests/unit tests/integration tests/e2e $(TEST_ARGS)
 
 demo: setup ## the main job, end to end, on this machine
 	$(BIN)/enginery demo

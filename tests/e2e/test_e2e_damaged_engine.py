@@ -38,7 +38,8 @@ def test_perturbed_weights_are_rejected_and_not_published(
     store = open_store(settings)
     said: list[str] = []
     pipeline = Pipeline(settings, store, say=said.append)
-    spec = read_spec(SPEC.read_text().replace("int8_weight_only", "none"), SPEC)
+    text = SPEC.read_text().replace("name: e2e", "name: damaged").replace("int8_weight_only", "none")
+    spec = read_spec(text, SPEC)
     (variant,) = resolve_variants(spec)
     checkpoint, heldout = stage_of(finished, "checkpoint"), stage_of(finished, "heldout")
 
