@@ -17,7 +17,7 @@ from artifacts.settings import Settings
 from artifacts.store import Store
 from tasks.toolchains import Server, ensure, serving
 
-PROMPT = "def read_lines(path):\n"
+PROMPT = "def read_lines(path):"
 MAX_TOKENS = 48
 _REQUEST_LIMIT_S = 300
 

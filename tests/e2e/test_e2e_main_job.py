@@ -105,7 +105,7 @@ def test_pulled_engine_is_the_judged_tree_and_generates_the_same_tokens(
         with serving(
             toolchain, recipe, tree, log=log, on_line=lambda _line: None, ready_limit_s=300
         ) as server:
-            answers.append(completion(server.base_url, server.model, "def main(arguments):\n"))
+            answers.append(completion(server.base_url, server.model, "def main(arguments):"))
     assert answers[0]["token_ids"] == answers[1]["token_ids"]
     assert len(answers[0]["token_ids"]) > 4
     assert answers[0]["text"].strip()
