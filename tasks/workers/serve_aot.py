@@ -27,18 +27,22 @@ def main() -> int:
     except HostRefused as refusal:
         print(f"cannot serve {arguments.tree}: {refusal}", file=sys.stderr, flush=True)
         return EXIT_REFUSED
-    pinned, cores = "OMP_NUM_THREADS" in os.environ, physical_cores()
+    pinned, cores = "OMP_NUM_THREADS" in os.environ, spare_cores()
     # Before torch is imported: it reads the variable once.
     os.environ.setdefault("OMP_NUM_THREADS", str(cores))
     _serve(arguments, manifest, cores, pinned=pinned)
     return 0
 
 
-def physical_cores() -> int:
-    """Cores that this process may use; threads of one core count once, as they share its vector units."""
+def spare_cores() -> int:
+    """Cores for computing: those that this process may use, less one for connections and clients.
+
+    Threads of one core count once, as they share its vector units. A compute thread that has to wait for its
+    core holds all the others up; timed at start, when nobody asks yet, it would seem to be worth having.
+    """
     allowed = os.sched_getaffinity(0)
     siblings = {_siblings(cpu) for cpu in allowed}
-    return max(1, len(siblings))
+    return max(1, len(siblings) - 1)
 
 
 def _siblings(cpu: int) -> str:
