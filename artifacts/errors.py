@@ -1,36 +1,13 @@
 """Errors of the store, of releases and of pulling.
 
-Every error says what is wrong, where, and what to do next. Classes carry the exit code of the documented
-table (README, "Exit codes"); only `flows.cli` turns an error into text and into that code.
+Their shape, exit codes and failure classes: `artifacts.told`.
 """
 
-from typing import ClassVar
+from artifacts.told import ToldError
 
 
-class ArtifactError(Exception):
-    """Base of all errors of this package.
-
-    Args:
-        what: one sentence: what is wrong, with the value found.
-        where: the file, key, address or field it is about.
-        fix: what to do next, if possible the command to type.
-    """
-
-    exit_code: ClassVar[int] = 1
-    failure: ClassVar[str] = "infrastructure"
-
-    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.fix = fix
-
-    def __str__(self) -> str:
-        return "\n".join(
-            filter(
-                None, (self.what, self.where and f"  where: {self.where}", self.fix and f"  fix: {self.fix}")
-            )
-        )
+class ArtifactError(ToldError):
+    """Base of all errors of this package."""
 
 
 class NotFound(ArtifactError):

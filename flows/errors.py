@@ -1,28 +1,10 @@
-"""Errors of the local stack and of the command line; the arguments are those of
-`artifacts.errors.ArtifactError`.
-"""
+"""Errors of the local stack and of the command line."""
 
-from typing import ClassVar
+from artifacts.told import ToldError
 
 
-class FlowError(Exception):
+class FlowError(ToldError):
     """Base of all errors of this package."""
-
-    exit_code: ClassVar[int] = 1
-    failure: ClassVar[str] = "infrastructure"
-
-    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.fix = fix
-
-    def __str__(self) -> str:
-        return "\n".join(
-            filter(
-                None, (self.what, self.where and f"  where: {self.where}", self.fix and f"  fix: {self.fix}")
-            )
-        )
 
 
 class BadArgument(FlowError):

@@ -1,26 +1,10 @@
 """Errors of the pipeline's stages, with the failure class that drives retry, notification or stop."""
 
-from typing import ClassVar
+from artifacts.told import ToldError
 
 
-class TaskError(Exception):
-    """Base of all errors of this package; the arguments are those of `artifacts.errors.ArtifactError`."""
-
-    exit_code: ClassVar[int] = 1
-    failure: ClassVar[str] = "infrastructure"
-
-    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.fix = fix
-
-    def __str__(self) -> str:
-        return "\n".join(
-            filter(
-                None, (self.what, self.where and f"  where: {self.where}", self.fix and f"  fix: {self.fix}")
-            )
-        )
+class TaskError(ToldError):
+    """Base of all errors of this package."""
 
 
 class WorkerFailed(TaskError):
