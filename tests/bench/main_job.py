@@ -11,9 +11,11 @@ from typing import Any
 from support.cli import PROGRAM
 from support.mainjob import MainJob, main_job
 
+from engine_specs.data_files import PACKAGE
 from tests.bench.memory import PeakMemory
 
 MIB = 1 << 20
+DEMO = PACKAGE / "demo.yaml"
 MEASURING = ("baseline", "measure")
 
 
@@ -43,7 +45,7 @@ def report(root: Path) -> None:
 def _run(job: MainJob) -> tuple[dict[str, Any], float, int]:
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [*PROGRAM, "build", "demo", "--json"],
+        [*PROGRAM, "build", str(DEMO), "--json"],
         env={**os.environ, **job.env},
         stdout=subprocess.PIPE,
         text=True,

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 from support import seaweed
 
@@ -19,10 +20,10 @@ def report(root: Path) -> None:
     """Print throughput of `put_tree` and `materialize`, as ratios to boto3."""
     source = root / "source"
     source.mkdir(parents=True)
+    (root / "s3").mkdir()
     for number in range(FILES):
         _write_random(source / f"{number}.bin")
-    with seaweed.serve(root / "s3") as server:
-        os.environ.update(server.environment)
+    with seaweed.serve(root / "s3") as server, patch.dict(os.environ, server.environment):
         store = open_store(Settings(cache_dir=root / "cache", store_bucket="bench"))
         store.ensure_bucket()
         client = seaweed.s3_client(server)
