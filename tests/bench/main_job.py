@@ -39,7 +39,8 @@ def report(root: Path) -> None:
     print(f"{'peak memory, orchestrator':<32} {peak_bytes / MIB:7.0f} MiB")
     print("== engine against vLLM, ratio with its interval")
     for point in ratios:
-        print(f"{point}")
+        span = f"{point['estimate']:.3f} [{point['lower']:.3f}, {point['upper']:.3f}]"
+        print(f"{point['concurrency']} in flight {span} {point['metric']}, {point['pairs']} pairs of rounds")
 
 
 def _run(job: MainJob) -> tuple[dict[str, Any], float, int]:
