@@ -25,7 +25,8 @@ class ServeRecipe(Frozen):
         description="Command with placeholders {python}, {bin}, {tree}, {host}, {port}."
     )
     env: dict[str, str] = Field(
-        default_factory=dict, description="Environment that the server needs, beyond the toolchain's."
+        default_factory=dict,
+        description="Environment that the server needs, beyond the toolchain's; values may hold {tree}.",
     )
     ready_path: str = Field(
         default="/health", description="Path that answers 200 once the server takes requests."
@@ -36,6 +37,10 @@ class ServeRecipe(Frozen):
         """Fill in the placeholders; returns an argument list ready to run."""
         values = {"python": python, "bin": bin_dir, "tree": tree, "host": host, "port": str(port)}
         return [part.format(**values) for part in self.argv]
+
+    def environment(self, *, tree: str) -> dict[str, str]:
+        """Fill in the placeholder of the environment."""
+        return {name: value.format(tree=tree) for name, value in self.env.items()}
 
 
 class HostRequirements(Frozen):
@@ -49,6 +54,26 @@ class HostRequirements(Frozen):
     compute_capability: str | None = Field(default=None, description="CUDA compute capability, such as 9.0.")
     gpu_count: int = Field(default=0, ge=0, description="GPUs that one engine needs.")
     driver_floor: str | None = Field(default=None, description="Oldest NVIDIA driver that loads it.")
+
+
+class BuiltOn(Frozen):
+    """The host that an engine was built on, as far as it decides where the engine loads."""
+
+    gpu_name: str = Field(description="Product name that the driver reports.")
+    compute_capability: str = Field(description="CUDA compute capability, such as 9.0.")
+    driver: str = Field(description="Version of the NVIDIA driver.")
+    cuda: str = Field(description="CUDA version that the tool was built with.")
+
+
+class TuningCache(Frozen):
+    """Kernel choices that were measured on one GPU; on another they are wrong, and nothing else says so."""
+
+    path: str = Field(description="The file, relative to the tree.")
+    gpu_name: str = Field(description="Product name of the GPU that it was measured on.")
+    compute_capability: str = Field(description="CUDA compute capability of that GPU.")
+    tool_version: str = Field(description="Version of the tool that wrote it.")
+    tensor_parallel: int = Field(ge=1, description="GPUs that each layer was spread over.")
+    config_sha256: str = Field(description="Digest of the file with the tool's settings.")
 
 
 class EngineManifest(Frozen):
@@ -67,4 +92,12 @@ class EngineManifest(Frozen):
         description="Identity of each toolchain that had a part in it, by role."
     )
     tools: dict[str, str] = Field(description="Versions of the tools, such as torch.")
+    built_on: BuiltOn | None = Field(
+        default=None, description="Where it was built; none where that does not decide where it loads."
+    )
+    tuning: TuningCache | None = Field(default=None, description="Kernel choices that ship with it.")
+    stand_in: bool = Field(
+        default=False,
+        description="Made by a stand-in of the tool: never to be judged or published.",
+    )
     serve: ServeRecipe

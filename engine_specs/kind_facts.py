@@ -13,14 +13,20 @@ from pydantic import Field
 from engine_specs.data_files import KINDS_DIR, read_data, refuse_duplicates
 from engine_specs.errors import Problem, SpecInvalid
 from engine_specs.frozen import Frozen
+from engine_specs.kind_options import KindOption
 from engine_specs.names import Slug, one_of
-from engine_specs.recipes import KvCacheName, RecipeName
+from engine_specs.recipes import Device, KvCacheName, ModelOptLine, RecipeName
+from engine_specs.targets import Accelerator, ComputeCapability, Platform
+
+ComputeCapabilities = Annotated[tuple[ComputeCapability, ...], Field(strict=False)]
 
 
 class Toolchains(Frozen):
     """Which toolchain does what for a kind."""
 
-    quantize: Slug = Field(description="Toolchain with ModelOpt, whose export the kind can read.")
+    quantize: dict[Device, Slug] = Field(
+        description="Toolchain with ModelOpt, whose export the kind can read, by the device that it runs on."
+    )
     build: Slug = Field(description="Toolchain that compiles the engine.")
     serve: Slug = Field(description="Toolchain that a serving host needs.")
 
@@ -29,6 +35,12 @@ class ArchitectureSupport(Frozen):
     """One architecture that a kind compiles."""
 
     name: str = Field(pattern=r"^[A-Z][A-Za-z0-9]+$", description="Class in `architectures` of config.json.")
+    decoder_type: str | None = Field(
+        default=None, description="ModelOpt's name of the family, where the export asks for one."
+    )
+    recipes: Annotated[tuple[RecipeName, ...] | None, Field(strict=False)] = Field(
+        default=None, description="Recipes that the kind takes for it; null: all that the kind takes."
+    )
     source: str = Field(min_length=10, description="How it is known to work.")
 
 
@@ -37,7 +49,20 @@ class RecipeSupport(Frozen):
 
     name: RecipeName = Field(description="A recipe of data/recipes.yaml.")
     weight_input_multiple: int = Field(
-        ge=1, description="What the input dimension of a weight must divide by here."
+        default=1, ge=1, description="What the input dimension of a weight must divide by here."
+    )
+    compute_capabilities: ComputeCapabilities = Field(
+        default=(), description="GPUs whose kernels take it; empty where the kind computes on processors."
+    )
+    source: str = Field(min_length=10, description="How it is known to work.")
+
+
+class KvCacheSupport(Frozen):
+    """One KV cache format that a kind's kernels take."""
+
+    name: KvCacheName = Field(description="A format of data/recipes.yaml.")
+    compute_capabilities: ComputeCapabilities = Field(
+        default=(), description="GPUs whose kernels take it; empty where the kind computes on processors."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 
@@ -48,6 +73,7 @@ class EndOfLife(Frozen):
     date: Annotated[dt.date, Field(strict=False)] = Field(
         description="Day from which nothing is fixed any more."
     )
+    instead: str = Field(min_length=1, description="What to use instead.")
     source: str = Field(min_length=10, description="Who says so.")
 
 
@@ -56,14 +82,19 @@ class KindFacts(Frozen):
 
     name: Slug = Field(description="Name by which specs choose it; also the name of the file.")
     description: str = Field(min_length=1, description="What it compiles, with what, into what.")
-    accelerators: Annotated[tuple[Literal["cpu"], ...], Field(strict=False, min_length=1)] = Field(
+    accelerators: Annotated[tuple[Accelerator, ...], Field(strict=False, min_length=1)] = Field(
         description="What its engines compute on."
     )
-    platforms: Annotated[tuple[Literal["linux-x86_64"], ...], Field(strict=False, min_length=1)] = Field(
+    platforms: Annotated[tuple[Platform, ...], Field(strict=False, min_length=1)] = Field(
         description="Where its engines are built and run."
     )
-    export_format: Literal["hf"] = Field(description="Layout of the quantized checkpoint that it compiles.")
-    modelopt: str = Field(pattern=r"^[0-9]+\.[0-9]+$", description="Line of ModelOpt whose exports it reads.")
+    export_format: Literal["hf", "tensorrt-llm"] = Field(
+        description="Layout of the checkpoint that it compiles: Hugging Face's, or TensorRT-LLM's."
+    )
+    modelopt: ModelOptLine = Field(description="Line of ModelOpt whose exports it reads.")
+    transformers_major: int = Field(
+        ge=4, description="Major version of transformers by which its toolchains read a checkpoint."
+    )
     toolchains: Toolchains = Field(description="Toolchains by role.")
     architectures: Annotated[tuple[ArchitectureSupport, ...], Field(strict=False, min_length=1)] = Field(
         description="Architectures that it compiles."
@@ -71,8 +102,11 @@ class KindFacts(Frozen):
     recipes: Annotated[tuple[RecipeSupport, ...], Field(strict=False, min_length=1)] = Field(
         description="Quantization recipes that it takes."
     )
-    kv_caches: Annotated[tuple[KvCacheName, ...], Field(strict=False, min_length=1)] = Field(
+    kv_caches: Annotated[tuple[KvCacheSupport, ...], Field(strict=False, min_length=1)] = Field(
         description="KV cache formats that it takes."
+    )
+    options: Annotated[tuple[KindOption, ...], Field(strict=False)] = Field(
+        default=(), description="Settings of its tool that a spec may choose (`engine.options`)."
     )
     max_tensor_parallel: int = Field(ge=1, description="Most devices that one layer spreads over.")
     max_pipeline_parallel: int = Field(ge=1, description="Most devices that the layers are divided between.")
@@ -86,9 +120,17 @@ class KindFacts(Frozen):
         """Architectures by name, in the order of the file."""
         return tuple(row.name for row in self.architectures)
 
+    def architecture(self, name: str) -> ArchitectureSupport | None:
+        """Return what is known of an architecture on this kind; None where it is not compiled."""
+        return next((row for row in self.architectures if row.name == name), None)
+
     def recipe(self, name: str) -> RecipeSupport | None:
         """Return what is known of a recipe on this kind; None where the kind does not take it."""
         return next((row for row in self.recipes if row.name == name), None)
+
+    def kv_cache(self, name: str) -> KvCacheSupport | None:
+        """Return what is known of a KV cache format on this kind; None where the kind does not take it."""
+        return next((row for row in self.kv_caches if row.name == name), None)
 
 
 @lru_cache(maxsize=1)
@@ -104,7 +146,9 @@ def load_kinds() -> MappingProxyType[str, KindFacts]:
         if facts.name != path.stem:
             raise SpecInvalid(path.name, (Problem("name", facts.name, f"{path.stem}, as the file is named"),))
         refuse_duplicates(path, "recipe", [row.name for row in facts.recipes])
+        refuse_duplicates(path, "KV cache format", [row.name for row in facts.kv_caches])
         refuse_duplicates(path, "architecture", list(facts.architecture_names))
+        refuse_duplicates(path, "option", [row.name for row in facts.options])
         kinds[facts.name] = facts
     return MappingProxyType(kinds)
 

@@ -2,17 +2,19 @@
 
 from pydantic import Field
 
+from engine_specs.kind_facts import load_kinds
 from engine_specs.merge import merged
 from engine_specs.models import Spec
 from engine_specs.names import Slug
 from engine_specs.rules import needs_calibration
 from engine_specs.targets import Target, load_targets
-from engine_specs.variant import Quantization, VariantBase, VariantSettings
+from engine_specs.variant import Engine, Quantization, VariantBase, VariantSettings
 
 
 class ResolvedVariant(VariantBase):
     """One engine to build, with everything explicit.
 
+    `engine.options` holds every option of the kind, and `quantization.device` the device.
     `quantization.calibration` is None where the recipe does not calibrate, so that texts nobody reads never
     count as an input of the engine.
     """
@@ -34,9 +36,20 @@ def resolve_variants(spec: Spec) -> tuple[ResolvedVariant, ...]:
 
 def _resolved(settings: dict[str, object]) -> ResolvedVariant:
     whole = VariantSettings.model_validate(settings)
+    target = load_targets()[whole.target]
     parts = {name: getattr(whole, name) for name in VariantBase.model_fields}
-    parts["quantization"] = _without_unused(whole.quantization)
-    return ResolvedVariant(name=whole.name, target=load_targets()[whole.target], **parts)
+    parts["engine"] = _with_options(whole.engine)
+    parts["quantization"] = _on_device(_without_unused(whole.quantization), target)
+    return ResolvedVariant(name=whole.name, target=target, **parts)
+
+
+def _with_options(engine: Engine) -> Engine:
+    defaults = {option.name: option.default for option in load_kinds()[engine.kind].options}
+    return engine.model_copy(update={"options": defaults | engine.options})
+
+
+def _on_device(quantization: Quantization, target: Target) -> Quantization:
+    return quantization.model_copy(update={"device": quantization.device or target.accelerator})
 
 
 def _without_unused(quantization: Quantization) -> Quantization:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from engine_specs.kind_facts import KindFacts, load_kinds
 from engine_specs.merge import Data, origin
-from engine_specs.names import is_commit
+from engine_specs.names import is_commit, suggestion
 from engine_specs.recipes import load_kv_caches, load_recipes
 from engine_specs.targets import load_targets
 from engine_specs.yaml_tree import Loc, dotted
@@ -97,6 +97,7 @@ def _spec_rules(view: View, variants: list[View]) -> Iterator[Violation]:
 
 def _variant_rules(variant: View, spec: View) -> Iterator[Violation]:
     yield from _shape(variant)
+    yield from _recipe_form(variant)
     yield from _workload_fits(variant, spec)
     yield from _kind(variant)
     yield from _calibration(variant)
@@ -226,11 +227,13 @@ def _kind(variant: View) -> Iterator[Violation]:
         yield Violation(
             ("quantization", "recipe"), repr(recipe), f"a recipe that {facts.name} takes: {known}"
         )
-    if kv_cache is not None and kv_cache not in facts.kv_caches:
-        known = ", ".join(facts.kv_caches)
+    if kv_cache is not None and facts.kv_cache(kv_cache) is None:
+        known = ", ".join(row.name for row in facts.kv_caches)
         yield Violation(
             ("quantization", "kv_cache"), repr(kv_cache), f"a format that {facts.name} takes: {known}"
         )
+    yield from _options(variant, facts)
+    yield from _quantize_device(variant, facts)
     for key, most in (
         ("tensor_parallel", facts.max_tensor_parallel),
         ("pipeline_parallel", facts.max_pipeline_parallel),
@@ -238,6 +241,26 @@ def _kind(variant: View) -> Iterator[Violation]:
         asked = variant.get(key)
         if asked is not None and asked > most:
             yield Violation((key,), str(asked), f"at most {most} with {facts.name}")
+
+
+def _options(variant: View, facts: KindFacts) -> Iterator[Violation]:
+    declared = {option.name: option for option in facts.options}
+    for name, value in (variant.get("engine", "options") or {}).items():
+        if name not in declared:
+            known = ", ".join(declared) or "none"
+            accepted = f"{suggestion(name, declared)}options of {facts.name}: {known}"
+            yield Violation(("engine", "options", name), "an unknown option", accepted)
+        elif value is not UNREADABLE and value is not None and (wanted := declared[name].refuse(value)):
+            yield Violation(("engine", "options", name), repr(value), wanted)
+
+
+def _quantize_device(variant: View, facts: KindFacts) -> Iterator[Violation]:
+    target = load_targets().get(variant.get("target") or "")
+    asked = variant.get("quantization", "device") or (target.accelerator if target else None)
+    if asked is not None and asked not in facts.toolchains.quantize:
+        known = ", ".join(facts.toolchains.quantize)
+        accepted = f"a device of {facts.name}'s ModelOpt: {known}"
+        yield Violation(("quantization", "device"), repr(asked), accepted)
 
 
 def _kind_target(variant: View, facts: KindFacts) -> Iterator[Violation]:
@@ -252,6 +275,17 @@ def _kind_target(variant: View, facts: KindFacts) -> Iterator[Violation]:
         yield Violation(
             ("target",), repr(target.name), f"a target that {facts.name} builds for: {', '.join(fitting)}"
         )
+
+
+def _recipe_form(variant: View) -> Iterator[Violation]:
+    recipe = load_recipes().get(variant.get("quantization", "recipe") or "")
+    for key, form in (("file", "file"), ("search", "search")):
+        given = not variant.lacks("quantization", key)
+        if recipe is not None and recipe.form == form and not given:
+            yield Violation(("quantization", key), "", f"required: recipe {recipe.name} reads it")
+        elif recipe is not None and recipe.form != form and given:
+            owner = next((row.name for row in load_recipes().values() if row.form == form), None)
+            yield Violation(("quantization", key), "a mapping", f"nothing: only recipe {owner} reads it")
 
 
 def needs_calibration(recipe: str | None, kv_cache: str | None) -> bool:

@@ -4,15 +4,16 @@ A variant as written is partial (`VariantOverrides`); merged over the defaults (
 whole (`VariantSettings`). Only the merged one is judged, so that an override may complete a default.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from engine_specs.frozen import Frozen
 from engine_specs.kind_facts import KindName
-from engine_specs.names import Slug
+from engine_specs.kind_options import OptionValue
+from engine_specs.names import SHA256_PATTERN, RecipePath, Slug
 from engine_specs.partial import partial_of
-from engine_specs.recipes import KvCacheName, RecipeName
+from engine_specs.recipes import Device, KvCacheName, RecipeName
 from engine_specs.targets import TargetName
 from engine_specs.text_source import TextSource
 
@@ -21,12 +22,41 @@ class Engine(Frozen):
     """What gets compiled."""
 
     kind: KindName = Field(description="Engine kind, such as aot-inductor.")
+    options: dict[str, OptionValue | None] = Field(
+        default_factory=dict,
+        description="Settings of the kind's tool, by the names that the kind declares.",
+    )
 
 
 class Calibration(TextSource):
     """Texts that run through the model so that its scales can be found."""
 
     sequence_length: int = Field(ge=1, le=1_000_000, description="Tokens of each text that are used.")
+
+
+class RecipeFile(Frozen):
+    """A recipe of ModelOpt that the spec brings along."""
+
+    path: RecipePath = Field(description="Path of the YAML file, relative to the spec.")
+    sha256: str = Field(pattern=SHA256_PATTERN, description="Digest of that file, which pins it.")
+
+
+class RecipeSearch(Frozen):
+    """AutoQuantize: which recipe each layer gets is chosen by what it costs in accuracy."""
+
+    effective_bits: float = Field(gt=0, le=16, description="Mean bits of a weight that the result may have.")
+    candidates: Annotated[tuple[RecipeName, ...], Field(strict=False, min_length=1, max_length=8)] = Field(
+        description="Recipes to choose from; a layer may also stay as it is."
+    )
+    method: Literal["gradient", "kl_div"] = Field(
+        default="gradient", description="How the cost of a choice is estimated."
+    )
+    score_samples: int = Field(
+        default=128,
+        ge=1,
+        le=100_000,
+        description="Calibration texts that are scored, at most.",
+    )
 
 
 class Quantization(Frozen):
@@ -37,6 +67,11 @@ class Quantization(Frozen):
     calibration: Calibration | None = Field(
         default=None, description="Texts to calibrate on, for recipes that need it."
     )
+    device: Device | None = Field(
+        default=None, description="Where ModelOpt runs; null: on what the target computes with."
+    )
+    file: RecipeFile | None = Field(default=None, description="The recipe file, for recipe modelopt_file.")
+    search: RecipeSearch | None = Field(default=None, description="What to search, for recipe auto.")
 
 
 class Shape(Frozen):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from artifacts.engine import ServeRecipe
 from engine_specs.kind_facts import load_kinds
 from engine_specs.resolve import ResolvedVariant
 from tasks.kinds.kind import WORKERS, JobPlan
@@ -41,10 +42,24 @@ class AotInductor:
                     "march": target.march,
                     "cpu_features": list(target.cpu_features),
                 },
-                "toolchain_names": facts.toolchains.model_dump(),
+                "serve": self.serve_recipe(variant).model_dump(mode="json"),
             },
             ships=tuple(sorted(WORKERS.glob(SERVER_FILES))),
         )
+
+    def serve_recipe(self, variant: ResolvedVariant) -> ServeRecipe:  # noqa: ARG002  the engine knows its limits
+        """The command of its own small server, which the tree brings along."""
+        argv = (
+            "{python}",
+            "{tree}/server/serve_aot.py",
+            "--tree",
+            "{tree}",
+            "--host",
+            "{host}",
+            "--port",
+            "{port}",
+        )
+        return ServeRecipe(toolchain=load_kinds()[self.name].toolchains.serve, argv=argv, model="model")
 
 
 AOT_INDUCTOR = AotInductor()

@@ -5,10 +5,24 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
+from artifacts.engine import ServeRecipe
 from artifacts.frozen import Frozen
 from engine_specs.resolve import ResolvedVariant
 
 WORKERS = Path(__file__).parent.parent / "workers"
+
+
+class ToolCommand(Frozen):
+    """One command of a tool that a worker runs, as the kind decided it.
+
+    Placeholders, filled in by the worker: {python} and {bin} (the toolchain's interpreter and its directory
+    of programs), {checkpoint} (the input), {output} (the engine tree), {scratch} (a directory that is thrown
+    away).
+    """
+
+    name: str = Field(description="What it does, such as build.")
+    argv: tuple[str, ...] = Field(description="Program and arguments.")
+    env: dict[str, str] = Field(default_factory=dict, description="Environment beyond the toolchain's.")
 
 
 class JobPlan(Frozen):
@@ -17,7 +31,12 @@ class JobPlan(Frozen):
     toolchain: str = Field(description="Name of the toolchain whose interpreter runs the worker.")
     worker: Path = Field(description="The program.")
     params: dict[str, Any] = Field(
-        description="Plain JSON values for it. The caller adds `toolchains`: identity by role."
+        description="Plain JSON values for it, among them `serve`, the recipe that engine.json carries. "
+        "The caller adds `toolchains`: identity by role."
+    )
+    commands: tuple[ToolCommand, ...] = Field(
+        default=(),
+        description="Commands of the tool, in order; the worker gets them in `params`.",
     )
     ships: tuple[Path, ...] = Field(
         default=(), description="Source files that the worker copies into the engine; they decide its bytes."
@@ -37,3 +56,6 @@ class Kind(Protocol):
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that builds this variant. Pure."""
+
+    def serve_recipe(self, variant: ResolvedVariant) -> ServeRecipe:
+        """The command that serves an engine of this variant. Pure."""

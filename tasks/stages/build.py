@@ -5,6 +5,7 @@ from engine_specs.resolve import ResolvedVariant
 from tasks.kinds import kind_named
 from tasks.pipeline import Pipeline
 from tasks.stage import StageResult
+from tasks.stages.quantize import toolchain_of, unquantized
 from tasks.stages.worker_stage import WorkerStage, run_worker_stage
 from tasks.toolchains import ensure
 
@@ -44,5 +45,4 @@ def toolchains_of(variant: ResolvedVariant) -> dict[str, str]:
     """Names of the toolchains that have a part in an engine, by role."""
     toolchains = load_kinds()[variant.engine.kind].toolchains
     roles = {"build": toolchains.build, "serve": toolchains.serve}
-    unquantized = variant.quantization.recipe == "none" and variant.quantization.kv_cache == "none"
-    return roles if unquantized else roles | {"quantize": toolchains.quantize}
+    return roles if unquantized(variant) else roles | {"quantize": toolchain_of(variant)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_specs.kind_facts import KindFacts, load_kinds
-from engine_specs.recipes import load_kv_caches, load_recipes
+from engine_specs.recipes import Presets, load_kv_caches, load_recipes
 from engine_specs.resolve import ResolvedVariant
 from tasks import workers
 from tasks.pipeline import Pipeline
@@ -37,12 +37,23 @@ def describe(
         checkpoint: tree of the checkpoint.
         calibration: tree of the texts; None exactly where the recipe needs none.
     """
-    params = _params(variant)
-    if not params["recipe"]["preset"] and not params["kv_cache"]["preset"]:
+    if unquantized(variant):
         return LeftOut(f"recipe {variant.quantization.recipe}: the checkpoint is built as it is")
     inputs = {"checkpoint": checkpoint} | ({"calibration": calibration} if calibration else {})
-    toolchain = load_kinds()[variant.engine.kind].toolchains.quantize
-    return WorkerStage(STAGE, spec, variant.name, toolchain, WORKER, params, inputs)
+    return WorkerStage(STAGE, spec, variant.name, toolchain_of(variant), WORKER, _params(variant), inputs)
+
+
+def unquantized(variant: ResolvedVariant) -> bool:
+    """Whether the checkpoint is compiled as it was fetched: not quantized, in the same layout."""
+    asked = variant.quantization
+    as_it_is = asked.recipe == "none" and asked.kv_cache == "none"
+    return as_it_is and load_kinds()[variant.engine.kind].export_format == "hf"
+
+
+def toolchain_of(variant: ResolvedVariant) -> str:
+    """Name of the toolchain that quantizes for a variant."""
+    device = variant.quantization.device or variant.target.accelerator
+    return load_kinds()[variant.engine.kind].toolchains.quantize[device]
 
 
 def quantize(pipeline: Pipeline, work: WorkerStage) -> StageResult:
@@ -55,11 +66,19 @@ def _params(variant: ResolvedVariant) -> dict[str, Any]:
     recipe = load_recipes()[variant.quantization.recipe]
     kv_cache = load_kv_caches()[variant.quantization.kv_cache]
     calibration = variant.quantization.calibration
-    recipe_fields = {"name", "preset", "needs_calibration", "weight_input_multiple"}
+    shared = {"name", "needs_calibration"}
     return {
-        "recipe": recipe.model_dump(include=recipe_fields),
-        "kv_cache": kv_cache.model_dump(include={"name", "preset", "needs_calibration"}),
+        "recipe": {
+            **recipe.model_dump(include=shared | {"weight_input_multiple"}),
+            "preset": _preset_name(recipe, kind),
+        },
+        "kv_cache": {**kv_cache.model_dump(include=shared), "preset": _preset_name(kv_cache, kind)},
         "architectures": list(kind.architecture_names),
         "export_format": kind.export_format,
         "calibration": {"sequence_length": calibration.sequence_length} if calibration else None,
     }
+
+
+def _preset_name(row: Presets, kind: KindFacts) -> str | None:
+    preset = row.preset(kind.modelopt)
+    return preset.name if preset else None

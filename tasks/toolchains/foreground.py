@@ -21,7 +21,7 @@ def run_foreground(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: 
     as shells do. To be called from the main thread.
     """
     command = server_command(toolchain, recipe, tree, host, port)
-    env = server_environment(toolchain, recipe, {})
+    env = server_environment(toolchain, recipe, tree, {})
     status_out, status_in = os.pipe()
     process = subprocess.Popen(
         supervisor_command(command, status_in, GRACE_S, math.inf),

@@ -16,7 +16,8 @@ def server_command(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: 
 
 
 def server_environment(
-    toolchain: Toolchain, recipe: ServeRecipe, extra_env: Mapping[str, str]
+    toolchain: Toolchain, recipe: ServeRecipe, tree: Path, extra_env: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment of a server: that of a job, and the recipe's own."""
-    return job_environment(toolchain, recipe.env | dict(extra_env), os.environ)
+    own = recipe.environment(tree=str(tree.absolute()))
+    return job_environment(toolchain, own | dict(extra_env), os.environ)

@@ -48,7 +48,7 @@ def serving(
     `log` (appended).
     """
     title = f"the server of {tree.name} (toolchain {toolchain.name})"
-    env = server_environment(toolchain, recipe, extra_env or {})
+    env = server_environment(toolchain, recipe, tree, extra_env or {})
 
     def start(port: int) -> _Running:
         command = server_command(toolchain, recipe, tree, HOST, port)

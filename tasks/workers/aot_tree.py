@@ -22,18 +22,7 @@ TOKENIZER_FILES = (
     "generation_config.json",
     "config.json",
 )
-SERVED_MODEL = "model"
 SERVER_PREFIX = "serve_aot"
-SERVE_ARGV = (
-    "{python}",
-    "{tree}/server/serve_aot.py",
-    "--tree",
-    "{tree}",
-    "--host",
-    "{host}",
-    "--port",
-    "{port}",
-)
 
 
 def write_tree(
@@ -113,11 +102,7 @@ def manifest(plan: BuildPlan, params: Mapping[str, Any], tools: Mapping[str, str
         "requires": {"machine": plan.target.machine, "cpu_features": list(plan.target.cpu_features)},
         "toolchains": dict(params["toolchains"]),
         "tools": dict(tools),
-        "serve": {
-            "toolchain": params["toolchain_names"]["serve"],
-            "argv": list(SERVE_ARGV),
-            "model": SERVED_MODEL,
-        },
+        "serve": dict(params["serve"]),
     }
 
 

@@ -1,7 +1,7 @@
 """Worker: compile a Hugging Face checkpoint into an engine tree with torch.export and AOTInductor.
 
 Request: inputs {"checkpoint": directory}; params {"kind", "recipe", "shape", "target", "toolchains",
-"toolchain_names", "dtype" (optional)}. Output: the engine tree. Runs in the toolchain `aot-cpu`.
+"serve", "dtype" (optional)}. Output: the engine tree. Runs in the toolchain `aot-cpu`.
 """
 
 import gc

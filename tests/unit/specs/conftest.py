@@ -26,7 +26,7 @@ def generous_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     facts = facts.replace(
         "recipes:\n", 'recipes:\n  - {name: fp8, weight_input_multiple: 16, source: "made up for a test"}\n'
     )
-    facts = facts.replace("kv_caches: [none]", "kv_caches: [none, fp8]")
+    facts = facts.replace("kv_caches:\n", 'kv_caches:\n  - {name: fp8, source: "made up for a test"}\n')
     facts = facts.replace("max_tensor_parallel: 1", "max_tensor_parallel: 8")
     facts = facts.replace("max_pipeline_parallel: 1", "max_pipeline_parallel: 8")
     directory = tmp_path / "kinds"

@@ -52,28 +52,29 @@ def test_each_level_adds_exactly_its_own_flags(lower: str, higher: str) -> None:
 
 def test_recipes_know_what_modelopt_calls_them() -> None:
     table = load_recipes()
-    assert list(table) == ["none", "int8_weight_only", "fp8"]
-    assert (table["none"].preset, table["none"].quant_algo, table["none"].weight_bits) == (None, None, None)
-    assert (table["int8_weight_only"].preset, table["int8_weight_only"].quant_algo) == (
-        "INT8_WEIGHT_ONLY_CFG",
-        "W8A16",
-    )
-    assert (table["fp8"].preset, table["fp8"].quant_algo) == ("FP8_DEFAULT_CFG", "FP8")
-    assert [row.needs_calibration for row in table.values()] == [False, False, True]
-    assert load_kv_caches()["fp8"].preset == "FP8_KV_CFG"
+    none, int8, fp8 = table["none"], table["int8_weight_only"], table["fp8"]
+    assert (none.preset("0.47"), none.quant_algo, none.weight_bits) == (None, None, None)
+    assert int8.preset("0.47").name == "INT8_WEIGHT_ONLY_CFG"
+    assert (int8.quant_algo, int8.needs_calibration) == ("W8A16", False)
+    assert fp8.preset("0.47").name == "FP8_DEFAULT_CFG"
+    assert (fp8.quant_algo, fp8.needs_calibration) == ("FP8", True)
+    assert load_kv_caches()["fp8"].preset("0.47").name == "FP8_KV_CFG"
 
 
-@pytest.mark.parametrize("row", [r for r in load_recipes().values() if r.preset], ids=lambda r: r.name)
+@pytest.mark.parametrize(
+    "row", [r for r in load_recipes().values() if r.form == "preset"], ids=lambda r: r.name
+)
 def test_a_recipe_that_quantizes_says_how_and_what_it_leaves_out(row: recipes.Recipe) -> None:
     assert row.quant_algo
-    assert row.weight_bits == 8
+    assert row.weight_bits
+    assert row.presets
     assert "lm_head" in row.left_out
 
 
 @pytest.mark.parametrize("facts", load_kinds().values(), ids=lambda f: f.name)
 def test_a_kind_draws_on_the_other_tables(facts: kind_facts.KindFacts) -> None:
     assert {row.name for row in facts.recipes} <= set(load_recipes())
-    assert set(facts.kv_caches) <= set(load_kv_caches())
+    assert {row.name for row in facts.kv_caches} <= set(load_kv_caches())
     assert any(
         t.platform in facts.platforms and t.accelerator in facts.accelerators for t in load_targets().values()
     )
@@ -85,7 +86,7 @@ def test_the_cpu_kind_is_as_other_layers_expect_it() -> None:
     assert facts.architecture_names == ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
     assert [row.name for row in facts.recipes] == ["none", "int8_weight_only"]
     assert facts.toolchains.model_dump() == {
-        "quantize": "modelopt-cpu",
+        "quantize": {"cpu": "modelopt-cpu"},
         "build": "aot-cpu",
         "serve": "aot-serve-cpu",
     }
@@ -130,7 +131,9 @@ def test_an_end_of_life_is_a_day_with_a_source(tmp_path: Path) -> None:
     path = tmp_path / "aot-inductor.yaml"
     facts = (KINDS_DIR / "aot-inductor.yaml").read_text()
     path.write_text(
-        facts.replace("end_of_life: null", 'end_of_life: {date: 2027-03-31, source: "release notes"}')
+        facts.replace(
+            "end_of_life: null", 'end_of_life: {date: 2027-03-31, instead: another, source: "release notes"}'
+        )
     )
     end = read_data(path, kind_facts.KindFacts).end_of_life
     assert end is not None
