@@ -1,0 +1,61 @@
+"""vLLM against itself: one server under two names, by the rounds that a verdict is made of.
+
+An interval without 1 here means that order, client or host favours a side: then no ratio of this host is
+worth anything.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+
+from artifacts.settings import Settings
+from engine_specs.load import load_spec
+from engine_specs.resolve import resolve_variants
+from flows.demo.hub_repo import DEMO_HUB
+from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.gates import judge_same_engine
+from tasks.judging.prompts import vocabulary_of
+from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.speed import measure_speed
+from tasks.kinds.vllm_reference import vllm_recipe
+from tasks.sides import judging_protocol
+from tasks.stages.fetch import TOKENIZER_FILE
+from tasks.toolchains import ensure, serving
+from tests.bench.main_job import DEMO
+
+CHECKPOINT = DEMO_HUB / "enginery" / "demo-llama"
+DIGITS = "0" * 64  # nothing is looked up by these digests
+
+
+def report(root: Path) -> None:
+    """Print the ratio at each concurrency, and whether it is that of equals."""
+    root.mkdir(parents=True)
+    protocol = _protocol()
+    recipe = protocol.engine.recipe
+    toolchain = ensure(recipe.toolchain, Settings(), on_progress=print)
+    print("== vLLM against itself, ratio with its interval")
+    log = root / "server.log"
+    with serving(
+        toolchain, recipe, CHECKPOINT, log=log, on_line=lambda _line: None, ready_limit_s=300
+    ) as server:
+        sides = (protocol.engine, *protocol.references)
+        one, other = (Endpoint(base_url=server.base_url, side=side) for side in sides)
+        measured = asyncio.run(measure_speed(one, [other], protocol, say=lambda _line: None))
+    for point in measured.points:
+        outcome = judge_same_engine(point, protocol.speed)
+        print(f"{point.concurrency} in flight: {outcome.outcome}. {outcome.reason}")
+
+
+def _protocol() -> JudgingProtocol:
+    spec = load_spec(str(DEMO))
+    (variant,) = resolve_variants(spec)
+    recipe = vllm_recipe({}, variant)
+    sides = [Side(name=name, recipe=recipe, tree=DIGITS) for name in ("vllm", "vllm again")]
+    return judging_protocol(
+        spec,
+        variant,
+        engine=sides[0],
+        references=(sides[1],),
+        vocabulary=vocabulary_of(json.loads((CHECKPOINT / TOKENIZER_FILE).read_text(encoding="utf-8"))),
+        text_sha256=DIGITS,
+    )
