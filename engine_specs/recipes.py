@@ -20,7 +20,10 @@ class Preset(Frozen):
     """How one line of ModelOpt names a recipe, and where it can carry it out."""
 
     modelopt: ModelOptLine = Field(description="Line of ModelOpt, such as 0.47.")
-    name: str = Field(pattern=r"^[A-Z][A-Z0-9_]+$", description="Its constant, such as FP8_DEFAULT_CFG.")
+    name: str = Field(
+        pattern=r"^[A-Z][A-Z0-9_]+$",
+        description="Its constant, such as FP8_DEFAULT_CFG, or one of the quantize worker where it has none.",
+    )
     devices: Annotated[tuple[Device, ...], Field(strict=False, min_length=1)] = Field(
         description="Where quantizing and exporting with it works."
     )

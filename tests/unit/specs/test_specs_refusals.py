@@ -21,7 +21,7 @@ REFUSED = [
     ("compile: when-justified", "compile: sometimes", 6, "compile", "'sometimes'", "one of: when-justified, always"),
     ("compile: when-justified", "compile: alway", 6, "compile", "'alway'", "did you mean always?"),
     ("kind: aot-inductor", "kind: aot_inductor", 8, "defaults.engine.kind", "'aot_inductor'", "did you mean aot-inductor?"),
-    ("recipe: int8_weight_only", "recipe: int8", 10, "defaults.quantization.recipe", "'int8'", "known recipes: fp8, int8"),
+    ("recipe: int8_weight_only", "recipe: int8", 10, "defaults.quantization.recipe", "'int8'", "known recipes: auto, fp8"),
     ("max_batch_size: 4", "max_batch_size: four", 12, "defaults.shape.max_batch_size", "'four'", "a whole number"),
     ("max_batch_size: 4", "max_batch_size: 4.0", 12, "defaults.shape.max_batch_size", "the number 4.0", "a whole number"),
     ("max_batch_size: 4", "max_batch_size: true", 12, "defaults.shape.max_batch_size", "true", "a whole number"),
