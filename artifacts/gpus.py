@@ -1,0 +1,76 @@
+"""The NVIDIA GPUs of this host, as its driver's management library (NVML) reports them.
+
+Invariants:
+- Nothing but the driver is asked: a host without one is an answer (`NoGpus`), not an error.
+- GPUs come in the driver's order, by PCI bus; `index` is what CUDA_VISIBLE_DEVICES means by a number once
+  CUDA_DEVICE_ORDER is PCI_BUS_ID.
+"""
+
+from types import ModuleType
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+
+
+class Gpu(Frozen):
+    """One GPU of a host."""
+
+    index: int = Field(ge=0, description="Position in the driver's order, by PCI bus.")
+    name: str = Field(description="Product name, such as NVIDIA H100 80GB HBM3.")
+    uuid: str = Field(description="The driver's name for exactly this device: GPU-...")
+    memory_bytes: int = Field(gt=0, description="Total memory.")
+    compute_capability: str = Field(description="CUDA compute capability, such as 9.0.")
+
+
+class GpusFound(Frozen):
+    """A driver answers; it may know no GPU all the same."""
+
+    driver: str = Field(description="Version of the driver, such as 580.95.05.")
+    cuda: str = Field(description="Newest CUDA version that the driver runs, such as 13.0.")
+    gpus: tuple[Gpu, ...] = Field(description="The GPUs, in the driver's order.")
+
+
+class NoGpus(Frozen):
+    """No driver answers."""
+
+    reason: str = Field(description="Why, as part of a sentence.")
+
+
+def probe_gpus() -> GpusFound | NoGpus:
+    """The GPUs of this host."""
+    import pynvml  # here, for it takes longer to load than the rest of this package
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError_LibraryNotFound:
+        return NoGpus(reason="no NVIDIA driver is installed (libnvidia-ml.so.1 was not found)")
+    except pynvml.NVMLError as error:
+        return NoGpus(reason=f"the NVIDIA driver does not start: {error}")
+    try:
+        return _found(pynvml)
+    except pynvml.NVMLError as error:
+        return NoGpus(reason=f"the NVIDIA driver does not answer: {error}")
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _found(nvml: ModuleType) -> GpusFound:
+    cuda = nvml.nvmlSystemGetCudaDriverVersion_v2()
+    return GpusFound(
+        driver=nvml.nvmlSystemGetDriverVersion(),
+        cuda=f"{cuda // 1000}.{cuda % 1000 // 10}",
+        gpus=tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())),
+    )
+
+
+def _gpu(nvml: ModuleType, index: int) -> Gpu:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(
+        index=index,
+        name=nvml.nvmlDeviceGetName(handle),
+        uuid=nvml.nvmlDeviceGetUUID(handle),
+        memory_bytes=nvml.nvmlDeviceGetMemoryInfo(handle).total,
+        compute_capability=f"{major}.{minor}",
+    )

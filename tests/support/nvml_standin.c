@@ -1,0 +1,67 @@
+/* A stand-in of libnvidia-ml.so.1: the functions that are asked of the driver, answered from the environment.
+ *
+ * ENGINERY_TEST_GPUS    "name|uuid|MiB|major.minor" a GPU, separated by ";"
+ * ENGINERY_TEST_DRIVER  version of the driver; "broken" makes the library refuse to start, as one does whose
+ *                       kernel module is not loaded
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUCCESS = 0, NOT_FOUND = 6, DRIVER_NOT_LOADED = 9 };
+
+static char rows[16][256];
+static int count;
+
+static int field(void *device, int index, char *out, unsigned length) {
+    char row[256], *rest = row, *value = NULL;
+    strcpy(row, rows[(long)device - 1]);
+    for (int i = 0; i <= index; i++) value = strsep(&rest, "|");
+    if (value == NULL) return NOT_FOUND;
+    snprintf(out, length, "%s", value);
+    return SUCCESS;
+}
+
+int nvmlInitWithFlags(unsigned flags) {
+    char all[4096], *rest = all, *row;
+    if (strcmp(getenv("ENGINERY_TEST_DRIVER"), "broken") == 0) return DRIVER_NOT_LOADED;
+    snprintf(all, sizeof all, "%s", getenv("ENGINERY_TEST_GPUS"));
+    for (count = 0; (row = strsep(&rest, ";")) != NULL && *row;) snprintf(rows[count++], 256, "%s", row);
+    return SUCCESS;
+}
+
+int nvmlShutdown(void) { return SUCCESS; }
+
+const char *nvmlErrorString(int code) { return code == DRIVER_NOT_LOADED ? "Driver Not Loaded" : "Not Found"; }
+
+int nvmlSystemGetDriverVersion(char *out, unsigned length) {
+    snprintf(out, length, "%s", getenv("ENGINERY_TEST_DRIVER"));
+    return SUCCESS;
+}
+
+int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 13000; return SUCCESS; }
+
+int nvmlDeviceGetCount_v2(unsigned *out) { *out = count; return SUCCESS; }
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
+    *device = (void *)(long)(index + 1);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetName(void *device, char *out, unsigned length) { return field(device, 0, out, length); }
+
+int nvmlDeviceGetUUID(void *device, char *out, unsigned length) { return field(device, 1, out, length); }
+
+int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *total_free_used) {
+    char mib[32];
+    int code = field(device, 2, mib, sizeof mib);
+    total_free_used[0] = strtoull(mib, NULL, 10) << 20;
+    return code;
+}
+
+int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {
+    char version[32];
+    int code = field(device, 3, version, sizeof version);
+    sscanf(version, "%d.%d", major, minor);
+    return code;
+}
