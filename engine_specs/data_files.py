@@ -13,6 +13,7 @@ from engine_specs.yaml_tree import parse
 PACKAGE = Path(__file__).parent
 TARGETS_FILE = PACKAGE / "data" / "targets.yaml"
 RECIPES_FILE = PACKAGE / "data" / "recipes.yaml"
+MEMORY_FILE = PACKAGE / "data" / "memory.yaml"
 KINDS_DIR = PACKAGE / "kinds"
 
 ModelT = TypeVar("ModelT", bound=Frozen)
