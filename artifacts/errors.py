@@ -44,6 +44,13 @@ class BadReference(ArtifactError):
     failure = "input"
 
 
+class StandInRefused(ArtifactError):
+    """A tree that a stand-in of a tool made was about to become more than something that tests look at."""
+
+    exit_code = 3
+    failure = "input"
+
+
 class BadTree(ArtifactError):
     """A directory holds something that a tree cannot: a link, a special file, a name that is not portable."""
 

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field, JsonValue, model_validator
 from artifacts.canonical import Digest, digest_of
 from artifacts.frozen import Frozen
 
-MeasurementKind = Literal["baseline", "accuracy", "speed", "judged"]
+MeasurementKind = Literal["baseline", "judged"]
 
 
 class Measurement(Frozen):

@@ -24,6 +24,7 @@ from artifacts.frozen import Frozen
 from artifacts.installs import InstallPaths, InstallRecord, read_local
 from artifacts.references import resolve
 from artifacts.releases import Release
+from artifacts.stand_in import refuse_stand_in
 from artifacts.store import Store
 from artifacts.transfer import Progress, download
 from artifacts.trees import Listing, compare
@@ -59,7 +60,8 @@ def pull(
         facts: what the host has; probed where it is not given.
         on_progress: called with the bytes in place and the bytes in all, from several threads.
 
-    Raises BadReference, NotFound, NothingFits, IntegrityError, StoreUnreachable, LocalDiskError.
+    Raises BadReference, NotFound, NothingFits, StandInRefused, IntegrityError, StoreUnreachable,
+    LocalDiskError.
     """
     release = resolve(store, reference)
     choice = choose_variant(release, facts or probe_host(), variant)
@@ -98,6 +100,7 @@ def _install(
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
     """Download, verify and put in place; returns the bytes downloaded."""
+    refuse_stand_in(store, choice.tree, "installed")
     listing = store.get_listing(choice.tree)
     partial = paths.partial(listing.digest)
     for directory in {(partial / file.path).parent for file in listing.files} | {partial}:

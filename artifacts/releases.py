@@ -5,6 +5,7 @@ Invariants:
 - A version is taken before it is published (`artifacts.versions`); one that is never published stays a gap.
 - A variant can be deployed exactly when it has both a tree and a serve recipe, which is when its verdict is
   `compile` or `stay-on-vllm`.
+- No release names a tree that a stand-in of a tool made (`artifacts.stand_in`), whoever publishes it.
 """
 
 from typing import TYPE_CHECKING, Literal, Self
@@ -15,6 +16,7 @@ from artifacts.canonical import Digest, canonical_bytes
 from artifacts.engine import HostRequirements, ServeRecipe
 from artifacts.errors import AlreadyExists, Conflict, NotFound
 from artifacts.frozen import Frozen
+from artifacts.stand_in import refuse_stand_in
 
 if TYPE_CHECKING:
     from artifacts.store import Store
@@ -96,7 +98,8 @@ def publish(store: "Store", release: Release) -> Release:
     """Write `release.json`; from then on the release exists and cannot change.
 
     Returns the stored release: this one, or an earlier one of the same publication fingerprint (a retry).
-    Raises AlreadyExists where the version is another publication's, NotFound where a tree is not stored.
+    Raises AlreadyExists where the version is another publication's, NotFound where a tree is not stored,
+    StandInRefused where one was made by a stand-in.
     """
     _require_trees(store, release)
     key = release_key(release.name, release.version)
@@ -115,7 +118,7 @@ def publish(store: "Store", release: Release) -> Release:
 
 
 def _require_trees(store: "Store", release: Release) -> None:
-    """Raise NotFound for a release that names a tree which the store does not have."""
+    """Raise for a release that names a tree which the store does not have, or which a stand-in made."""
     for variant in release.variants:
         for tree in filter(None, (variant.tree, variant.report)):
             if not store.has_tree(tree):
@@ -124,6 +127,7 @@ def _require_trees(store: "Store", release: Release) -> None:
                     where=str(store.bucket),
                     fix="Build the variant again; the release was not published.",
                 )
+            refuse_stand_in(store, tree, "published")
 
 
 def read_release(store: "Store", name: str, version: str) -> Release:

@@ -25,7 +25,7 @@ from artifacts.store import Store
 from artifacts.transfer import blob_key
 from engine_specs.models import Spec
 from flows.summary import BuildSummary
-from tasks.judging.results import Interval
+from tasks.judging.results import Interval, NotMeasured
 from tasks.judging.verdict import Outcomes
 from tasks.stage import StageResult
 from tasks.stages.judge import Judged
@@ -165,24 +165,25 @@ def markdown(spec: Spec, judged: Judged) -> str:
     )
 
 
-def figures(outcomes: Outcomes) -> list[dict[str, str | int]]:
+def figures(outcomes: Outcomes) -> list[dict[str, str]]:
     """The gates with their intervals, as rows of a table."""
     rows: list[tuple[str, str, Interval, str]] = [
         ("accuracy: regret, nats/token", outcomes.regret.outcome, outcomes.regret.regret_nats, "{:.5f}"),
         ("accuracy: same tokens", outcomes.regret.outcome, outcomes.regret.agreement, "{:.3f}"),
         ("length of outputs, ratio", outcomes.length.outcome, outcomes.length.ratio, "{:.3f}"),
-        (f"{outcomes.speed.metric}, ratio", outcomes.speed.outcome, outcomes.speed.ratio, "{:.3f}"),
     ]
-    table: list[dict[str, str | int]] = [
-        {"gate": gate, "outcome": outcome, "estimate": shape.format(value.estimate),
-         "lower": shape.format(value.lower), "upper": shape.format(value.upper)}
-        for gate, outcome, value, shape in rows
-    ]  # fmt: skip
-    money = outcomes.economics
-    return [
-        *table,
-        {"gate": "economics, USD/month", "outcome": money.outcome, "estimate": f"{money.net_usd:.2f}"},
-    ]
+    if isinstance(outcomes.timed, NotMeasured):
+        return [*map(_figure, rows), {"gate": "speed", "outcome": outcomes.timed.outcome}]
+    speed, money = outcomes.timed.speed, outcomes.timed.economics
+    rows.append((f"{speed.metric}, ratio", speed.outcome, speed.ratio, "{:.3f}"))
+    in_all = {"gate": "economics, USD/month", "outcome": money.outcome, "estimate": f"{money.net_usd:.2f}"}
+    return [*map(_figure, rows), in_all]
+
+
+def _figure(row: tuple[str, str, Interval, str]) -> dict[str, str]:
+    gate, outcome, value, shape = row
+    bounds = {name: shape.format(getattr(value, name)) for name in ("estimate", "lower", "upper")}
+    return {"gate": gate, "outcome": outcome, **bounds}
 
 
 def artifact_key(text: str) -> str:

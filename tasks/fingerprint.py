@@ -23,7 +23,6 @@ def build_document(
     sources: Iterable[Path],
     toolchain: str | None,
     request: Mapping[str, Any],
-    environment: Mapping[str, str] | None = None,
 ) -> Document:
     """Describe one stage call.
 
@@ -32,14 +31,12 @@ def build_document(
         sources: files whose text decides what the stage does; `worker_sources` finds those of a worker.
         toolchain: identity of the toolchain that runs it, None where the stage runs in this process.
         request: parameters and input tree digests; JSON values only.
-        environment: allow-listed variables that change the result.
     """
     return {
         "stage": stage,
         "worker": sources_digest(sources),
         "toolchain": toolchain,
         "platform": platform_class(),
-        "environment": dict(environment or {}),
         "request": dict(request),
     }
 

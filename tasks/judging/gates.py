@@ -220,6 +220,19 @@ def meets(summary: LoadSummary, slo: Slo) -> bool:
     return summary.ttft_ms.p99 <= slo.ttft_p99_ms and summary.itl_ms.p99 <= slo.itl_p99_ms
 
 
+def rejecting(result: AccuracyResult, plan: AccuracyPlan) -> tuple[str, ...]:
+    """The gates on a side's answers that it failed, as the table of verdicts names them; speed mends none.
+
+    A gate that had too few samples did not fail.
+    """
+    gates = {
+        "tokenizer": judge_tokenizer(result.tokenizer).outcome == "different",
+        "regret": judge_regret(result.samples, plan).outcome == "fail",
+        "length": judge_lengths(result.lengths, plan).outcome == "fail",
+    }
+    return tuple(name for name, failed in gates.items() if failed)
+
+
 def qualifies(result: AccuracyResult, plan: AccuracyPlan) -> bool:
     """Whether a quantized reference is accurate enough to be compared with for speed."""
     regret, length = judge_regret(result.samples, plan), judge_lengths(result.lengths, plan)

@@ -18,14 +18,15 @@ from tasks.judging.gates import (
     judge_speed,
     judge_tokenizer,
     qualifies,
+    rejecting,
 )
 from tasks.judging.judged import JudgedResult, Measured, Subject
 from tasks.judging.load import LoadPlan, measure_load
 from tasks.judging.protocol import JudgingProtocol, require_protocol_digest
-from tasks.judging.results import AccuracyResult, LoadResult
+from tasks.judging.results import AccuracyResult, LoadResult, NotMeasured, SpeedResult
 from tasks.judging.running import Say
 from tasks.judging.speed import measure_speed
-from tasks.judging.verdict import Outcomes, decide
+from tasks.judging.verdict import Outcomes, TimedOutcomes, decide
 
 
 def baseline_load(endpoint: Endpoint, plan: LoadPlan, *, say: Say) -> LoadResult:
@@ -42,6 +43,8 @@ def measure_engine(
     say: Say,
 ) -> Measured:
     """Measure a running engine against running references.
+
+    An engine whose answers reject it is not timed: speed would change nothing, and takes most of the time.
 
     Args:
         engine: the side to judge, served from the tree that ships.
@@ -63,11 +66,21 @@ async def _measure(
 ) -> Measured:
     scorer, *others = references
     accuracy = await measure_accuracy(engine, scorer, texts, protocol, say=say)
+    if failed := rejecting(accuracy, protocol.accuracy):
+        left_out = _not_timed(failed)
+        say(left_out.reason)
+        return Measured(protocol_digest=protocol.digest, accuracy=accuracy, speed=left_out)
     scored = [await measure_accuracy(other, scorer, texts, protocol, say=say) for other in others]
     accurate = {result.side for result in scored if qualifies(result, protocol.accuracy)}
     rivals = [scorer, *(other for other in others if other.side.name in accurate)]
     speed = await measure_speed(engine, rivals, protocol, say=say)
     return Measured(protocol_digest=protocol.digest, accuracy=accuracy, references=tuple(scored), speed=speed)
+
+
+def _not_timed(failed: Sequence[str]) -> NotMeasured:
+    return NotMeasured(
+        reason=f"No round was timed: the engine is rejected by {' and '.join(failed)}, whatever its speed."
+    )
 
 
 def judge_engine(
@@ -83,13 +96,17 @@ def judge_engine(
 
     Raises `ProtocolsDiffer` where the results were not made under this protocol.
     """
-    for digest in (
-        measured.protocol_digest,
-        measured.accuracy.protocol_digest,
-        measured.speed.protocol_digest,
-    ):
-        require_protocol_digest(protocol, digest)
-    outcomes = _outcomes(measured, protocol, prices, compile_mode, build_device_hours)
+    results = (measured, measured.accuracy, measured.speed)
+    for result in results:
+        if not isinstance(result, NotMeasured):
+            require_protocol_digest(protocol, result.protocol_digest)
+    outcomes = Outcomes(
+        tokenizer=judge_tokenizer(measured.accuracy.tokenizer),
+        regret=judge_regret(measured.accuracy.samples, protocol.accuracy),
+        length=judge_lengths(measured.accuracy.lengths, protocol.accuracy),
+        timed=_timed(measured.speed, protocol, prices, build_device_hours),
+        compile_mode=compile_mode,
+    )
     return JudgedResult(
         subject=subject,
         protocol=protocol,
@@ -101,19 +118,17 @@ def judge_engine(
     )
 
 
-def _outcomes(
-    measured: Measured,
+def _timed(
+    measured: SpeedResult | NotMeasured,
     protocol: JudgingProtocol,
     prices: Economics,
-    compile_mode: Literal["when-justified", "always"],
     build_device_hours: float,
-) -> Outcomes:
-    point = measured.speed.at_operating_point
+) -> TimedOutcomes | NotMeasured:
+    if isinstance(measured, NotMeasured):
+        return measured
+    point = measured.at_operating_point
     speed = judge_speed(point, protocol.speed)
-    return Outcomes(
-        tokenizer=judge_tokenizer(measured.accuracy.tokenizer),
-        regret=judge_regret(measured.accuracy.samples, protocol.accuracy),
-        length=judge_lengths(measured.accuracy.lengths, protocol.accuracy),
+    return TimedOutcomes(
         slo=judge_slo(
             point.engine,
             point.reference,
@@ -128,7 +143,6 @@ def _outcomes(
             ratio=speed.ratio.lower,
             build_device_hours=build_device_hours,
         ),
-        compile_mode=compile_mode,
     )
 
 

@@ -4,7 +4,7 @@ from pydantic import AwareDatetime, Field
 
 from artifacts.frozen import Frozen
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import AccuracyResult, SpeedResult
+from tasks.judging.results import AccuracyResult, NotMeasured, SpeedResult
 from tasks.judging.verdict import Outcomes, Verdict
 
 
@@ -39,7 +39,9 @@ class Measured(Frozen):
     references: tuple[AccuracyResult, ...] = Field(
         default=(), description="The other references against the first one."
     )
-    speed: SpeedResult
+    speed: SpeedResult | NotMeasured = Field(
+        description="The timed rounds; none where the answers alone reject the engine."
+    )
 
 
 class JudgedResult(Frozen):

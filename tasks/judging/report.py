@@ -14,7 +14,7 @@ from tasks.judging.judged import JudgedResult, Subject
 from tasks.judging.plots import latency_plot, ratio_plot, regret_histogram, throughput_plot
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.ratio_bounds import ratio_interval
-from tasks.judging.results import LoadResult, SpeedPoint
+from tasks.judging.results import LoadResult, NotMeasured, SpeedPoint
 from tasks.judging.verdict import Verdict
 
 HTML_FILE = "report.html"
@@ -25,10 +25,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def render_report(result: JudgedResult, out_dir: Path) -> Path:
     """Write `report.html` and `report.json` into an existing directory; returns the page's path."""
-    points = result.measured.speed.points
-    ratios = {point.concurrency: point_ratio(point, result.protocol.speed) for point in points}
-    _write_json(out_dir, {"result": result.model_dump(mode="json"), "ratios": list(ratios.values())})
-    return _write_page(out_dir, "report.html.j2", _report_view(result) | {"ratios": ratios})
+    speed = result.measured.speed
+    points = () if isinstance(speed, NotMeasured) else speed.points
+    ratios = [point_ratio(point, result.protocol.speed) for point in points]
+    _write_json(out_dir, {"result": result.model_dump(mode="json"), "ratios": ratios})
+    view = _report_view(result) | {"ratios": ratios, "timed": _timed_view(result)}
+    return _write_page(out_dir, "report.html.j2", view)
 
 
 def render_baseline(subject: Subject, load: LoadResult, stay: Stay, verdict: Verdict, out_dir: Path) -> Path:
@@ -52,30 +54,40 @@ def point_ratio(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
 
 def _report_view(result: JudgedResult) -> dict[str, Any]:
     """What the template reads."""
-    point = result.measured.speed.at_operating_point
-    outcomes, plan = result.outcomes, result.protocol.speed
-    _, ratios = point.log_ratios(plan.gate.metric)
     samples = result.measured.accuracy.samples
     return {
         "result": result,
         "subject": result.subject,
         "verdict": result.verdict,
-        "outcomes": outcomes,
-        "economics": outcomes.economics,
+        "outcomes": result.outcomes,
         "protocol": result.protocol,
         "measured": result.measured,
-        "point": point,
         "worst": sorted(samples, key=lambda sample: -sample.regret_nats)[:WORST_SHOWN],
         "differing": sum(sample.regret_nats > 0 for sample in samples),
         "gates": _gates(result),
+        "regret_plot": regret_histogram(
+            samples,
+            margin=result.protocol.accuracy.gate.max_regret_nats_per_token,
+            interval=result.outcomes.regret.regret_nats,
+        ),
+    }
+
+
+def _timed_view(result: JudgedResult) -> dict[str, Any]:
+    """What the template reads of the rounds; empty where none was timed."""
+    speed, timed = result.measured.speed, result.outcomes.timed
+    if isinstance(speed, NotMeasured) or isinstance(timed, NotMeasured):
+        return {}
+    point, gate = speed.at_operating_point, result.protocol.speed.gate
+    _, ratios = point.log_ratios(gate.metric)
+    return {
+        "speed": speed,
+        "outcome": timed.speed,
+        "economics": timed.economics,
+        "point": point,
         "plots": {
-            "regret": regret_histogram(
-                samples,
-                margin=result.protocol.accuracy.gate.max_regret_nats_per_token,
-                interval=outcomes.regret.regret_nats,
-            ),
-            "ratio": ratio_plot(ratios, outcomes.speed.ratio, bar=plan.gate.min_speedup),
-            "throughput": throughput_plot(result.measured.speed.points),
+            "ratio": ratio_plot(ratios, timed.speed.ratio, bar=gate.min_speedup),
+            "throughput": throughput_plot(speed.points),
             "latency": latency_plot(point),
         },
     }

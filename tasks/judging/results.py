@@ -188,6 +188,13 @@ class QualifyingRound(Frozen):
     rates: tuple[float, ...] = Field(description="The metric in each of its rounds.")
 
 
+class NotMeasured(Frozen):
+    """No round was timed: the engine is rejected whatever its speed."""
+
+    outcome: Literal["not-measured"] = "not-measured"
+    reason: str = Field(description="Why, in a sentence.")
+
+
 class SpeedResult(Frozen):
     """Engine against the fastest reference that qualified."""
 

@@ -2,7 +2,8 @@
 
 Invariants:
 - Every combination of outcomes matches exactly one row; `tests/unit/judging` walks through all of them.
-- A crash is not an outcome: whatever could not be measured raises, and the run fails.
+- A crash is not an outcome: whatever could not be measured raises, and the run fails. `not-measured` means
+  that no round was asked for, and then of none of the gates that read rounds.
 - Nothing is published as faster or as accurate unless the gate that proves it passed.
 
 `docs/verdicts.md` is this table rendered by `markdown_table()`.
@@ -26,6 +27,7 @@ from tasks.judging.outcomes import (
     SpeedOutcome,
     TokenizerOutcome,
 )
+from tasks.judging.results import NotMeasured
 
 VerdictName = Literal["compile", "stay-on-vllm", "rejected", "inconclusive"]
 
@@ -34,12 +36,15 @@ CONDITIONS: Mapping[str, tuple[str, ...]] = {
     "tokenizer": ("same", "different"),
     "regret": ("pass", "fail", "underpowered"),
     "length": ("pass", "fail", "underpowered"),
-    "slo": ("met", "missed"),
-    "speed": ("faster", "not-faster", "noisy"),
-    "economics": ("positive", "negative"),
+    "slo": ("met", "missed", "not-measured"),
+    "speed": ("faster", "not-faster", "noisy", "not-measured"),
+    "economics": ("positive", "negative", "not-measured"),
     "compile": ("when-justified", "always"),
 }
 """Every condition with all its outcomes, in the order in which they decide."""
+
+TIMED = ("slo", "speed", "economics")
+"""The conditions that timed rounds decide."""
 
 ENGINE = "the engine tree with its serve recipe, and the vLLM recipe beside it"
 VLLM = "the vLLM recipe and the checkpoint"
@@ -127,6 +132,14 @@ TABLE: tuple[Row, ...] = (
         "too few continuations to tell whether they have the right length",
     ),
     Row(
+        "speed-not-measured",
+        _ACCURATE | {"speed": ("not-measured",)},
+        "inconclusive",
+        NOTHING,
+        ("speed",),
+        "the engine is accurate, but no round was timed",
+    ),
+    Row(
         "slo-missed",
         _ACCURATE | {"slo": ("missed",)},
         "stay-on-vllm",
@@ -177,27 +190,40 @@ TABLE: tuple[Row, ...] = (
 )
 
 
+class TimedOutcomes(Frozen):
+    """The outcome of every gate that reads timed rounds."""
+
+    slo: SloOutcome
+    speed: SpeedOutcome
+    economics: EconomicsOutcome
+
+
 class Outcomes(Frozen):
     """The outcome of every gate of one judged engine."""
 
     tokenizer: TokenizerOutcome
     regret: RegretOutcome
     length: LengthOutcome
-    slo: SloOutcome
-    speed: SpeedOutcome
-    economics: EconomicsOutcome
+    timed: TimedOutcomes | NotMeasured = Field(
+        description="Gates that read rounds; none where none was timed."
+    )
     compile_mode: Literal["when-justified", "always"]
 
     def conditions(self) -> dict[str, str]:
         """The conditions of the table."""
-        gates = ("tokenizer", "regret", "length", "slo", "speed", "economics")
-        outcomes = {gate: str(getattr(self, gate).outcome) for gate in gates}
-        return {"baseline": "go", "compile": self.compile_mode} | outcomes
+        answers = {name: str(getattr(self, name).outcome) for name in ("tokenizer", "regret", "length")}
+        if isinstance(self.timed, NotMeasured):
+            timed = dict.fromkeys(TIMED, str(self.timed.outcome))
+        else:
+            timed = {name: str(getattr(self.timed, name).outcome) for name in TIMED}
+        return {"baseline": "go", "compile": self.compile_mode} | answers | timed
 
     def reasons(self) -> dict[str, str]:
-        """One sentence per gate."""
-        gates = ("tokenizer", "regret", "length", "slo", "speed", "economics")
-        return {gate: str(getattr(self, gate).reason) for gate in gates}
+        """One sentence per gate; one for all of them where no round was made."""
+        answers = {name: str(getattr(self, name).reason) for name in ("tokenizer", "regret", "length")}
+        if isinstance(self.timed, NotMeasured):
+            return answers | {"speed": self.timed.reason}
+        return answers | {name: str(getattr(self.timed, name).reason) for name in TIMED}
 
 
 def row_for(outcomes: Mapping[str, str]) -> Row:
@@ -226,9 +252,11 @@ def decide_baseline(stay: Stay) -> Verdict:
 
 
 def all_combinations() -> Iterator[dict[str, str]]:
-    """Every combination of outcomes that there is."""
+    """Every combination of outcomes that there is: rounds are made for all that reads them, or for none."""
     for values in product(*CONDITIONS.values()):
-        yield dict(zip(CONDITIONS, values, strict=True))
+        outcomes = dict(zip(CONDITIONS, values, strict=True))
+        if len({outcomes[name] == "not-measured" for name in TIMED}) == 1:
+            yield outcomes
 
 
 def markdown_table() -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts.engine import HostRequirements, ServeRecipe
+from artifacts.engine import ServeRecipe
 from artifacts.releases import VariantRelease
+from artifacts.stand_in import refuse_stand_in
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant
 from tasks.host_class import this_host
@@ -17,8 +18,10 @@ from tasks.judging.economics import Stay
 from tasks.judging.judge import judge_engine
 from tasks.judging.judged import JudgedResult, StageRecord, Subject
 from tasks.judging.report import render_baseline, render_report
+from tasks.judging.results import NotMeasured
 from tasks.judging.verdict import Verdict, decide_baseline
 from tasks.pipeline import Pipeline
+from tasks.requirements import host_requirements
 from tasks.stage import StageResult
 from tasks.stages.baseline import Baseline
 from tasks.stages.measure import Measurements, engine_manifest
@@ -81,7 +84,14 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
 
 
 def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Measurements) -> Judged:
-    """The verdict on an engine, with its report in the store."""
+    """The verdict on an engine, with its report in the store.
+
+    Raises:
+        artifacts.errors.StandInRefused: a stand-in of the tool made the engine, or what was measured.
+        tasks.errors.ProtocolsDiffer: the measurements were not made under their protocol.
+    """
+    for tree in dict.fromkeys((case.engine, measurements.protocol.engine.tree)):
+        refuse_stand_in(pipeline.store, tree, "judged")
     result = judge_engine(
         measurements.measured,
         measurements.protocol,
@@ -96,10 +106,16 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
         report = pipeline.store.put_tree(Path(scratch)).digest
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
     ids = (baseline.measurement.id, measurements.measurement.id)
-    fastest = measurements.measured.speed.reference
-    vllm = next(side.recipe for side in measurements.protocol.references if side.name == fastest)
-    entry = _entry(pipeline, case, verdict, vllm=vllm, report=report, measurements=ids)
+    entry = _entry(pipeline, case, verdict, vllm=_rival(measurements), report=report, measurements=ids)
     return Judged(entry, verdict, result)
+
+
+def _rival(measurements: Measurements) -> ServeRecipe:
+    """The fastest vLLM recipe; where no round was timed, the unquantized one that scored the answers."""
+    speed, references = measurements.measured.speed, measurements.protocol.references
+    if isinstance(speed, NotMeasured):
+        return references[0].recipe
+    return next(side.recipe for side in references if side.name == speed.reference)
 
 
 def _entry(
@@ -111,9 +127,7 @@ def _entry(
     report: str,
     measurements: tuple[str, ...],
 ) -> VariantRelease:
-    requires = HostRequirements(
-        machine=case.variant.target.machine, cpu_features=case.variant.target.cpu_features
-    )
+    requires = host_requirements(case.variant.target, case.variant.devices)
     tree, serve = None, None
     if verdict.verdict == "compile":
         manifest = engine_manifest(pipeline.store, case.engine)

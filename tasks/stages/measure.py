@@ -5,6 +5,7 @@ from typing import Any
 
 from artifacts.engine import ENGINE_FILE, EngineManifest
 from artifacts.measurements import Measurement
+from artifacts.stand_in import refuse_stand_in
 from artifacts.store import Store
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant
@@ -14,6 +15,7 @@ from tasks.judging.gates import judge_lengths, judge_regret, judge_speed
 from tasks.judging.judge import measure_engine
 from tasks.judging.judged import Measured
 from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.results import NotMeasured
 from tasks.measuring import measure_once
 from tasks.pipeline import Pipeline
 from tasks.serving import served
@@ -38,7 +40,12 @@ class Measurements:
 def protocol_for(
     store: Store, spec: Spec, variant: ResolvedVariant, *, engine: str, checkpoint: str, heldout: str
 ) -> JudgingProtocol:
-    """The judging protocol of an engine in the store; reads small files of the three trees alone."""
+    """The judging protocol of an engine in the store; reads small files of the three trees alone.
+
+    Raises:
+        artifacts.errors.StandInRefused: a stand-in of the tool made the engine: there is nothing to measure.
+    """
+    refuse_stand_in(store, engine, "measured")
     return judging_protocol(
         spec,
         variant,
@@ -72,6 +79,8 @@ def describe(protocol: JudgingProtocol, identities: dict[str, str]) -> dict[str,
 
 def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:
     """Whether every gate could tell; only then may the measurements be reused."""
+    if isinstance(measured.speed, NotMeasured):
+        return True  # rejected, which more samples would not change
     outcomes = {
         judge_regret(measured.accuracy.samples, protocol.accuracy).outcome,
         judge_lengths(measured.accuracy.lengths, protocol.accuracy).outcome,
@@ -87,7 +96,9 @@ def measure(
 
     Raises:
         tasks.errors.TaskError: a toolchain cannot be had, or a server never got ready, broke or died.
+        artifacts.errors.StandInRefused: a stand-in of the tool made the engine.
     """
+    refuse_stand_in(pipeline.store, protocol.engine.tree, "measured")
     identities = {
         name: ensure(name, pipeline.settings, on_progress=pipeline.say).identity
         for name in toolchains_of(protocol)

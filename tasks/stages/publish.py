@@ -18,6 +18,7 @@ from artifacts import releases
 from artifacts.canonical import digest_of
 from artifacts.channels import move_channel
 from artifacts.releases import DEPLOYABLE, Release, VariantRelease
+from artifacts.stand_in import refuse_stand_in
 from artifacts.versions import reserve_version
 from engine_specs.models import Spec
 from engine_specs.resolve import resolve_variants
@@ -48,12 +49,16 @@ def publish(
     """Publish judged variants, or say why not.
 
     Raises:
+        artifacts.errors.StandInRefused: a stand-in of a tool made one of the trees; no version is taken.
         artifacts.errors.ArtifactError: the store does not answer, or holds something else under that version.
     """
     blocked = blocking(spec, entries)
     if blocked is not None:
         pipeline.say(f"publish {spec.name}: {blocked.reason}")
         return blocked
+    for entry in entries:
+        if entry.tree is not None:
+            refuse_stand_in(pipeline.store, entry.tree, "published")
     release = _release(pipeline, spec, commit, entries)
     stored = releases.publish(pipeline.store, release)
     for channel in spec.channels:

@@ -20,7 +20,7 @@ from tasks.judging.judge import baseline_load, judge_engine, measure_engine
 from tasks.judging.judged import JudgedResult
 from tasks.judging.load import LoadPlan
 from tasks.judging.protocol import RoundPlan
-from tasks.judging.results import AccuracyResult, SpeedResult
+from tasks.judging.results import AccuracyResult, NotMeasured, SpeedResult
 from tasks.judging.speed import measure_speed
 from tasks.judging.verdict import row_for
 
@@ -205,6 +205,34 @@ def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
     summary = result.at_operating_point.summary.throughput_per_device
     assert summary.lower <= summary.estimate <= summary.upper
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "failed"),
+    [
+        (Behaviour(next_token=wrong_now_and_then), "regret"),
+        (Behaviour(stops_after=3), "length"),
+        (Behaviour(begins_text=False), "tokenizer"),
+    ],
+)
+def test_an_engine_that_its_answers_reject_is_not_timed(behaviour: Behaviour, failed: str) -> None:
+    wrong_costs = Behaviour(regret_of=lambda _token: 1.5)
+    with fake_server(wrong_costs) as reference, fake_server(behaviour) as engine:
+        measured = measure_engine(
+            endpoint("engine", engine.base_url),
+            [endpoint("vllm", reference.base_url), endpoint("vllm fp8", "http://127.0.0.1:9")],
+            TEXTS,
+            ASKED,
+            say=ignore,
+        )
+    assert isinstance(measured.speed, NotMeasured)
+    assert failed in measured.speed.reason
+    assert measured.references == ()
+    assert not any(one.get("stream") for one in engine.requests)
+    result = judge_engine(
+        measured, ASKED, PRICES, SUBJECT, compile_mode="when-justified", build_device_hours=0.1
+    )
+    assert result.verdict.verdict == "rejected"
 
 
 def test_an_engine_is_measured_and_judged_from_end_to_end() -> None:

@@ -12,8 +12,8 @@ from tasks.judging.economics import Stay, economics
 from tasks.judging.judge import judge_engine
 from tasks.judging.judged import JudgedResult
 from tasks.judging.report import render_baseline, render_report
-from tasks.judging.results import LoadPoint, LoadResult
-from tasks.judging.verdict import decide_baseline
+from tasks.judging.results import LoadPoint, LoadResult, NotMeasured
+from tasks.judging.verdict import TimedOutcomes, decide_baseline
 
 HOSTILE = '<script>alert("x")</script>'
 VOID = {"meta", "br", "link", "path", "use", "rect"}
@@ -50,6 +50,11 @@ def page(result: JudgedResult, tmp_path_factory: pytest.TempPathFactory) -> Path
     return render_report(result, tmp_path_factory.mktemp("report"))
 
 
+def timed(result: JudgedResult) -> TimedOutcomes:
+    assert isinstance(result.outcomes.timed, TimedOutcomes)
+    return result.outcomes.timed
+
+
 def test_the_page_needs_nothing_from_outside(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     parser = Balanced()
@@ -67,7 +72,7 @@ def test_what_a_spec_says_is_escaped(page: Path) -> None:
 
 def test_the_page_shows_verdict_gates_intervals_and_both_recipes(page: Path, result: JudgedResult) -> None:
     text = page.read_text(encoding="utf-8")
-    ratio = result.outcomes.speed.ratio
+    ratio = timed(result).speed.ratio
     for shown in (
         result.verdict.verdict,
         f"{ratio.estimate:.3f}",
@@ -77,7 +82,7 @@ def test_the_page_shows_verdict_gates_intervals_and_both_recipes(page: Path, res
         "{python} {tree}/serve.py",
         "2.13.0+cpu",
         "f" * 16,
-        *result.outcomes.economics.lines,
+        *timed(result).economics.lines,
     ):
         assert shown in text
     assert text.count("<svg") == 4
@@ -94,11 +99,26 @@ def test_the_json_twin_holds_the_whole_result(page: Path, result: JudgedResult) 
     document = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
     assert JudgedResult.model_validate(document["result"]) == result
     assert [one["concurrency"] for one in document["ratios"]] == [1, 2]
-    assert document["ratios"][1]["lower"] == result.outcomes.speed.ratio.lower
+    assert document["ratios"][1]["lower"] == timed(result).speed.ratio.lower
 
 
 def test_equal_results_give_equal_pages(page: Path, result: JudgedResult, tmp_path: Path) -> None:
     assert render_report(result, tmp_path).read_bytes() == page.read_bytes()
+
+
+def test_the_page_of_an_engine_that_was_not_timed_says_why(tmp_path: Path) -> None:
+    asked = protocol(samples=400, margin=0.02)
+    left_out = NotMeasured(reason="No round was timed: the engine is rejected by regret.")
+    made = measured(asked.digest, [0.8] * 400, ratio=1.4).model_copy(update={"speed": left_out})
+    rejected = judge_engine(made, asked, PRICES, SUBJECT, compile_mode="always", build_device_hours=0.2)
+    text = render_report(rejected, tmp_path).read_text(encoding="utf-8")
+    Balanced().feed(text)
+    assert text.count(left_out.reason) == 2
+    assert text.count("<svg") == 1
+    assert text.count('<span class="mark') == 4
+    document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert JudgedResult.model_validate(document["result"]) == rejected
+    assert document["ratios"] == []
 
 
 def test_the_page_of_a_baseline_shows_the_arithmetic(tmp_path: Path) -> None:

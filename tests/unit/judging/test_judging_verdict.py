@@ -8,6 +8,7 @@ from support.judgements import PRICES, SUBJECT, measured, protocol
 
 from tasks.judging.judge import judge_engine
 from tasks.judging.judged import JudgedResult
+from tasks.judging.results import NotMeasured
 from tasks.judging.verdict import CONDITIONS, TABLE, all_combinations, markdown_table, row_for
 
 DOCS = Path(__file__).parents[3] / "docs" / "verdicts.md"
@@ -21,12 +22,14 @@ GOOD = {
     "economics": "positive",
     "compile": "when-justified",
 }
+UNTIMED = dict.fromkeys(("slo", "speed", "economics"), "not-measured")
 
 
 def test_exactly_one_row_matches_every_combination() -> None:
     counts = [sum(row.matches(outcomes) for row in TABLE) for outcomes in all_combinations()]
     assert set(counts) == {1}
-    assert len(counts) == 2 * 2 * 3 * 3 * 2 * 3 * 2 * 2
+    answers, timed, modes = 2 * 3 * 3, 2 * 3 * 2, 2
+    assert len(counts) == 2 * answers * (timed + 1) * modes
 
 
 def test_every_row_is_reached_and_names_known_conditions() -> None:
@@ -59,6 +62,10 @@ def test_nothing_is_compiled_unless_every_proof_was_given() -> None:
         ({"economics": "negative"}, "stay-on-vllm", "does-not-pay"),
         ({"economics": "negative", "compile": "always"}, "compile", "always-compile"),
         ({"regret": "fail", "speed": "noisy", "slo": "missed"}, "rejected", "accuracy-fails"),
+        ({"regret": "fail", **UNTIMED}, "rejected", "accuracy-fails"),
+        ({"length": "fail", **UNTIMED}, "rejected", "length-fails"),
+        ({"tokenizer": "different", **UNTIMED}, "rejected", "tokenizer-differs"),
+        (UNTIMED, "inconclusive", "speed-not-measured"),
     ],
 )
 def test_one_thing_that_is_different_decides(change: dict[str, str], verdict: str, row: str) -> None:
@@ -93,6 +100,17 @@ def test_measurements_become_a_verdict_with_reasons(regrets: list[float], ratio:
     assert result.verdict.verdict == verdict
     assert len(result.verdict.reasons) == 6
     assert all(any(digit.isdigit() for digit in reason) for reason in result.verdict.reasons)
+    assert JudgedResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_an_engine_that_was_not_timed_is_rejected_by_its_answers_alone() -> None:
+    asked = protocol(samples=400, margin=0.02)
+    left_out = NotMeasured(reason="No round was timed.")
+    made = measured(asked.digest, [0.8] * 400, ratio=1.4).model_copy(update={"speed": left_out})
+    result = judge_engine(made, asked, PRICES, SUBJECT, compile_mode="always", build_device_hours=0.2)
+    assert (result.verdict.verdict, result.verdict.row) == ("rejected", "accuracy-fails")
+    assert len(result.verdict.reasons) == 4
+    assert left_out.reason in result.verdict.reasons
     assert JudgedResult.model_validate_json(result.model_dump_json()) == result
 
 

@@ -1,0 +1,30 @@
+"""Engine trees whose `engine.json` says that a stand-in made them."""
+
+from pathlib import Path
+
+from artifacts.engine import ENGINE_FILE, EngineManifest, HostRequirements, ServeRecipe
+from artifacts.store import Store
+
+
+def manifest(*, stand_in: bool) -> EngineManifest:
+    """`engine.json` of an engine that does nothing."""
+    return EngineManifest(
+        kind="trt-plan",
+        architecture="LlamaForCausalLM",
+        quantization="fp8",
+        shape={"max_batch_size": 2, "max_input_len": 128, "max_seq_len": 192, "max_num_tokens": 256},
+        tokenizer_sha256="0" * 64,
+        requires=HostRequirements(machine="x86_64"),
+        toolchains={},
+        tools={},
+        stand_in=stand_in,
+        serve=ServeRecipe(toolchain="aot-serve-cpu", argv=("{python}",), model="model"),
+    )
+
+
+def put_engine(store: Store, directory: Path, *, stand_in: bool = True) -> str:
+    """Put a tree with such an `engine.json` into the store; returns its digest."""
+    directory.mkdir(parents=True)
+    (directory / ENGINE_FILE).write_text(manifest(stand_in=stand_in).model_dump_json())
+    (directory / "rank0.engine").write_bytes(b"of the real format, and empty")
+    return store.put_tree(directory).digest
