@@ -16,8 +16,6 @@ def host(directory: Path, *lines: str, code: int = 0, **variables: str) -> dict[
     answer = "\n".join(lines)
     script = f"#!/bin/sh\necho \"$@\" > {directory}/asked\ncat <<'EOT'\n{answer}\nEOT\nexit {code}\n"
     program.write_text(script)
-        f"#!/bin/sh\necho \"$@\" > {directory}/asked\ncat <<'EOT'\n{answer}\nEOT\nexit {code}\n"
-    )
     program.chmod(0o755)
     return {"PATH": f"{directory}:/usr/bin:/bin", **variables}
 
