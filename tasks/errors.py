@@ -147,3 +147,10 @@ class UnknownSetting(TaskError):
 
     exit_code = 2
     failure = "input"
+
+
+class OptionsClash(TaskError):
+    """Options of a kind that its tool would refuse together, or take back without an error."""
+
+    exit_code = 2
+    failure = "input"

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from tasks.errors import UnknownKind
 from tasks.kinds.aot_inductor import AOT_INDUCTOR
 from tasks.kinds.kind import JobPlan, Kind
+from tasks.kinds.trt_plan import TRT_PLAN
 
-KINDS: MappingProxyType[str, Kind] = MappingProxyType({kind.name: kind for kind in (AOT_INDUCTOR,)})
+KINDS: MappingProxyType[str, Kind] = MappingProxyType({kind.name: kind for kind in (AOT_INDUCTOR, TRT_PLAN)})
 
 
 def kind_named(name: str) -> Kind:

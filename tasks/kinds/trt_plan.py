@@ -1,0 +1,209 @@
+"""Kind trt-plan: trtllm-build of TensorRT-LLM 1.2 into one TensorRT plan a rank, served by trtllm-serve.
+
+Invariants:
+- Every flag that concerns a decoder-only transformer stands in the command, also where its value is the
+  tool's default: a default that changes with the version never changes an engine unseen.
+- Flags are those that 1.2.1 is known to have; `trtllm-serve` gets only those that the versions before and
+  after it have in common.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from artifacts.engine import ServeRecipe
+from engine_specs.kind_facts import load_kinds
+from engine_specs.resolve import ResolvedVariant
+from tasks.errors import OptionsClash
+from tasks.kinds.kind import WORKERS, JobPlan, ToolCommand
+from tasks.kinds.trt_settings import Settings, clashes
+
+WORKER = WORKERS / "build_trt_plan.py"
+TOOL_LINE = "1.2"
+# CUDA 13, which the line is built with, runs on drivers from 580 on (NVIDIA's CUDA compatibility guide, on minor
+# versions).
+DRIVER_FLOOR = "580"
+# The server answers under the name of its directory and reads no name in requests
+# (tensorrt_llm/serve/openai_server.py at commit 00057725 and, of the 1.2 line, of January 2026).
+SERVED_MODEL = "model"
+CHOSEN_FEATURES = (
+    "context_fmha",
+    "fuse_fp4_quant",
+    "multiple_profiles",
+    "norm_quant_fusion",
+    "pp_reduce_scatter",
+    "reduce_fusion",
+    "user_buffer",
+)
+CHOSEN_KERNELS = (
+    "gpt_attention_plugin",
+    "moe_plugin",
+    "gemm_swiglu_plugin",
+    "low_latency_gemm_plugin",
+    "low_latency_gemm_swiglu_plugin",
+    "gemm_allreduce_plugin",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrtPlan:
+    """The kind; its facts (architectures, recipes, options) are data."""
+
+    name: str = "trt-plan"
+
+    @property
+    def export_format(self) -> str:
+        """Layout of the quantized checkpoint that it compiles."""
+        return load_kinds()[self.name].export_format
+
+    def build_job(self, variant: ResolvedVariant) -> JobPlan:
+        """Describe the job that builds this variant.
+
+        Raises:
+            OptionsClash: options that the tool would refuse, or take back without an error.
+        """
+        _require_possible(variant)
+        command = build_command(variant)
+        return JobPlan(
+            toolchain=load_kinds()[self.name].toolchains.build,
+            worker=WORKER,
+            params={
+                "kind": self.name,
+                "recipe": variant.quantization.recipe,
+                "shape": variant.shape.model_dump() | {"max_num_tokens": Settings(variant).max_num_tokens},
+                "checkpoint": _checkpoint(variant),
+                "target": _target(variant),
+                "tool": {"line": TOOL_LINE, "driver_floor": DRIVER_FLOOR},
+                "asked": {"sizes": sizes(variant), "features": features(variant)},
+                "commands": [command.model_dump(mode="json")],
+                "serve": self.serve_recipe(variant).model_dump(mode="json"),
+            },
+            commands=(command,),
+        )
+
+    def serve_recipe(self, variant: ResolvedVariant) -> ServeRecipe:
+        """The command of TensorRT-LLM's own server, within the sizes that the engine was built for.
+
+        `/health` answers only once the model is loaded: the server binds its port after that.
+        """
+        options, shape = variant.engine.options, variant.shape
+        flags = {
+            "--backend": "tensorrt",
+            "--tokenizer": "{tree}",
+            "--host": "{host}",
+            "--port": "{port}",
+            "--tp_size": variant.tensor_parallel,
+            "--pp_size": variant.pipeline_parallel,
+            "--max_batch_size": shape.max_batch_size,
+            "--max_num_tokens": Settings(variant).max_num_tokens,
+            "--max_seq_len": shape.max_seq_len,
+            "--max_beam_width": options["max_beam_width"],
+            "--kv_cache_free_gpu_memory_fraction": options["kv_cache_free_gpu_memory_fraction"],
+            "--num_postprocess_workers": options["num_postprocess_workers"],
+            "--log_level": "warning",
+        }
+        argv = ["{bin}/trtllm-serve", "{tree}", *_written(flags)]
+        if options["enable_chunked_prefill"]:
+            argv.append("--enable_chunked_prefill")
+        toolchain = load_kinds()[self.name].toolchains.serve
+        return ServeRecipe(toolchain=toolchain, argv=tuple(argv), ready_path="/health", model=SERVED_MODEL)
+
+
+def build_command(variant: ResolvedVariant) -> ToolCommand:
+    """The whole command line of trtllm-build."""
+    options = variant.engine.options
+    flags: dict[str, object] = {
+        "--checkpoint_dir": "{checkpoint}",
+        "--output_dir": "{output}",
+        **{f"--{name}": size for name, size in sizes(variant).items()},
+        "--kv_cache_type": "paged",
+        "--logits_dtype": "float32",
+        **{f"--{name}": value for name, value in kernels(variant).items()},
+        **{f"--{name}": "enable" if on else "disable" for name, on in features(variant).items()},
+        "--tokens_per_block": options["tokens_per_block"],
+        "--output_timing_cache": "{scratch}/timing.cache",
+        "--profiling_verbosity": options["profiling_verbosity"],
+        "--workers": options["workers"],
+        "--log_level": options["log_level"],
+    }
+    argv = ["{bin}/trtllm-build", *_written(flags)]
+    if options["gather_context_logits"]:
+        argv.append("--gather_context_logits")
+    return ToolCommand(name="build", argv=tuple(argv))
+
+
+def sizes(variant: ResolvedVariant) -> dict[str, int]:
+    """Sizes by the tool's names; without opt_num_tokens where there are several profiles."""
+    settings, shape = Settings(variant), variant.shape
+    asked = {
+        "max_batch_size": shape.max_batch_size,
+        "max_input_len": shape.max_input_len,
+        "max_seq_len": shape.max_seq_len,
+        "max_num_tokens": settings.max_num_tokens,
+        "max_beam_width": int(settings.option("max_beam_width")),
+    }
+    tuned = settings.opt_num_tokens
+    return asked if tuned is None else asked | {"opt_num_tokens": tuned}
+
+
+def kernels(variant: ResolvedVariant) -> dict[str, str]:
+    """Which of TensorRT-LLM's own kernels compute what, by the tool's names."""
+    settings = Settings(variant)
+    return {
+        **{name: str(settings.option(name)) for name in CHOSEN_KERNELS},
+        "gemm_plugin": settings.gemm_plugin,
+        "nccl_plugin": "auto" if variant.devices > 1 else "disable",
+        "lora_plugin": "disable",
+        "fp8_rowwise_gemm_plugin": "disable",
+    }
+
+
+def features(variant: ResolvedVariant) -> dict[str, bool]:
+    """What is on and what is off, by the tool's names."""
+    settings = Settings(variant)
+    return {
+        **{name: bool(settings.option(name)) for name in CHOSEN_FEATURES},
+        "use_paged_context_fmha": settings.paged_context_fmha,
+        "use_fp8_context_fmha": settings.fp8_context_fmha,
+        "use_fused_mlp": settings.fused_mlp,
+        # Packed sequences are what the server's scheduler feeds.
+        "remove_input_padding": True,
+        "dora_plugin": False,
+        "streamingllm": False,
+    }
+
+
+def _require_possible(variant: ResolvedVariant) -> None:
+    found = clashes(variant)
+    if found:
+        raise OptionsClash(
+            "options of trt-plan that do not go together: " + "; ".join(map(str, found)),
+            where="engine.options",
+            fix="Change or drop these options; one that is left out is derived from the rest.",
+        )
+
+
+def _checkpoint(variant: ResolvedVariant) -> dict[str, Any]:
+    settings = Settings(variant)
+    return {
+        "tensor_parallel": variant.tensor_parallel,
+        "pipeline_parallel": variant.pipeline_parallel,
+        "quant_algo": settings.quant_algo,
+        "kv_cache_quant_algo": settings.kv_algo,
+    }
+
+
+def _target(variant: ResolvedVariant) -> dict[str, Any]:
+    target = variant.target
+    return {
+        "name": target.name,
+        "machine": target.machine,
+        "compute_capability": target.compute_capability,
+        "gpu_names": list(target.gpu.product_names) if target.gpu else [],
+    }
+
+
+def _written(flags: dict[str, Any]) -> list[str]:
+    return [part for flag, value in flags.items() for part in (flag, str(value))]
+
+
+TRT_PLAN = TrtPlan()
