@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from artifacts.gpus import GpusFound, NoGpus, probe_gpus
 
 
 class HostClass(Frozen):
@@ -29,7 +30,15 @@ def this_host() -> HostClass:
         cpu_model=_cpu_model(),
         cores=len(os.sched_getaffinity(0)),
         memory_gib=round(page_bytes * pages / 2**30),
+        gpus=gpu_class(probe_gpus()),
     )
+
+
+def gpu_class(found: GpusFound | NoGpus) -> tuple[str, ...]:
+    """What of a host's GPUs decides how fast they are: each one's name, with the driver; no UUIDs."""
+    if isinstance(found, NoGpus):
+        return ()
+    return tuple(sorted(f"{gpu.name}, driver {found.driver}" for gpu in found.gpus))
 
 
 def _cpu_model() -> str:

@@ -98,4 +98,5 @@ def _toolchains(settings: Settings) -> Iterator[Check]:
 def _gpu(settings: Settings) -> Iterator[Check]:
     del settings  # nothing of a GPU is configured
     toolchains = [name for name, declaration in declared().items() if declaration.accelerator == "cuda"]
-    yield from judgements.judge_gpus(probes.gpu_names(), toolchains)
+    yield judgements.judge_gpus(probe_host(), load_targets().values())
+    yield judgements.judge_gpu_toolchains(toolchains)

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from artifacts.compat import HostFacts
+from artifacts.compat import Fits, HostFacts, fits, gpus_in_words
 from engine_specs.targets import Target
 from flows.doctor.check import Check
+from tasks.requirements import host_requirements
 
 GIB = 1 << 30
 # Four CPU toolchains take 6.3 GB, the stack and the work of one small build some more.
@@ -111,8 +112,7 @@ def judge_clock(now: datetime, newest_file: datetime) -> Check:
 
 def judge_cpu(facts: HostFacts, targets: Collection[Target]) -> Check:
     """Which targets this host can build and serve."""
-    fitting = [target.name for target in targets if set(target.cpu_features) <= set(facts.cpu_features)]
-    fitting = fitting if facts.machine == "x86_64" else []
+    fitting = [target.name for target in targets if target.gpu is None and _is_of(target, facts)]
     if fitting:
         return Check(group="host", name="cpu", outcome="ok", found=f"serves targets {', '.join(fitting)}")
     return Check(
@@ -165,22 +165,33 @@ def judge_toolchain(name: str, installed: bool, detail: str, remedy: str) -> Che
     return Check(group="toolchains", name=name, outcome="warn", found=detail, remedy=remedy)
 
 
-def judge_gpus(names: Collection[str], gpu_toolchains: Collection[str]) -> tuple[Check, ...]:
-    """What this host, and this version of the pipeline, lack for GPU engines."""
-    devices = Check(
-        group="gpu",
-        name="devices",
-        outcome="ok" if names else "warn",
-        found=", ".join(names) or "no NVIDIA GPU, or no driver (nvidia-smi)",
-        remedy="" if names else "GPU engines need a host with an NVIDIA GPU; CPU engines need none",
+def judge_gpus(facts: HostFacts, targets: Collection[Target]) -> Check:
+    """The GPUs of this host and the targets that they are, or why there is none."""
+    if not facts.gpus:
+        return Check(
+            group="gpu",
+            name="devices",
+            outcome="warn",
+            found=gpus_in_words(facts),
+            remedy="CPU engines need none; GPU engines need a host with an NVIDIA GPU and its driver",
+        )
+    fitting = [target.name for target in targets if target.gpu and _is_of(target, facts)]
+    found = f"{gpus_in_words(facts)}, driver {facts.driver}"
+    if fitting:
+        return Check(group="gpu", name="devices", outcome="ok", found=f"{found}: {', '.join(fitting)}")
+    remedy = "`enginery targets list` shows the GPUs that engines are built for; a target is a row of data"
+    return Check(
+        group="gpu", name="devices", outcome="warn", found=f"{found}: of none of the targets", remedy=remedy
     )
-    declared = Check(
-        group="gpu",
-        name="toolchains",
-        outcome="ok" if gpu_toolchains else "warn",
-        found=", ".join(gpu_toolchains) or "none is declared: this version builds CPU engines only",
-    )
-    return devices, declared
+
+
+def judge_gpu_toolchains(names: Collection[str]) -> Check:
+    """The toolchains that compute on GPUs."""
+    return Check(group="gpu", name="toolchains", outcome="ok", found=", ".join(names))
+
+
+def _is_of(target: Target, facts: HostFacts) -> bool:
+    return isinstance(fits(host_requirements(target), facts), Fits)
 
 
 def _amount(*, name: str, found: str, amount: int, least: int, enough: int, remedy: str) -> Check:

@@ -61,18 +61,6 @@ def newest_own_file() -> datetime:
     return datetime.fromtimestamp(max(times), UTC)
 
 
-def gpu_names() -> tuple[str, ...]:
-    """Product names of the NVIDIA GPUs, as the driver's own tool lists them; empty where there is no
-    driver.
-    """
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return ()
-    argv = [program, "--query-gpu=name", "--format=csv,noheader"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIME_LIMIT_S, check=False)
-    return tuple(done.stdout.strip().splitlines()) if done.returncode == 0 else ()
-
-
 def hub_token_file() -> Path:
     """Where the Hub's own login keeps its token."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")

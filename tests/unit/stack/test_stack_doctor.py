@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.nvml_standin import gpu
 
 from artifacts.compat import HostFacts
 from engine_specs.targets import load_targets
@@ -83,10 +84,28 @@ def test_a_busy_port_is_no_failure_and_our_own_is_known() -> None:
     assert judgements.judge_port("worker", 4200, free=False, ours=True).outcome == "ok"
 
 
-def test_no_gpu_is_said_honestly() -> None:
-    devices, toolchains = judgements.judge_gpus((), ())
-    assert (devices.outcome, toolchains.outcome) == ("warn", "warn")
-    assert "CPU engines only" in toolchains.found
+def test_no_gpu_is_said_with_its_reason() -> None:
+    facts = HostFacts(machine="x86_64", cpu_features=(), no_gpus="no NVIDIA driver is installed")
+    check = judgements.judge_gpus(facts, load_targets().values())
+    assert check.outcome == "warn"
+    assert check.found == "no GPU: no NVIDIA driver is installed"
+    assert "driver" in check.remedy
+
+
+def test_gpus_are_named_with_their_targets() -> None:
+    facts = HostFacts(machine="x86_64", cpu_features=(), gpus=(gpu("NVIDIA H200"),) * 2, driver="580.95.05")
+    check = judgements.judge_gpus(facts, load_targets().values())
+    assert check.outcome == "ok"
+    assert check.found == "2 x NVIDIA H200 (compute capability 9.0), driver 580.95.05: h200"
+
+
+def test_a_gpu_of_no_target_is_said() -> None:
+    old = gpu("Tesla V100-SXM2-16GB", capability="7.0")
+    facts = HostFacts(machine="x86_64", cpu_features=(), gpus=(old,), driver="535.183.01")
+    check = judgements.judge_gpus(facts, load_targets().values())
+    assert check.outcome == "warn"
+    assert "Tesla V100-SXM2-16GB" in check.found
+    assert "of none of the targets" in check.found
 
 
 def test_memory_within_a_control_group_is_what_the_group_allows(tmp_path: Path) -> None:

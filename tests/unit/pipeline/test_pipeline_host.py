@@ -1,0 +1,43 @@
+"""What a host must have to be of a target, and what of it enters a measurement's key."""
+
+from support.nvml_standin import gpu
+
+from artifacts.compat import Fits, HostFacts, Refused, fits
+from artifacts.gpus import GpusFound, NoGpus, probe_gpus
+from engine_specs.targets import load_targets
+from tasks.host_class import gpu_class, this_host
+from tasks.requirements import host_requirements
+
+
+def test_every_gpu_target_is_fitted_by_hosts_that_have_its_gpu() -> None:
+    for target in load_targets().values():
+        if target.gpu is None:
+            continue
+        gpus = tuple(gpu(target.gpu.product_names[0], i, target.gpu.compute_capability) for i in range(2))
+        facts = HostFacts(machine=target.machine, cpu_features=(), gpus=gpus, driver="580.95.05")
+        assert isinstance(fits(host_requirements(target, 2), facts), Fits)
+        assert isinstance(fits(host_requirements(target, 4), facts), Refused)
+        others = [t.name for t in load_targets().values() if t.gpu and fits_one(t.name, facts)]
+        assert others == [target.name]
+
+
+def fits_one(target: str, facts: HostFacts) -> bool:
+    return isinstance(fits(host_requirements(load_targets()[target]), facts), Fits)
+
+
+def test_a_cpu_target_asks_for_no_gpu() -> None:
+    asked = host_requirements(load_targets()["cpu-x86-64-v3"], 1)
+    assert (asked.gpu_count, asked.gpu_names, asked.compute_capability) == (0, (), None)
+    assert "avx2" in asked.cpu_features
+
+
+def test_hosts_with_the_same_gpus_and_driver_are_of_one_class() -> None:
+    two = GpusFound(driver="580.95.05", cuda="13.0", gpus=(gpu(index=0), gpu(index=1)))
+    swapped = two.model_copy(update={"gpus": two.gpus[::-1]})
+    assert gpu_class(two) == gpu_class(swapped) == ("NVIDIA H200, driver 580.95.05",) * 2
+    assert gpu_class(two.model_copy(update={"driver": "570.10"})) != gpu_class(two)
+    assert gpu_class(NoGpus(reason="no driver")) == ()
+
+
+def test_the_class_of_this_host_holds_its_gpus() -> None:
+    assert this_host().gpus == gpu_class(probe_gpus())
