@@ -6,13 +6,15 @@ Invariants:
 - A recipe's argv holds placeholders only for what differs between hosts: `{python}` and `{bin}` (the
   toolchain's interpreter and its directory of programs), `{tree}` (the installed directory), `{host}` and
   `{port}`.
+- A server writes to no file of the tree: what it rewrites is named, and it gets a copy of its own.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from artifacts.frozen import Frozen
+from artifacts.trees import path_problem
 
 ENGINE_FILE = "engine.json"
 
@@ -26,21 +28,34 @@ class ServeRecipe(Frozen):
     )
     env: dict[str, str] = Field(
         default_factory=dict,
-        description="Environment that the server needs, beyond the toolchain's; values may hold {tree}.",
+        description="Environment that the server needs, beyond the toolchain's; values may hold {tree} and "
+        "{scratch}, a directory that is the server's own and is thrown away.",
+    )
+    rewrites: tuple[str, ...] = Field(
+        default=(),
+        description="Files of the tree that the server writes to: each is copied to {scratch}, under its own "
+        "path, before the server starts.",
     )
     ready_path: str = Field(
         default="/health", description="Path that answers 200 once the server takes requests."
     )
     model: str = Field(description="Value of `model` in requests to this server.")
 
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        for path in self.rewrites:
+            if problem := path_problem(path):
+                raise ValueError(f"path {path!r} {problem}")
+        return self
+
     def command(self, *, python: str, bin_dir: str, tree: str, host: str, port: int) -> list[str]:
         """Fill in the placeholders; returns an argument list ready to run."""
         values = {"python": python, "bin": bin_dir, "tree": tree, "host": host, "port": str(port)}
         return [part.format(**values) for part in self.argv]
 
-    def environment(self, *, tree: str) -> dict[str, str]:
-        """Fill in the placeholder of the environment."""
-        return {name: value.format(tree=tree) for name, value in self.env.items()}
+    def environment(self, *, tree: str, scratch: str) -> dict[str, str]:
+        """Fill in the placeholders of the environment."""
+        return {name: value.format(tree=tree, scratch=scratch) for name, value in self.env.items()}
 
 
 class HostRequirements(Frozen):

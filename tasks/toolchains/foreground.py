@@ -10,7 +10,7 @@ from typing import Any
 
 from artifacts.engine import ServeRecipe
 from tasks.toolchains.records import Toolchain
-from tasks.toolchains.serve_command import server_command, server_environment
+from tasks.toolchains.serve_command import server_command, server_environment, server_scratch
 from tasks.toolchains.supervised import GRACE_S, supervisor_command
 
 
@@ -21,7 +21,11 @@ def run_foreground(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: 
     as shells do. To be called from the main thread.
     """
     command = server_command(toolchain, recipe, tree, host, port)
-    env = server_environment(toolchain, recipe, tree, {})
+    with server_scratch(recipe, tree) as scratch:
+        return _supervised(command, server_environment(toolchain, recipe, tree, scratch, {}))
+
+
+def _supervised(command: list[str], env: dict[str, str]) -> int:
     status_out, status_in = os.pipe()
     process = subprocess.Popen(
         supervisor_command(command, status_in, GRACE_S, math.inf),

@@ -1,7 +1,10 @@
 """What a serve recipe comes to on this host: the argument list and the environment of the server."""
 
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from artifacts.engine import ServeRecipe
@@ -16,8 +19,23 @@ def server_command(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: 
 
 
 def server_environment(
-    toolchain: Toolchain, recipe: ServeRecipe, tree: Path, extra_env: Mapping[str, str]
+    toolchain: Toolchain, recipe: ServeRecipe, tree: Path, scratch: Path, extra_env: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment of a server: that of a job, and the recipe's own."""
-    own = recipe.environment(tree=str(tree.absolute()))
+    own = recipe.environment(tree=str(tree.absolute()), scratch=str(scratch.absolute()))
     return job_environment(toolchain, own | dict(extra_env), os.environ)
+
+
+@contextmanager
+def server_scratch(recipe: ServeRecipe, tree: Path) -> Iterator[Path]:
+    """The directory `{scratch}` for the time of the context, with copies of what the server rewrites.
+
+    Raises OSError where the tree lacks a file that the recipe names.
+    """
+    with tempfile.TemporaryDirectory(prefix="enginery-server-") as directory:
+        for path in recipe.rewrites:
+            copy = Path(directory, path)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            # Not its mode: files of a tree are read-only.
+            shutil.copyfile(tree / path, copy)
+        yield Path(directory)

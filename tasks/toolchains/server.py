@@ -17,7 +17,7 @@ from tasks.errors import ServerNotReady, TaskError, WorkerCancelled, WorkerFaile
 from tasks.toolchains.endings import failure, told_with_tail
 from tasks.toolchains.ports import HOST, free_port, probe
 from tasks.toolchains.records import Server, Toolchain
-from tasks.toolchains.serve_command import server_command, server_environment
+from tasks.toolchains.serve_command import server_command, server_environment, server_scratch
 from tasks.toolchains.supervised import Supervised
 
 PORT_TAKEN = re.compile(r"address already in use|errno 98", re.IGNORECASE)
@@ -48,23 +48,24 @@ def serving(
     `log` (appended).
     """
     title = f"the server of {tree.name} (toolchain {toolchain.name})"
-    env = server_environment(toolchain, recipe, tree, extra_env or {})
+    with server_scratch(recipe, tree) as scratch:
+        env = server_environment(toolchain, recipe, tree, scratch, extra_env or {})
 
-    def start(port: int) -> _Running:
-        command = server_command(toolchain, recipe, tree, HOST, port)
-        on_line(f"$ {shlex.join(command)}")
-        return _Running(Supervised(command, env=env, log=log, time_limit_s=math.inf), on_line, title)
+        def start(port: int) -> _Running:
+            command = server_command(toolchain, recipe, tree, HOST, port)
+            on_line(f"$ {shlex.join(command)}")
+            return _Running(Supervised(command, env=env, log=log, time_limit_s=math.inf), on_line, title)
 
-    running, server = _start_on_free_port(start, recipe, on_line, ready_limit_s)
-    with running:
-        try:
-            yield server
-        except Exception:
-            # A client's error is often the server's death, which may follow the closed connection by a
-            # moment: then that is what is told, with the client's error as its context.
-            running.check(DEATH_THROES_S)
-            raise
-        running.check()
+        running, server = _start_on_free_port(start, recipe, on_line, ready_limit_s)
+        with running:
+            try:
+                yield server
+            except Exception:
+                # A client's error is often the server's death, which may follow the closed connection by a
+                # moment: then that is what is told, with the client's error as its context.
+                running.check(DEATH_THROES_S)
+                raise
+            running.check()
 
 
 class _Running:

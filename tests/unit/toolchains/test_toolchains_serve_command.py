@@ -1,0 +1,63 @@
+"""What a serve recipe comes to on a host, and what of the tree its server may write to."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from artifacts.engine import ServeRecipe
+from tasks.toolchains.records import Toolchain
+from tasks.toolchains.serve_command import server_command, server_environment, server_scratch
+
+RECIPE = ServeRecipe(
+    toolchain="t",
+    argv=("{bin}/serve", "{tree}", "--port", "{port}"),
+    env={"WEIGHTS": "{tree}/weights", "CACHE": "{scratch}/tuned/cache.json"},
+    rewrites=("tuned/cache.json",),
+    model="model",
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    (tree / "tuned").mkdir(parents=True)
+    (tree / "tuned" / "cache.json").write_text("measured")
+    (tree / "tuned" / "cache.json").chmod(0o444)
+    return tree
+
+
+@pytest.fixture
+def toolchain(tmp_path: Path) -> Toolchain:
+    python = tmp_path / "bin" / "python"
+    return Toolchain(
+        name="t", root=tmp_path, python=python, bin_dir=python.parent, identity="0" * 64, versions={}
+    )
+
+
+def test_a_server_rewrites_a_copy_and_never_the_tree(tree: Path, toolchain: Toolchain) -> None:
+    with server_scratch(RECIPE, tree) as scratch:
+        env = server_environment(toolchain, RECIPE, tree, scratch, {})
+        cache = Path(env["CACHE"])
+        assert cache.read_text() == "measured"
+        cache.write_text("measured again")
+        assert env["WEIGHTS"] == f"{tree}/weights"
+    assert (tree / "tuned" / "cache.json").read_text() == "measured"
+    assert not cache.exists()
+
+
+def test_the_command_names_the_tree_itself(tree: Path, toolchain: Toolchain) -> None:
+    command = server_command(toolchain, RECIPE, tree, "127.0.0.1", 8000)
+    assert command == [f"{toolchain.bin_dir}/serve", str(tree), "--port", "8000"]
+
+
+def test_a_tree_without_the_named_file_is_not_served(tree: Path) -> None:
+    (tree / "tuned" / "cache.json").unlink()
+    with pytest.raises(FileNotFoundError), server_scratch(RECIPE, tree):
+        pass
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../outside", "a/../../b"])
+def test_only_files_of_the_tree_can_be_named(path: str) -> None:
+    with pytest.raises(ValidationError, match="path"):
+        ServeRecipe(toolchain="t", argv=(), model="m", rewrites=(path,))
