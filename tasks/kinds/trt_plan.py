@@ -19,8 +19,8 @@ from tasks.kinds.trt_settings import Settings, clashes
 
 WORKER = WORKERS / "build_trt_plan.py"
 TOOL_LINE = "1.2"
-# CUDA 13, which the line is built with, runs on drivers from 580 on (NVIDIA's CUDA compatibility guide, on minor
-# versions).
+# The line is built with CUDA 13, which runs on drivers from 580 on (NVIDIA's guide to CUDA compatibility,
+# table of minor versions).
 DRIVER_FLOOR = "580"
 # The server answers under the name of its directory and reads no name in requests
 # (tensorrt_llm/serve/openai_server.py at commit 00057725 and, of the 1.2 line, of January 2026).

@@ -1,0 +1,114 @@
+"""Runs the commands that a kind decided, and says how one ended that failed.
+
+Standard library only. Commands hold {python}, {bin}, {checkpoint}, {output} and {scratch}; nothing else of
+them is changed here.
+"""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker_io import Refusal, say  # type: ignore[import-not-found]
+
+TAIL_LINES = 200
+GPU_MEMORY_RAN_OUT = re.compile(
+    r"cuda[^.]{0,40}out of memory|cudaErrorMemoryAllocation|OutOfMemory|insufficient memory", re.IGNORECASE
+)
+HOST_MEMORY_RAN_OUT = re.compile(
+    r"std::bad_alloc|can(?:no|')t allocate memory|\bMemoryError\b", re.IGNORECASE
+)
+TOLD = re.compile(r"\b\w*(?:Error|Exception)\b|\bassert|\[E\]|\[TRT-LLM\] \[E\]")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the commands' placeholders are."""
+
+    checkpoint: Path
+    output: Path
+    scratch: Path
+
+    def filled(self, text: str) -> str:
+        """Put paths in the place of placeholders."""
+        python = Path(sys.executable)
+        values = {"python": python, "bin": python.parent, **vars(self)}
+        return text.format(**{name: str(path) for name, path in values.items()})
+
+
+def run_commands(commands: Sequence[Mapping[str, Any]], places: Places) -> dict[str, float]:
+    """Run them in order; returns the seconds that each took, by its name.
+
+    Raises:
+        Refusal: one ran out of memory.
+        SystemExit: one ended in another way without success; the worker ends with it, as a failure.
+    """
+    return {command["name"]: _run(command, places) for command in commands}
+
+
+def _run(command: Mapping[str, Any], places: Places) -> float:
+    argv = [places.filled(part) for part in command["argv"]]
+    env = {name: places.filled(value) for name, value in command["env"].items()}
+    say(f"$ {shlex.join(argv)}")
+    started = time.monotonic()
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    try:
+        process = subprocess.Popen(
+            argv,
+            env=os.environ | env,
+            cwd=places.scratch,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise _no_program(argv[0]) from None
+    with process:
+        for line in process.stdout or ():
+            tail.append(line.rstrip())
+            say(tail[-1])
+    if process.returncode:
+        _fail(Path(argv[0]).name, process.returncode, tail)
+    return round(time.monotonic() - started, 3)
+
+
+def _fail(program: str, code: int, tail: Iterable[str]) -> None:
+    lines = list(tail)
+    if line := _first(GPU_MEMORY_RAN_OUT, lines):
+        fix = "a smaller shape, more tensor_parallel, a target with more memory, or nothing else on the GPU"
+        raise Refusal("out-of-memory", f"{program} ran out of memory on the GPU: {line}", program, fix)
+    if line := _first(HOST_MEMORY_RAN_OUT, lines):
+        raise _host_memory(program, line)
+    if code == -signal.SIGKILL:
+        raise _host_memory(program, "it was killed (SIGKILL), most likely by the kernel")
+    told = next((line for line in reversed(lines) if TOLD.search(line)), lines[-1] if lines else "")
+    raise SystemExit(f"{program} {_ended(code)}" + (f": {told.strip()}" if told else ""))
+
+
+def _first(pattern: re.Pattern[str], lines: Iterable[str]) -> str | None:
+    return next((line.strip() for line in lines if pattern.search(line)), None)
+
+
+def _ended(code: int) -> str:
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name} ({signal.strsignal(-code)})"
+    return f"ended with exit code {code}"
+
+
+def _host_memory(program: str, line: str) -> Refusal:
+    fix = "build on a host with more memory, or with fewer workers"
+    return Refusal("out-of-memory", f"{program} ran out of the host's memory: {line}", program, fix)
+
+
+def _no_program(program: str) -> Refusal:
+    fix = "install the toolchain again: enginery toolchain install NAME"
+    return Refusal("unsupported", f"the toolchain has no program {Path(program).name}", program, fix)
