@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from worker_io import Refusal, say  # type: ignore[import-not-found]
 
@@ -77,11 +77,22 @@ def _run(command: Mapping[str, Any], places: Places) -> float:
             tail.append(line.rstrip())
             say(tail[-1])
     if process.returncode:
-        _fail(Path(argv[0]).name, process.returncode, tail)
+        fail(Path(argv[0]).name, process.returncode, tail)
     return round(time.monotonic() - started, 3)
 
 
-def _fail(program: str, code: int, tail: Iterable[str]) -> None:
+def fail(program: str, code: int, tail: Iterable[str]) -> NoReturn:
+    """Say how a program of the tool ended.
+
+    Args:
+        program: its name.
+        code: what it ended with; negative: the signal that killed it.
+        tail: its last lines.
+
+    Raises:
+        Refusal: memory ran out, the GPU's or the host's.
+        SystemExit: anything else.
+    """
     lines = list(tail)
     if line := _first(GPU_MEMORY_RAN_OUT, lines):
         fix = "a smaller shape, more tensor_parallel, a target with more memory, or nothing else on the GPU"
