@@ -8,6 +8,10 @@ import pytest
 
 from artifacts.settings import Settings
 
+HERE = Path(__file__).parent
+FIRST = ("e2e", "faults", "integration/engine", "integration/checkpoint", "integration/trtllm")
+# Their session fixtures (a stack and a finished main job, compiled engines) are worth having once.
+SHARING = ("e2e", "faults", "integration/engine")
 FOREIGN = ("AWS_", "HF_", "PREFECT_", "ENGINERY_")
 # Toolchains take minutes and gigabytes to install: they are shared with the user.
 SHARED = ("ENGINERY_TOOLCHAINS_DIR",)
@@ -22,6 +26,24 @@ def pytest_configure() -> None:
     hypothesis.settings.register_profile("enginery", deadline=None, max_examples=50)
     hypothesis.settings.load_profile("enginery")
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longest first, and together what shares servers or engines: so two processes end at the same time."""
+    items.sort(key=lambda item: _rank(item.path))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path)))
+
+
+def _rank(path: Path) -> int:
+    parts = path.relative_to(HERE).parts
+    area = "/".join(parts[:2]) if parts[0] == "integration" else parts[0]
+    return FIRST.index(area) if area in FIRST else len(FIRST) + (parts[0] == "unit")
+
+
+def _group(path: Path) -> str:
+    folder = path.parent.relative_to(HERE).as_posix()
+    return folder if folder in SHARING else path.stem
 
 
 @pytest.fixture

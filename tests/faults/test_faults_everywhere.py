@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.mainjob import INTERRUPTIONS, main_job
+from support.mainjob import EVERYWHERE, main_job
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(3600)]
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(3600)]
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_interrupted_everywhere_it_still_finishes(tmp_path: Path, number: signal.Signals) -> None:
     with main_job(tmp_path) as job:
-        for where in INTERRUPTIONS:
+        for where in EVERYWHERE:
             job.interrupt(where, number)
         build = job.build()
         code, summary = build.finish()
