@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger
 from prefect.states import Failed
 from pydantic import Field
 
+from artifacts.compat import HostFacts, probe_host
 from artifacts.errors import ArtifactError
 from artifacts.settings import Settings
 from artifacts.store import open_store
@@ -17,10 +18,11 @@ from engine_specs.models import Spec
 from engine_specs.preflight import preflight
 from engine_specs.resolve import ResolvedVariant, resolve_variants
 from flows import run_page
-from flows.errors import BadArgument, FlowError
+from flows.errors import BadArgument, FlowError, HostUnsuited
 from flows.run_log import RunLog
 from flows.summary import BuildSummary, publication_line, summarize_variant
 from tasks import prefect_tasks as steps
+from tasks.buildable import HostVariants, divide_by_host
 from tasks.errors import TaskError
 from tasks.hub_access import HubAccess
 from tasks.judging.economics import Stay
@@ -52,7 +54,7 @@ def build(
 
     Args:
         spec: Name of the spec (on the command line also a path).
-        variant: Build this variant alone; leave empty for all of them.
+        variant: Build this variant alone; leave empty for all that this host can build.
         publish: Publish a release when every required variant was judged and has something to deploy.
         force: Run every stage again, whatever the store holds.
         require_cached: Fail where a stage would have to run, instead of running it.
@@ -62,6 +64,9 @@ def build(
     try:
         settings = Settings()
         loaded = load_spec(spec, settings.specs_dir)
+        chosen = _chosen(loaded, variant, probe_host())
+        if chosen.left_out:
+            logger.info("%s", chosen.left_out)
         store = open_store(settings)
         store.ensure_bucket()
         pipeline = Pipeline(
@@ -71,7 +76,7 @@ def build(
             force=force,
             require_cached=require_cached,
         )
-        return _Build(pipeline, loaded, variant).run(publish=publish)
+        return _Build(pipeline, loaded, chosen.here).run(publish=publish)
     except UNDERSTOOD as error:
         logger.error("%s", error)  # noqa: TRY400 (understood: a traceback would say less)
         return Failed(message=f"{error.failure}: {error}", data=error)
@@ -80,10 +85,10 @@ def build(
 class _Build:
     """One run of the flow: the order of the steps, and what they have made so far."""
 
-    def __init__(self, pipeline: Pipeline, spec: Spec, only: str | None) -> None:
+    def __init__(self, pipeline: Pipeline, spec: Spec, variants: tuple[ResolvedVariant, ...]) -> None:
         self._pipeline = pipeline
         self._spec = spec
-        self._variants = _chosen(spec, only)
+        self._variants = variants
         self._access = HubAccess.from_environment()
         self._made: list[StageResult] = []
         self._begin = time.monotonic()
@@ -193,11 +198,22 @@ class _Build:
         return result
 
 
-def _chosen(spec: Spec, only: str | None) -> tuple[ResolvedVariant, ...]:
-    """The variants to build; raises BadArgument for a name that the spec does not have."""
+def _chosen(spec: Spec, only: str | None, facts: HostFacts) -> HostVariants:
+    """The variants to build, and those that only other hosts can.
+
+    Raises:
+        BadArgument: the spec has no variant of that name.
+        HostUnsuited: none of them can be built on this host.
+    """
     variants = resolve_variants(spec)
-    chosen = tuple(one for one in variants if only in {None, one.name})
-    if not chosen:
+    named = tuple(one for one in variants if only in {None, one.name})
+    if not named:
         names = ", ".join(one.name for one in variants)
         raise BadArgument(f"spec {spec.name} has no variant {only!r}", fix=f"its variants are: {names}")
+    chosen = divide_by_host(named, facts)
+    if not chosen.here:
+        raise HostUnsuited(
+            f"spec {spec.name} cannot be built here: {chosen.left_out}",
+            fix=f"build it on such a host; `enginery build {spec.name} --dry-run` shows what would run there",
+        )
     return chosen

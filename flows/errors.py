@@ -14,6 +14,13 @@ class BadArgument(FlowError):
     failure = "input"
 
 
+class HostUnsuited(FlowError):
+    """Nothing of what was asked for can be built on this host; each variant's reason is in the message."""
+
+    exit_code = 4
+    failure = "unsupported"
+
+
 class ExtraMissing(FlowError):
     """A command needs packages of an extra that is not installed."""
 

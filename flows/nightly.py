@@ -1,4 +1,8 @@
-"""The flow `nightly`: of all specs, what changed is built and judged; the rest is skipped, with reasons."""
+"""The flow `nightly`: of all specs, what changed is built and judged; the rest is skipped, with reasons.
+
+A spec none of whose variants this host can build is left to other hosts, before anything is asked of the
+store or the Hub. Of one that it can build in part, `build` builds that part.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -7,15 +11,19 @@ from prefect.artifacts import create_table_artifact
 from prefect.states import Failed
 from pydantic import Field
 
+from artifacts.compat import probe_host
 from artifacts.frozen import Frozen
 from artifacts.releases import Release, published_versions, read_release
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 from engine_specs.load import list_specs, load_spec
+from engine_specs.models import Spec
+from engine_specs.resolve import resolve_variants
 from flows import run_page
 from flows.build import SPEC_NAMES, UNDERSTOOD, build
 from flows.run_log import RunLog
 from flows.summary import DONE
+from tasks.buildable import divide_by_host
 from tasks.hub_access import HubAccess
 from tasks.pipeline import Pipeline
 from tasks.plan import SpecPlan, plan_spec
@@ -70,12 +78,8 @@ def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | An
 def _one(name: str, settings: Settings, *, force: bool) -> NightlyRow:
     logger = get_run_logger()
     try:
-        store = open_store(settings)
-        store.ensure_bucket()
-        pipeline = Pipeline(settings, store, say=RunLog())
-        spec = load_spec(name, settings.specs_dir)
-        reason = unchanged(store, plan_spec(pipeline, spec, HubAccess.from_environment()))
-        if reason is not None and not force:
+        reason = _reason_to_skip(load_spec(name, settings.specs_dir), settings, force=force)
+        if reason is not None:
             logger.info("%s: skipped, %s", name, reason)
             return NightlyRow(spec=name, outcome="skipped", reason=reason, exit_code=DONE)
         summary = build(name, force=force)
@@ -85,6 +89,18 @@ def _one(name: str, settings: Settings, *, force: bool) -> NightlyRow:
             spec=name, outcome="failed", reason=f"{error.failure}: {error}", exit_code=error.exit_code
         )
     return NightlyRow(spec=name, outcome="built", reason=summary.publication, exit_code=summary.exit_code)
+
+
+def _reason_to_skip(spec: Spec, settings: Settings, *, force: bool) -> str | None:
+    variants = divide_by_host(resolve_variants(spec), probe_host())
+    if not variants.here:
+        return variants.left_out
+    if force:
+        return None
+    store = open_store(settings)
+    store.ensure_bucket()
+    pipeline = Pipeline(settings, store, say=RunLog())
+    return unchanged(store, plan_spec(pipeline, spec, HubAccess.from_environment()))
 
 
 def unchanged(store: Store, plan: SpecPlan) -> str | None:
