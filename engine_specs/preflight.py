@@ -1,139 +1,97 @@
 """Pre-flight: what can be refused from metadata alone, before anything is downloaded, loaded or compiled.
 
-Pure: it reads a checkpoint's config.json and the sizes of its files, and finds every problem at once. What
-needs a stage's output (the size of quantized weights, say) is not judged here.
+Invariants:
+- Pure: it reads a checkpoint's config.json and the sizes of its files; what this host has is passed in.
+- Every problem comes at once, each with the nearest setting that would fit.
+- What needs a stage's output (the bits that a recipe file chooses, say) is not judged but said to be
+  "known after" that stage.
 """
 
-from collections.abc import Iterator, Mapping
-from math import lcm
-from typing import Any
+from collections.abc import Mapping
 
+from pydantic import Field
+
+from engine_specs.build_disk import DiskEstimate, required_disk
 from engine_specs.errors import Problem
-from engine_specs.kind_facts import KindFacts, load_kinds
+from engine_specs.frozen import Frozen
+from engine_specs.kind_facts import load_kinds
+from engine_specs.memory import MemoryEstimate, estimate_memory
+from engine_specs.model_facts import Config, ModelFacts, UnknownFacts, read_model_facts
 from engine_specs.models import Spec
-from engine_specs.recipes import load_recipes
+from engine_specs.preflight_checkpoint import checkpoint_problems, length_problems
+from engine_specs.preflight_parallel import dimension_problems, parallel_problems
+from engine_specs.preflight_room import disk_problems, memory_problems, reference_warnings
+from engine_specs.preflight_support import support_problems
 from engine_specs.resolve import ResolvedVariant
 
-Config = Mapping[str, Any]
 
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+class Examination(Frozen):
+    """What pre-flight finds for one variant on one checkpoint."""
+
+    problems: tuple[Problem, ...] = Field(description="Every reason why it cannot work, and what would.")
+    warnings: tuple[str, ...] = Field(description="What may go wrong, but need not.")
+    memory: MemoryEstimate | None = Field(description="One device's memory; null: config.json lacks sizes.")
+    disk: DiskEstimate | None = Field(description="The building host's disk; null: config.json lacks sizes.")
 
 
 def preflight(
-    spec: Spec, variant: ResolvedVariant, config: Config, file_bytes: Mapping[str, int]
+    spec: Spec,
+    variant: ResolvedVariant,
+    config: Config,
+    file_bytes: Mapping[str, int],
+    *,
+    free_disk_bytes: int | None = None,
 ) -> tuple[Problem, ...]:
-    """Return every reason why this variant cannot work on this checkpoint, and what would.
+    """Return every reason why this variant cannot work on this checkpoint, and what would; see `examine`."""
+    return examine(spec, variant, config, file_bytes, free_disk_bytes=free_disk_bytes).problems
+
+
+def examine(
+    spec: Spec,
+    variant: ResolvedVariant,
+    config: Config,
+    file_bytes: Mapping[str, int],
+    *,
+    free_disk_bytes: int | None = None,
+) -> Examination:
+    """Judge a variant, and say by which arithmetic.
 
     Args:
-        spec: the spec, for the checkpoint that it names.
+        spec: the spec, for the checkpoint and the workload that it names.
         variant: one of its resolved variants.
         config: the checkpoint's config.json.
         file_bytes: size in bytes of each file of the checkpoint, by its path in the repository.
+        free_disk_bytes: free disk of the host that would build; None where another host builds.
     """
     kind = load_kinds()[variant.engine.kind]
-    where = f"variants.{variant.name}"
-    return (
-        *_files(spec.checkpoint.repo, file_bytes),
-        *_architecture(spec.checkpoint.repo, kind, config),
-        *_already_quantized(spec.checkpoint.repo, config),
-        *_positions(variant, config, where),
-        *_parallelism(variant, config, where),
-        *_weight_dimensions(variant, kind, config, where),
+    model = read_model_facts(config, file_bytes)
+    known = (
+        *checkpoint_problems(spec.checkpoint.repo, kind, config, file_bytes),
+        *support_problems(spec.checkpoint.repo, variant, kind, config),
     )
+    if isinstance(model, UnknownFacts):
+        return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
+    disk = required_disk(variant, model, file_bytes)
+    return _with_sizes(spec, variant, model, known, disk, free_disk_bytes)
 
 
-def _files(repo: str, file_bytes: Mapping[str, int]) -> Iterator[Problem]:
-    weights = [name for name, size in file_bytes.items() if name.endswith(".safetensors") and size > 0]
-    if not weights:
-        pickles = sorted(name for name in file_bytes if name.endswith(PICKLES))
-        found = f"pickled weights only ({pickles[0]})" if pickles else "no weights"
-        accepted = "a repository with .safetensors files: pickles run code when read, and are never loaded"
-        yield Problem("checkpoint.repo", f"{found} in {repo}", accepted)
-    if "tokenizer.json" not in file_bytes:
-        accepted = "a repository with tokenizer.json: the server of an engine reads no other tokenizer"
-        yield Problem("checkpoint.repo", f"no tokenizer.json in {repo}", accepted)
-
-
-def _architecture(repo: str, kind: KindFacts, config: Config) -> Iterator[Problem]:
-    names = config.get("architectures") or []
-    if len(names) != 1 or names[0] not in kind.architecture_names:
-        found = ", ".join(map(str, names)) or "no architectures in config.json"
-        accepted = f"an architecture that {kind.name} compiles: {', '.join(kind.architecture_names)}"
-        yield Problem("checkpoint.repo", f"{found} in {repo}", accepted)
-
-
-def _already_quantized(repo: str, config: Config) -> Iterator[Problem]:
-    present = config.get("quantization_config")
-    if present:
-        method = present.get("quant_method", "unknown method") if isinstance(present, Mapping) else present
-        accepted = "a checkpoint that is not quantized yet: engines are judged against vLLM on plain weights"
-        yield Problem("checkpoint.repo", f"weights in {repo} that are quantized already ({method})", accepted)
-
-
-def _positions(variant: ResolvedVariant, config: Config, where: str) -> Iterator[Problem]:
-    positions = config.get("max_position_embeddings")
-    if not isinstance(positions, int):
-        yield _unknown("max_position_embeddings")
-        return
-    lengths = {f"{where}.shape.max_seq_len": variant.shape.max_seq_len}
-    if variant.quantization.calibration is not None:
-        lengths[f"{where}.quantization.calibration.sequence_length"] = (
-            variant.quantization.calibration.sequence_length
-        )
-    for field, length in lengths.items():
-        if length > positions:
-            yield Problem(field, str(length), f"at most {positions}, the positions of the model")
-
-
-def _parallelism(variant: ResolvedVariant, config: Config, where: str) -> Iterator[Problem]:
-    heads, layers = config.get("num_attention_heads"), config.get("num_hidden_layers")
-    if not isinstance(heads, int) or not isinstance(layers, int):
-        yield _unknown("num_attention_heads and num_hidden_layers")
-        return
-    kv_heads = config.get("num_key_value_heads") or heads
-    fitting = [n for n in range(1, heads + 1) if heads % n == 0 and (kv_heads % n == 0 or n % kv_heads == 0)]
-    asked = variant.tensor_parallel
-    if asked not in fitting:
-        nearest = min(fitting, key=lambda n: (abs(n - asked), n))
-        accepted = f"{nearest}: {heads} attention heads and {kv_heads} key-value heads have to divide evenly"
-        yield Problem(f"{where}.tensor_parallel", str(asked), accepted)
-    if variant.pipeline_parallel > layers:
-        yield Problem(
-            f"{where}.pipeline_parallel",
-            str(variant.pipeline_parallel),
-            f"at most {layers}, the layers of the model",
-        )
-
-
-def _weight_dimensions(
-    variant: ResolvedVariant, kind: KindFacts, config: Config, where: str
-) -> Iterator[Problem]:
-    recipe = load_recipes()[variant.quantization.recipe]
-    support = kind.recipe(recipe.name)
-    multiple = lcm(recipe.weight_input_multiple, support.weight_input_multiple if support else 1)
-    if multiple == 1:
-        return
-    dimensions = _input_dimensions(config)
-    if not dimensions:
-        yield _unknown("hidden_size, intermediate_size and num_attention_heads")
-    odd = [f"{name} {size}" for name, size in dimensions.items() if size % multiple]
-    if odd:
-        accepted = f"recipe none, or a model whose weights' input dimensions divide by {multiple}"
-        yield Problem(f"{where}.quantization.recipe", f"{recipe.name} with {', '.join(odd)}", accepted)
-
-
-def _input_dimensions(config: Config) -> dict[str, int]:
-    """Input dimensions of a decoder layer's weights; empty where config.json does not tell them."""
-    hidden, inner, heads = (
-        config.get(k) for k in ("hidden_size", "intermediate_size", "num_attention_heads")
+def _with_sizes(
+    spec: Spec,
+    variant: ResolvedVariant,
+    model: ModelFacts,
+    known: tuple[Problem, ...],
+    disk: DiskEstimate,
+    free_disk_bytes: int | None,
+) -> Examination:
+    memory = estimate_memory(variant, model)
+    problems = (
+        *known,
+        *length_problems(variant, model),
+        *parallel_problems(variant, model),
+        *dimension_problems(variant, model),
+        *memory_problems(spec, variant, model),
+        *disk_problems(disk, free_disk_bytes),
     )
-    if not (isinstance(hidden, int) and isinstance(inner, int) and isinstance(heads, int)):
-        return {}
-    head = config.get("head_dim") or hidden // heads
-    return {"hidden_size": hidden, "intermediate_size": inner, "attention output": heads * head}
-
-
-def _unknown(keys: str) -> Problem:
-    return Problem(
-        "checkpoint.repo", f"a config.json without {keys}", "a checkpoint whose config.json gives them"
+    return Examination(
+        problems=problems, warnings=tuple(reference_warnings(variant, model)), memory=memory, disk=disk
     )

@@ -1,0 +1,43 @@
+"""Variants for GPUs and a checkpoint of eight billion weights, for tests of pre-flight."""
+
+from typing import Any
+
+from engine_specs.models import Spec
+from engine_specs.resolve import ResolvedVariant, resolve_variants
+from engine_specs.targets import load_targets
+from engine_specs.variant import Engine, Quantization, Shape
+
+CONFIG: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_hidden_layers": 32,
+    "max_position_embeddings": 131072,
+    "vocab_size": 128256,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.42.3",
+}
+FILES = {"config.json": 855, "model.safetensors": 16_060_556_376, "tokenizer.json": 9_085_657}
+SHAPE = Shape(max_batch_size=16, max_input_len=4096, max_seq_len=8192, max_num_tokens=8192)
+
+
+def gpu_variant(
+    spec: Spec,
+    kind: str = "trt-plan",
+    target: str = "h100-sxm",
+    recipe: str = "fp8",
+    kv_cache: str = "none",
+    **changes: Any,
+) -> ResolvedVariant:
+    quantization = Quantization(recipe=recipe, kv_cache=kv_cache, device=changes.pop("device", "cuda"))
+    quantization = quantization.model_copy(update={"search": changes.pop("search", None)})
+    update = {
+        "engine": Engine(kind=kind),
+        "target": load_targets()[target],
+        "quantization": quantization,
+        "shape": SHAPE,
+        **changes,
+    }
+    return resolve_variants(spec)[0].model_copy(update=update)
