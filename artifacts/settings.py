@@ -34,6 +34,10 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_cache_path("enginery") / "toolchains",
         description="Installed toolchains, shared between checkouts.",
     )
+    gpu_locks_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("enginery") / "gpus",
+        description="Locks of this host's GPUs; one directory for all users that share them.",
+    )
     store_bucket: str = Field(default="enginery", min_length=3, description="S3 bucket of the store.")
     store_prefix: str = Field(
         default="", description="Key prefix inside the bucket, without slashes at the ends."

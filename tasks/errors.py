@@ -44,6 +44,24 @@ class ServerNotReady(WorkerFailed):
     """A server never answered its readiness probe in time, or ended before it did."""
 
 
+class GpusUnavailable(TaskError):
+    """This host never has as many of the GPUs that a job or a server computes on."""
+
+    failure = "unsupported"
+
+
+class ToolRefused(WorkerFailed):
+    """A tool ended with a message that is known to mean: not on this host, or not with this toolchain."""
+
+    failure = "unsupported"
+
+
+class ToolRefusedInput(WorkerFailed):
+    """A tool ended with a message that is known to mean: not with this checkpoint, engine or setting."""
+
+    failure = "input"
+
+
 class ToolchainUnavailable(TaskError):
     """A toolchain cannot be installed on this host; says exactly why and what to do."""
 
@@ -69,6 +87,13 @@ class CheckpointUnavailable(TaskError):
 
 class RevisionNotPinned(TaskError):
     """A branch or tag stands where a commit has to, and the spec does not track it."""
+
+    exit_code = 2
+    failure = "input"
+
+
+class RecipeFileInvalid(TaskError):
+    """A recipe file that a spec names is not there, cannot be read, or is another one than its digest says."""
 
     exit_code = 2
     failure = "input"

@@ -9,13 +9,15 @@ Invariants:
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from tasks.gpus import GpuNeed, HeldGpus, gpus_for
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.pipeline import Pipeline
-from tasks.toolchains import ensure, serving
+from tasks.toolchains import Toolchain, ensure, serving
 
 
 @contextmanager
@@ -32,20 +34,47 @@ def served(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[li
             shutil.rmtree(root / tree, ignore_errors=True)  # of a run that was killed
             stack.callback(shutil.rmtree, root / tree, ignore_errors=True)
             pipeline.store.materialize(tree, root / tree)
-        yield [_start(pipeline, stack, side, root / side.tree, label) for side in sides]
+        seats = _seats(pipeline, stack, sides)
+        yield [_start(pipeline, stack, seat, root / seat.side.tree, label) for seat in seats]
 
 
-def _start(pipeline: Pipeline, stack: ExitStack, side: Side, tree: Path, label: str) -> Endpoint:
-    toolchain = ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say)
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """A side, and what it is served with."""
+
+    side: Side
+    toolchain: Toolchain
+    gpus: HeldGpus
+
+
+def _seats(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> list[_Seat]:
+    """Get toolchains and GPUs for all sides.
+
+    All GPUs are taken at once: two measurements that each hold some would wait for each other's.
+    """
+    toolchains = [
+        ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say) for side in sides
+    ]
+    counts = [s.devices if t.accelerator == "cuda" else 0 for s, t in zip(sides, toolchains, strict=True)]
+    computing = next((one for one in toolchains if one.accelerator == "cuda"), toolchains[0])
+    need = GpuNeed(sum(counts), sides[0].gpu_names)
+    held = stack.enter_context(gpus_for(pipeline, computing, need))
+    return [_Seat(*three) for three in zip(sides, toolchains, held.shares(counts), strict=True)]
+
+
+def _start(pipeline: Pipeline, stack: ExitStack, seat: _Seat, tree: Path, label: str) -> Endpoint:
+    side = seat.side
     name = "".join(character if character.isalnum() else "-" for character in side.name)
     server = stack.enter_context(
         serving(
-            toolchain,
+            seat.toolchain,
             side.recipe,
             tree,
             log=pipeline.log_file(f"{label}-{name}"),
             on_line=pipeline.say,
             ready_limit_s=pipeline.settings.server_ready_limit_s,
+            extra_env=seat.gpus.env,
+            keep_fds=seat.gpus.descriptors,
         )
     )
     pipeline.say(f"{side.name}: ready after {server.ready_s:.1f} s")

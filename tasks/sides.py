@@ -6,6 +6,7 @@ from artifacts.engine import EngineManifest
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant
 from engine_specs.validation import VllmConfiguration
+from tasks.gpus import need_of
 from tasks.judging.endpoint import Side
 from tasks.judging.load import LoadPlan
 from tasks.judging.protocol import AccuracyPlan, JudgingProtocol, RoundPlan, SpeedPlan, Vocabulary
@@ -23,12 +24,14 @@ def reference_sides(spec: Spec, variant: ResolvedVariant, checkpoint: str) -> tu
     declared = spec.validation.reference.configurations
     unquantized = [one for one in declared if one.quantization is None] or [VllmConfiguration()]
     quantized = [one for one in declared if one.quantization is not None]
+    need = need_of(variant)
     return tuple(
         Side(
             name=_reference_name(one.settings()),
             recipe=vllm_recipe(one.settings(), variant),
             tree=checkpoint,
-            devices=variant.devices,
+            devices=need.count,
+            gpu_names=need.names,
         )
         for one in (*unquantized, *quantized)
     )
@@ -36,7 +39,8 @@ def reference_sides(spec: Spec, variant: ResolvedVariant, checkpoint: str) -> tu
 
 def engine_side(variant: ResolvedVariant, engine: str, manifest: EngineManifest) -> Side:
     """The engine, served by its own recipe."""
-    return Side(name=ENGINE, recipe=manifest.serve, tree=engine, devices=variant.devices)
+    need = need_of(variant)
+    return Side(name=ENGINE, recipe=manifest.serve, tree=engine, devices=need.count, gpu_names=need.names)
 
 
 def load_plan(spec: Spec, vocabulary: Vocabulary) -> LoadPlan:

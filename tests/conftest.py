@@ -51,4 +51,5 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings with a home and a cache of this test's own, for this process and those it starts."""
     monkeypatch.setenv("ENGINERY_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ENGINERY_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("ENGINERY_GPU_LOCKS_DIR", str(tmp_path / "gpus"))
     return Settings()

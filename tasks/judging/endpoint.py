@@ -17,6 +17,9 @@ class Side(Frozen):
     devices: int = Field(
         default=1, ge=1, description="Accelerators (or hosts, on CPU) that one server occupies."
     )
+    gpu_names: tuple[str, ...] = Field(
+        default=(), description="Product names of the GPUs that it may be served on; empty on CPU."
+    )
 
 
 class Endpoint(Frozen):

@@ -2,6 +2,7 @@
 
 from engine_specs.kind_facts import load_kinds
 from engine_specs.resolve import ResolvedVariant
+from tasks.gpus import need_of
 from tasks.kinds import kind_named
 from tasks.pipeline import Pipeline
 from tasks.stage import StageResult
@@ -23,8 +24,9 @@ def describe(spec: str, variant: ResolvedVariant, checkpoint: str, identities: d
     """
     job = kind_named(variant.engine.kind).build_job(variant)
     params = {**job.params, "toolchains": identities}
+    inputs = {"checkpoint": checkpoint}
     return WorkerStage(
-        STAGE, spec, variant.name, job.toolchain, job.worker, params, {"checkpoint": checkpoint}, job.ships
+        STAGE, spec, variant.name, job.toolchain, job.worker, params, inputs, job.ships, need_of(variant)
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.fingerprint import build_document, worker_sources
+from tasks.gpus import GpuNeed, gpus_for
 from tasks.pipeline import Pipeline
 from tasks.stage import Made, StageCall, StageResult, run_stage
 from tasks.toolchains import JobRequest, Toolchain, ensure, run_job
@@ -23,6 +24,7 @@ class WorkerStage:
         params: plain JSON values for it.
         inputs: tree digest by the role that the worker knows it by.
         ships: source files that the worker copies into its output.
+        gpus: what it computes on, where its toolchain computes on GPUs; no part of the fingerprint.
     """
 
     stage: str
@@ -33,6 +35,7 @@ class WorkerStage:
     params: dict[str, Any]
     inputs: dict[str, str]
     ships: tuple[Path, ...] = field(default=())
+    gpus: GpuNeed = field(default=GpuNeed())
 
     def call(self, toolchain_identity: str) -> StageCall:
         """The stage call, once it is known what exactly is installed."""
@@ -49,7 +52,8 @@ def run_worker_stage(pipeline: Pipeline, work: WorkerStage) -> StageResult:
     """Run one job unless its result is in the store; installs the toolchain on first use.
 
     Raises:
-        tasks.errors.TaskError: the toolchain cannot be had, or the worker refused, failed or was killed.
+        tasks.errors.TaskError: the toolchain or its GPUs cannot be had, or the worker refused, failed or was
+            killed.
     """
     toolchain = ensure(work.toolchain, pipeline.settings, on_progress=pipeline.say)
     call = work.call(toolchain.identity)
@@ -64,13 +68,16 @@ def _run(
     inputs = {role: scratch / role for role in work.inputs}
     for role, path in inputs.items():
         pipeline.store.materialize(work.inputs[role], path)
-    outcome = run_job(
-        toolchain,
-        work.worker,
-        JobRequest(params=work.params, inputs=inputs, output=output),
-        log=pipeline.log_file(call.label),
-        on_line=pipeline.say,
-        time_limit_s=pipeline.settings.job_time_limit_s,
-    )
+    with gpus_for(pipeline, toolchain, work.gpus) as held:
+        outcome = run_job(
+            toolchain,
+            work.worker,
+            JobRequest(params=work.params, inputs=inputs, output=output),
+            log=pipeline.log_file(call.label),
+            on_line=pipeline.say,
+            time_limit_s=pipeline.settings.job_time_limit_s,
+            extra_env=held.env,
+            keep_fds=held.descriptors,
+        )
     cost = {"wall_s": round(outcome.wall_s, 3), "peak_rss_bytes": outcome.peak_rss_bytes}
     return Made(metrics={**outcome.metrics, "worker": cost}, tools=outcome.tools)

@@ -111,6 +111,7 @@ def as_toolchain(installation: Installation, plan: Plan) -> Toolchain:
         root=plan.root,
         python=plan.python,
         bin_dir=plan.python.parent,
+        accelerator=plan.declaration.accelerator,
         identity=identity(installation, plan),
         versions={name: content.version for name, content in installation.distributions.items()},
         env=plan.declaration.env,

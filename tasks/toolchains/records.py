@@ -1,7 +1,7 @@
 """The records that toolchains, jobs and servers hand to the rest of the pipeline."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ class Toolchain(Frozen):
     root: Path = Field(description="Directory of the installation.")
     python: Path = Field(description="Its interpreter.")
     bin_dir: Path = Field(description="Its directory of programs.")
+    accelerator: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="What its kernels run on; cuda: its jobs and servers hold GPUs."
+    )
     identity: str = Field(description="Digest (64 hex) of what is actually installed; enters fingerprints.")
     versions: dict[str, str] = Field(
         description="Installed distributions and their versions, by normalised name."

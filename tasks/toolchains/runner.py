@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,8 +35,11 @@ def run_job(
     on_line: OnLine,
     time_limit_s: float,
     extra_env: Mapping[str, str] | None = None,
+    keep_fds: Sequence[int] = (),
 ) -> JobOutcome:
     """Run one worker to its end; its output goes line by line to `on_line` and into `log` (appended).
+
+    `keep_fds` stay open until the last of its processes has ended (locks).
 
     Raises WorkerRefused (or WorkerRefusedInput, EngineWrong) with the worker's own words when it answers no,
     WorkerOutOfMemory, WorkerCancelled (`kill_all`), and WorkerFailed for every other end without a good
@@ -49,7 +52,9 @@ def run_job(
         command = [str(toolchain.python), str(worker), str(asked), str(answered)]
         env = job_environment(toolchain, extra_env or {}, os.environ)
         on_line(f"$ {shlex.join(command)}")
-        with Supervised(command, env=env, log=log, time_limit_s=time_limit_s, cwd=Path(directory)) as process:
+        with Supervised(
+            command, env=env, log=log, time_limit_s=time_limit_s, cwd=Path(directory), keep_fds=keep_fds
+        ) as process:
             for line in process.lines():
                 on_line(line)
             ending = process.ending()

@@ -6,7 +6,7 @@ import re
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -39,13 +39,14 @@ def serving(
     on_line: OnLine,
     ready_limit_s: float,
     extra_env: Mapping[str, str] | None = None,
+    keep_fds: Sequence[int] = (),
 ) -> Iterator[Server]:
     """Serve a directory by its recipe for the time of the context, on a free port of 127.0.0.1.
 
     Raises ServerNotReady if the server ends or the limit passes before it answers on `recipe.ready_path`,
     with its last lines; WorkerOutOfMemory if it ended for want of memory; WorkerFailed on leaving the context
     if the server ended by itself meanwhile. Output goes line by line to `on_line`, from a thread, and into
-    `log` (appended).
+    `log` (appended). `keep_fds` stay open until the last of its processes has ended (locks).
     """
     title = f"the server of {tree.name} (toolchain {toolchain.name})"
     with server_scratch(recipe, tree) as scratch:
@@ -54,7 +55,8 @@ def serving(
         def start(port: int) -> _Running:
             command = server_command(toolchain, recipe, tree, HOST, port)
             on_line(f"$ {shlex.join(command)}")
-            return _Running(Supervised(command, env=env, log=log, time_limit_s=math.inf), on_line, title)
+            process = Supervised(command, env=env, log=log, time_limit_s=math.inf, keep_fds=keep_fds)
+            return _Running(process, on_line, title)
 
         running, server = _start_on_free_port(start, recipe, on_line, ready_limit_s)
         with running:

@@ -1,0 +1,89 @@
+"""Jobs of a toolchain that computes on GPUs hold them, and are shown them alone."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from support.nvml_standin import gpu
+
+from artifacts.compat import HostFacts
+from artifacts.settings import Settings
+from artifacts.store import Store
+from tasks import gpus
+from tasks.errors import GpusUnavailable
+from tasks.gpus import GpuNeed
+from tasks.pipeline import Pipeline
+from tasks.stages import worker_stage
+from tasks.stages.worker_stage import WorkerStage, run_worker_stage
+from tasks.toolchains import Toolchain
+
+WORKER = """
+import fcntl, json, os, sys
+request, response = json.load(open(sys.argv[1])), sys.argv[2]
+locks = request["params"]["locks"]
+def held(name):
+    with open(os.path.join(locks, name)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+seen = {"visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "held": sorted(filter(held, os.listdir(locks)))}
+open(os.path.join(request["output"], "seen.json"), "w").write(json.dumps(seen))
+open(response, "w").write(json.dumps({"ok": True, "metrics": seen, "tools": {}}))
+"""
+THREE = tuple(gpu(index=index) for index in range(3))
+PYTHON = Path(sys.executable)
+
+
+def run(pipeline: Pipeline, tmp_path: Path, need: GpuNeed) -> dict[str, object]:
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER)
+    pipeline.settings.gpu_locks_dir.mkdir(parents=True, exist_ok=True)
+    params = {"locks": str(pipeline.settings.gpu_locks_dir)}
+    work = WorkerStage("build", "spec", "variant", "here", worker, params, {}, gpus=need)
+    return dict(run_worker_stage(pipeline, work).metrics)
+
+
+@pytest.fixture
+def pipeline(settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    facts = HostFacts(machine="x86_64", cpu_features=(), gpus=THREE, driver="580.95.05")
+    monkeypatch.setattr(gpus, "probe_host", lambda: facts)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    use_toolchain(monkeypatch, "cuda")
+    return Pipeline(settings, store, say=lambda _line: None)
+
+
+def use_toolchain(monkeypatch: pytest.MonkeyPatch, accelerator: str) -> None:
+    """Let the tests' own interpreter stand for the toolchain."""
+    here = Toolchain.model_validate(
+        {
+            "name": "here", "root": PYTHON.parents[1], "python": PYTHON, "bin_dir": PYTHON.parent,
+            "identity": "0" * 64, "versions": {}, "accelerator": accelerator,
+        }
+    )  # fmt: skip
+    monkeypatch.setattr(worker_stage, "ensure", lambda *_args, **_switches: here)
+
+
+def test_a_job_holds_its_gpus_while_it_runs_and_not_after(pipeline: Pipeline, tmp_path: Path) -> None:
+    seen = run(pipeline, tmp_path, GpuNeed(2, ("NVIDIA H200",)))
+    assert seen["visible"] == "0,1"
+    assert seen["held"] == [f"{one.uuid}.lock" for one in THREE[:2]]
+    with gpus.held_gpus(
+        GpuNeed(3), gpus.probe_host(), pipeline.settings.gpu_locks_dir, on_wait=pytest.fail, environ={}
+    ) as held:
+        assert len(held.gpus) == 3
+
+
+def test_a_job_on_the_processor_holds_none(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_toolchain(monkeypatch, "cpu")
+    seen = run(pipeline, tmp_path, GpuNeed(8))
+    assert (seen["visible"], seen["held"]) == (None, [])
+
+
+def test_a_job_that_this_host_has_too_few_gpus_for_does_not_start(pipeline: Pipeline, tmp_path: Path) -> None:
+    with pytest.raises(GpusUnavailable, match="needs 4 x NVIDIA H200"):
+        run(pipeline, tmp_path, GpuNeed(4, ("NVIDIA H200",)))
+    assert list(pipeline.store.bucket.keys("actions/")) == []
