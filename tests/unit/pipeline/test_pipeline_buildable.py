@@ -4,9 +4,12 @@ import pytest
 
 from artifacts.compat import HostFacts
 from artifacts.gpus import Gpu
+from artifacts.settings import Settings
+from artifacts.store import Store
 from engine_specs.load import load_spec
 from engine_specs.resolve import resolve_variants
 from engine_specs.targets import load_targets
+from flows import nightly
 from flows.build import _chosen
 from flows.errors import BadArgument, HostUnsuited
 from tasks.buildable import divide_by_host
@@ -83,3 +86,20 @@ def test_a_build_takes_what_this_host_can_build_and_refuses_where_that_is_nothin
     assert refused.value.exit_code == 4
     with pytest.raises(BadArgument, match="its variants are: h100, h100-tp2"):
         _chosen(LLAMA, "h200", host("h100-sxm"))
+
+
+def test_nightly_leaves_a_spec_to_other_hosts_before_it_asks_the_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(_settings: Settings) -> Store:
+        raise AssertionError("the store was asked")
+
+    monkeypatch.setattr(nightly, "open_store", asked)
+    monkeypatch.setattr(nightly, "probe_host", host)
+    reason = nightly._reason_to_skip(LLAMA, Settings(), force=True)
+    assert reason is not None
+    assert reason.startswith("5 of 5 variants left to other hosts")
+    monkeypatch.setattr(nightly, "probe_host", lambda: host("h100-sxm"))
+    assert nightly._reason_to_skip(LLAMA, Settings(), force=True) is None
+    with pytest.raises(AssertionError, match="the store was asked"):
+        nightly._reason_to_skip(LLAMA, Settings(), force=False)
