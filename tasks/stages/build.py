@@ -13,7 +13,14 @@ from tasks.toolchains import ensure
 STAGE = "build"
 
 
-def describe(spec: str, variant: ResolvedVariant, checkpoint: str, identities: dict[str, str]) -> WorkerStage:
+def describe(
+    spec: str,
+    variant: ResolvedVariant,
+    checkpoint: str,
+    identities: dict[str, str],
+    *,
+    stand_in: bool = False,
+) -> WorkerStage:
     """The job that builds an engine.
 
     Args:
@@ -21,9 +28,10 @@ def describe(spec: str, variant: ResolvedVariant, checkpoint: str, identities: d
         variant: what to build.
         checkpoint: tree of the (quantized) checkpoint.
         identities: identity of each toolchain of the kind, by role: build, serve, quantize.
+        stand_in: whether the toolchain that builds holds a stand-in of its tool.
     """
     job = kind_named(variant.engine.kind).build_job(variant)
-    params = {**job.params, "toolchains": identities}
+    params = {**job.params, "toolchains": identities} | ({"stand_in": True} if stand_in else {})
     inputs = {"checkpoint": checkpoint}
     return WorkerStage(
         STAGE, spec, variant.name, job.toolchain, job.worker, params, inputs, job.ships, need_of(variant)
@@ -36,11 +44,13 @@ def build_engine(pipeline: Pipeline, spec: str, variant: ResolvedVariant, checkp
     Raises:
         tasks.errors.TaskError: the worker refused, failed, was killed, or the engine computes something else.
     """
-    identities = {
-        role: ensure(name, pipeline.settings, on_progress=pipeline.say).identity
+    toolchains = {
+        role: ensure(name, pipeline.settings, on_progress=pipeline.say)
         for role, name in toolchains_of(variant).items()
     }
-    return run_worker_stage(pipeline, describe(spec, variant, checkpoint, identities))
+    identities = {role: toolchain.identity for role, toolchain in toolchains.items()}
+    stand_in = toolchains["build"].stand_in
+    return run_worker_stage(pipeline, describe(spec, variant, checkpoint, identities, stand_in=stand_in))
 
 
 def toolchains_of(variant: ResolvedVariant) -> dict[str, str]:

@@ -28,6 +28,10 @@ class Toolchain(Frozen):
     program_dirs: tuple[Path, ...] = Field(
         default=(), description="Directories of the host programs that it needs."
     )
+    stand_in: bool = Field(
+        default=False,
+        description="Holds a stand-in of its tool: what it makes is never judged or published.",
+    )
 
 
 class NotInstalled(Frozen):
