@@ -9,8 +9,11 @@ from tasks.errors import UnknownKind
 from tasks.kinds.aot_inductor import AOT_INDUCTOR
 from tasks.kinds.kind import JobPlan, Kind
 from tasks.kinds.trt_plan import TRT_PLAN
+from tasks.kinds.trtllm_torch import TRTLLM_TORCH
 
-KINDS: MappingProxyType[str, Kind] = MappingProxyType({kind.name: kind for kind in (AOT_INDUCTOR, TRT_PLAN)})
+KINDS: MappingProxyType[str, Kind] = MappingProxyType(
+    {kind.name: kind for kind in (AOT_INDUCTOR, TRT_PLAN, TRTLLM_TORCH)}
+)
 
 
 def kind_named(name: str) -> Kind:

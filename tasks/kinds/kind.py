@@ -17,7 +17,7 @@ class ToolCommand(Frozen):
 
     Placeholders, filled in by the worker: {python} and {bin} (the toolchain's interpreter and its directory
     of programs), {checkpoint} (the input), {output} (the engine tree), {scratch} (a directory that is thrown
-    away).
+    away), {port} (a free port of 127.0.0.1, for a command that serves).
     """
 
     name: str = Field(description="What it does, such as build.")

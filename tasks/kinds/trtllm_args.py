@@ -1,0 +1,78 @@
+"""The arguments of TensorRT-LLM's LLM class for a variant: `llm_args.yaml` of a trtllm-torch engine.
+
+Every argument that decides how a decoder is loaded, scheduled or computed stands there, also where it is the
+tool's default, so that a default which changes with the version never changes an engine unseen. Model,
+tokenizer, backend, host and port stand on the command line.
+
+Names and types: TorchLlmArgs in tensorrt_llm/llmapi/llm_args.py of NVIDIA/TensorRT-LLM at
+0004396720054fd8e205cbf616f21f0b57c6b412 (after 1.3.0rc24), whose models refuse unknown keys; the
+documentation of 1.4.0rc1 has the same names where it could be compared.
+"""
+
+from typing import Any
+
+from engine_specs.resolve import ResolvedVariant
+
+# The tool's name for a KV cache format of ours. With auto the checkpoint's own metadata decides, and a
+# checkpoint without a quantized cache stores keys and values as they are computed.
+KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8"}
+
+
+def llm_args(variant: ResolvedVariant) -> dict[str, Any]:
+    """All arguments by name; nested settings are dictionaries, and null switches one off."""
+    options, shape = variant.engine.options, variant.shape
+    return {
+        "dtype": "auto",
+        "trust_remote_code": False,
+        "tensor_parallel_size": variant.tensor_parallel,
+        "pipeline_parallel_size": variant.pipeline_parallel,
+        "max_batch_size": shape.max_batch_size,
+        "max_input_len": shape.max_input_len,
+        "max_seq_len": shape.max_seq_len,
+        "max_num_tokens": shape.max_num_tokens,
+        "max_beam_width": 1,
+        "attn_backend": options["attn_backend"],
+        "allreduce_strategy": options["allreduce_strategy"],
+        "enable_chunked_prefill": options["enable_chunked_prefill"],
+        "disable_overlap_scheduler": options["disable_overlap_scheduler"],
+        "stream_interval": options["stream_interval"],
+        # Without it there is nothing to keep: the cache of what it measured is the engine's third part.
+        "enable_autotuner": True,
+        "kv_cache_config": _kv_cache(variant),
+        "scheduler_config": {"capacity_scheduler_policy": options["capacity_scheduler_policy"]},
+        "moe_config": {"backend": options["moe_backend"]},
+        "cuda_graph_config": _cuda_graph(variant),
+        "torch_compile_config": _torch_compile(variant),
+    }
+
+
+def _kv_cache(variant: ResolvedVariant) -> dict[str, Any]:
+    options = variant.engine.options
+    return {
+        "dtype": KV_CACHE_DTYPES[variant.quantization.kv_cache],
+        "enable_block_reuse": options["enable_block_reuse"],
+        "free_gpu_memory_fraction": options["free_gpu_memory_fraction"],
+        "tokens_per_block": options["tokens_per_block"],
+    }
+
+
+def _cuda_graph(variant: ResolvedVariant) -> dict[str, Any] | None:
+    """Graphs up to the largest batch; the sizes between are the tool's own ladder."""
+    options = variant.engine.options
+    if not options["cuda_graph"]:
+        return None
+    return {
+        "enable_padding": options["cuda_graph_padding"],
+        "max_batch_size": variant.shape.max_batch_size,
+    }
+
+
+def _torch_compile(variant: ResolvedVariant) -> dict[str, Any] | None:
+    if not variant.engine.options["torch_compile"]:
+        return None
+    return {
+        "enable_fullgraph": True,
+        "enable_inductor": False,
+        "enable_userbuffers": True,
+        "max_num_streams": 3,
+    }

@@ -1,0 +1,134 @@
+"""Kind trtllm-torch: TensorRT-LLM's PyTorch backend, which compiles nothing that could be kept as an engine.
+
+What is deployed is the checkpoint, the resolved arguments of the tool's LLM class, and the autotuner's
+measurements of one GPU. The build starts the very server that will serve the engine, until it answers: so the
+cache is filled by the same path that reads it, and an engine that cannot be served is never built.
+
+Flags and paths of `trtllm-serve`: tests/unittest/api_stability/references/trtllm_serve_cli.yaml of
+NVIDIA/TensorRT-LLM at 029e223d527d2ff453062555f7aef86517a2847c; `/health` is registered by
+tensorrt_llm/serve/openai_server.py and documented since 0.19; TLLM_AUTOTUNER_CACHE_PATH is read by
+tensorrt_llm/_torch/pyexecutor/model_engine.py when it warms up.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from artifacts.engine import ServeRecipe
+from engine_specs.kind_facts import KindFacts, load_kinds
+from engine_specs.recipes import load_kv_caches, load_recipes
+from engine_specs.resolve import ResolvedVariant
+from tasks.kinds.kind import WORKERS, JobPlan, ToolCommand
+from tasks.kinds.trtllm_args import llm_args
+
+WORKER = WORKERS / "build_trtllm_torch.py"
+SERVED_MODEL = "model"
+ARGS_FILE = "llm_args.yaml"
+CACHE_FILE = "autotuner/cache.json"
+CACHE_VARIABLE = "TLLM_AUTOTUNER_CACHE_PATH"
+READY_PATH = "/health"
+MIXED = "MIXED_PRECISION"
+
+
+@dataclass(frozen=True, slots=True)
+class TrtllmTorch:
+    """The kind; its facts (architectures, recipes, options) are data."""
+
+    name: str = "trtllm-torch"
+
+    @property
+    def export_format(self) -> str:
+        """Layout of the quantized checkpoint that it serves."""
+        return load_kinds()[self.name].export_format
+
+    def build_job(self, variant: ResolvedVariant) -> JobPlan:
+        """Describe the job that resolves the arguments, tunes, and puts the parts into one tree."""
+        facts = load_kinds()[self.name]
+        command = _warm_up()
+        return JobPlan(
+            toolchain=facts.toolchains.build,
+            worker=WORKER,
+            params={
+                "kind": self.name,
+                "recipe": variant.quantization.recipe,
+                "shape": variant.shape.model_dump(),
+                "checkpoint": _checkpoint(variant, facts),
+                "target": _target(variant),
+                "llm_args": llm_args(variant),
+                "files": {"llm_args": ARGS_FILE, "cache": CACHE_FILE},
+                "warm_up": {"ready_path": READY_PATH, "model": SERVED_MODEL},
+                "commands": [command.model_dump(mode="json")],
+                "serve": self.serve_recipe(variant).model_dump(mode="json"),
+            },
+            commands=(command,),
+        )
+
+    def serve_recipe(self, variant: ResolvedVariant) -> ServeRecipe:  # noqa: ARG002  llm_args.yaml says the rest
+        """The command of the tool's own server.
+
+        When it starts, it loads the cache, adds what is missing, and saves it again: hence a copy.
+        """
+        return ServeRecipe(
+            toolchain=load_kinds()[self.name].toolchains.serve,
+            argv=_server("{tree}", "{host}", "warning"),
+            env={CACHE_VARIABLE: f"{{scratch}}/{CACHE_FILE}"},
+            rewrites=(CACHE_FILE,),
+            ready_path=READY_PATH,
+            model=SERVED_MODEL,
+        )
+
+
+def _warm_up() -> ToolCommand:
+    return ToolCommand(
+        name="warm-up",
+        argv=_server("{output}", "127.0.0.1", "info"),
+        env={CACHE_VARIABLE: f"{{output}}/{CACHE_FILE}"},
+    )
+
+
+def _server(tree: str, host: str, log_level: str) -> tuple[str, ...]:
+    """trtllm-serve over a tree; values of the YAML file win over those of flags."""
+    flags = {
+        "--backend": "pytorch",
+        "--config": f"{tree}/{ARGS_FILE}",
+        "--host": host,
+        "--port": "{port}",
+        "--served_model_name": SERVED_MODEL,
+        "--log_level": log_level,
+    }
+    written = [part for flag, value in flags.items() for part in (flag, value)]
+    return ("{bin}/trtllm-serve", tree, *written, "--no-telemetry")
+
+
+def _checkpoint(variant: ResolvedVariant, facts: KindFacts) -> dict[str, Any]:
+    """What the checkpoint must be, by the names of hf_quant_config.json; null stands for unquantized."""
+    asked = variant.quantization
+    recipe = load_recipes()[asked.recipe]
+    possible = _quant_algos(variant, facts)
+    known = recipe.form in ("none", "preset")
+    return {
+        "architectures": list(facts.architecture_names),
+        "quant_algos": [recipe.quant_algo] if known else possible,
+        "layer_quant_algos": [name for name in possible if name != MIXED],
+        "kv_cache_quant_algo": load_kv_caches()[asked.kv_cache].quant_algo,
+    }
+
+
+def _quant_algos(variant: ResolvedVariant, facts: KindFacts) -> list[str]:
+    """Formats of weights that the target's GPU computes with, as far as a recipe of this kind makes them."""
+    capability = variant.target.compute_capability
+    taken = [load_recipes()[row.name] for row in facts.recipes if capability in row.compute_capabilities]
+    return sorted({recipe.quant_algo for recipe in taken if recipe.quant_algo})
+
+
+def _target(variant: ResolvedVariant) -> dict[str, Any]:
+    target = variant.target
+    return {
+        "machine": target.machine,
+        "gpu_names": list(target.gpu.product_names) if target.gpu else [],
+        "compute_capability": target.compute_capability,
+        "gpu_count": variant.devices,
+        "tensor_parallel": variant.tensor_parallel,
+    }
+
+
+TRTLLM_TORCH = TrtllmTorch()
