@@ -7,7 +7,7 @@ import pytest
 from engine_specs.load import list_specs, load_spec
 from engine_specs.models import Spec
 from engine_specs.names import is_commit
-from engine_specs.preflight import preflight
+from engine_specs.preflight import examine
 from engine_specs.resolve import resolve_variants
 from engine_specs.text_source import TextSource
 from engine_specs.vendored import VendoredCheckpoint, vendored_checkpoint
@@ -55,7 +55,10 @@ def test_these_are_shipped() -> None:
 def test_every_variant_passes_preflight_from_vendored_metadata(spec: Spec) -> None:
     checkpoint = known(spec)
     for variant in resolve_variants(spec):
-        assert preflight(spec, variant, checkpoint.config, checkpoint.file_bytes) == ()
+        found = examine(spec, variant, checkpoint.config, checkpoint.file_bytes)
+        assert (found.problems, found.warnings) == ((), ())
+        assert found.memory is not None
+        assert found.memory.fit == "fits"
 
 
 @on_the_hub
