@@ -120,7 +120,8 @@ def build_command(variant: ResolvedVariant) -> ToolCommand:
         **{f"--{name}": value for name, value in kernels(variant).items()},
         **{f"--{name}": "enable" if on else "disable" for name, on in features(variant).items()},
         "--tokens_per_block": options["tokens_per_block"],
-        "--output_timing_cache": "{scratch}/timing.cache",
+        # Relative to {scratch}, where commands run: the engine's config.json repeats it.
+        "--output_timing_cache": "timing.cache",
         "--profiling_verbosity": options["profiling_verbosity"],
         "--workers": options["workers"],
         "--log_level": options["log_level"],

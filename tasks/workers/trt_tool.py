@@ -1,7 +1,7 @@
 """Runs the commands that a kind decided, and says how one ended that failed.
 
-Standard library only. Commands hold {python}, {bin}, {checkpoint}, {output} and {scratch}; nothing else of
-them is changed here.
+Standard library only. Commands hold {python}, {bin}, {checkpoint}, {output} and {scratch}, and run in
+{scratch}; nothing else of them is changed here.
 """
 
 import os

@@ -1,0 +1,109 @@
+"""A toolchain `tensorrt-llm-1.2` that holds stand-ins: trtllm-build, and nvidia-smi for a GPU of choice."""
+
+import hashlib
+import json
+import shutil
+import stat
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine_specs.targets import Target
+from tasks.toolchains.records import Toolchain
+
+NAME = "tensorrt-llm-1.2"
+HERE = Path(__file__).parent
+INTERFACES = HERE.parents[1] / "data" / "interfaces"
+PROGRAMS = ("trtllm_build.py", "trtllm_arguments.py", "trtllm_rules.py", "trtllm_tensors.py")
+VERSIONS = {
+    "tensorrt_llm": "1.2.1+stand-in",
+    "tensorrt": "10.14.1+stand-in",
+    "torch": "2.9.1+stand-in",
+    "transformers": "4.57.3+stand-in",
+}
+DRIVER = "580.95.05"
+NVIDIA_SMI = """#!/bin/sh
+# STAND-IN for nvidia-smi: answers the query for name, compute capability and driver from a file.
+case "$1" in
+  --query-gpu=name,compute_cap,driver_version) cat "{gpus}" ;;
+  --query-gpu=compute_cap) cut -d, -f2 "{gpus}" | tr -d ' ' ;;
+  *) echo "stand-in nvidia-smi: unknown query $1" >&2; exit 2 ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What the stand-in nvidia-smi reports."""
+
+    name: str
+    compute_capability: str
+    driver: str = DRIVER
+    count: int = 1
+
+    @classmethod
+    def of(cls, target: Target, count: int = 1) -> "Gpu":
+        """The GPU of a target."""
+        assert target.gpu is not None
+        return cls(target.gpu.product_names[0], target.gpu.compute_capability, count=count)
+
+
+def install(root: Path, gpu: Gpu) -> Toolchain:
+    """Install the stand-ins into a directory; the toolchain's record says what it is."""
+    venv.create(root, symlinks=True, with_pip=False)
+    share, bin_dir = root / "share", root / "bin"
+    share.mkdir()
+    for name in PROGRAMS:
+        shutil.copyfile(HERE / name, share / name)
+    (share / "interfaces.json").write_text(json.dumps(interfaces()))
+    _program(bin_dir / "trtllm-build", f'#!/bin/sh\nexec "{bin_dir}/python" "{share}/trtllm_build.py" "$@"\n')
+    _program(bin_dir / "nvidia-smi", NVIDIA_SMI.replace("{gpus}", str(share / "gpus.csv")))
+    report(root, gpu)
+    _distributions(next((root / "lib").glob("python3.*")) / "site-packages")
+    return Toolchain(
+        name=NAME,
+        root=root,
+        python=bin_dir / "python",
+        bin_dir=bin_dir,
+        identity=_identity(),
+        versions=VERSIONS,
+        stand_in=True,
+    )
+
+
+def report(root: Path, gpu: Gpu) -> None:
+    """Let the stand-in nvidia-smi report another GPU."""
+    line = f"{gpu.name}, {gpu.compute_capability}, {gpu.driver}\n"
+    (root / "share" / "gpus.csv").write_text(line * gpu.count)
+
+
+def interfaces() -> dict[str, Any]:
+    """The tables that the stand-in reads, and the flags that end in plugin_config."""
+    build = yaml.safe_load((INTERFACES / "trtllm-build-1.2.yaml").read_text())
+    flags = build["flags"].items()
+    of_plugins = {name[2:]: row.get("choices", []) for name, row in flags if "plugin.py" in row["source"]}
+    config = yaml.safe_load((INTERFACES / "build-config-1.2.yaml").read_text())
+    return {"trtllm-build": build, "build-config": config, "plugin-flags": of_plugins}
+
+
+def _program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def _distributions(site_packages: Path) -> None:
+    for name, version in VERSIONS.items():
+        directory = site_packages / f"{name}-{version}.dist-info"
+        directory.mkdir()
+        (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (site_packages / "torch").mkdir()
+    (site_packages / "torch" / "__init__.py").touch()
+    (site_packages / "torch" / "version.py").write_text('cuda = "13.0"\n')
+
+
+def _identity() -> str:
+    sources = b"".join((HERE / name).read_bytes() for name in (*PROGRAMS, Path(__file__).name))
+    return hashlib.sha256(b"stand-in\n" + sources).hexdigest()

@@ -1,0 +1,74 @@
+"""TensorRT-LLM checkpoints of zeros, in the layout of ModelOpt's exports, a few kilobytes each."""
+
+import json
+import struct
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from support.standin.trtllm_tensors import Tensor, expected
+
+BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F8_E4M3": 1, "I8": 1, "U8": 1}
+GROUP = {"W4A16_AWQ": 128, "W4A8_AWQ": 128, "NVFP4": 16}
+QWEN_TYPES = {"Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3"}
+
+
+def config(
+    architecture: str = "LlamaForCausalLM",
+    quant_algo: str | None = None,
+    kv_algo: str | None = None,
+    tensor_parallel: int = 1,
+    pipeline_parallel: int = 1,
+) -> dict[str, Any]:
+    """config.json of a small model."""
+    quantization: dict[str, Any] = {"quant_algo": quant_algo, "kv_cache_quant_algo": kv_algo}
+    if quant_algo:
+        quantization["exclude_modules"] = ["lm_head"]
+    if quant_algo in GROUP:
+        quantization["group_size"] = GROUP[quant_algo]
+    world = {"world_size": tensor_parallel * pipeline_parallel}
+    document: dict[str, Any] = {
+        "producer": {"name": "modelopt", "version": "0.37.0"},
+        "architecture": architecture,
+        "dtype": "bfloat16",
+        "logits_dtype": "float16",
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "hidden_size": 256,
+        "head_size": 64,
+        "intermediate_size": 512,
+        "vocab_size": 320,
+        "max_position_embeddings": 256,
+        "hidden_act": "silu",
+        "norm_epsilon": 1e-6,
+        "position_embedding_type": "rope_gpt_neox",
+        "mapping": world | {"tp_size": tensor_parallel, "pp_size": pipeline_parallel},
+        "quantization": quantization,
+    }
+    if architecture in QWEN_TYPES:
+        document["qwen_type"] = QWEN_TYPES[architecture]
+    if architecture == "MixtralForCausalLM":
+        document["moe"] = {"num_experts": 4, "top_k": 2, "normalization_mode": 1}
+    return document
+
+
+def write(directory: Path, document: dict[str, Any]) -> Path:
+    """Write a checkpoint with its tokenizer; returns the directory."""
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text(json.dumps(document))
+    for rank in range(document["mapping"]["world_size"]):
+        (directory / f"rank{rank}.safetensors").write_bytes(safetensors(expected(document, rank)))
+    (directory / "tokenizer.json").write_text('{"version": "1.0"}')
+    (directory / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    return directory
+
+
+def safetensors(tensors: dict[str, Tensor]) -> bytes:
+    """A safetensors file of zeros."""
+    header, end = {}, 0
+    for name, (kind, shape) in tensors.items():
+        start, end = end, end + BYTES[kind] * prod(shape)
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
+    encoded = json.dumps(header).encode()
+    return struct.pack("<Q", len(encoded)) + encoded + bytes(end)
