@@ -4,7 +4,15 @@ import re
 import signal
 from collections.abc import Iterable
 
-from tasks.errors import TaskError, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
+from tasks.errors import (
+    TaskError,
+    ToolRefused,
+    ToolRefusedInput,
+    WorkerCancelled,
+    WorkerFailed,
+    WorkerOutOfMemory,
+)
+from tasks.toolchains.messages import Failure, recognised
 from tasks.toolchains.supervised import Ending, Supervised
 
 MEMORY_RAN_OUT = re.compile(
@@ -12,10 +20,18 @@ MEMORY_RAN_OUT = re.compile(
     re.IGNORECASE,
 )
 NOT_STARTED = 127
+ERRORS: dict[Failure, type[WorkerFailed]] = {
+    "unsupported": ToolRefused,
+    "input": ToolRefusedInput,
+    "out-of-memory": WorkerOutOfMemory,
+    "infrastructure": WorkerFailed,
+}
 
 
 def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float) -> TaskError | None:
     """The error that tells of this ending; None if it ended by itself with exit code 0.
+
+    Where the tool's last lines hold a known message, the error tells its cause and its remedy.
 
     `title` names the program, such as "build_aot.py (toolchain aot-cpu)".
     """
@@ -32,6 +48,9 @@ def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float
             return WorkerCancelled(f"{title} was stopped after {ending.wall_s:.1f} s: {asked}", where=where)
         case Ending(exit_code=0):
             return None
+    if message := recognised(process.recent):
+        what = f"{title} {how(ending)} after {ending.wall_s:.1f} s: {message.cause}"
+        return ERRORS[message.failure](what, where=where, fix=message.remedy)
     if ran_out_of_memory(ending, process.tail):
         what = f"{title} ran out of memory ({how(ending)}; peak {ending.peak_rss_bytes / 2**30:.2f} GiB)"
         return WorkerOutOfMemory(

@@ -13,7 +13,15 @@ from types import TracebackType
 from typing import Self
 
 from artifacts.engine import ServeRecipe
-from tasks.errors import ServerNotReady, TaskError, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
+from tasks.errors import (
+    ServerNotReady,
+    TaskError,
+    ToolRefused,
+    ToolRefusedInput,
+    WorkerCancelled,
+    WorkerFailed,
+    WorkerOutOfMemory,
+)
 from tasks.toolchains.endings import failure, told_with_tail
 from tasks.toolchains.ports import HOST, free_port, probe
 from tasks.toolchains.records import Server, Toolchain
@@ -136,10 +144,11 @@ class _Running:
 
     def _not_ready(self, what: str) -> TaskError:
         error = None if self.process.running() else self._died()
-        if isinstance(error, WorkerOutOfMemory | WorkerCancelled):
+        if isinstance(error, ToolRefused | ToolRefusedInput | WorkerOutOfMemory | WorkerCancelled):
             return error
         how_it_died = f": {error.what.removeprefix(self._title).strip()}" if error else ""
-        fix = f"read the log: {self.process.log}; a slow host may need ENGINERY_SERVER_READY_LIMIT_S"
+        patience = f"read the log: {self.process.log}; a slow host may need ENGINERY_SERVER_READY_LIMIT_S"
+        fix = error.fix if error else patience
         return ServerNotReady(f"{self._title} {what}{how_it_died}", where=self._where(), fix=fix)
 
     def _where(self) -> str:

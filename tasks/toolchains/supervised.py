@@ -28,6 +28,8 @@ from tasks.toolchains.lines import LineSplitter
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 TAIL_LINES = 20
+# What is searched for known messages: the cause may stand before a backtrace longer than the tail.
+RECENT_LINES = 400
 GRACE_S = 10.0
 # How often a thread that waits for output looks up, so that an exception sent to it (cancellation) is
 # delivered.
@@ -72,6 +74,7 @@ class Supervised:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.recent: deque[str] = deque(maxlen=RECENT_LINES)
         self.cancelled = False
         self._grace_s = grace_s
         self._log_file: IO[bytes] = log.open("ab", buffering=0)
@@ -123,6 +126,7 @@ class Supervised:
             self._log_file.write(data)
             for line in splitter.feed(data) if data else splitter.end():
                 self.tail.append(line)
+                self.recent.append(line)
                 yield line
             if not data:
                 return

@@ -12,7 +12,7 @@ import pytest
 from support.processes import alive, wait_until
 
 from artifacts.engine import ServeRecipe
-from tasks.errors import ServerNotReady, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
+from tasks.errors import ServerNotReady, ToolRefused, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
 from tasks.toolchains import kill_all, ports, serving
 
 SERVER = Path(__file__).parent / "workers" / "small_server.py"
@@ -73,6 +73,13 @@ def test_early_death_is_told_at_once_with_the_tail(serve):
 def test_early_death_for_memory_is_out_of_memory(serve):
     with pytest.raises(WorkerOutOfMemory), serve("no-memory"):
         pytest.fail("a dead server was handed out")
+
+
+def test_early_death_with_a_known_message_tells_cause_and_remedy(serve):
+    with pytest.raises(ToolRefused, match="plans run on no other") as raised, serve("wrong-gpu"):
+        pytest.fail("a dead server was handed out")
+    assert "enginery targets list" in raised.value.fix
+    assert "Failed to deserialize" in raised.value.where
 
 
 def test_taken_port_is_followed_by_another(serve, tmp_path, monkeypatch):

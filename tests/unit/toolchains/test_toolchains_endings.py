@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks.errors import WorkerCancelled, WorkerFailed, WorkerOutOfMemory
+from tasks.errors import ToolRefused, ToolRefusedInput, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
 from tasks.toolchains.endings import failure
+from tasks.toolchains.messages import known_messages
 from tasks.toolchains.supervised import Ending
 
 MEMORY_WORDS = [
@@ -21,7 +22,9 @@ MEMORY_WORDS = [
 
 
 def told(*, tail=(), cancelled=False, **ending):
-    process = SimpleNamespace(log=Path("job.log"), tail=deque(tail), cancelled=cancelled)
+    process = SimpleNamespace(
+        log=Path("job.log"), tail=deque(tail, maxlen=20), recent=deque(tail), cancelled=cancelled
+    )
     values = {"exit_code": None, "signal": None, "stopped": None, "stragglers": 0, "oom_kills": 0}
     used = {"wall_s": 1.5, "cpu_s": 1.0, "peak_rss_bytes": 3 << 29}
     return failure("build.py", process, Ending(**values | used | ending), 60)
@@ -74,3 +77,28 @@ def test_message_says_what_where_and_fix():
     assert where == "  where: job.log, last lines:"
     assert tail == ["    | boom"]
     assert fix == "  fix: read the log: job.log"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "failure_class"),
+    [
+        ("plan of another GPU", ToolRefused, "unsupported"),
+        ("engine that does not load", ToolRefusedInput, "input"),
+        ("TensorRT out of GPU memory", WorkerOutOfMemory, "out-of-memory"),
+        ("NCCL", WorkerFailed, "infrastructure"),
+    ],
+)
+def test_a_known_message_tells_cause_and_remedy(name, kind, failure_class):
+    row = next(row for row in known_messages() if row.name == name)
+    error = told(exit_code=1, tail=[row.example, *["    a line of a long backtrace"] * 40])
+    assert type(error) is kind
+    assert error.failure == failure_class
+    assert error.what == f"build.py ended with exit code 1 after 1.5 s: {row.cause}"
+    assert error.fix == row.remedy
+    assert "job.log, last lines" in error.where
+    assert told(exit_code=0, tail=[row.example]) is None
+
+
+def test_a_known_message_does_not_hide_a_cancellation():
+    row = known_messages()[0]
+    assert type(told(signal=signal.SIGTERM, stopped="asked", tail=[row.example])) is WorkerCancelled

@@ -31,6 +31,10 @@ def main():
         sys.exit("no weights here")
     if HOW == "no-memory":
         sys.exit("torch.OutOfMemoryError: out of memory")
+    if HOW == "wrong-gpu":
+        generated = "The engine plan file is generated on an incompatible device"
+        print(f"{generated}, expecting compute 9.0 got compute 8.9, please rebuild.", flush=True)
+        sys.exit("Assertion failed: Failed to deserialize cuda engine.")
     if HOW == "taken-once" and not Path("was-taken").exists():
         Path("was-taken").touch()
         sys.exit("OSError: [Errno 98] Address already in use")
