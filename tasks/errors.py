@@ -65,6 +65,7 @@ class ToolRefusedInput(WorkerFailed):
 class ToolchainUnavailable(TaskError):
     """A toolchain cannot be installed on this host; says exactly why and what to do."""
 
+    exit_code = 4
     failure = "unsupported"
 
 
@@ -93,7 +94,7 @@ class RevisionNotPinned(TaskError):
 
 
 class RecipeFileInvalid(TaskError):
-    """A recipe file that a spec names is not there, cannot be read, or is another one than its digest says."""
+    """A recipe file that a spec names is not there, cannot be read, or is not the one it was."""
 
     exit_code = 2
     failure = "input"

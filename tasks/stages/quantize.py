@@ -1,18 +1,19 @@
 """quantize: a checkpoint becomes a quantized checkpoint, by ModelOpt in its own toolchain.
 
-With recipe none and an unquantized KV cache there is nothing to do: the checkpoint itself is built.
+With recipe none and an unquantized KV cache there is nothing to do: the checkpoint itself is built. Only
+where the kind reads TensorRT-LLM's layout, the stage writes it in that layout, quantized or not.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from engine_specs.kind_facts import KindFacts, load_kinds
-from engine_specs.recipes import Presets, load_kv_caches, load_recipes
+from engine_specs.kind_facts import load_kinds
 from engine_specs.resolve import ResolvedVariant
 from tasks import workers
+from tasks.gpus import need_of
 from tasks.pipeline import Pipeline
 from tasks.stage import StageResult
+from tasks.stages.quantize_request import request_params
 from tasks.stages.worker_stage import WorkerStage, run_worker_stage
 
 STAGE = "quantize"
@@ -27,20 +28,31 @@ class LeftOut:
 
 
 def describe(
-    spec: str, variant: ResolvedVariant, checkpoint: str, calibration: str | None
+    spec: str,
+    variant: ResolvedVariant,
+    checkpoint: str,
+    calibration: str | None,
+    *,
+    beside: Path | None = None,
 ) -> WorkerStage | LeftOut:
-    """The job that quantizes a checkpoint for a variant.
+    """The job that quantizes a checkpoint for a variant, or only writes it in the layout that the kind reads.
 
     Args:
         spec: name of the spec.
         variant: what to quantize for.
         checkpoint: tree of the checkpoint.
         calibration: tree of the texts; None exactly where the recipe needs none.
+        beside: directory that a recipe file is looked up in, that of the spec; None: the working directory.
+
+    Raises:
+        RecipeFileInvalid: the recipe file is not there, or is not the one whose digest the spec names.
     """
     if unquantized(variant):
         return LeftOut(f"recipe {variant.quantization.recipe}: the checkpoint is built as it is")
     inputs = {"checkpoint": checkpoint} | ({"calibration": calibration} if calibration else {})
-    return WorkerStage(STAGE, spec, variant.name, toolchain_of(variant), WORKER, _params(variant), inputs)
+    params = request_params(variant, beside or Path())
+    toolchain = toolchain_of(variant)
+    return WorkerStage(STAGE, spec, variant.name, toolchain, WORKER, params, inputs, gpus=need_of(variant))
 
 
 def unquantized(variant: ResolvedVariant) -> bool:
@@ -59,26 +71,3 @@ def toolchain_of(variant: ResolvedVariant) -> str:
 def quantize(pipeline: Pipeline, work: WorkerStage) -> StageResult:
     """Quantize unless the store holds the result; raises `tasks.errors.TaskError`."""
     return run_worker_stage(pipeline, work)
-
-
-def _params(variant: ResolvedVariant) -> dict[str, Any]:
-    kind: KindFacts = load_kinds()[variant.engine.kind]
-    recipe = load_recipes()[variant.quantization.recipe]
-    kv_cache = load_kv_caches()[variant.quantization.kv_cache]
-    calibration = variant.quantization.calibration
-    shared = {"name", "needs_calibration"}
-    return {
-        "recipe": {
-            **recipe.model_dump(include=shared | {"weight_input_multiple"}),
-            "preset": _preset_name(recipe, kind),
-        },
-        "kv_cache": {**kv_cache.model_dump(include=shared), "preset": _preset_name(kv_cache, kind)},
-        "architectures": list(kind.architecture_names),
-        "export_format": kind.export_format,
-        "calibration": {"sequence_length": calibration.sequence_length} if calibration else None,
-    }
-
-
-def _preset_name(row: Presets, kind: KindFacts) -> str | None:
-    preset = row.preset(kind.modelopt)
-    return preset.name if preset else None

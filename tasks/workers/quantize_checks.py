@@ -1,19 +1,17 @@
 """What can be wrong with a quantization before the model is loaded: read from config.json and tensor headers.
 
 Standard library only, so that the same checks can run where no heavy tool is installed.
-Format of the headers: safetensors, an unsigned 64-bit little-endian length and that many bytes of JSON.
 """
 
-import json
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from quantize_headers import linear_shapes, read_json  # type: ignore[import-not-found]
 from worker_io import Refusal  # type: ignore[import-not-found]  # a file beside this one
 
-MOST_HEADER_BYTES = 100_000_000
-NOT_LINEAR = ("embed_tokens", "lm_head", "norm")
+FORMATS = ("hf", "tensorrt-llm")
+# Layers whose input is divided between devices: the group of a scale must not cross from one to the next.
+DIVIDED_BY_INPUT = ("o_proj.weight", "down_proj.weight", "w2.weight")
 
 
 def require_supported(checkpoint: Path, params: dict[str, Any]) -> None:
@@ -21,72 +19,43 @@ def require_supported(checkpoint: Path, params: dict[str, Any]) -> None:
 
     Args:
         checkpoint: directory with config.json and safetensors.
-        params: `recipe` (name, preset, needs_calibration, weight_input_multiple), `kv_cache` (name, preset),
-            `architectures`, `export_format`, `calibration`.
+        params: as `quantize_modelopt` documents them.
 
     Raises:
-        Refusal: wrong format, unknown architecture, quantized already, dimension that does not divide, or
-            no texts where the recipe needs them.
+        Refusal: wrong format, unknown architecture, quantized already, saved by a newer transformers than
+            will read it, dimension that does not divide, or no texts where the recipe needs them.
     """
     config = read_json(checkpoint / "config.json")
-    recipe, kv_cache = params["recipe"], params["kv_cache"]
-    if params["export_format"] != "hf":
-        raise Refusal(
-            "unsupported", f"export format {params['export_format']!r}", fix="this worker writes `hf`"
-        )
-    if not recipe["preset"] and not kv_cache["preset"]:
-        raise Refusal(
-            "input", "there is nothing to quantize", fix="leave the stage out where the recipe is none"
-        )
-    _require_architecture(config, params["architectures"], str(checkpoint))
+    _require_work(params)
+    _require_architecture(config, params, str(checkpoint))
     _require_unquantized(config, str(checkpoint))
-    _require_dimensions(checkpoint, recipe)
-    if (recipe["needs_calibration"] or kv_cache["needs_calibration"]) and not params["calibration"]:
-        asking = recipe if recipe["needs_calibration"] else kv_cache
+    _require_readable(checkpoint, config, params["transformers_major"])
+    for recipe in _recipes(params):
+        _require_dimensions(checkpoint, recipe, params["export"]["tensor_parallel"])
+    _require_texts(params)
+
+
+def _require_work(params: dict[str, Any]) -> None:
+    export, recipe = params["export"]["format"], params["recipe"]
+    if export not in FORMATS:
         raise Refusal(
-            "input", f"{asking['name']} needs texts to calibrate on", fix="set `quantization.calibration`"
+            "unsupported", f"export format {export!r}", fix=f"this worker writes {' and '.join(FORMATS)}"
         )
+    asked = recipe["preset"] or params["kv_cache"]["preset"] or params["file"] or params["search"]
+    if not asked and (export == "hf" or recipe["name"] != "none"):
+        what = f"there is nothing to quantize: ModelOpt {params['modelopt']} has no {recipe['name']}"
+        raise Refusal("input", what, fix="choose a recipe that recipes.yaml lists for this line")
 
 
-def linear_shapes(checkpoint: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Name and shape (output, input) of each weight matrix of a linear layer, without reading any weights."""
-    for file in sorted(checkpoint.glob("*.safetensors")):
-        for name, tensor in sorted(read_header(file).items()):
-            shape = tensor.get("shape", ())
-            if name.endswith(".weight") and len(shape) == 2 and not any(part in name for part in NOT_LINEAR):
-                yield name, (shape[0], shape[1])
-
-
-def read_header(file: Path) -> dict[str, Any]:
-    """The header of a safetensors file: tensors by name, with dtype, shape and offsets."""
-    with file.open("rb") as stream:
-        prefix = stream.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        if not 0 < length <= MOST_HEADER_BYTES:
-            raise Refusal("input", "this is no safetensors file", str(file), "fetch the checkpoint again")
-        header: dict[str, Any] = json.loads(stream.read(length))
-    header.pop("__metadata__", None)
-    return header
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object from a file."""
-    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return document
-
-
-def weight_bytes(checkpoint: Path) -> int:
-    """Size of all safetensors of a checkpoint."""
-    return sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
-
-
-def _require_architecture(config: dict[str, Any], supported: list[str], where: str) -> None:
-    found = config.get("architectures") or ["none"]
-    if found[0] not in supported:
+def _require_architecture(config: dict[str, Any], params: dict[str, Any], where: str) -> None:
+    supported, export = params["architectures"], params["export"]
+    found = (config.get("architectures") or ["none"])[0]
+    if found not in supported:
         fix = f"supported are {', '.join(supported)}"
-        raise Refusal(
-            "unsupported", f"architecture {found[0]} cannot be quantized for this engine", where, fix
-        )
+        raise Refusal("unsupported", f"architecture {found} cannot be quantized for this engine", where, fix)
+    if export["format"] == "tensorrt-llm" and found not in export["decoder_types"]:
+        fix = "name its decoder_type in the kind's file"
+        raise Refusal("unsupported", f"ModelOpt's name of the family of {found} is not known", where, fix)
 
 
 def _require_unquantized(config: dict[str, Any], where: str) -> None:
@@ -96,15 +65,47 @@ def _require_unquantized(config: dict[str, Any], where: str) -> None:
         raise Refusal("unsupported", f"the checkpoint is quantized already, with {method}", where, fix)
 
 
-def _require_dimensions(checkpoint: Path, recipe: dict[str, Any]) -> None:
+def _require_readable(checkpoint: Path, config: dict[str, Any], major: int) -> None:
+    """transformers 4 reads a config of transformers 5 without a word, and computes with default positions."""
+    tokenizer = checkpoint / "tokenizer_config.json"
+    named = read_json(tokenizer).get("tokenizer_class") if tokenizer.exists() else None
+    if major >= 5 or ("rope_parameters" not in config and named != "TokenizersBackend"):
+        return
+    sign = "rope_parameters in config.json" if "rope_parameters" in config else f"tokenizer class {named}"
+    raise Refusal(
+        "unsupported",
+        f"the checkpoint was saved by transformers 5 ({sign}), which transformers {major} reads wrongly",
+        str(checkpoint),
+        "take the checkpoint as its authors published it, or save it with transformers 4: rope_theta and "
+        "rope_scaling in config.json, a tokenizer class that transformers 4 knows",
+    )
+
+
+def _recipes(params: dict[str, Any]) -> list[dict[str, Any]]:
+    return params["search"]["candidates"] if params["search"] else [params["recipe"]]
+
+
+def _require_dimensions(checkpoint: Path, recipe: dict[str, Any], devices: int) -> None:
     multiple = recipe["weight_input_multiple"]
-    odd = [(name, shape[1]) for name, shape in linear_shapes(checkpoint) if shape[1] % multiple]
+    shares = (
+        (name, shape[1] / (devices if name.endswith(DIVIDED_BY_INPUT) else 1))
+        for name, shape in linear_shapes(checkpoint)
+    )
+    odd = [(name, share) for name, share in shares if share % multiple]
     if odd:
-        name, size = odd[0]
+        name, share = odd[0]
         raise Refusal(
             "unsupported",
-            f"{recipe['name']} needs input dimensions that divide by {multiple}; {name} has {size}"
+            f"{recipe['name']} needs input dimensions that divide by {multiple}; {name} has {share:g}"
+            + (f" on each of {devices} devices" if devices > 1 else "")
             + (f", and {len(odd) - 1} more" if len(odd) > 1 else ""),
             str(checkpoint),
-            "choose another recipe for this model",
+            "choose another recipe for this model" + (", or fewer devices" if devices > 1 else ""),
         )
+
+
+def _require_texts(params: dict[str, Any]) -> None:
+    for asking in (params["recipe"], params["kv_cache"]):
+        if asking["needs_calibration"] and not params["calibration"]:
+            what = f"{asking['name']} needs texts to calibrate on"
+            raise Refusal("input", what, fix="set `quantization.calibration`")

@@ -1,12 +1,24 @@
-"""Quantize a checkpoint with NVIDIA ModelOpt and export it in Hugging Face's format.
+"""Quantize a checkpoint with NVIDIA ModelOpt and export it in Hugging Face's or TensorRT-LLM's layout.
 
-Runs in the toolchain modelopt-cpu. Inputs: `checkpoint`, and where texts are needed `calibration` (a
-directory with texts.jsonl, every line of which is used). Params: see `quantize_checks.require_supported`;
-`calibration.sequence_length` is the number of tokens of each text that are used.
+Runs in a toolchain with ModelOpt 0.47 or 0.37. Inputs: `checkpoint`, and where texts are needed
+`calibration` (a directory with texts.jsonl, every line of which is used). Params:
+- `modelopt`, `transformers_major`: the lines that the engine kind reads exports of and checkpoints with.
+- `device`: cpu or cuda.
+- `recipe`: name, preset (null: nothing to quantize by a constant), needs_calibration, weight_input_multiple.
+- `kv_cache`: name, preset, quant_algo, needs_calibration.
+- `file`: null, or a recipe file: path (for messages), sha256, text.
+- `search`: null, or effective_bits, method, score_samples, candidates[name, preset, weight_input_multiple].
+- `architectures`: what the kind compiles.
+- `export`: format (hf or tensorrt-llm), tensor_parallel, pipeline_parallel, decoder_types by architecture.
+- `calibration`: null, or sequence_length: the number of tokens of each text that are used.
 
-Output: the export (weights, config.json, hf_quant_config.json), the checkpoint's tokenizer and generation
-config, and `quantization_report.json`. Equal inputs give equal bytes on the same host.
+Output: the export, the checkpoint's tokenizer and generation config, and `quantization_report.json`. In
+Hugging Face's layout the export is weights, config.json and hf_quant_config.json; in TensorRT-LLM's
+config.json, rankN.safetensors, hf_config.json (the checkpoint's own), and quant_cfg.json where layers
+differ. Equal inputs give equal bytes on the same host.
 """
+
+import os
 
 from quantize_checks import require_supported  # type: ignore[import-not-found]  # a file beside this one
 from worker_io import Request, Result, run  # type: ignore[import-not-found]  # a file beside this one
@@ -15,6 +27,7 @@ from worker_io import Request, Result, run  # type: ignore[import-not-found]  # 
 def main(request: Request) -> Result:
     """Check from metadata alone, then quantize."""
     require_supported(request.inputs["checkpoint"], request.params)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # a checkpoint is read from disk, whatever its files refer to
     # ModelOpt takes ten seconds to import: a refusal should not wait for it.
     from quantize_export import quantize  # type: ignore[import-not-found]  # a file beside this one
 

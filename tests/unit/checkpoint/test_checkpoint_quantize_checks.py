@@ -1,37 +1,33 @@
 """What is refused before a model is loaded: the worker's checks, run without its toolchain."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from quantize_checks import require_supported
+from quantize_headers import linear_bytes, linear_shapes, linear_weights
 from support.checkpoints import safetensors
+from worker_io import Refusal
 
-import tasks
-
-WORKERS = Path(tasks.__file__).parent / "workers"
 INT8 = {"name": "int8_weight_only", "preset": "P", "needs_calibration": False, "weight_input_multiple": 16}
 FP8 = {"name": "fp8", "preset": "P", "needs_calibration": True, "weight_input_multiple": 1}
-NO_KV = {"name": "none", "preset": None, "needs_calibration": False}
+AWQ = {"name": "int4_awq", "preset": "P", "needs_calibration": False, "weight_input_multiple": 128}
+NONE = {"name": "none", "preset": None, "needs_calibration": False, "weight_input_multiple": 1}
+NO_KV = {"name": "none", "preset": None, "quant_algo": None, "needs_calibration": False}
+HF = {"format": "hf", "tensor_parallel": 1, "pipeline_parallel": 1, "decoder_types": {}}
+TRTLLM = HF | {"format": "tensorrt-llm", "decoder_types": {"LlamaForCausalLM": "llama"}}
 GOOD: dict[str, Any] = {
+    "modelopt": "0.47",
+    "transformers_major": 5,
     "recipe": INT8,
     "kv_cache": NO_KV,
+    "file": None,
+    "search": None,
     "architectures": ["LlamaForCausalLM"],
-    "export_format": "hf",
+    "export": HF,
     "calibration": None,
 }
-
-
-@pytest.fixture
-def checks(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The worker's module, found as the worker finds it: beside itself."""
-    monkeypatch.syspath_prepend(str(WORKERS))
-    import quantize_checks
-
-    yield quantize_checks
-    for name in ("quantize_checks", "worker_io"):
-        sys.modules.pop(name, None)
 
 
 def checkpoint(folder: Path, columns: int = 64, **config: Any) -> Path:
@@ -39,15 +35,20 @@ def checkpoint(folder: Path, columns: int = 64, **config: Any) -> Path:
     shapes = {
         "model.embed_tokens.weight": (10, 7),
         "model.layers.0.mlp.up_proj.weight": (32, columns),
+        "model.layers.0.mlp.down_proj.weight": (16, 128),
+        "model.layers.0.block_sparse_moe.gate.weight": (4, 7),
         "lm_head.weight": (10, 7),
     }
     (folder / "model.safetensors").write_bytes(safetensors(shapes))
     return folder
 
 
-def test_what_can_be_quantized_passes(checks: Any, tmp_path: Path) -> None:
-    checks.require_supported(checkpoint(tmp_path), GOOD)
-    assert dict(checks.linear_shapes(tmp_path)) == {"model.layers.0.mlp.up_proj.weight": (32, 64)}
+def test_what_can_be_quantized_passes(tmp_path: Path) -> None:
+    require_supported(checkpoint(tmp_path), GOOD)
+    assert dict(linear_shapes(tmp_path)) == {
+        "model.layers.0.mlp.up_proj.weight": (32, 64),
+        "model.layers.0.mlp.down_proj.weight": (16, 128),
+    }
 
 
 @pytest.mark.parametrize(
@@ -56,30 +57,82 @@ def test_what_can_be_quantized_passes(checks: Any, tmp_path: Path) -> None:
         ({"architectures": ["MambaForCausalLM"]}, {}, "unsupported", "architecture MambaForCausalLM"),
         ({"architectures": None}, {}, "unsupported", "architecture none"),
         ({"quantization_config": {"quant_method": "awq"}}, {}, "unsupported", "quantized already, with awq"),
-        ({}, {"export_format": "trtllm"}, "unsupported", "export format 'trtllm'"),
-        ({}, {"recipe": INT8 | {"preset": None}}, "input", "nothing to quantize"),
+        ({}, {"export": HF | {"format": "trtllm"}}, "unsupported", "export format 'trtllm'"),
+        ({}, {"export": TRTLLM | {"decoder_types": {}}}, "unsupported", "family of LlamaForCausalLM"),
+        ({}, {"recipe": NONE}, "input", "nothing to quantize"),
+        ({}, {"recipe": FP8 | {"preset": None}, "export": TRTLLM}, "input", r"ModelOpt 0\.47 has no fp8"),
         ({}, {"recipe": FP8}, "input", "fp8 needs texts"),
         ({}, {"kv_cache": NO_KV | {"name": "fp8", "needs_calibration": True}}, "input", "fp8 needs texts"),
     ],
 )
 def test_what_cannot_is_refused_with_its_reason(
-    checks: Any, tmp_path: Path, config: dict[str, Any], params: dict[str, Any], failure: str, what: str
+    tmp_path: Path, config: dict[str, Any], params: dict[str, Any], failure: str, what: str
 ) -> None:
-    with pytest.raises(checks.Refusal, match=what) as refusal:
-        checks.require_supported(checkpoint(tmp_path, **config), GOOD | params)
+    with pytest.raises(Refusal, match=what) as refusal:
+        require_supported(checkpoint(tmp_path, **config), GOOD | params)
     assert refusal.value.failure == failure
     assert refusal.value.fix
 
 
-def test_a_dimension_that_does_not_divide_is_named(checks: Any, tmp_path: Path) -> None:
-    with pytest.raises(checks.Refusal, match=r"divide by 16; model\.layers\.0\.mlp\.up_proj\.weight has 36"):
-        checks.require_supported(checkpoint(tmp_path, columns=36), GOOD)
-    assert GOOD["recipe"]["weight_input_multiple"] == 16
+@pytest.mark.parametrize(
+    ("config", "tokenizer", "sign"),
+    [
+        ({"rope_parameters": {"rope_theta": 50000.0}}, None, "rope_parameters in config.json"),
+        ({}, {"tokenizer_class": "TokenizersBackend"}, "tokenizer class TokenizersBackend"),
+    ],
+)
+def test_a_checkpoint_of_transformers_5_is_refused_for_the_line_that_reads_it_wrongly(
+    tmp_path: Path, config: dict[str, Any], tokenizer: dict[str, Any] | None, sign: str
+) -> None:
+    checkpoint(tmp_path, **config)
+    if tokenizer:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    require_supported(tmp_path, GOOD)
+    with pytest.raises(Refusal, match=sign) as refusal:
+        require_supported(tmp_path, GOOD | {"transformers_major": 4})
+    assert "saved by transformers 5" in refusal.value.what
+    assert "rope_theta" in refusal.value.fix
+
+
+def test_a_checkpoint_of_transformers_4_is_read_by_both_lines(tmp_path: Path) -> None:
+    checkpoint(tmp_path, rope_theta=50000.0)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    for major in (4, 5):
+        require_supported(tmp_path, GOOD | {"transformers_major": major})
+
+
+def test_a_dimension_that_does_not_divide_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"divide by 16; model\.layers\.0\.mlp\.up_proj\.weight has 36"):
+        require_supported(checkpoint(tmp_path, columns=36), GOOD)
+
+
+def test_each_candidate_of_a_search_has_to_divide(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"int4_awq needs .* divide by 128; .*up_proj\.weight has 64"):
+        require_supported(checkpoint(tmp_path), GOOD | {"search": {"candidates": [INT8, AWQ]}})
+
+
+def test_what_divides_on_one_device_may_not_on_two(tmp_path: Path) -> None:
+    checkpoint(tmp_path, columns=128)
+    require_supported(tmp_path, GOOD | {"recipe": AWQ, "export": TRTLLM})
+    two = GOOD | {"recipe": AWQ, "export": TRTLLM | {"tensor_parallel": 2}}
+    with pytest.raises(Refusal, match=r"down_proj\.weight has 64 on each of 2 devices") as refusal:
+        require_supported(tmp_path, two)
+    assert "fewer devices" in refusal.value.fix
+
+
+def test_without_a_recipe_the_layout_alone_is_work(tmp_path: Path) -> None:
+    require_supported(checkpoint(tmp_path), GOOD | {"recipe": NONE, "export": TRTLLM})
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", b"\xff" * 64])
-def test_what_is_no_safetensors_file_is_refused(checks: Any, tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
     checkpoint(tmp_path)
     (tmp_path / "other.safetensors").write_bytes(content)
-    with pytest.raises(checks.Refusal, match="no safetensors file"):
-        checks.require_supported(tmp_path, GOOD)
+    with pytest.raises(Refusal, match="no safetensors file"):
+        require_supported(tmp_path, GOOD)
+
+
+def test_effective_bits_count_linear_layers_alone(tmp_path: Path) -> None:
+    checkpoint(tmp_path)
+    assert linear_weights(tmp_path) == 32 * 64 + 16 * 128
+    assert 8 * linear_bytes(tmp_path) / linear_weights(tmp_path) == 16

@@ -1,0 +1,64 @@
+"""AutoQuantize: which recipe each layer gets is chosen by what it costs in accuracy."""
+
+from typing import Any
+
+import modelopt.torch.quantization as mtq
+from quantize_lines import cache_entries, only, preset, search_method  # type: ignore[import-not-found]
+from quantize_model import TokenRows, run_through  # type: ignore[import-not-found]  # a file beside this one
+
+Choices = dict[str, str]
+
+
+def search(model: Any, params: dict[str, Any], rows: TokenRows) -> tuple[Any, Choices]:
+    """Quantize each layer in the way that fits `search.effective_bits` and costs least.
+
+    Args:
+        model: the model, unquantized.
+        params: `search` with effective_bits, method, score_samples and candidates[name, preset]; `kv_cache`.
+        rows: calibration texts.
+
+    Returns:
+        The quantized model, and what was chosen for each layer by the recipe's name ("none": left as it is).
+    """
+    asked = params["search"]
+    names = {one["preset"]: one["name"] for one in asked["candidates"]}
+    batches = [{"input_ids": row[None], "labels": row[None]} for _, row in rows]
+    by_logits = asked["method"] == "kl_div"
+    model, state = mtq.auto_quantize(
+        model,
+        constraints={"effective_bits": asked["effective_bits"]},
+        quantization_formats=[preset(name) for name in names],
+        data_loader=batches,
+        forward_step=_logits if by_logits else _output,
+        loss_func=None if by_logits else _loss,
+        disabled_layers=["*lm_head*"],
+        num_calib_steps=len(batches),
+        num_score_steps=min(len(batches), asked["score_samples"]),
+        **search_method(asked["method"]),
+    )
+    if params["kv_cache"]["preset"]:
+        _calibrate_cache(model, cache_entries(preset(params["kv_cache"]["preset"])), rows)
+    return model, {layer: _name(choice, names) for layer, choice in state["best"]["recipe"].items()}
+
+
+def _calibrate_cache(model: Any, entries: Any, rows: TokenRows) -> None:
+    mtq.set_quantizer_by_cfg(model, entries)
+    with mtq.set_quantizer_by_cfg_context(model, only(entries)):
+        mtq.calibrate(model, algorithm="max", forward_loop=lambda m: run_through(m, rows))
+
+
+def _output(model: Any, batch: dict[str, Any]) -> Any:
+    return model(**{key: value.to(model.device) for key, value in batch.items()}, use_cache=False)
+
+
+def _logits(model: Any, batch: dict[str, Any]) -> Any:
+    return _output(model, batch).logits
+
+
+def _loss(output: Any, _batch: dict[str, Any]) -> Any:
+    return output.loss
+
+
+def _name(choice: Any, names: dict[str, str]) -> str:
+    text = str(choice)
+    return next((name for constant, name in names.items() if text.startswith(constant)), "none")

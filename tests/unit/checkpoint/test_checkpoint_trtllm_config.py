@@ -1,0 +1,89 @@
+"""TensorRT-LLM's config.json, completed from the checkpoint's."""
+
+from typing import Any
+
+import pytest
+from quantize_trtllm_config import completed
+from worker_io import Refusal
+
+WRITTEN: dict[str, Any] = {
+    "architecture": "LlamaForCausalLM",
+    "logits_dtype": "float16",
+    "decoder": "llama",
+    "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": None, "exclude_modules": ["lm_head", "a"]},
+}
+LLAMA: dict[str, Any] = {"model_type": "llama", "rope_theta": 5e5, "attention_bias": False, "mlp_bias": False}
+QWEN: dict[str, Any] = {
+    "model_type": "qwen2",
+    "rope_theta": 1e6,
+    "intermediate_size": 512,
+    "rms_norm_eps": 1e-6,
+}
+NOTHING = {"quant_algo": None, "kv_cache_quant_algo": None}
+
+
+def test_logits_are_float32_and_the_original_is_left_alone() -> None:
+    config = completed(WRITTEN, LLAMA, "llama", NOTHING)
+    assert config["logits_dtype"] == "float32"
+    assert WRITTEN["logits_dtype"] == "float16"
+
+
+def test_modules_that_are_left_out_come_in_one_order() -> None:
+    config = completed(WRITTEN, LLAMA, "llama", NOTHING)
+    assert config["quantization"]["exclude_modules"] == ["a", "lm_head"]
+
+
+def test_the_rotary_base_is_the_checkpoints() -> None:
+    assert completed(WRITTEN, LLAMA, "llama", NOTHING)["rotary_base"] == 5e5
+    with pytest.raises(Refusal, match=r"rotary_base 10000\.0, the checkpoint rope_theta 500000\.0"):
+        completed(WRITTEN | {"rotary_base": 10000.0}, LLAMA, "llama", NOTHING)
+
+
+def test_rotary_scaling_is_taken_over_where_it_is_missing() -> None:
+    scaling = {"rope_type": "llama3", "factor": 8.0}
+    config = completed(WRITTEN, LLAMA | {"rope_scaling": scaling}, "llama", NOTHING)
+    assert config["rotary_scaling"] == scaling
+    assert "rotary_scaling" not in completed(WRITTEN, LLAMA | {"rope_scaling": None}, "llama", NOTHING)
+
+
+@pytest.mark.parametrize(("model_type", "attn_bias"), [("qwen2", True), ("qwen3", False)])
+def test_qwen_gets_the_keys_that_its_builder_reads(model_type: str, attn_bias: bool) -> None:
+    config = completed(WRITTEN, QWEN | {"model_type": model_type}, "qwen", NOTHING)
+    wanted = {
+        "qwen_type": model_type,
+        "decoder": "qwen",
+        "intermediate_size": 512,
+        "norm_epsilon": 1e-6,
+        "rotary_base": 1e6,
+        "attn_bias": attn_bias,
+    }
+    assert wanted.items() <= config.items()
+
+
+def test_a_llama_with_biases_says_so() -> None:
+    config = completed(WRITTEN, LLAMA | {"attention_bias": True, "mlp_bias": True}, "llama", NOTHING)
+    assert (config["attn_bias"], config["mlp_bias"]) == (True, True)
+
+
+def test_gemma_2_gets_its_soft_caps() -> None:
+    source = {
+        "model_type": "gemma2",
+        "query_pre_attn_scalar": 224,
+        "final_logit_softcapping": 30.0,
+        "attn_logit_softcapping": 50.0,
+    }
+    config = completed(WRITTEN, source, "gemma2", NOTHING)
+    assert (config["query_pre_attn_scalar"], config["inter_layernorms"]) == (224, True)
+    assert (config["final_logit_softcapping"], config["attn_logit_softcapping"]) == (30.0, 50.0)
+
+
+def test_a_format_that_the_builder_makes_itself_is_declared() -> None:
+    asked = {"quant_algo": "W8A16", "kv_cache_quant_algo": "INT8"}
+    written = WRITTEN | {"quantization": {"quant_algo": None, "kv_cache_quant_algo": "INT8"}}
+    config = completed(written, LLAMA, "llama", asked)
+    assert config["quantization"] == {"quant_algo": "W8A16", "kv_cache_quant_algo": "INT8"}
+
+
+def test_an_unquantized_cache_has_no_algorithm() -> None:
+    written = WRITTEN | {"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}}
+    assert completed(written, LLAMA, "llama", NOTHING)["quantization"]["kv_cache_quant_algo"] is None
