@@ -51,6 +51,7 @@ def host(*targets: str, features: tuple[str, ...] = AVX2) -> HostFacts:
         (("h100-sxm", "h100-sxm"), ("h100", "h100-tp2")),
         (("l40s", "l40s"), ("l40s",)),
         (("b200",), ("b200",)),
+        (("h200",), ("h200",)),
         (("rtx-4090",), ()),
     ],
 )
@@ -65,9 +66,16 @@ def test_a_host_without_gpus_says_what_each_variant_needs() -> None:
     divided = divide_by_host(resolve_variants(LLAMA), host())
     first, *lines = divided.left_out.splitlines()
     assert first == (
-        "5 of 5 variants left to other hosts: this one is x86_64 with no GPU: no NVIDIA driver is installed"
+        "6 of 6 variants left to other hosts: this one is x86_64 with no GPU: no NVIDIA driver is installed"
     )
-    assert [line.split(":")[0].strip() for line in lines] == ["h100", "h100-tp2", "l40s", "a100", "b200"]
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "h100",
+        "h100-tp2",
+        "h200",
+        "l40s",
+        "a100",
+        "b200",
+    ]
     assert "needs 2 x NVIDIA H100 80GB HBM3" in lines[1]
 
 
@@ -85,7 +93,7 @@ def test_a_build_takes_what_this_host_can_build_and_refuses_where_that_is_nothin
     assert "--dry-run" in str(refused.value)
     assert refused.value.exit_code == 4
     with pytest.raises(BadArgument, match="its variants are: h100, h100-tp2"):
-        _chosen(LLAMA, "h200", host("h100-sxm"))
+        _chosen(LLAMA, "h300", host("h100-sxm"))
 
 
 def test_nightly_leaves_a_spec_to_other_hosts_before_it_asks_the_store(
@@ -98,7 +106,7 @@ def test_nightly_leaves_a_spec_to_other_hosts_before_it_asks_the_store(
     monkeypatch.setattr(nightly, "probe_host", host)
     reason = nightly._reason_to_skip(LLAMA, Settings(), force=True)
     assert reason is not None
-    assert reason.startswith("5 of 5 variants left to other hosts")
+    assert reason.startswith("6 of 6 variants left to other hosts")
     monkeypatch.setattr(nightly, "probe_host", lambda: host("h100-sxm"))
     assert nightly._reason_to_skip(LLAMA, Settings(), force=True) is None
     with pytest.raises(AssertionError, match="the store was asked"):

@@ -102,6 +102,7 @@ def test_both_kinds_and_the_recipes_of_each_generation_are_shipped() -> None:
     assert made == {
         "h100": ("h100-sxm", "trt-plan", "fp8", 1),
         "h100-tp2": ("h100-sxm", "trt-plan", "fp8", 2),
+        "h200": ("h200", "trt-plan", "fp8", 1),
         "l40s": ("l40s", "trt-plan", "int4_awq", 1),
         "a100": ("a100-80gb", "trt-plan", "int8_smoothquant", 1),
         "b200": ("b200", "trtllm-torch", "nvfp4", 1),
