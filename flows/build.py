@@ -32,7 +32,7 @@ from tasks.stages import measure, quantize
 from tasks.stages.fetch import checkpoint_facts
 from tasks.stages.judge import Case, Judged
 from tasks.stages.publish import Withheld
-from tasks.stages.sources import Sources, calibration_location, resolve_sources
+from tasks.stages.sources import Sources, beside, calibration_location, resolve_sources
 
 STAGES_OF_A_VARIANT = 5
 # The choices of the form and the API, fixed when the flow is deployed: a new spec asks for a new `up`.
@@ -148,7 +148,7 @@ class _Build:
     def _compile(self, variant: ResolvedVariant, checkpoint: StageResult) -> Iterator[StageResult]:
         pipeline, spec = self._pipeline, self._spec
         calibration = self._calibration(variant)
-        work = quantize.describe(spec.name, variant, checkpoint.tree, calibration)
+        work = quantize.describe(spec.name, variant, checkpoint.tree, calibration, beside=beside(spec))
         source = checkpoint.tree
         if isinstance(work, quantize.LeftOut):
             pipeline.say(f"quantize {variant.name}: left out ({work.reason})")

@@ -23,17 +23,26 @@ def resolve_sources(spec: Spec, access: HubAccess) -> Sources:
     Raises:
         tasks.errors.RevisionNotPinned, CheckpointUnavailable, HubUnreachable, TextsInvalid.
     """
+    return Sources(checkpoint=checkpoint_commit(spec, access), heldout=heldout_location(spec, access))
+
+
+def checkpoint_commit(spec: Spec, access: HubAccess) -> Resolved:
+    """The commit of the checkpoint; asks the Hub only where the spec tracks a branch or tag."""
     repo = Repository(kind="model", id=spec.checkpoint.repo)
-    commit = resolve_revision(repo, spec.checkpoint.revision, track=spec.checkpoint.track, access=access)
-    heldout = locate(spec.validation.accuracy, base_dir=_beside(spec), access=access)
-    return Sources(checkpoint=commit, heldout=heldout)
+    return resolve_revision(repo, spec.checkpoint.revision, track=spec.checkpoint.track, access=access)
+
+
+def heldout_location(spec: Spec, access: HubAccess) -> Location:
+    """Where the held-out texts are."""
+    return locate(spec.validation.accuracy, base_dir=beside(spec), access=access)
 
 
 def calibration_location(spec: Spec, variant: ResolvedVariant, access: HubAccess) -> Location | None:
     """Where a variant's calibration texts are; None where its recipe needs none."""
     source = variant.quantization.calibration
-    return locate(source, base_dir=_beside(spec), access=access) if source else None
+    return locate(source, base_dir=beside(spec), access=access) if source else None
 
 
-def _beside(spec: Spec) -> Path:
+def beside(spec: Spec) -> Path:
+    """Directory that the paths in a spec are relative to: its own, or the working directory."""
     return spec.path.parent if spec.path else Path.cwd()
