@@ -15,6 +15,7 @@ Invariants:
   published. Only a caller who says so replaces one.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -109,6 +110,21 @@ class Store:
                 fix="Something else wrote into the bucket: delete that object and build the tree again.",
             )
         return listing
+
+    def read_file(self, tree: str, path: str) -> bytes:
+        """One small file of a tree, without the rest of it, verified; raises NotFound, and IntegrityError."""
+        digests = {file.path: file.sha256 for file in self.get_listing(tree).files}
+        if path not in digests:
+            raise NotFound(f"Tree {tree} has no file {path}.", where=str(self.bucket))
+        key = blob_key(digests[path])
+        body = self.bucket.get(key).body
+        if hashlib.sha256(body).hexdigest() != digests[path]:
+            raise IntegrityError(
+                f"The store's copy of {path} is not what tree {tree} names.",
+                where=f"{self.bucket}, key {key}",
+                fix="Something else wrote into the bucket: delete that object and build the tree again.",
+            )
+        return body
 
     def materialize(self, digest: str, dest: Path, *, writable: bool = False) -> Listing:
         """Make a directory that is exactly the tree, through the local cache; atomic and verified.

@@ -4,8 +4,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from artifacts.settings import Settings
 from engine_specs.load import load_spec
-from flows.commands.console import emit, emit_json
+from engine_specs.models import Spec
+from flows.commands.console import emit, emit_json, say
 from flows.commands.context import load_settings, require_pipeline, use_orchestrator
 
 
@@ -18,12 +20,21 @@ def build(
     require_cached: Annotated[
         bool, Parameter(help="Fail where a stage would have to run.", negative="")
     ] = False,
+    dry_run: Annotated[
+        bool, Parameter(help="Print every command that would run, and run none.", negative="")
+    ] = False,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
-    """Build, judge and publish one spec. Exit code 3 where a required variant did not convince."""
+    """Build, judge and publish one spec. Exit code 3 where a required variant did not convince.
+
+    With --dry-run: the plan with every command, for any host, without network, store or tools; exit code 2
+    where pre-flight refuses the spec.
+    """
     require_pipeline()
     settings = load_settings()
-    load_spec(spec, settings.specs_dir)  # a mistake in it is told at once, not after Prefect has started
+    loaded = load_spec(spec, settings.specs_dir)  # a mistake is told at once, not after Prefect has started
+    if dry_run:
+        return _dry_run(loaded, variant, settings, json=json)
     use_orchestrator(settings)
     from flows.build import build as run
     from flows.summary import BuildSummary, describe
@@ -36,3 +47,18 @@ def build(
     else:
         emit(describe(summary))
     return summary.exit_code
+
+
+def _dry_run(spec: Spec, variant: str | None, settings: Settings, *, json: bool) -> int:
+    from flows.dry_run import dry_run_here, exit_code
+    from tasks.dry_text import transcript
+
+    plan = dry_run_here(spec, variant, settings, say)
+    if json:
+        emit_json(plan)
+    else:
+        for line in transcript(plan):
+            emit(line)
+    for problem in plan.preflight.problems:
+        say(f"pre-flight refuses {spec.name}: {problem}")
+    return exit_code(plan)

@@ -13,6 +13,7 @@ from flows.commands.context import load_settings, open_local_or_configured_store
 from flows.errors import BadArgument
 
 if TYPE_CHECKING:
+    from artifacts.engine import EngineManifest
     from artifacts.releases import Release, VariantRelease
     from artifacts.store import Store
 
@@ -55,16 +56,16 @@ def show(reference: Ref, /, *, json: Json = False) -> None:
     """Show one release: its variants, their verdicts and reasons, what they need and how they are served."""
     from artifacts.references import resolve
 
-    release = resolve(open_local_or_configured_store(load_settings()), reference)
+    store = open_local_or_configured_store(load_settings())
+    release = resolve(store, reference)
+    engines = _engines(store, release)
     if json:
-        emit_json(release)
+        emit_json({**release.model_dump(mode="json"), "engines": engines})
         return
-    emit(f"{release.name}@{release.version}, published {release.created_at:%Y-%m-%d %H:%M:%S %Z}")
-    emit(f"checkpoint {release.checkpoint_repo} at {release.checkpoint_revision}")
-    for variant in release.variants:
-        emit("")
-        for line in _lines(variant):
-            emit(line)
+    from flows.release_text import release_lines
+
+    for line in release_lines(release, engines):
+        emit(line)
 
 
 def report(
@@ -142,16 +143,15 @@ def _channels(store: "Store", release: "Release") -> list[str]:
     return [each.channel for each in list_channels(store, release.name) if each.version == release.version]
 
 
-def _lines(variant: "VariantRelease") -> "Iterator[str]":
-    yield f"{variant.name}: {variant.verdict}{'' if variant.required else ' (not required)'}"
-    yield from (f"  {reason}" for reason in variant.reasons)
-    features = ", ".join(variant.requires.cpu_features)
-    yield f"  target   {variant.target}"
-    yield f"  needs    {variant.requires.machine}{f' with {features}' if features else ''}"
-    if variant.tree and variant.serve:
-        yield f"  tree     {variant.tree}"
-        yield f"  serve    {' '.join(variant.serve.argv)}"
-    yield f"  report   {variant.report or 'none'}"
+def _engines(store: "Store", release: "Release") -> "dict[str, EngineManifest]":
+    """What each engine tree of a release says of itself, by the name of its variant."""
+    from artifacts.engine import ENGINE_FILE, EngineManifest
+
+    compiled = {v.name: v.tree for v in release.variants if v.verdict == "compile" and v.tree}
+    return {
+        name: store.parse_record(tree, store.read_file(tree, ENGINE_FILE), EngineManifest)
+        for name, tree in compiled.items()
+    }
 
 
 def _fetch_report(store: "Store", variant: "VariantRelease", root: Path) -> Path:

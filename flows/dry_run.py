@@ -1,0 +1,65 @@
+"""`enginery build SPEC --dry-run`: what a dry run takes from this host, and what its exit code says."""
+
+import os
+from collections.abc import Callable
+
+from artifacts.errors import ArtifactError
+from artifacts.settings import Settings
+from artifacts.store import open_store
+from engine_specs.models import Spec
+from engine_specs.resolve import ResolvedVariant, resolve_variants
+from flows.errors import BadArgument
+from flows.stack.environment import STORE_CHOICES, local_environment
+from tasks.dry_records import DryRun
+from tasks.dry_run import Surroundings, dry_run, vendored_metadata
+from tasks.errors import TaskError
+from tasks.hub_access import HubAccess
+from tasks.pipeline import Pipeline
+from tasks.plan import plan_spec
+from tasks.toolchains import planned_identity
+
+DONE, REFUSED = 0, 2
+Trees = dict[tuple[str, str], str]
+
+
+def dry_run_here(spec: Spec, variant: str | None, settings: Settings, say: Callable[[str], None]) -> DryRun:
+    """The dry run of a spec, or of one of its variants, with what this host knows of toolchains and trees.
+
+    Raises:
+        BadArgument: the spec has no such variant.
+        TaskError: a kind refuses the options of a variant.
+    """
+    around = Surroundings(
+        identity=lambda name: planned_identity(name, settings),
+        metadata=vendored_metadata(spec),
+        trees=_stored_trees(spec, variant, settings, say),
+    )
+    return dry_run(spec, _chosen(spec, variant), around)
+
+
+def exit_code(plan: DryRun) -> int:
+    """2 where pre-flight refuses the spec, else 0."""
+    return REFUSED if plan.preflight.problems else DONE
+
+
+def _chosen(spec: Spec, only: str | None) -> tuple[ResolvedVariant, ...]:
+    variants = resolve_variants(spec)
+    chosen = tuple(one for one in variants if only in {None, one.name})
+    if not chosen:
+        names = ", ".join(one.name for one in variants)
+        raise BadArgument(f"spec {spec.name} has no variant {only!r}", fix=f"its variants are: {names}")
+    return chosen
+
+
+def _stored_trees(spec: Spec, variant: str | None, settings: Settings, say: Callable[[str], None]) -> Trees:
+    """Trees that the named store holds already; none where no store is named, or where it does not answer."""
+    os.environ.update(local_environment(settings))
+    if not any(os.environ.get(name) for name in STORE_CHOICES):
+        return {}
+    pipeline = Pipeline(settings, open_store(settings), say=say)
+    try:
+        plan = plan_spec(pipeline, spec, HubAccess.from_environment(), variant)
+    except (ArtifactError, TaskError) as error:
+        say(f"no digest of a tree is known: {error.what}")
+        return {}
+    return {(stage.stage, stage.variant): stage.tree for stage in plan.stages if stage.tree is not None}

@@ -1,0 +1,227 @@
+"""Dry runs: the commands of every kind, kept as files; nothing of this host in them; a transcript that a
+shell reads.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import golden
+from support.cli import run_cli
+
+from artifacts.settings import Settings
+from engine_specs.load import load_spec, read_spec
+from engine_specs.models import Spec
+from engine_specs.resolve import resolve_variants
+from tasks import dry_symbols as symbols
+from tasks.dry_records import DryCommand, DryRun, DryStage
+from tasks.dry_run import Surroundings, dry_run, vendored_metadata
+from tasks.dry_text import transcript
+from tasks.shell_text import PLACEHOLDER, shell_command
+from tasks.stages import build, quantize
+from tasks.toolchains import Toolchain, declared
+from tasks.toolchains.environment import job_environment
+
+LLAMA = "llama-3.1-8b-instruct"
+NO_SERVICE = "http://127.0.0.1:9"
+
+
+def stage(plan: DryRun, name: str) -> DryStage:
+    return next(one for one in plan.stages if one.stage == name)
+
+
+def tool(plan: DryRun) -> DryCommand:
+    """The command of the kind's own tool."""
+    (command,) = [one for one in stage(plan, "build").commands if one.run_by == "worker"]
+    return command
+
+
+def flags(command: DryCommand) -> dict[str, str]:
+    return {a: b for a, b in zip(command.argv, command.argv[1:], strict=False) if a.startswith("--")}
+
+
+@pytest.mark.parametrize("case", golden.CASES)
+def test_commands_are_those_that_were_read_and_kept(case: str) -> None:
+    assert golden.text(case) == golden.path(case).read_text(encoding="utf-8"), (
+        "read the difference, then: PYTHONPATH=tests .venv/bin/python -m support.golden"
+    )
+
+
+@pytest.mark.parametrize("case", golden.CASES)
+def test_a_plan_is_read_back_from_its_file(case: str) -> None:
+    text = golden.path(case).read_text(encoding="utf-8")
+    assert DryRun.model_validate_json(text) == golden.plan(case)
+
+
+@pytest.mark.parametrize("case", golden.CASES)
+def test_nothing_of_this_host_is_in_a_plan(case: str) -> None:
+    text = golden.text(case)
+    for own in (Path.cwd(), Path.home(), os.uname().nodename):
+        assert f'"{own}' not in text
+
+
+@pytest.mark.parametrize("case", golden.CASES)
+def test_every_placeholder_is_explained(case: str) -> None:
+    plan = golden.plan(case)
+    explained = [re.sub(r":[A-Z]+", r":[^<>]+", re.escape(name)) for name in plan.placeholders]
+    found = {
+        placeholder
+        for one in plan.stages
+        for command in one.commands
+        for part in (*command.argv, *command.env.values(), json.dumps(command.request))
+        for placeholder in PLACEHOLDER.findall(part)
+    }
+    assert found
+    assert {one for one in found if not any(re.fullmatch(shape, one) for shape in explained)} == set()
+    assert not any("{" in part for one in plan.stages for command in one.commands for part in command.argv)
+
+
+def test_two_gpus_build_and_serve_two_ranks_in_fp8() -> None:
+    plan = golden.plan("trt-plan-fp8-two-h100")
+    assert stage(plan, "quantize").params["export"]["tensor_parallel"] == 2
+    built = flags(tool(plan))
+    assert built["--checkpoint_dir"] == "<tree:quantized-h100-tp2>"
+    assert (built["--use_fp8_context_fmha"], built["--nccl_plugin"]) == ("enable", "auto")
+    (server,) = [one for one in stage(plan, "measure").commands if one.what == "server of engine"]
+    assert flags(server)["--tp_size"] == "2"
+    assert server.env["CUDA_VISIBLE_DEVICES"] == "<gpus:2>"
+    assert stage(plan, "build").gpus == 2
+
+
+def test_stages_come_in_their_order_and_each_input_is_made_before() -> None:
+    plan = golden.plan("trtllm-torch-nvfp4-b200")
+    names = [one.stage for one in plan.stages]
+    assert names == [
+        "fetch",
+        "fetch",
+        "baseline",
+        "fetch",
+        "quantize",
+        "build",
+        "measure",
+        "judge",
+        "publish",
+    ]
+    made: list[str] = []
+    for one in plan.stages:
+        assert {read.known_after for read in one.inputs} <= set(made)
+        made.append(f"{one.stage} {one.variant}")
+
+
+def test_what_the_store_holds_is_named_by_its_digest() -> None:
+    spec = load_spec("demo")
+    around = Surroundings(golden.absent, vendored_metadata(spec), {("fetch", "checkpoint"): "a" * 64})
+    plan = dry_run(spec, resolve_variants(spec), around)
+    read = {one.role: (one.tree, one.known_after) for one in stage(plan, "measure").inputs}
+    assert read["checkpoint"] == ("a" * 64, None)
+    assert read["heldout"] == (None, "fetch heldout")
+
+
+def test_an_installed_toolchain_has_its_identity_in_the_request() -> None:
+    spec = load_spec("demo")
+    plan = dry_run(
+        spec, resolve_variants(spec), Surroundings(lambda _name: "b" * 64, vendored_metadata(spec))
+    )
+    request = stage(plan, "build").commands[0].request
+    assert request is not None
+    assert set(request["params"]["toolchains"].values()) == {"b" * 64}
+    assert {one.identity for one in stage(plan, "build").toolchains} == {"b" * 64}
+
+
+def test_a_worker_is_asked_for_what_the_stages_ask_for() -> None:
+    spec = load_spec(LLAMA)
+    for variant in resolve_variants(spec):
+        plan = dry_run(spec, (variant,), Surroundings(golden.absent, vendored_metadata(spec)))
+        work = quantize.describe(spec.name, variant, "c" * 64, "d" * 64)
+        assert not isinstance(work, quantize.LeftOut)
+        job = build.describe(spec.name, variant, "c" * 64, {})
+        for name, real in (("quantize", work), ("build", job)):
+            request = stage(plan, name).commands[0].request
+            assert request is not None
+            assert request["params"] | {"toolchains": {}} == real.params | {"toolchains": {}}
+            assert request["inputs"].keys() == real.inputs.keys()
+
+
+@pytest.mark.parametrize("name", declared())
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_the_environment_is_what_jobs_are_given(name: str, gpus: int) -> None:
+    programs = tuple(Path(f"<host:{program}>") for program in declared()[name].programs)
+    installed = Toolchain(
+        name=name,
+        root=Path("/r"),
+        python=Path("/r/bin/python"),
+        bin_dir=Path(symbols.bin_dir(name)),
+        identity="e" * 64,
+        versions={},
+        env=declared()[name].env,
+        program_dirs=programs,
+    )
+    held = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": f"<gpus:{gpus}>"} if gpus else {}
+    spare = str(max(1, len(os.sched_getaffinity(0)) - 1))
+    shown = symbols.environment(name, gpus)
+    filled = {key: value.replace("<spare-processors>", spare) for key, value in shown.items()}
+    assert filled == job_environment(installed, held, {})
+
+
+@pytest.mark.parametrize("case", golden.CASES)
+def test_a_shell_reads_the_transcript(case: str) -> None:
+    script = PLACEHOLDER.sub("placeholder", "\n".join(transcript(golden.plan(case))))
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert script.count("### ") == len(golden.plan(case).stages)
+
+
+@given(
+    st.lists(st.text(min_size=1), min_size=1),
+    st.dictionaries(st.from_regex(r"[A-Z]+", fullmatch=True), st.text()),
+)
+def test_a_command_survives_the_shell(argv: list[str], env: dict[str, str]) -> None:
+    words = shlex.split(shell_command(["program", *argv], env, clean=True).replace(" \\\n    ", " "))
+    head = ["env", "-i", *(f"{name}={value}" for name, value in env.items())] if env else []
+    assert words == [*head, "program", *argv]
+
+
+def refused_spec() -> str:
+    from engine_specs.data_files import PACKAGE
+
+    return (PACKAGE / f"{LLAMA}.yaml").read_text().replace("max_batch_size: 64", "max_batch_size: 4096")
+
+
+def test_a_spec_that_cannot_work_is_planned_with_all_that_is_wrong() -> None:
+    spec: Spec = read_spec(refused_spec(), Path("refused.yaml"))
+    variant = next(one for one in resolve_variants(spec) if one.name == "h100")
+    plan = dry_run(spec, (variant,), Surroundings(golden.absent, vendored_metadata(spec)))
+    assert any("variants.h100.target" in problem for problem in plan.preflight.problems)
+    assert any(line.startswith("#   refused: variants.h100") for line in transcript(plan))
+
+
+@pytest.fixture
+def away(settings: Settings) -> dict[str, str]:
+    """An environment without a stack, in which nothing that is asked would answer."""
+    return {"HF_ENDPOINT": NO_SERVICE, "PREFECT_API_URL": NO_SERVICE}
+
+
+def test_the_command_prints_one_document_without_any_service(away: dict[str, str]) -> None:
+    done = run_cli("build", "demo", "--dry-run", "--json", env=away)
+    assert done.returncode == 0, done.stderr
+    assert DryRun.model_validate_json(done.stdout).spec == "demo"
+
+
+def test_the_command_exits_2_where_preflight_refuses(away: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / f"{LLAMA}.yaml"
+    path.write_text(refused_spec())
+    done = run_cli("build", path, "--variant", "h100", "--dry-run", env=away)
+    assert done.returncode == 2
+    assert "pre-flight refuses llama-3.1-8b-instruct: variants.h100" in done.stderr
+    assert "trtllm-build" in done.stdout
+
+
+def test_an_unknown_variant_is_told_with_those_there_are(away: dict[str, str]) -> None:
+    done = run_cli("build", LLAMA, "--variant", "h1000", "--dry-run", env=away)
+    assert done.returncode == 2
+    assert "its variants are: h100, h100-tp2" in done.stderr
