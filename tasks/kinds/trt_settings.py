@@ -147,7 +147,9 @@ def _sizes(s: Settings) -> Iterator[Clash]:
         yield Clash("opt_num_tokens", tuned, f"at most {s.max_num_tokens}, the tokens of an iteration")
     block = s.option("tokens_per_block")
     if s.max_num_tokens < block:
-        accepted = f"at most {s.max_num_tokens}, the tokens of an iteration: a block has to fit into one"
+        accepted = (
+            f"at most {s.max_num_tokens}, or a shape with more tokens in an iteration: a block fits into one"
+        )
         yield Clash("tokens_per_block", block, accepted)
 
 
@@ -160,7 +162,7 @@ def _attention(s: Settings) -> Iterator[Clash]:
             "false: it takes recipe fp8, w4a8_awq or nvfp4, context_fmha, and a KV cache in FP8 or no pages"
         )
         yield Clash("use_fp8_context_fmha", True, accepted)
-    if not s.fp8_context_fmha and s.paged_context_fmha and s.kv_algo == "FP8":
+    if s.paged_context_fmha and s.fp8_context_possible and s.kv_algo == "FP8" and not s.fp8_context_fmha:
         yield Clash("use_fp8_context_fmha", False, "true: pages of FP8 are read in FP8 only")
 
 

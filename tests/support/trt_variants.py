@@ -1,0 +1,34 @@
+"""Variants of kind trt-plan, as a spec would resolve to them."""
+
+from typing import Any
+
+from engine_specs.kind_facts import load_kinds
+from engine_specs.resolve import ResolvedVariant
+from engine_specs.targets import load_targets
+from engine_specs.variant import Engine, Quantization, Shape
+
+KIND = "trt-plan"
+SMALL = Shape(max_batch_size=8, max_input_len=128, max_seq_len=192, max_num_tokens=256)
+
+
+def variant(
+    target: str = "h100-sxm",
+    recipe: str = "fp8",
+    kv_cache: str = "fp8",
+    shape: Shape = SMALL,
+    tensor_parallel: int = 1,
+    pipeline_parallel: int = 1,
+    **options: Any,
+) -> ResolvedVariant:
+    """A variant with every option of the kind, those of `options` as given."""
+    defaults = {option.name: option.default for option in load_kinds()[KIND].options}
+    assert set(options) <= set(defaults)
+    return ResolvedVariant(
+        name="a-variant",
+        target=load_targets()[target],
+        tensor_parallel=tensor_parallel,
+        pipeline_parallel=pipeline_parallel,
+        engine=Engine(kind=KIND, options=defaults | options),
+        quantization=Quantization(recipe=recipe, kv_cache=kv_cache, device="cpu"),
+        shape=shape,
+    )
