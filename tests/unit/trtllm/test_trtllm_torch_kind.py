@@ -1,0 +1,109 @@
+"""The kind's jobs and recipes: what enters them, and what serves the result."""
+
+import pytest
+
+from engine_specs.kind_facts import load_kinds
+from engine_specs.resolve import ResolvedVariant
+from engine_specs.targets import load_targets
+from engine_specs.variant import Engine, Quantization, Shape
+from tasks.fingerprint import worker_sources
+from tasks.kinds import kind_named
+
+KIND = kind_named("trtllm-torch")
+FACTS = load_kinds()["trtllm-torch"]
+
+
+@pytest.fixture
+def variant() -> ResolvedVariant:
+    return ResolvedVariant(
+        name="b200",
+        target=load_targets()["b200"],
+        tensor_parallel=2,
+        engine=Engine(kind="trtllm-torch", options={row.name: row.default for row in FACTS.options}),
+        quantization=Quantization(recipe="nvfp4", kv_cache="fp8", device="cuda"),
+        shape=Shape(max_batch_size=64, max_input_len=1024, max_seq_len=2048, max_num_tokens=8192),
+    )
+
+
+def with_recipe(variant: ResolvedVariant, recipe: str, target: str = "b200") -> ResolvedVariant:
+    quantization = variant.quantization.model_copy(update={"recipe": recipe})
+    return variant.model_copy(update={"quantization": quantization, "target": load_targets()[target]})
+
+
+def test_the_server_reads_the_tree_and_rewrites_a_copy_of_the_cache(variant: ResolvedVariant) -> None:
+    recipe = KIND.serve_recipe(variant)
+    command = recipe.command(python="py", bin_dir="/bin", tree="/engine", host="127.0.0.1", port=8000)
+    assert command == [
+        "/bin/trtllm-serve", "/engine", "--backend", "pytorch", "--config", "/engine/llm_args.yaml",
+        "--host", "127.0.0.1", "--port", "8000", "--served_model_name", "model", "--log_level", "warning",
+        "--no-telemetry",
+    ]  # fmt: skip
+    assert recipe.environment(tree="/engine", scratch="/own") == {
+        "TLLM_AUTOTUNER_CACHE_PATH": "/own/autotuner/cache.json"
+    }
+    assert recipe.rewrites == ("autotuner/cache.json",)
+    assert (recipe.toolchain, recipe.model, recipe.ready_path) == ("tensorrt-llm-1.4", "model", "/health")
+
+
+def test_the_warm_up_is_the_same_server_over_the_tree_that_is_made(variant: ResolvedVariant) -> None:
+    job = KIND.build_job(variant)
+    (command,) = job.commands
+    here = {"{output}": "{tree}", "127.0.0.1": "{host}", "info": "warning"}
+    moved = [here.get(part, part.replace("{output}", "{tree}")) for part in command.argv]
+    assert tuple(moved) == KIND.serve_recipe(variant).argv
+    assert command.env == {"TLLM_AUTOTUNER_CACHE_PATH": "{output}/autotuner/cache.json"}
+    assert job.params["commands"] == [command.model_dump(mode="json")]
+
+
+def test_the_job_holds_what_changes_the_engine_and_nothing_else(variant: ResolvedVariant) -> None:
+    job = KIND.build_job(variant)
+    assert KIND.build_job(variant.model_copy(update={"name": "other", "required": False})) == job
+    wider = variant.model_copy(update={"tensor_parallel": 4})
+    assert KIND.build_job(wider).params["llm_args"]["tensor_parallel_size"] == 4
+    assert KIND.build_job(wider).params["target"]["gpu_count"] == 4
+    assert KIND.build_job(with_recipe(variant, "fp8")) != job
+
+
+def test_the_fingerprinted_sources_include_every_helper(variant: ResolvedVariant) -> None:
+    names = {path.name for path in worker_sources(KIND.build_job(variant).worker)}
+    helpers = {"trtllm_checkpoint.py", "trtllm_tree.py", "trtllm_warm_up.py", "gpu_host.py", "worker_io.py"}
+    assert helpers <= names
+
+
+@pytest.mark.parametrize(
+    ("recipe", "target", "accepted"),
+    [
+        ("none", "h100-sxm", [None]),
+        ("fp8", "h100-sxm", ["FP8"]),
+        ("nvfp4_mlp_only", "b200", ["NVFP4"]),
+        ("modelopt_file", "b200", ["FP8", "MIXED_PRECISION", "NVFP4"]),
+    ],
+)
+def test_the_checkpoint_must_have_the_format_of_the_recipe(
+    variant: ResolvedVariant, recipe: str, target: str, accepted: list[str | None]
+) -> None:
+    asked = KIND.build_job(with_recipe(variant, recipe, target)).params["checkpoint"]
+    assert asked["quant_algos"] == accepted
+    assert asked["kv_cache_quant_algo"] == "FP8"
+
+
+def test_formats_of_layers_are_those_of_the_gpu(variant: ResolvedVariant) -> None:
+    def layers(target: str) -> list[str]:
+        return list(
+            KIND.build_job(with_recipe(variant, "auto", target)).params["checkpoint"]["layer_quant_algos"]
+        )
+
+    assert layers("b200") == ["FP8", "NVFP4"]
+    assert layers("h100-sxm") == ["FP8", "FP8_PER_CHANNEL_PER_TOKEN", "W4A16_AWQ", "W4A8_AWQ"]
+    assert layers("l4") == ["FP8", "W4A16_AWQ", "W4A8_AWQ"]
+
+
+def test_switches_take_their_settings_with_them(variant: ResolvedVariant) -> None:
+    off = {"cuda_graph": False, "torch_compile": True}
+    engine = variant.engine.model_copy(update={"options": variant.engine.options | off})
+    given = KIND.build_job(variant.model_copy(update={"engine": engine})).params["llm_args"]
+    assert given["cuda_graph_config"] is None
+    assert given["torch_compile_config"]["enable_inductor"] is False
+    default = KIND.build_job(variant).params["llm_args"]
+    assert default["cuda_graph_config"] == {"enable_padding": True, "max_batch_size": 64}
+    assert default["torch_compile_config"] is None
