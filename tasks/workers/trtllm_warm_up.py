@@ -88,12 +88,13 @@ class _Server:
     def await_ready(self, port: int, path: str) -> float:
         """Wait for the server; returns the seconds. Raises as `warm_up` where it ends instead."""
         started = time.monotonic()
-        while self._process.poll() is None:
+        while True:
+            if self._process.poll() is not None:
+                self._reader.join()
+                fail(Path(self._argv[0]).name, self._process.returncode, self._tail)
             if _answers(port, path):
                 return round(time.monotonic() - started, 3)
             time.sleep(PROBE_EVERY_S)
-        self._reader.join()
-        fail(Path(self._argv[0]).name, self._process.returncode, self._tail)
 
     def _pass_on(self) -> None:
         for line in self._process.stdout or ():
