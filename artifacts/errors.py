@@ -24,6 +24,13 @@ class NothingFits(ArtifactError):
     failure = "unsupported"
 
 
+class CannotServe(ArtifactError):
+    """What is to be served does not run on this host, or not with what is installed on it."""
+
+    exit_code = 4
+    failure = "unsupported"
+
+
 class StoreUnreachable(ArtifactError):
     """The S3 server does not answer, or refuses the credentials."""
 

@@ -16,8 +16,8 @@ from artifacts.disk import disk_errors
 from artifacts.engine import ServeRecipe
 from artifacts.errors import IntegrityError, NotFound
 from artifacts.frozen import Frozen
-from artifacts.releases import Release
-from artifacts.trees import REINSTALL, Listing, verify
+from artifacts.releases import Release, VariantRelease
+from artifacts.trees import REINSTALL, Listing, compare, verify
 
 RECORDS = ".enginery"
 CURRENT = "current"
@@ -61,6 +61,23 @@ def read_install(directory: Path) -> InstallRecord:
     return read_local(directory.parent / RECORDS / f"{directory.name}.json", InstallRecord)
 
 
+def installed_variant(directory: Path) -> VariantRelease:
+    """The variant that a directory was installed as, from its release; raises NotFound."""
+    directory = directory.resolve()
+    release = read_local(directory.parent / RECORDS / "release.json", Release)
+    return release.variant(read_install(directory).variant)
+
+
+def require_whole(directory: Path) -> None:
+    """Raise IntegrityError where a file of an installed directory is missing, truncated or too many.
+
+    Compares names and sizes; `verify_install` reads every byte.
+    """
+    directory = directory.resolve()
+    if difference := compare(directory, read_install(directory).listing):
+        raise IntegrityError(difference, where=str(directory), fix=REINSTALL)
+
+
 def verify_install(directory: Path) -> None:
     """Read every byte of an installed directory and compare it with the release that it came from.
 
@@ -68,8 +85,7 @@ def verify_install(directory: Path) -> None:
     """
     directory = directory.resolve()
     record = read_install(directory)
-    release = read_local(directory.parent / RECORDS / "release.json", Release)
-    if release.variant(record.variant).tree != record.listing.digest:
+    if installed_variant(directory).tree != record.listing.digest:
         raise IntegrityError(
             f"The record of {record.variant} lists another tree than its release.",
             where=str(directory.parent / RECORDS),

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from artifacts.compat import probe_host
+from artifacts.servable import refuse_unservable
 from tasks.gpus import GpuNeed, HeldGpus, gpus_for
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.pipeline import Pipeline
@@ -25,7 +27,9 @@ def served(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[li
     """Serve all sides at once for the time of the context; endpoints in the order of the sides.
 
     Raises:
-        tasks.errors.TaskError: a toolchain cannot be had, or a server did not get ready, or ended meanwhile.
+        tasks.errors.TaskError: a toolchain or its GPUs cannot be had, or a server did not get ready, or ended
+            meanwhile.
+        artifacts.errors.CannotServe: this host or a toolchain cannot serve an engine.
     """
     root = pipeline.settings.home / "serving"
     root.mkdir(parents=True, exist_ok=True)
@@ -64,6 +68,7 @@ def _seats(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> list[
 
 def _start(pipeline: Pipeline, stack: ExitStack, seat: _Seat, tree: Path, label: str) -> Endpoint:
     side = seat.side
+    refuse_unservable(tree, probe_host(), seat.toolchain.versions)
     name = "".join(character if character.isalnum() else "-" for character in side.name)
     server = stack.enter_context(
         serving(

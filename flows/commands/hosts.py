@@ -5,7 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from artifacts.installs import read_install, verify_install
+from artifacts.compat import probe_host
+from artifacts.installs import installed_variant, read_install, require_whole, verify_install
+from artifacts.servable import refuse_host, refuse_unservable
 from flows.commands.console import emit, emit_json, human_bytes, progress, say
 from flows.commands.context import load_settings, open_local_or_configured_store
 
@@ -48,12 +50,16 @@ def serve(
     port: Annotated[int, Parameter(help="Port to listen on.")] = 8000,
 ) -> int:
     """Serve a pulled directory by its recipe, until it is told to stop; installs its toolchain on first
-    use.
+    use. Refuses before it starts anything where a file is truncated, or where the host or the toolchain
+    cannot serve it.
     """
     from tasks.toolchains import ensure, run_foreground
 
-    record = read_install(directory)
+    record, facts = read_install(directory), probe_host()
+    require_whole(directory)
+    refuse_host(installed_variant(directory).requires, facts, str(directory))
     toolchain = ensure(record.serve.toolchain, load_settings(), say)
+    refuse_unservable(directory.resolve(), facts, toolchain.versions)
     name = f"{record.name}@{record.version}, variant {record.variant}"
     say(f"serving {name} at http://{host}:{port}/v1 as model {record.serve.model!r}; Ctrl-C ends it")
     return run_foreground(toolchain, record.serve, directory.resolve(), host, port)
