@@ -20,9 +20,9 @@ from pathlib import Path
 
 from artifacts.compat import HostFacts, gpus_in_words, probe_host
 from artifacts.gpus import Gpu
+from artifacts.settings import Settings
 from engine_specs.resolve import ResolvedVariant
 from tasks.errors import GpusUnavailable
-from tasks.pipeline import Pipeline
 from tasks.toolchains import Toolchain
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -103,7 +103,9 @@ def held_gpus(
 
 
 @contextmanager
-def gpus_for(pipeline: Pipeline, toolchain: Toolchain, need: GpuNeed) -> Iterator[HeldGpus]:
+def gpus_for(
+    toolchain: Toolchain, need: GpuNeed, settings: Settings, say: Callable[[str], None]
+) -> Iterator[HeldGpus]:
     """Hold what a job or server of this toolchain computes on; nothing where that is the processor.
 
     Raises GpusUnavailable as `held_gpus` does.
@@ -111,8 +113,8 @@ def gpus_for(pipeline: Pipeline, toolchain: Toolchain, need: GpuNeed) -> Iterato
     if toolchain.accelerator == "cpu":
         yield HeldGpus()
         return
-    with held_gpus(need, probe_host(), pipeline.settings.gpu_locks_dir, on_wait=pipeline.say) as held:
-        pipeline.say(f"GPUs held: {', '.join(f'{gpu.index} ({gpu.name})' for gpu in held.gpus)}")
+    with held_gpus(need, probe_host(), settings.gpu_locks_dir, on_wait=say) as held:
+        say(f"GPUs held: {', '.join(f'{gpu.index} ({gpu.name})' for gpu in held.gpus)}")
         yield held
 
 

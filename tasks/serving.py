@@ -62,7 +62,7 @@ def _seats(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> list[
     counts = [s.devices if t.accelerator == "cuda" else 0 for s, t in zip(sides, toolchains, strict=True)]
     computing = next((one for one in toolchains if one.accelerator == "cuda"), toolchains[0])
     need = GpuNeed(sum(counts), sides[0].gpu_names)
-    held = stack.enter_context(gpus_for(pipeline, computing, need))
+    held = stack.enter_context(gpus_for(computing, need, pipeline.settings, pipeline.say))
     return [_Seat(*three) for three in zip(sides, toolchains, held.shares(counts), strict=True)]
 
 

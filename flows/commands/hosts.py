@@ -53,16 +53,27 @@ def serve(
     use. Refuses before it starts anything where a file is truncated, or where the host or the toolchain
     cannot serve it.
     """
+    from tasks.gpus import GpuNeed, gpus_for
     from tasks.toolchains import ensure, run_foreground
 
-    record, facts = read_install(directory), probe_host()
+    settings, facts, record = load_settings(), probe_host(), read_install(directory)
+    requires = installed_variant(directory).requires
     require_whole(directory)
-    refuse_host(installed_variant(directory).requires, facts, str(directory))
-    toolchain = ensure(record.serve.toolchain, load_settings(), say)
+    refuse_host(requires, facts, str(directory))
+    toolchain = ensure(record.serve.toolchain, settings, say)
     refuse_unservable(directory.resolve(), facts, toolchain.versions)
     name = f"{record.name}@{record.version}, variant {record.variant}"
-    say(f"serving {name} at http://{host}:{port}/v1 as model {record.serve.model!r}; Ctrl-C ends it")
-    return run_foreground(toolchain, record.serve, directory.resolve(), host, port)
+    with gpus_for(toolchain, GpuNeed(requires.gpu_count, requires.gpu_names), settings, say) as held:
+        say(f"serving {name} at http://{host}:{port}/v1 as model {record.serve.model!r}; Ctrl-C ends it")
+        return run_foreground(
+            toolchain,
+            record.serve,
+            directory.resolve(),
+            host,
+            port,
+            extra_env=held.env,
+            keep_fds=held.descriptors,
+        )
 
 
 def verify(directory: Directory, /) -> None:

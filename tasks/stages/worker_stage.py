@@ -68,7 +68,7 @@ def _run(
     inputs = {role: scratch / role for role in work.inputs}
     for role, path in inputs.items():
         pipeline.store.materialize(work.inputs[role], path)
-    with gpus_for(pipeline, toolchain, work.gpus) as held:
+    with gpus_for(toolchain, work.gpus, pipeline.settings, pipeline.say) as held:
         outcome = run_job(
             toolchain,
             work.worker,

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,33 @@ from tasks.toolchains.serve_command import server_command, server_environment, s
 from tasks.toolchains.supervised import GRACE_S, supervisor_command
 
 
-def run_foreground(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: str, port: int) -> int:
+def run_foreground(
+    toolchain: Toolchain,
+    recipe: ServeRecipe,
+    tree: Path,
+    host: str,
+    port: int,
+    *,
+    extra_env: Mapping[str, str] | None = None,
+    keep_fds: Sequence[int] = (),
+) -> int:
     """Serve a directory until the server ends or this process is told to (SIGINT, SIGTERM, SIGHUP).
 
     The server writes to this process's stdout and stderr. Returns its exit code, or 128 + the signal's number
-    as shells do. To be called from the main thread.
+    as shells do. To be called from the main thread. `keep_fds` stay open until the last of its processes has
+    ended (locks).
     """
     command = server_command(toolchain, recipe, tree, host, port)
     with server_scratch(recipe, tree) as scratch:
-        return _supervised(command, server_environment(toolchain, recipe, tree, scratch, {}))
+        env = server_environment(toolchain, recipe, tree, scratch, extra_env or {})
+        return _supervised(command, env, keep_fds)
 
 
-def _supervised(command: list[str], env: dict[str, str]) -> int:
+def _supervised(command: list[str], env: dict[str, str], keep_fds: Sequence[int]) -> int:
     status_out, status_in = os.pipe()
     process = subprocess.Popen(
         supervisor_command(command, status_in, GRACE_S, math.inf),
-        stdin=subprocess.PIPE, env=env, start_new_session=True, pass_fds=(status_in,),
+        stdin=subprocess.PIPE, env=env, start_new_session=True, pass_fds=(status_in, *keep_fds),
     )  # fmt: skip
     os.close(status_in)
     forwarded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

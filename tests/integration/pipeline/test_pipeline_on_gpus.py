@@ -1,18 +1,22 @@
-"""Jobs of a toolchain that computes on GPUs hold them, and are shown them alone."""
+"""Jobs and servers of a toolchain that computes on GPUs hold them, and are shown them alone."""
 
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 from support.nvml_standin import gpu
 
 from artifacts.compat import HostFacts
+from artifacts.engine import ServeRecipe
 from artifacts.settings import Settings
 from artifacts.store import Store
-from tasks import gpus
+from tasks import gpus, serving
 from tasks.errors import GpusUnavailable
 from tasks.gpus import GpuNeed
+from tasks.judging.endpoint import Endpoint, Side
 from tasks.pipeline import Pipeline
+from tasks.serving import served
 from tasks.stages import worker_stage
 from tasks.stages.worker_stage import WorkerStage, run_worker_stage
 from tasks.toolchains import Toolchain
@@ -31,6 +35,17 @@ def held(name):
 seen = {"visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "held": sorted(filter(held, os.listdir(locks)))}
 open(os.path.join(request["output"], "seen.json"), "w").write(json.dumps(seen))
 open(response, "w").write(json.dumps({"ok": True, "metrics": seen, "tools": {}}))
+"""
+SERVER = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_): pass
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(os.environ.get("CUDA_VISIBLE_DEVICES", "all").encode())
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 THREE = tuple(gpu(index=index) for index in range(3))
 PYTHON = Path(sys.executable)
@@ -63,6 +78,24 @@ def use_toolchain(monkeypatch: pytest.MonkeyPatch, accelerator: str) -> None:
         }
     )  # fmt: skip
     monkeypatch.setattr(worker_stage, "ensure", lambda *_args, **_switches: here)
+    monkeypatch.setattr(serving, "ensure", lambda *_args, **_switches: here)
+
+
+def sides(store: Store, tmp_path: Path, *devices: int) -> list[Side]:
+    """Sides that answer with the GPUs that they are shown."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "server.py").write_text(SERVER)
+    recipe = ServeRecipe(toolchain="here", argv=("{python}", "{tree}/server.py", "{port}"), model="m")
+    tree, names = store.put_tree(tmp_path / "tree").digest, ("NVIDIA H200",)
+    return [
+        Side(name=f"side {index}", recipe=recipe, tree=tree, devices=count, gpu_names=names)
+        for index, count in enumerate(devices)
+    ]
+
+
+def shown(endpoint: Endpoint) -> str:
+    with urllib.request.urlopen(endpoint.url("/"), timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def test_a_job_holds_its_gpus_while_it_runs_and_not_after(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -87,3 +120,26 @@ def test_a_job_that_this_host_has_too_few_gpus_for_does_not_start(pipeline: Pipe
     with pytest.raises(GpusUnavailable, match="needs 4 x NVIDIA H200"):
         run(pipeline, tmp_path, GpuNeed(4, ("NVIDIA H200",)))
     assert list(pipeline.store.bucket.keys("actions/")) == []
+
+
+def test_sides_of_a_measurement_are_served_on_gpus_of_their_own(pipeline: Pipeline, tmp_path: Path) -> None:
+    with served(pipeline, sides(pipeline.store, tmp_path, 2, 1), "measure") as (engine, vllm):
+        assert (shown(engine), shown(vllm)) == ("0,1", "2")
+
+
+def test_sides_that_do_not_fit_at_once_are_refused_instead_of_waiting_for_each_other(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(GpusUnavailable, match="needs 4 x NVIDIA H200 at once"),
+        served(pipeline, sides(pipeline.store, tmp_path, 2, 2), "measure"),
+    ):
+        pytest.fail("GPUs that this host does not have were handed out")
+
+
+def test_sides_on_the_processor_hold_none(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_toolchain(monkeypatch, "cpu")
+    with served(pipeline, sides(pipeline.store, tmp_path, 8), "measure") as (engine,):
+        assert shown(engine) == "all"
