@@ -31,6 +31,7 @@ from unified_checkpoint import checkpoint_problems
 VERSION = "1.4.0rc1+stand-in"
 CLI, ARGS = load_table("trtllm-serve-1.4"), load_table("llm-args-1.4")
 TYPES = {"str": str, "int": int, "float": float}
+MOST_TOLD = 3
 
 
 def main() -> None:
@@ -65,12 +66,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def refuse(found: list[str]) -> None:
-    """End as pydantic's ValidationError would."""
+    """End with what is wrong, first things last, where a reader of the log's end sees them."""
     if found:
-        told = "\n".join(found)
-        sys.exit(
-            f"pydantic_core._pydantic_core.ValidationError: {len(found)} errors for TorchLlmArgs\n{told}"
-        )
+        told = "\n".join(reversed(found[:MOST_TOLD]))
+        sys.exit(f"{len(found)} things that the real program would not take:\n{told}")
 
 
 def gpus() -> tuple[str, str, int]:
