@@ -1,12 +1,24 @@
 """What a host must have to be of a target, and what of it enters a measurement's key."""
 
+from pathlib import Path
+from typing import cast
+
 from support.nvml_standin import gpu
 
 from artifacts.compat import Fits, HostFacts, Refused, fits
+from artifacts.engine import HostRequirements, ServeRecipe
 from artifacts.gpus import GpusFound, NoGpus, probe_gpus
+from engine_specs.load import read_spec
+from engine_specs.resolve import resolve_variants
 from engine_specs.targets import load_targets
 from tasks.host_class import gpu_class, this_host
+from tasks.judging.verdict import Verdict
+from tasks.pipeline import Pipeline
 from tasks.requirements import host_requirements
+from tasks.stage import StageResult
+from tasks.stages.judge import Case, _entry
+
+SPEC = Path(__file__).parents[2] / "data" / "e2e.yaml"
 
 
 def test_every_gpu_target_is_fitted_by_hosts_that_have_its_gpu() -> None:
@@ -41,3 +53,22 @@ def test_hosts_with_the_same_gpus_and_driver_are_of_one_class() -> None:
 
 def test_the_class_of_this_host_holds_its_gpus() -> None:
     assert this_host().gpus == gpu_class(probe_gpus())
+
+
+def test_staying_on_vllm_asks_for_the_gpus_that_it_was_measured_on() -> None:
+    spec = read_spec(SPEC.read_text(), SPEC)
+    gpus = {"target": load_targets()["h100-sxm"], "tensor_parallel": 2, "pipeline_parallel": 2}
+    (variant,) = resolve_variants(spec)
+    checkpoint = StageResult(
+        stage="fetch", variant="checkpoint", fingerprint="f" * 64, tree="c" * 64, metrics={}, tools={},
+        reused=True, reason="", duration_s=0.0, made_in_s=1.0,
+    )  # fmt: skip
+    case = Case(spec, variant.model_copy(update=gpus), "0" * 40, (checkpoint,))
+    verdict = Verdict(verdict="stay-on-vllm", row="r", publishes="the vLLM recipe", reasons=("fast enough",))
+    recipe = ServeRecipe(toolchain="vllm-cuda", argv=("{python}",), model="model")
+    nowhere = cast("Pipeline", None)  # what stays on vLLM has no engine to look up
+    entry = _entry(nowhere, case, verdict, vllm=recipe, report="a" * 64, measurements=())
+    assert entry.requires == HostRequirements(
+        machine="x86_64", gpu_names=("NVIDIA H100 80GB HBM3",), compute_capability="9.0", gpu_count=4
+    )
+    assert (entry.tree, entry.serve) == ("c" * 64, recipe)
