@@ -34,6 +34,10 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_cache_path("enginery") / "toolchains",
         description="Installed toolchains, shared between checkouts.",
     )
+    wheelhouse: Path | None = Field(
+        default=None,
+        description="Directory of wheels that are on no package index, and their SHA256SUMS.",
+    )
     gpu_locks_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("enginery") / "gpus",
         description="Locks of this host's GPUs; one directory for all users that share them.",

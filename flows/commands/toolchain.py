@@ -1,5 +1,6 @@
 """`enginery toolchain list|install`."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -8,7 +9,7 @@ from artifacts.settings import Settings
 from flows.commands.console import emit, emit_json, emit_table, say
 from flows.commands.context import load_settings
 from flows.errors import BadArgument
-from tasks.toolchains import Declaration, Toolchain, declared, ensure, status
+from tasks.toolchains import Declaration, NotInstalled, Toolchain, declared, ensure, status
 
 app = App(
     name="toolchain",
@@ -21,41 +22,74 @@ app = App(
 def list_all(
     *, json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 ) -> None:
-    """List the toolchains, and which of them are installed."""
+    """List the toolchains, which of them are installed, and why this host cannot hold the others."""
     settings = load_settings()
-    found = [_describe(declaration, settings) for declaration in declared().values()]
+    found = {each.name: (each, status(each.name, settings)) for each in declared().values()}
     if json:
-        emit_json(found)
+        emit_json([_document(*each) for each in found.values()])
         return
-    columns = ("name", "tool", "accelerator", "state", "purpose")
-    emit_table(
-        columns, [tuple(str(entry[column]) for column in columns) for entry in found], empty="none declared"
-    )
+    columns = ("name", "tool", "accelerator", "state", "end of life", "purpose")
+    emit_table(columns, [_row(*each) for each in found.values()], empty="none declared")
+    for name, (_, state) in found.items():
+        for obstacle in state.obstacles if isinstance(state, NotInstalled) else ():
+            say(f"{name}: {obstacle.reason}")
 
 
 @app.command
-def install(name: Annotated[str, Parameter(help="Name of a toolchain, or `all`.")]) -> None:
+def install(
+    name: Annotated[str, Parameter(help="Name of a toolchain, or `all` for all that this host can hold.")],
+) -> None:
     """Install a toolchain, or find it installed; prints its directory."""
     settings = load_settings()
     if name not in {"all", *declared()}:
         raise BadArgument(
             f"There is no toolchain {name!r}.", fix=f"name one of {', '.join(declared())}, or all"
         )
-    for each in declared() if name == "all" else (name,):
+    for each in _possible(settings) if name == "all" else (name,):
         emit(str(ensure(each, settings, say).root))
 
 
-def _describe(declaration: Declaration, settings: Settings) -> dict[str, object]:
-    found = status(declaration.name, settings)
-    installed = isinstance(found, Toolchain)
-    version = declaration.pins().get(declaration.tool, "")
+def _possible(settings: Settings) -> Iterator[str]:
+    for name in declared():
+        found = status(name, settings)
+        if isinstance(found, NotInstalled) and found.obstacles:
+            say(f"{name}: left out, {found.reason}")
+        else:
+            yield name
+
+
+def _row(declaration: Declaration, found: Toolchain | NotInstalled) -> tuple[str, ...]:
+    end = declaration.end_of_life
+    return (
+        declaration.name,
+        f"{declaration.tool} {declaration.tool_version()}",
+        declaration.accelerator,
+        _state(found),
+        str(end.date) if end else "",
+        declaration.purpose,
+    )
+
+
+def _state(found: Toolchain | NotInstalled) -> str:
+    if isinstance(found, Toolchain):
+        return "installed"
+    return "not on this host" if found.obstacles else "not installed"
+
+
+def _document(declaration: Declaration, found: Toolchain | NotInstalled) -> dict[str, object]:
+    installed = found if isinstance(found, Toolchain) else None
+    missing = found if isinstance(found, NotInstalled) else None
     return {
         "name": declaration.name,
-        "tool": f"{declaration.tool} {version}".strip(),
+        "tool": f"{declaration.tool} {declaration.tool_version()}",
         "accelerator": declaration.accelerator,
-        "state": "installed" if isinstance(found, Toolchain) else found.reason,
+        "machine": declaration.machine,
+        "state": _state(found),
+        "installed": installed is not None,
+        "reason": missing and missing.reason,
+        "obstacles": [each.model_dump() for each in missing.obstacles] if missing else [],
+        "end_of_life": declaration.end_of_life and declaration.end_of_life.model_dump(mode="json"),
         "purpose": declaration.purpose,
-        "identity": found.identity if isinstance(found, Toolchain) else None,
-        "root": str(found.root) if isinstance(found, Toolchain) else None,
-        "installed": installed,
+        "identity": installed and installed.identity,
+        "root": installed and str(installed.root),
     }

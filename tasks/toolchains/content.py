@@ -6,6 +6,7 @@ path, of `sha256=` with url-safe base64 without padding, and of size.
 
 import base64
 import csv
+import os
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
@@ -54,6 +55,12 @@ def remove_unfinished(site_packages: Path) -> list[str]:
     for path in unfinished:
         shutil.rmtree(path)
     return [path.name.removesuffix(".dist-info") for path in unfinished]
+
+
+def tree_bytes(root: Path) -> int:
+    """Size of all regular files below a directory; links are not followed."""
+    paths = (Path(directory, name) for directory, _, names in os.walk(root) for name in names)
+    return sum(path.lstat().st_size for path in paths)
 
 
 def _finished(dist_info: Path) -> bool:

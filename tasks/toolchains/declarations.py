@@ -1,22 +1,29 @@
 """What toolchains there are, as data (`toolchains.yaml`), and what their locks name.
 
 Invariants:
-- A lock names every distribution of its toolchain by exact version and hash, except torch, which the
-  declaration pins.
+- A lock names every distribution of its toolchain by exact version and hash, except a torch whose version has
+  a local part (the declaration pins it) and what the wheelhouse holds (its digests come with it).
 - A lock holds no address and no path: where packages come from is the user's pip configuration.
+- One lock a machine type. A declaration is that of this host's machine type, or where there is none for it,
+  of the first that there is: installing then says that the host is of another type.
 """
 
+import platform
 import re
+from collections.abc import Iterable
+from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from engine_specs.kind_facts import EndOfLife
 from tasks.errors import ToolchainUnavailable
 
 DECLARATIONS_FILE = Path(__file__).with_name("toolchains.yaml")
@@ -26,8 +33,35 @@ LOCKS_DIR = Path(__file__).with_name("locks")
 class TorchBuild(Frozen):
     """One build of torch: the version says which, and the CUDA version that it was built with proves it."""
 
-    version: str = Field(description="Exact version with its local part, such as 2.13.0+cpu.")
+    version: str = Field(
+        description="Exact version. With a local part, such as 2.13.0+cpu, of a build that no lock can name; "
+        "without one, of the build that the lock names with its hashes."
+    )
     cuda: str | None = Field(description="torch.version.cuda; none for CPU builds.")
+
+    @property
+    def in_lock(self) -> bool:
+        """Whether the lock names this build."""
+        return "+" not in self.version
+
+    def allows(self, found: "TorchBuild") -> bool:
+        """Whether the build that torch says it is can be this one: a build from an index tells its local part
+        only once imported."""
+        version = found.version.partition("+")[0] if self.in_lock else found.version
+        return (version, found.cuda) == (self.version, self.cuda)
+
+
+class WheelRequirement(Frozen):
+    """A distribution that comes from the wheelhouse."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]+$", description="Normalised name.")
+    version: str = Field(description="Versions that are taken, such as ==1.2.1 or ~=10.14.1.")
+    source: str = Field(description="Who has such wheels.")
+
+    @property
+    def specifier(self) -> SpecifierSet:
+        """The versions that are taken; a release candidate only where it is named."""
+        return SpecifierSet(self.version)
 
 
 class Declaration(Frozen):
@@ -39,37 +73,79 @@ class Declaration(Frozen):
     accelerator: Literal["cpu", "cuda"] = Field(description="What its kernels run on.")
     machine: str = Field(description="platform.machine() that its wheels are built for.")
     python: str = Field(pattern=r"^3\.\d+$", description="Minor version of the interpreter.")
+    glibc: str = Field(
+        default="2.28", pattern=r"^2\.\d+$", description="Oldest C library that all its wheels work with."
+    )
     lock: str = Field(description="File name in the directory of locks.")
     torch: TorchBuild | None = Field(
         default=None, description="The build of torch; none where the tool has no use for it."
     )
     env: dict[str, str] = Field(default_factory=dict, description="Environment that the tool needs.")
+    wheelhouse: tuple[WheelRequirement, ...] = Field(
+        default=(), description="Distributions that come from the wheelhouse, torch among them or not."
+    )
     programs: dict[str, str] = Field(
         default_factory=dict,
         description="Programs that the host must have, each with the Debian package that holds it.",
     )
-    approximate_bytes: int = Field(gt=0, description="Size once installed, for the check of free space.")
+    approximate_bytes: int = Field(
+        gt=0, description="Size once installed, but for the wheelhouse's wheels; for the check of free space."
+    )
     smoke: str = Field(description="Python statement that must succeed in the installed toolchain.")
     left_out: dict[str, str] = Field(
         default_factory=dict,
         description="Declared dependencies that are kept out of the lock, each with the reason.",
     )
+    end_of_life: EndOfLife | None = Field(
+        default=None, description="End of the upstream line that the tool is of; none while it is maintained."
+    )
     lock_path: Path = Field(description="Absolute path of the lock.")
 
+    @property
+    def pinned_torch(self) -> str | None:
+        """The version of torch that pip is asked for beside the lock, if it is neither there nor a wheel."""
+        in_wheelhouse = any(wheel.name == "torch" for wheel in self.wheelhouse)
+        return None if self.torch is None or self.torch.in_lock or in_wheelhouse else self.torch.version
+
     def pins(self) -> dict[str, str]:
-        """Every distribution that the toolchain holds, torch included, by normalised name."""
+        """Every distribution that the toolchain holds but those of the wheelhouse, by normalised name."""
         pins = locked_versions(self.lock_path.read_text(encoding="utf-8"))
-        return pins if self.torch is None else pins | {"torch": self.torch.version}
+        return pins if self.pinned_torch is None else pins | {"torch": self.pinned_torch}
+
+    def tool_version(self) -> str:
+        """The version of the tool, as far as it is declared."""
+        wheels = {wheel.name: wheel.version.removeprefix("==") for wheel in self.wheelhouse}
+        return (wheels | self.pins())[self.tool]
 
 
 @cache
-def declared(path: Path = DECLARATIONS_FILE, locks_dir: Path = LOCKS_DIR) -> dict[str, Declaration]:
-    """All declared toolchains by name."""
+def declared(
+    path: Path = DECLARATIONS_FILE, locks_dir: Path = LOCKS_DIR, machine: str = platform.machine()
+) -> dict[str, Declaration]:
+    """All toolchains by name, as declared for hosts of this machine type."""
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {
-        name: Declaration(name=name, lock_path=locks_dir / entry["lock"], **entry)
-        for name, entry in raw.items()
-    }
+    return {name: _declaration(name, entry, locks_dir, machine) for name, entry in raw.items()}
+
+
+def _declaration(name: str, entry: dict[str, Any], locks_dir: Path, machine: str) -> Declaration:
+    locks: dict[str, str] = entry.pop("locks")
+    machine = machine if machine in locks else next(iter(locks))
+    lock = locks[machine]
+    return Declaration(name=name, machine=machine, lock=lock, lock_path=locks_dir / lock, **entry)
+
+
+def end_of_life_warnings(names: Iterable[str], today: date) -> tuple[str, ...]:
+    """One sentence for each named toolchain whose upstream line has ended, or will; in the order of names.
+
+    Raises ToolchainUnavailable for an unknown name.
+    """
+    ends = [(name, declaration(name).end_of_life) for name in dict.fromkeys(names)]
+    return tuple(
+        f"toolchain {name}: its upstream line {'ended' if end.date <= today else 'ends'} on {end.date}; "
+        f"instead: {end.instead}"
+        for name, end in ends
+        if end is not None
+    )
 
 
 def declaration(name: str) -> Declaration:

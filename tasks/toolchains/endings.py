@@ -44,8 +44,8 @@ def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float
                 what, where=where, fix=f"{look}; or raise the limit (ENGINERY_JOB_TIME_LIMIT_S)"
             )
         case Ending(stopped=str(reason)):
-            asked = "its run was cancelled" if process.cancelled else f"the supervisor was told to ({reason})"
-            return WorkerCancelled(f"{title} was stopped after {ending.wall_s:.1f} s: {asked}", where=where)
+            told = f"was stopped after {ending.wall_s:.1f} s: its supervisor was told to ({reason})"
+            return WorkerCancelled(f"{title} {told}", where=where)
         case Ending(exit_code=0):
             return None
     if message := recognised(process.recent):

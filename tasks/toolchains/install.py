@@ -6,21 +6,20 @@ Invariants:
   checked: the distributions are those of the lock and no others, their files have the recorded digests, torch
   is the declared build, and the tool can be imported.
 - Whoever installs holds the directory's lock until the last of its processes has ended.
-- pip never chooses: no dependency resolution, exact versions, hashes, no builds from source. Torch is pinned
-  by its full local version, so that a CUDA build (gigabytes) is not even looked at where a CPU build was
-  declared.
+- pip never chooses: no dependency resolution, exact versions, hashes, no builds from source. A CPU build of
+  torch is pinned by its full local version, so that a CUDA build (gigabytes) is not even looked at.
+- What the wheelhouse holds comes from there alone, with its digests.
+- Where a host cannot hold a toolchain, all that is in the way is said at once, before anything is installed.
 """
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from artifacts.settings import Settings
 from tasks.errors import ToolchainCorrupt, ToolchainUnavailable
-from tasks.toolchains.content import installed_versions, read_content, remove_unfinished
+from tasks.toolchains.content import installed_versions, read_content, remove_unfinished, tree_bytes
 from tasks.toolchains.declarations import Declaration, TorchBuild, declaration
 from tasks.toolchains.environment import pip_environment
 from tasks.toolchains.installation import (
@@ -32,15 +31,16 @@ from tasks.toolchains.installation import (
 )
 from tasks.toolchains.interpreter import find_interpreter, find_programs
 from tasks.toolchains.locking import exclusive
+from tasks.toolchains.obstacles import unavailable
 from tasks.toolchains.pip import Pip, unpacked_pip
+from tasks.toolchains.readiness import obstacles, unusable
 from tasks.toolchains.records import NotInstalled, Toolchain
+from tasks.toolchains.wheelhouse import Chosen, Lacking, choose_wheels, named, require_intact
 
 OnProgress = Callable[[str], None]
 TORCH_BUILDS = (
     "tell pip where PyTorch's builds for this accelerator are: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS"
 )
-# Room for what pip downloads before it unpacks.
-DISK_FACTOR = 1.5
 
 
 def print_line(line: str) -> None:
@@ -62,7 +62,7 @@ def ensure_declared(declared: Declaration, settings: Settings, on_progress: OnPr
     plan = plan_of(declared, settings)
     installation = read_installation(plan.root)
     if installation is None:
-        installation = _install_once(plan, on_progress)
+        installation = _install_once(plan, settings, on_progress)
     if not plan.python.exists():
         what = f"the interpreter that toolchain {declared.name} was made with is gone"
         raise ToolchainUnavailable(
@@ -73,14 +73,24 @@ def ensure_declared(declared: Declaration, settings: Settings, on_progress: OnPr
 
 def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
     """What `ensure` would find, without installing anything."""
-    try:
-        plan = plan_of(declaration(name), settings)
-    except ToolchainUnavailable as error:
-        return NotInstalled(name=name, reason=error.what, fix=error.fix)
+    declared = declaration(name)
+    if unusable(declared):
+        return _not_installed(declared, settings, "")
+    plan = plan_of(declared, settings)
     if installation := read_installation(plan.root):
         return as_toolchain(installation, plan)
     begun = "its installation was not finished" if plan.root.exists() else "it is not installed yet"
-    return NotInstalled(name=name, reason=begun, fix=f"enginery toolchain install {name}")
+    return _not_installed(declared, settings, begun)
+
+
+def _not_installed(declared: Declaration, settings: Settings, begun: str) -> NotInstalled:
+    found = obstacles(declared, settings)
+    if not found:
+        fix = f"enginery toolchain install {declared.name}"
+        return NotInstalled(name=declared.name, reason=begun, fix=fix)
+    reasons, fixes = "; ".join(each.reason for each in found), "; ".join(each.fix for each in found)
+    reason = f"this host cannot hold it: {reasons}"
+    return NotInstalled(name=declared.name, reason=reason, fix=fixes, obstacles=found)
 
 
 def planned_identity(name: str, settings: Settings) -> str | NotInstalled:
@@ -90,20 +100,21 @@ def planned_identity(name: str, settings: Settings) -> str | NotInstalled:
 
 
 def plan_of(declared: Declaration, settings: Settings) -> Plan:
-    """What installing takes on this host; raises ToolchainUnavailable where the host cannot have it."""
-    interpreter = find_interpreter(declared.python)
-    if interpreter.machine != declared.machine:
-        what = f"toolchain {declared.name} is for {declared.machine}, and this host is {interpreter.machine}"
-        raise ToolchainUnavailable(what, fix="use a host of that machine type")
+    """What installing takes on this host, or using what is installed.
+
+    Raises ToolchainUnavailable where the host cannot have it, with all that is in the way.
+    """
+    if unusable(declared):
+        raise unavailable(declared.name, obstacles(declared, settings))
     return Plan(
         declaration=declared,
-        interpreter=interpreter,
+        interpreter=find_interpreter(declared.python),
         programs=find_programs(declared.programs),
         toolchains_dir=settings.toolchains_dir.absolute(),
     )
 
 
-def _install_once(plan: Plan, on_progress: OnProgress) -> Installation:
+def _install_once(plan: Plan, settings: Settings, on_progress: OnProgress) -> Installation:
     name = plan.declaration.name
 
     def waiting() -> None:
@@ -112,9 +123,13 @@ def _install_once(plan: Plan, on_progress: OnProgress) -> Installation:
     with exclusive(plan.root.with_name(f".{plan.root.name}.lock"), waiting) as descriptor:
         if installation := read_installation(plan.root):
             return installation
-        _check_space(plan)
+        wheels = choose_wheels(plan.declaration, settings.wheelhouse)
+        in_the_way = obstacles(plan.declaration, settings)
+        if in_the_way or isinstance(wheels, Lacking):
+            raise unavailable(name, in_the_way)
+        require_intact(wheels)
         on_progress(f"{name}: installing into {plan.root}")
-        installation = _Installer(plan, on_progress, descriptor).install()
+        installation = _Installer(plan, wheels, on_progress, descriptor).install()
         size, took = installation.installed_bytes / 1e9, installation.install_s
         on_progress(
             f"{name}: {len(installation.distributions)} packages, {size:.2f} GB, installed in {took:.0f} s"
@@ -122,29 +137,12 @@ def _install_once(plan: Plan, on_progress: OnProgress) -> Installation:
         return installation
 
 
-def _check_space(plan: Plan) -> None:
-    plan.toolchains_dir.mkdir(parents=True, exist_ok=True)
-    there = tree_bytes(plan.root) if plan.root.exists() else 0
-    needed = int(plan.declaration.approximate_bytes * DISK_FACTOR) - there
-    free = shutil.disk_usage(plan.toolchains_dir).free
-    if free < needed:
-        room = f"needs {needed / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free"
-        what = f"toolchain {plan.declaration.name} {room}"
-        fix = "free some space, or name another directory in ENGINERY_TOOLCHAINS_DIR"
-        raise ToolchainUnavailable(what, where=str(plan.toolchains_dir), fix=fix)
-
-
-def tree_bytes(root: Path) -> int:
-    """Size of all regular files below a directory; links are not followed."""
-    paths = (Path(directory, name) for directory, _, names in os.walk(root) for name in names)
-    return sum(path.lstat().st_size for path in paths)
-
-
 class _Installer:
     """Installs one planned toolchain, under its lock."""
 
-    def __init__(self, plan: Plan, on_progress: OnProgress, lock_fd: int) -> None:
+    def __init__(self, plan: Plan, wheels: Chosen, on_progress: OnProgress, lock_fd: int) -> None:
         self._plan = plan
+        self._wheels = wheels
         self._declared = plan.declaration
         self._on_progress = on_progress
         self._pip = Pip(
@@ -160,11 +158,12 @@ class _Installer:
         """Make or complete the environment; the record of what it holds."""
         started = time.monotonic()
         self._make_environment()
-        pins = self._declared.pins()
+        pins = self._declared.pins() | named(self._wheels.wheels)
         self._pip.total = len(pins)
-        if self._declared.torch:
-            self._pip.install_build(f"torch=={self._declared.torch.version}")
+        if self._declared.pinned_torch:
+            self._pip.install_build(f"torch=={self._declared.pinned_torch}")
         self._pip.install_locked(self._declared.lock_path)
+        self._install_wheels()
         self._check_pins(pins)
         self._say("compiling byte code")
         self._pip.compile(self._plan.site_packages)
@@ -195,6 +194,13 @@ class _Installer:
         arguments = ["-m", "venv", "--without-pip", str(self._plan.root)]
         self._pip.run_python(arguments, python=self._plan.interpreter.path)
 
+    def _install_wheels(self) -> None:
+        if not self._wheels.wheels:
+            return
+        wanted = self._plan.root / "wheelhouse.txt"
+        wanted.write_text(self._wheels.requirements(), encoding="utf-8")
+        self._pip.install_wheels(wanted, self._wheels.wheels[0].path.parent)
+
     def _check_pins(self, pins: dict[str, str]) -> None:
         installed = installed_versions(self._plan.site_packages)
         if installed != pins:
@@ -215,8 +221,12 @@ class _Installer:
             return None
         _, version, cuda = last.split()
         found = TorchBuild(version=version, cuda=None if cuda == "None" else cuda)
-        if found != self._declared.torch:
-            build = f"torch {found.version} (CUDA {found.cuda})"
-            what = f"pip installed {build}, not the declared {self._declared.torch.version}"
+        if not self._declared.torch.allows(found):
+            declared = _described(self._declared.torch)
+            what = f"pip installed torch {_described(found)}, not the declared {declared}"
             raise ToolchainUnavailable(what, where=str(self._plan.root), fix=TORCH_BUILDS)
         return found
+
+
+def _described(build: TorchBuild) -> str:
+    return f"{build.version} ({f'CUDA {build.cuda}' if build.cuda else 'no CUDA'})"

@@ -58,16 +58,16 @@ class Plan(Frozen):
     def digest(self) -> str:
         """Digest of what is asked for."""
         lock = hashlib.sha256(self.declaration.lock_path.read_bytes()).hexdigest()
-        return digest_of(
-            {
-                "layout": LAYOUT,
-                "name": self.declaration.name,
-                "lock": lock,
-                "torch": self.declaration.torch and self.declaration.torch.version,
-                "python": self.interpreter.version,
-                "machine": self.interpreter.machine,
-            }
-        )
+        asked = {
+            "layout": LAYOUT,
+            "name": self.declaration.name,
+            "lock": lock,
+            "torch": self.declaration.torch and self.declaration.torch.version,
+            "python": self.interpreter.version,
+            "machine": self.interpreter.machine,
+        }
+        wheels = {each.name: each.version for each in self.declaration.wheelhouse}
+        return digest_of(asked | ({"wheelhouse": wheels} if wheels else {}))
 
     @property
     def python(self) -> Path:

@@ -13,6 +13,8 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.errors import ToolchainUnavailable
 
+# What a shell exits with, and so a shim, when there is no such program.
+NOT_FOUND = 127
 PROBE = """
 import ensurepip, json, pathlib, platform, sys, venv
 # The second is where Debian keeps what it takes out of the first.
@@ -78,6 +80,11 @@ def _version(path: str) -> str:
 
 def _probe(candidate: str, minor: str) -> Interpreter:
     done = subprocess.run([candidate, "-I", "-c", PROBE], check=False, text=True, capture_output=True)
+    if done.returncode == NOT_FOUND:
+        raise ToolchainUnavailable(
+            f"this toolchain needs Python {minor}, and {candidate} finds none: {done.stderr.splitlines()[0]}",
+            fix=f"make python{minor} on PATH an interpreter: with pyenv, pyenv global (or shell) {minor}",
+        )
     if done.returncode != 0:
         raise ToolchainUnavailable(
             f"{candidate} cannot make virtual environments: {done.stderr.strip().rpartition(chr(10))[2]}",

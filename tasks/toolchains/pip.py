@@ -59,6 +59,12 @@ class Pip:
         """Install what a lock names; every file must have one of the lock's hashes."""
         self._install(["--require-hashes", "-r", str(lock)])
 
+    def install_wheels(self, requirements: Path, directory: Path) -> None:
+        """Install wheels of a directory, which the requirements name with their hashes; asks no index."""
+        self._install(
+            ["--no-index", "--find-links", str(directory), "--require-hashes", "-r", str(requirements)]
+        )
+
     def compile(self, site_packages: Path) -> None:
         """Make the byte code, on all processors; files that are no valid Python (templates) are skipped."""
         everything = "import compileall, sys; compileall.compile_dir(sys.argv[1], quiet=2, workers=0)"

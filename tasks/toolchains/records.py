@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from tasks.toolchains.obstacles import Obstacle
 
 
 class Toolchain(Frozen):
@@ -40,6 +41,9 @@ class NotInstalled(Frozen):
     name: str = Field(description="Name in toolchains.yaml.")
     reason: str = Field(description="One sentence.")
     fix: str = Field(description="What to do next, if possible the command to type.")
+    obstacles: tuple[Obstacle, ...] = Field(
+        default=(), description="What keeps this host from holding it; empty if it can be installed."
+    )
 
 
 class JobRequest(Frozen):

@@ -42,8 +42,8 @@ def run_job(
     `keep_fds` stay open until the last of its processes has ended (locks).
 
     Raises WorkerRefused (or WorkerRefusedInput, EngineWrong) with the worker's own words when it answers no,
-    WorkerOutOfMemory, WorkerCancelled (`kill_all`), and WorkerFailed for every other end without a good
-    answer. Whatever is raised, here or in `on_line`, no process of the job is left.
+    WorkerOutOfMemory, WorkerCancelled (something told its supervisor to end it), and WorkerFailed for every
+    other end without a good answer. Whatever is raised, here or in `on_line`, no process of the job is left.
     """
     title = f"{worker.name} (toolchain {toolchain.name})"
     with tempfile.TemporaryDirectory(prefix="enginery-job-") as directory:

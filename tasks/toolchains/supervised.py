@@ -12,7 +12,6 @@ import os
 import select
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,9 +35,6 @@ GRACE_S = 10.0
 LOOK_UP_MS = 500
 # Beyond the grace: what the supervisor may need to find that even SIGKILL does not end a process.
 END_LIMIT_S = 25.0
-
-_live: set["Supervised"] = set()
-_live_lock = threading.Lock()
 
 
 class Ending(Frozen):
@@ -75,7 +71,6 @@ class Supervised:
         self.log = log
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.recent: deque[str] = deque(maxlen=RECENT_LINES)
-        self.cancelled = False
         self._grace_s = grace_s
         self._log_file: IO[bytes] = log.open("ab", buffering=0)
         status_out, status_in = os.pipe()
@@ -92,8 +87,6 @@ class Supervised:
             cast("IO[bytes]", self._process.stdout),
         )
         self._status = os.fdopen(status_out, "r", encoding="utf-8")
-        with _live_lock:
-            _live.add(self)
         self.pid = int(self._next_status().get("pid", self._process.pid))
 
     def __enter__(self) -> Self:
@@ -106,8 +99,6 @@ class Supervised:
         try:
             self._drain()
         finally:
-            with _live_lock:
-                _live.discard(self)
             for file in (self._stdout, self._status, self._log_file):
                 file.close()
 
@@ -185,16 +176,3 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-
-
-def kill_all() -> int:
-    """End everything that this process has running, whatever thread waits for it; how many there were.
-
-    For handlers of cancellation: the threads that wait then raise `WorkerCancelled`.
-    """
-    with _live_lock:
-        running = list(_live)
-    for process in running:
-        process.cancelled = True
-        process.stop()
-    return len(running)

@@ -13,13 +13,12 @@ from support.processes import alive, parent_of, wait_until
 
 from tasks.errors import (
     EngineWrong,
-    WorkerCancelled,
     WorkerFailed,
     WorkerOutOfMemory,
     WorkerRefused,
     WorkerRefusedInput,
 )
-from tasks.toolchains import kill_all, run_job
+from tasks.toolchains import run_job
 from tasks.toolchains.supervised import Supervised
 
 WORKER = Path(__file__).parent / "workers" / "misbehaves.py"
@@ -59,12 +58,12 @@ def test_output_is_streamed_and_logged_and_the_command_is_echoed(run):
 
 
 def test_lines_come_while_the_worker_runs(run):
-    def kill_at_first_line(line):
+    def leave_at_first_line(line):
         if line == "doing: hang":
-            kill_all()
+            raise LookupError(line)
 
-    with pytest.raises(WorkerCancelled):
-        run("hang", on_line=kill_at_first_line)
+    with pytest.raises(LookupError, match="doing: hang"):
+        run("hang", on_line=leave_at_first_line)
 
 
 def test_environment_holds_no_secrets_and_what_is_declared(run, monkeypatch):
@@ -182,23 +181,6 @@ def test_deaf_worker_is_killed_after_the_grace(tmp_path):
         process.stop()
         ending = process.ending()
     assert (ending.signal, ending.stopped) == (signal.SIGKILL, "asked")
-
-
-def test_kill_all_frees_threads_that_wait(run):
-    ended = []
-
-    def job():
-        try:
-            run("hang")
-        except WorkerCancelled as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=job)
-    thread.start()
-    wait_until(lambda: "doing: hang" in run.lines)
-    assert kill_all() == 1
-    thread.join(timeout=30)
-    assert len(ended) == 1
 
 
 def test_exception_sent_to_a_waiting_thread_ends_its_job(run):

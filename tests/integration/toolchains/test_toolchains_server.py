@@ -1,6 +1,7 @@
 """Servers: ready, never ready, dead early, dead late, and gone with their owner."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from support.processes import alive, wait_until
 
 from artifacts.engine import ServeRecipe
 from tasks.errors import ServerNotReady, ToolRefused, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
-from tasks.toolchains import kill_all, ports, serving
+from tasks.toolchains import ports, serving
 
 SERVER = Path(__file__).parent / "workers" / "small_server.py"
 
@@ -116,9 +117,10 @@ def test_failing_reader_of_lines_does_not_stop_the_server_and_is_not_lost(serve)
         assert get(running.base_url + "/health") == "hello"
 
 
-def test_cancellation_ends_servers_too(serve):
-    with pytest.raises(WorkerCancelled, match="cancelled"), serve("good") as running:  # noqa: PT012  the end is waited for
-        kill_all()
+def test_supervisor_that_is_told_to_end_ends_the_server(serve):
+    with pytest.raises(WorkerCancelled, match="told to"), serve("good") as running:  # noqa: PT012  the end is waited for
+        status = Path(f"/proc/{running.pid}/status").read_text()
+        os.kill(int(re.search(r"^PPid:\s+(\d+)$", status, re.MULTILINE)[1]), signal.SIGTERM)
         wait_until(lambda: not alive(running.pid))
 
 

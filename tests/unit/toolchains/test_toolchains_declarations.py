@@ -1,46 +1,118 @@
 """The declarations and locks that ship, and what a lock may say."""
 
 import re
+from datetime import date
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from engine_specs.kind_facts import load_kinds
+from engine_specs.targets import load_targets
 from tasks.errors import ToolchainUnavailable
-from tasks.toolchains import declared
-from tasks.toolchains.declarations import DECLARATIONS_FILE, LOCKS_DIR, declaration, locked_versions
+from tasks.toolchains import declared, end_of_life_warnings
+from tasks.toolchains.declarations import (
+    DECLARATIONS_FILE,
+    LOCKS_DIR,
+    TorchBuild,
+    declaration,
+    locked_versions,
+)
 
 HASHED = re.compile(r"(?:[a-z0-9-]+==[^\s\\]+ \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)+")
 NAMES = sorted(yaml.safe_load(DECLARATIONS_FILE.read_text()))
 
 
-def test_the_four_toolchains_are_declared():
-    assert set(declared()) >= {"modelopt-cpu", "aot-cpu", "aot-serve-cpu", "vllm-cpu"}
+@pytest.fixture(params=[(name, machine) for name in NAMES for machine in ("x86_64", "aarch64")], ids="-".join)
+def toolchain(request):
+    """Every toolchain, as declared for hosts of either machine type."""
+    name, machine = request.param
+    return declared(machine=machine)[name]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_locks_hold_exact_versions_with_hashes_and_nothing_else(name):
-    text = declared()[name].lock_path.read_text()
+def test_toolchains_are_declared_for_every_machine_that_has_a_target():
+    for kind in load_kinds().values():
+        names = {kind.toolchains.build, kind.toolchains.serve, *kind.toolchains.quantize.values()}
+        machines = {each.machine for each in load_targets().values() if each.accelerator in kind.accelerators}
+        for machine in machines:
+            on_machine = {name for name in names if declaration(name).accelerator == "cuda"}
+            assert all(declared(machine=machine)[name].machine == machine for name in on_machine)
+
+
+def test_locks_hold_exact_versions_with_hashes_and_nothing_else(toolchain):
+    text = toolchain.lock_path.read_text()
     body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
     assert HASHED.fullmatch(body)
     assert not re.search(r"https?:|file:|--index|--find-links|/", body)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_locks_agree_with_their_declaration(name):
-    locked = locked_versions(declared()[name].lock_path.read_text())
-    assert "torch" not in locked
-    assert not locked.keys() & declared()[name].left_out.keys()
-    assert declared()[name].tool in declared()[name].pins()
-    wanted = (LOCKS_DIR / f"{name}.in").read_text().splitlines()
-    named = {re.split("==", line)[0] for line in wanted if not line.startswith("#")}
-    assert named <= locked.keys()
+def test_locks_agree_with_their_declaration(toolchain):
+    locked = locked_versions(toolchain.lock_path.read_text())
+    elsewhere = {wheel.name for wheel in toolchain.wheelhouse} | toolchain.left_out.keys()
+    assert not locked.keys() & elsewhere
+    assert toolchain.tool_version() in {"2.13.0+cpu", *locked.values(), "1.2.1", "1.4.0rc1"}
+    wanted = (LOCKS_DIR / f"{toolchain.name}.in").read_text().splitlines()
+    asked = [Requirement(line) for line in wanted if not line.startswith("#")]
+    on_machine = [each for each in asked if not each.marker or toolchain.machine in str(each.marker)]
+    for each in on_machine:
+        assert each.specifier.contains(locked[canonicalize_name(each.name)], prereleases=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_cpu_toolchains_pin_a_cpu_build(name):
-    toolchain = declared()[name]
+def test_every_lock_belongs_to_a_toolchain():
+    used = {each.lock for machine in ("x86_64", "aarch64") for each in declared(machine=machine).values()}
+    assert used == {path.name for path in LOCKS_DIR.glob("*.txt")}
+
+
+def test_torch_is_the_build_of_the_accelerator(toolchain):
     assert (toolchain.accelerator == "cpu") == (toolchain.torch.cuda is None)
-    assert toolchain.torch.version.endswith(f"+{toolchain.accelerator}")
+    locked = locked_versions(toolchain.lock_path.read_text())
+    if toolchain.accelerator == "cpu":
+        assert toolchain.pinned_torch == toolchain.torch.version == "2.13.0+cpu"
+        assert not [name for name in locked if name.startswith("nvidia-") and "modelopt" not in name
+                    and name != "nvidia-ml-py"]  # fmt: skip
+    else:
+        assert toolchain.pinned_torch is None
+        held = locked | {wheel.name: wheel.version.removeprefix("==") for wheel in toolchain.wheelhouse}
+        assert held["torch"] == toolchain.torch.version
+
+
+@pytest.mark.parametrize("name", ["tensorrt-llm-1.2", "tensorrt-llm-1.4"])
+def test_what_an_index_has_only_as_a_stub_comes_from_the_wheelhouse(name):
+    wheels = {wheel.name: wheel for wheel in declared()[name].wheelhouse}
+    assert "tensorrt-llm" in wheels
+    assert ("tensorrt-cu13-libs" in wheels) == (name == "tensorrt-llm-1.2")
+    assert all(wheel.specifier for wheel in wheels.values())
+
+
+@pytest.mark.parametrize(
+    ("declared_as", "found", "allowed"),
+    [
+        (("2.13.0+cpu", None), ("2.13.0+cpu", None), True),
+        (("2.13.0+cpu", None), ("2.13.0+cu130", "13.0"), False),
+        (("2.13.0", "13.0"), ("2.13.0+cu130", "13.0"), True),
+        (("2.13.0", "13.0"), ("2.13.0", "13.0"), True),
+        (("2.13.0", "13.0"), ("2.13.0+cu128", "12.8"), False),
+        (("2.13.0", "13.0"), ("2.13.0+cpu", None), False),
+        (("2.13.0", "13.0"), ("2.13.1+cu130", "13.0"), False),
+        (("2.9.1+cu130", "13.0"), ("2.9.1+cu128", "12.8"), False),
+    ],
+)
+def test_torch_is_known_by_its_own_words(declared_as, found, allowed):
+    build, other = (TorchBuild(version=version, cuda=cuda) for version, cuda in (declared_as, found))
+    assert build.allows(other) == allowed
+
+
+def test_end_of_life_is_told_once_for_each_toolchain_in_order():
+    names = ["tensorrt-llm-1.2", "vllm-cpu", "modelopt-0.37-cpu", "tensorrt-llm-1.2"]
+    told = end_of_life_warnings(names, date(2026, 6, 30))
+    assert [sentence.split(":")[0] for sentence in told] == [
+        "toolchain tensorrt-llm-1.2", "toolchain modelopt-0.37-cpu"
+    ]  # fmt: skip
+    assert "ended on 2026-06-30; instead: the kind trtllm-torch" in told[0]
+    assert "ends on 2026-06-30" in end_of_life_warnings(names, date(2026, 6, 29))[0]
+    with pytest.raises(ToolchainUnavailable, match="no toolchain named"):
+        end_of_life_warnings(["aot-gpu"], date(2026, 6, 30))
 
 
 def test_serving_needs_nothing_that_downloads():

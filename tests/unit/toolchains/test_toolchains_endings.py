@@ -21,10 +21,8 @@ MEMORY_WORDS = [
 ]
 
 
-def told(*, tail=(), cancelled=False, **ending):
-    process = SimpleNamespace(
-        log=Path("job.log"), tail=deque(tail, maxlen=20), recent=deque(tail), cancelled=cancelled
-    )
+def told(*, tail=(), **ending):
+    process = SimpleNamespace(log=Path("job.log"), tail=deque(tail, maxlen=20), recent=deque(tail))
     values = {"exit_code": None, "signal": None, "stopped": None, "stragglers": 0, "oom_kills": 0}
     used = {"wall_s": 1.5, "cpu_s": 1.0, "peak_rss_bytes": 3 << 29}
     return failure("build.py", process, Ending(**values | used | ending), 60)
@@ -63,12 +61,12 @@ def test_words_for_memory_do_not_matter_where_it_went_well():
 
 
 def test_cancellation_and_time_limit_are_told_apart():
-    assert type(told(signal=signal.SIGTERM, stopped="asked", cancelled=True)) is WorkerCancelled
+    assert type(told(signal=signal.SIGTERM, stopped="asked")) is WorkerCancelled
     assert "60 s" in told(signal=signal.SIGKILL, stopped="time-limit").what
 
 
 def test_stopped_worker_that_ends_well_is_cancelled_all_the_same():
-    assert type(told(exit_code=0, stopped="asked", cancelled=True)) is WorkerCancelled
+    assert type(told(exit_code=0, stopped="asked")) is WorkerCancelled
 
 
 def test_message_says_what_where_and_fix():

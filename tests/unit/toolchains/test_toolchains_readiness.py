@@ -1,0 +1,132 @@
+"""What keeps a host from holding a toolchain: all of it at once, each with its remedy."""
+
+import platform
+import shutil
+
+import pytest
+
+from artifacts.gpus import GpusFound, NoGpus
+from artifacts.settings import Settings
+from tasks.errors import ToolchainUnavailable
+from tasks.toolchains import declared, ensure, install, readiness, status
+from tasks.toolchains.obstacles import Obstacle, unavailable
+
+NO_DRIVER = NoGpus(reason="no NVIDIA driver is installed")
+DRIVER_13 = GpusFound(driver="580.95.05", cuda="13.1", gpus=())
+DRIVER_12 = GpusFound(driver="550.54.15", cuda="12.4", gpus=())
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(toolchains_dir=tmp_path / "not" / "yet")
+
+
+@pytest.fixture
+def host(monkeypatch):
+    """Gives the host a driver, a machine type or a disk of the test's own."""
+
+    def give(gpus=DRIVER_13, machine="x86_64", libc=("glibc", "2.39"), free=10**12):
+        monkeypatch.setattr(readiness, "probe_gpus", lambda: gpus)
+        monkeypatch.setattr(platform, "machine", lambda: machine)
+        monkeypatch.setattr(platform, "libc_ver", lambda: libc)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free, free, free))
+
+    return give
+
+
+def told(name, settings, **changes):
+    toolchain = declared()[name].model_copy(update={"python": declared()["aot-cpu"].python} | changes)
+    return [each.reason for each in readiness.obstacles(toolchain, settings)]
+
+
+def test_nothing_is_in_the_way_on_a_gpu_host(host, settings):
+    host()
+    assert told("vllm-cuda", settings) == []
+
+
+def test_driver_is_asked_for_by_cuda_toolchains_alone(host, settings):
+    host(gpus=NO_DRIVER)
+    assert told("vllm-cuda", settings) == [
+        "toolchain vllm-cuda needs an NVIDIA GPU, and no NVIDIA driver is installed"
+    ]
+    assert told("vllm-cpu", settings) == []
+
+
+def test_driver_of_an_older_cuda_release_is_too_old(host, settings):
+    host(gpus=DRIVER_12)
+    (reason,) = told("vllm-cuda", settings)
+    assert "built with CUDA 13.0, and driver 550.54.15 runs CUDA 12.4 at most" in reason
+
+
+@pytest.mark.parametrize(
+    ("libc", "ready"), [(("glibc", "2.35"), True), (("glibc", "2.31"), False), (("", ""), False)]
+)
+def test_c_library_is_as_new_as_the_wheels_need(host, settings, libc, ready):
+    host(libc=libc)
+    assert (told("vllm-cuda", settings) == []) == ready
+
+
+def test_all_reasons_are_told_at_once_each_with_its_remedy(host, settings):
+    host(gpus=NO_DRIVER, libc=("glibc", "2.36"), free=10**9)
+    toolchain = declared()["tensorrt-llm-1.2"].model_copy(
+        update={"python": "3.99", "programs": {"no-such-mpirun": "libopenmpi-dev"}, "machine": "riscv64"}
+    )
+    with pytest.raises(ToolchainUnavailable) as raised:
+        install.ensure_declared(toolchain, settings, print)
+    what, fix = raised.value.what.splitlines(), raised.value.fix.splitlines()
+    assert what[0] == "this host cannot hold toolchain tensorrt-llm-1.2, for 7 reasons:"
+    expected = [
+        ("is for riscv64", "machine type"),
+        ("needs Python 3.99", "apt install python3.99"),
+        ("no-such-mpirun", "apt install libopenmpi-dev"),
+        ("need glibc 2.39", "Ubuntu 24.04"),
+        ("no NVIDIA driver", "install its driver"),
+        ("ENGINERY_WHEELHOUSE is not set", "tensorrt-cu13-libs ~=10.14.1"),
+        ("needs 9.0 GB of disk, and 1.0 GB are free", "ENGINERY_TOOLCHAINS_DIR"),
+    ]
+    for (reason, remedy), said, mend in zip(expected, what[1:], fix[1:], strict=True):
+        assert reason in said
+        assert remedy in mend
+    assert raised.value.exit_code == 4
+    assert not settings.toolchains_dir.exists()
+
+
+def test_single_reason_is_told_in_its_own_words():
+    error = unavailable("x", [Obstacle(reason="it rains", fix="an umbrella")])
+    assert (error.what, error.fix) == ("it rains", "an umbrella")
+
+
+def test_status_of_a_toolchain_that_cannot_be_installed_says_why(host, settings):
+    host(gpus=NO_DRIVER)
+    found = status("modelopt-cuda", settings)
+    assert "no NVIDIA driver is installed" in found.reason
+    assert found.obstacles[-1].fix.startswith("use a host with an NVIDIA GPU")
+    assert status("aot-serve-cpu", settings).obstacles == ()
+
+
+def test_unfinished_installation_counts_as_free_space(host, settings):
+    host(free=2 * 10**9)
+    directory = settings.toolchains_dir / f"modelopt-cpu-{'0' * 16}"
+    directory.mkdir(parents=True)
+    (reason,) = told("modelopt-cpu", settings)
+    assert "needs 2.0 GB of disk" in reason
+    with (directory / "sparse").open("wb") as file:
+        file.truncate(10**9)
+    assert told("modelopt-cpu", settings) == []
+
+
+def test_shim_without_an_interpreter_is_told_in_its_words(tmp_path, monkeypatch, settings):
+    shim = tmp_path / "python3.99"
+    shim.write_text("#!/bin/sh\necho 'shim: python3.99: command not found' >&2; exit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    (first, *_) = told("aot-serve-cpu", settings, python="3.99")
+    assert (
+        first
+        == f"this toolchain needs Python 3.99, and {shim} finds none: shim: python3.99: command not found"
+    )
+
+
+def test_installing_needs_a_known_name(settings):
+    with pytest.raises(ToolchainUnavailable, match="no toolchain named 'tensorrt-llm'"):
+        ensure("tensorrt-llm", settings)
