@@ -43,7 +43,7 @@ def main() -> None:
     interfaces = json.loads((SHARE / "interfaces.json").read_text())
     args = parse(sys.argv[1:], interfaces["trtllm-build"])
     fail_as_told()
-    config = read_config(Path(args.checkpoint_dir))
+    config = read_config(Path(args.checkpoint_dir), interfaces["engine"])
     build_config = build_config_of(args, interfaces)
     apply_rules(build_config, config, compute_capability(), args)
     config["logits_dtype"] = args.logits_dtype or config.get("logits_dtype", "float32")
@@ -58,8 +58,8 @@ def main() -> None:
     print("[TRT-LLM] [I] Total time of building all engines: 00:00:00 (stand-in)")
 
 
-def read_config(directory: Path) -> dict[str, Any]:
-    """Read a checkpoint's config.json as PretrainedConfig does."""
+def read_config(directory: Path, names: dict[str, Any]) -> dict[str, Any]:
+    """Read a checkpoint's config.json as PretrainedConfig does; `names` are those that the tool knows."""
     config: dict[str, Any] = json.loads((directory / "config.json").read_text())
     for key in NEEDED:
         if key not in config:
@@ -70,6 +70,13 @@ def read_config(directory: Path) -> dict[str, Any]:
     config["mapping"] = mapping
     if mapping["world_size"] != mapping["tp_size"] * mapping["pp_size"]:
         raise ValueError(f"world_size must equal to tp_size * pp_size, but got {mapping}")
+    assert config["architecture"] in names["architectures"]["names"], (
+        f"Unsupported model architecture: {config['architecture']}"
+    )
+    for key, known in (("quant_algo", "quant_algos"), ("kv_cache_quant_algo", "kv_cache_quant_algos")):
+        algo = config["quantization"][key]
+        if algo is not None and algo not in names[known]["names"]:
+            raise ValueError(f"'{algo}' is not a valid QuantAlgo")
     if config["architecture"].startswith("Qwen") and "qwen_type" not in config:
         raise AttributeError("'QWenConfig' object has no attribute 'qwen_type'")
     return config

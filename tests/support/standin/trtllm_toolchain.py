@@ -86,7 +86,8 @@ def interfaces() -> dict[str, Any]:
     flags = build["flags"].items()
     of_plugins = {name[2:]: row.get("choices", []) for name, row in flags if "plugin.py" in row["source"]}
     config = yaml.safe_load((INTERFACES / "build-config-1.2.yaml").read_text())
-    return {"trtllm-build": build, "build-config": config, "plugin-flags": of_plugins}
+    engine = yaml.safe_load((INTERFACES / "engine-1.2.yaml").read_text())
+    return {"trtllm-build": build, "build-config": config, "plugin-flags": of_plugins, "engine": engine}
 
 
 def _program(path: Path, text: str) -> None:
