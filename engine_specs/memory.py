@@ -157,7 +157,7 @@ def _linear(
 ) -> MemoryLine:
     tensor, layers = variant.tensor_parallel, _layers(variant, model)
     known = bits if bits is not None else 8.0 * model.dtype_bytes
-    limit = "" if bits is not None else f", in {model.dtype} at most: the bits are known after {QUANTIZE}"
+    limit = "" if bits is not None else f" ({model.dtype})"
     return MemoryLine(
         what=what,
         bytes=ceil(layers * ceil(parameters / tensor) * known / 8),
@@ -169,16 +169,15 @@ def _linear(
 
 
 def _tables(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
-    tensor, pipeline = variant.tensor_parallel, variant.pipeline_parallel
+    tensor = variant.tensor_parallel
     count = tables(model, load_kinds()[variant.engine.kind].export_format)
-    here = 1 if pipeline > 1 else count
+    here, place = (1, "1 at either end") if variant.pipeline_parallel > 1 else (count, f"{count}")
     rows = ceil(model.vocab_size / tensor)
-    place = "at either end of the pipeline" if pipeline > 1 else f"{count} of them"
     return MemoryLine(
-        what="embedding and lm_head",
+        what="embedding and lm_head" if count > 1 else "embedding, which lm_head is too",
         bytes=here * rows * model.hidden_size * model.dtype_bytes,
         arithmetic=(
-            f"{here} ({place}) x ceil({model.vocab_size:,} rows / tp {tensor}) x {model.hidden_size:,} "
+            f"{place} x ceil({model.vocab_size:,} rows / tp {tensor}) x {model.hidden_size:,} "
             f"x {model.dtype_bytes} B"
         ),
     )

@@ -12,24 +12,26 @@ from artifacts.compat import HostFacts, probe_host
 from artifacts.errors import ArtifactError
 from artifacts.settings import Settings
 from artifacts.store import open_store
-from engine_specs.errors import EngineSpecError, PreflightRefused
+from engine_specs.errors import EngineSpecError, PreflightRefused, Problem
 from engine_specs.load import list_specs, load_spec
 from engine_specs.models import Spec
-from engine_specs.preflight import preflight
+from engine_specs.preflight import Examination, examine
 from engine_specs.resolve import ResolvedVariant, resolve_variants
 from flows import run_page
 from flows.errors import BadArgument, FlowError, HostUnsuited
+from flows.plan_text import memory_lines
 from flows.run_log import RunLog
 from flows.summary import BuildSummary, publication_line, summarize_variant
 from tasks import prefect_tasks as steps
 from tasks.buildable import HostVariants, divide_by_host
+from tasks.disk_room import free_disk_bytes
 from tasks.errors import TaskError
 from tasks.hub_access import HubAccess
 from tasks.judging.economics import Stay
 from tasks.pipeline import Pipeline
-from tasks.stage import StageResult
+from tasks.stage import Hit, StageResult, look_up
 from tasks.stages import measure, quantize
-from tasks.stages.fetch import checkpoint_facts
+from tasks.stages.fetch import checkpoint_facts, describe_checkpoint
 from tasks.stages.judge import Case, Judged
 from tasks.stages.publish import Withheld
 from tasks.stages.sources import Sources, beside, calibration_location, resolve_sources
@@ -107,13 +109,24 @@ class _Build:
 
     def _require_preflight(self, commit: str) -> None:
         facts = checkpoint_facts(self._pipeline, self._spec, commit, self._access)
-        problems = [
-            problem
-            for one in self._variants
-            for problem in preflight(self._spec, one, facts.config, facts.file_bytes)
-        ]
+        free_bytes = self._free_disk_bytes(commit)
+        problems: list[Problem] = []
+        for one in self._variants:
+            examined = examine(self._spec, one, facts.config, facts.file_bytes, free_disk_bytes=free_bytes)
+            problems += examined.problems
+            self._tell(one, examined)
         if problems:
             raise PreflightRefused(self._spec.name, tuple(dict.fromkeys(problems)))
+
+    def _free_disk_bytes(self, commit: str) -> int | None:
+        """Room on this host; None once the checkpoint was fetched: what lies here already needs no more."""
+        fetched = look_up(self._pipeline.store, describe_checkpoint(self._spec, commit))
+        return None if isinstance(fetched, Hit) else free_disk_bytes(self._pipeline.settings)
+
+    def _tell(self, variant: ResolvedVariant, examined: Examination) -> None:
+        lines = memory_lines(examined.memory) if examined.memory is not None else ()
+        for line in (*lines, *(f"warning: {one}" for one in examined.warnings)):
+            self._pipeline.say(f"pre-flight {variant.name}: {line}")
 
     def _fetch(self, sources: Sources) -> tuple[StageResult, StageResult]:
         pipeline, spec = self._pipeline, self._spec

@@ -1,4 +1,4 @@
-"""`enginery plan`: what a build would do, and why."""
+"""`enginery plan`: what would be built, whether it can work, and what a build would do, and why."""
 
 from typing import Annotated
 
@@ -7,35 +7,42 @@ from cyclopts import Parameter
 from artifacts.settings import Settings
 from flows.commands.console import emit, emit_json, say
 from flows.commands.context import load_settings, open_local_or_configured_store, require_pipeline
+from flows.errors import BadArgument
+
+REFUSED = 2
 
 
 def plan(
     *specs: Annotated[str, Parameter(help="Names or paths of specs; none: all.")],
     variant: Annotated[str | None, Parameter(help="This variant alone.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
-) -> None:
-    """Say for each stage whether the store holds its result, and if not, what is different from last time."""
+) -> int:
+    """Judge every variant from metadata, with the arithmetic, and say for each stage whether the store holds
+    its result, and if not, what is different from last time.
+    """
     require_pipeline()
     from engine_specs.load import load_spec
+    from flows.plan_text import lines_of
     from tasks.hub_access import HubAccess
     from tasks.pipeline import Pipeline
     from tasks.plan import plan_spec
+    from tasks.plan_toolchains import HostToolchains
 
     settings = load_settings()
+    loaded = [load_spec(name, settings.specs_dir) for name in specs or _all(settings)]
+    if variant is not None and not any(variant == one.name for spec in loaded for one in spec.variants):
+        names = ", ".join(one.name for spec in loaded for one in spec.variants)
+        raise BadArgument(f"there is no variant {variant!r}", fix=f"the variants are: {names}")
     pipeline = Pipeline(settings, open_local_or_configured_store(settings), say=say)
     access = HubAccess.from_environment()
-    names = specs or _all(settings)
-    plans = [plan_spec(pipeline, load_spec(name, settings.specs_dir), access, variant) for name in names]
+    toolchains = HostToolchains(settings)
+    plans = [plan_spec(pipeline, spec, access, variant, toolchains) for spec in loaded]
     if json:
         emit_json([one.model_dump(mode="json") for one in plans])
-        return
-    for one in plans:
-        emit(f"{one.spec} {one.version}: {one.checkpoint}@{one.commit[:12]} ({one.commit_reason})")
-        for stage in one.stages:
-            first, *others = stage.reasons
-            emit(f"  {stage.state:<8} {stage.stage:<9} {stage.variant:<12} {first}")
-            for reason in others:
-                emit(f"  {'':<31} {reason}")
+    else:
+        for line in lines_of(plans):
+            emit(line)
+    return REFUSED if any(one.refused for one in plans) else 0
 
 
 def _all(settings: Settings) -> tuple[str, ...]:
