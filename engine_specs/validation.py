@@ -33,6 +33,9 @@ class VllmConfiguration(Frozen):
     )
     enable_chunked_prefill: bool | None = Field(default=None, description="Read long prompts in pieces.")
     block_size: int | None = Field(default=None, ge=1, description="Tokens in one block of the KV cache.")
+    gpu_memory_utilization: float | None = Field(
+        default=None, gt=0, le=1, description="Part of each GPU's memory that vLLM takes."
+    )
 
     def settings(self) -> dict[str, Any]:
         """Return what was given, by vLLM's names."""

@@ -1,13 +1,19 @@
-"""How vLLM serves a checkpoint: the reference of every verdict, and what `stay-on-vllm` deploys."""
+"""How vLLM serves a checkpoint: the reference of every verdict, and what `stay-on-vllm` deploys.
+
+It gets the devices that the engine gets: the same number of GPUs of the same kind, divided in the same way.
+Flags are those of vllm/engine/arg_utils.py and vllm/entrypoints/launchers/cli_args.py of vLLM 0.32.0,
+one version for both toolchains.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from artifacts.engine import ServeRecipe
 from engine_specs.resolve import ResolvedVariant
+from engine_specs.targets import Accelerator
 from tasks.errors import UnknownSetting
 
-TOOLCHAIN = "vllm-cpu"
+TOOLCHAINS: Mapping[Accelerator, str] = {"cpu": "vllm-cpu", "cuda": "vllm-cuda"}
 SERVED_MODEL = "model"
 # Settings of a declared configuration, and vLLM's flags for them. A flag that is a switch has two forms.
 VALUES = {
@@ -17,6 +23,7 @@ VALUES = {
     "max_num_seqs": "--max-num-seqs",
     "max_num_batched_tokens": "--max-num-batched-tokens",
     "block_size": "--block-size",
+    "gpu_memory_utilization": "--gpu-memory-utilization",
 }
 SWITCHES = {
     "enforce_eager": ("--enforce-eager", "--no-enforce-eager"),
@@ -31,23 +38,34 @@ def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> S
     Args:
         configuration: settings by the names of vLLM's engine arguments. What is absent stays at vLLM's
             default, but for `max_num_seqs`: the variant's batch size, so that both take as many at once.
-        variant: limits of length and batch.
+        variant: limits of length and batch, and how many devices of what kind there are.
 
     Raises:
         UnknownSetting: a setting that has no flag here.
     """
     settings = {"max_num_seqs": variant.shape.max_batch_size, **configuration}
-    # The program `vllm` asks for the version of a distribution named vllm, which the build for CPUs is not.
+    # The program `vllm` asks for the version of a distribution named vllm, which the CPU build is not; the
+    # module runs in both builds, if with a note that it is deprecated.
     argv = ["{python}", "-m", "vllm.entrypoints.openai.api_server", "--model", "{tree}"]
     argv += ["--host", "{host}", "--port", "{port}"]
     argv += ["--served-model-name", SERVED_MODEL, "--max-model-len", str(variant.shape.max_seq_len)]
     # A line for every request would be timed with the request.
     argv += ["--disable-uvicorn-access-log"]
+    argv += _parallelism(variant)
     for name, value in settings.items():
         argv += flags_of(name, value)
     # Its notes on every request and every ten seconds would bury the log of the run.
     env = {"VLLM_LOGGING_LEVEL": "WARNING"}
-    return ServeRecipe(toolchain=TOOLCHAIN, argv=tuple(argv), env=env, model=SERVED_MODEL)
+    toolchain = TOOLCHAINS[variant.target.accelerator]
+    return ServeRecipe(toolchain=toolchain, argv=tuple(argv), env=env, model=SERVED_MODEL)
+
+
+def _parallelism(variant: ResolvedVariant) -> list[str]:
+    """How the model is divided between GPUs; on processors it is not."""
+    if variant.target.accelerator == "cpu":
+        return []
+    tensor, pipeline = str(variant.tensor_parallel), str(variant.pipeline_parallel)
+    return ["--tensor-parallel-size", tensor, "--pipeline-parallel-size", pipeline]
 
 
 def flags_of(name: str, value: object) -> list[str]:
