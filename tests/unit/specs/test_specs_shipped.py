@@ -1,5 +1,6 @@
 """The shipped specs: they read, they fit what is known of their checkpoints, and every pin was looked up."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from engine_specs.preflight import examine
 from engine_specs.resolve import resolve_variants
 from engine_specs.text_source import TextSource
 from engine_specs.vendored import VendoredCheckpoint, vendored_checkpoint
+from flows.commands import specs
 from tasks.datasets import split_files
 from tasks.hub_selection import HubFile
 
@@ -106,4 +108,15 @@ def test_both_kinds_and_the_recipes_of_each_generation_are_shipped() -> None:
         "l40s": ("l40s", "trt-plan", "int4_awq", 1),
         "a100": ("a100-80gb", "trt-plan", "int8_smoothquant", 1),
         "b200": ("b200", "trtllm-torch", "nvfp4", 1),
+    }
+
+
+def test_the_commands_list_and_validate_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert specs.validate() == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == sorted(SHIPPED)
+    assert specs.list_all(json=True) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in listed] == sorted(SHIPPED)
+    assert {one["revision"] for one in listed if one["name"] != DEMO} == {
+        spec.checkpoint.revision for spec in ON_THE_HUB
     }
