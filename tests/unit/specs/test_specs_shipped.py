@@ -31,9 +31,8 @@ DATASETS = {
     ),
 }
 
-on_the_hub = pytest.mark.parametrize(
-    "spec", [s for n, s in SHIPPED.items() if n != DEMO], ids=lambda s: s.name
-)
+ON_THE_HUB = [spec for name, spec in SHIPPED.items() if name != DEMO]
+on_the_hub = pytest.mark.parametrize("spec", ON_THE_HUB, ids=lambda s: s.name)
 
 
 def known(spec: Spec) -> VendoredCheckpoint:
