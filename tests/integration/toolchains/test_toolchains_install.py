@@ -1,5 +1,6 @@
 """Installing: from nothing, twice at once, after a kill, and with wheels that are not what the lock names."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -12,13 +13,14 @@ from support.wheels import lock_line, make_wheel
 
 from artifacts.settings import Settings
 from tasks.errors import ToolchainCorrupt, ToolchainInstallFailed, ToolchainUnavailable
-from tasks.toolchains import run_job, status
+from tasks.toolchains import install, run_job, status
 from tasks.toolchains.content import read_content
-from tasks.toolchains.declarations import Declaration, TorchBuild
+from tasks.toolchains.declarations import Declaration, TorchBuild, WheelRequirement
 from tasks.toolchains.install import ensure, ensure_declared
 from tasks.toolchains.installation import MARKER
 from tasks.toolchains.interpreter import find_interpreter
 from tasks.toolchains.pip import unpacked_pip
+from tasks.toolchains.wheelhouse import require_intact
 
 PYTHON = f"3.{sys.version_info.minor}"
 MANY_FILES = {f"many/m{number}.py": f"VALUE = {number}\n" for number in range(500)}
@@ -45,12 +47,18 @@ class Index:
             make_wheel(directory, "many", "2.1", {"many/__init__.py": ""} | MANY_FILES),
         ]
 
-    def declare(self, *, torch: TorchBuild | None = None, smoke: str = "import alpha, many") -> Declaration:
+    def declare(
+        self,
+        *,
+        torch: TorchBuild | None = None,
+        smoke: str = "import alpha, many",
+        wheelhouse: tuple[WheelRequirement, ...] = (),
+    ) -> Declaration:
         lock = self.directory / "lock.txt"
         lock.write_text("# a comment\n" + "".join(map(lock_line, self.wheels)))
         return Declaration(
             name="tiny", purpose="Tests.", tool="alpha", accelerator="cpu", machine="x86_64",
-            python=PYTHON, lock=lock.name, lock_path=lock, torch=torch,
+            python=PYTHON, lock=lock.name, lock_path=lock, torch=torch, wheelhouse=wheelhouse,
             approximate_bytes=1000, smoke=smoke,
         )  # fmt: skip
 
@@ -150,6 +158,64 @@ def test_torch_of_another_accelerator_is_refused(index, toolchains):
     declared = index.declare(torch=TorchBuild(version="2.13.0+cpu", cuda=None))
     with pytest.raises(ToolchainUnavailable, match=r"CUDA 13\.0"):
         ensure_declared(declared, toolchains, print)
+
+
+CUDA_TORCH = "__version__ = '2.13.0+cu130'\nclass version:\n    cuda = '13.0'\n"
+TORCH_13 = TorchBuild(version="2.13.0", cuda="13.0")
+RARE = WheelRequirement(name="rare", version="~=1.2", source="its maker")
+
+
+@pytest.fixture
+def wheelhouse(tmp_path, toolchains):
+    """A directory with one wheel and its digest, and settings that name it."""
+    directory = tmp_path / "wheelhouse"
+    directory.mkdir()
+    wheel = make_wheel(directory, "rare", "1.2.3", {"rare/__init__.py": "NAME = 'rare'\n"})
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (directory / "SHA256SUMS").write_text(f"{digest}  {wheel.name}\n")
+    return toolchains.model_copy(update={"wheelhouse": directory})
+
+
+def test_index_lock_with_a_cuda_build_and_the_wheelhouse_make_one_toolchain(index, wheelhouse):
+    index.wheels.append(make_wheel(index.directory, "torch", "2.13.0", {"torch/__init__.py": CUDA_TORCH}))
+    make_wheel(index.directory, "rare", "1.2.4", {"rare/__init__.py": "NAME = 'of the index'\n"})
+    smoke = "import rare; assert rare.NAME == 'rare'"
+    declared = index.declare(torch=TORCH_13, smoke=smoke, wheelhouse=(RARE,))
+    installed = ensure_declared(declared, wheelhouse, print)
+    assert installed.versions == {"alpha": "1.0", "many": "2.1", "rare": "1.2.3", "torch": "2.13.0"}
+    record = json.loads((installed.root / MARKER).read_text())
+    assert record["torch"] == {"version": "2.13.0+cu130", "cuda": "13.0"}
+    elsewhere = wheelhouse.model_copy(update={"wheelhouse": None})
+    assert ensure_declared(declared, elsewhere, print) == installed
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "told"),
+    [
+        (lambda it: next(it.glob("*.whl")).write_bytes(b"other"), ToolchainCorrupt, "has the digest"),
+        (lambda it: next(it.glob("*.whl")).unlink(), ToolchainUnavailable, "no file of rare"),
+        (lambda it: (it / "SHA256SUMS").write_text(""), ToolchainUnavailable, "is not listed"),
+        (lambda it: (it / "SHA256SUMS").unlink(), ToolchainUnavailable, "no directory with a SHA256SUMS"),
+    ],
+)
+def test_wheelhouse_that_is_not_right_is_refused_before_anything_is_installed(
+    index, wheelhouse, damage, error, told
+):
+    damage(wheelhouse.wheelhouse)
+    with pytest.raises(error, match=told):
+        ensure_declared(index.declare(wheelhouse=(RARE,)), wheelhouse, print)
+    assert not list(wheelhouse.toolchains_dir.glob("tiny-*"))
+
+
+def test_wheel_that_changes_after_it_was_checked_is_refused_by_pip(index, wheelhouse, monkeypatch):
+    def changed_afterwards(chosen):
+        require_intact(chosen)
+        make_wheel(wheelhouse.wheelhouse, "rare", "1.2.3", {"rare/__init__.py": "NAME = 'evil'\n"})
+
+    monkeypatch.setattr(install, "require_intact", changed_afterwards)
+    with pytest.raises(ToolchainCorrupt, match="none of the hashes"):
+        ensure_declared(index.declare(wheelhouse=(RARE,)), wheelhouse, print)
+    assert not list(wheelhouse.toolchains_dir.glob(f"*/{MARKER}"))
 
 
 def test_tool_that_cannot_be_imported_is_no_installation(index, toolchains):
