@@ -40,8 +40,8 @@ bench: setup ## times, memory and speed of the pipeline itself
 faults: setup ## kill and break things at every stage
 	$(BIN)/python -m pytest tests/faults $(TEST_ARGS)
 
-gpu-check: setup ## what this machine has, and lacks, for GPU engines
-	$(BIN)/enginery doctor --only gpu
+gpu-check: setup ## build and judge with every GPU kind whose toolchains this machine has; says what keeps the rest
+	$(BIN)/python -m flows.gpu_check
 
 # Locks hold names, versions and hashes only. `make lock UPGRADE=--upgrade` moves every pin to the newest that fits;
 # without it, pins that still fit are kept.

@@ -8,10 +8,11 @@ from artifacts.settings import Settings
 from artifacts.store import open_store
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant, resolve_variants
+from flows.demo.metadata import packaged_metadata
 from flows.errors import BadArgument
 from flows.stack.environment import STORE_CHOICES, local_environment
 from tasks.dry_records import DryRun
-from tasks.dry_run import Surroundings, dry_run, vendored_metadata
+from tasks.dry_run import Surroundings, dry_run
 from tasks.errors import TaskError
 from tasks.hub_access import HubAccess
 from tasks.pipeline import Pipeline
@@ -31,7 +32,7 @@ def dry_run_here(spec: Spec, variant: str | None, settings: Settings, say: Calla
     """
     around = Surroundings(
         identity=lambda name: planned_identity(name, settings),
-        metadata=vendored_metadata(spec),
+        metadata=packaged_metadata(spec),
         trees=_stored_trees(spec, variant, settings, say),
     )
     return dry_run(spec, _chosen(spec, variant), around)

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from artifacts.settings import Settings
 from flows.demo.hub_repo import DEMO_HUB
@@ -15,12 +16,12 @@ _HUB_CHOICES = ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE")
 
 
 @contextmanager
-def demo_hub() -> Iterator[str]:
-    """The demo's repositories served for the time of the context; yields the address.
+def demo_hub(root: Path = DEMO_HUB) -> Iterator[str]:
+    """The demo's repositories, or others, served for the time of the context; yields the address.
 
     A thread of this process, so that it cannot outlive the demo.
     """
-    server = HubServer(DEMO_HUB, 0)
+    server = HubServer(root, 0)
     thread = threading.Thread(target=server.serve_forever, name="demo-hub", daemon=True)
     thread.start()
     try:

@@ -1,6 +1,8 @@
 """`enginery show`: how each variant is served and what it needs, from a real store."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,9 +97,6 @@ def test_a_host_with_the_light_install_reads_it(shown: str) -> None:
         "'jinja2']));"
         f"from flows.cli import run; sys.exit(run(['show', '{shown}']))"
     )
-    import subprocess
-    import sys
-
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "b200: compile" in done.stdout

@@ -1,0 +1,72 @@
+"""Small specs for the check: the demo's model and load, compiled by one kind for one GPU. Pure."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine_specs.kind_facts import KindFacts
+from engine_specs.load import load_spec, read_spec
+from engine_specs.models import Spec
+from engine_specs.rules import needs_calibration
+from engine_specs.targets import Target
+from flows.gpu_check.checkpoint import REPO
+
+DEMO = "demo"
+# One of these beside unquantized weights: the first that kind, architecture and GPU take.
+QUANTIZED = ("fp8", "nvfp4", "int4_awq", "int8_weight_only")
+ARCHITECTURE = "LlamaForCausalLM"
+CALIBRATION = {"split": "calibration", "samples": 64, "sequence_length": 256}
+
+
+def check_spec(kind: KindFacts, target: Target, commit: str) -> Spec:
+    """The spec that checks a kind on a target; raises SpecInvalid where the kind does not run on it."""
+    text = check_text(kind, target, commit)
+    return read_spec(text, Path(f"{_name(kind)}.yaml"))
+
+
+def check_text(kind: KindFacts, target: Target, commit: str) -> str:
+    """The same as YAML; `commit` is that of the check's checkpoint."""
+    demo = load_spec(DEMO)
+    document = demo.model_dump(mode="json", exclude_unset=True)
+    texts = {name: document["validation"]["accuracy"][name] for name in ("dataset", "revision")}
+    document |= {
+        "name": _name(kind),
+        "checkpoint": {"repo": REPO, "revision": commit},
+        "compile": "always",
+        "channels": [],
+        "defaults": {
+            "engine": {"kind": kind.name},
+            "quantization": {"recipe": "none"},
+            "shape": document["defaults"]["shape"],
+        },
+        "variants": [
+            {"name": recipe.replace("_", "-"), "target": target.name, "quantization": _recipe(recipe, texts)}
+            for recipe in _recipes(kind, target)
+        ],
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def _name(kind: KindFacts) -> str:
+    return f"gpu-check-{kind.name}"
+
+
+def _recipes(kind: KindFacts, target: Target) -> Iterator[str]:
+    """Unquantized weights, and one recipe that the kind's kernels take on this GPU."""
+    yield "none"
+    architecture = kind.architecture(ARCHITECTURE)
+    taken = architecture.recipes if architecture else None
+    for name in QUANTIZED:
+        row = kind.recipe(name)
+        on_gpu = row is not None and target.compute_capability in row.compute_capabilities
+        if on_gpu and (taken is None or name in taken):
+            yield name
+            return
+
+
+def _recipe(recipe: str, texts: dict[str, str]) -> dict[str, Any]:
+    if not needs_calibration(recipe, None):
+        return {"recipe": recipe}
+    return {"recipe": recipe, "calibration": {**texts, **CALIBRATION}}
