@@ -26,7 +26,7 @@ def dead_pid() -> int:
     return process.pid
 
 
-@pytest.mark.parametrize("spelled", [f"{os.getpid()}", f"{HERE}:{os.getpid()}"])
+@pytest.mark.parametrize("spelled", [f"{os.getpid()}", f"{HERE}:{os.getpid()}"], ids=["pid", "host and pid"])
 def test_a_living_process_owns_its_run(spelled: str) -> None:
     process, _ = _owner(run(spelled))
     assert process is not None
