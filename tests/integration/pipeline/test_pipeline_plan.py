@@ -1,0 +1,187 @@
+"""Planning with the store, the Hub, or both out of reach: what is known is shown; the rest says why not."""
+
+import datetime as dt
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.checkpoints import write_repo
+from support.cli import run_cli
+from support.hub_faults import FaultyHub, faulty_hub
+
+from artifacts.settings import Settings
+from artifacts.store import Store, open_store
+from engine_specs.load import list_specs, load_spec
+from engine_specs.models import Spec
+from engine_specs.resolve import resolve_variants
+from engine_specs.vendored import vendored_checkpoint
+from flows.commands.plan import plan
+from flows.errors import BadArgument
+from flows.plan_text import lines_of
+from tasks.hub_access import HubAccess
+from tasks.pipeline import Pipeline
+from tasks.plan import SpecPlan, plan_spec
+from tasks.plan_variant import ends_of_life
+
+NO_HUB = "http://127.0.0.1:9"
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+SHIPPED = list_specs()
+
+
+def offline(*arguments: str | Path, home: Path) -> "subprocess.CompletedProcess[str]":
+    env = {"HF_ENDPOINT": NO_HUB, "HF_HOME": str(home / "hf"), "ENGINERY_HOME": str(home / "enginery")}
+    return run_cli("plan", *arguments, env=env)
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> HubAccess:
+    """A Hub that does not answer."""
+    return HubAccess(endpoint=NO_HUB, cache_dir=tmp_path / "hf", timeout_s=2.0)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[FaultyHub]:
+    """A Hub with a gated Llama, one that is free to read, and one that is pickled."""
+    known = vendored_checkpoint(LLAMA)
+    assert known is not None
+    files: dict[str, Any] = {
+        "config.json": known.config,
+        "tokenizer.json": {},
+        "model.safetensors": b"1",
+    }
+    root = tmp_path / "hub"
+    write_repo(root / LLAMA, files, {"mode": "gated", "tokens": ["good"]})
+    write_repo(root / "acme" / "llama", files, {})
+    write_repo(root / "acme" / "pickled", {"config.json": {"a": 1}, "pytorch_model.bin": b"1"}, {})
+    with faulty_hub(root) as running:
+        yield running
+
+
+def spec_of(repo: str, revision: str, *, track: bool = False) -> Spec:
+    """The demo, whose toolchains any host may have, over another checkpoint."""
+    spec = load_spec("demo")
+    source = {"repo": repo, "revision": revision, "track": track}
+    return spec.model_copy(update={"checkpoint": spec.checkpoint.model_copy(update=source)})
+
+
+def spec_at(hub: FaultyHub, repo: str) -> Spec:
+    return spec_of(repo, hub.repos["model", repo].commit)
+
+
+def access_to(hub: FaultyHub, tmp_path: Path) -> HubAccess:
+    return HubAccess(endpoint=hub.url, cache_dir=tmp_path / "hf")
+
+
+def planned(spec: Spec, access: HubAccess, store: Store) -> SpecPlan:
+    return plan_spec(Pipeline(Settings(), store, say=lambda _line: None), spec, access)
+
+
+def test_all_shipped_specs_without_network_and_store_and_one_that_is_refused(tmp_path: Path) -> None:
+    crowded = tmp_path / "crowded.yaml"
+    text = next(path for path in SHIPPED if path.stem == "qwen3-8b").read_text()
+    crowded.write_text(
+        text.replace("target: h100-sxm", "target: l4").replace("name: qwen3-8b", "name: crowded")
+    )
+    ended = offline(crowded, *(path.stem for path in SHIPPED), "--json", home=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    refused, *plans = json.loads(ended.stdout)
+    assert "one of: " in refused["variants"][0]["problems"][0]["accepted"]
+    assert [one["spec"] for one in plans] == [path.stem for path in SHIPPED]
+    for one in plans:
+        assert_planned_offline(one)
+
+
+def assert_planned_offline(made: dict[str, Any]) -> None:
+    assert all("known once the store answers" in stage["reasons"][0] for stage in made["stages"])
+    assert all(variant["problems"] == [] for variant in made["variants"])
+    if vendored_checkpoint(made["checkpoint"]) is None:
+        assert "is known once the Hub answers (the Hub cannot be reached" in made["metadata"]
+        assert all(variant["memory"] is None for variant in made["variants"])
+        return
+    assert "this package's own copy of config.json and file sizes" in made["metadata"]
+    for variant in made["variants"]:
+        memory = variant["memory"]
+        assert memory["fit"] == "fits"
+        assert memory["total_bytes"] == sum(line["bytes"] for line in memory["lines"])
+        assert {tool["role"] for tool in variant["toolchains"]} >= {"build", "serve", "reference"}
+
+
+def test_a_variant_that_no_spec_has() -> None:
+    with pytest.raises(BadArgument, match=r"no variant 'h100'(.|\n)*the variants are: cpu-int8"):
+        plan("demo", variant="h100")
+
+
+def test_a_gated_repository_is_judged_by_our_own_copy(store: Store, hub: FaultyHub, tmp_path: Path) -> None:
+    made = planned(spec_at(hub, LLAMA), access_to(hub, tmp_path), store)
+    assert made.metadata.startswith("judged by this package's own copy of config.json and file sizes")
+    assert made.metadata.endswith("the repository is gated, and no token was given")
+    assert [variant.memory is not None for variant in made.variants] == [True]
+    assert (made.stages[0].state, made.stages[0].reasons) == ("miss", ("never made before",))
+    assert not made.refused
+
+
+def test_a_tracked_branch_is_known_once_the_hub_answers(store: Store, closed: HubAccess) -> None:
+    made = planned(spec_of(LLAMA, "main", track=True), closed, store)
+    assert made.commit is None
+    assert "the Hub cannot be reached" in made.commit_reason
+    assert [variant.memory is not None for variant in made.variants] == [True]
+    stages = [stage for stage in made.stages if stage.variant != "heldout"]
+    states = {stage.stage: (stage.state, stage.reasons[0]) for stage in stages}
+    state, reason = states["fetch"]
+    assert state == "unknown"
+    assert reason.startswith("known once the Hub answers: ")
+    assert states["baseline"] == ("unknown", "known after fetch checkpoint")
+    assert states["build"] == ("unknown", "known after quantize cpu-int8")
+
+
+def test_tracked_texts_are_known_once_the_hub_answers(store: Store, closed: HubAccess) -> None:
+    spec = load_spec("llama-3.1-8b-instruct")
+    text = {"revision": "main", "track": True}
+    accuracy = spec.validation.accuracy.model_copy(update=text)
+    validation = spec.validation.model_copy(update={"accuracy": accuracy})
+    calibration = spec.defaults.quantization.calibration
+    assert calibration is not None
+    quantization = spec.defaults.quantization.model_copy(
+        update={"calibration": calibration.model_copy(update=text)}
+    )
+    defaults = spec.defaults.model_copy(update={"quantization": quantization})
+    changed = spec.model_copy(update={"validation": validation, "defaults": defaults})
+    made = plan_spec(Pipeline(Settings(), store, say=lambda _line: None), changed, closed, variant="h100")
+    unknown = {stage.variant for stage in made.stages if stage.stage == "fetch" and stage.state == "unknown"}
+    assert unknown == {"heldout", "calibration-h100"}
+    lines = list(lines_of([made]))
+    assert any(line.endswith("32 layers x 218,103,808 weights / tp 1 x 8 bits / 8") for line in lines)
+    assert any(line.startswith("  warning (h100): kind trt-plan: its upstream line ended") for line in lines)
+    assert any(line.startswith("toolchain tensorrt-llm-1.2: ") for line in lines)
+
+
+def test_the_hub_tells_where_the_store_does_not(settings: Settings, hub: FaultyHub, tmp_path: Path) -> None:
+    spec = spec_at(hub, "acme/llama")
+    made = planned(spec, access_to(hub, tmp_path), open_store(settings))
+    commit = spec.checkpoint.revision[:12]
+    assert made.metadata == f"judged by config.json and file sizes of acme/llama at {commit}"
+    (note,) = {variant.memory.counting_note for variant in made.variants if variant.memory}
+    assert "they disagree" in note
+    assert {stage.state for stage in made.stages} == {"unknown"}
+
+
+def test_a_checkpoint_that_cannot_be_used_is_a_refusal(store: Store, hub: FaultyHub, tmp_path: Path) -> None:
+    made = planned(spec_at(hub, "acme/pickled"), access_to(hub, tmp_path), store)
+    assert made.refused
+    assert made.metadata.startswith("not judged: ")
+    (variant,) = made.variants
+    assert f"    refused: {variant.problems[0]}" in list(lines_of([made]))
+
+
+@pytest.mark.parametrize(("today", "verb"), [(dt.date(2026, 6, 29), "ends"), (dt.date(2026, 6, 30), "ended")])
+def test_the_end_of_a_line_is_told(today: dt.date, verb: str) -> None:
+    variants = {one.name: one for one in resolve_variants(load_spec("llama-3.1-8b-instruct"))}
+    kind, toolchain = ends_of_life(variants["h100"], ["tensorrt-llm-1.2"], today)
+    assert kind.startswith(
+        f"kind trt-plan: its upstream line {verb} on 2026-06-30; instead: kind trtllm-torch"
+    )
+    assert toolchain.startswith(f"toolchain tensorrt-llm-1.2: its upstream line {verb} on 2026-06-30")
+    assert ends_of_life(variants["b200"], ["tensorrt-llm-1.4"], today) == ()
