@@ -123,6 +123,12 @@ def test_directory_is_named_by_what_is_asked_for(tmp_path):
     assert as_toolchain(INSTALLATION, plan(tmp_path)).program_dirs == (Path("/usr/bin"),)
 
 
+@pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
+def test_an_installed_toolchain_tells_what_it_computes_on(tmp_path, accelerator):
+    toolchain = as_toolchain(INSTALLATION, plan(tmp_path, accelerator=accelerator))
+    assert toolchain.accelerator == accelerator
+
+
 def unpack(tmp_path: Path, name: str, *, finished: bool = True) -> Path:
     """Install a tiny wheel as pip does."""
     shutil.unpack_archive(make_wheel(tmp_path, name, "1.0", {f"{name}.py": "x = 1\n"}), tmp_path, "zip")
