@@ -86,7 +86,7 @@ def _warm_up() -> ToolCommand:
 
 
 def _server(tree: str, host: str, log_level: str) -> tuple[str, ...]:
-    """trtllm-serve over a tree; values of the YAML file win over those of flags."""
+    """trtllm-serve over a tree; no flag says what the YAML file says, for either may win."""
     flags = {
         "--backend": "pytorch",
         "--config": f"{tree}/{ARGS_FILE}",
