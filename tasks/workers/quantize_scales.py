@@ -18,15 +18,26 @@ def quantizers(model: Any) -> Iterator[tuple[str, TensorQuantizer]]:
 
 
 def require_finite_scales(model: Any) -> None:
-    """Refuse scales that are zero, infinite or no number: the export would be silently wrong."""
+    """Refuse scales that are missing, zero, infinite or no number: the export would be silently wrong."""
     for name, quantizer in quantizers(model):
         amax = quantizer.amax
-        if amax is not None and not bool((torch.isfinite(amax) & (amax > 0)).all()):
+        missing = amax is None and "weight_quantizer" in name and not _in_dynamic_blocks(quantizer)
+        if missing or (amax is not None and not bool((torch.isfinite(amax) & (amax > 0)).all())):
             raise Refusal(
                 "regression",
-                f"{name} found no usable scale (amax {float(amax.max())})",
+                f"{name} found no usable scale (amax {'none' if amax is None else float(amax.max())})",
                 fix="check the checkpoint for layers of zeros, or take more calibration texts",
             )
+
+
+def computes(model: Any, device: str) -> bool:
+    """Whether the quantized model can be run where it is: ModelOpt computes FP4 blocks on GPUs only."""
+    return device == "cuda" or not any(_in_dynamic_blocks(quantizer) for _, quantizer in quantizers(model))
+
+
+def _in_dynamic_blocks(quantizer: TensorQuantizer) -> bool:
+    blocks = quantizer.block_sizes
+    return bool(blocks) and blocks.get("type") == "dynamic"
 
 
 def layer_formats(model: Any) -> Formats:

@@ -5,6 +5,7 @@ from typing import Any
 import modelopt.torch.quantization as mtq
 from quantize_lines import cache_entries, only, preset, search_method  # type: ignore[import-not-found]
 from quantize_model import TokenRows, run_through  # type: ignore[import-not-found]  # a file beside this one
+from worker_io import Refusal  # type: ignore[import-not-found]  # a file beside this one
 
 Choices = dict[str, str]
 
@@ -17,6 +18,9 @@ def search(model: Any, params: dict[str, Any], rows: TokenRows) -> tuple[Any, Ch
         params: `search` with effective_bits, method, score_samples and candidates[name, preset]; `kv_cache`.
         rows: calibration texts.
 
+    Raises:
+        Refusal: no choice of the candidates gets that small.
+
     Returns:
         The quantized model, and what was chosen for each layer by the recipe's name ("none": left as it is).
     """
@@ -24,7 +28,8 @@ def search(model: Any, params: dict[str, Any], rows: TokenRows) -> tuple[Any, Ch
     names = {one["preset"]: one["name"] for one in asked["candidates"]}
     batches = [{"input_ids": row[None], "labels": row[None]} for _, row in rows]
     by_logits = asked["method"] == "kl_div"
-    model, state = mtq.auto_quantize(
+    model, state = _searched(
+        asked["effective_bits"],
         model,
         constraints={"effective_bits": asked["effective_bits"]},
         quantization_formats=[preset(name) for name in names],
@@ -39,6 +44,23 @@ def search(model: Any, params: dict[str, Any], rows: TokenRows) -> tuple[Any, Ch
     if params["kv_cache"]["preset"]:
         _calibrate_cache(model, cache_entries(preset(params["kv_cache"]["preset"])), rows)
     return model, {layer: _name(choice, names) for layer, choice in state["best"]["recipe"].items()}
+
+
+def _searched(effective_bits: float, model: Any, **arguments: Any) -> tuple[Any, dict[str, Any]]:
+    try:
+        model, state = mtq.auto_quantize(model, **arguments)
+    except ValueError as error:
+        if "effective_bits" not in str(error):
+            raise
+        raise _too_small(effective_bits, str(error)) from error
+    if not state["best"]["is_satisfied"]:
+        raise _too_small(effective_bits, f"the best that was found is {state['best']['constraints']}")
+    return model, state
+
+
+def _too_small(effective_bits: float, why: str) -> Refusal:
+    what = f"no choice of the candidates has {effective_bits} bits a weight: {why}"
+    return Refusal("input", what, fix="raise quantization.search.effective_bits, or name smaller candidates")
 
 
 def _calibrate_cache(model: Any, entries: Any, rows: TokenRows) -> None:

@@ -1,0 +1,87 @@
+"""Cases for `quantize_matrix`, with the params that the stage itself would send."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tasks
+from engine_specs.load import load_spec
+from engine_specs.recipes import load_kv_caches, load_recipes
+from engine_specs.resolve import ResolvedVariant, resolve_variants
+from engine_specs.targets import load_targets
+from engine_specs.variant import Calibration, Engine, Quantization
+from flows.demo.hub_repo import DEMO_HUB
+from tasks.stages.quantize_request import request_params
+from tasks.toolchains import Toolchain
+
+TESTS = Path(__file__).parents[1]
+WORKERS = Path(tasks.__file__).parent / "workers"
+DEMO = DEMO_HUB / "enginery" / "demo-llama"
+DEMO_SPEC = TESTS.parent / "engine_specs" / "demo.yaml"
+TOKENS = 32
+LIMIT_S = 300
+
+
+@dataclass(frozen=True)
+class Case:
+    """One quantization of one small model."""
+
+    kind: str
+    architecture: str
+    recipe: str
+    kv_cache: str = "none"
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name by which its result is found."""
+        parallel = f"{self.tensor_parallel}x{self.pipeline_parallel}"
+        return "-".join([self.architecture, self.recipe, self.kv_cache, parallel, *sorted(self.more)])
+
+    def variant(self) -> ResolvedVariant:
+        """A variant for an H100 that asks for it, quantized on processors."""
+        rows = (load_recipes()[self.recipe], load_kv_caches()[self.kv_cache])
+        texts = Calibration(path="texts.jsonl", samples=4, sequence_length=TOKENS, seed=0)
+        quantization = Quantization(
+            recipe=self.recipe,
+            kv_cache=self.kv_cache,
+            device="cpu",
+            calibration=texts if any(row.needs_calibration for row in rows) else None,
+            **self.more,
+        )
+        update = {
+            "engine": Engine(kind=self.kind),
+            "target": load_targets()["h100-sxm"],
+            "quantization": quantization,
+            "tensor_parallel": self.tensor_parallel,
+            "pipeline_parallel": self.pipeline_parallel,
+        }
+        return resolve_variants(load_spec(DEMO_SPEC))[0].model_copy(update=update)
+
+
+def run_matrix(toolchain: Toolchain, cases: list[Case], folder: Path) -> dict[str, dict[str, Any]]:
+    """Results by the cases' names; exports stand in `folder`, one directory a case."""
+    requests = [
+        {
+            "name": case.name,
+            "architecture": case.architecture,
+            "params": request_params(case.variant(), folder) | {"architectures": [case.architecture]},
+            "output": str(folder / case.name),
+        }
+        for case in cases
+    ]
+    (folder / "cases.json").write_text(json.dumps(requests))
+    arguments = [WORKERS, DEMO, folder / "cases.json", folder / "results.json"]
+    subprocess.run(
+        [toolchain.python, TESTS / "support" / "quantize_matrix.py", *arguments],
+        env=os.environ | {"PYTHONPATH": str(TESTS), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=LIMIT_S,
+    )
+    found: dict[str, dict[str, Any]] = json.loads((folder / "results.json").read_text())
+    return found

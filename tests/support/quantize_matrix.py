@@ -1,0 +1,89 @@
+"""Many quantizations in one process of a toolchain: its imports cost more than all of them.
+
+Usage: PYTHON quantize_matrix.py WORKERS TOKENIZER CASES.json RESULTS.json, with tests/ on PYTHONPATH. A case
+has a name, an architecture, the worker's params and a directory for its output. Results by name: the
+refusal, or the answer's metrics, the tensors and what `dequantize` finds of them. A model is made new for
+each architecture, and loaded new by the worker for each case.
+"""
+
+import json
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from support.dequantize import error_over_bound, hf_pairs, read
+from support.dequantize_trtllm import trtllm_pairs
+from support.quantize_models import save_model
+
+TEXTS = 4
+
+
+def main(workers: Path, tokenizer: Path, cases: Path, results: Path) -> None:
+    """Run every case; what a case raises is part of its result."""
+    sys.path.insert(0, str(workers))
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        _write_texts(tokenizer, scratch)
+        found = {case["name"]: _run(case, scratch, tokenizer) for case in json.loads(cases.read_text())}
+    results.write_text(json.dumps(found))
+
+
+def _write_texts(tokenizer: Path, scratch: Path) -> None:
+    source = tokenizer.parents[1] / "datasets" / "enginery" / "demo-text" / "calibration.jsonl"
+    (scratch / "texts").mkdir()
+    lines = source.read_text().splitlines(keepends=True)[:TEXTS]
+    (scratch / "texts" / "texts.jsonl").write_text("".join(lines))
+
+
+def _run(case: dict[str, Any], scratch: Path, tokenizer: Path) -> dict[str, Any]:
+    from quantize_checks import require_supported
+    from quantize_export import quantize
+    from worker_io import Refusal, Request
+
+    checkpoint = scratch / case["architecture"]
+    if not checkpoint.exists():
+        save_model(case["architecture"], checkpoint, tokenizer)
+    output = Path(case["output"])
+    output.mkdir(parents=True)
+    inputs = {"checkpoint": checkpoint, "calibration": scratch / "texts"}
+    try:
+        require_supported(checkpoint, case["params"])
+        result = quantize(Request(params=case["params"], inputs=inputs, output=output))
+    except Refusal as refusal:
+        return {"refused": refusal.what, "fix": refusal.fix}
+    except Exception as error:  # noqa: BLE001  one case must not take the others along; its test fails
+        traceback.print_exc()
+        return {"failed": repr(error)}
+    return {"metrics": result.metrics, **_judged(case, output, checkpoint)}
+
+
+def _judged(case: dict[str, Any], output: Path, checkpoint: Path) -> dict[str, Any]:
+    source = read(checkpoint)
+    gemma = case["architecture"].startswith("Gemma")
+    if case["params"]["export"]["format"] == "hf":
+        export = read(output)
+        pairs = hf_pairs(export, source, gemma)
+        tensors = export
+    else:
+        config = json.loads((output / "config.json").read_text())
+        ranks = [load_file(output / f"rank{n}.safetensors") for n in range(config["mapping"]["world_size"])]
+        pairs = trtllm_pairs(ranks, source, config)
+        tensors = {f"rank{n}:{name}": tensor for n, rank in enumerate(ranks) for name, tensor in rank.items()}
+    found = {name: error_over_bound(linear, original) for name, linear, original in pairs}
+    shapes = {
+        name: [str(tensor.dtype).removeprefix("torch."), *tensor.shape] for name, tensor in tensors.items()
+    }
+    return {
+        "errors": found,
+        "tensors": shapes,
+        "source": json.loads((checkpoint / "config.json").read_text()),
+    }
+
+
+if __name__ == "__main__":
+    main(*(Path(argument) for argument in sys.argv[1:]))
