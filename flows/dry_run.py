@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 
-from artifacts.errors import ArtifactError
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from engine_specs.models import Spec
@@ -12,12 +11,12 @@ from flows.demo.metadata import packaged_metadata
 from flows.errors import BadArgument
 from flows.stack.environment import STORE_CHOICES, local_environment
 from tasks.dry_records import DryRun
-from tasks.dry_run import Surroundings, dry_run
-from tasks.errors import TaskError
+from tasks.dry_run import HostView, dry_run
 from tasks.hub_access import HubAccess
 from tasks.pipeline import Pipeline
-from tasks.plan import plan_spec
-from tasks.toolchains import planned_identity
+from tasks.plan_checkpoint import planned_commit
+from tasks.plan_stages import Surroundings, planned_stages
+from tasks.plan_toolchains import HostToolchains
 
 DONE, REFUSED = 0, 2
 Trees = dict[tuple[str, str], str]
@@ -28,14 +27,11 @@ def dry_run_here(spec: Spec, variant: str | None, settings: Settings, say: Calla
 
     Raises:
         BadArgument: the spec has no such variant.
-        TaskError: a kind refuses the options of a variant.
+        TaskError: a kind refuses the options of a variant, or a file that the spec names cannot be used.
     """
-    around = Surroundings(
-        identity=lambda name: planned_identity(name, settings),
-        metadata=packaged_metadata(spec),
-        trees=_stored_trees(spec, variant, settings, say),
-    )
-    return dry_run(spec, _chosen(spec, variant), around)
+    variants, tools = _chosen(spec, variant), HostToolchains(settings)
+    trees = _stored_trees(spec, variants, tools, Pipeline(settings, open_store(settings), say=say))
+    return dry_run(spec, variants, HostView(tools.identity, packaged_metadata(spec), trees))
 
 
 def exit_code(plan: DryRun) -> int:
@@ -52,15 +48,14 @@ def _chosen(spec: Spec, only: str | None) -> tuple[ResolvedVariant, ...]:
     return chosen
 
 
-def _stored_trees(spec: Spec, variant: str | None, settings: Settings, say: Callable[[str], None]) -> Trees:
+def _stored_trees(
+    spec: Spec, variants: tuple[ResolvedVariant, ...], tools: HostToolchains, pipeline: Pipeline
+) -> Trees:
     """Trees that the named store holds already; none where no store is named, or where it does not answer."""
-    os.environ.update(local_environment(settings))
+    os.environ.update(local_environment(pipeline.settings))
     if not any(os.environ.get(name) for name in STORE_CHOICES):
         return {}
-    pipeline = Pipeline(settings, open_store(settings), say=say)
-    try:
-        plan = plan_spec(pipeline, spec, HubAccess.from_environment(), variant)
-    except (ArtifactError, TaskError) as error:
-        say(f"no digest of a tree is known: {error.what}")
-        return {}
-    return {(stage.stage, stage.variant): stage.tree for stage in plan.stages if stage.tree is not None}
+    access = HubAccess.from_environment()
+    around = Surroundings(pipeline, spec, access, tools)
+    stages = planned_stages(around, planned_commit(spec, access), variants)
+    return {(stage.stage, stage.variant): stage.tree for stage in stages if stage.tree is not None}

@@ -35,6 +35,7 @@ def tool_command(work: WorkerStage, command: ToolCommand) -> DryCommand:
     return DryCommand(
         what=command.name,
         run_by="worker",
+        directory=symbols.SCRATCH,
         argv=tuple(symbols.filled(part, values) for part in command.argv),
         env=_environment(work) | own,
     )

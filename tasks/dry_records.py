@@ -16,7 +16,7 @@ from engine_specs.memory import MemoryEstimate
 
 
 class DryToolchain(Frozen):
-    """A toolchain that a stage runs with."""
+    """A toolchain, as this host has it or not; the one thing in a plan that depends on the host."""
 
     name: str = Field(description="Name in the table of toolchains.")
     identity: str | None = Field(description="Digest of what is installed; null where it is not installed.")
@@ -39,6 +39,7 @@ class DryCommand(Frozen):
     run_by: Literal["stage", "worker"] = Field(
         description="Who starts it: the stage, or the worker that the stage started before."
     )
+    directory: str | None = Field(default=None, description="Where it runs; null: it does not matter.")
     argv: tuple[str, ...] = Field(description="Program and arguments.")
     env: dict[str, str] = Field(
         description="Its environment, but for `passed_variables`; empty where it does not matter."
@@ -63,7 +64,9 @@ class DryStage(Frozen):
     disk: DiskEstimate | None = Field(
         default=None, description="Disk of the building host, where it can be estimated."
     )
-    toolchains: tuple[DryToolchain, ...] = Field(default=(), description="What it runs with.")
+    toolchains: tuple[str, ...] = Field(
+        default=(), description="Names of the toolchains that have a part in it."
+    )
     inputs: tuple[DryInput, ...] = Field(default=(), description="What it reads.")
     params: dict[str, Any] = Field(
         default_factory=dict, description="What decides its result beside the inputs; plain JSON values."
@@ -95,4 +98,5 @@ class DryRun(Frozen):
     passed_variables: tuple[str, ...] = Field(
         description="Variables that every command also gets, where this program's environment has them."
     )
+    toolchains: tuple[DryToolchain, ...] = Field(description="The toolchains of all stages, by name.")
     stages: tuple[DryStage, ...] = Field(description="The stages.")

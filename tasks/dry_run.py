@@ -18,7 +18,7 @@ from tasks.toolchains import NotInstalled
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HostView:
     """What a dry run takes from the host.
 
     Attributes:
@@ -32,7 +32,7 @@ class Surroundings:
     trees: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
-def dry_run(spec: Spec, variants: tuple[ResolvedVariant, ...], around: Surroundings) -> DryRun:
+def dry_run(spec: Spec, variants: tuple[ResolvedVariant, ...], around: HostView) -> DryRun:
     """Resolve every stage of these variants of a spec.
 
     Raises:
@@ -43,6 +43,7 @@ def dry_run(spec: Spec, variants: tuple[ResolvedVariant, ...], around: Surroundi
     stages = [fetch_checkpoint(spec), fetch_texts(HELDOUT, spec.validation.accuracy)]
     for variant in variants:
         stages.extend(VariantStages(spec, variant, known).all())
+    names = sorted({name for stage in stages for name in stage.toolchains})
     return DryRun(
         spec=spec.name,
         version=spec.version,
@@ -51,6 +52,7 @@ def dry_run(spec: Spec, variants: tuple[ResolvedVariant, ...], around: Surroundi
         preflight=_preflight(examined, around.metadata),
         placeholders=MEANINGS,
         passed_variables=PASSED_VARIABLES,
+        toolchains=tuple(known.toolchain(name) for name in names),
         stages=(*stages, _publish(spec)),
     )
 

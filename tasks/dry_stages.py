@@ -116,7 +116,7 @@ class VariantStages:
         return self._stage(
             baseline.STAGE,
             gpus=symbols.gpus_held(side.recipe.toolchain, side.devices),
-            toolchains=(self._known.toolchain(side.recipe.toolchain),),
+            toolchains=(side.recipe.toolchain,),
             inputs=(self._known.input(CHECKPOINT, CHECKPOINT, fetch.STAGE, CHECKPOINT),),
             params={"workload": self._spec.workload.model_dump(mode="json")},
             commands=self._server(side),
@@ -136,7 +136,7 @@ class VariantStages:
         return self._stage(
             quantize.STAGE,
             gpus=symbols.gpus_held(work.toolchain, work.gpus.count),
-            toolchains=(self._known.toolchain(work.toolchain),),
+            toolchains=(work.toolchain,),
             inputs=tuple(inputs),
             params=work.params,
             commands=(worker_command(work),),
@@ -146,15 +146,17 @@ class VariantStages:
     def _build(self) -> DryStage:
         job = kind_named(self._variant.engine.kind).build_job(self._variant)
         roles = build.toolchains_of(self._variant)
-        toolchains = {role: self._known.toolchain(name) for role, name in roles.items()}
-        identities = {role: one.identity or symbols.identity(one.name) for role, one in toolchains.items()}
+        identities = {
+            role: self._known.toolchain(name).identity or symbols.identity(name)
+            for role, name in roles.items()
+        }
         source = self._source()
         work = build.describe(self._spec.name, self._variant, source.path, identities)
         return self._stage(
             build.STAGE,
             gpus=symbols.gpus_held(work.toolchain, work.gpus.count),
             disk=self._examined.disk if self._examined else None,
-            toolchains=tuple({one.name: one for one in toolchains.values()}.values()),
+            toolchains=tuple(sorted(set(roles.values()))),
             inputs=(source,),
             params=work.params,
             commands=(worker_command(work), *(tool_command(work, command) for command in job.commands)),
@@ -177,12 +179,11 @@ class VariantStages:
         )
         references = reference_sides(self._spec, variant, symbols.tree(CHECKPOINT))
         sides = (engine, *references)
-        names = sorted({side.recipe.toolchain for side in sides})
         return self._stage(
             measure.STAGE,
             gpus=sum(symbols.gpus_held(side.recipe.toolchain, side.devices) for side in sides),
             memory=self._examined.memory if self._examined else None,
-            toolchains=tuple(self._known.toolchain(name) for name in names),
+            toolchains=tuple(sorted({side.recipe.toolchain for side in sides})),
             inputs=(
                 self._known.input(ENGINE, self._engine, build.STAGE, variant.name),
                 self._known.input(CHECKPOINT, CHECKPOINT, fetch.STAGE, CHECKPOINT),

@@ -24,6 +24,8 @@ def transcript(plan: DryRun) -> Iterator[str]:
     yield "# every command also gets these variables, where this program has them: " + ", ".join(
         plan.passed_variables
     )
+    yield "# toolchains:"
+    yield from map(_toolchain, plan.toolchains)
     yield "# placeholders:"
     yield from (f"#   {name}  {meaning}" for name, meaning in plan.placeholders.items())
     for stage in plan.stages:
@@ -36,7 +38,8 @@ def _stage(stage: DryStage) -> Iterator[str]:
     yield f"# {stage.does}"
     if stage.work_pool and not stage.left_out:
         yield f"# work pool {stage.work_pool}; GPUs held: {stage.gpus or 'none'}"
-    yield from map(_toolchain, stage.toolchains)
+    if stage.toolchains:
+        yield f"# toolchains: {', '.join(stage.toolchains)}"
     yield from map(_input, stage.inputs)
     yield from _room(stage)
     if not stage.commands:
@@ -49,7 +52,7 @@ def _stage(stage: DryStage) -> Iterator[str]:
 
 def _toolchain(toolchain: DryToolchain) -> str:
     state = f"identity {toolchain.identity}" if toolchain.identity else toolchain.absent
-    return f"# toolchain {toolchain.name}: {state}"
+    return f"#   {toolchain.name}: {state}"
 
 
 def _input(one: DryInput) -> str:
@@ -75,6 +78,8 @@ def _line(line: MemoryLine) -> str:
 
 def _command(command: DryCommand) -> Iterator[str]:
     yield f"# {command.what}" + ("; the worker runs it:" if command.run_by == "worker" else ":")
+    if command.directory is not None:
+        yield f"cd {command.directory}"
     if command.request is not None:
         yield f"cat > {REQUEST} <<'{END_OF_REQUEST}'"
         yield json.dumps(command.request, indent=2, sort_keys=True)

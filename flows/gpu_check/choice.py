@@ -12,7 +12,7 @@ from engine_specs.targets import Target, load_targets
 from flows.gpu_check.checkpoint import CheckpointForCheck
 from flows.gpu_check.specs import check_spec
 from tasks.dry_records import DryRun
-from tasks.dry_run import Surroundings, dry_run
+from tasks.dry_run import HostView, dry_run
 from tasks.requirements import host_requirements
 from tasks.toolchains import NotInstalled
 
@@ -57,7 +57,7 @@ def choose(facts: HostFacts, identity: Identity, checkpoint: CheckpointForCheck)
     if target is None:
         nothing = "no target names this GPU: it would be a row in engine_specs/data/targets.yaml"
         return HostChoice(gpus=gpus, nothing=nothing)
-    around, kinds = Surroundings(identity, checkpoint.metadata), []
+    around, kinds = HostView(identity, checkpoint.metadata), []
     for kind in load_kinds().values():
         if "cuda" in kind.accelerators:
             lacking = tuple(_lacking(kind, target, facts, around, checkpoint.commit))
@@ -72,7 +72,7 @@ def target_of(facts: HostFacts) -> Target | None:
 
 
 def _lacking(
-    kind: KindFacts, target: Target, facts: HostFacts, around: Surroundings, commit: str
+    kind: KindFacts, target: Target, facts: HostFacts, around: HostView, commit: str
 ) -> Iterator[str]:
     if target.platform not in kind.platforms:
         yield f"it is not for {target.platform}"
@@ -88,6 +88,5 @@ def _lacking(
 
 
 def _absent(plan: DryRun) -> Iterator[str]:
-    """The toolchains that are not there, each once."""
-    found = {one.name: one.absent for stage in plan.stages for one in stage.toolchains if one.absent}
-    yield from (f"toolchain {name}: {why}" for name, why in found.items())
+    """The toolchains that are not there."""
+    yield from (f"toolchain {one.name}: {one.absent}" for one in plan.toolchains if one.absent)

@@ -12,7 +12,7 @@ from engine_specs.load import load_spec
 from engine_specs.resolve import resolve_variants
 from flows.demo.metadata import packaged_metadata
 from tasks.dry_records import DryRun
-from tasks.dry_run import Surroundings, dry_run
+from tasks.dry_run import HostView, dry_run
 from tasks.toolchains import NotInstalled
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -34,7 +34,7 @@ def plan(case: str) -> DryRun:
     name, variant = CASES[case]
     spec = load_spec(name)
     chosen = tuple(one for one in resolve_variants(spec) if one.name == variant)
-    return dry_run(spec, chosen, Surroundings(absent, packaged_metadata(spec)))
+    return dry_run(spec, chosen, HostView(absent, packaged_metadata(spec)))
 
 
 def text(case: str) -> str:

@@ -22,7 +22,7 @@ from engine_specs.resolve import resolve_variants
 from flows.demo.metadata import packaged_metadata
 from tasks import dry_symbols as symbols
 from tasks.dry_records import DryCommand, DryRun, DryStage
-from tasks.dry_run import Surroundings, dry_run
+from tasks.dry_run import HostView, dry_run
 from tasks.dry_text import transcript
 from tasks.shell_text import PLACEHOLDER, shell_command
 from tasks.stages import build, quantize
@@ -117,7 +117,7 @@ def test_stages_come_in_their_order_and_each_input_is_made_before() -> None:
 
 def test_what_the_store_holds_is_named_by_its_digest() -> None:
     spec = load_spec("demo")
-    around = Surroundings(golden.absent, packaged_metadata(spec), {("fetch", "checkpoint"): "a" * 64})
+    around = HostView(golden.absent, packaged_metadata(spec), {("fetch", "checkpoint"): "a" * 64})
     plan = dry_run(spec, resolve_variants(spec), around)
     read = {one.role: (one.tree, one.known_after) for one in stage(plan, "measure").inputs}
     assert read["checkpoint"] == ("a" * 64, None)
@@ -126,19 +126,17 @@ def test_what_the_store_holds_is_named_by_its_digest() -> None:
 
 def test_an_installed_toolchain_has_its_identity_in_the_request() -> None:
     spec = load_spec("demo")
-    plan = dry_run(
-        spec, resolve_variants(spec), Surroundings(lambda _name: "b" * 64, packaged_metadata(spec))
-    )
+    plan = dry_run(spec, resolve_variants(spec), HostView(lambda _name: "b" * 64, packaged_metadata(spec)))
     request = stage(plan, "build").commands[0].request
     assert request is not None
     assert set(request["params"]["toolchains"].values()) == {"b" * 64}
-    assert {one.identity for one in stage(plan, "build").toolchains} == {"b" * 64}
+    assert {one.identity for one in plan.toolchains} == {"b" * 64}
 
 
 def test_a_worker_is_asked_for_what_the_stages_ask_for() -> None:
     spec = load_spec(LLAMA)
     for variant in resolve_variants(spec):
-        plan = dry_run(spec, (variant,), Surroundings(golden.absent, packaged_metadata(spec)))
+        plan = dry_run(spec, (variant,), HostView(golden.absent, packaged_metadata(spec)))
         work = quantize.describe(spec.name, variant, "c" * 64, "d" * 64)
         assert not isinstance(work, quantize.LeftOut)
         job = build.describe(spec.name, variant, "c" * 64, {})
@@ -196,7 +194,7 @@ def refused_spec() -> str:
 def test_a_spec_that_cannot_work_is_planned_with_all_that_is_wrong() -> None:
     spec: Spec = read_spec(refused_spec(), Path("refused.yaml"))
     variant = next(one for one in resolve_variants(spec) if one.name == "h100")
-    plan = dry_run(spec, (variant,), Surroundings(golden.absent, packaged_metadata(spec)))
+    plan = dry_run(spec, (variant,), HostView(golden.absent, packaged_metadata(spec)))
     assert any("variants.h100.target" in problem for problem in plan.preflight.problems)
     assert any(line.startswith("#   refused: variants.h100") for line in transcript(plan))
 
