@@ -37,6 +37,7 @@ from tasks.toolchains import JobRequest, Toolchain, ensure, run_job, serving
 FACTS = load_kinds()["trtllm-torch"]
 DEMO = DEMO_HUB / "enginery" / "demo-llama"
 TEXTS = DEMO_HUB / "datasets" / "enginery" / "demo-text" / "calibration.jsonl"
+QUANTIZE_ALL = Path(__file__).with_name("workers") / "quantize_all.py"
 IDENTITIES = dict.fromkeys(("build", "serve", "quantize"), "0" * 64)
 
 Build = Callable[[ResolvedVariant, Path, Toolchain], Path]
@@ -53,6 +54,9 @@ def variant(target: str, recipe: str, kv_cache: str = "none", *, tensor_parallel
         quantization=Quantization(recipe=recipe, kv_cache=kv_cache, device="cpu", calibration=calibration),
         shape=Shape(max_batch_size=4, max_input_len=128, max_seq_len=192, max_num_tokens=256),
     )
+
+
+QUANTIZED = (variant("h100-sxm", "fp8", "fp8"), variant("b200", "nvfp4", "fp8", tensor_parallel=2))
 
 
 @pytest.fixture
@@ -83,48 +87,44 @@ def build_engine(tmp_path: Path) -> Build:
 
 
 @pytest.fixture(scope="module")
-def quantized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[ResolvedVariant], Path]:
-    """Quantizes the demo checkpoint for a variant with the real ModelOpt, on the processor."""
-    texts = tmp_path_factory.mktemp("texts")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo checkpoint as the real ModelOpt quantizes it on the processor: a directory a variant."""
+    folder = tmp_path_factory.mktemp("quantized")
+    (folder / "texts").mkdir()
     lines = TEXTS.read_text().splitlines(keepends=True)[:4]
-    (texts / "texts.jsonl").write_text("".join(lines))
-
-    def run(asked: ResolvedVariant) -> Path:
-        work = quantize_job("spec", asked, "0" * 64, "1" * 64)
+    (folder / "texts" / "texts.jsonl").write_text("".join(lines))
+    jobs = {}
+    for one in QUANTIZED:
+        work = quantize_job("spec", one, "0" * 64, "1" * 64)
         assert not isinstance(work, LeftOut)
-        output = tmp_path_factory.mktemp("quantized") / "checkpoint"
-        output.mkdir()
-        inputs = {"checkpoint": DEMO, "calibration": texts}
-        request = JobRequest(params=work.params, inputs=inputs, output=output)
-        log = output.parent / "quantize.log"
-        modelopt = ensure(work.toolchain, Settings())
-        run_job(modelopt, work.worker, request, log=log, on_line=lambda _line: None, time_limit_s=300)
-        return output
-
-    return run
+        jobs[one.name] = work.params
+    request = JobRequest(
+        params={"jobs": jobs}, inputs={"checkpoint": DEMO, "calibration": folder / "texts"}, output=folder
+    )
+    modelopt = ensure("modelopt-cpu", Settings())
+    log = folder / "quantize.log"
+    run_job(modelopt, QUANTIZE_ALL, request, log=log, on_line=lambda _line: None, time_limit_s=600)
+    return folder
 
 
 @pytest.mark.toolchain
-@pytest.mark.parametrize(("target", "recipe", "tensor_parallel"), [("h100-sxm", "fp8", 2)])
+@pytest.mark.parametrize("asked", QUANTIZED, ids=lambda one: one.name)
 def test_a_really_quantized_checkpoint_becomes_an_engine_that_serves(
-    target: str,
-    recipe: str,
-    tensor_parallel: int,
-    quantized: Callable[[ResolvedVariant], Path],
+    asked: ResolvedVariant,
+    quantized: Path,
     toolchain: Callable[..., Toolchain],
     build_engine: Build,
     tmp_path: Path,
 ) -> None:
-    asked = variant(target, recipe, "fp8", tensor_parallel=tensor_parallel)
-    checkpoint, standin = quantized(asked), toolchain(target, count=tensor_parallel)
+    checkpoint, standin = quantized / asked.name, toolchain(asked.target.name, count=asked.devices)
     engine = build_engine(asked, checkpoint, standin)
     manifest = EngineManifest.model_validate_json((engine / "engine.json").read_bytes())
     assert manifest.stand_in
     assert manifest.tuning is not None
     assert manifest.tuning.config_sha256 == sha256_file(engine / "llm_args.yaml")
-    assert manifest.requires.gpu_count == tensor_parallel
+    assert manifest.requires.gpu_count == asked.devices
     cache = json.loads((engine / manifest.tuning.path).read_text())
-    assert {f"rank_{rank}" for rank in range(tensor_parallel)} == set(cache) - {"metadata"}
+    assert {f"rank_{rank}" for rank in range(asked.devices)} == set(cache) - {"metadata"}
     for file in checkpoint.iterdir():
         assert (engine / file.name).read_bytes() == file.read_bytes()
     before = scan(engine).digest
