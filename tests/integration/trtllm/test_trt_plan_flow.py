@@ -125,8 +125,7 @@ def plans(pipeline: Pipeline, spec: Spec, access: HubAccess) -> list[tuple[Stage
     for variant in resolve_variants(spec):
         source = variant.quantization.calibration
         assert source is not None
-        location = sources.heldout
-        texts = steps.fetch_texts(pipeline, spec, "calibration", source, location, access)
+        texts = steps.fetch_texts(pipeline, spec, "calibration", source, sources.heldout, access)
         work = quantize.describe(spec.name, variant, checkpoint.tree, texts.tree, beside=beside(spec))
         assert not isinstance(work, quantize.LeftOut)
         quantized = steps.quantize_checkpoint(pipeline, work)
@@ -166,10 +165,8 @@ def require_plans(tree: Path, variant: ResolvedVariant) -> EngineManifest:
     """Hold an engine tree against the variant; returns its engine.json."""
     assert {f"rank{rank}.engine" for rank in range(variant.devices)} == {p.name for p in tree.glob("rank*")}
     model = json.loads((tree / "config.json").read_text())["pretrained_config"]
-    assert (model["quantization"]["quant_algo"], model["quantization"]["kv_cache_quant_algo"]) == (
-        "FP8",
-        "FP8",
-    )
+    formats = {key: model["quantization"][key] for key in ("quant_algo", "kv_cache_quant_algo")}
+    assert formats == {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}
     assert (model["rotary_base"], model["logits_dtype"]) == (50000.0, "float32")
     assert (tree / "tokenizer.json").read_bytes() == (DEMO / "tokenizer.json").read_bytes()
     manifest = EngineManifest.model_validate_json((tree / "engine.json").read_bytes())
