@@ -19,8 +19,11 @@ from artifacts.settings import Settings
 from engine_specs.load import load_spec, read_spec
 from engine_specs.models import Spec
 from engine_specs.resolve import resolve_variants
+from flows.commands.build import build as build_command
 from flows.demo.metadata import packaged_metadata
+from flows.errors import BadArgument
 from tasks import dry_symbols as symbols
+from tasks import plan_toolchains
 from tasks.dry_records import DryCommand, DryRun, DryStage
 from tasks.dry_run import HostView, dry_run
 from tasks.dry_text import transcript
@@ -211,16 +214,20 @@ def test_the_command_prints_one_document_without_any_service(away: dict[str, str
     assert DryRun.model_validate_json(done.stdout).spec == "demo"
 
 
-def test_the_command_exits_2_where_preflight_refuses(away: dict[str, str], tmp_path: Path) -> None:
+def test_the_command_exits_2_where_preflight_refuses(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plan_toolchains, "planned_identity", lambda name, _settings: golden.absent(name))
     path = tmp_path / f"{LLAMA}.yaml"
     path.write_text(refused_spec())
-    done = run_cli("build", path, "--variant", "h100", "--dry-run", env=away)
-    assert done.returncode == 2
-    assert "pre-flight refuses llama-3.1-8b-instruct: variants.h100" in done.stderr
-    assert "trtllm-build" in done.stdout
+    assert build_command(str(path), variant="h100", dry_run=True) == 2
+    printed = capsys.readouterr()
+    assert "pre-flight refuses llama-3.1-8b-instruct: variants.h100" in printed.err
+    assert "trtllm-build" in printed.out
 
 
-def test_an_unknown_variant_is_told_with_those_there_are(away: dict[str, str]) -> None:
-    done = run_cli("build", LLAMA, "--variant", "h1000", "--dry-run", env=away)
-    assert done.returncode == 2
-    assert "its variants are: h100, h100-tp2" in done.stderr
+def test_an_unknown_variant_is_told_with_those_there_are(settings: Settings) -> None:
+    with pytest.raises(BadArgument, match="no variant 'h1000'") as caught:
+        build_command(LLAMA, variant="h1000", dry_run=True)
+    assert caught.value.exit_code == 2
+    assert "h100, h100-tp2" in caught.value.fix
