@@ -23,7 +23,7 @@ from flows.plan_text import memory_lines
 from flows.run_log import RunLog
 from flows.summary import BuildSummary, publication_line, summarize_variant
 from tasks import prefect_tasks as steps
-from tasks.buildable import HostVariants, divide_by_host
+from tasks.buildable import HostVariants, divide_by_host, require_measurable
 from tasks.disk_room import free_disk_bytes
 from tasks.errors import TaskError
 from tasks.hub_access import HubAccess
@@ -146,6 +146,7 @@ class _Build:
         if isinstance(baseline.decision, Stay):
             case = Case(spec, variant, commit, (checkpoint,))
             return steps.judge_baseline(pipeline, case, baseline, baseline.decision)
+        require_measurable(spec, variant, probe_host())
         stages = (checkpoint, *self._compile(variant, checkpoint))
         engine = stages[-1].tree
         run_page.tag_run(f"engine:{stages[-1].fingerprint[:12]}")

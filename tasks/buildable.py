@@ -9,8 +9,11 @@ from pydantic import Field
 
 from artifacts.compat import Fits, HostFacts, fits, gpus_in_words
 from artifacts.frozen import Frozen
+from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant
+from tasks.errors import GpusUnavailable
 from tasks.requirements import host_requirements
+from tasks.sides import reference_sides
 
 
 class HostVariants(Frozen):
@@ -43,3 +46,30 @@ def divide_by_host(variants: Iterable[ResolvedVariant], facts: HostFacts) -> Hos
     return HostVariants(
         here=tuple(here), elsewhere=elsewhere, host=f"{facts.machine} with {gpus_in_words(facts)}"
     )
+
+
+def devices_at_once(spec: Spec, variant: ResolvedVariant) -> int:
+    """Devices that measuring takes: the engine and every reference are up together, each with its own."""
+    return variant.devices * (1 + len(reference_sides(spec, variant, checkpoint="")))
+
+
+def lacks_for_measuring(spec: Spec, variant: ResolvedVariant, facts: HostFacts) -> str:
+    """What a host lacks to measure a variant that it can build, as a sentence; empty where it lacks nothing."""
+    answer = fits(host_requirements(variant.target, devices_at_once(spec, variant)), facts)
+    if isinstance(answer, Fits):
+        return ""
+    references = len(reference_sides(spec, variant, checkpoint=""))
+    plural = "s" if references > 1 else ""
+    return (
+        f"the engine and {references} vLLM configuration{plural} are measured at once, which {answer.reason}"
+    )
+
+
+def require_measurable(spec: Spec, variant: ResolvedVariant, facts: HostFacts) -> None:
+    """Raise GpusUnavailable where this host could build a variant, but never measure it."""
+    if lacks := lacks_for_measuring(spec, variant, facts):
+        raise GpusUnavailable(
+            f"variant {variant.name} could be built on this host, but not measured",
+            where=lacks,
+            fix="build it on a host with more of these GPUs, or declare fewer reference configurations",
+        )

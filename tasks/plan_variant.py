@@ -15,7 +15,7 @@ from engine_specs.memory import MemoryEstimate
 from engine_specs.models import Spec
 from engine_specs.preflight import Examination, examine
 from engine_specs.resolve import ResolvedVariant
-from tasks.buildable import divide_by_host
+from tasks.buildable import divide_by_host, lacks_for_measuring
 from tasks.plan_checkpoint import Metadata, NoMetadata
 from tasks.plan_toolchains import HostToolchains
 from tasks.sides import reference_sides
@@ -74,7 +74,9 @@ def plan_variant(
         free_disk: free bytes of this host's disk, if it needs room; counts only where this host can build it.
         today: the day against which ends of life are told.
     """
-    builds_here = bool(divide_by_host([variant], probe_host()).here)
+    facts = probe_host()
+    builds_here = bool(divide_by_host([variant], facts).here)
+    lacks = lacks_for_measuring(spec, variant, facts) if builds_here else ""
     examined = _examined(spec, variant, metadata, free_disk if builds_here else None)
     toolchains = tuple(_toolchains(spec, variant, tools))
     return PlannedVariant(
@@ -86,7 +88,11 @@ def plan_variant(
         tensor_parallel=variant.tensor_parallel,
         pipeline_parallel=variant.pipeline_parallel,
         problems=examined.problems,
-        warnings=(*examined.warnings, *ends_of_life(variant, [one.name for one in toolchains], today)),
+        warnings=(
+            *examined.warnings,
+            *ends_of_life(variant, [one.name for one in toolchains], today),
+            *((lacks,) if lacks else ()),
+        ),
         memory=examined.memory,
         disk=examined.disk,
         toolchains=toolchains,
