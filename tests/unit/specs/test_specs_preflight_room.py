@@ -3,13 +3,16 @@
 import re
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from specs_gpu import CONFIG, FILES, SHAPE, gpu_variant
 
 from engine_specs.memory import estimate_memory
 from engine_specs.model_facts import ModelFacts, read_model_facts
 from engine_specs.models import Spec
 from engine_specs.preflight import examine, preflight
-from engine_specs.preflight_room import NO_SINGLE_SETTING
+from engine_specs.preflight_room import NO_SINGLE_SETTING, memory_problems
 from engine_specs.resolve import ResolvedVariant
 from engine_specs.targets import load_targets
 
@@ -57,6 +60,37 @@ def test_every_named_setting_alone_makes_it_fit(spec: Spec, model: ModelFacts) -
         "target",
     ]
     for setting in settings:
+        for changed in applied(variant, setting):
+            assert estimate_memory(changed, model).fit == "fits", setting
+
+
+@given(
+    target=st.sampled_from([one.name for one in load_targets().values() if one.gpu]),
+    recipe=st.sampled_from(["none", "fp8", "int4_awq", "nvfp4"]),
+    kv_cache=st.sampled_from(["none", "fp8"]),
+    batch=st.integers(2, 2048),
+    length=st.integers(4097, 131072),
+    tensor_parallel=st.sampled_from([1, 2, 4, 8]),
+)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_asked_for_what_is_named_fits(
+    spec: Spec,
+    model: ModelFacts,
+    target: str,
+    recipe: str,
+    kv_cache: str,
+    batch: int,
+    length: int,
+    tensor_parallel: int,
+) -> None:
+    shape = SHAPE.model_copy(update={"max_batch_size": batch, "max_seq_len": length})
+    variant = gpu_variant(
+        spec, "trtllm-torch", target, recipe, kv_cache, shape=shape, tensor_parallel=tensor_parallel
+    )
+    problems = tuple(memory_problems(spec, variant, model))
+    assert bool(problems) == (estimate_memory(variant, model).fit == "exceeds")
+    named = [one.accepted.removeprefix("one of: ") for one in problems if one.accepted != NO_SINGLE_SETTING]
+    for setting in (one for text in named for one in text.split("; ")):
         for changed in applied(variant, setting):
             assert estimate_memory(changed, model).fit == "fits", setting
 
