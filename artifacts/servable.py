@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 from pydantic import ValidationError
 
 from artifacts.compat import HostFacts, Refused, fits
@@ -75,7 +75,10 @@ def _other_tools(manifest: EngineManifest, versions: Mapping[str, str]) -> Itera
 
 def _same(one: str, other: str) -> bool:
     """Whether two spellings are of one version: some tools leave out what their distribution adds to it."""
-    a, b = Version(one), Version(other)
+    try:
+        a, b = Version(one), Version(other)
+    except InvalidVersion:
+        return one == other
     length = min(len(a.release), len(b.release))
     return a.release[:length] == b.release[:length] and a.pre == b.pre
 

@@ -74,6 +74,11 @@ def test_another_gpu_driver_or_machine_is_refused(tmp_path: Path, changes: dict[
             "built with tensorrt_llm 1.2.1, the toolchain has 1.2.0",
         ),
         (
+            {"tensorrt": "of somebody's own"},
+            {"tensorrt": "10.14.1.48"},
+            "built with tensorrt of somebody's own, the toolchain has 10.14.1.48",
+        ),
+        (
             {"tensorrt_llm": "1.3.0rc15"},
             {"tensorrt-llm": "1.3.0rc14"},
             "built with tensorrt_llm 1.3.0rc15, the toolchain has 1.3.0rc14",
