@@ -54,7 +54,7 @@ def devices_at_once(spec: Spec, variant: ResolvedVariant) -> int:
 
 
 def lacks_for_measuring(spec: Spec, variant: ResolvedVariant, facts: HostFacts) -> str:
-    """What a host lacks to measure a variant that it can build, as a sentence; empty where it lacks nothing."""
+    """What a host lacks to measure a variant that it can build, as a sentence; empty: nothing."""
     answer = fits(host_requirements(variant.target, devices_at_once(spec, variant)), facts)
     if isinstance(answer, Fits):
         return ""

@@ -13,9 +13,11 @@ from engine_specs.resolve import resolve_variants
 from engine_specs.text_source import TextSource
 from engine_specs.vendored import VendoredCheckpoint, vendored_checkpoint
 from flows.commands import specs
+from tasks.buildable import devices_at_once
 from tasks.datasets import split_files
 from tasks.hub_selection import HubFile
 
+GPUS_OF_A_HOST = 8
 # Of the demo, whose checkpoint comes with the package and is checked where its Hub is.
 DEMO = "demo"
 SHIPPED = {path.stem: load_spec(path) for path in list_specs()}
@@ -85,6 +87,12 @@ def test_calibration_and_judging_never_read_the_same_texts(spec: Spec) -> None:
     heldout, *calibration = texts(spec)
     assert calibration
     assert heldout.dataset not in {source.dataset for source in calibration}
+
+
+@on_the_hub
+def test_a_host_of_eight_gpus_can_judge_every_variant(spec: Spec) -> None:
+    for variant in resolve_variants(spec):
+        assert devices_at_once(spec, variant) <= GPUS_OF_A_HOST
 
 
 @on_the_hub
