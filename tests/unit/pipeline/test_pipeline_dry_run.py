@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import golden
 from support.cli import run_cli
+from support.interface_tables import broken, table
 
 from artifacts.settings import Settings
-from engine_specs.load import load_spec, read_spec
+from engine_specs.load import list_specs, load_spec, read_spec
 from engine_specs.models import Spec
 from engine_specs.resolve import resolve_variants
 from flows.commands.build import build as build_command
@@ -33,6 +34,7 @@ from tasks.toolchains import Toolchain, declared
 from tasks.toolchains.environment import job_environment
 
 LLAMA = "llama-3.1-8b-instruct"
+INTERFACES = ("trtllm-build-1.2", "trtllm-serve-1.2", "trtllm-serve-1.4")
 NO_SERVICE = "http://127.0.0.1:9"
 
 
@@ -84,6 +86,20 @@ def test_every_placeholder_is_explained(case: str) -> None:
     assert found
     assert {one for one in found if not any(re.fullmatch(shape, one) for shape in explained)} == set()
     assert not any("{" in part for one in plan.stages for command in one.commands for part in command.argv)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in list_specs()])
+def test_every_command_of_tensorrt_llm_is_one_that_its_programs_take(name: str) -> None:
+    spec = load_spec(name)
+    plan = dry_run(spec, resolve_variants(spec), HostView(golden.absent, packaged_metadata(spec)))
+    programs = {f"<toolchain:tensorrt-llm-{one[-3:]}>/bin/{one[:-4]}": table(one) for one in INTERFACES}
+    checked = []
+    for command in (one for each in plan.stages for one in each.commands if one.argv[0] in programs):
+        argv = [part.replace("<port>", "8000") for part in command.argv[1:]]
+        assert broken(programs[command.argv[0]], argv) == [], command.argv
+        checked.append(command.what)
+    gpu_variants = [one for one in resolve_variants(spec) if one.target.accelerator == "cuda"]
+    assert len(checked) == 2 * len(gpu_variants), "each is built (or warmed up) and served"
 
 
 def test_two_gpus_build_and_serve_two_ranks_in_fp8() -> None:
