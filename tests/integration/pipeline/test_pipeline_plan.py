@@ -14,11 +14,14 @@ from support.hub_faults import FaultyHub, faulty_hub
 
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
+from engine_specs.errors import PreflightRefused
 from engine_specs.load import list_specs, load_spec
 from engine_specs.models import Spec
 from engine_specs.resolve import resolve_variants
 from engine_specs.vendored import vendored_checkpoint
+from flows import build
 from flows.commands.plan import plan
+from flows.demo.hub_repo import DEMO_HUB
 from flows.errors import BadArgument
 from flows.plan_text import lines_of
 from tasks.hub_access import HubAccess
@@ -166,6 +169,35 @@ def test_the_hub_tells_where_the_store_does_not(settings: Settings, hub: FaultyH
     (note,) = {variant.memory.counting_note for variant in made.variants if variant.memory}
     assert "they disagree" in note
     assert {stage.state for stage in made.stages} == {"unknown"}
+
+
+def test_the_demo_is_judged_by_its_own_checkpoint(store: Store, tmp_path: Path) -> None:
+    with faulty_hub(DEMO_HUB) as demo_hub:
+        made = planned(load_spec("demo"), access_to(demo_hub, tmp_path), store)
+    (variant,) = made.variants
+    assert made.metadata.startswith("judged by config.json and file sizes of enginery/demo-llama")
+    assert variant.memory is not None
+    assert (variant.problems, variant.memory.fit) == ((), "target fixes no memory")
+    assert "disagree" not in variant.memory.counting_note
+
+
+@pytest.mark.parametrize("free_bytes", [1_000_000, 10**12])
+def test_a_build_asks_for_room_and_logs_the_arithmetic(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int
+) -> None:
+    spec, said = load_spec("demo"), list[str]()
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setattr(build, "free_disk_bytes", lambda _settings: free_bytes)
+    with faulty_hub(DEMO_HUB) as demo_hub:
+        monkeypatch.setenv("HF_ENDPOINT", demo_hub.url)
+        run = build._Build(Pipeline(Settings(), store, say=said.append), spec, resolve_variants(spec))
+        if free_bytes == 1_000_000:
+            with pytest.raises(PreflightRefused, match=r"this host's disk: found 0\.0 GB free"):
+                run._require_preflight(spec.checkpoint.revision)
+        else:
+            run._require_preflight(spec.checkpoint.revision)
+    assert said[0].startswith("pre-flight cpu-int8: memory of each device: ")
+    assert any("KV cache (bfloat16)" in line for line in said)
 
 
 def test_a_checkpoint_that_cannot_be_used_is_a_refusal(store: Store, hub: FaultyHub, tmp_path: Path) -> None:
