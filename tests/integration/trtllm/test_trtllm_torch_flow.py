@@ -88,8 +88,11 @@ def build_engine(tmp_path: Path) -> Build:
 
 @pytest.fixture(scope="module")
 def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo checkpoint as the real ModelOpt quantizes it on the processor: a directory a variant."""
+    """One layer of the demo as the real ModelOpt quantizes it on the processor: a directory a variant."""
     folder = tmp_path_factory.mktemp("quantized")
+    checkpoint = shutil.copytree(DEMO, folder / "checkpoint")
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
     (folder / "texts").mkdir()
     lines = TEXTS.read_text().splitlines(keepends=True)[:4]
     (folder / "texts" / "texts.jsonl").write_text("".join(lines))
@@ -99,7 +102,9 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert not isinstance(work, LeftOut)
         jobs[one.name] = work.params
     request = JobRequest(
-        params={"jobs": jobs}, inputs={"checkpoint": DEMO, "calibration": folder / "texts"}, output=folder
+        params={"jobs": jobs},
+        inputs={"checkpoint": checkpoint, "calibration": folder / "texts"},
+        output=folder,
     )
     modelopt = ensure("modelopt-cpu", Settings())
     log = folder / "quantize.log"
