@@ -1,5 +1,6 @@
 """Run the check: `python -m flows.gpu_check [DIRECTORY]`, with docs/results as the directory of pages.
 
+A host with a GPU gets its page also where no kind can run: it says what keeps each of them.
 Exit codes: 0 every kind that this host has came to a verdict; 1 one of them failed; 4 no kind can run here.
 """
 
@@ -28,16 +29,17 @@ UNDERSTOOD = (TaskError, ArtifactError, EngineSpecError, FlowError)
 
 
 def main(arguments: list[str]) -> int:
-    """Look at the host, run what can run, write the page; returns the exit code."""
+    """Look at the host, run what can run, write the page and print its path; returns the exit code."""
     settings, facts = Settings(), probe_host()
     checkpoint = prepare(settings.home / "gpu-check" / "hub")
     choice = choose(facts, lambda name: planned_identity(name, settings), checkpoint)
     tell(choice)
-    if not choice.runnable:
+    outcomes = _run_all(choice, settings, checkpoint) if choice.runnable else ()
+    if choice.kinds:
+        emit(str(_write(facts, choice, outcomes, Path(arguments[0]) if arguments else RESULTS)))
+    if not outcomes:
         say("no GPU engine can be built and measured on this host")
         return NOTHING_RUNS
-    outcomes = _run_all(choice, settings, checkpoint)
-    emit(str(_write(facts, choice, outcomes, Path(arguments[0]) if arguments else RESULTS)))
     return FAILED if any(one.failure for one in outcomes) else DONE
 
 

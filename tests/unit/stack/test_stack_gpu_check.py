@@ -189,6 +189,20 @@ def test_without_a_gpu_it_exits_4_and_writes_nothing(
     assert not (tmp_path / "results").exists()
 
 
+def test_a_host_that_lacks_toolchains_gets_a_page_that_says_so(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    checkpoint: CheckpointForCheck,
+) -> None:
+    code = run_on(H100, choose(H100, absent, checkpoint), monkeypatch, tmp_path / "results")
+    assert code == 4
+    (written,) = (tmp_path / "results").iterdir()
+    text = written.read_text()
+    assert "no tool has run" in text
+    assert all(f"| {kind.name} | - | not run | - |" in text for kind in GPU_KINDS)
+
+
 @pytest.mark.parametrize(("failure", "code"), [("", 0), ("memory ran out", 1)])
 def test_its_exit_code_says_whether_all_came_to_a_verdict(
     settings: Settings,
