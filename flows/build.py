@@ -28,6 +28,7 @@ from tasks.disk_room import free_disk_bytes
 from tasks.errors import TaskError
 from tasks.hub_access import HubAccess
 from tasks.judging.economics import Stay
+from tasks.kinds import kind_named
 from tasks.pipeline import Pipeline
 from tasks.stage import Hit, StageResult, look_up
 from tasks.stages import measure, quantize
@@ -113,7 +114,7 @@ class _Build:
         problems: list[Problem] = []
         for one in self._variants:
             examined = examine(self._spec, one, facts.config, facts.file_bytes, free_disk_bytes=free_bytes)
-            problems += examined.problems
+            problems += (*kind_named(one.engine.kind).option_problems(one), *examined.problems)
             self._tell(one, examined)
         if problems:
             raise PreflightRefused(self._spec.name, tuple(dict.fromkeys(problems)))

@@ -16,6 +16,7 @@ from engine_specs.models import Spec
 from engine_specs.preflight import Examination, examine
 from engine_specs.resolve import ResolvedVariant
 from tasks.buildable import divide_by_host, lacks_for_measuring
+from tasks.kinds import kind_named
 from tasks.plan_checkpoint import Metadata, NoMetadata
 from tasks.plan_toolchains import HostToolchains
 from tasks.sides import reference_sides
@@ -87,7 +88,7 @@ def plan_variant(
         kv_cache=variant.quantization.kv_cache,
         tensor_parallel=variant.tensor_parallel,
         pipeline_parallel=variant.pipeline_parallel,
-        problems=examined.problems,
+        problems=(*kind_named(variant.engine.kind).option_problems(variant), *examined.problems),
         warnings=(
             *examined.warnings,
             *ends_of_life(variant, [one.name for one in toolchains], today),

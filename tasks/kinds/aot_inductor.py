@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from artifacts.engine import ServeRecipe
+from engine_specs.errors import Problem
 from engine_specs.kind_facts import load_kinds
 from engine_specs.resolve import ResolvedVariant
 from tasks.kinds.kind import WORKERS, JobPlan
@@ -21,6 +22,10 @@ class AotInductor:
     def export_format(self) -> str:
         """Layout of the quantized checkpoint that it compiles."""
         return load_kinds()[self.name].export_format
+
+    def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:  # noqa: ARG002  it has no options
+        """None: there are no options."""
+        return ()
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that builds this variant.

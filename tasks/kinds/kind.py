@@ -7,6 +7,7 @@ from pydantic import Field
 
 from artifacts.engine import ServeRecipe
 from artifacts.frozen import Frozen
+from engine_specs.errors import Problem
 from engine_specs.resolve import ResolvedVariant
 
 WORKERS = Path(__file__).parent.parent / "workers"
@@ -53,6 +54,9 @@ class Kind(Protocol):
     @property
     def export_format(self) -> str:
         """Layout of the quantized checkpoint that it compiles."""
+
+    def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:
+        """Options that the variant's other settings rule out, each with what goes instead. Pure."""
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that builds this variant. Pure."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from artifacts.engine import ServeRecipe
+from engine_specs.errors import Problem
 from engine_specs.kind_facts import load_kinds
 from engine_specs.resolve import ResolvedVariant
 from tasks.errors import OptionsClash
@@ -54,6 +55,13 @@ class TrtPlan:
     def export_format(self) -> str:
         """Layout of the quantized checkpoint that it compiles."""
         return load_kinds()[self.name].export_format
+
+    def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:
+        """Options that the tool would refuse, or take back without an error."""
+        where = f"variants.{variant.name}.engine.options"
+        return tuple(
+            Problem(f"{where}.{clash.option}", str(clash.found), clash.accepted) for clash in clashes(variant)
+        )
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that builds this variant.

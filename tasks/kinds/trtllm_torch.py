@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from artifacts.engine import ServeRecipe
+from engine_specs.errors import Problem
 from engine_specs.kind_facts import KindFacts, load_kinds
 from engine_specs.recipes import load_kv_caches, load_recipes
 from engine_specs.resolve import ResolvedVariant
@@ -39,6 +40,10 @@ class TrtllmTorch:
     def export_format(self) -> str:
         """Layout of the quantized checkpoint that it serves."""
         return load_kinds()[self.name].export_format
+
+    def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:  # noqa: ARG002  any go together
+        """None: every option goes with every other."""
+        return ()
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that resolves the arguments, tunes, and puts the parts into one tree."""

@@ -206,6 +206,13 @@ def test_all_clashes_come_at_once_with_what_to_do() -> None:
     assert caught.value.exit_code == 2
 
 
+def test_a_plan_tells_clashes_before_anything_runs() -> None:
+    asked = variant(user_buffer=True)
+    (problem,) = TRT_PLAN.option_problems(asked)
+    assert problem.field == f"variants.{asked.name}.engine.options.user_buffer"
+    assert (problem.found, TRT_PLAN.option_problems(variant())) == ("True", ())
+
+
 def test_two_gpus_fp8_on_h100() -> None:
     shape = Shape(max_batch_size=64, max_input_len=4096, max_seq_len=8192, max_num_tokens=8192)
     flags = values(emitted(variant("h100-sxm", "fp8", "fp8", shape, 2)))
