@@ -108,9 +108,14 @@ def _fit(lines: tuple[MemoryLine, ...], budget_bytes: int | None) -> Fit:
 
 
 def linear_bits(variant: ResolvedVariant, recipe: Recipe, model: ModelFacts) -> float | None:
-    """Bits of one quantized weight with its share of the scales; None where only quantizing can tell."""
-    if variant.quantization.search is not None:
-        return variant.quantization.search.effective_bits
+    """Bits of one quantized weight with its share of the scales; None where only quantizing can tell.
+
+    A search keeps its mean bits, by a count that leaves the scales of some formats out (modelopt 0.47,
+    torch/quantization/algorithms.py): the largest share of its candidates comes on top.
+    """
+    search = variant.quantization.search
+    if search is not None:
+        return search.effective_bits + max(_scale_share(load_recipes()[name]) for name in search.candidates)
     if recipe.form == "file":
         return None
     if recipe.weight_bits is None:

@@ -10,6 +10,7 @@ from engine_specs.resolve import ResolvedVariant
 from engine_specs.targets import Target, load_targets
 
 Support = RecipeSupport | KvCacheSupport
+AS_STORED_BITS = 16
 
 
 def support_problems(
@@ -112,24 +113,29 @@ def _kv_caches(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
 
 
 def _search(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
-    """Every candidate of a search has to be a recipe that could have been chosen alone."""
+    """Every candidate of a search has to be possible alone, and the smallest of them small enough."""
     search = variant.quantization.search
     if search is None:
         return
-    recipes = load_recipes()
-    usable = [
-        name
-        for name in usable_recipes(kind, variant.target, None, variant.quantization.device)
-        if recipes[name].form == "preset"
-    ]
+    where = f"variants.{variant.name}.quantization.search"
+    usable = _candidates(variant, kind)
     refused = [name for name in search.candidates if name not in usable]
     if refused:
         accepted = (
             f"presets that {kind.name} takes on {_named(variant.target)} and ModelOpt {kind.modelopt} makes "
             f"on {variant.quantization.device}: {_listed(usable)}"
         )
-        field = f"variants.{variant.name}.quantization.search.candidates"
-        yield Problem(field, _listed(refused), accepted)
+        yield Problem(f"{where}.candidates", _listed(refused), accepted)
+    bits = {name: load_recipes()[name].weight_bits or AS_STORED_BITS for name in search.candidates}
+    smallest = min(bits, key=lambda name: bits[name])
+    if search.effective_bits < bits[smallest]:
+        accepted = f"at least {bits[smallest]}, the bits of {smallest}, or a smaller candidate"
+        yield Problem(f"{where}.effective_bits", f"{search.effective_bits:g}", accepted)
+
+
+def _candidates(variant: ResolvedVariant, kind: KindFacts) -> list[str]:
+    names = usable_recipes(kind, variant.target, None, variant.quantization.device)
+    return [name for name in names if load_recipes()[name].form == "preset"]
 
 
 def _modelopt(variant: ResolvedVariant, kind: KindFacts, row: Presets, key: str) -> Iterator[Problem]:

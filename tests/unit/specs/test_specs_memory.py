@@ -122,11 +122,13 @@ def test_scales_of_groups_are_counted(variant: ResolvedVariant) -> None:
     assert held["linear weights"] == 32 * 218_103_808 * (4 + 32 / 128) / 8
 
 
-def test_a_search_is_taken_at_its_effective_bits(variant: ResolvedVariant) -> None:
+def test_a_search_is_taken_at_its_effective_bits_and_scales(
+    variant: ResolvedVariant,
+) -> None:
     search = RecipeSearch(effective_bits=5.0, candidates=("fp8", "int4_awq"))
     quantization = Quantization(recipe="auto", search=search)
     held = sizes(estimate_memory(on_gpu(variant, "auto", quantization=quantization), facts(LLAMA_8B)))
-    assert held["linear weights"] == 32 * 218_103_808 * 5 / 8
+    assert held["linear weights"] == 32 * 218_103_808 * (5 + 32 / 128) / 8
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,15 @@ def test_candidates_of_a_search_have_to_be_possible_alone(spec: Spec) -> None:
     assert preflight(spec, variant, CONFIG, FILES) == ()
 
 
+def test_a_search_cannot_get_below_its_smallest_candidate(spec: Spec) -> None:
+    search = RecipeSearch(effective_bits=6.0, candidates=("fp8", "fp8_per_channel_per_token"))
+    (problem,) = preflight(
+        spec, gpu_variant(spec, "trtllm-torch", recipe="auto", search=search), CONFIG, FILES
+    )
+    assert problem.field == "variants.first.quantization.search.effective_bits"
+    assert str(problem).endswith("found 6; at least 8, the bits of fp8, or a smaller candidate")
+
+
 @pytest.mark.parametrize(
     "written",
     [
