@@ -18,6 +18,8 @@ from support.standin.trtllm_toolchain import Gpu
 from artifacts.canonical import sha256_file
 from artifacts.compat import HostFacts
 from artifacts.engine import EngineManifest
+from artifacts.errors import CannotServe
+from artifacts.servable import refuse_unservable
 from artifacts.settings import Settings
 from artifacts.store import Store
 from artifacts.trees import scan
@@ -200,12 +202,33 @@ def test_a_checkpoint_that_says_what_its_tensors_are_not_is_refused_by_the_tool(
     assert "q_proj.weight is BF16; FP8 loads F8_E4M3" in str(caught.value)
 
 
+def test_the_engine_is_served_where_it_was_tuned_and_nowhere_else(
+    toolchain: Callable[..., Toolchain], build_engine: Build
+) -> None:
+    standin = toolchain("h200")
+    engine = build_engine(variant("h200", "none"), DEMO, standin)
+    refuse_unservable(engine, host("NVIDIA H200"), standin.versions)
+    with pytest.raises(CannotServe, match="NVIDIA H100 PCIe"):
+        refuse_unservable(engine, host("NVIDIA H100 PCIe"), standin.versions)
+    newer = {**standin.versions, "tensorrt-llm": "1.4.0rc2"}
+    with pytest.raises(CannotServe, match="tool version: measured with"):
+        refuse_unservable(engine, host("NVIDIA H200"), newer)
+    settings = engine / "llm_args.yaml"
+    settings.write_text(settings.read_text().replace("max_batch_size: 4", "max_batch_size: 8"))
+    with pytest.raises(CannotServe, match="config sha256: measured with"):
+        refuse_unservable(engine, host("NVIDIA H200"), standin.versions)
+
+
+def host(name: str) -> HostFacts:
+    """A host with one GPU of compute capability 9.0."""
+    return HostFacts(machine="x86_64", cpu_features=(), gpus=(gpu(name),), driver="580.95.05")
+
+
 def test_the_stage_builds_once_and_says_that_a_stand_in_did(
     settings: Settings, store: Store, toolchain: Callable[..., Toolchain], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     standin = toolchain("h200").model_copy(update={"accelerator": "cuda"})
-    facts = HostFacts(machine="x86_64", cpu_features=(), gpus=(gpu(),), driver="580.95.05")
-    monkeypatch.setattr(gpus, "probe_host", lambda: facts)
+    monkeypatch.setattr(gpus, "probe_host", lambda: host("NVIDIA H200"))
     for module in (build, worker_stage):
         monkeypatch.setattr(module, "ensure", lambda *_args, **_switches: standin)
     pipeline = Pipeline(settings, store, say=lambda _line: None)

@@ -167,10 +167,13 @@ def handler(model: str) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path != "/v1/completions" or {"model", "prompt"} - set(asked):
-                return self._answer(400, b'{"message": "stand-in: not a completion request"}')
+            table = CLI["completion_request"]
+            if unknown := sorted(set(asked) - {*table["required"], *table["optional"]}):
+                return self._answer(400, f"Extra inputs are not permitted: {unknown}".encode())
+            if self.path != "/v1/completions" or set(table["required"]) - set(asked):
+                return self._answer(400, b"this is no completion request")
             if os.environ.get("STAND_IN_SERVE") == "no-answer":
-                return self._answer(500, b'{"message": "stand-in: the executor has died"}')
+                return self._answer(500, b"the executor has died")
             choices = [{"index": 0, "text": " 4", "finish_reason": "length"}]
             return self._answer(200, json.dumps({"model": model, "choices": choices}).encode())
 

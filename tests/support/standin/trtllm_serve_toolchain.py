@@ -43,7 +43,7 @@ def install(root: Path, gpu: Gpu, *, fails: str = "") -> Toolchain:
         python=python,
         bin_dir=python.parent,
         identity=_identity(),
-        versions=VERSIONS,
+        versions={name.replace("_", "-"): version for name, version in VERSIONS.items()},
         env={"STAND_IN_SERVE": fails},
         stand_in=True,
     )
