@@ -131,7 +131,7 @@ def build_command(variant: ResolvedVariant) -> ToolCommand:
         # Relative to {scratch}, where commands run: the engine's config.json repeats it.
         "--output_timing_cache": "timing.cache",
         "--profiling_verbosity": options["profiling_verbosity"],
-        "--workers": options["workers"],
+        "--workers": Settings(variant).workers,
         "--log_level": options["log_level"],
     }
     argv = ["{bin}/trtllm-build", *_written(flags)]

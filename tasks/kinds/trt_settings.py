@@ -77,6 +77,11 @@ class Settings:
         return min(every_sequence, self.max_num_tokens) if tuned is None else tuned
 
     @property
+    def workers(self) -> int:
+        """Ranks that are built at the same time: a job holds as many GPUs as its engine."""
+        return self.option("workers") or self.variant.devices
+
+    @property
     def gemm_plugin(self) -> str:
         """Kernels of the matrix products that are not the recipe's own."""
         chosen: str | None = self.option("gemm_plugin")

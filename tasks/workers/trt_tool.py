@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 from worker_io import Refusal, say  # type: ignore[import-not-found]
 
 TAIL_LINES = 200
+# What the tool says last where several ranks are built at once; the cause stands before it.
+SEE_ABOVE = "please check error log"
 TOLD = re.compile(r"\b\w*(?:Error|Exception)\b|\bassert|\[E\]")
 
 
@@ -91,7 +93,7 @@ def fail(program: str, code: int, tail: Iterable[str]) -> NoReturn:
         what = f"{program} was killed (SIGKILL), most likely by the kernel because the host's memory ran out"
         fix = "build on a host with more memory, or with fewer workers"
         raise Refusal("out-of-memory", what, program, fix)
-    lines = list(tail)
+    lines = [line for line in tail if SEE_ABOVE not in line]
     told = next((line for line in reversed(lines) if TOLD.search(line)), lines[-1] if lines else "")
     raise SystemExit(f"{program} {_ended(code)}" + (f": {told.strip()}" if told else ""))
 

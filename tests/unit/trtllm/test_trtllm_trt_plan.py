@@ -229,7 +229,7 @@ def test_two_gpus_fp8_on_h100() -> None:
         "--use_fp8_context_fmha": "enable",
         "--use_fused_mlp": "enable",
         "--output_timing_cache": "timing.cache",
-        "--workers": "1",
+        "--workers": "2",
         "--log_level": "info",
     }
     assert {flag: flags[flag] for flag in expected} == expected
@@ -297,3 +297,4 @@ def test_a_job_holds_what_changes_the_engine_and_nothing_else() -> None:
     renamed = one.model_copy(update={"name": "other", "required": False})
     assert TRT_PLAN.build_job(renamed) == TRT_PLAN.build_job(one)
     assert TRT_PLAN.build_job(variant(workers=2)) != TRT_PLAN.build_job(one)
+    assert TRT_PLAN.build_job(variant(workers=1)) == TRT_PLAN.build_job(one)
