@@ -77,7 +77,6 @@ class TrtPlan:
             params={
                 "kind": self.name,
                 "recipe": variant.quantization.recipe,
-                "shape": variant.shape.model_dump() | {"max_num_tokens": Settings(variant).max_num_tokens},
                 "checkpoint": _checkpoint(variant),
                 "target": _target(variant),
                 "tool": {"line": TOOL_LINE, "driver_floor": DRIVER_FLOOR},
@@ -204,7 +203,6 @@ def _checkpoint(variant: ResolvedVariant) -> dict[str, Any]:
 def _target(variant: ResolvedVariant) -> dict[str, Any]:
     target = variant.target
     return {
-        "name": target.name,
         "machine": target.machine,
         "compute_capability": target.compute_capability,
         "gpu_names": list(target.gpu.product_names) if target.gpu else [],

@@ -1,7 +1,7 @@
 """Worker: compile a TensorRT-LLM checkpoint into an engine tree with trtllm-build.
 
-Request: inputs {"checkpoint": directory}; params {"kind", "recipe", "shape", "checkpoint", "target", "tool",
-"asked", "commands", "serve", "toolchains", "stand_in" (only for a stand-in of the tool)}. Output: the engine
+Request: inputs {"checkpoint": directory}; params {"kind", "recipe", "checkpoint", "target", "tool", "asked",
+"commands", "serve", "toolchains", "stand_in" (only for a stand-in of the tool)}. Output: the engine
 tree. Runs in the toolchain `tensorrt-llm-1.2`.
 
 Everything that can be known without the GPU's time is asked first: host, driver, tool, checkpoint.
