@@ -285,6 +285,12 @@ def test_every_option_is_a_flag_of_the_tools_with_their_choices(option: KindOpti
     assert row["type"] == "flag" or "choices" not in row or asked <= set(row["choices"])
 
 
+def test_what_is_read_back_is_what_an_engine_tells() -> None:
+    asked = TRT_PLAN.build_job(variant(multiple_profiles=False)).params["asked"]
+    assert set(asked["sizes"]) <= set(INTERFACES["build-config"]["fields"])
+    assert set(asked["features"]) <= set(INTERFACES["plugin-flags"])
+
+
 def test_the_kind_is_known_by_its_name_and_ends() -> None:
     assert kind_named(KIND) is TRT_PLAN
     assert TRT_PLAN.export_format == "tensorrt-llm"
