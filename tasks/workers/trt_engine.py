@@ -16,6 +16,8 @@ from worker_io import Refusal  # type: ignore[import-not-found]
 
 CONFIG_KEYS = ("version", "pretrained_config", "build_config")
 RANK_FILE = re.compile(r"rank(\d+)\.engine")
+# How the tool spells the third, paged, is not the same in all versions of the line.
+UNPAGED = ("continuous", "disabled")
 STAND_IN_VERSION = re.compile(r".+\+stand-in")
 
 
@@ -83,7 +85,7 @@ def _require_sizes(built: Mapping[str, Any], asked: Mapping[str, int]) -> None:
     if changed:
         raise _wrong(f"the tool changed sizes: {'; '.join(changed)}", "ask for the sizes that it takes")
     kind = str(built.get("kv_cache_type")).rsplit(".", maxsplit=1)[-1].lower()
-    if kind != "paged":
+    if kind in UNPAGED:
         raise _wrong(f"the KV cache is {kind}, not paged")
 
 
