@@ -28,6 +28,7 @@ from tasks.hub_access import HubAccess
 from tasks.pipeline import Pipeline
 from tasks.plan import SpecPlan, plan_spec
 from tasks.plan_variant import ends_of_life
+from tasks.stages.fetch import fetch_checkpoint
 
 NO_HUB = "http://127.0.0.1:9"
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -179,6 +180,21 @@ def test_the_demo_is_judged_by_its_own_checkpoint(store: Store, tmp_path: Path) 
     assert variant.memory is not None
     assert (variant.problems, variant.memory.fit) == ((), "target fixes no memory")
     assert "disagree" not in variant.memory.counting_note
+
+
+def test_once_it_is_fetched_the_hub_is_not_needed(store: Store, closed: HubAccess, tmp_path: Path) -> None:
+    spec = load_spec("demo")
+    with faulty_hub(DEMO_HUB) as demo_hub:
+        pipeline = Pipeline(Settings(), store, say=lambda _line: None)
+        access = access_to(demo_hub, tmp_path)
+        made_here = fetch_checkpoint(pipeline, spec, spec.checkpoint.revision, access)
+    made = planned(spec, closed, store)
+    assert made.metadata.startswith("judged by config.json and file sizes of enginery/demo-llama")
+    checkpoint, heldout, baseline, *others = made.stages
+    assert (checkpoint.state, checkpoint.tree) == ("hit", made_here.tree)
+    assert (heldout.state, heldout.reasons) == ("miss", ("never made before",))
+    assert baseline.reasons != ("known after fetch checkpoint",)
+    assert others[-1].reasons == ("known after fetch heldout and build cpu-int8",)
 
 
 @pytest.mark.parametrize("free_bytes", [1_000_000, 10**12])
