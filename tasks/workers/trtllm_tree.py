@@ -108,8 +108,6 @@ def manifest(
         tools: versions, among them tensorrt_llm and cuda.
         stand_in: whether a stand-in of the tool made it.
     """
-    target = params["target"]
-    measured_on = {"gpu_name": gpu.name, "compute_capability": gpu.compute_capability}
     return {
         "format": 1,
         "kind": params["kind"],
@@ -117,24 +115,34 @@ def manifest(
         "quantization": params["recipe"],
         "shape": dict(params["shape"]),
         "tokenizer_sha256": checkpoint.tokenizer_sha256,
+        "toolchains": dict(params["toolchains"]),
+        "tools": dict(tools),
+        "stand_in": stand_in,
+        "serve": dict(params["serve"]),
+        **_of_gpu(params["target"], tuned, gpu, tools),
+    }
+
+
+def _of_gpu(
+    target: Mapping[str, Any], tuned: Tuned, gpu: GpuFacts, tools: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the GPU decides: where it was built, what was measured there, and that it serves there only."""
+    here = {"gpu_name": gpu.name, "compute_capability": gpu.compute_capability}
+    return {
         "requires": {
             "machine": target["machine"],
             "gpu_names": [gpu.name],
             "compute_capability": gpu.compute_capability,
             "gpu_count": target["gpu_count"],
         },
-        "toolchains": dict(params["toolchains"]),
-        "tools": dict(tools),
-        "built_on": {**measured_on, "driver": gpu.driver, "cuda": tools["cuda"]},
+        "built_on": {**here, "driver": gpu.driver, "cuda": tools["cuda"]},
         "tuning": {
-            **measured_on,
+            **here,
             "path": tuned.path,
             "tool_version": tools["tensorrt_llm"],
             "tensor_parallel": target["tensor_parallel"],
             "config_sha256": tuned.config_sha256,
         },
-        "stand_in": stand_in,
-        "serve": dict(params["serve"]),
     }
 
 

@@ -41,8 +41,8 @@ def warm_up(command: Mapping[str, Any], ready_path: str, model: str, places: Map
         places: values of the other placeholders.
 
     Raises:
-        Refusal: memory ran out, there is no such program, or the answer is none.
-        SystemExit: the server ended by itself.
+        Refusal: there is no such program, it was killed for want of memory, or its answer is none.
+        SystemExit: it ended in another way; what its messages mean, the runner tells.
     """
     port = _free_port()
     with _Server(_filled(command, {**places, "port": str(port)}), places["scratch"]) as server:
