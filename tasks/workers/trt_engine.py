@@ -16,7 +16,7 @@ from worker_io import Refusal  # type: ignore[import-not-found]
 
 CONFIG_KEYS = ("version", "pretrained_config", "build_config")
 RANK_FILE = re.compile(r"rank(\d+)\.engine")
-# How the tool spells the third, paged, is not the same in all versions of the line.
+# How config.json spells the third, paged, is not established for every version of the line.
 UNPAGED = ("continuous", "disabled")
 STAND_IN_VERSION = re.compile(r".+\+stand-in")
 
