@@ -1,14 +1,12 @@
 """What every stage of one run shares: settings, the store, switches, and where lines of progress go."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from artifacts.settings import Settings
 from artifacts.store import Store
+from tasks.scratch import own_directory
 
 
 class Pipeline:
@@ -44,21 +42,11 @@ class Pipeline:
     def work_dir(self, label: str) -> Iterator[Path]:
         """A directory for one stage, gone afterwards; leftovers of killed runs are removed on the way in."""
         root = self.settings.home / "work"
-        root.mkdir(parents=True, exist_ok=True)
-        _sweep(root)
-        with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-{label}-", dir=root) as path:
-            yield Path(path)
+        with own_directory(root, label=f"{label}-") as path:
+            yield path
 
     def log_file(self, label: str) -> Path:
         """Where the output of one worker is kept after the run."""
         path = self.settings.home / "logs" / f"{label}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
-
-
-def _sweep(root: Path) -> None:
-    """Remove the work directories of processes that are no more."""
-    for path in root.iterdir():
-        pid = path.name.partition("-")[0]
-        if pid.isdigit() and not Path("/proc", pid).exists():
-            shutil.rmtree(path, ignore_errors=True)

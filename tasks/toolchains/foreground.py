@@ -32,7 +32,7 @@ def run_foreground(
     ended (locks).
     """
     command = server_command(toolchain, recipe, tree, host, port)
-    with server_scratch(recipe, tree) as scratch:
+    with server_scratch(toolchain, recipe, tree) as scratch:
         env = server_environment(toolchain, recipe, tree, scratch, extra_env or {})
         return _supervised(command, env, keep_fds)
 

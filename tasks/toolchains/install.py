@@ -88,9 +88,13 @@ def _not_installed(declared: Declaration, settings: Settings, begun: str) -> Not
     if not found:
         fix = f"enginery toolchain install {declared.name}"
         return NotInstalled(name=declared.name, reason=begun, fix=fix)
-    reasons, fixes = "; ".join(each.reason for each in found), "; ".join(each.fix for each in found)
-    reason = f"this host cannot hold it: {reasons}"
-    return NotInstalled(name=declared.name, reason=reason, fix=fixes, obstacles=found)
+    first, *others = found
+    reason = f"this host cannot hold it: {first.reason}"
+    if not others:
+        return NotInstalled(name=declared.name, reason=reason, fix=first.fix, obstacles=found)
+    more = f" (and {len(others)} more reason{'s' if others[1:] else ''})"
+    fix = f"enginery toolchain install {declared.name} names each, with its remedy"
+    return NotInstalled(name=declared.name, reason=reason + more, fix=fix, obstacles=found)
 
 
 def planned_identity(name: str, settings: Settings) -> str | NotInstalled:
@@ -111,6 +115,7 @@ def plan_of(declared: Declaration, settings: Settings) -> Plan:
         interpreter=find_interpreter(declared.python),
         programs=find_programs(declared.programs),
         toolchains_dir=settings.toolchains_dir.absolute(),
+        temporary_dir=settings.home.absolute() / "tmp",
     )
 
 

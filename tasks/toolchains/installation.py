@@ -48,6 +48,7 @@ class Plan(Frozen):
     interpreter: Interpreter
     programs: dict[str, Program]
     toolchains_dir: Path
+    temporary_dir: Path
 
     @property
     def root(self) -> Path:
@@ -115,5 +116,6 @@ def as_toolchain(installation: Installation, plan: Plan) -> Toolchain:
         identity=identity(installation, plan),
         versions={name: content.version for name, content in installation.distributions.items()},
         env=plan.declaration.env,
+        temporary_dir=plan.temporary_dir,
         program_dirs=tuple(dict.fromkeys(program.path.parent for program in plan.programs.values())),
     )

@@ -21,12 +21,13 @@ UNPACKED_FACTOR = 2
 
 
 def obstacles(declared: Declaration, settings: Settings) -> tuple[Obstacle, ...]:
-    """All that is in the way, what a person would mend first before what follows from it."""
+    """All that is in the way, what is hardest to mend first."""
     wheels = choose_wheels(declared, settings.wheelhouse)
     return (
-        *unusable(declared),
-        *_c_library(declared),
+        *_machine(declared),
         *_driver(declared),
+        *_c_library(declared),
+        *_brought_by_the_host(declared),
         *(wheels.obstacles if isinstance(wheels, Lacking) else ()),
         *_space(declared, settings.toolchains_dir, wheels),
     )

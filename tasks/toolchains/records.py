@@ -1,5 +1,7 @@
 """The records that toolchains, jobs and servers hand to the rest of the pipeline."""
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +30,10 @@ class Toolchain(Frozen):
     )
     program_dirs: tuple[Path, ...] = Field(
         default=(), description="Directories of the host programs that it needs."
+    )
+    temporary_dir: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir(), f"enginery-{os.getuid()}"),
+        description="Where each of its jobs and servers has a directory of its own for temporary files.",
     )
     stand_in: bool = Field(
         default=False,

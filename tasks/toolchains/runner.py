@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +14,7 @@ from tasks.toolchains.endings import failure, told_with_tail
 from tasks.toolchains.environment import job_environment
 from tasks.toolchains.records import JobOutcome, JobRequest, JobResponse, Toolchain
 from tasks.toolchains.supervised import Ending, Supervised
+from tasks.toolchains.temporary import temporary_files
 
 OnLine = Callable[[str], None]
 
@@ -46,14 +46,14 @@ def run_job(
     other end without a good answer. Whatever is raised, here or in `on_line`, no process of the job is left.
     """
     title = f"{worker.name} (toolchain {toolchain.name})"
-    with tempfile.TemporaryDirectory(prefix="enginery-job-") as directory:
-        asked, answered = Path(directory, "request.json"), Path(directory, "response.json")
+    with temporary_files(toolchain) as directory:
+        asked, answered = directory / "request.json", directory / "response.json"
         asked.write_text(_encoded(request), encoding="utf-8")
         command = [str(toolchain.python), str(worker), str(asked), str(answered)]
-        env = job_environment(toolchain, extra_env or {}, os.environ)
+        env = job_environment(toolchain, {"TMPDIR": str(directory)} | dict(extra_env or {}), os.environ)
         on_line(f"$ {shlex.join(command)}")
         with Supervised(
-            command, env=env, log=log, time_limit_s=time_limit_s, cwd=Path(directory), keep_fds=keep_fds
+            command, env=env, log=log, time_limit_s=time_limit_s, cwd=directory, keep_fds=keep_fds
         ) as process:
             for line in process.lines():
                 on_line(line)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from artifacts.engine import ServeRecipe
 from tasks.toolchains.environment import job_environment
 from tasks.toolchains.records import Toolchain
+from tasks.toolchains.temporary import temporary_files
 
 
 def server_command(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: str, port: int) -> list[str]:
@@ -23,19 +23,19 @@ def server_environment(
 ) -> dict[str, str]:
     """The environment of a server: that of a job, and the recipe's own."""
     own = recipe.environment(tree=str(tree.absolute()), scratch=str(scratch.absolute()))
-    return job_environment(toolchain, own | dict(extra_env), os.environ)
+    return job_environment(toolchain, {"TMPDIR": str(scratch)} | own | dict(extra_env), os.environ)
 
 
 @contextmanager
-def server_scratch(recipe: ServeRecipe, tree: Path) -> Iterator[Path]:
-    """The directory `{scratch}` for the time of the context, with copies of what the server rewrites.
+def server_scratch(toolchain: Toolchain, recipe: ServeRecipe, tree: Path) -> Iterator[Path]:
+    """The directory `{scratch}`, for the server's temporary files and with copies of what it rewrites.
 
     Raises OSError where the tree lacks a file that the recipe names.
     """
-    with tempfile.TemporaryDirectory(prefix="enginery-server-") as directory:
+    with temporary_files(toolchain) as directory:
         for path in recipe.rewrites:
-            copy = Path(directory, path)
+            copy = directory / path
             copy.parent.mkdir(parents=True, exist_ok=True)
             # Not its mode: files of a tree are read-only.
             shutil.copyfile(tree / path, copy)
-        yield Path(directory)
+        yield directory

@@ -57,7 +57,7 @@ def serving(
     `log` (appended). `keep_fds` stay open until the last of its processes has ended (locks).
     """
     title = f"the server of {tree.name} (toolchain {toolchain.name})"
-    with server_scratch(recipe, tree) as scratch:
+    with server_scratch(toolchain, recipe, tree) as scratch:
         env = server_environment(toolchain, recipe, tree, scratch, extra_env or {})
 
         def start(port: int) -> _Running:

@@ -11,7 +11,6 @@ Invariants:
 import fcntl
 import os
 import shutil
-import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from typing import Any
 import torch
 from aot_config import Shape, Target  # type: ignore[import-not-found]
 from aot_model import Decoder, dynamic_shapes, example_inputs  # type: ignore[import-not-found]
-from torch._inductor import cpu_vec_isa
+from torch._inductor import codecache, cpu_vec_isa
 from worker_io import Refusal, say  # type: ignore[import-not-found]
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -119,10 +118,11 @@ def scratch_directory() -> Iterator[Path]:
 
     File names and strings inside the package depend on this path.
     """
-    root = Path(tempfile.gettempdir()) / f"enginery-aot-{os.getuid()}"
+    # Not below TMPDIR, which is another directory for each job.
+    root = Path("/tmp") / f"enginery-aot-{os.getuid()}"  # noqa: S108  the owner is checked
     root.mkdir(mode=0o700, exist_ok=True)
     if root.stat().st_uid != os.getuid() or root.is_symlink():
-        raise Refusal("input", f"{root} belongs to somebody else", str(root), "remove it, or set TMPDIR")
+        raise Refusal("input", f"{root} belongs to somebody else", str(root), "remove it")
     with (root / "lock").open("w") as lock:
         _wait_for(lock.fileno())
         work = root / "work"
@@ -130,6 +130,9 @@ def scratch_directory() -> Iterator[Path]:
         work.mkdir()
         before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work / "inductor")
+        # Names in the package depend on this path too; through TMPDIR it would be another one for each job.
+        codecache._HEADER_DIR = os.path.realpath(codecache._HEADER_DIR)  # noqa: SLF001  there is no setting
+        codecache._HEADER_LOCK_DIR = os.path.realpath(codecache._HEADER_LOCK_DIR)  # noqa: SLF001
         try:
             yield work
         finally:

@@ -66,6 +66,12 @@ def test_lines_come_while_the_worker_runs(run):
         run("hang", on_line=leave_at_first_line)
 
 
+def test_temporary_files_of_a_job_go_with_it(run, here):
+    left = Path(run("litter").metrics["left"])
+    assert left.parents[1] == here.temporary_dir
+    assert not left.parent.exists()
+
+
 def test_environment_holds_no_secrets_and_what_is_declared(run, monkeypatch):
     for name in ("AWS_SECRET_ACCESS_KEY", "PREFECT_API_KEY", "HF_TOKEN", "LD_PRELOAD_X", "ENGINERY_HOME"):
         monkeypatch.setenv(name, "secret")

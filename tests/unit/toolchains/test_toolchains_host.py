@@ -43,7 +43,7 @@ def plan(tmp_path: Path, **changes) -> Plan:
     program = Program(path=Path("/usr/bin/g++"), version=changes.pop("compiler", "g++ 12"))
     return Plan(
         declaration=declared()["aot-cpu"].model_copy(update=changes), interpreter=interpreter,
-        programs={"g++": program}, toolchains_dir=tmp_path,
+        programs={"g++": program}, toolchains_dir=tmp_path, temporary_dir=tmp_path,
     )  # fmt: skip
 
 

@@ -77,10 +77,10 @@ def test_all_reasons_are_told_at_once_each_with_its_remedy(host, settings):
     assert what[0] == "this host cannot hold toolchain tensorrt-llm-1.2, for 7 reasons:"
     expected = [
         ("is for riscv64", "machine type"),
+        ("no NVIDIA driver", "install its driver"),
+        ("need glibc 2.39", "Ubuntu 24.04"),
         ("needs Python 3.99", "apt install python3.99"),
         ("no-such-mpirun", "apt install libopenmpi-dev"),
-        ("need glibc 2.39", "Ubuntu 24.04"),
-        ("no NVIDIA driver", "install its driver"),
         ("ENGINERY_WHEELHOUSE is not set", "tensorrt-cu13-libs ~=10.14.1"),
         ("needs 9.0 GB of disk, and 1.0 GB are free", "ENGINERY_TOOLCHAINS_DIR"),
     ]
@@ -97,10 +97,13 @@ def test_single_reason_is_told_in_its_own_words():
 
 
 def test_status_of_a_toolchain_that_cannot_be_installed_says_why(host, settings):
-    host(gpus=NO_DRIVER)
+    host(gpus=NO_DRIVER, free=10**9)
     found = status("modelopt-cuda", settings)
-    assert "no NVIDIA driver is installed" in found.reason
-    assert found.obstacles[-1].fix.startswith("use a host with an NVIDIA GPU")
+    assert "no NVIDIA driver is installed (and " in found.reason
+    assert "more reason" in found.reason
+    assert found.fix.startswith("enginery toolchain install modelopt-cuda")
+    assert found.obstacles[0].fix.startswith("use a host with an NVIDIA GPU")
+    host()
     assert status("aot-serve-cpu", settings).obstacles == ()
 
 

@@ -36,7 +36,7 @@ def toolchain(tmp_path: Path) -> Toolchain:
 
 
 def test_a_server_rewrites_a_copy_and_never_the_tree(tree: Path, toolchain: Toolchain) -> None:
-    with server_scratch(RECIPE, tree) as scratch:
+    with server_scratch(toolchain, RECIPE, tree) as scratch:
         env = server_environment(toolchain, RECIPE, tree, scratch, {})
         cache = Path(env["CACHE"])
         assert cache.read_text() == "measured"
@@ -51,9 +51,9 @@ def test_the_command_names_the_tree_itself(tree: Path, toolchain: Toolchain) -> 
     assert command == [f"{toolchain.bin_dir}/serve", str(tree), "--port", "8000"]
 
 
-def test_a_tree_without_the_named_file_is_not_served(tree: Path) -> None:
+def test_a_tree_without_the_named_file_is_not_served(tree: Path, toolchain: Toolchain) -> None:
     (tree / "tuned" / "cache.json").unlink()
-    with pytest.raises(FileNotFoundError), server_scratch(RECIPE, tree):
+    with pytest.raises(FileNotFoundError), server_scratch(toolchain, RECIPE, tree):
         pass
 
 

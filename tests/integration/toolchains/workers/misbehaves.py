@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,6 +29,12 @@ def do_answer(request):
 
 def do_show_environment(request):
     return worker_io.Result(metrics={"environment": dict(os.environ)})
+
+
+def do_litter(request):
+    directory = Path(tempfile.mkdtemp(prefix="litter"))
+    (directory / "left.bin").write_bytes(b"x")
+    return worker_io.Result(metrics={"left": str(directory)})
 
 
 def do_refuse(request):
