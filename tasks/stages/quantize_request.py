@@ -8,10 +8,10 @@ never makes work twice: parallelism where the layout does not divide the weights
 import hashlib
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from engine_specs.kind_facts import KindFacts, load_kinds
-from engine_specs.recipes import KvCacheFormat, Presets, Recipe, load_kv_caches, load_recipes
+from engine_specs.recipes import Device, KvCacheFormat, Presets, Recipe, load_kv_caches, load_recipes
 from engine_specs.resolve import ResolvedVariant
 from engine_specs.variant import RecipeFile, RecipeSearch
 from tasks.errors import RecipeFileInvalid
@@ -71,7 +71,7 @@ def _recipe(recipe: Recipe, kind: KindFacts) -> dict[str, Any]:
     own = support.weight_input_multiple if support else 1
     return {
         "name": recipe.name,
-        "preset": _preset_name(recipe, kind),
+        **_preset(recipe, kind),
         "needs_calibration": recipe.needs_calibration,
         "weight_input_multiple": math.lcm(recipe.weight_input_multiple, own),
     }
@@ -80,7 +80,7 @@ def _recipe(recipe: Recipe, kind: KindFacts) -> dict[str, Any]:
 def _kv_cache(cache: KvCacheFormat, kind: KindFacts) -> dict[str, Any]:
     return {
         "name": cache.name,
-        "preset": _preset_name(cache, kind),
+        **_preset(cache, kind),
         "quant_algo": cache.quant_algo,
         "needs_calibration": cache.needs_calibration,
     }
@@ -91,7 +91,7 @@ def _search(search: RecipeSearch, kind: KindFacts) -> dict[str, Any]:
         "effective_bits": search.effective_bits,
         "method": search.method,
         "score_samples": search.score_samples,
-        "candidates": [_recipe(load_recipes()[name], kind) for name in search.candidates],
+        "candidates": [_candidate(load_recipes()[name], kind) for name in search.candidates],
     }
 
 
@@ -106,6 +106,16 @@ def _export(variant: ResolvedVariant, kind: KindFacts) -> dict[str, Any]:
     }
 
 
-def _preset_name(row: Presets, kind: KindFacts) -> str | None:
+def _candidate(recipe: Recipe, kind: KindFacts) -> dict[str, Any]:
+    """A search runs each candidate, and ModelOpt computes with FP4 on GPUs only."""
+    params = _recipe(recipe, kind)
+    return params | {"devices": ["cuda"]} if "NVFP4" in (recipe.quant_algo or "") else params
+
+
+def _preset(row: Presets, kind: KindFacts) -> dict[str, Any]:
+    """ModelOpt's constant, and where it works; no constant works everywhere."""
     preset = row.preset(kind.modelopt)
-    return preset.name if preset else None
+    return {
+        "preset": preset.name if preset else None,
+        "devices": list(preset.devices) if preset else list(get_args(Device)),
+    }

@@ -30,6 +30,7 @@ def require_supported(checkpoint: Path, params: dict[str, Any]) -> None:
     _require_architecture(config, params, str(checkpoint))
     _require_unquantized(config, str(checkpoint))
     _require_readable(checkpoint, config, params["transformers_major"])
+    _require_device(params)
     for recipe in _recipes(params):
         _require_dimensions(checkpoint, recipe, params["export"]["tensor_parallel"])
     _require_texts(params)
@@ -79,6 +80,16 @@ def _require_readable(checkpoint: Path, config: dict[str, Any], major: int) -> N
         "take the checkpoint as its authors published it, or save it with transformers 4: rope_theta and "
         "rope_scaling in config.json, a tokenizer class that transformers 4 knows",
     )
+
+
+def _require_device(params: dict[str, Any]) -> None:
+    for asked in (*_recipes(params), params["kv_cache"]):
+        if params["device"] not in asked["devices"]:
+            raise Refusal(
+                "unsupported",
+                f"ModelOpt {params['modelopt']} cannot do {asked['name']} on {params['device']}",
+                fix=f"set quantization.device to {' or '.join(asked['devices'])}",
+            )
 
 
 def _recipes(params: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,10 +4,11 @@ Runs in a toolchain with ModelOpt 0.47 or 0.37. Inputs: `checkpoint`, and where 
 `calibration` (a directory with texts.jsonl, every line of which is used). Params:
 - `modelopt`, `transformers_major`: the lines that the engine kind reads exports of and checkpoints with.
 - `device`: cpu or cuda.
-- `recipe`: name, preset (null: nothing to quantize by a constant), needs_calibration, weight_input_multiple.
-- `kv_cache`: name, preset, quant_algo, needs_calibration.
+- `recipe`: name, preset (null: nothing to quantize by a constant), devices that it works on,
+  needs_calibration, weight_input_multiple.
+- `kv_cache`: name, preset, devices, quant_algo, needs_calibration.
 - `file`: null, or a recipe file: path (for messages), sha256, text.
-- `search`: null, or effective_bits, method, score_samples, candidates[name, preset, weight_input_multiple].
+- `search`: null, or effective_bits, method, score_samples, candidates[as `recipe`].
 - `architectures`: what the kind compiles.
 - `export`: format (hf or tensorrt-llm), tensor_parallel, pipeline_parallel, decoder_types by architecture.
 - `calibration`: null, or sequence_length: the number of tokens of each text that are used.

@@ -49,7 +49,10 @@ def search(model: Any, params: dict[str, Any], rows: TokenRows) -> tuple[Any, Ch
 def _searched(effective_bits: float, model: Any, **arguments: Any) -> tuple[Any, dict[str, Any]]:
     try:
         model, state = mtq.auto_quantize(model, **arguments)
-    except ValueError as error:
+    except (
+        ValueError,
+        AssertionError,
+    ) as error:  # below every candidate, or below what they can reach together
         if "effective_bits" not in str(error):
             raise
         raise _too_small(effective_bits, str(error)) from error

@@ -29,6 +29,18 @@ def trtllm_pairs(
                     yield f"rank{rank} {base} {number}", linear, original[number]
 
 
+def keeps_embedding_and_head(ranks: list[Tensors], source: Tensors, config: dict[str, Any]) -> bool:
+    """Whether the ranks' parts of the embedding and of the head, put together, are the originals."""
+    devices = config["mapping"]["tp_size"]
+    embedding = source["model.embed_tokens.weight"]
+    first, last = ranks[:devices], ranks[-devices:]
+    whole = torch.cat([rank["transformer.vocab_embedding.weight"] for rank in first])
+    if config["share_embedding_table"]:
+        return torch.equal(whole, embedding)
+    head = torch.cat([rank["lm_head.weight"] for rank in last])
+    return torch.equal(whole, embedding) and torch.equal(head, source.get("lm_head.weight", embedding))
+
+
 def _linears(tensors: Tensors, base: str, original: list[torch.Tensor]) -> Iterator[Linear]:
     weight, scale = tensors[f"{base}.weight"], tensors.get(f"{base}.weights_scaling_factor")
     channel = tensors.get(f"{base}.per_channel_scale")

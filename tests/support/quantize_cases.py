@@ -21,7 +21,7 @@ TESTS = Path(__file__).parents[1]
 WORKERS = Path(tasks.__file__).parent / "workers"
 DEMO = DEMO_HUB / "enginery" / "demo-llama"
 DEMO_SPEC = TESTS.parent / "engine_specs" / "demo.yaml"
-TOKENS = 32
+TEXTS, TOKENS = 4, 32
 LIMIT_S = 300
 
 
@@ -36,17 +36,20 @@ class Case:
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
     more: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
         """Name by which its result is found."""
         parallel = f"{self.tensor_parallel}x{self.pipeline_parallel}"
-        return "-".join([self.architecture, self.recipe, self.kv_cache, parallel, *sorted(self.more)])
+        parts = [self.architecture, self.recipe, self.kv_cache, parallel, self.label]
+        return "-".join(part for part in parts if part)
 
     def variant(self) -> ResolvedVariant:
         """A variant for an H100 that asks for it, quantized on processors."""
         rows = (load_recipes()[self.recipe], load_kv_caches()[self.kv_cache])
-        texts = Calibration(path="texts.jsonl", samples=4, sequence_length=TOKENS, seed=0)
+        texts = Calibration(path="texts.jsonl", samples=TEXTS, sequence_length=TOKENS, seed=0)
         quantization = Quantization(
             recipe=self.recipe,
             kv_cache=self.kv_cache,
@@ -64,6 +67,13 @@ class Case:
         return resolve_variants(load_spec(DEMO_SPEC))[0].model_copy(update=update)
 
 
+def write_texts(folder: Path) -> None:
+    """Write the calibration texts that every case uses."""
+    source = DEMO_HUB / "datasets" / "enginery" / "demo-text" / "calibration.jsonl"
+    lines = source.read_text().splitlines(keepends=True)[:TEXTS]
+    (folder / "texts.jsonl").write_text("".join(lines))
+
+
 def run_matrix(toolchain: Toolchain, cases: list[Case], folder: Path) -> dict[str, dict[str, Any]]:
     """Results by the cases' names; exports stand in `folder`, one directory a case."""
     requests = [
@@ -71,10 +81,12 @@ def run_matrix(toolchain: Toolchain, cases: list[Case], folder: Path) -> dict[st
             "name": case.name,
             "architecture": case.architecture,
             "params": request_params(case.variant(), folder) | {"architectures": [case.architecture]},
+            "checkpoint": str(case.checkpoint) if case.checkpoint else None,
             "output": str(folder / case.name),
         }
         for case in cases
     ]
+    write_texts(folder)
     (folder / "cases.json").write_text(json.dumps(requests))
     arguments = [WORKERS, DEMO, folder / "cases.json", folder / "results.json"]
     subprocess.run(

@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from support.dequantize import error_over_bound, hf_pairs, read
-from support.dequantize_trtllm import trtllm_pairs
+from support.dequantize_trtllm import keeps_embedding_and_head, trtllm_pairs
 from support.quantize_models import save_model
-
-TEXTS = 4
+from transformers import AutoConfig
 
 
 def main(workers: Path, tokenizer: Path, cases: Path, results: Path) -> None:
@@ -28,16 +27,14 @@ def main(workers: Path, tokenizer: Path, cases: Path, results: Path) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        _write_texts(tokenizer, scratch)
         found = {case["name"]: _run(case, scratch, tokenizer) for case in json.loads(cases.read_text())}
+    found["theta of the demo"] = {"read": _theta_read(tokenizer)}
     results.write_text(json.dumps(found))
 
 
-def _write_texts(tokenizer: Path, scratch: Path) -> None:
-    source = tokenizer.parents[1] / "datasets" / "enginery" / "demo-text" / "calibration.jsonl"
-    (scratch / "texts").mkdir()
-    lines = source.read_text().splitlines(keepends=True)[:TEXTS]
-    (scratch / "texts" / "texts.jsonl").write_text("".join(lines))
+def _theta_read(checkpoint: Path) -> float:
+    config = AutoConfig.from_pretrained(checkpoint)
+    return float(getattr(config, "rope_theta", None) or config.rope_parameters["rope_theta"])
 
 
 def _run(case: dict[str, Any], scratch: Path, tokenizer: Path) -> dict[str, Any]:
@@ -45,12 +42,12 @@ def _run(case: dict[str, Any], scratch: Path, tokenizer: Path) -> dict[str, Any]
     from quantize_export import quantize
     from worker_io import Refusal, Request
 
-    checkpoint = scratch / case["architecture"]
+    checkpoint = Path(case["checkpoint"] or scratch / case["architecture"])
     if not checkpoint.exists():
         save_model(case["architecture"], checkpoint, tokenizer)
     output = Path(case["output"])
     output.mkdir(parents=True)
-    inputs = {"checkpoint": checkpoint, "calibration": scratch / "texts"}
+    inputs = {"checkpoint": checkpoint, "calibration": output.parent}
     try:
         require_supported(checkpoint, case["params"])
         result = quantize(Request(params=case["params"], inputs=inputs, output=output))
@@ -69,20 +66,18 @@ def _judged(case: dict[str, Any], output: Path, checkpoint: Path) -> dict[str, A
         export = read(output)
         pairs = hf_pairs(export, source, gemma)
         tensors = export
+        kept = torch.equal(export["model.embed_tokens.weight"], source["model.embed_tokens.weight"])
     else:
         config = json.loads((output / "config.json").read_text())
         ranks = [load_file(output / f"rank{n}.safetensors") for n in range(config["mapping"]["world_size"])]
         pairs = trtllm_pairs(ranks, source, config)
+        kept = keeps_embedding_and_head(ranks, source, config)
         tensors = {f"rank{n}:{name}": tensor for n, rank in enumerate(ranks) for name, tensor in rank.items()}
     found = {name: error_over_bound(linear, original) for name, linear, original in pairs}
     shapes = {
         name: [str(tensor.dtype).removeprefix("torch."), *tensor.shape] for name, tensor in tensors.items()
     }
-    return {
-        "errors": found,
-        "tensors": shapes,
-        "source": json.loads((checkpoint / "config.json").read_text()),
-    }
+    return {"errors": found, "tensors": shapes, "kept": kept}
 
 
 if __name__ == "__main__":

@@ -10,16 +10,19 @@ from quantize_headers import linear_bytes, linear_shapes, linear_weights
 from support.checkpoints import safetensors
 from worker_io import Refusal
 
-INT8 = {"name": "int8_weight_only", "preset": "P", "needs_calibration": False, "weight_input_multiple": 16}
-FP8 = {"name": "fp8", "preset": "P", "needs_calibration": True, "weight_input_multiple": 1}
-AWQ = {"name": "int4_awq", "preset": "P", "needs_calibration": False, "weight_input_multiple": 128}
-NONE = {"name": "none", "preset": None, "needs_calibration": False, "weight_input_multiple": 1}
-NO_KV = {"name": "none", "preset": None, "quant_algo": None, "needs_calibration": False}
+BOTH = {"preset": "P", "devices": ["cpu", "cuda"], "needs_calibration": False}
+INT8 = BOTH | {"name": "int8_weight_only", "weight_input_multiple": 16}
+FP8 = BOTH | {"name": "fp8", "needs_calibration": True, "weight_input_multiple": 1}
+AWQ = BOTH | {"name": "int4_awq", "weight_input_multiple": 128}
+NVFP4 = BOTH | {"name": "nvfp4", "devices": ["cuda"], "weight_input_multiple": 16}
+NONE = BOTH | {"name": "none", "preset": None, "weight_input_multiple": 1}
+NO_KV = BOTH | {"name": "none", "preset": None, "quant_algo": None}
 HF = {"format": "hf", "tensor_parallel": 1, "pipeline_parallel": 1, "decoder_types": {}}
 TRTLLM = HF | {"format": "tensorrt-llm", "decoder_types": {"LlamaForCausalLM": "llama"}}
 GOOD: dict[str, Any] = {
     "modelopt": "0.47",
     "transformers_major": 5,
+    "device": "cpu",
     "recipe": INT8,
     "kv_cache": NO_KV,
     "file": None,
@@ -62,6 +65,8 @@ def test_what_can_be_quantized_passes(tmp_path: Path) -> None:
         ({}, {"recipe": NONE}, "input", "nothing to quantize"),
         ({}, {"recipe": FP8 | {"preset": None}, "export": TRTLLM}, "input", r"ModelOpt 0\.47 has no fp8"),
         ({}, {"recipe": FP8}, "input", "fp8 needs texts"),
+        ({}, {"recipe": NVFP4}, "unsupported", "cannot do nvfp4 on cpu"),
+        ({}, {"search": {"candidates": [INT8, NVFP4]}}, "unsupported", "cannot do nvfp4 on cpu"),
         ({}, {"kv_cache": NO_KV | {"name": "fp8", "needs_calibration": True}}, "input", "fp8 needs texts"),
     ],
 )
