@@ -1,6 +1,8 @@
 """What ModelOpt 0.37 exports in TensorRT-LLM's layout, for one device and for two."""
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from support.quantize_cases import DEMO, Case, run_matrix
 from artifacts.settings import Settings
 from engine_specs.kind_facts import load_kinds
 from engine_specs.recipes import load_kv_caches, load_recipes
-from engine_specs.variant import RecipeSearch
+from engine_specs.variant import RecipeFile, RecipeSearch
 from tasks.toolchains import ensure
 
 pytestmark = pytest.mark.toolchain
@@ -50,13 +52,18 @@ OTHERS = [
     *(trt(GEMMA_2, recipe) for recipe in ("none", "fp8", "int8_smoothquant")),
 ]
 CASES = LLAMAS + OTHERS
+AGAIN = replace(trt(MIXTRAL, "fp8", "fp8"), label="again")
 SEARCH = trt(LLAMA, "auto", search=RecipeSearch(effective_bits=7.0, candidates=("fp8", "int4_awq")))
 BY_LOGITS = RecipeSearch(effective_bits=7.0, candidates=("fp8", "int4_awq"), method="kl_div")
+RECIPE = b"quantize: {algorithm: max, quant_cfg: []}"
+PINNED = RecipeFile(path="recipe.yaml", sha256=hashlib.sha256(RECIPE).hexdigest())
+FROM_FILE = trt(LLAMA, "modelopt_file", tp=1, file=PINNED)
 SAVED_BY_5 = Case("trt-plan", LLAMA, "fp8", label="demo", checkpoint=DEMO)
 REFUSED = [
     (trt(LLAMA, "auto", tp=1, search=BY_LOGITS), "searches by gradient only", "search.method"),
     (trt(LLAMA, "nvfp4"), "ModelOpt 0.37 cannot do nvfp4 on cpu", "quantization.device to cuda"),
     (trt(MIXTRAL, "w4a8_awq", tp=8), "on each of 8 devices", "fewer devices"),
+    (FROM_FILE, "ModelOpt 0.37.0 reads no recipe files", "quantizes with 0.47"),
     (SAVED_BY_5, "rope_parameters in config.json", "rope_theta"),
 ]
 
@@ -102,7 +109,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> dict[str, dict[str, Any]]:
-    cases = [*CASES, SEARCH, *(case for case, _, _ in REFUSED)]
+    (folder / "recipe.yaml").write_bytes(RECIPE)
+    cases = [*CASES, AGAIN, SEARCH, *(case for case, _, _ in REFUSED)]
     return run_matrix(ensure("modelopt-0.37-cpu", Settings()), cases, folder)
 
 
@@ -185,6 +193,14 @@ def test_weights_and_scales_are_stored_as_the_format_has_them(
     assert own == STORED[case.recipe]
     cache = "rank0:transformer.layers.1.attention.kv_cache_scaling_factor"
     assert tensors.get(cache) == (ONE if case.kv_cache != "none" else None)
+
+
+def test_the_same_request_gives_the_same_files(folder: Path, found: dict[str, dict[str, Any]]) -> None:
+    assert "errors" in found[AGAIN.name]
+    first, second = folder / trt(MIXTRAL, "fp8", "fp8").name, folder / AGAIN.name
+    assert {p.name: p.read_bytes() for p in first.iterdir()} == {
+        p.name: p.read_bytes() for p in second.iterdir()
+    }
 
 
 def test_qwen_has_the_keys_and_tensors_of_its_own(folder: Path, found: dict[str, dict[str, Any]]) -> None:

@@ -1,0 +1,108 @@
+"""What the quantize worker is told: from the variant and the tables, and from the recipe file."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.quantize_cases import Case
+
+from engine_specs.kind_facts import load_kinds
+from engine_specs.variant import RecipeFile, RecipeSearch
+from tasks.errors import RecipeFileInvalid
+from tasks.stages import quantize
+from tasks.stages.quantize_request import read_recipe_file, request_params
+
+TEXT = "quantize: {algorithm: max, quant_cfg: []}\n"
+SHA256 = hashlib.sha256(TEXT.encode()).hexdigest()
+
+
+def params(case: Case, beside: Path = Path()) -> dict[str, Any]:
+    return request_params(case.variant(), beside)
+
+
+def plan(recipe: str, kv_cache: str = "none", tp: int = 1, **more: Any) -> Case:
+    return Case("trt-plan", "LlamaForCausalLM", recipe, kv_cache, tp, more=more)
+
+
+def torch(recipe: str, kv_cache: str = "none", tp: int = 1, **more: Any) -> Case:
+    return Case("trtllm-torch", "LlamaForCausalLM", recipe, kv_cache, tp, more=more)
+
+
+def test_each_kind_gets_the_constants_of_its_own_line() -> None:
+    old, new = params(plan("int8_weight_only", "int8")), params(torch("fp8", "fp8"))
+    assert (old["modelopt"], old["transformers_major"], new["modelopt"], new["transformers_major"]) == (
+        *("0.37", 4),
+        *("0.47", 5),
+    )
+    assert (old["recipe"]["preset"], old["kv_cache"]["preset"]) == ("TENSORRT_LLM_W8A16", "INT8_KV_CFG")
+    assert (new["recipe"]["preset"], new["kv_cache"]["quant_algo"]) == ("FP8_DEFAULT_CFG", "FP8")
+
+
+def test_parallelism_counts_only_where_the_layout_divides_the_weights() -> None:
+    assert params(torch("fp8", tp=1)) == params(torch("fp8", tp=2))
+    assert params(plan("fp8", tp=1)) != params(plan("fp8", tp=2))
+    export = params(plan("fp8", tp=2))["export"]
+    assert (export["format"], export["tensor_parallel"], export["pipeline_parallel"]) == (
+        "tensorrt-llm",
+        2,
+        1,
+    )
+    assert export["decoder_types"]["Qwen3ForCausalLM"] == "qwen"
+
+
+@pytest.mark.parametrize("kind", sorted(load_kinds()))
+def test_a_kind_for_the_other_layout_names_every_architectures_family(kind: str) -> None:
+    facts = load_kinds()[kind]
+    needed = set(facts.architecture_names) if facts.export_format == "tensorrt-llm" else set()
+    assert needed <= {row.name for row in facts.architectures if row.decoder_type}
+
+
+def test_a_recipe_that_needs_a_gpu_says_so() -> None:
+    assert params(plan("nvfp4"))["recipe"]["devices"] == ["cuda"]
+    assert params(torch("nvfp4"))["recipe"]["devices"] == ["cpu", "cuda"]
+    search = RecipeSearch(effective_bits=6, candidates=("nvfp4", "fp8"))
+    candidates = params(torch("auto", search=search))["search"]["candidates"]
+    assert [one["devices"] for one in candidates] == [["cuda"], ["cpu", "cuda"]]
+
+
+def test_dimensions_must_suit_recipe_and_kind() -> None:
+    aot = Case("aot-inductor", "LlamaForCausalLM", "int8_weight_only")
+    assert params(aot)["recipe"]["weight_input_multiple"] == 16
+    assert params(plan("int4_awq"))["recipe"]["weight_input_multiple"] == 128
+
+
+def test_only_where_nothing_changes_is_the_stage_left_out() -> None:
+    variant = torch("none").variant()
+    assert isinstance(quantize.describe("s", variant, "c", None), quantize.LeftOut)
+    layout = quantize.describe("s", plan("none").variant(), "c", None)
+    assert not isinstance(layout, quantize.LeftOut)
+    assert (layout.params["recipe"]["preset"], layout.toolchain) == (None, "modelopt-0.37-cpu")
+
+
+def test_a_recipe_files_text_and_digest_are_part_of_the_request(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(TEXT)
+    case = torch("modelopt_file", file=RecipeFile(path="recipe.yaml", sha256=SHA256))
+    work = quantize.describe("s", case.variant(), "c", "t", beside=tmp_path)
+    assert not isinstance(work, quantize.LeftOut)
+    assert work.params["file"] == {"path": "recipe.yaml", "sha256": SHA256, "text": TEXT}
+    assert str(tmp_path) not in str(work.call("toolchain").document)
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "fix"),
+    [
+        (None, "cannot be read", "quantization.file.path"),
+        (b"\xff\xfe", "cannot be read", "quantization.file.path"),
+        (b"other\n", f"the spec names {SHA256}", "quantization.file.sha256"),
+    ],
+)
+def test_a_recipe_file_that_is_not_the_pinned_one_is_refused(
+    tmp_path: Path, content: bytes | None, what: str, fix: str
+) -> None:
+    if content is not None:
+        (tmp_path / "recipe.yaml").write_bytes(content)
+    with pytest.raises(RecipeFileInvalid, match=what) as refusal:
+        read_recipe_file(RecipeFile(path="recipe.yaml", sha256=SHA256), tmp_path)
+    assert fix in refusal.value.fix
+    assert refusal.value.exit_code == 2
