@@ -11,7 +11,8 @@ Invariants:
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
@@ -57,6 +58,13 @@ class Lacking(Frozen):
     """The wheelhouse is not there, or lacks something."""
 
     obstacles: tuple[Obstacle, ...]
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """Why a file of the wheelhouse is not taken."""
+
+    why: str
 
 
 def choose_wheels(declared: Declaration, directory: Path | None) -> Chosen | Lacking:
@@ -125,13 +133,11 @@ def _choose(
     fitting: list[tuple[Version, Path]] = []
     unfit: list[str] = []
     for path in _candidates(wanted.name, directory):
-        version, why_not = _judge(path, wanted, tags)
-        if version is None:
-            unfit.append(f"{path.name} {why_not}")
-        elif path.name not in listed:
-            unfit.append(f"{path.name} is not listed in {SUMS}")
-        else:
-            fitting.append((version, path))
+        match _judge(path, wanted, tags, listed):
+            case Unfit(why=why):
+                unfit.append(f"{path.name} {why}")
+            case version:
+                fitting.append((version, path))
     if fitting:
         version, path = max(fitting)
         return Wheel(name=wanted.name, version=str(version), path=path, sha256=listed[path.name])
@@ -151,19 +157,21 @@ def _candidates(name: str, directory: Path) -> Iterator[Path]:
             yield path
 
 
-def _judge(path: Path, wanted: WheelRequirement, tags: frozenset[Tag]) -> tuple[Version | None, str]:
-    """The wheel's version; or none, and why it is not taken."""
+def _judge(
+    path: Path, wanted: WheelRequirement, tags: frozenset[Tag], listed: Mapping[str, str]
+) -> Version | Unfit:
+    """The version of a wheel that can be taken, or why it cannot."""
     if path.suffix != ".whl":
-        return None, "is no wheel (its sources fetch other packages when they are built, and are never used)"
+        return Unfit("is no wheel (its sources fetch other packages when they are built, and are never used)")
     try:
         _, version, _, its_tags = parse_wheel_filename(path.name)
     except InvalidWheelFilename:
-        return None, "has a name that no wheel has"
+        return Unfit("has a name that no wheel has")
     if not wanted.specifier.contains(version, prereleases=True):
-        return None, "is of another version"
+        return Unfit("is of another version")
     if not its_tags & tags:
-        return None, "is for another Python or machine"
-    return version, ""
+        return Unfit("is for another Python or machine")
+    return version if path.name in listed else Unfit(f"is not listed in {SUMS}")
 
 
 def _tags(declared: Declaration) -> Iterator[Tag]:

@@ -22,6 +22,7 @@ from tasks.toolchains.declarations import (
 
 HASHED = re.compile(r"(?:[a-z0-9-]+==[^\s\\]+ \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)+")
 NAMES = sorted(yaml.safe_load(DECLARATIONS_FILE.read_text()))
+CPU = sorted(name for name, toolchain in declared().items() if toolchain.accelerator == "cpu")
 
 
 @pytest.fixture(params=[(name, machine) for name in NAMES for machine in ("x86_64", "aarch64")], ids="-".join)
@@ -51,7 +52,7 @@ def test_locks_agree_with_their_declaration(toolchain):
     locked = locked_versions(toolchain.lock_path.read_text())
     elsewhere = {wheel.name for wheel in toolchain.wheelhouse} | toolchain.left_out.keys()
     assert not locked.keys() & elsewhere
-    assert toolchain.tool_version() in {"2.13.0+cpu", *locked.values(), "1.2.1", "1.4.0rc1"}
+    assert toolchain.tool in toolchain.pins() or toolchain.tool in elsewhere
     wanted = (LOCKS_DIR / f"{toolchain.name}.in").read_text().splitlines()
     asked = [Requirement(line) for line in wanted if not line.startswith("#")]
     on_machine = [each for each in asked if not each.marker or toolchain.machine in str(each.marker)]
@@ -64,17 +65,22 @@ def test_every_lock_belongs_to_a_toolchain():
     assert used == {path.name for path in LOCKS_DIR.glob("*.txt")}
 
 
-def test_torch_is_the_build_of_the_accelerator(toolchain):
-    assert (toolchain.accelerator == "cpu") == (toolchain.torch.cuda is None)
-    locked = locked_versions(toolchain.lock_path.read_text())
-    if toolchain.accelerator == "cpu":
-        assert toolchain.pinned_torch == toolchain.torch.version == "2.13.0+cpu"
-        assert not [name for name in locked if name.startswith("nvidia-") and "modelopt" not in name
-                    and name != "nvidia-ml-py"]  # fmt: skip
-    else:
-        assert toolchain.pinned_torch is None
-        held = locked | {wheel.name: wheel.version.removeprefix("==") for wheel in toolchain.wheelhouse}
-        assert held["torch"] == toolchain.torch.version
+@pytest.mark.parametrize("name", CPU)
+def test_cpu_toolchains_pin_a_cpu_build_and_hold_nothing_of_cuda(name):
+    toolchain = declared()[name]
+    assert toolchain.torch == TorchBuild(version="2.13.0+cpu", cuda=None)
+    assert toolchain.pins()["torch"] == "2.13.0+cpu"
+    assert not [held for held in toolchain.pins() if held.startswith(("nvidia-cu", "nvidia-nccl", "triton"))]
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(CPU)))
+def test_cuda_toolchains_have_torch_with_digests(name, machine):
+    toolchain = declared(machine=machine)[name]
+    assert (toolchain.accelerator, toolchain.machine, toolchain.torch.cuda) == ("cuda", machine, "13.0")
+    wheels = {wheel.name: wheel.version.removeprefix("==") for wheel in toolchain.wheelhouse}
+    assert (toolchain.pins() | wheels)["torch"] == toolchain.torch.version
+    assert toolchain.pinned_torch is None
 
 
 @pytest.mark.parametrize("name", ["tensorrt-llm-1.2", "tensorrt-llm-1.4"])
