@@ -70,11 +70,12 @@ def _driver(declared: Declaration) -> Iterator[Obstacle]:
         return
     built_with = declared.torch.cuda if declared.torch else None
     found = probe_gpus()
-    if isinstance(found, NoGpus):
+    if isinstance(found, NoGpus) or not found.gpus:
+        why = found.reason if isinstance(found, NoGpus) else f"driver {found.driver} knows none"
         fix = "use a host with an NVIDIA GPU, and install its driver"
         if built_with:
             fix += f": one that runs CUDA {built_with} (nvidia-smi tells)"
-        yield Obstacle(reason=f"toolchain {declared.name} needs an NVIDIA GPU, and {found.reason}", fix=fix)
+        yield Obstacle(reason=f"toolchain {declared.name} needs an NVIDIA GPU, and {why}", fix=fix)
     elif built_with and _numbers(found.cuda)[0] < _numbers(built_with)[0]:
         runs = f"driver {found.driver} runs CUDA {found.cuda} at most"
         reason = f"toolchain {declared.name} is built with CUDA {built_with}, and {runs}"

@@ -5,15 +5,16 @@ import shutil
 
 import pytest
 
-from artifacts.gpus import GpusFound, NoGpus
+from artifacts.gpus import Gpu, GpusFound, NoGpus
 from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
 from tasks.toolchains import declared, ensure, install, readiness, status
 from tasks.toolchains.obstacles import Obstacle, unavailable
 
 NO_DRIVER = NoGpus(reason="no NVIDIA driver is installed")
-DRIVER_13 = GpusFound(driver="580.95.05", cuda="13.1", gpus=())
-DRIVER_12 = GpusFound(driver="550.54.15", cuda="12.4", gpus=())
+GPU = Gpu(index=0, name="NVIDIA L4", uuid="GPU-0", memory_bytes=24 * 10**9, compute_capability="8.9")
+DRIVER_13 = GpusFound(driver="580.95.05", cuda="13.1", gpus=(GPU,))
+DRIVER_12 = GpusFound(driver="550.54.15", cuda="12.4", gpus=(GPU,))
 
 
 @pytest.fixture
@@ -50,6 +51,13 @@ def test_driver_is_asked_for_by_cuda_toolchains_alone(host, settings):
         "toolchain vllm-cuda needs an NVIDIA GPU, and no NVIDIA driver is installed"
     ]
     assert told("vllm-cpu", settings) == []
+
+
+def test_driver_without_a_gpu_is_not_enough(host, settings):
+    host(gpus=DRIVER_13.model_copy(update={"gpus": ()}))
+    assert told("vllm-cuda", settings) == [
+        "toolchain vllm-cuda needs an NVIDIA GPU, and driver 580.95.05 knows none"
+    ]
 
 
 def test_driver_of_an_older_cuda_release_is_too_old(host, settings):
