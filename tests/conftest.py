@@ -28,6 +28,7 @@ def pytest_configure() -> None:
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest first, and together what shares servers or engines: so two processes end at the same time."""
     items.sort(key=lambda item: _rank(item.path))
