@@ -18,7 +18,7 @@ MEANINGS = {
     "<identity:NAME>": "digest of what is installed of a toolchain",
     "<enginery>": "directory that holds this program's packages",
     OUTPUT: "empty directory that becomes the stage's tree",
-    SCRATCH: "directory that is thrown away",
+    SCRATCH: "directory that is thrown away, another one for every job and server",
     REQUEST: "file that tells a worker what to do",
     RESPONSE: "file that a worker answers in",
     PORT: "free TCP port, another one for every server",
@@ -27,7 +27,7 @@ MEANINGS = {
     "<spare-processors>": "processors of the host less one, at least one",
     "<sha256:FILE>": "digest of that file",
 }
-PASSED_VARIABLES = tuple(sorted(PASSED - {VISIBLE}))
+PASSED_VARIABLES = tuple(sorted(PASSED - {VISIBLE, "TMPDIR"}))
 
 
 def tree(name: str) -> str:
@@ -77,7 +77,7 @@ def environment(toolchain: str, gpus: int) -> dict[str, str]:
     programs = [f"<host:{program}>" for program in declared.programs]
     path = ":".join([bin_dir(toolchain), *programs, SYSTEM_PATH])
     held = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE: f"<gpus:{gpus}>"} if gpus else {}
-    return dict(sorted((FIXED | own | held | {"PATH": path}).items()))
+    return dict(sorted((FIXED | own | held | {"PATH": path, "TMPDIR": SCRATCH}).items()))
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from artifacts.frozen import Frozen
 from flows.gpu_check.choice import HostChoice
 from flows.summary import BuildSummary, VariantSummary
 
-COMMAND = "make gpu-check"
+COMMAND = "python -m flows.gpu_check"
 
 
 class KindOutcome(Frozen):

@@ -184,7 +184,7 @@ def test_the_environment_is_what_jobs_are_given(name: str, gpus: int) -> None:
     spare = str(max(1, len(os.sched_getaffinity(0)) - 1))
     shown = symbols.environment(name, gpus)
     filled = {key: value.replace("<spare-processors>", spare) for key, value in shown.items()}
-    assert filled == job_environment(installed, held, {})
+    assert filled == job_environment(installed, {"TMPDIR": "<scratch>"} | held, {})
 
 
 @pytest.mark.parametrize("case", golden.CASES)

@@ -159,7 +159,7 @@ def test_the_page_holds_host_versions_command_figures_and_what_was_not_run(
         "# GPU check, 2026-11-23",
         "1 x NVIDIA H100 80GB HBM3 (compute capability 9.0), driver 595.10.01",
         "tensorrt-llm 1.2.1",
-        "`make gpu-check`",
+        "`python -m flows.gpu_check`",
         "| trt-plan | fp8 | stay-on-vllm | not-faster |",
         "| trtllm-torch | - | failed | - |",
         "memory ran out",
