@@ -80,6 +80,7 @@ class DryStage(Frozen):
 class DryPreflight(Frozen):
     """What is wrong with the spec, as far as metadata tells."""
 
+    outcome: Literal["passed", "refused", "not run"] = Field(description="What came of it.")
     judged: str = Field(description="By which metadata, or why it was not run.")
     problems: tuple[str, ...] = Field(description="Every reason why it cannot work; empty: none was found.")
     warnings: tuple[str, ...] = Field(description="What may go wrong, but need not.")

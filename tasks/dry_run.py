@@ -63,7 +63,7 @@ def vendored_metadata(spec: Spec) -> Metadata | NoMetadata:
     found = vendored_checkpoint(repo)
     if found is None:
         return NoMetadata(
-            reason=f"not run: no metadata of {repo} comes with this program (`enginery plan` asks the Hub)"
+            reason=f"no metadata of {repo} comes with this program (`enginery plan` asks the Hub)"
         )
     at = f"commit {found.revision}" if found.revision else "a commit that is not established"
     reason = f"by the metadata of {repo} at {at} that comes with this program"
@@ -82,9 +82,11 @@ def _preflight(examined: Mapping[str, Examination], metadata: Metadata | NoMetad
     found = examined.values()
     problems = (str(problem) for one in found for problem in one.problems)
     warnings = (f"{name}: {warning}" for name, one in examined.items() for warning in one.warnings)
-    return DryPreflight(
-        judged=metadata.reason, problems=tuple(dict.fromkeys(problems)), warnings=tuple(warnings)
-    )
+    told = {"problems": tuple(dict.fromkeys(problems)), "warnings": tuple(warnings)}
+    if isinstance(metadata, NoMetadata):
+        return DryPreflight(outcome="not run", judged=metadata.reason, **told)
+    outcome = "refused" if told["problems"] else "passed"
+    return DryPreflight(outcome=outcome, judged=metadata.reason, **told)
 
 
 def _publish(spec: Spec) -> DryStage:

@@ -25,7 +25,7 @@ MEANINGS = {
     "<gpus:N>": "numbers of N GPUs that the stage has locked, by commas; another N for every server",
     "<host:PROGRAM>": "directory of a program of the host",
     "<spare-processors>": "processors of the host less one, at least one",
-    "<sha256:FILE>": "digest of that file",
+    "<patch>": "number that is taken when a release is published",
 }
 PASSED_VARIABLES = tuple(sorted(PASSED - {VISIBLE, "TMPDIR"}))
 

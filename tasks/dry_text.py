@@ -18,7 +18,7 @@ END_OF_REQUEST = "END_OF_REQUEST"
 def transcript(plan: DryRun) -> Iterator[str]:
     """All lines of a dry run."""
     yield f"# {plan.spec} {plan.version}: {plan.checkpoint} at {plan.revision}"
-    yield f"# pre-flight: {plan.preflight.judged}"
+    yield f"# pre-flight: {plan.preflight.outcome}: {plan.preflight.judged}"
     yield from (f"#   refused: {problem}" for problem in plan.preflight.problems)
     yield from (f"#   beware: {warning}" for warning in plan.preflight.warnings)
     yield "# every command also gets these variables, where this program has them: " + ", ".join(

@@ -28,6 +28,7 @@ from tasks import plan_toolchains
 from tasks.dry_records import DryCommand, DryRun, DryStage
 from tasks.dry_run import HostView, dry_run
 from tasks.dry_text import transcript
+from tasks.plan_checkpoint import NoMetadata
 from tasks.shell_text import PLACEHOLDER, shell_command
 from tasks.stages import build, quantize
 from tasks.toolchains import Toolchain, declared
@@ -214,8 +215,17 @@ def test_a_spec_that_cannot_work_is_planned_with_all_that_is_wrong() -> None:
     spec: Spec = read_spec(refused_spec(), Path("refused.yaml"))
     variant = next(one for one in resolve_variants(spec) if one.name == "h100")
     plan = dry_run(spec, (variant,), HostView(golden.absent, packaged_metadata(spec)))
+    assert plan.preflight.outcome == "refused"
     assert any("variants.h100.target" in problem for problem in plan.preflight.problems)
     assert any(line.startswith("#   refused: variants.h100") for line in transcript(plan))
+
+
+def test_without_metadata_preflight_says_that_it_was_not_run() -> None:
+    spec = load_spec("demo")
+    away = HostView(golden.absent, NoMetadata(reason="nobody tells"))
+    plan = dry_run(spec, resolve_variants(spec), away)
+    assert (plan.preflight.outcome, plan.preflight.judged) == ("not run", "nobody tells")
+    assert all(one.memory is None and one.disk is None for one in plan.stages)
 
 
 @pytest.fixture
