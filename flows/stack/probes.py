@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flows.errors import ComponentFailed
 from flows.stack.liveness import is_running
@@ -24,15 +25,31 @@ def answers(component: Component, timeout_s: float = 3.0) -> bool:
         return False
 
 
+def listens(component: Component) -> bool:
+    """Whether the component's own processes hold its port."""
+    import psutil  # the light install, which never starts a stack, does not have it
+
+    port = urlsplit(component.url).port
+    try:
+        process = psutil.Process(component.pid)
+        family = [process, *process.children(recursive=True)]
+        sockets = [socket for one in family for socket in one.net_connections("tcp")]
+    except psutil.NoSuchProcess:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
+
+
 def wait_ready(component: Component, limit_s: float, ready: Callable[[], bool] | None = None) -> None:
-    """Wait until the component works.
+    """Wait until the component works, and it is itself that answers.
+
+    Two stacks that come up at once may choose the same port, and only one of them gets it.
 
     Raises:
         ComponentFailed: it ended, or was not ready in time; with the tail of its log.
     """
     ready = ready or (lambda: answers(component))
     deadline = time.monotonic() + limit_s
-    while not ready():
+    while not (ready() and listens(component)):
         if not is_running(component):
             raise _failed(component, "ended while starting")
         if time.monotonic() > deadline:
