@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.enginery-setup
 TEST_ARGS ?=
 # tests/conftest.py sorts and groups the tests for these two.
-TWO_PROCESSES := --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+TWO_PROCESSES := --numprocesses=2 --dist=loadscope --no-loadscope-reorder
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -28,12 +29,21 @@ def pytest_configure() -> None:
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Longest first, and together what shares servers or engines: so two processes end at the same time."""
+    """Longest first, so that two processes end at the same time."""
     items.sort(key=lambda item: _rank(item.path))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Together what shares servers or engines, else file by file."""
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(HERE.parent / nodeid.split("::", maxsplit=1)[0])
+
+    return ByGroup(config, log)
 
 
 def _rank(path: Path) -> int:
