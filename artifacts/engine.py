@@ -40,6 +40,12 @@ class ServeRecipe(Frozen):
         default="/health", description="Path that answers 200 once the server takes requests."
     )
     model: str = Field(description="Value of `model` in requests to this server.")
+    generated_ids: Literal["beside-text", "instead-of-text"] = Field(
+        default="beside-text",
+        description="How it tells generated token ids: with `return_token_ids`, beside their text and with "
+        "the prompt's, as vLLM does, or with `detokenize: false`, instead of text and without the prompt's, "
+        "as TensorRT-LLM does, which refuses fields that it does not know.",
+    )
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.errors import ServerBroke
+from tasks.judging.answers import generated_ids
 from tasks.judging.client import CompletionsClient, open_client
 from tasks.judging.endpoint import Endpoint
 from tasks.judging.prompts import Prompt, Window, sample_windows
@@ -80,7 +81,7 @@ class _Scoring:
     async def regret(self, window: Window) -> RegretSample:
         """The side's next token at the window's position, and what the reference thinks of it."""
         answer = await self._asked.complete(window.prompt, 1, ignore_eos=True)
-        token = generated_ids(answer, self._asked)[0]
+        (token,) = generated_ids(answer, self._asked.endpoint, count=1)
         scored = await self._scorer.complete([*window.prompt, token], 1, prompt_logprobs=1)
         best, regret = read_regret(scored, token, self._scorer)
         return RegretSample(
@@ -94,27 +95,14 @@ class _Scoring:
     async def lengths(self, window: Window) -> LengthSample:
         """Greedy continuations by both sides, each ending where its model ends."""
         limit = self._plan.length_max_tokens
-        engine = generated_ids(await self._asked.complete(window.prompt, limit), self._asked)
-        reference = generated_ids(await self._scorer.complete(window.prompt, limit), self._scorer)
+        engine = generated_ids(await self._asked.complete(window.prompt, limit), self._asked.endpoint)
+        reference = generated_ids(await self._scorer.complete(window.prompt, limit), self._scorer.endpoint)
         return LengthSample(
             sample_id=window.sample_id,
             engine_tokens=len(engine),
             reference_tokens=len(reference),
             common_prefix_tokens=_common_prefix(engine, reference),
         )
-
-
-def generated_ids(answer: dict[str, Any], client: CompletionsClient) -> list[int]:
-    """The generated token ids of a completion; raises `ServerBroke` where the server gave none."""
-    choices = answer.get("choices") or [{}]
-    ids = choices[0].get("token_ids")
-    if not ids:
-        raise ServerBroke(
-            f"The answer holds no token ids: {str(answer)[:300]}",
-            where=f"{client.endpoint.base_url} ({client.endpoint.side.name})",
-            fix="The server must honour return_token_ids.",
-        )
-    return [int(token) for token in ids]
 
 
 def read_regret(scored: dict[str, Any], token: int, client: CompletionsClient) -> tuple[int, float]:

@@ -1,8 +1,12 @@
 """One HTTP client for both sides: OpenAI completions with token-id prompts, streamed, every chunk stamped.
 
 Invariants:
-- Engine and reference are asked by the same code with the same fields; what is timed is what a user of the
-  server gets.
+- Timed requests have the same fields for engine and reference: each side writes text and names no token
+  ids, so each does the work of a user's request and neither is spared detokenizing. Tokens are counted by the
+  usage that every chunk carries (`continuous_usage_stats`), which vLLM, TensorRT-LLM and the AOT server all
+  know.
+- Token ids are asked for in untimed requests only, by the fields that the side's recipe names; their number
+  is held against the server's usage, which the timed requests count by.
 - While a stream runs, bytes are stamped and kept; JSON is read after its end, so the client takes little of
   a shared CPU.
 - A request either ends complete or raises `ServerRefusedRequest`, `ServerBroke` or `ServerSilent` with the
@@ -27,6 +31,11 @@ COMPLETIONS = "/v1/completions"
 # Servers close idle connections on their own (uvicorn after 5 s); a client that keeps them longer
 # sends now and then into a connection that is just being closed.
 KEEPALIVE_S = 2.0
+COUNTED = {"include_usage": True, "continuous_usage_stats": True}
+ASKING_FOR_IDS: dict[str, dict[str, Any]] = {
+    "beside-text": {"return_token_ids": True},
+    "instead-of-text": {"detokenize": False},
+}
 
 
 class CompletionsClient:
@@ -38,22 +47,29 @@ class CompletionsClient:
         self._limit_s = request_limit_s
 
     async def stream(self, prompt: Sequence[int], max_tokens: int) -> RawStream:
-        """Generate exactly `max_tokens` tokens greedily and stamp every chunk; `prompt` is token ids."""
+        """Generate exactly `max_tokens` tokens greedily, as text, and stamp every chunk; `prompt` is token
+        ids.
+        """
         request = self._request(list(prompt), max_tokens)
-        request |= {"stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
+        request |= {"stream": True, "stream_options": COUNTED, "ignore_eos": True}
         body = json.dumps(request).encode()
         async with self._guarded():
             sent_ns, stamped = await self._stamped(body)
         return RawStream(sent_ns, tuple(stamped), self.endpoint.url(COMPLETIONS), max_tokens)
 
     async def complete(self, prompt: str | Sequence[int], max_tokens: int, **extras: Any) -> dict[str, Any]:
-        """One greedy completion of a text or of token ids, ending where the model ends; returns the
-        response's object.
+        """One greedy completion of a text or of token ids, ending where the model ends, with its token ids;
+        returns the response's object.
 
         `extras` are further request fields, such as vLLM's `prompt_logprobs`.
         """
         text_or_ids = prompt if isinstance(prompt, str) else list(prompt)
-        return await self.post(COMPLETIONS, self._request(text_or_ids, max_tokens) | extras)
+        fields = ASKING_FOR_IDS[self.endpoint.side.recipe.generated_ids]
+        return await self.post(COMPLETIONS, self._request(text_or_ids, max_tokens) | fields | extras)
+
+    async def complete_text(self, prompt: str, max_tokens: int) -> dict[str, Any]:
+        """One greedy completion of a text, as text; for servers that give ids instead of it."""
+        return await self.post(COMPLETIONS, self._request(prompt, max_tokens))
 
     async def tokenize(self, text: str, *, special_tokens: bool = True) -> list[int]:
         """Token ids of a text by the server's own tokenizer (vLLM's extension /tokenize)."""
@@ -80,7 +96,6 @@ class CompletionsClient:
             "prompt": prompt,
             "max_tokens": max_tokens,
             "temperature": 0,
-            "return_token_ids": True,
         }
 
     async def _stamped(self, body: bytes) -> tuple[int, list[StampedBytes]]:

@@ -4,7 +4,8 @@ Invariants:
 - Two results may be compared only if their protocols have the same digest; `require_same_protocol` refuses
   otherwise.
 - Nothing here depends on the host, the time or an address.
-- A change of meaning in prompts or statistics changes `PROMPTS` or `METHOD`, and with them every digest.
+- A change of meaning in prompts, timed requests or statistics changes `PROMPTS`, `REQUESTS` or `METHOD`, and
+  with them every digest; `REQUESTS` is in the plan that baseline and comparison share.
 """
 
 import math
@@ -20,6 +21,7 @@ from tasks.errors import ProtocolsDiffer
 from tasks.judging.endpoint import Side
 
 PROMPTS = "uniform-token-ids/1"
+REQUESTS = "text-counted-by-usage/1"
 METHOD = "pseudo-observation-bound+stein/1"
 
 
@@ -33,6 +35,9 @@ class Vocabulary(Frozen):
 class RoundPlan(Frozen):
     """How a round is made; the same for both sides and for the baseline."""
 
+    asked: str = Field(
+        default=REQUESTS, description="What a timed request asks for, and how its tokens are counted."
+    )
     requests_per_slot: int = Field(
         default=3, ge=1, description="Requests of one round, per request in flight."
     )

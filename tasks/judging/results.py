@@ -131,7 +131,10 @@ class TokenizerCheck(Frozen):
     """One text sent to both servers."""
 
     text: str = Field(description="The text, shortened.")
-    same_ids: bool = Field(description="Both servers read it as the same token ids.")
+    same_ids: bool = Field(
+        description="Both servers read it as the same token ids, or as equally many where one does not name "
+        "them."
+    )
     same_text: bool = Field(description="The engine's text is what the reference reads out of its token ids.")
     detail: str = Field(default="", description="What differs.")
 

@@ -2,9 +2,10 @@
 
 Invariants:
 - An event happened when the read that completed it returned; events of one read share a stamp.
-- Tokens are counted by their ids, never by chunks: a server may put several into one chunk.
-- A stream without `[DONE]`, or with another number of tokens than was asked for, is an error and never a
-  sample.
+- Tokens are counted by the usage in every chunk, which says how many there are by now, never by chunks: a
+  server may put several tokens into one. Those of one chunk share the wait for it evenly.
+- A stream without `[DONE]`, with a chunk that does not count, with a count that falls or that the final usage
+  does not confirm, or with another number of tokens than was asked for, is an error and never a sample.
 """
 
 import json
@@ -27,17 +28,20 @@ class Trace:
 
     Attributes:
         sent_ns: perf_counter_ns() just before the request was sent.
-        token_ids: all generated token ids.
         stamps_ns: for every chunk with tokens, its stamp.
         chunk_tokens: for every such chunk, how many tokens it held.
         prompt_tokens: length of the prompt by the server's own count.
     """
 
     sent_ns: int
-    token_ids: tuple[int, ...]
     stamps_ns: tuple[int, ...]
     chunk_tokens: tuple[int, ...]
     prompt_tokens: int
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens that were generated."""
+        return sum(self.chunk_tokens)
 
     @property
     def ttft_ms(self) -> float:
@@ -103,10 +107,11 @@ class _TraceReader:
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self._ids: list[int] = []
         self._stamps: list[int] = []
         self._counts: list[int] = []
         self._prompt_tokens = 0
+        self._counted = 0
+        self._confirmed: int | None = None
         self._done = False
 
     def take(self, stamp_ns: int, payload: bytes) -> None:
@@ -120,14 +125,23 @@ class _TraceReader:
             )
         usage = event.get("usage") or {}
         self._prompt_tokens = int(usage.get("prompt_tokens", self._prompt_tokens))
-        for choice in event.get("choices", []):
-            self._take_tokens(stamp_ns, choice.get("token_ids") or [])
+        if event.get("choices"):
+            self._take_tokens(stamp_ns, usage.get("completion_tokens"))
+        else:
+            self._confirmed = usage.get("completion_tokens", self._confirmed)
 
-    def _take_tokens(self, stamp_ns: int, ids: list[int]) -> None:
-        if ids:
-            self._ids += ids
+    def _take_tokens(self, stamp_ns: int, by_now: int | None) -> None:
+        """A chunk that says how many tokens there are by now; one that brings none is no stamp."""
+        if by_now is None or by_now < self._counted:
+            raise ServerBroke(
+                f"A chunk after {self._counted} tokens says that there are {by_now}",
+                where=self._where,
+                fix="The server must honour stream_options.continuous_usage_stats.",
+            )
+        if by_now > self._counted:
             self._stamps.append(stamp_ns)
-            self._counts.append(len(ids))
+            self._counts.append(by_now - self._counted)
+            self._counted = by_now
 
     def _parse(self, payload: bytes) -> dict[str, Any]:
         try:
@@ -145,14 +159,20 @@ class _TraceReader:
     def finish(self, sent_ns: int, expected_tokens: int) -> Trace:
         if not self._done:
             raise ServerBroke(
-                f"The stream ended after {len(self._ids)} of {expected_tokens} tokens, without [DONE]",
+                f"The stream ended after {self._counted} of {expected_tokens} tokens, without [DONE]",
                 where=self._where,
                 fix="Read the server's log; it may have ended.",
             )
-        if len(self._ids) != expected_tokens:
+        if self._confirmed != self._counted:
             raise ServerBroke(
-                f"The stream held {len(self._ids)} token ids where {expected_tokens} were asked for",
+                f"The stream counted {self._counted} tokens, and at its end {self._confirmed}",
                 where=self._where,
-                fix="The server must honour max_tokens, ignore_eos and return_token_ids.",
+                fix="The server must honour stream_options.include_usage.",
             )
-        return Trace(sent_ns, tuple(self._ids), tuple(self._stamps), tuple(self._counts), self._prompt_tokens)
+        if self._counted != expected_tokens:
+            raise ServerBroke(
+                f"The stream held {self._counted} tokens where {expected_tokens} were asked for",
+                where=self._where,
+                fix="The server must honour max_tokens and ignore_eos.",
+            )
+        return Trace(sent_ns, tuple(self._stamps), tuple(self._counts), self._prompt_tokens)

@@ -36,7 +36,7 @@ def record_of(trace: Trace, slo: Slo) -> RequestRecord:
         itl_mean_ms=round(mean_ms, 4),
         itl_max_ms=round(max(waits, default=0.0), 4),
         e2e_ms=round(trace.e2e_ms, 4),
-        output_tokens=len(trace.token_ids),
+        output_tokens=trace.output_tokens,
         good=good,
     )
 

@@ -112,7 +112,13 @@ class TrtPlan:
         if options["enable_chunked_prefill"]:
             argv.append("--enable_chunked_prefill")
         toolchain = load_kinds()[self.name].toolchains.serve
-        return ServeRecipe(toolchain=toolchain, argv=tuple(argv), ready_path="/health", model=SERVED_MODEL)
+        return ServeRecipe(
+            toolchain=toolchain,
+            argv=tuple(argv),
+            ready_path="/health",
+            model=SERVED_MODEL,
+            generated_ids="instead-of-text",
+        )
 
 
 def build_command(variant: ResolvedVariant) -> ToolCommand:

@@ -79,6 +79,7 @@ class TrtllmTorch:
             rewrites=(CACHE_FILE,),
             ready_path=READY_PATH,
             model=SERVED_MODEL,
+            generated_ids="instead-of-text",
         )
 
 

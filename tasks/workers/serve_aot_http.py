@@ -204,7 +204,7 @@ class Answer:
         return {**self._frame, "choices": [made], "usage": usage(len(self._request.prompt), len(tokens))}
 
     def chunks(self, events: Iterator[Event]) -> Iterator[dict[str, Any]]:
-        """The answer token by token; the last chunk counts them, if that was asked for."""
+        """The answer token by token; the last chunk counts them, or every one, if that was asked for."""
         text = TextStream(self._service.codec, self._request.prompt)
         count = offset = 0
         for event in events:
@@ -220,7 +220,10 @@ class Answer:
                 logprobs=self._logprobs([event.token], [event.score], offset),
             )
             count, offset = count + 1, offset + len(piece)
-            yield {**self._frame, "choices": [made]}
+            chunk = {**self._frame, "choices": [made]}
+            if self._request.continuous_usage:
+                chunk["usage"] = usage(len(self._request.prompt), count)
+            yield chunk
         if self._request.include_usage:
             yield {**self._frame, "choices": [], "usage": usage(len(self._request.prompt), count)}
 

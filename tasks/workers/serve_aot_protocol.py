@@ -5,7 +5,8 @@ Invariants:
   its name, and so is a field that nobody knows.
 - Generation is greedy. `temperature` may be absent or 0; what only shapes sampling (top_p, seed) changes
   nothing and is let pass.
-- `return_token_ids` follows vLLM: `prompt_token_ids` and `token_ids` in the choice.
+- `return_token_ids` follows vLLM: `prompt_token_ids` and `token_ids` in the choice; so does
+  `continuous_usage_stats`: every chunk of a stream counts the tokens so far.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +74,7 @@ class Completion:
         max_tokens: most tokens to generate.
         stream: answer with server-sent events.
         include_usage: end the stream with a chunk that counts tokens.
+        continuous_usage: count tokens in every chunk, too.
         logprobs: how many alternatives to report for each token; None: no log-probabilities at all.
         ignore_eos: do not stop at the end-of-sequence token.
         return_token_ids: add token ids to the answer.
@@ -82,6 +84,7 @@ class Completion:
     max_tokens: int
     stream: bool
     include_usage: bool
+    continuous_usage: bool
     logprobs: int | None
     ignore_eos: bool
     return_token_ids: bool
@@ -115,11 +118,13 @@ def read_completion(body: Any, limits: Limits, model: str, encode: Callable[[str
             f"the model {body['model']!r} does not exist, this server has {model!r}", "model", 404
         )
     prompt = _prompt(body.get("prompt"), limits, encode)
+    include_usage, continuous_usage = _stream_options(body)
     return Completion(
         prompt=prompt,
         max_tokens=_max_tokens(body, len(prompt), limits),
         stream=_flag(body, "stream"),
-        include_usage=_include_usage(body),
+        include_usage=include_usage,
+        continuous_usage=continuous_usage,
         logprobs=_logprobs(body.get("logprobs")),
         ignore_eos=_flag(body, "ignore_eos"),
         return_token_ids=_flag(body, "return_token_ids"),
@@ -225,13 +230,19 @@ def _logprobs(value: Any) -> int | None:
     return value
 
 
-def _include_usage(body: Mapping[str, Any]) -> bool:
+def _stream_options(body: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether to count at the end, and whether in every chunk, too: the latter needs the former."""
     options = body.get("stream_options")
     if options is None:
-        return False
-    if not isinstance(options, dict) or set(options) - {"include_usage"}:
-        raise BadRequest("stream_options may hold include_usage and nothing else", "stream_options")
-    return _flag(options, "include_usage")
+        return False, False
+    if not isinstance(options, dict) or set(options) - {"include_usage", "continuous_usage_stats"}:
+        raise BadRequest(
+            "stream_options may hold include_usage, continuous_usage_stats and nothing else", "stream_options"
+        )
+    at_end, in_chunks = _flag(options, "include_usage"), _flag(options, "continuous_usage_stats")
+    if in_chunks and not at_end:
+        raise BadRequest("continuous_usage_stats needs include_usage", "stream_options")
+    return at_end, in_chunks
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:

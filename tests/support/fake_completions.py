@@ -2,6 +2,9 @@
 no model.
 
 Text is tokenized by UTF-8 bytes, shifted past the special ids, so round trips hold for every text.
+
+It speaks as vLLM does, which lets unknown fields pass, or as trtllm-serve, which refuses them, names
+generated ids only instead of text and the prompt's never, and has no paths of a tokenizer.
 """
 
 import asyncio
@@ -10,15 +13,39 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 from aiohttp import web
+from support.interface_tables import table
 
 BEGIN, END = 0, 1
 SHIFT = 3
 VOCABULARY = 256 + SHIFT
 
-Fault = Literal["none", "refuse", "break", "no-done", "hang", "error-event", "not-json", "short", "crash"]
+Fault = Literal[
+    "none",
+    "refuse",
+    "break",
+    "no-done",
+    "hang",
+    "error-event",
+    "not-json",
+    "short",
+    "crash",
+    "miscount",
+    "miscount-at-end",
+    "no-ids",
+    "uncounted",
+]
+Speech = Literal["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
+
+
+@cache
+def completion_request(program: str) -> dict[str, Any]:
+    """The fields that a program's server takes in a completion, by the table of its interface."""
+    fields: dict[str, Any] = table(program)["completion_request"]
+    return fields
 
 
 def next_byte(prompt: Sequence[int]) -> int:
@@ -37,6 +64,8 @@ class Behaviour:
         tokens_per_chunk: tokens in one event of a stream.
         stops_after: tokens after which it ends a continuation by itself; None: never.
         begins_text: whether its tokenizer puts a begin-of-text id in front.
+        spells: how it writes ids out, when that is not the fakes' own way.
+        speaks: whose protocol it speaks.
         fault: what goes wrong in completions.
     """
 
@@ -47,6 +76,8 @@ class Behaviour:
     tokens_per_chunk: int = 1
     stops_after: int | None = None
     begins_text: bool = True
+    spells: Callable[[str], str] = str
+    speaks: Speech = "vllm"
     fault: Fault = "none"
 
 
@@ -61,8 +92,9 @@ class FakeServer:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/completions", self._completions)
-        app.router.add_post("/tokenize", self._tokenize)
-        app.router.add_post("/detokenize", self._detokenize)
+        if self.behaviour.speaks == "vllm":
+            app.router.add_post("/tokenize", self._tokenize)
+            app.router.add_post("/detokenize", self._detokenize)
         return app
 
     def encode(self, text: str) -> list[int]:
@@ -82,6 +114,8 @@ class FakeServer:
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
+        if refused := self._refused(body):
+            return web.json_response({"error": {"message": refused}}, status=400)
         prompt = self._prompt_ids(body["prompt"])
         match self.behaviour.fault:
             case "refuse":
@@ -96,11 +130,37 @@ class FakeServer:
                 await asyncio.sleep(60)
         tokens = self._generate(prompt, body)
         if body.get("stream"):
-            return await self._stream(request, tokens, len(prompt))
-        choice = {"text": self.decode(tokens), "token_ids": tokens, "prompt_token_ids": prompt}
+            return await self._stream(request, body, tokens, len(prompt))
+        choice = self._choice(body, tokens)
+        if self.behaviour.speaks == "vllm" and body.get("return_token_ids"):
+            choice["prompt_token_ids"] = prompt
         if body.get("prompt_logprobs") is not None:
             choice["prompt_logprobs"] = self._score(prompt)
-        return web.json_response({"choices": [choice], "usage": {"prompt_tokens": len(prompt)}})
+        return web.json_response({"choices": [choice], "usage": self._usage(len(prompt), len(tokens))})
+
+    def _refused(self, body: dict[str, Any]) -> str:
+        """What trtllm-serve says to a request that it does not take; empty where it is taken."""
+        if self.behaviour.speaks == "vllm":
+            return ""
+        fields = completion_request(self.behaviour.speaks)
+        unknown = set(body) - {*fields["required"], *fields["optional"]}
+        unknown |= set(body.get("stream_options", {})) - set(fields["stream_options"])
+        if unknown:
+            return f"Extra inputs are not permitted: {sorted(unknown)}"
+        alone = "stream_options" in body and not body.get("stream")
+        return "Stream options can only be defined when stream is true." if alone else ""
+
+    def _choice(self, body: dict[str, Any], ids: list[int]) -> dict[str, Any]:
+        text = self.behaviour.spells(self.decode(ids))
+        named = {} if self.behaviour.fault == "no-ids" else {"token_ids": ids}
+        if self.behaviour.speaks == "vllm":
+            return {"text": text} | (named if body.get("return_token_ids") else {})
+        return {"text": text, "token_ids": None} if body.get("detokenize", True) else {"text": "", **named}
+
+    def _usage(self, prompt_tokens: int, tokens: int, *, at_end: bool = True) -> dict[str, int]:
+        fault = self.behaviour.fault
+        lie = int(fault == "miscount" or (fault == "miscount-at-end" and at_end))
+        return {"prompt_tokens": prompt_tokens, "completion_tokens": tokens + lie}
 
     def _prompt_ids(self, prompt: str | list[int]) -> list[int]:
         if isinstance(prompt, list):
@@ -126,7 +186,7 @@ class FakeServer:
         return [None, *({str(token): {"logprob": -1.0, "rank": 1}} for token in prompt[1:-1]), last]
 
     async def _stream(
-        self, request: web.Request, tokens: list[int], prompt_tokens: int
+        self, request: web.Request, body: dict[str, Any], tokens: list[int], prompt_tokens: int
     ) -> web.StreamResponse:
         behaviour = self.behaviour
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -135,17 +195,23 @@ class FakeServer:
         chunks = [tokens[at : at + size] for at in range(0, len(tokens), size)]
         if behaviour.fault == "short":
             chunks = chunks[:-1]
+        counts = (
+            body.get("stream_options", {}).get("continuous_usage_stats") and behaviour.fault != "uncounted"
+        )
+        sent = 0
         for index, ids in enumerate(chunks):
             await asyncio.sleep(behaviour.per_token_s * len(ids) if index else behaviour.first_token_s)
             if behaviour.fault == "break" and index == 2:
                 assert request.transport is not None
                 request.transport.close()
                 return response
-            await self._event(response, {"choices": [{"text": self.decode(ids), "token_ids": ids}]})
+            sent += len(ids)
+            usage = {"usage": self._usage(prompt_tokens, sent, at_end=False)} if counts else {}
+            await self._event(response, {"choices": [self._choice(body, ids)], **usage})
         if behaviour.fault == "error-event":
             await self._event(response, {"error": {"message": "engine died"}})
         if behaviour.fault != "no-done":
-            await self._event(response, {"choices": [], "usage": {"prompt_tokens": prompt_tokens}})
+            await self._event(response, {"choices": [], "usage": self._usage(prompt_tokens, sent)})
             await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response

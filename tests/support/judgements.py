@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from support.fake_completions import BEGIN, END, VOCABULARY
+from support.fake_completions import BEGIN, END, VOCABULARY, Speech
 
 from artifacts.engine import ServeRecipe
 from engine_specs.models import Economics
@@ -43,15 +43,20 @@ SUBJECT = Subject(
 )
 
 
-def side(name: str) -> Side:
-    """A side whose recipe serves nothing."""
-    recipe = ServeRecipe(toolchain="none", argv=("{python}", "{tree}/serve.py"), model="m")
+def side(name: str, speaks: Speech = "vllm") -> Side:
+    """A side whose recipe serves nothing, and says how such a server tells token ids."""
+    recipe = ServeRecipe(
+        toolchain="none",
+        argv=("{python}", "{tree}/serve.py"),
+        model="m",
+        generated_ids="beside-text" if speaks == "vllm" else "instead-of-text",
+    )
     return Side(name=name, recipe=recipe, tree="a" * 64)
 
 
-def endpoint(name: str, base_url: str) -> Endpoint:
+def endpoint(name: str, base_url: str, speaks: Speech = "vllm") -> Endpoint:
     """A side at an address."""
-    return Endpoint(base_url=base_url, side=side(name))
+    return Endpoint(base_url=base_url, side=side(name, speaks))
 
 
 def workload(**changes: Any) -> Workload:

@@ -4,54 +4,100 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.fake_completions import BEGIN, Behaviour, fake_server, next_byte
+from support.fake_completions import BEGIN, Behaviour, Fault, Speech, fake_server, next_byte
 from support.judgements import endpoint
 
 from tasks.errors import ServerBroke, ServerRefusedRequest, ServerSilent, TaskError
+from tasks.judging.answers import generated_ids
 from tasks.judging.client import open_client
 from tasks.judging.streams import Trace
 
 PROMPT = [5, 6, 7]
 
 
-def stream(base_url: str, *, max_tokens: int = 6, limit_s: float = 10.0) -> Trace:
+SPEECHES: list[Speech] = ["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
+
+
+def stream(base_url: str, *, speaks: Speech = "vllm", max_tokens: int = 6, limit_s: float = 10.0) -> Trace:
     async def ask() -> Trace:
         async with open_client(
-            endpoint("engine", base_url), connections=1, request_limit_s=limit_s
+            endpoint("engine", base_url, speaks), connections=1, request_limit_s=limit_s
         ) as client:
             return (await client.stream(PROMPT, max_tokens)).read()
 
     return asyncio.run(ask())
 
 
+def complete(base_url: str, speaks: Speech) -> list[int]:
+    asked = endpoint("engine", base_url, speaks)
+
+    async def ask() -> list[int]:
+        async with open_client(asked, connections=1, request_limit_s=5) as client:
+            return generated_ids(await client.complete(PROMPT, 6), asked)
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
 @pytest.mark.parametrize("per_chunk", [1, 4])
-def test_a_stream_gives_every_token_however_it_is_cut(per_chunk: int) -> None:
-    with fake_server(Behaviour(tokens_per_chunk=per_chunk)) as server:
-        trace = stream(server.base_url)
-    ids = list(PROMPT)
-    for _ in range(6):
-        ids.append(next_byte(ids))
-    assert list(trace.token_ids) == ids[3:]
+def test_a_stream_counts_every_token_however_it_is_cut(per_chunk: int, speaks: Speech) -> None:
+    with fake_server(Behaviour(tokens_per_chunk=per_chunk, speaks=speaks)) as server:
+        trace = stream(server.base_url, speaks=speaks)
     assert trace.chunk_tokens == ((1,) * 6 if per_chunk == 1 else (4, 2))
-    assert trace.prompt_tokens == 3
+    assert (trace.output_tokens, trace.prompt_tokens) == (6, 3)
     assert len(trace.itl_ms()) == 6 - per_chunk
     assert trace.sent_ns < trace.stamps_ns[0]
 
 
-def test_both_sides_are_asked_for_the_same_things() -> None:
-    with fake_server(Behaviour()) as server:
-        stream(server.base_url)
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_every_side_is_timed_with_the_same_request(speaks: Speech) -> None:
+    with fake_server(Behaviour(speaks=speaks)) as server:
+        stream(server.base_url, speaks=speaks)
         (request,) = server.requests
     assert request == {
         "model": "m",
         "prompt": PROMPT,
         "max_tokens": 6,
         "temperature": 0,
-        "return_token_ids": True,
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         "ignore_eos": True,
     }
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_ids_are_asked_for_in_the_servers_own_way(speaks: Speech) -> None:
+    with fake_server(Behaviour(speaks=speaks)) as server:
+        ids = complete(server.base_url, speaks)
+        (request,) = server.requests
+    expected = list(PROMPT)
+    for _ in range(6):
+        expected.append(next_byte(expected))
+    assert ids == expected[3:]
+    asking = {"return_token_ids": True} if speaks == "vllm" else {"detokenize": False}
+    assert request == {"model": "m", "prompt": PROMPT, "max_tokens": 6, "temperature": 0} | asking
+
+
+@pytest.mark.parametrize("speaks", SPEECHES[1:])
+def test_a_recipe_that_says_the_wrong_way_is_refused_by_the_server(speaks: Speech) -> None:
+    with (
+        fake_server(Behaviour(speaks=speaks)) as server,
+        pytest.raises(ServerRefusedRequest, match=r"not permitted: \['return_token_ids'\]"),
+    ):
+        complete(server.base_url, "vllm")
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [("miscount", "6 token ids and counts 7 tokens"), ("no-ids", "holds no token ids")],
+)
+def test_ids_that_the_server_does_not_count_are_refused(fault: Fault, message: str, speaks: Speech) -> None:
+    with (
+        fake_server(Behaviour(fault=fault, speaks=speaks)) as server,
+        pytest.raises(ServerBroke, match=message),
+    ):
+        complete(server.base_url, speaks)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +107,10 @@ def test_both_sides_are_asked_for_the_same_things() -> None:
         ("crash", ServerBroke, "500: Internal Server Error"),
         ("break", ServerBroke, "connection failed"),
         ("no-done", ServerBroke, "ended after 6 of 6 tokens, without"),
-        ("short", ServerBroke, "5 token ids where 6"),
+        ("short", ServerBroke, "5 tokens where 6"),
+        ("miscount", ServerBroke, "7 tokens where 6"),
+        ("miscount-at-end", ServerBroke, "counted 6 tokens, and at its end 7"),
+        ("uncounted", ServerBroke, "after 0 tokens says that there are None"),
         ("error-event", ServerBroke, "engine died"),
         ("hang", ServerSilent, "within 0.3 s"),
     ],

@@ -5,11 +5,12 @@ found.
 import asyncio
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 import pytest
-from support.fake_completions import SHIFT, Behaviour, FakeServer, fake_server, next_byte
+from support.fake_completions import SHIFT, Behaviour, FakeServer, Fault, Speech, fake_server, next_byte
 from support.judgements import PRICES, SUBJECT, VOCABULARY_OF_FAKES, endpoint, protocol, workload
 
 from engine_specs.workload import Slo
@@ -27,6 +28,7 @@ from tasks.judging.verdict import row_for
 TEXTS = [f"Text {n}: " + "The grass is green and the sky is blue. " * 5 for n in range(12)]
 # A coarse resolution and next to no budget: what is tested is what is asked, not how well the host times it.
 ASKED = protocol(resolution=5.0, budget_minutes=0.001)
+SPEECHES: list[Speech] = ["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
 
 
 def ignore(line: str) -> None:
@@ -47,19 +49,18 @@ def reference() -> Iterator[FakeServer]:
 
 def accuracy_of(behaviour: Behaviour, reference: FakeServer, texts: Sequence[str] = TEXTS) -> AccuracyResult:
     with fake_server(behaviour) as engine:
-        return asyncio.run(
-            measure_accuracy(
-                endpoint("engine", engine.base_url),
-                endpoint("vllm", reference.base_url),
-                texts,
-                ASKED,
-                say=ignore,
-            )
-        )
+        return accuracy_by(engine, reference, texts)
 
 
-def test_an_equal_engine_has_no_regret(reference: FakeServer) -> None:
-    result = accuracy_of(Behaviour(), reference)
+def accuracy_by(engine: FakeServer, reference: FakeServer, texts: Sequence[str] = TEXTS) -> AccuracyResult:
+    asked = endpoint("engine", engine.base_url, engine.behaviour.speaks)
+    scorer = endpoint("vllm", reference.base_url)
+    return asyncio.run(measure_accuracy(asked, scorer, texts, ASKED, say=ignore))
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_an_equal_engine_has_no_regret(reference: FakeServer, speaks: Speech) -> None:
+    result = accuracy_of(Behaviour(speaks=speaks), reference)
     assert len(result.samples) == 40
     assert {sample.regret_nats for sample in result.samples} == {0.0}
     assert len({sample.sample_id for sample in result.samples}) == 40
@@ -92,11 +93,48 @@ def test_an_engine_that_stops_early_is_found_by_its_lengths(reference: FakeServe
     assert judge_lengths(result.lengths, ASKED.accuracy).outcome == "fail"
 
 
-def test_another_tokenizer_is_found(reference: FakeServer) -> None:
-    result = accuracy_of(Behaviour(begins_text=False), reference)
+@pytest.mark.parametrize(
+    ("speaks", "said"), [("vllm", "token ids"), ("trtllm-serve-1.4", "44 tokens where the reference has 45")]
+)
+def test_another_tokenizer_is_found(reference: FakeServer, speaks: Speech, said: str) -> None:
+    result = accuracy_of(Behaviour(begins_text=False, speaks=speaks), reference)
     outcome = judge_tokenizer(result.tokenizer)
     assert outcome.outcome == "different"
-    assert "token ids" in outcome.reason
+    assert said in outcome.reason
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_ids_written_out_otherwise_are_found(reference: FakeServer, speaks: Speech) -> None:
+    result = accuracy_of(Behaviour(spells=lambda text: f"{text}~", speaks=speaks), reference)
+    assert not any(check.same_text for check in result.tokenizer)
+    assert all(check.same_ids for check in result.tokenizer)
+    assert judge_tokenizer(result.tokenizer).outcome == "different"
+
+
+def test_an_answer_that_turns_between_two_requests_is_no_other_tokenizer(reference: FakeServer) -> None:
+    seen: set[tuple[int, ...]] = set()
+
+    def turns_once(prompt: Sequence[int]) -> int:
+        start = tuple(prompt[:9])
+        turns = start not in seen
+        seen.add(start)
+        return SHIFT + (next_byte(prompt) - SHIFT + turns) % 256
+
+    checked = Behaviour(next_token=turns_once, speaks="trtllm-serve-1.4")
+    with fake_server(checked) as engine:
+        result = accuracy_by(engine, reference)
+    assert judge_tokenizer(result.tokenizer).outcome == "same"
+    asked = [one["prompt"] for one in engine.requests if isinstance(one["prompt"], str)]
+    assert max(Counter(asked).values()) == 4, "twice for ids, twice for text"
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+@pytest.mark.parametrize("fault", ["miscount", "no-ids"])
+def test_an_engine_that_miscounts_its_tokens_has_no_result(
+    reference: FakeServer, fault: Fault, speaks: Speech
+) -> None:
+    with pytest.raises(ServerBroke, match="token ids"):
+        accuracy_of(Behaviour(fault=fault, speaks=speaks), reference)
 
 
 def test_too_little_text_is_told_before_anything_is_judged(reference: FakeServer) -> None:
@@ -110,7 +148,7 @@ def speed_of(
     names = ["vllm", "vllm fp8"][: len(references)]
     return asyncio.run(
         measure_speed(
-            endpoint("engine", engine.base_url),
+            endpoint("engine", engine.base_url, engine.behaviour.speaks),
             [endpoint(name, one.base_url) for name, one in zip(names, references, strict=True)],
             protocol(references=names, resolution=5.0, budget_minutes=0.001),
             say=ignore if lines is None else lines.append,
@@ -133,6 +171,16 @@ def test_rounds_alternate_and_every_prompt_is_asked_once(reference: FakeServer) 
     assert all(len(prompt) == 8 for prompt in prompts)
     digests = [one.prompts_sha256 for point in result.points for one in point.rounds]
     assert len(set(digests)) == len(digests)
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_both_sides_of_a_timed_round_do_the_same_work(reference: FakeServer, speaks: Speech) -> None:
+    with fake_server(Behaviour(speaks=speaks)) as engine:
+        result = speed_of(engine, [reference])
+    assert {record.output_tokens for p in result.points for one in p.rounds for record in one.requests} == {6}
+    alike = [one | {"prompt": None} for one in [*engine.requests, *reference.requests]]
+    assert all(one == alike[0] for one in alike)
+    assert not {"return_token_ids", "detokenize"} & set(alike[0])
 
 
 def test_warm_up_is_asked_and_not_counted(reference: FakeServer) -> None:
@@ -235,10 +283,14 @@ def test_an_engine_that_its_answers_reject_is_not_timed(behaviour: Behaviour, fa
     assert result.verdict.verdict == "rejected"
 
 
-def test_an_engine_is_measured_and_judged_from_end_to_end() -> None:
-    with fake_server(Behaviour(per_token_s=0.01)) as reference, fake_server(Behaviour()) as engine:
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_an_engine_is_measured_and_judged_from_end_to_end(speaks: Speech) -> None:
+    with (
+        fake_server(Behaviour(per_token_s=0.01)) as reference,
+        fake_server(Behaviour(speaks=speaks)) as engine,
+    ):
         measured = measure_engine(
-            endpoint("engine", engine.base_url),
+            endpoint("engine", engine.base_url, speaks),
             [endpoint("vllm", reference.base_url)],
             TEXTS,
             ASKED,

@@ -15,7 +15,7 @@ WAIT_S = 10.0
 
 
 def request(prompt: list[int], max_tokens: int, *, ignore_eos: bool = False) -> Completion:
-    return Completion(tuple(prompt), max_tokens, False, False, None, ignore_eos, False)
+    return Completion(tuple(prompt), max_tokens, False, False, False, None, ignore_eos, False)
 
 
 @contextmanager

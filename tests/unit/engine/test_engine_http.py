@@ -112,6 +112,13 @@ def test_a_stream_says_the_same_token_by_token(port: int) -> None:
     assert chunks[-1]["usage"]["completion_tokens"] == 3
 
 
+def test_every_chunk_of_a_stream_counts_where_that_is_asked_for(port: int) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    chunks = stream(port, prompt=[97], max_tokens=3, stream_options=options)
+    assert [chunk["usage"]["completion_tokens"] for chunk in chunks] == [1, 2, 3, 3]
+    assert {chunk["usage"]["prompt_tokens"] for chunk in chunks} == {1}
+
+
 def test_the_stop_reason_and_no_text_for_the_end_token(port: int, engine: FakeEngine) -> None:
     engine.ends_after = 3
     _, answer = complete(port, prompt="ab", max_tokens=9)

@@ -14,7 +14,7 @@ def read(**body: Any) -> Completion:
 
 def test_defaults() -> None:
     request = read(prompt=[1, 2])
-    assert request == Completion((1, 2), 10, False, False, None, False, False)
+    assert request == Completion((1, 2), 10, False, False, False, None, False, False)
 
 
 def test_text_is_encoded_and_flags_are_read() -> None:
@@ -22,7 +22,7 @@ def test_text_is_encoded_and_flags_are_read() -> None:
         prompt="ab",
         max_tokens=3,
         stream=True,
-        stream_options={"include_usage": True},
+        stream_options={"include_usage": True, "continuous_usage_stats": True},
         logprobs=0,
         ignore_eos=True,
         return_token_ids=True,
@@ -32,7 +32,7 @@ def test_text_is_encoded_and_flags_are_read() -> None:
         top_p=0.5,
         stop=None,
     )
-    assert request == Completion((97, 98), 3, True, True, 0, True, True)
+    assert request == Completion((97, 98), 3, True, True, True, 0, True, True)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,11 @@ def test_text_is_encoded_and_flags_are_read() -> None:
         ({"prompt": [1], "logprobs": True}, "logprobs", "0 to 20"),
         ({"prompt": [1], "stream": "yes"}, "stream", "true or false"),
         ({"prompt": [1], "stream_options": {"x": 1}}, "stream_options", "include_usage"),
+        (
+            {"prompt": [1], "stream_options": {"continuous_usage_stats": True}},
+            "stream_options",
+            "needs include",
+        ),
         ({"prompt": [1], "temprature": 0}, "temprature", "unknown field"),
     ],
 )

@@ -22,6 +22,14 @@ def test_equal_protocols_have_equal_digests() -> None:
         (protocol(samples=41), "accuracy.gate.samples: 40 against 41"),
         (protocol(min_speedup=1.2), "speed.gate.min_speedup: 1.1 against 1.2"),
         (protocol(load=workload(input_tokens=9)), "workload.input_tokens: 8 against 9"),
+        (
+            protocol().model_copy(update={"rounds": RoundPlan(asked="another way")}),
+            "rounds.asked: 'text-counted-by-usage/1' against 'another way'",
+        ),
+        (
+            protocol().model_copy(update={"engine": side("engine", "trtllm-serve-1.4")}),
+            "engine.recipe.generated_ids: 'beside-text' against 'instead-of-text'",
+        ),
         (protocol(first_stage_pairs=4), "speed.first_stage_pairs: 3 against 4"),
         (
             protocol().model_copy(update={"engine": side("engine").model_copy(update={"tree": "d" * 64})}),

@@ -43,6 +43,7 @@ def test_the_server_reads_the_tree_and_rewrites_a_copy_of_the_cache(variant: Res
     }
     assert recipe.rewrites == ("autotuner/cache.json",)
     assert (recipe.toolchain, recipe.model, recipe.ready_path) == ("tensorrt-llm-1.4", "model", "/health")
+    assert recipe.generated_ids == "instead-of-text"
 
 
 def test_the_warm_up_is_the_same_server_over_the_tree_that_is_made(variant: ResolvedVariant) -> None:

@@ -262,6 +262,7 @@ def test_the_server_gets_the_engines_sizes_and_the_specs_choices() -> None:
     assert "--enable_chunked_prefill" in flags
     assert "--enable_chunked_prefill" not in TRT_PLAN.serve_recipe(variant()).argv
     assert (serve.toolchain, serve.ready_path) == ("tensorrt-llm-1.2", "/health")
+    assert serve.generated_ids == "instead-of-text"
 
 
 def test_tokens_that_no_iteration_can_hold_are_not_asked_for() -> None:
