@@ -101,7 +101,9 @@ def test_a_stream_and_its_scores(server: Server, eager: dict[str, list[Any]]) ->
 
 def test_every_chunk_counts_the_tokens_so_far(server: Server) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
-    chunks = ask(server, prompt=PROMPTS[2], max_tokens=3, ignore_eos=True, stream=True, stream_options=options)
+    chunks = ask(
+        server, prompt=PROMPTS[2], max_tokens=3, ignore_eos=True, stream=True, stream_options=options
+    )
     assert [chunk["usage"]["completion_tokens"] for chunk in chunks] == [1, 2, 3, 3]
     assert not any("token_ids" in choice for chunk in chunks for choice in chunk["choices"])
 
