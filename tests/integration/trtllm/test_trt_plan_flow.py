@@ -54,7 +54,6 @@ defaults:
     calibration: {path: texts.jsonl, samples: 4, sequence_length: 64}
   shape: {max_batch_size: 4, max_input_len: 128, max_seq_len: 192, max_num_tokens: 256}
 variants:
-  - {name: one-h100, target: h100-sxm}
   - {name: two-h100, target: h100-sxm, tensor_parallel: 2}
 workload:
   input_tokens: 32
