@@ -70,6 +70,10 @@ def use_orchestrator(settings: Settings) -> None:
     use_local_stack(settings)
     url = os.environ.get("PREFECT_API_URL")
     if not url:
+        from flows.stack.prefect_server import QUIET
+
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         return
     try:
         urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=10).close()  # noqa: S310  the user's address

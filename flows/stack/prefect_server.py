@@ -10,6 +10,9 @@ NAME = "prefect-server"
 PORT = "prefect"
 DEFAULT_PORT = 4200
 
+# What is run here reports to nobody.
+QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+
 
 def command(ports: dict[str, int]) -> list[str]:
     """The argument list that serves API and UI."""
@@ -19,11 +22,7 @@ def command(ports: dict[str, int]) -> list[str]:
 def environment(paths: StackPaths) -> dict[str, str]:
     """Our environment without any Prefect setting of the user's, and with the stack's own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return kept | {
-        "PREFECT_HOME": str(paths.prefect_home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
+    return kept | QUIET | {"PREFECT_HOME": str(paths.prefect_home)}
 
 
 def server_environment(paths: StackPaths, url: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from artifacts.settings import Settings
+from flows.commands.context import use_orchestrator
 from flows.stack import object_store, prefect_server
 from flows.stack.environment import local_environment, stack_environment
 from flows.stack.liveness import birth
@@ -58,3 +59,12 @@ def test_a_dead_component_offers_nothing(running: Settings) -> None:
     )
     write_state(paths, StackState().with_component(dead))
     assert stack_environment(running) == {}
+
+
+def test_a_server_for_one_run_reports_to_nobody(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in prefect_server.QUIET:
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    use_orchestrator(settings)
+    quiet = {name: os.environ[name] for name in prefect_server.QUIET}
+    assert quiet == prefect_server.QUIET
