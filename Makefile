@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.enginery-setup
 TEST_ARGS ?=
-# tests/conftest.py sorts and groups the tests for these; three, as each waits for servers a fifth of its time.
-PROCESSES := --numprocesses=3 --dist=loadscope --no-loadscope-reorder
+# tests/conftest.py sorts and groups the tests for these; a third gained nothing on two cores.
+PROCESSES := --numprocesses=2 --dist=loadscope --no-loadscope-reorder
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -34,18 +34,6 @@ class Examination(Frozen):
     disk: DiskEstimate | None = Field(description="The building host's disk; null: config.json lacks sizes.")
 
 
-def preflight(
-    spec: Spec,
-    variant: ResolvedVariant,
-    config: Config,
-    file_bytes: Mapping[str, int],
-    *,
-    free_disk_bytes: int | None = None,
-) -> tuple[Problem, ...]:
-    """Return every reason why this variant cannot work on this checkpoint, and what would; see `examine`."""
-    return examine(spec, variant, config, file_bytes, free_disk_bytes=free_disk_bytes).problems
-
-
 def examine(
     spec: Spec,
     variant: ResolvedVariant,

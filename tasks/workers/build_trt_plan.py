@@ -8,11 +8,11 @@ Everything that can be known without the GPU's time is asked first: host, driver
 """
 
 import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from gpu_host import GpuFacts, gpu_facts, refuse_unless  # type: ignore[import-not-found]
+from tool_versions import tool_versions  # type: ignore[import-not-found]
 from trt_checkpoint import Checkpoint, read_checkpoint  # type: ignore[import-not-found]
 from trt_engine import Engine, read_engine, require_version  # type: ignore[import-not-found]
 from trt_manifest import copy_tokenizer, manifest, write_manifest  # type: ignore[import-not-found]
@@ -55,19 +55,9 @@ def _gpu(params: dict[str, Any]) -> GpuFacts:
 
 
 def _tools(line: str, *, stand_in: bool) -> dict[str, str]:
-    try:
-        versions = {name: metadata.version(name) for name in DISTRIBUTIONS}
-    except metadata.PackageNotFoundError as missing:
-        raise Refusal(
-            "unsupported",
-            f"the toolchain has no distribution {missing.name}",
-            where="toolchain",
-            fix="install the toolchain again: enginery toolchain install NAME",
-        ) from None
+    versions: dict[str, str] = tool_versions(DISTRIBUTIONS)
     require_version(versions["tensorrt_llm"], line, stand_in=stand_in)
-    from torch.version import cuda
-
-    return versions | {"cuda": str(cuda)}
+    return versions
 
 
 def _describe(

@@ -8,15 +8,15 @@ Everything that can be known without the GPU's time is asked first: host, tool, 
 """
 
 import tempfile
-from importlib import metadata
 from typing import Any
 
 from gpu_host import GpuFacts, gpu_facts, refuse_unless  # type: ignore[import-not-found]
+from tool_versions import tool_versions  # type: ignore[import-not-found]
 from trt_manifest import write_manifest  # type: ignore[import-not-found]
 from trtllm_checkpoint import copy_checkpoint, read_checkpoint  # type: ignore[import-not-found]
 from trtllm_tree import manifest, read_tuned, write_args  # type: ignore[import-not-found]
 from trtllm_warm_up import warm_up  # type: ignore[import-not-found]
-from worker_io import Refusal, Request, Result, run, say  # type: ignore[import-not-found]
+from worker_io import Request, Result, run, say  # type: ignore[import-not-found]
 
 DISTRIBUTIONS = ("tensorrt_llm", "torch", "transformers")
 
@@ -25,7 +25,7 @@ def main(request: Request) -> Result:
     """Judge host, tool and checkpoint, make the tree, tune, judge what was tuned, describe it."""
     params, files, output = request.params, request.params["files"], request.output
     gpu = _gpu(params["target"])
-    tools = _tools()
+    tools = tool_versions(DISTRIBUTIONS)
     checkpoint = read_checkpoint(request.inputs["checkpoint"], params["checkpoint"])
     copied = copy_checkpoint(checkpoint.directory, output)
     say(f"copied {copied} bytes of checkpoint")
@@ -44,21 +44,6 @@ def _gpu(target: dict[str, Any]) -> GpuFacts:
     facts = gpu_facts()
     refuse_unless(facts, target["gpu_names"], target["compute_capability"], target["gpu_count"])
     return facts
-
-
-def _tools() -> dict[str, str]:
-    try:
-        versions = {name: metadata.version(name) for name in DISTRIBUTIONS}
-    except metadata.PackageNotFoundError as missing:
-        raise Refusal(
-            "unsupported",
-            f"the toolchain has no distribution {missing.name}",
-            where="toolchain",
-            fix="install the toolchain again: enginery toolchain install NAME",
-        ) from None
-    from torch.version import cuda
-
-    return versions | {"cuda": str(cuda)}
 
 
 def _warm_up(request: Request) -> float:

@@ -5,6 +5,7 @@ import json
 import shutil
 import stat
 import venv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,16 +60,16 @@ def install(root: Path, gpu: Gpu) -> Toolchain:
     for name in PROGRAMS:
         shutil.copyfile(HERE / name, share / name)
     (share / "interfaces.json").write_text(json.dumps(interfaces()))
-    _program(bin_dir / "trtllm-build", f'#!/bin/sh\nexec "{bin_dir}/python" "{share}/trtllm_build.py" "$@"\n')
-    _program(bin_dir / "nvidia-smi", NVIDIA_SMI.replace("{gpus}", str(share / "gpus.csv")))
+    program(bin_dir / "trtllm-build", f'#!/bin/sh\nexec "{bin_dir}/python" "{share}/trtllm_build.py" "$@"\n')
+    program(bin_dir / "nvidia-smi", NVIDIA_SMI.replace("{gpus}", str(share / "gpus.csv")))
     report(root, gpu)
-    _distributions(next((root / "lib").glob("python3.*")) / "site-packages")
+    distributions(next((root / "lib").glob("python3.*")) / "site-packages", VERSIONS)
     return Toolchain(
         name=NAME,
         root=root,
         python=bin_dir / "python",
         bin_dir=bin_dir,
-        identity=_identity(),
+        identity=identity(*PROGRAMS, Path(__file__).name),
         versions=VERSIONS,
         stand_in=True,
     )
@@ -90,13 +91,15 @@ def interfaces() -> dict[str, Any]:
     return {"trtllm-build": build, "build-config": config, "plugin-flags": of_plugins, "engine": engine}
 
 
-def _program(path: Path, text: str) -> None:
+def program(path: Path, text: str) -> None:
+    """Write an executable."""
     path.write_text(text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-def _distributions(site_packages: Path) -> None:
-    for name, version in VERSIONS.items():
+def distributions(site_packages: Path, versions: Mapping[str, str]) -> None:
+    """Make distributions of these versions look installed, and a torch that was built with CUDA."""
+    for name, version in versions.items():
         directory = site_packages / f"{name}-{version}.dist-info"
         directory.mkdir()
         (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -105,6 +108,8 @@ def _distributions(site_packages: Path) -> None:
     (site_packages / "torch" / "version.py").write_text('cuda = "13.0"\n')
 
 
-def _identity() -> str:
-    sources = b"".join((HERE / name).read_bytes() for name in (*PROGRAMS, Path(__file__).name))
-    return hashlib.sha256(b"stand-in\n" + sources).hexdigest()
+def identity(*sources: str) -> str:
+    """Digest of the files of this folder that a stand-in is made of."""
+    return hashlib.sha256(
+        b"stand-in\n" + b"".join((HERE / name).read_bytes() for name in sources)
+    ).hexdigest()

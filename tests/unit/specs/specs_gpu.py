@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from engine_specs.errors import Problem
 from engine_specs.models import Spec
+from engine_specs.preflight import examine
 from engine_specs.resolve import ResolvedVariant, resolve_variants
 from engine_specs.targets import load_targets
 from engine_specs.variant import Engine, Quantization, Shape
@@ -21,6 +23,11 @@ CONFIG: dict[str, Any] = {
 }
 FILES = {"config.json": 855, "model.safetensors": 16_060_556_376, "tokenizer.json": 9_085_657}
 SHAPE = Shape(max_batch_size=16, max_input_len=4096, max_seq_len=8192, max_num_tokens=8192)
+
+
+def preflight(*judged: Any, **more: Any) -> tuple[Problem, ...]:
+    """The problems that an examination finds."""
+    return examine(*judged, **more).problems
 
 
 def gpu_variant(

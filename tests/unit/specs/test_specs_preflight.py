@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from specs_gpu import preflight
 
 from engine_specs.errors import PreflightRefused, Problem
 from engine_specs.models import Spec
-from engine_specs.preflight import examine, preflight
+from engine_specs.preflight import examine
 from engine_specs.resolve import ResolvedVariant, resolve_variants
 from engine_specs.variant import Calibration
 

@@ -1,10 +1,9 @@
 """Pre-flight of tensor and pipeline parallelism: what has to divide, and the nearest size that does."""
 
 import pytest
-from specs_gpu import CONFIG, FILES, gpu_variant
+from specs_gpu import CONFIG, FILES, gpu_variant, preflight
 
 from engine_specs.models import Spec
-from engine_specs.preflight import preflight
 
 
 @pytest.mark.parametrize(

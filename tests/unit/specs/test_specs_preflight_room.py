@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from specs_gpu import CONFIG, FILES, SHAPE, gpu_variant
+from specs_gpu import CONFIG, FILES, SHAPE, gpu_variant, preflight
 
 from engine_specs.memory import estimate_memory
 from engine_specs.model_facts import ModelFacts, read_model_facts
 from engine_specs.models import Spec
-from engine_specs.preflight import examine, preflight
+from engine_specs.preflight import examine
 from engine_specs.preflight_room import NO_SINGLE_SETTING, memory_problems
 from engine_specs.resolve import ResolvedVariant
 from engine_specs.targets import load_targets

@@ -1,10 +1,9 @@
 """Pre-flight of kind x GPU x recipe x ModelOpt x architecture: what no row of the tables names is refused."""
 
 import pytest
-from specs_gpu import CONFIG, FILES, gpu_variant
+from specs_gpu import CONFIG, FILES, gpu_variant, preflight
 
 from engine_specs.models import Spec
-from engine_specs.preflight import preflight
 from engine_specs.variant import RecipeSearch
 
 RECIPE = "variants.first.quantization.recipe"
