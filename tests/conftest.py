@@ -1,6 +1,7 @@
 """Fixtures that every test may use. Tests see nothing of the user's own configuration but the toolchains."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def pytest_configure() -> None:
     """Cut the session off from credentials, endpoints and settings of the user; make hypothesis calm."""
     for name in [name for name in os.environ if name.startswith(FOREIGN) and name not in SHARED]:
         del os.environ[name]
+    # A shell starts what it runs in the background with Ctrl-C ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     # How long an example takes says more about the machine than about the code.
     hypothesis.settings.register_profile("enginery", deadline=None, max_examples=50)

@@ -1,6 +1,7 @@
 """Daemons: starting them so that they outlive us, knowing them again, ending them and nobody else."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,9 @@ def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) 
     beside it).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's background job ignores SIGINT and hands that down; Prefect's worker ends by SIGINT alone.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if log.exists():
         log.replace(log.with_suffix(".previous.log"))
     with log.open("wb") as output:

@@ -66,10 +66,11 @@ def length_ratio_interval(
 
 def share_interval(successes: int, trials: int, confidence: float) -> Interval:
     """Clopper and Pearson's bounds of a share."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    lower = float(beta.ppf(1 - confidence, successes, trials - successes + 1)) if successes else 0.0
-    upper = float(beta.ppf(confidence, successes + 1, trials - successes)) if successes < trials else 1.0
+    failures = trials - successes
+    lower = float(betaincinv(successes, failures + 1, 1 - confidence)) if successes else 0.0
+    upper = float(betaincinv(successes + 1, failures, confidence)) if failures else 1.0
     return Interval(estimate=successes / trials, lower=lower, upper=upper, confidence=confidence)
 
 
@@ -84,9 +85,9 @@ def samples_for_spread(*, spread: float, distance: float, confidence: float) -> 
     """Samples that tell a mean at `distance` from the margin apart from it with 80 % power (normal
     approximation).
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    reach = float(norm.ppf(confidence)) + float(norm.ppf(POWER))
+    reach = float(ndtri(confidence)) + float(ndtri(POWER))
     return math.ceil((reach * spread / distance) ** 2)
 
 

@@ -13,6 +13,7 @@ from support.builds import Build
 from support.cli import run_cli
 from support.gate import Gate, gate_before
 from support.hub_faults import faulty_hub
+from support.prefect_database import seed_database
 
 from flows.demo.hub_repo import DEMO_HUB
 
@@ -119,6 +120,7 @@ def main_job(root: Path) -> Iterator[MainJob]:
         "HF_HUB_DISABLE_XET": "1",
         "ENGINERY_SPECS_DIR": str(SPEC.parent),
     }
+    seed_database(root / "home")
     with faulty_hub(DEMO_HUB) as hub:
         env["HF_ENDPOINT"] = hub.url
         up = run_cli("up", env=env)

@@ -12,18 +12,16 @@ from artifacts.settings import Settings
 from tasks.kinds import kind_named
 from tasks.toolchains import JobOutcome, JobRequest, Toolchain, ensure, run_job
 
-# Compiling is most of the time, and grows with the layers.
-ONE_LAYER = {"num_hidden_layers": 1}
 ENGINES: dict[str, dict[str, Any]] = {
     "LlamaForCausalLM": {},
     "Qwen2ForCausalLM": {
         "dtype": "bfloat16",
-        "config": {"tie_word_embeddings": True, **ONE_LAYER},
+        "config": {"tie_word_embeddings": True},
         "shards": True,
     },
     "Qwen3ForCausalLM": {
         "dtype": "bfloat16",
-        "config": {"head_dim": 32, **ONE_LAYER},
+        "config": {"head_dim": 32},
         "recipe": "int8_weight_only",
     },
 }

@@ -54,7 +54,7 @@ def test_other_architectures_build(engines: dict[str, Built], architecture: str)
 
 
 def test_the_right_engine_passes_a_wrong_one_and_impossible_calls_do_not(job: RunJob, llama: Built) -> None:
-    params = {"build": llama.params, "weight": "model.layers.1.self_attn.o_proj.weight", "factor": 1.001}
+    params = {"build": llama.params, "weight": "model.layers.0.self_attn.o_proj.weight", "factor": 1.001}
     found = job(RECHECK, params, tree=llama.tree, checkpoint=llama.checkpoint).metrics
     assert found["right"] == ""
     assert re.match(r"regression: .* is not what the checkpoint says: error .* rms", found["wrong"])

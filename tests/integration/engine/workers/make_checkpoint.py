@@ -20,7 +20,7 @@ TINY = {
     "vocab_size": 300,
     "hidden_size": 64,
     "intermediate_size": 96,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,  # compiling is most of the time of these tests, and grows with the layers
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 96,

@@ -1,0 +1,42 @@
+"""A Prefect database that was migrated before: a new one takes a server fifteen seconds.
+
+The stack's own tests start without it, as users do.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+from artifacts.settings import Settings
+from flows.stack.prefect_server import QUIET
+from flows.stack.state import StackPaths
+
+FILE = "prefect.db"
+LIMIT_S = 120
+
+
+def seed_database(home: Path) -> None:
+    """Give the stack below `home` a migrated database."""
+    folder = StackPaths.below(home).prefect_home
+    folder.mkdir(parents=True)
+    shutil.copyfile(_migrated(), folder / FILE)
+
+
+def _migrated() -> Path:
+    """The database of this version of Prefect, kept beside the toolchains; made by Prefect where absent."""
+    kept = Settings().toolchains_dir.parent / "tests" / f"prefect-{version('prefect')}.db"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+                command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+                env = os.environ | QUIET | {"PREFECT_HOME": folder}
+                subprocess.run(command, env=env, check=True, timeout=LIMIT_S, stdout=subprocess.DEVNULL)
+                (Path(folder) / FILE).replace(kept)
+    return kept
