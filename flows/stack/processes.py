@@ -12,6 +12,9 @@ import psutil
 MARK = "ENGINERY_STACK"  # environment of every process of a stack: the stack's directory
 PART = "ENGINERY_STACK_PART"  # and the component it belongs to; flow runs inherit the worker's
 
+_KILL_LIMIT_S = 10.0
+_LOOK_EVERY_S = 0.05
+
 
 def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> psutil.Process:
     """Start a daemon in its own session, with its output in `log` (the log of the start before is kept
@@ -57,9 +60,9 @@ def marked(root: Path, part: str | None = None) -> list[psutil.Process]:
 def end(processes: Sequence[psutil.Process], grace_s: float) -> None:
     """Ask the processes to end, wait, then kill what is left; returns when all are gone."""
     _signal(processes, kill=False)
-    _, left = psutil.wait_procs(processes, timeout=grace_s)
+    left = _wait(processes, grace_s)
     _signal(left, kill=True)
-    psutil.wait_procs(left, timeout=10)
+    _wait(left, _KILL_LIMIT_S)
 
 
 def end_part(root: Path, part: str, grace_s: float) -> int:
@@ -90,5 +93,20 @@ def _signal(processes: Sequence[psutil.Process], *, kill: bool) -> None:
             continue
 
 
+def _wait(processes: Sequence[psutil.Process], limit_s: float) -> list[psutil.Process]:
+    """Wait until all have ended; returns those that have not.
+
+    A daemon whose starter has gone is a child of process 1, which in a container may take seconds to notice
+    its end, or never do: the zombie counts as ended.
+    """
+    deadline = time.monotonic() + limit_s
+    while (left := [one for one in processes if _living(one)]) and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
+    return left
+
+
 def _living(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -8,13 +8,13 @@ import pytest
 from support.mainjob import INTERRUPTIONS, Finished, MainJob, main_job
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MainJob]:
     with main_job(tmp_path_factory.mktemp("main-job")) as job:
         yield job
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def finished(job: MainJob) -> Finished:
     """Ctrl-C in every other stage, SIGKILL in the others; `make faults` does both in each.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 from support.cli import PROGRAM
-from support.processes import wait_until
+from support.processes import alive, wait_until
 
 LINE_LIMIT_S = 400.0
 END_LIMIT_S = 60.0
@@ -60,8 +60,7 @@ class Build:
         else:
             os.killpg(self._process.pid, number)
         code = self._process.wait(END_LIMIT_S)
-        gone, alive = psutil.wait_procs(family, timeout=END_LIMIT_S)
-        assert not alive, f"{len(gone)} ended, these did not: {alive}"
+        wait_until(lambda: not any(alive(one.pid) for one in family), END_LIMIT_S)
         return code
 
     def finish(self) -> tuple[int, dict[str, Any]]:

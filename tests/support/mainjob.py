@@ -119,6 +119,8 @@ def main_job(root: Path) -> Iterator[MainJob]:
         "HF_HOME": str(root / "hf"),
         "HF_HUB_DISABLE_XET": "1",
         "ENGINERY_SPECS_DIR": str(SPEC.parent),
+        # Threads that wait for a processor in use by other tests would only spin.
+        "OMP_NUM_THREADS": "1",
     }
     seed_database(root / "home")
     with faulty_hub(DEMO_HUB) as hub:

@@ -35,6 +35,7 @@ def aot() -> Toolchain:
 @pytest.fixture(scope="session")
 def job(aot: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> RunJob:
     """Run a worker in the toolchain that builds."""
+    tmp_path_factory.getbasetemp()  # made by the first call, which two threads must not make at once
 
     def run(worker: Path, params: dict[str, Any], output: Path | None = None, **inputs: Path) -> JobOutcome:
         folder = tmp_path_factory.mktemp("job")
