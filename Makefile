@@ -6,8 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.enginery-setup
 TEST_ARGS ?=
-# tests/conftest.py sorts and groups the tests for these; a third gained nothing on two cores.
-PROCESSES := --numprocesses=2 --dist=loadscope --no-loadscope-reorder
+# Where it is set, every process compiles our sources again, and so does every program that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
+# tests/conftest.py sorts and groups the tests for these; the third uses the time in which the others wait.
+PROCESSES := --numprocesses=3 --dist=loadscope --no-loadscope-reorder
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
 
 from artifacts.settings import Settings
@@ -26,6 +29,19 @@ def seed_database(home: Path) -> None:
     folder = StackPaths.below(home).prefect_home
     folder.mkdir(parents=True)
     shutil.copyfile(_migrated(), folder / FILE)
+
+
+@contextmanager
+def prefect_harness(folder: Path) -> Iterator[None]:
+    """Prefect's own harness for flows in this process, its database in `folder`."""
+    # Takes seconds, which only the process that needs it should spend.
+    from prefect.testing import utilities
+
+    shutil.copyfile(_migrated(), folder / "prefect-test.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+        with utilities.prefect_test_harness():
+            yield
 
 
 def _migrated() -> Path:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from prefect import flow
-from prefect.testing.utilities import prefect_test_harness
 from support.hub_faults import FaultyHub, faulty_hub
+from support.prefect_database import prefect_harness
 from support.standin.trtllm_toolchain import NAME, Gpu, install
 
 from artifacts.engine import EngineManifest
@@ -136,7 +136,8 @@ def plans(pipeline: Pipeline, spec: Spec, access: HubAccess) -> list[tuple[Stage
 def test_a_checkpoint_becomes_plans_that_nothing_judges_or_publishes(
     pipeline: Pipeline, store: Store, spec: Spec, access: HubAccess, stand_in: Toolchain, tmp_path: Path
 ) -> None:
-    with prefect_test_harness():
+    (tmp_path / "prefect").mkdir()
+    with prefect_harness(tmp_path / "prefect"):
         made = plans(pipeline, spec, access)
     entries = []
     for variant, (checkpoint, quantized, engine) in zip(resolve_variants(spec), made, strict=True):
