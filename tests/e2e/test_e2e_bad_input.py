@@ -39,7 +39,7 @@ def spec_with(tmp_path: Path, changes: Mapping[str, str], name: str = "spec.yaml
 
 
 def test_every_problem_of_a_spec_at_once(job: MainJob, tmp_path: Path) -> None:
-    spec = spec_with(tmp_path, {"max_seq_len: 192": "max_seq_len: 64", "channels:": "chanels:"})
+    spec = spec_with(tmp_path, {"max_seq_len: 96": "max_seq_len: 32", "channels:": "chanels:"})
     assert_told(build(job, spec), 2, "spec.yaml:", "chanels", "channels", "max_seq_len")
 
 
@@ -49,7 +49,7 @@ def test_broken_yaml(job: MainJob, tmp_path: Path) -> None:
 
 
 def test_preflight_refuses_before_anything_runs(job: MainJob, tmp_path: Path) -> None:
-    spec = spec_with(tmp_path, {"max_seq_len: 192": "max_seq_len: 4096"})
+    spec = spec_with(tmp_path, {"max_seq_len: 96": "max_seq_len: 4096"})
     ended = build(job, spec)
     assert_told(ended, 2, "max_seq_len", "512")
     assert "fetch checkpoint" not in ended.stderr

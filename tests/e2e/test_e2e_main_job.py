@@ -73,12 +73,12 @@ def test_plan_shows_nothing_to_do_and_says_why(finished: Finished) -> None:
 
 def test_plan_names_the_field_that_changed(finished: Finished, tmp_path: Path) -> None:
     changed = tmp_path / "changed.yaml"
-    changed.write_text(SPEC.read_text().replace("max_seq_len: 192", "max_seq_len: 160"))
+    changed.write_text(SPEC.read_text().replace("max_seq_len: 96", "max_seq_len: 80"))
     planned = finished.job.cli("plan", changed, "--json")
     (plan,) = json.loads(planned.stdout)
     (build,) = [one for one in plan["stages"] if one["stage"] == "build"]
     assert build["state"] == "miss"
-    assert build["reasons"] == ["request.params.shape.max_seq_len: 192 -> 160"]
+    assert build["reasons"] == ["request.params.shape.max_seq_len: 96 -> 80"]
 
 
 def test_pulled_engine_is_the_judged_tree_and_generates_the_same_tokens(

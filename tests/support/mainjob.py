@@ -47,16 +47,17 @@ JUDGED = *BUILT, r"judged: reused"
 INTERRUPTIONS = (
     Interruption("fetch", request=r"PUT /.*/actions/fetch/"),
     Interruption("baseline", line=r"api_server --model", reused=()),
-    Interruption("quantize", line=r"quantizing with", reused=FETCHED),
+    Interruption("quantize", line=r"quantize_modelopt", reused=FETCHED),
     Interruption("build", line=r"compiling for", reused=MEASURED),
     Interruption("measure", line=r"engine: ready", reused=QUANTIZED),
     Interruption("judge", request=r"PUT /.*/trees/", reused=BUILT),
     Interruption("publish", request=r"PUT /.*/release\.json", reused=JUDGED),
     Interruption("publish", request=r"PUT /.*/channels/", reused=JUDGED),
 )
-# While both servers are up: it takes a start of vLLM more, so `make faults` alone has the time for it.
+# Deeper in a stage, where tools must start first: `make faults` alone has the time for it.
+WHILE_QUANTIZING = Interruption("quantize", line=r"quantizing with", reused=MEASURED)
 WHILE_SCORING = Interruption("measure", line=r"positions scored", reused=QUANTIZED)
-EVERYWHERE = (*INTERRUPTIONS[:5], WHILE_SCORING, *INTERRUPTIONS[5:])
+EVERYWHERE = (*INTERRUPTIONS[:3], WHILE_QUANTIZING, *INTERRUPTIONS[3:5], WHILE_SCORING, *INTERRUPTIONS[5:])
 
 
 class MainJob:

@@ -42,16 +42,16 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
 
 
 @pytest.fixture(scope="module")
-def server(serve: Serve, llama: Built) -> Iterator[Server]:
-    with serve(llama.tree) as running:
+def server(serve: Serve, qwen2: Built) -> Iterator[Server]:
+    with serve(qwen2.tree) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def eager(job: RunJob, llama: Built) -> dict[str, list[Any]]:
+def eager(job: RunJob, qwen2: Built) -> dict[str, list[Any]]:
     """What the Hugging Face model says."""
     params = {"prompts": PROMPTS, "count": COUNT}
-    return job(HERE / "workers" / "eager_tokens.py", params, checkpoint=llama.checkpoint).metrics
+    return job(HERE / "workers" / "eager_tokens.py", params, checkpoint=qwen2.checkpoint).metrics
 
 
 def ask(server: Server, **body: Any) -> Any:
@@ -131,10 +131,10 @@ def test_what_would_abort_the_process_is_refused(server: Server, body: dict[str,
     assert ask(server, prompt=[1], max_tokens=1)["usage"]["completion_tokens"] == 1
 
 
-def test_a_host_that_lacks_a_feature_is_told(serve: Serve, llama: Built, tmp_path: Path) -> None:
-    for path in llama.tree.iterdir():
+def test_a_host_that_lacks_a_feature_is_told(serve: Serve, qwen2: Built, tmp_path: Path) -> None:
+    for path in qwen2.tree.iterdir():
         (tmp_path / path.name).symlink_to(path)
-    manifest = json.loads((llama.tree / "engine.json").read_text())
+    manifest = json.loads((qwen2.tree / "engine.json").read_text())
     manifest["requires"]["cpu_features"].append("avx9000")
     (tmp_path / "engine.json").unlink()
     (tmp_path / "engine.json").write_text(json.dumps(manifest))

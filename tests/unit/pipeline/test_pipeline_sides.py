@@ -16,7 +16,7 @@ CHECKPOINT, ENGINE = "c" * 64, "e" * 64
 def spec_with(configurations: str = "[{enforce_eager: true}]", shape: str = "") -> Spec:
     text = TEXT.replace("[{enforce_eager: true}]", configurations)
     if shape:
-        text = text.replace("max_input_len: 128, max_seq_len: 192", shape)
+        text = text.replace("max_input_len: 64, max_seq_len: 96", shape)
     return read_spec(text, Path("e2e.yaml"))
 
 

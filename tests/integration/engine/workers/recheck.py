@@ -27,7 +27,7 @@ def main(request: Request) -> Result:
     engine = Engine(request.inputs["tree"], Limits(**asdict(plan.shape)))
     refused_calls = [refused(engine, call) for call in IMPOSSIBLE]
     right = verdict(engine, plan)
-    damage(checkpoint / "model.safetensors", request.params["weight"], request.params["factor"])
+    damage(checkpoint, request.params["weight"], request.params["factor"])
     return Result({"refused_calls": refused_calls, "right": right, "wrong": verdict(engine, plan)})
 
 
@@ -43,10 +43,12 @@ def verdict(engine: Engine, plan: BuildPlan) -> str:
     return ""
 
 
-def damage(path: Path, weight: str, factor: float) -> None:
-    tensors = load_file(path)
-    tensors[weight] = tensors[weight] * factor
-    save_file(tensors, path, metadata={"format": "pt"})
+def damage(checkpoint: Path, weight: str, factor: float) -> None:
+    for shard in checkpoint.glob("*.safetensors"):
+        tensors = load_file(shard)
+        if weight in tensors:
+            tensors[weight] = tensors[weight] * factor
+            save_file(tensors, shard, metadata={"format": "pt"})
 
 
 # Calls that the compiled code would answer by aborting the process, or by reading what is not its own.
