@@ -16,6 +16,7 @@ APART = "test_e2e_bad_input"
 FIRST = ("e2e", "faults", "integration/engine", "integration/checkpoint", APART, "integration/trtllm")
 # Their session fixtures (a stack and a finished main job, compiled engines) are worth having once.
 SHARING = ("e2e", "faults", "integration/engine")
+STEP_BACK = 5
 FOREIGN = ("AWS_", "HF_", "PREFECT_", "ENGINERY_")
 # Toolchains take minutes and gigabytes to install: they are shared with the user.
 SHARED = ("ENGINERY_TOOLCHAINS_DIR",)
@@ -49,6 +50,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return _group(HERE.parent / nodeid.split("::", maxsplit=1)[0])
 
     return ByGroup(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where there are several processes, the main job goes first: nothing else takes as long in a row."""
+    if "PYTEST_XDIST_WORKER" in os.environ and _group(item.path) != "e2e" and os.nice(0) == 0:
+        os.nice(STEP_BACK)
 
 
 def _rank(path: Path) -> int:

@@ -36,11 +36,14 @@ SEPARATE_ATTEMPTS = 3
 async def check_tokenizer(
     asked: CompletionsClient, reference: CompletionsClient, texts: Sequence[str], plan: AccuracyPlan
 ) -> list[TokenizerCheck]:
-    """Send fixed texts and the starts of held-out ones through both servers."""
+    """Send fixed texts and the starts of held-out ones through both servers, as much of each as fits the
+    windows of the protocol: an engine takes no longer prompt than it was compiled for.
+    """
     chosen = [*FIXED_TEXTS, *(text[:TEXT_CHARACTERS] for text in texts[: plan.round_trip_texts] if text)]
 
     async def check(text: str) -> TokenizerCheck:
-        return await _check(asked, reference, text)
+        start, ids = await _fitting(reference, text, plan.window_tokens)
+        return await _check(asked, reference, start, ids)
 
     return await map_bounded(check, chosen, parallel=plan.parallel_requests)
 
@@ -54,8 +57,18 @@ class _Said:
     text: str
 
 
-async def _check(asked: CompletionsClient, reference: CompletionsClient, text: str) -> TokenizerCheck:
-    expected = await reference.tokenize(text)
+async def _fitting(reference: CompletionsClient, text: str, longest: int) -> tuple[str, list[int]]:
+    """The start of a text that has at most `longest` tokens, and these."""
+    ids = await reference.tokenize(text)
+    while len(ids) > longest and text:
+        text = text[: len(text) * longest // len(ids)]
+        ids = await reference.tokenize(text)
+    return text, ids
+
+
+async def _check(
+    asked: CompletionsClient, reference: CompletionsClient, text: str, expected: list[int]
+) -> TokenizerCheck:
     separate = asked.endpoint.side.recipe.generated_ids == "instead-of-text"
     check = await _compare(asked, reference, text, expected)
     for _ in range(SEPARATE_ATTEMPTS - 1 if separate else 0):

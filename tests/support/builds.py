@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,10 @@ class Build:
         """Whether a line matched."""
         return any(re.search(pattern, line) for line in self.lines)
 
-    def wait_for(self, pattern: str) -> None:
-        """Wait for a line that matches."""
-        wait_until(lambda: self.saw(pattern) or self._process.poll() is not None, LINE_LIMIT_S)
-        assert self.saw(pattern), f"ended without a line like {pattern}:\n{self.log()}"
+    def wait_until(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait for a line or a request, as long as the run lives."""
+        wait_until(lambda: holds() or self._process.poll() is not None, LINE_LIMIT_S)
+        assert holds(), f"ended before {what}:\n{self.log()}"
 
     def kill(self, number: signal.Signals) -> int:
         """Send a signal as a terminal or the kernel would; exit code, once every process is gone."""

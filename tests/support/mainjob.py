@@ -86,10 +86,10 @@ class MainJob:
             self.gate.close_at(where.request)
         build = self.build()
         try:
-            if where.request:
-                self.gate.wait_until_reached(limit_s=400)
-            else:
-                build.wait_for(where.line)
+            build.wait_until(
+                (lambda: self.gate.reached) if where.request else (lambda: build.saw(where.line)),
+                what=where.request or where.line,
+            )
             code = build.kill(number)
         finally:
             self.gate.open()

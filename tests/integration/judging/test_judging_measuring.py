@@ -93,8 +93,21 @@ def test_an_engine_that_stops_early_is_found_by_its_lengths(reference: FakeServe
     assert judge_lengths(result.lengths, ASKED.accuracy).outcome == "fail"
 
 
+def test_no_prompt_is_longer_than_the_windows_that_fit_the_engine(reference: FakeServer) -> None:
+    with fake_server(Behaviour()) as engine:
+        accuracy_by(engine, reference)
+    prompts = [one["prompt"] for one in engine.requests]
+    texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+    assert len(texts) > 5
+    assert any("日本語" in text for text in texts)
+    longest = max(
+        len(engine.encode(prompt)) if isinstance(prompt, str) else len(prompt) for prompt in prompts
+    )
+    assert longest <= ASKED.accuracy.window_tokens
+
+
 @pytest.mark.parametrize(
-    ("speaks", "said"), [("vllm", "token ids"), ("trtllm-serve-1.4", "44 tokens where the reference has 45")]
+    ("speaks", "said"), [("vllm", "token ids"), ("trtllm-serve-1.4", "31 tokens where the reference has 32")]
 )
 def test_another_tokenizer_is_found(reference: FakeServer, speaks: Speech, said: str) -> None:
     result = accuracy_of(Behaviour(begins_text=False, speaks=speaks), reference)
