@@ -42,6 +42,8 @@ def command(paths: StackPaths, ports: dict[str, int]) -> list[str]:
     """The argument list that serves the stack's objects on the given ports."""
     argv = [
         _weed(),
+        # Its own log files; without it they go to /tmp.
+        f"-logdir={paths.log(NAME).parent}",
         "server",
         f"-dir={paths.objects_dir}",
         f"-ip={HOST}",
