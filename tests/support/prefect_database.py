@@ -45,8 +45,8 @@ def prefect_harness(folder: Path) -> Iterator[None]:
 
 
 def _migrated() -> Path:
-    """The database of this version of Prefect, kept beside the toolchains; made by Prefect where absent."""
-    kept = Settings().toolchains_dir.parent / "tests" / f"prefect-{version('prefect')}.db"
+    """The database of this version of Prefect, kept among the toolchains; made by Prefect where absent."""
+    kept = Settings().toolchains_dir / ".tests" / f"prefect-{version('prefect')}.db"
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(kept.with_suffix(".lock")):
         if not kept.exists():
