@@ -7,6 +7,8 @@ some keys are then missing or not what the builder needs. What is put right here
   and log-probabilities are compared).
 - rotary_scaling where it is missing; for Qwen qwen_type, intermediate_size, norm_epsilon, rotary_base; no KV
   cache algorithm where the cache is not quantized: tensorrt_llm/quantization/quantize_by_modelopt.py.
+- seq_length and use_logn_attn of Qwen, which its layers read and its configuration has no default for:
+  tensorrt_llm/models/qwen/{model,config}.py.
 - attn_bias, mlp_bias: TensorRT-LLM's defaults are those of Qwen 1 and 2 (true) and of Llama (false), which
   are wrong for Qwen 3 and for Llamas with biases: tensorrt_llm/models/{qwen,llama}/config.py.
 - query_pre_attn_scalar and the two soft caps of Gemma 2: tensorrt_llm/models/gemma/config.py.
@@ -17,6 +19,9 @@ from typing import Any
 from worker_io import Refusal  # type: ignore[import-not-found]  # a file beside this one
 
 QWEN = {"qwen2", "qwen3"}
+# What TensorRT-LLM's own conversion writes for Qwen 2 and 3, whose configurations do not tell; only
+# use_logn_attn makes it count, which was a setting of Qwen 1.
+QWEN_SEQ_LENGTH = 8192
 GEMMA_2_KEYS = ("query_pre_attn_scalar", "final_logit_softcapping", "attn_logit_softcapping")
 Config = dict[str, Any]
 
@@ -60,6 +65,8 @@ def _family(source: Config) -> Config:
             "qwen_type": source["model_type"],
             "intermediate_size": source["intermediate_size"],
             "norm_epsilon": source["rms_norm_eps"],
+            "seq_length": source.get("seq_length", QWEN_SEQ_LENGTH),
+            "use_logn_attn": source.get("use_logn_attn", False),
         }
     if source["model_type"] == "gemma2":
         return {key: source[key] for key in GEMMA_2_KEYS} | {"inter_layernorms": True}

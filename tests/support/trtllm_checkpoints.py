@@ -47,7 +47,7 @@ def config(
         "quantization": quantization,
     }
     if architecture in QWEN_TYPES:
-        document["qwen_type"] = QWEN_TYPES[architecture]
+        document |= {"qwen_type": QWEN_TYPES[architecture], "seq_length": 8192, "use_logn_attn": False}
     if architecture == "MixtralForCausalLM":
         document["moe"] = {"num_experts": 4, "top_k": 2, "normalization_mode": 1}
     return document

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.interface_tables import table
 from support.quantize_cases import DEMO, Case, run_matrix
 
 from artifacts.settings import Settings
@@ -207,6 +208,9 @@ def test_qwen_has_the_keys_and_tensors_of_its_own(folder: Path, found: dict[str,
     second, third = config_of(folder, trt(QWEN_2, "fp8")), config_of(folder, trt(QWEN_3, "fp8"))
     assert (second["qwen_type"], second["attn_bias"]) == ("qwen2", True)
     assert (third["qwen_type"], third["attn_bias"]) == ("qwen3", False)
+    needed = table("engine-1.2")["keys_without_default"]["names"]
+    for exported in (second, third):
+        assert not set(needed[exported["architecture"]]) - set(exported)
     layer = "rank1:transformer.layers.0.attention."
     assert found[trt(QWEN_2, "fp8").name]["tensors"][f"{layer}qkv.bias"] == ["bfloat16", 256]
     assert found[trt(QWEN_3, "fp8").name]["tensors"][f"{layer}q_layernorm.weight"] == ["bfloat16", 64]

@@ -176,6 +176,11 @@ def test_the_stand_in_refuses_flags_as_the_real_one(
     [
         ({"architecture": "MambaLMHeadModel"}, "Unsupported model architecture"),
         ({"architecture": "Qwen3ForCausalLM"}, "qwen_type"),
+        ({"architecture": "Qwen2ForCausalLM", "qwen_type": "qwen2"}, "seq_length"),
+        (
+            {"architecture": "Qwen3ForCausalLM", "qwen_type": "qwen3", "seq_length": 8192},
+            "use_logn_attn",
+        ),
         ({"intermediate_size": 1024}, "not the same shape"),
         ({"num_hidden_layers": 3}, "Required but not provided tensors"),
         ({"num_hidden_layers": 1}, "Provided but not required tensors"),

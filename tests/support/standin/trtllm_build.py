@@ -77,8 +77,9 @@ def read_config(directory: Path, names: dict[str, Any]) -> dict[str, Any]:
         algo = config["quantization"][key]
         if algo is not None and algo not in names[known]["names"]:
             raise ValueError(f"'{algo}' is not a valid QuantAlgo")
-    if config["architecture"].startswith("Qwen") and "qwen_type" not in config:
-        raise AttributeError("'QWenConfig' object has no attribute 'qwen_type'")
+    for key in names["keys_without_default"]["names"].get(config["architecture"], ()):
+        if key not in config:
+            raise AttributeError(f"'QWenConfig' object has no attribute '{key}'")
     return config
 
 

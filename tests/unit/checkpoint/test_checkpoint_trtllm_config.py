@@ -56,6 +56,8 @@ def test_qwen_gets_the_keys_that_its_builder_reads(model_type: str, attn_bias: b
         "norm_epsilon": 1e-6,
         "rotary_base": 1e6,
         "attn_bias": attn_bias,
+        "seq_length": 8192,
+        "use_logn_attn": False,
     }
     assert wanted.items() <= config.items()
 
