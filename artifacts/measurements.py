@@ -25,6 +25,9 @@ class Measurement(Frozen):
     document: dict[str, JsonValue] = Field(description="What it is keyed by: trees, protocol, class of host.")
     result: dict[str, JsonValue] = Field(description="What came out.")
     created_at: AwareDatetime = Field(description="When it ended, with its time zone.")
+    device_s: float = Field(
+        ge=0, description="Device time that it took: its seconds times the devices that it kept busy."
+    )
     conclusive: bool = Field(description="Whether it settles its question; only then may it be reused.")
 
     @model_validator(mode="after")
@@ -35,7 +38,12 @@ class Measurement(Frozen):
 
 
 def new_measurement(
-    kind: MeasurementKind, document: dict[str, JsonValue], result: dict[str, JsonValue], *, conclusive: bool
+    kind: MeasurementKind,
+    document: dict[str, JsonValue],
+    result: dict[str, JsonValue],
+    *,
+    conclusive: bool,
+    device_s: float,
 ) -> Measurement:
     """A measurement made now, with its key and a fresh id."""
     now = datetime.now(UTC)
@@ -46,5 +54,6 @@ def new_measurement(
         document=document,
         result=result,
         created_at=now,
+        device_s=device_s,
         conclusive=conclusive,
     )

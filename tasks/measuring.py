@@ -5,6 +5,7 @@ Invariants:
 - It is reused only while it is younger than the declared age and settled its question; it is never replaced.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -58,9 +59,10 @@ def keep_measurement(
     result: dict[str, Any],
     *,
     conclusive: bool,
+    device_s: float,
 ) -> Measurement:
     """Append a measurement that was just made."""
-    measurement = new_measurement(kind, document, result, conclusive=conclusive)
+    measurement = new_measurement(kind, document, result, conclusive=conclusive, device_s=device_s)
     pipeline.store.append_measurement(measurement.key, measurement)
     return measurement
 
@@ -70,18 +72,23 @@ def measure_once(
     kind: MeasurementKind,
     document: dict[str, Any],
     measure: Callable[[], tuple[dict[str, Any], bool]],
+    *,
+    devices: int,
 ) -> tuple[Measurement, str]:
     """The usable measurement of a document, or a new one; and the reason why it is that one.
 
-    `measure` returns the result and whether it is conclusive.
+    `measure` returns the result and whether it is conclusive; meanwhile it keeps `devices` busy.
     """
     found = find_measurement(pipeline, document)
     if isinstance(found, Usable):
         pipeline.say(f"{kind}: reused, {found.reason}")
         return found.measurement, found.reason
     pipeline.say(f"{kind}: measuring ({found.reason})")
+    begin = time.monotonic()
     result, conclusive = measure()
-    return keep_measurement(pipeline, kind, document, result, conclusive=conclusive), found.reason
+    device_s = (time.monotonic() - begin) * devices
+    made = keep_measurement(pipeline, kind, document, result, conclusive=conclusive, device_s=device_s)
+    return made, found.reason
 
 
 def _hours(span: timedelta) -> str:

@@ -1,5 +1,6 @@
 """From a spec to what is asked of whom: the sides of a comparison and the judging protocol. Pure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from artifacts.engine import EngineManifest
@@ -35,6 +36,11 @@ def reference_sides(spec: Spec, variant: ResolvedVariant, checkpoint: str) -> tu
         )
         for one in (*unquantized, *quantized)
     )
+
+
+def occupied_devices(sides: Sequence[Side]) -> int:
+    """Devices that sides which are served at once keep busy: GPUs of their own, or the one host's CPU."""
+    return sum(side.devices for side in sides) if any(side.gpu_names for side in sides) else 1
 
 
 def engine_side(variant: ResolvedVariant, engine: str, manifest: EngineManifest) -> Side:

@@ -2,7 +2,7 @@
 
 Capacity is bought by the hour and follows the load, so device-hours are fractional. The engine is priced at
 the lower bound of its speed ratio: what was proved, not what was seen. A build occupies one device for as
-long as it took.
+long as it took; measuring occupies the devices of all sides.
 """
 
 from dataclasses import dataclass
@@ -119,8 +119,8 @@ class _Month:
         return (
             f"saved: {hours:,.2f} device-hours x {prices.gpu_hour_usd:,.2f} USD = {self.saved_usd:,.2f} USD",
             (
-                f"build: {self._build_hours:,.3f} device-hours x {prices.builds_per_month:g} per month x "
-                f"{prices.gpu_hour_usd:,.2f} USD = {self.build_usd:,.2f} USD"
+                f"build and measuring: {self._build_hours:,.3f} device-hours x "
+                f"{prices.builds_per_month:g} per month x {prices.gpu_hour_usd:,.2f} USD = {self.build_usd:,.2f} USD"
             ),
             (
                 f"upkeep: {prices.upkeep_hours_per_month:g} h x {prices.engineer_hour_usd:,.2f} USD = "

@@ -198,20 +198,21 @@ def judge_log_ratios(
 
 def judge_slo(engine: LoadSummary, reference: LoadSummary, slo: Slo, *, confidence: float) -> SloOutcome:
     """99th percentiles of the engine at the operating point against the objective."""
-    met = meets(engine, slo)
+    met, reference_met = meets(engine, slo), meets(reference, slo)
     share = share_interval(round(engine.good_share * engine.requests), engine.requests, confidence)
     reason = (
         f"TTFT p99 is {engine.ttft_ms.p99:.1f} ms (limit {slo.ttft_p99_ms:g}), "
         f"ITL p99 {engine.itl_ms.p99:.2f} ms "
         f"(limit {slo.itl_p99_ms:g}): the objective is {'met' if met else 'missed'}. {share.estimate:.1%} of "
         f"{engine.requests} requests kept it, at {confidence:.0%} confidence at least {share.lower:.1%}; "
-        f"the reference has {reference.ttft_ms.p99:.1f} ms and {reference.itl_ms.p99:.2f} ms."
+        f"the reference has {reference.ttft_ms.p99:.1f} ms and {reference.itl_ms.p99:.2f} ms: it "
+        f"{'meets' if reference_met else 'misses'} the objective."
     )
     return SloOutcome(
         outcome="met" if met else "missed",
         reason=reason,
         good_share=share,
-        reference_meets=meets(reference, slo),
+        reference_meets=reference_met,
     )
 
 

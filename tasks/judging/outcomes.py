@@ -70,7 +70,7 @@ class SloOutcome(Frozen):
     outcome: Literal["met", "missed"]
     reason: str
     good_share: Interval = Field(description="Share of the engine's requests that met the objective.")
-    reference_meets: bool
+    reference_meets: bool = Field(description="Whether the fastest vLLM configuration met it.")
 
 
 class EconomicsOutcome(Frozen):
@@ -81,7 +81,7 @@ class EconomicsOutcome(Frozen):
     reference_device_hours: float
     engine_device_hours: float = Field(description="At the lower bound of the speed ratio.")
     saved_usd: float = Field(description="Device time saved per month.")
-    build_usd: float = Field(description="Device time of one build.")
+    build_usd: float = Field(description="Device time of a month's builds, measuring included.")
     upkeep_usd: float = Field(description="Engineers' time per month.")
     net_usd: float
     break_even_requests_per_day: float | None = Field(

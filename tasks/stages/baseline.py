@@ -18,7 +18,7 @@ from tasks.judging.results import LoadResult
 from tasks.measuring import measure_once
 from tasks.pipeline import Pipeline
 from tasks.serving import served
-from tasks.sides import load_plan, reference_sides
+from tasks.sides import load_plan, occupied_devices, reference_sides
 from tasks.stages.fetch import TOKENIZER_FILE, read_json
 from tasks.toolchains import ensure
 
@@ -61,7 +61,8 @@ def measure_baseline(pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, c
         return load.model_dump(mode="json"), True
 
     document = describe(side, plan, toolchain.identity)
-    measurement, reason = measure_once(pipeline, "baseline", document, measure)
+    devices = occupied_devices([side])
+    measurement, reason = measure_once(pipeline, "baseline", document, measure, devices=devices)
     load = LoadResult.model_validate(measurement.result)
     decision = baseline_decision(load, spec.economics, spec.workload, compile_mode=spec.compile)
     pipeline.say(f"baseline {variant.name}: {decision.reason}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts.engine import ServeRecipe
+from artifacts.measurements import Measurement
 from artifacts.releases import VariantRelease
 from artifacts.stand_in import refuse_stand_in
 from engine_specs.models import Spec
@@ -98,7 +99,7 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
         case.spec.economics,
         _subject(case),
         compile_mode=case.spec.compile,
-        build_device_hours=_build_hours(case.stages),
+        build_device_hours=_device_hours(case.stages, [baseline.measurement, measurements.measurement]),
     )
     verdict = result.verdict
     with tempfile.TemporaryDirectory() as scratch:
@@ -176,6 +177,9 @@ def _record(stage: StageResult) -> StageRecord:
     )
 
 
-def _build_hours(stages: Sequence[StageResult]) -> float:
-    """Device time of one build: what the stages took when they ran, whether or not they ran this time."""
-    return sum(stage.made_in_s for stage in stages) / SECONDS_PER_HOUR
+def _device_hours(stages: Sequence[StageResult], measured: Sequence[Measurement]) -> float:
+    """Device time of one build, with the measuring that proves it: what each part took when it ran, whether
+    or not it ran this time.
+    """
+    made_s = sum(stage.made_in_s for stage in stages)
+    return (made_s + sum(one.device_s for one in measured)) / SECONDS_PER_HOUR

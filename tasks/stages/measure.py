@@ -19,7 +19,7 @@ from tasks.judging.results import NotMeasured
 from tasks.measuring import measure_once
 from tasks.pipeline import Pipeline
 from tasks.serving import served
-from tasks.sides import engine_side, judging_protocol, reference_sides
+from tasks.sides import engine_side, judging_protocol, occupied_devices, reference_sides
 from tasks.stages.baseline import vocabulary_in
 from tasks.stages.fetch import read_json
 from tasks.toolchains import ensure
@@ -114,5 +114,9 @@ def measure(
             measured = measure_engine(engine, references, texts, protocol, say=pipeline.say)
         return measured.model_dump(mode="json"), is_conclusive(measured, protocol)
 
-    measurement, reason = measure_once(pipeline, "judged", describe(protocol, identities), ask)
+    document, devices = (
+        describe(protocol, identities),
+        occupied_devices([protocol.engine, *protocol.references]),
+    )
+    measurement, reason = measure_once(pipeline, "judged", document, ask, devices=devices)
     return Measurements(protocol, Measured.model_validate(measurement.result), measurement, reason)

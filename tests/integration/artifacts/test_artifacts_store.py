@@ -277,7 +277,10 @@ def test_the_last_action_is_the_one_used_last_made_or_not(store: Store) -> None:
 
 
 def test_measurements_are_appended_and_come_oldest_first(store: Store) -> None:
-    made = [new_measurement("judged", {"a": 1}, {"round": number}, conclusive=True) for number in range(3)]
+    made = [
+        new_measurement("judged", {"a": 1}, {"round": number}, conclusive=True, device_s=1.0)
+        for number in range(3)
+    ]
     for one in reversed(made):
         store.append_measurement(one.key, one)
     assert store.measurements(made[0].key) == tuple(made)

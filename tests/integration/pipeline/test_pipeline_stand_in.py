@@ -16,7 +16,7 @@ from engine_specs.load import load_spec
 from engine_specs.resolve import resolve_variants
 from tasks.judging.economics import Go, economics
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import LoadPoint, LoadResult
+from tasks.judging.results import LoadPoint, LoadResult, NotMeasured
 from tasks.pipeline import Pipeline
 from tasks.stage import StageResult
 from tasks.stages.baseline import Baseline
@@ -74,13 +74,13 @@ def baseline() -> Baseline:
     hoped = economics(
         SPEC.economics, plan.workload, reference_tokens_per_s=500.0, ratio=2.0, build_device_hours=0.0
     )
-    kept = new_measurement("baseline", {}, load.model_dump(mode="json"), conclusive=True)
+    kept = new_measurement("baseline", {}, load.model_dump(mode="json"), conclusive=True, device_s=360.0)
     return Baseline(load, Go("try it", hoped), kept, "measured")
 
 
 def measurements_of(plan: JudgingProtocol) -> Measurements:
     made = measured(plan.digest, [0.0] * 400, ratio=1.4)
-    kept = new_measurement("judged", {}, made.model_dump(mode="json"), conclusive=True)
+    kept = new_measurement("judged", {}, made.model_dump(mode="json"), conclusive=True, device_s=720.0)
     return Measurements(plan, made, kept, "measured")
 
 
@@ -130,6 +130,17 @@ def test_a_real_engine_is_judged(pipeline: Pipeline, store: Store, tmp_path: Pat
     judged = judge(pipeline, case, baseline(), measurements_of(asked_of(real)))
     assert judged.verdict.verdict == "compile"
     assert judged.entry.tree == real
+
+
+def test_the_time_of_measuring_is_paid_for_as_well(pipeline: Pipeline, store: Store, tmp_path: Path) -> None:
+    real = put_engine(store, tmp_path / "real", stand_in=False)
+    case = Case(SPEC, VARIANT, "0" * 40, (stage("fetch", CHECKPOINT), stage("build", real)))
+    result = judge(pipeline, case, baseline(), measurements_of(asked_of(real))).result
+    assert result is not None
+    assert not isinstance(result.outcomes.timed, NotMeasured)
+    prices, hours = SPEC.economics, (1.0 + 1.0 + 360.0 + 720.0) / 3600
+    paid = hours * prices.builds_per_month * prices.gpu_hour_usd
+    assert result.outcomes.timed.economics.build_usd == pytest.approx(paid)
 
 
 def test_its_entry_is_not_published_and_takes_no_version(

@@ -33,7 +33,9 @@ def test_an_action_has_the_fingerprint_of_its_document() -> None:
 
 
 def test_a_measurement_has_the_key_of_its_document_and_an_id_of_its_own() -> None:
-    first, second = (new_measurement("judged", {"a": 1}, {"b": 2}, conclusive=True) for _ in range(2))
+    first, second = (
+        new_measurement("judged", {"a": 1}, {"b": 2}, conclusive=True, device_s=1.0) for _ in range(2)
+    )
     assert first.key == second.key == digest_of({"a": 1})
     assert first.id != second.id
     with pytest.raises(ValidationError, match="not the digest"):

@@ -110,6 +110,7 @@ def test_the_objective_is_read_from_the_99th_percentiles() -> None:
         missed = judge_slo(point.engine, point.reference, slo, confidence=0.95)
         assert missed.outcome == "missed"
         assert f"limit {slo.ttft_p99_ms:g}" in missed.reason
+        assert missed.reason.endswith("it misses the objective.")
     assert workload().slo != Slo(ttft_p99_ms=12.5, itl_p99_ms=5.5)
 
 

@@ -18,17 +18,18 @@ GOOD = {
     "regret": "pass",
     "length": "pass",
     "slo": "met",
+    "reference slo": "met",
     "speed": "faster",
     "economics": "positive",
     "compile": "when-justified",
 }
-UNTIMED = dict.fromkeys(("slo", "speed", "economics"), "not-measured")
+UNTIMED = dict.fromkeys(("slo", "reference slo", "speed", "economics"), "not-measured")
 
 
 def test_exactly_one_row_matches_every_combination() -> None:
     counts = [sum(row.matches(outcomes) for row in TABLE) for outcomes in all_combinations()]
     assert set(counts) == {1}
-    answers, timed, modes = 2 * 3 * 3, 2 * 3 * 2, 2
+    answers, timed, modes = 2 * 3 * 3, 2 * 2 * 3 * 2, 2
     assert len(counts) == 2 * answers * (timed + 1) * modes
 
 
@@ -39,11 +40,20 @@ def test_every_row_is_reached_and_names_known_conditions() -> None:
 
 
 def test_nothing_is_compiled_unless_every_proof_was_given() -> None:
-    proofs = {"tokenizer": "same", "regret": "pass", "length": "pass", "slo": "met", "speed": "faster"}
+    proofs = {"tokenizer": "same", "regret": "pass", "length": "pass", "slo": "met"}
     for outcomes in all_combinations():
         if row_for(outcomes).verdict == "compile":
             assert proofs.items() <= outcomes.items()
-            assert outcomes["economics"] == "positive" or outcomes["compile"] == "always"
+            only_engine = outcomes["reference slo"] == "missed"
+            pays = outcomes["economics"] == "positive" or outcomes["compile"] == "always"
+            assert only_engine or (outcomes["speed"] == "faster" and pays)
+
+
+def test_nobody_stays_on_a_vllm_that_misses_what_the_engine_meets() -> None:
+    for outcomes in all_combinations():
+        measured = outcomes["baseline"] == "go"
+        alone = measured and outcomes["slo"] == "met" and outcomes["reference slo"] == "missed"
+        assert not (alone and row_for(outcomes).verdict == "stay-on-vllm")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +67,10 @@ def test_nothing_is_compiled_unless_every_proof_was_given() -> None:
         ({"regret": "underpowered"}, "inconclusive", "accuracy-underpowered"),
         ({"length": "underpowered"}, "inconclusive", "length-underpowered"),
         ({"slo": "missed", "speed": "noisy"}, "stay-on-vllm", "slo-missed"),
+        ({"slo": "missed", "reference slo": "missed"}, "stay-on-vllm", "slo-missed-by-both"),
+        ({"reference slo": "missed", "speed": "not-faster"}, "compile", "slo-met-by-engine-alone"),
+        ({"reference slo": "missed", "economics": "negative"}, "compile", "slo-met-by-engine-alone"),
+        ({"reference slo": "missed", "regret": "fail"}, "rejected", "accuracy-fails"),
         ({"speed": "noisy"}, "inconclusive", "speed-noisy"),
         ({"speed": "not-faster"}, "stay-on-vllm", "not-faster"),
         ({"economics": "negative"}, "stay-on-vllm", "does-not-pay"),
