@@ -120,7 +120,8 @@ class _Month:
             f"saved: {hours:,.2f} device-hours x {prices.gpu_hour_usd:,.2f} USD = {self.saved_usd:,.2f} USD",
             (
                 f"build and measuring: {self._build_hours:,.3f} device-hours x "
-                f"{prices.builds_per_month:g} per month x {prices.gpu_hour_usd:,.2f} USD = {self.build_usd:,.2f} USD"
+                f"{prices.builds_per_month:g} per month x {prices.gpu_hour_usd:,.2f} USD = "
+                f"{self.build_usd:,.2f} USD"
             ),
             (
                 f"upkeep: {prices.upkeep_hours_per_month:g} h x {prices.engineer_hour_usd:,.2f} USD = "
