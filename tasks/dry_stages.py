@@ -194,17 +194,19 @@ class VariantStages:
         )
 
     def _protocol(self, engine: Side, references: tuple[Side, ...]) -> dict[str, Any]:
-        """The judging protocol; vocabulary and texts are known once they are fetched."""
+        """The judging protocol; vocabulary, end tokens and texts are known once they are fetched."""
         protocol = judging_protocol(
             self._spec,
             self._variant,
             engine=engine,
             references=references,
             vocabulary=Vocabulary(size=2),
+            end_tokens=(),
             text_sha256="known after fetch heldout",
         )
         shown = protocol.model_dump(mode="json", exclude={"engine", "references"})
-        return shown | {"vocabulary": "known after fetch checkpoint"}
+        late = "known after fetch checkpoint"
+        return shown | {"vocabulary": late, "accuracy": shown["accuracy"] | {"end_tokens": late}}
 
     def _judge(self) -> DryStage:
         return self._stage(

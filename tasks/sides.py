@@ -11,6 +11,7 @@ from tasks.gpus import need_of
 from tasks.judging.endpoint import Side
 from tasks.judging.load import LoadPlan
 from tasks.judging.protocol import AccuracyPlan, JudgingProtocol, RoundPlan, SpeedPlan, Vocabulary
+from tasks.judging.tokenizers import GENERATED_TOKENS
 from tasks.kinds.vllm_reference import vllm_recipe
 
 SEED = 20240229
@@ -61,6 +62,7 @@ def judging_protocol(
     engine: Side,
     references: tuple[Side, ...],
     vocabulary: Vocabulary,
+    end_tokens: tuple[int, ...],
     text_sha256: str,
 ) -> JudgingProtocol:
     """Everything that decides what is asked of both sides.
@@ -81,6 +83,8 @@ def judging_protocol(
             window_tokens=window,
             min_context_tokens=min(16, window // 2),
             length_max_tokens=min(CONTINUATION_TOKENS, shape.max_seq_len - window),
+            end_tokens=end_tokens,
+            longest_prompt_tokens=min(shape.max_input_len, shape.max_seq_len - GENERATED_TOKENS),
         ),
         engine=engine,
         references=references,

@@ -94,15 +94,18 @@ class _Scoring:
 
     async def lengths(self, window: Window) -> LengthSample:
         """Greedy continuations by both sides, each ending where its model ends."""
-        limit = self._plan.length_max_tokens
-        engine = generated_ids(await self._asked.complete(window.prompt, limit), self._asked.endpoint)
-        reference = generated_ids(await self._scorer.complete(window.prompt, limit), self._scorer.endpoint)
+        engine, reference = [await self._continued(side, window) for side in (self._asked, self._scorer)]
         return LengthSample(
             sample_id=window.sample_id,
             engine_tokens=len(engine),
             reference_tokens=len(reference),
             common_prefix_tokens=_common_prefix(engine, reference),
         )
+
+    async def _continued(self, side: CompletionsClient, window: Window) -> list[int]:
+        ends = list(self._plan.end_tokens)
+        answer = await side.complete(window.prompt, self._plan.length_max_tokens, stop_token_ids=ends)
+        return generated_ids(answer, side.endpoint)
 
 
 def read_regret(scored: dict[str, Any], token: int, client: CompletionsClient) -> tuple[int, float]:

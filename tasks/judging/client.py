@@ -5,6 +5,8 @@ Invariants:
   ids, so each does the work of a user's request and neither is spared detokenizing. Tokens are counted by the
   usage that every chunk carries (`continuous_usage_stats`), which vLLM, TensorRT-LLM and the AOT server all
   know.
+- Every request names neutral values of all that could change a greedy answer: no server's defaults, and no
+  checkpoint's own, take part.
 - Token ids are asked for in untimed requests only, by the fields that the side's recipe names; their number
   is held against the server's usage, which the timed requests count by.
 - While a stream runs, bytes are stamped and kept; JSON is read after its end, so the client takes little of
@@ -32,6 +34,8 @@ COMPLETIONS = "/v1/completions"
 # sends now and then into a connection that is just being closed.
 KEEPALIVE_S = 2.0
 COUNTED = {"include_usage": True, "continuous_usage_stats": True}
+# What generation_config.json of a checkpoint may set, and what changes greedy answers.
+NEUTRAL = {"temperature": 0, "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1}
 ASKING_FOR_IDS: dict[str, dict[str, Any]] = {
     "beside-text": {"return_token_ids": True},
     "instead-of-text": {"detokenize": False},
@@ -95,7 +99,7 @@ class CompletionsClient:
             "model": self.endpoint.model,
             "prompt": prompt,
             "max_tokens": max_tokens,
-            "temperature": 0,
+            **NEUTRAL,
         }
 
     async def _stamped(self, body: bytes) -> tuple[int, list[StampedBytes]]:

@@ -21,7 +21,7 @@ from tasks.errors import ProtocolsDiffer
 from tasks.judging.endpoint import Side
 
 PROMPTS = "uniform-token-ids/1"
-REQUESTS = "text-counted-by-usage/1"
+REQUESTS = "neutral-text-counted-by-usage/2"
 METHOD = "pseudo-observation-bound+stein/1"
 
 
@@ -88,6 +88,16 @@ class AccuracyPlan(Frozen):
     )
     length_windows: int = Field(default=64, ge=10, description="Windows that both sides continue greedily.")
     length_max_tokens: int = Field(default=64, ge=2, description="Longest continuation.")
+    end_tokens: tuple[int, ...] = Field(
+        default=(),
+        description="Ids that end a continuation on every side, whatever a server knows by itself.",
+    )
+    longest_prompt_tokens: int = Field(
+        default=128,
+        ge=8,
+        description="Tokens of the longest text that checks the tokenizer: as many as the engine takes, so "
+        "that no limit kept in tokenizer.json goes unseen.",
+    )
     round_trip_texts: int = Field(
         default=16, ge=1, description="Held-out texts that check the tokenizer, besides fixed ones."
     )

@@ -26,6 +26,8 @@ FIXED_TEXTS = (
     "def f(x):\n    return {'a': [1.5e-3, -2]}  # code",
 )
 GENERATED_TOKENS = 12
+# More than tokenizers average on any script; what is too much is cut by the reference's own count.
+CHARACTERS_PER_TOKEN = 8
 TEXT_CHARACTERS = 200
 UNFINISHED = "\ufffd"
 # Of two requests a greedy answer may differ where two tokens are nearly as likely; a tokenizer that differs
@@ -36,16 +38,25 @@ SEPARATE_ATTEMPTS = 3
 async def check_tokenizer(
     asked: CompletionsClient, reference: CompletionsClient, texts: Sequence[str], plan: AccuracyPlan
 ) -> list[TokenizerCheck]:
-    """Send fixed texts and the starts of held-out ones through both servers, as much of each as fits the
-    windows of the protocol: an engine takes no longer prompt than it was compiled for.
+    """Send fixed texts, the starts of held-out ones and one as long as the engine takes through both servers.
+
+    Of each as much is sent as fits: an engine takes no longer prompt than it was compiled for.
     """
-    chosen = [*FIXED_TEXTS, *(text[:TEXT_CHARACTERS] for text in texts[: plan.round_trip_texts] if text)]
+    starts = [text[:TEXT_CHARACTERS] for text in texts[: plan.round_trip_texts] if text]
+    chosen = [*FIXED_TEXTS, *starts, long_text(texts, plan.longest_prompt_tokens)]
 
     async def check(text: str) -> TokenizerCheck:
-        start, ids = await _fitting(reference, text, plan.window_tokens)
+        start, ids = await _fitting(reference, text, plan.longest_prompt_tokens)
         return await _check(asked, reference, start, ids)
 
     return await map_bounded(check, chosen, parallel=plan.parallel_requests)
+
+
+def long_text(texts: Sequence[str], tokens: int) -> str:
+    """Held-out texts in a row, and again, with enough characters for so many tokens."""
+    characters = tokens * CHARACTERS_PER_TOKEN
+    joined = "\n".join(text for text in texts if text)
+    return (joined * (characters // max(1, len(joined)) + 1))[:characters]
 
 
 @dataclass(frozen=True, slots=True)

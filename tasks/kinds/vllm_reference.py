@@ -51,6 +51,9 @@ def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> S
     argv += ["--served-model-name", SERVED_MODEL, "--max-model-len", str(variant.shape.max_seq_len)]
     # A line for every request would be timed with the request.
     argv += ["--disable-uvicorn-access-log"]
+    # vLLM would otherwise apply the checkpoint's generation_config.json (penalties, temperature, top-p) to
+    # every request that does not name them, and to greedy ones as well; engines do not read it.
+    argv += ["--generation-config", "vllm"]
     argv += _parallelism(variant)
     for name, value in settings.items():
         argv += flags_of(name, value)

@@ -8,7 +8,9 @@ from artifacts.store import Store
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant
 from tasks.host_class import this_host
+from tasks.hub_selection import CONFIG_FILE
 from tasks.judging.economics import Go, Stay, baseline_decision
+from tasks.judging.end_tokens import end_tokens
 from tasks.judging.endpoint import Side
 from tasks.judging.judge import baseline_load
 from tasks.judging.load import LoadPlan
@@ -67,6 +69,18 @@ def measure_baseline(pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, c
     decision = baseline_decision(load, spec.economics, spec.workload, compile_mode=spec.compile)
     pipeline.say(f"baseline {variant.name}: {decision.reason}")
     return Baseline(load, decision, measurement, reason)
+
+
+def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:
+    """The ids that end a sequence of a checkpoint in the store; reads small files alone."""
+    there = {file.path for file in store.get_listing(checkpoint).files}
+    generation, config, tokenizer_config, tokenizer = (
+        read_json(store, checkpoint, name) if name in there else {}
+        for name in ("generation_config.json", CONFIG_FILE, "tokenizer_config.json", TOKENIZER_FILE)
+    )
+    return end_tokens(
+        generation=generation, config=config, tokenizer_config=tokenizer_config, tokenizer=tokenizer
+    )
 
 
 def vocabulary_in(store: Store, checkpoint: str) -> Vocabulary:

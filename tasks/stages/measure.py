@@ -20,7 +20,7 @@ from tasks.measuring import measure_once
 from tasks.pipeline import Pipeline
 from tasks.serving import served
 from tasks.sides import engine_side, judging_protocol, occupied_devices, reference_sides
-from tasks.stages.baseline import vocabulary_in
+from tasks.stages.baseline import end_tokens_in, vocabulary_in
 from tasks.stages.fetch import read_json
 from tasks.toolchains import ensure
 
@@ -52,6 +52,7 @@ def protocol_for(
         engine=engine_side(variant, engine, engine_manifest(store, engine)),
         references=reference_sides(spec, variant, checkpoint),
         vocabulary=vocabulary_in(store, checkpoint),
+        end_tokens=end_tokens_in(store, checkpoint),
         text_sha256=read_json(store, heldout, REPORT_FILE)["sample_digest"],
     )
 

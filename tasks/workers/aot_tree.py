@@ -81,13 +81,24 @@ def decoder_facts(plan: BuildPlan, dimensions: tuple[int, int, int]) -> dict[str
 
 
 def eos_token_ids(checkpoint: Path, config: Mapping[str, Any]) -> list[int]:
-    """Tokens that end a sequence: those of generation_config.json, else those of config.json."""
-    path = checkpoint / "generation_config.json"
-    generation = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    found = generation.get("eos_token_id", config.get("eos_token_id"))
-    if found is None:
-        return []
-    return sorted(found) if isinstance(found, list) else [found]
+    """Tokens that end a sequence: those of generation_config.json, of config.json and of the tokenizer."""
+    named = [_read(checkpoint, "generation_config.json").get("eos_token_id"), config.get("eos_token_id")]
+    ids = {one for ids in named if ids is not None for one in (ids if isinstance(ids, list) else [ids])}
+    token = _read(checkpoint, "tokenizer_config.json").get("eos_token")
+    text = token.get("content") if isinstance(token, dict) else token
+    if text is not None:
+        tokenizer = _read(checkpoint, "tokenizer.json")
+        known = dict(tokenizer.get("model", {}).get("vocab", {}))
+        known |= {added["content"]: added["id"] for added in tokenizer.get("added_tokens", [])}
+        ids |= {known[text]} if text in known else set()
+    return sorted(ids)
+
+
+def _read(checkpoint: Path, name: str) -> dict[str, Any]:
+    """A JSON file of the checkpoint; empty where there is none."""
+    path = checkpoint / name
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content
 
 
 def manifest(plan: BuildPlan, params: Mapping[str, Any], tools: Mapping[str, str]) -> dict[str, Any]:

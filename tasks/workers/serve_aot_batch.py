@@ -133,7 +133,8 @@ class Batcher:
             sequence.events.put(Event(token, score, self._finish(sequence)))
 
     def _finish(self, sequence: Sequence) -> Literal["stop", "length"] | None:
-        if sequence.token in self._eos and not sequence.request.ignore_eos:
+        ended = sequence.token in self._eos and not sequence.request.ignore_eos
+        if ended or sequence.token in sequence.request.stop_token_ids:
             return "stop"
         return "length" if sequence.generated >= sequence.request.max_tokens else None
 

@@ -42,6 +42,7 @@ HONOURED = frozenset(
         "stream_options",
         "logprobs",
         "ignore_eos",
+        "stop_token_ids",
         "return_token_ids",
     ]
 )
@@ -77,6 +78,7 @@ class Completion:
         continuous_usage: count tokens in every chunk, too.
         logprobs: how many alternatives to report for each token; None: no log-probabilities at all.
         ignore_eos: do not stop at the end-of-sequence token.
+        stop_token_ids: further tokens to stop at, also where end-of-sequence tokens are ignored.
         return_token_ids: add token ids to the answer.
     """
 
@@ -88,6 +90,7 @@ class Completion:
     logprobs: int | None
     ignore_eos: bool
     return_token_ids: bool
+    stop_token_ids: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ def read_completion(body: Any, limits: Limits, model: str, encode: Callable[[str
         logprobs=_logprobs(body.get("logprobs")),
         ignore_eos=_flag(body, "ignore_eos"),
         return_token_ids=_flag(body, "return_token_ids"),
+        stop_token_ids=_stop_token_ids(body.get("stop_token_ids")),
     )
 
 
@@ -243,6 +247,14 @@ def _stream_options(body: Mapping[str, Any]) -> tuple[bool, bool]:
     if in_chunks and not at_end:
         raise BadRequest("continuous_usage_stats needs include_usage", "stream_options")
     return at_end, in_chunks
+
+
+def _stop_token_ids(value: Any) -> frozenset[int]:
+    if value is None:
+        return frozenset()
+    if not isinstance(value, list) or not all(type(token) is int for token in value):
+        raise BadRequest(f"stop_token_ids = {value!r}: it must be a list of token ids", "stop_token_ids")
+    return frozenset(value)
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:

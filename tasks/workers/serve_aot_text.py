@@ -23,12 +23,18 @@ class Decoder(Protocol):
 
 
 class Codec:
-    """The tokenizer of an engine."""
+    """The tokenizer of an engine.
+
+    tokenizer.json may keep `truncation` and `padding` from training. They say how batches were made there,
+    not how a prompt is read: with them on, a long prompt would be cut without a word.
+    """
 
     def __init__(self, tree: Path) -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(tree / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a prompt, with the special tokens that the tokenizer adds."""

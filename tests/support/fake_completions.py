@@ -64,6 +64,8 @@ class Behaviour:
         tokens_per_chunk: tokens in one event of a stream.
         stops_after: tokens after which it ends a continuation by itself; None: never.
         begins_text: whether its tokenizer puts a begin-of-text id in front.
+        penalizes: whether it applies a penalty of its checkpoint's to requests that name none.
+        cuts_at: tokens of a text prompt that it reads; None: all of them.
         spells: how it writes ids out, when that is not the fakes' own way.
         speaks: whose protocol it speaks.
         fault: what goes wrong in completions.
@@ -76,6 +78,8 @@ class Behaviour:
     tokens_per_chunk: int = 1
     stops_after: int | None = None
     begins_text: bool = True
+    penalizes: bool = False
+    cuts_at: int | None = None
     spells: Callable[[str], str] = str
     speaks: Speech = "vllm"
     fault: Fault = "none"
@@ -165,16 +169,19 @@ class FakeServer:
     def _prompt_ids(self, prompt: str | list[int]) -> list[int]:
         if isinstance(prompt, list):
             return prompt
-        return ([BEGIN] if self.behaviour.begins_text else []) + self.encode(prompt)
+        ids = ([BEGIN] if self.behaviour.begins_text else []) + self.encode(prompt)
+        return ids[: self.behaviour.cuts_at]
 
     def _generate(self, prompt: list[int], body: dict[str, Any]) -> list[int]:
         count = body["max_tokens"]
         stops = self.behaviour.stops_after
         if stops is not None and not body.get("ignore_eos"):
             count = min(count, stops)
-        ids = list(prompt)
+        ids, penalty = list(prompt), int(self.behaviour.penalizes and "repetition_penalty" not in body)
         for _ in range(count):
-            ids.append(self.behaviour.next_token(ids))
+            ids.append(self.behaviour.next_token(ids) + penalty)
+            if ids[-1] in body.get("stop_token_ids", ()):
+                break
         return ids[len(prompt) :]
 
     def _score(self, prompt: list[int]) -> list[dict[str, Any] | None]:

@@ -98,6 +98,7 @@ def protocol(
             min_context_tokens=8,
             length_windows=40,
             length_max_tokens=8,
+            longest_prompt_tokens=300,
             round_trip_texts=2,
             request_limit_s=10,
         ),

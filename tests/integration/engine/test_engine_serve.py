@@ -131,6 +131,45 @@ def test_what_would_abort_the_process_is_refused(server: Server, body: dict[str,
     assert ask(server, prompt=[1], max_tokens=1)["usage"]["completion_tokens"] == 1
 
 
+def test_a_sequence_ends_at_the_tokens_that_the_request_names(
+    server: Server, eager: dict[str, list[Any]]
+) -> None:
+    tokens = eager["tokens"][4]
+    end = tokens[3]
+    answer = ask(
+        server,
+        prompt=PROMPTS[4],
+        max_tokens=COUNT,
+        ignore_eos=True,
+        stop_token_ids=[end],
+        return_token_ids=True,
+    )
+    choice = answer["choices"][0]
+    assert choice["token_ids"] == tokens[: tokens.index(end) + 1]
+    assert choice["finish_reason"] == "stop"
+
+
+def test_what_a_tokenizer_keeps_from_training_neither_cuts_nor_pads_a_prompt(
+    serve: Serve, qwen2: Built, tmp_path: Path
+) -> None:
+    for path in qwen2.tree.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    kept = json.loads((qwen2.tree / "tokenizer.json").read_text())
+    kept["truncation"] = {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0}
+    kept["padding"] = {
+        "strategy": {"Fixed": 32}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,
+        "pad_type_id": 0, "pad_token": "!",
+    }  # fmt: skip
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "tokenizer.json").write_text(json.dumps(kept))
+    with serve(tmp_path) as running:
+        short, long = (ask(running, prompt=text, max_tokens=1) for text in ("abc", "x" * 40))
+        assert [one["usage"]["prompt_tokens"] for one in (short, long)] == [3, 40]
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            ask(running, prompt="x" * 65, max_tokens=1)
+    assert "compiled for at most 64" in json.loads(caught.value.read())["error"]["message"]
+
+
 def test_a_host_that_lacks_a_feature_is_told(serve: Serve, qwen2: Built, tmp_path: Path) -> None:
     for path in qwen2.tree.iterdir():
         (tmp_path / path.name).symlink_to(path)

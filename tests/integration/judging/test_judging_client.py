@@ -13,6 +13,7 @@ from tasks.judging.client import open_client
 from tasks.judging.streams import Trace
 
 PROMPT = [5, 6, 7]
+NEUTRAL = {"temperature": 0, "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1}
 
 
 SPEECHES: list[Speech] = ["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
@@ -58,7 +59,7 @@ def test_every_side_is_timed_with_the_same_request(speaks: Speech) -> None:
         "model": "m",
         "prompt": PROMPT,
         "max_tokens": 6,
-        "temperature": 0,
+        **NEUTRAL,
         "stream": True,
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         "ignore_eos": True,
@@ -75,7 +76,7 @@ def test_ids_are_asked_for_in_the_servers_own_way(speaks: Speech) -> None:
         expected.append(next_byte(expected))
     assert ids == expected[3:]
     asking = {"return_token_ids": True} if speaks == "vllm" else {"detokenize": False}
-    assert request == {"model": "m", "prompt": PROMPT, "max_tokens": 6, "temperature": 0} | asking
+    assert request == {"model": "m", "prompt": PROMPT, "max_tokens": 6, **NEUTRAL} | asking
 
 
 @pytest.mark.parametrize("speaks", SPEECHES[1:])

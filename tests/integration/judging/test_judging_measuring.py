@@ -93,7 +93,30 @@ def test_an_engine_that_stops_early_is_found_by_its_lengths(reference: FakeServe
     assert judge_lengths(result.lengths, ASKED.accuracy).outcome == "fail"
 
 
-def test_no_prompt_is_longer_than_the_windows_that_fit_the_engine(reference: FakeServer) -> None:
+def test_a_penalty_that_a_checkpoint_names_takes_no_part() -> None:
+    with fake_server(Behaviour(penalizes=True)) as reference:
+        result = accuracy_of(Behaviour(), reference)
+    assert {sample.regret_nats for sample in result.samples} == {0.0}
+    assert all(one.common_prefix_tokens == one.reference_tokens for one in result.lengths)
+
+
+def test_every_side_is_told_where_a_continuation_ends(reference: FakeServer) -> None:
+    ends = tuple(range(SHIFT, SHIFT + 256, 4))
+    asked = ASKED.model_copy(update={"accuracy": ASKED.accuracy.model_copy(update={"end_tokens": ends})})
+    with fake_server(Behaviour()) as engine:
+        sides = endpoint("engine", engine.base_url), endpoint("vllm", reference.base_url)
+        result = asyncio.run(measure_accuracy(*sides, TEXTS, asked, say=ignore))
+    assert min(one.engine_tokens for one in result.lengths) < ASKED.accuracy.length_max_tokens
+    assert all(one.engine_tokens == one.reference_tokens for one in result.lengths)
+
+
+def test_an_engine_that_cuts_long_prompts_is_found(reference: FakeServer) -> None:
+    cut = ASKED.accuracy.longest_prompt_tokens - 5
+    (failed,) = [one for one in accuracy_of(Behaviour(cuts_at=cut), reference).tokenizer if not one.same_ids]
+    assert failed.text.startswith(TEXTS[0][:20])
+
+
+def test_the_longest_prompt_is_as_long_as_the_engine_takes(reference: FakeServer) -> None:
     with fake_server(Behaviour()) as engine:
         accuracy_by(engine, reference)
     prompts = [one["prompt"] for one in engine.requests]
@@ -103,11 +126,12 @@ def test_no_prompt_is_longer_than_the_windows_that_fit_the_engine(reference: Fak
     longest = max(
         len(engine.encode(prompt)) if isinstance(prompt, str) else len(prompt) for prompt in prompts
     )
-    assert longest <= ASKED.accuracy.window_tokens
+    limit = ASKED.accuracy.longest_prompt_tokens
+    assert 0.9 * limit < longest <= limit
 
 
 @pytest.mark.parametrize(
-    ("speaks", "said"), [("vllm", "token ids"), ("trtllm-serve-1.4", "31 tokens where the reference has 32")]
+    ("speaks", "said"), [("vllm", "token ids"), ("trtllm-serve-1.4", "44 tokens where the reference has 45")]
 )
 def test_another_tokenizer_is_found(reference: FakeServer, speaks: Speech, said: str) -> None:
     result = accuracy_of(Behaviour(begins_text=False, speaks=speaks), reference)

@@ -10,6 +10,8 @@ from aot_config import read_plan, tensor_headers
 from aot_tree import eos_token_ids
 from worker_io import Refusal
 
+from tasks.judging.end_tokens import end_tokens
+
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "dtype": "bfloat16",
@@ -125,18 +127,35 @@ def test_headers_of_all_shards_are_read(tmp_path: Path) -> None:
     assert dict(tensor_headers(tmp_path)).keys() == {"a", "w"}
 
 
+TOKENIZER = {
+    "model": {"vocab": {"a": 0, "</s>": 2}},
+    "added_tokens": [{"id": 9, "content": "<|im_end|>", "special": True}],
+}
+
+
 @pytest.mark.parametrize(
-    ("generation", "config", "expected"),
+    ("generation", "config", "tokenizer_config", "expected"),
     [
-        ({"eos_token_id": [7, 3]}, {"eos_token_id": 1}, [3, 7]),
-        ({}, {"eos_token_id": 1}, [1]),
-        (None, {"eos_token_id": 1}, [1]),
-        (None, {}, []),
+        ({"eos_token_id": [7, 3]}, {"eos_token_id": 1}, {}, (1, 3, 7)),
+        ({}, {"eos_token_id": [1]}, {}, (1,)),
+        (None, {"eos_token_id": 1}, {"eos_token": "<|im_end|>"}, (1, 9)),
+        (None, {}, {"eos_token": {"content": "</s>"}}, (2,)),
+        ({"eos_token_id": 9}, {"eos_token_id": 9}, {"eos_token": "<|im_end|>"}, (9,)),
+        (None, {}, {"eos_token": "unknown"}, ()),
+        (None, {}, {"eos_token": None}, ()),
     ],
 )
-def test_end_tokens_come_from_the_generation_config_first(
-    tmp_path: Path, generation: dict[str, Any] | None, config: dict[str, Any], expected: list[int]
+def test_end_tokens_are_all_that_the_checkpoint_names_for_engine_and_judge_alike(
+    tmp_path: Path,
+    generation: dict[str, Any] | None,
+    config: dict[str, Any],
+    tokenizer_config: dict[str, Any],
+    expected: tuple[int, ...],
 ) -> None:
     if generation is not None:
         (tmp_path / "generation_config.json").write_text(json.dumps(generation))
-    assert eos_token_ids(tmp_path, config) == expected
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(TOKENIZER))
+    assert tuple(eos_token_ids(tmp_path, config)) == expected
+    files = {"generation": generation or {}, "tokenizer_config": tokenizer_config}
+    assert end_tokens(config=config, tokenizer=TOKENIZER, **files) == expected

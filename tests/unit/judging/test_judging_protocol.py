@@ -24,7 +24,7 @@ def test_equal_protocols_have_equal_digests() -> None:
         (protocol(load=workload(input_tokens=9)), "workload.input_tokens: 8 against 9"),
         (
             protocol().model_copy(update={"rounds": RoundPlan(asked="another way")}),
-            "rounds.asked: 'text-counted-by-usage/1' against 'another way'",
+            "rounds.asked: 'neutral-text-counted-by-usage/2' against 'another way'",
         ),
         (
             protocol().model_copy(update={"engine": side("engine", "trtllm-serve-1.4")}),

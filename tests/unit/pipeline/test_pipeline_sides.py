@@ -39,6 +39,7 @@ def protocol(spec: Spec) -> JudgingProtocol:
         engine=engine_side(variant, ENGINE, manifest),
         references=reference_sides(spec, variant, CHECKPOINT),
         vocabulary=Vocabulary(size=1024, special_ids=(0,)),
+        end_tokens=(0,),
         text_sha256="d" * 64,
     )
 
@@ -68,6 +69,7 @@ def test_windows_and_continuations_fit_the_engine() -> None:
     assert small.window_tokens <= 40
     assert small.window_tokens + small.length_max_tokens <= 56
     assert small.min_context_tokens < small.window_tokens
+    assert small.longest_prompt_tokens == 40
 
 
 def test_a_changed_gate_is_another_protocol() -> None:
