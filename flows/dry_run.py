@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 
+from artifacts.compat import probe_host
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from engine_specs.models import Spec
@@ -31,7 +32,8 @@ def dry_run_here(spec: Spec, variant: str | None, settings: Settings, say: Calla
     """
     variants, tools = _chosen(spec, variant), HostToolchains(settings)
     trees = _stored_trees(spec, variants, tools, Pipeline(settings, open_store(settings), say=say))
-    return dry_run(spec, variants, HostView(tools.identity, packaged_metadata(spec), trees))
+    features = frozenset(probe_host().cpu_features)
+    return dry_run(spec, variants, HostView(tools.identity, packaged_metadata(spec), trees, features))
 
 
 def exit_code(plan: DryRun) -> int:

@@ -25,11 +25,13 @@ class HostView:
         identity: identity of a toolchain, or why it is not installed.
         metadata: of the checkpoint.
         trees: digest of each tree that the store holds, by the stage and the variant that made it.
+        cpu_features: CPU flags of this host; empty: any host of the target is meant.
     """
 
     identity: Callable[[str], str | NotInstalled]
     metadata: Metadata | NoMetadata
     trees: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    cpu_features: frozenset[str] = frozenset()
 
 
 def dry_run(spec: Spec, variants: tuple[ResolvedVariant, ...], around: HostView) -> DryRun:
@@ -39,7 +41,7 @@ def dry_run(spec: Spec, variants: tuple[ResolvedVariant, ...], around: HostView)
         TaskError: a kind refuses a variant's options, or names a toolchain that nobody declares.
     """
     examined = _examined(spec, variants, around.metadata)
-    known = Known(around.identity, around.trees, examined)
+    known = Known(around.identity, around.trees, examined, around.cpu_features)
     stages = [fetch_checkpoint(spec), fetch_texts(HELDOUT, spec.validation.accuracy)]
     for variant in variants:
         stages.extend(VariantStages(spec, variant, known).all())

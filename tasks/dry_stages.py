@@ -45,11 +45,17 @@ class Known:
         identity: identity of a toolchain on this host, or why it is not installed.
         trees: digest of each tree that the store holds, by the stage and the variant that made it.
         examined: what pre-flight says of a variant, by name; empty where it was not run.
+        cpu_features: CPU flags of this host; empty: any host of the target is meant.
     """
 
     identity: Callable[[str], str | NotInstalled]
     trees: Mapping[tuple[str, str], str]
     examined: Mapping[str, Examination]
+    cpu_features: frozenset[str] = frozenset()
+
+    def features_for(self, variant: ResolvedVariant) -> frozenset[str]:
+        """CPU flags of the host that measures a variant: this one's where it is of its target."""
+        return self.cpu_features if self.cpu_features.issuperset(variant.target.cpu_features) else frozenset()
 
     def toolchain(self, name: str) -> DryToolchain:
         """A toolchain, with its identity or the reason why there is none."""
@@ -177,7 +183,8 @@ class VariantStages:
             tree=symbols.tree(self._engine),
             devices=variant.devices,
         )
-        references = reference_sides(self._spec, variant, symbols.tree(CHECKPOINT))
+        features = self._known.features_for(variant)
+        references = reference_sides(self._spec, variant, symbols.tree(CHECKPOINT), features)
         sides = (engine, *references)
         return self._stage(
             measure.STAGE,

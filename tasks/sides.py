@@ -1,6 +1,6 @@
 """From a spec to what is asked of whom: the sides of a comparison and the judging protocol. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from artifacts.engine import EngineManifest
@@ -19,13 +19,29 @@ ENGINE = "engine"
 # A held-out text gives windows of this many tokens, as far as the engine takes prompts of that length.
 WINDOW_TOKENS = 96
 CONTINUATION_TOKENS = 64
+# CPU flags, as /proc/cpuinfo names them, of instructions that multiply bfloat16: on x86-64, and on Arm.
+BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
-def reference_sides(spec: Spec, variant: ResolvedVariant, checkpoint: str) -> tuple[Side, ...]:
-    """vLLM in each declared configuration, the unquantized one first: it is the reference of accuracy."""
+def reference_sides(
+    spec: Spec, variant: ResolvedVariant, checkpoint: str, cpu_features: Collection[str] = ()
+) -> tuple[Side, ...]:
+    """vLLM in each declared configuration, the unquantized one first: it is the reference of accuracy.
+
+    On a processor that does not compute in bfloat16, vLLM is faster in float32; that opponent is added where
+    the spec does not declare it.
+
+    Args:
+        spec: its reference configurations.
+        variant: gives target, shape and devices.
+        checkpoint: tree that is served.
+        cpu_features: flags of the host that measures; what the target asks for it has in any case.
+    """
     declared = spec.validation.reference.configurations
     unquantized = [one for one in declared if one.quantization is None] or [VllmConfiguration()]
     quantized = [one for one in declared if one.quantization is not None]
+    if _wants_float32(variant, cpu_features) and not any(one.dtype == "float32" for one in unquantized):
+        unquantized.append(VllmConfiguration(dtype="float32"))
     need = need_of(variant)
     return tuple(
         Side(
@@ -37,6 +53,11 @@ def reference_sides(spec: Spec, variant: ResolvedVariant, checkpoint: str) -> tu
         )
         for one in (*unquantized, *quantized)
     )
+
+
+def _wants_float32(variant: ResolvedVariant, cpu_features: Collection[str]) -> bool:
+    has_bfloat16 = BFLOAT16_FEATURES & {*variant.target.cpu_features, *cpu_features}
+    return variant.target.accelerator == "cpu" and not has_bfloat16
 
 
 def occupied_devices(sides: Sequence[Side]) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from artifacts.compat import probe_host
 from artifacts.engine import ENGINE_FILE, EngineManifest
 from artifacts.measurements import Measurement
 from artifacts.stand_in import refuse_stand_in
@@ -50,7 +51,7 @@ def protocol_for(
         spec,
         variant,
         engine=engine_side(variant, engine, engine_manifest(store, engine)),
-        references=reference_sides(spec, variant, checkpoint),
+        references=reference_sides(spec, variant, checkpoint, probe_host().cpu_features),
         vocabulary=vocabulary_in(store, checkpoint),
         end_tokens=end_tokens_in(store, checkpoint),
         text_sha256=read_json(store, heldout, REPORT_FILE)["sample_digest"],

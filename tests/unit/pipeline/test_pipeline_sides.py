@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from artifacts.engine import EngineManifest, HostRequirements, ServeRecipe
-from engine_specs.load import read_spec
+from engine_specs.load import load_spec, read_spec
 from engine_specs.models import Spec
 from engine_specs.resolve import resolve_variants
 from tasks.judging.protocol import JudgingProtocol, Vocabulary
@@ -44,9 +46,11 @@ def protocol(spec: Spec) -> JudgingProtocol:
     )
 
 
-def names(configurations: str) -> list[str]:
+def names(configurations: str, *features: str) -> list[str]:
+    """References on a host with these CPU flags beyond the target's."""
     spec = spec_with(configurations)
-    return [side.name for side in reference_sides(spec, resolve_variants(spec)[0], CHECKPOINT)]
+    sides = reference_sides(spec, resolve_variants(spec)[0], CHECKPOINT, features or ("avx512_bf16",))
+    return [side.name for side in sides]
 
 
 def test_the_unquantized_reference_comes_first() -> None:
@@ -58,6 +62,28 @@ def test_the_unquantized_reference_comes_first() -> None:
 
 def test_an_unquantized_reference_is_added_where_none_is_declared() -> None:
     assert names("[{quantization: fp8}]") == ["vllm", "vllm quantization=fp8"]
+
+
+@pytest.mark.parametrize("declared", ["[{}]", "[{dtype: bfloat16}]", "[{enforce_eager: true}]"])
+def test_float32_is_an_opponent_where_the_processor_does_not_compute_in_bfloat16(declared: str) -> None:
+    assert "vllm dtype=float32" not in names(declared, "avx512_bf16")
+    assert "vllm dtype=float32" not in names(declared, "amx_bf16")
+    assert names(declared, "avx512f")[1:] == ["vllm dtype=float32"]
+
+
+def test_float32_is_no_opponent_twice() -> None:
+    assert names("[{dtype: float32}]", "avx2") == ["vllm dtype=float32"]
+    assert names("[{}, {dtype: float32}, {quantization: fp8}]", "avx2") == [
+        "vllm",
+        "vllm dtype=float32",
+        "vllm quantization=fp8",
+    ]
+
+
+def test_on_gpus_no_opponent_is_added() -> None:
+    spec = load_spec("llama-3.1-8b-instruct")
+    for variant in resolve_variants(spec):
+        assert not any("float32" in side.name for side in reference_sides(spec, variant, CHECKPOINT))
 
 
 def test_every_reference_serves_the_unquantized_checkpoint() -> None:
