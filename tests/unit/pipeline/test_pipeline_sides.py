@@ -15,8 +15,11 @@ TEXT = (Path(__file__).parents[2] / "data" / "e2e.yaml").read_text()
 CHECKPOINT, ENGINE = "c" * 64, "e" * 64
 
 
-def spec_with(configurations: str = "[{enforce_eager: true}]", shape: str = "") -> Spec:
-    text = TEXT.replace("[{enforce_eager: true}]", configurations)
+DECLARED = "[{enforce_eager: true, dtype: float32}]"
+
+
+def spec_with(configurations: str = DECLARED, shape: str = "") -> Spec:
+    text = TEXT.replace(DECLARED, configurations)
     if shape:
         text = text.replace("max_input_len: 64, max_seq_len: 96", shape)
     return read_spec(text, Path("e2e.yaml"))
