@@ -188,7 +188,10 @@ class Bucket:
                     yield item["Prefix"].removeprefix(self._prefix + prefix).rstrip("/")
 
     def signed_url(self, key: str, *, content_type: str, valid_s: int) -> str:
-        """An address by which a browser without credentials may read one object for a while."""
+        """An address by which a browser without credentials may read one object for a while.
+
+        S3 takes such an address for a week at most (signature version 4: X-Amz-Expires <= 604,800 s).
+        """
         parameters = {**self._at(key), "ResponseContentType": content_type}
         url: str = self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=valid_s)
         return url
@@ -226,6 +229,7 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
         max_pool_connections=MAX_CONNECTIONS,
+        signature_version="s3v4",  # links too: boto3 would sign those by version 2, which is refused
         s3={"addressing_style": "path"},
         # Digests are given and checked explicitly; boto3's own CRCs would come on top.
         request_checksum_calculation="when_required",
