@@ -6,6 +6,7 @@ Invariants:
 """
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -52,16 +53,24 @@ def list_channels(store: "Store", name: str) -> tuple[Channel, ...]:
     return store.read_records(store.bucket.keys(f"channels/{name}/"), Channel)
 
 
-def move_channel(store: "Store", channel: str, release: Release, reason: str) -> Channel:
+def move_channel(
+    store: "Store",
+    channel: str,
+    release: Release,
+    reason: str,
+    *,
+    leave: Callable[[Channel], bool] = lambda _channel: False,
+) -> Channel:
     """Point a channel to a published release; a channel that points there already stays as it is.
 
+    So does one that `leave` says to leave alone; it is asked about every state that the move would replace.
     Returns the channel as it is then. Raises Conflict where other movers win again and again.
     """
     key = _key(release.name, channel)
     move = Move(id=uuid.uuid4().hex, version=release.version, at=datetime.now(UTC), reason=reason)
     for _attempt in range(MOVE_ATTEMPTS):
         before, etag = _look(store, key)
-        if before and _has_move(before, move):
+        if before and (_has_move(before, move) or leave(before)):
             return before
         after = _moved(before, release.name, channel, move)
         try:

@@ -8,6 +8,7 @@ Invariants:
 - No release names a tree that a stand-in of a tool made (`artifacts.stand_in`), whoever publishes it.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, model_validator
@@ -101,7 +102,7 @@ def publish(store: "Store", release: Release) -> Release:
     Raises AlreadyExists where the version is another publication's, NotFound where a tree is not stored,
     StandInRefused where one was made by a stand-in.
     """
-    _require_trees(store, release)
+    require_trees(store, release.variants)
     key = release_key(release.name, release.version)
     try:
         store.bucket.put(key, canonical_bytes(release), if_absent=True)
@@ -117,9 +118,12 @@ def publish(store: "Store", release: Release) -> Release:
     return release
 
 
-def _require_trees(store: "Store", release: Release) -> None:
-    """Raise for a release that names a tree which the store does not have, or which a stand-in made."""
-    for variant in release.variants:
+def require_trees(store: "Store", variants: Iterable[VariantRelease]) -> None:
+    """Raise for variants that name a tree which the store does not have, or which a stand-in made.
+
+    Raises NotFound, StandInRefused.
+    """
+    for variant in variants:
         for tree in filter(None, (variant.tree, variant.report)):
             if not store.has_tree(tree):
                 raise NotFound(

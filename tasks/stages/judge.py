@@ -1,6 +1,7 @@
 """judge: from what was measured to a verdict, a report, and the variant's entry in a release.
 
 Judging is pure over measurements, so it runs every time: another price or another load needs no new rounds.
+Every verdict is kept (`tasks.stages.verdicts`), so that a release may hold what several hosts judged.
 """
 
 import tempfile
@@ -26,6 +27,7 @@ from tasks.requirements import host_requirements
 from tasks.stage import StageResult
 from tasks.stages.baseline import Baseline
 from tasks.stages.measure import Measurements, engine_manifest
+from tasks.stages.verdicts import keep
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -81,6 +83,7 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
     vllm, ids = baseline.load.side.recipe, (baseline.measurement.id,)
     entry = _entry(pipeline, case, verdict, vllm=vllm, report=report, measurements=ids)
+    keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, None)
 
 
@@ -108,6 +111,7 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
     ids = (baseline.measurement.id, measurements.measurement.id)
     entry = _entry(pipeline, case, verdict, vllm=_rival(measurements), report=report, measurements=ids)
+    keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, result)
 
 

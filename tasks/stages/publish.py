@@ -1,11 +1,16 @@
 """publish: the judged variants of a spec become one immutable release, and its channels move.
 
 Invariants:
-- A release needs something to deploy in every required variant: a rejected or inconclusive one stops it.
+- A release holds the newest verdict on every variant of the spec that anybody has judged for this commit, on
+  whichever host. It needs something to deploy in every required one: one that was rejected, or inconclusive,
+  or that nobody judged stops it.
+- Of two hosts that publish at once, the later version holds what both judged: verdicts are kept before a
+  version is taken, and gathered again after it is.
 - The publication's fingerprint is made of verdicts, trees and measurements: publishing the same again finds
   the release that is there.
 - `release.json` is written last but for the channels; a run that is killed earlier leaves a gap in the
-  numbers, or a number that its next attempt takes up again.
+  numbers, or a number that its next attempt takes up again. A channel that
+  another host has moved to a newer patch with all of this in it stays there.
 """
 
 import subprocess
@@ -13,27 +18,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from artifacts import releases
 from artifacts.canonical import digest_of
-from artifacts.channels import move_channel
-from artifacts.releases import DEPLOYABLE, Release, VariantRelease
-from artifacts.stand_in import refuse_stand_in
+from artifacts.channels import Channel, move_channel
+from artifacts.releases import DEPLOYABLE, Release, VariantRelease, version_key
+from artifacts.store import Store
 from artifacts.versions import reserve_version
 from engine_specs.models import Spec
-from engine_specs.resolve import resolve_variants
 from tasks.pipeline import Pipeline
+from tasks.stages.verdicts import Gathered, gather
 
 NO_COMMIT = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A release that can be pulled."""
+    """A release that can be pulled.
+
+    Attributes:
+        release: the release.
+        channels: those that were moved to it, unless they pointed to a newer patch of it already.
+        already_there: an earlier run had published just this.
+        carried: variants that other runs judged, with where and when.
+        missing: variants that nobody has judged, with what host each one needs.
+    """
 
     release: Release
     channels: tuple[str, ...]
     already_there: bool
+    carried: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,65 +62,116 @@ class Withheld:
 def publish(
     pipeline: Pipeline, spec: Spec, commit: str, entries: Sequence[VariantRelease]
 ) -> Published | Withheld:
-    """Publish judged variants, or say why not.
+    """Publish judged variants and those that other hosts have judged, or say why not.
+
+    Args:
+        pipeline: surroundings of the run.
+        spec: the spec.
+        commit: commit of the checkpoint.
+        entries: what this run judged; of the other variants the newest kept verdicts are taken.
 
     Raises:
         artifacts.errors.StandInRefused: a stand-in of a tool made one of the trees; no version is taken.
-        artifacts.errors.ArtifactError: the store does not answer, or holds something else under that version.
+        artifacts.errors.ArtifactError: the store does not answer, has lost one of the trees, or holds
+            something else under that version.
     """
-    blocked = blocking(spec, entries)
+    gathered = gather(pipeline.store, spec, commit, entries)
+    blocked = blocking(spec, gathered)
     if blocked is not None:
         pipeline.say(f"publish {spec.name}: {blocked.reason}")
         return blocked
-    for entry in entries:
-        if entry.tree is not None:
-            refuse_stand_in(pipeline.store, entry.tree, "published")
-    release = _release(pipeline, spec, commit, entries)
+    for line in (*(f"carried over: {one}" for one in gathered.carried), *_not_judged(gathered)):
+        pipeline.say(f"publish {spec.name}: {line}")
+    gathered, release = _release(pipeline, spec, commit, gathered, entries)
     stored = releases.publish(pipeline.store, release)
     for channel in spec.channels:
-        move_channel(pipeline.store, channel, stored, "published by the build")
+        move_channel(
+            pipeline.store,
+            channel,
+            stored,
+            "published by the build",
+            leave=lambda now: _supersedes(pipeline.store, now, stored),
+        )
     already_there = stored.created_at != release.created_at
     state = "is there already" if already_there else "published"
     channels = ", ".join(spec.channels) or "none"
     pipeline.say(f"publish: {spec.name} {stored.version} {state}; channels: {channels}")
-    return Published(stored, spec.channels, already_there)
+    return Published(stored, spec.channels, already_there, gathered.carried, gathered.missing)
 
 
-def blocking(spec: Spec, entries: Sequence[VariantRelease]) -> Withheld | None:
+def blocking(spec: Spec, gathered: Gathered) -> Withheld | None:
     """Why these variants cannot be released, if they cannot."""
-    judged = {entry.name for entry in entries}
-    missing = [one.name for one in resolve_variants(spec) if one.required and one.name not in judged]
-    if missing:
-        return Withheld(f"required variants were not judged: {', '.join(missing)}")
+    reasons: list[str] = []
     failed = [
-        f"{one.name} is {one.verdict}" for one in entries if one.required and one.verdict not in DEPLOYABLE
+        f"{one.name} is {one.verdict}"
+        for one in gathered.entries
+        if one.required and one.verdict not in DEPLOYABLE
     ]
     if failed:
-        return Withheld(f"nothing to deploy in a required variant: {'; '.join(failed)}")
-    if not any(entry.verdict in DEPLOYABLE for entry in entries):
-        return Withheld("no variant has anything to deploy")
-    return None
+        reasons.append(f"nothing to deploy in a required variant: {'; '.join(failed)}")
+    if gathered.missing_required:
+        reasons.append(
+            f"no host has judged required variants: {', '.join(gathered.missing_required)}; "
+            f"building {spec.name} on such a host publishes"
+        )
+    if not reasons and not any(entry.verdict in DEPLOYABLE for entry in gathered.entries):
+        reasons.append("no variant has anything to deploy")
+    return Withheld("; ".join(reasons)) if reasons else None
 
 
-def _release(pipeline: Pipeline, spec: Spec, commit: str, entries: Sequence[VariantRelease]) -> Release:
-    fingerprint = publication_fingerprint(spec, entries)
-    return Release(
+def _not_judged(gathered: Gathered) -> list[str]:
+    return [f"not judged yet, the next patch may hold it: {one}" for one in gathered.missing]
+
+
+def _release(
+    pipeline: Pipeline, spec: Spec, commit: str, gathered: Gathered, judged: Sequence[VariantRelease]
+) -> tuple[Gathered, Release]:
+    """The release under a version of its own, with every verdict that was kept before that version was taken.
+
+    A version that was taken for fewer verdicts is given up, and stays a gap.
+    """
+    while True:
+        releases.require_trees(pipeline.store, gathered.entries)
+        fingerprint = publication_fingerprint(spec, gathered.entries)
+        version = reserve_version(pipeline.store, spec.name, spec.version, fingerprint)
+        now = gather(pipeline.store, spec, commit, judged)
+        if now == gathered:
+            break
+        pipeline.say(f"publish {spec.name}: another host has judged meanwhile; {version} is given up")
+        gathered = now
+    release = Release(
         name=spec.name,
-        version=reserve_version(pipeline.store, spec.name, spec.version, fingerprint),
+        version=version,
         publication_fingerprint=fingerprint,
         created_at=datetime.now(UTC),
         checkpoint_repo=spec.checkpoint.repo,
         checkpoint_revision=commit,
         source_commit=_source_commit(),
         spec=spec.model_dump(mode="json"),
-        variants=tuple(entries),
+        variants=gathered.entries,
     )
+    return gathered, release
+
+
+def _supersedes(store: Store, channel: Channel, release: Release) -> bool:
+    """Whether a channel points to a newer patch that holds every verdict of this release, and more."""
+    then, now = version_key(release.version), version_key(channel.version)
+    if now[:2] != then[:2] or now <= then:
+        return False
+    theirs = [
+        _content(entry) for entry in releases.read_release(store, channel.name, channel.version).variants
+    ]
+    return all(_content(entry) in theirs for entry in release.variants)
 
 
 def publication_fingerprint(spec: Spec, entries: Sequence[VariantRelease]) -> str:
     """What a publication consists of; reports are left out, as they hold the time at which they were made."""
-    variants = [entry.model_dump(mode="json", exclude={"report"}) for entry in entries]
+    variants = [_content(entry) for entry in entries]
     return digest_of({"name": spec.name, "version": spec.version, "variants": variants})
+
+
+def _content(entry: VariantRelease) -> dict[str, Any]:
+    return entry.model_dump(mode="json", exclude={"report"})
 
 
 def _source_commit() -> str:

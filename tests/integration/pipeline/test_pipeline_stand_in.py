@@ -12,6 +12,7 @@ from artifacts.measurements import new_measurement
 from artifacts.releases import VariantRelease, list_releases
 from artifacts.settings import Settings
 from artifacts.store import Store
+from artifacts.verdicts import newest_verdict
 from engine_specs.load import load_spec
 from engine_specs.resolve import resolve_variants
 from tasks.judging.economics import Go, economics
@@ -23,6 +24,7 @@ from tasks.stages.baseline import Baseline
 from tasks.stages.judge import Case, judge
 from tasks.stages.measure import Measurements, measure, protocol_for
 from tasks.stages.publish import publish
+from tasks.stages.verdicts import verdict_key
 
 SPEC = load_spec(Path(__file__).parents[2] / "data" / "e2e.yaml")
 (VARIANT,) = resolve_variants(SPEC)
@@ -124,12 +126,17 @@ def test_it_is_not_judged_under_the_name_of_a_real_engine(
         judge(pipeline, case, baseline(), measurements_of(asked_of(engine)))
 
 
-def test_a_real_engine_is_judged(pipeline: Pipeline, store: Store, tmp_path: Path) -> None:
+def test_a_real_engine_is_judged_and_its_verdict_kept(
+    pipeline: Pipeline, store: Store, tmp_path: Path
+) -> None:
     real = put_engine(store, tmp_path / "real", stand_in=False)
     case = Case(SPEC, VARIANT, "0" * 40, (stage("fetch", CHECKPOINT), stage("build", real)))
     judged = judge(pipeline, case, baseline(), measurements_of(asked_of(real)))
     assert judged.verdict.verdict == "compile"
     assert judged.entry.tree == real
+    kept = newest_verdict(store, verdict_key(SPEC, VARIANT, "0" * 40))
+    assert kept is not None
+    assert kept.entry == judged.entry
 
 
 def test_the_time_of_measuring_is_paid_for_as_well(pipeline: Pipeline, store: Store, tmp_path: Path) -> None:

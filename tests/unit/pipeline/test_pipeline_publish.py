@@ -1,5 +1,6 @@
 """What stops a release, and what a build ends with."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,18 @@ import pytest
 from artifacts.engine import HostRequirements, ServeRecipe
 from artifacts.releases import VariantRelease, Verdict
 from engine_specs.load import read_spec
+from engine_specs.resolve import resolve_variants
 from flows.run_page import artifact_key
 from flows.summary import BuildSummary, VariantSummary
 from tasks.stages.publish import blocking, publication_fingerprint
+from tasks.stages.verdicts import Gathered, basis
 
 TEXT = (Path(__file__).parents[2] / "data" / "e2e.yaml").read_text()
 TWO = TEXT.replace(
     "  - {name: cpu-int8, target: cpu-x86-64-v3}",
     "  - {name: cpu-int8, target: cpu-x86-64-v3}\n  - {name: extra, target: cpu-x86-64-v2, required: false}",
 )
+ONE_SPEC = read_spec(TEXT, Path("e2e.yaml"))
 RECIPE = ServeRecipe(toolchain="t", argv=("a",), model="model")
 
 
@@ -36,27 +40,32 @@ def entry(name: str, verdict: Verdict, *, required: bool = True, report: str = "
     )
 
 
+def gathered(*entries: VariantRelease, missing: tuple[str, ...] = ()) -> Gathered:
+    return Gathered(entries=entries, carried=(), missing=missing, missing_required=missing)
+
+
 @pytest.mark.parametrize("verdict", ["compile", "stay-on-vllm"])
 def test_something_to_deploy_is_released(verdict: Verdict) -> None:
-    assert blocking(read_spec(TEXT, Path("e2e.yaml")), [entry("cpu-int8", verdict)]) is None
+    assert blocking(ONE_SPEC, gathered(entry("cpu-int8", verdict))) is None
 
 
 @pytest.mark.parametrize("verdict", ["rejected", "inconclusive"])
 def test_a_required_variant_with_nothing_to_deploy_stops_the_release(verdict: Verdict) -> None:
-    held = blocking(read_spec(TEXT, Path("e2e.yaml")), [entry("cpu-int8", verdict)])
+    held = blocking(ONE_SPEC, gathered(entry("cpu-int8", verdict)))
     assert held is not None
     assert f"cpu-int8 is {verdict}" in held.reason
 
 
 def test_a_required_variant_that_was_not_judged_stops_the_release() -> None:
-    held = blocking(read_spec(TWO, Path("e2e.yaml")), [entry("extra", "compile", required=False)])
+    extra = entry("extra", "compile", required=False)
+    held = blocking(read_spec(TWO, Path("e2e.yaml")), gathered(extra, missing=("cpu-int8 (needs AVX2)",)))
     assert held is not None
-    assert "cpu-int8" in held.reason
+    assert "cpu-int8 (needs AVX2)" in held.reason
 
 
 def test_an_optional_variant_stops_nothing() -> None:
     entries = [entry("cpu-int8", "compile"), entry("extra", "rejected", required=False)]
-    assert blocking(read_spec(TWO, Path("e2e.yaml")), entries) is None
+    assert blocking(read_spec(TWO, Path("e2e.yaml")), gathered(*entries)) is None
 
 
 def test_a_report_made_again_is_the_same_publication() -> None:
@@ -64,6 +73,36 @@ def test_a_report_made_again_is_the_same_publication() -> None:
     one, other = (publication_fingerprint(spec, [entry("cpu-int8", "compile", report=d * 64)]) for d in "ab")
     assert one == other
     assert one != publication_fingerprint(spec, [entry("cpu-int8", "stay-on-vllm")])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("input_tokens:", "input_tokens: 1"),
+        ("samples:", "samples: 9"),
+        ("gpu_hour_usd:", "gpu_hour_usd: 7"),
+        ("max_batch_size:", "max_batch_size: 1"),
+        ("compile: always", "compile: when-justified"),
+        ("target: cpu-x86-64-v3", "target: cpu-x86-64-v4"),
+    ],
+)
+def test_a_verdict_holds_for_the_words_that_it_was_reached_by(old: str, new: str) -> None:
+    assert old in TEXT
+    changed = re.sub(rf"{re.escape(old)}( [\d._]+)?", new, TEXT, count=1)
+    assert basis_of(changed) != basis_of(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("channels: [nightly]", "channels: [other]"), ('version: "2.0"', 'version: "2.1"')]
+)
+def test_what_no_judge_looks_at_leaves_a_verdict_valid(old: str, new: str) -> None:
+    assert old in TEXT
+    assert basis_of(TEXT.replace(old, new)) == basis_of(TEXT) == basis_of(TWO)
+
+
+def basis_of(text: str) -> str:
+    spec = read_spec(text, Path("e2e.yaml"))
+    return basis(spec, resolve_variants(spec)[0])
 
 
 def summary(verdict: str, *, required: bool) -> BuildSummary:

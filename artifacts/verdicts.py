@@ -1,0 +1,80 @@
+"""Verdicts: judged variants, kept wherever they were judged, for releases to be made of.
+
+    judged/<name>/<major.minor>/<commit>/<variant>/<basis>/<id>.json     appended
+
+Invariants:
+- A verdict holds for its basis alone: the digest of what its judge was asked, so that a changed spec finds
+  none that was made by the old one. The commit is that of the checkpoint.
+- Ids sort by time, and nothing is replaced: the newest verdict of a basis is the last of its keys.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import AwareDatetime, Field
+
+from artifacts.canonical import Digest, canonical_bytes
+from artifacts.errors import IntegrityError
+from artifacts.frozen import Frozen
+from artifacts.releases import VariantRelease
+
+if TYPE_CHECKING:
+    from artifacts.store import Store
+
+
+class VerdictKey(Frozen):
+    """What a verdict is about."""
+
+    name: str = Field(description="Name of the spec.")
+    version: str = Field(description="Its declared major.minor.")
+    commit: str = Field(description="Commit of the checkpoint.")
+    variant: str = Field(description="Name of the variant.")
+    basis: Digest = Field(description="Digest of all that the spec says about judging this variant.")
+
+    @property
+    def prefix(self) -> str:
+        """Where the verdicts on this are kept."""
+        return f"judged/{self.name}/{self.version}/{self.commit}/{self.variant}/{self.basis}/"
+
+
+class KeptVerdict(Frozen):
+    """One judged variant."""
+
+    id: str = Field(pattern=r"^[0-9a-zA-Z-]+$", description="Unique, and sorts by time.")
+    about: VerdictKey = Field(description="What it is about.")
+    judged_at: AwareDatetime = Field(description="When, with its time zone.")
+    host: str = Field(description="Which host judged it, in words.")
+    entry: VariantRelease = Field(description="What a release holds of it.")
+
+
+def keep_verdict(store: "Store", about: VerdictKey, entry: VariantRelease, host: str) -> KeptVerdict:
+    """Append a verdict that was just reached."""
+    now = datetime.now(UTC)
+    kept = KeptVerdict(
+        id=f"{now:%Y%m%dT%H%M%S%f}Z-{uuid.uuid4().hex[:8]}",
+        about=about,
+        judged_at=now,
+        host=host,
+        entry=entry,
+    )
+    store.bucket.put(f"{about.prefix}{kept.id}.json", canonical_bytes(kept))
+    return kept
+
+
+def newest_verdict(store: "Store", about: VerdictKey) -> KeptVerdict | None:
+    """The newest verdict on this, or None where nobody has judged it.
+
+    Raises IntegrityError where a record is about something else than its key says.
+    """
+    keys = sorted(store.bucket.keys(about.prefix))
+    if not keys:
+        return None
+    kept = store.read_record(keys[-1], KeptVerdict)
+    if kept.about != about or kept.entry.name != about.variant:
+        raise IntegrityError(
+            f"A verdict on {kept.about.name}/{kept.entry.name} stands under the key of another one.",
+            where=f"{store.bucket}, key {keys[-1]}",
+            fix="Find out who wrote it: nothing of enginery puts it there. Judge the variant again.",
+        )
+    return kept

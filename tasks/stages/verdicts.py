@@ -1,0 +1,91 @@
+"""Verdicts of this host and of others: kept when a variant is judged, gathered when a release is published.
+
+Each host builds the variants that it has the hardware for; a release holds what all of them came to. A
+verdict counts for a release where it was reached for the same commit of the checkpoint, the same declared
+version, and the same words of the spec about that variant (`basis`).
+"""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from artifacts.canonical import digest_of
+from artifacts.compat import gpus_in_words, probe_host
+from artifacts.frozen import Frozen
+from artifacts.releases import VariantRelease
+from artifacts.store import Store
+from artifacts.verdicts import KeptVerdict, VerdictKey, keep_verdict, newest_verdict
+from engine_specs.models import Spec
+from engine_specs.resolve import ResolvedVariant, resolve_variants
+
+
+class Gathered(Frozen):
+    """What is known of a spec's variants for one commit."""
+
+    entries: tuple[VariantRelease, ...] = Field(description="The judged ones, in the spec's order.")
+    carried: tuple[str, ...] = Field(description="Which of them other runs judged, and where and when.")
+    missing: tuple[str, ...] = Field(description="Which nobody judged, and what host each one needs.")
+    missing_required: tuple[str, ...] = Field(description="Those of them that a release waits for.")
+
+
+def basis(spec: Spec, variant: ResolvedVariant) -> str:
+    """Digest of all that a spec says about building and judging one variant, but for the checkpoint's commit.
+
+    Left out: its other variants, its channels, and whether this one is required, none of which is judged.
+    """
+    asked = variant.model_dump(mode="json", exclude={"required", "target"})
+    return digest_of(
+        {
+            "checkpoint": spec.checkpoint.repo,
+            "compile": spec.compile,
+            "variant": asked | {"target": variant.target.name},
+            "workload": spec.workload.model_dump(mode="json"),
+            "validation": spec.validation.model_dump(mode="json"),
+            "economics": spec.economics.model_dump(mode="json"),
+        }
+    )
+
+
+def verdict_key(spec: Spec, variant: ResolvedVariant, commit: str) -> VerdictKey:
+    """Under what a verdict on a variant is kept."""
+    return VerdictKey(
+        name=spec.name, version=spec.version, commit=commit, variant=variant.name, basis=basis(spec, variant)
+    )
+
+
+def keep(
+    store: Store, spec: Spec, variant: ResolvedVariant, commit: str, entry: VariantRelease
+) -> KeptVerdict:
+    """Keep a verdict that this host reached, whether or not a release comes of it at once."""
+    facts = probe_host()
+    host = f"{facts.machine} with {gpus_in_words(facts)}" if facts.gpus else facts.machine
+    return keep_verdict(store, verdict_key(spec, variant, commit), entry, host)
+
+
+def gather(store: Store, spec: Spec, commit: str, judged: Sequence[VariantRelease]) -> Gathered:
+    """The verdict on every variant of a spec: of those in `judged` that one, else the newest that is kept."""
+    own = {entry.name: entry for entry in judged}
+    entries: list[VariantRelease] = []
+    carried: list[str] = []
+    missing: list[ResolvedVariant] = []
+    for variant in resolve_variants(spec):
+        kept = None if variant.name in own else newest_verdict(store, verdict_key(spec, variant, commit))
+        if variant.name in own:
+            entries.append(own[variant.name])
+        elif kept is None:
+            missing.append(variant)
+        else:
+            entries.append(kept.entry.model_copy(update={"required": variant.required}))
+            carried.append(f"{variant.name} (judged {kept.judged_at:%Y-%m-%d %H:%M} UTC on {kept.host})")
+    return Gathered(
+        entries=tuple(entries),
+        carried=tuple(carried),
+        missing=tuple(map(_needs, missing)),
+        missing_required=tuple(_needs(one) for one in missing if one.required),
+    )
+
+
+def _needs(variant: ResolvedVariant) -> str:
+    target = variant.target
+    host = f"{variant.devices} x {target.description}" if target.gpu else target.description
+    return f"{variant.name} (needs {host}: target {target.name})"

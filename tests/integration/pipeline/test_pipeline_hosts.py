@@ -1,0 +1,233 @@
+"""A release over several kinds of hosts: each judges what it has the hardware for, any of them publishes."""
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.seaweed import S3Server, s3_client
+from support.stand_ins import manifest
+
+from artifacts.channels import read_channel
+from artifacts.engine import ENGINE_FILE, HostRequirements, ServeRecipe
+from artifacts.errors import IntegrityError, NotFound, StandInRefused
+from artifacts.releases import Release, VariantRelease, list_releases
+from artifacts.settings import Settings
+from artifacts.store import Store
+from engine_specs.load import load_spec, read_spec
+from engine_specs.models import Spec
+from engine_specs.resolve import ResolvedVariant, resolve_variants
+from tasks.pipeline import Pipeline
+from tasks.stages.publish import Published, Withheld, publish
+from tasks.stages.verdicts import keep, verdict_key
+
+FILE = Path(__file__).parents[3] / "engine_specs" / "llama-3.1-8b-instruct.yaml"
+SPEC = load_spec(FILE)
+COMMIT = SPEC.checkpoint.revision
+RECIPE = ServeRecipe(toolchain="t", argv=("a",), model="model")
+
+
+class Host:
+    """A host that has the hardware for some variants: what it judges is kept, then it publishes."""
+
+    def __init__(self, settings: Settings, store: Store, directory: Path) -> None:
+        self.said: list[str] = []
+        self.pipeline = Pipeline(settings, store, say=self.said.append)
+        self._directory = directory
+
+    def judge(
+        self, name: str, *, spec: Spec = SPEC, verdict: str = "compile", stand_in: bool = False
+    ) -> VariantRelease:
+        """A verdict as a build's judge keeps it, with a tree in the store."""
+        variant = variant_named(spec, name)
+        tree = None
+        if verdict == "compile":
+            tree = self._engine(name, stand_in=stand_in)
+        entry = VariantRelease(
+            name=name,
+            required=variant.required,
+            target=variant.target.name,
+            verdict=verdict,  # type: ignore[arg-type]
+            reasons=("because",),
+            requires=HostRequirements(machine="x86_64"),
+            serve=RECIPE if tree else None,
+            tree=tree,
+            vllm_recipe=RECIPE,
+            checkpoint_tree="c" * 64,
+        )
+        keep(self.pipeline.store, spec, variant, COMMIT, entry)
+        return entry
+
+    def _engine(self, name: str, *, stand_in: bool) -> str:
+        directory = self._directory / f"{name}-{stand_in}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / ENGINE_FILE).write_text(manifest(stand_in=stand_in).model_dump_json())
+        (directory / "rank0.engine").write_text(f"for {name}")
+        return self.pipeline.store.put_tree(directory).digest
+
+    def publish(self, *entries: VariantRelease, spec: Spec = SPEC, commit: str = COMMIT) -> Release:
+        outcome = publish(self.pipeline, spec, commit, entries)
+        assert isinstance(outcome, Published), outcome
+        return outcome.release
+
+
+@pytest.fixture
+def host(settings: Settings, store: Store, tmp_path: Path) -> Callable[[str], Host]:
+    return lambda name: Host(settings, store, tmp_path / name)
+
+
+@pytest.fixture
+def delete(store: Store, s3_server: S3Server) -> Callable[[str], None]:
+    client, prefix = s3_client(s3_server), os.environ["ENGINERY_STORE_PREFIX"]
+    return lambda key: client.delete_object(Bucket=os.environ["ENGINERY_STORE_BUCKET"], Key=f"{prefix}/{key}")
+
+
+def variant_named(spec: Spec, name: str) -> ResolvedVariant:
+    return next(one for one in resolve_variants(spec) if one.name == name)
+
+
+def names(release: Release) -> list[str]:
+    return [entry.name for entry in release.variants]
+
+
+def test_a_host_without_the_required_gpu_says_what_is_missing_and_the_next_host_publishes_both(
+    host: Callable[[str], Host], store: Store
+) -> None:
+    l40s, h100 = host("l40s"), host("h100")
+    held = publish(l40s.pipeline, SPEC, COMMIT, [l40s.judge("l40s")])
+    assert isinstance(held, Withheld)
+    assert "h100 (needs 1 x NVIDIA H100 SXM5 with 80 GB: target h100-sxm)" in held.reason
+    assert "a100" not in held.reason, "it is not required"
+    assert list(store.bucket.keys(f"releases/{SPEC.name}/")) == []
+
+    release = h100.publish(h100.judge("h100"))
+    assert (release.version, names(release)) == ("0.1.0", ["h100", "l40s"])
+    assert any("carried over: l40s" in line for line in h100.said)
+
+
+def test_a_host_that_comes_later_publishes_the_next_patch_with_what_the_others_judged(
+    host: Callable[[str], Host], store: Store
+) -> None:
+    h100, a100 = host("h100"), host("a100")
+    first = h100.publish(h100.judge("h100"))
+    second = a100.publish(a100.judge("a100"))
+    assert (second.version, names(second)) == ("0.1.1", ["h100", "a100"])
+    assert second.variants[0] == first.variants[0]
+    assert read_channel(store, SPEC.name, "nightly").version == "0.1.1"
+    again = h100.publish(first.variants[0])
+    assert again == second, "the first host has nothing new, and finds the other's release"
+
+
+def test_the_newest_verdict_of_a_variant_counts(host: Callable[[str], Host]) -> None:
+    h100, l40s, other = host("h100"), host("l40s"), host("other")
+    l40s.judge("l40s")
+    other.judge("l40s", verdict="rejected")
+    release = h100.publish(h100.judge("h100"))
+    assert [entry.verdict for entry in release.variants] == ["compile", "rejected"]
+
+
+def test_a_required_variant_that_another_host_rejected_withholds(host: Callable[[str], Host]) -> None:
+    h100, l40s = host("h100"), host("l40s")
+    h100.judge("h100", verdict="rejected")
+    held = publish(l40s.pipeline, SPEC, COMMIT, [l40s.judge("l40s")])
+    assert isinstance(held, Withheld)
+    assert "h100 is rejected" in held.reason
+
+
+def test_a_verdict_on_another_commit_or_by_other_words_is_not_carried_over(
+    host: Callable[[str], Host],
+) -> None:
+    h100, l40s = host("h100"), host("l40s")
+    l40s.judge("l40s")
+    judged = h100.judge("h100")
+    assert names(h100.publish(judged, commit="0" * 40)) == ["h100"]
+    text = FILE.read_text()
+    assert "input_tokens: 1024" in text
+    changed = read_spec(text.replace("input_tokens: 1024", "input_tokens: 2048"), FILE)
+    assert names(h100.publish(h100.judge("h100", spec=changed), spec=changed)) == ["h100"]
+
+
+def test_whether_a_variant_is_required_is_asked_of_the_spec_that_publishes(
+    host: Callable[[str], Host],
+) -> None:
+    h100, l40s = host("h100"), host("l40s")
+    l40s.judge("l40s")
+    text = FILE.read_text().replace("target: l40s\n    required: false", "target: l40s")
+    stricter = read_spec(text, FILE)
+    assert variant_named(stricter, "l40s").required
+    release = h100.publish(h100.judge("h100"), spec=stricter)
+    assert [entry.required for entry in release.variants] == [True, True]
+
+
+def test_a_kept_verdict_whose_tree_is_gone_or_a_stand_ins_is_refused_and_takes_no_version(
+    host: Callable[[str], Host], store: Store, delete: Callable[[str], None]
+) -> None:
+    h100, l40s = host("h100"), host("l40s")
+    judged = h100.judge("h100")
+    entry = l40s.judge("l40s")
+    delete(f"trees/sha256/{entry.tree}")
+    with pytest.raises(NotFound, match=f"Tree {entry.tree} of variant l40s"):
+        h100.publish(judged)
+    l40s.judge("l40s", stand_in=True)
+    with pytest.raises(StandInRefused, match="was to be published"):
+        h100.publish(judged)
+    assert list(store.bucket.keys(f"releases/{SPEC.name}/")) == []
+
+
+def test_a_verdict_under_the_key_of_another_one_is_refused(
+    host: Callable[[str], Host], store: Store, overwrite: Callable[[str, bytes], None]
+) -> None:
+    h100, l40s = host("h100"), host("l40s")
+    l40s.judge("l40s")
+    judged = h100.judge("h100")
+    theirs, its = (verdict_key(SPEC, variant_named(SPEC, name), COMMIT).prefix for name in ("l40s", "a100"))
+    (key,) = store.bucket.keys(theirs)
+    overwrite(key.replace(theirs, its), store.bucket.get(key).body)
+    with pytest.raises(IntegrityError, match="l40s stands under the key of another"):
+        h100.publish(judged)
+
+
+def test_a_host_that_judges_while_another_publishes_is_in_the_later_version(
+    host: Callable[[str], Host], store: Store
+) -> None:
+    """The other host keeps its verdict and publishes after this one looked, before it took a version."""
+    h100, l40s = host("h100"), host("l40s")
+    judged = h100.judge("h100")
+    others: list[Release] = []
+
+    def meanwhile(line: str) -> None:
+        if "not judged yet" in line and not others:
+            others.append(l40s.publish(l40s.judge("l40s")))
+
+    h100.pipeline.say = meanwhile
+    release = h100.publish(judged)
+    assert others == [release]
+    assert [names(one) for one in list_releases(store, SPEC.name)] == [["h100", "l40s"]]
+    assert read_channel(store, SPEC.name, "nightly").version == release.version
+
+
+def test_hosts_that_publish_at_once_end_with_all_of_their_verdicts_in_the_newest_release(
+    host: Callable[[str], Host], store: Store
+) -> None:
+    kinds = ("h100", "l40s", "a100", "h200")
+    start = threading.Barrier(len(kinds))
+    outcomes: list[Published | Withheld] = []
+
+    def run(name: str) -> None:
+        one = host(name)
+        start.wait()
+        outcomes.append(publish(one.pipeline, SPEC, COMMIT, [one.judge(name)]))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in kinds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == len(kinds)
+    releases = list_releases(store, SPEC.name)
+    held = [set(names(release)) for release in releases]
+    assert held[-1] == set(kinds)
+    assert all(earlier < later for earlier, later in itertools.pairwise(held)), held
+    assert read_channel(store, SPEC.name, "nightly").version == releases[-1].version
