@@ -4,9 +4,12 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.gate import gate_before
+from support.processes import wait_until
 from support.seaweed import S3Server, s3_client
 from support.stand_ins import manifest
 
@@ -15,7 +18,7 @@ from artifacts.engine import ENGINE_FILE, HostRequirements, ServeRecipe
 from artifacts.errors import IntegrityError, NotFound, StandInRefused
 from artifacts.releases import Release, VariantRelease, list_releases
 from artifacts.settings import Settings
-from artifacts.store import Store
+from artifacts.store import Store, open_store
 from engine_specs.load import load_spec, read_spec
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant, resolve_variants
@@ -206,6 +209,32 @@ def test_a_host_that_judges_while_another_publishes_is_in_the_later_version(
     assert others == [release]
     assert [names(one) for one in list_releases(store, SPEC.name)] == [["h100", "l40s"]]
     assert read_channel(store, SPEC.name, "nightly").version == release.version
+
+
+def test_a_channel_that_another_host_moved_on_is_not_moved_back(
+    settings: Settings,
+    host: Callable[[str], Host],
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first host has published, and its move of the channel is held back until the second one is done."""
+    l40s = host("l40s")
+    with gate_before(os.environ["AWS_ENDPOINT_URL_S3"]) as gate:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", gate.endpoint)
+        slow = Host(settings, open_store(Settings()), tmp_path / "slow")
+        first = slow.judge("h100")
+        gate.close_at(r"PUT /.*/channels/")
+        with ThreadPoolExecutor() as pool:
+            publishing = pool.submit(slow.publish, first)
+            try:
+                wait_until(lambda: gate.reached or publishing.done())
+                second = l40s.publish(l40s.judge("l40s"))
+            finally:
+                gate.open()
+            assert publishing.result().version == "0.1.0"
+    assert (second.version, names(second)) == ("0.1.1", ["h100", "l40s"])
+    assert read_channel(store, SPEC.name, "nightly").version == "0.1.1"
 
 
 def test_hosts_that_publish_at_once_end_with_all_of_their_verdicts_in_the_newest_release(
