@@ -9,23 +9,22 @@ from prefect.states import Failed
 from pydantic import Field
 
 from artifacts.compat import HostFacts, probe_host
-from artifacts.errors import ArtifactError
 from artifacts.settings import Settings
 from artifacts.store import open_store
-from engine_specs.errors import EngineSpecError, PreflightRefused, Problem
+from engine_specs.errors import PreflightRefused, Problem
 from engine_specs.load import list_specs, load_spec
 from engine_specs.models import Spec
 from engine_specs.preflight import Examination, examine
 from engine_specs.resolve import ResolvedVariant, resolve_variants
 from flows import run_page
-from flows.errors import BadArgument, FlowError, HostUnsuited
+from flows.errors import BadArgument, HostUnsuited
 from flows.plan_text import memory_lines
+from flows.run_errors import UNDERSTOOD, tell
 from flows.run_log import RunLog
 from flows.summary import BuildSummary, publication_line, summarize_variant
 from tasks import prefect_tasks as steps
 from tasks.buildable import HostVariants, divide_by_host, require_measurable
 from tasks.disk_room import free_disk_bytes
-from tasks.errors import TaskError
 from tasks.hub_access import HubAccess
 from tasks.judging.economics import Stay
 from tasks.kinds import kind_named
@@ -41,8 +40,6 @@ STAGES_OF_A_VARIANT = 5
 # The choices of the form and the API, fixed when the flow is deployed: a new spec asks for a new `up`.
 SPEC_NAMES = [path.stem for path in list_specs(Settings().specs_dir)]
 SpecName = Annotated[str, Field(json_schema_extra={"enum": SPEC_NAMES})]
-# What a stage may raise for a reason that it understands; anything else is a defect, with its traceback.
-UNDERSTOOD = (TaskError, ArtifactError, EngineSpecError, FlowError)
 
 
 @flow(name="build", flow_run_name="build {spec}", persist_result=False)
@@ -81,7 +78,7 @@ def build(
         )
         return _Build(pipeline, loaded, chosen.here).run(publish=publish)
     except UNDERSTOOD as error:
-        logger.error("%s", error)  # noqa: TRY400 (understood: a traceback would say less)
+        tell(error)
         return Failed(message=f"{error.failure}: {error}", data=error)
 
 

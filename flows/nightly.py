@@ -20,7 +20,8 @@ from engine_specs.load import list_specs, load_spec
 from engine_specs.models import Spec
 from engine_specs.resolve import resolve_variants
 from flows import run_page
-from flows.build import SPEC_NAMES, UNDERSTOOD, build
+from flows.build import SPEC_NAMES, build
+from flows.run_errors import UNDERSTOOD
 from flows.run_log import RunLog
 from flows.summary import DONE
 from tasks.buildable import divide_by_host
