@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 from pydantic import Field
 
 from artifacts.compat import HostFacts, probe_host
@@ -21,7 +22,18 @@ from flows.errors import BadArgument, HostUnsuited
 from flows.plan_text import memory_lines
 from flows.run_errors import UNDERSTOOD, tell
 from flows.run_log import RunLog
-from flows.summary import BuildSummary, publication_line, summarize_variant
+from flows.run_tables import Row, baseline_figures, engine_figures
+from flows.summary import (
+    BuildSummary,
+    StepSummary,
+    measured_step,
+    publication_line,
+    run_name,
+    run_tags,
+    state_message,
+    step_of,
+    summarize_variant,
+)
 from tasks import prefect_tasks as steps
 from tasks.buildable import HostVariants, divide_by_host, require_measurable
 from tasks.disk_room import free_disk_bytes
@@ -76,7 +88,8 @@ def build(
             force=force,
             require_cached=require_cached,
         )
-        return _Build(pipeline, loaded, chosen.here).run(publish=publish)
+        summary = _Build(pipeline, loaded, chosen.here).run(publish=publish)
+        return Completed(message=state_message(summary), data=summary)
     except UNDERSTOOD as error:
         tell(error)
         return Failed(message=f"{error.failure}: {error}", data=error)
@@ -91,19 +104,29 @@ class _Build:
         self._variants = variants
         self._access = HubAccess.from_environment()
         self._made: list[StageResult] = []
+        self._steps: list[StepSummary] = []
+        self._links: dict[str, str] = {}
         self._begin = time.monotonic()
 
     def run(self, *, publish: bool) -> BuildSummary:
         """Fetch, then every variant from baseline to verdict, then the release."""
         sources = resolve_sources(self._spec, self._access)
-        self._require_preflight(sources.checkpoint.commit)
-        run_page.name_run(self._spec, sources.checkpoint.commit, [v.target.name for v in self._variants])
-        self._progress = run_page.Progress(3 + STAGES_OF_A_VARIANT * len(self._variants))
-        checkpoint, heldout = self._fetch(sources)
-        judged = [self._variant(one, sources, checkpoint, heldout) for one in self._variants]
-        for one in judged:
-            run_page.show_variant(self._pipeline.store, self._spec, one)
-        return self._finish(sources, judged, publish=publish)
+        commit = sources.checkpoint.commit
+        self._require_preflight(commit)
+        targets = [one.target.name for one in self._variants]
+        run_page.name_run(
+            f"{self._spec.name} {self._spec.version} at {commit[:7]}",
+            run_page.begin_tags(self._spec, commit, targets),
+        )
+        with run_page.Progress(3 + STAGES_OF_A_VARIANT * len(self._variants)) as self._progress:
+            checkpoint, heldout = self._fetch(sources)
+            judged = [self._judged(one, sources, checkpoint, heldout) for one in self._variants]
+            run_page.show_stages(self._spec.name, self._steps)
+            summary = self._finish(sources, judged, publish=publish)
+            self._progress.step()
+        run_page.show_verdict(self._spec, summary, judged, self._links)
+        run_page.name_run(run_name(summary, self._spec.version), run_tags(summary))
+        return summary
 
     def _require_preflight(self, commit: str) -> None:
         facts = checkpoint_facts(self._pipeline, self._spec, commit, self._access)
@@ -134,28 +157,51 @@ class _Build:
         heldout = steps.fetch_texts(pipeline, spec, "heldout", source, sources.heldout, self._access)
         return checkpoint, self._keep(heldout)
 
-    def _variant(
+    def _judged(
         self, variant: ResolvedVariant, sources: Sources, checkpoint: StageResult, heldout: StageResult
     ) -> Judged:
         pipeline, spec = self._pipeline, self._spec
         commit = sources.checkpoint.commit
+        begin = datetime.now(UTC)
         baseline = steps.measure_baseline(pipeline, spec, variant, checkpoint.tree)
-        self._progress.step()
+        self._keep_step(measured_step("baseline", variant.name, baseline.measurement, baseline.reason, begin))
         if isinstance(baseline.decision, Stay):
             case = Case(spec, variant, commit, (checkpoint,))
-            return steps.judge_baseline(pipeline, case, baseline, baseline.decision)
+            judged = steps.judge_baseline(pipeline, case, baseline, baseline.decision)
+            self._show(judged, baseline_figures(baseline.load, spec.workload.slo))
+            self._progress.step(STAGES_OF_A_VARIANT - 1)
+            return judged
         require_measurable(spec, variant, probe_host())
-        stages = (checkpoint, *self._compile(variant, checkpoint))
-        engine = stages[-1].tree
-        run_page.tag_run(f"engine:{stages[-1].fingerprint[:12]}")
-        protocol = measure.protocol_for(
-            pipeline.store, spec, variant, engine=engine, checkpoint=checkpoint.tree, heldout=heldout.tree
-        )
-        measurements = steps.measure_engine(pipeline, spec, variant, protocol, heldout.tree)
-        self._progress.step()
-        judged = steps.judge_engine(pipeline, Case(spec, variant, commit, stages), baseline, measurements)
+        case = Case(spec, variant, commit, (checkpoint, *self._compile(variant, checkpoint)))
+        measurements = self._measure(case, heldout)
+        judged = steps.judge_engine(pipeline, case, baseline, measurements)
+        if judged.result is not None:
+            self._show(judged, engine_figures(judged.result))
         self._progress.step()
         return judged
+
+    def _measure(self, case: Case, heldout: StageResult) -> measure.Measurements:
+        pipeline, spec, variant = self._pipeline, case.spec, case.variant
+        run_page.name_run(None, {f"engine:{case.stages[-1].fingerprint[:12]}"})
+        protocol = measure.protocol_for(
+            pipeline.store,
+            spec,
+            variant,
+            engine=case.engine,
+            checkpoint=case.checkpoint,
+            heldout=heldout.tree,
+        )
+        begin = datetime.now(UTC)
+        made = steps.measure_engine(pipeline, spec, variant, protocol, heldout.tree)
+        self._keep_step(measured_step("measure", variant.name, made.measurement, made.reason, begin))
+        return made
+
+    def _show(self, judged: Judged, rows: list[Row]) -> None:
+        entry = judged.entry
+        link = run_page.report_link(self._pipeline.store, entry.report) if entry.report else None
+        run_page.show_figures(self._spec.name, entry.name, rows, link)
+        if link is not None:
+            self._links[entry.name] = link
 
     def _compile(self, variant: ResolvedVariant, checkpoint: StageResult) -> Iterator[StageResult]:
         pipeline, spec = self._pipeline, self._spec
@@ -179,6 +225,7 @@ class _Build:
         role = f"calibration-{variant.name}"
         texts = steps.fetch_texts(self._pipeline, self._spec, role, source, location, self._access)
         self._made.append(texts)
+        self._steps.append(step_of(texts))
         return str(texts.tree)
 
     def _finish(self, sources: Sources, judged: list[Judged], *, publish: bool) -> BuildSummary:
@@ -189,7 +236,7 @@ class _Build:
         else:
             outcome = Withheld("publishing was not asked for")
         released = None if isinstance(outcome, Withheld) else outcome
-        summary = BuildSummary(
+        return BuildSummary(
             spec=self._spec.name,
             commit=commit,
             version=released.release.version if released else None,
@@ -197,17 +244,19 @@ class _Build:
             publication=publication_line(outcome),
             variants=tuple(summarize_variant(one) for one in judged),
             stages=tuple(self._made),
+            steps=tuple(self._steps),
             duration_s=round(time.monotonic() - self._begin, 1),
             page=run_page.page_address(),
         )
-        run_page.show_stages(summary)
-        self._progress.finish()
-        return summary
 
     def _keep(self, result: StageResult) -> StageResult:
         self._made.append(result)
-        self._progress.step()
+        self._keep_step(step_of(result))
         return result
+
+    def _keep_step(self, step: StepSummary) -> None:
+        self._steps.append(step)
+        self._progress.step()
 
 
 def _chosen(spec: Spec, only: str | None, facts: HostFacts) -> HostVariants:

@@ -4,11 +4,13 @@ A spec none of whose variants this host can build is left to other hosts, before
 store or the Hub. Of one that it can build in part, `build` builds that part.
 """
 
+import time
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 from pydantic import Field
 
 from artifacts.compat import probe_host
@@ -18,16 +20,19 @@ from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 from engine_specs.load import list_specs, load_spec
 from engine_specs.models import Spec
-from engine_specs.resolve import resolve_variants
+from engine_specs.resolve import ResolvedVariant, resolve_variants
 from flows import run_page
 from flows.build import SPEC_NAMES, build
 from flows.run_errors import UNDERSTOOD
 from flows.run_log import RunLog
-from flows.summary import DONE
+from flows.run_tables import as_code, first_line
+from flows.summary import DONE, BuildSummary, reference, verdicts
 from tasks.buildable import divide_by_host
 from tasks.hub_access import HubAccess
 from tasks.pipeline import Pipeline
 from tasks.plan import SpecPlan, plan_spec
+from tasks.stages.publish import content
+from tasks.stages.verdicts import gather
 
 SpecNames = Annotated[list[str] | None, Field(json_schema_extra={"items": {"enum": SPEC_NAMES}})]
 FAILED = 1
@@ -38,8 +43,12 @@ class NightlyRow(Frozen):
 
     spec: str = Field(description="Name of the spec.")
     outcome: Literal["built", "skipped", "failed"] = Field(description="What was done.")
+    verdict: str = Field(default="", description="What judging came to; empty where nothing was judged.")
+    release: str | None = Field(default=None, description="The release; none where nothing was published.")
     reason: str = Field(description="Why, or what came of it.")
     exit_code: int = Field(description="What building it alone would have ended with.")
+    run: str | None = Field(default=None, description="Address of its run in the Prefect UI.")
+    duration_s: float = Field(default=0.0, description="Seconds that it took.")
 
 
 class NightlySummary(Frozen):
@@ -53,8 +62,35 @@ class NightlySummary(Frozen):
         codes = {row.exit_code for row in self.rows}
         return FAILED if any(row.outcome == "failed" for row in self.rows) else max(codes, default=DONE)
 
+    @property
+    def headline(self) -> str:
+        """What came of the night, such as `1 built: demo@0.1.0 compile; 2 skipped: one, other`."""
+        parts = [
+            f"{count}: {', '.join(f'{row.release or row.spec} {row.verdict}'.strip() for row in rows)}"
+            for count, rows in self._by_outcome()
+        ]
+        return "; ".join(parts) or "there are no specs"
 
-@flow(name="nightly", persist_result=False)
+    @property
+    def run_name(self) -> str:
+        """The run in a list of runs, such as `nightly: 1 built, 2 skipped`."""
+        return f"nightly: {', '.join(count for count, _ in self._by_outcome()) or 'there are no specs'}"
+
+    @property
+    def run_tags(self) -> set[str]:
+        """What a list of runs can be filtered by."""
+        built = [row for row in self.rows if row.outcome == "built"]
+        return {f"spec:{row.spec}" for row in built} | {
+            f"release:{row.release}" for row in built if row.release
+        }
+
+    def _by_outcome(self) -> Iterator[tuple[str, list[NightlyRow]]]:
+        for outcome in ("failed", "built", "skipped"):
+            if rows := [row for row in self.rows if row.outcome == outcome]:
+                yield f"{len(rows)} {outcome}", rows
+
+
+@flow(name="nightly", flow_run_name="nightly", persist_result=False)
 def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | Any:
     """Build what changed among all specs; one that fails does not keep the others from being built.
 
@@ -65,31 +101,67 @@ def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | An
     run_page.own_run()
     settings = Settings()
     names = specs or [path.stem for path in list_specs(settings.specs_dir)]
-    rows = tuple(_one(name, settings, force=force) for name in names)
+    summary = NightlySummary(rows=tuple(_one(name, settings, force=force) for name in names))
     create_table_artifact(
-        [row.model_dump(mode="json") for row in rows], key="nightly", description="What became of each spec"
+        [table_row(row) for row in summary.rows], key="nightly", description=as_code(summary.headline)
     )
-    summary = NightlySummary(rows=rows)
-    failed = [row.spec for row in rows if row.outcome == "failed"]
-    if failed:
-        return Failed(message=f"failed: {', '.join(failed)}; the others are done", data=summary)
-    return summary
+    run_page.name_run(summary.run_name, summary.run_tags)
+    failed = any(row.outcome == "failed" for row in summary.rows)
+    return (Failed if failed else Completed)(message=summary.headline, data=summary)
+
+
+def table_row(row: NightlyRow) -> dict[str, str | float]:
+    """A row as the UI shows it: short enough for its page, with a link to the run."""
+    return {
+        "spec": f"`{row.spec}`",
+        "outcome": row.outcome,
+        "verdict": row.verdict,
+        "release": f"`{row.release}`" if row.release else "",
+        "why": first_line(row.reason),
+        "run": f"[run]({row.run})" if row.run else "",
+        "seconds": row.duration_s,
+    }
 
 
 def _one(name: str, settings: Settings, *, force: bool) -> NightlyRow:
+    begin = time.monotonic()
+    row = _outcome(name, settings, force=force)
+    return row.model_copy(update={"duration_s": round(time.monotonic() - begin, 1)})
+
+
+def _outcome(name: str, settings: Settings, *, force: bool) -> NightlyRow:
     logger = get_run_logger()
     try:
         reason = _reason_to_skip(load_spec(name, settings.specs_dir), settings, force=force)
-        if reason is not None:
-            logger.info("%s: skipped, %s", name, reason)
-            return NightlyRow(spec=name, outcome="skipped", reason=reason, exit_code=DONE)
-        summary = build(name, force=force)
     except UNDERSTOOD as error:
         logger.error("%s: %s", name, error)  # noqa: TRY400 (understood: a traceback would say less)
-        return NightlyRow(
-            spec=name, outcome="failed", reason=f"{error.failure}: {error}", exit_code=error.exit_code
-        )
-    return NightlyRow(spec=name, outcome="built", reason=summary.publication, exit_code=summary.exit_code)
+        return _failed(name, error, run=None)
+    if reason is not None:
+        logger.info("%s: skipped, %s", name, reason)
+        return NightlyRow(spec=name, outcome="skipped", reason=reason, exit_code=DONE)
+    state = build(name, force=force, return_state=True)
+    run = run_page.page_address(state.state_details.flow_run_id)
+    ended: BuildSummary | Exception = state.result(raise_on_failure=False)
+    if isinstance(ended, Exception):
+        logger.error("%s: failed; its own run says why", name)
+        return _failed(name, ended, run=run)
+    return NightlyRow(
+        spec=name,
+        outcome="built",
+        verdict=verdicts(ended),
+        release=reference(ended),
+        reason=ended.publication,
+        exit_code=ended.exit_code,
+        run=run,
+    )
+
+
+def _failed(name: str, error: Exception, *, run: str | None) -> NightlyRow:
+    if isinstance(error, UNDERSTOOD):
+        reason, code = f"{error.failure}: {error}", error.exit_code
+    else:
+        reason, code = f"internal error: {type(error).__name__}: {error}", FAILED
+    return NightlyRow(spec=name, outcome="failed", reason=reason, exit_code=code, run=run)
 
 
 def _reason_to_skip(spec: Spec, settings: Settings, *, force: bool) -> str | None:
@@ -101,20 +173,34 @@ def _reason_to_skip(spec: Spec, settings: Settings, *, force: bool) -> str | Non
     store = open_store(settings)
     store.ensure_bucket()
     pipeline = Pipeline(settings, store, say=RunLog())
-    return unchanged(store, plan_spec(pipeline, spec, HubAccess.from_environment()))
+    plan = plan_spec(pipeline, spec, HubAccess.from_environment())
+    return unchanged(store, spec, variants.here, plan)
 
 
-def unchanged(store: Store, plan: SpecPlan) -> str | None:
-    """Why a spec need not be built: nothing would run, and its newest release holds just that."""
-    if plan.work:
+def unchanged(store: Store, spec: Spec, here: Sequence[ResolvedVariant], plan: SpecPlan) -> str | None:
+    """Why a spec need not be built on this host: nothing would run, and its newest release holds just that.
+
+    Args:
+        store: where verdicts and releases are kept.
+        spec: the spec; a verdict by other words of it does not count.
+        here: the variants that this host builds; what the others need is their hosts' to find out.
+        plan: the plan of the spec.
+    """
+    others = {one.name for one in resolve_variants(spec)} - {one.name for one in here}
+    left_out = others | {f"calibration-{name}" for name in others}
+    if plan.commit is None or any(stage.variant not in left_out for stage in plan.work):
         return None
     newest = _newest(store, plan)
     if newest is None:
         return None
+    released = {entry.name: entry for entry in newest.variants}
+    judged = {entry.name: entry for entry in gather(store, spec, plan.commit, ()).entries}
     planned = {stage.fingerprint for stage in plan.stages if stage.stage in {"fetch", "quantize", "build"}}
-    released = {one for variant in newest.variants for one in variant.fingerprints.values()}
-    if not released <= planned:
-        return None
+    for name in (one.name for one in here):
+        if name not in released or name not in judged or content(released[name]) != content(judged[name]):
+            return None
+        if not set(released[name].fingerprints.values()) <= planned:
+            return None
     return f"unchanged: {newest.name}@{newest.version} was made of the same inputs by the same tools"
 
 

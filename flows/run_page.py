@@ -6,10 +6,11 @@ Artifacts are views of what the store holds; nothing reads them back.
 import os
 import re
 import socket
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self, cast
 from uuid import UUID
 
+from prefect import task
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -17,6 +18,7 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
@@ -24,10 +26,8 @@ from prefect.settings import PREFECT_UI_URL
 from artifacts.store import Store
 from artifacts.transfer import blob_key
 from engine_specs.models import Spec
-from flows.summary import BuildSummary
-from tasks.judging.results import Interval, NotMeasured
-from tasks.judging.verdict import Outcomes
-from tasks.stage import StageResult
+from flows.run_tables import Row, as_code, stage_rows, verdict_page
+from flows.summary import BuildSummary, StepSummary, headline
 from tasks.stages.judge import Judged
 
 REPORT_PAGE = "report.html"
@@ -40,20 +40,33 @@ class Progress:
     def __init__(self, total: int) -> None:
         self._total = total
         self._done = 0
-        made = create_progress_artifact(progress=0.0, description=f"0 of {total} stages")
-        self._id = cast("UUID", made)  # Prefect's calls are coroutines only where a loop runs
+        self._id = _begin_progress(total)
 
-    def step(self) -> None:
-        """One more stage is done, or turned out not to be needed."""
-        self._done += 1
+    def step(self, count: int = 1) -> None:
+        """So many more stages are done, or turned out not to be needed."""
+        self._done += count
         percent = min(100.0, 100.0 * self._done / self._total)
         update_progress_artifact(
             self._id, progress=percent, description=f"{self._done} of {self._total} stages"
         )
 
-    def finish(self) -> None:
-        """Nothing is left to do."""
-        update_progress_artifact(self._id, progress=100.0, description=f"{self._done} stages")
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        """Nothing will be done any more, whether all stages were or not; a killed run stays where it is."""
+        if kind is not None and not issubclass(kind, Exception):
+            return
+        early = self._done < self._total
+        description = f"ended after {self._done} of {self._total} stages" if early else "all stages are done"
+        update_progress_artifact(self._id, progress=100.0, description=description)
+
+
+@task(name="progress", task_run_name="progress", cache_policy=NO_CACHE, persist_result=False)
+def _begin_progress(total: int) -> UUID:
+    """In a task of its own, as all artifacts but one: see `show_verdict`."""
+    made = create_progress_artifact(progress=0.0, description=f"0 of {total} stages")
+    return cast("UUID", made)  # Prefect's calls are coroutines only where a loop runs
 
 
 def own_run() -> None:
@@ -69,68 +82,75 @@ def own_run() -> None:
             client.update_flow_run(UUID(run_id), infrastructure_pid=f"{socket.gethostname()}:{os.getpid()}")
 
 
-def name_run(spec: Spec, commit: str, targets: Sequence[str]) -> None:
-    """Make the run findable: by spec, model, target, and the commit of the checkpoint."""
+def name_run(name: str | None, tags: Iterable[str]) -> None:
+    """Let lists of runs say what this one is about, or what came of it: a name, and tags to filter by.
+
+    Tags are added to those that it has; without a name it keeps the one it has.
+    """
     run_id = flow_run.get_id()
     if run_id is None:
         return
-    tags = {
-        *(flow_run.get_tags() or []),
+    with get_client(sync_client=True) as client:
+        present = client.read_flow_run(UUID(run_id))
+        client.update_flow_run(UUID(run_id), name=name or present.name, tags=sorted({*present.tags, *tags}))
+
+
+def begin_tags(spec: Spec, commit: str, targets: Iterable[str]) -> set[str]:
+    """What a run is found by from its beginning: spec, model, commit of the checkpoint, targets."""
+    return {
         f"spec:{spec.name}",
         f"model:{spec.checkpoint.repo}",
         f"commit:{commit[:12]}",
         *(f"target:{target}" for target in targets),
     }
-    _update(UUID(run_id), f"{spec.name}-{spec.version}-{commit[:7]}", tags)
 
 
-def tag_run(*tags: str) -> None:
-    """Add tags to the run, such as the fingerprint of an engine."""
-    run_id = flow_run.get_id()
-    if run_id is not None:
-        with get_client(sync_client=True) as client:
-            present = client.read_flow_run(UUID(run_id)).tags
-        _update(UUID(run_id), None, {*present, *tags})
+def page_address(run_id: str | UUID | None = None) -> str | None:
+    """Address of this run, or of that one, in the UI; None without a run, or where the server has no UI."""
+    shown, base = run_id or flow_run.get_id(), PREFECT_UI_URL.value()
+    return f"{base.rstrip('/')}/runs/flow-run/{shown}" if shown and base else None
 
 
-def _update(run_id: UUID, name: str | None, tags: set[str]) -> None:
-    with get_client(sync_client=True) as client:
-        if name is None:
-            client.update_flow_run(run_id, tags=sorted(tags))
-        else:
-            client.update_flow_run(run_id, name=name, tags=sorted(tags))
+def show_verdict(
+    spec: Spec, summary: BuildSummary, judged: Sequence[Judged], links: Mapping[str, str]
+) -> None:
+    """The page with the verdicts, which comes first among the run's artifacts.
+
+    The UI has no order of its own within a run (it asks for them by their random ids), but shows those of the
+    flow before those of its tasks: so this is the flow's only one.
+    """
+    create_markdown_artifact(
+        verdict_page(spec, summary, judged, links),
+        key=artifact_key(f"{spec.name}-verdict"),
+        description=as_code(headline(summary)),
+    )
 
 
-def page_address() -> str | None:
-    """Address of this run in the UI; None without a run, or where the server has no UI."""
-    run_id, base = flow_run.get_id(), PREFECT_UI_URL.value()
-    return f"{base.rstrip('/')}/runs/flow-run/{run_id}" if run_id and base else None
-
-
-def show_variant(store: Store, spec: Spec, judged: Judged) -> None:
-    """The report of one variant: the verdict in words, its numbers as a table, the page as a link."""
-    label = artifact_key(f"{spec.name}-{judged.entry.name}")
-    create_markdown_artifact(markdown(spec, judged), key=f"{label}-verdict", description=judged.verdict.row)
-    if judged.result is not None:
-        create_table_artifact(
-            figures(judged.result.outcomes), key=f"{label}-figures", description="Gates and their bounds"
-        )
-    if judged.entry.report is not None:
-        link = report_link(store, judged.entry.report)
+@task(name="figures", task_run_name="figures {variant}", cache_policy=NO_CACHE, persist_result=False)
+def show_figures(spec: str, variant: str, rows: list[Row], link: str | None) -> None:
+    """What was measured of one variant, as a table, and its report, as a link."""
+    label = artifact_key(f"{spec}-{variant}")
+    create_table_artifact(
+        rows,
+        key=f"{label}-figures",
+        description=f"What was measured of `{variant}`, with bounds and limits, beside vLLM",
+    )
+    if link is not None:
         create_link_artifact(
             link,
-            link_text=f"Report of {judged.entry.name}",
+            link_text=f"Report of {variant}",
             key=f"{label}-report",
-            description="The report, open for a week; `enginery report` fetches it at any time",
+            description=f"The report of `{variant}`, open for a week",
         )
 
 
-def show_stages(summary: BuildSummary) -> None:
-    """What each stage did, and why it ran or did not."""
+@task(name="stages", task_run_name="stages", cache_policy=NO_CACHE, persist_result=False)
+def show_stages(spec: str, steps: Sequence[StepSummary]) -> None:
+    """What each stage did, why it ran or did not, and how long it took."""
     create_table_artifact(
-        [stage_row(stage) for stage in summary.stages],
-        key=artifact_key(f"{summary.spec}-stages"),
-        description=summary.publication,
+        stage_rows(steps),
+        key=artifact_key(f"{spec}-stages"),
+        description="What each stage did, why, and how long it took",
     )
 
 
@@ -139,51 +159,6 @@ def report_link(store: Store, report: str) -> str:
     digests = {file.path: file.sha256 for file in store.get_listing(report).files}
     key = blob_key(digests[REPORT_PAGE])
     return store.bucket.signed_url(key, content_type="text/html; charset=utf-8", valid_s=LINK_VALID_S)
-
-
-def stage_row(stage: StageResult) -> dict[str, str | float]:
-    """One stage as a row of a table."""
-    return {
-        "stage": stage.stage,
-        "of": stage.variant,
-        "result": "reused" if stage.reused else "made",
-        "why": stage.reason,
-        "seconds": stage.duration_s,
-        "tree": stage.tree[:12],
-        "fingerprint": stage.fingerprint[:12],
-    }
-
-
-def markdown(spec: Spec, judged: Judged) -> str:
-    """The verdict in words."""
-    entry = judged.entry
-    reasons = "\n".join(f"- {reason}" for reason in entry.reasons)
-    return (
-        f"# {entry.verdict}\n\n"
-        f"**{spec.name} {spec.version}**, variant `{entry.name}` on `{entry.target}`, decided by "
-        f"`{judged.verdict.row}`: a release carries {judged.verdict.publishes}.\n\n{reasons}\n"
-    )
-
-
-def figures(outcomes: Outcomes) -> list[dict[str, str]]:
-    """The gates with their intervals, as rows of a table."""
-    rows: list[tuple[str, str, Interval, str]] = [
-        ("accuracy: regret, nats/token", outcomes.regret.outcome, outcomes.regret.regret_nats, "{:.5f}"),
-        ("accuracy: same tokens", outcomes.regret.outcome, outcomes.regret.agreement, "{:.3f}"),
-        ("length of outputs, ratio", outcomes.length.outcome, outcomes.length.ratio, "{:.3f}"),
-    ]
-    if isinstance(outcomes.timed, NotMeasured):
-        return [*map(_figure, rows), {"gate": "speed", "outcome": outcomes.timed.outcome}]
-    speed, money = outcomes.timed.speed, outcomes.timed.economics
-    rows.append((f"{speed.metric}, ratio", speed.outcome, speed.ratio, "{:.3f}"))
-    in_all = {"gate": "economics, USD/month", "outcome": money.outcome, "estimate": f"{money.net_usd:.2f}"}
-    return [*map(_figure, rows), in_all]
-
-
-def _figure(row: tuple[str, str, Interval, str]) -> dict[str, str]:
-    gate, outcome, value, shape = row
-    bounds = {name: shape.format(getattr(value, name)) for name in ("estimate", "lower", "upper")}
-    return {"gate": gate, "outcome": outcome, **bounds}
 
 
 def artifact_key(text: str) -> str:

@@ -1,9 +1,15 @@
 """What a build came to, in the form that the command line prints and the flow returns."""
 
+from collections import Counter
+from datetime import UTC, datetime
+
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from artifacts.measurements import Measurement
 from artifacts.releases import DEPLOYABLE
+from tasks.judging.results import Interval
+from tasks.judging.verdict import TimedOutcomes
 from tasks.stage import StageResult
 from tasks.stages.judge import Judged
 from tasks.stages.publish import Published, Withheld
@@ -19,8 +25,22 @@ class VariantSummary(Frozen):
     verdict: str = Field(description="compile, stay-on-vllm, rejected or inconclusive.")
     row: str = Field(description="Row of the table of verdicts.")
     reasons: tuple[str, ...] = Field(description="Sentences with numbers; the first one decided.")
+    speedup: Interval | None = Field(
+        default=None, description="Its speed against that of vLLM; none where no round was timed."
+    )
     tree: str | None = Field(description="What would be deployed.")
     report: str | None = Field(description="Tree of the report.")
+
+
+class StepSummary(Frozen):
+    """One stage of a build, as it ran."""
+
+    stage: str = Field(description="Name of the stage.")
+    variant: str = Field(description="Name of the variant, or what was fetched.")
+    reused: bool = Field(description="Whether an earlier result was taken.")
+    reason: str = Field(description="Why it was reused or made.")
+    duration_s: float = Field(description="Seconds that this run spent on it.")
+    result: str = Field(description="The tree that it made, or the id of its measurement.")
 
 
 class BuildSummary(Frozen):
@@ -33,6 +53,9 @@ class BuildSummary(Frozen):
     publication: str = Field(description="What came of publishing, in a sentence.")
     variants: tuple[VariantSummary, ...] = Field(description="The judged variants.")
     stages: tuple[StageResult, ...] = Field(description="What the stages made or reused.")
+    steps: tuple[StepSummary, ...] = Field(
+        default=(), description="All stages in the order in which they ran, measuring among them."
+    )
     duration_s: float = Field(description="Seconds that the build took.")
     page: str | None = Field(default=None, description="Address of the run in the Prefect UI.")
 
@@ -52,9 +75,92 @@ def summarize_variant(judged: Judged) -> VariantSummary:
         verdict=entry.verdict,
         row=judged.verdict.row,
         reasons=judged.verdict.reasons,
+        speedup=_speedup(judged),
         tree=entry.tree,
         report=entry.report,
     )
+
+
+def _speedup(judged: Judged) -> Interval | None:
+    timed = judged.result.outcomes.timed if judged.result else None
+    return timed.speed.ratio if isinstance(timed, TimedOutcomes) else None
+
+
+def step_of(stage: StageResult) -> StepSummary:
+    """A stage that made a tree, as a step."""
+    return StepSummary(
+        stage=stage.stage,
+        variant=stage.variant,
+        reused=stage.reused,
+        reason=stage.reason,
+        duration_s=stage.duration_s,
+        result=stage.tree,
+    )
+
+
+def measured_step(
+    stage: str, variant: str, measurement: Measurement, reason: str, begin: datetime
+) -> StepSummary:
+    """A stage that measured, or took a measurement that was made before it began."""
+    return StepSummary(
+        stage=stage,
+        variant=variant,
+        reused=measurement.created_at < begin,
+        reason=reason,
+        duration_s=round((datetime.now(UTC) - begin).total_seconds(), 3),
+        result=measurement.id,
+    )
+
+
+def verdicts(summary: BuildSummary) -> str:
+    """The verdicts in a word or two: `compile`, or `2 compile, 1 rejected`."""
+    counts = Counter(variant.verdict for variant in summary.variants)
+    if len(summary.variants) == 1:
+        return summary.variants[0].verdict
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+
+
+def reference(summary: BuildSummary) -> str | None:
+    """The release, such as demo@0.1.0; None where there is none."""
+    return f"{summary.spec}@{summary.version}" if summary.version else None
+
+
+def run_name(summary: BuildSummary, version: str) -> str:
+    """The run in a list of runs: the release, or the spec with its declared version; and the verdict."""
+    return f"{reference(summary) or f'{summary.spec} {version}'} {verdicts(summary)}"
+
+
+def run_tags(summary: BuildSummary) -> set[str]:
+    """What a list of runs can be filtered by."""
+    tags = {f"verdict:{one.verdict}" for one in summary.variants}
+    if len(summary.variants) > 1:
+        tags |= {f"verdict:{one.name}:{one.verdict}" for one in summary.variants}
+    if name := reference(summary):
+        tags.add(f"release:{name}")
+    return tags
+
+
+def headline(summary: BuildSummary) -> str:
+    """What a build came to in one line, such as `compile: demo@0.1.0, 2.43 times vLLM [2.31, 2.55]`."""
+    release = reference(summary) or "no release"
+    if len(summary.variants) == 1:
+        (one,) = summary.variants
+        return ", ".join(filter(None, (f"{one.verdict}: {release}", _times_vllm(one))))
+    parts = [
+        " ".join(filter(None, (f"{one.name} {one.verdict}", _times_vllm(one)))) for one in summary.variants
+    ]
+    return f"{verdicts(summary)}: {release}; {'; '.join(parts)}"
+
+
+def state_message(summary: BuildSummary) -> str:
+    """What the state of a finished run says: the headline, and where there is no release, why."""
+    line = headline(summary)
+    return line if summary.version else f"{line}; {summary.publication}"
+
+
+def _times_vllm(variant: VariantSummary) -> str:
+    ratio = variant.speedup
+    return f"{ratio.estimate:.2f} times vLLM [{ratio.lower:.2f}, {ratio.upper:.2f}]" if ratio else ""
 
 
 def publication_line(outcome: Published | Withheld) -> str:
@@ -62,7 +168,12 @@ def publication_line(outcome: Published | Withheld) -> str:
     if isinstance(outcome, Withheld):
         return f"not published: {outcome.reason}"
     name = f"{outcome.release.name}@{outcome.release.version}"
-    return f"{name} was there already" if outcome.already_there else f"published {name}"
+    line = f"{name} was there already" if outcome.already_there else f"published {name}"
+    if outcome.carried:
+        line += f"; carried over: {', '.join(outcome.carried)}"
+    if outcome.missing:
+        line += f"; not judged yet: {', '.join(outcome.missing)}"
+    return line
 
 
 def describe(summary: BuildSummary) -> str:

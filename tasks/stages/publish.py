@@ -159,18 +159,19 @@ def _supersedes(store: Store, channel: Channel, release: Release) -> bool:
     if now[:2] != then[:2] or now <= then:
         return False
     theirs = [
-        _content(entry) for entry in releases.read_release(store, channel.name, channel.version).variants
+        content(entry) for entry in releases.read_release(store, channel.name, channel.version).variants
     ]
-    return all(_content(entry) in theirs for entry in release.variants)
+    return all(content(entry) in theirs for entry in release.variants)
 
 
 def publication_fingerprint(spec: Spec, entries: Sequence[VariantRelease]) -> str:
     """What a publication consists of; reports are left out, as they hold the time at which they were made."""
-    variants = [_content(entry) for entry in entries]
+    variants = [content(entry) for entry in entries]
     return digest_of({"name": spec.name, "version": spec.version, "variants": variants})
 
 
-def _content(entry: VariantRelease) -> dict[str, Any]:
+def content(entry: VariantRelease) -> dict[str, Any]:
+    """What a variant is published for: all of its entry but the report."""
     return entry.model_dump(mode="json", exclude={"report"})
 
 
