@@ -112,12 +112,12 @@ class _Build:
         """Fetch, then every variant from baseline to verdict, then the release."""
         sources = resolve_sources(self._spec, self._access)
         commit = sources.checkpoint.commit
-        self._require_preflight(commit)
         targets = [one.target.name for one in self._variants]
         run_page.name_run(
             f"{self._spec.name} {self._spec.version} at {commit[:7]}",
             run_page.begin_tags(self._spec, commit, targets),
         )
+        self._require_preflight(commit)
         with run_page.Progress(3 + STAGES_OF_A_VARIANT * len(self._variants)) as self._progress:
             checkpoint, heldout = self._fetch(sources)
             judged = [self._judged(one, sources, checkpoint, heldout) for one in self._variants]

@@ -25,7 +25,7 @@ from flows import run_page
 from flows.build import SPEC_NAMES, build
 from flows.run_errors import UNDERSTOOD
 from flows.run_log import RunLog
-from flows.run_tables import as_code, first_line
+from flows.run_tables import as_code, cell
 from flows.summary import DONE, BuildSummary, reference, verdicts
 from tasks.buildable import divide_by_host
 from tasks.hub_access import HubAccess
@@ -114,10 +114,9 @@ def table_row(row: NightlyRow) -> dict[str, str | float]:
     """A row as the UI shows it: short enough for its page, with a link to the run."""
     return {
         "spec": f"`{row.spec}`",
-        "outcome": row.outcome,
-        "verdict": row.verdict,
-        "release": f"`{row.release}`" if row.release else "",
-        "why": first_line(row.reason),
+        "verdict": row.verdict or row.outcome,
+        "release": row.release.rpartition("@")[2] if row.release else "",
+        "why": cell(row.reason),
         "run": f"[run]({row.run})" if row.run else "",
         "seconds": row.duration_s,
     }

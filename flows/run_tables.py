@@ -5,6 +5,7 @@ references are written as code.
 """
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from engine_specs.models import Spec
@@ -18,7 +19,8 @@ from tasks.stages.judge import Judged
 Row = dict[str, str]
 MEANINGS = {row.id: row.meaning for row in TABLE}
 REFERENCE = re.compile(r"(?<![`\w])[a-z0-9][\w.-]*@\d[\w.]*\d")
-CELL_LENGTH = 160
+CELL_WIDTH, CELL_LINES = 40, 4
+HARD_BREAK = "  \n"
 
 
 def as_code(text: str) -> str:
@@ -85,7 +87,7 @@ def _timed(result: JudgedResult, timed: TimedOutcomes, point: SpeedPoint) -> lis
         money.outcome,
         "USD/month",
         f"{money.net_usd:,.2f}",
-        limit="> 0" if result.outcomes.compile_mode == "when-justified" else "none: compile: always",
+        limit="more than 0" if result.outcomes.compile_mode == "when-justified" else "none (compile: always)",
     )
     rate = _interval("speed: goodput", "", "tokens/s", point.engine.goodput_per_device, "{:,.0f}", limit="")
     return [
@@ -148,7 +150,7 @@ def stage_rows(steps: Sequence[StepSummary]) -> list[dict[str, str | float]]:
             "stage": step.stage,
             "of": step.variant,
             "result": "reused" if step.reused else "made",
-            "why": first_line(step.reason),
+            "why": cell(step.reason),
             "seconds": step.duration_s,
             "made": step.result[:15],
         }
@@ -156,8 +158,8 @@ def stage_rows(steps: Sequence[StepSummary]) -> list[dict[str, str | float]]:
     ]
 
 
-def first_line(text: str) -> str:
-    """The first line, as code where it must be, and cut to what a cell holds."""
+def cell(text: str) -> str:
+    """The first line of a text as a cell; the UI breaks no line by itself, and pushes other columns out."""
     line = text.strip().splitlines()[0] if text.strip() else ""
-    cut = line if len(line) <= CELL_LENGTH else f"{line[: CELL_LENGTH - 1]}…"
-    return as_code(cut)
+    lines = textwrap.wrap(line, CELL_WIDTH, max_lines=CELL_LINES, placeholder=" …", break_on_hyphens=False)
+    return HARD_BREAK.join(as_code(one) for one in lines)
