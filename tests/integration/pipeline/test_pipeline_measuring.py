@@ -1,5 +1,6 @@
 """Measurements: appended, and reused only while they are young, conclusive and of the same kind."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +21,7 @@ def pipeline(settings: Settings, store: Store) -> Pipeline:
 
 
 def keep(pipeline: Pipeline, *, conclusive: bool = True, value: int = 1) -> None:
-    keep_measurement(pipeline, "judged", DOCUMENT, {"value": value}, conclusive=conclusive)
+    keep_measurement(pipeline, "judged", DOCUMENT, {"value": value}, conclusive=conclusive, device_s=1.0)
 
 
 def test_none_is_usable_before_the_first(pipeline: Pipeline) -> None:
@@ -58,9 +59,15 @@ def test_an_inconclusive_one_is_kept_and_never_reused(pipeline: Pipeline, store:
 
 def test_measure_once_measures_once(pipeline: Pipeline) -> None:
     values: Iterator[int] = iter([1])
+
+    def measure() -> tuple[dict[str, int], bool]:
+        time.sleep(0.05)
+        return {"value": next(values)}, True
+
     for _ in range(2):
-        made, _reason = measure_once(pipeline, "judged", DOCUMENT, lambda: ({"value": next(values)}, True))
+        made, _reason = measure_once(pipeline, "judged", DOCUMENT, measure, devices=3)
         assert made.result == {"value": 1}
+        assert made.device_s >= 3 * 0.05
 
 
 def test_force_measures_again(settings: Settings, store: Store, pipeline: Pipeline) -> None:
