@@ -1,14 +1,17 @@
 """The main job on real parts: Hub client, vLLM, ModelOpt, AOTInductor, Prefect, S3; interrupted."""
 
 import json
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.cli import run_cli
 from support.mainjob import SPEC, Finished
 from support.processes import wait_until
+from support.runs import run_ids
 
 from artifacts.releases import Release
 from artifacts.settings import Settings
@@ -134,13 +137,20 @@ def api(finished: Finished, path: str, body: dict[str, Any]) -> Any:
 def test_the_run_is_visible_in_prefect(finished: Finished) -> None:
     run_id = finished.summary["page"].rsplit("/", 1)[1]
     (run,) = api(finished, "flow_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
-    assert run["name"] == "e2e-2.0-e3cd0e8"
+    (variant,) = finished.summary["variants"]
+    verdict = variant["verdict"]
+    assert run["name"] == f"e2e@2.0.0 {verdict}"
+    assert run["state"]["message"].startswith(
+        f"{verdict}: e2e@2.0.0, {variant['speedup']['estimate']:.2f} times"
+    )
     engine = next(one for one in finished.summary["stages"] if one["stage"] == "build")
     assert {
         "spec:e2e",
         "model:enginery/demo-llama",
         "target:cpu-x86-64-v3",
         f"engine:{engine['fingerprint'][:12]}",
+        f"verdict:{verdict}",
+        "release:e2e@2.0.0",
     } <= set(run["tags"])
     tasks = api(finished, "task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
     assert {task["name"] for task in tasks} == {
@@ -152,16 +162,41 @@ def test_the_run_is_visible_in_prefect(finished: Finished) -> None:
         "measure cpu-int8",
         "judge cpu-int8",
         "publish e2e",
+        "progress",
+        "figures cpu-int8",
+        "stages",
     }
+
+
+def test_the_verdict_comes_first_among_the_artifacts_of_the_run(finished: Finished) -> None:
+    """The UI shows those of the flow before those of its tasks, and neither in an order of ours."""
+    run_id = finished.summary["page"].rsplit("/", 1)[1]
     found = api(finished, "artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
     assert {one["key"] for one in found if one["key"]} == {
-        "e2e-cpu-int8-verdict",
+        "e2e-verdict",
         "e2e-cpu-int8-figures",
         "e2e-cpu-int8-report",
         "e2e-stages",
     }
+    (page,) = [one for one in found if one["task_run_id"] is None]
+    assert page["key"] == "e2e-verdict"
+    assert "`e2e@2.0.0`" in page["description"]
     (progress,) = [one for one in found if one["type"] == "progress"]
-    assert progress["data"] == 100.0
+    assert (progress["data"], progress["description"]) == (100.0, "all stages are done")
+    (stages,) = [json.loads(one["data"]) for one in found if one["key"] == "e2e-stages"]
+    assert [row["stage"] for row in stages] == ["fetch", "fetch", "baseline", "quantize", "build", "measure"]
+    assert {row["result"] for row in stages} == {"reused"}
+
+
+def test_the_report_opens_from_the_page_of_the_run(finished: Finished) -> None:
+    run_id = finished.summary["page"].rsplit("/", 1)[1]
+    wanted = {"flow_runs": {"id": {"any_": [run_id]}}, "artifacts": {"key": {"any_": ["e2e-verdict"]}}}
+    (page,) = api(finished, "artifacts/filter", wanted)
+    link = re.search(r"\]\((http[^)]+)\)", page["data"])
+    assert link is not None, page["data"]
+    with urllib.request.urlopen(link[1], timeout=30) as answer:
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert "<svg" in answer.read().decode()
 
 
 def test_the_worker_runs_the_deployed_flow_from_the_form(finished: Finished) -> None:
@@ -187,3 +222,35 @@ def test_nightly_skips_what_has_not_changed_and_says_why(finished: Finished) -> 
     (row,) = json.loads(ended.stdout)["rows"]
     assert (row["spec"], row["outcome"]) == ("e2e", "skipped")
     assert row["reason"].startswith("unchanged: e2e@2.0.0")
+    (run_id,) = run_ids(ended.stderr)
+    (run,) = api(finished, "flow_runs/filter", {"flow_runs": {"id": {"any_": [str(run_id)]}}})
+    assert (run["name"], run["state"]["message"]) == ("nightly: 1 skipped", "1 skipped: e2e")
+
+
+def test_nightly_notices_another_price_and_says_what_came_of_the_night(
+    finished: Finished, tmp_path: Path
+) -> None:
+    """Nothing has to be measured or built again for another price, but there is another verdict."""
+    text = SPEC.read_text()
+    assert "requests_per_day: 1000" in text
+    (tmp_path / "e2e.yaml").write_text(text.replace("requests_per_day: 1000", "requests_per_day: 2000"))
+    (tmp_path / "gone.yaml").write_text(
+        text.replace("name: e2e", "name: gone").replace("enginery/demo-llama", "enginery/no-such-model")
+    )
+    ended = run_cli("nightly", "--json", env=finished.job.env | {"ENGINERY_SPECS_DIR": str(tmp_path)})
+    assert ended.returncode == 1, ended.stderr
+    built, gone = json.loads(ended.stdout)["rows"]
+    assert (built["outcome"], built["release"], gone["outcome"]) == ("built", "e2e@2.0.1", "failed")
+    assert built["verdict"] in {"compile", "stay-on-vllm"}
+    night, *builds = map(str, run_ids(ended.stderr))
+    assert [built["run"].rsplit("/", 1)[1], gone["run"].rsplit("/", 1)[1]] == builds
+    (run,) = api(finished, "flow_runs/filter", {"flow_runs": {"id": {"any_": [night]}}})
+    assert run["state"]["message"] == f"1 failed: gone; 1 built: e2e@2.0.1 {built['verdict']}"
+    assert run["name"] == "nightly: 1 failed, 1 built"
+    (table,) = api(finished, "artifacts/filter", {"flow_runs": {"id": {"any_": [night]}}})
+    rows = json.loads(table["data"])
+    assert [(row["spec"], row["verdict"], row["release"]) for row in rows] == [
+        ("`e2e`", built["verdict"], "2.0.1"),
+        ("`gone`", "failed", ""),
+    ]
+    assert [row["run"] for row in rows] == [f"[run]({built['run']})", f"[run]({gone['run']})"]

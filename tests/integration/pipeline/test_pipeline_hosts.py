@@ -9,71 +9,18 @@ from pathlib import Path
 
 import pytest
 from support.gate import gate_before
+from support.hosts import COMMIT, FILE, SPEC, Host, variant_named
 from support.processes import wait_until
 from support.seaweed import S3Server, s3_client
-from support.stand_ins import manifest
 
 from artifacts.channels import read_channel
-from artifacts.engine import ENGINE_FILE, HostRequirements, ServeRecipe
 from artifacts.errors import IntegrityError, NotFound, StandInRefused
-from artifacts.releases import Release, VariantRelease, list_releases
+from artifacts.releases import Release, list_releases
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
-from engine_specs.load import load_spec, read_spec
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from tasks.pipeline import Pipeline
+from engine_specs.load import read_spec
 from tasks.stages.publish import Published, Withheld, publish
-from tasks.stages.verdicts import keep, verdict_key
-
-FILE = Path(__file__).parents[3] / "engine_specs" / "llama-3.1-8b-instruct.yaml"
-SPEC = load_spec(FILE)
-COMMIT = SPEC.checkpoint.revision
-RECIPE = ServeRecipe(toolchain="t", argv=("a",), model="model")
-
-
-class Host:
-    """A host that has the hardware for some variants: what it judges is kept, then it publishes."""
-
-    def __init__(self, settings: Settings, store: Store, directory: Path) -> None:
-        self.said: list[str] = []
-        self.pipeline = Pipeline(settings, store, say=self.said.append)
-        self._directory = directory
-
-    def judge(
-        self, name: str, *, spec: Spec = SPEC, verdict: str = "compile", stand_in: bool = False
-    ) -> VariantRelease:
-        """A verdict as a build's judge keeps it, with a tree in the store."""
-        variant = variant_named(spec, name)
-        tree = None
-        if verdict == "compile":
-            tree = self._engine(name, stand_in=stand_in)
-        entry = VariantRelease(
-            name=name,
-            required=variant.required,
-            target=variant.target.name,
-            verdict=verdict,  # type: ignore[arg-type]
-            reasons=("because",),
-            requires=HostRequirements(machine="x86_64"),
-            serve=RECIPE if tree else None,
-            tree=tree,
-            vllm_recipe=RECIPE,
-            checkpoint_tree="c" * 64,
-        )
-        keep(self.pipeline.store, spec, variant, COMMIT, entry)
-        return entry
-
-    def _engine(self, name: str, *, stand_in: bool) -> str:
-        directory = self._directory / f"{name}-{stand_in}"
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / ENGINE_FILE).write_text(manifest(stand_in=stand_in).model_dump_json())
-        (directory / "rank0.engine").write_text(f"for {name}")
-        return self.pipeline.store.put_tree(directory).digest
-
-    def publish(self, *entries: VariantRelease, spec: Spec = SPEC, commit: str = COMMIT) -> Release:
-        outcome = publish(self.pipeline, spec, commit, entries)
-        assert isinstance(outcome, Published), outcome
-        return outcome.release
+from tasks.stages.verdicts import verdict_key
 
 
 @pytest.fixture
@@ -85,10 +32,6 @@ def host(settings: Settings, store: Store, tmp_path: Path) -> Callable[[str], Ho
 def delete(store: Store, s3_server: S3Server) -> Callable[[str], None]:
     client, prefix = s3_client(s3_server), os.environ["ENGINERY_STORE_PREFIX"]
     return lambda key: client.delete_object(Bucket=os.environ["ENGINERY_STORE_BUCKET"], Key=f"{prefix}/{key}")
-
-
-def variant_named(spec: Spec, name: str) -> ResolvedVariant:
-    return next(one for one in resolve_variants(spec) if one.name == name)
 
 
 def names(release: Release) -> list[str]:
