@@ -51,7 +51,7 @@ def above(errors: list[Any]) -> str:
 
 
 def log_of(run: Any) -> list[tuple[int, str]]:
-    APILogHandler.flush()
+    APILogHandler().flush()
     with get_client(sync_client=True) as client:
         wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
         return [(one.level, one.message) for one in client.read_logs(wanted, sort=LogSort.TIMESTAMP_ASC)]
