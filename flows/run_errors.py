@@ -20,7 +20,7 @@ from tasks.errors import TaskError
 # What a stage may raise for a reason that it understands; anything else is a defect, with its traceback.
 UNDERSTOOD = (TaskError, ArtifactError, EngineSpecError, FlowError)
 PREFECT_LOGGERS = ("flow_runs", "task_runs", "engine")
-FINAL_STATE = "Finished in state Failed("
+FINAL_STATES = ("Finished in state Failed(", "Finished in state Crashed(")
 RETRY = "Task run failed with %s: %r - Retry"
 
 
@@ -48,7 +48,7 @@ class _Once(logging.Filter):
         if record.exc_info and isinstance(record.exc_info[1], UNDERSTOOD):
             return False
         # Whatever failed has said why: here, or by Prefect's own record with the traceback.
-        return not record.getMessage().startswith(FINAL_STATE)
+        return not record.getMessage().startswith(FINAL_STATES)
 
 
 for _name in PREFECT_LOGGERS:
