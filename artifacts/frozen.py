@@ -4,6 +4,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """An immutable record; unknown keys are refused, so that a typo never passes for a setting."""
+    """An immutable record.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Unknown keys are refused, so that a typo never passes for a setting, and so are NaN and infinity: JSON has
+    neither, and a comparison with NaN is never true, whatever it was meant to show.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -148,7 +148,7 @@ class ServerSilent(TaskError):
 
 
 class TooLittleText(TaskError):
-    """The held-out text does not hold as many disjoint windows as samples were declared."""
+    """Fewer held-out texts can be continued than samples were declared."""
 
     exit_code = 2
     failure = "input"

@@ -7,6 +7,7 @@ from artifacts.engine import EngineManifest
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant
 from engine_specs.validation import VllmConfiguration
+from engine_specs.variant import Shape
 from tasks.gpus import need_of
 from tasks.judging.endpoint import Side
 from tasks.judging.load import LoadPlan
@@ -16,11 +17,16 @@ from tasks.kinds.vllm_reference import vllm_recipe
 
 SEED = 20240229
 ENGINE = "engine"
-# A held-out text gives windows of this many tokens, as far as the engine takes prompts of that length.
-WINDOW_TOKENS = 96
+# Longest continuation that is scored, or measured for its length: most wrong engines are wrong by then, and
+# every further token costs time on both sides.
 CONTINUATION_TOKENS = 64
 # CPU flags, as /proc/cpuinfo names them, of instructions that multiply bfloat16: on x86-64, and on Arm.
 BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
+MIN_CONTEXT_TOKENS = 16
+# Contexts reach this far at least where the engine takes them, however short the workload's prompts are.
+LONG_CONTEXT_TOKENS = 96
+# What vLLM generates in any case while it scores a prompt.
+SCORING_TOKENS = 1
 
 
 def reference_sides(
@@ -88,27 +94,36 @@ def judging_protocol(
 ) -> JudgingProtocol:
     """Everything that decides what is asked of both sides.
 
-    Windows and continuations are cut so that the engine's shape takes them.
+    Accuracy is asked of the workload's own requests, as far as the engine's shape takes them: contexts and
+    answers as long, and as many in flight as at the operating point for one half, as there ever are for the
+    other: how many rows it computes at once decides which of its code an engine runs.
     """
-    shape = variant.shape
-    window = min(WINDOW_TOKENS, shape.max_input_len, shape.max_seq_len // 2)
     return JudgingProtocol(
         seed=SEED,
         workload=spec.workload,
         vocabulary=vocabulary,
         rounds=RoundPlan(),
         speed=SpeedPlan(gate=spec.validation.speed),
-        accuracy=AccuracyPlan(
-            gate=spec.validation.accuracy,
-            text_sha256=text_sha256,
-            window_tokens=window,
-            min_context_tokens=min(16, window // 2),
-            length_max_tokens=min(CONTINUATION_TOKENS, shape.max_seq_len - window),
-            end_tokens=end_tokens,
-            longest_prompt_tokens=min(shape.max_input_len, shape.max_seq_len - GENERATED_TOKENS),
-        ),
+        accuracy=_accuracy_plan(spec, variant.shape, end_tokens, text_sha256),
         engine=engine,
         references=references,
+    )
+
+
+def _accuracy_plan(spec: Spec, shape: Shape, end_tokens: tuple[int, ...], text_sha256: str) -> AccuracyPlan:
+    load, room = spec.workload, shape.max_seq_len - SCORING_TOKENS
+    continuation = min(load.output_tokens, CONTINUATION_TOKENS, room - 1)
+    context = min(max(load.input_tokens, LONG_CONTEXT_TOKENS), shape.max_input_len, room - continuation)
+    return AccuracyPlan(
+        gate=spec.validation.accuracy,
+        text_sha256=text_sha256,
+        min_context_tokens=min(MIN_CONTEXT_TOKENS, context),
+        max_context_tokens=context,
+        continuation_tokens=continuation,
+        length_max_tokens=min(CONTINUATION_TOKENS, shape.max_seq_len - context),
+        end_tokens=end_tokens,
+        round_trip_tokens=min(shape.max_input_len, max(1, shape.max_seq_len - GENERATED_TOKENS)),
+        in_flight=tuple(dict.fromkeys((load.operating_point, max(load.concurrency)))),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the answer to an untimed completion holds. Pure.
+"""What the answer to a completion that is not timed holds. Pure.
 
 Invariants:
 - What an answer lacks is an error and never guessed.
@@ -9,21 +9,31 @@ from typing import Any
 
 from tasks.errors import ServerBroke
 from tasks.judging.endpoint import Endpoint
+from tasks.judging.numbers import count_in, ids_in
+from tasks.judging.streams import Trace
 
 
-def generated_ids(answer: dict[str, Any], asked: Endpoint, *, count: int | None = None) -> list[int]:
-    """The generated token ids, exactly `count` where that is given.
+def streamed_ids(trace: Trace, asked: Endpoint) -> tuple[int, ...]:
+    """The token ids of a finished stream; raises `ServerBroke` where its chunks do not name all of them."""
+    if len(trace.token_ids) != trace.output_tokens:
+        said = f"The stream names {len(trace.token_ids)} token ids and counts {trace.output_tokens} tokens"
+        raise _broke(said, {"text": trace.text}, asked)
+    return trace.token_ids
+
+
+def generated_ids(answer: dict[str, Any], asked: Endpoint) -> list[int]:
+    """The generated token ids.
 
     Raises `ServerBroke` where the server names none, or another number of them than its usage counts.
     """
-    ids = _choice(answer).get("token_ids")
-    counted = (answer.get("usage") or {}).get("completion_tokens")
-    if ids is None or (count is not None and len(ids) != count):
-        wanted = "no token ids" if count is None else f"not the {count} token ids that were asked for"
-        raise _broke(f"The answer holds {wanted}", answer, asked)
+    named = _choice(answer).get("token_ids")
+    if named is None:
+        raise _broke("The answer holds no token ids", answer, asked)
+    ids = ids_in(named, where=_where(asked))
+    counted = count_in(_usage(answer), "completion_tokens", where=_where(asked))
     if len(ids) != counted:
         raise _broke(f"The answer holds {len(ids)} token ids and counts {counted} tokens", answer, asked)
-    return [int(token) for token in ids]
+    return ids
 
 
 def generated_text(answer: dict[str, Any], asked: Endpoint) -> str:
@@ -39,15 +49,15 @@ def prompt_ids(answer: dict[str, Any], asked: Endpoint) -> list[int]:
     ids = _choice(answer).get("prompt_token_ids", answer.get("prompt_token_ids"))
     if ids is None:
         raise _broke("The answer holds no prompt_token_ids", answer, asked)
-    return [int(token) for token in ids]
+    return ids_in(ids, where=_where(asked))
 
 
 def prompt_tokens(answer: dict[str, Any], asked: Endpoint) -> int:
     """How many tokens the server read the prompt as; raises `ServerBroke` where it does not say."""
-    counted = (answer.get("usage") or {}).get("prompt_tokens")
+    counted = count_in(_usage(answer), "prompt_tokens", where=_where(asked))
     if counted is None:
         raise _broke("The answer does not count the prompt's tokens", answer, asked)
-    return int(counted)
+    return counted
 
 
 def _choice(answer: dict[str, Any]) -> dict[str, Any]:
@@ -55,9 +65,17 @@ def _choice(answer: dict[str, Any]) -> dict[str, Any]:
     return choices[0]
 
 
+def _usage(answer: dict[str, Any]) -> dict[str, Any]:
+    return answer.get("usage") or {}
+
+
+def _where(asked: Endpoint) -> str:
+    return f"{asked.base_url} ({asked.side.name})"
+
+
 def _broke(what: str, answer: dict[str, Any], asked: Endpoint) -> ServerBroke:
     return ServerBroke(
         f"{what}: {str(answer)[:300]}",
-        where=f"{asked.base_url} ({asked.side.name})",
+        where=_where(asked),
         fix=f"The server must give ids {asked.side.recipe.generated_ids}, as its recipe says, and usage.",
     )

@@ -7,8 +7,8 @@ Invariants:
   know.
 - Every request names neutral values of all that could change a greedy answer: no server's defaults, and no
   checkpoint's own, take part.
-- Token ids are asked for in untimed requests only, by the fields that the side's recipe names; their number
-  is held against the server's usage, which the timed requests count by.
+- Token ids are asked for in untimed requests only, streamed or not, by the fields that the side's recipe
+  names; their number is held against the server's usage, which the timed requests count by.
 - While a stream runs, bytes are stamped and kept; JSON is read after its end, so the client takes little of
   a shared CPU.
 - A request either ends complete or raises `ServerRefusedRequest`, `ServerBroke` or `ServerSilent` with the
@@ -27,6 +27,7 @@ import aiohttp
 
 from tasks.errors import ServerBroke, ServerRefusedRequest, ServerSilent
 from tasks.judging.endpoint import Endpoint
+from tasks.judging.numbers import ids_in
 from tasks.judging.streams import RawStream, StampedBytes
 
 COMPLETIONS = "/v1/completions"
@@ -54,12 +55,11 @@ class CompletionsClient:
         """Generate exactly `max_tokens` tokens greedily, as text, and stamp every chunk; `prompt` is token
         ids.
         """
-        request = self._request(list(prompt), max_tokens)
-        request |= {"stream": True, "stream_options": COUNTED, "ignore_eos": True}
-        body = json.dumps(request).encode()
-        async with self._guarded():
-            sent_ns, stamped = await self._stamped(body)
-        return RawStream(sent_ns, tuple(stamped), self.endpoint.url(COMPLETIONS), max_tokens)
+        return await self._stream(prompt, max_tokens, {})
+
+    async def stream_ids(self, prompt: Sequence[int], max_tokens: int) -> RawStream:
+        """The same request as a timed one, but for the token ids, which it asks for as well."""
+        return await self._stream(prompt, max_tokens, self._asking_for_ids)
 
     async def complete(self, prompt: str | Sequence[int], max_tokens: int, **extras: Any) -> dict[str, Any]:
         """One greedy completion of a text or of token ids, ending where the model ends, with its token ids;
@@ -68,19 +68,22 @@ class CompletionsClient:
         `extras` are further request fields, such as vLLM's `prompt_logprobs`.
         """
         text_or_ids = prompt if isinstance(prompt, str) else list(prompt)
-        fields = ASKING_FOR_IDS[self.endpoint.side.recipe.generated_ids]
-        return await self.post(COMPLETIONS, self._request(text_or_ids, max_tokens) | fields | extras)
+        request = self._request(text_or_ids, max_tokens) | self._asking_for_ids
+        return await self.post(COMPLETIONS, request | extras)
 
-    async def complete_text(self, prompt: str, max_tokens: int) -> dict[str, Any]:
-        """One greedy completion of a text, as text; for servers that give ids instead of it."""
-        return await self.post(COMPLETIONS, self._request(prompt, max_tokens))
+    async def complete_text(
+        self, prompt: str | Sequence[int], max_tokens: int, **extras: Any
+    ) -> dict[str, Any]:
+        """The same as text and without ids; for servers that give ids instead of text."""
+        text_or_ids = prompt if isinstance(prompt, str) else list(prompt)
+        return await self.post(COMPLETIONS, self._request(text_or_ids, max_tokens) | extras)
 
     async def tokenize(self, text: str, *, special_tokens: bool = True) -> list[int]:
         """Token ids of a text by the server's own tokenizer (vLLM's extension /tokenize)."""
         answer = await self.post(
             "/tokenize", {"model": self.endpoint.model, "prompt": text, "add_special_tokens": special_tokens}
         )
-        return [int(token) for token in self._field(answer, "tokens")]
+        return ids_in(self._field(answer, "tokens"), where=self.endpoint.base_url)
 
     async def detokenize(self, tokens: Sequence[int]) -> str:
         """Text of token ids by the server's own tokenizer (vLLM's extension /detokenize)."""
@@ -101,6 +104,18 @@ class CompletionsClient:
             "max_tokens": max_tokens,
             **NEUTRAL,
         }
+
+    @property
+    def _asking_for_ids(self) -> dict[str, Any]:
+        return ASKING_FOR_IDS[self.endpoint.side.recipe.generated_ids]
+
+    async def _stream(self, prompt: Sequence[int], max_tokens: int, fields: dict[str, Any]) -> RawStream:
+        request = self._request(list(prompt), max_tokens) | fields
+        request |= {"stream": True, "stream_options": COUNTED, "ignore_eos": True}
+        body = json.dumps(request).encode()
+        async with self._guarded():
+            sent_ns, stamped = await self._stamped(body)
+        return RawStream(sent_ns, tuple(stamped), self.endpoint.url(COMPLETIONS), max_tokens)
 
     async def _stamped(self, body: bytes) -> tuple[int, list[StampedBytes]]:
         stamped: list[StampedBytes] = []

@@ -48,30 +48,32 @@ SMALLEST_DISTANCE = 1e-6
 
 
 def judge_regret(samples: Sequence[RegretSample], plan: AccuracyPlan) -> RegretOutcome:
-    """Upper bound of the mean regret against the margin."""
+    """Upper bound of the mean regret against the margin; the mean of one text is one observation.
+
+    Tokens of one continuation depend on each other, texts do not.
+    """
     margin = plan.gate.max_regret_nats_per_token
     regrets = [sample.regret_nats for sample in samples]
     interval = bounded_mean_interval(regrets, cap=plan.regret_cap_nats, confidence=plan.gate.confidence)
-    agreed = sum(sample.engine_token == sample.reference_token for sample in samples)
     decisive = _regret_samples_needed(regrets, plan)
     outcome: Tested = "pass" if interval.upper <= margin else "fail"
     if outcome == "fail" and interval.lower <= margin and len(samples) < decisive:
         outcome = "underpowered"
     return RegretOutcome(
         outcome=outcome,
-        reason=_regret_reason(outcome, interval, plan, len(samples), decisive),
+        reason=f"{_regret_reason(outcome, interval, plan, len(samples), decisive)} {_worst(samples)}",
         regret_nats=interval,
         uncapped_mean_nats=fmean(regrets),
-        agreement=share_interval(agreed, len(samples), plan.gate.confidence),
+        agreement=bounded_mean_interval(
+            [sample.agreement for sample in samples], cap=1.0, confidence=plan.gate.confidence
+        ),
         samples=len(samples),
         samples_needed=decisive if outcome == "underpowered" else min(decisive, len(samples)),
     )
 
 
 def _regret_samples_needed(regrets: Sequence[float], plan: AccuracyPlan) -> int:
-    """Samples with which an engine without regret, but with the noise seen here, would pass with 80 %
-    power.
-    """
+    """Texts with which an engine without regret, but with the noise seen here, would pass with 80 % power."""
     margin, cap = plan.gate.max_regret_nats_per_token, plan.regret_cap_nats
     spread = pstdev([min(regret, cap) for regret in regrets])
     flat = samples_for_zero_regret(margin=margin, cap=cap, confidence=plan.gate.confidence)
@@ -82,17 +84,32 @@ def _regret_reason(outcome: Tested, interval: Interval, plan: AccuracyPlan, samp
     found = (
         f"Mean regret is {interval.estimate:.5f} nats per token, "
         f"at {plan.gate.confidence:.0%} confidence below "
-        f"{interval.upper:.5f} and above {interval.lower:.5f} ({samples} positions); the margin is "
+        f"{interval.upper:.5f} and above {interval.lower:.5f} "
+        f"({samples} texts, {plan.continuation_tokens} tokens each); the margin is "
         f"{plan.gate.max_regret_nats_per_token:g}"
     )
     ends = {
         "pass": "the upper bound is within it.",
         "fail": "that the engine is within it could not be shown, with samples enough to show it.",
-        "underpowered": f"too few positions to tell: {needed} would do.",
+        "underpowered": f"too few texts to tell: {needed} would do.",
     }
     if outcome == "fail" and interval.lower > plan.gate.max_regret_nats_per_token:
         return f"{found}: the lower bound is beyond it."
     return f"{found}: {ends[outcome]}"
+
+
+def _worst(samples: Sequence[RegretSample]) -> str:
+    """Where to look first, in words."""
+    text = max(samples, key=lambda sample: sample.regret_nats)
+    departures = [(sample, token) for sample in samples for token in sample.departures]
+    if not departures:
+        return "Every token is the reference's own choice."
+    sample, token = max(departures, key=lambda one: one[1].regret_nats)
+    return (
+        f"The worst text is {text.sample_id}, with {text.regret_nats:.4f} in the mean; the worst token is "
+        f"number {token.index + 1} after {sample.context_tokens} tokens of text {sample.sample_id}, "
+        f"with {token.regret_nats:.4f}."
+    )
 
 
 def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan) -> LengthOutcome:

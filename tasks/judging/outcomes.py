@@ -12,18 +12,22 @@ Tested = Literal["pass", "fail", "underpowered"]
 
 
 class RegretOutcome(Frozen):
-    """Mean regret against its margin."""
+    """Mean regret against its margin; every text is one observation."""
 
     outcome: Tested
     reason: str
-    regret_nats: Interval = Field(description="Mean regret per token, each sample counted up to the cap.")
+    regret_nats: Interval = Field(
+        description="Mean over texts of the mean regret per token, each text counted up to the cap."
+    )
     uncapped_mean_nats: float = Field(
         description="Mean regret as it is; equals the estimate unless the cap bit."
     )
-    agreement: Interval = Field(description="Share of positions at which both choose the same token.")
-    samples: int
+    agreement: Interval = Field(
+        description="Share of tokens that the reference would have chosen, too: mean over texts."
+    )
+    samples: int = Field(description="Texts.")
     samples_needed: int = Field(
-        description="Samples that would decide; not above `samples` unless underpowered."
+        description="Texts that would decide; not above `samples` unless underpowered."
     )
 
 

@@ -47,7 +47,7 @@ STYLE = {
 
 
 def regret_histogram(samples: Sequence[RegretSample], *, margin: float, interval: Interval) -> str:
-    """Distribution of the regrets above zero; agreements are counted in the title."""
+    """Distribution over texts of the mean regrets above zero; texts without any are counted in the title."""
     above = sorted(sample.regret_nats for sample in samples if sample.regret_nats > 0)
 
     def draw(axes: "Axes") -> None:
@@ -64,13 +64,32 @@ def regret_histogram(samples: Sequence[RegretSample], *, margin: float, interval
             linestyle=(0, (4, 2)),
             label=f"upper bound of the mean {interval.upper:.4f}",
         )
-        axes.set_xlabel("regret, nats per token (positions that differ)")
-        axes.set_ylabel("positions")
+        axes.set_xlabel("mean regret of a text, nats per token")
+        axes.set_ylabel("texts")
         axes.yaxis.set_major_locator(_whole_numbers())
         axes.grid(visible=False, axis="x")
         axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=2, borderaxespad=0, handlelength=1.6)
 
-    return _svg(draw, f"Histogram of {len(above)} regrets above zero among {len(samples)} positions")
+    return _svg(draw, f"Histogram of {len(above)} mean regrets above zero among {len(samples)} texts")
+
+
+def regret_by_token(samples: Sequence[RegretSample], *, margin: float) -> str:
+    """Mean regret at each place in the continuations: what is right at first and wrong later shows here."""
+    sums = [0.0] * max(len(sample.engine_tokens) for sample in samples)
+    for sample in samples:
+        for token in sample.departures:
+            sums[token.index] += token.regret_nats
+
+    def draw(axes: "Axes") -> None:
+        axes.bar(range(1, len(sums) + 1), [one / len(samples) for one in sums], color=ENGINE, width=0.8)
+        axes.axhline(margin, color=LIMIT, linewidth=1.6, label=f"margin of the mean {margin:g}")
+        axes.set_xlabel("token of the continuation")
+        axes.set_ylabel("mean regret, nats")
+        axes.xaxis.set_major_locator(_whole_numbers())
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), borderaxespad=0, handlelength=1.6)
+
+    return _svg(draw, f"Mean regret at each of {len(sums)} tokens of the continuations")
 
 
 def _log_edges(lowest: float, highest: float, bins: int = 28) -> list[float]:

@@ -1,4 +1,4 @@
-"""Prompts: fresh random ones for speed, windows of held-out text for accuracy. Pure, decided by the seed
+"""Prompts: fresh random ones for speed, starts of held-out texts for accuracy. Pure, decided by the seed
 alone.
 
 Random prompts are uniform over the ordinary token ids, drawn from a stream of their own for every (seed,
@@ -20,24 +20,15 @@ Prompt = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One stretch of held-out text.
+    """The start of one held-out text, to be continued.
 
     Attributes:
-        sample_id: index of the text and of its first token there, such as `3:256`.
-        lead: ids that the tokenizer puts in front of every text (a begin-of-text id, or nothing).
-        tokens: the ids of the window.
-        position: the engine is asked for the token at this index; what precedes it is the prompt.
+        sample_id: index of the text.
+        prompt: its first ids, behind what the tokenizer puts in front of every text.
     """
 
     sample_id: str
-    lead: Prompt
-    tokens: Prompt
-    position: int
-
-    @property
-    def prompt(self) -> Prompt:
-        """What both sides are given."""
-        return self.lead + self.tokens[: self.position]
+    prompt: Prompt
 
 
 def random_prompts(
@@ -53,35 +44,32 @@ def random_prompts(
 
 
 def sample_windows(
-    texts: Sequence[Sequence[int]], lead: Prompt, plan: AccuracyPlan, *, count: int, seed: int
+    texts: Sequence[Sequence[int]], lead: Prompt, plan: AccuracyPlan, *, seed: int
 ) -> list[Window]:
-    """`count` disjoint windows out of tokenized texts, in an order and at positions decided by the seed.
+    """The start of every declared text, each as long as the seed decides: evenly from `min_context_tokens` to
+    `max_context_tokens`, `lead` included, or to the end of a text that is shorter.
 
-    Raises `TooLittleText` where the texts hold fewer windows.
+    One window a text: bounds take observations for independent, and continuations of one text resemble each
+    other.
+
+    Raises `TooLittleText` where there are fewer texts, or one has no tokens.
     """
-    size, least = plan.window_tokens, plan.min_context_tokens + 1
-    starts = [
-        (text, start) for text, ids in enumerate(texts) for start in range(0, len(ids) - least + 1, size)
-    ]
-    if len(starts) < count:
+    samples = plan.gate.samples
+    usable = [(index, ids) for index, ids in enumerate(texts) if lead or ids][:samples]
+    if len(usable) < samples:
         raise TooLittleText(
-            f"The held-out text gives {len(starts)} windows of "
-            f"{least} to {size} tokens; {count} are declared",
+            f"{len(usable)} of {len(texts)} held-out texts can be continued; {samples} are declared",
             where=f"validation.accuracy: {plan.gate.dataset or plan.gate.path}",
-            fix="Declare fewer samples, or a dataset with more text.",
+            fix="Declare fewer samples, or a dataset with more texts.",
         )
     source = generator(seed, "windows", 0)
-    return [
-        _window(texts[text], text, start, lead, plan, source) for text, start in source.sample(starts, count)
-    ]
+    return [_window(index, (*lead, *ids), plan, source) for index, ids in usable]
 
 
-def _window(
-    ids: Sequence[int], text: int, start: int, lead: Prompt, plan: AccuracyPlan, source: random.Random
-) -> Window:
-    tokens = tuple(ids[start : start + plan.window_tokens])
-    position = source.randrange(plan.min_context_tokens, len(tokens))
-    return Window(sample_id=f"{text}:{start}", lead=lead, tokens=tokens, position=position)
+def _window(index: int, ids: Prompt, plan: AccuracyPlan, source: random.Random) -> Window:
+    longest = min(len(ids), plan.max_context_tokens)
+    length = source.randint(min(plan.min_context_tokens, longest), longest)
+    return Window(sample_id=str(index), prompt=ids[:length])
 
 
 def generator(seed: int, purpose: str, index: int) -> random.Random:

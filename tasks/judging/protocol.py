@@ -4,8 +4,9 @@ Invariants:
 - Two results may be compared only if their protocols have the same digest; `require_same_protocol` refuses
   otherwise.
 - Nothing here depends on the host, the time or an address.
-- A change of meaning in prompts, timed requests or statistics changes `PROMPTS`, `REQUESTS` or `METHOD`, and
-  with them every digest; `REQUESTS` is in the plan that baseline and comparison share.
+- A change of meaning in prompts, timed requests, continuations or statistics changes `PROMPTS`, `REQUESTS`,
+  `CONTINUATIONS` or `METHOD`, and with them the digest; `REQUESTS` is in the plan that baseline and
+  comparison share.
 """
 
 import math
@@ -22,7 +23,8 @@ from tasks.judging.endpoint import Side
 
 PROMPTS = "uniform-token-ids/1"
 REQUESTS = "neutral-text-counted-by-usage/2"
-METHOD = "pseudo-observation-bound+stein/1"
+CONTINUATIONS = "streamed-and-scored-token-by-token/1"
+METHOD = "pseudo-observation-bound-over-texts+stein/2"
 
 
 class Vocabulary(Frozen):
@@ -78,38 +80,48 @@ class AccuracyPlan(Frozen):
     """The declared margins, and what is asked to tell whether the engine keeps them."""
 
     gate: AccuracyGate
+    asked: str = Field(default=CONTINUATIONS, description="How an engine's answers are had and scored.")
     text_sha256: str = Field(description="Digest of the held-out texts as used, in order.")
     regret_cap_nats: float = Field(
-        default=2.0, gt=0, description="A larger regret of one sample counts as this much."
+        default=2.0, gt=0, description="A larger mean regret of one text counts as this much."
     )
-    window_tokens: int = Field(default=128, ge=8, description="Tokens of one window; windows never overlap.")
     min_context_tokens: int = Field(
-        default=16, ge=1, description="Tokens that precede a sampled position at least."
+        default=16, ge=1, description="Tokens of a text that a continuation follows, at least."
     )
-    length_windows: int = Field(default=64, ge=10, description="Windows that both sides continue greedily.")
-    length_max_tokens: int = Field(default=64, ge=2, description="Longest continuation.")
+    max_context_tokens: int = Field(ge=1, description="The same, at most; special ones count.")
+    continuation_tokens: int = Field(ge=1, description="Tokens that every text is continued by, and scored.")
+    length_windows: int = Field(
+        default=64, ge=10, description="Texts that both sides continue until they end by themselves, at most."
+    )
+    length_max_tokens: int = Field(default=64, ge=2, description="Longest of these continuations.")
     end_tokens: tuple[int, ...] = Field(
         default=(),
         description="Ids that end a continuation on every side, whatever a server knows by itself.",
     )
-    longest_prompt_tokens: int = Field(
-        default=128,
-        ge=8,
-        description="Tokens of the longest text that checks the tokenizer: as many as the engine takes, so "
-        "that no limit kept in tokenizer.json goes unseen.",
-    )
     round_trip_texts: int = Field(
         default=16, ge=1, description="Held-out texts that check the tokenizer, besides fixed ones."
     )
-    parallel_requests: int = Field(default=4, ge=1, description="Requests in flight while scoring.")
+    round_trip_tokens: int = Field(
+        ge=1,
+        description="Longest of these: as long as the engine takes, so that no limit that tokenizer.json "
+        "keeps from training goes unseen.",
+    )
+    streamed_texts: int = Field(
+        default=8, ge=1, description="Texts that are streamed as in timed rounds, to compare what is written."
+    )
+    in_flight: tuple[int, ...] = Field(
+        min_length=1,
+        description="Requests in flight, each for an equal part of the texts; what is not scored is asked "
+        "with the most.",
+    )
     request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request.")
 
     @model_validator(mode="after")
-    def _context_fits_window(self) -> Self:
-        if self.min_context_tokens >= self.window_tokens:
+    def _lengths_are_ordered(self) -> Self:
+        if self.min_context_tokens > self.max_context_tokens:
             raise ValueError(
                 f"min_context_tokens {self.min_context_tokens} must "
-                f"be below window_tokens {self.window_tokens}"
+                f"not be above max_context_tokens {self.max_context_tokens}"
             )
         return self
 

@@ -6,15 +6,22 @@ markup.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks.judging.economics import Stay
 from tasks.judging.judged import JudgedResult, Subject
-from tasks.judging.plots import latency_plot, ratio_plot, regret_histogram, throughput_plot
+from tasks.judging.plots import (
+    latency_plot,
+    ratio_plot,
+    regret_by_token,
+    regret_histogram,
+    throughput_plot,
+)
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.ratio_bounds import ratio_interval
-from tasks.judging.results import LoadResult, NotMeasured, SpeedPoint
+from tasks.judging.results import Departure, LoadResult, NotMeasured, RegretSample, SpeedPoint
 from tasks.judging.verdict import Verdict
 
 HTML_FILE = "report.html"
@@ -55,6 +62,7 @@ def point_ratio(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
 def _report_view(result: JudgedResult) -> dict[str, Any]:
     """What the template reads."""
     samples = result.measured.accuracy.samples
+    margin = result.protocol.accuracy.gate.max_regret_nats_per_token
     return {
         "result": result,
         "subject": result.subject,
@@ -62,15 +70,18 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "outcomes": result.outcomes,
         "protocol": result.protocol,
         "measured": result.measured,
-        "worst": sorted(samples, key=lambda sample: -sample.regret_nats)[:WORST_SHOWN],
+        "worst": _worst(samples),
         "differing": sum(sample.regret_nats > 0 for sample in samples),
         "gates": _gates(result),
-        "regret_plot": regret_histogram(
-            samples,
-            margin=result.protocol.accuracy.gate.max_regret_nats_per_token,
-            interval=result.outcomes.regret.regret_nats,
-        ),
+        "regret_plot": regret_histogram(samples, margin=margin, interval=result.outcomes.regret.regret_nats),
+        "token_plot": regret_by_token(samples, margin=margin),
     }
+
+
+def _worst(samples: Sequence[RegretSample]) -> list[tuple[RegretSample, Departure]]:
+    """The tokens of largest regret, each with the continuation that it stands in."""
+    departures = [(sample, token) for sample in samples for token in sample.departures]
+    return sorted(departures, key=lambda one: -one[1].regret_nats)[:WORST_SHOWN]
 
 
 def _timed_view(result: JudgedResult) -> dict[str, Any]:

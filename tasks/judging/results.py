@@ -58,7 +58,7 @@ class RoundResult(Frozen):
     concurrency: int
     index: int = Field(description="Place in the order in which rounds were made at this concurrency.")
     started_s: float = Field(description="Seconds since the first round of this measurement.")
-    wall_s: float = Field(description="From the first request sent to the last token received.")
+    wall_s: float = Field(gt=0, description="From the first request sent to the last token received.")
     devices: int
     prompts_sha256: str = Field(description="Digest of the prompts, in order; no two rounds share one.")
     requests: tuple[RequestRecord, ...]
@@ -106,16 +106,37 @@ class LoadResult(Frozen):
         return next(p for p in self.points if p.summary.concurrency == self.operating_point)
 
 
-class RegretSample(Frozen):
-    """One position of held-out text."""
+class Departure(Frozen):
+    """One token of a continuation that is not what the reference would have chosen there."""
 
-    sample_id: str
-    position: int = Field(description="Index in the window of the token that was asked for.")
+    index: int = Field(ge=0, description="Place in the continuation; 0 is the token after the context.")
     engine_token: int
-    reference_token: int = Field(description="The reference's own greedy choice.")
+    reference_token: int = Field(description="The reference's own choice after the same tokens.")
     regret_nats: float = Field(
-        ge=0, description="How much less likely the reference finds the engine's token."
+        gt=0, description="How much less likely the reference finds the engine's token."
     )
+
+
+class RegretSample(Frozen):
+    """One held-out text, continued by the engine."""
+
+    sample_id: str = Field(description="Index of the text.")
+    in_flight: int = Field(ge=1, description="Requests that the engine was asked at once.")
+    context_tokens: int = Field(ge=1, description="Tokens that the engine was given.")
+    engine_tokens: tuple[int, ...] = Field(min_length=1, description="The engine's continuation.")
+    departures: tuple[Departure, ...] = Field(
+        description="Its tokens that are not the reference's own choice; the others have no regret."
+    )
+
+    @property
+    def regret_nats(self) -> float:
+        """Mean regret of the continuation's tokens."""
+        return math.fsum(one.regret_nats for one in self.departures) / len(self.engine_tokens)
+
+    @property
+    def agreement(self) -> float:
+        """Share of its tokens that are the reference's own choice."""
+        return 1 - len(self.departures) / len(self.engine_tokens)
 
 
 class LengthSample(Frozen):
@@ -135,7 +156,10 @@ class TokenizerCheck(Frozen):
         description="Both servers read it as the same token ids, or as equally many where one does not name "
         "them."
     )
-    same_text: bool = Field(description="The engine's text is what the reference reads out of its token ids.")
+    same_text: bool = Field(
+        description="The engine's text is what the reference reads out of its token ids; of a text that was "
+        "streamed as in timed rounds, what the engine writes where nothing is timed."
+    )
     detail: str = Field(default="", description="What differs.")
 
 

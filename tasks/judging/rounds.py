@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 
 from engine_specs.workload import Workload
+from tasks.errors import ServerBroke
 from tasks.judging.client import CompletionsClient, open_client
 from tasks.judging.endpoint import Endpoint
 from tasks.judging.prompts import Prompt, random_prompts
@@ -63,7 +64,7 @@ class RoundRunner:
             concurrency=concurrency,
             index=index,
             started_s=round(started_s, 3),
-            wall_s=_wall_s(traces),
+            wall_s=_wall_s(traces, client.endpoint.base_url),
             devices=client.endpoint.side.devices,
             prompts_sha256=_digest(prompts[cut:]),
             requests=tuple(record_of(trace, self._workload.slo) for trace in traces),
@@ -95,10 +96,17 @@ class RoundRunner:
         return [stream.read() for stream in streams]
 
 
-def _wall_s(traces: Sequence[Trace]) -> float:
+def _wall_s(traces: Sequence[Trace], where: str) -> float:
     first_sent = min(trace.sent_ns for trace in traces)
     last_token = max(trace.stamps_ns[-1] for trace in traces)
-    return round((last_token - first_sent) / NS_PER_S, 6)
+    wall_s = round((last_token - first_sent) / NS_PER_S, 6)
+    if wall_s <= 0:
+        raise ServerBroke(
+            f"A round of {len(traces)} requests took {wall_s:g} s by this host's clock",
+            where=where,
+            fix="Nothing can be timed with this clock: see how the host keeps its time.",
+        )
+    return wall_s
 
 
 def _digest(prompts: Sequence[Prompt]) -> str:

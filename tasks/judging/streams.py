@@ -1,9 +1,10 @@
-"""From stamped bytes of a server-sent event stream to the timeline of its tokens. Pure.
+"""From stamped bytes of a server-sent event stream to its tokens and their timeline. Pure.
 
 Invariants:
 - An event happened when the read that completed it returned; events of one read share a stamp.
 - Tokens are counted by the usage in every chunk, which says how many there are by now, never by chunks: a
   server may put several tokens into one. Those of one chunk share the wait for it evenly.
+- Where a chunk names token ids, they are as many as its usage adds.
 - A stream without `[DONE]`, with a chunk that does not count, with a count that falls or that the final usage
   does not confirm, or with another number of tokens than was asked for, is an error and never a sample.
 """
@@ -15,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from tasks.errors import ServerBroke
+from tasks.judging.numbers import count_in, ids_in
 
 StampedBytes = tuple[int, bytes]
 """perf_counter_ns() when a read returned, and what it returned."""
@@ -31,12 +33,16 @@ class Trace:
         stamps_ns: for every chunk with tokens, its stamp.
         chunk_tokens: for every such chunk, how many tokens it held.
         prompt_tokens: length of the prompt by the server's own count.
+        token_ids: the tokens; empty where their ids were not asked for.
+        text: what the chunks spell; empty where ids come instead of it.
     """
 
     sent_ns: int
     stamps_ns: tuple[int, ...]
     chunk_tokens: tuple[int, ...]
     prompt_tokens: int
+    token_ids: tuple[int, ...]
+    text: str
 
     @property
     def output_tokens(self) -> int:
@@ -109,6 +115,8 @@ class _TraceReader:
         self._where = where
         self._stamps: list[int] = []
         self._counts: list[int] = []
+        self._ids: list[int] = []
+        self._text: list[str] = []
         self._prompt_tokens = 0
         self._counted = 0
         self._confirmed: int | None = None
@@ -124,11 +132,28 @@ class _TraceReader:
                 f"The server reported an error inside the stream: {event['error']}", where=self._where
             )
         usage = event.get("usage") or {}
-        self._prompt_tokens = int(usage.get("prompt_tokens", self._prompt_tokens))
-        if event.get("choices"):
-            self._take_tokens(stamp_ns, usage.get("completion_tokens"))
+        prompt_tokens = count_in(usage, "prompt_tokens", where=self._where)
+        self._prompt_tokens = self._prompt_tokens if prompt_tokens is None else prompt_tokens
+        by_now = count_in(usage, "completion_tokens", where=self._where)
+        if choices := event.get("choices"):
+            self._take_ids(choices[0], by_now)
+            self._take_tokens(stamp_ns, by_now)
         else:
-            self._confirmed = usage.get("completion_tokens", self._confirmed)
+            self._confirmed = self._confirmed if by_now is None else by_now
+
+    def _take_ids(self, choice: dict[str, Any], by_now: int | None) -> None:
+        """Text and, where the chunk names them, ids: as many as it says to bring."""
+        self._text.append(str(choice.get("text") or ""))
+        if choice.get("token_ids") is None:
+            return
+        ids = ids_in(choice["token_ids"], where=self._where)
+        if by_now is None or len(ids) != by_now - self._counted:
+            raise ServerBroke(
+                f"A chunk after {self._counted} tokens names {len(ids)} ids and says that there are {by_now}",
+                where=self._where,
+                fix="The server must name the ids of each chunk's own tokens, and count them.",
+            )
+        self._ids += ids
 
     def _take_tokens(self, stamp_ns: int, by_now: int | None) -> None:
         """A chunk that says how many tokens there are by now; one that brings none is no stamp."""
@@ -175,4 +200,11 @@ class _TraceReader:
                 where=self._where,
                 fix="The server must honour max_tokens and ignore_eos.",
             )
-        return Trace(sent_ns, tuple(self._stamps), tuple(self._counts), self._prompt_tokens)
+        return Trace(
+            sent_ns,
+            tuple(self._stamps),
+            tuple(self._counts),
+            self._prompt_tokens,
+            tuple(self._ids),
+            "".join(self._text),
+        )

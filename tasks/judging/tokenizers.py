@@ -1,4 +1,5 @@
-"""Whether both servers read text as the same token ids, and token ids as the same text.
+"""Whether both servers read text as the same token ids, and token ids as the same text; and whether the
+engine writes the same where it is timed.
 
 A server that gives token ids instead of text is asked twice, once for each, and does not name the prompt's
 ids: of the prompt only the number of tokens is compared, and that the generated ids are read as its text.
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from tasks.judging.answers import generated_ids, generated_text, prompt_ids, prompt_tokens
 from tasks.judging.client import CompletionsClient
+from tasks.judging.prompts import Prompt
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import TokenizerCheck
 from tasks.judging.running import map_bounded
@@ -43,13 +45,41 @@ async def check_tokenizer(
     Of each as much is sent as fits: an engine takes no longer prompt than it was compiled for.
     """
     starts = [text[:TEXT_CHARACTERS] for text in texts[: plan.round_trip_texts] if text]
-    chosen = [*FIXED_TEXTS, *starts, long_text(texts, plan.longest_prompt_tokens)]
+    chosen = [*FIXED_TEXTS, *starts, long_text(texts, plan.round_trip_tokens)]
 
     async def check(text: str) -> TokenizerCheck:
-        start, ids = await _fitting(reference, text, plan.longest_prompt_tokens)
+        start, ids = await _fitting(reference, text, plan.round_trip_tokens)
         return await _check(asked, reference, start, ids)
 
-    return await map_bounded(check, chosen, parallel=plan.parallel_requests)
+    return await map_bounded(check, chosen, parallel=max(plan.in_flight))
+
+
+async def check_streams(
+    asked: CompletionsClient, prompts: Sequence[Prompt], plan: AccuracyPlan
+) -> list[TokenizerCheck]:
+    """Ask prompts as timed rounds ask them, for streamed text without ids, and compare what comes with what
+    is written where nothing is timed: that is what accuracy is measured on.
+
+    One request at a time: others beside it would change the rounding of an answer, and sometimes its words.
+    """
+    return [await _check_stream(asked, prompt, plan.continuation_tokens) for prompt in prompts]
+
+
+async def _check_stream(asked: CompletionsClient, prompt: Prompt, count: int) -> TokenizerCheck:
+    for _ in range(SEPARATE_ATTEMPTS):
+        untimed = await _untimed_text(asked, prompt, count)
+        streamed = (await asked.stream(prompt, count)).read().text
+        if same := streamed.rstrip(UNFINISHED) == untimed.rstrip(UNFINISHED):
+            break
+    found = f"streamed as in timed rounds {streamed[:40]!r}, otherwise {untimed[:40]!r}"
+    return TokenizerCheck(text=untimed[:60], same_ids=True, same_text=same, detail="" if same else found)
+
+
+async def _untimed_text(asked: CompletionsClient, prompt: Prompt, count: int) -> str:
+    if asked.endpoint.side.recipe.generated_ids == "beside-text":
+        return (await asked.stream_ids(prompt, count)).read().text
+    written = await asked.complete_text(prompt, count, ignore_eos=True)
+    return generated_text(written, asked.endpoint)
 
 
 def long_text(texts: Sequence[str], tokens: int) -> str:

@@ -37,6 +37,8 @@ Fault = Literal[
     "miscount-at-end",
     "no-ids",
     "uncounted",
+    "negative",
+    "no-whole-count",
 ]
 Speech = Literal["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
 
@@ -67,6 +69,8 @@ class Behaviour:
         penalizes: whether it applies a penalty of its checkpoint's to requests that name none.
         cuts_at: tokens of a text prompt that it reads; None: all of them.
         spells: how it writes ids out, when that is not the fakes' own way.
+        streams: what becomes of the text of a chunk where nobody asks for ids, as in timed rounds.
+        scores: what becomes of the entries of `prompt_logprobs`.
         speaks: whose protocol it speaks.
         fault: what goes wrong in completions.
     """
@@ -81,17 +85,21 @@ class Behaviour:
     penalizes: bool = False
     cuts_at: int | None = None
     spells: Callable[[str], str] = str
+    streams: Callable[[str], str] = str
+    scores: Callable[[list[Any]], list[Any]] = list
     speaks: Speech = "vllm"
     fault: Fault = "none"
 
 
 @dataclass
 class FakeServer:
-    """A running stand-in: where it listens and what it was asked."""
+    """A running stand-in: where it listens, what it was asked, and how much of it at once."""
 
     behaviour: Behaviour
     base_url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
+    streaming: int = 0
+    most_streaming: int = 0
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -134,12 +142,17 @@ class FakeServer:
                 await asyncio.sleep(60)
         tokens = self._generate(prompt, body)
         if body.get("stream"):
-            return await self._stream(request, body, tokens, len(prompt))
+            self.streaming += 1
+            self.most_streaming = max(self.most_streaming, self.streaming)
+            try:
+                return await self._stream(request, body, tokens, len(prompt))
+            finally:
+                self.streaming -= 1
         choice = self._choice(body, tokens)
         if self.behaviour.speaks == "vllm" and body.get("return_token_ids"):
             choice["prompt_token_ids"] = prompt
         if body.get("prompt_logprobs") is not None:
-            choice["prompt_logprobs"] = self._score(prompt)
+            choice["prompt_logprobs"] = self.behaviour.scores(self._score(prompt))
         return web.json_response({"choices": [choice], "usage": self._usage(len(prompt), len(tokens))})
 
     def _refused(self, body: dict[str, Any]) -> str:
@@ -161,8 +174,11 @@ class FakeServer:
             return {"text": text} | (named if body.get("return_token_ids") else {})
         return {"text": text, "token_ids": None} if body.get("detokenize", True) else {"text": "", **named}
 
-    def _usage(self, prompt_tokens: int, tokens: int, *, at_end: bool = True) -> dict[str, int]:
+    def _usage(self, prompt_tokens: int, tokens: int, *, at_end: bool = True) -> dict[str, Any]:
         fault = self.behaviour.fault
+        if fault in {"negative", "no-whole-count"}:
+            wrong = -tokens if fault == "negative" else tokens + 0.5
+            return {"prompt_tokens": prompt_tokens, "completion_tokens": wrong}
         lie = int(fault == "miscount" or (fault == "miscount-at-end" and at_end))
         return {"prompt_tokens": prompt_tokens, "completion_tokens": tokens + lie}
 
@@ -185,12 +201,14 @@ class FakeServer:
         return ids[len(prompt) :]
 
     def _score(self, prompt: list[int]) -> list[dict[str, Any] | None]:
-        best = self.behaviour.next_token(prompt[:-1])
-        given = prompt[-1]
-        last: dict[str, Any] = {str(best): {"logprob": -0.1, "rank": 1}}
+        return [None, *(self._score_of(prompt[:place], prompt[place]) for place in range(1, len(prompt)))]
+
+    def _score_of(self, before: list[int], given: int) -> dict[str, Any]:
+        best = self.behaviour.next_token(before)
+        score: dict[str, Any] = {str(best): {"logprob": -0.1, "rank": 1}}
         if given != best:
-            last[str(given)] = {"logprob": -0.1 - self.behaviour.regret_of(given), "rank": 2}
-        return [None, *({str(token): {"logprob": -1.0, "rank": 1}} for token in prompt[1:-1]), last]
+            score[str(given)] = {"logprob": -0.1 - self.behaviour.regret_of(given), "rank": 2}
+        return score
 
     async def _stream(
         self, request: web.Request, body: dict[str, Any], tokens: list[int], prompt_tokens: int
@@ -214,7 +232,10 @@ class FakeServer:
                 return response
             sent += len(ids)
             usage = {"usage": self._usage(prompt_tokens, sent, at_end=False)} if counts else {}
-            await self._event(response, {"choices": [self._choice(body, ids)], **usage})
+            choice = self._choice(body, ids)
+            if not {"return_token_ids", "detokenize"} & set(body):
+                choice["text"] = behaviour.streams(choice["text"])
+            await self._event(response, {"choices": [choice], **usage})
         if behaviour.fault == "error-event":
             await self._event(response, {"error": {"message": "engine died"}})
         if behaviour.fault != "no-done":

@@ -16,6 +16,7 @@ from tasks.judging.judged import Measured, StageRecord, Subject
 from tasks.judging.protocol import AccuracyPlan, JudgingProtocol, RoundPlan, SpeedPlan, Vocabulary
 from tasks.judging.results import (
     AccuracyResult,
+    Departure,
     LengthSample,
     QualifyingRound,
     RegretSample,
@@ -94,12 +95,15 @@ def protocol(
         accuracy=AccuracyPlan(
             gate=accuracy,
             text_sha256="b" * 64,
-            window_tokens=32,
             min_context_tokens=8,
+            max_context_tokens=32,
+            continuation_tokens=6,
             length_windows=40,
             length_max_tokens=8,
-            longest_prompt_tokens=300,
             round_trip_texts=2,
+            round_trip_tokens=300,
+            streamed_texts=3,
+            in_flight=(2, 3),
             request_limit_s=10,
         ),
         engine=side("engine"),
@@ -108,14 +112,21 @@ def protocol(
 
 
 def regret_samples(regrets: Sequence[float]) -> tuple[RegretSample, ...]:
-    """Samples with planted regrets; a regret of zero is an agreement."""
+    """Texts continued by four tokens, with planted mean regrets; a regret of zero is an agreement.
+
+    Of a text with regret the third token has all of it.
+    """
     return tuple(
         RegretSample(
-            sample_id=f"0:{i}",
-            position=9,
-            engine_token=int(regret > 0),
-            reference_token=0,
-            regret_nats=regret,
+            sample_id=str(i),
+            in_flight=2,
+            context_tokens=9,
+            engine_tokens=(5, 6, 7, 8),
+            departures=(
+                (Departure(index=2, engine_token=7, reference_token=0, regret_nats=4 * regret),)
+                if regret
+                else ()
+            ),
         )
         for i, regret in enumerate(regrets)
     )

@@ -19,12 +19,20 @@ NEUTRAL = {"temperature": 0, "presence_penalty": 0, "frequency_penalty": 0, "rep
 SPEECHES: list[Speech] = ["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
 
 
-def stream(base_url: str, *, speaks: Speech = "vllm", max_tokens: int = 6, limit_s: float = 10.0) -> Trace:
+def stream(
+    base_url: str,
+    *,
+    speaks: Speech = "vllm",
+    ids: bool = False,
+    max_tokens: int = 6,
+    limit_s: float = 10.0,
+) -> Trace:
     async def ask() -> Trace:
         async with open_client(
             endpoint("engine", base_url, speaks), connections=1, request_limit_s=limit_s
         ) as client:
-            return (await client.stream(PROMPT, max_tokens)).read()
+            ask_stream = client.stream_ids if ids else client.stream
+            return (await ask_stream(PROMPT, max_tokens)).read()
 
     return asyncio.run(ask())
 
@@ -79,6 +87,21 @@ def test_ids_are_asked_for_in_the_servers_own_way(speaks: Speech) -> None:
     assert request == {"model": "m", "prompt": PROMPT, "max_tokens": 6, **NEUTRAL} | asking
 
 
+@pytest.mark.parametrize("speaks", SPEECHES)
+@pytest.mark.parametrize("per_chunk", [1, 4])
+def test_ids_are_streamed_by_the_request_that_is_timed_and_no_other(per_chunk: int, speaks: Speech) -> None:
+    with fake_server(Behaviour(tokens_per_chunk=per_chunk, speaks=speaks)) as server:
+        timed = stream(server.base_url, speaks=speaks)
+        named = stream(server.base_url, speaks=speaks, ids=True)
+        plain, asking = server.requests
+        assert complete(server.base_url, speaks) == list(named.token_ids)
+    assert timed.token_ids == ()
+    assert named.chunk_tokens == timed.chunk_tokens
+    assert named.text == (timed.text if speaks == "vllm" else "")
+    extra = {"return_token_ids": True} if speaks == "vllm" else {"detokenize": False}
+    assert asking == plain | extra
+
+
 @pytest.mark.parametrize("speaks", SPEECHES[1:])
 def test_a_recipe_that_says_the_wrong_way_is_refused_by_the_server(speaks: Speech) -> None:
     with (
@@ -112,6 +135,8 @@ def test_ids_that_the_server_does_not_count_are_refused(fault: Fault, message: s
         ("miscount", ServerBroke, "7 tokens where 6"),
         ("miscount-at-end", ServerBroke, "counted 6 tokens, and at its end 7"),
         ("uncounted", ServerBroke, "after 0 tokens says that there are None"),
+        ("negative", ServerBroke, "counts -1 completion_tokens"),
+        ("no-whole-count", ServerBroke, "counts 1.5 completion_tokens"),
         ("error-event", ServerBroke, "engine died"),
         ("hang", ServerSilent, "within 0.3 s"),
     ],

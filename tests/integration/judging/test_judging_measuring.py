@@ -6,8 +6,9 @@ import asyncio
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
+from typing import Any
 
 import pytest
 from support.fake_completions import SHIFT, Behaviour, FakeServer, Fault, Speech, fake_server, next_byte
@@ -25,7 +26,7 @@ from tasks.judging.results import AccuracyResult, NotMeasured, SpeedResult
 from tasks.judging.speed import measure_speed
 from tasks.judging.verdict import row_for
 
-TEXTS = [f"Text {n}: " + "The grass is green and the sky is blue. " * 5 for n in range(12)]
+TEXTS = [f"Text {n}: " + "The grass is green and the sky is blue. " * 5 for n in range(40)]
 # A coarse resolution and next to no budget: what is tested is what is asked, not how well the host times it.
 ASKED = protocol(resolution=5.0, budget_minutes=0.001)
 SPEECHES: list[Speech] = ["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
@@ -38,7 +39,12 @@ def ignore(line: str) -> None:
 def wrong_now_and_then(prompt: Sequence[int]) -> int:
     """The stand-in's token, or another one after every other prompt."""
     token = next_byte(prompt)
-    return token if sum(prompt) % 2 else SHIFT + (token - SHIFT + 1) % 256
+    return token if sum(prompt) % 2 else another(token)
+
+
+def another(token: int) -> int:
+    """Any token but this one."""
+    return SHIFT + (token - SHIFT + 1) % 256
 
 
 @pytest.fixture
@@ -61,30 +67,121 @@ def accuracy_by(engine: FakeServer, reference: FakeServer, texts: Sequence[str] 
 @pytest.mark.parametrize("speaks", SPEECHES)
 def test_an_equal_engine_has_no_regret(reference: FakeServer, speaks: Speech) -> None:
     result = accuracy_of(Behaviour(speaks=speaks), reference)
-    assert len(result.samples) == 40
+    assert [sample.sample_id for sample in result.samples] == [str(n) for n in range(40)]
     assert {sample.regret_nats for sample in result.samples} == {0.0}
-    assert len({sample.sample_id for sample in result.samples}) == 40
+    assert {len(sample.engine_tokens) for sample in result.samples} == {6}
+    assert [sample.in_flight for sample in result.samples] == [2] * 20 + [3] * 20
     assert all(one.common_prefix_tokens == one.engine_tokens == 8 for one in result.lengths)
     assert judge_regret(result.samples, ASKED.accuracy).outcome == "pass"
     assert judge_tokenizer(result.tokenizer).outcome == "same"
     assert result.protocol_digest == ASKED.digest
 
 
+@pytest.mark.parametrize("in_flight", [(1,), (2, 5)])
+def test_as_many_are_in_flight_as_the_protocol_says(
+    reference: FakeServer, in_flight: tuple[int, ...]
+) -> None:
+    plan = ASKED.accuracy.model_copy(update={"in_flight": in_flight})
+    asked = ASKED.model_copy(update={"accuracy": plan})
+    with fake_server(Behaviour(first_token_s=0.01)) as engine:
+        sides = endpoint("engine", engine.base_url), endpoint("vllm", reference.base_url)
+        asyncio.run(measure_accuracy(*sides, TEXTS, asked, say=ignore))
+    assert engine.most_streaming == max(in_flight)
+
+
 def test_planted_damage_is_found_and_rejected(reference: FakeServer) -> None:
     reference.behaviour.regret_of = lambda token: 1.5
     result = accuracy_of(Behaviour(next_token=wrong_now_and_then), reference)
-    wrong = [sample for sample in result.samples if sample.engine_token != sample.reference_token]
-    assert len(wrong) > 5
-    assert {round(sample.regret_nats, 6) for sample in wrong} == {1.5}
+    wrong = [token for sample in result.samples for token in sample.departures]
+    assert len(wrong) > 40
+    assert {round(token.regret_nats, 6) for token in wrong} == {1.5}
     assert judge_regret(result.samples, ASKED.accuracy).outcome == "fail"
 
 
-def test_the_reference_scores_exactly_what_the_engine_answered(reference: FakeServer) -> None:
-    result = accuracy_of(Behaviour(), reference)
+@pytest.mark.parametrize("right", [1, 2, 5])
+def test_an_engine_that_is_wrong_after_the_first_tokens_is_rejected(
+    reference: FakeServer, right: int
+) -> None:
+    reference.behaviour.regret_of = lambda token: 4.0
+    contexts: set[tuple[int, ...]] = set()
+
+    def wrong_later(prompt: Sequence[int]) -> int:
+        contexts.update([] if any(tuple(prompt[:-n]) in contexts for n in range(1, 6)) else [tuple(prompt)])
+        generated = next(n for n in range(7) if tuple(prompt[: len(prompt) - n]) in contexts)
+        token = next_byte(prompt)
+        return token if generated < right else another(token)
+
+    result = accuracy_of(Behaviour(next_token=wrong_later), reference)
+    indexes = [{token.index for token in sample.departures} for sample in result.samples]
+    assert indexes == [set(range(right, 6))] * 40
+    assert judge_regret(result.samples, ASKED.accuracy).outcome == "fail"
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_the_reference_scores_exactly_what_the_engine_streamed(reference: FakeServer, speaks: Speech) -> None:
+    with fake_server(Behaviour(speaks=speaks)) as engine:
+        result = accuracy_by(engine, reference)
+    asking = {"return_token_ids": True} if speaks == "vllm" else {"detokenize": False}
+    streamed = [one for one in engine.requests if one.get("stream") and asking.items() <= one.items()]
+    assert {one["max_tokens"] for one in streamed} == {6}
+    assert all(one["ignore_eos"] for one in streamed)
     scored = [one for one in reference.requests if one.get("prompt_logprobs") == 1]
     assert len(scored) == 40
-    assert sorted(one["prompt"][-1] for one in scored) == sorted(one.engine_token for one in result.samples)
+    continued = {tuple(one["prompt"][-6:]) for one in scored}
+    assert continued == {sample.engine_tokens for sample in result.samples}
+    assert {tuple(one["prompt"][:-6]) for one in scored} <= {tuple(one["prompt"]) for one in streamed}
     assert all(one["prompt"][0] == 0 for one in scored), "a text starts with its begin-of-text id"
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_an_engine_that_writes_otherwise_where_it_is_timed_is_rejected(
+    reference: FakeServer, speaks: Speech
+) -> None:
+    result = accuracy_of(Behaviour(streams=lambda _text: "", speaks=speaks), reference)
+    outcome = judge_tokenizer(result.tokenizer)
+    assert outcome.outcome == "different"
+    assert "3 of 14 texts differ" in outcome.reason
+    assert "streamed as in timed rounds ''" in outcome.reason
+
+
+def spoil(change: Callable[[dict[str, Any]], Any]) -> Callable[[list[Any]], list[Any]]:
+    """Change the entry of a prompt's last token but one, which is in the middle of a continuation."""
+    return lambda entries: [*entries[:-2], change(entries[-2]), entries[-1]]
+
+
+def of_all(**changes: Any) -> Callable[[list[Any]], list[Any]]:
+    """Change the score of every token of that entry."""
+    return spoil(lambda entry: {token: score | changes for token, score in entry.items()})
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (of_all(logprob=None), "something else than log-probabilities for token"),
+        (of_all(logprob=math.nan), "something else than log-probabilities"),
+        (of_all(logprob=math.inf), "something else than log-probabilities"),
+        (of_all(logprob=-math.inf), "something else than log-probabilities"),
+        (of_all(logprob="-0.1"), "something else than log-probabilities"),
+        (of_all(logprob=0.5), "something else than log-probabilities"),
+        (of_all(rank=2), "no likeliest token"),
+        (of_all(rank=None), "no likeliest token"),
+        (spoil(lambda _entry: None), "no log-probability for token"),
+        (spoil(lambda _entry: {}), "no log-probability for token"),
+        (spoil(lambda _entry: {"258": {"logprob": -0.1, "rank": 1}}), "no log-probability for token"),
+        (lambda entries: entries[:-1], r"prompt_logprobs for a prompt of \d+ tokens"),
+        (lambda _entries: [], r"0 prompt_logprobs for a prompt"),
+    ],
+)
+def test_a_score_that_is_no_number_is_an_error_and_never_a_regret_of_zero(
+    scores: Callable[[list[Any]], list[Any]], message: str
+) -> None:
+    with (
+        fake_server(Behaviour(scores=scores)) as reference,
+        pytest.raises(ServerBroke, match=message) as caught,
+    ):
+        accuracy_of(Behaviour(), reference)
+    assert caught.value.where == f"{reference.base_url} (vllm)"
+    assert "vLLM" in caught.value.fix
 
 
 def test_an_engine_that_stops_early_is_found_by_its_lengths(reference: FakeServer) -> None:
@@ -111,9 +208,15 @@ def test_every_side_is_told_where_a_continuation_ends(reference: FakeServer) -> 
 
 
 def test_an_engine_that_cuts_long_prompts_is_found(reference: FakeServer) -> None:
-    cut = ASKED.accuracy.longest_prompt_tokens - 5
+    cut = ASKED.accuracy.round_trip_tokens - 5
     (failed,) = [one for one in accuracy_of(Behaviour(cuts_at=cut), reference).tokenizer if not one.same_ids]
     assert failed.text.startswith(TEXTS[0][:20])
+
+
+def test_a_reference_that_answers_nothing_is_an_error_and_no_ratio_of_lengths(reference: FakeServer) -> None:
+    reference.behaviour.stops_after = 0
+    with pytest.raises(ServerBroke, match="by no token at all"):
+        accuracy_of(Behaviour(), reference)
 
 
 def test_the_longest_prompt_is_as_long_as_the_engine_takes(reference: FakeServer) -> None:
@@ -126,7 +229,7 @@ def test_the_longest_prompt_is_as_long_as_the_engine_takes(reference: FakeServer
     longest = max(
         len(engine.encode(prompt)) if isinstance(prompt, str) else len(prompt) for prompt in prompts
     )
-    limit = ASKED.accuracy.longest_prompt_tokens
+    limit = ASKED.accuracy.round_trip_tokens
     assert 0.9 * limit < longest <= limit
 
 
@@ -143,7 +246,7 @@ def test_another_tokenizer_is_found(reference: FakeServer, speaks: Speech, said:
 @pytest.mark.parametrize("speaks", SPEECHES)
 def test_ids_written_out_otherwise_are_found(reference: FakeServer, speaks: Speech) -> None:
     result = accuracy_of(Behaviour(spells=lambda text: f"{text}~", speaks=speaks), reference)
-    assert not any(check.same_text for check in result.tokenizer)
+    assert not any(check.same_text for check in result.tokenizer[: -ASKED.accuracy.streamed_texts])
     assert all(check.same_ids for check in result.tokenizer)
     assert judge_tokenizer(result.tokenizer).outcome == "different"
 
@@ -166,17 +269,25 @@ def test_an_answer_that_turns_between_two_requests_is_no_other_tokenizer(referen
 
 
 @pytest.mark.parametrize("speaks", SPEECHES)
-@pytest.mark.parametrize("fault", ["miscount", "no-ids"])
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("miscount", "names 1 ids and says that there are 2"),
+        ("no-ids", "names 0 token ids and counts 6"),
+        ("negative", "counts -1 completion_tokens"),
+        ("no-whole-count", "counts 1.5 completion_tokens"),
+    ],
+)
 def test_an_engine_that_miscounts_its_tokens_has_no_result(
-    reference: FakeServer, fault: Fault, speaks: Speech
+    reference: FakeServer, fault: Fault, message: str, speaks: Speech
 ) -> None:
-    with pytest.raises(ServerBroke, match="token ids"):
+    with pytest.raises(ServerBroke, match=message):
         accuracy_of(Behaviour(fault=fault, speaks=speaks), reference)
 
 
 def test_too_little_text_is_told_before_anything_is_judged(reference: FakeServer) -> None:
     with pytest.raises(TooLittleText, match="40 are declared"):
-        accuracy_of(Behaviour(), reference, TEXTS[:2])
+        accuracy_of(Behaviour(), reference, TEXTS[:39])
 
 
 def speed_of(
@@ -274,6 +385,14 @@ def test_a_server_that_dies_while_it_is_measured_is_an_error_and_no_result(refer
         speed_of(engine, [reference])
 
 
+def test_a_round_that_took_no_time_is_an_error_and_no_infinite_speed(
+    reference: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.judging.client.perf_counter_ns", lambda: 7)
+    with pytest.raises(ServerBroke, match="took 0 s by this host's clock"):
+        speed_of(reference, [reference])
+
+
 def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
     load = workload(slo=Slo(ttft_p99_ms=60_000, itl_p99_ms=60_000))
     plan = LoadPlan(
@@ -313,7 +432,9 @@ def test_an_engine_that_its_answers_reject_is_not_timed(behaviour: Behaviour, fa
     assert isinstance(measured.speed, NotMeasured)
     assert failed in measured.speed.reason
     assert measured.references == ()
-    assert not any(one.get("stream") for one in engine.requests)
+    streams = [one for one in engine.requests if one.get("stream")]
+    continued = {tuple(one["prompt"]) for one in streams if "return_token_ids" in one}
+    assert {tuple(one["prompt"]) for one in streams} == continued, "prompts of timed rounds are random"
     result = judge_engine(
         measured, ASKED, PRICES, SUBJECT, compile_mode="when-justified", build_device_hours=0.1
     )

@@ -17,7 +17,7 @@ from support.judgements import (
 from engine_specs.workload import Slo
 from tasks.judging.gates import judge_lengths, judge_regret, judge_slo, judge_tokenizer, qualifies
 from tasks.judging.protocol import AccuracyPlan
-from tasks.judging.results import TokenizerCheck
+from tasks.judging.results import Departure, TokenizerCheck
 
 SMALL = [0.0] * 380 + [0.05] * 20
 DAMAGED = [0.0] * 200 + [0.8] * 200
@@ -32,9 +32,34 @@ def test_small_regrets_pass_and_the_sentence_has_the_numbers() -> None:
     assert outcome.outcome == "pass"
     assert outcome.regret_nats.estimate == pytest.approx(0.0025)
     assert outcome.regret_nats.upper <= 0.02
-    assert outcome.agreement.estimate == 0.95
+    assert outcome.agreement.estimate == pytest.approx((380 + 20 * 0.75) / 400)
     assert "0.00250" in outcome.reason
-    assert "400 positions" in outcome.reason
+    assert "400 texts" in outcome.reason
+
+
+def test_the_worst_text_and_the_worst_token_are_named() -> None:
+    reason = judge_regret(regret_samples([*SMALL, 0.3]), plan()).reason
+    assert "worst text is 400, with 0.3000 in the mean" in reason
+    assert "worst token is number 3 after 9 tokens of text 400, with 1.2000." in reason
+    assert "own choice" in judge_regret(regret_samples([0.0] * 400), plan()).reason
+
+
+def test_a_text_is_one_observation_however_many_of_its_tokens_are_wrong() -> None:
+    wrong = tuple(Departure(index=i, engine_token=1, reference_token=0, regret_nats=0.5) for i in range(200))
+    long = regret_samples([0.0])[0].model_copy(update={"engine_tokens": (1,) * 400, "departures": wrong})
+    one, other = (
+        judge_regret([*regret_samples([0.0] * 399), last], plan())
+        for last in (long, regret_samples([0.25])[0])
+    )
+    assert one.regret_nats == other.regret_nats
+    assert one.samples == 400
+    assert one.regret_nats.estimate == pytest.approx(0.25 / 400)
+
+
+def test_no_text_counts_more_than_the_cap() -> None:
+    outcome = judge_regret(regret_samples([0.0] * 399 + [30.0]), plan())
+    assert outcome.regret_nats.estimate == pytest.approx(2.0 / 400)
+    assert outcome.uncapped_mean_nats == pytest.approx(30.0 / 400)
 
 
 @pytest.mark.parametrize("samples", [400, 24])

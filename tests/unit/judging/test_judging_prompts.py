@@ -1,4 +1,6 @@
-"""Prompts: fresh, seeded, without special ids; windows: disjoint, seeded, enough or an error."""
+"""Prompts: fresh, seeded, without special ids; windows: one a text, seeded, of all lengths, enough or an
+error.
+"""
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from tasks.judging.prompts import random_prompts, sample_windows, vocabulary_of
 from tasks.judging.protocol import Vocabulary
 
 PLAN = protocol().accuracy
+TEXTS = [list(range(1000 * n, 1000 * n + 70 + n)) for n in range(40)]
 
 
 def prompts(seed: int = 1, purpose: str = "engine/2", index: int = 1) -> list[tuple[int, ...]]:
@@ -31,27 +34,34 @@ def test_prompts_hold_ordinary_ids_only(special: set[int], seed: int) -> None:
     assert all(len(prompt) == 40 for prompt in made)
 
 
-def test_windows_are_disjoint_and_leave_enough_context() -> None:
-    texts = [list(range(1000 * n, 1000 * n + 70 + n)) for n in range(8)]
-    windows = sample_windows(texts, (0,), PLAN, count=16, seed=3)
-    tokens = [token for window in windows for token in window.tokens]
-    assert len(set(tokens)) == len(tokens)
-    assert len({window.sample_id for window in windows}) == 16
-    for window in windows:
-        assert PLAN.min_context_tokens <= window.position < len(window.tokens) <= PLAN.window_tokens
-        assert window.prompt == (0, *window.tokens[: window.position])
+def test_every_text_gives_one_window_that_is_its_start() -> None:
+    windows = sample_windows(TEXTS, (0,), PLAN, seed=3)
+    assert [window.sample_id for window in windows] == [str(n) for n in range(40)]
+    for window, ids in zip(windows, TEXTS, strict=True):
+        assert window.prompt == (0, *ids)[: len(window.prompt)]
+
+
+def test_contexts_have_all_lengths_up_to_the_longest_that_is_declared() -> None:
+    plan = PLAN.model_copy(update={"gate": PLAN.gate.model_copy(update={"samples": 2000})})
+    windows = sample_windows(TEXTS * 50, (0,), plan, seed=3)
+    lengths = {len(window.prompt) for window in windows}
+    assert lengths == set(range(PLAN.min_context_tokens, PLAN.max_context_tokens + 1))
+
+
+def test_a_short_text_gives_what_it_has() -> None:
+    windows = sample_windows([[7, 8, 9], *TEXTS], (0,), PLAN, seed=3)
+    assert windows[0].prompt == (0, 7, 8, 9)
 
 
 def test_windows_are_decided_by_the_seed() -> None:
-    texts = [list(range(400))]
-    same, other = (sample_windows(texts, (), PLAN, count=8, seed=seed) for seed in (3, 4))
-    assert same == sample_windows(texts, (), PLAN, count=8, seed=3)
+    same, other = (sample_windows(TEXTS, (), PLAN, seed=seed) for seed in (3, 4))
+    assert same == sample_windows(TEXTS, (), PLAN, seed=3)
     assert same != other
 
 
-def test_too_little_text_says_how_much_there_is() -> None:
-    with pytest.raises(TooLittleText, match="gives 3 windows of 9 to 32 tokens; 4 are declared"):
-        sample_windows([[1] * 80, [1] * 8], (), PLAN, count=4, seed=0)
+def test_too_few_texts_are_told_with_how_many_there_are() -> None:
+    with pytest.raises(TooLittleText, match="39 of 40 held-out texts can be continued; 40 are declared"):
+        sample_windows([*TEXTS[1:], []], (), PLAN, seed=0)
 
 
 def test_the_vocabulary_is_read_from_a_tokenizer_file() -> None:

@@ -1,12 +1,16 @@
 """The protocol's digest: everything that is asked enters it, and unlike protocols never compare."""
 
+import math
+
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from support.judgements import PRICES, SUBJECT, measured, protocol, side, workload
 
 from tasks.errors import ProtocolsDiffer
 from tasks.judging.judge import judge_engine
+from tasks.judging.outcomes import EconomicsOutcome
 from tasks.judging.protocol import JudgingProtocol, RoundPlan, require_same_protocol
+from tasks.judging.results import Departure, Interval
 
 
 def test_equal_protocols_have_equal_digests() -> None:
@@ -53,9 +57,25 @@ def test_sides_need_names_of_their_own() -> None:
         protocol(references=["engine"])
 
 
-def test_a_window_must_be_longer_than_the_context_it_keeps() -> None:
-    settings = protocol().accuracy.model_dump() | {"min_context_tokens": 32}
-    with pytest.raises(ValidationError, match="must be below window_tokens 32"):
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_no_record_takes_what_is_no_number(number: float) -> None:
+    for make in (
+        lambda: Interval(estimate=number, lower=0, upper=1, confidence=0.95),
+        lambda: Departure(index=0, engine_token=1, reference_token=2, regret_nats=number),
+        lambda: protocol(margin=0.02).accuracy.model_validate(
+            protocol().accuracy.model_dump() | {"regret_cap_nats": number}
+        ),
+        lambda: TypeAdapter(EconomicsOutcome).validate_python(
+            dict.fromkeys(EconomicsOutcome.model_fields, number)
+        ),
+    ):
+        with pytest.raises(ValidationError, match="finite number"):
+            make()
+
+
+def test_the_shortest_context_is_not_longer_than_the_longest() -> None:
+    settings = protocol().accuracy.model_dump() | {"min_context_tokens": 33}
+    with pytest.raises(ValidationError, match="must not be above max_context_tokens 32"):
         type(protocol().accuracy).model_validate(settings)
 
 

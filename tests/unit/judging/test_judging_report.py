@@ -85,7 +85,7 @@ def test_the_page_shows_verdict_gates_intervals_and_both_recipes(page: Path, res
         *timed(result).economics.lines,
     ):
         assert shown in text
-    assert text.count("<svg") == 4
+    assert text.count("<svg") == 5
     assert text.count('<span class="mark') == 6
 
 
@@ -114,7 +114,7 @@ def test_the_page_of_an_engine_that_was_not_timed_says_why(tmp_path: Path) -> No
     text = render_report(rejected, tmp_path).read_text(encoding="utf-8")
     Balanced().feed(text)
     assert text.count(left_out.reason) == 2
-    assert text.count("<svg") == 1
+    assert text.count("<svg") == 2
     assert text.count('<span class="mark') == 4
     document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert JudgedResult.model_validate(document["result"]) == rejected

@@ -51,6 +51,19 @@ def test_carriage_returns_comments_and_chunks_without_tokens_are_no_tokens() -> 
     assert (trace.stamps_ns, trace.chunk_tokens) == ((2,), (1,))
 
 
+def named(by_now: int, *ids: Any) -> bytes:
+    """A chunk that names ids."""
+    return said({"choices": [{"text": "a", "token_ids": list(ids)}], "usage": {"completion_tokens": by_now}})
+
+
+def test_ids_and_text_are_those_of_all_chunks() -> None:
+    stamped = [(1, named(1, 7)), (2, named(1)), (3, named(3, 8, 9)), (4, end(3))]
+    trace = read_trace(0, stamped, where="here", expected_tokens=3)
+    assert trace.token_ids == (7, 8, 9)
+    assert trace.text == "aaa"
+    assert trace.chunk_tokens == (1, 2)
+
+
 @pytest.mark.parametrize(
     ("stream", "message"),
     [
@@ -64,6 +77,15 @@ def test_carriage_returns_comments_and_chunks_without_tokens_are_no_tokens() -> 
             said({"choices": [{"text": "a"}], "usage": None}) + end(2),
             "after 0 tokens says that there are None",
         ),
+        (event(-1) + end(2), "counts -1 completion_tokens"),
+        (event(True) + end(2), "counts True completion_tokens"),
+        (event(2) + end(-2), "counts -2 completion_tokens"),
+        (event(2).replace(b'"completion_tokens": 2', b'"completion_tokens": NaN') + end(2), "counts nan"),
+        (event(2).replace(b'"prompt_tokens": 5', b'"prompt_tokens": -5') + end(2), "counts -5 prompt_tokens"),
+        (named(1, 7) + named(2, 7, 8) + end(2), "after 1 tokens names 2 ids and says that there are 2"),
+        (named(2, 7) + end(2), "after 0 tokens names 1 ids and says that there are 2"),
+        (named(2, 7, -1) + end(2), "names the token ids"),
+        (named(2, 7, "8") + end(2), "names the token ids"),
         (b'data: {"error": {"message": "engine died"}}\n\n' + DONE, "engine died"),
         (b"data: <html>\n\n", "no JSON"),
         (b"data: [1]\n\n", "no object"),
