@@ -15,7 +15,7 @@ STORE_CHOICES = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_PROFILE",
 )
-PREFECT_CHOICES = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE")
+PREFECT_CHOICES = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE")
 
 
 def local_environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -50,10 +50,10 @@ def _store_part(paths: StackPaths) -> dict[str, str]:
 
 
 def _prefect_part(paths: StackPaths) -> dict[str, str]:
-    from flows.stack.prefect_server import NAME, api_url
+    from flows.stack.prefect_server import NAME, client_environment
 
     url = _url(paths, NAME)
-    return {"PREFECT_API_URL": api_url(url)} if url else {}
+    return client_environment(paths, url) if url else {}
 
 
 def _url(paths: StackPaths, name: str) -> str:

@@ -12,9 +12,12 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from artifacts.settings import Settings
 from flows.errors import FlowError
-from flows.stack import deployments, object_store, ports, prefect_server, worker
+from flows.stack import deployments, object_store, ports, prefect_server, store_security, worker
+from flows.stack.disk import disk_errors_told, require_room
+from flows.stack.inherited import SERVERS, checkout, inherited
 from flows.stack.liveness import birth, is_running
 from flows.stack.orphans import reconcile_orphans
+from flows.stack.private_files import fingerprint
 from flows.stack.probes import answers, wait_ready
 from flows.stack.processes import MARK, PART, end_part, marked, spawn
 from flows.stack.state import Component, StackPaths, StackState, read_state, write_state
@@ -27,6 +30,7 @@ _LOCK_LIMIT_S = 180.0
 # From the request to end until the kill. The S3 server waits 15 s for its own inner streams, to no end; what
 # it has acknowledged is written, so it is not waited for. Flow runs need time to end their own processes.
 _GRACE_S = {object_store.NAME: 2.0, prefect_server.NAME: 10.0, worker.NAME: 20.0}
+_PRIVATE_UMASK = 0o077
 _SETTLE_LIMIT_S = 20.0  # a component that lives but is silent gets this long before it is started again
 
 
@@ -74,9 +78,9 @@ class Lifecycle:
             ended += end_part(self.paths.root, name, _GRACE_S[name])
             if name == object_store.NAME:
                 object_store.sweep_sockets(self.state.ports)
-            self._record(self.state.without(name))
+            self.state = self.state.without(name)
             if name == worker.NAME and ended and self._answers(prefect_server.NAME):
-                self._say_all(self._reconcile(worker_lives=False))
+                self._settle_lost_runs()
         if left := marked(self.paths.root):
             pids = " ".join(str(process.pid) for process in left)
             raise FlowError(
@@ -84,7 +88,27 @@ class Lifecycle:
                 where=f"process ids {pids}",
                 fix=f"kill -9 {pids}",
             )
+        self._record_end(ended)
         return ended
+
+    def _settle_lost_runs(self) -> None:
+        """The runs that ended with the worker. On a full disk the server cannot; the next `up` does it."""
+        try:
+            self._say_all(self._reconcile(worker_lives=False))
+        except OSError as error:
+            self.say(f"lost runs are not settled yet, the next `enginery up` does that: {error}")
+
+    def _record_end(self, ended: int) -> None:
+        """Last, since nothing may keep the processes from being ended."""
+        try:
+            self._record(self.state)
+        except OSError as error:
+            raise FlowError(
+                f"The local stack is stopped ({ended} processes ended), but that could not be recorded: "
+                f"{error.strerror}.",
+                where=str(self.paths.state_file),
+                fix="free some space there; nothing else is left to do, `enginery up` works as usual then",
+            ) from error
 
     def _start_servers(self) -> bool:
         fresh = [name for name in (object_store.NAME, prefect_server.NAME) if not self._keeps(name)]
@@ -99,16 +123,18 @@ class Lifecycle:
         return bool(fresh)
 
     def _start_store(self) -> None:
+        require_room(self.paths.root)
         self.paths.objects_dir.mkdir(parents=True, exist_ok=True)
-        object_store.credentials(self.paths)
         self._choose_port(object_store.S3_PORT, object_store.NAME, object_store.DEFAULT_S3_PORT)
         for name in object_store.INNER_PORTS:
             self._choose_port(name, object_store.NAME)
+        store_security.write_security(self.paths, object_store.allowed_origins(self.state.ports))
         self._spawn(
             object_store.NAME,
             object_store.command(self.paths, self.state.ports),
-            env=prefect_server.environment(self.paths),
+            env=inherited(SERVERS),
             url=self._url(object_store.S3_PORT),
+            umask=_PRIVATE_UMASK,
         )
 
     def _start_prefect(self) -> None:
@@ -116,9 +142,12 @@ class Lifecycle:
         self._choose_port(prefect_server.PORT, prefect_server.NAME, prefect_server.DEFAULT_PORT)
         self._spawn(
             prefect_server.NAME,
-            prefect_server.command(self.state.ports),
-            env=prefect_server.server_environment(self.paths, self._url(prefect_server.PORT)),
+            prefect_server.command(),
+            env=prefect_server.server_environment(
+                self.paths, self._url(prefect_server.PORT), self.state.ports[prefect_server.PORT]
+            ),
             url=self._url(prefect_server.PORT),
+            umask=_PRIVATE_UMASK,
         )
 
     def _start_worker(self) -> None:
@@ -129,7 +158,6 @@ class Lifecycle:
             worker.command(),
             env=self._worker_environment(),
             url=self._url(worker.HEALTH_PORT),
-            uses=self._neighbours(),
         )
         wait_ready(component, _READY_LIMIT_S)
 
@@ -161,8 +189,8 @@ class Lifecycle:
         return False
 
     def _reason_to_restart(self, component: Component) -> str:
-        if component.name == worker.NAME and component.uses != self._neighbours():
-            return "the addresses of its servers have changed"
+        if component.uses != self._uses(component.name):
+            return "the addresses or credentials that it was given have changed"
         if not answers(component):
             try:
                 wait_ready(component, _SETTLE_LIMIT_S)
@@ -184,13 +212,13 @@ class Lifecycle:
         *,
         env: Mapping[str, str],
         url: str,
-        uses: Mapping[str, str] | None = None,
+        umask: int = -1,
     ) -> Component:
         log = self.paths.log(name)
-        component = Component(name=name, url=url, log=str(log), uses=dict(uses or {}))
+        component = Component(name=name, url=url, log=str(log), uses=self._uses(name))
         self._record(self.state.with_component(component))
         marks = {MARK: str(self.paths.root), PART: name}
-        process = spawn(argv, env={**env, **marks}, cwd=self.paths.root, log=log)
+        process = spawn(argv, env={**env, **marks}, cwd=self.paths.root, log=log, umask=umask)
         component = component.model_copy(update={"pid": process.pid, "birth": birth(process.pid)})
         self._record(self.state.with_component(component))
         return component
@@ -210,9 +238,24 @@ class Lifecycle:
     def _neighbours(self) -> dict[str, str]:
         return {name: self.state.components[name].url for name in (object_store.NAME, prefect_server.NAME)}
 
+    def _uses(self, name: str) -> dict[str, str]:
+        """What a component depends on of what may change while it runs. A stack that a version before this
+        one started, whose servers took requests from anybody, has none of it: `up` starts it again.
+        """
+        credentials = {
+            object_store.NAME: fingerprint(" ".join(object_store.credentials(self.paths))),
+            prefect_server.NAME: fingerprint(prefect_server.auth_string(self.paths)),
+        }
+        if name == worker.NAME:
+            return {
+                **{f"{owner} credentials": value for owner, value in credentials.items()},
+                **self._neighbours(),
+            }
+        return {"credentials": credentials[name]}
+
     def _reconcile(self, *, worker_lives: bool) -> list[str]:
-        url = prefect_server.api_url(self._url(prefect_server.PORT))
-        return reconcile_orphans(url, worker_lives=worker_lives)
+        api = prefect_server.api(self.paths, self._url(prefect_server.PORT))
+        return reconcile_orphans(api, worker_lives=worker_lives)
 
     def _answers(self, name: str) -> bool:
         component = self.state.components.get(name)
@@ -252,7 +295,7 @@ def up(
     """
     asked = {prefect_server.PORT: prefect_port, object_store.S3_PORT: s3_port}
     with _locked(settings, say):
-        return Lifecycle(settings, say, project or worker.checkout(), asked).up()
+        return Lifecycle(settings, say, project or checkout(), asked).up()
 
 
 def down(settings: Settings, say: Say) -> int:
@@ -260,19 +303,20 @@ def down(settings: Settings, say: Say) -> int:
     were.
     """
     with _locked(settings, say):
-        return Lifecycle(settings, say, worker.checkout()).down()
+        return Lifecycle(settings, say, checkout()).down()
 
 
 @contextmanager
 def _locked(settings: Settings, say: Say) -> Iterator[None]:
     paths = StackPaths.below(settings.home)
-    _make_private(paths.root)
-    lock = FileLock(paths.lock_file)
-    _acquire(lock, say)
-    try:
-        yield
-    finally:
-        lock.release()
+    with disk_errors_told(paths.root):
+        _make_private(paths.root)
+        lock = FileLock(paths.lock_file)
+        _acquire(lock, say)
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _acquire(lock: BaseFileLock, say: Say) -> None:

@@ -1,9 +1,12 @@
-"""The S3 server of the local stack: SeaweedFS with credentials of its own."""
+"""The S3 server of the local stack: SeaweedFS with credentials of its own.
+
+Its S3 port is the only one that answers others; `store_security` closes the rest.
+"""
 
 import json
-import os
 import secrets
 import shutil
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from flows.errors import ExtraMissing
 from flows.stack.ports import HOST
+from flows.stack.private_files import write_private
 from flows.stack.state import StackPaths
 
 if TYPE_CHECKING:
@@ -55,6 +59,14 @@ def command(paths: StackPaths, ports: dict[str, int]) -> list[str]:
         # Two further dialects of the S3 server that nobody here speaks.
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
+        # Nor is there anybody to manage users, or to hand temporary credentials to.
+        "-s3.iam=false",
+        f"-s3.allowedOrigins={allowed_origins(ports)}",
+        f"-filer.allowedOrigins={allowed_origins(ports)}",
+        # Unix sockets of plain HTTP, by default in /tmp: in the stack's own directory, which is the server's
+        # working directory too.
+        "-s3.localSocket=s3.sock",
+        "-filer.localSocket=filer.sock",
         "-master.volumeSizeLimitMB=1024",
         "-master.telemetry=false",
         # A lone master need not wait ten seconds for others to stand for election.
@@ -65,6 +77,11 @@ def command(paths: StackPaths, ports: dict[str, int]) -> list[str]:
         "-volume.max=0",
     ]
     return argv + [f"-{_flag(name)}={ports[name]}" for name in INNER_PORTS]
+
+
+def allowed_origins(ports: dict[str, int]) -> str:
+    """Web pages that may send requests: the server's own, which has none."""
+    return f"http://{HOST}:{ports[S3_PORT]}"
 
 
 def client(paths: StackPaths, url: str) -> "S3Client":
@@ -108,10 +125,22 @@ def bucket_ready(paths: StackPaths, url: str, bucket: str) -> Callable[[], bool]
 
 
 def sweep_sockets(ports: dict[str, int]) -> None:
-    """Remove the Unix sockets that a killed server leaves in /tmp, named by its ports."""
+    """Remove the Unix sockets of gRPC that a killed server leaves in /tmp, named by its ports; not those of
+    another server, which may have got one of these ports meanwhile.
+    """
     for name in (S3_PORT, *INNER_PORTS):
-        for socket in Path("/tmp").glob(f"seaweedfs-*-{ports.get(name)}.sock"):  # noqa: S108  weed's own choice
-            socket.unlink(missing_ok=True)
+        for path in Path("/tmp").glob(f"seaweedfs-*-{ports.get(name)}.sock"):  # noqa: S108  weed's own choice
+            if not _is_served(path):
+                path.unlink(missing_ok=True)
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+    return True
 
 
 def _flag(port: str) -> str:
@@ -132,15 +161,9 @@ def _weed() -> str:
 
 
 def _write_credentials(paths: StackPaths, key: str, secret: str) -> None:
-    paths.root.mkdir(parents=True, exist_ok=True)
     identity = {
         "name": "enginery",
         "credentials": [{"accessKey": key, "secretKey": secret}],
         "actions": _ACTIONS,
     }
-    staged = paths.credentials_file.with_suffix(".new")
-    staged.unlink(missing_ok=True)
-    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({"identities": [identity]}, file)
-    staged.replace(paths.credentials_file)
+    write_private(paths.credentials_file, json.dumps({"identities": [identity]}).encode())

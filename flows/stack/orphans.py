@@ -14,27 +14,21 @@ A run's process is known by `infrastructure_pid`: PID as the process worker writ
 `flows.run_page.own_run` does for a flow that is called in-process. The stack's server listens on this host
 only, so a bare PID is of this host. A process that is younger than the run got a recycled id and does not
 count.
-
-It speaks to the server over HTTP rather than through Prefect's client: that reads its settings once, at
-import, and a command that brings a server up imports it too early.
 """
 
-import json
 import socket
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import psutil
 from pydantic import AwareDatetime, BaseModel
 
+from flows.stack.prefect_api import PrefectApi
 from flows.stack.processes import end
 
 _PENDING_LIMIT = timedelta(minutes=10)
 _PAGE = 200
-_ANSWER_LIMIT_S = 30
 
 
 class RunState(BaseModel):
@@ -54,28 +48,26 @@ class Run(BaseModel):
     state: RunState
 
 
-def reconcile_orphans(api_url: str, *, worker_lives: bool = False) -> list[str]:
+def reconcile_orphans(api: PrefectApi, *, worker_lives: bool = False) -> list[str]:
     """Bring runs of this host whose process is gone to a final state; returns a line for each.
 
     Args:
-        api_url: address of the Prefect server's API.
+        api: the stack's Prefect server.
         worker_lives: a worker is running and will carry out cancellations itself.
     """
-    lines = [_reconcile(api_url, run, worker_lives) for run in _unfinished(api_url)]
+    lines = [_reconcile(api, run, worker_lives) for run in _unfinished(api)]
     return [line for line in lines if line]
 
 
-def _unfinished(api_url: str) -> Iterator[Run]:
+def _unfinished(api: PrefectApi) -> Iterator[Run]:
     wanted = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
     runs: list[Run] = []
-    while page := _post(
-        f"{api_url}/flow_runs/filter", {"flow_runs": wanted, "limit": _PAGE, "offset": len(runs)}
-    ):
+    while page := api.post("flow_runs/filter", {"flow_runs": wanted, "limit": _PAGE, "offset": len(runs)}):
         runs += [Run.model_validate(entry) for entry in page]
     yield from runs  # only now: states change what the filter matches
 
 
-def _reconcile(api_url: str, run: Run, worker_lives: bool) -> str:
+def _reconcile(api: PrefectApi, run: Run, worker_lives: bool) -> str:
     process, reason = _owner(run)
     cancelling = run.state.type == "CANCELLING"
     if process is not None:
@@ -88,7 +80,7 @@ def _reconcile(api_url: str, run: Run, worker_lives: bool) -> str:
     name = "Cancelled" if cancelling else "Crashed"
     message = reason if cancelling else f"infrastructure: {reason}"
     state = {"type": name.upper(), "name": name, "message": message}
-    _post(f"{api_url}/flow_runs/{run.id}/set_state", {"state": state, "force": True})
+    api.post(f"flow_runs/{run.id}/set_state", {"state": state, "force": True})
     return f"run {run.name}: {name}: {reason}"
 
 
@@ -115,11 +107,3 @@ def _lost_before_start(run: Run) -> str:
         return ""
     waited = datetime.now(UTC) - run.state.timestamp
     return f"pending for {waited} without a process" if waited > _PENDING_LIMIT else ""
-
-
-def _post(url: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(  # noqa: S310  the stack's server on 127.0.0.1
-        url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=_ANSWER_LIMIT_S) as response:  # noqa: S310
-        return json.load(response)

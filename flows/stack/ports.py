@@ -6,6 +6,8 @@ from collections.abc import Collection
 from flows.errors import PortBusy
 
 HOST = "127.0.0.1"
+# Names under which a browser on this host reaches HOST; nobody else can make them lead elsewhere.
+OWN_NAMES = (HOST, "localhost")
 
 
 def is_free(port: int) -> bool:

@@ -1,9 +1,16 @@
-"""The Prefect server of the local stack, with data and profile of its own."""
+"""The Prefect server of the local stack, with data, profile and credentials of its own.
+
+Its API is open to whoever has the credentials: clients of Prefect, and the UI, which asks for them once.
+"""
 
 import os
+import secrets
 import sys
 
-from flows.stack.ports import HOST
+from flows.stack.inherited import SERVERS, inherited, python_path
+from flows.stack.ports import HOST, OWN_NAMES
+from flows.stack.prefect_api import API_URL, AUTH_STRING, PrefectApi
+from flows.stack.private_files import write_private
 from flows.stack.state import StackPaths
 
 NAME = "prefect-server"
@@ -12,26 +19,82 @@ DEFAULT_PORT = 4200
 
 # What is run here reports to nobody.
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+_USER = "enginery"
 
 
-def command(ports: dict[str, int]) -> list[str]:
+def command() -> list[str]:
     """The argument list that serves API and UI."""
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(ports[PORT])]
+    return [sys.executable, "-m", "flows.stack.prefect_app"]
 
 
-def environment(paths: StackPaths) -> dict[str, str]:
-    """Our environment without any Prefect setting of the user's, and with the stack's own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return kept | QUIET | {"PREFECT_HOME": str(paths.prefect_home)}
+def auth_string(paths: StackPaths) -> str:
+    """What clients and the UI show to be let in, "user:password"; made on first use, in a file that its owner
+    alone can read.
+    """
+    if not paths.prefect_auth_file.exists():
+        write_private(paths.prefect_auth_file, f"{_USER}:{secrets.token_urlsafe(24)}".encode())
+    return paths.prefect_auth_file.read_text()
 
 
-def server_environment(paths: StackPaths, url: str) -> dict[str, str]:
+def own_variables(paths: StackPaths) -> dict[str, str]:
+    """What every program of the stack that uses Prefect is given: the stack's own directory, no telemetry."""
+    return QUIET | {"PREFECT_HOME": str(paths.prefect_home)}
+
+
+def server_environment(paths: StackPaths, url: str, port: int) -> dict[str, str]:
     """The environment of the server itself. Its UI asks port 4200, whatever the server's own port is,
     unless told.
     """
-    return environment(paths) | {"PREFECT_SERVER_UI_API_URL": api_url(url), "PREFECT_UI_URL": url}
+    return {
+        **inherited(SERVERS),
+        **own_variables(paths),
+        "PYTHONPATH": python_path(),
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_UI_API_URL": api_url(url),
+        "PREFECT_UI_URL": url,
+        "PREFECT_SERVER_API_AUTH_STRING": auth_string(paths),
+        # Services of the server use its API as clients do.
+        AUTH_STRING: auth_string(paths),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{name}:{port}" for name in OWN_NAMES),
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+    }
+
+
+def client_environment(paths: StackPaths, url: str) -> dict[str, str]:
+    """The variables that lead Prefect's clients to the server."""
+    return {API_URL: api_url(url), AUTH_STRING: auth_string(paths)}
+
+
+def api(paths: StackPaths, url: str) -> PrefectApi:
+    """The server's API, given the server's address."""
+    return PrefectApi(api_url(url), auth_string(paths))
 
 
 def api_url(url: str) -> str:
     """Address of the API, given that of the server."""
     return f"{url}/api"
+
+
+def protect_temporary_server() -> None:
+    """Where Prefect will start a server for this one run, keep others out of it, as of the stack's own.
+
+    Such a server listens on a port of this host, with the user's own Prefect database behind it.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import prefect.context
+    from prefect.settings import get_current_settings
+
+    # Besides the variable, a profile or a file of the user's may name a server.
+    if get_current_settings().api.url:
+        return
+    secret = f"{_USER}:{secrets.token_urlsafe(24)}"
+    os.environ.update(
+        {
+            "PREFECT_SERVER_API_AUTH_STRING": secret,
+            AUTH_STRING: secret,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
+        }
+    )
+    prefect.context.refresh_global_settings_context()

@@ -16,9 +16,18 @@ _KILL_LIMIT_S = 10.0
 _LOOK_EVERY_S = 0.05
 
 
-def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> psutil.Process:
+def spawn(
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, umask: int = -1
+) -> psutil.Process:
     """Start a daemon in its own session, with its output in `log` (the log of the start before is kept
     beside it).
+
+    Args:
+        argv: program and arguments.
+        env: all of its environment.
+        cwd: its working directory.
+        log: file for its output.
+        umask: permissions that the files it makes do not get; -1 for ours.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -35,6 +44,7 @@ def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) 
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=umask,
         )
     process = psutil.Process(child.pid)
     child.returncode = 0  # it is meant to outlive this object, which would warn otherwise

@@ -21,7 +21,8 @@ class Component(Frozen):
     url: str = Field(description="Where it answers.")
     log: str = Field(description="File with its output.")
     uses: dict[str, str] = Field(
-        default_factory=dict, description="Addresses that it was given at its start."
+        default_factory=dict,
+        description="Addresses, and fingerprints of credentials, that it was given at its start.",
     )
 
 
@@ -71,6 +72,18 @@ class StackPaths:
         return self.root / "s3.json"
 
     @property
+    def security_file(self) -> Path:
+        """Keys and certificates by which the S3 server's own parts know each other, as SeaweedFS reads it
+        from its working directory.
+        """
+        return self.root / "security.toml"
+
+    @property
+    def prefect_auth_file(self) -> Path:
+        """What the Prefect server's clients and its UI show to be let in; readable by its owner only."""
+        return self.root / "prefect.auth"
+
+    @property
     def objects_dir(self) -> Path:
         """Data of the S3 server."""
         return self.root / "objects"
@@ -107,6 +120,9 @@ def write_state(paths: StackPaths, state: StackState) -> StackState:
     """Replace the record in one step; returns it."""
     paths.root.mkdir(parents=True, exist_ok=True)
     staged = paths.state_file.with_suffix(f".{os.getpid()}")
-    staged.write_text(state.model_dump_json(indent=2))
-    staged.replace(paths.state_file)
+    try:
+        staged.write_text(state.model_dump_json(indent=2))
+        staged.replace(paths.state_file)
+    finally:
+        staged.unlink(missing_ok=True)
     return state

@@ -6,11 +6,12 @@ worker.
 
 import os
 import sys
-from pathlib import Path
 
 from artifacts.settings import Settings
 from flows.stack import object_store, prefect_server
+from flows.stack.inherited import WORKER, checkout, inherited, python_path
 from flows.stack.ports import HOST
+from flows.stack.prefect_api import PrefectApi
 from flows.stack.state import StackPaths
 
 NAME = "worker"
@@ -34,20 +35,17 @@ def environment(
         ports: ports of the stack.
         urls: addresses of the object store and the Prefect server, by component name.
     """
-    kept = {
-        name: value
-        for name, value in prefect_server.environment(paths).items()
-        if not name.startswith("AWS_")
-    }
-    return kept | {
+    return {
+        **inherited(WORKER),
+        **prefect_server.own_variables(paths),
+        **prefect_server.client_environment(paths, urls[prefect_server.NAME]),
         **store_environment(paths, urls[object_store.NAME]),
         **_settings_environment(settings),
-        "PREFECT_API_URL": prefect_server.api_url(urls[prefect_server.NAME]),
         "PREFECT_WORKER_WEBSERVER_HOST": HOST,
         "PREFECT_WORKER_WEBSERVER_PORT": str(ports[HEALTH_PORT]),
         # Half the default: a run that someone asked for in the UI should start soon.
         "PREFECT_WORKER_QUERY_SECONDS": "5",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(checkout()), os.environ.get("PYTHONPATH")))),
+        "PYTHONPATH": python_path(),
         "ENGINERY_CHECKOUT": str(checkout()),
     }
 
@@ -65,11 +63,6 @@ def store_environment(paths: StackPaths, url: str) -> dict[str, str]:
     }
 
 
-def checkout() -> Path:
-    """The directory that holds the packages (and, in a checkout, prefect.yaml)."""
-    return Path(__file__).resolve().parents[2]
-
-
 def _settings_environment(settings: Settings) -> dict[str, str]:
     values = settings.model_dump(mode="json", exclude_none=True)
     values["home"] = str(settings.home.expanduser().resolve())
@@ -80,7 +73,7 @@ def main() -> None:
     """Reconcile what a former worker left, then become Prefect's worker."""
     from flows.stack.orphans import reconcile_orphans
 
-    for line in reconcile_orphans(os.environ["PREFECT_API_URL"]):
+    for line in reconcile_orphans(PrefectApi.of(os.environ)):
         print(line, flush=True)
     argv = [
         sys.executable,

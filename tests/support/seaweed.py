@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from flows.stack.object_store import INNER_PORTS, S3_PORT, sweep_sockets
+
 READY_LIMIT_S = 60
 PR_SET_PDEATHSIG = 1
 OWN_PORTS = (
@@ -105,9 +107,7 @@ def _die_with_the_tests() -> None:
 
 def _remove_sockets(ports: Iterable[int]) -> None:
     """Remove what the server leaves in the system's temporary directory, whatever directory it was given."""
-    for port in ports:
-        for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
-            path.unlink()
+    sweep_sockets(dict(zip((S3_PORT, *INNER_PORTS), ports, strict=True)))
 
 
 def _identity(server: S3Server) -> dict[str, object]:

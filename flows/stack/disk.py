@@ -1,0 +1,53 @@
+"""The disk that the stack's directory is on: room on it, and what is said where there is none."""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.errors import FlowError
+
+# Below this, SeaweedFS takes nothing any more (its option -volume.minFreeSpacePercent).
+_LEAST_FREE = 0.01
+_FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+_FIX = "free some space there, or point ENGINERY_HOME to another disk"
+
+
+class DiskFull(FlowError):
+    """The disk of the local stack has no room left."""
+
+
+def require_room(directory: Path) -> None:
+    """Check that the S3 server will be able to store something.
+
+    Raises:
+        DiskFull: it will not.
+    """
+    usage = shutil.disk_usage(directory)
+    if usage.free < _LEAST_FREE * usage.total:
+        raise DiskFull(
+            f"The disk of the local stack is full: {usage.free / 1e6:.1f} MB of {usage.total / 1e9:.1f} GB"
+            f" are free, and the S3 server stores nothing below {_LEAST_FREE:.0%}.",
+            where=str(directory),
+            fix=_FIX,
+        )
+
+
+@contextmanager
+def disk_errors_told(directory: Path) -> Iterator[None]:
+    """Tell a write that failed for want of room in words.
+
+    Raises:
+        DiskFull: in place of the error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise DiskFull(
+            f"The disk of the local stack is full: {error.strerror}.",
+            where=str(error.filename or directory),
+            fix=_FIX,
+        ) from error

@@ -1,0 +1,73 @@
+"""Requests to a Prefect server, with the credentials that its clients use.
+
+Over HTTP rather than through Prefect's client: that reads its settings once, at import, and a command that
+brings a server up imports it too early.
+"""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+API_URL = "PREFECT_API_URL"
+AUTH_STRING = "PREFECT_API_AUTH_STRING"
+
+_ANSWER_LIMIT_S = 30
+
+
+class PrefectApi:
+    """One server's API.
+
+    Args:
+        url: its address, with `/api`.
+        auth_string: "user:password"; empty where the server asks for none.
+
+    Every request raises OSError (urllib's HTTPError is one) where the server cannot be reached or refuses.
+    """
+
+    def __init__(self, url: str, auth_string: str = "") -> None:
+        self.url = url.rstrip("/")
+        self.auth_string = auth_string
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> "PrefectApi":
+        """The server that Prefect's own variables lead to."""
+        return cls(environ[API_URL], environ.get(AUTH_STRING, ""))
+
+    def get(self, path: str) -> Any:
+        """Read something."""
+        return self._ask(path, None, {})
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Filter, make or change something; an empty answer is None."""
+        return self._ask(path, body, self._csrf_headers)
+
+    @cached_property
+    def _csrf_headers(self) -> dict[str, str]:
+        """What a server that protects itself against requests forged by web pages wants to see."""
+        client = uuid.uuid4().hex
+        try:
+            token = self.get(f"csrf-token?client={client}")["token"]
+        except urllib.error.HTTPError as error:
+            if error.code in {404, 422}:  # it does not protect itself so
+                return {}
+            raise
+        return {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
+
+    def _ask(self, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Any:
+        request = urllib.request.Request(  # noqa: S310  a Prefect server's address
+            f"{self.url}/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **self._authorization(), **headers},
+        )
+        with urllib.request.urlopen(request, timeout=_ANSWER_LIMIT_S) as response:  # noqa: S310
+            return json.loads(response.read() or b"null")
+
+    def _authorization(self) -> dict[str, str]:
+        if not self.auth_string:
+            return {}
+        return {"Authorization": f"Basic {base64.b64encode(self.auth_string.encode()).decode()}"}
