@@ -65,18 +65,26 @@ def use_orchestrator(settings: Settings) -> None:
     Raises:
         PrefectUnreachable: it does not answer.
     """
-    import urllib.request
+    import urllib.error
+
+    from flows.stack.prefect_api import PrefectApi
 
     use_local_stack(settings)
     url = os.environ.get("PREFECT_API_URL")
     if not url:
-        from flows.stack.prefect_server import QUIET
+        from flows.stack.prefect_server import protect_temporary_server
 
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
+        protect_temporary_server()
         return
     try:
-        urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=10).close()  # noqa: S310  the user's address
+        PrefectApi.configured().check()
+    except urllib.error.HTTPError as error:
+        raise PrefectUnreachable(
+            f"The Prefect server does not let us in: {error}.",
+            where=f"{url} (PREFECT_API_URL)",
+            fix="set PREFECT_API_AUTH_STRING; of the local stack: unset PREFECT_API_URL, or"
+            ' eval "$(enginery status --env)"',
+        ) from error
     except (OSError, ValueError) as error:
         raise PrefectUnreachable(
             f"The Prefect server does not answer: {error}.",

@@ -1,7 +1,7 @@
 """`enginery up`, `down`, `status`."""
 
 import shlex
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -9,6 +9,9 @@ from artifacts.settings import Settings
 from flows.commands.console import emit, emit_json, emit_table, say
 from flows.commands.context import load_settings, require_local
 from flows.errors import StackDown
+
+if TYPE_CHECKING:
+    from flows.stack.status import StackStatus
 
 
 def up(
@@ -25,14 +28,15 @@ def up(
     require_local()
     from flows.stack.lifecycle import up as start
 
-    status = start(load_settings(), say, prefect_port=prefect_port, s3_port=s3_port)
+    settings = load_settings()
+    status = start(settings, say, prefect_port=prefect_port, s3_port=s3_port)
     if json:
         emit_json(status)
         return
     for component in status.components:
         emit(f"{component.name:<15} {component.url}")
-    say("the Prefect UI is at the prefect-server's address; commands here use the stack by themselves,")
-    say('other programs after: eval "$(enginery status --env)"')
+    _say_login(status, settings)
+    say('commands here use the stack by themselves, other programs after: eval "$(enginery status --env)"')
 
 
 def down() -> None:
@@ -53,7 +57,10 @@ def status(
         bool, Parameter(help="Print export lines for a shell, credentials included.", negative="")
     ] = False,
 ) -> int:
-    """Show how each part of the local stack is. Exit code 5 if one of them does not work."""
+    """Show how each part of the local stack is, how to log in to its UI, and when the nightly run comes.
+
+    Exit code 5 if one part does not work.
+    """
     require_local()
     from flows.stack.status import status as look
 
@@ -68,9 +75,29 @@ def status(
             (part.name, part.state, part.url, str(part.pid or ""), part.reason) for part in found.components
         ]
         emit_table(("component", "state", "address", "pid", "seen"), rows, empty="")
+        _emit_nightly(found)
+        _say_login(found, settings)
     if not found.all_up:
         say("start it with: enginery up")
     return 0 if found.all_up else StackDown.exit_code
+
+
+def _emit_nightly(found: "StackStatus") -> None:
+    nightly = found.nightly
+    if nightly is not None:
+        when = f"{nightly.time:%Y-%m-%d %H:%M} UTC" if nightly.time else f"none: {nightly.reason}"
+        emit(f"next nightly run: {when}")
+
+
+def _say_login(found: "StackStatus", settings: Settings) -> None:
+    """The UI asks for the whole string, user and password together."""
+    from flows.stack import prefect_server
+    from flows.stack.state import StackPaths
+
+    server = found.component(prefect_server.NAME)
+    if server.state == "up":
+        secret = prefect_server.auth_string(StackPaths.below(settings.home))
+        say(f"the Prefect UI: {server.url}, log in with {secret} (kept in {found.auth_file})")
 
 
 def _emit_exports(settings: Settings) -> None:

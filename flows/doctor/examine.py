@@ -3,7 +3,6 @@
 import os
 import sys
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -14,6 +13,8 @@ from artifacts.store import open_store
 from engine_specs.targets import load_targets
 from flows.doctor import judgements, probes
 from flows.doctor.check import Check, Group
+from flows.stack.prefect_api import PrefectApi
+from flows.stack.schedule import next_nightly
 from tasks.toolchains import Toolchain, declared, status
 
 
@@ -63,6 +64,8 @@ def _services(settings: Settings) -> Iterator[Check]:
     )
     api = os.environ.get("PREFECT_API_URL", "")
     yield judgements.judge_service("Prefect", api, _prefect_problem(api), f"{up} (PREFECT_API_URL)")
+    if api:
+        yield judgements.judge_schedule(next_nightly(PrefectApi.configured()))
     yield judgements.judge_hub_token(os.environ, probes.hub_token_file().exists())
 
 
@@ -79,10 +82,12 @@ def _prefect_problem(api: str) -> str:
     if not api:
         return "PREFECT_API_URL is not set: each flow would start a server of its own"
     try:
-        with urllib.request.urlopen(f"{api}/health", timeout=5):  # noqa: S310  the user's own address
-            return ""
-    except (urllib.error.URLError, OSError, ValueError) as error:
+        PrefectApi.configured().check()
+    except urllib.error.HTTPError as error:
+        return f"{api} does not let us in: {error} (PREFECT_API_AUTH_STRING)"
+    except (OSError, ValueError) as error:
         return f"{api} does not answer: {error}"
+    return ""
 
 
 def _toolchains(settings: Settings) -> Iterator[Check]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from artifacts.compat import Fits, HostFacts, fits, gpus_in_words
 from engine_specs.targets import Target
 from flows.doctor.check import Check
+from flows.stack.schedule import NextRun
 from tasks.requirements import host_requirements
 
 GIB = 1 << 30
@@ -145,6 +146,20 @@ def judge_service(name: str, address: str, problem: str, remedy: str) -> Check:
     if not problem:
         return Check(group="services", name=name, outcome="ok", found=f"answers at {address}")
     return Check(group="services", name=name, outcome="warn", found=problem, remedy=remedy)
+
+
+def judge_schedule(nightly: NextRun) -> Check:
+    """Whether Prefect's scheduler makes runs: the next one of `nightly`."""
+    if nightly.time is not None:
+        found = f"the next nightly run starts {nightly.time:%Y-%m-%d %H:%M} UTC"
+        return Check(group="services", name="schedule", outcome="ok", found=found)
+    return Check(
+        group="services",
+        name="schedule",
+        outcome="warn",
+        found=f"no nightly run will start: {nightly.reason}",
+        remedy="enginery up deploys it; its log shows errors of the scheduler (`enginery status --json`)",
+    )
 
 
 def judge_hub_token(environ: Mapping[str, str], token_file_exists: bool) -> Check:

@@ -16,6 +16,7 @@ from typing import Any
 API_URL = "PREFECT_API_URL"
 AUTH_STRING = "PREFECT_API_AUTH_STRING"
 
+_REFUSED = frozenset([401, 403])
 _ANSWER_LIMIT_S = 30
 
 
@@ -25,18 +26,40 @@ class PrefectApi:
     Args:
         url: its address, with `/api`.
         auth_string: "user:password"; empty where the server asks for none.
+        key: key of a server that gives out keys; the string goes first, as for Prefect's client.
 
     Every request raises OSError (urllib's HTTPError is one) where the server cannot be reached or refuses.
     """
 
-    def __init__(self, url: str, auth_string: str = "") -> None:
+    def __init__(self, url: str, auth_string: str = "", key: str = "") -> None:
         self.url = url.rstrip("/")
         self.auth_string = auth_string
+        self.key = key
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "PrefectApi":
         """The server that Prefect's own variables lead to."""
         return cls(environ[API_URL], environ.get(AUTH_STRING, ""))
+
+    @classmethod
+    def configured(cls) -> "PrefectApi":
+        """The server that Prefect's client uses in this process: by variables, a profile or a file."""
+        from prefect.settings import get_current_settings
+
+        api = get_current_settings().api
+        auth_string, key = (
+            secret.get_secret_value() if secret else "" for secret in (api.auth_string, api.key)
+        )
+        return cls(api.url or "", auth_string, key)
+
+    def check(self) -> None:
+        """See that the server answers, and does not refuse these credentials."""
+        self.get("health")
+        try:
+            self.get("admin/version")
+        except urllib.error.HTTPError as error:
+            if error.code in _REFUSED:
+                raise
 
     def get(self, path: str) -> Any:
         """Read something."""
@@ -68,6 +91,6 @@ class PrefectApi:
             return json.loads(response.read() or b"null")
 
     def _authorization(self) -> dict[str, str]:
-        if not self.auth_string:
-            return {}
-        return {"Authorization": f"Basic {base64.b64encode(self.auth_string.encode()).decode()}"}
+        if self.auth_string:
+            return {"Authorization": f"Basic {base64.b64encode(self.auth_string.encode()).decode()}"}
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}

@@ -9,6 +9,7 @@ from artifacts.settings import Settings
 from flows.stack import object_store, prefect_server, worker
 from flows.stack.liveness import is_running
 from flows.stack.probes import answers
+from flows.stack.schedule import NextRun, next_nightly
 from flows.stack.state import Component, StackPaths, StackState, read_state
 
 NAMES = (object_store.NAME, prefect_server.NAME, worker.NAME)
@@ -32,6 +33,12 @@ class StackStatus(Frozen):
 
     root: str = Field(description="Directory of the stack.")
     components: tuple[ComponentStatus, ...]
+    auth_file: str = Field(
+        description="File with what the Prefect server's UI and clients show to be let in; its owner's alone."
+    )
+    nightly: NextRun | None = Field(
+        default=None, description="The next scheduled run of `nightly`; null where nobody asked the server."
+    )
 
     @property
     def all_up(self) -> bool:
@@ -49,14 +56,24 @@ class StackStatus(Frozen):
 
 
 def status(settings: Settings) -> StackStatus:
-    """Look at every component; takes no lock and changes nothing."""
+    """Look at every component, and ask for the next nightly run; takes no lock and changes nothing."""
     paths = StackPaths.below(settings.home)
-    return look(paths, read_state(paths))
+    found = look(paths, read_state(paths))
+    server = found.component(prefect_server.NAME)
+    if server.state == "up":
+        nightly = next_nightly(prefect_server.api(paths, server.url))
+    else:
+        nightly = NextRun(reason=f"the {server.name} is {server.state}")
+    return found.model_copy(update={"nightly": nightly})
 
 
 def look(paths: StackPaths, state: StackState) -> StackStatus:
     """The status that goes with a recorded state."""
-    return StackStatus(root=str(paths.root), components=tuple(_look_at(state, name) for name in NAMES))
+    return StackStatus(
+        root=str(paths.root),
+        components=tuple(_look_at(state, name) for name in NAMES),
+        auth_file=str(paths.prefect_auth_file),
+    )
 
 
 def _look_at(state: StackState, name: str) -> ComponentStatus:

@@ -1,55 +1,33 @@
 """A picture of a page by Chromium without a screen: python tests/support/ui_screenshot.py URL OUT.png [TEXT].
 
 Waits until the page shows TEXT, where one is given, else until its network is idle; prints the page's text.
-Needs a Chromium (Debian: apt-get install chromium), which is not part of the development environment.
+Of Prefect's UI the page behind the login is shown where PREFECT_API_AUTH_STRING is set, as it is after
+`eval "$(enginery status --env)"`.
 """
 
 import argparse
-import shutil
-import sys
-import tempfile
+import os
 from pathlib import Path
+from urllib.parse import urljoin
 
-from playwright.sync_api import sync_playwright
-
-# As root in a container; and with no calls home.
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-LIMIT_MS = 60_000
+from support.browser import browser_page, log_in
 
 
-def screenshot(url: str, out: Path, text: str | None = None) -> str:
+def screenshot(url: str, out: Path, text: str | None = None, auth_string: str = "") -> str:
     """Write a picture of the whole page to `out`; returns the text that the page shows."""
-    program = shutil.which("chromium")
-    if program is None:
-        sys.exit("no chromium on PATH\n  fix: sudo apt-get install -y chromium")
-    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            profile,
-            executable_path=program,
-            headless=True,
-            args=list(FLAGS),
-            viewport={"width": 1400, "height": 1000},
-        )
-        page = context.new_page()
-        page.goto(url, timeout=LIMIT_MS)
+    with browser_page() as page:
+        if auth_string:
+            log_in(page, urljoin(url, "/"), auth_string)
+            page.get_by_text("Flow Runs", exact=True).first.wait_for()
+        page.goto(url)
         try:
             if text is None:
-                page.wait_for_load_state("networkidle", timeout=LIMIT_MS)
+                page.wait_for_load_state("networkidle")
             else:
-                page.get_by_text(text).first.wait_for(timeout=LIMIT_MS)
+                page.get_by_text(text).first.wait_for()
         finally:
             page.screenshot(path=out, full_page=True)
-        shown = page.inner_text("body")
-        context.close()
-    return shown
+        return page.inner_text("body")
 
 
 def main() -> None:
@@ -59,7 +37,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("text", nargs="?")
     given = parser.parse_args()
-    print(screenshot(given.url, given.out, given.text))
+    print(screenshot(given.url, given.out, given.text, os.environ.get("PREFECT_API_AUTH_STRING", "")))
 
 
 if __name__ == "__main__":

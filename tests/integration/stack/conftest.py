@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.own_stack import USERS_OWN, Stack
+from support.prefect_database import seed_database
 
 from artifacts.settings import Settings
 from flows.stack import ports
@@ -65,3 +67,15 @@ def bring_up(
 
     yield bring
     down(stack_settings, lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    settings = Settings(home=tmp_path_factory.mktemp("home"))
+    seed_database(settings.home)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in USERS_OWN.items():
+            patch.setenv(name, value)
+        status = up(settings, print, prefect_port=ports.any_free(), s3_port=ports.any_free())
+    yield Stack(settings, status)
+    down(settings, print)
