@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from support.cli import PROGRAM
 from support.mainjob import MainJob, main_job
 
 from engine_specs.data_files import PACKAGE
+from flows.stack.prefect_api import PrefectApi
 from tests.bench.memory import PeakMemory
 
 MIB = 1 << 20
@@ -58,15 +58,9 @@ def _run(job: MainJob) -> tuple[dict[str, Any], float, int]:
 
 def _task_seconds(job: MainJob, summary: dict[str, Any]) -> dict[str, float]:
     run_id = summary["page"].rsplit("/", 1)[1]
-    request = urllib.request.Request(
-        f"{job.env['PREFECT_API_URL']}/task_runs/filter",
-        data=json.dumps(
-            {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        ).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return {run["name"]: run["total_run_time"] for run in json.load(answer)}
+    wanted = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    runs = PrefectApi.of(job.env).post("task_runs/filter", wanted)
+    return {run["name"]: run["total_run_time"] for run in runs}
 
 
 def _ratios(job: MainJob) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from artifacts.releases import Release
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from artifacts.trees import scan
+from flows.stack.prefect_api import PrefectApi
 from tasks.toolchains import ensure, serving
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(1500)]
@@ -125,13 +126,7 @@ def test_report_is_one_page_with_every_number_beside_it(finished: Finished, tmp_
 
 
 def api(finished: Finished, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(
-        f"{finished.job.env['PREFECT_API_URL']}/{path}",
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    return PrefectApi.of(finished.job.env).post(path, body)
 
 
 def test_the_run_is_visible_in_prefect(finished: Finished) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from support.cli import run_cli
 from support.processes import alive, wait_until
 
@@ -24,7 +24,7 @@ from flows.stack import object_store, prefect_server, worker
 from flows.stack.environment import stack_environment
 from flows.stack.lifecycle import down
 from flows.stack.processes import marked
-from flows.stack.state import StackPaths, read_state
+from flows.stack.state import StackPaths, read_state, write_state
 from flows.stack.status import StackStatus, status
 
 BringUp = Callable[[], tuple[StackStatus, list[str]]]
@@ -112,6 +112,21 @@ def test_a_run_whose_worker_and_process_were_killed_is_settled_by_the_next_up(
     assert state_of(stack_settings, run_id) == "Crashed"
 
 
+def test_a_stack_that_a_version_without_locks_started_is_started_again(
+    bring_up: BringUp, stack_settings: Settings
+) -> None:
+    before, _ = bring_up()
+    paths = StackPaths.below(stack_settings.home)
+    state = read_state(paths)
+    for component in state.components.values():
+        state = state.with_component(component.model_copy(update={"uses": {}}))
+    write_state(paths, state)
+    after, said = bring_up()
+    assert after.all_up
+    assert len([line for line in said if "starting it again" in line]) == 3
+    assert not {part.pid for part in before.components} & {part.pid for part in after.components}
+
+
 def test_a_killed_up_leaves_nothing_that_down_does_not_end(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     paths = StackPaths.below(settings.home)
@@ -147,8 +162,9 @@ def test_down_ends_every_process_and_only_ours(bring_up: BringUp, stack_settings
 
 @contextmanager
 def prefect_client(settings: Settings) -> Iterator[SyncPrefectClient]:
-    url = stack_environment(settings)["PREFECT_API_URL"]
-    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+    ours = stack_environment(settings)
+    server = {setting: ours[setting.name] for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)}
+    with temporary_settings(server), get_client(sync_client=True) as client:
         yield client
 
 

@@ -10,6 +10,7 @@ from artifacts.compat import HostFacts
 from engine_specs.targets import load_targets
 from flows.doctor import judgements, probes
 from flows.doctor.judgements import GIB
+from flows.stack.schedule import NextRun
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -112,3 +113,12 @@ def test_memory_within_a_control_group_is_what_the_group_allows(tmp_path: Path) 
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 8000000 kB\nMemAvailable: 1000 kB\n")
     assert probes.available_memory_bytes(meminfo) == 1000 * 1024
+
+
+def test_a_schedule_of_which_no_run_is_made_is_told() -> None:
+    silent = judgements.judge_schedule(NextRun(reason="the server has made no run of it"))
+    assert silent.outcome == "warn"
+    assert "the server has made no run of it" in silent.found
+    coming = judgements.judge_schedule(NextRun(time=NOW))
+    assert (coming.outcome, coming.remedy) == ("ok", "")
+    assert "2026-11-23 12:00 UTC" in coming.found

@@ -1,11 +1,14 @@
 """What commands are told of the running stack, and what the user's own choices take precedence over."""
 
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from artifacts.settings import Settings
-from flows.commands.context import use_orchestrator
 from flows.stack import object_store, prefect_server
 from flows.stack.environment import local_environment, stack_environment
 from flows.stack.liveness import birth
@@ -27,6 +30,7 @@ def test_a_running_stack_is_offered(running: Settings) -> None:
     found = local_environment(running, {})
     assert found["AWS_ENDPOINT_URL_S3"] == "http://127.0.0.1:1"
     assert found["PREFECT_API_URL"] == "http://127.0.0.1:2/api"
+    assert found["PREFECT_API_AUTH_STRING"] == prefect_server.auth_string(StackPaths.below(running.home))
     assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == object_store.credentials(
         StackPaths.below(running.home)
     )
@@ -41,9 +45,10 @@ def test_a_store_of_the_users_own_is_never_mixed_with_ours(running: Settings, na
     assert "PREFECT_API_URL" in found
 
 
-def test_a_prefect_server_of_the_users_own_is_kept(running: Settings) -> None:
-    found = local_environment(running, {"PREFECT_API_URL": "http://mine/api"})
-    assert "PREFECT_API_URL" not in found
+@pytest.mark.parametrize("name", ["PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE"])
+def test_a_prefect_server_of_the_users_own_is_kept(running: Settings, name: str) -> None:
+    found = local_environment(running, {name: "mine"})
+    assert [key for key in found if key.startswith("PREFECT_")] == []
     assert "AWS_ENDPOINT_URL_S3" in found
 
 
@@ -61,10 +66,28 @@ def test_a_dead_component_offers_nothing(running: Settings) -> None:
     assert stack_environment(running) == {}
 
 
-def test_a_server_for_one_run_reports_to_nobody(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in prefect_server.QUIET:
-        monkeypatch.setenv(name, "")  # so that it is restored
-        monkeypatch.delenv(name)
-    use_orchestrator(settings)
-    quiet = {name: os.environ[name] for name in prefect_server.QUIET}
-    assert quiet == prefect_server.QUIET
+def test_a_server_for_one_run_reports_to_nobody_and_asks_for_credentials(settings: Settings) -> None:
+    probe = (
+        "import json, os; from artifacts.settings import Settings;"
+        "from flows.commands.context import use_orchestrator; use_orchestrator(Settings());"
+        "print(json.dumps(dict(os.environ)))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    seen = json.loads(done.stdout)
+    assert {name: seen[name] for name in prefect_server.QUIET} == prefect_server.QUIET
+    assert len(seen["PREFECT_API_AUTH_STRING"]) > 32
+    assert seen["PREFECT_SERVER_API_AUTH_STRING"] == seen["PREFECT_API_AUTH_STRING"]
+
+
+def test_a_server_that_a_profile_names_is_left_its_credentials(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "profiles.toml").write_text(
+        'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
+    )
+    probe = (
+        "import os; from artifacts.settings import Settings;"
+        "from flows.commands.context import use_orchestrator; use_orchestrator(Settings());"
+        "print(sorted(name for name in os.environ if 'AUTH_STRING' in name))"
+    )
+    env = {**os.environ, "PREFECT_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", probe], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
