@@ -5,6 +5,16 @@ Their shape, exit codes and failure classes: `artifacts.told`.
 
 from artifacts.told import ToldError
 
+MEND_FIX = (
+    "Restore that object from a backup, or run `enginery build SPEC --force` on a host that builds: it puts "
+    "back what it makes alike."
+)
+
+STRANGER_FIX = (
+    "Find out who wrote it: whoever may write to this bucket may do this. It is never taken for what its key "
+    "says."
+)
+
 
 class ArtifactError(ToldError):
     """Base of all errors of this package."""
@@ -15,6 +25,10 @@ class NotFound(ArtifactError):
 
     exit_code = 4
     failure = "input"
+
+
+class NoSuchFile(NotFound):
+    """A tree is there, and has no file of that name."""
 
 
 class NothingFits(ArtifactError):
@@ -67,6 +81,13 @@ class BadTree(ArtifactError):
 class AlreadyExists(ArtifactError):
     """Something immutable is there already, with other content."""
 
+    failure = "input"
+
+
+class InTheWay(ArtifactError):
+    """Something that no pull made stands where a pull would install."""
+
+    exit_code = 2
     failure = "input"
 
 

@@ -2,8 +2,9 @@
 
 Invariants:
 - Every request succeeds or raises an error of `artifacts.errors` that names the endpoint and the bucket.
-- Nothing is sent or received without a SHA-256 that somebody checks: the server for uploads (it refuses bytes
-  that do not match), the caller for downloads.
+- Nothing is sent without a SHA-256 that the server checks: it refuses bytes that do not match. What is
+  received is checked by the caller where its digest is known (blobs, listings), and else against the checksum
+  that the server kept of the upload, where it keeps one.
 - boto3 is imported when a bucket is opened, not before: naming a command's options must stay cheap.
 """
 
@@ -18,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from artifacts.errors import ArtifactError, Conflict, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
+from artifacts.ranges import ByteRange, exactly, refusal
 from artifacts.s3_errors import ACCESS_FIX, START_FIX, s3_errors
 from artifacts.slices import FileSlice
 from artifacts.trees import FileEntry
@@ -30,6 +32,8 @@ DEFAULT_REGION = "us-east-1"
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 20
 ATTEMPTS = 3
+# boto3 repeats a request until an answer begins; a body that breaks off is ours to ask for again.
+BODY_ATTEMPTS = 5
 UPLOAD_THREADS = 4
 MAX_CONNECTIONS = 32
 STREAM_BYTES = 1 << 20
@@ -80,13 +84,26 @@ class Bucket:
             return None
 
     def get(self, key: str) -> Stored:
-        """A small object, whole; raises NotFound."""
+        """A small object, whole; a body that breaks off is asked for again.
+
+        Raises NotFound, and IntegrityError where the bytes have another checksum than the server keeps.
+        """
+        from botocore import exceptions as boto
+
+        broken = (boto.HTTPClientError, boto.IncompleteReadError, boto.FlexibleChecksumError)
         with self._errors(key):
-            answer = self._client.get_object(**self._at(key))
-            if "ETag" not in answer:
-                what = "What answers is no S3 server: an object came without an ETag."
-                raise StoreUnreachable(what, where=str(self), fix=START_FIX)
-            return Stored(answer["Body"].read(), answer["ETag"])
+            for attempt in itertools.count(1):
+                answer = self._client.get_object(**self._at(key), ChecksumMode="ENABLED")
+                if "ETag" not in answer:
+                    what = "What answers is no S3 server: an object came without an ETag."
+                    raise StoreUnreachable(what, where=str(self), fix=START_FIX)
+                try:
+                    with contextlib.closing(answer["Body"]) as body:
+                        return Stored(body.read(), answer["ETag"])
+                except broken:
+                    if attempt == BODY_ATTEMPTS:
+                        raise
+        raise AssertionError("attempts end")
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
         """Write a small object.
@@ -110,27 +127,50 @@ class Bucket:
                 )
             )
 
-    def put_file(self, key: str, path: Path, entry: FileEntry, on_bytes: Callable[[int], None]) -> None:
-        """Upload a file that has the digests of `entry`, chunk by chunk, unless the object exists by then.
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        entry: FileEntry,
+        on_bytes: Callable[[int], None],
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Upload a file that has the digests of `entry`, chunk by chunk.
 
-        Raises IntegrityError where the file no longer has them: the server checks each chunk.
+        Args:
+            key: where.
+            path: the file.
+            entry: its size and digests.
+            on_bytes: called with the size of each chunk that was sent, from several threads.
+            replace: overwrite the object, which is damaged; else one that exists by then stays.
+
+        Raises IntegrityError where the file no longer has the digests: the server checks each chunk.
         """
+        condition: dict[str, Any] = {} if replace else {"IfNoneMatch": "*"}
         with contextlib.suppress(Conflict), self._errors(key):
             if len(entry.chunks) > 1:
-                self._put_parts(key, path, entry, on_bytes)
+                self._put_parts(key, path, entry, on_bytes, condition)
             else:
-                self._put_whole(key, path, entry)
+                self._put_whole(key, path, entry, condition)
                 on_bytes(entry.size)
 
-    def _put_whole(self, key: str, path: Path, entry: FileEntry) -> None:
+    def _put_whole(self, key: str, path: Path, entry: FileEntry, condition: dict[str, Any]) -> None:
         def send() -> None:
             with path.open("rb") as file:
                 checksum = _base64(entry.sha256)
-                self._client.put_object(**self._at(key), Body=file, ChecksumSHA256=checksum, IfNoneMatch="*")
+                self._client.put_object(**self._at(key), Body=file, ChecksumSHA256=checksum, **condition)
 
         self._again_on_overlap(send)
 
-    def _put_parts(self, key: str, path: Path, entry: FileEntry, on_bytes: Callable[[int], None]) -> None:
+    def _put_parts(
+        self,
+        key: str,
+        path: Path,
+        entry: FileEntry,
+        on_bytes: Callable[[int], None],
+        condition: dict[str, Any],
+    ) -> None:
         begun = self._client.create_multipart_upload(**self._at(key), ChecksumAlgorithm="SHA256")
         upload_id = begun["UploadId"]
         parts: dict[int, dict[str, Any]] = {}
@@ -153,7 +193,7 @@ class Bucket:
             finished: Any = {"Parts": [parts[index] for index in sorted(parts)]}
             self._again_on_overlap(
                 lambda: self._client.complete_multipart_upload(
-                    **self._at(key), UploadId=upload_id, MultipartUpload=finished, IfNoneMatch="*"
+                    **self._at(key), UploadId=upload_id, MultipartUpload=finished, **condition
                 )
             )
         except BaseException:
@@ -162,21 +202,40 @@ class Bucket:
                 self._client.abort_multipart_upload(**self._at(key), UploadId=upload_id)
             raise
 
-    def stream(self, key: str, start: int, length: int) -> Iterator[bytes]:
-        """Bytes of a range, in pieces of at most 1 MiB; fewer than `length` where the object ends before."""
+    def stream(
+        self, key: str, asked: ByteRange, refuse_etag: Callable[[str], None] = lambda _etag: None
+    ) -> Iterator[bytes]:
+        """Bytes of exactly that range, in pieces of at most 1 MiB.
+
+        Args:
+            key: the object.
+            asked: the range, and the size of the whole object.
+            refuse_etag: called with the answer's ETag before its first byte; raises where it is refused.
+
+        Raises NotFound, IntegrityError where the object has another size, and StoreUnreachable where the
+        answer is another one than was asked for.
+        """
+        where = self.where(key)
         with self._errors(key):
-            answer = self._client.get_object(**self._at(key), Range=f"bytes={start}-{start + length - 1}")
+            answer = self._client.get_object(**self._at(key), Range=asked.header)
             with contextlib.closing(answer["Body"]) as body:
-                yield from body.iter_chunks(STREAM_BYTES)
+                if error := refusal(asked, answer, where):
+                    raise error
+                refuse_etag(answer.get("ETag", ""))
+                yield from exactly(body.iter_chunks(STREAM_BYTES), asked, where)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with prefix, sorted, without the bucket's own prefix."""
+        return (key for key, _size in self.sizes(prefix))
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Keys that begin with prefix, sorted, and sizes in bytes; the next 1,000 are asked for as needed."""
         with self._errors(prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._name, Prefix=self._prefix + prefix
             ):
                 for item in page.get("Contents", []):
-                    yield item["Key"].removeprefix(self._prefix)
+                    yield item["Key"].removeprefix(self._prefix), item["Size"]
 
     def children(self, prefix: str) -> Iterator[str]:
         """What follows a prefix up to the next slash, once each, sorted: the names of its directories."""
@@ -211,7 +270,11 @@ class Bucket:
                 return
 
     def _errors(self, key: str) -> contextlib.AbstractContextManager[None]:
-        return s3_errors(f"{self}, key {self._prefix}{key}")
+        return s3_errors(self.where(key))
+
+    def where(self, key: str) -> str:
+        """The object in words, for messages."""
+        return f"{self}, key {self._prefix}{key}"
 
 
 def open_bucket(name: str, prefix: str = "") -> Bucket:

@@ -1,25 +1,25 @@
-"""A TCP proxy before the S3 server: it notes requests, stops in the midst of them, and cuts connections."""
+"""A TCP proxy before the S3 server: it notes requests, stops in the midst of them, cuts connections, and
+alters a share of the answers (`support.answers`).
+"""
 
 import contextlib
+import queue
+import random
 import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+from support.answers import Answer, Fault, Request, read_answer
 
 PIECE_BYTES = 64 << 10
 REQUEST = re.compile(rb"(GET|PUT|HEAD|POST|DELETE) (/\S*) HTTP/1\.1\r\n(?:[^\r\n]+\r\n)*?\r\n")
-RANGE = re.compile(rb"range: bytes=(\d+)-", re.IGNORECASE)
+RANGE = re.compile(rb"range: bytes=(\d+)-(\d+)", re.IGNORECASE)
 
-
-class Request(NamedTuple):
-    """A request that passed: its method, the object's key, and where its range begins."""
-
-    method: str
-    key: str
-    start: int
+Asked = queue.SimpleQueue[Request | None]
 
 
 class Proxy:
@@ -32,12 +32,25 @@ class Proxy:
         self.requests: list[Request] = []
         self.allowance_bytes: int | None = None  # once it is used up, nothing passes in either direction
         self.cuts_left = 0
+        self.altered = 0
+        self._alter: Callable[[Request, Answer], Answer | None] | None = None
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def blob_requests(self, method: str) -> list[Request]:
         """Requests for bytes of blobs, in the order in which they came."""
         return [one for one in self.requests if one.method == method and "/blobs/" in one.key]
+
+    def alter(self, fault: Fault, share: float, whole: Callable[[str], bytes], seed: int = 0) -> None:
+        """Alter a share of the answers of connections that are opened from now on."""
+        chance = random.Random(seed)
+
+        def altered(request: Request, answer: Answer) -> Answer | None:
+            with self._lock:
+                chosen = chance.random() < share
+            return fault(request, answer, whole) if chosen else None
+
+        self._alter = altered
 
     def close(self) -> None:
         """Take no further connections."""
@@ -48,27 +61,53 @@ class Proxy:
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection((self._target.hostname or "", self._target.port or 0))
-                threading.Thread(target=self._pass, args=(client, server, True), daemon=True).start()
-                threading.Thread(target=self._pass, args=(server, client, False), daemon=True).start()
+                asked: Asked = queue.SimpleQueue()
+                back = self._pass_back if self._alter is None else self._pass_answers
+                threading.Thread(target=self._pass_on, args=(client, server, asked), daemon=True).start()
+                threading.Thread(target=back, args=(server, client, asked), daemon=True).start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket, upwards: bool) -> None:
+    def _pass_on(self, client: socket.socket, server: socket.socket, asked: Asked) -> None:
         with contextlib.suppress(OSError):
-            while piece := source.recv(PIECE_BYTES):
-                if upwards:
-                    self._note(piece)
-                elif len(piece) > PIECE_BYTES // 2 and self._cut():
+            while piece := client.recv(PIECE_BYTES):
+                self._note(piece, asked)
+                self._wait_for_allowance(len(piece))
+                server.sendall(piece)
+        asked.put(None)
+        _end(client, server)
+
+    def _pass_back(self, server: socket.socket, client: socket.socket, _asked: Asked) -> None:
+        with contextlib.suppress(OSError):
+            while piece := server.recv(PIECE_BYTES):
+                if len(piece) > PIECE_BYTES // 2 and self._cut():
                     break
                 self._wait_for_allowance(len(piece))
-                sink.sendall(piece)
-        for one in (source, sink):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                client.sendall(piece)
+        _end(client, server)
 
-    def _note(self, piece: bytes) -> None:
+    def _pass_answers(self, server: socket.socket, client: socket.socket, asked: Asked) -> None:
+        stream = cast("BinaryIO", server.makefile("rb"))
+        with contextlib.suppress(OSError, IndexError):  # IndexError: the server has closed the connection
+            request: Request | None = None
+            while True:
+                request = request or asked.get()
+                if request is None:
+                    break
+                answer = read_answer(stream, request.method)
+                altered = self._alter(request, answer) if self._alter and answer.status >= 200 else None
+                self.altered += altered is not None
+                client.sendall((altered or answer).wire)
+                if altered and altered.sent >= 0:
+                    break
+                request = None if answer.status >= 200 else request  # 100: the answer itself follows
+        _end(client, server)
+
+    def _note(self, piece: bytes, asked: Asked) -> None:
         for match in REQUEST.finditer(piece):
-            start = RANGE.search(match[0])
-            key = match[2].decode().partition("?")[0]
-            self.requests.append(Request(match[1].decode(), key, int(start[1]) if start else 0))
+            span = RANGE.search(match[0])
+            key = unquote(match[2].decode().partition("?")[0])
+            start, length = (int(span[1]), int(span[2]) - int(span[1]) + 1) if span else (0, 0)
+            self.requests.append(Request(match[1].decode(), key, start, length))
+            asked.put(self.requests[-1])
 
     def _cut(self) -> bool:
         with self._lock:
@@ -85,6 +124,12 @@ class Proxy:
                     self.allowance_bytes -= count
                     return
             time.sleep(0.01)
+
+
+def _end(*connections: socket.socket) -> None:
+    for one in connections:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager

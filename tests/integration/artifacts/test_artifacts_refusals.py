@@ -9,6 +9,7 @@ from support import proxy
 from support.seaweed import S3Server, free_ports
 
 from artifacts.errors import BadReference, Conflict, NotFound, StoreUnreachable
+from artifacts.ranges import ByteRange
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 
@@ -17,7 +18,7 @@ def test_a_server_that_is_not_there_is_told(store: Store, monkeypatch: pytest.Mo
     endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
     with pytest.raises(StoreUnreachable, match="does not answer") as caught:
-        open_store(Settings()).has_tree("0" * 64)
+        open_store(Settings()).missing_of("0" * 64)
     said = str(caught.value)
     assert endpoint in said
     assert "enginery-tests" in said
@@ -42,7 +43,7 @@ def test_wrong_credentials_are_told_with_the_variables_to_look_at(
     monkeypatch.setenv(variable, "wrong")
     closed = open_store(Settings())
     for request in (
-        lambda: closed.has_tree("0" * 64),
+        lambda: closed.missing_of("0" * 64),
         lambda: closed.read_action("build", "0" * 64),
         closed.ensure_bucket,
     ):
@@ -55,7 +56,7 @@ def test_no_credentials_are_told(store: Store, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(StoreUnreachable, match="No usable AWS credentials") as caught:
-        open_store(Settings()).has_tree("0" * 64)
+        open_store(Settings()).missing_of("0" * 64)
     assert "AWS_ACCESS_KEY_ID" in caught.value.fix
 
 
@@ -81,7 +82,7 @@ def test_a_bucket_that_is_not_there_is_told(store: Store, monkeypatch: pytest.Mo
 def test_a_bucket_name_that_s3_cannot_have_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINERY_STORE_BUCKET", "no such bucket!")
     with pytest.raises(BadReference, match="no such bucket!") as caught:
-        open_store(Settings()).has_tree("0" * 64)
+        open_store(Settings()).missing_of("0" * 64)
     assert caught.value.exit_code == 2
 
 
@@ -128,7 +129,8 @@ def test_a_range_can_be_read_while_connections_break(store: Store, s3_server: S3
     with proxy.before(s3_server.endpoint) as between, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_S3", between.endpoint)
         broken = open_store(Settings()).bucket
-        assert b"".join(broken.stream("key", 1000, 500_000)) == body[1000:501_000]
+        part = ByteRange(1000, 500_000, len(body))
+        assert b"".join(broken.stream("key", part)) == body[1000:501_000]
         between.cuts_left = 10
         with pytest.raises(StoreUnreachable):
-            list(broken.stream("key", 0, len(body)))
+            list(broken.stream("key", ByteRange(0, len(body), len(body))))

@@ -1,0 +1,72 @@
+"""Whether an S3 server's answer is the range that was asked for, and nothing else.
+
+Invariants:
+- What is passed on lies within the range, whatever the server, or something between, sends: a caller that
+  writes it at the range's place can harm nothing beside it.
+- A range that was ignored, another range and an answer that is longer or shorter are refused in words.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from artifacts.errors import MEND_FIX, ArtifactError, IntegrityError, StoreUnreachable
+
+PARTIAL_CONTENT = 206
+AGAIN_FIX = (
+    "Start again. If it goes on, look for what stands between this host and the server (a cache, a proxy): "
+    "it alters answers."
+)
+
+
+class ByteRange(NamedTuple):
+    """A range of an object, and the size that the whole object should have; in bytes."""
+
+    start: int
+    length: int
+    total: int
+
+    @property
+    def header(self) -> str:
+        """Value of the request's header Range (RFC 9110, section 14.2)."""
+        return f"bytes={self.start}-{self.start + self.length - 1}"
+
+    @property
+    def content_range(self) -> str:
+        """Value that the answer's header Content-Range must have (RFC 9110, section 14.4)."""
+        return f"bytes {self.start}-{self.start + self.length - 1}/{self.total}"
+
+
+def refusal(asked: ByteRange, answer: Mapping[str, Any], where: str) -> ArtifactError | None:
+    """Why an answer of boto3's `get_object` is not the range that was asked for; None where it is.
+
+    An object of another size is an IntegrityError; all else a StoreUnreachable, which is worth asking again.
+    """
+    status, found = answer["ResponseMetadata"]["HTTPStatusCode"], answer.get("ContentRange", "none")
+    if status != PARTIAL_CONTENT:
+        return _other(f"status {status} instead of {PARTIAL_CONTENT}", asked, where)
+    total = found.rpartition("/")[2]
+    if total.isdigit() and int(total) != asked.total:
+        what = f"The store's object has {total} bytes instead of {asked.total}."
+        return IntegrityError(what, where=where, fix=MEND_FIX)
+    if found != asked.content_range:
+        return _other(f"the range {found!r}", asked, where)
+    if (length := answer.get("ContentLength", asked.length)) != asked.length:  # chunked answers name none
+        return _other(f"{length} bytes instead of {asked.length}", asked, where)
+    return None
+
+
+def exactly(pieces: Iterable[bytes], asked: ByteRange, where: str) -> Iterator[bytes]:
+    """Pass the pieces of an answer's body on; raises StoreUnreachable instead of one byte too many or few."""
+    left = asked.length
+    for piece in pieces:
+        left -= len(piece)
+        if left < 0:
+            raise _other(f"more than {asked.length} bytes", asked, where)
+        yield piece
+    if left:
+        raise _other(f"{asked.length - left} bytes instead of {asked.length}", asked, where)
+
+
+def _other(found: str, asked: ByteRange, where: str) -> StoreUnreachable:
+    what = f"The S3 server answered a request for {asked.header} with {found}."
+    return StoreUnreachable(what, where=where, fix=AGAIN_FIX)
