@@ -5,22 +5,31 @@ ROOT/<name>/<version>/.enginery/<variant>.json   its record, written before the 
 ROOT/<name>/<version>/.enginery/release.json     the release
 ROOT/<name>/<version>/.enginery/partial/         a download under way; the next pull goes on from it
 ROOT/<name>/current                              link to what was pulled last: <version>/<variant>
+
+Invariants:
+- Whatever stands there without a record was made by somebody else, and is left alone.
+- A recorded version never changes: the release and the tree that the store names later are those recorded.
 """
 
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from artifacts.disk import disk_errors
+from artifacts.disk import disk_errors, write_atomically
 from artifacts.engine import ServeRecipe
-from artifacts.errors import IntegrityError, NotFound
+from artifacts.errors import IntegrityError, InTheWay, NotFound, NothingFits
 from artifacts.frozen import Frozen
-from artifacts.releases import Release, VariantRelease
+from artifacts.releases import VERSION_PATTERN, Release, VariantRelease
 from artifacts.trees import REINSTALL, Listing, compare, verify
 
 RECORDS = ".enginery"
 CURRENT = "current"
+# Names that an install has for itself; specs refuse them, too (`engine_specs.names`).
+RESERVED_VARIANTS = (CURRENT, "lock", "partial", "release", "replaced")
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
 
@@ -53,6 +62,71 @@ class InstallPaths:
     def partial(self, tree: str) -> Path:
         """Where a tree is downloaded to."""
         return self.records / "partial" / tree
+
+
+def refuse_reserved(release: Release, variant: str) -> None:
+    """Raise NothingFits where a variant has a name that this layout needs for itself."""
+    if variant in RESERVED_VARIANTS or re.fullmatch(VERSION_PATTERN, variant):
+        raise NothingFits(
+            f"Variant {variant!r} of {release.name}@{release.version} cannot be installed: an install keeps "
+            f"records under the names {', '.join(RESERVED_VARIANTS)}, and versions are directories of it.",
+            where=f"{release.name}@{release.version}, variant {variant}",
+            fix="Give the variant another name in its spec, and publish it again.",
+        )
+
+
+def refuse_other_hands(paths: InstallPaths) -> None:
+    """Raise InTheWay where something stands in the places of an install that no pull made."""
+    fix = "Move it away, or pull to another directory."
+    if os.path.lexists(paths.directory) and not paths.record.exists():
+        what = f"{paths.directory} was not made by a pull: there is no record of it."
+        raise InTheWay(what, where=str(paths.record), fix=fix)
+    if os.path.lexists(paths.current) and not paths.current.is_symlink():
+        what = f"{paths.current} was not made by a pull: it is no link."
+        raise InTheWay(what, where=str(paths.current), fix=fix)
+
+
+def refuse_change(paths: InstallPaths, release: Release, tree: str) -> None:
+    """Raise IntegrityError where this host recorded another release, or another tree, under that version.
+
+    A record that cannot be read says nothing, and is written again.
+    """
+    recorded, installed = _recorded(paths.release, Release), _recorded(paths.record, InstallRecord)
+    changed = list(_changes(recorded, release)) if recorded else []
+    if installed and installed.listing.digest != tree:
+        changed.append(f"the tree of variant {installed.variant}, from {installed.listing.digest} to {tree}")
+    if changed:
+        raise IntegrityError(
+            f"{release.name}@{release.version} is not what this host recorded; changed: "
+            f"{', '.join(changed)}.",
+            where=str(paths.records),
+            fix="A published version never changes: find out who changed the store before you trust it. "
+            f"Where the store was made anew on purpose, remove {paths.records.parent} and pull again.",
+        )
+
+
+def record_release(paths: InstallPaths, release: Release) -> None:
+    """Write the record of a release where there is none that can be read."""
+    if _recorded(paths.release, Release) != release:
+        write_atomically(paths.release, release.model_dump_json(indent=2).encode())
+
+
+def _recorded(path: Path, model: type[RecordT]) -> RecordT | None:
+    try:
+        return read_local(path, model)
+    except (NotFound, IntegrityError):
+        return None
+
+
+def _changes(recorded: Release, release: Release) -> Iterator[str]:
+    """What of a release differs from what was recorded: fields, and variants by name."""
+    for field in Release.model_fields:
+        if field != "variants" and getattr(recorded, field) != getattr(release, field):
+            yield field
+    before, now = ({one.name: one for one in each.variants} for each in (recorded, release))
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            yield f"variant {name}"
 
 
 def read_install(directory: Path) -> InstallRecord:
@@ -107,5 +181,5 @@ def read_local(path: Path, model: type[RecordT]) -> RecordT:
         ) from error
     except ValidationError as error:
         raise IntegrityError(
-            "The record is damaged.", where=str(path), fix="Remove it and pull again."
+            "The record is damaged.", where=str(path), fix="Pull again: it is written anew."
         ) from error

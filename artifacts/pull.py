@@ -3,6 +3,8 @@
 Invariants:
 - A directory appears under its final name only complete and verified, with its record already beside it.
 - A pull that is killed loses at most the chunks under way: the next one finds the others by their digests.
+- A version that this host has recorded stays what it was: where the store says something else of it, the
+  pull ends. What no pull made is never replaced.
 - An installed directory is taken as it is when names, sizes and executable bits agree with its record:
   reading gigabytes at every start of a server costs more than it finds; `verify_install` does that.
 - Pulls into one root from several processes wait for each other where they meet.
@@ -21,7 +23,15 @@ from artifacts.compat import Choice, HostFacts, choose_variant, probe_host
 from artifacts.disk import disk_errors, point_link, require_space, set_mode, sync, write_atomically
 from artifacts.errors import IntegrityError, NotFound
 from artifacts.frozen import Frozen
-from artifacts.installs import InstallPaths, InstallRecord, read_local
+from artifacts.installs import (
+    InstallPaths,
+    InstallRecord,
+    read_local,
+    record_release,
+    refuse_change,
+    refuse_other_hands,
+    refuse_reserved,
+)
 from artifacts.references import resolve
 from artifacts.releases import Release
 from artifacts.stand_in import refuse_stand_in
@@ -60,17 +70,21 @@ def pull(
         facts: what the host has; probed where it is not given.
         on_progress: called with the bytes in place and the bytes in all, from several threads.
 
-    Raises BadReference, NotFound, NothingFits, StandInRefused, IntegrityError, StoreUnreachable,
+    Raises BadReference, NotFound, NothingFits, StandInRefused, InTheWay, IntegrityError, StoreUnreachable,
     LocalDiskError.
     """
     release = resolve(store, reference)
     choice = choose_variant(release, facts or probe_host(), variant)
+    refuse_reserved(release, choice.variant.name)
     paths = InstallPaths(root.resolve(), release.name, release.version, choice.variant.name)
     with disk_errors(root):
         paths.records.mkdir(parents=True, exist_ok=True)
         with FileLock(paths.lock):
+            refuse_other_hands(paths)
+            refuse_change(paths, release, choice.tree)
             found = is_installed(paths, choice.tree)
             downloaded_bytes = 0 if found else _install(store, release, choice, paths, on_progress)
+            record_release(paths, release)
         point_link(paths.current, paths.current_target)
     return PulledRelease(
         release=release,
@@ -99,7 +113,7 @@ def _install(
     paths: InstallPaths,
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
-    """Download, verify and put in place; returns the bytes downloaded."""
+    """Download, verify, record and put in place; returns the bytes downloaded."""
     refuse_stand_in(store, choice.tree, "installed")
     listing = store.get_listing(choice.tree)
     partial = paths.partial(listing.digest)
@@ -111,6 +125,9 @@ def _install(
     for file, path in wanted:
         set_mode(path, executable=file.executable)
         sync(path)
+    if difference := compare(partial, listing):
+        fix = "Remove that directory and pull again."
+        raise IntegrityError(f"The download holds something else: {difference}", where=str(partial), fix=fix)
     _write_records(release, choice, listing, paths)
     _swap_in(partial, paths)
     return count
@@ -127,12 +144,12 @@ def _write_records(release: Release, choice: Choice, listing: Listing, paths: In
         reason=choice.reason,
         installed_at=datetime.now(UTC),
     )
-    write_atomically(paths.release, release.model_dump_json(indent=2).encode())
+    record_release(paths, release)
     write_atomically(paths.record, record.model_dump_json(indent=2).encode())
 
 
 def _swap_in(partial: Path, paths: InstallPaths) -> None:
-    """Give the finished directory its name; one that is there already is damaged, and goes."""
+    """Give the finished directory its name; one that is there already is a damaged install, and goes."""
     shutil.rmtree(paths.replaced, ignore_errors=True)
     if paths.directory.exists():
         paths.directory.rename(paths.replaced)

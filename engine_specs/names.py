@@ -4,6 +4,7 @@ A pattern here is what the JSON Schema shows; `PATTERN_HELP` is the same rule in
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
@@ -19,6 +20,9 @@ JSONL_PATTERN = r"^[^/\\].*\.jsonl$"
 RECIPE_FILE_PATTERN = r"^[^/\\].*\.ya?ml$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 COMMIT_LENGTH = 40
+# Names and numbers that the records of an installed release have for themselves (`artifacts.installs`).
+RESERVED_VARIANTS = ("current", "lock", "partial", "release", "replaced")
+RELEASE_VERSION = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}")
 
 PATTERN_HELP = {
     SLUG_PATTERN: "lower-case letters and digits, joined by single dots or hyphens, such as llama-3.1-8b",
@@ -43,6 +47,11 @@ Revision = Annotated[str, Field(pattern=REVISION_PATTERN, max_length=200)]
 def is_commit(revision: str) -> bool:
     """Tell a commit, which never moves, from a branch or tag, which may."""
     return len(revision) == COMMIT_LENGTH and set(revision) <= set("0123456789abcdef")
+
+
+def is_reserved(variant: str) -> bool:
+    """Tell a name that a host which installs the variant could not tell from its own records."""
+    return variant in RESERVED_VARIANTS or RELEASE_VERSION.fullmatch(variant) is not None
 
 
 def suggestion(found: object, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from engine_specs.kind_facts import KindFacts, load_kinds
 from engine_specs.merge import Data, origin
-from engine_specs.names import is_commit, suggestion
+from engine_specs.names import RESERVED_VARIANTS, is_commit, is_reserved, suggestion
 from engine_specs.recipes import load_kv_caches, load_recipes
 from engine_specs.targets import load_targets
 from engine_specs.yaml_tree import Loc, dotted
@@ -181,6 +181,10 @@ def _variant_names(view: View) -> Iterator[Violation]:
             )
         elif name is not None:
             seen[name] = i
+        if name is not None and is_reserved(name):
+            taken = ", ".join(RESERVED_VARIANTS)
+            accepted = f"another name: hosts that install it keep records under {taken} and versions"
+            yield Violation(("variants", i, "name"), repr(name), accepted)
 
 
 def _shape(variant: View) -> Iterator[Violation]:

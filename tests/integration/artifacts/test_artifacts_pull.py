@@ -178,6 +178,19 @@ def test_a_record_that_lists_another_tree_is_found_by_verify(
     assert not pull(store, "demo@1.4", tmp_path / "root", facts=HOST).already_installed
 
 
+@pytest.mark.parametrize("name", ["v2.json", "release.json"])
+def test_a_damaged_record_is_written_anew_by_the_next_pull(
+    store: Store, demo: Release, tmp_path: Path, name: str
+) -> None:
+    directory = pull(store, "demo@1.4", tmp_path / "root", facts=HOST).directory
+    (paths(tmp_path / "root").records / name).write_text("{")
+    with pytest.raises(IntegrityError, match="record is damaged") as caught:
+        verify_install(directory)
+    assert "Pull again" in caught.value.fix
+    pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+    verify_install(directory)
+
+
 def test_a_directory_that_was_not_pulled_cannot_be_verified(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="nothing that was pulled"):
         verify_install(tmp_path)
@@ -196,7 +209,8 @@ def test_a_flipped_byte_in_the_store_installs_nothing(
     assert not paths(tmp_path / "root").current.exists()
     overwrite(blob_key(victim.sha256), good)
     pulled = pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
-    assert pulled.downloaded_bytes == victim.size
+    assert pulled.downloaded_bytes >= victim.size
+    assert scan(pulled.directory) == scan(source)
 
 
 @pytest.mark.parametrize("length", [0, 99_999])

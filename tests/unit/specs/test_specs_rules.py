@@ -29,6 +29,9 @@ BROKEN: list[tuple[Edits, int, str, str, str]] = [
     (((COMMIT, COMMIT.upper()),), 5, "checkpoint.revision", repr(COMMIT.upper()), "commit of 40"),
     (((COMMIT, COMMIT + "\n  track: true"),), 6, "checkpoint.track", "true beside a commit", "false"),
     ((("name: second", "name: first"),), 19, "variants[1].name", "'first'", "variants[0] has this one"),
+    ((("name: second", "name: release"),), 19, "variants[1].name", "'release'", "keep records under"),
+    ((("name: first", "name: 1.4.0"),), 17, "variants[0].name", "'1.4.0'", "another name"),
+    ((("name: first", "name: current"),), 17, "variants[0].name", "'current'", "another name"),
     (
         (("cpu-x86-64-v3", "cpu-x86-64-v3\n    required: false"),),
         16,
