@@ -2,9 +2,11 @@
 
 Invariants:
 - A channel is replaced only with If-Match on what was read, so that no move is lost between two that race.
+- A channel names its own name: one that stands under another key is an integrity error.
 - `sequence` grows by one with each move and `history` keeps every move, the newest last.
 """
 
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,12 +18,14 @@ from artifacts.canonical import canonical_bytes
 from artifacts.errors import Conflict, NotFound
 from artifacts.frozen import Frozen
 from artifacts.releases import NAME_PATTERN, VERSION_PATTERN, Release
+from artifacts.strays import pass_over
 
 if TYPE_CHECKING:
     from artifacts.store import Store
 
 
 MOVE_ATTEMPTS = 64
+KEY_PATTERN = re.compile(rf"{NAME_PATTERN[1:-1]}\.json")
 
 
 class Move(Frozen):
@@ -44,13 +48,20 @@ class Channel(Frozen):
 
 
 def read_channel(store: "Store", name: str, channel: str) -> Channel:
-    """The channel as it is now; raises NotFound."""
-    return store.read_record(_key(name, channel), Channel)
+    """The channel as it is now; raises NotFound, and IntegrityError where it is another one."""
+    return store.read_record(_key(name, channel), Channel, _key_of)
 
 
 def list_channels(store: "Store", name: str) -> tuple[Channel, ...]:
-    """All channels of a name, sorted by channel."""
-    return store.read_records(store.bucket.keys(f"channels/{name}/"), Channel)
+    """All channels of a name, sorted by channel; what cannot be one is passed over and named."""
+    prefix = f"channels/{name}/"
+    keys: list[str] = []
+    for key in store.bucket.keys(prefix):
+        if KEY_PATTERN.fullmatch(key.removeprefix(prefix)):
+            keys.append(key)
+        else:
+            pass_over(store.bucket, key, "it is no channel")
+    return store.read_records(keys, Channel, _key_of)
 
 
 def move_channel(
@@ -86,10 +97,10 @@ def move_channel(
 def _look(store: "Store", key: str) -> tuple[Channel | None, str | None]:
     """The channel and its ETag, or nothing where it is not there yet."""
     try:
-        stored = store.bucket.get(key)
+        channel, etag = store.read_record_and_etag(key, Channel, _key_of)
     except NotFound:
         return None, None
-    return store.parse_record(key, stored.body, Channel), stored.etag
+    return channel, etag
 
 
 def _has_move(channel: Channel, move: Move) -> bool:
@@ -103,6 +114,10 @@ def _moved(before: Channel | None, name: str, channel: str, move: Move) -> Chann
     return Channel(
         name=name, channel=channel, sequence=sequence + 1, version=move.version, history=(*history, move)
     )
+
+
+def _key_of(channel: Channel) -> str:
+    return _key(channel.name, channel.channel)
 
 
 def _key(name: str, channel: str) -> str:

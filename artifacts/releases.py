@@ -5,9 +5,11 @@ Invariants:
 - A version is taken before it is published (`artifacts.versions`); one that is never published stays a gap.
 - A variant can be deployed exactly when it has both a tree and a serve recipe, which is when its verdict is
   `compile` or `stay-on-vllm`.
+- A release names its own name and version: one that stands under another key is an integrity error.
 - No release names a tree that a stand-in of a tool made (`artifacts.stand_in`), whoever publishes it.
 """
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -18,6 +20,7 @@ from artifacts.engine import HostRequirements, ServeRecipe
 from artifacts.errors import AlreadyExists, Conflict, NotFound
 from artifacts.frozen import Frozen
 from artifacts.stand_in import refuse_stand_in
+from artifacts.strays import pass_over
 
 if TYPE_CHECKING:
     from artifacts.store import Store
@@ -26,6 +29,9 @@ Verdict = Literal["compile", "stay-on-vllm", "rejected", "inconclusive"]
 DEPLOYABLE: tuple[Verdict, ...] = ("compile", "stay-on-vllm")
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 VERSION_PATTERN = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
+KEY_PATTERN = re.compile(
+    rf"releases/[^/]+/(?P<version>{VERSION_PATTERN[1:-1]})/(?P<file>release|reserved)\.json"
+)
 
 
 class VariantRelease(Frozen):
@@ -99,19 +105,18 @@ def publish(store: "Store", release: Release) -> Release:
     """Write `release.json`; from then on the release exists and cannot change.
 
     Returns the stored release: this one, or an earlier one of the same publication fingerprint (a retry).
-    Raises AlreadyExists where the version is another publication's, NotFound where a tree is not stored,
-    StandInRefused where one was made by a stand-in.
+    Raises AlreadyExists where the version is another publication's, and what `require_trees` raises.
     """
     require_trees(store, release.variants)
-    key = release_key(release.name, release.version)
+    key = _key_of(release)
     try:
         store.bucket.put(key, canonical_bytes(release), if_absent=True)
     except Conflict:
-        stored = store.read_record(key, Release)
+        stored = store.read_record(key, Release, _key_of)
         if stored.publication_fingerprint != release.publication_fingerprint:
             raise AlreadyExists(
                 f"{release.name}@{release.version} was published with other content.",
-                where=f"{store.bucket}, key {key}",
+                where=store.bucket.where(key),
                 fix="Take a version of its own for this publication; a published one never changes.",
             ) from None
         return stored
@@ -119,46 +124,64 @@ def publish(store: "Store", release: Release) -> Release:
 
 
 def require_trees(store: "Store", variants: Iterable[VariantRelease]) -> None:
-    """Raise for variants that name a tree which the store does not have, or which a stand-in made.
+    """Check that what is to be deployed or read of these variants can be published.
 
-    Raises NotFound, StandInRefused.
+    Raises NotFound where the store lacks a tree or a blob of it, StandInRefused where a stand-in made one.
     """
     for variant in variants:
         for tree in filter(None, (variant.tree, variant.report)):
-            if not store.has_tree(tree):
+            if missing := store.missing_of(tree):
                 raise NotFound(
-                    f"Tree {tree} of variant {variant.name} is not in the store.",
+                    f"Tree {tree} of variant {variant.name} is not in the store, or not all of it: "
+                    f"{'; '.join(missing)}.",
                     where=str(store.bucket),
-                    fix="Build the variant again; the release was not published.",
+                    fix="Build the variant again, which puts back what is missing; nothing was published.",
                 )
             refuse_stand_in(store, tree, "published")
 
 
 def read_release(store: "Store", name: str, version: str) -> Release:
-    """The release of exactly that version; raises NotFound."""
-    return store.read_record(release_key(name, version), Release)
+    """The release of exactly that version; raises NotFound, and IntegrityError where it is another one."""
+    return store.read_record(release_key(name, version), Release, _key_of)
 
 
 def published_versions(store: "Store", name: str) -> tuple[str, ...]:
-    """Versions of a name that exist as releases, oldest first; those that were only reserved do not count."""
-    keys = (key.split("/") for key in store.bucket.keys(f"releases/{name}/"))
-    return tuple(sorted((parts[2] for parts in keys if parts[3:] == ["release.json"]), key=version_key))
+    """Versions of a name that exist as releases, oldest first; those that were only reserved do not count.
+
+    What is neither a release nor a reservation is passed over and named.
+    """
+    found: list[str] = []
+    for key in store.bucket.keys(f"releases/{name}/"):
+        match = KEY_PATTERN.fullmatch(key)
+        if match is None:
+            pass_over(store.bucket, key, "it belongs to no release")
+        elif match["file"] == "release":
+            found.append(match["version"])
+    return tuple(sorted(found, key=version_key))
 
 
 def list_releases(store: "Store", name: str) -> tuple[Release, ...]:
     """All published releases of a name, oldest version first; empty where there is none."""
     keys = [release_key(name, version) for version in published_versions(store, name)]
-    return store.read_records(keys, Release)
+    return store.read_records(keys, Release, _key_of)
 
 
 def list_names(store: "Store") -> tuple[str, ...]:
-    """Names that have at least one reserved version, sorted."""
-    return tuple(store.bucket.children("releases/"))
+    """Names that have at least one reserved version, sorted; what is no name is passed over and named."""
+    names = list(store.bucket.children("releases/"))
+    for name in names:
+        if not re.fullmatch(NAME_PATTERN, name):
+            pass_over(store.bucket, f"releases/{name}/", "this is no name of a spec")
+    return tuple(name for name in names if re.fullmatch(NAME_PATTERN, name))
 
 
 def release_key(name: str, version: str) -> str:
     """Key of a release in the store."""
     return f"releases/{name}/{version}/release.json"
+
+
+def _key_of(release: Release) -> str:
+    return release_key(release.name, release.version)
 
 
 def version_key(version: str) -> tuple[int, ...]:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from artifacts.engine import ENGINE_FILE
-from artifacts.errors import StandInRefused
-from artifacts.transfer import blob_key
+from artifacts.errors import NoSuchFile, StandInRefused
 
 if TYPE_CHECKING:
     from artifacts.store import Store
@@ -40,11 +39,11 @@ def refuse_stand_in(store: "Store", tree: str, purpose: str) -> None:
         IntegrityError: `engine.json` cannot be read.
         NotFound: the store has no such tree.
     """
-    digests = {file.path: file.sha256 for file in store.get_listing(tree).files}
-    if ENGINE_FILE not in digests:
+    try:
+        body = store.read_file(tree, ENGINE_FILE)
+    except NoSuchFile:
         return
-    key = blob_key(digests[ENGINE_FILE])
-    if store.parse_record(key, store.bucket.get(key).body, _Mark).stand_in:
+    if store.parse_record(f"{ENGINE_FILE} of tree {tree}", body, _Mark).stand_in:
         raise StandInRefused(
             f"Tree {tree} was made by a stand-in of the engine's tool, and was to be {purpose}.",
             where=f"{store.bucket}, {ENGINE_FILE} of that tree: stand_in",

@@ -9,8 +9,9 @@
 Releases and channels (`artifacts.releases`, `artifacts.channels`) stand beside them.
 
 Invariants:
-- A tree whose listing exists is complete: killed at any moment, an upload leaves blobs that the next one
-  reuses.
+- A listing is written after its blobs: killed at any moment, an upload leaves blobs that the next one
+  reuses. What is lost later is told by `missing_of`, and an upload of the same tree puts it back.
+- A record is taken for what its key says only where it says so itself. Damage is named once two reads agree.
 - An action is written once; who comes second gets the first one's, so that what is measured is what is
   published. Only a caller who says so replaces one.
 """
@@ -26,16 +27,30 @@ from artifacts.actions import Action, LatestAction
 from artifacts.cache import BlobCache
 from artifacts.canonical import canonical_bytes
 from artifacts.disk import disk_errors
-from artifacts.errors import AlreadyExists, Conflict, IntegrityError, NotFound
+from artifacts.errors import (
+    MEND_FIX,
+    STRANGER_FIX,
+    AlreadyExists,
+    Conflict,
+    IntegrityError,
+    NoSuchFile,
+    NotFound,
+    StoreUnreachable,
+)
+from artifacts.holdings import by_digest, damaged, defects
 from artifacts.measurements import Measurement
 from artifacts.parallel import run_all
+from artifacts.ranges import AGAIN_FIX
 from artifacts.s3 import UPLOAD_THREADS, Bucket, open_bucket
 from artifacts.settings import Settings
+from artifacts.strays import pass_over
 from artifacts.transfer import blob_key
 from artifacts.trees import FileEntry, Listing, scan
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
+CheckedT = TypeVar("CheckedT")
 READ_THREADS = 16
+AGREE_ATTEMPTS = 4
 
 
 class Store:
@@ -50,13 +65,19 @@ class Store:
         self.bucket.ensure()
 
     def put_tree(
-        self, root: Path, *, adopt: bool = False, on_bytes: Callable[[int], None] = lambda _count: None
+        self,
+        root: Path,
+        *,
+        adopt: bool = False,
+        recheck: bool = False,
+        on_bytes: Callable[[int], None] = lambda _count: None,
     ) -> Listing:
-        """Upload a directory as a tree: the blobs that are missing, then the listing.
+        """Upload a directory as a tree: the blobs that are missing or damaged, then the listing.
 
         Args:
             root: the directory; links and special files in it are refused.
             adopt: take its files over into the local cache without copying; they become read-only.
+            recheck: read what the store has of it, too, and replace what has the right size and wrong bytes.
             on_bytes: called with the bytes that each upload adds or finds, from several threads.
 
         Raises BadTree, NotFound, IntegrityError where a file changes meanwhile, StoreUnreachable,
@@ -64,67 +85,85 @@ class Store:
         """
         with disk_errors(root):
             listing = scan(root)
-            self.upload(root, listing, on_bytes)
+            self.upload(root, listing, on_bytes, recheck=recheck)
         if adopt:
             self._cache.adopt(root, listing)
         return listing
 
     def upload(
-        self, root: Path, listing: Listing, on_bytes: Callable[[int], None] = lambda _count: None
+        self,
+        root: Path,
+        listing: Listing,
+        on_bytes: Callable[[int], None] = lambda _count: None,
+        *,
+        recheck: bool = False,
     ) -> None:
-        """Upload a directory whose listing is known; nothing is sent where the store has the tree."""
-        if self.has_tree(listing.digest):
-            return
-        small = {file.sha256: file for file in listing.files if len(file.chunks) <= 1}
-        large = {file.sha256: file for file in listing.files if len(file.chunks) > 1}
-        run_all(lambda file: self._upload_file(root, file, on_bytes), small.values(), UPLOAD_THREADS)
-        for file in large.values():  # one after another: each is sent in parallel parts
-            self._upload_file(root, file, on_bytes)
-        self.bucket.put(_tree_key(listing.digest), canonical_bytes(listing))
+        """Upload a directory whose listing is known; nothing is sent that the store has as it should be."""
+        files = by_digest(listing.files)
+        wanting = damaged(self.bucket, files) if recheck else defects(self.bucket, files)
 
-    def _upload_file(self, root: Path, file: FileEntry, on_bytes: Callable[[int], None]) -> None:
-        key = blob_key(file.sha256)
-        stored_bytes = self.bucket.size(key)
-        if stored_bytes is None:
-            self.bucket.put_file(key, root / file.path, file, on_bytes)
-        elif stored_bytes == file.size:
-            on_bytes(file.size)
-        else:
-            raise IntegrityError(
-                f"The store's copy of {file.path} has {stored_bytes} bytes instead of {file.size}.",
-                where=f"{self.bucket}, key {key}",
-                fix="Something else wrote into the bucket: delete that object and start again.",
+        def send(file: FileEntry) -> None:
+            self.bucket.put_file(
+                blob_key(file.sha256),
+                root / file.path,
+                file,
+                on_bytes,
+                replace=wanting[file.sha256].is_there,
             )
 
-    def has_tree(self, digest: str) -> bool:
-        """Whether the tree is complete in the store."""
-        return self.bucket.size(_tree_key(digest)) is not None
+        for file in files.values():
+            if file.sha256 not in wanting:
+                on_bytes(file.size)
+        sent = [defect.entry for defect in wanting.values()]
+        run_all(send, (file for file in sent if len(file.chunks) <= 1), UPLOAD_THREADS)
+        for file in sent:  # one after another: each is sent in parallel parts
+            if len(file.chunks) > 1:
+                send(file)
+        self._put_listing(listing)
+
+    def _put_listing(self, listing: Listing) -> None:
+        key, body = _tree_key(listing.digest), canonical_bytes(listing)
+        try:
+            if self.bucket.get(key).body == body:
+                return
+        except (NotFound, IntegrityError):
+            pass  # it was never there, or is damaged: it is written now
+        self.bucket.put(key, body)
+
+    def missing_of(self, tree: str) -> tuple[str, ...]:
+        """What the store lacks of a tree, a sentence's end each (`model.pt2 is missing`); nothing where it is
+        whole. Names and sizes are compared; `inspect_release` reads every byte.
+        """
+        try:
+            listing = self.get_listing(tree)
+        except NotFound:
+            return ("its listing is missing",)
+        except IntegrityError:
+            return ("its listing is damaged",)
+        return tuple(map(str, defects(self.bucket, by_digest(listing.files)).values()))
 
     def get_listing(self, digest: str) -> Listing:
         """The listing of a tree; raises NotFound, and IntegrityError where it is not what its name says."""
-        listing = self.read_record(_tree_key(digest), Listing)
-        if listing.digest != digest:
-            raise IntegrityError(
-                f"The listing of tree {digest} has digest {listing.digest}.",
-                where=f"{self.bucket}, key {_tree_key(digest)}",
-                fix="Something else wrote into the bucket: delete that object and build the tree again.",
-            )
-        return listing
+        return self.read_record(_tree_key(digest), Listing, lambda listing: _tree_key(listing.digest))
 
     def read_file(self, tree: str, path: str) -> bytes:
-        """One small file of a tree, without the rest of it, verified; raises NotFound, and IntegrityError."""
+        """One small file of a tree, without the rest of it, verified.
+
+        Raises NoSuchFile where the tree has no such file, NotFound where the store has no such tree or blob,
+        and IntegrityError.
+        """
         digests = {file.path: file.sha256 for file in self.get_listing(tree).files}
         if path not in digests:
-            raise NotFound(f"Tree {tree} has no file {path}.", where=str(self.bucket))
+            raise NoSuchFile(f"Tree {tree} has no file {path}.", where=str(self.bucket))
         key = blob_key(digests[path])
-        body = self.bucket.get(key).body
-        if hashlib.sha256(body).hexdigest() != digests[path]:
-            raise IntegrityError(
-                f"The store's copy of {path} is not what tree {tree} names.",
-                where=f"{self.bucket}, key {key}",
-                fix="Something else wrote into the bucket: delete that object and build the tree again.",
-            )
-        return body
+
+        def check(body: bytes) -> bytes:
+            if hashlib.sha256(body).hexdigest() != digests[path]:
+                what = f"The store's copy of {path} is not what tree {tree} names."
+                raise IntegrityError(what, where=self.bucket.where(key), fix=MEND_FIX)
+            return body
+
+        return self._read_checked(key, check)[0]
 
     def materialize(self, digest: str, dest: Path, *, writable: bool = False) -> Listing:
         """Make a directory that is exactly the tree, through the local cache; atomic and verified.
@@ -147,7 +186,7 @@ class Store:
     def read_action(self, stage: str, fingerprint: str) -> Action | None:
         """The action of that fingerprint, if there is one."""
         try:
-            return self.read_record(_action_key(stage, fingerprint), Action)
+            return self.read_record(_action_key(stage, fingerprint), Action, _key_of_action)
         except NotFound:
             return None
 
@@ -156,11 +195,11 @@ class Store:
 
         `replace` overwrites: for an action whose tree was lost, and for a build that was forced.
         """
-        key = _action_key(action.stage, action.fingerprint)
+        key = _key_of_action(action)
         try:
             self.bucket.put(key, canonical_bytes(action), if_absent=not replace)
         except Conflict:
-            return self.read_record(key, Action)
+            return self.read_record(key, Action, _key_of_action)
         return action
 
     def remember_action(self, spec: str, variant: str, action: Action) -> None:
@@ -177,36 +216,91 @@ class Store:
         return self.read_action(stage, latest.fingerprint)
 
     def append_measurement(self, key: str, measurement: Measurement) -> None:
-        """Add a measurement under its key; raises ValueError where it has another key."""
+        """Add a measurement under its key; it may be there already, from an attempt whose answer was lost.
+
+        Raises ValueError where it has another key, Conflict where another one stands in its place.
+        """
         if measurement.key != key:
             raise ValueError(f"measurement {measurement.id} has key {measurement.key}, not {key}")
-        self.bucket.put(
-            f"measurements/{key}/{measurement.id}.json", canonical_bytes(measurement), if_absent=True
-        )
+        place = _key_of_measurement(measurement)
+        try:
+            self.bucket.put(place, canonical_bytes(measurement), if_absent=True)
+        except Conflict:
+            if self.read_record(place, Measurement, _key_of_measurement) != measurement:
+                raise
 
     def measurements(self, key: str) -> tuple[Measurement, ...]:
-        """All measurements of a key, oldest first."""
-        return self.read_records(self.bucket.keys(f"measurements/{key}/"), Measurement)
+        """All measurements of a key, oldest first; what is no readable one is passed over and named."""
+        found = run_all(self._measurement, self.bucket.keys(f"measurements/{key}/"), READ_THREADS)
+        return tuple(one for one in found if one is not None)
 
-    def read_record(self, key: str, model: type[RecordT]) -> RecordT:
-        """A JSON object as a record; raises NotFound, and IntegrityError where it is not such a record."""
-        return self.parse_record(key, self.bucket.get(key).body, model)
-
-    def parse_record(self, key: str, body: bytes, model: type[RecordT]) -> RecordT:
-        """A record from the bytes that stand under a key; raises IntegrityError."""
+    def _measurement(self, key: str) -> Measurement | None:
         try:
-            return model.model_validate_json(body)
+            return self.read_record(key, Measurement, _key_of_measurement)
+        except IntegrityError as error:
+            pass_over(self.bucket, key, error.what)
+            return None
+
+    def read_record(
+        self, key: str, model: type[RecordT], key_of: Callable[[RecordT], str] | None = None
+    ) -> RecordT:
+        """A JSON object as a record.
+
+        Args:
+            key: where it stands.
+            model: what it is.
+            key_of: where a record belongs by what it says of itself; one that stands elsewhere is refused.
+
+        Raises NotFound, and IntegrityError where two reads agree that it is not such a record.
+        """
+        return self.read_record_and_etag(key, model, key_of)[0]
+
+    def read_record_and_etag(
+        self, key: str, model: type[RecordT], key_of: Callable[[RecordT], str] | None = None
+    ) -> tuple[RecordT, str]:
+        """As `read_record`, with the ETag to replace exactly what was read."""
+        return self._read_checked(key, lambda body: self.parse_record(key, body, model, key_of))
+
+    def parse_record(
+        self, key: str, body: bytes, model: type[RecordT], key_of: Callable[[RecordT], str] | None = None
+    ) -> RecordT:
+        """A record from the bytes that stand under a key; raises IntegrityError."""
+        where = self.bucket.where(key)
+        try:
+            record = model.model_validate_json(body)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise IntegrityError(
                 f"Not a readable {model.__name__}: {'.'.join(map(str, first['loc']))}: {first['msg']}.",
-                where=f"{self.bucket}, key {key}",
-                fix="It is damaged, or of a newer enginery: update this one, or delete the object.",
+                where=where,
+                fix=f"It is damaged, or of a newer enginery. Update this one; if that is not it: {MEND_FIX}",
             ) from error
+        if key_of and (belongs := key_of(record)) != key:
+            what = f"This {model.__name__} is another one than its key says: by its content it is {belongs}."
+            raise IntegrityError(what, where=where, fix=STRANGER_FIX)
+        return record
 
-    def read_records(self, keys: Iterable[str], model: type[RecordT]) -> tuple[RecordT, ...]:
+    def read_records(
+        self, keys: Iterable[str], model: type[RecordT], key_of: Callable[[RecordT], str] | None = None
+    ) -> tuple[RecordT, ...]:
         """The records of several keys, in their order, read a few at a time."""
-        return tuple(run_all(lambda key: self.read_record(key, model), keys, READ_THREADS))
+        return tuple(run_all(lambda key: self.read_record(key, model, key_of), keys, READ_THREADS))
+
+    def _read_checked(self, key: str, check: Callable[[bytes], CheckedT]) -> tuple[CheckedT, str]:
+        """What `check` makes of an object, and the object's ETag.
+
+        An IntegrityError of `check` counts once two reads have brought the same bytes.
+        """
+        stored = self.bucket.get(key)
+        for _attempt in range(AGREE_ATTEMPTS):
+            try:
+                return check(stored.body), stored.etag
+            except IntegrityError:
+                before, stored = stored, self.bucket.get(key)
+                if before.body == stored.body:
+                    raise
+        what = "An object came with other bytes each time it was read."
+        raise StoreUnreachable(what, where=self.bucket.where(key), fix=AGAIN_FIX)
 
 
 def open_store(settings: Settings) -> Store:
@@ -216,6 +310,14 @@ def open_store(settings: Settings) -> Store:
 
 def _tree_key(digest: str) -> str:
     return f"trees/sha256/{digest}"
+
+
+def _key_of_action(action: Action) -> str:
+    return _action_key(action.stage, action.fingerprint)
+
+
+def _key_of_measurement(measurement: Measurement) -> str:
+    return f"measurements/{measurement.key}/{measurement.id}.json"
 
 
 def _action_key(stage: str, fingerprint: str) -> str:

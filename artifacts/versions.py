@@ -4,6 +4,7 @@ Invariants:
 - Patch numbers are tried upwards and each reservation is immutable, so racing publishers
   get different ones.
 - A reservation carries the publication's own fingerprint, so that a retry finds the version it took before.
+- A number whose reservation is lost or damaged is taken all the same; whose, its release says.
 - A number that was taken and never published stays a gap; nothing is reused.
 """
 
@@ -15,14 +16,17 @@ from typing import TYPE_CHECKING
 from pydantic import AwareDatetime, Field
 
 from artifacts.canonical import Digest, canonical_bytes
-from artifacts.errors import BadReference, Conflict
+from artifacts.errors import BadReference, Conflict, IntegrityError, NotFound
 from artifacts.frozen import Frozen
-from artifacts.releases import version_key
+from artifacts.parallel import run_all
+from artifacts.releases import VERSION_PATTERN, read_release, version_key
+from artifacts.strays import pass_over
 
 if TYPE_CHECKING:
     from artifacts.store import Store
 
 
+READ_THREADS = 16
 MINOR_PATTERN = re.compile(r"^(0|[1-9]\d*)\.(0|[1-9]\d*)$")
 
 
@@ -48,10 +52,9 @@ def reserve_version(store: "Store", name: str, minor: str, publication_fingerpri
         raise BadReference(
             f"{minor!r} is not a version.", where=name, fix='Declare major.minor, such as "1.4".'
         )
-    taken = _reservations(store, name, minor)
-    for version, reservation in taken.items():
-        if reservation.publication_fingerprint == publication_fingerprint:
-            return version
+    taken = _taken(store, name, minor)
+    if publication_fingerprint in taken.values():
+        return next(version for version, owner in taken.items() if owner == publication_fingerprint)
     first_free = 1 + max((version_key(version)[2] for version in taken), default=-1)
     for patch in itertools.count(first_free):
         if _take(store, name, f"{minor}.{patch}", publication_fingerprint):
@@ -59,12 +62,27 @@ def reserve_version(store: "Store", name: str, minor: str, publication_fingerpri
     raise AssertionError("patch numbers do not end")
 
 
-def _reservations(store: "Store", name: str, minor: str) -> dict[str, Reservation]:
-    versions = [
-        version for version in store.bucket.children(f"releases/{name}/") if version.startswith(f"{minor}.")
-    ]
-    records = store.read_records([_key(name, version) for version in versions], Reservation)
-    return dict(zip(versions, records, strict=True))
+def _taken(store: "Store", name: str, minor: str) -> dict[str, str]:
+    """Versions that are taken, with the fingerprint of whose publication; empty where that is not known."""
+    found = store.bucket.children(f"releases/{name}/")
+    versions = [one for one in found if re.fullmatch(VERSION_PATTERN, one) and one.startswith(f"{minor}.")]
+    owners = run_all(lambda version: _owner(store, name, version), versions, READ_THREADS)
+    return dict(zip(versions, owners, strict=True))
+
+
+def _owner(store: "Store", name: str, version: str) -> str:
+    """Whose a version is: by its reservation, or by its release where the reservation is lost."""
+    key = _key(name, version)
+    try:
+        return store.read_record(key, Reservation).publication_fingerprint
+    except NotFound:
+        pass_over(store.bucket, key, "it is missing; its number counts as taken")
+    except IntegrityError as error:
+        pass_over(store.bucket, key, f"its number counts as taken. {error.what}")
+    try:
+        return read_release(store, name, version).publication_fingerprint
+    except (NotFound, IntegrityError):
+        return ""
 
 
 def _take(store: "Store", name: str, version: str, publication_fingerprint: str) -> bool:

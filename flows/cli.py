@@ -59,7 +59,7 @@ COMMANDS = {
     "Serving hosts": (
         Listed("pull", "hosts:pull", "Install the variant of a release that fits this host."),
         Listed("serve", "hosts:serve", "Serve a pulled directory over the OpenAI completions protocol."),
-        Listed("verify", "hosts:verify", "Compare every byte of a pulled directory with its release."),
+        Listed("verify", "hosts:verify", "Read every byte of a pulled directory, or of a stored release."),
     ),
 }
 

@@ -2,6 +2,8 @@
 
 Invariants:
 - A stage turns trees into one tree. Equal fingerprints are never made twice unless `force` asks for it.
+- A result counts as there only where the store has every blob of it, by size; a forced run reads them, too,
+  and replaces what is damaged.
 - An action is recorded after its tree is whole in the store; a run that is killed earlier leaves nothing
   that counts.
 - Where two runs race, both go on with the tree of whoever recorded the action first.
@@ -19,11 +21,14 @@ from typing import Any
 from pydantic import Field
 
 from artifacts.actions import Action
+from artifacts.errors import IntegrityError
 from artifacts.frozen import Frozen
 from artifacts.store import Store
 from tasks.errors import CacheMissRefused
 from tasks.fingerprint import Document, explain_difference, fingerprint_of
 from tasks.pipeline import Pipeline
+
+MISSING_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ class Miss:
 
     Attributes:
         reasons: one sentence or changed field each.
-        lost: an action is recorded, but its tree is gone from the store; the record has to be replaced.
+        lost: an action is recorded, but the record or its tree is not whole in the store; the record has to
+            be replaced.
     """
 
     reasons: tuple[str, ...]
@@ -98,19 +104,26 @@ class StageResult(Frozen):
 
 
 def look_up(store: Store, call: StageCall) -> Hit | Miss:
-    """Ask the store whether a call's result is there, and if not, why not."""
-    action = store.read_action(call.stage, call.fingerprint)
-    if action is not None and store.has_tree(action.tree):
-        return Hit(action, f"same inputs as on {action.created_at:%Y-%m-%d %H:%M} UTC")
-    if action is not None:
-        return Miss((f"the store lost tree {action.tree[:12]} of this action",), lost=True)
-    return Miss(_why(store.last_action(call.spec, call.variant, call.stage), call))
+    """Ask the store whether a call's result is there, whole, and if not, why not."""
+    try:
+        action = store.read_action(call.stage, call.fingerprint)
+    except IntegrityError as error:
+        return Miss((f"the record of this action is damaged: {error.what}",), lost=True)
+    if action is None:
+        return Miss(_why(store, call))
+    if missing := store.missing_of(action.tree):
+        more = f" ({len(missing)} in all)" if len(missing) > MISSING_SHOWN else ""
+        lacks = "; ".join(missing[:MISSING_SHOWN]) + more
+        return Miss((f"the store lost tree {action.tree[:12]} of this action: {lacks}",), lost=True)
+    return Hit(action, f"same inputs as on {action.created_at:%Y-%m-%d %H:%M} UTC")
 
 
-def _why(last: Action | None, call: StageCall) -> tuple[str, ...]:
-    if last is None:
-        return ("never made before",)
-    return explain_difference(last.document, call.document)
+def _why(store: Store, call: StageCall) -> tuple[str, ...]:
+    try:
+        last = store.last_action(call.spec, call.variant, call.stage)
+    except IntegrityError as error:
+        return (f"what was used last is not known: {error.what}",)
+    return ("never made before",) if last is None else explain_difference(last.document, call.document)
 
 
 def run_stage(pipeline: Pipeline, call: StageCall, produce: Callable[[Path, Path], Made]) -> StageResult:
@@ -150,7 +163,7 @@ def _make(pipeline: Pipeline, call: StageCall, produce: Callable[[Path, Path], M
         output.mkdir()
         scratch.mkdir()
         made = produce(output, scratch)
-        listing = pipeline.store.put_tree(output)
+        listing = pipeline.store.put_tree(output, recheck=pipeline.force)
     return Action(
         stage=call.stage,
         fingerprint=call.fingerprint,

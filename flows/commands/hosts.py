@@ -10,6 +10,7 @@ from artifacts.installs import installed_variant, read_install, require_whole, v
 from artifacts.servable import refuse_host, refuse_unservable
 from flows.commands.console import emit, emit_json, human_bytes, progress, say
 from flows.commands.context import load_settings, open_local_or_configured_store
+from flows.errors import BadArgument
 
 Directory = Annotated[
     Path, Parameter(help="ROOT/<name>/<version>/<variant>, or ROOT/<name>/current, of a pull.")
@@ -76,9 +77,49 @@ def serve(
         )
 
 
-def verify(directory: Directory, /) -> None:
-    """Read every byte of a pulled directory and compare it with the release that it came from."""
+def verify(
+    directory: Annotated[
+        Path | None, Parameter(help="ROOT/<name>/<version>/<variant>, or ROOT/<name>/current, of a pull.")
+    ] = None,
+    /,
+    *,
+    store: Annotated[
+        str | None,
+        Parameter(
+            help="A reference (name, name:channel, name@1.4 or name@1.4.2): read this release in the store "
+            "instead, with its checkpoints and reports."
+        ),
+    ] = None,
+) -> None:
+    """Read every byte of a pulled directory and compare it with the release that it came from; or, with
+    --store, every byte that the store holds of a release. Exit code 6 where something is missing or damaged,
+    with each key.
+    """
+    if (directory is None) == (store is None):
+        raise BadArgument(
+            "One thing can be verified: a pulled directory, or a release in the store.",
+            fix="enginery verify DIRECTORY, or enginery verify --store REF",
+        )
+    if store is not None:
+        _verify_stored(store)
+    elif directory is not None:
+        _verify_installed(directory)
+
+
+def _verify_installed(directory: Path) -> None:
     verify_install(directory)
     record = read_install(directory)
     listing = f"{len(record.listing.files)} files, {human_bytes(record.listing.total_bytes)}"
     emit(f"{record.name}@{record.version}, variant {record.variant}: {listing}: intact")
+
+
+def _verify_stored(reference: str) -> None:
+    from artifacts.inspection import inspect_release
+    from artifacts.references import resolve
+
+    opened = open_local_or_configured_store(load_settings())
+    release = resolve(opened, reference)
+    with progress(f"reading {release.name}@{release.version}") as on_progress:
+        intact = inspect_release(opened, release, on_progress)
+    read = f"{intact.trees} trees, {intact.blobs} blobs, {human_bytes(intact.total_bytes)}"
+    emit(f"{release.name}@{release.version}: {read} in the store: intact")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.store import Store
-from artifacts.transfer import blob_key
 from engine_specs.models import Spec
 from engine_specs.text_source import TextSource
 from tasks import datasets, fetch, hub_selection
@@ -86,7 +85,6 @@ def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAcc
 
 
 def read_json(store: Store, tree: str, path: str) -> dict[str, Any]:
-    """One small JSON file of a tree, without the rest of it; KeyError where the tree has no such file."""
-    digests = {file.path: file.sha256 for file in store.get_listing(tree).files}
-    parsed: dict[str, Any] = json.loads(store.bucket.get(blob_key(digests[path])).body)
+    """One small JSON file of a tree, without the rest of it; raises what `Store.read_file` raises."""
+    parsed: dict[str, Any] = json.loads(store.read_file(tree, path))
     return parsed

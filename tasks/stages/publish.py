@@ -72,8 +72,8 @@ def publish(
 
     Raises:
         artifacts.errors.StandInRefused: a stand-in of a tool made one of the trees; no version is taken.
-        artifacts.errors.ArtifactError: the store does not answer, has lost one of the trees, or holds
-            something else under that version.
+        artifacts.errors.NotFound: the store lacks a tree, or a part of it; no version is taken.
+        artifacts.errors.ArtifactError: the store does not answer, or holds something else under that version.
     """
     gathered = gather(pipeline.store, spec, commit, entries)
     blocked = blocking(spec, gathered)

@@ -42,3 +42,10 @@ def overwrite(store: Store, s3_server: seaweed.S3Server) -> Callable[[str, bytes
     """Put other bytes under a key of the store, as damage would."""
     client, prefix = seaweed.s3_client(s3_server), os.environ["ENGINERY_STORE_PREFIX"]
     return lambda key, body: client.put_object(Bucket=BUCKET, Key=f"{prefix}/{key}", Body=body)
+
+
+@pytest.fixture
+def remove(store: Store, s3_server: seaweed.S3Server) -> Callable[[str], None]:
+    """Delete an object behind the store's back."""
+    client, prefix = seaweed.s3_client(s3_server), os.environ["ENGINERY_STORE_PREFIX"]
+    return lambda key: client.delete_object(Bucket=BUCKET, Key=f"{prefix}/{key}")

@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from support.hub_faults import FaultyHub, faulty_hub
 
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
+from artifacts.transfer import blob_key
 from engine_specs.errors import PreflightRefused
 from engine_specs.load import list_specs, load_spec
 from engine_specs.models import Spec
@@ -195,6 +196,26 @@ def test_once_it_is_fetched_the_hub_is_not_needed(store: Store, closed: HubAcces
     assert (heldout.state, heldout.reasons) == ("miss", ("never made before",))
     assert baseline.reasons != ("known after fetch checkpoint",)
     assert others[-1].reasons == ("known after fetch heldout and build cpu-int8",)
+
+
+def test_a_checkpoint_that_lost_a_file_in_the_store_is_planned_and_fetched_again(
+    store: Store, remove: Callable[[str], None], tmp_path: Path
+) -> None:
+    spec, pipeline = load_spec("demo"), Pipeline(Settings(), store, say=lambda _line: None)
+    with faulty_hub(DEMO_HUB) as demo_hub:
+        access = access_to(demo_hub, tmp_path)
+        made = fetch_checkpoint(pipeline, spec, spec.checkpoint.revision, access)
+        lost = max(store.get_listing(made.tree).files, key=lambda file: file.size)
+        remove(blob_key(lost.sha256))
+        fetched = planned(spec, access, store).stages[0]
+        assert (fetched.state, fetched.tree) == ("miss", None)
+        assert fetched.reasons == (
+            f"the store lost tree {made.tree[:12]} of this action: {lost.path} is missing",
+        )
+        again = fetch_checkpoint(pipeline, spec, spec.checkpoint.revision, access)
+        assert (again.reused, again.tree) == (False, made.tree)
+        assert planned(spec, access, store).stages[0].state == "hit"
+    store.materialize(made.tree, tmp_path / "whole")
 
 
 @pytest.mark.parametrize("free_bytes", [1_000_000, 10**12])

@@ -1,14 +1,14 @@
 """Stages against a real store: made once, reused, explained, and never half recorded."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import seaweed
 
+from artifacts.errors import IntegrityError
 from artifacts.settings import Settings
 from artifacts.store import Store
+from artifacts.transfer import blob_key
 from tasks.errors import CacheMissRefused
 from tasks.fingerprint import build_document
 from tasks.pipeline import Pipeline
@@ -40,14 +40,6 @@ def pipeline(settings: Settings, store: Store) -> Callable[..., Pipeline]:
         return Pipeline(settings, store, say=lambda _line: None, **switches)
 
     return make
-
-
-@pytest.fixture
-def remove(store: Store, s3_server: seaweed.S3Server) -> Callable[[str], None]:
-    """Delete an object behind the store's back."""
-    prefix = os.environ["ENGINERY_STORE_PREFIX"]
-    client = seaweed.s3_client(s3_server)
-    return lambda key: client.delete_object(Bucket=os.environ["ENGINERY_STORE_BUCKET"], Key=f"{prefix}/{key}")
 
 
 def run(pipeline: Pipeline, producer: Producer, seed: int = 0) -> StageResult:
@@ -102,6 +94,63 @@ def test_a_lost_tree_is_made_and_recorded_again(
     found = look_up(store, call())
     assert isinstance(found, Hit)
     assert found.action.tree == again.tree != first.tree
+
+
+@pytest.mark.parametrize("harm", ["missing", "short"])
+def test_a_tree_that_lost_a_blob_is_no_hit_and_is_made_whole_again(
+    pipeline: Callable[..., Pipeline],
+    store: Store,
+    remove: Callable[[str], None],
+    overwrite: Callable[[str, bytes], None],
+    tmp_path: Path,
+    harm: str,
+) -> None:
+    first = run(pipeline(), Producer())
+    blob = blob_key(store.get_listing(first.tree).files[0].sha256)
+    if harm == "missing":
+        remove(blob)
+    else:
+        overwrite(blob, b"short")
+    found = look_up(store, call())
+    assert isinstance(found, Miss)
+    said = "weights.bin is missing" if harm == "missing" else "weights.bin has 5 bytes instead of 7"
+    assert found.reasons == (f"the store lost tree {first.tree[:12]} of this action: {said}",)
+    again = run(pipeline(), Producer())
+    assert (again.reused, again.tree) == (False, first.tree)
+    assert isinstance(look_up(store, call()), Hit)
+    store.materialize(first.tree, tmp_path / "copy")
+
+
+def test_a_rotten_blob_is_replaced_by_a_forced_run(
+    pipeline: Callable[..., Pipeline], store: Store, overwrite: Callable[[str, bytes], None], tmp_path: Path
+) -> None:
+    first = run(pipeline(), Producer())
+    overwrite(blob_key(store.get_listing(first.tree).files[0].sha256), b"WEIGHTS")
+    with pytest.raises(IntegrityError, match=r"weights\.bin is damaged in the store") as caught:
+        store.materialize(first.tree, tmp_path / "rotten")
+    assert "--force" in caught.value.fix
+    assert run(pipeline(force=True), Producer()).tree == first.tree
+    store.materialize(first.tree, tmp_path / "copy")
+    assert (tmp_path / "copy" / "weights.bin").read_text() == "weights"
+
+
+@pytest.mark.parametrize("stands_there", [b"{", b"another"])
+def test_an_action_that_is_damaged_or_anothers_is_no_hit_and_is_recorded_again(
+    pipeline: Callable[..., Pipeline],
+    store: Store,
+    overwrite: Callable[[str, bytes], None],
+    stands_there: bytes,
+) -> None:
+    run(pipeline(), Producer())
+    other = run(pipeline(), Producer("other"), seed=1)
+    if stands_there == b"another":
+        stands_there = store.bucket.get(f"actions/quantize/{other.fingerprint}.json").body
+    overwrite(f"actions/quantize/{call().fingerprint}.json", stands_there)
+    found = look_up(store, call())
+    assert isinstance(found, Miss)
+    assert "the record of this action is damaged" in found.reasons[0]
+    run(pipeline(), Producer())
+    assert isinstance(look_up(store, call()), Hit)
 
 
 def test_force_makes_it_again_and_replaces_the_action(

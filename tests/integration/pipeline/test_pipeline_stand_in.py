@@ -1,5 +1,6 @@
 """A stand-in's engine reaches neither the measuring, nor the judge, nor publication."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,12 @@ from support.judgements import measured, protocol, speed_point
 from support.stand_ins import put_engine
 
 from artifacts.engine import HostRequirements, ServeRecipe
-from artifacts.errors import StandInRefused
+from artifacts.errors import NotFound, StandInRefused
 from artifacts.measurements import new_measurement
 from artifacts.releases import VariantRelease, list_releases
 from artifacts.settings import Settings
 from artifacts.store import Store
+from artifacts.transfer import blob_key
 from artifacts.verdicts import newest_verdict
 from engine_specs.load import load_spec
 from engine_specs.resolve import resolve_variants
@@ -156,4 +158,14 @@ def test_its_entry_is_not_published_and_takes_no_version(
     with pytest.raises(StandInRefused, match="was to be published"):
         publish(pipeline, SPEC, "0" * 40, [entry(engine)])
     assert list_releases(store, SPEC.name) == ()
+    assert list(store.bucket.keys(f"releases/{SPEC.name}/")) == []
+
+
+def test_an_entry_whose_tree_lost_a_blob_is_not_published_and_takes_no_version(
+    pipeline: Pipeline, store: Store, remove: Callable[[str], None], tmp_path: Path
+) -> None:
+    real = put_engine(store, tmp_path / "real", stand_in=False)
+    remove(blob_key(store.get_listing(real).files[1].sha256))
+    with pytest.raises(NotFound, match=r"rank0\.engine is missing"):
+        publish(pipeline, SPEC, "0" * 40, [entry(real)])
     assert list(store.bucket.keys(f"releases/{SPEC.name}/")) == []
