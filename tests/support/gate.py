@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from support.answers import Request
 from support.proxy import REQUEST, Proxy
 
 
@@ -33,14 +34,15 @@ class Gate(Proxy):
         self._pattern = None
         self._open.set()
 
-    def _note(self, piece: bytes) -> None:
-        super()._note(piece)
+    def _note(self, piece: bytes) -> list[Request]:
+        noted = super()._note(piece)
         for match in REQUEST.finditer(piece):
             line = f"{match[1].decode()} {match[2].decode()}"
             if self._pattern is not None and self._pattern.search(line):
                 self._reached.set()
                 self._open.wait()
                 raise OSError("held until its sender was gone")
+        return noted
 
 
 @contextmanager

@@ -69,7 +69,8 @@ class Proxy:
     def _pass_on(self, client: socket.socket, server: socket.socket, asked: Asked) -> None:
         with contextlib.suppress(OSError):
             while piece := client.recv(PIECE_BYTES):
-                self._note(piece, asked)
+                for request in self._note(piece):
+                    asked.put(request)
                 self._wait_for_allowance(len(piece))
                 server.sendall(piece)
         asked.put(None)
@@ -101,13 +102,15 @@ class Proxy:
                 request = None if answer.status >= 200 else request  # 100: the answer itself follows
         _end(client, server)
 
-    def _note(self, piece: bytes, asked: Asked) -> None:
+    def _note(self, piece: bytes) -> list[Request]:
+        found: list[Request] = []
         for match in REQUEST.finditer(piece):
             span = RANGE.search(match[0])
             key = unquote(match[2].decode().partition("?")[0])
             start, length = (int(span[1]), int(span[2]) - int(span[1]) + 1) if span else (0, 0)
-            self.requests.append(Request(match[1].decode(), key, start, length))
-            asked.put(self.requests[-1])
+            found.append(Request(match[1].decode(), key, start, length))
+        self.requests += found
+        return found
 
     def _cut(self) -> bool:
         with self._lock:
