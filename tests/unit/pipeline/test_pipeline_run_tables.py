@@ -3,13 +3,22 @@
 import re
 
 import pytest
-from support.judgements import PRICES, SUBJECT, measured, protocol, workload
+from support.judgements import PRICES, SUBJECT, measured, protocol, speed_point, workload
 from support.releases import release, variant
 
 from artifacts.releases import VariantRelease
 from engine_specs.workload import Slo
 from flows.nightly import NightlyRow, NightlySummary, table_row
-from flows.run_tables import CELL_LINES, CELL_WIDTH, HARD_BREAK, as_code, cell, engine_figures, stage_rows
+from flows.run_tables import (
+    CELL_LINES,
+    CELL_WIDTH,
+    HARD_BREAK,
+    as_code,
+    baseline_figures,
+    cell,
+    engine_figures,
+    stage_rows,
+)
 from flows.summary import (
     BuildSummary,
     StepSummary,
@@ -22,7 +31,7 @@ from flows.summary import (
 )
 from tasks.judging.judge import judge_engine
 from tasks.judging.judged import JudgedResult
-from tasks.judging.results import Interval, NotMeasured
+from tasks.judging.results import Interval, LoadPoint, LoadResult, NotMeasured
 from tasks.stages.publish import Published, Withheld
 
 RATIO = Interval(estimate=2.4321, lower=2.3, upper=2.55, confidence=0.95)
@@ -122,6 +131,21 @@ def test_figures_of_an_engine_that_was_not_timed() -> None:
     outcomes = result.outcomes.model_copy(update={"timed": NotMeasured(reason="rejected")})
     rows = engine_figures(result.model_copy(update={"outcomes": outcomes}))
     assert [row["outcome"] for row in rows if row["gate"] == "speed"] == ["not-measured"]
+
+
+def test_figures_of_a_baseline_that_settled_it() -> None:
+    point, plan = speed_point(1.0, noise=0.05, pairs=3), protocol()
+    load = LoadResult(
+        side=plan.references[0],
+        protocol_digest="0" * 64,
+        operating_point=1,
+        points=(LoadPoint(summary=point.reference, rounds=()),),
+    )
+    rows = {row["gate"]: row for row in baseline_figures(load, Slo(ttft_p99_ms=1, itl_p99_ms=100))}
+    assert rows["SLO: TTFT p99"]["vLLM"].endswith("(missed)")
+    assert (rows["SLO: ITL p99"]["limit"], rows["SLO: ITL p99"]["unit"]) == ("≤ 100", "ms")
+    assert not any(row["measured"] or row["outcome"] for row in rows.values()), "no engine was measured"
+    assert len({tuple(row) for row in rows.values()}) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A failure is told once in the log of its run: understood, by its message; a defect, with its traceback."""
+"""What the server keeps of a run: a failure once, understood or with its traceback; progress to its end."""
 
 import logging
 from collections.abc import Iterator
@@ -7,13 +7,19 @@ from typing import Any, NoReturn
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 from prefect.client.schemas.sorting import LogSort
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import Failed
 from support.prefect_database import prefect_harness
 
+from flows import run_page
 from flows.run_errors import UNDERSTOOD, tell
 from tasks.errors import EngineWrong, HubUnreachable, TaskError
 from tasks.prefect_tasks import is_mendable
@@ -76,7 +82,7 @@ def test_a_retry_says_why_it_is_one() -> None:
     state = failing([AWAY], return_state=True)
     retries = [message for _, message in log_of(state.state_details.flow_run_id) if "Retry" in message]
     assert len(retries) == 2
-    assert all("HubUnreachable" in message for message in retries)
+    assert all("HubUnreachable" in message and AWAY.what not in message for message in retries)
 
 
 def test_a_flow_that_was_called_by_another_has_it_in_its_own_log() -> None:
@@ -90,3 +96,30 @@ def test_a_defect_keeps_its_traceback() -> None:
     (told,) = errors_in(log_of(state.state_details.flow_run_id))
     assert "Traceback" in told
     assert "ZeroDivisionError: a defect" in told
+
+
+@flow(name="stages")
+def staged(total: int, done: int, error: Exception | None) -> str:
+    with run_page.Progress(total) as progress:
+        progress.step(done)
+        if error is not None:
+            raise error
+    return "done"
+
+
+@pytest.mark.parametrize(
+    ("done", "error", "description"),
+    [
+        (3, None, "all stages are done"),
+        (2, None, "ended after 2 of 3 stages"),
+        (1, WRONG, "ended after 1 of 3 stages"),
+    ],
+)
+def test_progress_ends_at_its_end(done: int, error: Exception | None, description: str) -> None:
+    state = staged(3, done, error, return_state=True)
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=wanted)
+    (made,) = [one for one in found if one.type == "progress"]
+    assert (made.data, made.description) == (100.0, description)
+    assert made.task_run_id is not None, "the flow's own artifact is the page with the verdicts"
