@@ -75,14 +75,11 @@ def publish(
         artifacts.errors.NotFound: the store lacks a tree, or a part of it; no version is taken.
         artifacts.errors.ArtifactError: the store does not answer, or holds something else under that version.
     """
-    gathered = gather(pipeline.store, spec, commit, entries)
-    blocked = blocking(spec, gathered)
-    if blocked is not None:
-        pipeline.say(f"publish {spec.name}: {blocked.reason}")
-        return blocked
-    for line in (*(f"carried over: {one}" for one in gathered.carried), *_not_judged(gathered)):
-        pipeline.say(f"publish {spec.name}: {line}")
-    gathered, release = _release(pipeline, spec, commit, gathered, entries)
+    taken = _take_version(pipeline, spec, commit, entries)
+    if isinstance(taken, Withheld):
+        pipeline.say(f"publish {spec.name}: {taken.reason}")
+        return taken
+    gathered, release = taken
     stored = releases.publish(pipeline.store, release)
     for channel in spec.channels:
         move_channel(
@@ -119,26 +116,24 @@ def blocking(spec: Spec, gathered: Gathered) -> Withheld | None:
     return Withheld("; ".join(reasons)) if reasons else None
 
 
-def _not_judged(gathered: Gathered) -> list[str]:
-    return [f"not judged yet, the next patch may hold it: {one}" for one in gathered.missing]
-
-
-def _release(
-    pipeline: Pipeline, spec: Spec, commit: str, gathered: Gathered, judged: Sequence[VariantRelease]
-) -> tuple[Gathered, Release]:
+def _take_version(
+    pipeline: Pipeline, spec: Spec, commit: str, judged: Sequence[VariantRelease]
+) -> tuple[Gathered, Release] | Withheld:
     """The release under a version of its own, with every verdict that was kept before that version was taken.
 
-    A version that was taken for fewer verdicts is given up, and stays a gap.
+    A version that was taken for other verdicts is given up, and stays a gap.
     """
     while True:
+        gathered = gather(pipeline.store, spec, commit, judged)
+        if blocked := blocking(spec, gathered):
+            return blocked
+        _say_whose(pipeline, spec, gathered)
         releases.require_trees(pipeline.store, gathered.entries)
         fingerprint = publication_fingerprint(spec, gathered.entries)
         version = reserve_version(pipeline.store, spec.name, spec.version, fingerprint)
-        now = gather(pipeline.store, spec, commit, judged)
-        if now == gathered:
+        if gather(pipeline.store, spec, commit, judged) == gathered:
             break
         pipeline.say(f"publish {spec.name}: another host has judged meanwhile; {version} is given up")
-        gathered = now
     release = Release(
         name=spec.name,
         version=version,
@@ -151,6 +146,13 @@ def _release(
         variants=gathered.entries,
     )
     return gathered, release
+
+
+def _say_whose(pipeline: Pipeline, spec: Spec, gathered: Gathered) -> None:
+    for one in gathered.carried:
+        pipeline.say(f"publish {spec.name}: carried over: {one}")
+    for one in gathered.missing:
+        pipeline.say(f"publish {spec.name}: not judged yet, the next patch may hold it: {one}")
 
 
 def _supersedes(store: Store, channel: Channel, release: Release) -> bool:

@@ -154,6 +154,24 @@ def test_a_host_that_judges_while_another_publishes_is_in_the_later_version(
     assert read_channel(store, SPEC.name, "nightly").version == release.version
 
 
+def test_a_required_variant_that_is_rejected_while_another_host_publishes_withholds(
+    host: Callable[[str], Host], store: Store
+) -> None:
+    h100, l40s = host("h100"), host("l40s")
+    h100.judge("h100")
+    judged = l40s.judge("l40s")
+
+    def meanwhile(line: str) -> None:
+        if "carried over: h100" in line:
+            h100.judge("h100", verdict="rejected")
+
+    l40s.pipeline.say = meanwhile
+    held = publish(l40s.pipeline, SPEC, COMMIT, [judged])
+    assert isinstance(held, Withheld)
+    assert "h100 is rejected" in held.reason
+    assert list_releases(store, SPEC.name) == ()
+
+
 def test_a_channel_that_another_host_moved_on_is_not_moved_back(
     settings: Settings,
     host: Callable[[str], Host],
