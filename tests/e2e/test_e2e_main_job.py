@@ -6,12 +6,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from support.cli import run_cli
 from support.mainjob import SPEC, Finished
-from support.processes import wait_until
-from support.runs import run_ids
+from support.processes import alive, wait_until
+from support.runs import log_of, run_ids
 
 from artifacts.releases import Release
 from artifacts.settings import Settings
@@ -209,6 +210,25 @@ def test_the_worker_runs_the_deployed_flow_from_the_form(finished: Finished) -> 
     wait_until(lambda: state() in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}, limit_s=180)
     assert state() == "COMPLETED"
     assert len(finished.job.releases()) == 1
+
+
+def test_a_run_from_the_form_that_cannot_work_says_why_once(finished: Finished) -> None:
+    (deployment,) = api(finished, "deployments/filter", {"deployments": {"name": {"any_": ["build"]}}})
+    path = f"deployments/{deployment['id']}/create_flow_run"
+    created = api(finished, path, {"parameters": {"spec": "e2e", "variant": "h100"}})
+
+    def run() -> dict[str, Any]:
+        (found,) = api(finished, "flow_runs/filter", {"flow_runs": {"id": {"any_": [created["id"]]}}})
+        return dict(found)
+
+    # Its process logs until its end.
+    wait_until(lambda: run()["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"}, limit_s=180)
+    wait_until(lambda: not alive(int(run()["infrastructure_pid"].rpartition(":")[2])), limit_s=60)
+    log = "\n".join(one.message for one in log_of(finished.job.env, UUID(created["id"])))
+    what = "spec e2e has no variant 'h100'"
+    assert (run()["state"]["type"], what in run()["state"]["message"]) == ("FAILED", True)
+    assert log.count(what) == 1, log
+    assert "Traceback" not in log
 
 
 def test_nightly_skips_what_has_not_changed_and_says_why(finished: Finished) -> None:
