@@ -8,6 +8,7 @@ Invariants:
 - Ids sort by time, and nothing is replaced: the newest verdict of a basis is the last of its keys.
 """
 
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING
 from pydantic import AwareDatetime, Field
 
 from artifacts.canonical import Digest, canonical_bytes
-from artifacts.errors import IntegrityError
 from artifacts.frozen import Frozen
 from artifacts.releases import VariantRelease
+from artifacts.strays import pass_over
 
 if TYPE_CHECKING:
     from artifacts.store import Store
+
+ID_PATTERN = r"[0-9a-zA-Z-]+"
+KEY_PATTERN = re.compile(rf"{ID_PATTERN}\.json")
 
 
 class VerdictKey(Frozen):
@@ -41,7 +45,7 @@ class VerdictKey(Frozen):
 class KeptVerdict(Frozen):
     """One judged variant."""
 
-    id: str = Field(pattern=r"^[0-9a-zA-Z-]+$", description="Unique, and sorts by time.")
+    id: str = Field(pattern=f"^{ID_PATTERN}$", description="Unique, and sorts by time.")
     about: VerdictKey = Field(description="What it is about.")
     judged_at: AwareDatetime = Field(description="When, with its time zone.")
     host: str = Field(description="Which host judged it, in words.")
@@ -58,23 +62,24 @@ def keep_verdict(store: "Store", about: VerdictKey, entry: VariantRelease, host:
         host=host,
         entry=entry,
     )
-    store.bucket.put(f"{about.prefix}{kept.id}.json", canonical_bytes(kept))
+    store.bucket.put(_key_of(kept), canonical_bytes(kept))
     return kept
 
 
 def newest_verdict(store: "Store", about: VerdictKey) -> KeptVerdict | None:
-    """The newest verdict on this, or None where nobody has judged it.
+    """The newest verdict on this, or None where nobody has judged it; strays are passed over and named.
 
     Raises IntegrityError where a record is about something else than its key says.
     """
-    keys = sorted(store.bucket.keys(about.prefix))
-    if not keys:
-        return None
-    kept = store.read_record(keys[-1], KeptVerdict)
-    if kept.about != about or kept.entry.name != about.variant:
-        raise IntegrityError(
-            f"A verdict on {kept.about.name}/{kept.entry.name} stands under the key of another one.",
-            where=f"{store.bucket}, key {keys[-1]}",
-            fix="Find out who wrote it: nothing of enginery puts it there. Judge the variant again.",
-        )
-    return kept
+    verdicts = []
+    for key in store.bucket.keys(about.prefix):
+        if KEY_PATTERN.fullmatch(key.removeprefix(about.prefix)):
+            verdicts.append(key)
+        else:
+            pass_over(store.bucket, key, "it is no verdict")
+    return store.read_record(max(verdicts), KeptVerdict, _key_of) if verdicts else None
+
+
+def _key_of(kept: KeptVerdict) -> str:
+    about = kept.about.model_copy(update={"variant": kept.entry.name})
+    return f"{about.prefix}{kept.id}.json"

@@ -131,8 +131,19 @@ def test_a_verdict_under_the_key_of_another_one_is_refused(
     theirs, its = (verdict_key(SPEC, variant_named(SPEC, name), COMMIT).prefix for name in ("l40s", "a100"))
     (key,) = store.bucket.keys(theirs)
     overwrite(key.replace(theirs, its), store.bucket.get(key).body)
-    with pytest.raises(IntegrityError, match="l40s stands under the key of another"):
+    with pytest.raises(IntegrityError, match=r"another one than its key says: .*/l40s/"):
         h100.publish(judged)
+
+
+def test_a_stray_object_among_the_verdicts_stops_nobody(
+    host: Callable[[str], Host], store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    h100, l40s = host("h100"), host("l40s")
+    l40s.judge("l40s")
+    stray = f"{verdict_key(SPEC, variant_named(SPEC, 'l40s'), COMMIT).prefix}zzz.txt"
+    store.bucket.put(stray, b"")
+    assert names(h100.publish(h100.judge("h100"))) == ["h100", "l40s"]
+    assert stray in caplog.text
 
 
 def test_a_host_that_judges_while_another_publishes_is_in_the_later_version(
