@@ -57,5 +57,6 @@ def _protocol() -> JudgingProtocol:
         engine=sides[0],
         references=(sides[1],),
         vocabulary=vocabulary_of(json.loads((CHECKPOINT / TOKENIZER_FILE).read_text(encoding="utf-8"))),
+        end_tokens=(),  # nothing but speed is measured, and no timed request ends by itself
         text_sha256=DIGITS,
     )

@@ -100,6 +100,7 @@ def accuracy_of(asked: Endpoint, reference: Endpoint) -> Measured:
         engine=asked.side,
         references=(reference.side,),
         vocabulary=vocabulary_of(json.loads((CHECKPOINT / "tokenizer.json").read_text())),
+        end_tokens=(json.loads((CHECKPOINT / "config.json").read_text())["eos_token_id"],),
         text_sha256=DIGITS,
     )
     plan = protocol.accuracy.model_copy(update=ELSE)
