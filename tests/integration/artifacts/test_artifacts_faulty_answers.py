@@ -205,14 +205,14 @@ def test_a_measurement_whose_answer_was_lost_is_kept_once(
     store: Store, between: proxy.Proxy, whole: answers.Whole
 ) -> None:
     between.alter(answers.lost_answer, 1.0, whole)
-    made = new_measurement("judged", {"a": 1}, {"minutes": 7}, conclusive=True)
+    made = new_measurement("judged", {"a": 1}, {"minutes": 7}, conclusive=True, device_s=1.0)
     open_store(Settings()).append_measurement(made.key, made)
     assert between.altered == 1
     assert store.measurements(made.key) == (made,)
 
 
 def test_a_measurement_is_not_kept_in_the_place_of_another(store: Store) -> None:
-    first = new_measurement("judged", {"a": 1}, {"minutes": 7}, conclusive=True)
+    first = new_measurement("judged", {"a": 1}, {"minutes": 7}, conclusive=True, device_s=1.0)
     store.append_measurement(first.key, first)
     with pytest.raises(Conflict):
         store.append_measurement(first.key, first.model_copy(update={"result": {"minutes": 8}}))

@@ -92,7 +92,9 @@ def test_a_number_of_which_nothing_is_known_is_taken(store: Store, overwrite: Ov
 
 @pytest.mark.parametrize("body", [b"left here", b"another"])
 def test_what_is_no_measurement_is_passed_over(store: Store, overwrite: Overwrite, body: bytes) -> None:
-    made, other = (new_measurement("judged", {"a": number}, {}, conclusive=True) for number in range(2))
+    made, other = (
+        new_measurement("judged", {"a": number}, {}, conclusive=True, device_s=1.0) for number in range(2)
+    )
     for one in (made, other):
         store.append_measurement(one.key, one)
     if body == b"another":
