@@ -3,9 +3,10 @@
 Invariants:
 - An engine tree is self-contained: with the named toolchain and nothing else, its serve recipe starts it.
 - Nothing in `engine.json` depends on where or when it was built: equal inputs give equal bytes.
-- A recipe's argv holds placeholders only for what differs between hosts: `{python}` and `{bin}` (the
-  toolchain's interpreter and its directory of programs), `{tree}` (the installed directory), `{host}` and
-  `{port}`.
+- A recipe's argv holds placeholders only for what differs between hosts and releases: `{python}` and `{bin}`
+  (the toolchain's interpreter and its directory of programs), `{tree}` (the installed directory), `{host}`,
+  `{port}`, and `{model}` (the name that the server answers to: the release's when it is served, the recipe's
+  own when it is judged).
 - A server writes to no file of the tree: what it rewrites is named, and it gets a copy of its own.
 """
 
@@ -24,7 +25,7 @@ class ServeRecipe(Frozen):
 
     toolchain: str = Field(description="Name of the toolchain whose interpreter runs the server.")
     argv: tuple[str, ...] = Field(
-        description="Command with placeholders {python}, {bin}, {tree}, {host}, {port}."
+        description="Command with placeholders {python}, {bin}, {tree}, {host}, {port}, {model}."
     )
     env: dict[str, str] = Field(
         default_factory=dict,
@@ -39,7 +40,9 @@ class ServeRecipe(Frozen):
     ready_path: str = Field(
         default="/health", description="Path that answers 200 once the server takes requests."
     )
-    model: str = Field(description="Value of `model` in requests to this server.")
+    model: str = Field(
+        description="Value of `model` in requests to this server, where it is started under no other name."
+    )
     generated_ids: Literal["beside-text", "instead-of-text"] = Field(
         default="beside-text",
         description="How it tells generated token ids: with `return_token_ids`, beside their text and with "
@@ -54,10 +57,14 @@ class ServeRecipe(Frozen):
                 raise ValueError(f"path {path!r} {problem}")
         return self
 
-    def command(self, *, python: str, bin_dir: str, tree: str, host: str, port: int) -> list[str]:
+    def served_model(self, name: str) -> str:
+        """What the server answers to when it is to be called `name`; a recipe without {model} has its own."""
+        return name if any("{model}" in part for part in self.argv) else self.model
+
+    def command(self, *, python: str, bin_dir: str, tree: str, host: str, port: int, model: str) -> list[str]:
         """Fill in the placeholders; returns an argument list ready to run."""
         values = {"python": python, "bin": bin_dir, "tree": tree, "host": host, "port": str(port)}
-        return [part.format(**values) for part in self.argv]
+        return [part.format(**values, model=model) for part in self.argv]
 
     def environment(self, *, tree: str, scratch: str) -> dict[str, str]:
         """Fill in the placeholders of the environment."""

@@ -73,7 +73,7 @@ def pull(
     Raises BadReference, NotFound, NothingFits, StandInRefused, InTheWay, IntegrityError, StoreUnreachable,
     LocalDiskError.
     """
-    release = resolve(store, reference)
+    release = resolve(store, reference).release
     choice = choose_variant(release, facts or probe_host(), variant)
     refuse_reserved(release, choice.variant.name)
     paths = InstallPaths(root.resolve(), release.name, release.version, choice.variant.name)

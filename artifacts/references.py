@@ -1,6 +1,7 @@
 """References to releases: `name`, `name@1.4`, `name@1.4.2`, `name:channel`.
 
-`name` means `name:stable`. `name@1.4` is the newest published patch of 1.4; `name@1.4.2` is exactly that.
+`name` means `name:stable`, and where nothing was ever promoted to stable, the newest release. `name@1.4` is
+the newest published patch of 1.4; `name@1.4.2` is exactly that.
 """
 
 import re
@@ -28,7 +29,16 @@ class Reference(Frozen):
 
     name: str = Field(description="Name of the spec.")
     version: str | None = Field(description="major.minor or major.minor.patch; none for a channel.")
-    channel: str | None = Field(description="Channel; none for a version.")
+    channel: str | None = Field(description="Channel; none for a version, and for a name alone.")
+
+
+class Resolved(Frozen):
+    """What a reference means in a store now."""
+
+    release: Release = Field(description="The release.")
+    reason: str = Field(
+        description="Which release was taken, and why; empty where its version was named whole."
+    )
 
 
 def parse_reference(text: str) -> Reference:
@@ -39,35 +49,47 @@ def parse_reference(text: str) -> Reference:
             f"{text!r} is not a reference to a release.",
             fix="Write name, name:channel, name@1.4 or name@1.4.2, such as demo:nightly.",
         )
-    version = match["version"]
-    return Reference(
-        name=match["name"],
-        version=version,
-        channel=None if version else match["channel"] or DEFAULT_CHANNEL,
-    )
+    return Reference(name=match["name"], version=match["version"], channel=match["channel"])
 
 
-def resolve(store: "Store", text: str) -> Release:
+def resolve(store: "Store", text: str) -> Resolved:
     """The release that a reference means; raises BadReference, or NotFound, which says what there is."""
     reference = parse_reference(text)
     try:
-        return read_release(store, reference.name, _version(store, reference))
+        version, reason = _version(store, reference)
+        release = read_release(store, reference.name, version)
     except NotFound as error:
         raise _explained(store, reference, text) from error
+    said = f"{text} means {reference.name}@{version}: {reason}" if reason else ""
+    return Resolved(release=release, reason=said)
 
 
-def _version(store: "Store", reference: Reference) -> str:
+def _version(store: "Store", reference: Reference) -> tuple[str, str]:
+    """The version, and why this one; raises NotFound."""
     if reference.channel:
-        return read_channel(store, reference.name, reference.channel).version
-    version = reference.version or ""
-    if version.count(".") == 2:
-        return version
-    patches = [
-        known for known in published_versions(store, reference.name) if known.startswith(f"{version}.")
-    ]
-    if not patches:
-        raise NotFound(f"There is no release {version}.")
-    return patches[-1]
+        found = read_channel(store, reference.name, reference.channel).version
+        return found, f"its channel {reference.channel} points there"
+    if reference.version is None:
+        return _of_a_name(store, reference.name)
+    if reference.version.count(".") == 2:
+        return reference.version, ""
+    newest = _newest(store, reference.name, f"{reference.version}.")
+    return newest, f"the newest release of {reference.version}"
+
+
+def _of_a_name(store: "Store", name: str) -> tuple[str, str]:
+    try:
+        version = read_channel(store, name, DEFAULT_CHANNEL).version
+    except NotFound:
+        return _newest(store, name), f"its newest release, for it has no channel {DEFAULT_CHANNEL}"
+    return version, f"its channel {DEFAULT_CHANNEL} points there"
+
+
+def _newest(store: "Store", name: str, of: str = "") -> str:
+    versions = [known for known in published_versions(store, name) if known.startswith(of)]
+    if not versions:
+        raise NotFound(f"There is no release {of or name}.")
+    return versions[-1]
 
 
 def _explained(store: "Store", reference: Reference, text: str) -> NotFound:

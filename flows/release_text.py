@@ -19,10 +19,10 @@ def release_lines(release: Release, engines: Mapping[str, EngineManifest]) -> It
     yield "install NAME` prints; `enginery serve DIRECTORY` fills both in and runs the command."
     for variant in release.variants:
         yield ""
-        yield from _variant(variant, engines.get(variant.name))
+        yield from _variant(variant, engines.get(variant.name), release.name)
 
 
-def _variant(variant: VariantRelease, engine: EngineManifest | None) -> Iterator[str]:
+def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str) -> Iterator[str]:
     yield f"{variant.name}: {variant.verdict}{'' if variant.required else ' (not required)'}"
     yield from (f"  {reason}" for reason in variant.reasons)
     yield f"  target   {variant.target}"
@@ -33,12 +33,13 @@ def _variant(variant: VariantRelease, engine: EngineManifest | None) -> Iterator
         yield f"  tuned    {_tuning(engine.tuning)}"
     if variant.tree and variant.serve:
         yield f"  tree     {variant.tree}"
-        yield f"  serve    with toolchain {variant.serve.toolchain}, as model {variant.serve.model!r}:"
-        yield from _commands(variant.name, variant.serve)
+        served = variant.serve.served_model(model)
+        yield f"  serve    with toolchain {variant.serve.toolchain}, as model {served!r}:"
+        yield from _commands(variant.name, variant.serve, model)
     if variant.serve != variant.vllm_recipe:
         yield f"  vLLM     what it was judged against, with toolchain {variant.vllm_recipe.toolchain}, on the"
         yield f"           checkpoint, tree {variant.checkpoint_tree}:"
-        yield from _commands("vLLM", variant.vllm_recipe)
+        yield from _commands("vLLM", variant.vllm_recipe, model)
     yield f"  report   {variant.report or 'none'}"
 
 
@@ -71,7 +72,7 @@ def _tuning(cache: TuningCache) -> str:
     )
 
 
-def _commands(name: str, recipe: ServeRecipe) -> Iterator[str]:
-    for command in recipe_commands(name, recipe, DIRECTORY, PORT):
+def _commands(name: str, recipe: ServeRecipe, model: str) -> Iterator[str]:
+    for command in recipe_commands(name, recipe, DIRECTORY, PORT, model):
         text = shell_command(command.argv, command.env, clean=False)
         yield from (f"    {line}" for line in text.splitlines())

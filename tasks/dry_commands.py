@@ -50,14 +50,18 @@ def server_commands(name: str, recipe: ServeRecipe, tree: str, devices: int) -> 
 
 
 def recipe_commands(
-    name: str, recipe: ServeRecipe, tree: str, port: str = symbols.PORT
+    name: str, recipe: ServeRecipe, tree: str, port: str = symbols.PORT, model: str | None = None
 ) -> tuple[DryCommand, ...]:
-    """Copies of the files that a server rewrites, then the server with the recipe's variables alone."""
+    """Copies of the files that a server rewrites, then the server with the recipe's variables alone.
+
+    `model` is the name that it answers to; by default the recipe's own.
+    """
     values = _programs(recipe.toolchain) | {
         "tree": tree,
         "scratch": symbols.SCRATCH,
         "host": symbols.HOST,
         "port": port,
+        "model": model or recipe.model,
     }
     copies = (
         DryCommand(

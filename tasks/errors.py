@@ -44,6 +44,13 @@ class ServerNotReady(WorkerFailed):
     """A server never answered its readiness probe in time, or ended before it did."""
 
 
+class PortUnusable(TaskError):
+    """A server cannot listen on the address that was asked for."""
+
+    exit_code = 2
+    failure = "input"
+
+
 class GpusUnavailable(TaskError):
     """This host never has as many of the GPUs that a job or a server computes on."""
 

@@ -27,11 +27,15 @@ def pull(
 ) -> None:
     """Install the variant of a release that fits this host; prints the directory."""
     from artifacts.pull import pull as install
+    from artifacts.references import resolve
 
     store = open_local_or_configured_store(load_settings())
-    with progress(f"pulling {reference}") as on_progress:
-        pulled = install(store, reference, to, variant, on_progress=on_progress)
-    release = f"{pulled.release.name}@{pulled.release.version}"
+    resolved = resolve(store, reference)
+    if resolved.reason:
+        say(resolved.reason)
+    release = f"{resolved.release.name}@{resolved.release.version}"
+    with progress(f"pulling {release}") as on_progress:
+        pulled = install(store, release, to, variant, on_progress=on_progress)
     say(f"{release}, variant {pulled.variant}: {pulled.reason}")
     if pulled.already_installed:
         say("it was installed already")
@@ -51,27 +55,32 @@ def serve(
     port: Annotated[int, Parameter(help="Port to listen on.")] = 8000,
 ) -> int:
     """Serve a pulled directory by its recipe, until it is told to stop; installs its toolchain on first
-    use. Refuses before it starts anything where a file is truncated, or where the host or the toolchain
-    cannot serve it.
+    use. Refuses before it starts anything where a file is truncated, where the port is taken, or where the
+    host or the toolchain cannot serve it.
     """
     from tasks.gpus import GpuNeed, gpus_for
-    from tasks.toolchains import ensure, run_foreground
+    from tasks.toolchains import ensure, require_port, run_foreground
 
     settings, facts, record = load_settings(), probe_host(), read_install(directory)
+    require_port(host, port)
     requires = installed_variant(directory).requires
     require_whole(directory)
     refuse_host(requires, facts, str(directory))
     toolchain = ensure(record.serve.toolchain, settings, say)
     refuse_unservable(directory.resolve(), facts, toolchain.versions)
     name = f"{record.name}@{record.version}, variant {record.variant}"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    model = record.serve.served_model(record.name)
     with gpus_for(toolchain, GpuNeed(requires.gpu_count, requires.gpu_names), settings, say) as held:
-        say(f"serving {name} at http://{host}:{port}/v1 as model {record.serve.model!r}; Ctrl-C ends it")
+        say(f"starting {name}; Ctrl-C ends it")
         return run_foreground(
             toolchain,
             record.serve,
             directory.resolve(),
             host,
             port,
+            model=record.name,
+            on_ready=lambda: say(f"serving {name} at {address} as model {model!r}"),
             extra_env=held.env,
             keep_fds=held.descriptors,
         )

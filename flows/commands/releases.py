@@ -54,10 +54,8 @@ def list_releases(
 
 def show(reference: Ref, /, *, json: Json = False) -> None:
     """Show one release: its variants, their verdicts and reasons, what they need and how they are served."""
-    from artifacts.references import resolve
-
     store = open_local_or_configured_store(load_settings())
-    release = resolve(store, reference)
+    release = _resolved(store, reference)
     engines = _engines(store, release)
     if json:
         emit_json({**release.model_dump(mode="json"), "engines": engines})
@@ -77,11 +75,9 @@ def report(
     json: Json = False,
 ) -> None:
     """Fetch the reports of a release and print where they are: an HTML page with its JSON twin each."""
-    from artifacts.references import resolve
-
     settings = load_settings()
     store = open_local_or_configured_store(settings)
-    release = resolve(store, reference)
+    release = _resolved(store, reference)
     chosen = [each for each in release.variants if variant in {None, each.name} and each.report]
     if not chosen:
         raise NotFound(
@@ -120,6 +116,15 @@ def history(name: str, /, *, json: Json = False) -> None:
         for move in channel.history
     ]
     emit_table(("channel", "moved", "to", "why"), rows, empty=f"no channel of {name} was ever moved")
+
+
+def _resolved(store: "Store", reference: str) -> "Release":
+    from artifacts.references import resolve
+
+    resolved = resolve(store, reference)
+    if resolved.reason:
+        say(resolved.reason)
+    return resolved.release
 
 
 def _releases(store: "Store", name: str | None) -> "Iterator[Release]":

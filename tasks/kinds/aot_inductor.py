@@ -63,6 +63,8 @@ class AotInductor:
             "{host}",
             "--port",
             "{port}",
+            "--model",
+            "{model}",
         )
         return ServeRecipe(toolchain=load_kinds()[self.name].toolchains.serve, argv=argv, model="model")
 

@@ -74,7 +74,7 @@ class TrtllmTorch:
         """
         return ServeRecipe(
             toolchain=load_kinds()[self.name].toolchains.serve,
-            argv=_server("{tree}", "{host}", "warning"),
+            argv=_server("{tree}", "{host}", "{model}", "warning"),
             env={CACHE_VARIABLE: f"{{scratch}}/{CACHE_FILE}"},
             rewrites=(CACHE_FILE,),
             ready_path=READY_PATH,
@@ -86,19 +86,19 @@ class TrtllmTorch:
 def _warm_up() -> ToolCommand:
     return ToolCommand(
         name="warm-up",
-        argv=_server("{output}", "127.0.0.1", "info"),
+        argv=_server("{output}", "127.0.0.1", SERVED_MODEL, "info"),
         env={CACHE_VARIABLE: f"{{output}}/{CACHE_FILE}"},
     )
 
 
-def _server(tree: str, host: str, log_level: str) -> tuple[str, ...]:
+def _server(tree: str, host: str, model: str, log_level: str) -> tuple[str, ...]:
     """trtllm-serve over a tree; no flag says what the YAML file says, for either may win."""
     flags = {
         "--backend": "pytorch",
         "--config": f"{tree}/{ARGS_FILE}",
         "--host": host,
         "--port": "{port}",
-        "--served_model_name": SERVED_MODEL,
+        "--served_model_name": model,
         "--log_level": log_level,
     }
     written = [part for flag, value in flags.items() for part in (flag, value)]

@@ -48,7 +48,7 @@ def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> S
     # module runs in both builds, if with a note that it is deprecated.
     argv = ["{python}", "-m", "vllm.entrypoints.openai.api_server", "--model", "{tree}"]
     argv += ["--host", "{host}", "--port", "{port}"]
-    argv += ["--served-model-name", SERVED_MODEL, "--max-model-len", str(variant.shape.max_seq_len)]
+    argv += ["--served-model-name", "{model}", "--max-model-len", str(variant.shape.max_seq_len)]
     # A line for every request would be timed with the request.
     argv += ["--disable-uvicorn-access-log"]
     # vLLM would otherwise apply the checkpoint's generation_config.json (penalties, temperature, top-p) to

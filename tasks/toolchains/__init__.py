@@ -1,12 +1,14 @@
 """Toolchains: isolated, locked environments for heavy tools, and the one way to run programs in them.
 
 The public names: `declared`, `end_of_life_warnings`, `ensure`, `status`, `planned_identity` (what there is
-and how to get it), `run_job` (a job: JSON in, JSON out), `serving` and `run_foreground` (servers).
+and how to get it), `run_job` (a job: JSON in, JSON out), `serving`, `run_foreground` and
+`require_port` (servers).
 """
 
 from tasks.toolchains.declarations import Declaration, declared, end_of_life_warnings
 from tasks.toolchains.foreground import run_foreground
 from tasks.toolchains.install import ensure, planned_identity, status
+from tasks.toolchains.ports import require_port
 from tasks.toolchains.records import JobOutcome, JobRequest, JobResponse, NotInstalled, Server, Toolchain
 from tasks.toolchains.runner import run_job
 from tasks.toolchains.server import serving
@@ -23,6 +25,7 @@ __all__ = [
     "end_of_life_warnings",
     "ensure",
     "planned_identity",
+    "require_port",
     "run_foreground",
     "run_job",
     "serving",

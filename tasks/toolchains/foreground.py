@@ -5,14 +5,18 @@ import math
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from artifacts.engine import ServeRecipe
+from tasks.toolchains.ports import probe
 from tasks.toolchains.records import Toolchain
 from tasks.toolchains.serve_command import server_command, server_environment, server_scratch
 from tasks.toolchains.supervised import GRACE_S, supervisor_command
+
+PROBE_EVERY_S = 0.2
 
 
 def run_foreground(
@@ -22,19 +26,37 @@ def run_foreground(
     host: str,
     port: int,
     *,
+    model: str,
+    on_ready: Callable[[], None],
     extra_env: Mapping[str, str] | None = None,
     keep_fds: Sequence[int] = (),
 ) -> int:
     """Serve a directory until the server ends or this process is told to (SIGINT, SIGTERM, SIGHUP).
 
-    The server writes to this process's stdout and stderr. Returns its exit code, or 128 + the signal's number
-    as shells do. To be called from the main thread. `keep_fds` stay open until the last of its processes has
-    ended (locks).
+    The server answers to the name `model`, as far as its recipe can tell it that. `on_ready` is called, from
+    a thread, once it takes requests. It writes to this process's stdout and stderr. Returns its exit code, or
+    128 + the signal's number as shells do. To be called from the main thread. `keep_fds` stay open until the
+    last of its processes has ended (locks).
     """
-    command = server_command(toolchain, recipe, tree, host, port)
+    command = server_command(toolchain, recipe, tree, host, port, model)
+    ended = threading.Event()
+
+    def announce() -> None:
+        while not ended.wait(PROBE_EVERY_S):
+            # Waits again: what answers may be another server, on a port that ours found taken and ends for.
+            if probe(port, recipe.ready_path, host) and not ended.wait(PROBE_EVERY_S):
+                on_ready()
+                return
+
     with server_scratch(toolchain, recipe, tree) as scratch:
         env = server_environment(toolchain, recipe, tree, scratch, extra_env or {})
-        return _supervised(command, env, keep_fds)
+        watcher = threading.Thread(target=announce, daemon=True)
+        watcher.start()
+        try:
+            return _supervised(command, env, keep_fds)
+        finally:
+            ended.set()
+            watcher.join()
 
 
 def _supervised(command: list[str], env: dict[str, str], keep_fds: Sequence[int]) -> int:

@@ -12,10 +12,18 @@ from tasks.toolchains.records import Toolchain
 from tasks.toolchains.temporary import temporary_files
 
 
-def server_command(toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: str, port: int) -> list[str]:
-    """The recipe's argument list on this host."""
-    python, bin_dir = str(toolchain.python), str(toolchain.bin_dir)
-    return recipe.command(python=python, bin_dir=bin_dir, tree=str(tree.absolute()), host=host, port=port)
+def server_command(
+    toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: str, port: int, model: str
+) -> list[str]:
+    """The recipe's argument list on this host; `model` is the name that the server answers to."""
+    return recipe.command(
+        python=str(toolchain.python),
+        bin_dir=str(toolchain.bin_dir),
+        tree=str(tree.absolute()),
+        host=host,
+        port=port,
+        model=model,
+    )
 
 
 def server_environment(

@@ -61,7 +61,7 @@ def serving(
         env = server_environment(toolchain, recipe, tree, scratch, extra_env or {})
 
         def start(port: int) -> _Running:
-            command = server_command(toolchain, recipe, tree, HOST, port)
+            command = server_command(toolchain, recipe, tree, HOST, port, recipe.model)
             on_line(f"$ {shlex.join(command)}")
             process = Supervised(command, env=env, log=log, time_limit_s=math.inf, keep_fds=keep_fds)
             return _Running(process, on_line, title)

@@ -1,4 +1,4 @@
-"""Server of one engine tree, OpenAI completions protocol: `serve_aot.py --tree DIR --host H --port P`.
+"""Server of one engine tree, OpenAI completions protocol: `--tree DIR --host H --port P --model NAME`.
 
 Standard library, torch and tokenizers only. The port opens once the engine is loaded and has run, so an
 answer of `/health` means ready. SIGTERM and SIGINT end it with exit code 0, a host that cannot run the engine
@@ -61,7 +61,7 @@ def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, 
     print(_prepare(engine, cores, pinned=pinned), flush=True)
     batcher = Batcher(engine)
     limits = RequestLimits(engine.limits.max_input_len, engine.limits.max_seq_len, engine.facts.vocab_size)
-    service = Service(batcher, Codec(arguments.tree), limits, manifest["serve"]["model"])
+    service = Service(batcher, Codec(arguments.tree), limits, arguments.model)
     server = CompletionServer((arguments.host, arguments.port), service)
     _stop_on_signals(server)
     worker = threading.Thread(target=batcher.run, name="engine")
@@ -101,6 +101,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tree", type=Path, required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--model", required=True, help="Name of the model in requests and answers.")
     return parser.parse_args()
 
 

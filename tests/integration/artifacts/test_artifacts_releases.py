@@ -97,7 +97,7 @@ def test_gaps_in_versions_are_passed_over(store: Store, shipped: VariantRelease)
     reserve_version(store, "demo", "1.4", digest_of("never published"))
     made = published(store, shipped, content="second")
     assert made.version == "1.4.1"
-    assert resolve(store, "demo@1.4") == made
+    assert resolve(store, "demo@1.4").release == made
 
 
 def test_a_published_release_never_changes(store: Store, shipped: VariantRelease) -> None:
@@ -189,7 +189,11 @@ def three(store: Store, shipped: VariantRelease) -> tuple[Release, ...]:
 def test_references_lead_to_releases(
     store: Store, three: tuple[Release, ...], reference: str, index: int
 ) -> None:
-    assert resolve(store, reference) == three[index]
+    resolved = resolve(store, reference)
+    assert resolved.release == three[index]
+    exact = f"demo@{three[index].version}"
+    said = "" if reference == exact else f"{reference} means {exact}: "
+    assert resolved.reason[: len(said) or None] == said
 
 
 def test_releases_and_channels_are_listed_in_order(store: Store, three: tuple[Release, ...]) -> None:
@@ -209,10 +213,22 @@ def test_what_is_missing_is_told_with_what_there_is(
     assert "demo:nightly" in caught.value.fix
 
 
-def test_without_a_stable_channel_the_error_says_what_to_type(store: Store, shipped: VariantRelease) -> None:
+def test_a_bare_name_without_a_stable_channel_is_its_newest_release(
+    store: Store, shipped: VariantRelease
+) -> None:
+    move_channel(store, "nightly", published(store, shipped), "built")
+    newest = publish(store, release(shipped, version="1.10.0"))
+    found = resolve(store, "demo")
+    assert found.release == newest
+    assert found.reason == "demo means demo@1.10.0: its newest release, for it has no channel stable"
+
+
+def test_a_channel_that_was_named_is_never_replaced_by_another_release(
+    store: Store, shipped: VariantRelease
+) -> None:
     move_channel(store, "nightly", published(store, shipped), "built")
     with pytest.raises(NotFound, match="no channel 'stable'") as caught:
-        resolve(store, "demo")
+        resolve(store, "demo:stable")
     assert caught.value.fix == "Ask for demo:nightly or demo@1.4.0."
 
 

@@ -15,7 +15,18 @@ from artifacts.store import Store
 
 ENGINE = ServeRecipe(
     toolchain="tensorrt-llm-1.4",
-    argv=("{bin}/trtllm-serve", "{tree}", "--backend", "pytorch", "--host", "{host}", "--port", "{port}"),
+    argv=(
+        "{bin}/trtllm-serve",
+        "{tree}",
+        "--backend",
+        "pytorch",
+        "--host",
+        "{host}",
+        "--port",
+        "{port}",
+        "--served_model_name",
+        "{model}",
+    ),
     env={"TLLM_AUTOTUNER_CACHE_PATH": "{scratch}/autotuner/cache.json"},
     rewrites=("autotuner/cache.json",),
     model="model",
@@ -70,7 +81,8 @@ def test_every_variant_has_its_command_line_toolchain_and_environment(shown: str
     for said in (
         "needs    x86_64; 2 x NVIDIA B200 of compute capability 10.0; NVIDIA driver 580 or newer",
         "built on NVIDIA B200 (compute capability 10.0), driver 580.95.05, CUDA 13.1",
-        "serve    with toolchain tensorrt-llm-1.4, as model 'model':",
+        "serve    with toolchain tensorrt-llm-1.4, as model 'llama':",
+        "--served_model_name llama",
         "-Dm644 <directory>/autotuner/cache.json <scratch>/autotuner/cache.json",
         "TLLM_AUTOTUNER_CACHE_PATH=<scratch>/autotuner/cache.json",
         "<toolchain:tensorrt-llm-1.4>/bin/trtllm-serve",

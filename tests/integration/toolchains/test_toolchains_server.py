@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,14 +14,21 @@ import pytest
 from support.processes import alive, wait_until
 
 from artifacts.engine import ServeRecipe
-from tasks.errors import ServerNotReady, ToolRefused, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
+from tasks.errors import (
+    PortUnusable,
+    ServerNotReady,
+    ToolRefused,
+    WorkerCancelled,
+    WorkerFailed,
+    WorkerOutOfMemory,
+)
 from tasks.toolchains import ports, serving
 
 SERVER = Path(__file__).parent / "workers" / "small_server.py"
 
 
 def recipe(how: str) -> ServeRecipe:
-    argv = ("{python}", str(SERVER), how, "{host}", "{port}")
+    argv = ("{python}", str(SERVER), how, "{host}", "{port}", "{model}")
     return ServeRecipe(toolchain="here", argv=argv, env={"RECIPE_SAYS": "hello"}, model="small")
 
 
@@ -47,7 +55,7 @@ def test_server_answers_while_its_context_lasts_and_not_after(serve):
     with serve("slow") as running:
         assert get(running.base_url + "/health") == "hello"
         assert running.base_url.startswith("http://127.0.0.1:")
-        assert running.model == "small"
+        assert running.model == get(running.base_url + "/name") == "small"
         assert alive(running.pid)
     assert not alive(running.pid)
     with pytest.raises(urllib.error.URLError):
@@ -140,7 +148,9 @@ paths = {"root": python, "python": python, "bin_dir": python.parent}
 here = Toolchain(name="here", identity="0" * 64, versions={}, **paths)
 say = lambda line: print(line, flush=True)
 if how == "foreground":
-    sys.exit(run_foreground(here, recipe, Path.cwd(), "127.0.0.1", int(sys.argv[4])))
+    ready = lambda: say("takes requests")
+    port = int(sys.argv[4])
+    sys.exit(run_foreground(here, recipe, Path.cwd(), "127.0.0.1", port, model="demo", on_ready=ready))
 with serving(here, recipe, Path.cwd(), log=Path("log"), on_line=say, ready_limit_s=30):
     say("ready")
     import time
@@ -186,3 +196,67 @@ def test_foreground_returns_the_servers_exit_code(tmp_path):
         with pytest.raises(OSError):
             get(f"http://127.0.0.1:{port}/die")
     assert process.returncode == 7
+
+
+def test_foreground_announces_a_server_once_it_takes_requests_under_the_name_given(tmp_path):
+    port = ports.free_port()
+    with owner("foreground", "slow", tmp_path, port) as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["starting slow\n", "takes requests\n"]
+        assert get(f"http://127.0.0.1:{port}/name") == "demo"
+        process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("behaviour", ["never-ready", "dies-early"])
+def test_foreground_announces_nothing_where_the_server_never_takes_requests(tmp_path, serve, behaviour):
+    # Another server answers on the port: nothing of ours does.
+    with serve("good") as other:
+        taken = int(other.base_url.rpartition(":")[2])
+        port = taken if behaviour == "dies-early" else ports.free_port()
+        with owner("foreground", behaviour, tmp_path, port) as process:
+            said = [process.stdout.readline()]
+            if behaviour == "never-ready":
+                wait_until(lambda: answers_busy(port))
+                process.send_signal(signal.SIGINT)
+            said += process.stdout.readlines()
+    assert "takes requests\n" not in said
+
+
+def answers_busy(port: int) -> bool:
+    try:
+        get(f"http://127.0.0.1:{port}/health")
+    except urllib.error.HTTPError as error:
+        return error.code == 503
+    except OSError:
+        return False
+    return False
+
+
+def test_a_port_that_can_be_taken_is_not_refused():
+    ports.require_port("127.0.0.1", ports.free_port())
+    ports.require_port("0.0.0.0", ports.free_port())
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "said"),
+    [
+        ("127.0.0.1", 0, "0 is no port"),
+        ("127.0.0.1", 99999, "99999 is no port"),
+        ("127.0.0.1", -1, "-1 is no port"),
+        ("192.0.2.7", 8000, "'192.0.2.7' is no address that a server can listen on"),
+        ("no-such-host.invalid", 8000, "'no-such-host.invalid' is no address"),
+        ("a..b", 8000, "'a..b' is no address"),
+    ],
+)
+def test_an_address_that_no_server_can_have_is_told_in_words(host, port, said):
+    with pytest.raises(PortUnusable) as raised:
+        ports.require_port(host, port)
+    assert said in raised.value.what
+    assert (raised.value.exit_code, raised.value.fix != "") == (2, True)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_a_taken_port_is_told_in_words(address):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortUnusable, match=f"Port {port} is taken by another program"):
+            ports.require_port(address, port)

@@ -43,7 +43,7 @@ def test_the_server_refuses_before_it_imports_anything_heavy(tmp_path: Path) -> 
     """Run by an interpreter without torch: it could not get further than the check."""
     requires = {"machine": "x86_64", "cpu_features": ["avx9000"]}
     (tmp_path / "engine.json").write_text(json.dumps({"requires": requires}))
-    command = [sys.executable, serve_aot.__file__, "--tree", str(tmp_path), "--port", "1"]
+    command = [sys.executable, serve_aot.__file__, "--tree", str(tmp_path), "--port", "1", "--model", "m"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == serve_aot.EXIT_REFUSED
     assert "lacks avx9000" in ended.stderr

@@ -50,12 +50,14 @@ def test_the_fingerprinted_sources_include_helpers_and_the_shipped_server(varian
 
 def test_vllm_serves_within_the_shape(variant: ResolvedVariant) -> None:
     recipe = vllm_recipe({}, variant)
-    command = recipe.command(python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=1)
+    command = recipe.command(
+        python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=1, model="demo"
+    )
     assert value_of(command, "--model") == "/tree"
     assert value_of(command, "--port") == "1"
     assert value_of(command, "--max-model-len") == str(variant.shape.max_seq_len)
     assert value_of(command, "--max-num-seqs") == str(variant.shape.max_batch_size)
-    assert value_of(command, "--served-model-name") == recipe.model
+    assert value_of(command, "--served-model-name") == "demo" == recipe.served_model("demo")
 
 
 def test_a_declared_setting_overrides_and_a_switch_has_two_forms(variant: ResolvedVariant) -> None:
@@ -99,7 +101,7 @@ def test_the_manifest_that_the_worker_writes_is_one(tmp_path: Path, variant: Res
     read = EngineManifest.model_validate(written, strict=False)
     assert read.shape == variant.shape.model_dump()
     assert read.requires.cpu_features == variant.target.cpu_features
-    assert read.serve.command(python="py", bin_dir="b", tree="/t", host="h", port=5)[:2] == [
+    assert read.serve.command(python="py", bin_dir="b", tree="/t", host="h", port=5, model="m")[:2] == [
         "py",
         "/t/server/serve_aot.py",
     ]

@@ -11,7 +11,7 @@ from tasks.toolchains.serve_command import server_command, server_environment, s
 
 RECIPE = ServeRecipe(
     toolchain="t",
-    argv=("{bin}/serve", "{tree}", "--port", "{port}"),
+    argv=("{bin}/serve", "{tree}", "--port", "{port}", "--name", "{model}"),
     env={"WEIGHTS": "{tree}/weights", "CACHE": "{scratch}/tuned/cache.json"},
     rewrites=("tuned/cache.json",),
     model="model",
@@ -47,8 +47,18 @@ def test_a_server_rewrites_a_copy_and_never_the_tree(tree: Path, toolchain: Tool
 
 
 def test_the_command_names_the_tree_itself(tree: Path, toolchain: Toolchain) -> None:
-    command = server_command(toolchain, RECIPE, tree, "127.0.0.1", 8000)
+    command = server_command(toolchain, RECIPE, tree, "127.0.0.1", 8000, "demo")
+    assert command == [f"{toolchain.bin_dir}/serve", str(tree), "--port", "8000", "--name", "demo"]
+    assert RECIPE.served_model("demo") == "demo"
+
+
+def test_a_recipe_that_cannot_be_told_a_name_still_serves_under_its_own(
+    tree: Path, toolchain: Toolchain
+) -> None:
+    older = RECIPE.model_copy(update={"argv": ("{bin}/serve", "{tree}", "--port", "{port}")})
+    command = server_command(toolchain, older, tree, "127.0.0.1", 8000, "demo")
     assert command == [f"{toolchain.bin_dir}/serve", str(tree), "--port", "8000"]
+    assert older.served_model("demo") == older.model == "model"
 
 
 def test_a_tree_without_the_named_file_is_not_served(tree: Path, toolchain: Toolchain) -> None:

@@ -32,10 +32,12 @@ def with_recipe(variant: ResolvedVariant, recipe: str, target: str = "b200") -> 
 
 def test_the_server_reads_the_tree_and_rewrites_a_copy_of_the_cache(variant: ResolvedVariant) -> None:
     recipe = KIND.serve_recipe(variant)
-    command = recipe.command(python="py", bin_dir="/bin", tree="/engine", host="127.0.0.1", port=8000)
+    command = recipe.command(
+        python="py", bin_dir="/bin", tree="/engine", host="127.0.0.1", port=8000, model="demo"
+    )
     assert command == [
         "/bin/trtllm-serve", "/engine", "--backend", "pytorch", "--config", "/engine/llm_args.yaml",
-        "--host", "127.0.0.1", "--port", "8000", "--served_model_name", "model", "--log_level", "warning",
+        "--host", "127.0.0.1", "--port", "8000", "--served_model_name", "demo", "--log_level", "warning",
         "--no-telemetry",
     ]  # fmt: skip
     assert recipe.environment(tree="/engine", scratch="/own") == {
@@ -49,7 +51,7 @@ def test_the_server_reads_the_tree_and_rewrites_a_copy_of_the_cache(variant: Res
 def test_the_warm_up_is_the_same_server_over_the_tree_that_is_made(variant: ResolvedVariant) -> None:
     job = KIND.build_job(variant)
     (command,) = job.commands
-    here = {"{output}": "{tree}", "127.0.0.1": "{host}", "info": "warning"}
+    here = {"{output}": "{tree}", "127.0.0.1": "{host}", "model": "{model}", "info": "warning"}
     moved = [here.get(part, part.replace("{output}", "{tree}")) for part in command.argv]
     assert tuple(moved) == KIND.serve_recipe(variant).argv
     assert command.env == {"TLLM_AUTOTUNER_CACHE_PATH": "{output}/autotuner/cache.json"}

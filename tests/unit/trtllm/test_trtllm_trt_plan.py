@@ -124,7 +124,9 @@ def test_a_command_is_one_that_the_tools_take_or_is_refused(any_variant: Resolve
         return
     assert broken(BUILD, emitted(any_variant)) == []
     serve = TRT_PLAN.serve_recipe(any_variant)
-    command = serve.command(python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=81)
+    command = serve.command(
+        python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=81, model="demo"
+    )
     assert broken(SERVE, command[1:]) == []
 
 
@@ -248,7 +250,9 @@ def test_int4_awq_on_l40s_and_nvfp4_on_b200() -> None:
 def test_the_server_gets_the_engines_sizes_and_the_specs_choices() -> None:
     chosen = variant(tensor_parallel=2, kv_cache_free_gpu_memory_fraction=0.7, enable_chunked_prefill=True)
     serve = TRT_PLAN.serve_recipe(chosen)
-    command = serve.command(python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=81)
+    command = serve.command(
+        python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=81, model="demo"
+    )
     flags = values(command[2:])
     assert command[:2] == ["/bin/trtllm-serve", "/tree"]
     assert (flags["--backend"], flags["--tokenizer"]) == ("tensorrt", "/tree")

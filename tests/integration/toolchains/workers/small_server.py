@@ -8,7 +8,7 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-HOW, HOST, PORT = sys.argv[1], sys.argv[2], int(sys.argv[3])
+HOW, HOST, PORT, NAME = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -19,6 +19,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/die":
             print("told to die", flush=True)
             os._exit(7)
+        if self.path == "/name":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(NAME.encode())
+            return
         busy = HOW == "never-ready"
         self.send_response(503 if busy else 200)
         self.end_headers()
