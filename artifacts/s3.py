@@ -309,6 +309,17 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
     return Bucket(client, name, prefix)
 
 
+def has_credentials() -> bool:
+    """Whether credentials for AWS stand in the variables, in the files, or with a service of this host."""
+    import botocore.session
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return botocore.session.get_session().get_credentials() is not None
+    except BotoCoreError:
+        return True  # There are some: the first request tells what is wrong with them.
+
+
 @functools.cache
 def _loader() -> "Loader":
     """Reader of boto3's description of S3, kept: reading it is most of what opening a bucket takes."""

@@ -9,20 +9,20 @@ from prefect import flow, get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from artifacts.compat import HostFacts, probe_host
+from artifacts.compat import probe_host
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from engine_specs.errors import PreflightRefused, Problem
 from engine_specs.load import list_specs, load_spec
 from engine_specs.models import Spec
 from engine_specs.preflight import Examination, examine
-from engine_specs.resolve import ResolvedVariant, resolve_variants
+from engine_specs.resolve import ResolvedVariant
 from flows import run_page
-from flows.errors import BadArgument, HostUnsuited
 from flows.plan_text import memory_lines
 from flows.run_errors import UNDERSTOOD, tell
 from flows.run_log import RunLog
 from flows.run_tables import Row, baseline_figures, engine_figures
+from flows.selection import variants_here
 from flows.summary import (
     BuildSummary,
     StepSummary,
@@ -35,7 +35,7 @@ from flows.summary import (
     summarize_variant,
 )
 from tasks import prefect_tasks as steps
-from tasks.buildable import HostVariants, divide_by_host, require_measurable
+from tasks.buildable import require_measurable
 from tasks.disk_room import free_disk_bytes
 from tasks.hub_access import HubAccess
 from tasks.judging.economics import Stay
@@ -76,7 +76,7 @@ def build(
     try:
         settings = Settings()
         loaded = load_spec(spec, settings.specs_dir)
-        chosen = _chosen(loaded, variant, probe_host())
+        chosen = variants_here(loaded, variant, probe_host())
         if chosen.left_out:
             logger.info("%s", chosen.left_out)
         store = open_store(settings)
@@ -257,24 +257,3 @@ class _Build:
     def _keep_step(self, step: StepSummary) -> None:
         self._steps.append(step)
         self._progress.step()
-
-
-def _chosen(spec: Spec, only: str | None, facts: HostFacts) -> HostVariants:
-    """The variants to build, and those that only other hosts can.
-
-    Raises:
-        BadArgument: the spec has no variant of that name.
-        HostUnsuited: none of them can be built on this host.
-    """
-    variants = resolve_variants(spec)
-    named = tuple(one for one in variants if only in {None, one.name})
-    if not named:
-        names = ", ".join(one.name for one in variants)
-        raise BadArgument(f"spec {spec.name} has no variant {only!r}", fix=f"its variants are: {names}")
-    chosen = divide_by_host(named, facts)
-    if not chosen.here:
-        raise HostUnsuited(
-            f"spec {spec.name} cannot be built here: {chosen.left_out}",
-            fix=f"build it on such a host; `enginery build {spec.name} --dry-run` shows what would run there",
-        )
-    return chosen

@@ -7,9 +7,9 @@ from artifacts.compat import probe_host
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
+from engine_specs.resolve import ResolvedVariant
 from flows.demo.metadata import packaged_metadata
-from flows.errors import BadArgument
+from flows.selection import named_variants
 from flows.stack.environment import STORE_CHOICES, local_environment
 from tasks.dry_records import DryRun
 from tasks.dry_run import HostView, dry_run
@@ -30,7 +30,7 @@ def dry_run_here(spec: Spec, variant: str | None, settings: Settings, say: Calla
         BadArgument: the spec has no such variant.
         TaskError: a kind refuses the options of a variant, or a file that the spec names cannot be used.
     """
-    variants, tools = _chosen(spec, variant), HostToolchains(settings)
+    variants, tools = named_variants(spec, variant), HostToolchains(settings)
     trees = _stored_trees(spec, variants, tools, Pipeline(settings, open_store(settings), say=say))
     features = frozenset(probe_host().cpu_features)
     return dry_run(spec, variants, HostView(tools.identity, packaged_metadata(spec), trees, features))
@@ -39,15 +39,6 @@ def dry_run_here(spec: Spec, variant: str | None, settings: Settings, say: Calla
 def exit_code(plan: DryRun) -> int:
     """2 where pre-flight refuses the spec, else 0."""
     return REFUSED if plan.preflight.problems else DONE
-
-
-def _chosen(spec: Spec, only: str | None) -> tuple[ResolvedVariant, ...]:
-    variants = resolve_variants(spec)
-    chosen = tuple(one for one in variants if only in {None, one.name})
-    if not chosen:
-        names = ", ".join(one.name for one in variants)
-        raise BadArgument(f"spec {spec.name} has no variant {only!r}", fix=f"its variants are: {names}")
-    return chosen
 
 
 def _stored_trees(

@@ -4,11 +4,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from artifacts.compat import probe_host
 from artifacts.settings import Settings
 from engine_specs.load import load_spec
 from engine_specs.models import Spec
 from flows.commands.console import emit, emit_json, say
-from flows.commands.context import load_settings, require_pipeline, use_orchestrator
+from flows.commands.context import (
+    load_settings,
+    open_local_or_configured_store,
+    require_pipeline,
+    use_orchestrator,
+)
+from flows.errors import BadArgument
 
 
 def build(
@@ -31,11 +38,20 @@ def build(
     where pre-flight refuses the spec.
     """
     require_pipeline()
+    from flows.selection import variants_here
+
+    if force and require_cached:
+        raise BadArgument(
+            "--force runs every stage again, and --require-cached lets none run.", fix="name one of them"
+        )
     settings = load_settings()
-    loaded = load_spec(spec, settings.specs_dir)  # a mistake is told at once, not after Prefect has started
+    loaded = load_spec(spec, settings.specs_dir)
     if dry_run:
         return _dry_run(loaded, variant, settings, json=json)
+    # The flow asks the same again. Asked here, a mistake is told before Prefect has started.
+    variants_here(loaded, variant, probe_host())
     use_orchestrator(settings)
+    open_local_or_configured_store(settings).ensure_bucket()
     from flows.build import build as run
     from flows.summary import BuildSummary, describe
 

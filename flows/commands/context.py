@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.settings import Settings
 from flows.commands.console import say
-from flows.errors import BadArgument, ExtraMissing, PrefectUnreachable
+from flows.errors import BadArgument, ExtraMissing, PrefectUnreachable, StackDown
 
 if TYPE_CHECKING:
     from artifacts.store import Store
@@ -41,12 +41,10 @@ def use_local_stack(settings: Settings) -> None:
     """Point the standard variables to the running local stack, as far as the user has not set them; says
     so.
     """
-    from flows.stack.environment import PREFECT_CHOICES, STORE_CHOICES, local_environment
+    from flows.stack.environment import local_environment
 
     found = local_environment(settings)
     if not found:
-        if not any(os.environ.get(name) for name in (*STORE_CHOICES, *PREFECT_CHOICES)):
-            say("no local stack is running (`enginery up` starts it), and no other was named")
         return
     os.environ.update(found)
     parts = [
@@ -94,11 +92,25 @@ def use_orchestrator(settings: Settings) -> None:
 
 
 def open_local_or_configured_store(settings: Settings) -> "Store":
-    """The store that the environment names, else that of the local stack."""
+    """The store that the environment names, else that of the local stack.
+
+    Raises:
+        StackDown: there is neither.
+        StoreUnreachable: the AWS configuration cannot be read.
+    """
+    from artifacts.s3 import has_credentials
     from artifacts.store import open_store
+    from flows.stack.environment import STORE_CHOICES
 
     use_local_stack(settings)
-    return open_store(settings)
+    store = open_store(settings)
+    if not any(os.environ.get(name) for name in STORE_CHOICES) and not has_credentials():
+        raise StackDown(
+            "The local stack's S3 server is not running, and no other store was named.",
+            fix="enginery up; or set AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for "
+            "another store",
+        )
+    return store
 
 
 def require_pipeline() -> None:

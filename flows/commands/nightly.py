@@ -1,11 +1,23 @@
 """`enginery nightly`: the flow `nightly`, run in this process and seen in the Prefect UI."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from artifacts.compat import probe_host
+from artifacts.settings import Settings
+from engine_specs.errors import SpecInvalid, SpecNotFound
+from engine_specs.load import list_specs, load_spec
+from engine_specs.models import Spec
+from engine_specs.resolve import resolve_variants
 from flows.commands.console import emit_json, emit_table
-from flows.commands.context import load_settings, require_pipeline, use_orchestrator
+from flows.commands.context import (
+    load_settings,
+    open_local_or_configured_store,
+    require_pipeline,
+    use_orchestrator,
+)
 
 
 def nightly(
@@ -15,7 +27,11 @@ def nightly(
 ) -> int:
     """Build what changed among all specs; say why what did not was skipped. Exit code 1 where one failed."""
     require_pipeline()
-    use_orchestrator(load_settings())
+    settings = load_settings()
+    to_build = [spec for spec in _readable(specs, settings) if _has_work_here(spec)]
+    use_orchestrator(settings)
+    if to_build:  # The flow asks no store for the others either.
+        open_local_or_configured_store(settings).ensure_bucket()
     from flows.nightly import NightlySummary
     from flows.nightly import nightly as run
 
@@ -29,3 +45,25 @@ def nightly(
         rows = [(row.spec, row.outcome, row.reason.splitlines()[0]) for row in summary.rows]
         emit_table(("spec", "outcome", "why"), rows, empty="there are no specs")
     return summary.exit_code
+
+
+def _readable(named: tuple[str, ...], settings: Settings) -> Iterator[Spec]:
+    """The specs of this run that can be read; the flow tells of the others, and goes on.
+
+    Raises:
+        SpecNotFound: one that was named is not there: a mistake that is told before Prefect has started.
+    """
+    for name in named or tuple(path.stem for path in list_specs(settings.specs_dir)):
+        try:
+            yield load_spec(name, settings.specs_dir)
+        except SpecNotFound:
+            if named:
+                raise
+        except SpecInvalid:
+            continue
+
+
+def _has_work_here(spec: Spec) -> bool:
+    from tasks.buildable import divide_by_host
+
+    return bool(divide_by_host(resolve_variants(spec), probe_host()).here)

@@ -1,13 +1,16 @@
 """`enginery plan`: what would be built, whether it can work, and what a build would do, and why."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from artifacts.settings import Settings
 from flows.commands.console import emit, emit_json, say
 from flows.commands.context import load_settings, open_local_or_configured_store, require_pipeline
-from flows.errors import BadArgument
+from flows.errors import StackDown
+
+if TYPE_CHECKING:
+    from artifacts.store import Store
 
 REFUSED = 2
 
@@ -23,6 +26,7 @@ def plan(
     require_pipeline()
     from engine_specs.load import load_spec
     from flows.plan_text import lines_of
+    from flows.selection import require_variant
     from tasks.hub_access import HubAccess
     from tasks.pipeline import Pipeline
     from tasks.plan import plan_spec
@@ -30,10 +34,8 @@ def plan(
 
     settings = load_settings()
     loaded = [load_spec(name, settings.specs_dir) for name in specs or _all(settings)]
-    if variant is not None and not any(variant == one.name for spec in loaded for one in spec.variants):
-        names = ", ".join(one.name for spec in loaded for one in spec.variants)
-        raise BadArgument(f"there is no variant {variant!r}", fix=f"the variants are: {names}")
-    pipeline = Pipeline(settings, open_local_or_configured_store(settings), say=say)
+    require_variant(loaded, variant)
+    pipeline = Pipeline(settings, _store(settings), say=say)
     access = HubAccess.from_environment()
     toolchains = HostToolchains(settings)
     plans = [plan_spec(pipeline, spec, access, variant, toolchains) for spec in loaded]
@@ -43,6 +45,17 @@ def plan(
         for line in lines_of(plans):
             emit(line)
     return REFUSED if any(one.refused for one in plans) else 0
+
+
+def _store(settings: Settings) -> "Store":
+    """The store; where there is none, one that never answers: a plan says what is unknown for that."""
+    from artifacts.store import open_store
+
+    try:
+        return open_local_or_configured_store(settings)
+    except StackDown as error:
+        say(f"{error.what} A plan needs none, but does not know what was built ({error.fix}).")
+        return open_store(settings)
 
 
 def _all(settings: Settings) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from engine_specs.load import load_spec
 from engine_specs.resolve import resolve_variants
 from engine_specs.targets import load_targets
 from flows import nightly
-from flows.build import _chosen
 from flows.errors import BadArgument, HostUnsuited
+from flows.selection import variants_here
 from tasks.buildable import divide_by_host, lacks_for_measuring, require_measurable
 from tasks.errors import GpusUnavailable
 
@@ -87,14 +87,14 @@ def test_a_cpu_spec_asks_for_no_gpu_but_for_the_flags_of_its_level() -> None:
 
 
 def test_a_build_takes_what_this_host_can_build_and_refuses_where_that_is_nothing() -> None:
-    assert [one.name for one in _chosen(LLAMA, None, host("h100-sxm")).here] == ["h100"]
+    assert [one.name for one in variants_here(LLAMA, None, host("h100-sxm")).here] == ["h100"]
     with pytest.raises(HostUnsuited, match="cannot be built here") as refused:
-        _chosen(LLAMA, "l40s", host("h100-sxm"))
+        variants_here(LLAMA, "l40s", host("h100-sxm"))
     assert "needs 1 x NVIDIA L40S" in str(refused.value)
     assert "--dry-run" in str(refused.value)
     assert refused.value.exit_code == 4
-    with pytest.raises(BadArgument, match="its variants are: h100, h100-tp2"):
-        _chosen(LLAMA, "h300", host("h100-sxm"))
+    with pytest.raises(BadArgument, match="the variants are: h100, h100-tp2"):
+        variants_here(LLAMA, "h300", host("h100-sxm"))
 
 
 def test_nightly_leaves_a_spec_to_other_hosts_before_it_asks_the_store(
