@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from artifacts.errors import LocalDiskError
+from artifacts.errors import ArtifactError, BadPath, LocalDiskError
 
 # ioctl of Linux file systems that can share blocks between files (Btrfs, XFS): linux/fs.h, _IOW(0x94, 9,
 # int).
@@ -17,22 +17,38 @@ FICLONE = 0x40049409
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+MISUSED = {
+    errno.ENOTDIR: "A file stands where a directory is needed",
+    errno.EEXIST: "A file stands where a directory is needed",
+    errno.EISDIR: "A directory stands where a file is needed",
+    errno.ENAMETOOLONG: "The name is too long for this disk",
+    errno.ELOOP: "Its links lead in a circle",
+}
 
 
 @contextlib.contextmanager
 def disk_errors(directory: Path) -> Iterator[None]:
-    """Turn an OSError of what is done in a directory into a LocalDiskError."""
+    """Turn an OSError of what is done in a directory into a LocalDiskError or a BadPath."""
     try:
         yield
     except OSError as error:
-        where = str(error.filename or directory)
-        if error.errno in FULL:
-            fix = "Free some space and start again: what is complete is kept."
-            raise LocalDiskError("The disk is full.", where=where, fix=fix) from error
-        if error.errno in CLOSED:
-            fix = "Give this user the right to it, or choose another directory."
-            raise LocalDiskError(f"Access is denied: {error.strerror}.", where=where, fix=fix) from error
-        raise LocalDiskError(f"The disk failed: {error.strerror or error}.", where=where) from error
+        raise disk_error(error, str(directory)) from error
+
+
+def disk_error(error: OSError, where: str) -> ArtifactError:
+    """An OSError of a file system in words; `where` is what it is about unless the error itself knows."""
+    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else where
+    if error.errno in FULL:
+        fix = "Free some space and start again: what is complete is kept."
+        return LocalDiskError("The disk is full.", where=where, fix=fix)
+    if error.errno in CLOSED:
+        fix = "Give this user the right to it, or choose another place."
+        return LocalDiskError(f"Access is denied: {error.strerror}.", where=where, fix=fix)
+    if error.errno in MISUSED:
+        what = f"{MISUSED[error.errno]}: {error.strerror}."
+        return BadPath(what, where=where, fix="Name another path, or move what is there away.")
+    fix = "Look at what is there, or choose another place."
+    return LocalDiskError(f"The disk failed: {error.strerror or error}.", where=where, fix=fix)
 
 
 def require_space(directory: Path, needed_bytes: int) -> None:

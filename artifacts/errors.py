@@ -91,6 +91,13 @@ class InTheWay(ArtifactError):
     failure = "input"
 
 
+class BadPath(ArtifactError):
+    """A path that cannot be what it is used as, such as a file where a directory is needed."""
+
+    exit_code = 2
+    failure = "input"
+
+
 class LocalDiskError(ArtifactError):
     """This host's disk is full, read-only, or closed to this user."""
 

@@ -129,6 +129,12 @@ def _changes(recorded: Release, release: Release) -> Iterator[str]:
             yield f"variant {name}"
 
 
+def is_install(directory: Path) -> bool:
+    """Whether a pull installed a directory, links such as `current` followed."""
+    directory = directory.resolve()
+    return (directory.parent / RECORDS / f"{directory.name}.json").is_file()
+
+
 def read_install(directory: Path) -> InstallRecord:
     """The record of an installed directory, links such as `current` followed; raises NotFound."""
     directory = directory.resolve()

@@ -305,7 +305,10 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
         client = session.client("s3", region_name=session.region_name or DEFAULT_REGION, config=config)
     except (BotoCoreError, ValueError) as error:
         what = f"The AWS configuration is wrong: {error}."
-        raise StoreUnreachable(what, where=f"bucket {name}", fix=ACCESS_FIX) from error
+        fix = (
+            START_FIX if isinstance(error, ValueError) else ACCESS_FIX
+        )  # ValueError: the endpoint is no address
+        raise StoreUnreachable(what, where=f"bucket {name}", fix=fix) from error
     return Bucket(client, name, prefix)
 
 

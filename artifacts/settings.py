@@ -1,4 +1,4 @@
-"""Settings: `ENGINERY_*` over `enginery.toml` over defaults.
+"""Settings: `ENGINERY_*` over `enginery.toml` over defaults. A variable that is empty counts as not set.
 
 AWS, Hub and Prefect clients read their own standard variables.
 """
@@ -19,7 +19,11 @@ class Settings(BaseSettings):
     """Where things are kept, and the few limits that hold for all specs."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ENGINERY_", toml_file="enginery.toml", extra="forbid", frozen=True
+        env_prefix="ENGINERY_",
+        env_ignore_empty=True,
+        toml_file="enginery.toml",
+        extra="forbid",
+        frozen=True,
     )
 
     home: Path = Field(

@@ -11,9 +11,12 @@ Exit codes: 0 done; 1 failed; 2 bad input; 3 rejected, inconclusive or refused b
 nothing fits; 5 a service is unreachable; 6 integrity. 130 after Ctrl-C.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from traceback import format_exception
 from typing import NamedTuple, NoReturn
 
 from cyclopts import App, CycloptsError, Group, UnknownCommandError
@@ -97,9 +100,9 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our output has gone (`enginery list | head`). Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # the one place where every error ends
+    except Exception as error:  # noqa: BLE001  the one place where every error ends
         if debug:
-            raise
+            print("".join(format_exception(error)), file=sys.stderr, end="")
         code, text = explain(error)
         print(f"enginery: {text}", file=sys.stderr)
         return code
@@ -116,6 +119,15 @@ def explain(error: Exception) -> tuple[int, str]:
     code = getattr(error, "exit_code", None)
     if isinstance(code, int):
         return code, str(error)
+    if isinstance(error, OSError) and (error.filename is not None or error.errno == errno.ENOSPC):
+        # Of a file, so not of a service, which libraries name themselves.
+        from artifacts.disk import disk_error
+
+        told = disk_error(error, "what this command writes")
+        return told.exit_code, str(told)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        # How Python passes on bytes of arguments and variables that are not UTF-8.
+        return BAD_INPUT, f"{error.object!r} is not UTF-8\n  fix: correct the argument or the variable"
     if package := _missing_package(error):
         return BAD_INPUT, f"this command needs the package {package}\n  fix: pip install 'enginery[local]'"
     return FAILED, (
@@ -150,6 +162,17 @@ def _version() -> str:
     return f"enginery {version('enginery')}"
 
 
+def _make_streams_usable() -> None:
+    """Let text be written whatever the terminal's encoding, and to a stream that the caller has closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  as long as we run
+        else:
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> NoReturn:
     """Entry point of the program `enginery`."""
+    _make_streams_usable()
     sys.exit(run(sys.argv[1:]))

@@ -29,7 +29,7 @@ class ExtraMissing(FlowError):
 
 
 class PortBusy(FlowError):
-    """A port that was asked for by number is taken."""
+    """A port that was asked for by number is taken, or there is none of that number."""
 
     exit_code = 2
     failure = "input"

@@ -13,6 +13,7 @@ from flows.commands.context import (
     load_settings,
     open_local_or_configured_store,
     require_pipeline,
+    require_writable,
     use_orchestrator,
 )
 from flows.errors import BadArgument
@@ -50,6 +51,7 @@ def build(
         return _dry_run(loaded, variant, settings, json=json)
     # The flow asks the same again. Asked here, a mistake is told before Prefect has started.
     variants_here(loaded, variant, probe_host())
+    require_writable(settings.home)
     use_orchestrator(settings)
     open_local_or_configured_store(settings).ensure_bucket()
     from flows.build import build as run

@@ -2,6 +2,8 @@
 
 import os
 import tomllib
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from artifacts.settings import Settings
@@ -9,7 +11,10 @@ from flows.commands.console import say
 from flows.errors import BadArgument, ExtraMissing, PrefectUnreachable, StackDown
 
 if TYPE_CHECKING:
+    from artifacts.releases import Release
     from artifacts.store import Store
+
+SETTINGS_FILE = Path("enginery.toml")
 
 
 def load_settings() -> Settings:
@@ -20,11 +25,13 @@ def load_settings() -> Settings:
     """
     from pydantic import ValidationError
 
+    if os.path.lexists(SETTINGS_FILE) and not SETTINGS_FILE.is_file():
+        raise BadArgument("enginery.toml is no file.", where=str(SETTINGS_FILE), fix="move it away")
     try:
-        return Settings()
-    except tomllib.TOMLDecodeError as error:
+        settings = Settings()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise BadArgument(
-            f"enginery.toml cannot be read: {error}", where="enginery.toml", fix="mend it"
+            f"enginery.toml cannot be read: {error}", where="enginery.toml", fix="mend it, or move it away"
         ) from error
     except ValidationError as error:
         problems = "\n".join(
@@ -35,6 +42,8 @@ def load_settings() -> Settings:
             f"{error.error_count()} setting(s) cannot be used:\n{problems}",
             fix="correct the variable, or the key in enginery.toml, or remove it",
         ) from error
+    _require_directories(settings)
+    return settings
 
 
 def use_local_stack(settings: Settings) -> None:
@@ -62,6 +71,7 @@ def use_orchestrator(settings: Settings) -> None:
 
     Raises:
         PrefectUnreachable: it does not answer.
+        LocalDiskError, BadPath: there is none, and Prefect cannot keep the data of one on this host.
     """
     import urllib.error
 
@@ -73,6 +83,7 @@ def use_orchestrator(settings: Settings) -> None:
         from flows.stack.prefect_server import protect_temporary_server
 
         protect_temporary_server()
+        require_writable(Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser())
         return
     try:
         PrefectApi.configured().check()
@@ -113,6 +124,16 @@ def open_local_or_configured_store(settings: Settings) -> "Store":
     return store
 
 
+def named_release(store: "Store", reference: str) -> "Release":
+    """The release that a reference means in a store; says which one where the reference leaves it open."""
+    from artifacts.references import resolve
+
+    resolved = resolve(store, reference)
+    if resolved.reason:
+        say(resolved.reason)
+    return resolved.release
+
+
 def require_pipeline() -> None:
     """Check that the packages of the hosts that build are installed.
 
@@ -147,6 +168,35 @@ def require_local() -> None:
             f"The local stack needs packages that are not installed: {', '.join(missing)}.",
             fix="pip install 'enginery[local]'",
         )
+
+
+def require_writable(directory: Path) -> None:
+    """Make a directory where it is missing, and write into it; raises LocalDiskError or BadPath."""
+    from artifacts.disk import disk_errors
+
+    with disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory) as file:
+            file.write(b"enginery")
+
+
+def _require_directories(settings: Settings) -> None:
+    problems = [
+        f"  {_spelled((name,))}: found {str(path)!r}; {found} is no directory"
+        for name, path in settings
+        if isinstance(path, Path) and (found := _file_in_the_way(path))
+    ]
+    if problems:
+        raise BadArgument(
+            "\n".join([f"{len(problems)} setting(s) cannot be used:", *problems]),
+            fix="name a directory; one that is not there yet is made",
+        )
+
+
+def _file_in_the_way(path: Path) -> Path | None:
+    """What of a path exists and is no directory."""
+    nearest = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
+    return nearest if os.path.lexists(nearest) and not nearest.is_dir() else None
 
 
 def _spelled(loc: tuple[int | str, ...]) -> str:

@@ -1,15 +1,26 @@
 """`enginery pull`, `serve`, `verify`: what serving hosts need. Works with the light install."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from artifacts.compat import probe_host
-from artifacts.installs import installed_variant, read_install, require_whole, verify_install
+from artifacts.errors import BadPath, NotFound
+from artifacts.installs import (
+    CURRENT,
+    installed_variant,
+    is_install,
+    read_install,
+    require_whole,
+    verify_install,
+)
+from artifacts.references import PATTERN as RELEASE
 from artifacts.servable import refuse_host, refuse_unservable
 from flows.commands.console import emit, emit_json, human_bytes, progress, say
-from flows.commands.context import load_settings, open_local_or_configured_store
+from flows.commands.context import load_settings, named_release, open_local_or_configured_store
 from flows.errors import BadArgument
 
 Directory = Annotated[
@@ -27,13 +38,11 @@ def pull(
 ) -> None:
     """Install the variant of a release that fits this host; prints the directory."""
     from artifacts.pull import pull as install
-    from artifacts.references import resolve
 
+    _require_no_file(to)
     store = open_local_or_configured_store(load_settings())
-    resolved = resolve(store, reference)
-    if resolved.reason:
-        say(resolved.reason)
-    release = f"{resolved.release.name}@{resolved.release.version}"
+    found = named_release(store, reference)
+    release = f"{found.name}@{found.version}"
     with progress(f"pulling {release}") as on_progress:
         pulled = install(store, release, to, variant, on_progress=on_progress)
     say(f"{release}, variant {pulled.variant}: {pulled.reason}")
@@ -61,6 +70,7 @@ def serve(
     from tasks.gpus import GpuNeed, gpus_for
     from tasks.toolchains import ensure, require_port, run_foreground
 
+    _require_install(directory)
     settings, facts, record = load_settings(), probe_host(), read_install(directory)
     require_port(host, port)
     requires = installed_variant(directory).requires
@@ -116,6 +126,7 @@ def verify(
 
 
 def _verify_installed(directory: Path) -> None:
+    _require_install(directory)
     verify_install(directory)
     record = read_install(directory)
     listing = f"{len(record.listing.files)} files, {human_bytes(record.listing.total_bytes)}"
@@ -124,11 +135,41 @@ def _verify_installed(directory: Path) -> None:
 
 def _verify_stored(reference: str) -> None:
     from artifacts.inspection import inspect_release
-    from artifacts.references import resolve
 
     opened = open_local_or_configured_store(load_settings())
-    release = resolve(opened, reference)
+    release = named_release(opened, reference)
     with progress(f"reading {release.name}@{release.version}") as on_progress:
         intact = inspect_release(opened, release, on_progress)
     read = f"{intact.trees} trees, {intact.blobs} blobs, {human_bytes(intact.total_bytes)}"
     emit(f"{release.name}@{release.version}: {read} in the store: intact")
+
+
+def _require_install(directory: Path) -> None:
+    """Check that a pull installed it.
+
+    Raises:
+        BadPath: it is a file.
+        NotFound: no pull did; names those below it.
+    """
+    _require_no_file(directory)
+    if directory.is_dir() and is_install(directory):
+        return
+    below = [path for path in sorted(_below(directory)) if path.is_dir() and is_install(path)]
+    pull = f"enginery pull {directory} --to ROOT" if RELEASE.fullmatch(str(directory)) else "enginery pull"
+    printed = f"name the directory that `{pull}` printed"
+    raise NotFound(
+        "No pull installed this." if directory.exists() else "There is no such directory.",
+        where=str(directory),
+        fix=f"name {' or '.join(map(str, below))}" if below else printed,
+    )
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    """Where installs stand below ROOT, ROOT/<name> and ROOT/<name>/<version>."""
+    for pattern in (f"*/{CURRENT}", CURRENT, "*"):
+        yield from directory.glob(pattern)
+
+
+def _require_no_file(directory: Path) -> None:
+    if os.path.lexists(directory) and not directory.is_dir():
+        raise BadPath("This is no directory.", where=str(directory), fix="name a directory")

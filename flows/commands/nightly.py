@@ -16,6 +16,7 @@ from flows.commands.context import (
     load_settings,
     open_local_or_configured_store,
     require_pipeline,
+    require_writable,
     use_orchestrator,
 )
 
@@ -29,6 +30,7 @@ def nightly(
     require_pipeline()
     settings = load_settings()
     to_build = [spec for spec in _readable(specs, settings) if _has_work_here(spec)]
+    require_writable(settings.home)
     use_orchestrator(settings)
     if to_build:  # The flow asks no store for the others either.
         open_local_or_configured_store(settings).ensure_bucket()
@@ -50,8 +52,9 @@ def nightly(
 def _readable(named: tuple[str, ...], settings: Settings) -> Iterator[Spec]:
     """The specs of this run that can be read; the flow tells of the others, and goes on.
 
-    Raises:
-        SpecNotFound: one that was named is not there: a mistake that is told before Prefect has started.
+    Raises what is told before Prefect has started:
+        SpecNotFound: one that was named is not there.
+        SpecInvalid: the only one that was named cannot be read.
     """
     for name in named or tuple(path.stem for path in list_specs(settings.specs_dir)):
         try:
@@ -60,7 +63,8 @@ def _readable(named: tuple[str, ...], settings: Settings) -> Iterator[Spec]:
             if named:
                 raise
         except SpecInvalid:
-            continue
+            if len(named) == 1:
+                raise
 
 
 def _has_work_here(spec: Spec) -> bool:

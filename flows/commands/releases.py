@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from artifacts.errors import NotFound
+from artifacts.errors import BadReference, NotFound
 from flows.commands.console import emit, emit_json, emit_table, say
-from flows.commands.context import load_settings, open_local_or_configured_store
+from flows.commands.context import load_settings, named_release, open_local_or_configured_store
 from flows.errors import BadArgument
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def list_releases(
 def show(reference: Ref, /, *, json: Json = False) -> None:
     """Show one release: its variants, their verdicts and reasons, what they need and how they are served."""
     store = open_local_or_configured_store(load_settings())
-    release = _resolved(store, reference)
+    release = named_release(store, reference)
     engines = _engines(store, release)
     if json:
         emit_json({**release.model_dump(mode="json"), "engines": engines})
@@ -77,7 +77,7 @@ def report(
     """Fetch the reports of a release and print where they are: an HTML page with its JSON twin each."""
     settings = load_settings()
     store = open_local_or_configured_store(settings)
-    release = _resolved(store, reference)
+    release = named_release(store, reference)
     chosen = [each for each in release.variants if variant in {None, each.name} and each.report]
     if not chosen:
         raise NotFound(
@@ -104,6 +104,7 @@ def history(name: str, /, *, json: Json = False) -> None:
     from artifacts.channels import list_channels
 
     store = open_local_or_configured_store(load_settings())
+    _require_name(name)
     channels = list_channels(store, name)
     if not channels:
         next(_releases(store, name))  # says which names there are, if this is none of them
@@ -118,13 +119,13 @@ def history(name: str, /, *, json: Json = False) -> None:
     emit_table(("channel", "moved", "to", "why"), rows, empty=f"no channel of {name} was ever moved")
 
 
-def _resolved(store: "Store", reference: str) -> "Release":
-    from artifacts.references import resolve
+def _require_name(text: str) -> None:
+    from artifacts.references import parse_reference
 
-    resolved = resolve(store, reference)
-    if resolved.reason:
-        say(resolved.reason)
-    return resolved.release
+    name = parse_reference(text).name
+    if name != text:
+        fix = f"write {name}; `enginery show {text}` takes the whole"
+        raise BadReference(f"{text!r} is more than a name.", fix=fix)
 
 
 def _releases(store: "Store", name: str | None) -> "Iterator[Release]":
@@ -132,6 +133,8 @@ def _releases(store: "Store", name: str | None) -> "Iterator[Release]":
     from artifacts.releases import list_releases as releases_of
 
     names = list_names(store)
+    if name is not None:
+        _require_name(name)
     if name is not None and name not in names:
         raise NotFound(
             f"There is no release of {name!r}.",

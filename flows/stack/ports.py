@@ -8,6 +8,7 @@ from flows.errors import PortBusy
 HOST = "127.0.0.1"
 # Names under which a browser on this host reaches HOST; nobody else can make them lead elsewhere.
 OWN_NAMES = (HOST, "localhost")
+VALID = range(1, 65536)
 
 
 def is_free(port: int) -> bool:
@@ -35,9 +36,15 @@ def choose(name: str, *, asked: int | None, preferred: int, taken: Collection[in
     """A port and the reason for it: the one asked for, else the preferred one, else any free one.
 
     Raises:
-        PortBusy: the port asked for is taken.
+        PortBusy: the port asked for is taken, or is none.
     """
     if asked is not None:
+        if asked not in VALID:
+            raise PortBusy(
+                f"{asked} is no port.",
+                where=f"asked for the {name}",
+                fix=f"name one from {VALID.start} to {VALID.stop - 1}, or none to let one be chosen",
+            )
         if not is_free(asked):
             raise PortBusy(
                 f"Port {asked} is taken by another program.",

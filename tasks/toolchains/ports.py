@@ -13,6 +13,8 @@ HOST = "127.0.0.1"
 PORTS = range(20_000, 32_000)
 PROBE_TIMEOUT_S = 5.0
 VALID = range(1, 65536)
+NO_ADDRESS = "{!r} is no address that a server can listen on: {}."
+ADDRESS_FIX = "name an address of this host, such as 127.0.0.1, or 0.0.0.0 for all of them"
 
 
 def free_port() -> int:
@@ -35,37 +37,32 @@ def require_port(host: str, port: int) -> None:
     Raises:
         PortUnusable: it cannot, with the reason in words.
     """
-    where = f"{host}:{port}"
     if port not in VALID:
-        raise PortUnusable(
-            f"{port} is no port.", where=where, fix=f"name one from {VALID.start} to {VALID.stop - 1}"
-        )
-    # As the servers choose it: a literal IPv6 address, or IPv4.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as candidate:
+        fix = f"name one from {VALID.start} to {VALID.stop - 1}"
+        raise PortUnusable(f"{port} is no port.", where=f"{host}:{port}", fix=fix)
+    # As servers choose it: a literal IPv6 address, or IPv4.
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            if not host:
+                raise OSError("it is empty")  # noqa: TRY301  bind would take it for all addresses
             candidate.bind((host, port))
             candidate.listen(1)
-        except (
-            OSError,
-            UnicodeError,
-        ) as error:  # UnicodeError: a name that no name server could be asked for
-            raise _unusable(error, host, port) from error
+        except OSError as error:
+            what, fix = _in_words(error, host, port)
+            raise PortUnusable(what, where=f"{host}:{port}", fix=fix) from error
+        except UnicodeError as error:  # no name server could be asked for such a name
+            raise PortUnusable(NO_ADDRESS.format(host, error), where=host, fix=ADDRESS_FIX) from error
 
 
-def _unusable(error: OSError | UnicodeError, host: str, port: int) -> PortUnusable:
-    where = f"{host}:{port}"
-    match getattr(error, "errno", None):
-        case errno.EADDRINUSE:
-            return PortUnusable(
-                f"Port {port} is taken by another program.", where=where, fix="name another port"
-            )
-        case errno.EACCES | errno.EPERM:
-            fix = "name a port from 1024 on, or run it as a user who may use this one"
-            return PortUnusable(f"This user may not listen on port {port}.", where=where, fix=fix)
-    fix = "name an address of this host, such as 127.0.0.1, or 0.0.0.0 for all of them"
-    return PortUnusable(f"{host!r} is no address that a server can listen on: {error}.", where=where, fix=fix)
+def _in_words(error: OSError, host: str, port: int) -> tuple[str, str]:
+    """What is wrong with an address, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken by another program.", "name another port"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        fix = "name a port from 1024 on, or run it as a user who may use this one"
+        return f"This user may not listen on port {port}.", fix
+    return NO_ADDRESS.format(host, error.strerror or error), ADDRESS_FIX
 
 
 def probe(port: int, path: str, host: str = HOST) -> bool:

@@ -245,6 +245,7 @@ def test_a_port_that_can_be_taken_is_not_refused():
         ("192.0.2.7", 8000, "'192.0.2.7' is no address that a server can listen on"),
         ("no-such-host.invalid", 8000, "'no-such-host.invalid' is no address"),
         ("a..b", 8000, "'a..b' is no address"),
+        ("", 8000, "'' is no address"),
     ],
 )
 def test_an_address_that_no_server_can_have_is_told_in_words(host, port, said):
