@@ -305,9 +305,8 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
         client = session.client("s3", region_name=session.region_name or DEFAULT_REGION, config=config)
     except (BotoCoreError, ValueError) as error:
         what = f"The AWS configuration is wrong: {error}."
-        fix = (
-            START_FIX if isinstance(error, ValueError) else ACCESS_FIX
-        )  # ValueError: the endpoint is no address
+        # A ValueError is of an endpoint that is no address.
+        fix = START_FIX if isinstance(error, ValueError) else ACCESS_FIX
         raise StoreUnreachable(what, where=f"bucket {name}", fix=fix) from error
     return Bucket(client, name, prefix)
 

@@ -24,6 +24,8 @@ from cyclopts import App, CycloptsError, Group, UnknownCommandError
 INTERRUPTED = 130
 BAD_INPUT = 2
 FAILED = 1
+# What writing to stdout and asking for the working directory end in: errors that name no file.
+OF_NO_FILE = (errno.ENOSPC, errno.ENOENT)
 OWN_PACKAGES = ("flows", "tasks", "artifacts", "engine_specs")
 
 
@@ -66,24 +68,47 @@ COMMANDS = {
     ),
 }
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 failed; 2 bad input; 3 rejected, inconclusive or refused by policy; 4 not found, "
+    "or nothing fits this host; 5 a service is unreachable; 6 integrity; 130 after Ctrl-C."
+)
+COMPLETION = "--install-completion"
+MARKUP = {"help_format": "markdown"}
 EPILOGUE = "`--debug` with any command shows the traceback of an error."
 
 
-def make_app() -> App:
-    """The application with all of its commands, none of them imported."""
+def make_app(asked: str = "") -> App:
+    """The application with all of its commands, none of them imported.
+
+    Args:
+        asked: name of the command that is asked for: it is helped by its own docstring, the others by the
+            lines that stand for them in `enginery --help`.
+    """
     app = App(
         name="enginery",
-        help="Compile LLM inference engines when measurement proves that it pays.",
+        help=f"Compile LLM inference engines when measurement proves that it pays.\n\n{EXIT_CODES}",
         help_epilogue=EPILOGUE,
-        help_format="plaintext",  # Markdown costs 50 ms of imports
+        help_format="plaintext",  # Markdown costs 50 ms of imports: a command's own help alone is in it
         version=_version,
         version_flags=("--version",),
         help_flags=("--help", "-h"),
     )
+    app.command(
+        "flows.commands.completion:install_completion",
+        name=COMPLETION,
+        help=None if asked == COMPLETION else "Let the shell complete commands and options.",
+        **(MARKUP if asked == COMPLETION else {}),
+    )
     for order, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=order)
         for command in commands:
-            app.command(f"flows.commands.{command.where}", name=command.name, help=command.help, group=group)
+            own = command.name == asked
+            # An App says by itself in which format its help is.
+            markup = MARKUP if own and not command.where.endswith(":app") else {}
+            line = None if own else command.help
+            app.command(
+                f"flows.commands.{command.where}", name=command.name, help=line, group=group, **markup
+            )
     return app
 
 
@@ -92,7 +117,8 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     tokens = [argument for argument in arguments if argument != "--debug"]
     try:
-        result = make_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        app = make_app(asked=next(iter(tokens), ""))
+        result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         print("enginery: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -119,11 +145,11 @@ def explain(error: Exception) -> tuple[int, str]:
     code = getattr(error, "exit_code", None)
     if isinstance(code, int):
         return code, str(error)
-    if isinstance(error, OSError) and (error.filename is not None or error.errno == errno.ENOSPC):
-        # Of a file, so not of a service, which libraries name themselves.
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in OF_NO_FILE):
+        # Of the file system, so not of a service, which libraries name themselves.
         from artifacts.disk import disk_error
 
-        told = disk_error(error, "what this command writes")
+        told = disk_error(error, "this command's output, or the directory that it runs in")
         return told.exit_code, str(told)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         # How Python passes on bytes of arguments and variables that are not UTF-8.

@@ -33,10 +33,23 @@ def build(
     ] = False,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
-    """Build, judge and publish one spec. Exit code 3 where a required variant did not convince.
+    """Build, judge and publish one spec.
 
-    With --dry-run: the plan with every command, for any host, without network, store or tools; exit code 2
-    where pre-flight refuses the spec.
+    Runs in this process, on the variants that this host can build, and is seen in the Prefect UI. What was
+    done before with the same inputs is reused. With `--dry-run`: the plan with every command, for any host,
+    without network, store or tools.
+
+    Exit codes: 0 done; 1 a stage failed, or `--require-cached` found one that would have to run; 2 the spec
+    or an argument is wrong, or pre-flight refuses the spec; 3 a required variant did not convince; 4 this
+    host can build none of it, or the Hub does not have the checkpoint; 5 the Hub, the store or the Prefect
+    server does not answer; 6 bytes do not match their digest.
+
+    For example:
+
+        enginery build demo
+        enginery build demo --dry-run
+        enginery build demo --variant cpu-int8 --no-publish
+        enginery build ./my-spec.yaml --require-cached
     """
     require_pipeline()
     from flows.selection import variants_here

@@ -28,19 +28,29 @@ def emit_json(value: Any) -> None:
     emit(json.dumps(value, indent=2, default=_plain))
 
 
-def emit_table(headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
-    """Write a table to stdout, aligned; on a terminal with rules. `empty` is narrated where there are no
-    rows.
+def emit_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str, wraps: str | None = None
+) -> None:
+    """Write a table to stdout, aligned; with rules on a terminal that is wide enough for them.
+
+    No cell is ever cut: what stands in it may have to be typed.
+
+    Args:
+        headers: names of the columns.
+        rows: cells as text.
+        empty: what is narrated where there are no rows.
+        wraps: header of the one column whose words may go on in the next line.
     """
     if not rows:
         say(empty)
-    elif sys.stdout.isatty():
-        _rich_table(headers, rows)
-    else:
-        widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
-        for row in (headers, *rows):
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            emit(line.rstrip())
+        return
+    widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
+    if sys.stdout.isatty() and (fitted := _fitted(headers, rows, widths, wraps)):
+        _rich_table(headers, rows, fitted)
+        return
+    for row in (headers, *rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        emit(line.rstrip())
 
 
 @contextmanager
@@ -87,13 +97,34 @@ def _plain_progress(label: str) -> Callable[[int, int], None]:
     return update
 
 
-def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _fitted(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], wraps: str | None
+) -> list[int]:
+    """Widths of columns that fit this terminal; empty where none do without cutting a cell."""
+    from rich.console import Console
+
+    # Each column has a rule and two spaces beside it, and a last rule closes the table.
+    room = Console().width - sum(widths) - 3 * len(widths) - 1
+    if room >= 0:
+        return list(widths)
+    if wraps is None:
+        return []
+    column = list(headers).index(wraps)
+    longest_word = max(len(word) for row in (headers, *rows) for word in (row[column].split() or [""]))
+    left = widths[column] + room
+    return [*widths[:column], left, *widths[column + 1 :]] if left >= longest_word else []
+
+
+def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*headers)
+    table = Table()
+    for header, width in zip(headers, widths, strict=True):
+        table.add_column(header, width=width)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # as text: brackets are no markup
     Console().print(table)
 
 

@@ -15,11 +15,17 @@ SPEC = "demo"
 
 
 def demo() -> int:
-    """Run the main job end to end on a small model: local stack, a small Hub, fetch, baseline, quantize,
-    compile,
-    judge against vLLM, publish, pull, generate. A second run reuses what has not changed.
+    """Run the main job end to end on a small model.
 
-    Exit code 3 where the engine did not convince.
+    Starts the local stack and a small Hub, then fetches, measures vLLM, quantizes, compiles, judges the
+    engine against vLLM, publishes, pulls and generates. The first run installs toolchains (about 10 GB) and
+    takes minutes; a second one reuses what has not changed. `enginery down` stops the stack.
+
+    Exit codes: 0 done; 1 a step failed; 3 the engine did not convince.
+
+    For example:
+
+        enginery demo
     """
     require_pipeline()
     require_local()

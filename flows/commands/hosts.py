@@ -36,7 +36,21 @@ def pull(
     variant: Annotated[str | None, Parameter(help="This variant and no other.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> None:
-    """Install the variant of a release that fits this host; prints the directory."""
+    """Install the variant of a release that fits this host; prints the directory.
+
+    A name alone means its channel `stable`, or, where it has none, its newest release. Every chunk is
+    verified, an interrupted pull goes on where it was, and what is installed already is left alone.
+    ROOT/NAME/current leads to what was pulled last.
+
+    Exit codes: 0 done; 1 this host's disk is full or closed; 2 an argument is wrong; 4 there is no such
+    release, or nothing in it fits this host; 5 the store does not answer; 6 bytes do not match their digest.
+
+    For example:
+
+        enginery pull demo --to ./engines
+        enginery pull demo:nightly --to ./engines
+        enginery pull demo@0.1.0 --to ./engines --variant cpu-int8
+    """
     from artifacts.pull import pull as install
 
     _require_no_file(to)
@@ -63,9 +77,19 @@ def serve(
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port to listen on.")] = 8000,
 ) -> int:
-    """Serve a pulled directory by its recipe, until it is told to stop; installs its toolchain on first
-    use. Refuses before it starts anything where a file is truncated, where the port is taken, or where the
-    host or the toolchain cannot serve it.
+    """Serve a pulled directory over the OpenAI completions protocol, until it is told to stop.
+
+    Installs the toolchain of its recipe on first use. Refuses before it starts anything where a file is
+    truncated, the port is taken, or the host or the toolchain cannot serve it; says when it takes requests.
+    The model has the name of its release.
+
+    Exit codes: 2 the address or the port cannot be listened on; 4 no pull installed the directory, or this
+    host cannot serve it; 6 a file is missing or truncated; else what the server ends with.
+
+    For example:
+
+        enginery serve ./engines/demo/current
+        enginery serve ./engines/demo/current --host 0.0.0.0 --port 8080
     """
     from tasks.gpus import GpuNeed, gpus_for
     from tasks.toolchains import ensure, require_port, run_foreground
@@ -110,9 +134,18 @@ def verify(
         ),
     ] = None,
 ) -> None:
-    """Read every byte of a pulled directory and compare it with the release that it came from; or, with
-    --store, every byte that the store holds of a release. Exit code 6 where something is missing or damaged,
-    with each key.
+    """Read every byte of a pulled directory and compare it with the release that it came from.
+
+    With --store, read instead every byte that the store holds of a release, and compare it with its digests.
+
+    Exit codes: 0 intact; 2 that is a file, or both or neither were named; 4 no pull installed the directory,
+    or there is no such release; 5 the store does not answer; 6 something is missing or damaged, each with its
+    path or key.
+
+    For example:
+
+        enginery verify ./engines/demo/current
+        enginery verify --store demo:nightly
     """
     if (directory is None) == (store is None):
         raise BadArgument(

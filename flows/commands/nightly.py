@@ -26,7 +26,18 @@ def nightly(
     force: Annotated[bool, Parameter(help="Build every spec, changed or not.", negative="")] = False,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
-    """Build what changed among all specs; say why what did not was skipped. Exit code 1 where one failed."""
+    """Build what changed among all specs; say why what did not was skipped.
+
+    One spec that fails does not keep the others from being built. Specs for other hosts are left to them.
+
+    Exit codes: 0 done, or nothing to do; 1 a spec failed; 2 there is no such spec; 3 a required variant did
+    not convince; 5 the store or the Prefect server does not answer.
+
+    For example:
+
+        enginery nightly
+        enginery nightly demo qwen3-8b --force
+    """
     require_pipeline()
     settings = load_settings()
     to_build = [spec for spec in _readable(specs, settings) if _has_work_here(spec)]
@@ -45,7 +56,7 @@ def nightly(
         emit_json(summary)
     else:
         rows = [(row.spec, row.outcome, row.reason.splitlines()[0]) for row in summary.rows]
-        emit_table(("spec", "outcome", "why"), rows, empty="there are no specs")
+        emit_table(("spec", "outcome", "why"), rows, empty="there are no specs", wraps="why")
     return summary.exit_code
 
 

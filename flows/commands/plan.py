@@ -20,8 +20,19 @@ def plan(
     variant: Annotated[str | None, Parameter(help="This variant alone.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
-    """Judge every variant from metadata, with the arithmetic, and say for each stage whether the store holds
-    its result, and if not, what is different from last time.
+    """Show what a build would do, and why.
+
+    Examines every variant from the checkpoint's metadata, with the arithmetic of its memory, and says for
+    each stage whether the store holds its result, and if not, what is different from last time. Works for
+    every target on every host, without a GPU, a network or a store.
+
+    Exit codes: 0 every variant can work; 2 pre-flight refuses one, or a spec or an argument is wrong.
+
+    For example:
+
+        enginery plan
+        enginery plan demo
+        enginery plan llama-3.3-70b-instruct --variant h100-tp2
     """
     require_pipeline()
     from engine_specs.load import load_spec

@@ -29,7 +29,15 @@ def list_releases(
     *,
     json: Json = False,
 ) -> None:
-    """List the releases, or those of one name, oldest first."""
+    """List the releases, or those of one name, oldest first.
+
+    Exit codes: 0 done; 2 that is no name; 4 there is no release of that name; 5 the store does not answer.
+
+    For example:
+
+        enginery list
+        enginery list demo --json
+    """
     store = open_local_or_configured_store(load_settings())
     releases = list(_releases(store, name))
     if json:
@@ -49,11 +57,27 @@ def list_releases(
         )
         for release in releases
     ]
-    emit_table(("release", "channels", "published", "verdicts"), rows, empty="nothing was published yet")
+    emit_table(
+        ("release", "channels", "published", "verdicts"),
+        rows,
+        empty="nothing was published yet",
+        wraps="verdicts",
+    )
 
 
 def show(reference: Ref, /, *, json: Json = False) -> None:
-    """Show one release: its variants, their verdicts and reasons, what they need and how they are served."""
+    """Show one release: its variants, their verdicts and reasons, what they need and how they are served.
+
+    A name alone means its channel `stable`, or, where it has none, its newest release.
+
+    Exit codes: 0 done; 2 that is no reference; 4 there is no such release; 5 the store does not answer.
+
+    For example:
+
+        enginery show demo
+        enginery show demo:nightly
+        enginery show demo@0.1.0 --json
+    """
     store = open_local_or_configured_store(load_settings())
     release = named_release(store, reference)
     engines = _engines(store, release)
@@ -74,7 +98,19 @@ def report(
     to: Annotated[Path | None, Parameter(help="Write the page to this file.")] = None,
     json: Json = False,
 ) -> None:
-    """Fetch the reports of a release and print where they are: an HTML page with its JSON twin each."""
+    """Fetch the reports of a release and print where they are: an HTML page each, with every number as JSON
+    beside it.
+
+    A name alone means its channel `stable`, or, where it has none, its newest release.
+
+    Exit codes: 0 done; 1 the page cannot be written; 2 an argument is wrong; 4 there is no such release or
+    report; 5 the store does not answer; 6 bytes do not match their digest.
+
+    For example:
+
+        enginery report demo
+        enginery report demo:nightly --variant cpu-int8 --to report.html
+    """
     settings = load_settings()
     store = open_local_or_configured_store(settings)
     release = named_release(store, reference)
@@ -99,8 +135,15 @@ def report(
             emit(str(page))
 
 
-def history(name: str, /, *, json: Json = False) -> None:
-    """Show where the channels of a name pointed, and why they were moved; the newest move last."""
+def history(name: Annotated[str, Parameter(help="Name of the spec.")], /, *, json: Json = False) -> None:
+    """Show where the channels of a name pointed, and why they were moved; the newest move last.
+
+    Exit codes: 0 done; 2 that is no name; 4 there is no release of that name; 5 the store does not answer.
+
+    For example:
+
+        enginery history demo
+    """
     from artifacts.channels import list_channels
 
     store = open_local_or_configured_store(load_settings())
@@ -116,7 +159,9 @@ def history(name: str, /, *, json: Json = False) -> None:
         for channel in channels
         for move in channel.history
     ]
-    emit_table(("channel", "moved", "to", "why"), rows, empty=f"no channel of {name} was ever moved")
+    emit_table(
+        ("channel", "moved", "to", "why"), rows, empty=f"no channel of {name} was ever moved", wraps="why"
+    )
 
 
 def _require_name(text: str) -> None:

@@ -12,21 +12,32 @@ from engine_specs.resolve import resolve_variants
 from flows.commands.console import emit, emit_json, emit_table, say
 from flows.commands.context import load_settings
 
-app = App(name="specs", help="The specs: list, validate, schema.", help_format="plaintext")
+app = App(name="specs", help="The specs: list, validate, schema.", help_format="markdown")
 
 
 @app.command(name="list")
 def list_all(
     *, json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 ) -> int:
-    """List the specs. Exit code 2 if one of them cannot be read."""
+    """List the specs.
+
+    Exit codes: 0 done; 2 one of them cannot be read; the others are listed.
+
+    For example:
+
+        enginery specs list
+        enginery specs list --json
+    """
     specs, broken = _read([str(path) for path in list_specs(load_settings().specs_dir)])
     if json:
         emit_json([_summary(spec) for spec in specs])
     else:
         rows = [tuple(str(value) for value in _row(spec)) for spec in specs]
         emit_table(
-            ("name", "version", "checkpoint", "variants", "channels"), rows, empty="there are no specs"
+            ("name", "version", "checkpoint", "variants", "channels"),
+            rows,
+            empty="there are no specs",
+            wraps="variants",
         )
     for error in broken:
         say(str(error))
@@ -35,7 +46,15 @@ def list_all(
 
 @app.command
 def validate(*specs: Annotated[str, Parameter(help="Names or files; default: every spec.")]) -> int:
-    """Check specs and print every problem of every file. Exit code 2 if there is one."""
+    """Check specs and print every problem of every file.
+
+    Exit codes: 0 all are good; 2 there is a problem, or no such spec.
+
+    For example:
+
+        enginery specs validate
+        enginery specs validate demo ./my-spec.yaml
+    """
     specs_dir = load_settings().specs_dir
     names = specs or tuple(str(path) for path in list_specs(specs_dir))
     good, broken = _read(names, specs_dir)
@@ -49,7 +68,14 @@ def validate(*specs: Annotated[str, Parameter(help="Names or files; default: eve
 
 @app.command
 def schema() -> None:
-    """Print the JSON Schema of spec files, for editors."""
+    """Print the JSON Schema of spec files, for editors.
+
+    Exit codes: 0 done.
+
+    For example:
+
+        enginery specs schema > enginery-spec.schema.json
+    """
     from engine_specs.schema import spec_json_schema
 
     emit_json(spec_json_schema())

@@ -9,7 +9,7 @@ from engine_specs.targets import Target, load_targets
 from flows.commands.console import emit_json, emit_table
 from tasks.requirements import host_requirements
 
-app = App(name="targets", help="The targets that engines are built for: list.", help_format="plaintext")
+app = App(name="targets", help="The targets that engines are built for: list.", help_format="markdown")
 
 # Formats whose arithmetic decides which recipe pays on a GPU.
 RATED_FORMATS = ("bf16", "fp8", "int8", "fp4")
@@ -21,14 +21,26 @@ HEADERS = ("target", "capability", "memory", "bandwidth", *RATES, "work pool", "
 def list_all(
     *, json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 ) -> None:
-    """List the targets, and whether this host is one of them. Figures are of one device, without sparsity."""
+    """List the targets, and whether this host is one of them.
+
+    Figures are of one device, without sparsity.
+
+    Exit codes: 0 done.
+
+    For example:
+
+        enginery targets list
+        enginery targets list --json
+    """
     facts, targets = probe_host(), load_targets().values()
     if json:
         emit_json(
             [{**target.model_dump(mode="json"), "this_host": not _lacks(target, facts)} for target in targets]
         )
         return
-    emit_table(HEADERS, [_row(target, facts) for target in targets], empty="there are no targets")
+    emit_table(
+        HEADERS, [_row(target, facts) for target in targets], empty="there are no targets", wraps="this host"
+    )
 
 
 def _row(target: Target, facts: HostFacts) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from tasks.toolchains import Declaration, NotInstalled, Toolchain, declared, ens
 app = App(
     name="toolchain",
     help="The isolated environments of the heavy tools: list, install.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 
 
@@ -22,14 +22,22 @@ app = App(
 def list_all(
     *, json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 ) -> None:
-    """List the toolchains, which of them are installed, and why this host cannot hold the others."""
+    """List the toolchains, which of them are installed, and why this host cannot hold the others.
+
+    Exit codes: 0 done.
+
+    For example:
+
+        enginery toolchain list
+        enginery toolchain list --json
+    """
     settings = load_settings()
     found = {each.name: (each, status(each.name, settings)) for each in declared().values()}
     if json:
         emit_json([_document(*each) for each in found.values()])
         return
     columns = ("name", "tool", "accelerator", "state", "end of life", "purpose")
-    emit_table(columns, [_row(*each) for each in found.values()], empty="none declared")
+    emit_table(columns, [_row(*each) for each in found.values()], empty="none declared", wraps="purpose")
     for name, (_, state) in found.items():
         for obstacle in state.obstacles if isinstance(state, NotInstalled) else ():
             say(f"{name}: {obstacle.reason}")
@@ -39,7 +47,15 @@ def list_all(
 def install(
     name: Annotated[str, Parameter(help="Name of a toolchain, or `all` for all that this host can hold.")],
 ) -> None:
-    """Install a toolchain, or find it installed; prints its directory."""
+    """Install a toolchain, or find it installed; prints its directory.
+
+    Exit codes: 0 done; 1 it could not be installed; 2 there is none of that name; 4 this host cannot hold it.
+
+    For example:
+
+        enginery toolchain install aot-serve-cpu
+        enginery toolchain install all
+    """
     settings = load_settings()
     if name not in {"all", *declared()}:
         raise BadArgument(
