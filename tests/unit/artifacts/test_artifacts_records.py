@@ -77,7 +77,7 @@ def test_versions_sort_as_numbers() -> None:
 @pytest.mark.parametrize(
     ("text", "name", "version", "channel"),
     [
-        ("demo", "demo", None, "stable"),
+        ("demo", "demo", None, None),
         ("demo:nightly", "demo", None, "nightly"),
         ("llama-3.1-8b@1.4", "llama-3.1-8b", "1.4", None),
         ("demo@10.0.12", "demo", "10.0.12", None),
