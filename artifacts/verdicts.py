@@ -34,7 +34,9 @@ class VerdictKey(Frozen):
     version: str = Field(description="Its declared major.minor.")
     commit: str = Field(description="Commit of the checkpoint.")
     variant: str = Field(description="Name of the variant.")
-    basis: Digest = Field(description="Digest of all that the spec says about judging this variant.")
+    basis: Digest = Field(
+        description="Digest of all that the spec says about judging it, and of how it is judged."
+    )
 
     @property
     def prefix(self) -> str:

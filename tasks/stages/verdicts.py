@@ -17,6 +17,7 @@ from artifacts.store import Store
 from artifacts.verdicts import KeptVerdict, VerdictKey, keep_verdict, newest_verdict
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant, resolve_variants
+from tasks.judging.protocol import CONTINUATIONS, METHOD, PROMPTS, REQUESTS
 
 
 class Gathered(Frozen):
@@ -29,7 +30,8 @@ class Gathered(Frozen):
 
 
 def basis(spec: Spec, variant: ResolvedVariant) -> str:
-    """Digest of all that a spec says about building and judging one variant, but for the checkpoint's commit.
+    """Digest of all that a spec says about building and judging one variant, but for the checkpoint's commit,
+    and of how this version of enginery judges.
 
     Left out: its other variants, its channels, and whether this one is required, none of which is judged.
     """
@@ -42,6 +44,7 @@ def basis(spec: Spec, variant: ResolvedVariant) -> str:
             "workload": spec.workload.model_dump(mode="json"),
             "validation": spec.validation.model_dump(mode="json"),
             "economics": spec.economics.model_dump(mode="json"),
+            "judged by": [PROMPTS, REQUESTS, CONTINUATIONS, METHOD],
         }
     )
 

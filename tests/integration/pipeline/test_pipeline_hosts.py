@@ -19,6 +19,7 @@ from artifacts.releases import Release, list_releases
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 from engine_specs.load import read_spec
+from tasks.stages import verdicts
 from tasks.stages.publish import Published, Withheld, publish
 from tasks.stages.verdicts import verdict_key
 
@@ -93,6 +94,16 @@ def test_a_verdict_on_another_commit_or_by_other_words_is_not_carried_over(
     assert "input_tokens: 1024" in text
     changed = read_spec(text.replace("input_tokens: 1024", "input_tokens: 2048"), FILE)
     assert names(h100.publish(h100.judge("h100", spec=changed), spec=changed)) == ["h100"]
+
+
+def test_a_verdict_of_an_older_way_of_judging_is_not_carried_over(
+    host: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    h100, l40s = host("h100"), host("l40s")
+    with monkeypatch.context() as older:
+        older.setattr(verdicts, "METHOD", "by the first token/1")
+        l40s.judge("l40s")
+    assert names(h100.publish(h100.judge("h100"))) == ["h100"]
 
 
 def test_whether_a_variant_is_required_is_asked_of_the_spec_that_publishes(
