@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 
-from tasks.toolchains.environment import PASSED_TO_PIP, PROXIES
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 # Patterns of names by what they are for.
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -21,14 +21,15 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "python": ("PYTHON*", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
         # Reaching the Hub and the package indexes: proxies, certificates, pip's and uv's configuration.
         "network": (
-            *sorted(PROXIES | {name.upper() for name in PROXIES}),
+            *_PROXIES,
+            *(name.upper() for name in _PROXIES),
             *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
             *("PIP_*", "UV_*", "NETRC", "XDG_*"),
         ),
         # Fetching checkpoints, gated ones too: HF_TOKEN is the one secret of the user's that runs need.
         "hub": ("HF_*",),
-        # What toolchains are given of it, `CUDA_VISIBLE_DEVICES` and the numbers of threads among them.
-        "toolchains": tuple(sorted(PASSED_TO_PIP)),
+        # What tools compute on.
+        "devices": ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
         "settings": ("ENGINERY_*",),
     }
 )

@@ -31,6 +31,7 @@ EVIL = "http://evil.example"
 # What each kind of server here gives, takes, or deletes where it does not ask who is there.
 PATHS = (
     *("/", "/healthz", "/readyz", "/status", "/metrics", "/debug/pprof/", "/ui/index.html", "/health"),
+    *("/openapi.json", "/docs"),
     *("/dir/assign", "/dir/status", "/dir/lookup?volumeId=1", "/vol/grow?count=1", "/vol/status", "/submit"),
     *("/col/delete?collection=enginery", "/cluster/status", "/cluster/healthz", "/stats/counter"),
     *("/buckets/", f"/buckets/enginery/{KEY}", f"/enginery/{KEY}", "/enginery", "/1,01637037d6", "/.tus/"),
@@ -42,7 +43,11 @@ PATHS = (
 HEALTH = {
     object_store.NAME: {"/healthz", "/readyz", "/status"},
     prefect_server.NAME: {"/api/health", "/api/ready"},
-    worker.NAME: {"/health"},
+    worker.NAME: {
+        "/health",
+        "/openapi.json",
+        "/docs",
+    },  # these describe the health check; nothing else is there
 }
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from flows.stack.inherited import SERVERS, WORKER, inherited
+from tasks.toolchains.environment import PASSED_TO_PIP, PROXIES
 
 NEEDED = {
     "PATH": "/bin",
@@ -43,6 +44,11 @@ def test_the_worker_gets_what_runs_need_and_nothing_else() -> None:
 def test_the_servers_get_neither_tokens_nor_settings() -> None:
     kept = inherited(SERVERS, NEEDED | OTHERS)
     assert set(kept) == {"PATH", "HOME", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH"}
+
+
+def test_the_worker_gets_whatever_it_passes_on_to_tools() -> None:
+    wanted = dict.fromkeys({*PASSED_TO_PIP, *PROXIES, *(name.upper() for name in PROXIES)}, "value")
+    assert inherited(WORKER, wanted) == wanted
 
 
 @pytest.mark.parametrize("name", ["XPATH", "MY_HF_TOKEN", "HOMEBREW"])
