@@ -199,7 +199,7 @@ def _require_install(directory: Path) -> None:
 
 def _below(directory: Path) -> Iterator[Path]:
     """Where installs stand below ROOT, ROOT/<name> and ROOT/<name>/<version>."""
-    for pattern in (f"*/{CURRENT}", CURRENT, "*"):
+    for pattern in (f"*/{CURRENT}", "*"):
         yield from directory.glob(pattern)
 
 

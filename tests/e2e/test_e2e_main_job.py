@@ -1,7 +1,10 @@
 """The main job on real parts: Hub client, vLLM, ModelOpt, AOTInductor, Prefect, S3; interrupted."""
 
 import json
+import os
 import re
+import signal
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from support.cli import run_cli
+from support.cli import PROGRAM, run_cli
 from support.mainjob import SPEC, Finished
 from support.processes import alive, wait_until
 from support.runs import log_of, run_ids
@@ -19,7 +22,7 @@ from artifacts.settings import Settings
 from artifacts.store import open_store
 from artifacts.trees import scan
 from flows.stack.prefect_api import PrefectApi
-from tasks.toolchains import ensure, serving
+from tasks.toolchains import ensure, ports, serving
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(1500)]
 
@@ -115,6 +118,31 @@ def test_pulled_engine_is_the_judged_tree_and_generates_the_same_tokens(
     assert answers[0]["token_ids"] == answers[1]["token_ids"]
     assert len(answers[0]["token_ids"]) > 4
     assert answers[0]["text"].strip()
+
+
+def test_serve_announces_the_release_once_it_answers_to_its_name(finished: Finished, tmp_path: Path) -> None:
+    pulled = finished.job.cli("pull", "e2e", "--to", tmp_path / "root")
+    assert "e2e means e2e@2.0.0: its newest release" in pulled.stderr
+    port = ports.free_port()
+    serve = [*PROGRAM, "serve", pulled.stdout.strip(), "--port", str(port)]
+    with subprocess.Popen(
+        serve,
+        env={**os.environ, **finished.job.env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            announced = next(line for line in process.stderr if line.startswith("serving "))
+            assert announced.endswith(f"at http://127.0.0.1:{port}/v1 as model 'e2e'\n")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=30) as answer:
+                assert [model["id"] for model in json.load(answer)["data"]] == ["e2e"]
+            assert completion(f"http://127.0.0.1:{port}", "e2e", "def main(arguments):")["text"].strip()
+            again = finished.job.cli(*serve[len(PROGRAM) :])
+            assert (again.returncode, f"Port {port} is taken" in again.stderr) == (2, True)
+        finally:
+            process.send_signal(signal.SIGINT)
 
 
 def test_report_is_one_page_with_every_number_beside_it(finished: Finished, tmp_path: Path) -> None:

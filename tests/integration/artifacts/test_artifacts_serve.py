@@ -1,5 +1,6 @@
 """`enginery pull` and `enginery serve` on hosts whose GPUs a stand-in of the driver's library tells of."""
 
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -10,7 +11,9 @@ from support.engines import on_h200, write_engine
 from support.nvml_standin import compile_standin, environment, gpu
 from support.releases import published, variant
 
+from artifacts.channels import move_channel
 from artifacts.gpus import Gpu
+from artifacts.releases import publish, read_release
 from artifacts.settings import Settings
 from artifacts.store import Store
 
@@ -80,6 +83,56 @@ def test_serve_refuses_the_wrong_host_and_a_truncated_engine_before_anything_sta
     (directory / "llm_args.yaml").write_text("cut")
     cut = cli("serve", directory)
     assert (cut.returncode, "llm_args.yaml has 3 bytes instead of" in cut.stderr) == (6, True)
+
+
+@pytest.mark.usefixtures("release")
+@pytest.mark.parametrize("port", ["taken", "0", "99999", "-1"])
+def test_serve_refuses_a_port_that_it_cannot_have_and_announces_nothing(
+    cli: Cli, tmp_path: Path, port: str
+) -> None:
+    directory = Path(cli("pull", "demo@1.4", "--to", tmp_path / "root").stdout.strip())
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        asked = str(other.getsockname()[1]) if port == "taken" else port
+        refused = cli("serve", directory, "--port", asked)
+    assert refused.returncode == 2, refused.stderr
+    said = "is taken by another program" if port == "taken" else f"{port} is no port"
+    assert said in refused.stderr
+    assert "serving" not in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.usefixtures("release")
+def test_what_was_never_pulled_is_told_with_what_was(cli: Cli, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    directory = Path(cli("pull", "demo@1.4", "--to", root).stdout.strip())
+    for command in ("serve", "verify"):
+        for above, named in (
+            (root, root / "demo" / "current"),
+            (root / "demo", root / "demo" / "current"),
+            (directory.parent, directory),
+        ):
+            refused = cli(command, above)
+            assert refused.returncode == 4
+            assert f"fix: name {named}\n" in refused.stderr
+    assert cli("verify", root / "demo" / "current").returncode == 0
+
+
+@pytest.mark.usefixtures("release")
+def test_a_bare_name_is_stable_or_the_newest_release_and_every_command_says_which(
+    cli: Cli, store: Store, tmp_path: Path
+) -> None:
+    first = read_release(store, "demo", "1.4.0")
+    newest = publish(store, first.model_copy(update={"version": "1.10.0"}))
+    commands = (("show", "demo"), ("report", "demo"), ("pull", "demo", "--to", tmp_path / "root"))
+    for command in commands:
+        said = "demo means demo@1.10.0: its newest release, for it has no channel stable"
+        assert said in cli(*command).stderr
+    move_channel(store, "stable", first, "promoted")
+    for command in commands:
+        assert "demo means demo@1.4.0: its channel stable points there" in cli(*command).stderr
+    assert cli(*commands[2]).stdout.strip().endswith("demo/1.4.0/h200")
+    assert newest.version not in cli("show", "demo").stdout
+    assert "means" not in cli("show", "demo@1.4.0").stderr
 
 
 def test_targets_and_doctor_know_the_gpus(cli: Cli) -> None:
