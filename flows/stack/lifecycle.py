@@ -159,7 +159,9 @@ class Lifecycle:
             env=self._worker_environment(),
             url=self._url(worker.HEALTH_PORT),
         )
-        wait_ready(component, _READY_LIMIT_S)
+        # It says that it works before it has told the server of its pool, which deployments name.
+        api = prefect_server.api(self.paths, self._url(prefect_server.PORT))
+        wait_ready(component, _READY_LIMIT_S, lambda: answers(component) and worker.has_pool(api))
 
     def _deploy(self) -> None:
         if not (self.project / "prefect.yaml").exists():

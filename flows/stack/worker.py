@@ -6,6 +6,8 @@ worker.
 
 import os
 import sys
+import urllib.error
+from http import HTTPStatus
 
 from artifacts.settings import Settings
 from flows.stack import object_store, prefect_server
@@ -22,6 +24,22 @@ POOL = "enginery-cpu"
 def command() -> list[str]:
     """The argument list that starts this module as a program."""
     return [sys.executable, "-m", "flows.stack.worker"]
+
+
+def has_pool(api: PrefectApi) -> bool:
+    """Whether the server knows the worker's pool, which the worker makes once it is up.
+
+    Raises urllib.error.HTTPError where the server refuses to say.
+    """
+    try:
+        api.get(f"work_pools/{POOL}")
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.NOT_FOUND:
+            return False
+        raise
+    except OSError:  # too busy to answer; the caller's time limit decides how long that may be
+        return False
+    return True
 
 
 def environment(

@@ -2,15 +2,25 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from support.cli import run_cli
 from support.own_stack import Stack
 from support.processes import wait_until
 
+from flows.stack import worker
 from flows.stack.schedule import next_nightly
 
 # No host has the eight GPUs of it and runs these tests; what a host cannot build, the nightly run skips.
 ELSEWHERE = "llama-3.3-70b-instruct"
 LIMIT_S = 90
+
+
+def test_a_worker_is_ready_once_the_server_knows_its_pool(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert worker.has_pool(stack.api)
+    monkeypatch.setattr(worker, "POOL", "of-a-worker-that-only-just-starts")
+    assert not worker.has_pool(stack.api)
 
 
 def test_a_run_of_nightly_is_scheduled_and_the_commands_tell_of_it(stack: Stack) -> None:
