@@ -16,7 +16,15 @@ def doctor(
     only: Annotated[Group | None, Parameter(help="One group of checks.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
-    """Check this machine, and name the remedy for what it lacks. Exit code 1 if a check fails."""
+    """Check this machine, and name the remedy for what it lacks.
+
+    Exit codes: 0 no check fails; 1 one does.
+
+    For example:
+
+        enginery doctor
+        enginery doctor --only toolchains
+    """
     require_local()
     from flows.doctor.examine import examine
 

@@ -24,6 +24,13 @@ def up(
 
     What runs already is left alone; what has died is started again. Without a port, the last one is used
     again, else the usual one, else a free one.
+
+    Exit codes: 0 all of it runs; 1 a part did not become ready; 2 a port is taken, or cannot exist.
+
+    For example:
+
+        enginery up
+        enginery up --prefect-port 4300 --s3-port 9000
     """
     require_local()
     from flows.stack.lifecycle import up as start
@@ -40,8 +47,15 @@ def up(
 
 
 def down() -> None:
-    """Stop what `up` started, the worker's flow runs too. Data, credentials and ports are kept for the next
-    `up`.
+    """Stop what `up` started, the worker's flow runs too.
+
+    Data, credentials and ports are kept for the next `up`.
+
+    Exit codes: 0 done, or nothing was running; 1 this host's disk is full or closed.
+
+    For example:
+
+        enginery down
     """
     require_local()
     from flows.stack.lifecycle import down as stop
@@ -59,7 +73,12 @@ def status(
 ) -> int:
     """Show how each part of the local stack is, how to log in to its UI, and when the nightly run comes.
 
-    Exit code 5 if one part does not work.
+    Exit codes: 0 all of it works; 5 a part does not.
+
+    For example:
+
+        enginery status
+        enginery status --json
     """
     require_local()
     from flows.stack.status import status as look

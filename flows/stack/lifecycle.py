@@ -293,9 +293,11 @@ def up(
 
     Raises:
         ComponentFailed: a component did not become ready.
-        PortBusy: a port that was named is taken.
+        PortBusy: a port that was named is taken, or cannot exist.
     """
     asked = {prefect_server.PORT: prefect_port, object_store.S3_PORT: s3_port}
+    for use, port in asked.items():
+        ports.require_valid(use, port)
     with _locked(settings, say):
         return Lifecycle(settings, say, project or checkout(), asked).up()
 

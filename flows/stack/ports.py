@@ -32,19 +32,23 @@ def any_free(taken: Collection[int] = ()) -> int:
             return port
 
 
+def require_valid(use: str, asked: int | None) -> None:
+    """Raise PortBusy where a port was asked for that cannot exist."""
+    if asked is not None and asked not in VALID:
+        raise PortBusy(
+            f"{asked} is no port.",
+            where=f"asked for {use}",
+            fix=f"name one from {VALID.start} to {VALID.stop - 1}, or none to let one be chosen",
+        )
+
+
 def choose(name: str, *, asked: int | None, preferred: int, taken: Collection[int] = ()) -> tuple[int, str]:
     """A port and the reason for it: the one asked for, else the preferred one, else any free one.
 
     Raises:
-        PortBusy: the port asked for is taken, or is none.
+        PortBusy: the port asked for is taken.
     """
     if asked is not None:
-        if asked not in VALID:
-            raise PortBusy(
-                f"{asked} is no port.",
-                where=f"asked for the {name}",
-                fix=f"name one from {VALID.start} to {VALID.stop - 1}, or none to let one be chosen",
-            )
         if not is_free(asked):
             raise PortBusy(
                 f"Port {asked} is taken by another program.",

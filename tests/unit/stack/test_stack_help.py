@@ -13,9 +13,6 @@ from support.cli import PROGRAM, run_cli
 
 from flows.cli import COMMANDS, COMPLETION, make_app
 
-# Their module belongs to the local stack.
-OF_THE_STACK = ("up", "down", "status", "doctor")
-
 
 def paths() -> Iterator[tuple[str, ...]]:
     """Every command that can be typed."""
@@ -59,7 +56,7 @@ def test_help_says_all_that_the_docstring_says(path: tuple[str, ...]) -> None:
     assert starts, f"{' '.join(said)}\nis not in\n{shown_help(path)}"
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if path[0] not in OF_THE_STACK], ids=" ".join)
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
 def test_help_has_exit_codes_and_examples_that_can_be_pasted(path: tuple[str, ...]) -> None:
     shown = shown_help(path)
     assert "Exit codes: " in shown
