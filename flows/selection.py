@@ -28,8 +28,10 @@ def require_variant(specs: Sequence[Spec], only: str | None) -> None:
     """
     names = [one.name for spec in specs for one in spec.variants]
     if only is not None and only not in names:
+        told = ", ".join(spec.name for spec in specs)
+        subject = f"spec {told} has" if len(specs) == 1 else f"specs {told} have"
         raise BadArgument(
-            f"there is no variant {only!r} in {', '.join(spec.name for spec in specs)}",
+            f"{subject} no variant {only!r}",
             fix=f"{suggestion(only, names)}the variants are: {', '.join(dict.fromkeys(names))}",
         )
 
