@@ -47,7 +47,7 @@ def test_a_stray_object_stops_nobody(store: Store, demo: Release, overwrite: Ove
     overwrite(stray, b"left here")
     assert list_names(store) == ("demo",)
     assert list_releases(store, "demo") == (demo,)
-    assert resolve(store, "demo@1.4") == demo
+    assert resolve(store, "demo@1.4").release == demo
     assert [channel.channel for channel in list_channels(store, "demo")] == ["nightly"]
     assert reserve_version(store, "demo", "1.4", digest_of("next")) == "1.4.1"
 
