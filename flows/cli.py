@@ -92,6 +92,7 @@ def make_app(asked: str = "") -> App:
         version=_version,
         version_flags=("--version",),
         help_flags=("--help", "-h"),
+        suppress_keyboard_interrupt=False,  # `run` says that there was one
     )
     app.command(
         "flows.commands.completion:install_completion",

@@ -2,6 +2,9 @@
 
 import importlib
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +137,19 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     done = run_cli("verify", tmp_path, "--debug")
     assert "Traceback" in done.stderr
     assert "NotFound" in done.stderr
+
+
+def test_ctrl_c_is_told_in_one_line_and_exits_130() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        env = os.environ | keys | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        running = subprocess.Popen([*PROGRAM, "list"], env=env, stderr=subprocess.PIPE, text=True)
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        with connection:
+            running.send_signal(signal.SIGINT)
+            _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, "enginery: interrupted\n")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
