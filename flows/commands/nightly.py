@@ -55,8 +55,11 @@ def nightly(
     if json:
         emit_json(summary)
     else:
-        rows = [(row.spec, row.outcome, row.reason.splitlines()[0]) for row in summary.rows]
-        emit_table(("spec", "outcome", "why"), rows, empty="there are no specs", wraps="why")
+        rows = [
+            (row.spec, row.verdict or row.outcome, row.release or "", row.reason.splitlines()[0])
+            for row in summary.rows
+        ]
+        emit_table(("spec", "verdict", "release", "why"), rows, empty="there are no specs", wraps="why")
     return summary.exit_code
 
 
