@@ -156,7 +156,9 @@ def explain(error: Exception) -> tuple[int, str]:
         # How Python passes on bytes of arguments and variables that are not UTF-8.
         return BAD_INPUT, f"{error.object!r} is not UTF-8\n  fix: correct the argument or the variable"
     if package := _missing_package(error):
-        return BAD_INPUT, f"this command needs the package {package}\n  fix: pip install 'enginery[local]'"
+        from flows.errors import INSTALL_FIX
+
+        return BAD_INPUT, f"this command needs the package {package}\n  fix: {INSTALL_FIX}"
     return FAILED, (
         f"internal error: {type(error).__name__}: {error}\n"
         "  fix: run it again with --debug for the traceback, and report that"

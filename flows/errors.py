@@ -2,6 +2,9 @@
 
 from artifacts.told import ToldError
 
+# Not by its name from a package index: enginery is on none, and what has that name there is another's.
+INSTALL_FIX = "in the checkout of enginery: pip install '.[local]'"
+
 
 class FlowError(ToldError):
     """Base of all errors of this package."""

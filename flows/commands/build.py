@@ -39,8 +39,8 @@ def build(
     done before with the same inputs is reused. With `--dry-run`: the plan with every command, for any host,
     without network, store or tools.
 
-    Exit codes: 0 done; 1 a stage failed, or `--require-cached` found one that would have to run; 2 the spec
-    or an argument is wrong, or pre-flight refuses the spec; 3 a required variant did not convince; 4 this
+    Exit codes: 0 done; 1 a stage failed; 2 the spec or an argument is wrong, or pre-flight refuses the spec;
+    3 a required variant did not convince, or `--require-cached` found a stage that would have to run; 4 this
     host can build none of it, or the Hub does not have the checkpoint; 5 the Hub, the store or the Prefect
     server does not answer; 6 bytes do not match their digest.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from artifacts.settings import Settings
 from flows.commands.console import say
-from flows.errors import BadArgument, ExtraMissing, PrefectUnreachable, StackDown
+from flows.errors import INSTALL_FIX, BadArgument, ExtraMissing, PrefectUnreachable, StackDown
 
 if TYPE_CHECKING:
     from artifacts.releases import Release
@@ -150,7 +150,7 @@ def require_pipeline() -> None:
     if missing:
         raise ExtraMissing(
             f"This command needs packages that are not installed: {', '.join(missing)}.",
-            fix="pip install 'enginery[pipeline]'",
+            fix=INSTALL_FIX,
         )
 
 
@@ -166,7 +166,7 @@ def require_local() -> None:
     if missing:
         raise ExtraMissing(
             f"The local stack needs packages that are not installed: {', '.join(missing)}.",
-            fix="pip install 'enginery[local]'",
+            fix=INSTALL_FIX,
         )
 
 

@@ -1,7 +1,9 @@
 """`enginery demo`: the main job, end to end, on this machine."""
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from artifacts.settings import Settings
 from flows.commands.console import emit, say
@@ -14,18 +16,25 @@ if TYPE_CHECKING:
 SPEC = "demo"
 
 
-def demo() -> int:
+def demo(
+    *,
+    force: Annotated[
+        bool, Parameter(help="Run every stage again, and replace what is rotten in the store.", negative="")
+    ] = False,
+) -> int:
     """Run the main job end to end on a small model.
 
     Starts the local stack and a small Hub, then fetches, measures vLLM, quantizes, compiles, judges the
     engine against vLLM, publishes, pulls and generates. The first run installs toolchains (about 10 GB) and
     takes minutes; a second one reuses what has not changed. `enginery down` stops the stack.
 
-    Exit codes: 0 done; 1 a step failed; 3 the engine did not convince.
+    Exit codes: 0 done; 1 a step failed; 3 the engine did not convince; 5 a service does not answer; 6 bytes
+    in the store do not match their digest.
 
     For example:
 
         enginery demo
+        enginery demo --force
     """
     require_pipeline()
     require_local()
@@ -37,7 +46,7 @@ def demo() -> int:
     with demo_hub() as hub_url:
         enter(settings, hub_url)
         _step(2, f"building the spec `{SPEC}`, with a Hub at {hub_url}")
-        summary = _build()
+        summary = _build(force=force)
     if summary.version is None:
         _emit_verdict(summary)
         return summary.exit_code
@@ -55,10 +64,10 @@ def _bring_up(settings: Settings) -> None:
         say(f"  {part.name:<15} {part.url}")
 
 
-def _build() -> "BuildSummary":
+def _build(*, force: bool) -> "BuildSummary":
     from flows.build import build
 
-    summary: BuildSummary = build(SPEC)
+    summary: BuildSummary = build(SPEC, force=force)
     return summary
 
 

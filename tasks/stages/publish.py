@@ -27,8 +27,9 @@ from artifacts.releases import DEPLOYABLE, Release, VariantRelease, version_key
 from artifacts.store import Store
 from artifacts.versions import reserve_version
 from engine_specs.models import Spec
+from engine_specs.resolve import resolve_variants
 from tasks.pipeline import Pipeline
-from tasks.stages.verdicts import Gathered, gather
+from tasks.stages.verdicts import Gathered, basis, gather
 
 NO_COMMIT = ""
 
@@ -167,14 +168,18 @@ def _supersedes(store: Store, channel: Channel, release: Release) -> bool:
 
 
 def publication_fingerprint(spec: Spec, entries: Sequence[VariantRelease]) -> str:
-    """What a publication consists of; reports are left out, as they hold the time at which they were made."""
-    variants = [content(entry) for entry in entries]
+    """What a publication consists of: what the spec says of each variant, and what came of it."""
+    asked = {variant.name: basis(spec, variant) for variant in resolve_variants(spec)}
+    variants = [content(entry) | {"asked": asked[entry.name]} for entry in entries]
     return digest_of({"name": spec.name, "version": spec.version, "variants": variants})
 
 
 def content(entry: VariantRelease) -> dict[str, Any]:
-    """What a variant is published for: all of its entry but the report."""
-    return entry.model_dump(mode="json", exclude={"report"})
+    """What a variant is published for: all of its entry but the report and the reasons.
+
+    They hold the time at which they were made, and the seconds of a build that may only have been made again.
+    """
+    return entry.model_dump(mode="json", exclude={"report", "reasons"})
 
 
 def _source_commit() -> str:

@@ -75,6 +75,14 @@ def test_a_report_made_again_is_the_same_publication() -> None:
     assert one != publication_fingerprint(spec, [entry("cpu-int8", "stay-on-vllm")])
 
 
+def test_a_build_made_again_is_the_same_publication_whatever_seconds_its_reasons_name() -> None:
+    made = entry("cpu-int8", "compile")
+    again = made.model_copy(update={"reasons": ("because, after other seconds",)})
+    assert publication_fingerprint(ONE_SPEC, [made]) == publication_fingerprint(ONE_SPEC, [again])
+    dearer = read_spec(TEXT.replace("gpu_hour_usd: 0.10", "gpu_hour_usd: 7"), Path("e2e.yaml"))
+    assert publication_fingerprint(ONE_SPEC, [made]) != publication_fingerprint(dearer, [made])
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
