@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+# Small objects that are read at once.
+READ_THREADS = 16
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 

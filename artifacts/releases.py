@@ -17,8 +17,9 @@ from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
 from artifacts.canonical import Digest, canonical_bytes
 from artifacts.engine import HostRequirements, ServeRecipe
-from artifacts.errors import AlreadyExists, Conflict, NotFound
+from artifacts.errors import AlreadyExists, Conflict, IntegrityError, NotFound
 from artifacts.frozen import Frozen
+from artifacts.parallel import READ_THREADS, run_all
 from artifacts.stand_in import refuse_stand_in
 from artifacts.strays import pass_over
 
@@ -160,10 +161,18 @@ def published_versions(store: "Store", name: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=version_key))
 
 
-def list_releases(store: "Store", name: str) -> tuple[Release, ...]:
-    """All published releases of a name, oldest version first; empty where there is none."""
-    keys = [release_key(name, version) for version in published_versions(store, name)]
-    return store.read_records(keys, Release, _key_of)
+def list_releases(store: "Store", name: str) -> tuple[Release | IntegrityError, ...]:
+    """All published releases of a name, oldest version first; in the place of one that is damaged, or another
+    than its key says, what is wrong with it.
+    """
+
+    def read(version: str) -> Release | IntegrityError:
+        try:
+            return read_release(store, name, version)
+        except IntegrityError as error:
+            return error
+
+    return tuple(run_all(read, published_versions(store, name), READ_THREADS))
 
 
 def list_names(store: "Store") -> tuple[str, ...]:

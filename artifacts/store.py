@@ -39,7 +39,7 @@ from artifacts.errors import (
 )
 from artifacts.holdings import by_digest, damaged, defects
 from artifacts.measurements import Measurement
-from artifacts.parallel import run_all
+from artifacts.parallel import READ_THREADS, run_all
 from artifacts.ranges import AGAIN_FIX
 from artifacts.s3 import UPLOAD_THREADS, Bucket, open_bucket
 from artifacts.settings import Settings
@@ -49,7 +49,6 @@ from artifacts.trees import FileEntry, Listing, scan
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
 CheckedT = TypeVar("CheckedT")
-READ_THREADS = 16
 AGREE_ATTEMPTS = 4
 
 
@@ -270,8 +269,9 @@ class Store:
             record = model.model_validate_json(body)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
+            found = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
             raise IntegrityError(
-                f"Not a readable {model.__name__}: {'.'.join(map(str, first['loc']))}: {first['msg']}.",
+                f"Not a readable {model.__name__}: {found}.",
                 where=where,
                 fix=f"It is damaged, or of a newer enginery. Update this one; if that is not it: {MEND_FIX}",
             ) from error

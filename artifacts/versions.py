@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, Field
 from artifacts.canonical import Digest, canonical_bytes
 from artifacts.errors import BadReference, Conflict, IntegrityError, NotFound
 from artifacts.frozen import Frozen
-from artifacts.parallel import run_all
+from artifacts.parallel import READ_THREADS, run_all
 from artifacts.releases import VERSION_PATTERN, read_release, version_key
 from artifacts.strays import pass_over
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from artifacts.store import Store
 
 
-READ_THREADS = 16
 MINOR_PATTERN = re.compile(r"^(0|[1-9]\d*)\.(0|[1-9]\d*)$")
 
 

@@ -246,7 +246,7 @@ class _Build:
             stages=tuple(self._made),
             steps=tuple(self._steps),
             duration_s=round(time.monotonic() - self._begin, 1),
-            page=run_page.page_address(),
+            page=run_page.own_page(),
         )
 
     def _keep(self, result: StageResult) -> StageResult:

@@ -105,10 +105,20 @@ def begin_tags(spec: Spec, commit: str, targets: Iterable[str]) -> set[str]:
     }
 
 
-def page_address(run_id: str | UUID | None = None) -> str | None:
-    """Address of this run, or of that one, in the UI; None without a run, or where the server has no UI."""
-    shown, base = run_id or flow_run.get_id(), PREFECT_UI_URL.value()
-    return f"{base.rstrip('/')}/runs/flow-run/{shown}" if shown and base else None
+def page_address(run_id: str | UUID | None) -> str | None:
+    """Address of a run, for a link within the UI; None without a run, or where the server has no UI."""
+    base = PREFECT_UI_URL.value()
+    return f"{base.rstrip('/')}/runs/flow-run/{run_id}" if run_id and base else None
+
+
+def own_page() -> str | None:
+    """Address of this run, for a browser that may not have logged in yet; None as above.
+
+    It is that of Prefect's newer UI, which asks for the login and then shows the run. The older one, to which
+    `page_address` leads, answers with an error until one has logged in on another page.
+    """
+    address = page_address(flow_run.get_id())
+    return address.replace("/runs/flow-run/", "/v2/runs/flow-run/") if address else None
 
 
 def show_verdict(

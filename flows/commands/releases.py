@@ -1,13 +1,13 @@
 """`enginery list`, `show`, `report`, `history`: reading what was published."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from artifacts.errors import BadReference, NotFound
+from artifacts.errors import BadReference, IntegrityError, NotFound
 from flows.commands.console import emit, emit_json, emit_table, say
 from flows.commands.context import load_settings, named_release, open_local_or_configured_store
 from flows.errors import BadArgument
@@ -31,15 +31,21 @@ def list_releases(
 ) -> None:
     """List the releases, or those of one name, oldest first.
 
-    Exit codes: 0 done; 2 that is no name; 4 there is no release of that name; 5 the store does not answer.
+    One whose record is damaged, or is another than its key says, is left out and named at the end.
+
+    Exit codes: 0 done; 2 that is no name; 4 there is no release of that name; 5 the store does not answer;
+    6 a record is damaged.
 
     For example:
 
         enginery list
         enginery list demo --json
     """
+    from artifacts.releases import list_releases as releases_of
+
     store = open_local_or_configured_store(load_settings())
-    releases = list(_releases(store, name))
+    read = [one for each in _names(store, name) for one in releases_of(store, each)]
+    releases = [one for one in read if not isinstance(one, IntegrityError)]
     if json:
         emit_json(
             [
@@ -47,7 +53,12 @@ def list_releases(
                 for release in releases
             ]
         )
-        return
+    else:
+        _emit_releases(store, releases)
+    _raise_for([one for one in read if isinstance(one, IntegrityError)])
+
+
+def _emit_releases(store: "Store", releases: "Sequence[Release]") -> None:
     rows = [
         (
             f"{release.name}@{release.version}",
@@ -150,7 +161,7 @@ def history(name: Annotated[str, Parameter(help="Name of the spec.")], /, *, jso
     _require_name(name)
     channels = list_channels(store, name)
     if not channels:
-        next(_releases(store, name))  # says which names there are, if this is none of them
+        _names(store, name)  # says which names there are, if this is none of them
     if json:
         emit_json(channels)
         return
@@ -173,9 +184,9 @@ def _require_name(text: str) -> None:
         raise BadReference(f"{text!r} is more than a name.", fix=fix)
 
 
-def _releases(store: "Store", name: str | None) -> "Iterator[Release]":
+def _names(store: "Store", name: str | None) -> tuple[str, ...]:
+    """All names that have releases, or that one; raises NotFound where there is none of it."""
     from artifacts.releases import list_names
-    from artifacts.releases import list_releases as releases_of
 
     names = list_names(store)
     if name is not None:
@@ -186,8 +197,15 @@ def _releases(store: "Store", name: str | None) -> "Iterator[Release]":
             where=f"{store.bucket}; names there: {', '.join(names) or 'none at all'}",
             fix="enginery list",
         )
-    for each in names if name is None else (name,):
-        yield from releases_of(store, each)
+    return names if name is None else (name,)
+
+
+def _raise_for(damaged: Sequence[IntegrityError]) -> None:
+    if damaged:
+        told = "\n    ".join(f"{error.where}: {error.what}" for error in damaged)
+        raise IntegrityError(
+            f"{len(damaged)} of the records cannot be believed.", where=told, fix=damaged[0].fix
+        )
 
 
 def _channels(store: "Store", release: "Release") -> list[str]:

@@ -62,8 +62,8 @@ def server_environment(paths: StackPaths, url: str, port: int) -> dict[str, str]
 
 
 def client_environment(paths: StackPaths, url: str) -> dict[str, str]:
-    """The variables that lead Prefect's clients to the server."""
-    return {API_URL: api_url(url), AUTH_STRING: auth_string(paths)}
+    """The variables that lead Prefect's clients to the server; clients send nobody figures of their use."""
+    return QUIET | {API_URL: api_url(url), AUTH_STRING: auth_string(paths)}
 
 
 def api(paths: StackPaths, url: str) -> PrefectApi:

@@ -1,5 +1,6 @@
 """Records are what their keys say, recorded versions stay what they were, and what no pull made is kept."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,7 +56,6 @@ def test_a_release_under_another_key_is_not_installed(
         lambda: pull(store, "harmless@3.0.0", tmp_path / "root", facts=HOST),
         lambda: pull(store, "harmless@3.0", tmp_path / "root", facts=HOST),
         lambda: read_release(store, "harmless", "3.0.0"),
-        lambda: list_releases(store, "harmless"),
     ):
         with pytest.raises(IntegrityError, match=r"by its content it is releases/demo/1\.4\.0/") as caught:
             ask()
@@ -64,6 +64,22 @@ def test_a_release_under_another_key_is_not_installed(
     assert not (tmp_path / "root" / "harmless").exists()
     ended = run_cli("pull", "harmless@3.0.0", "--to", tmp_path / "root")
     assert ended.returncode == 6
+
+
+@pytest.mark.parametrize("body", [b"{", None])
+def test_a_bad_record_among_releases_is_named_and_hides_none_of_the_others(
+    store: Store, demo: Release, overwrite: Overwrite, body: bytes | None
+) -> None:
+    key = release_key("demo", "1.3.9")
+    overwrite(key, canonical_bytes(demo) if body is None else body)
+    ended = run_cli("list", "--json")
+    assert [one["version"] for one in json.loads(ended.stdout)] == ["1.4.0"]
+    assert ended.returncode == 6
+    assert key in ended.stderr
+    assert ": :" not in ended.stderr
+    (bad, good) = list_releases(store, "demo")
+    assert isinstance(bad, IntegrityError)
+    assert good == demo
 
 
 def test_a_channel_under_another_key_is_refused(store: Store, demo: Release, overwrite: Overwrite) -> None:
