@@ -68,6 +68,10 @@ class Lifecycle:
             self._say_all(lost)
         if not fresh and not worker_fresh:
             self.say("already running")
+        for use, asked in self.asked_ports.items():
+            has = self.state.ports[use]
+            if asked not in {None, has}:
+                self.say(f"{use}: it runs on port {has}; `enginery down` first moves it to {asked}")
         self._deploy()
         return look(self.paths, self.state)
 

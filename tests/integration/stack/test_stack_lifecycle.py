@@ -20,9 +20,9 @@ from support.cli import run_cli
 from support.processes import alive, wait_until
 
 from artifacts.settings import Settings
-from flows.stack import object_store, prefect_server, worker
+from flows.stack import object_store, ports, prefect_server, worker
 from flows.stack.environment import stack_environment
-from flows.stack.lifecycle import down
+from flows.stack.lifecycle import down, up
 from flows.stack.processes import marked
 from flows.stack.state import StackPaths, read_state, write_state
 from flows.stack.status import StackStatus, status
@@ -49,6 +49,16 @@ def test_up_twice_starts_nothing_the_second_time(bring_up: BringUp, stack_settin
     assert said == ["already running"]
     daemons = {process.pid for process in marked(StackPaths.below(stack_settings.home).root)}
     assert {part.pid for part in first.components} <= daemons
+
+
+def test_another_port_for_what_runs_already_is_not_taken_silently(
+    bring_up: BringUp, stack_settings: Settings, project: Path
+) -> None:
+    first, _ = bring_up()
+    said: list[str] = []
+    other = ports.any_free()
+    assert up(stack_settings, said.append, project=project, prefect_port=other) == first
+    assert any(f"`enginery down` first moves it to {other}" in line for line in said)
 
 
 def test_status_is_told_by_another_process_and_the_bucket_is_there(
