@@ -16,11 +16,19 @@ from artifacts.frozen import Frozen
 MeasurementKind = Literal["baseline", "judged"]
 
 
+ID_PATTERN = r"[0-9a-zA-Z-]+"
+
+
+def new_id(now: datetime) -> str:
+    """An id that is unique, and sorts by time."""
+    return f"{now:%Y%m%dT%H%M%S%f}Z-{uuid.uuid4().hex[:8]}"
+
+
 class Measurement(Frozen):
     """One measurement with all that it is keyed by."""
 
     key: Digest = Field(description="Digest of `document`.")
-    id: str = Field(pattern=r"^[0-9a-zA-Z-]+$", description="Unique, and sorts by time within a key.")
+    id: str = Field(pattern=f"^{ID_PATTERN}$", description="Unique, and sorts by time within a key.")
     kind: MeasurementKind = Field(description="What was measured.")
     document: dict[str, JsonValue] = Field(description="What it is keyed by: trees, protocol, class of host.")
     result: dict[str, JsonValue] = Field(description="What came out.")
@@ -49,7 +57,7 @@ def new_measurement(
     now = datetime.now(UTC)
     return Measurement(
         key=digest_of(document),
-        id=f"{now:%Y%m%dT%H%M%S%f}Z-{uuid.uuid4().hex[:8]}",
+        id=new_id(now),
         kind=kind,
         document=document,
         result=result,

@@ -9,7 +9,6 @@ Invariants:
 """
 
 import re
-import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,13 +16,13 @@ from pydantic import AwareDatetime, Field
 
 from artifacts.canonical import Digest, canonical_bytes
 from artifacts.frozen import Frozen
+from artifacts.measurements import ID_PATTERN, new_id
 from artifacts.releases import VariantRelease
 from artifacts.strays import pass_over
 
 if TYPE_CHECKING:
     from artifacts.store import Store
 
-ID_PATTERN = r"[0-9a-zA-Z-]+"
 KEY_PATTERN = re.compile(rf"{ID_PATTERN}\.json")
 
 
@@ -58,7 +57,7 @@ def keep_verdict(store: "Store", about: VerdictKey, entry: VariantRelease, host:
     """Append a verdict that was just reached."""
     now = datetime.now(UTC)
     kept = KeptVerdict(
-        id=f"{now:%Y%m%dT%H%M%S%f}Z-{uuid.uuid4().hex[:8]}",
+        id=new_id(now),
         about=about,
         judged_at=now,
         host=host,

@@ -107,8 +107,7 @@ def begin_tags(spec: Spec, commit: str, targets: Iterable[str]) -> set[str]:
 
 def page_address(run_id: str | UUID | None) -> str | None:
     """Address of a run, for a link within the UI; None without a run, or where the server has no UI."""
-    base = PREFECT_UI_URL.value()
-    return f"{base.rstrip('/')}/runs/flow-run/{run_id}" if run_id and base else None
+    return _address("runs", run_id)
 
 
 def own_page() -> str | None:
@@ -117,8 +116,12 @@ def own_page() -> str | None:
     It is that of Prefect's newer UI, which asks for the login and then shows the run. The older one, to which
     `page_address` leads, answers with an error until one has logged in on another page.
     """
-    address = page_address(flow_run.get_id())
-    return address.replace("/runs/flow-run/", "/v2/runs/flow-run/") if address else None
+    return _address("v2/runs", flow_run.get_id())
+
+
+def _address(place: str, run_id: str | UUID | None) -> str | None:
+    base = PREFECT_UI_URL.value()
+    return f"{base.rstrip('/')}/{place}/flow-run/{run_id}" if run_id and base else None
 
 
 def show_verdict(

@@ -71,7 +71,7 @@ class Lifecycle:
         for use, asked in self.asked_ports.items():
             has = self.state.ports[use]
             if asked not in {None, has}:
-                self.say(f"{use}: it runs on port {has}; `enginery down` first moves it to {asked}")
+                self.say(f"{use}: it runs on port {has}; to move it to {asked}, run `enginery down` first")
         self._deploy()
         return look(self.paths, self.state)
 

@@ -31,13 +31,14 @@ from tasks.judging.results import NotMeasured
 
 VerdictName = Literal["compile", "stay-on-vllm", "rejected", "inconclusive"]
 
+REFERENCE_SLO = "reference slo"
 CONDITIONS: Mapping[str, tuple[str, ...]] = {
     "baseline": ("stay", "go"),
     "tokenizer": ("same", "different"),
     "regret": ("pass", "fail", "underpowered"),
     "length": ("pass", "fail", "underpowered"),
     "slo": ("met", "missed", "not-measured"),
-    "reference slo": ("met", "missed", "not-measured"),
+    REFERENCE_SLO: ("met", "missed", "not-measured"),
     "speed": ("faster", "not-faster", "noisy", "not-measured"),
     "economics": ("positive", "negative", "not-measured"),
     "compile": ("when-justified", "always"),
@@ -45,7 +46,9 @@ CONDITIONS: Mapping[str, tuple[str, ...]] = {
 """Every condition with all its outcomes, in the order in which they decide."""
 
 TIMED = ("slo", "speed", "economics")
-"""The gates that read timed rounds; `slo` gives two conditions, one for each side."""
+"""The gates that read timed rounds."""
+TIMED_CONDITIONS = (*TIMED, REFERENCE_SLO)
+"""The conditions that timed rounds decide: the gate `slo` says it of both sides."""
 
 ENGINE = "the engine tree with its serve recipe, and the vLLM recipe beside it"
 VLLM = "the vLLM recipe and the checkpoint"
@@ -80,7 +83,7 @@ class Row:
 _GO = {"baseline": ("go",)}
 _SAME_TEXT = _GO | {"tokenizer": ("same",)}
 _ACCURATE = _SAME_TEXT | {"regret": ("pass",), "length": ("pass",)}
-_IN_TIME = _ACCURATE | {"slo": ("met",), "reference slo": ("met",)}
+_IN_TIME = _ACCURATE | {"slo": ("met",), REFERENCE_SLO: ("met",)}
 _FASTER = _IN_TIME | {"speed": ("faster",)}
 
 TABLE: tuple[Row, ...] = (
@@ -142,7 +145,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "slo-missed",
-        _ACCURATE | {"slo": ("missed",), "reference slo": ("met",)},
+        _ACCURATE | {"slo": ("missed",), REFERENCE_SLO: ("met",)},
         "stay-on-vllm",
         VLLM,
         ("slo",),
@@ -150,7 +153,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "slo-missed-by-both",
-        _ACCURATE | {"slo": ("missed",), "reference slo": ("missed",)},
+        _ACCURATE | {"slo": ("missed",), REFERENCE_SLO: ("missed",)},
         "stay-on-vllm",
         VLLM,
         ("slo",),
@@ -158,7 +161,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "slo-met-by-engine-alone",
-        _ACCURATE | {"slo": ("met",), "reference slo": ("missed",)},
+        _ACCURATE | {"slo": ("met",), REFERENCE_SLO: ("missed",)},
         "compile",
         ENGINE,
         ("slo",),
@@ -230,10 +233,10 @@ class Outcomes(Frozen):
         """The conditions of the table."""
         answers = {name: str(getattr(self, name).outcome) for name in ("tokenizer", "regret", "length")}
         if isinstance(self.timed, NotMeasured):
-            timed = dict.fromkeys((*TIMED, "reference slo"), str(self.timed.outcome))
+            timed = dict.fromkeys(TIMED_CONDITIONS, str(self.timed.outcome))
         else:
             timed = {name: str(getattr(self.timed, name).outcome) for name in TIMED}
-            timed["reference slo"] = "met" if self.timed.slo.reference_meets else "missed"
+            timed[REFERENCE_SLO] = "met" if self.timed.slo.reference_meets else "missed"
         return {"baseline": "go", "compile": self.compile_mode} | answers | timed
 
     def reasons(self) -> dict[str, str]:
@@ -273,7 +276,7 @@ def all_combinations() -> Iterator[dict[str, str]]:
     """Every combination of outcomes that there is: rounds are made for all that reads them, or for none."""
     for values in product(*CONDITIONS.values()):
         outcomes = dict(zip(CONDITIONS, values, strict=True))
-        if len({outcomes[name] == "not-measured" for name in (*TIMED, "reference slo")}) == 1:
+        if len({outcomes[name] == "not-measured" for name in TIMED_CONDITIONS}) == 1:
             yield outcomes
 
 

@@ -18,6 +18,7 @@ from artifacts.verdicts import KeptVerdict, VerdictKey, keep_verdict, newest_ver
 from engine_specs.models import Spec
 from engine_specs.resolve import ResolvedVariant, resolve_variants
 from tasks.judging.protocol import CONTINUATIONS, METHOD, PROMPTS, REQUESTS
+from tasks.judging.verdict import TABLE
 
 
 class Gathered(Frozen):
@@ -45,6 +46,7 @@ def basis(spec: Spec, variant: ResolvedVariant) -> str:
             "validation": spec.validation.model_dump(mode="json"),
             "economics": spec.economics.model_dump(mode="json"),
             "judged by": [PROMPTS, REQUESTS, CONTINUATIONS, METHOD],
+            "table": [[row.id, dict(row.when), row.verdict] for row in TABLE],
         }
     )
 

@@ -58,7 +58,7 @@ def test_another_port_for_what_runs_already_is_not_taken_silently(
     said: list[str] = []
     other = ports.any_free()
     assert up(stack_settings, said.append, project=project, prefect_port=other) == first
-    assert any(f"`enginery down` first moves it to {other}" in line for line in said)
+    assert any(f"to move it to {other}, run `enginery down`" in line for line in said)
 
 
 def test_status_is_told_by_another_process_and_the_bucket_is_there(
