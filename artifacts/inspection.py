@@ -42,7 +42,7 @@ def inspect_release(
     """
     found: dict[str, str] = {}
     listings: list[Listing] = []
-    trees = trees_of(release)
+    trees = tuple(dict.fromkeys(tree for variant in release.variants for tree in variant.trees))
     for tree in trees:
         try:
             listings.append(store.get_listing(tree))
@@ -61,9 +61,3 @@ def inspect_release(
             fix=MEND_FIX,
         )
     return Intact(trees=len(trees), blobs=len(files), total_bytes=total_bytes)
-
-
-def trees_of(release: Release) -> tuple[str, ...]:
-    """The trees that a release names: what is to be deployed, checkpoints and reports, each once."""
-    named = (tree for one in release.variants for tree in (one.tree, one.checkpoint_tree, one.report))
-    return tuple(dict.fromkeys(tree for tree in named if tree))

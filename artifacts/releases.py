@@ -56,6 +56,12 @@ class VariantRelease(Frozen):
         default=(), description="Ids of the measurements that it was judged by."
     )
 
+    @property
+    def trees(self) -> tuple[str, ...]:
+        """The trees that it names, each once: what is to be deployed, the checkpoint, the report."""
+        named = (self.tree, self.checkpoint_tree, self.report)
+        return tuple(dict.fromkeys(tree for tree in named if tree is not None))
+
     @model_validator(mode="after")
     def _deployable_or_not(self) -> Self:
         deployable = self.verdict in DEPLOYABLE
@@ -125,12 +131,12 @@ def publish(store: "Store", release: Release) -> Release:
 
 
 def require_trees(store: "Store", variants: Iterable[VariantRelease]) -> None:
-    """Check that what is to be deployed or read of these variants can be published.
+    """Check that all that these variants name can be published: engines, checkpoints and reports.
 
     Raises NotFound where the store lacks a tree or a blob of it, StandInRefused where a stand-in made one.
     """
     for variant in variants:
-        for tree in filter(None, (variant.tree, variant.report)):
+        for tree in variant.trees:
             if missing := store.missing_of(tree):
                 raise NotFound(
                     f"Tree {tree} of variant {variant.name} is not in the store, or not all of it: "

@@ -47,17 +47,21 @@ class Host:
             serve=RECIPE if tree else None,
             tree=tree,
             vllm_recipe=RECIPE,
-            checkpoint_tree="c" * 64,
+            checkpoint_tree=self._put("checkpoint", {"config.json": "{}"}),
             fingerprints={f"build:{name}": "f" * 64},
         )
         keep(self.pipeline.store, spec, variant, COMMIT, entry)
         return entry
 
     def _engine(self, name: str, *, stand_in: bool) -> str:
-        directory = self._directory / f"{name}-{stand_in}"
+        told = manifest(stand_in=stand_in).model_dump_json()
+        return self._put(f"{name}-{stand_in}", {ENGINE_FILE: told, "rank0.engine": f"for {name}"})
+
+    def _put(self, place: str, files: dict[str, str]) -> str:
+        directory = self._directory / place
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / ENGINE_FILE).write_text(manifest(stand_in=stand_in).model_dump_json())
-        (directory / "rank0.engine").write_text(f"for {name}")
+        for name, content in files.items():
+            (directory / name).write_text(content)
         return self.pipeline.store.put_tree(directory).digest
 
     def publish(self, *entries: VariantRelease, spec: Spec = SPEC, commit: str = COMMIT) -> Release:

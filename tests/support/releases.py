@@ -28,7 +28,7 @@ def variant(
         "serve": RECIPE if deployable else None,
         "tree": tree if deployable else None,
         "vllm_recipe": RECIPE,
-        "checkpoint_tree": NOTHING,
+        "checkpoint_tree": tree,
     }
     return VariantRelease(**{**facts, **changes})
 

@@ -115,9 +115,19 @@ def test_a_release_of_a_tree_that_is_not_stored_is_refused(store: Store) -> None
     assert list_releases(store, "demo") == ()
 
 
-def test_a_release_without_anything_to_deploy_can_be_published(store: Store) -> None:
-    publish(store, release(variant("v2", verdict="rejected")))
+def test_a_release_without_anything_to_deploy_can_be_published(store: Store, shipped: VariantRelease) -> None:
+    checkpoint = shipped.checkpoint_tree
+    publish(store, release(variant("v2", verdict="rejected", checkpoint_tree=checkpoint)))
     assert list_names(store) == ("demo",)
+
+
+def test_a_release_whose_checkpoint_is_not_in_the_store_is_not_published(
+    store: Store, shipped: VariantRelease
+) -> None:
+    lost = shipped.model_copy(update={"checkpoint_tree": "9" * 64})
+    with pytest.raises(NotFound, match="Tree 9999"):
+        publish(store, release(lost))
+    assert list_names(store) == ()
 
 
 def test_a_channel_keeps_its_moves(store: Store, shipped: VariantRelease) -> None:

@@ -36,8 +36,9 @@ def test_one_stand_in_among_real_engines_stops_the_release(store: Store, tmp_pat
 
 def test_a_report_is_no_way_around(store: Store, tmp_path: Path) -> None:
     tree = put_engine(store, tmp_path / "engine")
+    checkpoint = put_engine(store, tmp_path / "checkpoint", stand_in=False)
     with pytest.raises(StandInRefused):
-        publish(store, release(variant("v2", verdict="rejected", report=tree)))
+        publish(store, release(variant("v2", verdict="rejected", checkpoint_tree=checkpoint, report=tree)))
 
 
 def test_a_real_engine_is_published_and_pulled(store: Store, tmp_path: Path) -> None:

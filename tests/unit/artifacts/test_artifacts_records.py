@@ -45,7 +45,7 @@ def test_a_measurement_has_the_key_of_its_document_and_an_id_of_its_own() -> Non
 @pytest.mark.parametrize(
     ("verdict", "changes"),
     [
-        ("compile", {"tree": None}),
+        ("compile", {"tree": None, "checkpoint_tree": NOTHING}),
         ("stay-on-vllm", {"serve": None}),
         ("rejected", {"tree": NOTHING, "serve": RECIPE}),
     ],
