@@ -1,9 +1,37 @@
-"""Errors of the store, of releases and of pulling.
+"""The base of every error of the project, and the errors of the store, of releases and of pulling."""
 
-Their shape, exit codes and failure classes: `artifacts.told`.
-"""
+from typing import ClassVar, Literal
 
-from artifacts.told import ToldError
+# What a failure is due to; the first word of a failed state's message in Prefect.
+FailureClass = Literal["infrastructure", "input", "unsupported", "regression", "out-of-memory"]
+
+
+class EngineryError(Exception):
+    """The base of all errors of the project: what is wrong, where, and how to fix it; never raised itself.
+
+    Classes carry the exit code of the documented table (README, "Settings and exit codes") and the failure
+    class. Only `flows.cli` turns an error into text and an exit code.
+
+    Args:
+        what: one sentence that says what is wrong, with the value found.
+        where: the file, key, address or field it is about.
+        fix: what to do next, if possible the command to type.
+    """
+
+    exit_code: ClassVar[int] = 1
+    failure: ClassVar[FailureClass] = "infrastructure"
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        where = f"  where: {self.where}" if self.where else ""
+        fix = f"  fix: {self.fix}" if self.fix else ""
+        return "\n".join(filter(None, (self.what, where, fix)))
+
 
 MEND_FIX = (
     "Restore that object from a backup, or run `enginery build SPEC --force` on a host that builds: it puts "
@@ -16,7 +44,7 @@ STRANGER_FIX = (
 )
 
 
-class ArtifactError(ToldError):
+class ArtifactError(EngineryError):
     """Base of all errors of this package."""
 
 

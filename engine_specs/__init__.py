@@ -2,5 +2,5 @@
 
 `load` reads specs, `resolve` makes their variants whole, `preflight` judges them by a checkpoint's metadata,
 `schema` describes them to editors; `targets`, `kind_facts` and `recipes` are the tables they draw on.
-Nothing is imported here, so that `engine_specs.errors` costs a caller nothing else.
+Nothing is imported here, so that `engine_specs.reading.errors` costs a caller nothing else.
 """

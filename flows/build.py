@@ -9,23 +9,20 @@ from prefect import flow, get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from artifacts.compat import probe_host
+from artifacts.errors import EngineryError
+from artifacts.hosts import probe_host
 from artifacts.settings import Settings
 from artifacts.store import open_store
-from engine_specs.errors import PreflightRefused, Problem
-from engine_specs.load import list_specs, load_spec
-from engine_specs.models import Spec
 from engine_specs.preflight import Examination, examine
-from engine_specs.resolve import ResolvedVariant
-from flows import run_page
-from flows.plan_text import memory_lines
-from flows.run_errors import UNDERSTOOD, tell
-from flows.run_log import RunLog
-from flows.run_tables import Row, baseline_figures, engine_figures
-from flows.selection import variants_here
-from flows.summary import (
+from engine_specs.reading import PreflightRefused, Problem
+from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec
+from flows.prefect_run import (
     BuildSummary,
+    Row,
+    RunLog,
     StepSummary,
+    baseline_figures,
+    engine_figures,
     measured_step,
     publication_line,
     run_name,
@@ -33,20 +30,31 @@ from flows.summary import (
     state_message,
     step_of,
     summarize_variant,
+    tell,
 )
+from flows.prefect_run import page as run_page
+from flows.selection import variants_here
+from flows.text import memory_lines
 from tasks import prefect_tasks as steps
-from tasks.buildable import require_measurable
-from tasks.disk_room import free_disk_bytes
-from tasks.hub_access import HubAccess
+from tasks.hosts import free_disk_bytes
+from tasks.hub import HubAccess
 from tasks.judging.economics import Stay
 from tasks.kinds import kind_named
-from tasks.pipeline import Pipeline
-from tasks.stage import Hit, StageResult, look_up
-from tasks.stages import measure, quantize
-from tasks.stages.fetch import checkpoint_facts, describe_checkpoint
-from tasks.stages.judge import Case, Judged
-from tasks.stages.publish import Withheld
-from tasks.stages.sources import Sources, beside, calibration_location, resolve_sources
+from tasks.runs import Hit, Pipeline, StageResult, look_up
+from tasks.stages import (
+    Case,
+    Judged,
+    Sources,
+    Withheld,
+    beside,
+    calibration_location,
+    checkpoint_facts,
+    describe_checkpoint,
+    measure,
+    quantize,
+    require_measurable,
+    resolve_sources,
+)
 
 STAGES_OF_A_VARIANT = 5
 # The choices of the form and the API, fixed when the flow is deployed: a new spec asks for a new `up`.
@@ -90,7 +98,7 @@ def build(
         )
         summary = _Build(pipeline, loaded, chosen.here).run(publish=publish)
         return Completed(message=state_message(summary), data=summary)
-    except UNDERSTOOD as error:
+    except EngineryError as error:
         tell(error)
         return Failed(message=f"{error.failure}: {error}", data=error)
 

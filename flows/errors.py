@@ -1,12 +1,12 @@
 """Errors of the local stack and of the command line."""
 
-from artifacts.told import ToldError
+from artifacts.errors import EngineryError
 
 # Not by its name from a package index: enginery is on none, and what has that name there is another's.
 INSTALL_FIX = "in the checkout of enginery: pip install '.[local]'"
 
 
-class FlowError(ToldError):
+class FlowError(EngineryError):
     """Base of all errors of this package."""
 
 

@@ -13,26 +13,20 @@ from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from artifacts.compat import probe_host
+from artifacts.errors import EngineryError
 from artifacts.frozen import Frozen
+from artifacts.hosts import probe_host
 from artifacts.releases import Release, published_versions, read_release
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
-from engine_specs.load import list_specs, load_spec
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from flows import run_page
+from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec, resolve_variants
 from flows.build import SPEC_NAMES, build
-from flows.run_errors import UNDERSTOOD
-from flows.run_log import RunLog
-from flows.run_tables import as_code, cell
-from flows.summary import DONE, BuildSummary, reference, verdicts
-from tasks.buildable import divide_by_host
-from tasks.hub_access import HubAccess
-from tasks.pipeline import Pipeline
+from flows.prefect_run import DONE, BuildSummary, RunLog, as_code, cell, reference, verdicts
+from flows.prefect_run import page as run_page
+from tasks.hub import HubAccess
 from tasks.plan import SpecPlan, plan_spec
-from tasks.stages.publish import content
-from tasks.stages.verdicts import gather
+from tasks.runs import Pipeline
+from tasks.stages import content, divide_by_host, gather
 
 SpecNames = Annotated[list[str] | None, Field(json_schema_extra={"items": {"enum": SPEC_NAMES}})]
 FAILED = 1
@@ -132,7 +126,7 @@ def _outcome(name: str, settings: Settings, *, force: bool) -> NightlyRow:
     logger = get_run_logger()
     try:
         reason = _reason_to_skip(load_spec(name, settings.specs_dir), settings, force=force)
-    except UNDERSTOOD as error:
+    except EngineryError as error:
         logger.error("%s: %s", name, error)  # noqa: TRY400 (understood: a traceback would say less)
         return _failed(name, error, run=None)
     if reason is not None:
@@ -156,7 +150,7 @@ def _outcome(name: str, settings: Settings, *, force: bool) -> NightlyRow:
 
 
 def _failed(name: str, error: Exception, *, run: str | None) -> NightlyRow:
-    if isinstance(error, UNDERSTOOD):
+    if isinstance(error, EngineryError):
         reason, code = f"{error.failure}: {error}", error.exit_code
     else:
         reason, code = f"internal error: {type(error).__name__}: {error}", FAILED

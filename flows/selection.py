@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from artifacts.compat import HostFacts
-from engine_specs.models import Spec
-from engine_specs.names import suggestion
-from engine_specs.resolve import ResolvedVariant, resolve_variants
+from artifacts.hosts import HostFacts
+from engine_specs.reading import suggestion
+from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
 from flows.errors import BadArgument, HostUnsuited
-from tasks.buildable import HostVariants, divide_by_host
+from tasks.stages import HostVariants, divide_by_host
 
 
 def named_variants(spec: Spec, only: str | None) -> tuple[ResolvedVariant, ...]:

@@ -1,9 +1,11 @@
 """Errors of the pipeline's stages, with the failure class that drives retry, notification or stop."""
 
-from artifacts.told import ToldError
+from typing import ClassVar
+
+from artifacts.errors import EngineryError, FailureClass
 
 
-class TaskError(ToldError):
+class TaskError(EngineryError):
     """Base of all errors of this package."""
 
 
@@ -24,7 +26,7 @@ class WorkerCancelled(WorkerFailed):
 class WorkerRefused(TaskError):
     """A worker answered that it cannot do what was asked; the sentences are the worker's own."""
 
-    failure = "unsupported"
+    failure: ClassVar[FailureClass] = "unsupported"
 
 
 class WorkerRefusedInput(WorkerRefused):

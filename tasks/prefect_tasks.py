@@ -13,18 +13,13 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from artifacts.errors import StoreUnreachable
 from artifacts.releases import VariantRelease
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.text_source import TextSource
-from tasks.datasets import Location
+from engine_specs.spec import ResolvedVariant, Spec, TextSource
 from tasks.errors import HubUnreachable
-from tasks.hub_access import HubAccess
+from tasks.hub import HubAccess, Location
 from tasks.judging.economics import Stay
 from tasks.judging.protocol import JudgingProtocol
-from tasks.pipeline import Pipeline
-from tasks.stage import StageResult
-from tasks.stages import baseline, build, fetch, judge, measure, publish, quantize
-from tasks.stages.worker_stage import WorkerStage
+from tasks.runs import Pipeline, StageResult
+from tasks.stages import WorkerStage, baseline, build, fetch, judge, measure, publish, quantize
 
 MENDABLE = (HubUnreachable, StoreUnreachable, ConnectionError)
 RETRY_DELAYS_S = [5.0, 30.0]

@@ -2,10 +2,9 @@
 
 import json
 
-from engine_specs.models import Spec
+from engine_specs.spec import Spec
 from flows.demo.hub_repo import DEMO_HUB, read_hub
-from tasks.dry_run import vendored_metadata
-from tasks.plan_checkpoint import Metadata, NoMetadata
+from tasks.plan import Metadata, NoMetadata, vendored_metadata
 
 CONFIG_FILE = "config.json"
 

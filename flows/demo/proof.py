@@ -8,11 +8,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from artifacts.engine import ServeRecipe
 from artifacts.errors import IntegrityError
 from artifacts.frozen import Frozen
-from artifacts.installs import read_install
-from artifacts.pull import PulledRelease, pull
+from artifacts.hosts import ServeCommand
+from artifacts.releases import PulledRelease, pull_release, read_install
 from artifacts.settings import Settings
 from artifacts.store import Store
 from tasks.toolchains import Server, ensure, serving
@@ -47,7 +46,7 @@ def prove(store: Store, settings: Settings, reference: str, variant: str, say: S
     """
     root = settings.home / "demo"
     shutil.rmtree(root, ignore_errors=True)
-    pulled = pull(store, reference, root / "pulled", variant)
+    pulled = pull_release(store, reference, root / "pulled", variant)
     judged = root / "judged"
     store.materialize(pulled.tree, judged)
     recipe = read_install(pulled.directory).serve
@@ -67,7 +66,7 @@ def prove(store: Store, settings: Settings, reference: str, variant: str, say: S
     return proof
 
 
-def _generate(settings: Settings, recipe: ServeRecipe, tree: Path, say: Say) -> Generated:
+def _generate(settings: Settings, recipe: ServeCommand, tree: Path, say: Say) -> Generated:
     toolchain = ensure(recipe.toolchain, settings, say)
     log = settings.home / "logs" / "demo-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -6,15 +6,15 @@ import urllib.error
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from artifacts.compat import probe_host
 from artifacts.errors import ArtifactError
+from artifacts.hosts import probe_host
 from artifacts.settings import Settings
 from artifacts.store import open_store
-from engine_specs.targets import load_targets
+from engine_specs.tables import load_targets
 from flows.doctor import judgements, probes
 from flows.doctor.check import Check, Group
-from flows.stack.prefect_api import PrefectApi
-from flows.stack.schedule import next_nightly
+from flows.stack.components.prefect_api import PrefectApi
+from flows.stack.components.schedule import next_nightly
 from tasks.toolchains import Toolchain, declared, status
 
 
@@ -43,8 +43,9 @@ def _host(settings: Settings) -> Iterator[Check]:
 
 
 def _ports(settings: Settings) -> Iterator[Check]:
-    from flows.stack import object_store, ports, prefect_server
+    from flows.stack.components import object_store, prefect_server
     from flows.stack.status import status as stack_status
+    from flows.stack.system import ports
 
     seen = stack_status(settings)
     for name, port in (

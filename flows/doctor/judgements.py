@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from artifacts.compat import Fits, HostFacts, fits, gpus_in_words
-from engine_specs.targets import Target
+from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words
+from engine_specs.tables import Target
 from flows.doctor.check import Check
-from flows.stack.schedule import NextRun
-from tasks.requirements import host_requirements
+from flows.stack.components.schedule import NextRun
+from tasks.hosts import host_requirements
 
 GIB = 1 << 30
 # Four CPU toolchains take 6.3 GB, the stack and the work of one small build some more.

@@ -8,24 +8,19 @@ import datetime as dt
 import sys
 from pathlib import Path
 
-from artifacts.compat import HostFacts, probe_host
-from artifacts.errors import ArtifactError
+from artifacts.errors import EngineryError
+from artifacts.hosts import HostFacts, probe_host
 from artifacts.settings import Settings
-from engine_specs.errors import EngineSpecError
-from engine_specs.kind_facts import load_kinds
-from engine_specs.targets import load_targets
-from flows.commands.console import emit, say
-from flows.errors import FlowError
+from engine_specs.tables import load_kinds, load_targets
+from flows.cli.console import emit, say
 from flows.gpu_check.checkpoint import CheckpointForCheck, prepare
 from flows.gpu_check.choice import HostChoice, KindChoice, choose
 from flows.gpu_check.result import KindOutcome, page, page_name
 from flows.gpu_check.specs import check_text
-from tasks.errors import TaskError
 from tasks.toolchains import planned_identity
 
 DONE, FAILED, NOTHING_RUNS = 0, 1, 4
 RESULTS = Path("docs/results")
-UNDERSTOOD = (TaskError, ArtifactError, EngineSpecError, FlowError)
 
 
 def main(arguments: list[str]) -> int:
@@ -58,7 +53,7 @@ def _run_all(
     choice: HostChoice, settings: Settings, checkpoint: CheckpointForCheck
 ) -> tuple[KindOutcome, ...]:
     """Every kind that can run, one after the other, in the demo's surroundings with the check's Hub."""
-    from flows.demo.surroundings import demo_hub, enter
+    from flows.demo.environment import demo_hub, enter
     from flows.stack.lifecycle import up
 
     up(settings, say)
@@ -76,7 +71,7 @@ def _run(choice: KindChoice, settings: Settings, commit: str) -> KindOutcome:
     path.write_text(text, encoding="utf-8")
     try:
         return KindOutcome(kind=choice.kind, summary=build(str(path), publish=False))
-    except UNDERSTOOD as error:
+    except EngineryError as error:
         say(f"{choice.kind}: {error}")
         return KindOutcome(kind=choice.kind, summary=None, failure=str(error))
 

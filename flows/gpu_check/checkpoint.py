@@ -12,7 +12,7 @@ from typing import Any
 
 from artifacts.frozen import Frozen
 from flows.demo.hub_repo import DEMO_HUB, read_repo
-from tasks.plan_checkpoint import Metadata
+from tasks.plan import Metadata
 
 DEMO_MODEL = "enginery/demo-llama"
 REPO = "enginery/demo-llama-transformers-4"

@@ -4,16 +4,15 @@ from collections.abc import Callable, Iterator
 
 from pydantic import Field
 
-from artifacts.compat import Fits, HostFacts, fits, gpus_in_words, suitable_gpus
 from artifacts.frozen import Frozen
-from engine_specs.kind_facts import KindFacts, load_kinds
-from engine_specs.resolve import resolve_variants
-from engine_specs.targets import Target, load_targets
+from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words, suitable_gpus
+from engine_specs.spec import resolve_variants
+from engine_specs.tables import KindFacts, Target, load_kinds, load_targets
 from flows.gpu_check.checkpoint import CheckpointForCheck
 from flows.gpu_check.specs import check_spec
-from tasks.dry_records import DryRun
-from tasks.dry_run import HostView, dry_run
-from tasks.requirements import host_requirements
+from tasks.hosts import host_requirements
+from tasks.plan import DryRun, HostView
+from tasks.plan.dry_run import dry_run
 from tasks.toolchains import NotInstalled
 
 Identity = Callable[[str], str | NotInstalled]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from artifacts.compat import HostFacts
 from artifacts.frozen import Frozen
+from artifacts.hosts import HostFacts
 from flows.gpu_check.choice import HostChoice
-from flows.summary import BuildSummary, VariantSummary
+from flows.prefect_run import BuildSummary, VariantSummary
 
 COMMAND = "python -m flows.gpu_check"
 

@@ -6,11 +6,8 @@ from typing import Any
 
 import yaml
 
-from engine_specs.kind_facts import KindFacts
-from engine_specs.load import load_spec, read_spec
-from engine_specs.models import Spec
-from engine_specs.rules import needs_calibration
-from engine_specs.targets import Target
+from engine_specs.spec import Spec, load_spec, needs_calibration, read_spec
+from engine_specs.tables import KindFacts, Target
 from flows.gpu_check.checkpoint import REPO
 
 DEMO = "demo"

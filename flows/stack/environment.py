@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 
 from artifacts.settings import Settings
-from flows.stack.state import StackPaths, read_state
+from flows.stack.system.state import StackPaths, read_state
 
 # One of these says that the user has a store, or a Prefect server, of their own in mind: mixing it with the
 # stack's would send credentials to the wrong server. So each group is taken as a whole or not at all.
@@ -42,22 +42,22 @@ def _unless(choices: tuple[str, ...], environ: Mapping[str, str], ours: dict[str
 
 
 def _store_part(paths: StackPaths) -> dict[str, str]:
-    from flows.stack.object_store import NAME
-    from flows.stack.worker import store_environment
+    from flows.stack.components.object_store import NAME
+    from flows.stack.components.worker import store_environment
 
     url = _url(paths, NAME)
     return store_environment(paths, url) if url else {}
 
 
 def _prefect_part(paths: StackPaths) -> dict[str, str]:
-    from flows.stack.prefect_server import NAME, client_environment
+    from flows.stack.components.prefect_server import NAME, client_environment
 
     url = _url(paths, NAME)
     return client_environment(paths, url) if url else {}
 
 
 def _url(paths: StackPaths, name: str) -> str:
-    from flows.stack.liveness import is_running
+    from flows.stack.system.liveness import is_running
 
     component = read_state(paths).components.get(name)
     return component.url if component and is_running(component) else ""

@@ -12,16 +12,17 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from artifacts.settings import Settings
 from flows.errors import FlowError
-from flows.stack import deployments, object_store, ports, prefect_server, store_security, worker
-from flows.stack.disk import disk_errors_told, require_room
-from flows.stack.inherited import SERVERS, checkout, inherited
-from flows.stack.liveness import birth, is_running
-from flows.stack.orphans import reconcile_orphans
-from flows.stack.private_files import fingerprint
-from flows.stack.probes import answers, wait_ready
-from flows.stack.processes import MARK, PART, end_part, marked, spawn
-from flows.stack.state import Component, StackPaths, StackState, read_state, write_state
+from flows.stack.components import deployments, object_store, prefect_server, store_security, worker
+from flows.stack.components.orphans import reconcile_orphans
 from flows.stack.status import NAMES, StackStatus, look
+from flows.stack.system import ports
+from flows.stack.system.child_environment import SERVERS, checkout, inherited
+from flows.stack.system.disk import disk_errors_told, require_room
+from flows.stack.system.liveness import birth, is_running
+from flows.stack.system.private_files import fingerprint
+from flows.stack.system.probes import answers, wait_ready
+from flows.stack.system.processes import MARK, PART, end_part, marked, spawn
+from flows.stack.system.state import Component, StackPaths, StackState, read_state, write_state
 
 Say = Callable[[str], None]
 

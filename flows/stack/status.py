@@ -6,11 +6,11 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.settings import Settings
-from flows.stack import object_store, prefect_server, worker
-from flows.stack.liveness import is_running
-from flows.stack.probes import answers
-from flows.stack.schedule import NextRun, next_nightly
-from flows.stack.state import Component, StackPaths, StackState, read_state
+from flows.stack.components import object_store, prefect_server, worker
+from flows.stack.components.schedule import NextRun, next_nightly
+from flows.stack.system.liveness import is_running
+from flows.stack.system.probes import answers
+from flows.stack.system.state import Component, StackPaths, StackState, read_state
 
 NAMES = (object_store.NAME, prefect_server.NAME, worker.NAME)
 

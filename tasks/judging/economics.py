@@ -7,8 +7,7 @@ long as it took; measuring occupies the devices of all sides.
 
 from dataclasses import dataclass
 
-from engine_specs.models import Economics
-from engine_specs.workload import Workload
+from engine_specs.spec import Economics, Workload
 from tasks.judging.gates import meets
 from tasks.judging.outcomes import EconomicsOutcome
 from tasks.judging.results import LoadResult

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from artifacts.engine import ServeRecipe
 from artifacts.frozen import Frozen
+from artifacts.hosts import ServeCommand
 
 
 class Side(Frozen):
@@ -12,7 +12,7 @@ class Side(Frozen):
     name: str = Field(
         description="Name in reports, such as `engine`, `vllm` or `vllm fp8`; unique in one judgement."
     )
-    recipe: ServeRecipe = Field(description="The command that serves it.")
+    recipe: ServeCommand = Field(description="The command that serves it.")
     tree: str = Field(description="Digest of the tree that is served.")
     devices: int = Field(
         default=1, ge=1, description="Accelerators (or hosts, on CPU) that one server occupies."

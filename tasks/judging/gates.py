@@ -9,7 +9,7 @@ of samples that would do.
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 
-from engine_specs.workload import Slo
+from engine_specs.spec import Slo
 from tasks.judging.outcomes import (
     LengthOutcome,
     RegretOutcome,

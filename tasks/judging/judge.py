@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-from engine_specs.models import Economics
+from engine_specs.spec import Economics
 from tasks.judging.accuracy import measure_accuracy
 from tasks.judging.economics import economics
 from tasks.judging.endpoint import Endpoint

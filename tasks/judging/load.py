@@ -4,7 +4,7 @@ from pydantic import Field
 
 from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
-from engine_specs.workload import Workload
+from engine_specs.spec import Workload
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.protocol import RoundPlan, Vocabulary
 from tasks.judging.results import LoadPoint, LoadResult

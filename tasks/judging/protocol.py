@@ -16,8 +16,7 @@ from pydantic import Field, model_validator
 
 from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
-from engine_specs.validation import AccuracyGate, SpeedGate
-from engine_specs.workload import Workload
+from engine_specs.spec import AccuracyGate, SpeedGate, Workload
 from tasks.errors import ProtocolsDiffer
 from tasks.judging.endpoint import Side
 

@@ -12,13 +12,7 @@ from typing import Any
 
 from tasks.judging.economics import Stay
 from tasks.judging.judged import JudgedResult, Subject
-from tasks.judging.plots import (
-    latency_plot,
-    ratio_plot,
-    regret_by_token,
-    regret_histogram,
-    throughput_plot,
-)
+from tasks.judging.plots import latency_plot, ratio_plot, regret_by_token, regret_histogram, throughput_plot
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.ratio_bounds import ratio_interval
 from tasks.judging.results import Departure, LoadResult, NotMeasured, RegretSample, SpeedPoint

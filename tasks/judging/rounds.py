@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 
-from engine_specs.workload import Workload
+from engine_specs.spec import Workload
 from tasks.errors import ServerBroke
 from tasks.judging.client import CompletionsClient, open_client
 from tasks.judging.endpoint import Endpoint

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from engine_specs.workload import Slo
+from engine_specs.spec import Slo
 from tasks.judging.ratio_bounds import mean_interval
 from tasks.judging.results import Interval, LoadSummary, Metric, Quantiles, RequestRecord, RoundResult
 from tasks.judging.streams import Trace

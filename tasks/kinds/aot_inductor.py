@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from artifacts.engine import ServeRecipe
-from engine_specs.errors import Problem
-from engine_specs.kind_facts import load_kinds
-from engine_specs.resolve import ResolvedVariant
+from artifacts.hosts import ServeCommand
+from engine_specs.reading import Problem
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import load_kinds
 from tasks.kinds.kind import WORKERS, JobPlan
 
 WORKER = WORKERS / "build_aot.py"
@@ -52,7 +52,7 @@ class AotInductor:
             ships=tuple(sorted(WORKERS.glob(SERVER_FILES))),
         )
 
-    def serve_recipe(self, variant: ResolvedVariant) -> ServeRecipe:  # noqa: ARG002  the engine knows its limits
+    def serve_recipe(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  the engine knows its limits
         """The command of its own small server, which the tree brings along."""
         argv = (
             "{python}",
@@ -66,7 +66,7 @@ class AotInductor:
             "--model",
             "{model}",
         )
-        return ServeRecipe(toolchain=load_kinds()[self.name].toolchains.serve, argv=argv, model="model")
+        return ServeCommand(toolchain=load_kinds()[self.name].toolchains.serve, argv=argv, model="model")
 
 
 AOT_INDUCTOR = AotInductor()

@@ -5,10 +5,10 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
-from artifacts.engine import ServeRecipe
 from artifacts.frozen import Frozen
-from engine_specs.errors import Problem
-from engine_specs.resolve import ResolvedVariant
+from artifacts.hosts import ServeCommand
+from engine_specs.reading import Problem
+from engine_specs.spec import ResolvedVariant
 
 WORKERS = Path(__file__).parent.parent / "workers"
 
@@ -61,5 +61,5 @@ class Kind(Protocol):
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that builds this variant. Pure."""
 
-    def serve_recipe(self, variant: ResolvedVariant) -> ServeRecipe:
+    def serve_recipe(self, variant: ResolvedVariant) -> ServeCommand:
         """The command that serves an engine of this variant. Pure."""

@@ -10,10 +10,10 @@ Invariants:
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts.engine import ServeRecipe
-from engine_specs.errors import Problem
-from engine_specs.kind_facts import load_kinds
-from engine_specs.resolve import ResolvedVariant
+from artifacts.hosts import ServeCommand
+from engine_specs.reading import Problem
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import load_kinds
 from tasks.errors import OptionsClash
 from tasks.kinds.kind import WORKERS, JobPlan, ToolCommand
 from tasks.kinds.trt_settings import Settings, clashes
@@ -87,7 +87,7 @@ class TrtPlan:
             commands=(command,),
         )
 
-    def serve_recipe(self, variant: ResolvedVariant) -> ServeRecipe:
+    def serve_recipe(self, variant: ResolvedVariant) -> ServeCommand:
         """The command of TensorRT-LLM's own server, within the sizes that the engine was built for.
 
         `/health` answers only once the model is loaded: the server binds its port after that.
@@ -112,7 +112,7 @@ class TrtPlan:
         if options["enable_chunked_prefill"]:
             argv.append("--enable_chunked_prefill")
         toolchain = load_kinds()[self.name].toolchains.serve
-        return ServeRecipe(
+        return ServeCommand(
             toolchain=toolchain,
             argv=tuple(argv),
             ready_path="/health",

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from engine_specs.recipes import load_kv_caches, load_recipes
-from engine_specs.resolve import ResolvedVariant
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import load_kv_caches, load_recipes
 
 FP8_ATTENTION = ("FP8", "W4A8_AWQ", "NVFP4")
 FUSED_MLP = (None, "FP8")

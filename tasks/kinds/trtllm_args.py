@@ -11,7 +11,7 @@ documentation of 1.4.0rc1 has the same names where it could be compared.
 
 from typing import Any
 
-from engine_specs.resolve import ResolvedVariant
+from engine_specs.spec import ResolvedVariant
 
 # The tool's name for a KV cache format of ours. With auto the checkpoint's own metadata decides, and a
 # checkpoint without a quantized cache stores keys and values as they are computed.

@@ -13,11 +13,10 @@ tensorrt_llm/_torch/pyexecutor/model_engine.py when it warms up.
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts.engine import ServeRecipe
-from engine_specs.errors import Problem
-from engine_specs.kind_facts import KindFacts, load_kinds
-from engine_specs.recipes import load_kv_caches, load_recipes
-from engine_specs.resolve import ResolvedVariant
+from artifacts.hosts import ServeCommand
+from engine_specs.reading import Problem
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes
 from tasks.kinds.kind import WORKERS, JobPlan, ToolCommand
 from tasks.kinds.trtllm_args import llm_args
 
@@ -67,12 +66,12 @@ class TrtllmTorch:
             commands=(command,),
         )
 
-    def serve_recipe(self, variant: ResolvedVariant) -> ServeRecipe:  # noqa: ARG002  llm_args.yaml says the rest
+    def serve_recipe(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  llm_args.yaml says the rest
         """The command of the tool's own server.
 
         When it starts, it loads the cache, adds what is missing, and saves it again: hence a copy.
         """
-        return ServeRecipe(
+        return ServeCommand(
             toolchain=load_kinds()[self.name].toolchains.serve,
             argv=_server("{tree}", "{host}", "{model}", "warning"),
             env={CACHE_VARIABLE: f"{{scratch}}/{CACHE_FILE}"},

@@ -8,9 +8,9 @@ one version for both toolchains.
 from collections.abc import Mapping
 from typing import Any
 
-from artifacts.engine import ServeRecipe
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.targets import Accelerator
+from artifacts.hosts import ServeCommand
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import Accelerator
 from tasks.errors import UnknownSetting
 
 TOOLCHAINS: Mapping[Accelerator, str] = {"cpu": "vllm-cpu", "cuda": "vllm-cuda"}
@@ -32,7 +32,7 @@ SWITCHES = {
 }
 
 
-def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> ServeRecipe:
+def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> ServeCommand:
     """The command that serves a checkpoint with vLLM within the variant's shape.
 
     Args:
@@ -60,7 +60,7 @@ def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> S
     # Its notes on every request and every ten seconds would bury the log of the run.
     env = {"VLLM_LOGGING_LEVEL": "WARNING"}
     toolchain = TOOLCHAINS[variant.target.accelerator]
-    return ServeRecipe(toolchain=toolchain, argv=tuple(argv), env=env, model=SERVED_MODEL)
+    return ServeCommand(toolchain=toolchain, argv=tuple(argv), env=env, model=SERVED_MODEL)
 
 
 def _parallelism(variant: ResolvedVariant) -> list[str]:

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts.measurements import Measurement
-from artifacts.store import Store
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant
-from tasks.host_class import this_host
-from tasks.hub_selection import CONFIG_FILE
+from artifacts.store import Measurement, Store
+from engine_specs.spec import ResolvedVariant, Spec
+from tasks.comparison import load_plan, occupied_devices, reference_sides, served
+from tasks.hosts import this_host
+from tasks.hub import CONFIG_FILE
 from tasks.judging.economics import Go, Stay, baseline_decision
 from tasks.judging.end_tokens import end_tokens
 from tasks.judging.endpoint import Side
@@ -17,10 +16,7 @@ from tasks.judging.load import LoadPlan
 from tasks.judging.prompts import vocabulary_of
 from tasks.judging.protocol import Vocabulary
 from tasks.judging.results import LoadResult
-from tasks.measuring import measure_once
-from tasks.pipeline import Pipeline
-from tasks.serving import served
-from tasks.sides import load_plan, occupied_devices, reference_sides
+from tasks.runs import Pipeline, measure_once
 from tasks.stages.fetch import TOKENIZER_FILE, read_json
 from tasks.toolchains import ensure
 

@@ -1,11 +1,10 @@
 """build: a checkpoint becomes an engine, by the kind's own worker in the kind's own toolchain."""
 
-from engine_specs.kind_facts import load_kinds
-from engine_specs.resolve import ResolvedVariant
-from tasks.gpus import need_of
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import load_kinds
+from tasks.hosts import need_of
 from tasks.kinds import kind_named
-from tasks.pipeline import Pipeline
-from tasks.stage import StageResult
+from tasks.runs import Pipeline, StageResult
 from tasks.stages.quantize import toolchain_of, unquantized
 from tasks.stages.worker_stage import WorkerStage, run_worker_stage
 from tasks.toolchains import ensure

@@ -8,17 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.store import Store
-from engine_specs.models import Spec
-from engine_specs.text_source import TextSource
-from tasks import datasets, fetch, hub_selection
-from tasks.datasets import Location
-from tasks.fetch import CheckpointFacts
-from tasks.fingerprint import build_document
-from tasks.hub import Repository
-from tasks.hub_access import HubAccess
-from tasks.hub_selection import CONFIG_FILE
-from tasks.pipeline import Pipeline
-from tasks.stage import Hit, Made, StageCall, StageResult, look_up, run_stage
+from engine_specs.spec import Spec, TextSource
+from tasks.hub import CONFIG_FILE, CheckpointFacts, HubAccess, Location, Repository
+from tasks.hub import checkpoint as fetch
+from tasks.hub import selection as hub_selection
+from tasks.hub import texts as datasets
+from tasks.runs import Hit, Made, Pipeline, StageCall, StageResult, build_document, look_up, run_stage
 
 STAGE = "fetch"
 TOKENIZER_FILE = "tokenizer.json"
@@ -34,7 +29,7 @@ def describe_checkpoint(spec: Spec, commit: str) -> StageCall:
 
 
 def fetch_checkpoint(pipeline: Pipeline, spec: Spec, commit: str, access: HubAccess) -> StageResult:
-    """Fetch the checkpoint unless the store holds it; raises what `tasks.fetch.fetch` raises."""
+    """Fetch the checkpoint unless the store holds it; raises what `tasks.hub.checkpoint.fetch` raises."""
     repo = Repository(kind="model", id=spec.checkpoint.repo)
 
     def produce(output: Path, _scratch: Path) -> Made:
@@ -61,7 +56,7 @@ def describe_texts(spec: Spec, role: str, source: TextSource, location: Location
 def fetch_texts(
     pipeline: Pipeline, spec: Spec, role: str, source: TextSource, location: Location, access: HubAccess
 ) -> StageResult:
-    """Fetch and choose texts unless the store holds them; raises what `tasks.datasets.fetch_texts` raises."""
+    """Fetch and choose texts unless the store holds them; raises what `tasks.hub` raises."""
 
     def produce(output: Path, _scratch: Path) -> Made:
         report = datasets.fetch_texts(source, location, output, access=access, say=pipeline.say)

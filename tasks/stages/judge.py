@@ -9,22 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts.engine import ServeRecipe
-from artifacts.measurements import Measurement
+from artifacts.hosts import ServeCommand, refuse_stand_in
 from artifacts.releases import VariantRelease
-from artifacts.stand_in import refuse_stand_in
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant
-from tasks.host_class import this_host
+from artifacts.store import Measurement
+from engine_specs.spec import ResolvedVariant, Spec
+from tasks.hosts import host_requirements, this_host
 from tasks.judging.economics import Stay
 from tasks.judging.judge import judge_engine
 from tasks.judging.judged import JudgedResult, StageRecord, Subject
 from tasks.judging.report import render_baseline, render_report
 from tasks.judging.results import NotMeasured
 from tasks.judging.verdict import Verdict, decide_baseline
-from tasks.pipeline import Pipeline
-from tasks.requirements import host_requirements
-from tasks.stage import StageResult
+from tasks.runs import Pipeline, StageResult
 from tasks.stages.baseline import Baseline
 from tasks.stages.measure import Measurements, engine_manifest
 from tasks.stages.verdicts import keep
@@ -115,7 +111,7 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
     return Judged(entry, verdict, result)
 
 
-def _rival(measurements: Measurements) -> ServeRecipe:
+def _rival(measurements: Measurements) -> ServeCommand:
     """The fastest vLLM recipe; where no round was timed, the unquantized one that scored the answers."""
     speed, references = measurements.measured.speed, measurements.protocol.references
     if isinstance(speed, NotMeasured):
@@ -128,7 +124,7 @@ def _entry(
     case: Case,
     verdict: Verdict,
     *,
-    vllm: ServeRecipe,
+    vllm: ServeCommand,
     report: str,
     measurements: tuple[str, ...],
 ) -> VariantRelease:

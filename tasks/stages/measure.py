@@ -3,24 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts.compat import probe_host
-from artifacts.engine import ENGINE_FILE, EngineManifest
-from artifacts.measurements import Measurement
-from artifacts.stand_in import refuse_stand_in
-from artifacts.store import Store
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant
-from tasks.datasets import REPORT_FILE, load_texts
-from tasks.host_class import this_host
+from artifacts.hosts import ENGINE_FILE, EngineManifest, probe_host, refuse_stand_in
+from artifacts.store import Measurement, Store
+from engine_specs.spec import ResolvedVariant, Spec
+from tasks.comparison import engine_side, judging_protocol, occupied_devices, reference_sides, served
+from tasks.hosts import this_host
+from tasks.hub import REPORT_FILE, load_texts
 from tasks.judging.gates import judge_lengths, judge_regret, judge_speed
 from tasks.judging.judge import measure_engine
 from tasks.judging.judged import Measured
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import NotMeasured
-from tasks.measuring import measure_once
-from tasks.pipeline import Pipeline
-from tasks.serving import served
-from tasks.sides import engine_side, judging_protocol, occupied_devices, reference_sides
+from tasks.runs import Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, vocabulary_in
 from tasks.stages.fetch import read_json
 from tasks.toolchains import ensure

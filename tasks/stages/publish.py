@@ -20,15 +20,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from artifacts import releases
 from artifacts.canonical import digest_of
-from artifacts.channels import Channel, move_channel
-from artifacts.releases import DEPLOYABLE, Release, VariantRelease, version_key
+from artifacts.releases import (
+    DEPLOYABLE,
+    Channel,
+    Release,
+    VariantRelease,
+    move_channel,
+    releases,
+    reserve_version,
+    version_key,
+)
 from artifacts.store import Store
-from artifacts.versions import reserve_version
-from engine_specs.models import Spec
-from engine_specs.resolve import resolve_variants
-from tasks.pipeline import Pipeline
+from engine_specs.spec import Spec, resolve_variants
+from tasks.runs import Pipeline
 from tasks.stages.verdicts import Gathered, basis, gather
 
 NO_COMMIT = ""

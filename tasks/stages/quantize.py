@@ -7,12 +7,11 @@ where the kind reads TensorRT-LLM's layout, the stage writes it in that layout, 
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine_specs.kind_facts import load_kinds
-from engine_specs.resolve import ResolvedVariant
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import load_kinds
 from tasks import workers
-from tasks.gpus import need_of
-from tasks.pipeline import Pipeline
-from tasks.stage import StageResult
+from tasks.hosts import need_of
+from tasks.runs import Pipeline, StageResult
 from tasks.stages.quantize_request import request_params
 from tasks.stages.worker_stage import WorkerStage, run_worker_stage
 

@@ -10,10 +10,17 @@ import math
 from pathlib import Path
 from typing import Any, get_args
 
-from engine_specs.kind_facts import KindFacts, load_kinds
-from engine_specs.recipes import Device, KvCacheFormat, Presets, Recipe, load_kv_caches, load_recipes
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.variant import RecipeFile, RecipeSearch
+from engine_specs.spec import RecipeFile, RecipeSearch, ResolvedVariant
+from engine_specs.tables import (
+    Device,
+    KindFacts,
+    KvCacheFormat,
+    Presets,
+    Recipe,
+    load_kinds,
+    load_kv_caches,
+    load_recipes,
+)
 from tasks.errors import RecipeFileInvalid
 
 

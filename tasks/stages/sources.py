@@ -3,11 +3,8 @@
 from pathlib import Path
 
 from artifacts.frozen import Frozen
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant
-from tasks.datasets import Location, locate
-from tasks.hub import Repository, Resolved, resolve_revision
-from tasks.hub_access import HubAccess
+from engine_specs.spec import ResolvedVariant, Spec
+from tasks.hub import HubAccess, Location, Repository, Resolved, locate, resolve_revision
 
 
 class Sources(Frozen):

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from artifacts.canonical import digest_of
-from artifacts.compat import gpus_in_words, probe_host
 from artifacts.frozen import Frozen
-from artifacts.releases import VariantRelease
+from artifacts.hosts import gpus_in_words, probe_host
+from artifacts.releases import KeptVerdict, VariantRelease, VerdictKey, keep_verdict, newest_verdict
 from artifacts.store import Store
-from artifacts.verdicts import KeptVerdict, VerdictKey, keep_verdict, newest_verdict
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
+from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
 from tasks.judging.protocol import CONTINUATIONS, METHOD, PROMPTS, REQUESTS
 from tasks.judging.verdict import TABLE
 

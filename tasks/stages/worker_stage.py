@@ -4,10 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.fingerprint import build_document, worker_sources
-from tasks.gpus import GpuNeed, gpus_for
-from tasks.pipeline import Pipeline
-from tasks.stage import Made, StageCall, StageResult, run_stage
+from tasks.hosts import GpuNeed, gpus_for
+from tasks.runs import Made, Pipeline, StageCall, StageResult, build_document, run_stage, worker_sources
 from tasks.toolchains import JobRequest, Toolchain, ensure, run_job
 
 

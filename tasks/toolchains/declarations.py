@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from engine_specs.kind_facts import EndOfLife
+from engine_specs.tables import EndOfLife
 from tasks.errors import ToolchainUnavailable
 
 DECLARATIONS_FILE = Path(__file__).with_name("toolchains.yaml")

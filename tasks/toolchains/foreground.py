@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from artifacts.engine import ServeRecipe
+from artifacts.hosts import ServeCommand
 from tasks.toolchains.ports import probe
 from tasks.toolchains.records import Toolchain
 from tasks.toolchains.serve_command import server_command, server_environment, server_scratch
@@ -21,7 +21,7 @@ PROBE_EVERY_S = 0.2
 
 def run_foreground(
     toolchain: Toolchain,
-    recipe: ServeRecipe,
+    recipe: ServeCommand,
     tree: Path,
     host: str,
     port: int,

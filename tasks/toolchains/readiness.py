@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from artifacts.gpus import NoGpus, probe_gpus
+from artifacts.hosts import NoGpus, probe_gpus
 from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
 from tasks.toolchains.content import tree_bytes

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from artifacts.engine import ServeRecipe
+from artifacts.hosts import ServeCommand
 from tasks.toolchains.environment import job_environment
 from tasks.toolchains.records import Toolchain
 from tasks.toolchains.temporary import temporary_files
 
 
 def server_command(
-    toolchain: Toolchain, recipe: ServeRecipe, tree: Path, host: str, port: int, model: str
+    toolchain: Toolchain, recipe: ServeCommand, tree: Path, host: str, port: int, model: str
 ) -> list[str]:
     """The recipe's argument list on this host; `model` is the name that the server answers to."""
     return recipe.command(
@@ -27,7 +27,7 @@ def server_command(
 
 
 def server_environment(
-    toolchain: Toolchain, recipe: ServeRecipe, tree: Path, scratch: Path, extra_env: Mapping[str, str]
+    toolchain: Toolchain, recipe: ServeCommand, tree: Path, scratch: Path, extra_env: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment of a server: that of a job, and the recipe's own."""
     own = recipe.environment(tree=str(tree.absolute()), scratch=str(scratch.absolute()))
@@ -35,7 +35,7 @@ def server_environment(
 
 
 @contextmanager
-def server_scratch(toolchain: Toolchain, recipe: ServeRecipe, tree: Path) -> Iterator[Path]:
+def server_scratch(toolchain: Toolchain, recipe: ServeCommand, tree: Path) -> Iterator[Path]:
     """The directory `{scratch}`, for the server's temporary files and with copies of what it rewrites.
 
     Raises OSError where the tree lacks a file that the recipe names.

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from artifacts.engine import ServeRecipe
+from artifacts.hosts import ServeCommand
 from tasks.errors import (
     ServerNotReady,
     TaskError,
@@ -40,7 +40,7 @@ OnLine = Callable[[str], None]
 @contextmanager
 def serving(
     toolchain: Toolchain,
-    recipe: ServeRecipe,
+    recipe: ServeCommand,
     tree: Path,
     *,
     log: Path,
@@ -111,7 +111,7 @@ class _Running:
                 f"{self._title} ended by itself with exit code 0", where=self._where()
             )
 
-    def await_ready(self, recipe: ServeRecipe, port: int, limit_s: float) -> Server:
+    def await_ready(self, recipe: ServeCommand, port: int, limit_s: float) -> Server:
         """Wait for the readiness probe. Raises ServerNotReady, or WorkerOutOfMemory, with the last lines."""
         started = time.monotonic()
         while not probe(port, recipe.ready_path):
@@ -156,7 +156,7 @@ class _Running:
 
 
 def _start_on_free_port(
-    start: Callable[[int], _Running], recipe: ServeRecipe, on_line: OnLine, ready_limit_s: float
+    start: Callable[[int], _Running], recipe: ServeCommand, on_line: OnLine, ready_limit_s: float
 ) -> tuple[_Running, Server]:
     for attempt in range(1, PORT_ATTEMPTS + 1):
         port = free_port()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.scratch import temporary_directory
+from tasks.runs import temporary_directory
 from tasks.toolchains.records import Toolchain
 
 # In the toolchain's directory; what is in it is of use to this toolchain alone, and goes with it.

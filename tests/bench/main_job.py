@@ -10,8 +10,8 @@ from typing import Any
 from support.cli import PROGRAM
 from support.mainjob import MainJob, main_job
 
-from engine_specs.data_files import PACKAGE
-from flows.stack.prefect_api import PrefectApi
+from engine_specs.reading import PACKAGE
+from flows.stack.components.prefect_api import PrefectApi
 from tests.bench.memory import PeakMemory
 
 MIB = 1 << 20

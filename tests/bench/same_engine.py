@@ -9,16 +9,15 @@ import json
 from pathlib import Path
 
 from artifacts.settings import Settings
-from engine_specs.load import load_spec
-from engine_specs.resolve import resolve_variants
+from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
+from tasks.comparison import judging_protocol
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.gates import judge_same_engine
 from tasks.judging.prompts import vocabulary_of
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.speed import measure_speed
 from tasks.kinds.vllm_reference import vllm_recipe
-from tasks.sides import judging_protocol
 from tasks.stages.fetch import TOKENIZER_FILE
 from tasks.toolchains import ensure, serving
 from tests.bench.main_job import DEMO

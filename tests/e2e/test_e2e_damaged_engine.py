@@ -8,14 +8,13 @@ from support.mainjob import SPEC, Finished
 
 from artifacts.settings import Settings
 from artifacts.store import open_store
-from engine_specs.load import read_spec
-from engine_specs.resolve import resolve_variants
-from tasks.pipeline import Pipeline
-from tasks.stage import StageResult
+from engine_specs.spec import read_spec, resolve_variants
+from tasks.runs import Pipeline, StageResult
+from tasks.stages import Case, Withheld
 from tasks.stages.baseline import measure_baseline
-from tasks.stages.judge import Case, judge
+from tasks.stages.judge import judge
 from tasks.stages.measure import measure, protocol_for
-from tasks.stages.publish import Withheld, publish
+from tasks.stages.publish import publish
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(900)]
 

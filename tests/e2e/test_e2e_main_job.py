@@ -20,8 +20,8 @@ from support.runs import log_of, run_ids
 from artifacts.releases import Release
 from artifacts.settings import Settings
 from artifacts.store import open_store
-from artifacts.trees import scan
-from flows.stack.prefect_api import PrefectApi
+from artifacts.store.trees import scan
+from flows.stack.components.prefect_api import PrefectApi
 from tasks.toolchains import ensure, ports, serving
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(1500)]

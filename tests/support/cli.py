@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-PROGRAM = (sys.executable, "-c", "from flows.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from flows.cli.main import main; main()")
 
 
 def run_cli(

@@ -4,11 +4,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from artifacts.engine import ENGINE_FILE, EngineManifest, HostRequirements, ServeRecipe
+from artifacts.hosts import ENGINE_FILE, EngineManifest, HostRequirements, ServeCommand
 
 TOOL_VERSION = "1.4.0rc1"
 ARGUMENTS = "kv_cache_config:\n  free_gpu_memory_fraction: 0.9\ntensor_parallel_size: 2\n"
-SERVE = ServeRecipe(
+SERVE = ServeCommand(
     toolchain="tensorrt-llm-1.4",
     argv=("{bin}/trtllm-serve", "{tree}", "--config", "{tree}/llm_args.yaml", "--port", "{port}"),
     model="model",

@@ -8,11 +8,10 @@ Write them again after such a change, and read the diff:
 import sys
 from pathlib import Path
 
-from engine_specs.load import load_spec
-from engine_specs.resolve import resolve_variants
+from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.metadata import packaged_metadata
-from tasks.dry_records import DryRun
-from tasks.dry_run import HostView, dry_run
+from tasks.plan import DryRun, HostView
+from tasks.plan.dry_run import dry_run
 from tasks.toolchains import NotInstalled
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"

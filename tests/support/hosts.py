@@ -4,21 +4,21 @@ from pathlib import Path
 
 from support.stand_ins import manifest
 
-from artifacts.engine import ENGINE_FILE, HostRequirements, ServeRecipe
-from artifacts.releases import Release, VariantRelease, Verdict
+from artifacts.hosts import ENGINE_FILE, HostRequirements, ServeCommand
+from artifacts.releases import Release, VariantRelease
+from artifacts.releases.releases import Verdict
 from artifacts.settings import Settings
 from artifacts.store import Store
-from engine_specs.load import load_spec
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from tasks.pipeline import Pipeline
-from tasks.stages.publish import Published, publish
+from engine_specs.spec import ResolvedVariant, Spec, load_spec, resolve_variants
+from tasks.runs import Pipeline
+from tasks.stages import Published
+from tasks.stages.publish import publish
 from tasks.stages.verdicts import keep
 
 FILE = Path(__file__).parents[2] / "engine_specs" / "llama-3.1-8b-instruct.yaml"
 SPEC = load_spec(FILE)
 COMMIT = SPEC.checkpoint.revision
-RECIPE = ServeRecipe(toolchain="t", argv=("a",), model="model")
+RECIPE = ServeCommand(toolchain="t", argv=("a",), model="model")
 
 
 class Host:

@@ -7,10 +7,8 @@ from typing import Any
 
 from support.fake_completions import BEGIN, END, VOCABULARY, Speech
 
-from artifacts.engine import ServeRecipe
-from engine_specs.models import Economics
-from engine_specs.validation import AccuracyGate, SpeedGate
-from engine_specs.workload import Slo, Workload
+from artifacts.hosts import ServeCommand
+from engine_specs.spec import AccuracyGate, Economics, Slo, SpeedGate, Workload
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.judged import Measured, StageRecord, Subject
 from tasks.judging.protocol import AccuracyPlan, JudgingProtocol, RoundPlan, SpeedPlan, Vocabulary
@@ -46,7 +44,7 @@ SUBJECT = Subject(
 
 def side(name: str, speaks: Speech = "vllm") -> Side:
     """A side whose recipe serves nothing, and says how such a server tells token ids."""
-    recipe = ServeRecipe(
+    recipe = ServeCommand(
         toolchain="none",
         argv=("{python}", "{tree}/serve.py"),
         model="m",

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import psutil
 
 from artifacts.settings import Settings
-from flows.stack import object_store, prefect_server
+from flows.stack.components import object_store, prefect_server
+from flows.stack.components.prefect_api import PrefectApi
 from flows.stack.environment import stack_environment
-from flows.stack.prefect_api import PrefectApi
-from flows.stack.processes import marked
-from flows.stack.state import StackPaths
 from flows.stack.status import NAMES, StackStatus
+from flows.stack.system.processes import marked
+from flows.stack.system.state import StackPaths
 
 # Variables of the user's own that a stack is started with. What becomes of them is tested.
 USERS_OWN = {

@@ -17,8 +17,8 @@ import pytest
 from filelock import FileLock
 
 from artifacts.settings import Settings
-from flows.stack.prefect_server import QUIET
-from flows.stack.state import StackPaths
+from flows.stack.components.prefect_server import QUIET
+from flows.stack.system.state import StackPaths
 
 FILE = "prefect.db"
 LIMIT_S = 120

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import tasks
-from engine_specs.load import load_spec
-from engine_specs.recipes import load_kv_caches, load_recipes
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from engine_specs.targets import load_targets
-from engine_specs.variant import Calibration, Engine, Quantization
+from engine_specs.spec import ResolvedVariant, load_spec, resolve_variants
+from engine_specs.spec.variant import Calibration, Engine, Quantization
+from engine_specs.tables import load_kv_caches, load_recipes, load_targets
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.stages.quantize_request import request_params
 from tasks.toolchains import Toolchain

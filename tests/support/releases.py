@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from artifacts.canonical import digest_of
-from artifacts.engine import HostRequirements, ServeRecipe
-from artifacts.releases import DEPLOYABLE, Release, VariantRelease, publish
+from artifacts.hosts import HostRequirements, ServeCommand
+from artifacts.releases import DEPLOYABLE, Release, VariantRelease, reserve_version
+from artifacts.releases.releases import publish
 from artifacts.store import Store
-from artifacts.versions import reserve_version
 
-RECIPE = ServeRecipe(toolchain="aot-serve-cpu", argv=("{python}", "{tree}/serve.py"), model="demo")
+RECIPE = ServeCommand(toolchain="aot-serve-cpu", argv=("{python}", "{tree}/serve.py"), model="demo")
 NOTHING = "0" * 64
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.stack.object_store import INNER_PORTS, S3_PORT, sweep_sockets
+from flows.stack.components.object_store import INNER_PORTS, S3_PORT, sweep_sockets
 
 READY_LIMIT_S = 60
 PR_SET_PDEATHSIG = 1

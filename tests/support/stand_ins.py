@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from artifacts.engine import ENGINE_FILE, EngineManifest, HostRequirements, ServeRecipe
+from artifacts.hosts import ENGINE_FILE, EngineManifest, HostRequirements, ServeCommand
 from artifacts.store import Store
 
 
@@ -18,7 +18,7 @@ def manifest(*, stand_in: bool) -> EngineManifest:
         toolchains={},
         tools={},
         stand_in=stand_in,
-        serve=ServeRecipe(toolchain="aot-serve-cpu", argv=("{python}",), model="model"),
+        serve=ServeCommand(toolchain="aot-serve-cpu", argv=("{python}",), model="model"),
     )
 
 

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from engine_specs.kind_facts import load_kinds
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.targets import load_targets
-from engine_specs.variant import Engine, Quantization, Shape
+from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec.variant import Engine, Quantization
+from engine_specs.tables import load_kinds, load_targets
 
 KIND = "trt-plan"
 SMALL = Shape(max_batch_size=8, max_input_len=128, max_seq_len=192, max_num_tokens=256)

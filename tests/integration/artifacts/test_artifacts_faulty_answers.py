@@ -10,15 +10,12 @@ from support.releases import published, variant
 from support.seaweed import S3Server, s3_client
 from support.trees import random_tree
 
-from artifacts.compat import HostFacts
 from artifacts.errors import Conflict, IntegrityError, StoreUnreachable
-from artifacts.installs import verify_install
-from artifacts.measurements import new_measurement
-from artifacts.pull import pull
+from artifacts.hosts import HostFacts
+from artifacts.releases import pull_release, verify_install
 from artifacts.settings import Settings
-from artifacts.store import Store, open_store
-from artifacts.transfer import blob_key
-from artifacts.trees import Listing, compare, scan, verify
+from artifacts.store import Listing, Store, blob_key, compare, new_measurement, open_store, verify
+from artifacts.store.trees import scan
 
 HOST = HostFacts(machine="x86_64", cpu_features=())
 CHUNK_BYTES = 4096
@@ -80,7 +77,7 @@ def test_pulls_through_a_faulty_path_end_whole_or_told(
     for number in range(PULLS):
         root = tmp_path / str(number)
         try:
-            pulled = pull(store, "demo@1.4.0", root, facts=HOST)
+            pulled = pull_release(store, "demo@1.4.0", root, facts=HOST)
         except (StoreUnreachable, IntegrityError):
             assert not (root / "demo" / "1.4.0" / "v2").exists()
             ended.append("told")
@@ -131,7 +128,7 @@ def test_a_path_that_always_does_so_installs_nothing_and_is_named(
 ) -> None:
     between.alter(fault, 1.0, whole)
     with pytest.raises((StoreUnreachable, IntegrityError), match=said):
-        pull(open_store(Settings()), "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(open_store(Settings()), "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert not (tmp_path / "root" / "demo" / "1.4.0" / "v2").exists()
 
 
@@ -148,7 +145,7 @@ def test_an_object_that_changes_its_etag_in_between_is_asked_again(
         return answers.only_another_etag(request, answer, body) if chosen else None
 
     between.alter(one_other_etag, 1.0, whole)
-    pulled = pull(open_store(Settings()), "demo@1.4.0", tmp_path / "root", facts=HOST)
+    pulled = pull_release(open_store(Settings()), "demo@1.4.0", tmp_path / "root", facts=HOST)
     verify(pulled.directory, listing)
     chunks = sum(len(file.chunks) for file in listing.files)
     assert between.altered == 1
@@ -172,9 +169,9 @@ def test_a_chunk_that_is_overwritten_after_it_was_verified_is_found(
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", beside)
         with pytest.raises(IntegrityError, match="is not what was written to it"):
-            pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+            pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert not (tmp_path / "root" / "demo" / "1.4.0" / "v2").exists()
-    verify_install(pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST).directory)
+    verify_install(pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST).directory)
 
 
 def test_what_does_not_belong_to_the_tree_is_not_installed_with_it(
@@ -184,7 +181,7 @@ def test_what_does_not_belong_to_the_tree_is_not_installed_with_it(
     partial.mkdir(parents=True)
     (partial / "sitecustomize.py").write_text("print('not of this tree')")
     with pytest.raises(IntegrityError, match=r"sitecustomize\.py does not belong to the tree"):
-        pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert not (tmp_path / "root" / "demo" / "1.4.0" / "v2").exists()
 
 
@@ -195,7 +192,7 @@ def test_small_objects_that_break_in_transit_are_read_again(
     between.alter(fault, SHARE, whole)
     store = open_store(Settings())
     for number in range(60):
-        pulled = pull(store, "demo@1.4.0", tmp_path / str(number), facts=HOST)
+        pulled = pull_release(store, "demo@1.4.0", tmp_path / str(number), facts=HOST)
         assert compare(pulled.directory, listing) == ""
     assert between.altered
 
@@ -206,7 +203,7 @@ def test_what_breaks_in_transit_each_time_is_not_called_damaged(
 ) -> None:
     between.alter(fault, 1.0, whole)
     with pytest.raises(StoreUnreachable) as caught:
-        pull(open_store(Settings()), "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(open_store(Settings()), "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert "damaged" not in str(caught.value)
 
 

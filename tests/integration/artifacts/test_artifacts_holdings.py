@@ -13,15 +13,13 @@ from support.releases import published, variant
 from support.seaweed import S3Server
 from support.trees import random_tree
 
-from artifacts.compat import HostFacts
 from artifacts.errors import ArtifactError, IntegrityError, NotFound
-from artifacts.inspection import inspect_release
-from artifacts.pull import pull
-from artifacts.releases import Release, list_releases, publish, release_key
+from artifacts.hosts import HostFacts
+from artifacts.releases import Release, inspect_release, list_releases, pull_release
+from artifacts.releases.releases import publish, release_key
 from artifacts.settings import Settings
-from artifacts.store import Store, open_store
-from artifacts.transfer import blob_key
-from artifacts.trees import Listing, scan
+from artifacts.store import Listing, Store, blob_key, open_store
+from artifacts.store.trees import scan
 
 Overwrite = Callable[[str, bytes], None]
 Remove = Callable[[str], None]
@@ -121,7 +119,7 @@ def test_a_lost_blob_ends_a_pull_as_what_it_is(
 ) -> None:
     remove(key_of(tree, "model.pt2"))
     with pytest.raises(IntegrityError, match=r"blob of model\.pt2 is missing in the store") as caught:
-        pull(store, "demo@1.4", tmp_path / "root", facts=HostFacts(machine="x86_64", cpu_features=()))
+        pull_release(store, "demo@1.4", tmp_path / "root", facts=HostFacts(machine="x86_64", cpu_features=()))
     assert caught.value.exit_code == 6
 
 
@@ -148,7 +146,7 @@ def test_presence_is_asked_in_as_few_requests_as_possible(
 def test_presence_is_right_wherever_the_blobs_stand_among_others(
     store: Store, remove: Remove, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("artifacts.holdings.PAGE_KEYS", 10)
+    monkeypatch.setattr("artifacts.store.holdings.PAGE_KEYS", 10)
     for count in (1, 2, 3, 30):
         root = random_tree(tmp_path / str(count), {f"{number:02}": 100 + number for number in range(count)})
         listing = store.put_tree(root)

@@ -10,15 +10,15 @@ from support.releases import RECIPE, published, release, variant
 from support.trees import random_tree
 
 from artifacts.canonical import canonical_bytes
-from artifacts.channels import list_channels, move_channel, read_channel
-from artifacts.compat import HostFacts
 from artifacts.errors import IntegrityError, InTheWay, NothingFits
-from artifacts.installs import RESERVED_VARIANTS, InstallPaths
-from artifacts.pull import pull
-from artifacts.releases import Release, list_releases, read_release, release_key
+from artifacts.hosts import HostFacts
+from artifacts.releases import Release, list_channels, list_releases, move_channel, pull_release, read_release
+from artifacts.releases.channels import read_channel
+from artifacts.releases.installs import RESERVED_VARIANTS, InstallPaths
+from artifacts.releases.releases import release_key
 from artifacts.store import Store
-from artifacts.trees import scan
-from engine_specs import names
+from artifacts.store.trees import scan
+from engine_specs.reading import names
 
 Overwrite = Callable[[str, bytes], None]
 HOST = HostFacts(machine="x86_64", cpu_features=())
@@ -48,13 +48,13 @@ def paths(root: Path) -> InstallPaths:
 def test_a_release_under_another_key_is_not_installed(
     store: Store, demo: Release, overwrite: Overwrite, tmp_path: Path
 ) -> None:
-    pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+    pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     before = scan(paths(tmp_path / "root").directory)
     forged = demo.model_copy(update={"variants": (variant("v2", "1" * 64),)})
     overwrite(release_key("harmless", "3.0.0"), canonical_bytes(forged))
     for ask in (
-        lambda: pull(store, "harmless@3.0.0", tmp_path / "root", facts=HOST),
-        lambda: pull(store, "harmless@3.0", tmp_path / "root", facts=HOST),
+        lambda: pull_release(store, "harmless@3.0.0", tmp_path / "root", facts=HOST),
+        lambda: pull_release(store, "harmless@3.0", tmp_path / "root", facts=HOST),
         lambda: read_release(store, "harmless", "3.0.0"),
     ):
         with pytest.raises(IntegrityError, match=r"by its content it is releases/demo/1\.4\.0/") as caught:
@@ -106,13 +106,13 @@ def test_a_version_that_was_recorded_here_stays_what_it_was(
     tmp_path: Path,
     changed: str,
 ) -> None:
-    first = pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+    first = pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     before = scan(first.directory)
     update = {"tree": other} if changed == "tree" else {"serve": RECIPE.model_copy(update={"argv": ("sh",)})}
     forged = demo.model_copy(update={"variants": (demo.variants[0].model_copy(update=update),)})
     overwrite(release_key("demo", "1.4.0"), canonical_bytes(forged))
     with pytest.raises(IntegrityError, match="not what this host recorded; changed: variant v2") as caught:
-        pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert caught.value.exit_code == 6
     assert scan(first.directory) == before
 
@@ -120,13 +120,13 @@ def test_a_version_that_was_recorded_here_stays_what_it_was(
 def test_the_record_of_the_install_alone_keeps_its_tree_too(
     store: Store, demo: Release, other: str, overwrite: Overwrite, tmp_path: Path
 ) -> None:
-    first = pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+    first = pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     before = scan(first.directory)
     paths(tmp_path / "root").release.unlink()
     forged = demo.model_copy(update={"variants": (variant("v2", other),)})
     overwrite(release_key("demo", "1.4.0"), canonical_bytes(forged))
     with pytest.raises(IntegrityError, match=f"from {first.tree} to {other}"):
-        pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert scan(first.directory) == before
 
 
@@ -138,7 +138,7 @@ def test_a_directory_that_no_pull_made_is_left_alone(
     mine.parent.mkdir(parents=True)
     mine.write_text("years of work")
     with pytest.raises(InTheWay, match="was not made by a pull") as caught:
-        pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert caught.value.exit_code == 2
     assert mine.read_text() == "years of work"
 
@@ -147,7 +147,7 @@ def test_a_file_in_the_place_of_the_link_is_left_alone(store: Store, demo: Relea
     (tmp_path / "root" / "demo").mkdir(parents=True)
     (tmp_path / "root" / "demo" / "current").write_text("mine")
     with pytest.raises(InTheWay):
-        pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert (tmp_path / "root" / "demo" / "current").read_text() == "mine"
 
 
@@ -157,7 +157,7 @@ def test_a_variant_with_a_name_of_the_records_is_not_installed(
 ) -> None:
     published(store, variant(name, store.put_tree(source).digest))
     with pytest.raises(NothingFits, match=f"Variant '{name}' of demo@1.4.0 cannot be installed"):
-        pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert not (tmp_path / "root" / "demo").exists()
 
 
@@ -170,8 +170,8 @@ def test_specs_reserve_the_names_that_installs_need() -> None:
 def test_a_release_with_another_publications_fingerprint_is_another_release(
     store: Store, demo: Release, overwrite: Overwrite, tmp_path: Path
 ) -> None:
-    pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+    pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     again = release(*demo.variants, content="made anew")
     overwrite(release_key("demo", "1.4.0"), canonical_bytes(again))
     with pytest.raises(IntegrityError, match="publication_fingerprint"):
-        pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)

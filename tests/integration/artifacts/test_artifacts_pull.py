@@ -16,16 +16,16 @@ from support.releases import published, release, variant
 from support.seaweed import S3Server
 from support.trees import random_tree
 
-from artifacts import pull as pulling
-from artifacts.compat import HostFacts
 from artifacts.errors import IntegrityError, LocalDiskError, NotFound, NothingFits, StoreUnreachable
-from artifacts.installs import InstallPaths, read_install, verify_install
-from artifacts.pull import pull
-from artifacts.releases import Release, publish
+from artifacts.hosts import HostFacts
+from artifacts.releases import Release, pull_release, read_install, verify_install
+from artifacts.releases import pull as pulling
+from artifacts.releases.installs import InstallPaths
+from artifacts.releases.releases import publish
 from artifacts.settings import Settings
-from artifacts.store import Store, open_store
-from artifacts.transfer import DOWNLOAD_THREADS, Chunk, blob_key, is_present
-from artifacts.trees import Listing, all_chunks, scan, verify
+from artifacts.store import Listing, Store, blob_key, open_store, verify
+from artifacts.store.transfer import DOWNLOAD_THREADS, Chunk, is_present
+from artifacts.store.trees import all_chunks, scan
 
 MIB = 1 << 20
 PART_BYTES = 5 * MIB
@@ -65,7 +65,7 @@ def paths(root: Path, name: str = "v2") -> InstallPaths:
 def test_the_installed_directory_is_exactly_the_tree(
     store: Store, demo: Release, source: Path, tmp_path: Path
 ) -> None:
-    pulled = pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+    pulled = pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     assert pulled.directory == tmp_path / "root" / "demo" / "1.4.0" / "v2"
     assert scan(pulled.directory) == scan(source)
     assert pulled.downloaded_bytes == sum(SMALL.values())
@@ -76,7 +76,7 @@ def test_the_installed_directory_is_exactly_the_tree(
 
 
 def test_the_record_stands_beside_and_tells_how_to_serve(store: Store, demo: Release, tmp_path: Path) -> None:
-    pulled = pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+    pulled = pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     record = read_install(tmp_path / "root" / "demo" / "current")
     assert record.serve == demo.variants[0].serve
     assert record.listing.digest == pulled.tree == demo.variants[0].tree
@@ -88,9 +88,9 @@ def test_the_record_stands_beside_and_tells_how_to_serve(store: Store, demo: Rel
 def test_a_second_pull_downloads_nothing(
     store: Store, demo: Release, between: proxy.Proxy, tmp_path: Path
 ) -> None:
-    first = pull(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
+    first = pull_release(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
     count = len(between.blob_requests("GET"))
-    second = pull(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
+    second = pull_release(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
     assert len(between.blob_requests("GET")) == count
     assert (second.already_installed, second.downloaded_bytes) == (True, 0)
     assert second.directory == first.directory
@@ -100,7 +100,7 @@ def test_current_follows_the_last_pull(store: Store, demo: Release, source: Path
     (source / "new").touch()
     published(store, variant("v2", store.put_tree(source).digest), content="second")
     for version in ("1.4.0", "1.4.1", "1.4.0"):
-        pulled = pull(store, f"demo@{version}", tmp_path / "root", facts=HOST)
+        pulled = pull_release(store, f"demo@{version}", tmp_path / "root", facts=HOST)
         current = tmp_path / "root" / "demo" / "current"
         assert current.resolve() == pulled.directory
         assert current.readlink() == Path(version) / "v2"
@@ -109,20 +109,20 @@ def test_current_follows_the_last_pull(store: Store, demo: Release, source: Path
 def test_the_variant_for_this_host_is_pulled(store: Store, source: Path, tmp_path: Path) -> None:
     tree = store.put_tree(source).digest
     publish(store, release(variant("v2", tree), variant("v3", tree, "avx2"), variant("v4", tree, "avx512f")))
-    assert pull(store, "demo@1.4", tmp_path, facts=HOST).variant == "v3"
-    assert pull(store, "demo@1.4", tmp_path, variant="v2", facts=HOST).variant == "v2"
+    assert pull_release(store, "demo@1.4", tmp_path, facts=HOST).variant == "v3"
+    assert pull_release(store, "demo@1.4", tmp_path, variant="v2", facts=HOST).variant == "v2"
     with pytest.raises(NothingFits, match="avx512f"):
-        pull(store, "demo@1.4", tmp_path, variant="v4", facts=HOST)
+        pull_release(store, "demo@1.4", tmp_path, variant="v4", facts=HOST)
     assert not (tmp_path / "demo" / "1.4.0" / "v4").exists()
 
 
 def test_this_host_is_probed_where_no_facts_are_given(store: Store, demo: Release, tmp_path: Path) -> None:
-    assert pull(store, "demo@1.4", tmp_path / "root").variant == "v2"
+    assert pull_release(store, "demo@1.4", tmp_path / "root").variant == "v2"
 
 
 def test_progress_ends_at_the_size_of_the_tree(store: Store, demo: Release, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    pull(
+    pull_release(
         store,
         "demo@1.4",
         tmp_path / "root",
@@ -138,7 +138,7 @@ def test_progress_ends_at_the_size_of_the_tree(store: Store, demo: Release, tmp_
 def test_a_damaged_install_is_replaced(
     store: Store, demo: Release, source: Path, tmp_path: Path, damage: str
 ) -> None:
-    directory = pull(store, "demo@1.4", tmp_path / "root", facts=HOST).directory
+    directory = pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST).directory
     if damage == "missing":
         (directory / "run").unlink()
     elif damage == "truncated":
@@ -149,12 +149,12 @@ def test_a_damaged_install_is_replaced(
         (directory / "link").symlink_to("run")
     with pytest.raises(IntegrityError):
         verify_install(directory)
-    assert not pull(store, "demo@1.4", tmp_path / "root", facts=HOST).already_installed
+    assert not pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST).already_installed
     assert scan(directory) == scan(source)
 
 
 def test_flipped_bytes_in_an_install_are_found_by_verify(store: Store, demo: Release, tmp_path: Path) -> None:
-    directory = pull(store, "demo@1.4", tmp_path / "root", facts=HOST).directory
+    directory = pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST).directory
     with (directory / "model.pt2").open("r+b") as file:
         file.seek(500)
         file.write(b"\0other")
@@ -166,7 +166,7 @@ def test_flipped_bytes_in_an_install_are_found_by_verify(store: Store, demo: Rel
 def test_a_record_that_lists_another_tree_is_found_by_verify(
     store: Store, demo: Release, tmp_path: Path
 ) -> None:
-    pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+    pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     record = paths(tmp_path / "root").record
     other = read_install(paths(tmp_path / "root").directory).model_copy(update={"listing": Listing(files=())})
     record.write_text(other.model_dump_json())
@@ -175,19 +175,19 @@ def test_a_record_that_lists_another_tree_is_found_by_verify(
     record.write_text("{")
     with pytest.raises(IntegrityError, match="record is damaged"):
         verify_install(paths(tmp_path / "root").directory)
-    assert not pull(store, "demo@1.4", tmp_path / "root", facts=HOST).already_installed
+    assert not pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST).already_installed
 
 
 @pytest.mark.parametrize("name", ["v2.json", "release.json"])
 def test_a_damaged_record_is_written_anew_by_the_next_pull(
     store: Store, demo: Release, tmp_path: Path, name: str
 ) -> None:
-    directory = pull(store, "demo@1.4", tmp_path / "root", facts=HOST).directory
+    directory = pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST).directory
     (paths(tmp_path / "root").records / name).write_text("{")
     with pytest.raises(IntegrityError, match="record is damaged") as caught:
         verify_install(directory)
     assert "Pull again" in caught.value.fix
-    pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+    pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     verify_install(directory)
 
 
@@ -203,12 +203,12 @@ def test_a_flipped_byte_in_the_store_installs_nothing(
     good = (source / "model.pt2").read_bytes()
     overwrite(blob_key(victim.sha256), good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(IntegrityError, match=r"model\.pt2 is damaged in the store") as caught:
-        pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     assert caught.value.exit_code == 6
     assert not paths(tmp_path / "root").directory.exists()
     assert not paths(tmp_path / "root").current.exists()
     overwrite(blob_key(victim.sha256), good)
-    pulled = pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+    pulled = pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     assert pulled.downloaded_bytes >= victim.size
     assert scan(pulled.directory) == scan(source)
 
@@ -225,7 +225,7 @@ def test_a_blob_that_ends_early_installs_nothing(
     victim = next(file for file in scan(source).files if file.path == "model.pt2")
     overwrite(blob_key(victim.sha256), (source / "model.pt2").read_bytes()[:length])
     with pytest.raises(IntegrityError):
-        pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     assert not paths(tmp_path / "root").directory.exists()
 
 
@@ -233,7 +233,7 @@ def test_a_broken_connection_is_taken_up_again(
     store: Store, demo: Release, between: proxy.Proxy, tmp_path: Path
 ) -> None:
     between.cuts_left = 1
-    pulled = pull(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
+    pulled = pull_release(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
     assert between.cuts_left == 0
     verify_install(pulled.directory)
 
@@ -243,7 +243,7 @@ def test_connections_that_go_on_breaking_are_told(
 ) -> None:
     between.cuts_left = 1000
     with pytest.raises(StoreUnreachable):
-        pull(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
+        pull_release(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
     assert not paths(tmp_path / "root").directory.exists()
 
 
@@ -292,7 +292,7 @@ def test_a_pull_that_is_killed_is_finished_by_the_next_without_downloading_twice
 
     between.allowance_bytes = None
     between.requests.clear()
-    pull(open_store(Settings()), "demo@1.4.0", root, facts=HOST)
+    pull_release(open_store(Settings()), "demo@1.4.0", root, facts=HOST)
     prefix = f"/enginery-tests/{os.environ['ENGINERY_STORE_PREFIX']}/"
     asked = [(one.key.removeprefix(prefix), one.start) for one in between.blob_requests("GET")]
     assert sorted(asked) == sorted(everything - second)
@@ -305,7 +305,7 @@ def test_a_damaged_partial_file_is_mended(store: Store, demo: Release, source: P
     (partial / "model.pt2").write_bytes(b"\1" * 100_001)
     (partial / "run").write_bytes(b"\1")
     (partial / "server" / "serve.py").write_bytes((source / "server" / "serve.py").read_bytes())
-    pulled = pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+    pulled = pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     assert pulled.downloaded_bytes == sum(SMALL.values()) - SMALL["server/serve.py"]
     assert scan(pulled.directory) == scan(source)
 
@@ -320,9 +320,9 @@ def test_a_pull_that_ends_between_two_steps_is_finished_without_downloading(
     with monkeypatch.context() as patch:
         patch.setattr(pulling, step, die)
         with pytest.raises(SystemExit, match=step):
-            pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+            pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     assert paths(tmp_path / "root").directory.exists() == (step == "point_link")
-    pulled = pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
+    pulled = pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     assert pulled.downloaded_bytes == 0
     assert scan(pulled.directory) == scan(source)
     assert paths(tmp_path / "root").current.resolve() == pulled.directory
@@ -337,8 +337,8 @@ def test_a_full_disk_is_told_and_the_next_pull_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
         with pytest.raises(LocalDiskError, match="disk is full"):
-            pull(store, "demo@1.4", tmp_path / "root", facts=HOST)
-    verify_install(pull(store, "demo@1.4", tmp_path / "root", facts=HOST).directory)
+            pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
+    verify_install(pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST).directory)
 
 
 def test_a_disk_that_is_too_small_is_told_before_the_download(
@@ -347,13 +347,13 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
     with pytest.raises(LocalDiskError, match="are needed and"):
-        pull(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
+        pull_release(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
     assert between.blob_requests("GET") == []
 
 
 def test_a_place_that_cannot_be_written_is_told(store: Store, demo: Release) -> None:
     with pytest.raises(LocalDiskError) as caught:
-        pull(store, "demo@1.4", Path("/sys/enginery"), facts=HOST)
+        pull_release(store, "demo@1.4", Path("/sys/enginery"), facts=HOST)
     assert "/sys/enginery" in caught.value.where
 
 
@@ -362,7 +362,9 @@ def test_racing_pulls_into_one_root_all_succeed_and_download_once(
 ) -> None:
     shared = open_store(Settings())
     with ThreadPoolExecutor(4) as pool:
-        pulls = [pool.submit(pull, shared, "demo@1.4", tmp_path / "root", facts=HOST) for _ in range(4)]
+        pulls = [
+            pool.submit(pull_release, shared, "demo@1.4", tmp_path / "root", facts=HOST) for _ in range(4)
+        ]
         pulled = [one.result() for one in pulls]
     assert sum(one.downloaded_bytes for one in pulled) == sum(SMALL.values())
     assert sum(not one.already_installed for one in pulled) == 1

@@ -9,9 +9,9 @@ from support import proxy
 from support.seaweed import S3Server, free_ports
 
 from artifacts.errors import BadReference, Conflict, NotFound, StoreUnreachable
-from artifacts.ranges import ByteRange
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
+from artifacts.store.ranges import ByteRange
 
 
 def test_a_server_that_is_not_there_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_a_server_that_is_not_there_is_told(store: Store, monkeypatch: pytest.Mo
 def test_a_server_that_takes_connections_and_says_nothing_is_told(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("artifacts.s3.READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("artifacts.store.s3.READ_TIMEOUT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(StoreUnreachable, match="does not answer"):

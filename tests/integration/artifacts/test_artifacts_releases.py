@@ -10,12 +10,21 @@ from support.releases import published, release, variant
 from support.trees import random_tree
 
 from artifacts.canonical import digest_of
-from artifacts.channels import list_channels, move_channel, read_channel
 from artifacts.errors import AlreadyExists, BadReference, Conflict, NotFound
-from artifacts.references import resolve
-from artifacts.releases import Release, VariantRelease, list_names, list_releases, publish, read_release
+from artifacts.releases import (
+    Release,
+    VariantRelease,
+    list_channels,
+    list_names,
+    list_releases,
+    move_channel,
+    read_release,
+    reserve_version,
+    resolve,
+)
+from artifacts.releases.channels import read_channel
+from artifacts.releases.releases import publish
 from artifacts.store import Store
-from artifacts.versions import reserve_version
 
 PUBLISHERS = 16
 

@@ -11,9 +11,9 @@ from support.engines import on_h200, write_engine
 from support.nvml_standin import compile_standin, environment, gpu
 from support.releases import published, variant
 
-from artifacts.channels import move_channel
-from artifacts.gpus import Gpu
-from artifacts.releases import publish, read_release
+from artifacts.hosts import Gpu
+from artifacts.releases import move_channel, read_release
+from artifacts.releases.releases import publish
 from artifacts.settings import Settings
 from artifacts.store import Store
 

@@ -10,10 +10,10 @@ from support.cli import run_cli
 from support.releases import published, variant
 from support.stand_ins import manifest
 
-from artifacts.engine import BuiltOn, HostRequirements, ServeRecipe, TuningCache
+from artifacts.hosts import BuiltOn, HostRequirements, ServeCommand, TuningCache
 from artifacts.store import Store
 
-ENGINE = ServeRecipe(
+ENGINE = ServeCommand(
     toolchain="tensorrt-llm-1.4",
     argv=(
         "{bin}/trtllm-serve",
@@ -31,7 +31,7 @@ ENGINE = ServeRecipe(
     rewrites=("autotuner/cache.json",),
     model="model",
 )
-VLLM = ServeRecipe(
+VLLM = ServeCommand(
     toolchain="vllm-cuda",
     argv=("{python}", "-m", "vllm.entrypoints.openai.api_server", "--model", "{tree}", "--port", "{port}"),
     env={"VLLM_LOGGING_LEVEL": "WARNING"},
@@ -107,7 +107,7 @@ def test_a_host_with_the_light_install_reads_it(shown: str) -> None:
     probe = (
         "import sys; sys.modules.update(dict.fromkeys(['prefect', 'huggingface_hub', 'scipy', 'aiohttp', "
         "'jinja2']));"
-        f"from flows.cli import run; sys.exit(run(['show', '{shown}']))"
+        f"from flows.cli.main import run; sys.exit(run(['show', '{shown}']))"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

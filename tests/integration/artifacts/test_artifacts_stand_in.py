@@ -7,10 +7,10 @@ from support.releases import published, release, variant
 from support.stand_ins import put_engine
 
 from artifacts.canonical import canonical_bytes
-from artifacts.compat import HostFacts
 from artifacts.errors import IntegrityError, StandInRefused
-from artifacts.pull import pull
-from artifacts.releases import list_releases, publish, release_key
+from artifacts.hosts import HostFacts
+from artifacts.releases import list_releases, pull_release
+from artifacts.releases.releases import publish, release_key
 from artifacts.store import Store
 
 HOST = HostFacts(machine="x86_64", cpu_features=())
@@ -44,14 +44,14 @@ def test_a_report_is_no_way_around(store: Store, tmp_path: Path) -> None:
 def test_a_real_engine_is_published_and_pulled(store: Store, tmp_path: Path) -> None:
     tree = put_engine(store, tmp_path / "engine", stand_in=False)
     published(store, variant("v2", tree))
-    assert pull(store, "demo@1.4", tmp_path / "root", facts=HOST).tree == tree
+    assert pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST).tree == tree
 
 
 def test_a_release_that_was_written_behind_our_back_is_not_installed(store: Store, tmp_path: Path) -> None:
     forged = release(variant("v2", put_engine(store, tmp_path / "engine")))
     store.bucket.put(release_key("demo", forged.version), canonical_bytes(forged))
     with pytest.raises(StandInRefused, match="was to be installed"):
-        pull(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+        pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert not (tmp_path / "root" / "demo" / "1.4.0" / "v2").exists()
     assert not (tmp_path / "root" / "demo" / "current").exists()
 

@@ -15,14 +15,11 @@ from support import proxy
 from support.seaweed import S3Server
 from support.trees import random_tree
 
-from artifacts.actions import Action
 from artifacts.canonical import digest_of
 from artifacts.errors import AlreadyExists, IntegrityError, NotFound
-from artifacts.measurements import new_measurement
 from artifacts.settings import Settings
-from artifacts.store import Store, open_store
-from artifacts.transfer import blob_key
-from artifacts.trees import Listing, compare, scan
+from artifacts.store import Action, Listing, Store, blob_key, compare, new_measurement, open_store
+from artifacts.store.trees import scan
 
 Overwrite = Callable[[str, bytes], None]
 MIB = 1 << 20

@@ -10,12 +10,17 @@ from support.releases import published, release, variant
 from support.trees import random_tree
 
 from artifacts.canonical import digest_of
-from artifacts.channels import list_channels, move_channel
-from artifacts.measurements import new_measurement
-from artifacts.references import resolve
-from artifacts.releases import Release, list_names, list_releases, publish
-from artifacts.store import Store
-from artifacts.versions import reserve_version
+from artifacts.releases import (
+    Release,
+    list_channels,
+    list_names,
+    list_releases,
+    move_channel,
+    reserve_version,
+    resolve,
+)
+from artifacts.releases.releases import publish
+from artifacts.store import Store, new_measurement
 
 Overwrite = Callable[[str, bytes], None]
 STRAYS = (

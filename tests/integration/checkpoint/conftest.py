@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.hub_faults import Fault, FaultyHub, faulty_hub
 
-from tasks.hub_access import HubAccess
+from tasks.hub import HubAccess
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ from support.interface_tables import table
 from support.quantize_cases import DEMO, Case, run_matrix
 
 from artifacts.settings import Settings
-from engine_specs.kind_facts import load_kinds
-from engine_specs.recipes import load_kv_caches, load_recipes
-from engine_specs.variant import RecipeFile, RecipeSearch
+from engine_specs.spec import RecipeFile, RecipeSearch
+from engine_specs.tables import load_kinds, load_kv_caches, load_recipes
 from tasks.toolchains import ensure
 
 pytestmark = pytest.mark.toolchain

@@ -14,9 +14,8 @@ from support.checkpoints import SHARDS, sharded_model, write_repo
 from support.hub_faults import Fault, FaultyHub
 
 from tasks.errors import CheckpointUnsupported, RevisionNotPinned
-from tasks.fetch import fetch, metadata
-from tasks.hub import Repository, resolve_revision
-from tasks.hub_access import HubAccess
+from tasks.hub import HubAccess, Repository, resolve_revision
+from tasks.hub.checkpoint import fetch, metadata
 
 TINY = Repository(kind="model", id="acme/tiny")
 CHECKPOINT = {
@@ -120,9 +119,9 @@ def test_a_killed_download_goes_on_with_the_files_that_were_complete(
     hub = start_hub(Fault("stall", f"*/{SHARDS[1]}"))
     access = access_to(hub)
     program = (
-        "import sys; from pathlib import Path; from tasks.fetch import fetch;"
-        "from tasks.hub import Repository;"
-        "from tasks.hub_access import HubAccess;"
+        "import sys; from pathlib import Path; from tasks.hub.checkpoint import fetch;"
+        "from tasks.hub.client import Repository;"
+        "from tasks.hub.access import HubAccess;"
         "fetch(Repository(kind='model', id='acme/tiny'), sys.argv[1], Path(sys.argv[2]),"
         "HubAccess.from_environment(), lambda line: print(line, flush=True))"
     )

@@ -9,9 +9,8 @@ from support.checkpoints import SHARDS, sharded_model
 from support.hub_faults import Fault, FaultyHub
 
 from tasks.errors import CheckpointCorrupt, CheckpointUnavailable, HubUnreachable
-from tasks.fetch import fetch, metadata
-from tasks.hub import Repository
-from tasks.hub_access import HubAccess
+from tasks.hub import HubAccess, Repository
+from tasks.hub.checkpoint import fetch, metadata
 
 TINY = Repository(kind="model", id="acme/tiny")
 SHARD = f"*/{SHARDS[1]}"

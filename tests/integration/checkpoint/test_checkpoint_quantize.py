@@ -9,7 +9,7 @@ import pytest
 from support.quantize_cases import DEMO, WORKERS, Case, write_texts
 
 from artifacts.settings import Settings
-from engine_specs.recipes import load_recipes
+from engine_specs.tables import load_recipes
 from tasks.errors import WorkerRefused
 from tasks.stages.quantize_request import request_params
 from tasks.toolchains import JobOutcome, JobRequest, Toolchain, ensure, run_job

@@ -9,10 +9,10 @@ import pytest
 from support.checkpoints import write_repo
 from support.hub_faults import Fault, FaultyHub
 
-from engine_specs.text_source import TextSource
-from tasks.datasets import HubTexts, fetch_texts, load_texts, locate
+from engine_specs.spec import TextSource
 from tasks.errors import RevisionNotPinned, TextsInvalid
-from tasks.hub_access import HubAccess
+from tasks.hub import HubAccess, load_texts, locate
+from tasks.hub.texts import HubTexts, fetch_texts
 
 StartHub = Callable[..., FaultyHub]
 AccessTo = Callable[..., HubAccess]

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine_specs.load import load_spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from engine_specs.targets import load_targets
-from engine_specs.variant import Quantization, Shape
+from engine_specs.spec import ResolvedVariant, Shape, load_spec, resolve_variants
+from engine_specs.spec.variant import Quantization
+from engine_specs.tables import load_targets
 from tasks.toolchains import JobOutcome
 
 HERE = Path(__file__).parent

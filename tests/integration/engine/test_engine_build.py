@@ -11,7 +11,7 @@ import pytest
 from engine_support import HERE, Built, RunJob, variant
 
 from artifacts.canonical import sha256_file
-from artifacts.engine import EngineManifest
+from artifacts.hosts import EngineManifest
 from tasks.errors import WorkerRefusedInput
 from tasks.kinds import kind_named
 from tasks.kinds.kind import WORKERS

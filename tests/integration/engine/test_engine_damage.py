@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from engine_support import RunJob, variant
 
-from artifacts.engine import EngineManifest
+from artifacts.hosts import EngineManifest
 from artifacts.settings import Settings
-from engine_specs.load import load_spec
-from engine_specs.variant import Shape
+from engine_specs.spec import Shape, load_spec
 from flows.demo.hub_repo import DEMO_HUB
+from tasks.comparison import judging_protocol
 from tasks.judging.accuracy import measure_accuracy
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.gates import judge_regret, rejecting
@@ -23,7 +23,6 @@ from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import AccuracyResult
 from tasks.kinds import kind_named
 from tasks.kinds.vllm_reference import vllm_recipe
-from tasks.sides import judging_protocol
 from tasks.toolchains import ensure, serving
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(900)]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from engine_support import HERE, Built, RunJob
 
-from artifacts.engine import EngineManifest
+from artifacts.hosts import EngineManifest
 from artifacts.settings import Settings
 from tasks.errors import ServerNotReady
 from tasks.toolchains import Server, ensure, serving

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from artifacts.settings import Settings
-from engine_specs.load import load_spec
-from engine_specs.resolve import resolve_variants
+from engine_specs.spec import load_spec, resolve_variants
 from tasks.judging.client import NEUTRAL
 from tasks.kinds.vllm_reference import vllm_recipe
 from tasks.toolchains import Server, ensure, serving

@@ -11,7 +11,7 @@ from support.fake_completions import Behaviour, FakeServer, Speech, fake_server
 from support.judgements import PRICES, SUBJECT, VOCABULARY_OF_FAKES, endpoint, protocol, workload
 from support.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong_now_and_then
 
-from engine_specs.workload import Slo
+from engine_specs.spec import Slo
 from tasks.errors import ServerBroke
 from tasks.judging.gates import judge_same_engine, judge_speed
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine

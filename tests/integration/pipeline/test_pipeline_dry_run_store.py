@@ -7,12 +7,11 @@ from support.seaweed import free_ports
 
 from artifacts.settings import Settings
 from artifacts.store import Store
-from engine_specs.load import load_spec
-from flows.dry_run import dry_run_here
-from tasks.dry_records import DryInput, DryRun
-from tasks.pipeline import Pipeline
-from tasks.stage import Made, run_stage
-from tasks.stages.fetch import describe_checkpoint
+from engine_specs.spec import load_spec
+from flows.cli.dry_run import dry_run_here
+from tasks.plan import DryInput, DryRun
+from tasks.runs import Made, Pipeline, run_stage
+from tasks.stages import describe_checkpoint
 
 SPEC = load_spec(Path(__file__).parents[2] / "data" / "e2e.yaml")
 

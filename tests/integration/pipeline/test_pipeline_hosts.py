@@ -13,14 +13,14 @@ from support.hosts import COMMIT, FILE, SPEC, Host, variant_named
 from support.processes import wait_until
 from support.seaweed import S3Server, s3_client
 
-from artifacts.channels import read_channel
 from artifacts.errors import IntegrityError, NotFound, StandInRefused
 from artifacts.releases import Release, list_releases
+from artifacts.releases.channels import read_channel
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
-from engine_specs.load import read_spec
-from tasks.stages import verdicts
-from tasks.stages.publish import Published, Withheld, publish
+from engine_specs.spec import read_spec
+from tasks.stages import Published, Withheld, verdicts
+from tasks.stages.publish import publish
 from tasks.stages.verdicts import verdict_key
 
 

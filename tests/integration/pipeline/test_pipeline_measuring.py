@@ -9,8 +9,8 @@ import pytest
 from artifacts.canonical import digest_of
 from artifacts.settings import Settings
 from artifacts.store import Store
-from tasks.measuring import NoneUsable, Usable, find_measurement, keep_measurement, measure_once
-from tasks.pipeline import Pipeline
+from tasks.runs import Pipeline, Usable, find_measurement, measure_once
+from tasks.runs.measurements import NoneUsable, keep_measurement
 
 DOCUMENT = {"protocol": "p" * 64, "host": {"cores": 2}}
 

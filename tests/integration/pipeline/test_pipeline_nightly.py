@@ -8,11 +8,10 @@ from support.hosts import COMMIT, FILE, SPEC, Host, variant_named
 
 from artifacts.settings import Settings
 from artifacts.store import Store
-from engine_specs.load import read_spec
-from engine_specs.models import Spec
+from engine_specs.spec import Spec, read_spec
 from flows.nightly import unchanged
 from tasks.plan import SpecPlan
-from tasks.plan_stages import PlannedStage, State
+from tasks.plan.stages import PlannedStage, State
 
 
 @pytest.fixture

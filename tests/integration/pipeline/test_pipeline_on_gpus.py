@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from support.nvml_standin import gpu
 
-from artifacts.compat import HostFacts
-from artifacts.engine import ServeRecipe
+from artifacts.hosts import HostFacts, ServeCommand
 from artifacts.settings import Settings
 from artifacts.store import Store
-from tasks import gpus, serving
+from tasks.comparison import serve as serving
+from tasks.comparison import served
 from tasks.errors import GpusUnavailable
-from tasks.gpus import GpuNeed
+from tasks.hosts import GpuNeed
+from tasks.hosts import gpu_locks as gpus
 from tasks.judging.endpoint import Endpoint, Side
-from tasks.pipeline import Pipeline
-from tasks.serving import served
-from tasks.stages import worker_stage
-from tasks.stages.worker_stage import WorkerStage, run_worker_stage
+from tasks.runs import Pipeline
+from tasks.stages import WorkerStage, worker_stage
+from tasks.stages.worker_stage import run_worker_stage
 from tasks.toolchains import Toolchain
 
 WORKER = """
@@ -85,7 +85,7 @@ def sides(store: Store, tmp_path: Path, *devices: int) -> list[Side]:
     """Sides that answer with the GPUs that they are shown."""
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "server.py").write_text(SERVER)
-    recipe = ServeRecipe(toolchain="here", argv=("{python}", "{tree}/server.py", "{port}"), model="m")
+    recipe = ServeCommand(toolchain="here", argv=("{python}", "{tree}/server.py", "{port}"), model="m")
     tree, names = store.put_tree(tmp_path / "tree").digest, ("NVIDIA H200",)
     return [
         Side(name=f"side {index}", recipe=recipe, tree=tree, devices=count, gpu_names=names)

@@ -13,22 +13,19 @@ from support.cli import run_cli
 from support.hub_faults import FaultyHub, faulty_hub
 
 from artifacts.settings import Settings
-from artifacts.store import Store, open_store
-from artifacts.transfer import blob_key
-from engine_specs.errors import PreflightRefused
-from engine_specs.load import list_specs, load_spec
-from engine_specs.models import Spec
-from engine_specs.resolve import resolve_variants
-from engine_specs.vendored import vendored_checkpoint
+from artifacts.store import Store, blob_key, open_store
+from engine_specs.preflight import vendored_checkpoint
+from engine_specs.reading import PreflightRefused
+from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
 from flows import build
-from flows.commands.plan import plan
+from flows.cli.commands.plan import plan
 from flows.demo.hub_repo import DEMO_HUB
 from flows.errors import BadArgument
-from flows.plan_text import lines_of
-from tasks.hub_access import HubAccess
-from tasks.pipeline import Pipeline
+from flows.text import lines_of
+from tasks.hub import HubAccess
 from tasks.plan import SpecPlan, plan_spec
-from tasks.plan_variant import ends_of_life
+from tasks.plan.variant import ends_of_life
+from tasks.runs import Pipeline
 from tasks.stages.fetch import fetch_checkpoint
 
 NO_HUB = "http://127.0.0.1:9"

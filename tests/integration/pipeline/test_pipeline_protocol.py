@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from support.stand_ins import put_engine
 
-from artifacts.compat import HostFacts
+from artifacts.hosts import HostFacts
 from artifacts.store import Store
-from engine_specs.load import load_spec
-from engine_specs.resolve import resolve_variants
-from tasks.datasets import REPORT_FILE
+from engine_specs.spec import load_spec, resolve_variants
+from tasks.hub import REPORT_FILE
 from tasks.judging.protocol import JudgingProtocol
 from tasks.stages import measure
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from artifacts.store import Store
-from flows.run_page import REPORT_PAGE, report_link
+from flows.prefect_run.page import REPORT_PAGE, report_link
 
 PAGE = "<!doctype html><title>report</title><p>größer</p>"
 WEEK_S = 7 * 24 * 3600

@@ -19,8 +19,9 @@ from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import Failed
 from support.prefect_database import prefect_harness
 
-from flows import run_page
-from flows.run_errors import UNDERSTOOD, tell
+from flows.prefect_run import page as run_page
+from flows.prefect_run import tell
+from flows.prefect_run.errors import UNDERSTOOD
 from tasks.errors import EngineWrong, HubUnreachable, TaskError
 from tasks.prefect_tasks import is_mendable
 

@@ -7,12 +7,10 @@ import pytest
 
 from artifacts.errors import IntegrityError
 from artifacts.settings import Settings
-from artifacts.store import Store
-from artifacts.transfer import blob_key
+from artifacts.store import Store, blob_key
 from tasks.errors import CacheMissRefused
-from tasks.fingerprint import build_document
-from tasks.pipeline import Pipeline
-from tasks.stage import Hit, Made, Miss, StageCall, StageResult, look_up, run_stage
+from tasks.runs import Hit, Made, Pipeline, StageCall, StageResult, build_document, look_up, run_stage
+from tasks.runs.stage import Miss
 
 
 def call(seed: int = 0) -> StageCall:

@@ -7,23 +7,19 @@ import pytest
 from support.judgements import measured, protocol, speed_point
 from support.stand_ins import put_engine
 
-from artifacts.engine import HostRequirements, ServeRecipe
 from artifacts.errors import NotFound, StandInRefused
-from artifacts.measurements import new_measurement
-from artifacts.releases import VariantRelease, list_releases
+from artifacts.hosts import HostRequirements, ServeCommand
+from artifacts.releases import VariantRelease, list_releases, newest_verdict
 from artifacts.settings import Settings
-from artifacts.store import Store
-from artifacts.transfer import blob_key
-from artifacts.verdicts import newest_verdict
-from engine_specs.load import load_spec
-from engine_specs.resolve import resolve_variants
+from artifacts.store import Store, blob_key, new_measurement
+from engine_specs.spec import load_spec, resolve_variants
 from tasks.judging.economics import Go, economics
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import LoadPoint, LoadResult, NotMeasured
-from tasks.pipeline import Pipeline
-from tasks.stage import StageResult
+from tasks.runs import Pipeline, StageResult
+from tasks.stages import Case
 from tasks.stages.baseline import Baseline
-from tasks.stages.judge import Case, judge
+from tasks.stages.judge import judge
 from tasks.stages.measure import Measurements, measure, protocol_for
 from tasks.stages.publish import publish
 from tasks.stages.verdicts import verdict_key
@@ -31,7 +27,7 @@ from tasks.stages.verdicts import verdict_key
 SPEC = load_spec(Path(__file__).parents[2] / "data" / "e2e.yaml")
 (VARIANT,) = resolve_variants(SPEC)
 CHECKPOINT, HELDOUT = "c" * 64, "d" * 64
-SERVE = ServeRecipe(toolchain="aot-serve-cpu", argv=("{python}",), model="model")
+SERVE = ServeCommand(toolchain="aot-serve-cpu", argv=("{python}",), model="model")
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from support.own_stack import USERS_OWN, Stack
 from support.prefect_database import seed_database
 
 from artifacts.settings import Settings
-from flows.stack import ports
 from flows.stack.lifecycle import down, up
 from flows.stack.status import StackStatus
+from flows.stack.system import ports
 
 PREFECT_YAML = """\
 name: probe

@@ -22,9 +22,9 @@ from support.own_stack import USERS_OWN, Stack
 from support.processes import wait_until
 from support.seaweed import weed
 
-from flows.stack import object_store, prefect_server, worker
-from flows.stack.prefect_api import PrefectApi
-from flows.stack.state import read_state
+from flows.stack.components import object_store, prefect_server, worker
+from flows.stack.components.prefect_api import PrefectApi
+from flows.stack.system.state import read_state
 
 KEY, BODY = "kept/object", b"of the owner"
 EVIL = "http://evil.example"

@@ -11,8 +11,8 @@ from support.prefect_database import seed_database
 from support.processes import alive
 
 from artifacts.settings import Settings
-from flows.stack.processes import marked
-from flows.stack.state import StackPaths
+from flows.stack.system.processes import marked
+from flows.stack.system.state import StackPaths
 
 SIZE = "192m"
 

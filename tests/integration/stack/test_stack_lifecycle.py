@@ -20,12 +20,13 @@ from support.cli import run_cli
 from support.processes import alive, wait_until
 
 from artifacts.settings import Settings
-from flows.stack import object_store, ports, prefect_server, worker
+from flows.stack.components import object_store, prefect_server, worker
 from flows.stack.environment import stack_environment
 from flows.stack.lifecycle import down, up
-from flows.stack.processes import marked
-from flows.stack.state import StackPaths, read_state, write_state
 from flows.stack.status import StackStatus, status
+from flows.stack.system import ports
+from flows.stack.system.processes import marked
+from flows.stack.system.state import StackPaths, read_state, write_state
 
 BringUp = Callable[[], tuple[StackStatus, list[str]]]
 
@@ -140,7 +141,7 @@ def test_a_stack_that_a_version_without_locks_started_is_started_again(
 def test_a_killed_up_leaves_nothing_that_down_does_not_end(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     paths = StackPaths.below(settings.home)
-    argv = [sys.executable, "-c", "from flows.cli import main; main()", "up"]
+    argv = [sys.executable, "-c", "from flows.cli.main import main; main()", "up"]
     env = {**os.environ, "ENGINERY_HOME": str(settings.home)}
     with subprocess.Popen(argv, env=env, stderr=subprocess.DEVNULL) as starting:
         wait_until(lambda: object_store.NAME in read_state(paths).components, limit_s=60)

@@ -7,8 +7,8 @@ from support.cli import run_cli
 from support.own_stack import Stack
 from support.processes import wait_until
 
-from flows.stack import worker
-from flows.stack.schedule import next_nightly
+from flows.stack.components import worker
+from flows.stack.components.schedule import next_nightly
 
 # No host has the eight GPUs of it and runs these tests; what a host cannot build, the nightly run skips.
 ELSEWHERE = "llama-3.3-70b-instruct"

@@ -11,13 +11,13 @@ from support.intruder import Door, as_nobody, knock
 from support.prefect_database import seed_database
 
 from artifacts.settings import Settings
-from flows.stack.prefect_api import PrefectApi
-from flows.stack.state import StackPaths
+from flows.stack.components.prefect_api import PrefectApi
+from flows.stack.system.state import StackPaths
 
 # What a command does before it runs a flow; then the server that a flow would start, and its address.
 PROGRAM = """
 from artifacts.settings import Settings
-from flows.commands.context import use_orchestrator
+from flows.cli.context import use_orchestrator
 use_orchestrator(Settings())
 from prefect.client.orchestration import get_client
 with get_client(sync_client=True) as client:

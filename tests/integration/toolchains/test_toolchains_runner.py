@@ -11,13 +11,7 @@ from pathlib import Path
 import pytest
 from support.processes import alive, parent_of, wait_until
 
-from tasks.errors import (
-    EngineWrong,
-    WorkerFailed,
-    WorkerOutOfMemory,
-    WorkerRefused,
-    WorkerRefusedInput,
-)
+from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused, WorkerRefusedInput
 from tasks.toolchains import run_job
 from tasks.toolchains.supervised import Supervised
 

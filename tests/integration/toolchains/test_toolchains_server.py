@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.processes import alive, wait_until
 
-from artifacts.engine import ServeRecipe
+from artifacts.hosts import ServeCommand
 from tasks.errors import (
     PortUnusable,
     ServerNotReady,
@@ -27,9 +27,9 @@ from tasks.toolchains import ports, serving
 SERVER = Path(__file__).parent / "workers" / "small_server.py"
 
 
-def recipe(how: str) -> ServeRecipe:
+def recipe(how: str) -> ServeCommand:
     argv = ("{python}", str(SERVER), how, "{host}", "{port}", "{model}")
-    return ServeRecipe(toolchain="here", argv=argv, env={"RECIPE_SAYS": "hello"}, model="small")
+    return ServeCommand(toolchain="here", argv=argv, env={"RECIPE_SAYS": "hello"}, model="small")
 
 
 @pytest.fixture
@@ -141,9 +141,9 @@ def test_two_servers_have_ports_of_their_own(serve):
 OWNER = """
 import json, sys
 from pathlib import Path
-from artifacts.engine import ServeRecipe
+from artifacts.hosts.engine import ServeCommand
 from tasks.toolchains import Toolchain, run_foreground, serving
-python, recipe, how = Path(sys.argv[1]), ServeRecipe(**json.loads(sys.argv[2])), sys.argv[3]
+python, recipe, how = Path(sys.argv[1]), ServeCommand(**json.loads(sys.argv[2])), sys.argv[3]
 paths = {"root": python, "python": python, "bin_dir": python.parent}
 here = Toolchain(name="here", identity="0" * 64, versions={}, **paths)
 say = lambda line: print(line, flush=True)

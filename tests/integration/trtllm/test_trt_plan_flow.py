@@ -17,22 +17,18 @@ from support.hub_faults import FaultyHub, faulty_hub
 from support.prefect_database import prefect_harness
 from support.standin.trtllm_toolchain import NAME, Gpu, install
 
-from artifacts.engine import EngineManifest
 from artifacts.errors import StandInRefused
+from artifacts.hosts import EngineManifest
 from artifacts.releases import VariantRelease, list_releases
 from artifacts.settings import Settings
 from artifacts.store import Store
-from engine_specs.load import load_spec
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
+from engine_specs.spec import ResolvedVariant, Spec, load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks import prefect_tasks as steps
-from tasks.hub_access import HubAccess
-from tasks.pipeline import Pipeline
-from tasks.stage import StageResult
-from tasks.stages import build, measure, quantize, worker_stage
+from tasks.hub import HubAccess
+from tasks.runs import Pipeline, StageResult
+from tasks.stages import beside, build, measure, quantize, resolve_sources, worker_stage
 from tasks.stages.publish import publish
-from tasks.stages.sources import beside, resolve_sources
 from tasks.toolchains import Toolchain, ensure
 
 pytestmark = pytest.mark.toolchain

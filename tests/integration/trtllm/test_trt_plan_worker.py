@@ -11,11 +11,9 @@ from support import trtllm_checkpoints
 from support.standin.trtllm_toolchain import Gpu, install, report
 from support.trt_variants import variant
 
-from artifacts.engine import BuiltOn, EngineManifest
-from engine_specs.kind_facts import RecipeSupport, load_kinds
-from engine_specs.recipes import load_kv_caches, load_recipes
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.targets import load_targets
+from artifacts.hosts import BuiltOn, EngineManifest
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import RecipeSupport, load_kinds, load_kv_caches, load_recipes, load_targets
 from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused, WorkerRefusedInput
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.toolchains import JobOutcome, JobRequest, Toolchain, run_job

@@ -16,21 +16,18 @@ from support.standin import trtllm_serve_toolchain
 from support.standin.trtllm_toolchain import Gpu
 
 from artifacts.canonical import sha256_file
-from artifacts.compat import HostFacts
-from artifacts.engine import EngineManifest
 from artifacts.errors import CannotServe
-from artifacts.servable import refuse_unservable
+from artifacts.hosts import EngineManifest, HostFacts, refuse_unservable
 from artifacts.settings import Settings
 from artifacts.store import Store
-from artifacts.trees import scan
-from engine_specs.kind_facts import load_kinds
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.targets import load_targets
-from engine_specs.variant import Calibration, Engine, Quantization, Shape
+from artifacts.store.trees import scan
+from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec.variant import Calibration, Engine, Quantization
+from engine_specs.tables import load_kinds, load_targets
 from flows.demo.hub_repo import DEMO_HUB
-from tasks import gpus
 from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused
-from tasks.pipeline import Pipeline
+from tasks.hosts import gpu_locks as gpus
+from tasks.runs import Pipeline
 from tasks.stages import build, worker_stage
 from tasks.stages.quantize import LeftOut
 from tasks.stages.quantize import describe as quantize_job

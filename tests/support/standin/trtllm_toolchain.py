@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from engine_specs.targets import Target
+from engine_specs.tables import Target
 from tasks.toolchains.records import Toolchain
 
 NAME = "tensorrt-llm-1.2"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.canonical import READ_BYTES, canonical_bytes, digest_of, sha256_file
-from artifacts.engine import HostRequirements
+from artifacts.hosts import HostRequirements
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="utf-8")),

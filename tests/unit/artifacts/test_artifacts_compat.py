@@ -7,9 +7,9 @@ import pytest
 from support.nvml_standin import gpu
 from support.releases import NOTHING, release, variant
 
-from artifacts.compat import Fits, HostFacts, Refused, choose_variant, fits, probe_host
-from artifacts.engine import HostRequirements
 from artifacts.errors import NotFound, NothingFits
+from artifacts.hosts import Fits, HostFacts, HostRequirements, Refused, fits, probe_host
+from artifacts.releases.selection import choose_variant
 
 OLD = HostFacts(machine="x86_64", cpu_features=("sse4_2", "ssse3"))
 NEW = HostFacts(machine="x86_64", cpu_features=("avx2", "avx512f", "fma", "sse4_2", "ssse3"))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from support.nvml_standin import compile_standin, environment, gpu
 
-from artifacts.gpus import Gpu, GpusFound, NoGpus, probe_gpus
+from artifacts.hosts import Gpu, GpusFound, NoGpus, probe_gpus
 
-PROGRAM = "from artifacts.gpus import probe_gpus; found = probe_gpus(); print(found.model_dump_json())"
+PROGRAM = "from artifacts.hosts.gpus import probe_gpus; found = probe_gpus(); print(found.model_dump_json())"
 TWO = (gpu("NVIDIA H200", 0), gpu("NVIDIA L40S", 1, "8.9", 46068))
 
 

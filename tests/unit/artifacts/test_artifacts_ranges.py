@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import IntegrityError, StoreUnreachable
-from artifacts.ranges import ByteRange, exactly, refusal
+from artifacts.store.ranges import ByteRange, exactly, refusal
 
 ASKED = ByteRange(start=10, length=5, total=100)
 

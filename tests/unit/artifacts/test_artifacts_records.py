@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from support.releases import NOTHING, RECIPE, release, variant
 
-from artifacts.actions import Action
 from artifacts.canonical import digest_of
 from artifacts.errors import BadReference
-from artifacts.measurements import Measurement, new_measurement
-from artifacts.references import Reference, parse_reference
-from artifacts.releases import VERSION_PATTERN, version_key
+from artifacts.releases import parse_reference, version_key
+from artifacts.releases.references import Reference
+from artifacts.releases.releases import VERSION_PATTERN
+from artifacts.store import Action, Measurement, new_measurement
 
 
 def test_the_client_modules_load_no_s3_library() -> None:
-    code = "import sys, artifacts.pull; sys.exit(bool({'boto3', 'botocore'} & set(sys.modules)))"
+    code = "import sys, artifacts.releases.pull; sys.exit(bool({'boto3', 'botocore'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

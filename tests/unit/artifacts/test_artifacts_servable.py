@@ -7,9 +7,9 @@ import pytest
 from support.engines import ARGUMENTS, TOOL_VERSION, on_h200, tuned, write_engine
 from support.nvml_standin import gpu
 
-from artifacts.compat import HostFacts
 from artifacts.errors import CannotServe, IntegrityError
-from artifacts.servable import read_engine, refuse_unservable
+from artifacts.hosts import HostFacts, refuse_unservable
+from artifacts.hosts.servable import read_engine
 
 PAIR = (gpu(index=0), gpu(index=1))
 FACTS = HostFacts(machine="x86_64", cpu_features=(), gpus=PAIR, driver="580.95.05")

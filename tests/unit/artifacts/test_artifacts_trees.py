@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from support.trees import random_tree
 
 from artifacts.errors import BadTree, IntegrityError, NotFound
-from artifacts.trees import FileEntry, Listing, compare, path_problem, scan, verify
+from artifacts.store import Listing, compare, path_problem, verify
+from artifacts.store.trees import FileEntry, scan
 
 PART = (
     st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20)
@@ -164,7 +165,7 @@ def test_damage_is_found_and_named(tmp_path: Path, damage: str) -> None:
 
 def test_a_file_that_grows_while_it_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = random_tree(tmp_path, {"file": 100})
-    from artifacts import trees
+    from artifacts.store import trees
 
     found = trees.walk(root)
     (root / "file").write_bytes(b"x" * 101)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from support.quantize_cases import Case
 
-from engine_specs.kind_facts import load_kinds
-from engine_specs.variant import RecipeFile, RecipeSearch
+from engine_specs.spec import RecipeFile, RecipeSearch
+from engine_specs.tables import load_kinds
 from tasks.errors import RecipeFileInvalid
 from tasks.stages import quantize
 from tasks.stages.quantize_request import read_recipe_file, request_params

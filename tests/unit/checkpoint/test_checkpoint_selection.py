@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import CheckpointUnsupported
-from tasks.hub_selection import INDEX_FILE, HubFile, read_index, select_files
+from tasks.hub.selection import INDEX_FILE, HubFile, read_index, select_files
 
 WHERE = "model acme/tiny at main"
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.demo.hub_repo import DEMO_HUB
-from tasks.datasets import Text, choose, parse_row
 from tasks.errors import TextsInvalid
+from tasks.hub.texts import Text, choose, parse_row
 
 DEMO_TEXTS = DEMO_HUB / "datasets" / "enginery" / "demo-text"
 

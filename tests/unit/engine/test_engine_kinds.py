@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from artifacts.engine import EngineManifest
-from engine_specs.load import load_spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from engine_specs.validation import VllmConfiguration
+from artifacts.hosts import EngineManifest
+from engine_specs.spec import ResolvedVariant, VllmConfiguration, load_spec, resolve_variants
 from tasks.errors import UnknownKind, UnknownSetting
-from tasks.fingerprint import worker_sources
 from tasks.kinds import KINDS, kind_named
 from tasks.kinds.vllm_reference import vllm_recipe
+from tasks.runs import worker_sources
 
 SPECS = Path(__file__).parents[3] / "engine_specs"
 

@@ -3,7 +3,7 @@
 import pytest
 from support.judgements import PRICES, side, speed_point, workload
 
-from engine_specs.workload import Slo
+from engine_specs.spec import Slo
 from tasks.judging.economics import DAYS_PER_MONTH, Go, Stay, baseline_decision, economics
 from tasks.judging.outcomes import EconomicsOutcome
 from tasks.judging.results import LoadPoint, LoadResult

@@ -14,7 +14,7 @@ from support.judgements import (
     workload,
 )
 
-from engine_specs.workload import Slo
+from engine_specs.spec import Slo
 from tasks.judging.gates import judge_lengths, judge_regret, judge_slo, judge_tokenizer, qualifies
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Departure, TokenizerCheck

@@ -2,18 +2,16 @@
 
 import pytest
 
-from artifacts.compat import HostFacts
-from artifacts.gpus import Gpu
+from artifacts.hosts import Gpu, HostFacts
 from artifacts.settings import Settings
 from artifacts.store import Store
-from engine_specs.load import load_spec
-from engine_specs.resolve import resolve_variants
-from engine_specs.targets import load_targets
+from engine_specs.spec import load_spec, resolve_variants
+from engine_specs.tables import load_targets
 from flows import nightly
 from flows.errors import BadArgument, HostUnsuited
 from flows.selection import variants_here
-from tasks.buildable import divide_by_host, lacks_for_measuring, require_measurable
 from tasks.errors import GpusUnavailable
+from tasks.stages import divide_by_host, lacks_for_measuring, require_measurable
 
 GIB = 2**30
 LLAMA = load_spec("llama-3.1-8b-instruct")

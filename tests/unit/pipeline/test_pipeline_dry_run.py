@@ -17,19 +17,15 @@ from support.cli import run_cli
 from support.interface_tables import broken, table
 
 from artifacts.settings import Settings
-from engine_specs.load import list_specs, load_spec, read_spec
-from engine_specs.models import Spec
-from engine_specs.resolve import resolve_variants
-from flows.commands.build import build as build_command
+from engine_specs.spec import Spec, list_specs, load_spec, read_spec, resolve_variants
+from flows.cli.commands.build import build as build_command
 from flows.demo.metadata import packaged_metadata
 from flows.errors import BadArgument
-from tasks import dry_symbols as symbols
-from tasks import plan_toolchains
-from tasks.dry_records import DryCommand, DryRun, DryStage
-from tasks.dry_run import HostView, dry_run
-from tasks.dry_text import transcript
-from tasks.plan_checkpoint import NoMetadata
-from tasks.shell_text import PLACEHOLDER, shell_command
+from flows.text import transcript
+from flows.text.shell import PLACEHOLDER, shell_command
+from tasks.plan import DryCommand, DryRun, DryStage, HostView, NoMetadata, symbols
+from tasks.plan import toolchains as plan_toolchains
+from tasks.plan.dry_run import dry_run
 from tasks.stages import build, quantize
 from tasks.toolchains import Toolchain, declared
 from tasks.toolchains.environment import job_environment
@@ -206,7 +202,7 @@ def test_a_command_survives_the_shell(argv: list[str], env: dict[str, str]) -> N
 
 
 def refused_spec() -> str:
-    from engine_specs.data_files import PACKAGE
+    from engine_specs.reading import PACKAGE
 
     return (PACKAGE / f"{LLAMA}.yaml").read_text().replace("max_batch_size: 64", "max_batch_size: 4096")
 

@@ -5,13 +5,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.fingerprint import (
-    build_document,
-    explain_difference,
-    fingerprint_of,
-    sources_digest,
-    worker_sources,
-)
+from tasks.runs import build_document, worker_sources
+from tasks.runs.fingerprint import explain_difference, fingerprint_of, sources_digest
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**50), 2**50) | st.text(max_size=8),

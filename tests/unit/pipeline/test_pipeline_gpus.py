@@ -11,10 +11,11 @@ import pytest
 from support.nvml_standin import gpu
 from support.processes import wait_until
 
-from artifacts.compat import HostFacts
-from engine_specs.targets import load_targets
+from artifacts.hosts import HostFacts
+from engine_specs.tables import load_targets
 from tasks.errors import GpusUnavailable
-from tasks.gpus import GpuNeed, HeldGpus, held_gpus, visible_gpus
+from tasks.hosts import GpuNeed, HeldGpus
+from tasks.hosts.gpu_locks import held_gpus, visible_gpus
 
 PAIR = (gpu(index=0), gpu(index=1))
 # The driver's order is not the order of the UUIDs.
@@ -24,8 +25,8 @@ CROSSED = tuple(
 OWNER = """
 import subprocess, sys
 from pathlib import Path
-from artifacts.compat import HostFacts
-from tasks.gpus import GpuNeed, held_gpus
+from artifacts.hosts.host_match import HostFacts
+from tasks.hosts.gpu_locks import GpuNeed, held_gpus
 locks, facts = Path(sys.argv[1]), HostFacts.model_validate_json(sys.argv[2])
 with held_gpus(GpuNeed(2), facts, locks, on_wait=print, environ={}) as held:
     child = subprocess.Popen(["sleep", "60"], pass_fds=held.descriptors)

@@ -5,18 +5,25 @@ from typing import cast
 
 from support.nvml_standin import gpu
 
-from artifacts.compat import Fits, HostFacts, Refused, fits
-from artifacts.engine import HostRequirements, ServeRecipe
-from artifacts.gpus import GpusFound, NoGpus, probe_gpus
-from engine_specs.load import read_spec
-from engine_specs.resolve import resolve_variants
-from engine_specs.targets import load_targets
-from tasks.host_class import gpu_class, this_host
+from artifacts.hosts import (
+    Fits,
+    GpusFound,
+    HostFacts,
+    HostRequirements,
+    NoGpus,
+    Refused,
+    ServeCommand,
+    fits,
+    probe_gpus,
+)
+from engine_specs.spec import read_spec, resolve_variants
+from engine_specs.tables import load_targets
+from tasks.hosts import host_requirements, this_host
+from tasks.hosts.host_class import gpu_class
 from tasks.judging.verdict import Verdict
-from tasks.pipeline import Pipeline
-from tasks.requirements import host_requirements
-from tasks.stage import StageResult
-from tasks.stages.judge import Case, _entry
+from tasks.runs import Pipeline, StageResult
+from tasks.stages import Case
+from tasks.stages.judge import _entry
 
 SPEC = Path(__file__).parents[2] / "data" / "e2e.yaml"
 
@@ -65,7 +72,7 @@ def test_staying_on_vllm_asks_for_the_gpus_that_it_was_measured_on() -> None:
     )  # fmt: skip
     case = Case(spec, variant.model_copy(update=gpus), "0" * 40, (checkpoint,))
     verdict = Verdict(verdict="stay-on-vllm", row="r", publishes="the vLLM recipe", reasons=("fast enough",))
-    recipe = ServeRecipe(toolchain="vllm-cuda", argv=("{python}",), model="model")
+    recipe = ServeCommand(toolchain="vllm-cuda", argv=("{python}",), model="model")
     nowhere = cast("Pipeline", None)  # what stays on vLLM has no engine to look up
     entry = _entry(nowhere, case, verdict, vllm=recipe, report="a" * 64, measurements=())
     assert entry.requires == HostRequirements(

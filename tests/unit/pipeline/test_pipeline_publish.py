@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from artifacts.engine import HostRequirements, ServeRecipe
-from artifacts.releases import VariantRelease, Verdict
-from engine_specs.load import read_spec
-from engine_specs.resolve import resolve_variants
-from flows.run_page import artifact_key
-from flows.summary import BuildSummary, VariantSummary
+from artifacts.hosts import HostRequirements, ServeCommand
+from artifacts.releases import VariantRelease
+from artifacts.releases.releases import Verdict
+from engine_specs.spec import read_spec, resolve_variants
+from flows.prefect_run import BuildSummary, VariantSummary
+from flows.prefect_run.page import artifact_key
 from tasks.stages.publish import blocking, publication_fingerprint
 from tasks.stages.verdicts import Gathered, basis
 
@@ -20,7 +20,7 @@ TWO = TEXT.replace(
     "  - {name: cpu-int8, target: cpu-x86-64-v3}\n  - {name: extra, target: cpu-x86-64-v2, required: false}",
 )
 ONE_SPEC = read_spec(TEXT, Path("e2e.yaml"))
-RECIPE = ServeRecipe(toolchain="t", argv=("a",), model="model")
+RECIPE = ServeCommand(toolchain="t", argv=("a",), model="model")
 
 
 def entry(name: str, verdict: Verdict, *, required: bool = True, report: str = "a" * 64) -> VariantRelease:

@@ -7,32 +7,27 @@ from support.judgements import PRICES, SUBJECT, measured, protocol, speed_point,
 from support.releases import release, variant
 
 from artifacts.releases import VariantRelease
-from engine_specs.workload import Slo
+from engine_specs.spec import Slo
 from flows.nightly import NightlyRow, NightlySummary, table_row
-from flows.run_tables import (
-    CELL_LINES,
-    CELL_WIDTH,
-    HARD_BREAK,
+from flows.prefect_run import (
+    BuildSummary,
+    StepSummary,
+    VariantSummary,
     as_code,
     baseline_figures,
     cell,
     engine_figures,
-    stage_rows,
-)
-from flows.summary import (
-    BuildSummary,
-    StepSummary,
-    VariantSummary,
-    headline,
     publication_line,
     run_name,
     run_tags,
     state_message,
 )
+from flows.prefect_run.summary import headline
+from flows.prefect_run.tables import CELL_LINES, CELL_WIDTH, HARD_BREAK, stage_rows
 from tasks.judging.judge import judge_engine
 from tasks.judging.judged import JudgedResult
 from tasks.judging.results import Interval, LoadPoint, LoadResult, NotMeasured
-from tasks.stages.publish import Published, Withheld
+from tasks.stages import Published, Withheld
 
 RATIO = Interval(estimate=2.4321, lower=2.3, upper=2.55, confidence=0.95)
 

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from artifacts.engine import EngineManifest, HostRequirements, ServeRecipe
-from engine_specs.load import load_spec, read_spec
-from engine_specs.models import Spec
-from engine_specs.resolve import resolve_variants
+from artifacts.hosts import EngineManifest, HostRequirements, ServeCommand
+from engine_specs.spec import Spec, load_spec, read_spec, resolve_variants
+from tasks.comparison import engine_side, judging_protocol, reference_sides
 from tasks.judging.protocol import JudgingProtocol, Vocabulary
-from tasks.sides import engine_side, judging_protocol, reference_sides
 
 TEXT = (Path(__file__).parents[2] / "data" / "e2e.yaml").read_text()
 CHECKPOINT, ENGINE = "c" * 64, "e" * 64
@@ -36,7 +34,7 @@ def protocol(spec: Spec) -> JudgingProtocol:
         requires=HostRequirements(machine="x86_64"),
         toolchains={},
         tools={},
-        serve=ServeRecipe(toolchain="aot-serve-cpu", argv=("{python}",), model="model"),
+        serve=ServeCommand(toolchain="aot-serve-cpu", argv=("{python}",), model="model"),
     )
     return judging_protocol(
         spec,

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from specs_text import GOOD
 
-from engine_specs import kind_facts
-from engine_specs.load import load_spec
-from engine_specs.models import Spec
+from engine_specs.spec import Spec, load_spec
+from engine_specs.tables import kind_facts
 
 
 @pytest.fixture

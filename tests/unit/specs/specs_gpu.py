@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from engine_specs.errors import Problem
-from engine_specs.models import Spec
 from engine_specs.preflight import examine
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from engine_specs.targets import load_targets
-from engine_specs.variant import Engine, Quantization, Shape
+from engine_specs.reading import Problem
+from engine_specs.spec import ResolvedVariant, Shape, Spec, resolve_variants
+from engine_specs.spec.variant import Engine, Quantization
+from engine_specs.tables import load_targets
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine_specs.errors import Problem, SpecInvalid
-from engine_specs.load import read_spec
+from engine_specs.reading import Problem, SpecInvalid
+from engine_specs.spec import read_spec
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER_COMMIT = "89abcdef0123456789abcdef0123456789abcdef"

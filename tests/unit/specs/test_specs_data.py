@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from engine_specs import kind_facts, recipes, targets
-from engine_specs.data_files import KINDS_DIR, TARGETS_FILE, read_data
-from engine_specs.errors import SpecInvalid
-from engine_specs.kind_facts import load_kinds
-from engine_specs.recipes import load_kv_caches, load_recipes
-from engine_specs.targets import TargetTable, load_targets
+from engine_specs.reading import KINDS_DIR, TARGETS_FILE, SpecInvalid, read_data
+from engine_specs.tables import (
+    kind_facts,
+    load_kinds,
+    load_kv_caches,
+    load_recipes,
+    load_targets,
+    recipes,
+    targets,
+)
+from engine_specs.tables.targets import TargetTable
 
 # /proc/cpuinfo spells these otherwise than manuals and compilers do.
 FOREIGN_SPELLINGS = {

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from specs_text import GOOD
 
-from engine_specs.errors import SpecNotFound
-from engine_specs.load import list_specs, load_spec
-from engine_specs.resolve import resolve_variants
+from engine_specs.reading import SpecNotFound
+from engine_specs.spec import list_specs, load_spec, resolve_variants
 
-HEAVY = "prefect torch transformers vllm modelopt huggingface_hub numpy scipy boto3 artifacts tasks flows"
-MODULES = "errors load resolve preflight schema"
+HEAVY = (
+    "prefect torch transformers vllm modelopt huggingface_hub numpy scipy boto3 artifacts.store tasks flows"
+)
+MODULES = "reading tables spec preflight"
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_the_layer_imports_nothing_heavy() -> None:
     assert ran.stdout.strip() == ""
 
 
-def test_errors_alone_import_no_model() -> None:
-    code = "import sys, engine_specs.errors; print('pydantic' in sys.modules, 'yaml' in sys.modules)"
+def test_the_base_of_errors_imports_no_model() -> None:
+    code = "import sys, artifacts.errors; print('pydantic' in sys.modules, 'yaml' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False False"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine_specs.targets import Target, load_targets
+from engine_specs.tables import Target, load_targets
 
 GPU_TARGETS = [t for t in load_targets().values() if t.accelerator == "cuda"]
 NAMES = {

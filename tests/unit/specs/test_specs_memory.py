@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from test_specs_model_facts import LLAMA_8B, MIXTRAL, facts
 
-from engine_specs.memory import MemoryEstimate, estimate_memory
-from engine_specs.model_facts import ModelFacts
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from engine_specs.targets import load_targets
-from engine_specs.variant import Quantization, RecipeSearch, Shape
+from engine_specs.preflight import MemoryEstimate
+from engine_specs.preflight.memory import estimate_memory
+from engine_specs.preflight.model_facts import ModelFacts
+from engine_specs.spec import RecipeSearch, ResolvedVariant, Shape, Spec, resolve_variants
+from engine_specs.spec.variant import Quantization
+from engine_specs.tables import load_targets
 
 MIB = 1024**2
 SHAPE = Shape(max_batch_size=64, max_input_len=4096, max_seq_len=8192, max_num_tokens=8192)

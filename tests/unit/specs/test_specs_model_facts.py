@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine_specs.model_facts import ModelFacts, UnknownFacts, read_model_facts
+from engine_specs.preflight.model_facts import ModelFacts, UnknownFacts, read_model_facts
 
 LLAMA_8B: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

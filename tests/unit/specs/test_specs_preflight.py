@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 from specs_gpu import preflight
 
-from engine_specs.errors import PreflightRefused, Problem
-from engine_specs.models import Spec
 from engine_specs.preflight import examine
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from engine_specs.variant import Calibration
+from engine_specs.reading import PreflightRefused, Problem
+from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
+from engine_specs.spec.variant import Calibration
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

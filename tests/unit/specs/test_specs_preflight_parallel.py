@@ -3,7 +3,7 @@
 import pytest
 from specs_gpu import CONFIG, FILES, gpu_variant, preflight
 
-from engine_specs.models import Spec
+from engine_specs.spec import Spec
 
 
 @pytest.mark.parametrize(

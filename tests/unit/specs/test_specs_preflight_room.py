@@ -8,13 +8,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from specs_gpu import CONFIG, FILES, SHAPE, gpu_variant, preflight
 
-from engine_specs.memory import estimate_memory
-from engine_specs.model_facts import ModelFacts, read_model_facts
-from engine_specs.models import Spec
 from engine_specs.preflight import examine
-from engine_specs.preflight_room import NO_SINGLE_SETTING, memory_problems
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.targets import load_targets
+from engine_specs.preflight.memory import estimate_memory
+from engine_specs.preflight.model_facts import ModelFacts, read_model_facts
+from engine_specs.preflight.room import NO_SINGLE_SETTING, memory_problems
+from engine_specs.spec import ResolvedVariant, Spec
+from engine_specs.tables import load_targets
 
 LARGE = SHAPE.model_copy(update={"max_batch_size": 100})
 CONFIG_70B = CONFIG | {"hidden_size": 8192, "intermediate_size": 28672, "num_attention_heads": 64}

@@ -3,8 +3,7 @@
 import pytest
 from specs_gpu import CONFIG, FILES, gpu_variant, preflight
 
-from engine_specs.models import Spec
-from engine_specs.variant import RecipeSearch
+from engine_specs.spec import RecipeSearch, Spec
 
 RECIPE = "variants.first.quantization.recipe"
 KV_CACHE = "variants.first.quantization.kv_cache"

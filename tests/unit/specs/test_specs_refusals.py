@@ -4,7 +4,7 @@
 import pytest
 from specs_text import COMMIT, edited, problems_in
 
-from engine_specs.errors import Problem
+from engine_specs.reading import Problem
 
 REFUSED = [
     # old text, new text, line, field, found, part of what is accepted

@@ -9,12 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from specs_text import GOOD, edited
 
-from engine_specs.load import load_spec, read_spec
-from engine_specs.merge import merged, origin
-from engine_specs.models import Spec
-from engine_specs.resolve import resolve_variants
-from engine_specs.targets import load_targets
-from engine_specs.variant import VariantBase
+from engine_specs.reading import merged, origin
+from engine_specs.spec import Spec, load_spec, read_spec, resolve_variants
+from engine_specs.spec.variant import VariantBase
+from engine_specs.tables import load_targets
 
 KEYS = st.sampled_from("abc")
 SCALARS = st.one_of(st.integers(0, 9), st.booleans(), st.tuples(st.integers(0, 3)))

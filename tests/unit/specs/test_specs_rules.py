@@ -7,9 +7,8 @@ import pytest
 from pydantic import ValidationError
 from specs_text import COMMIT, GOOD, OTHER_COMMIT, edited, problems_in
 
-from engine_specs.load import read_spec
-from engine_specs.models import Spec
-from engine_specs.yaml_tree import parse
+from engine_specs.reading import parse
+from engine_specs.spec import Spec, read_spec
 
 Edits = tuple[tuple[str, str], ...]
 
@@ -226,7 +225,8 @@ class TestWithAKindThatTakesEverything:
     def test_an_unknown_target_platform_of_a_kind_is_refused(
         self, text: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from engine_specs import rules, targets
+        from engine_specs.spec import rules
+        from engine_specs.tables import targets
 
         table = dict(targets.load_targets())
         table["cpu-x86-64-v4"] = table["cpu-x86-64-v4"].model_copy(update={"platform": "elsewhere"})

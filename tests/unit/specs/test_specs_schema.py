@@ -7,11 +7,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from specs_text import GOOD, edited
 
-from engine_specs.load import list_specs, load_spec
-from engine_specs.recipes import load_recipes
-from engine_specs.schema import DIALECT, spec_json_schema
-from engine_specs.targets import load_targets
-from engine_specs.yaml_tree import parse
+from engine_specs.reading import parse
+from engine_specs.spec import list_specs, load_spec, spec_json_schema
+from engine_specs.spec.schema import DIALECT
+from engine_specs.tables import load_recipes, load_targets
 
 
 def plain(value: Any) -> Any:

@@ -5,17 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine_specs.load import list_specs, load_spec
-from engine_specs.models import Spec
-from engine_specs.names import is_commit
-from engine_specs.preflight import examine
-from engine_specs.resolve import resolve_variants
-from engine_specs.text_source import TextSource
-from engine_specs.vendored import VendoredCheckpoint, vendored_checkpoint
-from flows.commands import specs
-from tasks.buildable import devices_at_once
-from tasks.datasets import split_files
-from tasks.hub_selection import HubFile
+from engine_specs.preflight import examine, vendored_checkpoint
+from engine_specs.preflight.vendored import VendoredCheckpoint
+from engine_specs.reading import is_commit
+from engine_specs.spec import Spec, TextSource, list_specs, load_spec, resolve_variants
+from flows.cli.commands import specs
+from tasks.hub.selection import HubFile
+from tasks.hub.texts import split_files
+from tasks.stages.host_selection import devices_at_once
 
 GPUS_OF_A_HOST = 8
 # Of the demo, whose checkpoint comes with the package and is checked where its Hub is.

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from engine_specs import vendored
-from engine_specs.errors import SpecInvalid
-from engine_specs.model_facts import ModelFacts, read_model_facts
-from engine_specs.vendored import VendoredCheckpoint, vendored_checkpoint, vendored_checkpoints
+from engine_specs.preflight import vendored, vendored_checkpoint
+from engine_specs.preflight.model_facts import ModelFacts, read_model_facts
+from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoints
+from engine_specs.reading import SpecInvalid
 
 BYTES_PER_WEIGHT = 2
 REPOS = ("Qwen/Qwen3-8B", "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.3-70B-Instruct")

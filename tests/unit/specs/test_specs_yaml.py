@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from specs_text import problems_in
 
-from engine_specs.errors import SpecInvalid
-from engine_specs.load import load_spec
-from engine_specs.yaml_tree import Mark, dotted, parse
+from engine_specs.reading import SpecInvalid, dotted, parse
+from engine_specs.reading.yaml_tree import Mark
+from engine_specs.spec import load_spec
 
 BROKEN = [
     ("a: [1, 2\nb: 3\n", 2, 2, "expected ',' or ']'"),

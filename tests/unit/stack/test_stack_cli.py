@@ -13,7 +13,7 @@ import pytest
 from support.cli import PROGRAM, run_cli
 
 from artifacts.settings import Settings
-from flows.cli import COMMANDS, explain
+from flows.cli.main import COMMANDS, explain
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -32,8 +32,9 @@ def test_help_lists_every_command() -> None:
 
 def test_help_imports_no_command_and_nothing_heavy() -> None:
     probe = (
-        "import sys; from flows.cli import run; run(['--help']);"
-        "print([m for m in sys.modules if m.startswith(('flows.commands.', 'boto', 'prefect', 'pydantic'))])"
+        "import sys; from flows.cli.main import run; run(['--help']);"
+        "heavy = ('flows.cli.commands.', 'boto', 'prefect', 'pydantic');"
+        "print([m for m in sys.modules if m.startswith(heavy)])"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -43,8 +44,8 @@ def test_a_host_with_the_light_install_finds_the_stack() -> None:
     probe = (
         "import sys; sys.modules['psutil'] = sys.modules['prefect'] = None;"
         "from artifacts.settings import Settings; from flows.stack.environment import stack_environment;"
-        "from flows.stack.state import *; s = Settings(); p = StackPaths.below(s.home);"
-        "from flows.stack.liveness import birth; import os;"
+        "from flows.stack.system.state import *; s = Settings(); p = StackPaths.below(s.home);"
+        "from flows.stack.system.liveness import birth; import os;"
         "i = os.getpid();"
         "c = Component(name='object-store', pid=i, birth=birth(i), url='http://u', log='');"
         "write_state(p, StackState().with_component(c)); print(stack_environment(s)['AWS_ENDPOINT_URL_S3'])"
@@ -58,7 +59,7 @@ def test_a_host_with_the_light_install_finds_the_stack() -> None:
 )
 def test_every_registered_command_exists(command) -> None:
     module, _, name = command.where.partition(":")
-    assert hasattr(importlib.import_module(f"flows.commands.{module}"), name)
+    assert hasattr(importlib.import_module(f"flows.cli.commands.{module}"), name)
 
 
 @pytest.mark.parametrize(

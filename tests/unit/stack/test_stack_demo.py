@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from artifacts.settings import Settings
-from flows.demo.surroundings import demo_hub, enter
+from flows.demo.environment import demo_hub, enter
 
 
 def test_the_hub_serves_the_demo_checkpoint_and_ends_with_its_context() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from support.nvml_standin import gpu
 
-from artifacts.compat import HostFacts
-from engine_specs.targets import load_targets
+from artifacts.hosts import HostFacts
+from engine_specs.tables import load_targets
 from flows.doctor import judgements, probes
 from flows.doctor.judgements import GIB
-from flows.stack.schedule import NextRun
+from flows.stack.components.schedule import NextRun
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from artifacts.settings import Settings
-from flows.stack import object_store, prefect_server
+from flows.stack.components import object_store, prefect_server
 from flows.stack.environment import local_environment, stack_environment
-from flows.stack.liveness import birth
-from flows.stack.state import Component, StackPaths, StackState, write_state
+from flows.stack.system.liveness import birth
+from flows.stack.system.state import Component, StackPaths, StackState, write_state
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_dead_component_offers_nothing(running: Settings) -> None:
 def test_a_server_for_one_run_reports_to_nobody_and_asks_for_credentials(settings: Settings) -> None:
     probe = (
         "import json, os; from artifacts.settings import Settings;"
-        "from flows.commands.context import use_orchestrator; use_orchestrator(Settings());"
+        "from flows.cli.context import use_orchestrator; use_orchestrator(Settings());"
         "print(json.dumps(dict(os.environ)))"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
@@ -85,7 +85,7 @@ def test_a_server_that_a_profile_names_is_left_its_credentials(settings: Setting
     )
     probe = (
         "import os; from artifacts.settings import Settings;"
-        "from flows.commands.context import use_orchestrator; use_orchestrator(Settings());"
+        "from flows.cli.context import use_orchestrator; use_orchestrator(Settings());"
         "print(sorted(name for name in os.environ if 'AUTH_STRING' in name))"
     )
     env = {**os.environ, "PREFECT_HOME": str(tmp_path)}

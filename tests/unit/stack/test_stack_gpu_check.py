@@ -6,21 +6,19 @@ from pathlib import Path
 import pytest
 from support.golden import absent
 
-from artifacts.compat import HostFacts
-from artifacts.gpus import Gpu
+from artifacts.hosts import Gpu, HostFacts
 from artifacts.settings import Settings
-from engine_specs.kind_facts import load_kinds
 from engine_specs.preflight import examine
-from engine_specs.resolve import resolve_variants
-from engine_specs.targets import Target, load_targets
+from engine_specs.spec import resolve_variants
+from engine_specs.tables import Target, load_kinds, load_targets
 from flows.demo.hub_repo import DEMO_HUB, read_hub
 from flows.gpu_check import __main__ as command
 from flows.gpu_check.checkpoint import DEMO_MODEL, REPO, CheckpointForCheck, prepare
 from flows.gpu_check.choice import HostChoice, choose, target_of
 from flows.gpu_check.result import KindOutcome, page, page_name
 from flows.gpu_check.specs import check_spec
-from flows.summary import BuildSummary, VariantSummary
-from tasks.stage import StageResult
+from flows.prefect_run import BuildSummary, VariantSummary
+from tasks.runs import StageResult
 
 DAY = dt.date(2026, 11, 23)
 GPU_KINDS = [kind for kind in load_kinds().values() if "cuda" in kind.accelerators]

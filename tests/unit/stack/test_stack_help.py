@@ -11,7 +11,7 @@ import pytest
 from cyclopts import App
 from support.cli import PROGRAM, run_cli
 
-from flows.cli import COMMANDS, COMPLETION, make_app
+from flows.cli.main import COMMANDS, COMPLETION, make_app
 
 
 def paths() -> Iterator[tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.stack.inherited import SERVERS, WORKER, inherited
+from flows.stack.system.child_environment import SERVERS, WORKER, inherited
 from tasks.toolchains.environment import PASSED_TO_PIP, PROXIES
 
 NEEDED = {

@@ -10,7 +10,7 @@ import pytest
 from support.cli import PROGRAM
 
 from artifacts.settings import Settings
-from flows.cli import run
+from flows.cli.main import run
 
 CLOSED = "http://127.0.0.1:9"
 NO_STORE = {"AWS_EC2_METADATA_DISABLED": "true"}

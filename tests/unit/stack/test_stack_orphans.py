@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from flows.stack.orphans import Run, RunState, _owner
+from flows.stack.components.orphans import Run, RunState, _owner
 
 HERE = socket.gethostname()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from flows.errors import PortBusy
-from flows.stack import ports
+from flows.stack.system import ports
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from flows.errors import ComponentFailed
-from flows.stack.liveness import birth
-from flows.stack.probes import listens, wait_ready
-from flows.stack.state import Component
+from flows.stack.system.liveness import birth
+from flows.stack.system.probes import listens, wait_ready
+from flows.stack.system.state import Component
 
 SERVER = """
 import http.server

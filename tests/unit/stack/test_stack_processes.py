@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.stack.liveness import birth, is_running
-from flows.stack.processes import MARK, PART, end_part, marked, spawn, tail
-from flows.stack.state import Component
+from flows.stack.system.liveness import birth, is_running
+from flows.stack.system.processes import MARK, PART, end_part, marked, spawn, tail
+from flows.stack.system.state import Component
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from flows.stack import disk, prefect_server
-from flows.stack.private_files import write_private
-from flows.stack.state import StackPaths
-from flows.stack.store_security import write_security
+from flows.stack.components import prefect_server
+from flows.stack.components.store_security import write_security
+from flows.stack.system import disk
+from flows.stack.system.private_files import write_private
+from flows.stack.system.state import StackPaths
 
 
 @pytest.fixture

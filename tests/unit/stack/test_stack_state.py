@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows.errors import FlowError
-from flows.stack import object_store
-from flows.stack.state import Component, StackPaths, StackState, read_state, write_state
+from flows.stack.components import object_store
+from flows.stack.system.state import Component, StackPaths, StackState, read_state, write_state
 
 WORKER = Component(name="worker", pid=1, birth="b:2", url="http://127.0.0.1:1", log="w.log")
 

@@ -13,8 +13,8 @@ import pytest
 from support.cli import PROGRAM, run_cli
 
 from artifacts.settings import Settings
-from engine_specs.load import list_specs, load_spec
-from engine_specs.targets import load_targets
+from engine_specs.spec import list_specs, load_spec
+from engine_specs.tables import load_targets
 from tasks.toolchains import declared
 
 TYPED = {

@@ -8,8 +8,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from engine_specs.kind_facts import load_kinds
-from engine_specs.targets import load_targets
+from engine_specs.tables import load_kinds, load_targets
 from tasks.errors import ToolchainUnavailable
 from tasks.toolchains import declared, end_of_life_warnings
 from tasks.toolchains.declarations import (

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from artifacts.gpus import Gpu, GpusFound, NoGpus
+from artifacts.hosts import Gpu, GpusFound, NoGpus
 from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
 from tasks.toolchains import declared, ensure, install, readiness, status

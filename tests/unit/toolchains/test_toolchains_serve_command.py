@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from artifacts.engine import ServeRecipe
+from artifacts.hosts import ServeCommand
 from tasks.toolchains.records import Toolchain
 from tasks.toolchains.serve_command import server_command, server_environment, server_scratch
 
-RECIPE = ServeRecipe(
+RECIPE = ServeCommand(
     toolchain="t",
     argv=("{bin}/serve", "{tree}", "--port", "{port}", "--name", "{model}"),
     env={"WEIGHTS": "{tree}/weights", "CACHE": "{scratch}/tuned/cache.json"},
@@ -70,4 +70,4 @@ def test_a_tree_without_the_named_file_is_not_served(tree: Path, toolchain: Tool
 @pytest.mark.parametrize("path", ["/etc/passwd", "../outside", "a/../../b"])
 def test_only_files_of_the_tree_can_be_named(path: str) -> None:
     with pytest.raises(ValidationError, match="path"):
-        ServeRecipe(toolchain="t", argv=(), model="m", rewrites=(path,))
+        ServeCommand(toolchain="t", argv=(), model="m", rewrites=(path,))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.scratch import LONGEST_FOR_SOCKETS, own_directory, temporary_directory
+from tasks.runs import temporary_directory
+from tasks.runs.scratch import LONGEST_FOR_SOCKETS, own_directory
 from tasks.toolchains.records import Toolchain
 from tasks.toolchains.temporary import temporary_files
 

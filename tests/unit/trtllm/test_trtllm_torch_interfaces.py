@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from support.standin.llm_args_rules import clashes, load_table, problems
 from trtllm_tree import yaml_lines
 
-from engine_specs.kind_facts import load_kinds
-from engine_specs.kind_options import KindOption, OptionValue
-from engine_specs.recipes import load_kv_caches, load_recipes
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.targets import load_targets
-from engine_specs.variant import Engine, Quantization, Shape
+from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec.variant import Engine, Quantization
+from engine_specs.tables import OptionValue, load_kinds, load_kv_caches, load_recipes, load_targets
+from engine_specs.tables.kind_options import KindOption
 from tasks.kinds import kind_named
 from tasks.kinds.trtllm_args import llm_args
 

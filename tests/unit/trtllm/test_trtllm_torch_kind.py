@@ -2,12 +2,11 @@
 
 import pytest
 
-from engine_specs.kind_facts import load_kinds
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.targets import load_targets
-from engine_specs.variant import Engine, Quantization, Shape
-from tasks.fingerprint import worker_sources
+from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec.variant import Engine, Quantization
+from engine_specs.tables import load_kinds, load_targets
 from tasks.kinds import kind_named
+from tasks.runs import worker_sources
 
 KIND = kind_named("trtllm-torch")
 FACTS = load_kinds()["trtllm-torch"]

@@ -14,11 +14,10 @@ from trtllm_tree import Tuned, manifest, read_tuned, write_args
 from trtllm_warm_up import warm_up
 from worker_io import Refusal
 
-from artifacts.engine import EngineManifest
-from engine_specs.kind_facts import load_kinds
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.targets import load_targets
-from engine_specs.variant import Engine, Quantization, Shape
+from artifacts.hosts import EngineManifest
+from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec.variant import Engine, Quantization
+from engine_specs.tables import load_kinds, load_targets
 from tasks.kinds import kind_named
 
 FACTS = load_kinds()["trtllm-torch"]

@@ -13,12 +13,9 @@ from support.standin.trtllm_rules import apply_rules
 from support.standin.trtllm_toolchain import interfaces
 from support.trt_variants import KIND, variant
 
-from engine_specs.kind_facts import KindFacts, load_kinds
-from engine_specs.kind_options import KindOption
-from engine_specs.recipes import load_kv_caches, load_recipes
-from engine_specs.resolve import ResolvedVariant
-from engine_specs.targets import load_targets
-from engine_specs.variant import Shape
+from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes, load_targets
+from engine_specs.tables.kind_options import KindOption
 from tasks.errors import OptionsClash
 from tasks.kinds import kind_named
 from tasks.kinds.trt_plan import TRT_PLAN

@@ -2,14 +2,11 @@
 
 import pytest
 
-from artifacts.engine import ServeRecipe
-from engine_specs.load import load_spec
-from engine_specs.models import Spec
-from engine_specs.resolve import ResolvedVariant, resolve_variants
-from engine_specs.targets import load_targets
-from engine_specs.validation import VllmConfiguration
+from artifacts.hosts import ServeCommand
+from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration, load_spec, resolve_variants
+from engine_specs.tables import load_targets
+from tasks.comparison import reference_sides
 from tasks.kinds.vllm_reference import TOOLCHAINS, vllm_recipe
-from tasks.sides import reference_sides
 from tasks.toolchains.declarations import declaration
 
 
@@ -24,7 +21,7 @@ def variant(spec: Spec) -> ResolvedVariant:
     return next(one for one in resolve_variants(spec) if one.tensor_parallel > 1)
 
 
-def value_of(recipe: ServeRecipe, flag: str) -> str | None:
+def value_of(recipe: ServeCommand, flag: str) -> str | None:
     argv = list(recipe.argv)
     return argv[argv.index(flag) + 1] if flag in argv else None
 

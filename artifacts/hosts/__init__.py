@@ -1,0 +1,51 @@
+"""What a host has, and what an engine tree asks of the host that serves it.
+
+Promises:
+- Facts of a host (NVML, /proc/cpuinfo) are read here only; whether they suffice is decided purely, with a
+  reason.
+- An engine's manifest (engine.json) is defined, read and written here.
+"""
+
+from artifacts.hosts.engine import (
+    ENGINE_FILE,
+    BuiltOn,
+    EngineManifest,
+    HostRequirements,
+    ServeCommand,
+    TuningCache,
+)
+from artifacts.hosts.gpus import Gpu, GpusFound, NoGpus, probe_gpus
+from artifacts.hosts.host_match import (
+    Fits,
+    HostFacts,
+    Refused,
+    fits,
+    gpus_in_words,
+    probe_host,
+    suitable_gpus,
+)
+from artifacts.hosts.servable import refuse_host, refuse_unservable
+from artifacts.hosts.stand_in import refuse_stand_in
+
+__all__ = [
+    "ENGINE_FILE",
+    "BuiltOn",
+    "EngineManifest",
+    "Fits",
+    "Gpu",
+    "GpusFound",
+    "HostFacts",
+    "HostRequirements",
+    "NoGpus",
+    "Refused",
+    "ServeCommand",
+    "TuningCache",
+    "fits",
+    "gpus_in_words",
+    "probe_gpus",
+    "probe_host",
+    "refuse_host",
+    "refuse_stand_in",
+    "refuse_unservable",
+    "suitable_gpus",
+]

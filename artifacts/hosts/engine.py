@@ -1,0 +1,131 @@
+"""What every engine directory says of itself (`engine.json`): how to serve it, and what the host must have.
+
+Invariants:
+- An engine tree is self-contained: with the named toolchain and nothing else, its serve recipe starts it.
+- Nothing in `engine.json` depends on where or when it was built: equal inputs give equal bytes.
+- A recipe's argv holds placeholders only for what differs between hosts and releases: `{python}` and `{bin}`
+  (the toolchain's interpreter and its directory of programs), `{tree}` (the installed directory), `{host}`,
+  `{port}`, and `{model}` (the name that the server answers to: the release's when it is served, the recipe's
+  own when it is judged).
+- A server writes to no file of the tree: what it rewrites is named, and it gets a copy of its own.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from artifacts.frozen import Frozen
+from artifacts.store import path_problem
+
+ENGINE_FILE = "engine.json"
+
+
+class ServeCommand(Frozen):
+    """The command that serves a directory over the OpenAI completions protocol."""
+
+    toolchain: str = Field(description="Name of the toolchain whose interpreter runs the server.")
+    argv: tuple[str, ...] = Field(
+        description="Command with placeholders {python}, {bin}, {tree}, {host}, {port}, {model}."
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict,
+        description="Environment that the server needs, beyond the toolchain's; values may hold {tree} and "
+        "{scratch}, a directory that is the server's own and is thrown away.",
+    )
+    rewrites: tuple[str, ...] = Field(
+        default=(),
+        description="Files of the tree that the server writes to: each is copied to {scratch}, under its own "
+        "path, before the server starts.",
+    )
+    ready_path: str = Field(
+        default="/health", description="Path that answers 200 once the server takes requests."
+    )
+    model: str = Field(
+        description="Value of `model` in requests to this server, where it is started under no other name."
+    )
+    generated_ids: Literal["beside-text", "instead-of-text"] = Field(
+        default="beside-text",
+        description="How it tells generated token ids: with `return_token_ids`, beside their text and with "
+        "the prompt's, as vLLM does, or with `detokenize: false`, instead of text and without the prompt's, "
+        "as TensorRT-LLM does, which refuses fields that it does not know.",
+    )
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        for path in self.rewrites:
+            if problem := path_problem(path):
+                raise ValueError(f"path {path!r} {problem}")
+        return self
+
+    def served_model(self, name: str) -> str:
+        """What the server answers to when it is to be called `name`; a recipe without {model} has its own."""
+        return name if any("{model}" in part for part in self.argv) else self.model
+
+    def command(self, *, python: str, bin_dir: str, tree: str, host: str, port: int, model: str) -> list[str]:
+        """Fill in the placeholders; returns an argument list ready to run."""
+        values = {"python": python, "bin": bin_dir, "tree": tree, "host": host, "port": str(port)}
+        return [part.format(**values, model=model) for part in self.argv]
+
+    def environment(self, *, tree: str, scratch: str) -> dict[str, str]:
+        """Fill in the placeholders of the environment."""
+        return {name: value.format(tree=tree, scratch=scratch) for name, value in self.env.items()}
+
+
+class HostRequirements(Frozen):
+    """What a host must have before an engine may be started on it."""
+
+    machine: str = Field(description="platform.machine(): x86_64, aarch64.")
+    cpu_features: tuple[str, ...] = Field(
+        default=(), description="CPU flags, as /proc/cpuinfo names them, sorted."
+    )
+    gpu_names: tuple[str, ...] = Field(default=(), description="GPU product names; empty for CPU engines.")
+    compute_capability: str | None = Field(default=None, description="CUDA compute capability, such as 9.0.")
+    gpu_count: int = Field(default=0, ge=0, description="GPUs that one engine needs.")
+    driver_floor: str | None = Field(default=None, description="Oldest NVIDIA driver that loads it.")
+
+
+class BuiltOn(Frozen):
+    """The host that an engine was built on, as far as it decides where the engine loads."""
+
+    gpu_name: str = Field(description="Product name that the driver reports.")
+    compute_capability: str = Field(description="CUDA compute capability, such as 9.0.")
+    driver: str = Field(description="Version of the NVIDIA driver.")
+    cuda: str = Field(description="CUDA version that the tool was built with.")
+
+
+class TuningCache(Frozen):
+    """Kernel choices that were measured on one GPU; on another they are wrong, and nothing else says so."""
+
+    path: str = Field(description="The file, relative to the tree.")
+    gpu_name: str = Field(description="Product name of the GPU that it was measured on.")
+    compute_capability: str = Field(description="CUDA compute capability of that GPU.")
+    tool_version: str = Field(description="Version of the tool that wrote it.")
+    tensor_parallel: int = Field(ge=1, description="GPUs that each layer was spread over.")
+    config_sha256: str = Field(description="Digest of the file with the tool's settings.")
+
+
+class EngineManifest(Frozen):
+    """`engine.json` in the root of an engine tree."""
+
+    format: Literal[1] = 1
+    kind: str = Field(description="Engine kind, such as aot-inductor.")
+    architecture: str = Field(description="Hugging Face architecture class, such as LlamaForCausalLM.")
+    quantization: str = Field(description="Recipe of the weights: none, int8_weight_only, ...")
+    shape: dict[str, int] = Field(
+        description="max_batch_size, max_input_len, max_seq_len, max_num_tokens as built."
+    )
+    tokenizer_sha256: str = Field(description="Digest of tokenizer.json, equal to the checkpoint's.")
+    requires: HostRequirements
+    toolchains: dict[str, str] = Field(
+        description="Identity of each toolchain that had a part in it, by role."
+    )
+    tools: dict[str, str] = Field(description="Versions of the tools, such as torch.")
+    built_on: BuiltOn | None = Field(
+        default=None, description="Where it was built; none where that does not decide where it loads."
+    )
+    tuning: TuningCache | None = Field(default=None, description="Kernel choices that ship with it.")
+    stand_in: bool = Field(
+        default=False,
+        description="Made by a stand-in of the tool: never to be judged or published.",
+    )
+    serve: ServeCommand

@@ -1,0 +1,126 @@
+"""Whether a host can run an engine: what the host has against what the engine needs, with reasons."""
+
+import platform
+from collections import Counter
+from pathlib import Path
+
+from packaging.version import Version
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.hosts.engine import HostRequirements
+from artifacts.hosts.gpus import Gpu, GpusFound, probe_gpus
+
+CPUINFO = Path("/proc/cpuinfo")
+# x86 kernels print "flags", 64-bit ARM kernels "Features".
+FEATURE_LINES = ("flags", "Features")
+
+
+class HostFacts(Frozen):
+    """What a host has."""
+
+    machine: str = Field(description="platform.machine(): x86_64, aarch64.")
+    cpu_features: tuple[str, ...] = Field(description="CPU flags as in /proc/cpuinfo, sorted.")
+    gpus: tuple[Gpu, ...] = Field(default=(), description="Its NVIDIA GPUs, in the driver's order.")
+    driver: str | None = Field(default=None, description="Version of the NVIDIA driver; none without one.")
+    no_gpus: str = Field(default="", description="Why no driver answers; empty where one does.")
+
+
+class Fits(Frozen):
+    """The host has all that is needed."""
+
+    reason: str = Field(description="Why it fits, as part of a sentence.")
+
+
+class Refused(Frozen):
+    """The host lacks something, or there is nothing to run."""
+
+    reason: str = Field(description="Why, as part of a sentence.")
+
+
+def probe_host(cpuinfo: Path = CPUINFO) -> HostFacts:
+    """Facts of this host; the CPU flags are those of its first processor."""
+    facts = HostFacts(machine=platform.machine(), cpu_features=_cpu_features(cpuinfo))
+    found = probe_gpus()
+    if isinstance(found, GpusFound):
+        return facts.model_copy(update={"gpus": found.gpus, "driver": found.driver})
+    return facts.model_copy(update={"no_gpus": found.reason})
+
+
+def fits(requires: HostRequirements, facts: HostFacts) -> Fits | Refused:
+    """Whether a host can run what needs this.
+
+    Compute capabilities must be equal: what was compiled for one does not load on another.
+    """
+    lacks = (
+        _lacks_machine(requires, facts)
+        or _lacks_cpu_features(requires, facts)
+        or _lacks_gpus(requires, facts)
+        or _lacks_driver(requires, facts)
+    )
+    return Refused(reason=lacks) if lacks else Fits(reason=_has(requires, facts))
+
+
+def suitable_gpus(requires: HostRequirements, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """Those of a host's GPUs that what needs this may run on, in their order."""
+    return tuple(
+        gpu
+        for gpu in gpus
+        if (not requires.gpu_names or gpu.name in requires.gpu_names)
+        and requires.compute_capability in (None, gpu.compute_capability)
+    )
+
+
+def gpus_in_words(facts: HostFacts) -> str:
+    """A host's GPUs as part of a sentence, or why there is none."""
+    if not facts.gpus:
+        return f"no GPU: {facts.no_gpus}" if facts.no_gpus else "no GPU"
+    kinds = Counter((gpu.name, gpu.compute_capability) for gpu in facts.gpus)
+    return ", ".join(f"{count} x {name} (compute capability {cc})" for (name, cc), count in kinds.items())
+
+
+def _cpu_features(cpuinfo: Path) -> tuple[str, ...]:
+    for line in cpuinfo.read_text(errors="replace").splitlines():
+        label, _, value = line.partition(":")
+        if label.strip() in FEATURE_LINES:
+            return tuple(sorted(value.split()))
+    return ()
+
+
+def _lacks_machine(requires: HostRequirements, facts: HostFacts) -> str:
+    if requires.machine == facts.machine:
+        return ""
+    return f"needs {requires.machine}, this host is {facts.machine}"
+
+
+def _lacks_cpu_features(requires: HostRequirements, facts: HostFacts) -> str:
+    missing = sorted(set(requires.cpu_features) - set(facts.cpu_features))
+    return f"needs CPU features that this host lacks: {', '.join(missing)}" if missing else ""
+
+
+def _lacks_gpus(requires: HostRequirements, facts: HostFacts) -> str:
+    if len(suitable_gpus(requires, facts.gpus)) >= requires.gpu_count:
+        return ""
+    names = " or ".join(requires.gpu_names) or "NVIDIA GPU"
+    capability = requires.compute_capability
+    of = f" of compute capability {capability}" if capability else ""
+    return f"needs {requires.gpu_count} x {names}{of}; this host has {gpus_in_words(facts)}"
+
+
+def _lacks_driver(requires: HostRequirements, facts: HostFacts) -> str:
+    floor = requires.driver_floor
+    if floor is None or (facts.driver and Version(facts.driver) >= Version(floor)):
+        return ""
+    return f"needs NVIDIA driver {floor} or newer, this host has {facts.driver or 'none'}"
+
+
+def _has(requires: HostRequirements, facts: HostFacts) -> str:
+    """What a host has of all that is asked, as part of a sentence."""
+    features = len(requires.cpu_features)
+    machine = (
+        f"{facts.machine} with all {features} CPU features asked for" if features else f"any {facts.machine}"
+    )
+    if not requires.gpu_count:
+        return machine
+    kinds = sorted({gpu.name for gpu in suitable_gpus(requires, facts.gpus)})
+    return f"{machine}, {requires.gpu_count} x {' or '.join(kinds)}, driver {facts.driver}"

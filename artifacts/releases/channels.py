@@ -1,0 +1,124 @@
+"""Channels: named pointers to releases (`nightly`, `stable`), moved by promotion and rollback.
+
+Invariants:
+- A channel is replaced only with If-Match on what was read, so that no move is lost between two that race.
+- A channel names its own name: one that stands under another key is an integrity error.
+- `sequence` grows by one with each move and `history` keeps every move, the newest last.
+"""
+
+import re
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import AwareDatetime, Field
+
+from artifacts.canonical import canonical_bytes
+from artifacts.errors import Conflict, NotFound
+from artifacts.frozen import Frozen
+from artifacts.releases.releases import NAME_PATTERN, VERSION_PATTERN, Release
+from artifacts.store import pass_over
+
+if TYPE_CHECKING:
+    from artifacts.store import Store
+
+
+MOVE_ATTEMPTS = 64
+KEY_PATTERN = re.compile(rf"{NAME_PATTERN[1:-1]}\.json")
+
+
+class Move(Frozen):
+    """One move of a channel."""
+
+    id: str = Field(description="Unique; tells a repeated write of the same move from another move.")
+    version: str = Field(pattern=VERSION_PATTERN, description="Version that it pointed to from then on.")
+    at: AwareDatetime = Field(description="When, with its time zone.")
+    reason: str = Field(description="Why it was moved.")
+
+
+class Channel(Frozen):
+    """`channels/<name>/<channel>.json`."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the spec whose releases it points to.")
+    channel: str = Field(pattern=NAME_PATTERN, description="Name of the channel, such as stable.")
+    sequence: int = Field(ge=1, description="Count of moves so far.")
+    version: str = Field(pattern=VERSION_PATTERN, description="Version that it points to now.")
+    history: tuple[Move, ...] = Field(min_length=1, description="All moves, the newest last.")
+
+
+def read_channel(store: "Store", name: str, channel: str) -> Channel:
+    """The channel as it is now; raises NotFound, and IntegrityError where it is another one."""
+    return store.read_record(_key(name, channel), Channel, _key_of)
+
+
+def list_channels(store: "Store", name: str) -> tuple[Channel, ...]:
+    """All channels of a name, sorted by channel; what cannot be one is passed over and named."""
+    prefix = f"channels/{name}/"
+    keys: list[str] = []
+    for key in store.bucket.keys(prefix):
+        if KEY_PATTERN.fullmatch(key.removeprefix(prefix)):
+            keys.append(key)
+        else:
+            pass_over(store.bucket, key, "it is no channel")
+    return store.read_records(keys, Channel, _key_of)
+
+
+def move_channel(
+    store: "Store",
+    channel: str,
+    release: Release,
+    reason: str,
+    *,
+    leave: Callable[[Channel], bool] = lambda _channel: False,
+) -> Channel:
+    """Point a channel to a published release; a channel that points there already stays as it is.
+
+    So does one that `leave` says to leave alone; it is asked about every state that the move would replace.
+    Returns the channel as it is then. Raises Conflict where other movers win again and again.
+    """
+    key = _key(release.name, channel)
+    move = Move(id=uuid.uuid4().hex, version=release.version, at=datetime.now(UTC), reason=reason)
+    for _attempt in range(MOVE_ATTEMPTS):
+        before, etag = _look(store, key)
+        if before and (_has_move(before, move) or leave(before)):
+            return before
+        after = _moved(before, release.name, channel, move)
+        try:
+            store.bucket.put(key, canonical_bytes(after), if_absent=before is None, if_match=etag)
+        except Conflict:
+            continue
+        return after
+    raise Conflict(
+        f"Channel {channel} was moved by others {MOVE_ATTEMPTS} times.", where=key, fix="Try again."
+    )
+
+
+def _look(store: "Store", key: str) -> tuple[Channel | None, str | None]:
+    """The channel and its ETag, or nothing where it is not there yet."""
+    try:
+        channel, etag = store.read_record_and_etag(key, Channel, _key_of)
+    except NotFound:
+        return None, None
+    return channel, etag
+
+
+def _has_move(channel: Channel, move: Move) -> bool:
+    """Whether there is nothing left to do: a write whose answer was lost counts, whatever came after it."""
+    return channel.version == move.version or any(past.id == move.id for past in channel.history)
+
+
+def _moved(before: Channel | None, name: str, channel: str, move: Move) -> Channel:
+    history = before.history if before else ()
+    sequence = before.sequence if before else 0
+    return Channel(
+        name=name, channel=channel, sequence=sequence + 1, version=move.version, history=(*history, move)
+    )
+
+
+def _key_of(channel: Channel) -> str:
+    return _key(channel.name, channel.channel)
+
+
+def _key(name: str, channel: str) -> str:
+    return f"channels/{name}/{channel}.json"

@@ -1,0 +1,85 @@
+"""Verdicts: judged variants, kept wherever they were judged, for releases to be made of.
+
+    judged/<name>/<major.minor>/<commit>/<variant>/<basis>/<id>.json     appended
+
+Invariants:
+- A verdict holds for its basis alone: the digest of what its judge was asked, so that a changed spec finds
+  none that was made by the old one. The commit is that of the checkpoint.
+- Ids sort by time, and nothing is replaced: the newest verdict of a basis is the last of its keys.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import AwareDatetime, Field
+
+from artifacts.canonical import Digest, canonical_bytes
+from artifacts.frozen import Frozen
+from artifacts.releases.releases import VariantRelease
+from artifacts.store import ID_PATTERN, new_id, pass_over
+
+if TYPE_CHECKING:
+    from artifacts.store import Store
+
+KEY_PATTERN = re.compile(rf"{ID_PATTERN}\.json")
+
+
+class VerdictKey(Frozen):
+    """What a verdict is about."""
+
+    name: str = Field(description="Name of the spec.")
+    version: str = Field(description="Its declared major.minor.")
+    commit: str = Field(description="Commit of the checkpoint.")
+    variant: str = Field(description="Name of the variant.")
+    basis: Digest = Field(
+        description="Digest of all that the spec says about judging it, and of how it is judged."
+    )
+
+    @property
+    def prefix(self) -> str:
+        """Where the verdicts on this are kept."""
+        return f"judged/{self.name}/{self.version}/{self.commit}/{self.variant}/{self.basis}/"
+
+
+class KeptVerdict(Frozen):
+    """One judged variant."""
+
+    id: str = Field(pattern=f"^{ID_PATTERN}$", description="Unique, and sorts by time.")
+    about: VerdictKey = Field(description="What it is about.")
+    judged_at: AwareDatetime = Field(description="When, with its time zone.")
+    host: str = Field(description="Which host judged it, in words.")
+    entry: VariantRelease = Field(description="What a release holds of it.")
+
+
+def keep_verdict(store: "Store", about: VerdictKey, entry: VariantRelease, host: str) -> KeptVerdict:
+    """Append a verdict that was just reached."""
+    now = datetime.now(UTC)
+    kept = KeptVerdict(
+        id=new_id(now),
+        about=about,
+        judged_at=now,
+        host=host,
+        entry=entry,
+    )
+    store.bucket.put(_key_of(kept), canonical_bytes(kept))
+    return kept
+
+
+def newest_verdict(store: "Store", about: VerdictKey) -> KeptVerdict | None:
+    """The newest verdict on this, or None where nobody has judged it; strays are passed over and named.
+
+    Raises IntegrityError where a record is about something else than its key says.
+    """
+    verdicts = []
+    for key in store.bucket.keys(about.prefix):
+        if KEY_PATTERN.fullmatch(key.removeprefix(about.prefix)):
+            verdicts.append(key)
+        else:
+            pass_over(store.bucket, key, "it is no verdict")
+    return store.read_record(max(verdicts), KeptVerdict, _key_of) if verdicts else None
+
+
+def _key_of(kept: KeptVerdict) -> str:
+    about = kept.about.model_copy(update={"variant": kept.entry.name})
+    return f"{about.prefix}{kept.id}.json"

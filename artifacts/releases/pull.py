@@ -1,0 +1,161 @@
+"""Pulling a release onto a serving host.
+
+Invariants:
+- A directory appears under its final name only complete and verified, with its record already beside it.
+- A pull that is killed loses at most the chunks under way: the next one finds the others by their digests.
+- A version that this host has recorded stays what it was: where the store says something else of it, the
+  pull ends. What no pull made is never replaced.
+- An installed directory is taken as it is when names, sizes and executable bits agree with its record:
+  reading gigabytes at every start of a server costs more than it finds; `verify_install` does that.
+- Pulls into one root from several processes wait for each other where they meet.
+"""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock
+from pydantic import Field
+
+from artifacts.canonical import Digest
+from artifacts.disk import disk_errors, point_link, require_space, set_mode, sync, write_atomically
+from artifacts.errors import IntegrityError, NotFound
+from artifacts.frozen import Frozen
+from artifacts.hosts import HostFacts, probe_host, refuse_stand_in
+from artifacts.releases.installs import (
+    InstallPaths,
+    InstallRecord,
+    read_local,
+    record_release,
+    refuse_change,
+    refuse_other_hands,
+    refuse_reserved,
+)
+from artifacts.releases.references import resolve
+from artifacts.releases.releases import Release
+from artifacts.releases.selection import Choice, choose_variant
+from artifacts.store import Listing, Progress, Store, compare, download
+
+
+class PulledRelease(Frozen):
+    """What a pull installed, or found installed."""
+
+    release: Release = Field(description="The release.")
+    variant: str = Field(description="Name of the variant.")
+    directory: Path = Field(description="Where it is installed: exactly its tree.")
+    tree: Digest = Field(description="The tree.")
+    reason: str = Field(description="Why this variant.")
+    downloaded_bytes: int = Field(ge=0, description="Bytes that this pull took from the store.")
+    already_installed: bool = Field(description="Whether it was there before.")
+
+
+def pull_release(
+    store: Store,
+    reference: str,
+    root: Path,
+    variant: str | None = None,
+    facts: HostFacts | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PulledRelease:
+    """Install the variant of a release that fits this host at root/name/version/variant.
+
+    Args:
+        store: where releases are kept.
+        reference: `name`, `name:channel`, `name@1.4` or `name@1.4.2`.
+        root: directory of all installs; made where it is missing.
+        variant: this one and no other; by default the most demanding one that fits.
+        facts: what the host has; probed where it is not given.
+        on_progress: called with the bytes in place and the bytes in all, from several threads.
+
+    Raises BadReference, NotFound, NothingFits, StandInRefused, InTheWay, IntegrityError, StoreUnreachable,
+    LocalDiskError.
+    """
+    release = resolve(store, reference).release
+    choice = choose_variant(release, facts or probe_host(), variant)
+    refuse_reserved(release, choice.variant.name)
+    paths = InstallPaths(root.resolve(), release.name, release.version, choice.variant.name)
+    with disk_errors(root):
+        paths.records.mkdir(parents=True, exist_ok=True)
+        with FileLock(paths.lock):
+            refuse_other_hands(paths)
+            refuse_change(paths, release, choice.tree)
+            found = is_installed(paths, choice.tree)
+            downloaded_bytes = 0 if found else _install(store, release, choice, paths, on_progress)
+            record_release(paths, release)
+        point_link(paths.current, paths.current_target)
+    return PulledRelease(
+        release=release,
+        variant=choice.variant.name,
+        directory=paths.directory,
+        tree=choice.tree,
+        reason=choice.reason,
+        downloaded_bytes=downloaded_bytes,
+        already_installed=found,
+    )
+
+
+def is_installed(paths: InstallPaths, tree: str) -> bool:
+    """Whether the directory is there, of that tree, with the names, sizes and modes that it should have."""
+    try:
+        record = read_local(paths.record, InstallRecord)
+        return record.listing.digest == tree and not compare(paths.directory, record.listing)
+    except (NotFound, IntegrityError):
+        return False
+
+
+def _install(
+    store: Store,
+    release: Release,
+    choice: Choice,
+    paths: InstallPaths,
+    on_progress: Callable[[int, int], None] | None,
+) -> int:
+    """Download, verify, record and put in place; returns the bytes downloaded."""
+    refuse_stand_in(store, choice.tree, "installed")
+    listing = store.get_listing(choice.tree)
+    partial = paths.partial(listing.digest)
+    for directory in {(partial / file.path).parent for file in listing.files} | {partial}:
+        directory.mkdir(parents=True, exist_ok=True)
+    require_space(partial, listing.total_bytes - _allocated_bytes(partial))
+    wanted = [(file, partial / file.path) for file in listing.files]
+    count = download(store.bucket, wanted, Progress(listing.total_bytes, on_progress))
+    for file, path in wanted:
+        set_mode(path, executable=file.executable)
+        sync(path)
+    if difference := compare(partial, listing):
+        fix = "Remove that directory and pull again."
+        raise IntegrityError(f"The download holds something else: {difference}", where=str(partial), fix=fix)
+    _write_records(release, choice, listing, paths)
+    _swap_in(partial, paths)
+    return count
+
+
+def _write_records(release: Release, choice: Choice, listing: Listing, paths: InstallPaths) -> None:
+    record = InstallRecord(
+        name=release.name,
+        version=release.version,
+        variant=choice.variant.name,
+        verdict=choice.variant.verdict,
+        serve=choice.serve,
+        listing=listing,
+        reason=choice.reason,
+        installed_at=datetime.now(UTC),
+    )
+    record_release(paths, release)
+    write_atomically(paths.record, record.model_dump_json(indent=2).encode())
+
+
+def _swap_in(partial: Path, paths: InstallPaths) -> None:
+    """Give the finished directory its name; one that is there already is a damaged install, and goes."""
+    shutil.rmtree(paths.replaced, ignore_errors=True)
+    if paths.directory.exists():
+        paths.directory.rename(paths.replaced)
+    partial.rename(paths.directory)
+    sync(paths.directory.parent)
+    shutil.rmtree(paths.replaced, ignore_errors=True)
+
+
+def _allocated_bytes(directory: Path) -> int:
+    """What the files of a directory take on the disk, holes left out."""
+    return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())

@@ -1,0 +1,205 @@
+"""Releases: one immutable version of one spec, as an index over its judged variants.
+
+Invariants:
+- A release exists when its `release.json` exists; that file is written last and never replaced.
+- A version is taken before it is published (`versions`); one that is never published stays a gap.
+- A variant can be deployed exactly when it has both a tree and a serve recipe, which is when its verdict is
+  `compile` or `stay-on-vllm`.
+- A release names its own name and version: one that stands under another key is an integrity error.
+- No release names a tree that a stand-in of a tool made (`artifacts.hosts.stand_in`), whoever publishes it.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import AwareDatetime, Field, JsonValue, model_validator
+
+from artifacts.canonical import Digest, canonical_bytes
+from artifacts.errors import AlreadyExists, Conflict, IntegrityError, NotFound
+from artifacts.frozen import Frozen
+from artifacts.hosts import HostRequirements, ServeCommand, refuse_stand_in
+from artifacts.parallel import READ_THREADS, run_all
+from artifacts.store import pass_over
+
+if TYPE_CHECKING:
+    from artifacts.store import Store
+
+Verdict = Literal["compile", "stay-on-vllm", "rejected", "inconclusive"]
+DEPLOYABLE: tuple[Verdict, ...] = ("compile", "stay-on-vllm")
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
+VERSION_PATTERN = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
+KEY_PATTERN = re.compile(
+    rf"releases/[^/]+/(?P<version>{VERSION_PATTERN[1:-1]})/(?P<file>release|reserved)\.json"
+)
+
+
+class VariantRelease(Frozen):
+    """One judged variant within a release."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the variant.")
+    required: bool = Field(description="Whether the release waits for this variant's verdict.")
+    target: str = Field(description="Name of the target that it was built for.")
+    verdict: Verdict = Field(description="What judging came to.")
+    reasons: tuple[str, ...] = Field(description="Why, in sentences.")
+    requires: HostRequirements = Field(description="What a host must have to run what is to be deployed.")
+    serve: ServeCommand | None = Field(
+        description="The recipe to deploy; none when rejected or inconclusive."
+    )
+    tree: Digest | None = Field(
+        description="The tree to deploy: engine for `compile`, checkpoint for `stay-on-vllm`; none otherwise."
+    )
+    vllm_recipe: ServeCommand = Field(description="The vLLM recipe that it was judged against.")
+    checkpoint_tree: Digest = Field(description="Tree of the unquantized checkpoint.")
+    report: Digest | None = Field(default=None, description="Tree of the report.")
+    fingerprints: dict[str, str] = Field(default_factory=dict, description="Fingerprint of each stage.")
+    measurements: tuple[str, ...] = Field(
+        default=(), description="Ids of the measurements that it was judged by."
+    )
+
+    @property
+    def trees(self) -> tuple[str, ...]:
+        """The trees that it names, each once: what is to be deployed, the checkpoint, the report."""
+        named = (self.tree, self.checkpoint_tree, self.report)
+        return tuple(dict.fromkeys(tree for tree in named if tree is not None))
+
+    @model_validator(mode="after")
+    def _deployable_or_not(self) -> Self:
+        deployable = self.verdict in DEPLOYABLE
+        if deployable != (self.tree is not None) or deployable != (self.serve is not None):
+            raise ValueError(
+                f"variant {self.name}: tree and serve belong to {' and '.join(DEPLOYABLE)} and to these only"
+            )
+        return self
+
+
+class Release(Frozen):
+    """`release.json`: one immutable version of one spec."""
+
+    format: Literal[1] = 1
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the spec.")
+    version: str = Field(
+        pattern=VERSION_PATTERN, description="major.minor.patch; the patch was assigned at publication."
+    )
+    publication_fingerprint: Digest = Field(
+        description="What this publication consists of; a retry has the same one."
+    )
+    created_at: AwareDatetime = Field(description="When it was published, with its time zone.")
+    checkpoint_repo: str = Field(description="Repository of the checkpoint on the Hub.")
+    checkpoint_revision: str = Field(description="Commit of the checkpoint.")
+    source_commit: str = Field(
+        default="", description="Commit of the pipeline that made it; empty outside a checkout."
+    )
+    spec: dict[str, JsonValue] = Field(
+        default_factory=dict, description="The spec, resolved, as it was judged."
+    )
+    variants: tuple[VariantRelease, ...] = Field(
+        min_length=1, description="The judged variants, in the spec's order."
+    )
+
+    @model_validator(mode="after")
+    def _variant_names_are_unique(self) -> Self:
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError(f"variant names repeat: {', '.join(names)}")
+        return self
+
+    def variant(self, name: str) -> VariantRelease:
+        """The variant of that name; raises KeyError."""
+        return {variant.name: variant for variant in self.variants}[name]
+
+
+def publish(store: "Store", release: Release) -> Release:
+    """Write `release.json`; from then on the release exists and cannot change.
+
+    Returns the stored release: this one, or an earlier one of the same publication fingerprint (a retry).
+    Raises AlreadyExists where the version is another publication's, and what `require_trees` raises.
+    """
+    require_trees(store, release.variants)
+    key = _key_of(release)
+    try:
+        store.bucket.put(key, canonical_bytes(release), if_absent=True)
+    except Conflict:
+        stored = store.read_record(key, Release, _key_of)
+        if stored.publication_fingerprint != release.publication_fingerprint:
+            raise AlreadyExists(
+                f"{release.name}@{release.version} was published with other content.",
+                where=store.bucket.where(key),
+                fix="Take a version of its own for this publication; a published one never changes.",
+            ) from None
+        return stored
+    return release
+
+
+def require_trees(store: "Store", variants: Iterable[VariantRelease]) -> None:
+    """Check that all that these variants name can be published: engines, checkpoints and reports.
+
+    Raises NotFound where the store lacks a tree or a blob of it, StandInRefused where a stand-in made one.
+    """
+    for variant in variants:
+        for tree in variant.trees:
+            if missing := store.missing_of(tree):
+                raise NotFound(
+                    f"Tree {tree} of variant {variant.name} is not in the store, or not all of it: "
+                    f"{'; '.join(missing)}.",
+                    where=str(store.bucket),
+                    fix="Build the variant again, which puts back what is missing; nothing was published.",
+                )
+            refuse_stand_in(store, tree, "published")
+
+
+def read_release(store: "Store", name: str, version: str) -> Release:
+    """The release of exactly that version; raises NotFound, and IntegrityError where it is another one."""
+    return store.read_record(release_key(name, version), Release, _key_of)
+
+
+def published_versions(store: "Store", name: str) -> tuple[str, ...]:
+    """Versions of a name that exist as releases, oldest first; those that were only reserved do not count.
+
+    What is neither a release nor a reservation is passed over and named.
+    """
+    found: list[str] = []
+    for key in store.bucket.keys(f"releases/{name}/"):
+        match = KEY_PATTERN.fullmatch(key)
+        if match is None:
+            pass_over(store.bucket, key, "it belongs to no release")
+        elif match["file"] == "release":
+            found.append(match["version"])
+    return tuple(sorted(found, key=version_key))
+
+
+def list_releases(store: "Store", name: str) -> tuple[Release | IntegrityError, ...]:
+    """All published releases of a name, oldest version first; in the place of one that is damaged, or another
+    than its key says, what is wrong with it.
+    """
+
+    def read(version: str) -> Release | IntegrityError:
+        try:
+            return read_release(store, name, version)
+        except IntegrityError as error:
+            return error
+
+    return tuple(run_all(read, published_versions(store, name), READ_THREADS))
+
+
+def list_names(store: "Store") -> tuple[str, ...]:
+    """Names that have at least one reserved version, sorted; what is no name is passed over and named."""
+    names = list(store.bucket.children("releases/"))
+    for name in names:
+        if not re.fullmatch(NAME_PATTERN, name):
+            pass_over(store.bucket, f"releases/{name}/", "this is no name of a spec")
+    return tuple(name for name in names if re.fullmatch(NAME_PATTERN, name))
+
+
+def release_key(name: str, version: str) -> str:
+    """Key of a release in the store."""
+    return f"releases/{name}/{version}/release.json"
+
+
+def _key_of(release: Release) -> str:
+    return release_key(release.name, release.version)
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Sort key of `1.4` or `1.4.2`."""
+    return tuple(int(part) for part in version.split("."))

@@ -1,0 +1,99 @@
+"""Taking a version number: `releases/<name>/<version>/reserved.json`, written with If-None-Match.
+
+Invariants:
+- Patch numbers are tried upwards and each reservation is immutable, so racing publishers
+  get different ones.
+- A reservation carries the publication's own fingerprint, so that a retry finds the version it took before.
+- A number whose reservation is lost or damaged is taken all the same; whose, its release says.
+- A number that was taken and never published stays a gap; nothing is reused.
+"""
+
+import itertools
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import AwareDatetime, Field
+
+from artifacts.canonical import Digest, canonical_bytes
+from artifacts.errors import BadReference, Conflict, IntegrityError, NotFound
+from artifacts.frozen import Frozen
+from artifacts.parallel import READ_THREADS, run_all
+from artifacts.releases.releases import VERSION_PATTERN, read_release, version_key
+from artifacts.store import pass_over
+
+if TYPE_CHECKING:
+    from artifacts.store import Store
+
+
+MINOR_PATTERN = re.compile(r"^(0|[1-9]\d*)\.(0|[1-9]\d*)$")
+
+
+class Reservation(Frozen):
+    """`reserved.json`: who took a version."""
+
+    publication_fingerprint: Digest = Field(description="What the publication consists of.")
+    reserved_at: AwareDatetime = Field(description="When, with its time zone.")
+
+
+def reserve_version(store: "Store", name: str, minor: str, publication_fingerprint: str) -> str:
+    """Take the next patch of a declared `major.minor`; the same publication always gets the same version.
+
+    Args:
+        store: where the versions are kept.
+        name: name of the spec.
+        minor: the declared version, such as `1.4`.
+        publication_fingerprint: digest of what is to be published.
+
+    Returns the version, such as `1.4.2`. Raises BadReference where `minor` is not major.minor.
+    """
+    if not MINOR_PATTERN.match(minor):
+        raise BadReference(
+            f"{minor!r} is not a version.", where=name, fix='Declare major.minor, such as "1.4".'
+        )
+    taken = _taken(store, name, minor)
+    if publication_fingerprint in taken.values():
+        return next(version for version, owner in taken.items() if owner == publication_fingerprint)
+    first_free = 1 + max((version_key(version)[2] for version in taken), default=-1)
+    for patch in itertools.count(first_free):
+        if _take(store, name, f"{minor}.{patch}", publication_fingerprint):
+            return f"{minor}.{patch}"
+    raise AssertionError("patch numbers do not end")
+
+
+def _taken(store: "Store", name: str, minor: str) -> dict[str, str]:
+    """Versions that are taken, with the fingerprint of whose publication; empty where that is not known."""
+    found = store.bucket.children(f"releases/{name}/")
+    versions = [one for one in found if re.fullmatch(VERSION_PATTERN, one) and one.startswith(f"{minor}.")]
+    owners = run_all(lambda version: _owner(store, name, version), versions, READ_THREADS)
+    return dict(zip(versions, owners, strict=True))
+
+
+def _owner(store: "Store", name: str, version: str) -> str:
+    """Whose a version is: by its reservation, or by its release where the reservation is lost."""
+    key = _key(name, version)
+    try:
+        return store.read_record(key, Reservation).publication_fingerprint
+    except NotFound:
+        pass_over(store.bucket, key, "it is missing; its number counts as taken")
+    except IntegrityError as error:
+        pass_over(store.bucket, key, f"its number counts as taken. {error.what}")
+    try:
+        return read_release(store, name, version).publication_fingerprint
+    except (NotFound, IntegrityError):
+        return ""
+
+
+def _take(store: "Store", name: str, version: str, publication_fingerprint: str) -> bool:
+    """Whether the version is this publication's now, taken here or by another run of the same one."""
+    mine = Reservation(publication_fingerprint=publication_fingerprint, reserved_at=datetime.now(UTC))
+    try:
+        store.bucket.put(_key(name, version), canonical_bytes(mine), if_absent=True)
+    except Conflict:
+        theirs = store.read_record(_key(name, version), Reservation)
+        return theirs.publication_fingerprint == publication_fingerprint
+    return True
+
+
+def _key(name: str, version: str) -> str:
+    return f"releases/{name}/{version}/reserved.json"

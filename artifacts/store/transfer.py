@@ -1,0 +1,223 @@
+"""Downloading blobs chunk by chunk into files that a killed process leaves behind for the next one.
+
+Invariants:
+- A partial file has its final size from the start, so that chunks can come in any order.
+- The partial file is its own journal: a chunk counts as present when its bytes have its digest, whatever
+  happened to the process or the machine. Resuming therefore costs a local read and can never adopt a
+  damaged chunk.
+- A chunk is written within its own range only, whatever comes as an answer (`artifacts.store.ranges`).
+- When `download` returns, every file has its size, and every chunk of every file was read back from the disk
+  and has its digest: those of a file that nothing was written to before the download, the others after it.
+- Damage in the store is named only when two reads bring the same wrong bytes.
+"""
+
+import errno
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from artifacts.errors import MEND_FIX, IntegrityError, NotFound, StoreUnreachable
+from artifacts.parallel import run_all
+from artifacts.store.ranges import AGAIN_FIX, ByteRange
+from artifacts.store.s3 import Bucket
+from artifacts.store.trees import HASH_THREADS, FileEntry, range_digest
+
+DOWNLOAD_THREADS = 8
+CHUNK_ATTEMPTS = 3
+
+
+class Chunk(NamedTuple):
+    """One chunk of a blob, and the file that it belongs into."""
+
+    entry: FileEntry
+    number: int
+    path: Path
+
+
+class Etags:
+    """ETags of the objects of one download: an object that is replaced meanwhile does not go unnoticed.
+
+    An answer counts only where it has the ETag of the answer before it: after a change it is asked again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: dict[str, str] = {}
+
+    def refuse_change(self, key: str, etag: str) -> None:
+        """Raise StoreUnreachable where the last answer about this object had another ETag."""
+        with self._lock:
+            before = self._last.get(key, etag)
+            self._last[key] = etag
+        if before != etag:
+            what = f"The object changed while it was read: its ETag was {before} and is {etag}."
+            raise StoreUnreachable(what, where=f"key {key}", fix=AGAIN_FIX)
+
+
+class Progress:
+    """Bytes that are in place, out of all; safe to call from several threads."""
+
+    def __init__(self, total_bytes: int, report: Callable[[int, int], None] | None = None) -> None:
+        self._total, self._report = total_bytes, report
+        self._lock = threading.Lock()
+        self._done = 0
+
+    def add(self, count: int) -> None:
+        """Note that `count` bytes more are in place."""
+        with self._lock:
+            self._done += count
+            if self._report:
+                self._report(self._done, self._total)
+
+
+class _Stopped(Exception):
+    """Another chunk failed, which is what is told: this one is not worth going on with."""
+
+
+def blob_key(sha256: str) -> str:
+    """Key of a blob in the store."""
+    return f"blobs/sha256/{sha256}"
+
+
+def download(bucket: Bucket, wanted: Iterable[tuple[FileEntry, Path]], progress: Progress) -> int:
+    """Bring files to their content, each from its blob; what a former attempt left in place is kept.
+
+    Args:
+        bucket: the store's bucket.
+        wanted: files with the paths to write them to; parents exist.
+        progress: told of each chunk that is in place, downloaded or found.
+
+    Returns the bytes downloaded. Raises IntegrityError where a blob is missing or damaged in the store, or
+    where a file does not hold what was written to it; StoreUnreachable; and OSError of this host's disk.
+    """
+    chunks = [Chunk(entry, index, path) for entry, path in wanted for index in range(_prepare(entry, path))]
+    missing: list[Chunk] = []
+
+    def look(chunk: Chunk) -> None:
+        if is_present(chunk):
+            progress.add(chunk.entry.span(chunk.number)[1])
+        else:
+            missing.append(chunk)
+
+    run_all(look, chunks, HASH_THREADS)
+    stop, etags = threading.Event(), Etags()
+    run_all(lambda chunk: _fetch(bucket, chunk, progress, etags, stop), missing, DOWNLOAD_THREADS, stop)
+    written = {chunk.path for chunk in missing}
+    run_all(_require_present, (chunk for chunk in chunks if chunk.path in written), HASH_THREADS)
+    return sum(chunk.entry.span(chunk.number)[1] for chunk in missing)
+
+
+def _prepare(entry: FileEntry, path: Path) -> int:
+    """Give a file its final size; returns its number of chunks."""
+    with path.open("ab") as file:
+        file.truncate(entry.size)
+    return len(entry.chunks)
+
+
+def is_present(chunk: Chunk) -> bool:
+    """Whether the chunk's bytes are in the file; a hole is not read to know that they are not."""
+    start, length = chunk.entry.span(chunk.number)
+    with chunk.path.open("rb", buffering=0) as file:
+        try:
+            if os.lseek(file.fileno(), start, os.SEEK_DATA) >= start + length:
+                return False
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+                return False
+            raise
+        return range_digest(file.fileno(), start, length) == chunk.entry.chunks[chunk.number]
+
+
+def _require_present(chunk: Chunk) -> None:
+    """Raise IntegrityError where a chunk that was verified is not what the file holds now."""
+    if chunk.path.stat().st_size != chunk.entry.size or not is_present(chunk):
+        start, length = chunk.entry.span(chunk.number)
+        raise IntegrityError(
+            f"{chunk.entry.path} is not what was written to it: bytes {start} to {start + length} differ.",
+            where=str(chunk.path),
+            fix="Start again: what is whole is kept. If it happens twice, check the disk, and look for what "
+            "else writes there.",
+        )
+
+
+def _fetch(bucket: Bucket, chunk: Chunk, progress: Progress, etags: Etags, stop: threading.Event) -> None:
+    """Download one chunk into its range of the file."""
+    with chunk.path.open("r+b", buffering=0) as file:
+
+        def write(piece: bytes, at: int) -> None:
+            if stop.is_set():
+                raise _Stopped
+            _write_at(file.fileno(), piece, at)
+
+        read_chunk(bucket, chunk.entry, chunk.number, write, etags)
+    progress.add(chunk.entry.span(chunk.number)[1])
+
+
+def read_chunk(
+    bucket: Bucket, entry: FileEntry, number: int, write: Callable[[bytes, int], None], etags: Etags
+) -> None:
+    """Read one chunk of a blob and verify it; a few times where the connection breaks or the bytes are wrong.
+
+    Args:
+        bucket: the store's bucket.
+        entry: the file.
+        number: index of the chunk in it.
+        write: called with each piece and its offset in the file, within the chunk; again in each attempt.
+        etags: of all reads that belong together.
+
+    Raises IntegrityError where the blob is missing, has another size, or brought the same wrong bytes twice;
+    StoreUnreachable, and what `write` raises.
+    """
+    wrong: set[str] = set()
+    for attempt in range(1, CHUNK_ATTEMPTS + 1):
+        try:
+            digest = _read_once(bucket, entry, number, write, etags)
+        except (StoreUnreachable, IntegrityError):
+            if attempt == CHUNK_ATTEMPTS:
+                raise
+        except NotFound as error:
+            what = f"The blob of {entry.path} is missing in the store."
+            raise IntegrityError(what, where=error.where, fix=MEND_FIX) from error
+        else:
+            if digest == entry.chunks[number]:
+                return
+            if digest in wrong:
+                raise _damaged(bucket, entry, number, digest)
+            wrong.add(digest)
+    what = f"{entry.path} came with other bytes each time it was read."
+    raise StoreUnreachable(what, where=bucket.where(blob_key(entry.sha256)), fix=AGAIN_FIX)
+
+
+def _read_once(
+    bucket: Bucket, entry: FileEntry, number: int, write: Callable[[bytes, int], None], etags: Etags
+) -> str:
+    """Read one chunk, once; returns the digest of what came."""
+    key, (at, length) = blob_key(entry.sha256), entry.span(number)
+    digest = hashlib.sha256()
+    asked = ByteRange(at, length, entry.size)
+    for piece in bucket.stream(key, asked, lambda etag: etags.refuse_change(key, etag)):
+        digest.update(piece)
+        write(piece, at)
+        at += len(piece)
+    return digest.hexdigest()
+
+
+def _damaged(bucket: Bucket, entry: FileEntry, number: int, digest: str) -> IntegrityError:
+    start, length = entry.span(number)
+    return IntegrityError(
+        f"{entry.path} is damaged in the store: bytes {start} to {start + length} have SHA-256 "
+        f"{digest[:16]}.. instead of {entry.chunks[number][:16]}..",
+        where=bucket.where(blob_key(entry.sha256)),
+        fix=MEND_FIX,
+    )
+
+
+def _write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of data; a disk that is almost full takes a part without an error, and fails at the rest."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count

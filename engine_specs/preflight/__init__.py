@@ -1,0 +1,11 @@
+"""Pre-flight: whether a variant can work, by its checkpoint's metadata alone.
+
+Promises: pure; a refusal names the field, the arithmetic or table row behind it, and what would be accepted.
+"""
+
+from engine_specs.preflight.build_disk import DiskEstimate
+from engine_specs.preflight.examination import Examination, examine
+from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
+from engine_specs.preflight.vendored import vendored_checkpoint
+
+__all__ = ["DiskEstimate", "Examination", "MemoryEstimate", "MemoryLine", "examine", "vendored_checkpoint"]

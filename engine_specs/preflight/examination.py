@@ -1,0 +1,83 @@
+"""Pre-flight: what can be refused from metadata alone, before anything is downloaded, loaded or compiled.
+
+Invariants:
+- Pure: it reads a checkpoint's config.json and the sizes of its files; what this host has is passed in.
+- Every problem comes at once, each with the nearest setting that would fit.
+- What needs a stage's output (the bits that a recipe file chooses, say) is not judged but said to be
+  "known after" that stage.
+"""
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from engine_specs.preflight.build_disk import DiskEstimate, required_disk
+from engine_specs.preflight.checkpoint import checkpoint_problems, length_problems
+from engine_specs.preflight.memory import MemoryEstimate, estimate_memory
+from engine_specs.preflight.model_facts import Config, ModelFacts, UnknownFacts, read_model_facts
+from engine_specs.preflight.parallel import dimension_problems, parallel_problems
+from engine_specs.preflight.room import disk_problems, memory_problems, reference_warnings
+from engine_specs.preflight.support import support_problems
+from engine_specs.reading import Problem, StrictFrozen
+from engine_specs.spec import ResolvedVariant, Spec
+from engine_specs.tables import load_kinds
+
+
+class Examination(StrictFrozen):
+    """What pre-flight finds for one variant on one checkpoint."""
+
+    problems: tuple[Problem, ...] = Field(description="Every reason why it cannot work, and what would.")
+    warnings: tuple[str, ...] = Field(description="What may go wrong, but need not.")
+    memory: MemoryEstimate | None = Field(description="One device's memory; null: config.json lacks sizes.")
+    disk: DiskEstimate | None = Field(description="The building host's disk; null: config.json lacks sizes.")
+
+
+def examine(
+    spec: Spec,
+    variant: ResolvedVariant,
+    config: Config,
+    file_bytes: Mapping[str, int],
+    *,
+    free_disk_bytes: int | None = None,
+) -> Examination:
+    """Judge a variant, and say by which arithmetic.
+
+    Args:
+        spec: the spec, for the checkpoint and the workload that it names.
+        variant: one of its resolved variants.
+        config: the checkpoint's config.json.
+        file_bytes: size in bytes of each file of the checkpoint, by its path in the repository.
+        free_disk_bytes: free disk of the host that would build; None where another host builds.
+    """
+    kind = load_kinds()[variant.engine.kind]
+    model = read_model_facts(config, file_bytes)
+    known = (
+        *checkpoint_problems(spec.checkpoint.repo, kind, config, file_bytes),
+        *support_problems(spec.checkpoint.repo, variant, kind, config),
+    )
+    if isinstance(model, UnknownFacts):
+        return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
+    disk = required_disk(variant, model, file_bytes)
+    return _with_sizes(spec, variant, model, known, disk, free_disk_bytes)
+
+
+def _with_sizes(
+    spec: Spec,
+    variant: ResolvedVariant,
+    model: ModelFacts,
+    known: tuple[Problem, ...],
+    disk: DiskEstimate,
+    free_disk_bytes: int | None,
+) -> Examination:
+    memory = estimate_memory(variant, model)
+    problems = (
+        *known,
+        *length_problems(variant, model),
+        *parallel_problems(variant, model),
+        *dimension_problems(variant, model),
+        *memory_problems(spec, variant, model),
+        *disk_problems(disk, free_disk_bytes),
+    )
+    return Examination(
+        problems=problems, warnings=tuple(reference_warnings(variant, model)), memory=memory, disk=disk
+    )

@@ -1,0 +1,284 @@
+"""How much memory one device needs for a variant: an upper estimate, with arithmetic that a person can redo.
+
+Invariants:
+- Every line says how its bytes come about; the total is their sum, and nothing else is in it.
+- It is about the fullest device: of a pipeline, a stage with the most layers and one of the two tables.
+- A line that only a stage's output can tell is an upper limit here, and says after which stage it is known.
+
+The formulas (all per device):
+    linear weights   layers / pp x weights of a layer / tp x bits of a weight
+    tables           rows of the vocabulary / tp x hidden size, once for the embedding, once for lm_head
+    KV cache         2 x layers / pp x key-value heads / tp x head size x bits x sequences x tokens
+    activations      tokens of an iteration x what one layer holds of a token; layers reuse the same memory
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from math import ceil
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine_specs.preflight.model_facts import ModelFacts
+from engine_specs.reading import MEMORY_FILE, StrictFrozen, read_data
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import KvCacheFormat, Recipe, Target, load_kinds, load_kv_caches, load_recipes
+
+Fit = Literal["fits", "exceeds", "known after quantize", "target fixes no memory"]
+LOGIT_BYTES = 4
+QUANTIZE = "quantize"
+
+
+class Reserve(StrictFrozen):
+    """Memory of a GPU that is taken whatever the model is."""
+
+    what: str = Field(min_length=1, description="What takes it.")
+    bytes: int = Field(ge=0, description="How much, at most.")
+    source: str = Field(min_length=10, description="How that is known.")
+
+
+class MemoryRules(StrictFrozen):
+    """`data/memory.yaml`."""
+
+    usable_share: float = Field(gt=0, le=1, description="Share of a device's memory that may be planned for.")
+    usable_share_source: str = Field(min_length=10, description="Why this share.")
+    reserves: Annotated[tuple[Reserve, ...], Field(strict=False)] = Field(
+        description="What every GPU process takes."
+    )
+
+
+class MemoryLine(StrictFrozen):
+    """One thing that a device holds."""
+
+    what: str = Field(description="What it is.")
+    bytes: int = Field(description="How much; an upper limit where `known_after` names a stage.")
+    arithmetic: str = Field(description="How the bytes come about.")
+    known_after: str | None = Field(default=None, description="Stage whose output tells the exact size.")
+
+
+class MemoryEstimate(StrictFrozen):
+    """The memory of one device."""
+
+    devices: int = Field(description="Devices that share the engine.")
+    lines: tuple[MemoryLine, ...] = Field(description="What it holds.")
+    total_bytes: int = Field(description="Sum of all lines.")
+    budget_bytes: int | None = Field(description="What may be planned for; null: the target fixes no memory.")
+    budget_arithmetic: str = Field(description="How the budget comes about.")
+    fit: Fit = Field(description="Whether the device holds it.")
+    counting_note: str = Field(description="How the counted weights and the checkpoint's files compare.")
+
+
+@lru_cache(maxsize=1)
+def load_memory_rules() -> MemoryRules:
+    """Return the rules; raises SpecInvalid where the data file is wrong."""
+    return read_data(MEMORY_FILE, MemoryRules)
+
+
+def estimate_memory(variant: ResolvedVariant, model: ModelFacts) -> MemoryEstimate:
+    """Estimate what the fullest device of a variant holds while it serves."""
+    lines = (
+        *_weights(variant, model),
+        _kv_cache(variant, model),
+        _activations(variant, model),
+        _logits(variant, model),
+        *_reserves(variant.target),
+    )
+    budget_bytes, arithmetic = _budget(variant.target)
+    return MemoryEstimate(
+        devices=variant.devices,
+        lines=lines,
+        total_bytes=sum(line.bytes for line in lines),
+        budget_bytes=budget_bytes,
+        budget_arithmetic=arithmetic,
+        fit=_fit(lines, budget_bytes),
+        counting_note=model.counting_note,
+    )
+
+
+def _fit(lines: tuple[MemoryLine, ...], budget_bytes: int | None) -> Fit:
+    if budget_bytes is None:
+        return "target fixes no memory"
+    if sum(line.bytes for line in lines) <= budget_bytes:
+        return "fits"
+    certain = sum(line.bytes for line in lines if line.known_after is None)
+    return "exceeds" if certain > budget_bytes else "known after quantize"
+
+
+def linear_bits(variant: ResolvedVariant, recipe: Recipe, model: ModelFacts) -> float | None:
+    """Bits of one quantized weight with its share of the scales; None where only quantizing can tell.
+
+    A search keeps its mean bits, by a count that leaves the scales of some formats out (modelopt 0.47,
+    torch/quantization/algorithms.py): the largest share of its candidates comes on top.
+    """
+    search = variant.quantization.search
+    if search is not None:
+        return search.effective_bits + max(_scale_share(load_recipes()[name]) for name in search.candidates)
+    if recipe.form == "file":
+        return None
+    if recipe.weight_bits is None:
+        return 8.0 * model.dtype_bytes
+    return recipe.weight_bits + _scale_share(recipe)
+
+
+def quantized_parameters(recipe: Recipe, model: ModelFacts) -> int:
+    """Weights of one decoder layer that a recipe quantizes."""
+    return sum(one.parameters for one in model.weights if not one.is_left_out(recipe.left_out))
+
+
+def tables(model: ModelFacts, export_format: str) -> int:
+    """How many tables of the size of the embedding an engine holds.
+
+    Tied ones are one table in Hugging Face's layout; ModelOpt's export for TensorRT-LLM writes lm_head beside
+    the embedding (modelopt 0.37.0, torch/export/model_config_export.py), but for Gemma.
+    """
+    shared = model.tied_embeddings and (export_format == "hf" or model.architecture.startswith("Gemma"))
+    return 1 if shared else 2
+
+
+def _weights(variant: ResolvedVariant, model: ModelFacts) -> Iterator[MemoryLine]:
+    recipe = load_recipes()[variant.quantization.recipe]
+    quantized = quantized_parameters(recipe, model)
+    split = sum(one.parameters for one in model.weights if one.split != "none")
+    if quantized:
+        yield _linear("linear weights", variant, model, quantized, linear_bits(variant, recipe, model))
+    if split > quantized:
+        bits = 8.0 * model.dtype_bytes
+        yield _linear(f"linear weights that {recipe.name} leaves", variant, model, split - quantized, bits)
+    yield _tables(variant, model)
+    yield _whole(variant, model)
+    if model.surplus_bytes > 0:
+        yield MemoryLine(
+            what="weights that config.json does not explain",
+            bytes=model.surplus_bytes,
+            arithmetic=f"safetensors {model.checkpoint_bytes:,} B - counted {model.counted_bytes:,} B",
+        )
+
+
+def _linear(
+    what: str, variant: ResolvedVariant, model: ModelFacts, parameters: int, bits: float | None
+) -> MemoryLine:
+    tensor, layers = variant.tensor_parallel, _layers(variant, model)
+    known = bits if bits is not None else 8.0 * model.dtype_bytes
+    limit = "" if bits is not None else f" ({model.dtype})"
+    return MemoryLine(
+        what=what,
+        bytes=ceil(layers * ceil(parameters / tensor) * known / 8),
+        arithmetic=(
+            f"{_stages(variant, model)} x {parameters:,} weights / tp {tensor} x {known:g} bits / 8{limit}"
+        ),
+        known_after=QUANTIZE if bits is None else None,
+    )
+
+
+def _tables(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
+    tensor = variant.tensor_parallel
+    count = tables(model, load_kinds()[variant.engine.kind].export_format)
+    here, place = (1, "1 at either end") if variant.pipeline_parallel > 1 else (count, f"{count}")
+    rows = ceil(model.vocab_size / tensor)
+    return MemoryLine(
+        what="embedding and lm_head" if count > 1 else "embedding, which lm_head is too",
+        bytes=here * rows * model.hidden_size * model.dtype_bytes,
+        arithmetic=(
+            f"{place} x ceil({model.vocab_size:,} rows / tp {tensor}) x {model.hidden_size:,} "
+            f"x {model.dtype_bytes} B"
+        ),
+    )
+
+
+def _whole(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
+    """What every device of a pipeline stage holds whole: norms, and routers of experts."""
+    layers = _layers(variant, model)
+    routers = sum(one.parameters for one in model.weights if one.split == "none")
+    return MemoryLine(
+        what="norms" if not routers else "norms and routers",
+        bytes=((2 * layers + 1) * model.hidden_size + layers * routers) * model.dtype_bytes,
+        arithmetic=f"((2 x {layers} + 1) x {model.hidden_size:,}"
+        + (f" + {layers} x {routers:,}" if routers else "")
+        + f") x {model.dtype_bytes} B",
+    )
+
+
+def _kv_cache(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
+    kv_cache = load_kv_caches()[variant.quantization.kv_cache]
+    tensor, shape = variant.tensor_parallel, variant.shape
+    bits = kv_bits(kv_cache, model)
+    heads = max(1, ceil(model.key_value_heads / tensor))
+    values = 2 * _layers(variant, model) * heads * model.head_dim * shape.max_batch_size * shape.max_seq_len
+    return MemoryLine(
+        what=f"KV cache ({kv_cache.name if kv_cache.bits else model.dtype})",
+        bytes=ceil(values * bits / 8),
+        arithmetic=(
+            f"2 x {_stages(variant, model)} x {heads} heads ({model.key_value_heads} / tp {tensor}) "
+            f"x {model.head_dim} x {bits:g} bits / 8 x {shape.max_batch_size} sequences "
+            f"x {shape.max_seq_len:,} tokens"
+        ),
+    )
+
+
+def kv_bits(kv_cache: KvCacheFormat, model: ModelFacts) -> float:
+    """Bits of one stored key or value with its share of the scales."""
+    if kv_cache.bits is None:
+        return 8.0 * model.dtype_bytes
+    return kv_cache.bits + _scale_share(kv_cache)
+
+
+def _scale_share(row: Recipe | KvCacheFormat) -> float:
+    return row.scale_bits / row.group_size if row.group_size else 0.0
+
+
+def _activations(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
+    """What one layer holds of each token, as if none of it were freed before the layer ends.
+
+    That is twice the residual, whole; and q, k, v, the output of attention and three times the inner width,
+    which tensor parallelism divides.
+    """
+    tensor, tokens = variant.tensor_parallel, variant.shape.max_num_tokens
+    active = model.experts.active if model.experts else 1
+    attention = (2 * model.attention_heads + 2 * model.key_value_heads) * model.head_dim
+    inner = 3 * model.intermediate_size * active
+    per_token = 2 * model.hidden_size + ceil((attention + inner) / tensor)
+    return MemoryLine(
+        what="activations",
+        bytes=tokens * per_token * model.dtype_bytes,
+        arithmetic=(
+            f"{tokens:,} tokens x (2 x {model.hidden_size:,} + ({attention:,} + {inner:,}) / tp {tensor}) "
+            f"x {model.dtype_bytes} B"
+        ),
+    )
+
+
+def _logits(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
+    sequences = variant.shape.max_batch_size
+    return MemoryLine(
+        what="logits",
+        bytes=sequences * model.vocab_size * LOGIT_BYTES,
+        arithmetic=f"{sequences} sequences x {model.vocab_size:,} x {LOGIT_BYTES} B (float32)",
+    )
+
+
+def _reserves(target: Target) -> Iterator[MemoryLine]:
+    if target.accelerator != "cuda":
+        return
+    for reserve in load_memory_rules().reserves:
+        yield MemoryLine(
+            what=reserve.what, bytes=reserve.bytes, arithmetic=f"{reserve.bytes:,} B on every GPU"
+        )
+
+
+def _budget(target: Target) -> tuple[int | None, str]:
+    if target.memory_bytes is None:
+        return None, f"{target.name}: the target fixes no memory"
+    share = load_memory_rules().usable_share
+    return int(target.memory_bytes * share), f"{target.name}: {target.memory_bytes:,} B x {share:g}"
+
+
+def _layers(variant: ResolvedVariant, model: ModelFacts) -> int:
+    """Layers of the longest stage of the pipeline."""
+    return ceil(model.layers / variant.pipeline_parallel)
+
+
+def _stages(variant: ResolvedVariant, model: ModelFacts) -> str:
+    layers = _layers(variant, model)
+    if variant.pipeline_parallel == 1:
+        return f"{layers} layers"
+    return f"{layers} layers (ceil({model.layers} / pp {variant.pipeline_parallel}))"

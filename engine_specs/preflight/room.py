@@ -1,0 +1,144 @@
+"""Pre-flight of room: memory of the devices, disk of the building host, and the settings that would fit."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from engine_specs.preflight.build_disk import DiskEstimate
+from engine_specs.preflight.memory import MemoryEstimate, estimate_memory, kv_bits
+from engine_specs.preflight.model_facts import ModelFacts
+from engine_specs.preflight.parallel import dimension_problems, divides
+from engine_specs.preflight.support import usable_kv_caches, usable_recipes, usable_targets
+from engine_specs.reading import Problem
+from engine_specs.spec import ResolvedVariant, Spec
+from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes
+
+GB = 1e9
+MOST_TARGETS = 3
+NO_SINGLE_SETTING = (
+    "no single setting is enough: a smaller model, or several of batch size, lengths, devices, recipe and "
+    "target together"
+)
+
+
+def memory_problems(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterator[Problem]:
+    """A variant whose fullest device has too little memory, and the settings that alone would make it fit."""
+    estimate = estimate_memory(variant, model)
+    if estimate.fit != "exceeds" or estimate.budget_bytes is None:
+        return
+    found = (
+        f"{variant.target.name} with {estimate.budget_bytes / GB:.1f} GB to plan for on each device, where "
+        f"{estimate.total_bytes / GB:.1f} GB are needed ({_summary(estimate)})"
+    )
+    fitting = list(_fitting(spec, variant, model))
+    accepted = f"one of: {'; '.join(fitting)}" if fitting else NO_SINGLE_SETTING
+    yield Problem(f"variants.{variant.name}.target", found, accepted)
+
+
+def reference_warnings(variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
+    """vLLM serves the unquantized checkpoint on as many devices; where it cannot, the baseline will fail."""
+    plain = variant.quantization.model_copy(update={"recipe": "none", "kv_cache": "none", "search": None})
+    estimate = estimate_memory(variant.model_copy(update={"quantization": plain}), model)
+    held = sum(line.bytes for line in estimate.lines if not line.what.startswith("KV cache"))
+    if estimate.budget_bytes is not None and held > estimate.budget_bytes:
+        yield (
+            f"vLLM, the reference, needs {held / GB:.1f} GB a device for the unquantized checkpoint beside "
+            f"its KV cache, of {estimate.budget_bytes / GB:.1f} GB to plan for: it may run out of memory"
+        )
+
+
+def disk_problems(disk: DiskEstimate, free_bytes: int | None) -> Iterator[Problem]:
+    """A building host with too little free disk; nothing where the free space is not known."""
+    if free_bytes is None or disk.total_bytes <= free_bytes:
+        return
+    lines = ", ".join(f"{line.what} {line.bytes / GB:.1f} GB" for line in disk.lines)
+    yield Problem(
+        "this host's disk",
+        f"{free_bytes / GB:.1f} GB free",
+        f"{disk.total_bytes / GB:.1f} GB ({lines}): free some, or point ENGINERY_HOME and HF_HOME elsewhere",
+    )
+
+
+def _summary(estimate: MemoryEstimate) -> str:
+    largest = sorted(estimate.lines, key=lambda line: -line.bytes)[:3]
+    return ", ".join(f"{line.what} {line.bytes / GB:.1f} GB" for line in largest)
+
+
+def _fitting(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
+    """Settings of which each alone would make it fit, the nearest value of each."""
+    kind = load_kinds()[variant.engine.kind]
+    yield from _shape(spec, variant, model)
+    yield from _devices(variant, model, kind)
+    yield from _smaller_kv_cache(variant, model, kind)
+    yield from _smaller_weights(variant, model, kind)
+    yield from _targets(variant, model, kind)
+
+
+def _shape(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
+    """As far as rules and workload allow: a smaller value that the spec would refuse is no help."""
+    workload, shape = spec.workload, variant.shape
+    least = {
+        "max_batch_size": workload.operating_point,
+        "max_seq_len": max(shape.max_input_len + 1, workload.input_tokens + workload.output_tokens),
+    }
+    for name, low in least.items():
+
+        def fits(value: int, name: str = name) -> bool:
+            smaller = shape.model_copy(update={name: value})
+            return _fits(variant, model, shape=smaller)
+
+        if fits(low):
+            yield f"{name} {_largest(low, getattr(shape, name), fits)}"
+
+
+def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
+    """The largest value of [low, high) that fits, where `low` does, `high` does not and it is monotonic."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _devices(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts) -> Iterator[str]:
+    for size in range(variant.tensor_parallel + 1, kind.max_tensor_parallel + 1):
+        wider = variant.model_copy(update={"tensor_parallel": size})
+        if divides(model, size) and not any(dimension_problems(wider, model)) and _fits(wider, model):
+            yield f"tensor_parallel {size}"
+            return
+
+
+def _smaller_kv_cache(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts) -> Iterator[str]:
+    rows, asked = load_kv_caches(), variant.quantization
+    names = usable_kv_caches(kind, variant.target, asked.device)
+    for name in sorted(names, key=lambda one: -kv_bits(rows[one], model)):
+        if _fits(variant, model, quantization=asked.model_copy(update={"kv_cache": name})):
+            yield f"kv_cache {name}"
+            return
+
+
+def _smaller_weights(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts) -> Iterator[str]:
+    rows, asked = load_recipes(), variant.quantization
+    names = usable_recipes(kind, variant.target, model.architecture, asked.device)
+    presets = [rows[name] for name in names if rows[name].form == "preset"]
+    for recipe in sorted(presets, key=lambda one: -(one.weight_bits or 0)):
+        smaller = _with_recipe(variant, recipe.name)
+        if _fits(smaller, model) and not any(dimension_problems(smaller, model)):
+            yield f"recipe {recipe.name}"
+            return
+
+
+def _with_recipe(variant: ResolvedVariant, name: str) -> ResolvedVariant:
+    quantization = variant.quantization.model_copy(update={"recipe": name, "search": None, "file": None})
+    return variant.model_copy(update={"quantization": quantization})
+
+
+def _targets(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts) -> Iterator[str]:
+    asked = variant.quantization
+    covered = usable_targets(kind, kind.recipe(asked.recipe), kind.kv_cache(asked.kv_cache))
+    fitting = [one for one in covered if _fits(variant, model, target=one)]
+    nearest = sorted(fitting, key=lambda one: (one.memory_bytes or 0, one.name))[:MOST_TARGETS]
+    if nearest:
+        yield f"target {', '.join(one.name for one in nearest)}"
+
+
+def _fits(variant: ResolvedVariant, model: ModelFacts, **changes: Any) -> bool:
+    return estimate_memory(variant.model_copy(update=changes), model).fit == "fits"

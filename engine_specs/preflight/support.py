@@ -1,0 +1,183 @@
+"""Pre-flight of what a kind, a GPU and a line of ModelOpt can do together, by the rows of the tables."""
+
+from collections.abc import Iterator, Sequence
+
+from engine_specs.preflight.model_facts import Config
+from engine_specs.reading import Problem
+from engine_specs.spec import ResolvedVariant
+from engine_specs.tables import (
+    KindFacts,
+    KvCacheSupport,
+    Presets,
+    Recipe,
+    RecipeSupport,
+    Target,
+    load_kinds,
+    load_kv_caches,
+    load_recipes,
+    load_targets,
+)
+
+Support = RecipeSupport | KvCacheSupport
+AS_STORED_BITS = 16
+
+
+def support_problems(
+    repo: str, variant: ResolvedVariant, kind: KindFacts, config: Config
+) -> Iterator[Problem]:
+    """Combinations that no row of the tables names, each with what the rows do name."""
+    architecture = _architecture(config)
+    yield from _architectures(repo, kind, config, architecture)
+    yield from _recipes(variant, kind, architecture)
+    yield from _kv_caches(variant, kind)
+    yield from _search(variant, kind)
+    yield from _modelopt(variant, kind, load_recipes()[variant.quantization.recipe], "recipe")
+    yield from _modelopt(variant, kind, load_kv_caches()[variant.quantization.kv_cache], "kv_cache")
+
+
+def takes(row: Support | None, target: Target) -> bool:
+    """Whether a row of a kind covers a target."""
+    if row is None:
+        return False
+    return target.compute_capability is None or target.compute_capability in row.compute_capabilities
+
+
+def usable_recipes(
+    kind: KindFacts, target: Target, architecture: str | None, device: str | None
+) -> tuple[str, ...]:
+    """Recipes that kind, GPU, architecture and ModelOpt take together, in the order of the kind's table."""
+    row = kind.architecture(architecture) if architecture else None
+    allowed = row.recipes if row and row.recipes is not None else tuple(one.name for one in kind.recipes)
+    return tuple(
+        one.name
+        for one in kind.recipes
+        if one.name in allowed and takes(one, target) and _made_by(load_recipes()[one.name], kind, device)
+    )
+
+
+def usable_kv_caches(kind: KindFacts, target: Target, device: str | None) -> tuple[str, ...]:
+    """KV cache formats that kind, GPU and ModelOpt take together, in the order of the kind's table."""
+    return tuple(
+        one.name
+        for one in kind.kv_caches
+        if takes(one, target) and _made_by(load_kv_caches()[one.name], kind, device)
+    )
+
+
+def usable_targets(kind: KindFacts, *rows: Support | None) -> tuple[Target, ...]:
+    """Targets that a kind builds for and that all of these rows cover."""
+    return tuple(
+        target
+        for target in load_targets().values()
+        if target.accelerator in kind.accelerators
+        and target.platform in kind.platforms
+        and all(takes(row, target) for row in rows)
+    )
+
+
+def _architecture(config: Config) -> str | None:
+    names = config.get("architectures") or []
+    return str(names[0]) if len(names) == 1 else None
+
+
+def _architectures(repo: str, kind: KindFacts, config: Config, architecture: str | None) -> Iterator[Problem]:
+    if architecture is not None and kind.architecture(architecture) is not None:
+        return
+    found = ", ".join(map(str, config.get("architectures") or [])) or "no architectures in config.json"
+    others = [one.name for one in load_kinds().values() if architecture and one.architecture(architecture)]
+    accepted = f"an architecture that {kind.name} compiles: {', '.join(kind.architecture_names)}" + (
+        f"; or a kind that compiles {architecture}: {', '.join(others)}" if others else ""
+    )
+    yield Problem("checkpoint.repo", f"{found} in {repo}", accepted)
+
+
+def _recipes(variant: ResolvedVariant, kind: KindFacts, architecture: str | None) -> Iterator[Problem]:
+    asked, target = variant.quantization.recipe, variant.target
+    row, field = kind.recipe(asked), f"variants.{variant.name}.quantization.recipe"
+    usable = _listed(usable_recipes(kind, target, architecture, variant.quantization.device))
+    if row is not None and not takes(row, target):
+        accepted = (
+            f"a recipe that {kind.name} takes there: {usable}; or a target for {asked}: "
+            f"{_listed([one.name for one in usable_targets(kind, row)])}"
+        )
+        yield Problem(field, f"{asked} on {_named(target)}", accepted)
+    facts = kind.architecture(architecture) if architecture else None
+    if facts is not None and facts.recipes is not None and asked not in facts.recipes:
+        accepted = f"a recipe that {kind.name} takes for it on {_named(target)}: {usable}"
+        yield Problem(field, f"{asked} for {architecture}", accepted)
+
+
+def _kv_caches(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
+    asked, target = variant.quantization.kv_cache, variant.target
+    row = kind.kv_cache(asked)
+    if row is None or takes(row, target):
+        return
+    usable = _listed(usable_kv_caches(kind, target, variant.quantization.device))
+    accepted = (
+        f"a format that {kind.name} takes there: {usable}; or a target for {asked}: "
+        f"{_listed([one.name for one in usable_targets(kind, row)])}"
+    )
+    field = f"variants.{variant.name}.quantization.kv_cache"
+    yield Problem(field, f"{asked} on {_named(target)}", accepted)
+
+
+def _search(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
+    """Every candidate of a search has to be possible alone, and the smallest of them small enough."""
+    search = variant.quantization.search
+    if search is None:
+        return
+    where = f"variants.{variant.name}.quantization.search"
+    usable = _candidates(variant, kind)
+    refused = [name for name in search.candidates if name not in usable]
+    if refused:
+        accepted = (
+            f"presets that {kind.name} takes on {_named(variant.target)} and ModelOpt {kind.modelopt} makes "
+            f"on {variant.quantization.device}: {_listed(usable)}"
+        )
+        yield Problem(f"{where}.candidates", _listed(refused), accepted)
+    bits = {name: load_recipes()[name].weight_bits or AS_STORED_BITS for name in search.candidates}
+    smallest = min(bits, key=lambda name: bits[name])
+    if search.effective_bits < bits[smallest]:
+        accepted = f"at least {bits[smallest]}, the bits of {smallest}, or a smaller candidate"
+        yield Problem(f"{where}.effective_bits", f"{search.effective_bits:g}", accepted)
+
+
+def _candidates(variant: ResolvedVariant, kind: KindFacts) -> list[str]:
+    names = usable_recipes(kind, variant.target, None, variant.quantization.device)
+    return [name for name in names if load_recipes()[name].form == "preset"]
+
+
+def _modelopt(variant: ResolvedVariant, kind: KindFacts, row: Presets, key: str) -> Iterator[Problem]:
+    """A preset that the kind's line of ModelOpt lacks, or that it has on another device only."""
+    field, device = f"variants.{variant.name}.quantization", variant.quantization.device
+    if not row.presets or _made_by(row, kind, device):
+        return
+    preset = row.preset(kind.modelopt)
+    if preset is not None:
+        accepted = f"{', '.join(preset.devices)}, where ModelOpt {kind.modelopt} exports {row.name}"
+        yield Problem(f"{field}.device", f"{device} for {key} {row.name}", accepted)
+        return
+    usable = (
+        usable_recipes(kind, variant.target, None, device)
+        if isinstance(row, Recipe)
+        else usable_kv_caches(kind, variant.target, device)
+    )
+    found = f"{row.name} with ModelOpt {kind.modelopt}, whose exports {kind.name} reads"
+    yield Problem(f"{field}.{key}", found, f"one that this line has: {_listed(usable)}")
+
+
+def _made_by(row: Presets, kind: KindFacts, device: str | None) -> bool:
+    """Whether the kind's line of ModelOpt makes it on a device; what needs no preset is made anywhere."""
+    if not row.presets:
+        return True
+    preset = row.preset(kind.modelopt)
+    return preset is not None and device in preset.devices
+
+
+def _named(target: Target) -> str:
+    capability = target.compute_capability
+    return f"{target.name} (compute capability {capability})" if capability else target.name
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"

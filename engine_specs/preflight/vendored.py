@@ -1,0 +1,74 @@
+"""Checkpoints whose metadata comes with this package: what pre-flight needs, without asking the Hub.
+
+Invariants:
+- Every group of facts names its source, and a size that nobody quotes is derived, and says how.
+- A revision stands here only where it was looked up; null means that nobody did.
+- `config` is the whole config.json: rendered as the Hub holds it, it has the digest `config_sha256`.
+- These are facts for planning. What is built is always fetched, and what was fetched is what counts.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from engine_specs.reading import PACKAGE, SHA256_PATTERN, Problem, Repo, SpecInvalid, StrictFrozen, read_data
+
+CHECKPOINTS_DIR = PACKAGE / "data" / "checkpoints"
+COMMIT_PATTERN = r"^[0-9a-f]{40}$"
+FactGroup = Literal["revision", "config", "file_bytes", "tensor_bytes"]
+
+
+class VendoredCheckpoint(StrictFrozen):
+    """`data/checkpoints/<owner>--<name>.yaml`: what is known of a checkpoint on the Hub."""
+
+    repo: Repo = Field(description="Model repository on the Hub.")
+    revision: str | None = Field(
+        pattern=COMMIT_PATTERN, description="Commit that the facts were read at; null: not established."
+    )
+    config: dict[str, Any] = Field(description="Content of its config.json.")
+    config_sha256: str = Field(pattern=SHA256_PATTERN, description="Digest of that file's bytes.")
+    file_bytes: dict[str, int] = Field(
+        description="Size of the files of the checkpoint, by path; those that are known."
+    )
+    tensor_bytes: int = Field(
+        gt=0, description="Size of all tensors: `metadata.total_size` of model.safetensors.index.json."
+    )
+    sources: dict[FactGroup, str] = Field(description="Where each group of facts comes from.")
+
+    @property
+    def weight_files(self) -> dict[str, int]:
+        """The safetensors files alone; each is its tensors and a header of some kilobytes."""
+        return {name: size for name, size in self.file_bytes.items() if name.endswith(".safetensors")}
+
+
+def vendored_checkpoint(repo: str) -> VendoredCheckpoint | None:
+    """Return what this package knows of a checkpoint; None where it brings nothing along for it.
+
+    Raises:
+        SpecInvalid: the data file itself is wrong, or is not named after its repository.
+    """
+    path = CHECKPOINTS_DIR / f"{repo.replace('/', '--')}.yaml"
+    return _read(path) if path.is_file() else None
+
+
+def vendored_checkpoints() -> tuple[VendoredCheckpoint, ...]:
+    """Return every checkpoint that this package brings metadata of, by name."""
+    return tuple(_read(path) for path in sorted(CHECKPOINTS_DIR.glob("*.yaml")))
+
+
+def _read(path: Path) -> VendoredCheckpoint:
+    checkpoint = read_data(path, VendoredCheckpoint)
+    named = path.stem.replace("--", "/", 1)
+    if checkpoint.repo != named:
+        raise SpecInvalid(path.name, (Problem("repo", checkpoint.repo, f"{named}, as the file is named"),))
+    return checkpoint.model_copy(update={"config": _plain(checkpoint.config)})
+
+
+def _plain(value: Any) -> Any:
+    """Lists in place of the YAML reader's tuples: what a JSON reader would have made of the file."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,35 @@
+"""The spec: its models, its rules, and the variants that it resolves to.
+
+Promises: a loaded spec is valid by itself; whether its checkpoint can be built is the question of preflight.
+"""
+
+from engine_specs.spec.load import list_specs, load_spec, read_spec
+from engine_specs.spec.models import Economics, Spec
+from engine_specs.spec.resolve import ResolvedVariant, resolve_variants
+from engine_specs.spec.rules import needs_calibration
+from engine_specs.spec.schema import spec_json_schema
+from engine_specs.spec.text_source import TextSource
+from engine_specs.spec.validation import AccuracyGate, SpeedGate, VllmConfiguration
+from engine_specs.spec.variant import RecipeFile, RecipeSearch, Shape
+from engine_specs.spec.workload import Slo, Workload
+
+__all__ = [
+    "AccuracyGate",
+    "Economics",
+    "RecipeFile",
+    "RecipeSearch",
+    "ResolvedVariant",
+    "Shape",
+    "Slo",
+    "Spec",
+    "SpeedGate",
+    "TextSource",
+    "VllmConfiguration",
+    "Workload",
+    "list_specs",
+    "load_spec",
+    "needs_calibration",
+    "read_spec",
+    "resolve_variants",
+    "spec_json_schema",
+]

@@ -1,0 +1,114 @@
+"""The spec: one model, the engines to build of it, the load they are for, and the bars they have to clear.
+
+Invariants:
+- A `Spec` that exists is consistent: `rules.violations` found nothing, in the spec as in each merged variant.
+- Its identity is its content: `model_dump()` never holds the path that it was read from.
+- Nothing in it depends on the environment.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from engine_specs.reading import ChannelName, Repo, Revision, Slug, StrictFrozen, Version, merged
+from engine_specs.spec.rules import violations
+from engine_specs.spec.validation import Validation
+from engine_specs.spec.variant import VariantDefaults, VariantOverrides, VariantSettings
+from engine_specs.spec.workload import Workload
+
+INCONSISTENT = "inconsistent"
+
+
+class Checkpoint(StrictFrozen):
+    """The model on the Hub, pinned."""
+
+    repo: Repo = Field(description="Model repository on the Hub, such as owner/name.")
+    revision: Revision = Field(
+        description="Commit: 40 hexadecimal digits; a branch or tag only with track: true."
+    )
+    track: bool = Field(
+        default=False, description="Follow a branch or tag; the commit it resolved to is recorded."
+    )
+
+
+class Economics(StrictFrozen):
+    """Prices and load, by which an engine has to pay for itself."""
+
+    gpu_hour_usd: float = Field(
+        ge=0, description="Price of one device for an hour: a GPU, or the host of a CPU engine."
+    )
+    requests_per_day: float = Field(
+        gt=0, description="Requests of the workload's shape that are served in a day."
+    )
+    upkeep_hours_per_month: float = Field(ge=0, description="Work that keeping a compiled engine costs.")
+    engineer_hour_usd: float = Field(ge=0, description="Price of an hour of that work.")
+    builds_per_month: float = Field(
+        default=1, ge=0, description="How often the engine is built again, on one device."
+    )
+
+
+class Spec(StrictFrozen):
+    """One model, the engines to build of it, the load they are for, and the bars they have to clear."""
+
+    name: Slug = Field(description="Name of the spec and of its releases.")
+    version: Version = Field(description="Declared version; the patch number is assigned at publication.")
+    checkpoint: Checkpoint = Field(description="The model on the Hub, pinned.")
+    compile: Literal["when-justified", "always"] = Field(
+        default="when-justified",
+        description="when-justified: stop before compiling where it cannot pay; always: compile.",
+    )
+    defaults: VariantDefaults = Field(
+        default_factory=lambda: VariantDefaults.model_validate({}),
+        description="What every variant inherits, and may override.",
+    )
+    variants: Annotated[tuple[VariantOverrides, ...], Field(strict=False, min_length=1, max_length=64)] = (
+        Field(description="The engines to build.")
+    )
+    workload: Workload = Field(description="The load they are judged under.")
+    validation: Validation = Field(description="How they are judged.")
+    economics: Economics = Field(description="Prices and load, by which an engine has to pay for itself.")
+    channels: Annotated[tuple[ChannelName, ...], Field(strict=False, max_length=16)] = Field(
+        default=(), description="Channels that point to a release once it is published."
+    )
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path | None:
+        """The file it was read from; None for a spec that was made in memory."""
+        return self._path
+
+    def local(self, relative: str) -> Path:
+        """Return where a path that the spec names lies on this host: beside the spec file.
+
+        Raises:
+            ValueError: the spec was not read from a file.
+        """
+        if self._path is None:
+            message = f"spec {self.name} was not read from a file, so {relative} is relative to nothing"
+            raise ValueError(message)
+        return (self._path.parent / relative).resolve()
+
+    def at(self, path: Path) -> Self:
+        """Return this spec as one that stands in the file `path`."""
+        placed = self.model_copy()
+        placed._path = path  # noqa: SLF001 (of its own class)
+        return placed
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        data = self.model_dump(exclude_unset=True)
+        variants = [merged(data.get("defaults", {}), variant) for variant in data["variants"]]
+        try:
+            for variant in variants:
+                VariantSettings.model_validate(variant)
+        except ValidationError as error:
+            # Raised as it is, pydantic would take its locations for locations in the spec.
+            raise PydanticCustomError(INCONSISTENT, "{text}", {"text": str(error)}) from None
+        found = violations(data, variants)
+        if found:
+            text = "; ".join(str(violation) for violation in found)
+            raise PydanticCustomError(INCONSISTENT, "{text}", {"text": text})
+        return self

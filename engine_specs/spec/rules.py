@@ -1,0 +1,314 @@
+"""Rules between fields: what no single field can know.
+
+Each rule reads plain data and yields violations at locations of that data. A value that is missing or could
+not be read is None here, and a rule that needs it stays silent: its own error is reported already. So all
+rules run over all of a file, whatever else is wrong with it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine_specs.reading import (
+    RESERVED_VARIANTS,
+    Data,
+    Loc,
+    dotted,
+    is_commit,
+    is_reserved,
+    origin,
+    suggestion,
+)
+from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes, load_targets
+
+
+class Unreadable:
+    """Stands in data where a value was refused already."""
+
+
+UNREADABLE: Final = Unreadable()
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that is broken: where, what stands there, and what would be accepted."""
+
+    loc: Loc
+    found: str
+    accepted: str
+
+    def __str__(self) -> str:
+        return (
+            f"{dotted(self.loc)}: found {self.found}; {self.accepted}"
+            if self.found
+            else f"{dotted(self.loc)}: {self.accepted}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Data read by location."""
+
+    data: Any
+
+    def get(self, *loc: str | int) -> Any:
+        """Return the value at `loc`; None where it is missing or unreadable."""
+        value = self.data
+        for part in loc:
+            if not isinstance(value, Mapping) or part not in value:
+                return None
+            value = value[part]
+        return None if value is UNREADABLE else value
+
+    def lacks(self, *loc: str) -> bool:
+        """Tell whether nothing was written at `loc`: an unreadable value is not nothing."""
+        holder = View(self.data).get(*loc[:-1])
+        return isinstance(holder, Mapping) and holder.get(loc[-1]) is None
+
+
+def violations(spec: Data, variants: Sequence[Data | None]) -> tuple[Violation, ...]:
+    """Return every broken rule of a spec; what a default breaks comes once a variant.
+
+    Args:
+        spec: the spec as written.
+        variants: the merged variants, in order; None for one that could not be merged.
+    """
+    view = View(spec)
+    found = list(_spec_rules(view, [View(v) for v in variants if v is not None]))
+    for index, variant in enumerate(variants):
+        if variant is not None:
+            found += _located(_variant_rules(View(variant), view), index, view)
+            found += _renamed_dataset(index, view)
+    return tuple(found)
+
+
+def _located(found: Iterable[Violation], index: int, view: View) -> Iterator[Violation]:
+    defaults, overrides = view.get("defaults") or {}, view.get("variants")[index]
+    for item in found:
+        yield Violation(origin(item.loc, index, defaults, overrides), item.found, item.accepted)
+
+
+def _spec_rules(view: View, variants: list[View]) -> Iterator[Violation]:
+    yield from _checkpoint_pin(view)
+    yield from _text_source(view, ("validation", "accuracy"))
+    yield from _operating_point(view)
+    yield from _repeats(view, ("workload", "concurrency"))
+    yield from _repeats(view, ("channels",))
+    yield from _repeats(view, ("validation", "reference", "configurations"))
+    yield from _variant_names(view)
+    if variants and all(variant.get("required") is False for variant in variants):
+        yield Violation(("variants",), "no required variant", "at least one variant with required: true")
+
+
+def _variant_rules(variant: View, spec: View) -> Iterator[Violation]:
+    yield from _shape(variant)
+    yield from _recipe_form(variant)
+    yield from _workload_fits(variant, spec)
+    yield from _kind(variant)
+    yield from _calibration(variant)
+
+
+def _checkpoint_pin(view: View) -> Iterator[Violation]:
+    yield from _pin(view.get("checkpoint", "revision"), view.get("checkpoint", "track"), ("checkpoint",))
+
+
+def _pin(revision: str | None, track: bool | None, loc: Loc) -> Iterator[Violation]:
+    if revision is None:
+        return
+    if not is_commit(revision) and not track:
+        accepted = "a commit of 40 hexadecimal digits; a branch or tag only together with track: true"
+        yield Violation((*loc, "revision"), repr(revision), accepted)
+    if is_commit(revision) and track:
+        yield Violation(
+            (*loc, "track"),
+            "true beside a commit",
+            "false: a commit never moves, so there is nothing to follow",
+        )
+
+
+def _text_source(view: View, loc: tuple[str, ...]) -> Iterator[Violation]:
+    source = View(view.get(*loc))
+    if not isinstance(source.data, Mapping):
+        return
+    no_dataset, no_path = source.lacks("dataset"), source.lacks("path")
+    if no_dataset and no_path:
+        yield Violation(loc, "neither dataset nor path", "a dataset on the Hub or the path of a JSONL file")
+    elif not no_dataset and not no_path:
+        yield Violation(
+            (*loc, "path"), "a path beside a dataset", "one of the two (an override takes one back with null)"
+        )
+    elif no_path:
+        for key in ("revision", "split"):
+            if source.lacks(key):
+                yield Violation((*loc, key), "", f"required: a dataset on the Hub needs its {key}")
+        yield from _pin(source.get("revision"), source.get("track"), loc)
+    else:
+        for key in ("revision", "split", "track"):
+            if source.get(key):
+                yield Violation(
+                    (*loc, key),
+                    repr(source.get(key)),
+                    "nothing: this is for datasets on the Hub, not for files",
+                )
+
+
+def _renamed_dataset(index: int, view: View) -> Iterator[Violation]:
+    loc: Loc = ("variants", index, "quantization", "calibration")
+    own = View(view.get("variants")[index]).get("quantization", "calibration")
+    inherited = view.get("defaults", "quantization", "calibration", "revision")
+    if isinstance(own, Mapping) and own.get("dataset") and "revision" not in own and inherited:
+        accepted = "required beside dataset: a revision that is inherited belongs to another repository"
+        yield Violation((*loc, "revision"), "", accepted)
+
+
+def _operating_point(view: View) -> Iterator[Violation]:
+    point, levels = view.get("workload", "operating_point"), view.get("workload", "concurrency")
+    if point is not None and levels and UNREADABLE not in levels and point not in levels:
+        yield Violation(
+            ("workload", "operating_point"), str(point), f"one of concurrency: {', '.join(map(str, levels))}"
+        )
+
+
+def _repeats(view: View, loc: tuple[str, ...]) -> Iterator[Violation]:
+    items = view.get(*loc) or ()
+    for i, item in enumerate(items):
+        if item is not UNREADABLE and item in items[:i]:
+            yield Violation((*loc, i), "the same value again", "each value once")
+
+
+def _variant_names(view: View) -> Iterator[Violation]:
+    seen: dict[str, int] = {}
+    for i, variant in enumerate(view.get("variants") or ()):
+        name = View(variant).get("name")
+        if name in seen:
+            yield Violation(
+                ("variants", i, "name"), repr(name), f"a name of its own; variants[{seen[name]}] has this one"
+            )
+        elif name is not None:
+            seen[name] = i
+        if name is not None and is_reserved(name):
+            taken = ", ".join(RESERVED_VARIANTS)
+            accepted = f"another name: hosts that install it keep records under {taken} and versions"
+            yield Violation(("variants", i, "name"), repr(name), accepted)
+
+
+def _shape(variant: View) -> Iterator[Violation]:
+    input_len, seq_len = variant.get("shape", "max_input_len"), variant.get("shape", "max_seq_len")
+    if input_len is not None and seq_len is not None and input_len >= seq_len:
+        accepted = (
+            f"at least {input_len + 1}: a prompt of max_input_len ({input_len}) and one token of output"
+        )
+        yield Violation(("shape", "max_seq_len"), str(seq_len), accepted)
+    tokens = variant.get("shape", "max_num_tokens")
+    for key, why in (
+        ("max_input_len", "a whole prompt is read in one iteration"),
+        ("max_batch_size", "every sequence advances by a token in one iteration"),
+    ):
+        need = variant.get("shape", key)
+        if tokens is not None and need is not None and tokens < need:
+            yield Violation(("shape", "max_num_tokens"), str(tokens), f"at least {need} ({key}): {why}")
+
+
+def _workload_fits(variant: View, spec: View) -> Iterator[Violation]:
+    given, output = spec.get("workload", "input_tokens"), spec.get("workload", "output_tokens")
+    input_len, seq_len = variant.get("shape", "max_input_len"), variant.get("shape", "max_seq_len")
+    if given is not None and input_len is not None and given > input_len:
+        yield Violation(
+            ("shape", "max_input_len"), str(input_len), f"at least {given}: the workload's input_tokens"
+        )
+    if None not in (given, output, seq_len) and given + output > seq_len:
+        accepted = f"at least {given + output}: the workload's input_tokens and output_tokens"
+        yield Violation(("shape", "max_seq_len"), str(seq_len), accepted)
+    point, batch = spec.get("workload", "operating_point"), variant.get("shape", "max_batch_size")
+    if point is not None and batch is not None and point > batch:
+        accepted = f"at least {point}: at the workload's operating_point no request may always have to wait"
+        yield Violation(("shape", "max_batch_size"), str(batch), accepted)
+
+
+def _kind(variant: View) -> Iterator[Violation]:
+    facts = load_kinds().get(variant.get("engine", "kind") or "")
+    if facts is None:
+        return
+    yield from _kind_target(variant, facts)
+    recipe, kv_cache = variant.get("quantization", "recipe"), variant.get("quantization", "kv_cache")
+    if recipe is not None and facts.recipe(recipe) is None:
+        known = ", ".join(row.name for row in facts.recipes)
+        yield Violation(
+            ("quantization", "recipe"), repr(recipe), f"a recipe that {facts.name} takes: {known}"
+        )
+    if kv_cache is not None and facts.kv_cache(kv_cache) is None:
+        known = ", ".join(row.name for row in facts.kv_caches)
+        yield Violation(
+            ("quantization", "kv_cache"), repr(kv_cache), f"a format that {facts.name} takes: {known}"
+        )
+    yield from _options(variant, facts)
+    yield from _quantize_device(variant, facts)
+    for key, most in (
+        ("tensor_parallel", facts.max_tensor_parallel),
+        ("pipeline_parallel", facts.max_pipeline_parallel),
+    ):
+        asked = variant.get(key)
+        if asked is not None and asked > most:
+            yield Violation((key,), str(asked), f"at most {most} with {facts.name}")
+
+
+def _options(variant: View, facts: KindFacts) -> Iterator[Violation]:
+    declared = {option.name: option for option in facts.options}
+    for name, value in (variant.get("engine", "options") or {}).items():
+        if name not in declared:
+            known = ", ".join(declared) or "none"
+            accepted = f"{suggestion(name, declared)}options of {facts.name}: {known}"
+            yield Violation(("engine", "options", name), "an unknown option", accepted)
+        elif value is not UNREADABLE and value is not None and (wanted := declared[name].refuse(value)):
+            yield Violation(("engine", "options", name), repr(value), wanted)
+
+
+def _quantize_device(variant: View, facts: KindFacts) -> Iterator[Violation]:
+    target = load_targets().get(variant.get("target") or "")
+    asked = variant.get("quantization", "device") or (target.accelerator if target else None)
+    if asked is not None and asked not in facts.toolchains.quantize:
+        known = ", ".join(facts.toolchains.quantize)
+        accepted = f"a device of {facts.name}'s ModelOpt: {known}"
+        yield Violation(("quantization", "device"), repr(asked), accepted)
+
+
+def _kind_target(variant: View, facts: KindFacts) -> Iterator[Violation]:
+    target = load_targets().get(variant.get("target") or "")
+    if target is None:
+        return
+    if target.accelerator not in facts.accelerators or target.platform not in facts.platforms:
+        targets = load_targets().values()
+        fitting = [
+            t.name for t in targets if t.accelerator in facts.accelerators and t.platform in facts.platforms
+        ]
+        yield Violation(
+            ("target",), repr(target.name), f"a target that {facts.name} builds for: {', '.join(fitting)}"
+        )
+
+
+def _recipe_form(variant: View) -> Iterator[Violation]:
+    recipe = load_recipes().get(variant.get("quantization", "recipe") or "")
+    for key, form in (("file", "file"), ("search", "search")):
+        given = not variant.lacks("quantization", key)
+        if recipe is not None and recipe.form == form and not given:
+            yield Violation(("quantization", key), "", f"required: recipe {recipe.name} reads it")
+        elif recipe is not None and recipe.form != form and given:
+            owner = next((row.name for row in load_recipes().values() if row.form == form), None)
+            yield Violation(("quantization", key), "a mapping", f"nothing: only recipe {owner} reads it")
+
+
+def needs_calibration(recipe: str | None, kv_cache: str | None) -> bool:
+    """Tell whether this quantization has scales that only text can give; unknown names need nothing."""
+    recipe_row, cache_row = load_recipes().get(recipe or ""), load_kv_caches().get(kv_cache or "")
+    return any(row is not None and row.needs_calibration for row in (recipe_row, cache_row))
+
+
+def _calibration(variant: View) -> Iterator[Violation]:
+    recipe, kv_cache = variant.get("quantization", "recipe"), variant.get("quantization", "kv_cache")
+    if not variant.lacks("quantization", "calibration"):
+        yield from _text_source(variant, ("quantization", "calibration"))
+    elif needs_calibration(recipe, kv_cache):
+        what = f"recipe {recipe}" if needs_calibration(recipe, None) else f"kv_cache {kv_cache}"
+        yield Violation(
+            ("quantization", "calibration"), "", f"required: {what} finds its scales by running text"
+        )

@@ -1,0 +1,27 @@
+"""Where texts come from: a pinned dataset on the Hub, or a JSONL file beside the spec."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from engine_specs.reading import JsonlPath, Repo, Revision, StrictFrozen
+
+
+class TextSource(StrictFrozen):
+    """Texts, one a row: from a pinned split of a `dataset`, or from the file at `path`, never from both."""
+
+    dataset: Repo | None = Field(default=None, description="Dataset repository on the Hub.")
+    path: JsonlPath | None = Field(default=None, description="Local JSONL file, relative to the spec file.")
+    revision: Revision | None = Field(
+        default=None,
+        description="Commit of the dataset: 40 hexadecimal digits; a branch or tag only with track: true.",
+    )
+    track: bool = Field(
+        default=False, description="Follow a branch or tag; the commit it resolved to is recorded."
+    )
+    split: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="Split of the dataset, such as train."
+    )
+    text_field: str = Field(default="text", min_length=1, description="Field of a row that holds the text.")
+    samples: int = Field(ge=1, le=1_000_000, description="Number of texts to take.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed by which the texts are chosen.")

@@ -1,0 +1,87 @@
+"""How an engine is judged: what it is compared with, and the bars it has to clear."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from engine_specs.reading import StrictFrozen
+from engine_specs.spec.text_source import TextSource
+
+Confidence = Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class VllmConfiguration(StrictFrozen):
+    """Settings of vLLM, by the names of its engine arguments; what is not given stays at vLLM's default."""
+
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] | None = Field(
+        default=None, description="Type of weights and activations."
+    )
+    quantization: (
+        Literal["fp8", "fp8_per_tensor", "fp8_per_channel", "fp8_per_block", "int8_per_channel_weight_only"]
+        | None
+    ) = Field(default=None, description="Quantization that vLLM does itself while it loads the checkpoint.")
+    kv_cache_dtype: Literal["auto", "bfloat16", "float16", "fp8"] | None = Field(
+        default=None, description="Type of stored keys and values."
+    )
+    enforce_eager: bool | None = Field(default=None, description="true: do not compile the model.")
+    max_num_seqs: int | None = Field(default=None, ge=1, description="Most sequences in one iteration.")
+    max_num_batched_tokens: int | None = Field(
+        default=None, ge=1, description="Most tokens in one iteration."
+    )
+    enable_prefix_caching: bool | None = Field(
+        default=None, description="Reuse keys and values of equal prefixes."
+    )
+    enable_chunked_prefill: bool | None = Field(default=None, description="Read long prompts in pieces.")
+    block_size: int | None = Field(default=None, ge=1, description="Tokens in one block of the KV cache.")
+    gpu_memory_utilization: float | None = Field(
+        default=None, gt=0, le=1, description="Part of each GPU's memory that vLLM takes."
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """Return what was given, by vLLM's names."""
+        return self.model_dump(exclude_none=True)
+
+
+class Reference(StrictFrozen):
+    """vLLM, against which every engine is judged."""
+
+    configurations: Annotated[
+        tuple[VllmConfiguration, ...], Field(strict=False, min_length=1, max_length=16)
+    ] = Field(description="Settings of vLLM to compare with; the fastest that is accurate enough counts.")
+
+
+class AccuracyGate(TextSource):
+    """Held-out texts, and how far the engine may fall behind the reference on them."""
+
+    max_regret_nats_per_token: float = Field(
+        gt=0,
+        description="How much less likely than its own the reference may find the engine's tokens.",
+    )
+    confidence: Confidence = Field(
+        default=0.95, description="Confidence of the bound that must lie within the margin."
+    )
+    min_length_ratio: float = Field(
+        default=0.90, gt=0, le=1, description="Shortest output, relative to the reference's."
+    )
+    max_length_ratio: float = Field(
+        default=1.10, ge=1, description="Longest output, relative to the reference's."
+    )
+
+
+class SpeedGate(StrictFrozen):
+    """How much faster than the reference an engine has to be."""
+
+    metric: Literal["goodput_per_device"] = Field(description="What is compared at the operating point.")
+    min_speedup: float = Field(ge=1, description="Ratio to the reference that the lower bound has to reach.")
+    confidence: Confidence = Field(default=0.95, description="Confidence of that bound.")
+    budget_minutes: float = Field(
+        gt=0, description="Most time to measure one variant; then the result stands as it is."
+    )
+
+
+class Validation(StrictFrozen):
+    """How an engine is judged."""
+
+    reference: Reference = Field(description="vLLM, against which every engine is judged.")
+    accuracy: AccuracyGate = Field(description="How accurate it has to be.")
+    speed: SpeedGate = Field(description="How fast it has to be.")

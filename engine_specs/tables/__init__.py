@@ -1,0 +1,47 @@
+"""The tables that specs draw on: targets, recipes, kinds and their options.
+
+Promises: a row is data with its source; files are read once and validated whole.
+"""
+
+from engine_specs.tables.kind_facts import (
+    EndOfLife,
+    KindFacts,
+    KindName,
+    KvCacheSupport,
+    RecipeSupport,
+    load_kinds,
+)
+from engine_specs.tables.kind_options import OptionValue
+from engine_specs.tables.recipes import (
+    Device,
+    KvCacheFormat,
+    KvCacheName,
+    Presets,
+    Recipe,
+    RecipeName,
+    load_kv_caches,
+    load_recipes,
+)
+from engine_specs.tables.targets import Accelerator, Target, TargetName, load_targets
+
+__all__ = [
+    "Accelerator",
+    "Device",
+    "EndOfLife",
+    "KindFacts",
+    "KindName",
+    "KvCacheFormat",
+    "KvCacheName",
+    "KvCacheSupport",
+    "OptionValue",
+    "Presets",
+    "Recipe",
+    "RecipeName",
+    "RecipeSupport",
+    "Target",
+    "TargetName",
+    "load_kinds",
+    "load_kv_caches",
+    "load_recipes",
+    "load_targets",
+]

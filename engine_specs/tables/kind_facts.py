@@ -1,0 +1,162 @@
+"""Engine kinds as facts: what each one can compile, from what, with what. One file a kind in `kinds/`.
+
+Nothing here runs a tool: how a kind is built and served is code elsewhere, which reads these facts.
+"""
+
+import datetime as dt
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine_specs.reading import (
+    KINDS_DIR,
+    Problem,
+    Slug,
+    SpecInvalid,
+    StrictFrozen,
+    one_of,
+    read_data,
+    refuse_duplicates,
+)
+from engine_specs.tables.kind_options import KindOption
+from engine_specs.tables.recipes import Device, KvCacheName, ModelOptLine, RecipeName
+from engine_specs.tables.targets import Accelerator, ComputeCapability, Platform
+
+ComputeCapabilities = Annotated[tuple[ComputeCapability, ...], Field(strict=False)]
+
+
+class Toolchains(StrictFrozen):
+    """Which toolchain does what for a kind."""
+
+    quantize: dict[Device, Slug] = Field(
+        description="Toolchain with ModelOpt, whose export the kind can read, by the device that it runs on."
+    )
+    build: Slug = Field(description="Toolchain that compiles the engine.")
+    serve: Slug = Field(description="Toolchain that a serving host needs.")
+
+
+class ArchitectureSupport(StrictFrozen):
+    """One architecture that a kind compiles."""
+
+    name: str = Field(pattern=r"^[A-Z][A-Za-z0-9]+$", description="Class in `architectures` of config.json.")
+    decoder_type: str | None = Field(
+        default=None, description="ModelOpt's name of the family, where the export asks for one."
+    )
+    recipes: Annotated[tuple[RecipeName, ...] | None, Field(strict=False)] = Field(
+        default=None, description="Recipes that the kind takes for it; null: all that the kind takes."
+    )
+    source: str = Field(min_length=10, description="How it is known to work.")
+
+
+class RecipeSupport(StrictFrozen):
+    """One quantization recipe that a kind's kernels take."""
+
+    name: RecipeName = Field(description="A recipe of data/recipes.yaml.")
+    weight_input_multiple: int = Field(
+        default=1, ge=1, description="What the input dimension of a weight must divide by here."
+    )
+    compute_capabilities: ComputeCapabilities = Field(
+        default=(), description="GPUs whose kernels take it; empty where the kind computes on processors."
+    )
+    source: str = Field(min_length=10, description="How it is known to work.")
+
+
+class KvCacheSupport(StrictFrozen):
+    """One KV cache format that a kind's kernels take."""
+
+    name: KvCacheName = Field(description="A format of data/recipes.yaml.")
+    compute_capabilities: ComputeCapabilities = Field(
+        default=(), description="GPUs whose kernels take it; empty where the kind computes on processors."
+    )
+    source: str = Field(min_length=10, description="How it is known to work.")
+
+
+class EndOfLife(StrictFrozen):
+    """The end of the upstream line that a kind compiles with."""
+
+    date: Annotated[dt.date, Field(strict=False)] = Field(
+        description="Day from which nothing is fixed any more."
+    )
+    instead: str = Field(min_length=1, description="What to use instead.")
+    source: str = Field(min_length=10, description="Who says so.")
+
+
+class KindFacts(StrictFrozen):
+    """`kinds/<name>.yaml`."""
+
+    name: Slug = Field(description="Name by which specs choose it; also the name of the file.")
+    description: str = Field(min_length=1, description="What it compiles, with what, into what.")
+    accelerators: Annotated[tuple[Accelerator, ...], Field(strict=False, min_length=1)] = Field(
+        description="What its engines compute on."
+    )
+    platforms: Annotated[tuple[Platform, ...], Field(strict=False, min_length=1)] = Field(
+        description="Where its engines are built and run."
+    )
+    export_format: Literal["hf", "tensorrt-llm"] = Field(
+        description="Layout of the checkpoint that it compiles: Hugging Face's, or TensorRT-LLM's."
+    )
+    modelopt: ModelOptLine = Field(description="Line of ModelOpt whose exports it reads.")
+    transformers_major: int = Field(
+        ge=4, description="Major version of transformers by which its toolchains read a checkpoint."
+    )
+    toolchains: Toolchains = Field(description="Toolchains by role.")
+    architectures: Annotated[tuple[ArchitectureSupport, ...], Field(strict=False, min_length=1)] = Field(
+        description="Architectures that it compiles."
+    )
+    recipes: Annotated[tuple[RecipeSupport, ...], Field(strict=False, min_length=1)] = Field(
+        description="Quantization recipes that it takes."
+    )
+    kv_caches: Annotated[tuple[KvCacheSupport, ...], Field(strict=False, min_length=1)] = Field(
+        description="KV cache formats that it takes."
+    )
+    options: Annotated[tuple[KindOption, ...], Field(strict=False)] = Field(
+        default=(), description="Settings of its tool that a spec may choose (`engine.options`)."
+    )
+    max_tensor_parallel: int = Field(ge=1, description="Most devices that one layer spreads over.")
+    max_pipeline_parallel: int = Field(ge=1, description="Most devices that the layers are divided between.")
+    end_of_life: EndOfLife | None = Field(description="null: the upstream line is maintained.")
+    source: str = Field(
+        min_length=10, description="Where the facts that name no source of their own come from."
+    )
+
+    @property
+    def architecture_names(self) -> tuple[str, ...]:
+        """Architectures by name, in the order of the file."""
+        return tuple(row.name for row in self.architectures)
+
+    def architecture(self, name: str) -> ArchitectureSupport | None:
+        """Return what is known of an architecture on this kind; None where it is not compiled."""
+        return next((row for row in self.architectures if row.name == name), None)
+
+    def recipe(self, name: str) -> RecipeSupport | None:
+        """Return what is known of a recipe on this kind; None where the kind does not take it."""
+        return next((row for row in self.recipes if row.name == name), None)
+
+    def kv_cache(self, name: str) -> KvCacheSupport | None:
+        """Return what is known of a KV cache format on this kind; None where the kind does not take it."""
+        return next((row for row in self.kv_caches if row.name == name), None)
+
+
+@lru_cache(maxsize=1)
+def load_kinds() -> MappingProxyType[str, KindFacts]:
+    """Return all kinds by name.
+
+    Raises:
+        SpecInvalid: a data file itself is wrong, or is not named after its kind.
+    """
+    kinds = {}
+    for path in sorted(KINDS_DIR.glob("*.yaml")):
+        facts = read_data(path, KindFacts)
+        if facts.name != path.stem:
+            raise SpecInvalid(path.name, (Problem("name", facts.name, f"{path.stem}, as the file is named"),))
+        refuse_duplicates(path, "recipe", [row.name for row in facts.recipes])
+        refuse_duplicates(path, "KV cache format", [row.name for row in facts.kv_caches])
+        refuse_duplicates(path, "architecture", list(facts.architecture_names))
+        refuse_duplicates(path, "option", [row.name for row in facts.options])
+        kinds[facts.name] = facts
+    return MappingProxyType(kinds)
+
+
+KindName = one_of("kind", load_kinds)

@@ -1,0 +1,6 @@
+"""`python -m flows.cli`, the same as `enginery`."""
+
+from flows.cli.main import main
+
+if __name__ == "__main__":
+    main()

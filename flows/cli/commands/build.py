@@ -1,0 +1,94 @@
+"""`enginery build`: the flow `build`, run in this process and seen in the Prefect UI."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from artifacts.hosts import probe_host
+from artifacts.settings import Settings
+from engine_specs.spec import Spec, load_spec
+from flows.cli.console import emit, emit_json, say
+from flows.cli.context import (
+    load_settings,
+    open_local_or_configured_store,
+    require_pipeline,
+    require_writable,
+    use_orchestrator,
+)
+from flows.errors import BadArgument
+
+
+def build(
+    spec: Annotated[str, Parameter(help="Name or path of a spec.")],
+    *,
+    variant: Annotated[str | None, Parameter(help="Build this variant alone.")] = None,
+    publish: Annotated[bool, Parameter(help="Publish a release where the verdicts allow it.")] = True,
+    force: Annotated[bool, Parameter(help="Run every stage again.", negative="")] = False,
+    require_cached: Annotated[
+        bool, Parameter(help="Fail where a stage would have to run.", negative="")
+    ] = False,
+    dry_run: Annotated[
+        bool, Parameter(help="Print every command that would run, and run none.", negative="")
+    ] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+) -> int:
+    """Build, judge and publish one spec.
+
+    Runs in this process, on the variants that this host can build, and is seen in the Prefect UI. What was
+    done before with the same inputs is reused. With `--dry-run`: the plan with every command, for any host,
+    without network, store or tools.
+
+    Exit codes: 0 done; 1 a stage failed; 2 the spec or an argument is wrong, or pre-flight refuses the spec;
+    3 a required variant did not convince, or `--require-cached` found a stage that would have to run; 4 this
+    host can build none of it, or the Hub does not have the checkpoint; 5 the Hub, the store or the Prefect
+    server does not answer; 6 bytes do not match their digest.
+
+    For example:
+
+        enginery build demo
+        enginery build demo --dry-run
+        enginery build demo --variant cpu-int8 --no-publish
+        enginery build ./my-spec.yaml --require-cached
+    """
+    require_pipeline()
+    from flows.selection import variants_here
+
+    if force and require_cached:
+        raise BadArgument(
+            "--force runs every stage again, and --require-cached lets none run.", fix="name one of them"
+        )
+    settings = load_settings()
+    loaded = load_spec(spec, settings.specs_dir)
+    if dry_run:
+        return _dry_run(loaded, variant, settings, json=json)
+    # The flow asks the same again. Asked here, a mistake is told before Prefect has started.
+    variants_here(loaded, variant, probe_host())
+    require_writable(settings.home)
+    use_orchestrator(settings)
+    open_local_or_configured_store(settings).ensure_bucket()
+    from flows.build import build as run
+    from flows.prefect_run import BuildSummary, describe
+
+    summary: BuildSummary = run(
+        spec, variant=variant, publish=publish, force=force, require_cached=require_cached
+    )
+    if json:
+        emit_json(summary)
+    else:
+        emit(describe(summary))
+    return summary.exit_code
+
+
+def _dry_run(spec: Spec, variant: str | None, settings: Settings, *, json: bool) -> int:
+    from flows.cli.dry_run import dry_run_here, exit_code
+    from flows.text import transcript
+
+    plan = dry_run_here(spec, variant, settings, say)
+    if json:
+        emit_json(plan)
+    else:
+        for line in transcript(plan):
+            emit(line)
+    for problem in plan.preflight.problems:
+        say(f"pre-flight refuses {spec.name}: {problem}")
+    return exit_code(plan)

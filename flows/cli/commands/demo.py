@@ -1,0 +1,107 @@
+"""`enginery demo`: the main job, end to end, on this machine."""
+
+import textwrap
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from artifacts.settings import Settings
+from flows.cli.console import emit, say
+from flows.cli.context import load_settings, require_local, require_pipeline
+
+if TYPE_CHECKING:
+    from flows.demo.proof import Proof
+    from flows.prefect_run import BuildSummary
+
+SPEC = "demo"
+
+
+def demo(
+    *,
+    force: Annotated[
+        bool, Parameter(help="Run every stage again, and replace what is rotten in the store.", negative="")
+    ] = False,
+) -> int:
+    """Run the main job end to end on a small model.
+
+    Starts the local stack and a small Hub, then fetches, measures vLLM, quantizes, compiles, judges the
+    engine against vLLM, publishes, pulls and generates. The first run installs toolchains (about 10 GB) and
+    takes minutes; a second one reuses what has not changed. `enginery down` stops the stack.
+
+    Exit codes: 0 done; 1 a step failed; 3 the engine did not convince; 5 a service does not answer; 6 bytes
+    in the store do not match their digest.
+
+    For example:
+
+        enginery demo
+        enginery demo --force
+    """
+    require_pipeline()
+    require_local()
+    settings = load_settings()
+    _step(1, "the local stack")
+    _bring_up(settings)
+    from flows.demo.environment import demo_hub, enter
+
+    with demo_hub() as hub_url:
+        enter(settings, hub_url)
+        _step(2, f"building the spec `{SPEC}`, with a Hub at {hub_url}")
+        summary = _build(force=force)
+    if summary.version is None:
+        _emit_verdict(summary)
+        return summary.exit_code
+    _step(3, f"pulling {summary.spec}@{summary.version} into an empty directory, and generating text")
+    proof = _prove(settings, summary)
+    _emit_verdict(summary)
+    _emit_proof(summary, proof)
+    return summary.exit_code
+
+
+def _bring_up(settings: Settings) -> None:
+    from flows.stack.lifecycle import up
+
+    for part in up(settings, say).components:
+        say(f"  {part.name:<15} {part.url}")
+
+
+def _build(*, force: bool) -> "BuildSummary":
+    from flows.build import build
+
+    summary: BuildSummary = build(SPEC, force=force)
+    return summary
+
+
+def _prove(settings: Settings, summary: "BuildSummary") -> "Proof":
+    from artifacts.store import open_store
+    from flows.demo.proof import prove
+
+    reference = f"{summary.spec}@{summary.version}"
+    deployable = next(variant.name for variant in summary.variants if variant.tree)
+    return prove(open_store(settings), settings, reference, deployable, say)
+
+
+def _step(number: int, what: str) -> None:
+    say(f"[{number}/3] {what}")
+
+
+def _emit_verdict(summary: "BuildSummary") -> None:
+    from flows.prefect_run import describe
+
+    emit("")
+    emit(describe(summary))
+
+
+def _emit_proof(summary: "BuildSummary", proof: "Proof") -> None:
+    from flows.demo.proof import PROMPT
+
+    reference = f"{summary.spec}@{summary.version}"
+    emit(f"pulled: {proof.pulled.directory} ({proof.pulled.reason})")
+    emit(
+        f"generated: the same {len(proof.from_pull.token_ids)} tokens by the pulled and by the judged engine"
+    )
+    emit(textwrap.indent(PROMPT + proof.from_pull.text, "  | ", predicate=bool))
+    emit("look further:")
+    emit(f"  enginery show {reference}        enginery report {reference}")
+    emit(f"  enginery serve {proof.pulled.directory}")
+    emit("  enginery demo                    again: reuses what has not changed")
+    emit("  enginery down                    stops the local stack")

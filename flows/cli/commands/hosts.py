@@ -1,0 +1,206 @@
+"""`enginery pull`, `serve`, `verify`: what serving hosts need. Works with the light install."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from artifacts.errors import BadPath, NotFound
+from artifacts.hosts import probe_host, refuse_host, refuse_unservable
+from artifacts.releases import (
+    CURRENT,
+    installed_variant,
+    is_install,
+    read_install,
+    require_whole,
+    verify_install,
+)
+from artifacts.releases import PATTERN as RELEASE
+from flows.cli.console import emit, emit_json, progress, say
+from flows.cli.context import load_settings, named_release, open_local_or_configured_store
+from flows.errors import BadArgument
+from flows.text import human_bytes
+
+Directory = Annotated[Path, Parameter(help="ROOT/NAME/VERSION/VARIANT, or ROOT/NAME/current, of a pull.")]
+
+
+def pull(
+    reference: Annotated[str, Parameter(help="name, name:channel, name@1.4 or name@1.4.2.")],
+    /,
+    *,
+    to: Annotated[Path, Parameter(help="Directory of all installs.")],
+    variant: Annotated[str | None, Parameter(help="This variant and no other.")] = None,
+    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+) -> None:
+    """Install the variant of a release that fits this host; prints the directory.
+
+    A name alone means its channel `stable`, or, where it has none, its newest release. Every chunk is
+    verified, an interrupted pull goes on where it was, and what is installed already is left alone.
+    ROOT/NAME/current leads to what was pulled last.
+
+    Exit codes: 0 done; 1 this host's disk is full or closed; 2 an argument is wrong; 4 there is no such
+    release, or nothing in it fits this host; 5 the store does not answer; 6 bytes do not match their digest.
+
+    For example:
+
+        enginery pull demo --to ./engines
+        enginery pull demo:nightly --to ./engines
+        enginery pull demo@0.1.0 --to ./engines --variant cpu-int8
+    """
+    from artifacts.releases import pull_release
+
+    _require_no_file(to)
+    store = open_local_or_configured_store(load_settings())
+    found = named_release(store, reference)
+    release = f"{found.name}@{found.version}"
+    with progress(f"pulling {release}") as on_progress:
+        pulled = pull_release(store, release, to, variant, on_progress=on_progress)
+    say(f"{release}, variant {pulled.variant}: {pulled.reason}")
+    if pulled.already_installed:
+        say("it was installed already: names and sizes agree (`enginery verify` reads every byte)")
+    else:
+        say(f"downloaded {human_bytes(pulled.downloaded_bytes)}, every chunk verified")
+    if json:
+        emit_json(pulled.model_dump(mode="json", exclude={"release"}) | {"release": release})
+    else:
+        emit(str(pulled.directory))
+
+
+def serve(
+    directory: Directory,
+    /,
+    *,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on.")] = 8000,
+) -> int:
+    """Serve a pulled directory over the OpenAI completions protocol, until it is told to stop.
+
+    Installs the toolchain of its recipe on first use. Refuses before it starts anything where a file is
+    truncated, the port is taken, or the host or the toolchain cannot serve it; says when it takes requests.
+    The model has the name of its release.
+
+    Exit codes: 2 the address or the port cannot be listened on; 4 no pull installed the directory, or this
+    host cannot serve it; 6 a file is missing or truncated; else what the server ends with.
+
+    For example:
+
+        enginery serve ./engines/demo/current
+        enginery serve ./engines/demo/current --host 0.0.0.0 --port 8080
+    """
+    from tasks.hosts import GpuNeed, gpus_for
+    from tasks.toolchains import ensure, require_port, run_foreground
+
+    _require_install(directory)
+    settings, facts, record = load_settings(), probe_host(), read_install(directory)
+    require_port(host, port)
+    requires = installed_variant(directory).requires
+    require_whole(directory)
+    refuse_host(requires, facts, str(directory))
+    toolchain = ensure(record.serve.toolchain, settings, say)
+    refuse_unservable(directory.resolve(), facts, toolchain.versions)
+    name = f"{record.name}@{record.version}, variant {record.variant}"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    model = record.serve.served_model(record.name)
+    with gpus_for(toolchain, GpuNeed(requires.gpu_count, requires.gpu_names), settings, say) as held:
+        say(f"starting {name}; Ctrl-C ends it")
+        return run_foreground(
+            toolchain,
+            record.serve,
+            directory.resolve(),
+            host,
+            port,
+            model=record.name,
+            on_ready=lambda: say(f"serving {name} at {address} as model {model!r}"),
+            extra_env=held.env,
+            keep_fds=held.descriptors,
+        )
+
+
+def verify(
+    directory: Annotated[
+        Path | None, Parameter(help="ROOT/NAME/VERSION/VARIANT, or ROOT/NAME/current, of a pull.")
+    ] = None,
+    /,
+    *,
+    store: Annotated[
+        str | None,
+        Parameter(
+            help="A reference (name, name:channel, name@1.4 or name@1.4.2): read this release in the store "
+            "instead, with its checkpoints and reports."
+        ),
+    ] = None,
+) -> None:
+    """Read every byte of a pulled directory and compare it with the release that it came from.
+
+    With --store, read instead every byte that the store holds of a release, and compare it with its digests.
+
+    Exit codes: 0 intact; 2 that is a file, or both or neither were named; 4 no pull installed the directory,
+    or there is no such release; 5 the store does not answer; 6 something is missing or damaged, each with its
+    path or key.
+
+    For example:
+
+        enginery verify ./engines/demo/current
+        enginery verify --store demo:nightly
+    """
+    if (directory is None) == (store is None):
+        raise BadArgument(
+            "One thing can be verified: a pulled directory, or a release in the store.",
+            fix="enginery verify DIRECTORY, or enginery verify --store REF",
+        )
+    if store is not None:
+        _verify_stored(store)
+    elif directory is not None:
+        _verify_installed(directory)
+
+
+def _verify_installed(directory: Path) -> None:
+    _require_install(directory)
+    verify_install(directory)
+    record = read_install(directory)
+    listing = f"{len(record.listing.files)} files, {human_bytes(record.listing.total_bytes)}"
+    emit(f"{record.name}@{record.version}, variant {record.variant}: {listing}: intact")
+
+
+def _verify_stored(reference: str) -> None:
+    from artifacts.releases import inspect_release
+
+    opened = open_local_or_configured_store(load_settings())
+    release = named_release(opened, reference)
+    with progress(f"reading {release.name}@{release.version}") as on_progress:
+        intact = inspect_release(opened, release, on_progress)
+    read = f"{intact.trees} trees, {intact.blobs} blobs, {human_bytes(intact.total_bytes)}"
+    emit(f"{release.name}@{release.version}: {read} in the store: intact")
+
+
+def _require_install(directory: Path) -> None:
+    """Check that a pull installed it.
+
+    Raises:
+        BadPath: it is a file.
+        NotFound: no pull did; names those below it.
+    """
+    _require_no_file(directory)
+    if directory.is_dir() and is_install(directory):
+        return
+    below = [path for path in sorted(_below(directory)) if path.is_dir() and is_install(path)]
+    pull = f"enginery pull {directory} --to ROOT" if RELEASE.fullmatch(str(directory)) else "enginery pull"
+    printed = f"name the directory that `{pull}` printed"
+    raise NotFound(
+        "No pull installed this." if directory.exists() else "There is no such directory.",
+        where=str(directory),
+        fix=f"name {' or '.join(map(str, below))}" if below else printed,
+    )
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    """Where installs stand below ROOT, ROOT/<name> and ROOT/<name>/<version>."""
+    for pattern in (f"*/{CURRENT}", "*"):
+        yield from directory.glob(pattern)
+
+
+def _require_no_file(directory: Path) -> None:
+    if os.path.lexists(directory) and not directory.is_dir():
+        raise BadPath("This is no directory.", where=str(directory), fix="name a directory")

@@ -1,0 +1,85 @@
+"""`enginery nightly`: the flow `nightly`, run in this process and seen in the Prefect UI."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from artifacts.hosts import probe_host
+from artifacts.settings import Settings
+from engine_specs.reading import SpecInvalid, SpecNotFound
+from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
+from flows.cli.console import emit_json, emit_table
+from flows.cli.context import (
+    load_settings,
+    open_local_or_configured_store,
+    require_pipeline,
+    require_writable,
+    use_orchestrator,
+)
+
+
+def nightly(
+    *specs: Annotated[str, Parameter(help="Names of specs; none: all.")],
+    force: Annotated[bool, Parameter(help="Build every spec, changed or not.", negative="")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+) -> int:
+    """Build what changed among all specs; say why what did not was skipped.
+
+    One spec that fails does not keep the others from being built. Specs for other hosts are left to them.
+
+    Exit codes: 0 done, or nothing to do; 1 a spec failed; 2 there is no such spec; 3 a required variant did
+    not convince; 5 the store or the Prefect server does not answer.
+
+    For example:
+
+        enginery nightly
+        enginery nightly demo qwen3-8b --force
+    """
+    require_pipeline()
+    settings = load_settings()
+    to_build = [spec for spec in _readable(specs, settings) if _has_work_here(spec)]
+    require_writable(settings.home)
+    use_orchestrator(settings)
+    if to_build:  # The flow asks no store for the others either.
+        open_local_or_configured_store(settings).ensure_bucket()
+    from flows.nightly import NightlySummary
+    from flows.nightly import nightly as run
+
+    state = run(list(specs) or None, force=force, return_state=True)
+    summary: NightlySummary | Exception = state.result(raise_on_failure=False)
+    if isinstance(summary, Exception):
+        raise summary
+    if json:
+        emit_json(summary)
+    else:
+        rows = [
+            (row.spec, row.verdict or row.outcome, row.release or "", row.reason.splitlines()[0])
+            for row in summary.rows
+        ]
+        emit_table(("spec", "verdict", "release", "why"), rows, empty="there are no specs", wraps="why")
+    return summary.exit_code
+
+
+def _readable(named: tuple[str, ...], settings: Settings) -> Iterator[Spec]:
+    """The specs of this run that can be read; the flow tells of the others, and goes on.
+
+    Raises what is told before Prefect has started:
+        SpecNotFound: one that was named is not there.
+        SpecInvalid: the only one that was named cannot be read.
+    """
+    for name in named or tuple(path.stem for path in list_specs(settings.specs_dir)):
+        try:
+            yield load_spec(name, settings.specs_dir)
+        except SpecNotFound:
+            if named:
+                raise
+        except SpecInvalid:
+            if len(named) == 1:
+                raise
+
+
+def _has_work_here(spec: Spec) -> bool:
+    from tasks.stages import divide_by_host
+
+    return bool(divide_by_host(resolve_variants(spec), probe_host()).here)

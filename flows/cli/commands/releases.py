@@ -1,0 +1,234 @@
+"""`enginery list`, `show`, `report`, `history`: reading what was published."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from artifacts.errors import BadReference, IntegrityError, NotFound
+from flows.cli.console import emit, emit_json, emit_table, say
+from flows.cli.context import load_settings, named_release, open_local_or_configured_store
+from flows.errors import BadArgument
+
+if TYPE_CHECKING:
+    from artifacts.hosts import EngineManifest
+    from artifacts.releases import Release, VariantRelease
+    from artifacts.store import Store
+
+Json = Annotated[bool, Parameter(help="Print one JSON document.", negative="")]
+Ref = Annotated[str, Parameter(help="name, name:channel, name@1.4 or name@1.4.2.")]
+
+REPORT_PAGE = "report.html"
+
+
+def list_releases(
+    name: Annotated[str | None, Parameter(help="Only the releases of this name.")] = None,
+    /,
+    *,
+    json: Json = False,
+) -> None:
+    """List the releases, or those of one name, oldest first.
+
+    One whose record is damaged, or is another than its key says, is left out and named at the end.
+
+    Exit codes: 0 done; 2 that is no name; 4 there is no release of that name; 5 the store does not answer;
+    6 a record is damaged.
+
+    For example:
+
+        enginery list
+        enginery list demo --json
+    """
+    from artifacts.releases import list_releases as releases_of
+
+    store = open_local_or_configured_store(load_settings())
+    read = [one for each in _names(store, name) for one in releases_of(store, each)]
+    releases = [one for one in read if not isinstance(one, IntegrityError)]
+    if json:
+        emit_json(
+            [
+                {**release.model_dump(mode="json"), "channels": _channels(store, release)}
+                for release in releases
+            ]
+        )
+    else:
+        _emit_releases(store, releases)
+    _raise_for([one for one in read if isinstance(one, IntegrityError)])
+
+
+def _emit_releases(store: "Store", releases: "Sequence[Release]") -> None:
+    rows = [
+        (
+            f"{release.name}@{release.version}",
+            ", ".join(_channels(store, release)),
+            f"{release.created_at:%Y-%m-%d %H:%M}",
+            ", ".join(f"{variant.name}: {variant.verdict}" for variant in release.variants),
+        )
+        for release in releases
+    ]
+    emit_table(
+        ("release", "channels", "published", "verdicts"),
+        rows,
+        empty="nothing was published yet",
+        wraps="verdicts",
+    )
+
+
+def show(reference: Ref, /, *, json: Json = False) -> None:
+    """Show one release: its variants, their verdicts and reasons, what they need and how they are served.
+
+    A name alone means its channel `stable`, or, where it has none, its newest release.
+
+    Exit codes: 0 done; 2 that is no reference; 4 there is no such release; 5 the store does not answer.
+
+    For example:
+
+        enginery show demo
+        enginery show demo:nightly
+        enginery show demo@0.1.0 --json
+    """
+    store = open_local_or_configured_store(load_settings())
+    release = named_release(store, reference)
+    engines = _engines(store, release)
+    if json:
+        emit_json({**release.model_dump(mode="json"), "engines": engines})
+        return
+    from flows.text import release_lines
+
+    for line in release_lines(release, engines):
+        emit(line)
+
+
+def report(
+    reference: Ref,
+    /,
+    *,
+    variant: Annotated[str | None, Parameter(help="Only the report of this variant.")] = None,
+    to: Annotated[Path | None, Parameter(help="Write the page to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """Fetch the reports of a release and print where they are: an HTML page each, with every number as JSON
+    beside it.
+
+    A name alone means its channel `stable`, or, where it has none, its newest release.
+
+    Exit codes: 0 done; 1 the page cannot be written; 2 an argument is wrong; 4 there is no such release or
+    report; 5 the store does not answer; 6 bytes do not match their digest.
+
+    For example:
+
+        enginery report demo
+        enginery report demo:nightly --variant cpu-int8 --to report.html
+    """
+    settings = load_settings()
+    store = open_local_or_configured_store(settings)
+    release = named_release(store, reference)
+    chosen = [each for each in release.variants if variant in {None, each.name} and each.report]
+    if not chosen:
+        raise NotFound(
+            f"{release.name}@{release.version} has no report of {variant or 'any variant'}.",
+            where=f"variants: {', '.join(each.name for each in release.variants)}",
+        )
+    if to is not None and len(chosen) > 1:
+        names = ", ".join(each.name for each in chosen)
+        raise BadArgument(f"There are {len(chosen)} reports for one file.", fix=f"--variant, one of: {names}")
+    pages = {each.name: _fetch_report(store, each, settings.home / "reports") for each in chosen}
+    if to is not None:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(next(iter(pages.values())), to)
+        pages = {chosen[0].name: to}
+    if json:
+        emit_json({name: str(page) for name, page in pages.items()})
+    else:
+        for page in pages.values():
+            emit(str(page))
+
+
+def history(name: Annotated[str, Parameter(help="Name of the spec.")], /, *, json: Json = False) -> None:
+    """Show where the channels of a name pointed, and why they were moved; the newest move last.
+
+    Exit codes: 0 done; 2 that is no name; 4 there is no release of that name; 5 the store does not answer.
+
+    For example:
+
+        enginery history demo
+    """
+    from artifacts.releases import list_channels
+
+    store = open_local_or_configured_store(load_settings())
+    _require_name(name)
+    channels = list_channels(store, name)
+    if not channels:
+        _names(store, name)  # says which names there are, if this is none of them
+    if json:
+        emit_json(channels)
+        return
+    rows = [
+        (channel.channel, f"{move.at:%Y-%m-%d %H:%M:%S}", move.version, move.reason)
+        for channel in channels
+        for move in channel.history
+    ]
+    emit_table(
+        ("channel", "moved", "to", "why"), rows, empty=f"no channel of {name} was ever moved", wraps="why"
+    )
+
+
+def _require_name(text: str) -> None:
+    from artifacts.releases import parse_reference
+
+    name = parse_reference(text).name
+    if name != text:
+        fix = f"write {name}; `enginery show {text}` takes the whole"
+        raise BadReference(f"{text!r} is more than a name.", fix=fix)
+
+
+def _names(store: "Store", name: str | None) -> tuple[str, ...]:
+    """All names that have releases, or that one; raises NotFound where there is none of it."""
+    from artifacts.releases import list_names
+
+    names = list_names(store)
+    if name is not None:
+        _require_name(name)
+    if name is not None and name not in names:
+        raise NotFound(
+            f"There is no release of {name!r}.",
+            where=f"{store.bucket}; names there: {', '.join(names) or 'none at all'}",
+            fix="enginery list",
+        )
+    return names if name is None else (name,)
+
+
+def _raise_for(damaged: Sequence[IntegrityError]) -> None:
+    if damaged:
+        told = "\n    ".join(f"{error.where}: {error.what}" for error in damaged)
+        raise IntegrityError(
+            f"{len(damaged)} of the records cannot be believed.", where=told, fix=damaged[0].fix
+        )
+
+
+def _channels(store: "Store", release: "Release") -> list[str]:
+    from artifacts.releases import list_channels
+
+    return [each.channel for each in list_channels(store, release.name) if each.version == release.version]
+
+
+def _engines(store: "Store", release: "Release") -> "dict[str, EngineManifest]":
+    """What each engine tree of a release says of itself, by the name of its variant."""
+    from artifacts.hosts import ENGINE_FILE, EngineManifest
+
+    compiled = {v.name: v.tree for v in release.variants if v.verdict == "compile" and v.tree}
+    return {
+        name: store.parse_record(tree, store.read_file(tree, ENGINE_FILE), EngineManifest)
+        for name, tree in compiled.items()
+    }
+
+
+def _fetch_report(store: "Store", variant: "VariantRelease", root: Path) -> Path:
+    directory = root / str(variant.report)
+    if not directory.exists():
+        say(f"fetching the report of {variant.name}")
+        root.mkdir(parents=True, exist_ok=True)
+        store.materialize(str(variant.report), directory)
+    return directory / REPORT_PAGE

@@ -1,0 +1,110 @@
+"""`enginery specs list|validate|schema`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from engine_specs.reading import SpecInvalid
+from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
+from flows.cli.console import emit, emit_json, emit_table, say
+from flows.cli.context import load_settings
+
+app = App(name="specs", help="The specs: list, validate, schema.", help_format="markdown")
+
+
+@app.command(name="list")
+def list_all(
+    *, json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
+) -> int:
+    """List the specs.
+
+    Exit codes: 0 done; 2 one of them cannot be read; the others are listed.
+
+    For example:
+
+        enginery specs list
+        enginery specs list --json
+    """
+    specs, broken = _read([str(path) for path in list_specs(load_settings().specs_dir)])
+    if json:
+        emit_json([_summary(spec) for spec in specs])
+    else:
+        rows = [tuple(str(value) for value in _row(spec)) for spec in specs]
+        emit_table(
+            ("name", "version", "checkpoint", "variants", "channels"),
+            rows,
+            empty="there are no specs",
+            wraps="variants",
+        )
+    for error in broken:
+        say(str(error))
+    return SpecInvalid.exit_code if broken else 0
+
+
+@app.command
+def validate(*specs: Annotated[str, Parameter(help="Names or files; default: every spec.")]) -> int:
+    """Check specs and print every problem of every file.
+
+    Exit codes: 0 all are good; 2 there is a problem, or no such spec.
+
+    For example:
+
+        enginery specs validate
+        enginery specs validate demo ./my-spec.yaml
+    """
+    specs_dir = load_settings().specs_dir
+    names = specs or tuple(str(path) for path in list_specs(specs_dir))
+    good, broken = _read(names, specs_dir)
+    for spec in good:
+        variants = ", ".join(variant.name for variant in resolve_variants(spec))
+        emit(f"{spec.name}: ok ({variants})")
+    for error in broken:
+        say(str(error))
+    return SpecInvalid.exit_code if broken else 0
+
+
+@app.command
+def schema() -> None:
+    """Print the JSON Schema of spec files, for editors.
+
+    Exit codes: 0 done.
+
+    For example:
+
+        enginery specs schema > enginery-spec.schema.json
+    """
+    from engine_specs.spec import spec_json_schema
+
+    emit_json(spec_json_schema())
+
+
+def _read(
+    names: list[str] | tuple[str, ...], specs_dir: Path | None = None
+) -> tuple[list[Spec], list[SpecInvalid]]:
+    """Read all of them, whatever is wrong with some."""
+    good: list[Spec] = []
+    broken: list[SpecInvalid] = []
+    for name in names:
+        try:
+            good.append(load_spec(name, specs_dir))
+        except SpecInvalid as error:
+            broken.append(error)
+    return good, broken
+
+
+def _summary(spec: Spec) -> dict[str, object]:
+    return {
+        "name": spec.name,
+        "version": spec.version,
+        "checkpoint": spec.checkpoint.repo,
+        "revision": spec.checkpoint.revision,
+        "variants": [variant.name for variant in resolve_variants(spec)],
+        "channels": list(spec.channels),
+        "path": str(spec.path),
+    }
+
+
+def _row(spec: Spec) -> tuple[str, ...]:
+    variants = ", ".join(f"{variant.name} ({variant.target.name})" for variant in resolve_variants(spec))
+    return spec.name, spec.version, spec.checkpoint.repo, variants, ", ".join(spec.channels)

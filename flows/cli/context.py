@@ -1,0 +1,203 @@
+"""What commands work with: settings, the environment of the local stack, the store."""
+
+import os
+import tomllib
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from artifacts.settings import Settings
+from flows.cli.console import say
+from flows.errors import INSTALL_FIX, BadArgument, ExtraMissing, PrefectUnreachable, StackDown
+
+if TYPE_CHECKING:
+    from artifacts.releases import Release
+    from artifacts.store import Store
+
+SETTINGS_FILE = Path("enginery.toml")
+
+
+def load_settings() -> Settings:
+    """The settings of this run.
+
+    Raises:
+        BadArgument: a variable or `enginery.toml` holds something that cannot be used; all of it at once.
+    """
+    from pydantic import ValidationError
+
+    if os.path.lexists(SETTINGS_FILE) and not SETTINGS_FILE.is_file():
+        raise BadArgument("enginery.toml is no file.", where=str(SETTINGS_FILE), fix="move it away")
+    try:
+        settings = Settings()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise BadArgument(
+            f"enginery.toml cannot be read: {error}", where="enginery.toml", fix="mend it, or move it away"
+        ) from error
+    except ValidationError as error:
+        problems = "\n".join(
+            f"  {_spelled(problem['loc'])}: found {problem['input']!r}; {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise BadArgument(
+            f"{error.error_count()} setting(s) cannot be used:\n{problems}",
+            fix="correct the variable, or the key in enginery.toml, or remove it",
+        ) from error
+    _require_directories(settings)
+    return settings
+
+
+def use_local_stack(settings: Settings) -> None:
+    """Point the standard variables to the running local stack, as far as the user has not set them; says
+    so.
+    """
+    from flows.stack.environment import local_environment
+
+    found = local_environment(settings)
+    if not found:
+        return
+    os.environ.update(found)
+    parts = [
+        f"{label} {found[name]}"
+        for label, name in (("S3", "AWS_ENDPOINT_URL_S3"), ("Prefect", "PREFECT_API_URL"))
+        if name in found
+    ]
+    say(f"using the local stack: {', '.join(parts)}")
+
+
+def use_orchestrator(settings: Settings) -> None:
+    """As `use_local_stack`, for commands that run flows: the Prefect server that is named must answer.
+
+    Without any, Prefect starts a server for this one run.
+
+    Raises:
+        PrefectUnreachable: it does not answer.
+        LocalDiskError, BadPath: there is none, and Prefect cannot keep the data of one on this host.
+    """
+    import urllib.error
+
+    from flows.stack.components.prefect_api import PrefectApi
+
+    use_local_stack(settings)
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        from flows.stack.components.prefect_server import protect_temporary_server
+
+        protect_temporary_server()
+        require_writable(Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser())
+        return
+    try:
+        PrefectApi.configured().check()
+    except urllib.error.HTTPError as error:
+        raise PrefectUnreachable(
+            f"The Prefect server does not let us in: {error}.",
+            where=f"{url} (PREFECT_API_URL)",
+            fix="set PREFECT_API_AUTH_STRING; of the local stack: unset PREFECT_API_URL, or"
+            ' eval "$(enginery status --env)"',
+        ) from error
+    except (OSError, ValueError) as error:
+        raise PrefectUnreachable(
+            f"The Prefect server does not answer: {error}.",
+            where=f"{url} (PREFECT_API_URL)",
+            fix="start it, or unset PREFECT_API_URL to use the local stack (`enginery up`)",
+        ) from error
+
+
+def open_local_or_configured_store(settings: Settings) -> "Store":
+    """The store that the environment names, else that of the local stack.
+
+    Raises:
+        StackDown: there is neither.
+        StoreUnreachable: the AWS configuration cannot be read.
+    """
+    from artifacts.store import has_credentials, open_store
+    from flows.stack.environment import STORE_CHOICES
+
+    use_local_stack(settings)
+    store = open_store(settings)
+    if not any(os.environ.get(name) for name in STORE_CHOICES) and not has_credentials():
+        raise StackDown(
+            "The local stack's S3 server is not running, and no other store was named.",
+            fix="enginery up; or set AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for "
+            "another store",
+        )
+    return store
+
+
+def named_release(store: "Store", reference: str) -> "Release":
+    """The release that a reference means in a store; says which one where the reference leaves it open."""
+    from artifacts.releases import resolve
+
+    resolved = resolve(store, reference)
+    if resolved.reason:
+        say(resolved.reason)
+    return resolved.release
+
+
+def require_pipeline() -> None:
+    """Check that the packages of the hosts that build are installed.
+
+    Raises:
+        ExtraMissing: they are not.
+    """
+    from importlib.util import find_spec
+
+    missing = [
+        name
+        for name in ("prefect", "huggingface_hub", "scipy", "aiohttp", "jinja2")
+        if find_spec(name) is None
+    ]
+    if missing:
+        raise ExtraMissing(
+            f"This command needs packages that are not installed: {', '.join(missing)}.",
+            fix=INSTALL_FIX,
+        )
+
+
+def require_local() -> None:
+    """Check that the packages of the local stack are installed.
+
+    Raises:
+        ExtraMissing: they are not.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in ("prefect", "psutil") if find_spec(name) is None]
+    if missing:
+        raise ExtraMissing(
+            f"The local stack needs packages that are not installed: {', '.join(missing)}.",
+            fix=INSTALL_FIX,
+        )
+
+
+def require_writable(directory: Path) -> None:
+    """Make a directory where it is missing, and write into it; raises LocalDiskError or BadPath."""
+    from artifacts.disk import disk_errors
+
+    with disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory) as file:
+            file.write(b"enginery")
+
+
+def _require_directories(settings: Settings) -> None:
+    problems = [
+        f"  {_spelled((name,))}: found {str(path)!r}; {found} is no directory"
+        for name, path in settings
+        if isinstance(path, Path) and (found := _file_in_the_way(path))
+    ]
+    if problems:
+        raise BadArgument(
+            "\n".join([f"{len(problems)} setting(s) cannot be used:", *problems]),
+            fix="name a directory; one that is not there yet is made",
+        )
+
+
+def _file_in_the_way(path: Path) -> Path | None:
+    """What of a path exists and is no directory."""
+    nearest = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
+    return nearest if os.path.lexists(nearest) and not nearest.is_dir() else None
+
+
+def _spelled(loc: tuple[int | str, ...]) -> str:
+    name = ".".join(str(part) for part in loc)
+    return f"ENGINERY_{name.upper()} (or {name} in enginery.toml)"

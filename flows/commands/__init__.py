@@ -1,1 +1,0 @@
-"""Commands of `enginery`: each reads its arguments, calls a library, and prints what came back."""

@@ -1,0 +1,178 @@
+"""What a person sees of a build in the Prefect UI: name and tags of the run, and its artifacts.
+
+Artifacts are views of what the store holds; nothing reads them back.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self, cast
+from uuid import UUID
+
+from prefect import task
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_UI_URL
+
+from artifacts.store import Store, blob_key
+from engine_specs.spec import Spec
+from flows.prefect_run.summary import BuildSummary, StepSummary, headline
+from flows.prefect_run.tables import Row, as_code, stage_rows, verdict_page
+from tasks.stages import Judged
+
+REPORT_PAGE = "report.html"
+LINK_VALID_S = 7 * 24 * 3600
+
+
+class Progress:
+    """The progress bar of one build, counted in stages."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._id = _begin_progress(total)
+
+    def step(self, count: int = 1) -> None:
+        """So many more stages are done, or turned out not to be needed."""
+        self._done += count
+        percent = min(100.0, 100.0 * self._done / self._total)
+        update_progress_artifact(
+            self._id, progress=percent, description=f"{self._done} of {self._total} stages"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        """Nothing will be done any more, whether all stages were or not; a killed run stays where it is."""
+        if kind is not None and not issubclass(kind, Exception):
+            return
+        early = self._done < self._total
+        description = f"ended after {self._done} of {self._total} stages" if early else "all stages are done"
+        update_progress_artifact(self._id, progress=100.0, description=description)
+
+
+@task(name="progress", task_run_name="progress", cache_policy=NO_CACHE, persist_result=False)
+def _begin_progress(total: int) -> UUID:
+    """In a task of its own, as all artifacts but one: see `show_verdict`."""
+    made = create_progress_artifact(progress=0.0, description=f"0 of {total} stages")
+    return cast("UUID", made)  # Prefect's calls are coroutines only where a loop runs
+
+
+def own_run() -> None:
+    """Note this process (HOST:PID) as the one that runs the flow, where no worker has noted it already.
+
+    Should the process die, the next `enginery up` finds it gone and settles the run (`flows.stack`).
+    """
+    run_id = flow_run.get_id()
+    if run_id is None:
+        return
+    with get_client(sync_client=True) as client:
+        if client.read_flow_run(UUID(run_id)).infrastructure_pid is None:
+            client.update_flow_run(UUID(run_id), infrastructure_pid=f"{socket.gethostname()}:{os.getpid()}")
+
+
+def name_run(name: str | None, tags: Iterable[str]) -> None:
+    """Let lists of runs say what this one is about, or what came of it: a name, and tags to filter by.
+
+    Tags are added to those that it has; without a name it keeps the one it has.
+    """
+    run_id = flow_run.get_id()
+    if run_id is None:
+        return
+    with get_client(sync_client=True) as client:
+        present = client.read_flow_run(UUID(run_id))
+        client.update_flow_run(UUID(run_id), name=name or present.name, tags=sorted({*present.tags, *tags}))
+
+
+def begin_tags(spec: Spec, commit: str, targets: Iterable[str]) -> set[str]:
+    """What a run is found by from its beginning: spec, model, commit of the checkpoint, targets."""
+    return {
+        f"spec:{spec.name}",
+        f"model:{spec.checkpoint.repo}",
+        f"commit:{commit[:12]}",
+        *(f"target:{target}" for target in targets),
+    }
+
+
+def page_address(run_id: str | UUID | None) -> str | None:
+    """Address of a run, for a link within the UI; None without a run, or where the server has no UI."""
+    return _address("runs", run_id)
+
+
+def own_page() -> str | None:
+    """Address of this run, for a browser that may not have logged in yet; None as above.
+
+    It is that of Prefect's newer UI, which asks for the login and then shows the run. The older one, to which
+    `page_address` leads, answers with an error until one has logged in on another page.
+    """
+    return _address("v2/runs", flow_run.get_id())
+
+
+def _address(place: str, run_id: str | UUID | None) -> str | None:
+    base = PREFECT_UI_URL.value()
+    return f"{base.rstrip('/')}/{place}/flow-run/{run_id}" if run_id and base else None
+
+
+def show_verdict(
+    spec: Spec, summary: BuildSummary, judged: Sequence[Judged], links: Mapping[str, str]
+) -> None:
+    """The page with the verdicts, which comes first among the run's artifacts.
+
+    The UI has no order of its own within a run (it asks for them by their random ids), but shows those of the
+    flow before those of its tasks: so this is the flow's only one.
+    """
+    create_markdown_artifact(
+        verdict_page(spec, summary, judged, links),
+        key=artifact_key(f"{spec.name}-verdict"),
+        description=as_code(headline(summary)),
+    )
+
+
+@task(name="figures", task_run_name="figures {variant}", cache_policy=NO_CACHE, persist_result=False)
+def show_figures(spec: str, variant: str, rows: list[Row], link: str | None) -> None:
+    """What was measured of one variant, as a table, and its report, as a link."""
+    label = artifact_key(f"{spec}-{variant}")
+    create_table_artifact(
+        rows,
+        key=f"{label}-figures",
+        description=f"What was measured of `{variant}`, with bounds and limits, beside vLLM",
+    )
+    if link is not None:
+        create_link_artifact(
+            link,
+            link_text=f"Report of {variant}",
+            key=f"{label}-report",
+            description=f"The report of `{variant}`, open for a week",
+        )
+
+
+@task(name="stages", task_run_name="stages", cache_policy=NO_CACHE, persist_result=False)
+def show_stages(spec: str, steps: Sequence[StepSummary]) -> None:
+    """What each stage did, why it ran or did not, and how long it took."""
+    create_table_artifact(
+        stage_rows(steps),
+        key=artifact_key(f"{spec}-stages"),
+        description="What each stage did, why, and how long it took",
+    )
+
+
+def report_link(store: Store, report: str) -> str:
+    """An address of a report's page that a browser can open for a week."""
+    digests = {file.path: file.sha256 for file in store.get_listing(report).files}
+    key = blob_key(digests[REPORT_PAGE])
+    return store.bucket.signed_url(key, content_type="text/html; charset=utf-8", valid_s=LINK_VALID_S)
+
+
+def artifact_key(text: str) -> str:
+    """A key as Prefect takes it: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,193 @@
+"""What a build came to, in the form that the command line prints and the flow returns."""
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.releases import DEPLOYABLE
+from artifacts.store import Measurement
+from tasks.judging.results import Interval
+from tasks.judging.verdict import TimedOutcomes
+from tasks.runs import StageResult
+from tasks.stages import Judged, Published, Withheld
+
+DONE, NOT_CONVINCED = 0, 3
+
+
+class VariantSummary(Frozen):
+    """One judged variant."""
+
+    name: str = Field(description="Name of the variant.")
+    required: bool = Field(description="Whether a release waits for it.")
+    verdict: str = Field(description="compile, stay-on-vllm, rejected or inconclusive.")
+    row: str = Field(description="Row of the table of verdicts.")
+    reasons: tuple[str, ...] = Field(description="Sentences with numbers; the first one decided.")
+    speedup: Interval | None = Field(
+        default=None, description="Its speed against that of vLLM; none where no round was timed."
+    )
+    tree: str | None = Field(description="What would be deployed.")
+    report: str | None = Field(description="Tree of the report.")
+
+
+class StepSummary(Frozen):
+    """One stage of a build, as it ran."""
+
+    stage: str = Field(description="Name of the stage.")
+    variant: str = Field(description="Name of the variant, or what was fetched.")
+    reused: bool = Field(description="Whether an earlier result was taken.")
+    reason: str = Field(description="Why it was reused or made.")
+    duration_s: float = Field(description="Seconds that this run spent on it.")
+    result: str = Field(description="The tree that it made, or the id of its measurement.")
+
+
+class BuildSummary(Frozen):
+    """One build of one spec."""
+
+    spec: str = Field(description="Name of the spec.")
+    commit: str = Field(description="Commit of the checkpoint.")
+    version: str | None = Field(description="The release; none where nothing was published.")
+    channels: tuple[str, ...] = Field(default=(), description="Channels that point to it.")
+    publication: str = Field(description="What came of publishing, in a sentence.")
+    variants: tuple[VariantSummary, ...] = Field(description="The judged variants.")
+    stages: tuple[StageResult, ...] = Field(description="What the stages made or reused.")
+    steps: tuple[StepSummary, ...] = Field(
+        default=(), description="All stages in the order in which they ran, measuring among them."
+    )
+    duration_s: float = Field(description="Seconds that the build took.")
+    page: str | None = Field(default=None, description="Address of the run in the Prefect UI.")
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every required variant has something to deploy, else 3."""
+        held = [one for one in self.variants if one.required and one.verdict not in DEPLOYABLE]
+        return NOT_CONVINCED if held else DONE
+
+
+def summarize_variant(judged: Judged) -> VariantSummary:
+    """The summary of one judged variant."""
+    entry = judged.entry
+    return VariantSummary(
+        name=entry.name,
+        required=entry.required,
+        verdict=entry.verdict,
+        row=judged.verdict.row,
+        reasons=judged.verdict.reasons,
+        speedup=_speedup(judged),
+        tree=entry.tree,
+        report=entry.report,
+    )
+
+
+def _speedup(judged: Judged) -> Interval | None:
+    timed = judged.result.outcomes.timed if judged.result else None
+    return timed.speed.ratio if isinstance(timed, TimedOutcomes) else None
+
+
+def step_of(stage: StageResult) -> StepSummary:
+    """A stage that made a tree, as a step."""
+    return StepSummary(
+        stage=stage.stage,
+        variant=stage.variant,
+        reused=stage.reused,
+        reason=stage.reason,
+        duration_s=stage.duration_s,
+        result=stage.tree,
+    )
+
+
+def measured_step(
+    stage: str, variant: str, measurement: Measurement, reason: str, begin: datetime
+) -> StepSummary:
+    """A stage that measured, or took a measurement that was made before it began."""
+    return StepSummary(
+        stage=stage,
+        variant=variant,
+        reused=measurement.created_at < begin,
+        reason=reason,
+        duration_s=round((datetime.now(UTC) - begin).total_seconds(), 3),
+        result=measurement.id,
+    )
+
+
+def verdicts(summary: BuildSummary) -> str:
+    """The verdicts in a word or two: `compile`, or `2 compile, 1 rejected`."""
+    counts = Counter(variant.verdict for variant in summary.variants)
+    if len(summary.variants) == 1:
+        return summary.variants[0].verdict
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+
+
+def reference(summary: BuildSummary) -> str | None:
+    """The release, such as demo@0.1.0; None where there is none."""
+    return f"{summary.spec}@{summary.version}" if summary.version else None
+
+
+def run_name(summary: BuildSummary, version: str) -> str:
+    """The run in a list of runs: the release, or the spec with its declared version; and the verdict."""
+    return f"{reference(summary) or f'{summary.spec} {version}'} {verdicts(summary)}"
+
+
+def run_tags(summary: BuildSummary) -> set[str]:
+    """What a list of runs can be filtered by."""
+    tags = {f"verdict:{one.verdict}" for one in summary.variants}
+    if len(summary.variants) > 1:
+        tags |= {f"verdict:{one.name}:{one.verdict}" for one in summary.variants}
+    if name := reference(summary):
+        tags.add(f"release:{name}")
+    return tags
+
+
+def headline(summary: BuildSummary) -> str:
+    """What a build came to in one line, such as `compile: demo@0.1.0, 2.43 times vLLM [2.31, 2.55]`."""
+    release = reference(summary) or "no release"
+    if len(summary.variants) == 1:
+        (one,) = summary.variants
+        return ", ".join(filter(None, (f"{one.verdict}: {release}", _times_vllm(one))))
+    parts = [
+        " ".join(filter(None, (f"{one.name} {one.verdict}", _times_vllm(one)))) for one in summary.variants
+    ]
+    return f"{verdicts(summary)}: {release}; {'; '.join(parts)}"
+
+
+def state_message(summary: BuildSummary) -> str:
+    """What the state of a finished run says: the headline, and where there is no release, why."""
+    line = headline(summary)
+    return line if summary.version else f"{line}; {summary.publication}"
+
+
+def _times_vllm(variant: VariantSummary) -> str:
+    ratio = variant.speedup
+    return f"{ratio.estimate:.2f} times vLLM [{ratio.lower:.2f}, {ratio.upper:.2f}]" if ratio else ""
+
+
+def publication_line(outcome: Published | Withheld) -> str:
+    """What came of publishing, in a sentence."""
+    if isinstance(outcome, Withheld):
+        return f"not published: {outcome.reason}"
+    name = f"{outcome.release.name}@{outcome.release.version}"
+    line = f"{name} was there already" if outcome.already_there else f"published {name}"
+    if outcome.carried:
+        line += f"; carried over: {', '.join(outcome.carried)}"
+    if outcome.missing:
+        line += f"; not judged yet: {', '.join(outcome.missing)}"
+    return line
+
+
+def describe(summary: BuildSummary) -> str:
+    """A build for people: verdicts with their numbers, then where to look."""
+    lines = []
+    for variant in summary.variants:
+        lines.append(f"{summary.spec}/{variant.name}: {variant.verdict}")
+        lines += [f"  {reason}" for reason in variant.reasons]
+        if variant.report:
+            lines.append(f"  report: tree {variant.report}")
+    reused = sum(stage.reused for stage in summary.stages)
+    lines.append(f"stages: {reused} of {len(summary.stages)} reused, {summary.duration_s:.0f} s in all")
+    lines.append(summary.publication)
+    if summary.channels:
+        lines.append(f"channels: {', '.join(f'{summary.spec}:{name}' for name in summary.channels)}")
+    if summary.page:
+        lines.append(f"run: {summary.page}")
+    return "\n".join(lines)

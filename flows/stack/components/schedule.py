@@ -1,0 +1,48 @@
+"""When the nightly run comes next, as a Prefect server tells it."""
+
+from datetime import UTC, datetime
+
+from pydantic import AwareDatetime, Field
+
+from artifacts.frozen import Frozen
+from flows.stack.components.prefect_api import PrefectApi
+
+_DEPLOYMENT = "nightly/nightly"
+
+
+class NextRun(Frozen):
+    """The next run of a schedule."""
+
+    time: AwareDatetime | None = Field(default=None, description="When it starts; null where none will.")
+    reason: str = Field(default="", description="Why none will start; empty where one will.")
+
+
+def next_nightly(api: PrefectApi) -> NextRun:
+    """The next scheduled run of the deployment `nightly`, or why there is none.
+
+    A schedule alone is not enough: Prefect's scheduler has to have made a run of it.
+    """
+    try:
+        deployment = api.get(f"deployments/name/{_DEPLOYMENT}")
+        runs = api.post("flow_runs/filter", _coming_runs(deployment["id"]))
+    except OSError as error:
+        return NextRun(reason=f"{api.url} does not tell of {_DEPLOYMENT}: {error}")
+    if runs:
+        return NextRun(time=runs[0]["next_scheduled_start_time"])
+    if deployment["paused"]:
+        return NextRun(reason=f"the deployment {_DEPLOYMENT} is paused")
+    if not any(schedule["active"] for schedule in deployment["schedules"]):
+        return NextRun(reason=f"no schedule of the deployment {_DEPLOYMENT} is active")
+    return NextRun(reason=f"the server has made no run of the schedule of {_DEPLOYMENT}")
+
+
+def _coming_runs(deployment_id: str) -> dict[str, object]:
+    return {
+        "deployments": {"id": {"any_": [deployment_id]}},
+        "flow_runs": {
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "next_scheduled_start_time": {"after_": datetime.now(UTC).isoformat()},
+        },
+        "sort": "NEXT_SCHEDULED_START_TIME_ASC",
+        "limit": 1,
+    }

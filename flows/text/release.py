@@ -1,0 +1,78 @@
+"""A release for people: each variant with its verdict, what it needs, and how it is served. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+from artifacts.hosts import BuiltOn, EngineManifest, HostRequirements, ServeCommand, TuningCache
+from artifacts.releases import Release, VariantRelease
+from flows.text.shell import shell_command
+from tasks.plan import recipe_commands
+
+DIRECTORY = "<directory>"
+PORT = "8000"
+
+
+def release_lines(release: Release, engines: Mapping[str, EngineManifest]) -> Iterator[str]:
+    """All lines; `engines` has what each engine tree says of itself, by the name of its variant."""
+    yield f"{release.name}@{release.version}, published {release.created_at:%Y-%m-%d %H:%M:%S %Z}"
+    yield f"checkpoint {release.checkpoint_repo} at {release.checkpoint_revision}"
+    yield f"{DIRECTORY} stands for what `enginery pull` prints, <toolchain:NAME> for what `enginery toolchain"
+    yield "install NAME` prints; `enginery serve DIRECTORY` fills both in and runs the command."
+    for variant in release.variants:
+        yield ""
+        yield from _variant(variant, engines.get(variant.name), release.name)
+
+
+def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str) -> Iterator[str]:
+    yield f"{variant.name}: {variant.verdict}{'' if variant.required else ' (not required)'}"
+    yield from (f"  {reason}" for reason in variant.reasons)
+    yield f"  target   {variant.target}"
+    yield f"  needs    {needs(variant.requires)}"
+    if engine is not None and engine.built_on is not None:
+        yield f"  built on {_built_on(engine.built_on)}"
+    if engine is not None and engine.tuning is not None:
+        yield f"  tuned    {_tuning(engine.tuning)}"
+    if variant.tree and variant.serve:
+        yield f"  tree     {variant.tree}"
+        served = variant.serve.served_model(model)
+        yield f"  serve    with toolchain {variant.serve.toolchain}, as model {served!r}:"
+        yield from _commands(variant.name, variant.serve, model)
+    if variant.serve != variant.vllm_recipe:
+        yield f"  vLLM     what it was judged against, with toolchain {variant.vllm_recipe.toolchain}, on the"
+        yield f"           checkpoint, tree {variant.checkpoint_tree}:"
+        yield from _commands("vLLM", variant.vllm_recipe, model)
+    yield f"  report   {variant.report or 'none'}"
+
+
+def needs(requires: HostRequirements) -> str:
+    """What a host must have, as a phrase."""
+    parts = [requires.machine]
+    if requires.cpu_features:
+        parts.append(f"CPU features {', '.join(requires.cpu_features)}")
+    if requires.gpu_count:
+        names = " or ".join(requires.gpu_names) or "NVIDIA GPU"
+        capability = requires.compute_capability
+        of = f" of compute capability {capability}" if capability else ""
+        parts.append(f"{requires.gpu_count} x {names}{of}")
+    if requires.driver_floor:
+        parts.append(f"NVIDIA driver {requires.driver_floor} or newer")
+    return "; ".join(parts)
+
+
+def _built_on(host: BuiltOn) -> str:
+    return (
+        f"{host.gpu_name} (compute capability {host.compute_capability}), driver {host.driver}, "
+        f"CUDA {host.cuda}"
+    )
+
+
+def _tuning(cache: TuningCache) -> str:
+    return (
+        f"{cache.path}: kernels measured on {cache.tensor_parallel} x {cache.gpu_name} (compute capability "
+        f"{cache.compute_capability}) by version {cache.tool_version}; settings {cache.config_sha256[:12]}"
+    )
+
+
+def _commands(name: str, recipe: ServeCommand, model: str) -> Iterator[str]:
+    for command in recipe_commands(name, recipe, DIRECTORY, PORT, model):
+        text = shell_command(command.argv, command.env, clean=False)
+        yield from (f"    {line}" for line in text.splitlines())

@@ -1,0 +1,85 @@
+"""Starting the sides of a measurement by their serve recipes, and measuring them undisturbed.
+
+Invariants:
+- One measurement at a time on a host: two would measure each other.
+- Every side is served from exactly its tree, made anew and verified for this measurement.
+- A tree lies at the same path each time: by the path vLLM finds what it compiled for a checkpoint before.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from artifacts.hosts import probe_host, refuse_unservable
+from tasks.hosts import GpuNeed, HeldGpus, gpus_for
+from tasks.judging.endpoint import Endpoint, Side
+from tasks.runs import Pipeline
+from tasks.toolchains import Toolchain, ensure, serving
+
+
+@contextmanager
+def served(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[list[Endpoint]]:
+    """Serve all sides at once for the time of the context; endpoints in the order of the sides.
+
+    Raises:
+        tasks.errors.TaskError: a toolchain or its GPUs cannot be had, or a server did not get ready, or ended
+            meanwhile.
+        artifacts.errors.CannotServe: this host or a toolchain cannot serve an engine.
+    """
+    root = pipeline.settings.home / "serving"
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"), ExitStack() as stack:
+        for tree in {side.tree for side in sides}:
+            shutil.rmtree(root / tree, ignore_errors=True)  # of a run that was killed
+            stack.callback(shutil.rmtree, root / tree, ignore_errors=True)
+            pipeline.store.materialize(tree, root / tree)
+        seats = _seats(pipeline, stack, sides)
+        yield [_start(pipeline, stack, seat, root / seat.side.tree, label) for seat in seats]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """A side, and what it is served with."""
+
+    side: Side
+    toolchain: Toolchain
+    gpus: HeldGpus
+
+
+def _seats(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> list[_Seat]:
+    """Get toolchains and GPUs for all sides.
+
+    All GPUs are taken at once: two measurements that each hold some would wait for each other's.
+    """
+    toolchains = [
+        ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say) for side in sides
+    ]
+    counts = [s.devices if t.accelerator == "cuda" else 0 for s, t in zip(sides, toolchains, strict=True)]
+    computing = next((one for one in toolchains if one.accelerator == "cuda"), toolchains[0])
+    need = GpuNeed(sum(counts), sides[0].gpu_names)
+    held = stack.enter_context(gpus_for(computing, need, pipeline.settings, pipeline.say))
+    return [_Seat(*three) for three in zip(sides, toolchains, held.shares(counts), strict=True)]
+
+
+def _start(pipeline: Pipeline, stack: ExitStack, seat: _Seat, tree: Path, label: str) -> Endpoint:
+    side = seat.side
+    refuse_unservable(tree, probe_host(), seat.toolchain.versions)
+    name = "".join(character if character.isalnum() else "-" for character in side.name)
+    server = stack.enter_context(
+        serving(
+            seat.toolchain,
+            side.recipe,
+            tree,
+            log=pipeline.log_file(f"{label}-{name}"),
+            on_line=pipeline.say,
+            ready_limit_s=pipeline.settings.server_ready_limit_s,
+            extra_env=seat.gpus.env,
+            keep_fds=seat.gpus.descriptors,
+        )
+    )
+    pipeline.say(f"{side.name}: ready after {server.ready_s:.1f} s")
+    return Endpoint(base_url=server.base_url, side=side)

@@ -1,0 +1,128 @@
+"""From a spec to what is asked of whom: the sides of a comparison and the judging protocol. Pure."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from artifacts.hosts import EngineManifest
+from engine_specs.spec import ResolvedVariant, Shape, Spec, VllmConfiguration
+from tasks.hosts import need_of
+from tasks.judging.endpoint import Side
+from tasks.judging.load import LoadPlan
+from tasks.judging.protocol import AccuracyPlan, JudgingProtocol, RoundPlan, SpeedPlan, Vocabulary
+from tasks.judging.tokenizers import GENERATED_TOKENS
+from tasks.kinds.vllm_reference import vllm_recipe
+
+SEED = 20240229
+ENGINE = "engine"
+# Longest continuation that is scored, or measured for its length: most wrong engines are wrong by then, and
+# every further token costs time on both sides.
+CONTINUATION_TOKENS = 64
+# CPU flags, as /proc/cpuinfo names them, of instructions that multiply bfloat16: on x86-64, and on Arm.
+BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
+MIN_CONTEXT_TOKENS = 16
+# Contexts reach this far at least where the engine takes them, however short the workload's prompts are.
+LONG_CONTEXT_TOKENS = 96
+# What vLLM generates in any case while it scores a prompt.
+SCORING_TOKENS = 1
+
+
+def reference_sides(
+    spec: Spec, variant: ResolvedVariant, checkpoint: str, cpu_features: Collection[str] = ()
+) -> tuple[Side, ...]:
+    """vLLM in each declared configuration, the unquantized one first: it is the reference of accuracy.
+
+    On a processor that does not compute in bfloat16, vLLM is faster in float32; that opponent is added where
+    the spec does not declare it.
+
+    Args:
+        spec: its reference configurations.
+        variant: gives target, shape and devices.
+        checkpoint: tree that is served.
+        cpu_features: flags of the host that measures; what the target asks for it has in any case.
+    """
+    declared = spec.validation.reference.configurations
+    unquantized = [one for one in declared if one.quantization is None] or [VllmConfiguration()]
+    quantized = [one for one in declared if one.quantization is not None]
+    if _wants_float32(variant, cpu_features) and not any(one.dtype == "float32" for one in unquantized):
+        unquantized.append(VllmConfiguration(dtype="float32"))
+    need = need_of(variant)
+    return tuple(
+        Side(
+            name=_reference_name(one.settings()),
+            recipe=vllm_recipe(one.settings(), variant),
+            tree=checkpoint,
+            devices=need.count,
+            gpu_names=need.names,
+        )
+        for one in (*unquantized, *quantized)
+    )
+
+
+def _wants_float32(variant: ResolvedVariant, cpu_features: Collection[str]) -> bool:
+    has_bfloat16 = BFLOAT16_FEATURES & {*variant.target.cpu_features, *cpu_features}
+    return variant.target.accelerator == "cpu" and not has_bfloat16
+
+
+def occupied_devices(sides: Sequence[Side]) -> int:
+    """Devices that sides which are served at once keep busy: GPUs of their own, or the one host's CPU."""
+    return sum(side.devices for side in sides) if any(side.gpu_names for side in sides) else 1
+
+
+def engine_side(variant: ResolvedVariant, engine: str, manifest: EngineManifest) -> Side:
+    """The engine, served by its own recipe."""
+    need = need_of(variant)
+    return Side(name=ENGINE, recipe=manifest.serve, tree=engine, devices=need.count, gpu_names=need.names)
+
+
+def load_plan(spec: Spec, vocabulary: Vocabulary) -> LoadPlan:
+    """What a baseline asks."""
+    return LoadPlan(workload=spec.workload, vocabulary=vocabulary, seed=SEED)
+
+
+def judging_protocol(
+    spec: Spec,
+    variant: ResolvedVariant,
+    *,
+    engine: Side,
+    references: tuple[Side, ...],
+    vocabulary: Vocabulary,
+    end_tokens: tuple[int, ...],
+    text_sha256: str,
+) -> JudgingProtocol:
+    """Everything that decides what is asked of both sides.
+
+    Accuracy is asked of the workload's own requests, as far as the engine's shape takes them: contexts and
+    answers as long, and as many in flight as at the operating point for one half, as there ever are for the
+    other: how many rows it computes at once decides which of its code an engine runs.
+    """
+    return JudgingProtocol(
+        seed=SEED,
+        workload=spec.workload,
+        vocabulary=vocabulary,
+        rounds=RoundPlan(),
+        speed=SpeedPlan(gate=spec.validation.speed),
+        accuracy=_accuracy_plan(spec, variant.shape, end_tokens, text_sha256),
+        engine=engine,
+        references=references,
+    )
+
+
+def _accuracy_plan(spec: Spec, shape: Shape, end_tokens: tuple[int, ...], text_sha256: str) -> AccuracyPlan:
+    load, room = spec.workload, shape.max_seq_len - SCORING_TOKENS
+    continuation = min(load.output_tokens, CONTINUATION_TOKENS, room - 1)
+    context = min(max(load.input_tokens, LONG_CONTEXT_TOKENS), shape.max_input_len, room - continuation)
+    return AccuracyPlan(
+        gate=spec.validation.accuracy,
+        text_sha256=text_sha256,
+        min_context_tokens=min(MIN_CONTEXT_TOKENS, context),
+        max_context_tokens=context,
+        continuation_tokens=continuation,
+        length_max_tokens=min(CONTINUATION_TOKENS, shape.max_seq_len - context),
+        end_tokens=end_tokens,
+        round_trip_tokens=min(shape.max_input_len, max(1, shape.max_seq_len - GENERATED_TOKENS)),
+        in_flight=tuple(dict.fromkeys((load.operating_point, max(load.concurrency)))),
+    )
+
+
+def _reference_name(settings: dict[str, Any]) -> str:
+    return " ".join(["vllm", *(f"{key}={value}" for key, value in settings.items())])

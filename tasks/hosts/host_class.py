@@ -1,0 +1,49 @@
+"""The class of a measuring host: measurements are comparable within one class and never across two."""
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.hosts import GpusFound, NoGpus, probe_gpus
+
+
+class HostClass(Frozen):
+    """What of a host decides how fast a server runs on it; no names, so equal machines share measurements."""
+
+    machine: str = Field(description="platform.machine(), such as x86_64.")
+    cpu_model: str = Field(description="Model name from /proc/cpuinfo.")
+    cores: int = Field(ge=1, description="Logical processors that this process may use.")
+    memory_gib: int = Field(ge=0, description="Memory of the host, rounded to GiB.")
+    gpus: tuple[str, ...] = Field(default=(), description="GPU names and drivers; empty on a CPU host.")
+
+
+@cache
+def this_host() -> HostClass:
+    """The class of the host that this process runs on."""
+    page_bytes, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+    return HostClass(
+        machine=platform.machine(),
+        cpu_model=_cpu_model(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=round(page_bytes * pages / 2**30),
+        gpus=gpu_class(probe_gpus()),
+    )
+
+
+def gpu_class(found: GpusFound | NoGpus) -> tuple[str, ...]:
+    """What of a host's GPUs decides how fast they are: each one's name, with the driver; no UUIDs."""
+    if isinstance(found, NoGpus):
+        return ()
+    return tuple(sorted(f"{gpu.name}, driver {found.driver}" for gpu in found.gpus))
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in {"model name", "CPU part"}:
+            return value.strip()
+    return "unknown"

@@ -1,0 +1,25 @@
+"""The Hugging Face Hub: checkpoints by commit, and texts by split and seed.
+
+Promises:
+- What is downloaded matches the digest that the Hub declares, or nothing is kept.
+- Nothing outside this folder knows huggingface_hub.
+"""
+
+from tasks.hub.access import HubAccess
+from tasks.hub.checkpoint import CheckpointFacts
+from tasks.hub.client import Repository, Resolved, resolve_revision
+from tasks.hub.selection import CONFIG_FILE
+from tasks.hub.texts import REPORT_FILE, Location, load_texts, locate
+
+__all__ = [
+    "CONFIG_FILE",
+    "REPORT_FILE",
+    "CheckpointFacts",
+    "HubAccess",
+    "Location",
+    "Repository",
+    "Resolved",
+    "load_texts",
+    "locate",
+    "resolve_revision",
+]

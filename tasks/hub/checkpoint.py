@@ -1,0 +1,137 @@
+"""Fetching a checkpoint: from a pinned commit on the Hub to a clean directory of checked files.
+
+Invariants:
+- The directory holds exactly the selected files, none of them a link, each checked against the Hub's digest.
+- Facts for pre-flight (`metadata`) cost a listing and two small files, never weights.
+"""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
+from pydantic import Field
+
+from artifacts.disk import disk_errors, link_or_copy, require_space
+from artifacts.frozen import Frozen
+from tasks.errors import CheckpointUnsupported
+from tasks.hub.access import HubAccess
+from tasks.hub.client import Repository, Say, download, list_files
+from tasks.hub.selection import CONFIG_FILE, INDEX_FILE, HubFile, Selection, read_index, select_files
+
+PARALLEL_DOWNLOADS = 4
+
+
+class CheckpointFacts(Frozen):
+    """What can be known of a checkpoint before its weights are here."""
+
+    commit: str = Field(description="Commit that was looked at.")
+    config: dict[str, Any] = Field(description="Content of config.json.")
+    file_bytes: dict[str, int] = Field(description="Size of each file that would be fetched, by path.")
+
+
+class FetchReport(Frozen):
+    """What was fetched, and what was left on the Hub."""
+
+    repo: Repository = Field(description="Where it came from.")
+    commit: str = Field(description="Commit that was fetched.")
+    selection: Selection = Field(description="The files, and the refused ones with their reasons.")
+    total_bytes: int = Field(description="Size of all files.")
+
+
+def metadata(repo: Repository, commit: str, access: HubAccess, say: Say) -> CheckpointFacts:
+    """Read configuration and file sizes of a checkpoint; raises what `fetch` raises before any weights."""
+    selection = select(repo, commit, access, say)
+    config_file = next(file for file in selection.files if file.path == CONFIG_FILE)
+    content = download(repo, commit, config_file, access, say).read_text(encoding="utf-8")
+    return CheckpointFacts(
+        commit=commit,
+        config=_read_config(content, repo.at(commit)),
+        file_bytes={file.path: file.size_bytes for file in selection.files},
+    )
+
+
+def select(repo: Repository, commit: str, access: HubAccess, say: Say) -> Selection:
+    """List a repository and select the checkpoint's files.
+
+    Raises:
+        CheckpointUnsupported: see `tasks.hub.selection.select_files`.
+        CheckpointUnavailable, HubUnreachable, CheckpointCorrupt: see `tasks.hub.client`.
+    """
+    files = list_files(repo, commit, access)
+    index = next((file for file in files if file.path == INDEX_FILE), None)
+    shards: frozenset[str] = frozenset()
+    if index:
+        shards = read_index(download(repo, commit, index, access, say).read_bytes(), repo.at(commit))
+    return select_files(files, shards, where=repo.at(commit))
+
+
+def fetch(repo: Repository, commit: str, dest: Path, access: HubAccess, say: Say) -> FetchReport:
+    """Fetch a checkpoint into `dest`, an empty or new directory; its files are for reading only.
+
+    A file is a second name of the client's cached one where the file system allows that, else a copy.
+
+    Raises:
+        CheckpointUnsupported, CheckpointUnavailable, CheckpointCorrupt, HubUnreachable: each says what to do.
+        LocalDiskError: the disk is full or closed.
+    """
+    selection = select(repo, commit, access, say)
+    for refused in selection.refused:
+        say(f"left on the Hub: {refused.path} ({refused.reason})")
+    place(repo, commit, selection.files, dest, access, say)
+    return FetchReport(repo=repo, commit=commit, selection=selection, total_bytes=selection.total_bytes)
+
+
+def place(
+    repo: Repository, commit: str, files: tuple[HubFile, ...], dest: Path, access: HubAccess, say: Say
+) -> None:
+    """Download files, a few at a time, and lay them out in `dest` under their own paths."""
+    with disk_errors(dest):
+        dest.mkdir(parents=True, exist_ok=True)
+        access.cache_dir.mkdir(parents=True, exist_ok=True)
+        require_space(access.cache_dir, _missing_bytes(repo, commit, files, access))
+
+    def bring(file: HubFile) -> None:
+        source = download(repo, commit, file, access, say)
+        target = dest / file.path
+        with disk_errors(dest):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(source, target)
+        say(f"{file.path}: {file.size_bytes} bytes, checked")
+
+    with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+        jobs = [pool.submit(bring, file) for file in files]
+        try:
+            for job in jobs:
+                job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _missing_bytes(repo: Repository, commit: str, files: tuple[HubFile, ...], access: HubAccess) -> int:
+    """How much of `files` the client's cache does not hold yet."""
+
+    def cached(file: HubFile) -> bool:
+        found = try_to_load_from_cache(
+            repo.id, file.path, cache_dir=access.cache_dir, revision=commit, repo_type=repo.kind
+        )
+        return isinstance(found, str)
+
+    return sum(file.size_bytes for file in files if not cached(file))
+
+
+def _read_config(content: str, where: str) -> dict[str, Any]:
+    try:
+        config = json.loads(content)
+    except ValueError as error:
+        raise CheckpointUnsupported(
+            f"{CONFIG_FILE} is no JSON: {error}", where=where, fix="report it to the publisher"
+        ) from error
+    if not isinstance(config, dict) or not config.get("architectures"):
+        raise CheckpointUnsupported(
+            f"{CONFIG_FILE} names no architecture",
+            where=where,
+            fix="name a repository that holds a whole model, not an adapter or a part of one",
+        )
+    return config

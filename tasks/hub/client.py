@@ -1,0 +1,134 @@
+"""Reading the Hugging Face Hub through its own client: revisions, listings, and checked files.
+
+Invariants:
+- Everything is read at a full commit id. A branch or tag is resolved once, only where the spec tracks it.
+- The client checks sizes but never content. Each file is compared with the digest that the Hub declares
+  (sha256 for LFS, git blob id otherwise) before anything uses it; a bad one leaves the cache and is fetched
+  once more.
+- Downloads go into the client's cache: a file that was complete before an interruption is not fetched again.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import DatasetInfo, HfApi, ModelInfo, hf_hub_download
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.store import path_problem
+from tasks.errors import CheckpointCorrupt, CheckpointUnavailable, RevisionNotPinned
+from tasks.hub.access import HubAccess
+from tasks.hub.digests import content_problem
+from tasks.hub.errors import hub_errors
+from tasks.hub.selection import HubFile
+
+COMMIT_ID = re.compile(r"[0-9a-f]{40}")
+
+Say = Callable[[str], None]
+
+
+class Repository(Frozen):
+    """A repository on the Hub."""
+
+    kind: Literal["model", "dataset"] = Field(description="What the Hub calls its type.")
+    id: str = Field(description="Owner and name, such as enginery/demo-llama.")
+
+    def at(self, revision: str) -> str:
+        """How messages name this repository at a revision."""
+        return f"{self.kind} {self.id} at {revision}"
+
+
+class Resolved(Frozen):
+    """The commit that is used, and why it is that one."""
+
+    commit: str = Field(description="Full commit id.")
+    reason: str = Field(description="How it was chosen.")
+
+
+def resolve_revision(repo: Repository, revision: str, *, track: bool, access: HubAccess) -> Resolved:
+    """Turn the revision of a spec into a commit.
+
+    Raises:
+        RevisionNotPinned: a branch or tag without `track`; says which commit it names today.
+        CheckpointUnavailable, HubUnreachable: see `tasks.hub.errors`.
+    """
+    if COMMIT_ID.fullmatch(revision):
+        return Resolved(commit=revision, reason="pinned by the spec")
+    commit = _info(repo, revision, access, files=False).sha or ""
+    if not track:
+        raise RevisionNotPinned(
+            f"revision {revision!r} of {repo.kind} {repo.id} is a branch or tag, which can move",
+            where=repo.at(revision),
+            fix=f"pin `revision: {commit}`, the commit that it names now, or set `track: true`",
+        )
+    return Resolved(commit=commit, reason=f"{revision!r} is tracked and names this commit now")
+
+
+def list_files(repo: Repository, commit: str, access: HubAccess) -> tuple[HubFile, ...]:
+    """Every file of a repository at a commit, sorted by path, with what its content is checked against."""
+    files = []
+    for entry in _info(repo, commit, access, files=True).siblings or ():
+        if path_problem(entry.rfilename) or entry.size is None or entry.blob_id is None:
+            raise CheckpointUnavailable(
+                f"the Hub lists {entry.rfilename!r} without size or digest, or under an unsafe path",
+                where=repo.at(commit),
+                fix=f"check that {access.endpoint} speaks the Hub's API",
+            )
+        sha256 = entry.lfs["sha256"] if entry.lfs else None
+        files.append(
+            HubFile(path=entry.rfilename, size_bytes=entry.size, blob_id=entry.blob_id, sha256=sha256)
+        )
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def download(repo: Repository, commit: str, file: HubFile, access: HubAccess, say: Say) -> Path:
+    """Bring one file into the client's cache and check its bytes; returns its path there (a plain file).
+
+    Raises:
+        CheckpointCorrupt: the bytes are wrong twice in a row, or stay short.
+        CheckpointUnavailable, HubUnreachable: see `tasks.hub.errors`.
+    """
+    problem = ""
+    for _ in range(2):
+        pointer = _download(repo, commit, file, access)
+        problem = content_problem(pointer, file)
+        if not problem:
+            return pointer.resolve()
+        _forget(pointer)
+        say(f"{file.path}: {problem}; removed from the cache")
+    raise CheckpointCorrupt(
+        f"{file.path} arrived damaged twice: {problem}",
+        where=f"{repo.at(commit)}, from {access.endpoint}",
+        fix="a proxy or mirror between here and the Hub changes bytes: try another HF_ENDPOINT or network",
+    )
+
+
+def _info(repo: Repository, revision: str, access: HubAccess, *, files: bool) -> ModelInfo | DatasetInfo:
+    api = HfApi(endpoint=access.endpoint, token=access.token or False)
+    ask = api.model_info if repo.kind == "model" else api.dataset_info
+    with hub_errors(repo.at(revision), access):
+        return ask(repo.id, revision=revision, files_metadata=files, timeout=access.timeout_s)
+
+
+def _download(repo: Repository, commit: str, file: HubFile, access: HubAccess) -> Path:
+    where = f"{file.path} of {repo.at(commit)}"
+    with hub_errors(where, access):
+        path = hf_hub_download(
+            repo.id,
+            file.path,
+            repo_type=repo.kind,
+            revision=commit,
+            endpoint=access.endpoint,
+            token=access.token or False,
+            cache_dir=access.cache_dir,
+            etag_timeout=access.timeout_s,
+        )
+    return Path(path)
+
+
+def _forget(pointer: Path) -> None:
+    """Remove a file from the client's cache: the link in its snapshot and the blob that it points to."""
+    pointer.resolve().unlink(missing_ok=True)
+    pointer.unlink(missing_ok=True)

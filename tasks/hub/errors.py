@@ -1,0 +1,135 @@
+"""What the Hub's client raises, turned into errors that say what is wrong, where, and what to do.
+
+A refusal that only a person can lift (gated, missing, no permission) is CheckpointUnavailable; a Hub that
+does not answer or fails is HubUnreachable, which a retry may mend; a file that stays short is
+CheckpointCorrupt.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from httpx2 import HTTPError, TimeoutException
+from huggingface_hub.errors import (
+    FileMetadataError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from artifacts.disk import disk_errors
+from tasks.errors import CheckpointCorrupt, CheckpointUnavailable, HubUnreachable, TaskError
+from tasks.hub.access import HubAccess
+
+SHORT_FILE = "Consistency check failed"
+CLIENT_ERRORS = (
+    HTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    FileMetadataError,
+    HFValidationError,
+)
+REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+@contextmanager
+def hub_errors(where: str, access: HubAccess) -> Iterator[None]:
+    """Turn whatever the client raises inside into an error of `tasks.errors` or a LocalDiskError.
+
+    Args:
+        where: the repository, revision and file that is asked for.
+        access: the Hub that is asked, and as whom.
+    """
+    try:
+        yield
+    except CLIENT_ERRORS as error:
+        raise translate(error, where, access) from error
+    except OSError as error:
+        if SHORT_FILE in str(error):
+            raise _short(str(error), where) from error
+        with disk_errors(access.cache_dir):
+            raise
+
+
+def translate(error: Exception, where: str, access: HubAccess) -> TaskError:
+    """The error that stands for one of the client's."""
+    match error:
+        case LocalEntryNotFoundError() if isinstance(error.__cause__, CLIENT_ERRORS):
+            return translate(error.__cause__, where, access)
+        case OfflineModeIsEnabled():
+            return HubUnreachable("the Hub's client is offline", where=where, fix="unset HF_HUB_OFFLINE")
+        case GatedRepoError():
+            return _gated(where, access)
+        case RepositoryNotFoundError():
+            return CheckpointUnavailable(
+                "the Hub has no such repository, or it is private and closed to this token",
+                where=f"{where}, at {access.endpoint}",
+                fix="check owner and name; for a private repository set HF_TOKEN to a token that may read it",
+            )
+        case RevisionNotFoundError():
+            return CheckpointUnavailable(
+                "the repository has no such commit, branch or tag",
+                where=where,
+                fix="pin a commit that the repository's history shows",
+            )
+        case RemoteEntryNotFoundError():
+            return CheckpointUnavailable(
+                "the Hub lists this file but does not have it",
+                where=where,
+                fix="the upload of this commit was not finished: pin another commit",
+            )
+        case HFValidationError():
+            return CheckpointUnavailable(
+                f"this is no repository id: {error}", where=where, fix="write it as owner/name"
+            )
+        case HfHubHTTPError():
+            return _status(error.response.status_code, error.server_message or "", where, access)
+        case _:
+            return _silent(error, where, access)
+
+
+def _gated(where: str, access: HubAccess) -> CheckpointUnavailable:
+    if access.token:
+        what, fix = (
+            "the repository is gated, and the token's account has no access to it",
+            "ask for access on the repository's page with the account that HF_TOKEN belongs to",
+        )
+    else:
+        what, fix = (
+            "the repository is gated, and no token was given",
+            "accept its terms on its page, then set HF_TOKEN to a token of that account (or `hf auth login`)",
+        )
+    return CheckpointUnavailable(what, where=where, fix=fix)
+
+
+def _status(code: int, message: str, where: str, access: HubAccess) -> TaskError:
+    said = f"the Hub answers {code}" + (f": {message}" if message else "")
+    if code in REFUSED:
+        return CheckpointUnavailable(
+            said, where=where, fix="set HF_TOKEN to a valid token that may read this repository"
+        )
+    fix = "wait and start again: files that are complete are kept"
+    return HubUnreachable(said, where=f"{where}, at {access.endpoint}", fix=fix)
+
+
+def _silent(error: Exception, where: str, access: HubAccess) -> HubUnreachable:
+    slow = isinstance(error, TimeoutException)
+    what = "the Hub does not answer in time" if slow else f"the Hub cannot be reached: {error}"
+    return HubUnreachable(
+        what,
+        where=f"{where}, at {access.endpoint}",
+        fix="check the network, proxies and HF_ENDPOINT, then start again: files that are complete are kept",
+    )
+
+
+def _short(message: str, where: str) -> CheckpointCorrupt:
+    return CheckpointCorrupt(
+        f"the file arrives short: {message.splitlines()[0].removeprefix(SHORT_FILE + ': ')}",
+        where=where,
+        fix="a proxy or mirror cuts the file: try another HF_ENDPOINT or network",
+    )

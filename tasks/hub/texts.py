@@ -1,0 +1,238 @@
+"""Texts for calibration and judging: located, checked, chosen by seed, and written as a tree of their own.
+
+Invariants:
+- A dataset on the Hub is read at a commit, every file checked as a checkpoint's files are; a local file is
+  known by the digest of its content.
+- Which rows are chosen depends on seed and ids alone: rows are ranked by sha256("SEED:ID") and the lowest are
+  taken, so adding or reordering rows disturbs the choice as little as possible.
+- The tree holds exactly the chosen texts, `texts.jsonl` with {"id", "text"} lines, in the order of their
+  rank: whoever uses it takes all of it, and its digest says which texts were used.
+- Files are streamed; no more than the chosen texts are held.
+
+Only JSON Lines is read. The files of a split are `SPLIT.jsonl`, or its shards `SPLIT-*.jsonl`, in the
+repository's root or in `data/`.
+"""
+
+import hashlib
+import heapq
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field
+
+from artifacts.canonical import digest_of, sha256_file
+from artifacts.disk import disk_errors
+from artifacts.frozen import Frozen
+from engine_specs.spec import TextSource
+from tasks.errors import TextsInvalid
+from tasks.hub.access import HubAccess
+from tasks.hub.client import Repository, Say, download, list_files, resolve_revision
+from tasks.hub.selection import HubFile
+
+TEXTS_FILE = "texts.jsonl"
+REPORT_FILE = "texts_report.json"
+
+
+class Text(Frozen):
+    """One text and the id that its dataset knows it by."""
+
+    id: str = Field(description="The row's `id`, or FILE:LINE where rows have none.")
+    text: str = Field(min_length=1, description="The text.")
+
+
+class HubTexts(Frozen):
+    """A dataset at the commit that is read."""
+
+    kind: Literal["hub"] = "hub"
+    repo: Repository = Field(description="The dataset.")
+    commit: str = Field(description="Commit that is read.")
+    reason: str = Field(description="How the commit was chosen.")
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a fingerprint has to hold of it."""
+        return {"dataset": self.repo.id, "commit": self.commit}
+
+
+class LocalTexts(Frozen):
+    """A file on this host, known by its content."""
+
+    kind: Literal["local"] = "local"
+    path: Path = Field(description="Where it lies now.")
+    sha256: str = Field(description="Digest of its content.")
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a fingerprint has to hold of it: its content, wherever it lies."""
+        return {"sha256": self.sha256}
+
+
+Location = HubTexts | LocalTexts
+
+
+class TextsReport(Frozen):
+    """Which texts were taken."""
+
+    identity: dict[str, str] = Field(description="Dataset and commit, or the digest of a local file.")
+    split: str | None = Field(description="Split of the dataset.")
+    files: tuple[str, ...] = Field(description="Files that were read.")
+    rows: int = Field(ge=0, description="Rows that there were to choose from.")
+    seed: int = Field(description="Seed of the choice.")
+    sample_ids: tuple[str, ...] = Field(description="Ids of the chosen texts, in order.")
+    sample_digest: str = Field(description="Digest of ids and texts.")
+
+
+def locate(source: TextSource, *, base_dir: Path, access: HubAccess) -> Location:
+    """Find out which bytes a source means today.
+
+    Args:
+        source: as a spec names it.
+        base_dir: what a local path is relative to: the spec's directory.
+        access: the Hub.
+
+    Raises:
+        RevisionNotPinned, CheckpointUnavailable, HubUnreachable: see `tasks.hub.client`.
+        TextsInvalid: the local file is not there.
+    """
+    if source.path is not None:
+        path = base_dir / source.path
+        if not path.is_file():
+            raise TextsInvalid(
+                f"there is no file {source.path}", where=str(path), fix="check `path` in the spec"
+            )
+        return LocalTexts(path=path, sha256=sha256_file(path))
+    repo = Repository(kind="dataset", id=str(source.dataset))
+    resolved = resolve_revision(repo, str(source.revision), track=source.track, access=access)
+    return HubTexts(repo=repo, commit=resolved.commit, reason=resolved.reason)
+
+
+def fetch_texts(
+    source: TextSource, location: Location, dest: Path, *, access: HubAccess, say: Say
+) -> TextsReport:
+    """Choose the texts that a source asks for and write them to `dest`, with a report beside them.
+
+    Raises:
+        TextsInvalid: no such split, another format, a row without text, too few rows, ids that repeat.
+        CheckpointCorrupt, CheckpointUnavailable, HubUnreachable: see `tasks.hub.client`.
+        LocalDiskError: the disk is full or closed.
+    """
+    files = _bring(source, location, access, say)
+    counted = _Counted(_rows(files, source.text_field))
+    chosen = choose(counted, source.samples, source.seed)
+    where = location.repo.at(location.commit) if isinstance(location, HubTexts) else str(location.path)
+    _require(chosen, source.samples, where)
+    report = TextsReport(
+        identity=location.identity,
+        split=source.split,
+        files=tuple(files),
+        rows=counted.count,
+        seed=source.seed,
+        sample_ids=tuple(text.id for text in chosen),
+        sample_digest=digest_of([text.model_dump() for text in chosen]),
+    )
+    with disk_errors(dest):
+        dest.mkdir(parents=True, exist_ok=True)
+        lines = (json.dumps(text.model_dump(), ensure_ascii=False) + "\n" for text in chosen)
+        (dest / TEXTS_FILE).write_text("".join(lines), encoding="utf-8")
+        (dest / REPORT_FILE).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def load_texts(tree: Path) -> tuple[Text, ...]:
+    """Read the texts that `fetch_texts` wrote."""
+    with (tree / TEXTS_FILE).open(encoding="utf-8") as stream:
+        return tuple(Text.model_validate_json(line) for line in stream)
+
+
+def choose(texts: Iterable[Text], samples: int, seed: int) -> tuple[Text, ...]:
+    """The `samples` texts of lowest rank, in the order of rank; fewer where there are fewer."""
+
+    def rank(text: Text) -> str:
+        return hashlib.sha256(f"{seed}:{text.id}".encode()).hexdigest()
+
+    return tuple(heapq.nsmallest(samples, texts, key=rank))
+
+
+def split_files(files: Iterable[HubFile], split: str, *, where: str) -> tuple[HubFile, ...]:
+    """The JSON Lines files of a split.
+
+    Raises:
+        TextsInvalid: there are none; says what there is instead.
+    """
+    name = re.compile(rf"(data/)?{re.escape(split)}(-[^/]*)?")
+    found = [file for file in files if name.fullmatch(str(PurePosixPath(file.path).with_suffix("")))]
+    readable = tuple(file for file in found if file.path.endswith(".jsonl"))
+    if readable:
+        return readable
+    if found:
+        what = f"split {split!r} is there only as {', '.join(file.path for file in found)}"
+        fix = "only JSON Lines (.jsonl) is read: pin a revision that has it, or give a local file with `path`"
+    else:
+        what, fix = f"the dataset has no split {split!r}", f"name a split whose file is `{split}.jsonl`"
+    raise TextsInvalid(what, where=where, fix=fix)
+
+
+def parse_row(line: bytes, text_field: str, place: str) -> Text:
+    """Read one line; `place` is FILE:LINE, for messages and as id where the row has none."""
+    try:
+        row: Any = json.loads(line)
+    except ValueError as error:
+        raise TextsInvalid(
+            f"this line is no JSON: {error}", where=place, fix="write one object a line"
+        ) from error
+    text = row.get(text_field) if isinstance(row, dict) else None
+    if not isinstance(text, str) or not text:
+        has = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+        raise TextsInvalid(
+            f"this row has no text in field {text_field!r}; it has: {has}",
+            where=place,
+            fix="set `text_field` to the field that holds the text",
+        )
+    return Text(id=str(row.get("id", place)), text=text)
+
+
+def _bring(source: TextSource, location: Location, access: HubAccess, say: Say) -> dict[str, Path]:
+    """The files of a source by their names, on this host and checked."""
+    if isinstance(location, LocalTexts):
+        return {location.path.name: location.path}
+    where = location.repo.at(location.commit)
+    files = split_files(list_files(location.repo, location.commit, access), str(source.split), where=where)
+    return {file.path: download(location.repo, location.commit, file, access, say) for file in files}
+
+
+def _rows(files: dict[str, Path], text_field: str) -> Iterator[Text]:
+    for name, path in files.items():
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield parse_row(line, text_field, f"{name}:{number}")
+
+
+def _require(chosen: tuple[Text, ...], samples: int, where: str) -> None:
+    if len(chosen) < samples:
+        raise TextsInvalid(
+            f"{samples} texts are asked for and there are {len(chosen)}",
+            where=where,
+            fix=f"set `samples` to at most {len(chosen)}",
+        )
+    ids = [text.id for text in chosen]
+    if repeated := sorted({name for name in ids if ids.count(name) > 1}):
+        raise TextsInvalid(
+            f"ids repeat: {', '.join(repeated[:5])}", where=where, fix="give each row its own id"
+        )
+
+
+class _Counted:
+    """An iterable that knows afterwards how many there were."""
+
+    def __init__(self, texts: Iterable[Text]) -> None:
+        self._texts = texts
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Text]:
+        for text in self._texts:
+            self.count += 1
+            yield text

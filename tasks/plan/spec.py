@@ -1,0 +1,84 @@
+"""What a build would do, and why: pre-flight of every variant, then stage by stage what the store holds.
+
+Invariants:
+- Nothing is built, fetched or measured here; stages are the descriptions that they run by, only looked up.
+- A plan needs neither the Hub nor the store: it says what it had to do without, and what is unknown for that.
+"""
+
+import datetime as dt
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from engine_specs.spec import Spec, resolve_variants
+from tasks.hosts import free_disk_bytes
+from tasks.hub import HubAccess
+from tasks.plan.checkpoint import HubClosed, planned_commit, planned_metadata
+from tasks.plan.stages import PlannedStage, Surroundings, planned_stages
+from tasks.plan.toolchains import HostToolchains
+from tasks.plan.variant import PlannedVariant, plan_variant
+from tasks.runs import Pipeline
+
+
+class SpecPlan(Frozen):
+    """One spec: its variants, judged from metadata, and its stages in the order in which they would run."""
+
+    spec: str = Field(description="Name of the spec.")
+    version: str = Field(description="Declared major.minor.")
+    checkpoint: str = Field(description="Repository of the checkpoint.")
+    commit: str | None = Field(description="Commit of the checkpoint; null: known once the Hub answers.")
+    commit_reason: str = Field(description="How the commit was chosen, or why it is not known.")
+    metadata: str = Field(description="By what the variants are judged, or why they are not.")
+    variants: tuple[PlannedVariant, ...] = Field(description="The variants, as pre-flight judges them.")
+    stages: tuple[PlannedStage, ...] = Field(description="The stages.")
+
+    @property
+    def work(self) -> tuple[PlannedStage, ...]:
+        """The stages that would run, or might."""
+        return tuple(stage for stage in self.stages if stage.state in {"miss", "unknown"})
+
+    @property
+    def refused(self) -> bool:
+        """Whether pre-flight refuses any of the variants."""
+        return any(variant.refused for variant in self.variants)
+
+
+def plan_spec(
+    pipeline: Pipeline,
+    spec: Spec,
+    access: HubAccess,
+    variant: str | None = None,
+    toolchains: HostToolchains | None = None,
+) -> SpecPlan:
+    """Judge the variants of a spec (or one of them), and look all stages up.
+
+    Args:
+        pipeline: surroundings of the run.
+        spec: the spec.
+        access: the Hub.
+        variant: the one variant to plan; None: all.
+        toolchains: what other plans of the same command have found already; None: looked for anew.
+
+    Raises:
+        tasks.errors.TaskError: the spec's texts or revisions cannot be used, whatever Hub and store answer.
+    """
+    chosen = tuple(one for one in resolve_variants(spec) if variant in {None, one.name})
+    commit = planned_commit(spec, access)
+    metadata = planned_metadata(pipeline, spec, commit, access)
+    tools = toolchains or HostToolchains(pipeline.settings)
+    stages = planned_stages(Surroundings(pipeline, spec, access, tools), commit, chosen)
+    # Where the store holds the checkpoint, the disk was asked for room before it was fetched.
+    free_disk = None if stages[0].state == "hit" else free_disk_bytes(pipeline.settings)
+    today = dt.datetime.now(dt.UTC).date()
+    return SpecPlan(
+        spec=spec.name,
+        version=spec.version,
+        checkpoint=spec.checkpoint.repo,
+        commit=None if isinstance(commit, HubClosed) else commit.commit,
+        commit_reason=commit.reason,
+        metadata=metadata.reason,
+        variants=tuple(
+            plan_variant(spec, one, metadata, tools, free_disk=free_disk, today=today) for one in chosen
+        ),
+        stages=stages,
+    )

@@ -1,0 +1,26 @@
+"""What stages share while they run: the pipeline's surroundings, fingerprints, reuse, measurements, scratch.
+
+Promises: a stage with an equal fingerprint is not run again; a killed stage leaves nothing that counts.
+"""
+
+from tasks.runs.fingerprint import build_document, worker_sources
+from tasks.runs.measurements import Usable, find_measurement, measure_once
+from tasks.runs.pipeline import Pipeline
+from tasks.runs.scratch import temporary_directory
+from tasks.runs.stage import Hit, Made, StageCall, StageResult, look_up, run_stage
+
+__all__ = [
+    "Hit",
+    "Made",
+    "Pipeline",
+    "StageCall",
+    "StageResult",
+    "Usable",
+    "build_document",
+    "find_measurement",
+    "look_up",
+    "measure_once",
+    "run_stage",
+    "temporary_directory",
+    "worker_sources",
+]

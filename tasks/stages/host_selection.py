@@ -1,0 +1,74 @@
+"""Which variants of a spec a host can build: an engine is built and measured on the hardware it is for.
+
+Pure: what the host has is given. Whether it has the toolchains is another question, and theirs to answer.
+"""
+
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words
+from engine_specs.spec import ResolvedVariant, Spec
+from tasks.comparison import reference_sides
+from tasks.errors import GpusUnavailable
+from tasks.hosts import host_requirements
+
+
+class HostVariants(Frozen):
+    """Variants of a spec, divided by a host."""
+
+    here: tuple[ResolvedVariant, ...] = Field(description="Those that it can build, in the spec's order.")
+    elsewhere: dict[str, str] = Field(description="Why it cannot build the others, by their names.")
+    host: str = Field(description="What the host has, in words.")
+
+    @property
+    def left_out(self) -> str:
+        """What is left to other hosts: one sentence, then a line a variant; empty where nothing is."""
+        if not self.elsewhere:
+            return ""
+        count = f"{len(self.elsewhere)} of {len(self.elsewhere) + len(self.here)} variants"
+        head = f"{count} left to other hosts: this one is {self.host}"
+        return "\n".join([head, *(f"  {name}: {why}" for name, why in self.elsewhere.items())])
+
+
+def divide_by_host(variants: Iterable[ResolvedVariant], facts: HostFacts) -> HostVariants:
+    """Say for each variant whether a host is of its target, and has as many devices as it takes."""
+    here: list[ResolvedVariant] = []
+    elsewhere: dict[str, str] = {}
+    for variant in variants:
+        answer = fits(host_requirements(variant.target, variant.devices), facts)
+        if isinstance(answer, Fits):
+            here.append(variant)
+        else:
+            elsewhere[variant.name] = answer.reason
+    return HostVariants(
+        here=tuple(here), elsewhere=elsewhere, host=f"{facts.machine} with {gpus_in_words(facts)}"
+    )
+
+
+def devices_at_once(spec: Spec, variant: ResolvedVariant) -> int:
+    """Devices that measuring takes: the engine and every reference are up together, each with its own."""
+    return variant.devices * (1 + len(reference_sides(spec, variant, checkpoint="")))
+
+
+def lacks_for_measuring(spec: Spec, variant: ResolvedVariant, facts: HostFacts) -> str:
+    """What a host lacks to measure a variant that it can build, as a sentence; empty: nothing."""
+    answer = fits(host_requirements(variant.target, devices_at_once(spec, variant)), facts)
+    if isinstance(answer, Fits):
+        return ""
+    references = len(reference_sides(spec, variant, checkpoint=""))
+    plural = "s" if references > 1 else ""
+    return (
+        f"the engine and {references} vLLM configuration{plural} are measured at once, which {answer.reason}"
+    )
+
+
+def require_measurable(spec: Spec, variant: ResolvedVariant, facts: HostFacts) -> None:
+    """Raise GpusUnavailable where this host could build a variant, but never measure it."""
+    if lacks := lacks_for_measuring(spec, variant, facts):
+        raise GpusUnavailable(
+            f"variant {variant.name} could be built on this host, but not measured",
+            where=lacks,
+            fix="build it on a host with more of these GPUs, or declare fewer reference configurations",
+        )
