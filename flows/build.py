@@ -34,8 +34,9 @@ from flows.prefect_run import (
 )
 from flows.prefect_run import page as run_page
 from flows.selection import variants_here
-from flows.text import memory_lines
+from flows.text.plan import memory_lines
 from tasks import prefect_tasks as steps
+from tasks.comparison import require_measurable
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
 from tasks.judging.economics import Stay
@@ -44,16 +45,15 @@ from tasks.runs import Hit, Pipeline, StageResult, look_up
 from tasks.stages import (
     Case,
     Judged,
+    Measurements,
+    Node,
     Sources,
+    SpecGraph,
+    VariantGraph,
     Withheld,
-    beside,
-    calibration_location,
+    checkpoint_call,
     checkpoint_facts,
-    describe_checkpoint,
     measure,
-    quantize,
-    require_measurable,
-    resolve_sources,
 )
 
 STAGES_OF_A_VARIANT = 5
@@ -111,14 +111,16 @@ class _Build:
         self._spec = spec
         self._variants = variants
         self._access = HubAccess.from_environment()
-        self._made: list[StageResult] = []
+        self._graph = SpecGraph(spec, variants)
+        self._made: dict[str, StageResult] = {}
         self._steps: list[StepSummary] = []
         self._links: dict[str, str] = {}
         self._begin = time.monotonic()
 
     def run(self, *, publish: bool) -> BuildSummary:
         """Fetch, then every variant from baseline to verdict, then the release."""
-        sources = resolve_sources(self._spec, self._access)
+        sources = Sources(self._spec, self._access)
+        sources.location(self._spec.validation.accuracy)
         commit = sources.checkpoint.commit
         targets = [one.target.name for one in self._variants]
         run_page.name_run(
@@ -127,8 +129,9 @@ class _Build:
         )
         self._require_preflight(commit)
         with run_page.Progress(3 + STAGES_OF_A_VARIANT * len(self._variants)) as self._progress:
-            checkpoint, heldout = self._fetch(sources)
-            judged = [self._judged(one, sources, checkpoint, heldout) for one in self._variants]
+            for fetched in self._fetch(sources):
+                self._keep(*fetched)
+            judged = [self._judged(one, sources) for one in self._graph.variants]
             run_page.show_stages(self._spec.name, self._steps)
             summary = self._finish(sources, judged, publish=publish)
             self._progress.step()
@@ -149,7 +152,7 @@ class _Build:
 
     def _free_disk_bytes(self, commit: str) -> int | None:
         """Room on this host; None once the checkpoint was fetched: what lies here already needs no more."""
-        fetched = look_up(self._pipeline.store, describe_checkpoint(self._spec, commit))
+        fetched = look_up(self._pipeline.store, checkpoint_call(self._spec, commit))
         return None if isinstance(fetched, Hit) else free_disk_bytes(self._pipeline.settings)
 
     def _tell(self, variant: ResolvedVariant, examined: Examination) -> None:
@@ -157,52 +160,61 @@ class _Build:
         for line in (*lines, *(f"warning: {one}" for one in examined.warnings)):
             self._pipeline.say(f"pre-flight {variant.name}: {line}")
 
-    def _fetch(self, sources: Sources) -> tuple[StageResult, StageResult]:
-        pipeline, spec = self._pipeline, self._spec
-        commit = sources.checkpoint.commit
-        checkpoint = self._keep(steps.fetch_checkpoint(pipeline, spec, commit, self._access))
-        source = spec.validation.accuracy
-        heldout = steps.fetch_texts(pipeline, spec, "heldout", source, sources.heldout, self._access)
-        return checkpoint, self._keep(heldout)
+    def _fetch(self, sources: Sources) -> Iterator[tuple[Node, StageResult]]:
+        pipeline, checkpoint, heldout = self._pipeline, self._graph.checkpoint, self._graph.heldout
+        yield checkpoint, steps.fetch_checkpoint(pipeline, checkpoint, sources)
+        yield heldout, steps.fetch_texts(pipeline, heldout, sources)
 
-    def _judged(
-        self, variant: ResolvedVariant, sources: Sources, checkpoint: StageResult, heldout: StageResult
-    ) -> Judged:
-        pipeline, spec = self._pipeline, self._spec
+    @property
+    def _checkpoint(self) -> StageResult:
+        return self._made[self._graph.checkpoint.title]
+
+    def _judged(self, nodes: VariantGraph, sources: Sources) -> Judged:
+        """One variant from baseline to verdict; it ends early where vLLM suffices."""
+        pipeline, spec, variant = self._pipeline, self._spec, nodes.variant
         commit = sources.checkpoint.commit
         begin = datetime.now(UTC)
-        baseline = steps.measure_baseline(pipeline, spec, variant, checkpoint.tree)
+        baseline = steps.measure_baseline(pipeline, nodes.baseline, self._trees(nodes.baseline))
         self._keep_step(measured_step("baseline", variant.name, baseline.measurement, baseline.reason, begin))
         if isinstance(baseline.decision, Stay):
-            case = Case(spec, variant, commit, (checkpoint,))
+            case = Case(spec, variant, commit, (self._checkpoint,))
             judged = steps.judge_baseline(pipeline, case, baseline, baseline.decision)
             self._show(judged, baseline_figures(baseline.load, spec.workload.slo))
             self._progress.step(STAGES_OF_A_VARIANT - 1)
             return judged
         require_measurable(spec, variant, probe_host())
-        case = Case(spec, variant, commit, (checkpoint, *self._compile(variant, checkpoint)))
-        measurements = self._measure(case, heldout)
+        case = Case(spec, variant, commit, (self._checkpoint, *self._compile(nodes, sources)))
+        measurements = self._measure(case, nodes.measure)
         judged = steps.judge_engine(pipeline, case, baseline, measurements)
         if judged.result is not None:
             self._show(judged, engine_figures(judged.result))
         self._progress.step()
         return judged
 
-    def _measure(self, case: Case, heldout: StageResult) -> measure.Measurements:
-        pipeline, spec, variant = self._pipeline, case.spec, case.variant
+    def _compile(self, nodes: VariantGraph, sources: Sources) -> Iterator[StageResult]:
+        pipeline, quantize = self._pipeline, nodes.quantize
+        if nodes.calibration is not None:
+            texts = steps.fetch_texts(pipeline, nodes.calibration, sources)
+            self._keep(nodes.calibration, texts, counts=False)
+        if quantize.left_out:
+            pipeline.say(f"{quantize.title}: left out ({quantize.left_out})")
+            self._progress.step()
+        else:
+            made = steps.quantize_checkpoint(pipeline, quantize, self._trees(quantize))
+            yield self._keep(quantize, made)
+        engine = steps.build_engine(pipeline, nodes.build, self._trees(nodes.build))
+        yield self._keep(nodes.build, engine)
+
+    def _measure(self, case: Case, node: measure.Measure) -> Measurements:
         run_page.name_run(None, {f"engine:{case.stages[-1].fingerprint[:12]}"})
-        protocol = measure.protocol_for(
-            pipeline.store,
-            spec,
-            variant,
-            engine=case.engine,
-            checkpoint=case.checkpoint,
-            heldout=heldout.tree,
-        )
         begin = datetime.now(UTC)
-        made = steps.measure_engine(pipeline, spec, variant, protocol, heldout.tree)
-        self._keep_step(measured_step("measure", variant.name, made.measurement, made.reason, begin))
+        made = steps.measure_engine(self._pipeline, node, self._trees(node))
+        self._keep_step(measured_step("measure", node.variant, made.measurement, made.reason, begin))
         return made
+
+    def _trees(self, node: Node) -> dict[str, str]:
+        """The trees that a stage needs, by role."""
+        return {need.role: self._made[need.node.title].tree for need in node.needs}
 
     def _show(self, judged: Judged, rows: list[Row]) -> None:
         entry = judged.entry
@@ -210,31 +222,6 @@ class _Build:
         run_page.show_figures(self._spec.name, entry.name, rows, link)
         if link is not None:
             self._links[entry.name] = link
-
-    def _compile(self, variant: ResolvedVariant, checkpoint: StageResult) -> Iterator[StageResult]:
-        pipeline, spec = self._pipeline, self._spec
-        calibration = self._calibration(variant)
-        work = quantize.describe(spec.name, variant, checkpoint.tree, calibration, beside=beside(spec))
-        source = checkpoint.tree
-        if isinstance(work, quantize.LeftOut):
-            pipeline.say(f"quantize {variant.name}: left out ({work.reason})")
-            self._progress.step()
-        else:
-            quantized = self._keep(steps.quantize_checkpoint(pipeline, work))
-            source = quantized.tree
-            yield quantized
-        yield self._keep(steps.build_engine(pipeline, spec, variant, source))
-
-    def _calibration(self, variant: ResolvedVariant) -> str | None:
-        location = calibration_location(self._spec, variant, self._access)
-        source = variant.quantization.calibration
-        if location is None or source is None:
-            return None
-        role = f"calibration-{variant.name}"
-        texts = steps.fetch_texts(self._pipeline, self._spec, role, source, location, self._access)
-        self._made.append(texts)
-        self._steps.append(step_of(texts))
-        return str(texts.tree)
 
     def _finish(self, sources: Sources, judged: list[Judged], *, publish: bool) -> BuildSummary:
         commit = sources.checkpoint.commit
@@ -251,15 +238,18 @@ class _Build:
             channels=released.channels if released else (),
             publication=publication_line(outcome),
             variants=tuple(summarize_variant(one) for one in judged),
-            stages=tuple(self._made),
+            stages=tuple(self._made.values()),
             steps=tuple(self._steps),
             duration_s=round(time.monotonic() - self._begin, 1),
             page=run_page.own_page(),
         )
 
-    def _keep(self, result: StageResult) -> StageResult:
-        self._made.append(result)
-        self._keep_step(step_of(result))
+    def _keep(self, node: Node, result: StageResult, *, counts: bool = True) -> StageResult:
+        """Note what a stage made; `counts`: it is one of the steps that the progress bar shows."""
+        self._made[node.title] = result
+        self._steps.append(step_of(result))
+        if counts:
+            self._progress.step()
         return result
 
     def _keep_step(self, step: StepSummary) -> None:

@@ -23,10 +23,11 @@ from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec, reso
 from flows.build import SPEC_NAMES, build
 from flows.prefect_run import DONE, BuildSummary, RunLog, as_code, cell, reference, verdicts
 from flows.prefect_run import page as run_page
+from tasks.comparison import divide_by_host
 from tasks.hub import HubAccess
 from tasks.plan import SpecPlan, plan_spec
 from tasks.runs import Pipeline
-from tasks.stages import content, divide_by_host, gather
+from tasks.stages import content, gather
 
 SpecNames = Annotated[list[str] | None, Field(json_schema_extra={"items": {"enum": SPEC_NAMES}})]
 FAILED = 1
@@ -166,7 +167,7 @@ def _reason_to_skip(spec: Spec, settings: Settings, *, force: bool) -> str | Non
     store = open_store(settings)
     store.ensure_bucket()
     pipeline = Pipeline(settings, store, say=RunLog())
-    plan = plan_spec(pipeline, spec, HubAccess.from_environment())
+    plan = plan_spec(pipeline, spec, HubAccess.from_environment(), resolve_variants(spec))
     return unchanged(store, spec, variants.here, plan)
 
 

@@ -6,24 +6,14 @@ from artifacts.hosts import HostFacts
 from engine_specs.reading import suggestion
 from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
 from flows.errors import BadArgument, HostUnsuited
-from tasks.stages import HostVariants, divide_by_host
+from tasks.comparison import HostVariants, divide_by_host
 
 
-def named_variants(spec: Spec, only: str | None) -> tuple[ResolvedVariant, ...]:
-    """All variants of a spec, or the one of that name.
-
-    Raises:
-        BadArgument: the spec has no variant of that name.
-    """
-    require_variant([spec], only)
-    return tuple(one for one in resolve_variants(spec) if only in {None, one.name})
-
-
-def require_variant(specs: Sequence[Spec], only: str | None) -> None:
-    """Check that one of the specs has a variant of that name, if one is named.
+def variants_named(specs: Sequence[Spec], only: str | None) -> list[tuple[Spec, tuple[ResolvedVariant, ...]]]:
+    """Each spec with all of its variants, or with the one of that name.
 
     Raises:
-        BadArgument: none has.
+        BadArgument: none of the specs has a variant of that name.
     """
     names = [one.name for spec in specs for one in spec.variants]
     if only is not None and only not in names:
@@ -33,6 +23,9 @@ def require_variant(specs: Sequence[Spec], only: str | None) -> None:
             f"{subject} no variant {only!r}",
             fix=f"{suggestion(only, names)}the variants are: {', '.join(dict.fromkeys(names))}",
         )
+    return [
+        (spec, tuple(one for one in resolve_variants(spec) if only in {None, one.name})) for spec in specs
+    ]
 
 
 def variants_here(spec: Spec, only: str | None, facts: HostFacts) -> HostVariants:
@@ -42,7 +35,8 @@ def variants_here(spec: Spec, only: str | None, facts: HostFacts) -> HostVariant
         BadArgument: the spec has no variant of that name.
         HostUnsuited: none of them can be built on this host.
     """
-    chosen = divide_by_host(named_variants(spec, only), facts)
+    ((_, named),) = variants_named([spec], only)
+    chosen = divide_by_host(named, facts)
     if not chosen.here:
         raise HostUnsuited(
             f"spec {spec.name} cannot be built here: {chosen.left_out}",

@@ -1,7 +1,7 @@
 """The stages as Prefect tasks: names, retries, and nothing else.
 
 Prefect's own result cache is off: its keys hold the run, ours the content. Results are digests and figures.
-Retries are for what a retry can mend: a network or a server that was away. A failed gate is not among it.
+Retries are for what a retry can fix: a network or a server that was away. A failed gate is not among it.
 """
 
 from collections.abc import Callable
@@ -13,23 +13,21 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from artifacts.errors import StoreUnreachable
 from artifacts.releases import VariantRelease
-from engine_specs.spec import ResolvedVariant, Spec, TextSource
+from engine_specs.spec import Spec
 from tasks.errors import HubUnreachable
-from tasks.hub import HubAccess, Location
 from tasks.judging.economics import Stay
-from tasks.judging.protocol import JudgingProtocol
 from tasks.runs import Pipeline, StageResult
-from tasks.stages import WorkerStage, baseline, build, fetch, judge, measure, publish, quantize
+from tasks.stages import JobNode, Sources, baseline, fetch, judge, measure, publish
 
-MENDABLE = (HubUnreachable, StoreUnreachable, ConnectionError)
+RETRYABLE = (HubUnreachable, StoreUnreachable, ConnectionError)
 RETRY_DELAYS_S = [5.0, 30.0]
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def is_mendable(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+def is_retryable(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """Whether trying again may help: the Hub or the store did not answer."""
-    return isinstance(state.result(raise_on_failure=False), MENDABLE)
+    return isinstance(state.result(raise_on_failure=False), RETRYABLE)
 
 
 def _stage_task(name: str, run_name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -40,51 +38,47 @@ def _stage_task(name: str, run_name: str) -> Callable[[Callable[P, R]], Callable
         persist_result=False,
         retries=len(RETRY_DELAYS_S),
         retry_delay_seconds=RETRY_DELAYS_S,
-        retry_condition_fn=is_mendable,
+        retry_condition_fn=is_retryable,
     )
     return cast("Callable[[Callable[P, R]], Callable[P, R]]", decorator)
 
 
-@_stage_task("fetch checkpoint", "fetch {spec.checkpoint.repo}")
-def fetch_checkpoint(pipeline: Pipeline, spec: Spec, commit: str, access: HubAccess) -> StageResult:
+@_stage_task("fetch checkpoint", "fetch {node.spec.checkpoint.repo}")
+def fetch_checkpoint(pipeline: Pipeline, node: fetch.FetchCheckpoint, sources: Sources) -> StageResult:
     """See `tasks.stages.fetch`."""
-    return fetch.fetch_checkpoint(pipeline, spec, commit, access)
+    return node.run(pipeline, sources)
 
 
-@_stage_task("fetch texts", "fetch {role}")
-def fetch_texts(
-    pipeline: Pipeline, spec: Spec, role: str, source: TextSource, location: Location, access: HubAccess
-) -> StageResult:
+@_stage_task("fetch texts", "fetch {node.variant}")
+def fetch_texts(pipeline: Pipeline, node: fetch.FetchTexts, sources: Sources) -> StageResult:
     """See `tasks.stages.fetch`."""
-    return fetch.fetch_texts(pipeline, spec, role, source, location, access)
+    return node.run(pipeline, sources)
 
 
-@_stage_task("baseline", "baseline {variant.name}")
+@_stage_task("baseline", "baseline {node.variant}")
 def measure_baseline(
-    pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, checkpoint: str
+    pipeline: Pipeline, node: baseline.MeasureBaseline, trees: dict[str, str]
 ) -> baseline.Baseline:
     """See `tasks.stages.baseline`."""
-    return baseline.measure_baseline(pipeline, spec, variant, checkpoint)
+    return node.run(pipeline, trees)
 
 
-@_stage_task("quantize", "quantize {work.variant}")
-def quantize_checkpoint(pipeline: Pipeline, work: WorkerStage) -> StageResult:
+@_stage_task("quantize", "quantize {node.variant}")
+def quantize_checkpoint(pipeline: Pipeline, node: JobNode, trees: dict[str, str]) -> StageResult:
     """See `tasks.stages.quantize`."""
-    return quantize.quantize(pipeline, work)
+    return node.run(pipeline, trees)
 
 
-@_stage_task("build engine", "build {variant.name}")
-def build_engine(pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, checkpoint: str) -> StageResult:
+@_stage_task("build engine", "build {node.variant}")
+def build_engine(pipeline: Pipeline, node: JobNode, trees: dict[str, str]) -> StageResult:
     """See `tasks.stages.build`."""
-    return build.build_engine(pipeline, spec.name, variant, checkpoint)
+    return node.run(pipeline, trees)
 
 
-@_stage_task("measure", "measure {variant.name}")
-def measure_engine(
-    pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, protocol: JudgingProtocol, heldout: str
-) -> measure.Measurements:
+@_stage_task("measure", "measure {node.variant}")
+def measure_engine(pipeline: Pipeline, node: measure.Measure, trees: dict[str, str]) -> measure.Measurements:
     """See `tasks.stages.measure`."""
-    return measure.measure(pipeline, spec, variant, protocol, heldout)
+    return node.run(pipeline, trees)
 
 
 @_stage_task("judge", "judge {case.variant.name}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from flows.text import human_bytes
+from flows.text.units import human_bytes
 
 _PLAIN_INTERVAL_S = 5.0
 

@@ -6,13 +6,14 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words, suitable_gpus
+from engine_specs.preflight import examine
 from engine_specs.spec import resolve_variants
 from engine_specs.tables import KindFacts, Target, load_kinds, load_targets
 from flows.gpu_check.checkpoint import CheckpointForCheck
 from flows.gpu_check.specs import check_spec
+from tasks.comparison import devices_at_once
 from tasks.hosts import host_requirements
-from tasks.plan import DryRun, HostView
-from tasks.plan.dry_run import dry_run
+from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
 
 Identity = Callable[[str], str | NotInstalled]
@@ -56,10 +57,10 @@ def choose(facts: HostFacts, identity: Identity, checkpoint: CheckpointForCheck)
     if target is None:
         nothing = "no target names this GPU: it would be a row in engine_specs/data/targets.yaml"
         return HostChoice(gpus=gpus, nothing=nothing)
-    around, kinds = HostView(identity, checkpoint.metadata), []
+    kinds = []
     for kind in load_kinds().values():
         if "cuda" in kind.accelerators:
-            lacking = tuple(_lacking(kind, target, facts, around, checkpoint.commit))
+            lacking = tuple(_lacking(kind, target, facts, identity, checkpoint))
             kinds.append(KindChoice(kind=kind.name, target=target.name, lacking=lacking))
     return HostChoice(gpus=f"{gpus}, driver {facts.driver}", kinds=tuple(kinds))
 
@@ -71,21 +72,21 @@ def target_of(facts: HostFacts) -> Target | None:
 
 
 def _lacking(
-    kind: KindFacts, target: Target, facts: HostFacts, around: HostView, commit: str
+    kind: KindFacts, target: Target, facts: HostFacts, identity: Identity, checkpoint: CheckpointForCheck
 ) -> Iterator[str]:
     if target.platform not in kind.platforms:
         yield f"it is not for {target.platform}"
         return
-    spec = check_spec(kind, target, commit)
-    plan = dry_run(spec, resolve_variants(spec), around)
-    yield from (f"pre-flight refuses it: {problem}" for problem in plan.preflight.problems)
-    yield from _absent(plan)
-    needed = max(stage.gpus for stage in plan.stages)
+    spec, metadata = check_spec(kind, target, checkpoint.commit), checkpoint.metadata
+    variants = resolve_variants(spec)
+    for variant in variants:
+        examined = examine(spec, variant, metadata.config, metadata.file_bytes)
+        yield from (f"pre-flight refuses it: {problem}" for problem in examined.problems)
+    for name in sorted({name for node in SpecGraph(spec, variants) for name in node.toolchains}):
+        found = identity(name)
+        if isinstance(found, NotInstalled):
+            yield f"toolchain {name}: {found.reason} (fix: {found.fix})"
+    needed = max(devices_at_once(spec, variant) for variant in variants)
     present = len(suitable_gpus(host_requirements(target), facts.gpus))
     if needed > present:
-        yield f"it takes {needed} GPUs at once (engine and vLLM beside it), this host has {present}"
-
-
-def _absent(plan: DryRun) -> Iterator[str]:
-    """The toolchains that are not there."""
-    yield from (f"toolchain {one.name}: {one.absent}" for one in plan.toolchains if one.absent)
+        yield f"it takes {needed} GPUs at once (the engine and vLLM), this host has {present}"

@@ -1,4 +1,4 @@
-"""A dry run for people: a shell transcript, one flag a line; what is no command is a comment.
+"""The commands of a plan for people: a shell transcript, one flag a line; what is no command is a comment.
 
 Pure. With the placeholders filled in, each command is one to type.
 """
@@ -6,41 +6,39 @@ Pure. With the placeholders filled in, each command is one to type.
 import json
 from collections.abc import Iterator
 
-from engine_specs.preflight import MemoryLine
+from flows.text.plan import head_lines
 from flows.text.shell import shell_command
-from tasks.plan import REQUEST, DryCommand, DryInput, DryRun, DryStage, DryToolchain
+from tasks.commands import Command
+from tasks.commands.symbols import MEANINGS, PASSED_VARIABLES, REQUEST
+from tasks.plan import PlannedStage, SpecPlan, StageCommands, StageInput
 
-GB = 1e9
 END_OF_REQUEST = "END_OF_REQUEST"
 
 
-def transcript(plan: DryRun) -> Iterator[str]:
-    """All lines of a dry run."""
-    yield f"# {plan.spec} {plan.version}: {plan.checkpoint} at {plan.revision}"
-    yield f"# pre-flight: {plan.preflight.outcome}: {plan.preflight.judged}"
-    yield from (f"#   refused: {problem}" for problem in plan.preflight.problems)
-    yield from (f"#   beware: {warning}" for warning in plan.preflight.warnings)
+def transcript(plan: SpecPlan) -> Iterator[str]:
+    """All lines of a plan that was made with its commands."""
+    yield from (f"# {line}" for line in head_lines(plan))
     yield "# every command also gets these variables, where this program has them: " + ", ".join(
-        plan.passed_variables
+        PASSED_VARIABLES
     )
-    yield "# toolchains:"
-    yield from map(_toolchain, plan.toolchains)
     yield "# placeholders:"
-    yield from (f"#   {name}  {meaning}" for name, meaning in plan.placeholders.items())
-    for stage in plan.stages:
+    yield from (f"#   {name}  {meaning}" for name, meaning in MEANINGS.items())
+    looked_up = {(stage.stage, stage.variant): stage for stage in plan.stages}
+    for stage in plan.commands:
         yield ""
-        yield from _stage(stage)
+        yield from _stage(stage, looked_up.get((stage.stage, stage.variant)))
 
 
-def _stage(stage: DryStage) -> Iterator[str]:
+def _stage(stage: StageCommands, looked_up: PlannedStage | None) -> Iterator[str]:
     yield f"### {stage.stage} {stage.variant}".rstrip()
     yield f"# {stage.does}"
+    if looked_up is not None and not stage.left_out:
+        yield f"# {looked_up.state}: {'; '.join(looked_up.reasons)}"
     if stage.work_pool and not stage.left_out:
         yield f"# work pool {stage.work_pool}; GPUs held: {stage.gpus or 'none'}"
     if stage.toolchains:
         yield f"# toolchains: {', '.join(stage.toolchains)}"
     yield from map(_input, stage.inputs)
-    yield from _room(stage)
     if not stage.commands:
         yield from (f"# {name}: {json.dumps(value, sort_keys=True)}" for name, value in stage.params.items())
     for command in stage.commands:
@@ -49,33 +47,11 @@ def _stage(stage: DryStage) -> Iterator[str]:
         yield f"# makes {stage.output}"
 
 
-def _toolchain(toolchain: DryToolchain) -> str:
-    state = f"identity {toolchain.identity}" if toolchain.identity else toolchain.absent
-    return f"#   {toolchain.name}: {state}"
-
-
-def _input(one: DryInput) -> str:
+def _input(one: StageInput) -> str:
     return f"# reads {one.path}: {f'tree {one.tree}' if one.tree else f'known after {one.known_after}'}"
 
 
-def _room(stage: DryStage) -> Iterator[str]:
-    """Memory and disk, with the arithmetic."""
-    if stage.memory is not None:
-        memory = stage.memory
-        budget = f", {memory.budget_bytes / GB:.1f} GB may be planned for" if memory.budget_bytes else ""
-        yield f"# memory of one device: {memory.total_bytes / GB:.1f} GB{budget}: {memory.fit}"
-        yield from map(_line, memory.lines)
-    if stage.disk is not None:
-        yield f"# disk of the building host: {stage.disk.total_bytes / GB:.1f} GB"
-        yield from map(_line, stage.disk.lines)
-
-
-def _line(line: MemoryLine) -> str:
-    known = f" (known after {line.known_after})" if line.known_after else ""
-    return f"#   {line.bytes / GB:8.3f} GB  {line.what} = {line.arithmetic}{known}"
-
-
-def _command(command: DryCommand) -> Iterator[str]:
+def _command(command: Command) -> Iterator[str]:
     yield f"# {command.what}" + ("; the worker runs it:" if command.run_by == "worker" else ":")
     if command.directory is not None:
         yield f"cd {command.directory}"

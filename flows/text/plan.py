@@ -17,7 +17,8 @@ def lines_of(plans: Sequence[SpecPlan]) -> Iterator[str]:
     yield from _missing_toolchains(plans)
 
 
-def _spec(plan: SpecPlan) -> Iterator[str]:
+def head_lines(plan: SpecPlan) -> Iterator[str]:
+    """The lines of one plan but for its stages."""
     commit = plan.commit[:12] if plan.commit else "?"
     yield f"{plan.spec} {plan.version}: {plan.checkpoint}@{commit} ({plan.commit_reason})"
     yield f"  {plan.metadata}"
@@ -26,6 +27,10 @@ def _spec(plan: SpecPlan) -> Iterator[str]:
     for variant in plan.variants:
         yield from _variant(variant)
     yield from _warnings(plan.variants)
+
+
+def _spec(plan: SpecPlan) -> Iterator[str]:
+    yield from head_lines(plan)
     for stage in plan.stages:
         first, *others = stage.reasons
         yield f"  {stage.state:<8} {stage.stage:<9} {stage.variant:<12} {first}"

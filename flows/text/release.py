@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from artifacts.hosts import BuiltOn, EngineManifest, HostRequirements, ServeCommand, TuningCache
 from artifacts.releases import Release, VariantRelease
 from flows.text.shell import shell_command
-from tasks.plan import recipe_commands
+from tasks.commands import serve_commands
 
 DIRECTORY = "<directory>"
 PORT = "8000"
@@ -72,7 +72,7 @@ def _tuning(cache: TuningCache) -> str:
     )
 
 
-def _commands(name: str, recipe: ServeCommand, model: str) -> Iterator[str]:
-    for command in recipe_commands(name, recipe, DIRECTORY, PORT, model):
+def _commands(name: str, serve: ServeCommand, model: str) -> Iterator[str]:
+    for command in serve_commands(name, serve, DIRECTORY, PORT, model):
         text = shell_command(command.argv, command.env, clean=False)
         yield from (f"    {line}" for line in text.splitlines())

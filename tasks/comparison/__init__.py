@@ -3,6 +3,13 @@
 Promises: each side is served from exactly its tree; one measurement at a time runs on a host.
 """
 
+from tasks.comparison.host_selection import (
+    HostVariants,
+    devices_at_once,
+    divide_by_host,
+    lacks_for_measuring,
+    require_measurable,
+)
 from tasks.comparison.serve import served
 from tasks.comparison.sides import (
     ENGINE,
@@ -15,10 +22,15 @@ from tasks.comparison.sides import (
 
 __all__ = [
     "ENGINE",
+    "HostVariants",
+    "devices_at_once",
+    "divide_by_host",
     "engine_side",
     "judging_protocol",
+    "lacks_for_measuring",
     "load_plan",
     "occupied_devices",
     "reference_sides",
+    "require_measurable",
     "served",
 ]

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from tasks.errors import UnknownKind
 from tasks.kinds.aot_inductor import AOT_INDUCTOR
-from tasks.kinds.kind import JobPlan, Kind
+from tasks.kinds.kind import JobPlan, Kind, ToolCommand
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
 
@@ -29,4 +29,4 @@ def kind_named(name: str) -> Kind:
     return KINDS[name]
 
 
-__all__ = ["KINDS", "JobPlan", "Kind", "kind_named"]
+__all__ = ["KINDS", "JobPlan", "Kind", "ToolCommand", "kind_named"]

@@ -14,10 +14,10 @@ from engine_specs.preflight import vendored_checkpoint
 from engine_specs.reading import Problem
 from engine_specs.spec import Spec
 from tasks.errors import CheckpointUnavailable, CheckpointUnsupported, HubUnreachable
-from tasks.hub import CheckpointFacts, HubAccess, Repository, Resolved
+from tasks.hub import CheckpointFacts, Repository, Resolved
 from tasks.hub import checkpoint as fetch
 from tasks.runs import Pipeline
-from tasks.stages import checkpoint_commit, checkpoint_facts
+from tasks.stages import Sources, checkpoint_facts
 
 HUB_CLOSED = (HubUnreachable, CheckpointUnavailable)
 
@@ -44,22 +44,22 @@ class NoMetadata(Frozen):
     problems: tuple[Problem, ...] = Field(default=(), description="What is wrong with the checkpoint itself.")
 
 
-def planned_commit(spec: Spec, access: HubAccess) -> Resolved | HubClosed:
-    """The commit of a checkpoint; HubClosed where only the Hub could tell and does not."""
+def planned_commit(sources: Sources) -> Resolved | HubClosed:
+    """The commit of a checkpoint; HubClosed if only the Hub could say and does not."""
     try:
-        return checkpoint_commit(spec, access)
+        return sources.checkpoint
     except HUB_CLOSED as error:
         return HubClosed(reason=error.what)
 
 
 def planned_metadata(
-    pipeline: Pipeline, spec: Spec, commit: Resolved | HubClosed, access: HubAccess
+    pipeline: Pipeline, spec: Spec, commit: Resolved | HubClosed, sources: Sources
 ) -> Metadata | NoMetadata:
     """Configuration and file sizes of a checkpoint, from whoever knows them."""
     if isinstance(commit, HubClosed):
         return _vendored(spec, commit)
     try:
-        facts = _facts(pipeline, spec, commit.commit, access)
+        facts = _facts(pipeline, spec, commit.commit, sources)
     except HUB_CLOSED as error:
         return _vendored(spec, HubClosed(reason=error.what))
     except CheckpointUnsupported as error:
@@ -69,12 +69,12 @@ def planned_metadata(
     return Metadata(origin="checkpoint", reason=reason, config=facts.config, file_bytes=facts.file_bytes)
 
 
-def _facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAccess) -> CheckpointFacts:
+def _facts(pipeline: Pipeline, spec: Spec, commit: str, sources: Sources) -> CheckpointFacts:
     try:
-        return checkpoint_facts(pipeline, spec, commit, access)
+        return checkpoint_facts(pipeline, spec, commit, sources.access)
     except StoreUnreachable:
         repo = Repository(kind="model", id=spec.checkpoint.repo)
-        return fetch.metadata(repo, commit, access, pipeline.say)
+        return fetch.metadata(repo, commit, sources.access, pipeline.say)
 
 
 def _vendored(spec: Spec, closed: HubClosed) -> Metadata | NoMetadata:

@@ -1,15 +1,93 @@
-"""The commands of a dry run: workers, the tools that they run, and servers. Pure."""
+"""What a stage would run: the graph's nodes with placeholders for trees, addresses and GPUs. Pure."""
 
-from artifacts.hosts import ServeCommand
-from tasks.kinds.kind import ToolCommand
-from tasks.plan import symbols
-from tasks.plan.records import DryCommand
-from tasks.stages import WorkerStage
+from collections.abc import Callable, Iterator, Mapping
+
+from tasks.commands import Command, server_commands, symbols
+from tasks.kinds import ToolCommand
+from tasks.plan.records import StageCommands, StageInput
+from tasks.stages import Inputs, JobNode, MeasuredNode, Node, SpecGraph, WorkerStage
+from tasks.toolchains import NotInstalled
 
 
-def worker_command(work: WorkerStage) -> DryCommand:
+def stage_commands(
+    graph: SpecGraph,
+    identity: Callable[[str], str | NotInstalled],
+    trees: Mapping[str, str],
+) -> Iterator[StageCommands]:
+    """The commands of all stages of a spec, in order.
+
+    Args:
+        graph: the stages.
+        identity: identity of a toolchain on this host, or why it is not installed.
+        trees: digest of each tree that the store holds, by the title of the node that made it.
+
+    Raises:
+        TaskError: a kind refuses a variant's options, or names a toolchain that nobody declares.
+    """
+    for node in graph:
+        yield _left_out(node) if node.left_out else _stage(node, identity, trees)
+
+
+def _left_out(node: Node) -> StageCommands:
+    return StageCommands(
+        stage=node.stage,
+        variant=node.variant,
+        does=f"Left out: {node.left_out}.",
+        left_out=True,
+        work_pool=node.work_pool,
+    )
+
+
+def _stage(
+    node: Node, identity: Callable[[str], str | NotInstalled], trees: Mapping[str, str]
+) -> StageCommands:
+    inputs = Inputs(
+        trees={need.role: symbols.tree(need.node.makes) for need in node.needs},
+        identities={name: _identity(name, identity(name)) for name in node.toolchains},
+    )
+    gpus, commands = _work(node, inputs)
+    return StageCommands(
+        stage=node.stage,
+        variant=node.variant,
+        does=node.does,
+        work_pool=node.work_pool,
+        gpus=gpus,
+        toolchains=node.toolchains,
+        inputs=tuple(_inputs(node, trees)),
+        params=node.params(inputs),
+        commands=commands,
+        output=symbols.tree(node.makes) if node.makes else None,
+    )
+
+
+def _identity(name: str, found: str | NotInstalled) -> str:
+    return symbols.identity(name) if isinstance(found, NotInstalled) else found
+
+
+def _inputs(node: Node, trees: Mapping[str, str]) -> Iterator[StageInput]:
+    for need in node.needs:
+        digest, after = trees.get(need.node.title), need.node.title
+        path = symbols.tree(need.node.makes)
+        yield StageInput(role=need.role, path=path, tree=digest, known_after=None if digest else after)
+
+
+def _work(node: Node, inputs: Inputs) -> tuple[int, tuple[Command, ...]]:
+    """The GPUs that a stage holds, and its commands."""
+    if isinstance(node, JobNode):
+        work = node.job(inputs)
+        tools = (_tool(work, command) for command in node.commands())
+        return symbols.gpus_held(work.toolchain, work.gpus.count), (_worker(work), *tools)
+    if isinstance(node, MeasuredNode):
+        sides = node.sides(inputs)
+        gpus = sum(symbols.gpus_held(side.recipe.toolchain, side.devices) for side in sides)
+        servers = (server_commands(side.name, side.recipe, side.tree, side.devices) for side in sides)
+        return gpus, tuple(command for each in servers for command in each)
+    return 0, ()
+
+
+def _worker(work: WorkerStage) -> Command:
     """The worker of a stage, and the request that it reads."""
-    return DryCommand(
+    return Command(
         what=f"worker of {work.stage}",
         run_by="stage",
         argv=(
@@ -23,16 +101,16 @@ def worker_command(work: WorkerStage) -> DryCommand:
     )
 
 
-def tool_command(work: WorkerStage, command: ToolCommand) -> DryCommand:
+def _tool(work: WorkerStage, command: ToolCommand) -> Command:
     """One command of the tool that the worker of a stage runs."""
-    values = _programs(work.toolchain) | {
+    values = symbols.programs(work.toolchain) | {
         "checkpoint": work.inputs["checkpoint"],
         "output": symbols.OUTPUT,
         "scratch": symbols.SCRATCH,
         "port": symbols.PORT,
     }
     own = {name: symbols.filled(value, values) for name, value in command.env.items()}
-    return DryCommand(
+    return Command(
         what=command.name,
         run_by="worker",
         directory=symbols.SCRATCH,
@@ -41,49 +119,5 @@ def tool_command(work: WorkerStage, command: ToolCommand) -> DryCommand:
     )
 
 
-def server_commands(name: str, recipe: ServeCommand, tree: str, devices: int) -> tuple[DryCommand, ...]:
-    """What starts a server by its recipe, in the environment of its toolchain on so many devices."""
-    *copies, server = recipe_commands(name, recipe, tree)
-    gpus = symbols.gpus_held(recipe.toolchain, devices)
-    env = symbols.environment(recipe.toolchain, gpus) | server.env
-    return (*copies, server.model_copy(update={"env": dict(sorted(env.items()))}))
-
-
-def recipe_commands(
-    name: str, recipe: ServeCommand, tree: str, port: str = symbols.PORT, model: str | None = None
-) -> tuple[DryCommand, ...]:
-    """Copies of the files that a server rewrites, then the server with the recipe's variables alone.
-
-    `model` is the name that it answers to; by default the recipe's own.
-    """
-    values = _programs(recipe.toolchain) | {
-        "tree": tree,
-        "scratch": symbols.SCRATCH,
-        "host": symbols.HOST,
-        "port": port,
-        "model": model or recipe.model,
-    }
-    copies = (
-        DryCommand(
-            what=f"copy of what the server of {name} rewrites",
-            run_by="stage",
-            argv=("install", "-Dm644", f"{tree}/{path}", f"{symbols.SCRATCH}/{path}"),
-            env={},
-        )
-        for path in recipe.rewrites
-    )
-    server = DryCommand(
-        what=f"server of {name}",
-        run_by="stage",
-        argv=tuple(symbols.filled(part, values) for part in recipe.argv),
-        env={key: symbols.filled(value, values) for key, value in recipe.env.items()},
-    )
-    return (*copies, server)
-
-
 def _environment(work: WorkerStage) -> dict[str, str]:
     return symbols.environment(work.toolchain, symbols.gpus_held(work.toolchain, work.gpus.count))
-
-
-def _programs(toolchain: str) -> dict[str, str]:
-    return {"python": symbols.python(toolchain), "bin": symbols.bin_dir(toolchain)}

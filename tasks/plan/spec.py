@@ -10,14 +10,18 @@ import datetime as dt
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from engine_specs.spec import Spec, resolve_variants
+from artifacts.hosts import probe_host
+from engine_specs.spec import ResolvedVariant, Spec
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
 from tasks.plan.checkpoint import HubClosed, planned_commit, planned_metadata
-from tasks.plan.stages import PlannedStage, Surroundings, planned_stages
+from tasks.plan.commands import stage_commands
+from tasks.plan.lookup import Lookup
+from tasks.plan.records import PlannedStage, StageCommands
 from tasks.plan.toolchains import HostToolchains
 from tasks.plan.variant import PlannedVariant, plan_variant
 from tasks.runs import Pipeline
+from tasks.stages import Sources, SpecGraph
 
 
 class SpecPlan(Frozen):
@@ -30,7 +34,10 @@ class SpecPlan(Frozen):
     commit_reason: str = Field(description="How the commit was chosen, or why it is not known.")
     metadata: str = Field(description="By what the variants are judged, or why they are not.")
     variants: tuple[PlannedVariant, ...] = Field(description="The variants, as pre-flight judges them.")
-    stages: tuple[PlannedStage, ...] = Field(description="The stages.")
+    stages: tuple[PlannedStage, ...] = Field(description="The stages, looked up.")
+    commands: tuple[StageCommands, ...] = Field(
+        default=(), description="What each stage would run; empty if it was not asked for."
+    )
 
     @property
     def work(self) -> tuple[PlannedStage, ...]:
@@ -47,26 +54,31 @@ def plan_spec(
     pipeline: Pipeline,
     spec: Spec,
     access: HubAccess,
-    variant: str | None = None,
+    variants: tuple[ResolvedVariant, ...],
     toolchains: HostToolchains | None = None,
+    *,
+    commands: bool = False,
 ) -> SpecPlan:
-    """Judge the variants of a spec (or one of them), and look all stages up.
+    """Judge variants of a spec, and look their stages up.
 
     Args:
         pipeline: surroundings of the run.
         spec: the spec.
         access: the Hub.
-        variant: the one variant to plan; None: all.
+        variants: those of its variants that are planned.
         toolchains: what other plans of the same command have found already; None: looked for anew.
+        commands: whether the commands are wanted as well.
 
     Raises:
         tasks.errors.TaskError: the spec's texts or revisions cannot be used, whatever Hub and store answer.
     """
-    chosen = tuple(one for one in resolve_variants(spec) if variant in {None, one.name})
-    commit = planned_commit(spec, access)
-    metadata = planned_metadata(pipeline, spec, commit, access)
+    sources = Sources(spec, access)
+    commit = planned_commit(sources)
+    metadata = planned_metadata(pipeline, spec, commit, sources)
     tools = toolchains or HostToolchains(pipeline.settings)
-    stages = planned_stages(Surroundings(pipeline, spec, access, tools), commit, chosen)
+    graph = SpecGraph(spec, variants, probe_host().cpu_features)
+    lookup = Lookup(pipeline, sources, tools)
+    stages = tuple(lookup.stages(graph))
     # Where the store holds the checkpoint, the disk was asked for room before it was fetched.
     free_disk = None if stages[0].state == "hit" else free_disk_bytes(pipeline.settings)
     today = dt.datetime.now(dt.UTC).date()
@@ -78,7 +90,8 @@ def plan_spec(
         commit_reason=commit.reason,
         metadata=metadata.reason,
         variants=tuple(
-            plan_variant(spec, one, metadata, tools, free_disk=free_disk, today=today) for one in chosen
+            plan_variant(spec, one, metadata, tools, free_disk=free_disk, today=today) for one in variants
         ),
         stages=stages,
+        commands=tuple(stage_commands(graph, tools.identity, lookup.trees)) if commands else (),
     )

@@ -12,11 +12,11 @@ from engine_specs.preflight import DiskEstimate, Examination, MemoryEstimate, ex
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
-from tasks.comparison import reference_sides
+from tasks.comparison import divide_by_host, lacks_for_measuring, reference_sides
 from tasks.kinds import kind_named
 from tasks.plan.checkpoint import Metadata, NoMetadata
 from tasks.plan.toolchains import HostToolchains
-from tasks.stages import build, divide_by_host, lacks_for_measuring
+from tasks.stages import build
 from tasks.toolchains import NotInstalled
 from tasks.toolchains.declarations import end_of_life_warnings
 

@@ -4,7 +4,7 @@ Promises: a stage with an equal fingerprint is not run again; a killed stage lea
 """
 
 from tasks.runs.fingerprint import build_document, worker_sources
-from tasks.runs.measurements import Usable, find_measurement, measure_once
+from tasks.runs.measurements import MeasurementCall, Usable, find_measurement, measure_once
 from tasks.runs.pipeline import Pipeline
 from tasks.runs.scratch import temporary_directory
 from tasks.runs.stage import Hit, Made, StageCall, StageResult, look_up, run_stage
@@ -12,6 +12,7 @@ from tasks.runs.stage import Hit, Made, StageCall, StageResult, look_up, run_sta
 __all__ = [
     "Hit",
     "Made",
+    "MeasurementCall",
     "Pipeline",
     "StageCall",
     "StageResult",

@@ -17,6 +17,24 @@ from tasks.runs.pipeline import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
+class MeasurementCall:
+    """A measurement, described completely before it is made.
+
+    Attributes:
+        kind: what is measured.
+        document: what it depends on.
+    """
+
+    kind: MeasurementKind
+    document: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Digest of the document."""
+        return digest_of(self.document)
+
+
+@dataclass(frozen=True, slots=True)
 class Usable:
     """A measurement that may stand in for a new one."""
 
@@ -32,12 +50,12 @@ class NoneUsable:
 
 
 def find_measurement(
-    pipeline: Pipeline, document: dict[str, Any], *, now: datetime | None = None
+    pipeline: Pipeline, call: MeasurementCall, *, now: datetime | None = None
 ) -> Usable | NoneUsable:
-    """The newest measurement of a document that may be reused."""
+    """The newest measurement of that description that may be reused."""
     if pipeline.force:
         return NoneUsable("forced")
-    made = pipeline.store.measurements(digest_of(document))
+    made = pipeline.store.measurements(call.key)
     if not made:
         return NoneUsable(
             "never measured with these trees, this protocol, these toolchains and this class of host"
@@ -54,40 +72,38 @@ def find_measurement(
 
 def keep_measurement(
     pipeline: Pipeline,
-    kind: MeasurementKind,
-    document: dict[str, Any],
+    call: MeasurementCall,
     result: dict[str, Any],
     *,
     conclusive: bool,
     device_s: float,
 ) -> Measurement:
     """Append a measurement that was just made."""
-    measurement = new_measurement(kind, document, result, conclusive=conclusive, device_s=device_s)
+    measurement = new_measurement(call.kind, call.document, result, conclusive=conclusive, device_s=device_s)
     pipeline.store.append_measurement(measurement.key, measurement)
     return measurement
 
 
 def measure_once(
     pipeline: Pipeline,
-    kind: MeasurementKind,
-    document: dict[str, Any],
+    call: MeasurementCall,
     measure: Callable[[], tuple[dict[str, Any], bool]],
     *,
     devices: int,
 ) -> tuple[Measurement, str]:
-    """The usable measurement of a document, or a new one; and the reason why it is that one.
+    """The usable measurement of a description, or a new one; and the reason why it is that one.
 
     `measure` returns the result and whether it is conclusive; meanwhile it keeps `devices` busy.
     """
-    found = find_measurement(pipeline, document)
+    found = find_measurement(pipeline, call)
     if isinstance(found, Usable):
-        pipeline.say(f"{kind}: reused, {found.reason}")
+        pipeline.say(f"{call.kind}: reused, {found.reason}")
         return found.measurement, found.reason
-    pipeline.say(f"{kind}: measuring ({found.reason})")
+    pipeline.say(f"{call.kind}: measuring ({found.reason})")
     begin = time.monotonic()
     result, conclusive = measure()
     device_s = (time.monotonic() - begin) * devices
-    made = keep_measurement(pipeline, kind, document, result, conclusive=conclusive, device_s=device_s)
+    made = keep_measurement(pipeline, call, result, conclusive=conclusive, device_s=device_s)
     return made, found.reason
 
 

@@ -1,41 +1,42 @@
-"""The stages, one module each: fetch, baseline, quantize, build, measure, judge, publish.
+"""The stages, one module each: fetch, baseline, quantize, build, measure, judge, publish; and their graph.
 
-Each module has a pure part that describes the call (what its result depends on) and a thin part that runs it.
+Promises:
+- A stage's module says once what it needs, what it would run, and what identifies its result (a `Node`).
+- `graph` yields the nodes of a spec in order. Whoever runs, looks up or shows stages iterates over it.
 """
 
-from tasks.stages.fetch import checkpoint_facts, describe_checkpoint
-from tasks.stages.host_selection import HostVariants, divide_by_host, lacks_for_measuring, require_measurable
+from tasks.stages.baseline import Baseline
+from tasks.stages.fetch import checkpoint_call, checkpoint_facts
+from tasks.stages.graph import SpecGraph, VariantGraph
 from tasks.stages.judge import Case, Judged
+from tasks.stages.measure import Measurements
+from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, KeyedNode, MeasuredNode, Node
 from tasks.stages.publish import Published, Withheld, content
-from tasks.stages.sources import (
-    Sources,
-    beside,
-    calibration_location,
-    checkpoint_commit,
-    heldout_location,
-    resolve_sources,
-)
+from tasks.stages.sources import Sources
 from tasks.stages.verdicts import gather
-from tasks.stages.worker_stage import WorkerStage
+from tasks.stages.worker_stage import JobNode, WorkerStage
 
 __all__ = [
+    "CHECKPOINT",
+    "ENGINE",
+    "HELDOUT",
+    "Baseline",
     "Case",
-    "HostVariants",
+    "Inputs",
+    "JobNode",
     "Judged",
+    "KeyedNode",
+    "MeasuredNode",
+    "Measurements",
+    "Node",
     "Published",
     "Sources",
+    "SpecGraph",
+    "VariantGraph",
     "Withheld",
     "WorkerStage",
-    "beside",
-    "calibration_location",
-    "checkpoint_commit",
+    "checkpoint_call",
     "checkpoint_facts",
     "content",
-    "describe_checkpoint",
-    "divide_by_host",
     "gather",
-    "heldout_location",
-    "lacks_for_measuring",
-    "require_measurable",
-    "resolve_sources",
 ]

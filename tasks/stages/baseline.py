@@ -16,8 +16,10 @@ from tasks.judging.load import LoadPlan
 from tasks.judging.prompts import vocabulary_of
 from tasks.judging.protocol import Vocabulary
 from tasks.judging.results import LoadResult
-from tasks.runs import Pipeline, measure_once
-from tasks.stages.fetch import TOKENIZER_FILE, read_json
+from tasks.runs import MeasurementCall, Pipeline, measure_once
+from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, read_json
+from tasks.stages.node import CHECKPOINT, Inputs, MeasuredNode, Need
+from tasks.stages.sources import Sources
 from tasks.toolchains import ensure
 
 STAGE = "baseline"
@@ -33,38 +35,76 @@ class Baseline:
     reason: str
 
 
-def describe(side: Side, plan: LoadPlan, identity: str) -> dict[str, Any]:
-    """What a baseline is keyed by; `identity` is that of the toolchain that serves."""
-    return {
-        "stage": STAGE,
-        "protocol": plan.digest(side),
-        "toolchains": {side.recipe.toolchain: identity},
-        "host": this_host().model_dump(mode="json"),
-    }
+class MeasureBaseline(MeasuredNode):
+    """vLLM alone, on the unquantized checkpoint.
 
-
-def measure_baseline(pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, checkpoint: str) -> Baseline:
-    """Measure vLLM, or reuse a young measurement, and decide whether to go on.
-
-    Raises:
-        tasks.errors.TaskError: the toolchain cannot be had, or the server never got ready, broke or died.
+    Args:
+        spec: the spec.
+        variant: gives target and devices.
+        checkpoint: makes what is served.
     """
-    side = reference_sides(spec, variant, checkpoint)[0]
-    plan = load_plan(spec, vocabulary_in(pipeline.store, checkpoint))
-    toolchain = ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say)
 
-    def measure() -> tuple[dict[str, Any], bool]:
-        with served(pipeline, [side], f"{spec.name}-{variant.name}-{STAGE}") as (endpoint,):
-            load = baseline_load(endpoint, plan, say=pipeline.say)
-        return load.model_dump(mode="json"), True
+    stage = STAGE
+    does = (
+        "vLLM serves the checkpoint and is asked for the declared workload. Under compile: when-justified, "
+        "where it meets the objective and an engine twice as fast would not pay, the verdict is stay-on-vllm "
+        "and nothing is compiled."
+    )
 
-    document = describe(side, plan, toolchain.identity)
-    devices = occupied_devices([side])
-    measurement, reason = measure_once(pipeline, "baseline", document, measure, devices=devices)
-    load = LoadResult.model_validate(measurement.result)
-    decision = baseline_decision(load, spec.economics, spec.workload, compile_mode=spec.compile)
-    pipeline.say(f"baseline {variant.name}: {decision.reason}")
-    return Baseline(load, decision, measurement, reason)
+    def __init__(self, spec: Spec, variant: ResolvedVariant, checkpoint: FetchCheckpoint) -> None:
+        super().__init__(
+            spec,
+            variant.name,
+            needs=(Need(CHECKPOINT, checkpoint),),
+            toolchains=(reference_sides(spec, variant, "")[0].recipe.toolchain,),
+        )
+        self._variant = variant
+        self.work_pool = variant.target.work_pool
+
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec says all
+        """The workload."""
+        return {"workload": self.spec.workload.model_dump(mode="json")}
+
+    def sides(self, inputs: Inputs) -> tuple[Side, ...]:
+        """The reference alone."""
+        return reference_sides(self.spec, self._variant, inputs.trees[CHECKPOINT])[:1]
+
+    def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
+        """What the measurement depends on; reads the tokenizer."""
+        (side,) = self.sides(inputs)
+        plan = load_plan(self.spec, vocabulary_in(store, inputs.trees[CHECKPOINT]))
+        return _call(side, plan, inputs.identities[side.recipe.toolchain])
+
+    def end_after(self, measurement: Measurement) -> str:
+        """Why nothing is compiled for this variant."""
+        decision = self._decide(LoadResult.model_validate(measurement.result))
+        return decision.reason if isinstance(decision, Stay) else ""
+
+    def run(self, pipeline: Pipeline, trees: dict[str, str]) -> Baseline:
+        """Measure vLLM, or reuse a young measurement, and decide whether to go on.
+
+        Raises:
+            tasks.errors.TaskError: the toolchain is unavailable, or the server did not get ready, or died.
+        """
+        (side,) = self.sides(Inputs(trees, {}))
+        plan = load_plan(self.spec, vocabulary_in(pipeline.store, trees[CHECKPOINT]))
+        toolchain = ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say)
+
+        def measure() -> tuple[dict[str, Any], bool]:
+            with served(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as (endpoint,):
+                load = baseline_load(endpoint, plan, say=pipeline.say)
+            return load.model_dump(mode="json"), True
+
+        call = _call(side, plan, toolchain.identity)
+        measurement, reason = measure_once(pipeline, call, measure, devices=occupied_devices([side]))
+        load = LoadResult.model_validate(measurement.result)
+        decision = self._decide(load)
+        pipeline.say(f"baseline {self.variant}: {decision.reason}")
+        return Baseline(load, decision, measurement, reason)
+
+    def _decide(self, load: LoadResult) -> Stay | Go:
+        spec = self.spec
+        return baseline_decision(load, spec.economics, spec.workload, compile_mode=spec.compile)
 
 
 def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:
@@ -82,3 +122,14 @@ def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:
 def vocabulary_in(store: Store, checkpoint: str) -> Vocabulary:
     """The vocabulary of a checkpoint in the store; reads its tokenizer alone."""
     return vocabulary_of(read_json(store, checkpoint, TOKENIZER_FILE))
+
+
+def _call(side: Side, plan: LoadPlan, identity: str) -> MeasurementCall:
+    """What a baseline is keyed by; `identity` is that of the toolchain that serves."""
+    document = {
+        "stage": STAGE,
+        "protocol": plan.digest(side),
+        "toolchains": {side.recipe.toolchain: identity},
+        "host": this_host().model_dump(mode="json"),
+    }
+    return MeasurementCall("baseline", document)

@@ -1,55 +1,69 @@
 """build: a checkpoint becomes an engine, by the kind's own worker in the kind's own toolchain."""
 
-from engine_specs.spec import ResolvedVariant
+from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
 from tasks.hosts import need_of
-from tasks.kinds import kind_named
-from tasks.runs import Pipeline, StageResult
-from tasks.stages.quantize import toolchain_of, unquantized
-from tasks.stages.worker_stage import WorkerStage, run_worker_stage
-from tasks.toolchains import ensure
+from tasks.kinds import ToolCommand, kind_named
+from tasks.stages.fetch import FetchCheckpoint
+from tasks.stages.node import CHECKPOINT, Inputs, Need
+from tasks.stages.quantize import Quantize, toolchain_of, unquantized
+from tasks.stages.worker_stage import JobNode, WorkerStage
 
 STAGE = "build"
 
 
-def describe(
-    spec: str,
-    variant: ResolvedVariant,
-    checkpoint: str,
-    identities: dict[str, str],
-    *,
-    stand_in: bool = False,
-) -> WorkerStage:
-    """The job that builds an engine.
+class Build(JobNode):
+    """The engine of a variant.
 
     Args:
-        spec: name of the spec.
+        spec: the spec.
         variant: what to build.
-        checkpoint: tree of the (quantized) checkpoint.
-        identities: identity of each toolchain of the kind, by role: build, serve, quantize.
-        stand_in: whether the toolchain that builds holds a stand-in of its tool.
+        source: makes the checkpoint that is compiled.
     """
-    job = kind_named(variant.engine.kind).build_job(variant)
-    params = {**job.params, "toolchains": identities} | ({"stand_in": True} if stand_in else {})
-    inputs = {"checkpoint": checkpoint}
+
+    stage = STAGE
+    does = "Makes the engine tree, with engine.json and the serve command."
+
+    def __init__(self, spec: Spec, variant: ResolvedVariant, source: FetchCheckpoint | Quantize) -> None:
+        super().__init__(
+            spec,
+            variant.name,
+            makes=f"engine-{variant.name}",
+            needs=(Need(CHECKPOINT, source),),
+            toolchains=tuple(toolchains_of(variant).values()),
+        )
+        self._variant = variant
+        self.work_pool = variant.target.work_pool
+
+    def job(self, inputs: Inputs) -> WorkerStage:
+        """The job of the worker, as the kind describes it.
+
+        Raises:
+            tasks.errors.TaskError: the kind refuses the variant's options.
+        """
+        return build_job(self.spec.name, self._variant, inputs)
+
+    def commands(self) -> tuple[ToolCommand, ...]:
+        """Commands of the kind's tool."""
+        return kind_named(self._variant.engine.kind).build_job(self._variant).commands
+
+
+def build_job(spec: str, variant: ResolvedVariant, inputs: Inputs) -> WorkerStage:
+    """The job that builds a variant of the spec of that name."""
+    plan = kind_named(variant.engine.kind).build_job(variant)
+    identities = {role: inputs.identities[name] for role, name in toolchains_of(variant).items()}
+    marked = {"stand_in": True} if plan.toolchain in inputs.stand_ins else {}
     return WorkerStage(
-        STAGE, spec, variant.name, job.toolchain, job.worker, params, inputs, job.ships, need_of(variant)
+        STAGE,
+        spec,
+        variant.name,
+        plan.toolchain,
+        plan.worker,
+        {**plan.params, "toolchains": identities, **marked},
+        dict(inputs.trees),
+        plan.ships,
+        need_of(variant),
     )
-
-
-def build_engine(pipeline: Pipeline, spec: str, variant: ResolvedVariant, checkpoint: str) -> StageResult:
-    """Build an engine unless the store holds it; installs the kind's toolchains on first use.
-
-    Raises:
-        tasks.errors.TaskError: the worker refused, failed, was killed, or the engine computes something else.
-    """
-    toolchains = {
-        role: ensure(name, pipeline.settings, on_progress=pipeline.say)
-        for role, name in toolchains_of(variant).items()
-    }
-    identities = {role: toolchain.identity for role, toolchain in toolchains.items()}
-    stand_in = toolchains["build"].stand_in
-    return run_worker_stage(pipeline, describe(spec, variant, checkpoint, identities, stand_in=stand_in))
 
 
 def toolchains_of(variant: ResolvedVariant) -> dict[str, str]:

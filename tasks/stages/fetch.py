@@ -9,77 +9,133 @@ from typing import Any
 
 from artifacts.store import Store
 from engine_specs.spec import Spec, TextSource
-from tasks.hub import CONFIG_FILE, CheckpointFacts, HubAccess, Location, Repository
-from tasks.hub import checkpoint as fetch
+from tasks.hub import CONFIG_FILE, CheckpointFacts, HubAccess, Repository
+from tasks.hub import checkpoint as hub_checkpoint
 from tasks.hub import selection as hub_selection
-from tasks.hub import texts as datasets
+from tasks.hub import texts as hub_texts
 from tasks.runs import Hit, Made, Pipeline, StageCall, StageResult, build_document, look_up, run_stage
+from tasks.stages.node import CHECKPOINT, Inputs, KeyedNode
+from tasks.stages.sources import Sources
 
 STAGE = "fetch"
 TOKENIZER_FILE = "tokenizer.json"
 
 
-def describe_checkpoint(spec: Spec, commit: str) -> StageCall:
-    """The call that fetches a checkpoint; beside the commit it depends on how files are selected."""
+class FetchCheckpoint(KeyedNode):
+    """The files of a commit that vLLM and the engine kinds read."""
+
+    stage = STAGE
+    does = (
+        "Downloads the files of the commit that vLLM and the kinds read; each is checked against the digest "
+        "that the Hub declares."
+    )
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec, CHECKPOINT, makes=CHECKPOINT)
+
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  it has no inputs
+        """The repository and the revision."""
+        return self.spec.checkpoint.model_dump(mode="json")
+
+    def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  it has no inputs
+        """The call for the commit that the spec means today."""
+        return checkpoint_call(self.spec, sources.checkpoint.commit)
+
+    def run(self, pipeline: Pipeline, sources: Sources) -> StageResult:
+        """Fetch the checkpoint unless the store holds it.
+
+        Raises:
+            tasks.errors.TaskError: as `tasks.hub.checkpoint.fetch`.
+        """
+        repo, commit = _repository(self.spec), sources.checkpoint.commit
+
+        def produce(output: Path, _scratch: Path) -> Made:
+            report = hub_checkpoint.fetch(repo, commit, output, sources.access, pipeline.say)
+            left_out = {refused.path: refused.reason for refused in report.selection.refused}
+            return Made(metrics={"total_bytes": report.total_bytes, "left_out": left_out})
+
+        return run_stage(pipeline, checkpoint_call(self.spec, commit), produce)
+
+
+class FetchTexts(KeyedNode):
+    """The texts of one split that the seed chooses.
+
+    Args:
+        spec: the spec.
+        role: what they are for, `heldout` or `calibration-VARIANT`.
+        source: where they are, and how many are chosen.
+    """
+
+    stage = STAGE
+    does = "Reads the split, and keeps the texts that the seed chooses."
+
+    def __init__(self, spec: Spec, role: str, source: TextSource) -> None:
+        super().__init__(spec, role, makes=role)
+        self._source = source
+
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  it has no inputs
+        """The source, as the spec declares it."""
+        return self._source.model_dump(mode="json", include=set(TextSource.model_fields), exclude_none=True)
+
+    def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  it has no inputs
+        """The call for the location that the spec means today."""
+        source = self._source
+        request = {
+            **sources.location(source).identity,
+            "split": source.split,
+            "samples": source.samples,
+            "seed": source.seed,
+            "text_field": source.text_field,
+        }
+        document = build_document(
+            stage=STAGE, sources=[Path(hub_texts.__file__)], toolchain=None, request=request
+        )
+        return StageCall(STAGE, self.spec.name, self.variant, document)
+
+    def run(self, pipeline: Pipeline, sources: Sources) -> StageResult:
+        """Fetch and choose the texts unless the store holds them.
+
+        Raises:
+            tasks.errors.TaskError: as `tasks.hub.texts.fetch_texts`.
+        """
+        source, location = self._source, sources.location(self._source)
+
+        def produce(output: Path, _scratch: Path) -> Made:
+            report = hub_texts.fetch_texts(source, location, output, access=sources.access, say=pipeline.say)
+            return Made(metrics={"rows": report.rows, "samples": len(report.sample_ids)})
+
+        call = self.call(Inputs({}, {}), sources, pipeline.store)
+        return run_stage(pipeline, call, produce)
+
+
+def checkpoint_call(spec: Spec, commit: str) -> StageCall:
+    """What identifies a fetched checkpoint: besides the commit, how files are selected."""
     request = {"repo": spec.checkpoint.repo, "commit": commit}
     document = build_document(
         stage=STAGE, sources=[Path(hub_selection.__file__)], toolchain=None, request=request
     )
-    return StageCall(STAGE, spec.name, "checkpoint", document)
-
-
-def fetch_checkpoint(pipeline: Pipeline, spec: Spec, commit: str, access: HubAccess) -> StageResult:
-    """Fetch the checkpoint unless the store holds it; raises what `tasks.hub.checkpoint.fetch` raises."""
-    repo = Repository(kind="model", id=spec.checkpoint.repo)
-
-    def produce(output: Path, _scratch: Path) -> Made:
-        report = fetch.fetch(repo, commit, output, access, pipeline.say)
-        left_out = {refused.path: refused.reason for refused in report.selection.refused}
-        return Made(metrics={"total_bytes": report.total_bytes, "left_out": left_out})
-
-    return run_stage(pipeline, describe_checkpoint(spec, commit), produce)
-
-
-def describe_texts(spec: Spec, role: str, source: TextSource, location: Location) -> StageCall:
-    """The call that chooses texts; `role` is calibration-VARIANT or heldout."""
-    request = {
-        **location.identity,
-        "split": source.split,
-        "samples": source.samples,
-        "seed": source.seed,
-        "text_field": source.text_field,
-    }
-    document = build_document(stage=STAGE, sources=[Path(datasets.__file__)], toolchain=None, request=request)
-    return StageCall(STAGE, spec.name, role, document)
-
-
-def fetch_texts(
-    pipeline: Pipeline, spec: Spec, role: str, source: TextSource, location: Location, access: HubAccess
-) -> StageResult:
-    """Fetch and choose texts unless the store holds them; raises what `tasks.hub` raises."""
-
-    def produce(output: Path, _scratch: Path) -> Made:
-        report = datasets.fetch_texts(source, location, output, access=access, say=pipeline.say)
-        return Made(metrics={"rows": report.rows, "samples": len(report.sample_ids)})
-
-    return run_stage(pipeline, describe_texts(spec, role, source, location), produce)
+    return StageCall(STAGE, spec.name, CHECKPOINT, document)
 
 
 def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAccess) -> CheckpointFacts:
-    """What pre-flight needs to know of a checkpoint: from the store where it is there, else from the Hub.
+    """What pre-flight needs to know of a checkpoint: from the store if it is there, otherwise from the Hub.
 
     Costs a listing and one small file, never weights.
     """
-    found = look_up(pipeline.store, describe_checkpoint(spec, commit))
+    found = look_up(pipeline.store, checkpoint_call(spec, commit))
     if isinstance(found, Hit):
         listing = pipeline.store.get_listing(found.action.tree)
         sizes = {file.path: file.size for file in listing.files}
         config = read_json(pipeline.store, found.action.tree, CONFIG_FILE)
         return CheckpointFacts(commit=commit, config=config, file_bytes=sizes)
-    return fetch.metadata(Repository(kind="model", id=spec.checkpoint.repo), commit, access, pipeline.say)
+    return hub_checkpoint.metadata(_repository(spec), commit, access, pipeline.say)
 
 
 def read_json(store: Store, tree: str, path: str) -> dict[str, Any]:
     """One small JSON file of a tree, without the rest of it; raises what `Store.read_file` raises."""
     parsed: dict[str, Any] = json.loads(store.read_file(tree, path))
     return parsed
+
+
+def _repository(spec: Spec) -> Repository:
+    return Repository(kind="model", id=spec.checkpoint.repo)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from artifacts.hosts import ServeCommand, refuse_stand_in
 from artifacts.releases import VariantRelease
@@ -23,9 +24,31 @@ from tasks.judging.verdict import Verdict, decide_baseline
 from tasks.runs import Pipeline, StageResult
 from tasks.stages.baseline import Baseline
 from tasks.stages.measure import Measurements, engine_manifest
+from tasks.stages.node import Inputs, Node
 from tasks.stages.verdicts import keep
 
 SECONDS_PER_HOUR = 3600.0
+
+
+class Judge(Node):
+    """The decision on a variant, from what was measured."""
+
+    stage = "judge"
+    does = "Decides from what was measured, and writes the report."
+
+    def __init__(self, spec: Spec, variant: ResolvedVariant) -> None:
+        super().__init__(spec, variant.name)
+        self.work_pool = variant.target.work_pool
+
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec says all
+        """What the spec asks of an engine."""
+        asked = self.spec.validation
+        return {
+            "compile": self.spec.compile,
+            "economics": self.spec.economics.model_dump(mode="json"),
+            "accuracy": asked.accuracy.model_dump(mode="json", exclude_none=True),
+            "speed": asked.speed.model_dump(mode="json"),
+        }
 
 
 @dataclass(frozen=True, slots=True)

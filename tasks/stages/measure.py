@@ -1,5 +1,6 @@
-"""measure: engine and vLLM answer the same client, each started by its serve recipe, from trees that ship."""
+"""measure: engine and vLLM answer the same client, each started by its serve command, from shipped trees."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +10,19 @@ from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import engine_side, judging_protocol, occupied_devices, reference_sides, served
 from tasks.hosts import this_host
 from tasks.hub import REPORT_FILE, load_texts
+from tasks.judging.endpoint import Side
 from tasks.judging.gates import judge_lengths, judge_regret, judge_speed
 from tasks.judging.judge import measure_engine
 from tasks.judging.judged import Measured
-from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.protocol import JudgingProtocol, Vocabulary
 from tasks.judging.results import NotMeasured
-from tasks.runs import Pipeline, measure_once
+from tasks.kinds import kind_named
+from tasks.runs import MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, vocabulary_in
-from tasks.stages.fetch import read_json
+from tasks.stages.build import Build
+from tasks.stages.fetch import FetchCheckpoint, FetchTexts, read_json
+from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, MeasuredNode, Need
+from tasks.stages.sources import Sources
 from tasks.toolchains import ensure
 
 STAGE = "measure"
@@ -30,6 +36,80 @@ class Measurements:
     measured: Measured
     measurement: Measurement
     reason: str
+
+
+class Measure(MeasuredNode):
+    """An engine against its references.
+
+    Args:
+        spec: the spec.
+        variant: the variant.
+        engine: makes the engine.
+        checkpoint: makes what vLLM serves.
+        heldout: makes the texts that accuracy is judged by.
+        cpu_features: CPU flags of the host that measures; empty: any host of the target is meant.
+    """
+
+    stage = STAGE
+    does = (
+        "One client asks all sides: for accuracy, then, unless that rejects the engine, for speed in "
+        "alternating rounds."
+    )
+
+    def __init__(
+        self,
+        spec: Spec,
+        variant: ResolvedVariant,
+        engine: Build,
+        checkpoint: FetchCheckpoint,
+        heldout: FetchTexts,
+        cpu_features: Collection[str] = (),
+    ) -> None:
+        self._variant = variant
+        self._cpu_features = cpu_features
+        super().__init__(
+            spec,
+            variant.name,
+            needs=(Need(ENGINE, engine), Need(CHECKPOINT, checkpoint), Need(HELDOUT, heldout)),
+            toolchains=tuple(side.recipe.toolchain for side in self._sides(spec, "", "")),
+        )
+        self.work_pool = variant.target.work_pool
+
+    def params(self, inputs: Inputs) -> dict[str, Any]:
+        """The judging protocol; vocabulary, end tokens and texts are known once they are fetched."""
+        engine, *references = self.sides(inputs)
+        protocol = judging_protocol(
+            self.spec,
+            self._variant,
+            engine=engine,
+            references=tuple(references),
+            vocabulary=Vocabulary(size=2),
+            end_tokens=(),
+            text_sha256="known after fetch heldout",
+        )
+        shown = protocol.model_dump(mode="json", exclude={"engine", "references"})
+        late = "known after fetch checkpoint"
+        return shown | {"vocabulary": late, "accuracy": shown["accuracy"] | {"end_tokens": late}}
+
+    def sides(self, inputs: Inputs) -> tuple[Side, ...]:
+        """The engine by the command that its kind serves it with, and the references."""
+        return self._sides(self.spec, inputs.trees[ENGINE], inputs.trees[CHECKPOINT])
+
+    def _sides(self, spec: Spec, engine: str, checkpoint: str) -> tuple[Side, ...]:
+        variant = self._variant
+        serve = kind_named(variant.engine.kind).serve_recipe(variant)
+        own = Side(name=ENGINE, recipe=serve, tree=engine, devices=variant.devices)
+        return (own, *reference_sides(spec, variant, checkpoint, self._cpu_features))
+
+    def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
+        """What the measurements depend on; reads small files of the three trees."""
+        protocol = protocol_for(store, self.spec, self._variant, **inputs.trees)
+        return _call(protocol, {name: inputs.identities[name] for name in _toolchains_of(protocol)})
+
+    def run(self, pipeline: Pipeline, trees: dict[str, str]) -> Measurements:
+        """Measure the engine; raises what `measure` raises."""
+        protocol = protocol_for(pipeline.store, self.spec, self._variant, **trees)
+        return measure(pipeline, self.spec, self._variant, protocol, trees[HELDOUT])
 
 
 def protocol_for(
@@ -52,25 +132,39 @@ def protocol_for(
     )
 
 
+def measure(
+    pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, protocol: JudgingProtocol, heldout: str
+) -> Measurements:
+    """Measure an engine against its references, or reuse young and conclusive measurements.
+
+    Raises:
+        tasks.errors.TaskError: a toolchain is unavailable, or a server never got ready, broke or died.
+        artifacts.errors.StandInRefused: a stand-in of the tool made the engine.
+    """
+    refuse_stand_in(pipeline.store, protocol.engine.tree, "measured")
+    identities = {
+        name: ensure(name, pipeline.settings, on_progress=pipeline.say).identity
+        for name in _toolchains_of(protocol)
+    }
+    sides = (protocol.engine, *protocol.references)
+
+    def ask() -> tuple[dict[str, Any], bool]:
+        label = f"{spec.name}-{variant.name}-{STAGE}"
+        with pipeline.work_dir(label) as work:
+            pipeline.store.materialize(heldout, work / "heldout")
+            texts = [text.text for text in load_texts(work / "heldout")]
+        with served(pipeline, sides, label) as (engine, *references):
+            measured = measure_engine(engine, references, texts, protocol, say=pipeline.say)
+        return measured.model_dump(mode="json"), is_conclusive(measured, protocol)
+
+    call = _call(protocol, identities)
+    measurement, reason = measure_once(pipeline, call, ask, devices=occupied_devices(sides))
+    return Measurements(protocol, Measured.model_validate(measurement.result), measurement, reason)
+
+
 def engine_manifest(store: Store, engine: str) -> EngineManifest:
     """`engine.json` of an engine tree in the store."""
     return EngineManifest.model_validate(read_json(store, engine, ENGINE_FILE))
-
-
-def toolchains_of(protocol: JudgingProtocol) -> tuple[str, ...]:
-    """Names of the toolchains that serve the sides."""
-    sides = (protocol.engine, *protocol.references)
-    return tuple(sorted({side.recipe.toolchain for side in sides}))
-
-
-def describe(protocol: JudgingProtocol, identities: dict[str, str]) -> dict[str, Any]:
-    """What the measurements of an engine are keyed by; `identities` of the serving toolchains, by name."""
-    return {
-        "stage": STAGE,
-        "protocol": protocol.digest,
-        "toolchains": identities,
-        "host": this_host().model_dump(mode="json"),
-    }
 
 
 def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:
@@ -85,34 +179,17 @@ def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:
     return not outcomes & {"underpowered", "noisy"}
 
 
-def measure(
-    pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, protocol: JudgingProtocol, heldout: str
-) -> Measurements:
-    """Measure an engine against its references, or reuse young and conclusive measurements.
+def _toolchains_of(protocol: JudgingProtocol) -> tuple[str, ...]:
+    sides = (protocol.engine, *protocol.references)
+    return tuple(sorted({side.recipe.toolchain for side in sides}))
 
-    Raises:
-        tasks.errors.TaskError: a toolchain cannot be had, or a server never got ready, broke or died.
-        artifacts.errors.StandInRefused: a stand-in of the tool made the engine.
-    """
-    refuse_stand_in(pipeline.store, protocol.engine.tree, "measured")
-    identities = {
-        name: ensure(name, pipeline.settings, on_progress=pipeline.say).identity
-        for name in toolchains_of(protocol)
+
+def _call(protocol: JudgingProtocol, identities: dict[str, str]) -> MeasurementCall:
+    """What the measurements of an engine are keyed by; `identities` of the serving toolchains, by name."""
+    document = {
+        "stage": STAGE,
+        "protocol": protocol.digest,
+        "toolchains": identities,
+        "host": this_host().model_dump(mode="json"),
     }
-
-    def ask() -> tuple[dict[str, Any], bool]:
-        label = f"{spec.name}-{variant.name}-{STAGE}"
-        with pipeline.work_dir(label) as work:
-            pipeline.store.materialize(heldout, work / "heldout")
-            texts = [text.text for text in load_texts(work / "heldout")]
-        sides = (protocol.engine, *protocol.references)
-        with served(pipeline, sides, label) as (engine, *references):
-            measured = measure_engine(engine, references, texts, protocol, say=pipeline.say)
-        return measured.model_dump(mode="json"), is_conclusive(measured, protocol)
-
-    document, devices = (
-        describe(protocol, identities),
-        occupied_devices([protocol.engine, *protocol.references]),
-    )
-    measurement, reason = measure_once(pipeline, "judged", document, ask, devices=devices)
-    return Measurements(protocol, Measured.model_validate(measurement.result), measurement, reason)
+    return MeasurementCall("judged", document)

@@ -34,6 +34,7 @@ from artifacts.releases import (
 from artifacts.store import Store
 from engine_specs.spec import Spec, resolve_variants
 from tasks.runs import Pipeline
+from tasks.stages.node import Inputs, Node
 from tasks.stages.verdicts import Gathered, basis, gather
 
 NO_COMMIT = ""
@@ -63,6 +64,24 @@ class Withheld:
     """No release, and why."""
 
     reason: str
+
+
+class Publish(Node):
+    """The release of a spec."""
+
+    stage = "publish"
+    does = (
+        "Where every required variant has something to deploy: takes the next patch number, writes "
+        "releases/NAME/VERSION/release.json last, and moves the channels."
+    )
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec, "")
+
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec says all
+        """Name, version and channels."""
+        spec = self.spec
+        return {"name": spec.name, "version": f"{spec.version}.<patch>", "channels": list(spec.channels)}
 
 
 def publish(

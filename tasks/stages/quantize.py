@@ -1,57 +1,72 @@
 """quantize: a checkpoint becomes a quantized checkpoint, by ModelOpt in its own toolchain.
 
 With recipe none and an unquantized KV cache there is nothing to do: the checkpoint itself is built. Only
-where the kind reads TensorRT-LLM's layout, the stage writes it in that layout, quantized or not.
+if the kind reads TensorRT-LLM's layout, the stage writes it in that layout, quantized or not.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from engine_specs.spec import ResolvedVariant
+from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
 from tasks import workers
 from tasks.hosts import need_of
-from tasks.runs import Pipeline, StageResult
+from tasks.stages.fetch import FetchCheckpoint, FetchTexts
+from tasks.stages.node import CALIBRATION, CHECKPOINT, Inputs, Need
 from tasks.stages.quantize_request import request_params
-from tasks.stages.worker_stage import WorkerStage, run_worker_stage
+from tasks.stages.sources import spec_dir
+from tasks.stages.worker_stage import JobNode, WorkerStage
 
 STAGE = "quantize"
 WORKER = Path(workers.__path__[0]) / "quantize_modelopt.py"
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """The stage does not run for this variant, and why."""
-
-    reason: str
-
-
-def describe(
-    spec: str,
-    variant: ResolvedVariant,
-    checkpoint: str,
-    calibration: str | None,
-    *,
-    beside: Path | None = None,
-) -> WorkerStage | LeftOut:
-    """The job that quantizes a checkpoint for a variant, or only writes it in the layout that the kind reads.
+class Quantize(JobNode):
+    """The checkpoint, quantized for a variant or only written in the layout that its kind reads.
 
     Args:
-        spec: name of the spec.
+        spec: the spec.
         variant: what to quantize for.
-        checkpoint: tree of the checkpoint.
-        calibration: tree of the texts; None exactly where the recipe needs none.
-        beside: directory that a recipe file is looked up in, that of the spec; None: the working directory.
-
-    Raises:
-        RecipeFileInvalid: the recipe file is not there, or is not the one whose digest the spec names.
+        checkpoint: makes the checkpoint.
+        calibration: makes the texts; None exactly if the recipe needs none.
     """
-    if unquantized(variant):
-        return LeftOut(f"recipe {variant.quantization.recipe}: the checkpoint is built as it is")
-    inputs = {"checkpoint": checkpoint} | ({"calibration": calibration} if calibration else {})
-    params = request_params(variant, beside or Path())
-    toolchain = toolchain_of(variant)
-    return WorkerStage(STAGE, spec, variant.name, toolchain, WORKER, params, inputs, gpus=need_of(variant))
+
+    stage = STAGE
+    does = "ModelOpt quantizes the checkpoint and exports it in the layout that the kind compiles."
+
+    def __init__(
+        self,
+        spec: Spec,
+        variant: ResolvedVariant,
+        checkpoint: FetchCheckpoint,
+        calibration: FetchTexts | None,
+    ) -> None:
+        texts = (Need(CALIBRATION, calibration),) if calibration else ()
+        super().__init__(
+            spec,
+            variant.name,
+            makes=f"quantized-{variant.name}",
+            needs=(Need(CHECKPOINT, checkpoint), *texts),
+            toolchains=(toolchain_of(variant),),
+        )
+        self._variant = variant
+        self.work_pool = variant.target.work_pool
+        if unquantized(variant):
+            self.left_out = f"recipe {variant.quantization.recipe}: the checkpoint is built as it is"
+
+    def job(self, inputs: Inputs) -> WorkerStage:
+        """The job of the worker.
+
+        Raises:
+            RecipeFileInvalid: the recipe file is not there, or is not the one whose digest the spec names.
+        """
+        return quantize_job(self.spec.name, self._variant, inputs, spec_dir(self.spec))
+
+
+def quantize_job(spec: str, variant: ResolvedVariant, inputs: Inputs, spec_dir: Path) -> WorkerStage:
+    """The job that quantizes for a variant of the spec of that name, whose file lies in `spec_dir`."""
+    params, need = request_params(variant, spec_dir), need_of(variant)
+    name = toolchain_of(variant)
+    return WorkerStage(STAGE, spec, variant.name, name, WORKER, params, dict(inputs.trees), gpus=need)
 
 
 def unquantized(variant: ResolvedVariant) -> bool:
@@ -65,8 +80,3 @@ def toolchain_of(variant: ResolvedVariant) -> str:
     """Name of the toolchain that quantizes for a variant."""
     device = variant.quantization.device or variant.target.accelerator
     return load_kinds()[variant.engine.kind].toolchains.quantize[device]
-
-
-def quantize(pipeline: Pipeline, work: WorkerStage) -> StageResult:
-    """Quantize unless the store holds the result; raises `tasks.errors.TaskError`."""
-    return run_worker_stage(pipeline, work)

@@ -1,45 +1,47 @@
 """Which bytes a spec means today: the commit of its checkpoint, the location of its texts."""
 
+from functools import cached_property
 from pathlib import Path
 
-from artifacts.frozen import Frozen
-from engine_specs.spec import ResolvedVariant, Spec
+from engine_specs.spec import Spec, TextSource
 from tasks.hub import HubAccess, Location, Repository, Resolved, locate, resolve_revision
 
 
-class Sources(Frozen):
-    """Everything outside the store that a spec refers to, pinned."""
+class Sources:
+    """Everything outside the store that a spec refers to. What was pinned once stays so for the whole run.
 
-    checkpoint: Resolved
-    heldout: Location
-
-
-def resolve_sources(spec: Spec, access: HubAccess) -> Sources:
-    """Pin the checkpoint and the held-out texts; asks the Hub only for what the spec tracks.
-
-    Raises:
-        tasks.errors.RevisionNotPinned, CheckpointUnavailable, HubUnreachable, TextsInvalid.
+    Args:
+        spec: the spec.
+        access: the Hub; it is asked only for what the spec tracks.
     """
-    return Sources(checkpoint=checkpoint_commit(spec, access), heldout=heldout_location(spec, access))
+
+    def __init__(self, spec: Spec, access: HubAccess) -> None:
+        self._spec = spec
+        self.access = access
+        self._locations: dict[TextSource, Location] = {}
+
+    @cached_property
+    def checkpoint(self) -> Resolved:
+        """The commit of the checkpoint, with the reason for it.
+
+        Raises:
+            tasks.errors.RevisionNotPinned, CheckpointUnavailable, HubUnreachable.
+        """
+        asked = self._spec.checkpoint
+        repo = Repository(kind="model", id=asked.repo)
+        return resolve_revision(repo, asked.revision, track=asked.track, access=self.access)
+
+    def location(self, source: TextSource) -> Location:
+        """Where texts are.
+
+        Raises:
+            tasks.errors.TextsInvalid, CheckpointUnavailable, HubUnreachable.
+        """
+        if source not in self._locations:
+            self._locations[source] = locate(source, base_dir=spec_dir(self._spec), access=self.access)
+        return self._locations[source]
 
 
-def checkpoint_commit(spec: Spec, access: HubAccess) -> Resolved:
-    """The commit of the checkpoint; asks the Hub only where the spec tracks a branch or tag."""
-    repo = Repository(kind="model", id=spec.checkpoint.repo)
-    return resolve_revision(repo, spec.checkpoint.revision, track=spec.checkpoint.track, access=access)
-
-
-def heldout_location(spec: Spec, access: HubAccess) -> Location:
-    """Where the held-out texts are."""
-    return locate(spec.validation.accuracy, base_dir=beside(spec), access=access)
-
-
-def calibration_location(spec: Spec, variant: ResolvedVariant, access: HubAccess) -> Location | None:
-    """Where a variant's calibration texts are; None where its recipe needs none."""
-    source = variant.quantization.calibration
-    return locate(source, base_dir=beside(spec), access=access) if source else None
-
-
-def beside(spec: Spec) -> Path:
+def spec_dir(spec: Spec) -> Path:
     """Directory that the paths in a spec are relative to: its own, or the working directory."""
     return spec.path.parent if spec.path else Path.cwd()

@@ -1,11 +1,16 @@
 """A stage whose work is one job of a worker in a toolchain: quantize and build."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from artifacts.store import Store
 from tasks.hosts import GpuNeed, gpus_for
+from tasks.kinds import ToolCommand
 from tasks.runs import Made, Pipeline, StageCall, StageResult, build_document, run_stage, worker_sources
+from tasks.stages.node import Inputs, KeyedNode
+from tasks.stages.sources import Sources
 from tasks.toolchains import JobRequest, Toolchain, ensure, run_job
 
 
@@ -46,12 +51,51 @@ class WorkerStage:
         return StageCall(self.stage, self.spec, self.variant, document)
 
 
+class JobNode(KeyedNode):
+    """A node that runs one job of a worker."""
+
+    @abstractmethod
+    def job(self, inputs: Inputs) -> WorkerStage:
+        """The job. Pure."""
+
+    def commands(self) -> tuple[ToolCommand, ...]:
+        """Commands of the tool that the worker runs, in order. Pure."""
+        return ()
+
+    def params(self, inputs: Inputs) -> dict[str, Any]:
+        """What the worker is asked for."""
+        return self.job(inputs).params
+
+    def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  digests suffice
+        """The call of the job."""
+        work = self.job(inputs)
+        return work.call(inputs.identities[work.toolchain])
+
+    def run(self, pipeline: Pipeline, trees: dict[str, str]) -> StageResult:
+        """Run the job unless its result is in the store; installs toolchains on first use.
+
+        Args:
+            pipeline: surroundings of the run.
+            trees: digest of each input, by role.
+
+        Raises:
+            tasks.errors.TaskError: a toolchain or the GPUs are unavailable, or the worker refused, failed or
+                was killed.
+        """
+        toolchains = {
+            name: ensure(name, pipeline.settings, on_progress=pipeline.say) for name in self.toolchains
+        }
+        identities = {name: toolchain.identity for name, toolchain in toolchains.items()}
+        stand_ins = frozenset(name for name, toolchain in toolchains.items() if toolchain.stand_in)
+        return run_worker_stage(pipeline, self.job(Inputs(trees, identities, stand_ins)))
+
+
 def run_worker_stage(pipeline: Pipeline, work: WorkerStage) -> StageResult:
     """Run one job unless its result is in the store; installs the toolchain on first use.
 
     Raises:
-        tasks.errors.TaskError: the toolchain or its GPUs cannot be had, or the worker refused, failed or was
-            killed.
+        tasks.errors.TaskError: the toolchain or its GPUs are unavailable, or the worker refused, failed or
+            was killed.
     """
     toolchain = ensure(work.toolchain, pipeline.settings, on_progress=pipeline.say)
     call = work.call(toolchain.identity)

@@ -10,8 +10,7 @@ from artifacts.settings import Settings
 from artifacts.store import open_store
 from engine_specs.spec import read_spec, resolve_variants
 from tasks.runs import Pipeline, StageResult
-from tasks.stages import Case, Withheld
-from tasks.stages.baseline import measure_baseline
+from tasks.stages import Case, SpecGraph, Withheld
 from tasks.stages.judge import judge
 from tasks.stages.measure import measure, protocol_for
 from tasks.stages.publish import publish
@@ -47,7 +46,8 @@ def test_perturbed_weights_are_rejected_and_not_published(
     protocol = protocol_for(
         store, spec, variant, engine=engine.tree, checkpoint=checkpoint.tree, heldout=heldout.tree
     )
-    baseline = measure_baseline(pipeline, spec, variant, checkpoint.tree)
+    (nodes,) = SpecGraph(spec, (variant,)).variants
+    baseline = nodes.baseline.run(pipeline, {"checkpoint": checkpoint.tree})
     measurements = measure(pipeline, spec, variant, protocol, heldout.tree)
     commit = finished.summary["commit"]
     case = Case(spec, variant, commit, (checkpoint, quantized, engine))

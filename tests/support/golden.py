@@ -1,4 +1,4 @@
-"""Dry runs that are kept as files, so that a change to any command shows in a diff.
+"""The commands of plans, kept as files, so that a change to any command shows in a diff.
 
 Write them again after such a change, and read the diff:
 
@@ -8,10 +8,12 @@ Write them again after such a change, and read the diff:
 import sys
 from pathlib import Path
 
-from engine_specs.spec import load_spec, resolve_variants
-from flows.demo.metadata import packaged_metadata
-from tasks.plan import DryRun, HostView
-from tasks.plan.dry_run import dry_run
+from pydantic import TypeAdapter
+
+from engine_specs.spec import Spec, load_spec, resolve_variants
+from tasks.plan import StageCommands
+from tasks.plan.commands import stage_commands
+from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -28,17 +30,24 @@ def absent(name: str) -> NotInstalled:
     return NotInstalled(name=name, reason="it is not installed yet", fix=f"enginery toolchain install {name}")
 
 
-def plan(case: str) -> DryRun:
-    """The dry run of one case, as it is now."""
+def commands(spec: Spec, *variants: str) -> tuple[StageCommands, ...]:
+    """The commands of some variants of a spec, or of all, on a host that has nothing."""
+    chosen = tuple(one for one in resolve_variants(spec) if not variants or one.name in variants)
+    return tuple(stage_commands(SpecGraph(spec, chosen), absent, {}))
+
+
+def plan(case: str) -> tuple[StageCommands, ...]:
+    """The commands of one case, as they are now."""
     name, variant = CASES[case]
-    spec = load_spec(name)
-    chosen = tuple(one for one in resolve_variants(spec) if one.name == variant)
-    return dry_run(spec, chosen, HostView(absent, packaged_metadata(spec)))
+    return commands(load_spec(name), variant)
+
+
+RECORDS = TypeAdapter(tuple[StageCommands, ...])
 
 
 def text(case: str) -> str:
     """The same as the text of its file."""
-    return plan(case).model_dump_json(indent=1) + "\n"
+    return RECORDS.dump_json(plan(case), indent=1).decode() + "\n"
 
 
 def path(case: str) -> Path:

@@ -5,9 +5,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from artifacts.hosts import probe_host
-from artifacts.settings import Settings
-from engine_specs.spec import Spec, load_spec
-from flows.cli.console import emit, emit_json, say
+from engine_specs.spec import load_spec
+from flows.cli.commands.plan import show_plans
+from flows.cli.console import emit, emit_json
 from flows.cli.context import (
     load_settings,
     open_local_or_configured_store,
@@ -35,8 +35,7 @@ def build(
     """Build, judge and publish one spec.
 
     Runs in this process, on the variants that this host can build, and is seen in the Prefect UI. What was
-    done before with the same inputs is reused. With `--dry-run`: the plan with every command, for any host,
-    without network, store or tools.
+    done before with the same inputs is reused. With `--dry-run`: what `enginery plan SPEC --commands` prints.
 
     Exit codes: 0 done; 1 a stage failed; 2 the spec or an argument is wrong, or pre-flight refuses the spec;
     3 a required variant did not convince, or `--require-cached` found a stage that would have to run; 4 this
@@ -60,7 +59,7 @@ def build(
     settings = load_settings()
     loaded = load_spec(spec, settings.specs_dir)
     if dry_run:
-        return _dry_run(loaded, variant, settings, json=json)
+        return show_plans([loaded], variant, settings, commands=True, json=json)
     # The flow asks the same again. Asked here, a mistake is told before Prefect has started.
     variants_here(loaded, variant, probe_host())
     require_writable(settings.home)
@@ -77,18 +76,3 @@ def build(
     else:
         emit(describe(summary))
     return summary.exit_code
-
-
-def _dry_run(spec: Spec, variant: str | None, settings: Settings, *, json: bool) -> int:
-    from flows.cli.dry_run import dry_run_here, exit_code
-    from flows.text import transcript
-
-    plan = dry_run_here(spec, variant, settings, say)
-    if json:
-        emit_json(plan)
-    else:
-        for line in transcript(plan):
-            emit(line)
-    for problem in plan.preflight.problems:
-        say(f"pre-flight refuses {spec.name}: {problem}")
-    return exit_code(plan)

@@ -21,7 +21,7 @@ from artifacts.releases import PATTERN as RELEASE
 from flows.cli.console import emit, emit_json, progress, say
 from flows.cli.context import load_settings, named_release, open_local_or_configured_store
 from flows.errors import BadArgument
-from flows.text import human_bytes
+from flows.text.units import human_bytes
 
 Directory = Annotated[Path, Parameter(help="ROOT/NAME/VERSION/VARIANT, or ROOT/NAME/current, of a pull.")]
 

@@ -80,6 +80,6 @@ def _readable(named: tuple[str, ...], settings: Settings) -> Iterator[Spec]:
 
 
 def _has_work_here(spec: Spec) -> bool:
-    from tasks.stages import divide_by_host
+    from tasks.comparison import divide_by_host
 
     return bool(divide_by_host(resolve_variants(spec), probe_host()).here)

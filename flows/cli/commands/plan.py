@@ -1,5 +1,6 @@
 """`enginery plan`: what would be built, whether it can work, and what a build would do, and why."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -11,6 +12,7 @@ from flows.errors import StackDown
 
 if TYPE_CHECKING:
     from artifacts.store import Store
+    from engine_specs.spec import Spec
 
 REFUSED = 2
 
@@ -18,39 +20,60 @@ REFUSED = 2
 def plan(
     *specs: Annotated[str, Parameter(help="Names or paths of specs; none: all.")],
     variant: Annotated[str | None, Parameter(help="This variant alone.")] = None,
+    commands: Annotated[bool, Parameter(help="Print every command that would run.", negative="")] = False,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
     """Show what a build would do, and why.
 
     Examines every variant from the checkpoint's metadata, with the arithmetic of its memory, and says for
     each stage whether the store holds its result, and if not, what is different from last time. Works for
-    every target on every host, without a GPU, a network or a store.
+    every target on every host, without a GPU, a network or a store. With `--commands`: every command that a
+    build would run, as a shell transcript.
 
     Exit codes: 0 every variant can work; 2 pre-flight refuses one, or a spec or an argument is wrong.
 
     For example:
 
         enginery plan
-        enginery plan demo
+        enginery plan demo --commands
         enginery plan llama-3.3-70b-instruct --variant h100-tp2
     """
     require_pipeline()
     from engine_specs.spec import load_spec
-    from flows.selection import require_variant
-    from flows.text import lines_of
+
+    settings = load_settings()
+    loaded = [load_spec(name, settings.specs_dir) for name in specs or _all(settings)]
+    return show_plans(loaded, variant, settings, commands=commands, json=json)
+
+
+def show_plans(
+    specs: "Sequence[Spec]", variant: str | None, settings: Settings, *, commands: bool, json: bool
+) -> int:
+    """Print the plans of specs; 2 if pre-flight refuses one, otherwise 0.
+
+    Raises:
+        BadArgument: none of the specs has a variant of that name.
+        TaskError: a kind refuses a variant's options, or a file that a spec names cannot be used.
+    """
+    from flows.selection import variants_named
+    from flows.text.commands import transcript
+    from flows.text.plan import lines_of
     from tasks.hub import HubAccess
     from tasks.plan import HostToolchains, plan_spec
     from tasks.runs import Pipeline
 
-    settings = load_settings()
-    loaded = [load_spec(name, settings.specs_dir) for name in specs or _all(settings)]
-    require_variant(loaded, variant)
+    chosen = variants_named(specs, variant)
     pipeline = Pipeline(settings, _store(settings), say=say)
-    access = HubAccess.from_environment()
-    toolchains = HostToolchains(settings)
-    plans = [plan_spec(pipeline, spec, access, variant, toolchains) for spec in loaded]
+    access, toolchains = HubAccess.from_environment(), HostToolchains(settings)
+    plans = [
+        plan_spec(pipeline, spec, access, variants, toolchains, commands=commands)
+        for spec, variants in chosen
+    ]
     if json:
         emit_json([one.model_dump(mode="json") for one in plans])
+    elif commands:
+        for line in (line for one in plans for line in transcript(one)):
+            emit(line)
     else:
         for line in lines_of(plans):
             emit(line)
@@ -58,7 +81,7 @@ def plan(
 
 
 def _store(settings: Settings) -> "Store":
-    """The store; where there is none, one that never answers: a plan says what is unknown for that."""
+    """The store; if there is none, one that never answers: a plan says what is unknown for that."""
     from artifacts.store import open_store
 
     try:

@@ -95,7 +95,7 @@ def show(reference: Ref, /, *, json: Json = False) -> None:
     if json:
         emit_json({**release.model_dump(mode="json"), "engines": engines})
         return
-    from flows.text import release_lines
+    from flows.text.release import release_lines
 
     for line in release_lines(release, engines):
         emit(line)

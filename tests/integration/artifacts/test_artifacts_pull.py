@@ -33,9 +33,10 @@ HOST = HostFacts(machine="x86_64", cpu_features=("avx2", "sse4_2"))
 SMALL = {"model.pt2": 100_000, "server/serve.py": 50, "empty": 0, "run": 10}
 PULL = """
 import sys, pathlib
-from artifacts import compat, pull, settings, store
-facts = compat.HostFacts(machine="x86_64", cpu_features=())
-pull.pull(store.open_store(settings.Settings()), "demo@1.4.0", pathlib.Path(sys.argv[1]), facts=facts)
+from artifacts import hosts, releases, settings, store
+facts = hosts.HostFacts(machine="x86_64", cpu_features=())
+opened = store.open_store(settings.Settings())
+releases.pull_release(opened, "demo@1.4.0", pathlib.Path(sys.argv[1]), facts=facts)
 """
 
 

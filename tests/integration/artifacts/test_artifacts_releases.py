@@ -72,9 +72,9 @@ def test_racing_runs_of_one_publication_get_one_version(store: Store) -> None:
 
 def test_racing_processes_get_versions_of_their_own(store: Store) -> None:
     code = (
-        "import sys; from artifacts import canonical, settings, store, versions\n"
+        "import sys; from artifacts import canonical, releases, settings, store\n"
         "opened = store.open_store(settings.Settings())\n"
-        "print(versions.reserve_version(opened, 'demo', '1.4', canonical.digest_of(sys.argv[1])))"
+        "print(releases.reserve_version(opened, 'demo', '1.4', canonical.digest_of(sys.argv[1])))"
     )
     racers = [
         subprocess.Popen(

@@ -11,7 +11,7 @@ from artifacts.store import Store
 from engine_specs.spec import Spec, read_spec
 from flows.nightly import unchanged
 from tasks.plan import SpecPlan
-from tasks.plan.stages import PlannedStage, State
+from tasks.plan.records import PlannedStage, State
 
 
 @pytest.fixture

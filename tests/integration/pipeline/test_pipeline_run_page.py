@@ -19,11 +19,11 @@ from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import Failed
 from support.prefect_database import prefect_harness
 
+from artifacts.errors import EngineryError
 from flows.prefect_run import page as run_page
 from flows.prefect_run import tell
-from flows.prefect_run.errors import UNDERSTOOD
 from tasks.errors import EngineWrong, HubUnreachable, TaskError
-from tasks.prefect_tasks import is_mendable
+from tasks.prefect_tasks import is_retryable
 
 AWAY = HubUnreachable("the Hub is away", where="http://hub", fix="wait for it")
 WRONG = EngineWrong("the engine answers nonsense", where="engine.pt2", fix="report it")
@@ -36,7 +36,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@task(name="fails", retries=2, retry_delay_seconds=0, retry_condition_fn=is_mendable)
+@task(name="fails", retries=2, retry_delay_seconds=0, retry_condition_fn=is_retryable)
 def fails(error: Exception) -> NoReturn:
     raise error
 
@@ -46,7 +46,7 @@ def failing(errors: list[Any]) -> Any:
     """As the flow `build` does with what its stages raise."""
     try:
         fails(errors[0])
-    except UNDERSTOOD as error:
+    except EngineryError as error:
         tell(error)
         return Failed(message=f"{error.failure}: {error}", data=error)
 

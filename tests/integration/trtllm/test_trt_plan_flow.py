@@ -27,7 +27,7 @@ from flows.demo.hub_repo import DEMO_HUB
 from tasks import prefect_tasks as steps
 from tasks.hub import HubAccess
 from tasks.runs import Pipeline, StageResult
-from tasks.stages import beside, build, measure, quantize, resolve_sources, worker_stage
+from tasks.stages import Sources, SpecGraph, measure, worker_stage
 from tasks.stages.publish import publish
 from tasks.toolchains import Toolchain, ensure
 
@@ -106,25 +106,22 @@ def stand_in(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Too
     def ensured(name: str, *args: Any, **more: Any) -> Toolchain:
         return toolchain if name == NAME else ensure(name, *args, **more)
 
-    for module in (build, worker_stage):
-        monkeypatch.setattr(module, "ensure", ensured)
+    monkeypatch.setattr(worker_stage, "ensure", ensured)
     return toolchain
 
 
 @flow
 def plans(pipeline: Pipeline, spec: Spec, access: HubAccess) -> list[tuple[StageResult, ...]]:
     """Fetch, quantize and build every variant."""
-    sources = resolve_sources(spec, access)
-    checkpoint = steps.fetch_checkpoint(pipeline, spec, sources.checkpoint.commit, access)
+    sources, graph = Sources(spec, access), SpecGraph(spec, resolve_variants(spec))
+    checkpoint = steps.fetch_checkpoint(pipeline, graph.checkpoint, sources)
     made = []
-    for variant in resolve_variants(spec):
-        source = variant.quantization.calibration
-        assert source is not None
-        texts = steps.fetch_texts(pipeline, spec, "calibration", source, sources.heldout, access)
-        work = quantize.describe(spec.name, variant, checkpoint.tree, texts.tree, beside=beside(spec))
-        assert not isinstance(work, quantize.LeftOut)
-        quantized = steps.quantize_checkpoint(pipeline, work)
-        engine = steps.build_engine(pipeline, spec, variant, quantized.tree)
+    for nodes in graph.variants:
+        assert nodes.calibration is not None
+        texts = steps.fetch_texts(pipeline, nodes.calibration, sources)
+        trees = {"checkpoint": checkpoint.tree, "calibration": texts.tree}
+        quantized = steps.quantize_checkpoint(pipeline, nodes.quantize, trees)
+        engine = steps.build_engine(pipeline, nodes.build, {"checkpoint": quantized.tree})
         made.append((checkpoint, quantized, engine))
     return made
 

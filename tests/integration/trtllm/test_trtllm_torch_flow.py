@@ -21,16 +21,18 @@ from artifacts.hosts import EngineManifest, HostFacts, refuse_unservable
 from artifacts.settings import Settings
 from artifacts.store import Store
 from artifacts.store.trees import scan
-from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec import ResolvedVariant, Shape, load_spec
 from engine_specs.spec.variant import Calibration, Engine, Quantization
 from engine_specs.tables import load_kinds, load_targets
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused
 from tasks.hosts import gpu_locks as gpus
 from tasks.runs import Pipeline
-from tasks.stages import build, worker_stage
-from tasks.stages.quantize import LeftOut
-from tasks.stages.quantize import describe as quantize_job
+from tasks.stages import Inputs, worker_stage
+from tasks.stages.build import Build as BuildNode
+from tasks.stages.build import build_job, toolchains_of
+from tasks.stages.fetch import FetchCheckpoint
+from tasks.stages.quantize import quantize_job
 from tasks.toolchains import JobRequest, Toolchain, ensure, run_job, serving
 
 FACTS = load_kinds()["trtllm-torch"]
@@ -74,7 +76,9 @@ def build_engine(tmp_path: Path) -> Build:
     """Runs the build stage's own job over a checkpoint; returns the engine tree."""
 
     def run(asked: ResolvedVariant, checkpoint: Path, toolchain: Toolchain) -> Path:
-        work = build.describe("spec", asked, "0" * 64, IDENTITIES, stand_in=toolchain.stand_in)
+        identities = {name: IDENTITIES[role] for role, name in toolchains_of(asked).items()}
+        marked = frozenset(identities) if toolchain.stand_in else frozenset[str]()
+        work = build_job("spec", asked, Inputs({"checkpoint": "0" * 64}, identities, marked))
         output = tmp_path / "engine"
         output.mkdir()
         request = JobRequest(params=work.params, inputs={"checkpoint": checkpoint}, output=output)
@@ -97,8 +101,8 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "texts" / "texts.jsonl").write_text("".join(lines))
     jobs = {}
     for one in QUANTIZED:
-        work = quantize_job("spec", one, "0" * 64, "1" * 64)
-        assert not isinstance(work, LeftOut)
+        trees = {"checkpoint": "0" * 64, "calibration": "1" * 64}
+        work = quantize_job("spec", one, Inputs(trees, {}), Path())
         jobs[one.name] = work.params
     request = JobRequest(
         params={"jobs": jobs},
@@ -226,12 +230,12 @@ def test_the_stage_builds_once_and_says_that_a_stand_in_did(
 ) -> None:
     standin = toolchain("h200").model_copy(update={"accelerator": "cuda"})
     monkeypatch.setattr(gpus, "probe_host", lambda: host("NVIDIA H200"))
-    for module in (build, worker_stage):
-        monkeypatch.setattr(module, "ensure", lambda *_args, **_switches: standin)
+    monkeypatch.setattr(worker_stage, "ensure", lambda *_args, **_switches: standin)
     pipeline = Pipeline(settings, store, say=lambda _line: None)
     checkpoint = store.put_tree(DEMO).digest
-    first = build.build_engine(pipeline, "spec", variant("h200", "none"), checkpoint)
-    again = build.build_engine(pipeline, "spec", variant("h200", "none"), checkpoint)
+    spec = load_spec("demo")
+    node = BuildNode(spec, variant("h200", "none"), FetchCheckpoint(spec))
+    first, again = (node.run(pipeline, {"checkpoint": checkpoint}) for _ in range(2))
     assert (first.reused, again.reused, first.tree) == (False, True, again.tree)
     assert first.metrics["tuned_choices"] == 1
     paths = {file.path for file in store.get_listing(first.tree).files}

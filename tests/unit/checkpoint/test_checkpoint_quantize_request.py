@@ -10,7 +10,7 @@ from support.quantize_cases import Case
 from engine_specs.spec import RecipeFile, RecipeSearch
 from engine_specs.tables import load_kinds
 from tasks.errors import RecipeFileInvalid
-from tasks.stages import quantize
+from tasks.stages import Inputs, quantize
 from tasks.stages.quantize_request import read_recipe_file, request_params
 
 TEXT = "quantize: {algorithm: max, quant_cfg: []}\n"
@@ -74,17 +74,17 @@ def test_dimensions_must_suit_recipe_and_kind() -> None:
 
 def test_only_where_nothing_changes_is_the_stage_left_out() -> None:
     variant = torch("none").variant()
-    assert isinstance(quantize.describe("s", variant, "c", None), quantize.LeftOut)
-    layout = quantize.describe("s", plan("none").variant(), "c", None)
-    assert not isinstance(layout, quantize.LeftOut)
+    assert quantize.unquantized(variant)
+    assert not quantize.unquantized(plan("none").variant())
+    layout = quantize.quantize_job("s", plan("none").variant(), Inputs({"checkpoint": "c"}, {}), Path())
     assert (layout.params["recipe"]["preset"], layout.toolchain) == (None, "modelopt-0.37-cpu")
 
 
 def test_a_recipe_files_text_and_digest_are_part_of_the_request(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(TEXT)
     case = torch("modelopt_file", file=RecipeFile(path="recipe.yaml", sha256=SHA256))
-    work = quantize.describe("s", case.variant(), "c", "t", beside=tmp_path)
-    assert not isinstance(work, quantize.LeftOut)
+    inputs = Inputs({"checkpoint": "c", "calibration": "t"}, {})
+    work = quantize.quantize_job("s", case.variant(), inputs, tmp_path)
     assert work.params["file"] == {"path": "recipe.yaml", "sha256": SHA256, "text": TEXT}
     assert str(tmp_path) not in str(work.call("toolchain").document)
 

@@ -10,8 +10,8 @@ from engine_specs.tables import load_targets
 from flows import nightly
 from flows.errors import BadArgument, HostUnsuited
 from flows.selection import variants_here
+from tasks.comparison import divide_by_host, lacks_for_measuring, require_measurable
 from tasks.errors import GpusUnavailable
-from tasks.stages import divide_by_host, lacks_for_measuring, require_measurable
 
 GIB = 2**30
 LLAMA = load_spec("llama-3.1-8b-instruct")

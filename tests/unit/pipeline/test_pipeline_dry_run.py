@@ -1,51 +1,70 @@
-"""Dry runs: the commands of every kind, kept as files; nothing of this host in them; a transcript that a
-shell reads.
-"""
+"""The commands of plans: kept as files for every kind, without anything of this host, and read by a shell."""
 
 import json
 import os
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from support import golden
 from support.cli import run_cli
 from support.interface_tables import broken, table
 
 from artifacts.settings import Settings
+from artifacts.store import open_store
 from engine_specs.spec import Spec, list_specs, load_spec, read_spec, resolve_variants
 from flows.cli.commands.build import build as build_command
-from flows.demo.metadata import packaged_metadata
 from flows.errors import BadArgument
-from flows.text import transcript
+from flows.text.commands import transcript
 from flows.text.shell import PLACEHOLDER, shell_command
-from tasks.plan import DryCommand, DryRun, DryStage, HostView, NoMetadata, symbols
+from tasks.commands import Command, symbols
+from tasks.hub import HubAccess
+from tasks.plan import SpecPlan, StageCommands, plan_spec
 from tasks.plan import toolchains as plan_toolchains
-from tasks.plan.dry_run import dry_run
-from tasks.stages import build, quantize
+from tasks.plan.commands import stage_commands
+from tasks.runs import Pipeline
+from tasks.stages import Inputs, SpecGraph
+from tasks.stages.build import build_job
+from tasks.stages.quantize import quantize_job
 from tasks.toolchains import Toolchain, declared
 from tasks.toolchains.environment import job_environment
 
 LLAMA = "llama-3.1-8b-instruct"
 INTERFACES = ("trtllm-build-1.2", "trtllm-serve-1.2", "trtllm-serve-1.4")
 NO_SERVICE = "http://127.0.0.1:9"
+Commands = tuple[StageCommands, ...]
+SpecPlanner = Callable[[Spec], SpecPlan]
 
 
-def stage(plan: DryRun, name: str) -> DryStage:
-    return next(one for one in plan.stages if one.stage == name)
+@pytest.fixture
+def away(settings: Settings, tmp_path: Path) -> SpecPlanner:
+    """Plans with commands where neither Hub nor store answers."""
+
+    def plan(spec: Spec) -> SpecPlan:
+        access = HubAccess(endpoint=NO_SERVICE, cache_dir=tmp_path / "hf", timeout_s=2.0)
+        pipeline = Pipeline(settings, open_store(settings), say=lambda _line: None)
+        return plan_spec(pipeline, spec, access, resolve_variants(spec), commands=True)
+
+    return plan
 
 
-def tool(plan: DryRun) -> DryCommand:
+def stage(plan: Commands, name: str) -> StageCommands:
+    return next(one for one in plan if one.stage == name)
+
+
+def tool(plan: Commands) -> Command:
     """The command of the kind's own tool."""
     (command,) = [one for one in stage(plan, "build").commands if one.run_by == "worker"]
     return command
 
 
-def flags(command: DryCommand) -> dict[str, str]:
+def flags(command: Command) -> dict[str, str]:
     return {a: b for a, b in zip(command.argv, command.argv[1:], strict=False) if a.startswith("--")}
 
 
@@ -59,7 +78,7 @@ def test_commands_are_those_that_were_read_and_kept(case: str) -> None:
 @pytest.mark.parametrize("case", golden.CASES)
 def test_a_plan_is_read_back_from_its_file(case: str) -> None:
     text = golden.path(case).read_text(encoding="utf-8")
-    assert DryRun.model_validate_json(text) == golden.plan(case)
+    assert golden.RECORDS.validate_json(text) == golden.plan(case)
 
 
 @pytest.mark.parametrize("case", golden.CASES)
@@ -72,26 +91,26 @@ def test_nothing_of_this_host_is_in_a_plan(case: str) -> None:
 @pytest.mark.parametrize("case", golden.CASES)
 def test_every_placeholder_is_explained(case: str) -> None:
     plan = golden.plan(case)
-    explained = [re.sub(r":[A-Z]+", r":[^<>]+", re.escape(name)) for name in plan.placeholders]
+    explained = [re.sub(r":[A-Z]+", r":[^<>]+", re.escape(name)) for name in symbols.MEANINGS]
     found = {
         placeholder
-        for one in plan.stages
+        for one in plan
         for command in one.commands
         for part in (*command.argv, *command.env.values(), json.dumps(command.request))
         for placeholder in PLACEHOLDER.findall(part)
     }
     assert found
     assert {one for one in found if not any(re.fullmatch(shape, one) for shape in explained)} == set()
-    assert not any("{" in part for one in plan.stages for command in one.commands for part in command.argv)
+    assert not any("{" in part for one in plan for command in one.commands for part in command.argv)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in list_specs()])
 def test_every_command_of_tensorrt_llm_is_one_that_its_programs_take(name: str) -> None:
     spec = load_spec(name)
-    plan = dry_run(spec, resolve_variants(spec), HostView(golden.absent, packaged_metadata(spec)))
+    plan = golden.commands(spec)
     programs = {f"<toolchain:tensorrt-llm-{one[-3:]}>/bin/{one[:-4]}": table(one) for one in INTERFACES}
     checked = []
-    for command in (one for each in plan.stages for one in each.commands if one.argv[0] in programs):
+    for command in (one for each in plan for one in each.commands if one.argv[0] in programs):
         argv = [part.replace("<port>", "8000") for part in command.argv[1:]]
         assert broken(programs[command.argv[0]], argv) == [], command.argv
         checked.append(command.what)
@@ -113,7 +132,7 @@ def test_two_gpus_build_and_serve_two_ranks_in_fp8() -> None:
 
 def test_stages_come_in_their_order_and_each_input_is_made_before() -> None:
     plan = golden.plan("trtllm-torch-nvfp4-b200")
-    names = [one.stage for one in plan.stages]
+    names = [one.stage for one in plan]
     assert names == [
         "fetch",
         "fetch",
@@ -126,15 +145,15 @@ def test_stages_come_in_their_order_and_each_input_is_made_before() -> None:
         "publish",
     ]
     made: list[str] = []
-    for one in plan.stages:
+    for one in plan:
         assert {read.known_after for read in one.inputs} <= set(made)
         made.append(f"{one.stage} {one.variant}")
 
 
 def test_what_the_store_holds_is_named_by_its_digest() -> None:
     spec = load_spec("demo")
-    around = HostView(golden.absent, packaged_metadata(spec), {("fetch", "checkpoint"): "a" * 64})
-    plan = dry_run(spec, resolve_variants(spec), around)
+    graph = SpecGraph(spec, resolve_variants(spec))
+    plan = tuple(stage_commands(graph, golden.absent, {"fetch checkpoint": "a" * 64}))
     read = {one.role: (one.tree, one.known_after) for one in stage(plan, "measure").inputs}
     assert read["checkpoint"] == ("a" * 64, None)
     assert read["heldout"] == (None, "fetch heldout")
@@ -142,20 +161,20 @@ def test_what_the_store_holds_is_named_by_its_digest() -> None:
 
 def test_an_installed_toolchain_has_its_identity_in_the_request() -> None:
     spec = load_spec("demo")
-    plan = dry_run(spec, resolve_variants(spec), HostView(lambda _name: "b" * 64, packaged_metadata(spec)))
+    plan = tuple(stage_commands(SpecGraph(spec, resolve_variants(spec)), lambda _name: "b" * 64, {}))
     request = stage(plan, "build").commands[0].request
     assert request is not None
     assert set(request["params"]["toolchains"].values()) == {"b" * 64}
-    assert {one.identity for one in plan.toolchains} == {"b" * 64}
 
 
 def test_a_worker_is_asked_for_what_the_stages_ask_for() -> None:
     spec = load_spec(LLAMA)
     for variant in resolve_variants(spec):
-        plan = dry_run(spec, (variant,), HostView(golden.absent, packaged_metadata(spec)))
-        work = quantize.describe(spec.name, variant, "c" * 64, "d" * 64)
-        assert not isinstance(work, quantize.LeftOut)
-        job = build.describe(spec.name, variant, "c" * 64, {})
+        plan = golden.commands(spec, variant.name)
+        identities = dict.fromkeys(declared(), "e" * 64)
+        inputs = Inputs({"checkpoint": "c" * 64, "calibration": "d" * 64}, identities)
+        work = quantize_job(spec.name, variant, inputs, Path())
+        job = build_job(spec.name, variant, Inputs({"checkpoint": "c" * 64}, identities))
         for name, real in (("quantize", work), ("build", job)):
             request = stage(plan, name).commands[0].request
             assert request is not None
@@ -184,11 +203,12 @@ def test_the_environment_is_what_jobs_are_given(name: str, gpus: int) -> None:
     assert filled == job_environment(installed, {"TMPDIR": "<scratch>"} | held, {})
 
 
-@pytest.mark.parametrize("case", golden.CASES)
-def test_a_shell_reads_the_transcript(case: str) -> None:
-    script = PLACEHOLDER.sub("placeholder", "\n".join(transcript(golden.plan(case))))
+@pytest.mark.parametrize("name", [path.stem for path in list_specs()])
+def test_a_shell_reads_the_transcript(name: str, away: SpecPlanner) -> None:
+    plan = away(load_spec(name))
+    script = PLACEHOLDER.sub("placeholder", "\n".join(transcript(plan)))
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-    assert script.count("### ") == len(golden.plan(case).stages)
+    assert script.count("### ") == len(plan.commands)
 
 
 @given(
@@ -207,45 +227,37 @@ def refused_spec() -> str:
     return (PACKAGE / f"{LLAMA}.yaml").read_text().replace("max_batch_size: 64", "max_batch_size: 4096")
 
 
-def test_a_spec_that_cannot_work_is_planned_with_all_that_is_wrong() -> None:
+def test_a_spec_that_cannot_work_is_planned_with_all_that_is_wrong(away: SpecPlanner) -> None:
     spec: Spec = read_spec(refused_spec(), Path("refused.yaml"))
-    variant = next(one for one in resolve_variants(spec) if one.name == "h100")
-    plan = dry_run(spec, (variant,), HostView(golden.absent, packaged_metadata(spec)))
-    assert plan.preflight.outcome == "refused"
-    assert any("variants.h100.target" in problem for problem in plan.preflight.problems)
-    assert any(line.startswith("#   refused: variants.h100") for line in transcript(plan))
+    plan = away(spec)
+    assert plan.refused
+    (h100,) = [one for one in plan.variants if one.name == "h100"]
+    assert any("variants.h100.target" in str(problem) for problem in h100.problems)
+    assert any(line.startswith("#     refused: variants.h100") for line in transcript(plan))
 
 
-def test_without_metadata_preflight_says_that_it_was_not_run() -> None:
-    spec = load_spec("demo")
-    away = HostView(golden.absent, NoMetadata(reason="nobody tells"))
-    plan = dry_run(spec, resolve_variants(spec), away)
-    assert (plan.preflight.outcome, plan.preflight.judged) == ("not run", "nobody tells")
-    assert all(one.memory is None and one.disk is None for one in plan.stages)
-
-
-@pytest.fixture
-def away(settings: Settings) -> dict[str, str]:
-    """An environment without a stack, in which nothing that is asked would answer."""
-    return {"HF_ENDPOINT": NO_SERVICE, "PREFECT_API_URL": NO_SERVICE}
-
-
-def test_the_command_prints_one_document_without_any_service(away: dict[str, str]) -> None:
-    done = run_cli("build", "demo", "--dry-run", "--json", env=away)
-    assert done.returncode == 0, done.stderr
-    assert DryRun.model_validate_json(done.stdout).spec == "demo"
+def test_dry_run_and_plan_with_commands_are_the_same_without_any_service(settings: Settings) -> None:
+    env = {"HF_ENDPOINT": NO_SERVICE, "PREFECT_API_URL": NO_SERVICE}
+    planned = run_cli("plan", "demo", "--commands", "--json", env=env)
+    dry = run_cli("build", "demo", "--dry-run", "--json", env=env)
+    assert (planned.returncode, dry.returncode) == (0, 0), dry.stderr
+    assert dry.stdout == planned.stdout
+    ((plan),) = TypeAdapter(tuple[SpecPlan, ...]).validate_json(dry.stdout)
+    assert plan.spec == "demo"
+    assert [one.stage for one in plan.commands][-1] == "publish"
 
 
 def test_the_command_exits_2_where_preflight_refuses(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", NO_SERVICE)
     monkeypatch.setattr(plan_toolchains, "planned_identity", lambda name, _settings: golden.absent(name))
     path = tmp_path / f"{LLAMA}.yaml"
     path.write_text(refused_spec())
     assert build_command(str(path), variant="h100", dry_run=True) == 2
-    printed = capsys.readouterr()
-    assert "pre-flight refuses llama-3.1-8b-instruct: variants.h100" in printed.err
-    assert "trtllm-build" in printed.out
+    printed = capsys.readouterr().out
+    assert "#     refused: variants.h100" in printed
+    assert "trtllm-build" in printed
 
 
 def test_an_unknown_variant_is_told_with_those_there_are(settings: Settings) -> None:

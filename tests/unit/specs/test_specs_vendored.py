@@ -13,13 +13,18 @@ from engine_specs.preflight import vendored, vendored_checkpoint
 from engine_specs.preflight.model_facts import ModelFacts, read_model_facts
 from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoints
 from engine_specs.reading import SpecInvalid
+from flows.demo.hub_repo import DEMO_HUB, read_hub
 
 BYTES_PER_WEIGHT = 2
 REPOS = ("Qwen/Qwen3-8B", "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.3-70B-Instruct")
 # The sizes at which the publishers began a new file.
 SHARD_LIMITS = dict(zip(REPOS, (4_000_000_000, 5_000_000_000, 5_000_000_000), strict=True))
 
-every_checkpoint = pytest.mark.parametrize("checkpoint", vendored_checkpoints(), ids=lambda c: c.repo)
+DEMO = "enginery/demo-llama"
+
+every_checkpoint = pytest.mark.parametrize(
+    "checkpoint", [one for one in vendored_checkpoints() if one.repo != DEMO], ids=lambda c: c.repo
+)
 
 
 def tensors(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -73,9 +78,21 @@ def shards(config: dict[str, Any], limit: int) -> list[int]:
 
 
 def test_the_package_brings_along_exactly_these() -> None:
-    assert tuple(one.repo for one in vendored_checkpoints()) == REPOS
+    assert tuple(one.repo for one in vendored_checkpoints()) == (REPOS[0], DEMO, *REPOS[1:])
     assert vendored_checkpoint("Qwen/Qwen3-8B") in vendored_checkpoints()
     assert vendored_checkpoint("nobody/nothing") is None
+
+
+def test_the_demos_facts_are_those_of_its_files() -> None:
+    known, repo = vendored_checkpoint(DEMO), read_hub(DEMO_HUB)["model", DEMO]
+    assert known is not None
+    content = {file.path: file.source.read_bytes() for file in repo.files}
+    assert known.revision == repo.commit
+    assert known.config == json.loads(content["config.json"])
+    assert known.config_sha256 == hashlib.sha256(content["config.json"]).hexdigest()
+    assert known.file_bytes == {path: len(body) for path, body in content.items()}
+    index = json.loads(content["model.safetensors.index.json"])
+    assert known.tensor_bytes == index["metadata"]["total_size"]
 
 
 @every_checkpoint

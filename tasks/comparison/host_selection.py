@@ -10,7 +10,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words
 from engine_specs.spec import ResolvedVariant, Spec
-from tasks.comparison import reference_sides
+from tasks.comparison.sides import reference_sides
 from tasks.errors import GpusUnavailable
 from tasks.hosts import host_requirements
 

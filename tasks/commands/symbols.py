@@ -84,3 +84,8 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", value)
     return text
+
+
+def programs(toolchain: str) -> dict[str, str]:
+    """What {python} and {bin} stand for in a command of a toolchain."""
+    return {"python": python(toolchain), "bin": bin_dir(toolchain)}

@@ -1,0 +1,9 @@
+"""Commands written down with placeholders: what a plan shows, and how a release is served.
+
+Promises: pure and light; nothing of this host stands in a command.
+"""
+
+from tasks.commands.command import Command
+from tasks.commands.serve import serve_commands, server_commands
+
+__all__ = ["Command", "serve_commands", "server_commands"]

@@ -1,0 +1,85 @@
+"""The stages of a spec in the order in which they run, described once.
+
+Invariants:
+- Every input is made by a node that comes before.
+- A build runs the nodes, a plan looks them up, a list of commands shows them: none of them knows the order,
+  the inputs or the roles by itself.
+- A variant ends early after its baseline where vLLM suffices (`MeasuredNode.end_after`), and quantizing is
+  left out where the checkpoint is compiled as it is (`Node.left_out`).
+"""
+
+from collections.abc import Collection, Iterator
+
+from engine_specs.spec import ResolvedVariant, Spec
+from tasks.stages.baseline import MeasureBaseline
+from tasks.stages.build import Build
+from tasks.stages.fetch import FetchCheckpoint, FetchTexts
+from tasks.stages.judge import Judge
+from tasks.stages.measure import Measure
+from tasks.stages.node import CALIBRATION, HELDOUT, Node
+from tasks.stages.publish import Publish
+from tasks.stages.quantize import Quantize
+
+
+class VariantGraph:
+    """The stages of one variant."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        variant: ResolvedVariant,
+        checkpoint: FetchCheckpoint,
+        heldout: FetchTexts,
+        cpu_features: Collection[str],
+    ) -> None:
+        texts = variant.quantization.calibration
+        self.variant = variant
+        self.baseline = MeasureBaseline(spec, variant, checkpoint)
+        self.calibration = FetchTexts(spec, f"{CALIBRATION}-{variant.name}", texts) if texts else None
+        self.quantize = Quantize(spec, variant, checkpoint, self.calibration)
+        source = checkpoint if self.quantize.left_out else self.quantize
+        self.build = Build(spec, variant, source)
+        self.measure = Measure(spec, variant, self.build, checkpoint, heldout, cpu_features)
+        self.judge = Judge(spec, variant)
+
+    def __iter__(self) -> Iterator[Node]:
+        """All of them, in order."""
+        yield self.baseline
+        if self.calibration is not None:
+            yield self.calibration
+        yield from (self.quantize, self.build, self.measure, self.judge)
+
+
+class SpecGraph:
+    """The stages of a spec.
+
+    Args:
+        spec: the spec.
+        variants: those of its variants that are meant.
+        cpu_features: CPU flags of this host; they count for variants whose target this host is. Empty: any
+            host of the target is meant.
+    """
+
+    def __init__(
+        self, spec: Spec, variants: tuple[ResolvedVariant, ...], cpu_features: Collection[str] = ()
+    ) -> None:
+        self.spec = spec
+        self.checkpoint = FetchCheckpoint(spec)
+        self.heldout = FetchTexts(spec, HELDOUT, spec.validation.accuracy)
+        self.variants = tuple(
+            VariantGraph(spec, one, self.checkpoint, self.heldout, _features(one, cpu_features))
+            for one in variants
+        )
+        self.publish = Publish(spec)
+
+    def __iter__(self) -> Iterator[Node]:
+        """All stages, in the order in which they would run."""
+        yield self.checkpoint
+        yield self.heldout
+        for one in self.variants:
+            yield from one
+        yield self.publish
+
+
+def _features(variant: ResolvedVariant, cpu_features: Collection[str]) -> Collection[str]:
+    return cpu_features if set(variant.target.cpu_features) <= set(cpu_features) else ()

@@ -1,0 +1,111 @@
+"""A stage of one variant as a node of the graph: what it needs, what it would run, and what identifies it.
+
+A node says all of it once, before anything runs. A build runs it, a plan looks it up, and a list of commands
+shows it with placeholders instead of digests.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from artifacts.store import Measurement, Store
+from engine_specs.spec import Spec
+from tasks.judging.endpoint import Side
+from tasks.runs import MeasurementCall, StageCall
+from tasks.stages.sources import Sources
+
+# Roles that inputs have in more than one stage; what is fetched is known by the same names.
+CHECKPOINT, HELDOUT, CALIBRATION, ENGINE = "checkpoint", "heldout", "calibration", "engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An input: the role that it has in the stage, and the node that makes it."""
+
+    role: str
+    node: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a stage reads, once it is known; in a list of commands, placeholders.
+
+    Attributes:
+        trees: digest of each input tree, by role.
+        identities: identity of each toolchain that has a part in the stage, by name.
+        stand_ins: names of those toolchains that hold a stand-in of their tool.
+    """
+
+    trees: Mapping[str, str]
+    identities: Mapping[str, str]
+    stand_ins: frozenset[str] = frozenset()
+
+
+class Node(ABC):
+    """One stage of one variant.
+
+    Attributes:
+        stage: name of the stage.
+        does: what happens, in a sentence.
+        spec: the spec.
+        variant: name of the variant, or what is fetched; empty: the whole spec.
+        makes: name of the tree that it makes; empty: it makes none.
+        needs: its inputs.
+        toolchains: names of the toolchains that have a part in it.
+        left_out: why it is not run for this variant; empty: it is.
+        work_pool: whose workers run it; None: any that build.
+    """
+
+    stage: ClassVar[str]
+    does: ClassVar[str]
+    left_out: str = ""
+    work_pool: str | None = None
+
+    def __init__(
+        self,
+        spec: Spec,
+        variant: str,
+        *,
+        makes: str = "",
+        needs: tuple[Need, ...] = (),
+        toolchains: tuple[str, ...] = (),
+    ) -> None:
+        self.spec = spec
+        self.variant = variant
+        self.makes = makes
+        self.needs = needs
+        self.toolchains = tuple(sorted(set(toolchains)))
+
+    @property
+    def title(self) -> str:
+        """Stage and variant, as other stages refer to it."""
+        return f"{self.stage} {self.variant}".strip()
+
+    @abstractmethod
+    def params(self, inputs: Inputs) -> dict[str, Any]:
+        """What decides the result besides the inputs; plain JSON values. Pure."""
+
+
+class KeyedNode(Node):
+    """A node whose result can be looked up before it runs."""
+
+    @abstractmethod
+    def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall | MeasurementCall:
+        """What identifies the result; reads small files of the inputs from the store at most.
+
+        Raises:
+            EngineryError: the Hub does not answer what the spec leaves open, or the store lacks an input.
+        """
+
+
+class MeasuredNode(KeyedNode):
+    """A node that measures servers."""
+
+    @abstractmethod
+    def sides(self, inputs: Inputs) -> tuple[Side, ...]:
+        """Who is served and asked. Pure."""
+
+    def end_after(self, measurement: Measurement) -> str:  # noqa: ARG002  most measurements end nothing
+        """Why a measurement makes the variant's later stages needless; empty: they are needed."""
+        return ""
