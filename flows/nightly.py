@@ -27,7 +27,7 @@ from tasks.comparison import divide_by_host
 from tasks.hub import HubAccess
 from tasks.plan import SpecPlan, plan_spec
 from tasks.runs import Pipeline
-from tasks.stages import content, gather
+from tasks.stages import SpecGraph, content, gather
 
 SpecNames = Annotated[list[str] | None, Field(json_schema_extra={"items": {"enum": SPEC_NAMES}})]
 FAILED = 1
@@ -180,8 +180,8 @@ def unchanged(store: Store, spec: Spec, here: Sequence[ResolvedVariant], plan: S
         here: the variants that this host builds; what the others need is their hosts' to find out.
         plan: the plan of the spec.
     """
-    others = {one.name for one in resolve_variants(spec)} - {one.name for one in here}
-    left_out = others | {f"calibration-{name}" for name in others}
+    others = tuple(one for one in resolve_variants(spec) if one not in here)
+    left_out = {node.variant for nodes in SpecGraph(spec, others).variants for node in nodes}
     if plan.commit is None or any(stage.variant not in left_out for stage in plan.work):
         return None
     newest = _newest(store, plan)

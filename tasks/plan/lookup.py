@@ -29,18 +29,20 @@ class Lookup:
         self._sources = sources
         self._toolchains = toolchains
         self.trees: dict[str, str] = {}
-        self._ended: dict[str, str] = {}
+        self._ended = ""
         self._store_away = ""
 
     def stages(self, graph: SpecGraph) -> Iterator[PlannedStage]:
         """All stages whose result can be looked up, in the order in which they would run."""
-        for node in graph:
-            if isinstance(node, KeyedNode):
-                yield self._stage(node)
+        yield self._stage(graph.checkpoint)
+        yield self._stage(graph.heldout)
+        for nodes in graph.variants:
+            self._ended = ""
+            yield from (self._stage(node) for node in nodes if isinstance(node, KeyedNode))
 
     def _stage(self, node: KeyedNode) -> PlannedStage:
-        if ended := self._ended.get(node.variant):
-            return _planned(node, "left-out", f"the variant ends after its baseline: {ended}")
+        if self._ended:
+            return _planned(node, "left-out", f"the variant ends after its baseline: {self._ended}")
         if node.left_out:
             return _planned(node, "left-out", node.left_out)
         if self._store_away:
@@ -67,7 +69,7 @@ class Lookup:
         found = find_measurement(self._pipeline, call)
         usable = isinstance(found, Usable)
         if isinstance(found, Usable) and isinstance(node, MeasuredNode):
-            self._ended[node.variant] = node.end_after(found.measurement)
+            self._ended = node.end_after(found.measurement)
         return _planned(node, "hit" if usable else "miss", found.reason, fingerprint=call.key)
 
     def _made(self, node: Node, call: StageCall) -> PlannedStage:

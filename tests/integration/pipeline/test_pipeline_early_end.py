@@ -1,0 +1,89 @@
+"""A variant that ends after its baseline: a plan knows it from the measurement that it would reuse."""
+
+from pathlib import Path
+
+import pytest
+from support.judgements import speed_point
+
+from artifacts.settings import Settings
+from artifacts.store import Store
+from engine_specs.spec import Spec, list_specs, load_spec, read_spec, resolve_variants
+from flows.demo.hub_repo import DEMO_HUB
+from tasks.hub import HubAccess
+from tasks.judging.results import LoadPoint, LoadResult
+from tasks.plan import HostToolchains, SpecPlan, plan_spec
+from tasks.runs import MeasurementCall, Pipeline, StageCall
+from tasks.runs.measurements import keep_measurement
+from tasks.runs.stage import Made, run_stage
+from tasks.stages import Inputs, Sources, SpecGraph
+
+FILE = Path(__file__).parents[2] / "data" / "e2e.yaml"
+WHEN_JUSTIFIED = FILE.read_text().replace("compile: always", "compile: when-justified")
+IDENTITY = "a" * 64
+
+
+class Installed(HostToolchains):
+    """A host that has every toolchain."""
+
+    def identity(self, name: str) -> str:
+        """The same for all."""
+        return IDENTITY
+
+
+def keep_baseline(pipeline: Pipeline, spec: Spec, sources: Sources) -> None:
+    """Put the checkpoint and a slow, sufficient baseline into the store."""
+    graph = SpecGraph(spec, resolve_variants(spec))
+    call = graph.checkpoint.call(Inputs({}, {}), sources, pipeline.store)
+
+    def fetch(output: Path, _scratch: Path) -> Made:
+        for name in ("config.json", "tokenizer.json"):
+            (output / name).write_bytes((DEMO_HUB / spec.checkpoint.repo / name).read_bytes())
+        return Made()
+
+    assert isinstance(call, StageCall)
+    tree = run_stage(pipeline, call, fetch).tree
+    node = graph.variants[0].baseline
+    inputs = Inputs({"checkpoint": tree}, dict.fromkeys(node.toolchains, IDENTITY))
+    measurement = node.call(inputs, sources, pipeline.store)
+    point = speed_point(1.0, noise=0.0, pairs=3, concurrency=1, rate=500.0)
+    rounds = tuple(one for one in point.rounds if one.side == "vllm")
+    load = LoadResult(
+        side=node.sides(inputs)[0],
+        protocol_digest="0" * 64,
+        operating_point=1,
+        points=(LoadPoint(summary=point.reference, rounds=rounds),),
+    )
+    assert isinstance(measurement, MeasurementCall)
+    keep_measurement(pipeline, measurement, load.model_dump(mode="json"), conclusive=True, device_s=1.0)
+
+
+def planned(pipeline: Pipeline, spec: Spec, access: HubAccess) -> SpecPlan:
+    toolchains = Installed(pipeline.settings)
+    return plan_spec(pipeline, spec, access, resolve_variants(spec), toolchains)
+
+
+@pytest.mark.parametrize(("compile_mode", "ends"), [("when-justified", True), ("always", False)])
+def test_a_plan_ends_a_variant_where_its_baseline_does(
+    settings: Settings, store: Store, tmp_path: Path, compile_mode: str, ends: bool
+) -> None:
+    spec = read_spec(WHEN_JUSTIFIED.replace("when-justified", compile_mode), FILE)
+    pipeline = Pipeline(settings, store, say=lambda _line: None)
+    access = HubAccess(endpoint="http://127.0.0.1:9", cache_dir=tmp_path / "hf", timeout_s=2.0)
+    keep_baseline(pipeline, spec, Sources(spec, access))
+    stages = {stage.stage: stage for stage in planned(pipeline, spec, access).stages}
+    assert stages["baseline"].state == "hit"
+    later = [stages[name] for name in ("quantize", "build", "measure")]
+    if ends:
+        assert {stage.state for stage in later} == {"left-out"}
+        assert all("not even twice its speed would pay" in stage.reasons[0] for stage in later)
+    else:
+        assert "left-out" not in {stage.state for stage in later}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in list_specs()])
+def test_a_title_names_one_stage_and_every_input_is_made_before(name: str) -> None:
+    spec, made = load_spec(name), list[str]()
+    for node in SpecGraph(spec, resolve_variants(spec)):
+        assert {need.node.title for need in node.needs} <= set(made)
+        assert node.title not in made
+        made.append(node.title)
