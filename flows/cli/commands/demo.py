@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from artifacts.settings import Settings
 from flows.cli.console import emit, say
 from flows.cli.context import load_settings, require_local, require_pipeline
+from flows.errors import BadArgument
 
 if TYPE_CHECKING:
     from flows.demo.proof import Proof
@@ -28,8 +29,8 @@ def demo(
     engine against vLLM, publishes, pulls and generates. The first run installs toolchains (about 10 GB) and
     takes minutes; a second one reuses what has not changed. `enginery down` stops the stack.
 
-    Exit codes: 0 done; 1 a step failed; 3 the engine did not convince; 5 a service does not answer; 6 bytes
-    in the store do not match their digest.
+    Exit codes: 0 done; 1 a step failed; 2 it is not run from a checkout; 3 the engine did not convince; 5 a
+    service does not answer; 6 bytes in the store do not match their digest.
 
     For example:
 
@@ -39,6 +40,7 @@ def demo(
     require_pipeline()
     require_local()
     settings = load_settings()
+    _require_data()
     _step(1, "the local stack")
     _bring_up(settings)
     from flows.demo.environment import demo_hub, enter
@@ -55,6 +57,17 @@ def demo(
     _emit_verdict(summary)
     _emit_proof(summary, proof)
     return summary.exit_code
+
+
+def _require_data() -> None:
+    from flows.demo.hub_repo import DEMO_HUB
+
+    if not DEMO_HUB.is_dir():
+        raise BadArgument(
+            "the demo's model and texts are not part of an installed package",
+            where=str(DEMO_HUB),
+            fix="run `make demo` in a checkout of enginery",
+        )
 
 
 def _bring_up(settings: Settings) -> None:
