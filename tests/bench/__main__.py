@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `support`, as pytest finds it
 
-from tests.bench import command_line, main_job, same_engine, store
+from tests.bench import command_line, main_job, plan, same_engine, store
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
     command_line.report()
     with tempfile.TemporaryDirectory(prefix="enginery-bench-") as directory:
         store.report(Path(directory) / "store")
+        plan.report(Path(directory) / "plan")
         main_job.report(Path(directory) / "job")
         same_engine.report(Path(directory) / "same")
 

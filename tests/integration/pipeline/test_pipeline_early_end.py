@@ -3,58 +3,19 @@
 from pathlib import Path
 
 import pytest
-from support.judgements import speed_point
+from support.planning import Installed, keep_everything
 
 from artifacts.settings import Settings
 from artifacts.store import Store
 from engine_specs.spec import Spec, list_specs, load_spec, read_spec, resolve_variants
-from flows.demo.hub_repo import DEMO_HUB
 from tasks.hub import HubAccess
-from tasks.judging.results import LoadPoint, LoadResult
-from tasks.plan import HostToolchains, SpecPlan, plan_spec
-from tasks.runs import MeasurementCall, Pipeline, StageCall
-from tasks.runs.measurements import keep_measurement
-from tasks.runs.stage import Made, run_stage
-from tasks.stages import Inputs, Sources, SpecGraph
+from tasks.plan import SpecPlan, plan_spec
+from tasks.runs import Pipeline
+from tasks.stages import SpecGraph
 
 FILE = Path(__file__).parents[2] / "data" / "e2e.yaml"
 WHEN_JUSTIFIED = FILE.read_text().replace("compile: always", "compile: when-justified")
 IDENTITY = "a" * 64
-
-
-class Installed(HostToolchains):
-    """A host that has every toolchain."""
-
-    def identity(self, name: str) -> str:
-        """The same for all."""
-        return IDENTITY
-
-
-def keep_baseline(pipeline: Pipeline, spec: Spec, sources: Sources) -> None:
-    """Put the checkpoint and a slow, sufficient baseline into the store."""
-    graph = SpecGraph(spec, resolve_variants(spec))
-    call = graph.checkpoint.call(Inputs({}, {}), sources, pipeline.store)
-
-    def fetch(output: Path, _scratch: Path) -> Made:
-        for name in ("config.json", "tokenizer.json"):
-            (output / name).write_bytes((DEMO_HUB / spec.checkpoint.repo / name).read_bytes())
-        return Made()
-
-    assert isinstance(call, StageCall)
-    tree = run_stage(pipeline, call, fetch).tree
-    node = graph.variants[0].baseline
-    inputs = Inputs({"checkpoint": tree}, dict.fromkeys(node.toolchains, IDENTITY))
-    measurement = node.call(inputs, sources, pipeline.store)
-    point = speed_point(1.0, noise=0.0, pairs=3, concurrency=1, rate=500.0)
-    rounds = tuple(one for one in point.rounds if one.side == "vllm")
-    load = LoadResult(
-        side=node.sides(inputs)[0],
-        protocol_digest="0" * 64,
-        operating_point=1,
-        points=(LoadPoint(summary=point.reference, rounds=rounds),),
-    )
-    assert isinstance(measurement, MeasurementCall)
-    keep_measurement(pipeline, measurement, load.model_dump(mode="json"), conclusive=True, device_s=1.0)
 
 
 def planned(pipeline: Pipeline, spec: Spec, access: HubAccess) -> SpecPlan:
@@ -69,7 +30,7 @@ def test_a_plan_ends_a_variant_where_its_baseline_does(
     spec = read_spec(WHEN_JUSTIFIED.replace("when-justified", compile_mode), FILE)
     pipeline = Pipeline(settings, store, say=lambda _line: None)
     access = HubAccess(endpoint="http://127.0.0.1:9", cache_dir=tmp_path / "hf", timeout_s=2.0)
-    keep_baseline(pipeline, spec, Sources(spec, access))
+    keep_everything(pipeline, spec, access, until="baseline")
     stages = {stage.stage: stage for stage in planned(pipeline, spec, access).stages}
     assert stages["baseline"].state == "hit"
     later = [stages[name] for name in ("quantize", "build", "measure")]
