@@ -35,6 +35,10 @@ class JobPlan(Frozen):
         description="Plain JSON values for it, among them `serve`, the recipe that engine.json carries. "
         "The caller adds `toolchains`: identity by role."
     )
+    admission: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Plain JSON values that only decide whether the worker may build; part of no identity.",
+    )
     commands: tuple[ToolCommand, ...] = Field(
         default=(),
         description="Commands of the tool, in order; the worker gets them in `params`.",

@@ -55,7 +55,6 @@ class TrtllmTorch:
                 "kind": self.name,
                 "recipe": variant.quantization.recipe,
                 "shape": variant.shape.model_dump(),
-                "checkpoint": _checkpoint(variant, facts),
                 "target": _target(variant),
                 "llm_args": llm_args(variant),
                 "files": {"llm_args": ARGS_FILE, "cache": CACHE_FILE},
@@ -63,6 +62,7 @@ class TrtllmTorch:
                 "commands": [command.model_dump(mode="json")],
                 "serve": self.serve_recipe(variant).model_dump(mode="json"),
             },
+            admission=_admission(variant, facts),
             commands=(command,),
         )
 
@@ -104,7 +104,7 @@ def _server(tree: str, host: str, model: str, log_level: str) -> tuple[str, ...]
     return ("{bin}/trtllm-serve", tree, *written, "--no-telemetry")
 
 
-def _checkpoint(variant: ResolvedVariant, facts: KindFacts) -> dict[str, Any]:
+def _admission(variant: ResolvedVariant, facts: KindFacts) -> dict[str, Any]:
     """What the checkpoint must be, by the names of hf_quant_config.json; null stands for unquantized."""
     asked = variant.quantization
     recipe = load_recipes()[asked.recipe]

@@ -1,6 +1,7 @@
 """What a stage would run: the graph's nodes with placeholders for trees, addresses and GPUs. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from tasks.commands import Command, server_commands, symbols
 from tasks.kinds import ToolCommand
@@ -13,6 +14,7 @@ def stage_commands(
     graph: SpecGraph,
     identity: Callable[[str], str | NotInstalled],
     trees: Mapping[str, str],
+    config: Mapping[str, Any] | None,
 ) -> Iterator[StageCommands]:
     """The commands of all stages of a spec, in order.
 
@@ -20,12 +22,13 @@ def stage_commands(
         graph: the stages.
         identity: identity of a toolchain on this host, or why it is not installed.
         trees: digest of each tree that the store holds, by the title of the node that made it.
+        config: config.json of the checkpoint; None where it is not known.
 
     Raises:
         TaskError: a kind refuses a variant's options, or names a toolchain that nobody declares.
     """
     for node in graph:
-        yield _left_out(node) if node.left_out else _stage(node, identity, trees)
+        yield _left_out(node) if node.left_out else _stage(node, identity, trees, config)
 
 
 def _left_out(node: Node) -> StageCommands:
@@ -39,11 +42,15 @@ def _left_out(node: Node) -> StageCommands:
 
 
 def _stage(
-    node: Node, identity: Callable[[str], str | NotInstalled], trees: Mapping[str, str]
+    node: Node,
+    identity: Callable[[str], str | NotInstalled],
+    trees: Mapping[str, str],
+    config: Mapping[str, Any] | None,
 ) -> StageCommands:
     inputs = Inputs(
         trees={need.role: symbols.tree(need.node.makes) for need in node.needs},
         identities={name: _identity(name, identity(name)) for name in node.toolchains},
+        config=config,
     )
     gpus, commands = _work(node, inputs)
     return StageCommands(
@@ -97,7 +104,12 @@ def _worker(work: WorkerStage) -> Command:
             symbols.RESPONSE,
         ),
         env=_environment(work),
-        request={"params": work.params, "inputs": work.inputs, "output": symbols.OUTPUT},
+        request={
+            "params": work.params,
+            "admission": work.admission,
+            "inputs": work.inputs,
+            "output": symbols.OUTPUT,
+        },
     )
 
 

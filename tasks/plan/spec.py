@@ -14,7 +14,7 @@ from artifacts.hosts import probe_host
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
-from tasks.plan.checkpoint import HubClosed, planned_commit, planned_metadata
+from tasks.plan.checkpoint import HubClosed, NoMetadata, planned_commit, planned_metadata
 from tasks.plan.commands import stage_commands
 from tasks.plan.lookup import Lookup
 from tasks.plan.records import PlannedStage, StageCommands
@@ -76,6 +76,7 @@ def plan_spec(
     commit = planned_commit(sources)
     metadata = planned_metadata(pipeline, spec, commit, sources)
     tools = toolchains or HostToolchains(pipeline.settings)
+    config = None if isinstance(metadata, NoMetadata) else metadata.config
     graph = SpecGraph(spec, variants, probe_host().cpu_features)
     lookup = Lookup(pipeline, sources, tools)
     stages = tuple(lookup.stages(graph))
@@ -93,5 +94,5 @@ def plan_spec(
             plan_variant(spec, one, metadata, tools, free_disk=free_disk, today=today) for one in variants
         ),
         stages=stages,
-        commands=tuple(stage_commands(graph, tools.identity, lookup.trees)) if commands else (),
+        commands=tuple(stage_commands(graph, tools.identity, lookup.trees, config)) if commands else (),
     )

@@ -61,8 +61,9 @@ def build_job(spec: str, variant: ResolvedVariant, inputs: Inputs) -> WorkerStag
         plan.worker,
         {**plan.params, "toolchains": identities, **marked},
         dict(inputs.trees),
-        plan.ships,
-        need_of(variant),
+        ships=plan.ships,
+        gpus=need_of(variant),
+        admission=plan.admission,
     )
 
 

@@ -126,9 +126,14 @@ def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAcc
     if isinstance(found, Hit):
         listing = pipeline.store.get_listing(found.action.tree)
         sizes = {file.path: file.size for file in listing.files}
-        config = read_json(pipeline.store, found.action.tree, CONFIG_FILE)
+        config = checkpoint_config(pipeline.store, found.action.tree)
         return CheckpointFacts(commit=commit, config=config, file_bytes=sizes)
     return hub_checkpoint.metadata(_repository(spec), commit, access, pipeline.say)
+
+
+def checkpoint_config(store: Store, checkpoint: str) -> dict[str, Any]:
+    """config.json of a checkpoint in the store; raises what `Store.read_file` raises."""
+    return read_json(store, checkpoint, CONFIG_FILE)
 
 
 def read_json(store: Store, tree: str, path: str) -> dict[str, Any]:

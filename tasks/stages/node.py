@@ -35,11 +35,13 @@ class Inputs:
         trees: digest of each input tree, by role.
         identities: identity of each toolchain that has a part in the stage, by name.
         stand_ins: names of those toolchains that hold a stand-in of their tool.
+        config: config.json of the checkpoint, for a stage that reads it; None where it is not known.
     """
 
     trees: Mapping[str, str]
     identities: Mapping[str, str]
     stand_ins: frozenset[str] = frozenset()
+    config: Mapping[str, Any] | None = None
 
 
 class Node(ABC):

@@ -4,15 +4,17 @@ With recipe none and an unquantized KV cache there is nothing to do: the checkpo
 if the kind reads TensorRT-LLM's layout, the stage writes it in that layout, quantized or not.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
+from artifacts.store import Store
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
 from tasks import workers
 from tasks.hosts import need_of
-from tasks.stages.fetch import FetchCheckpoint, FetchTexts
+from tasks.stages.fetch import FetchCheckpoint, FetchTexts, checkpoint_config
 from tasks.stages.node import CALIBRATION, CHECKPOINT, Inputs, Need
-from tasks.stages.quantize_request import request_params
+from tasks.stages.quantize_request import admission, names_family, request_params
 from tasks.stages.sources import spec_dir
 from tasks.stages.worker_stage import JobNode, WorkerStage
 
@@ -53,6 +55,12 @@ class Quantize(JobNode):
         if unquantized(variant):
             self.left_out = f"recipe {variant.quantization.recipe}: the checkpoint is built as it is"
 
+    def completed(self, inputs: Inputs, store: Store) -> Inputs:
+        """With config.json of the checkpoint, which names its family in TensorRT-LLM's layout."""
+        if not names_family(self._variant):
+            return inputs
+        return replace(inputs, config=checkpoint_config(store, inputs.trees[CHECKPOINT]))
+
     def job(self, inputs: Inputs) -> WorkerStage:
         """The job of the worker.
 
@@ -64,9 +72,17 @@ class Quantize(JobNode):
 
 def quantize_job(spec: str, variant: ResolvedVariant, inputs: Inputs, spec_dir: Path) -> WorkerStage:
     """The job that quantizes for a variant of the spec of that name, whose file lies in `spec_dir`."""
-    params, need = request_params(variant, spec_dir), need_of(variant)
-    name = toolchain_of(variant)
-    return WorkerStage(STAGE, spec, variant.name, name, WORKER, params, dict(inputs.trees), gpus=need)
+    return WorkerStage(
+        STAGE,
+        spec,
+        variant.name,
+        toolchain_of(variant),
+        WORKER,
+        request_params(variant, inputs.config, spec_dir),
+        dict(inputs.trees),
+        gpus=need_of(variant),
+        admission=admission(variant),
+    )
 
 
 def unquantized(variant: ResolvedVariant) -> bool:

@@ -1,20 +1,24 @@
-"""What the quantize worker is told: the variant's choices, and what the tables say of them. Pure but for one
+"""What the quantize worker is asked: the variant's choices, and what the tables say of them. Pure but for one
 file.
 
-Everything here enters the fingerprint. A setting that cannot change the result stays at one value, so that it
-never makes work twice: parallelism where the layout does not divide the weights, for one.
+Invariants:
+- `request_params` is part of the fingerprint: it holds what decides the result, and of a table no more than
+  the row that this variant uses. A setting that cannot change the result stays at one value, so that it never
+  makes work twice: parallelism where the layout does not divide the weights, for one.
+- `admission` is not: it holds what the worker only refuses by. A new row of a table changes nothing that was
+  made.
 """
 
 import hashlib
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from engine_specs.spec import RecipeFile, RecipeSearch, ResolvedVariant
+from engine_specs.spec import RecipeFile, ResolvedVariant
 from engine_specs.tables import (
     Device,
     KindFacts,
-    KvCacheFormat,
     Presets,
     Recipe,
     load_kinds,
@@ -23,30 +27,47 @@ from engine_specs.tables import (
 )
 from tasks.errors import RecipeFileInvalid
 
+Config = Mapping[str, Any]
 
-def request_params(variant: ResolvedVariant, beside: Path) -> dict[str, Any]:
+
+def request_params(variant: ResolvedVariant, config: Config | None, beside: Path) -> dict[str, Any]:
     """Params of the worker `quantize_modelopt`, which documents them.
 
     Args:
         variant: what to quantize for.
+        config: config.json of the checkpoint; None where it is not known yet, as in a dry run.
         beside: directory that the path of a recipe file is relative to.
 
     Raises:
         RecipeFileInvalid: see `read_recipe_file`.
     """
     kind, asked = load_kinds()[variant.engine.kind], variant.quantization
+    cache = load_kv_caches()[asked.kv_cache]
+    return {
+        "device": _device(variant),
+        "recipe": _named(load_recipes()[asked.recipe], kind),
+        "kv_cache": _named(cache, kind) | {"quant_algo": cache.quant_algo},
+        "file": read_recipe_file(asked.file, beside) if asked.file else None,
+        "search": _search(variant, kind),
+        "export": _export(variant, kind, config or {}),
+        "calibration": {"sequence_length": asked.calibration.sequence_length} if asked.calibration else None,
+    }
+
+
+def admission(variant: ResolvedVariant) -> dict[str, Any]:
+    """What the worker refuses a checkpoint, a device or a toolchain by; it documents the keys."""
+    kind = load_kinds()[variant.engine.kind]
     return {
         "modelopt": kind.modelopt,
         "transformers_major": kind.transformers_major,
-        "device": asked.device or variant.target.accelerator,
-        "recipe": _recipe(load_recipes()[asked.recipe], kind),
-        "kv_cache": _kv_cache(load_kv_caches()[asked.kv_cache], kind),
-        "file": read_recipe_file(asked.file, beside) if asked.file else None,
-        "search": _search(asked.search, kind) if asked.search else None,
         "architectures": list(kind.architecture_names),
-        "export": _export(variant, kind),
-        "calibration": {"sequence_length": asked.calibration.sequence_length} if asked.calibration else None,
+        "formats": list(_formats(variant, kind)),
     }
+
+
+def names_family(variant: ResolvedVariant) -> bool:
+    """Whether the export names the model's family, and so depends on the checkpoint's architecture."""
+    return load_kinds()[variant.engine.kind].export_format == "tensorrt-llm"
 
 
 def read_recipe_file(file: RecipeFile, beside: Path) -> dict[str, str]:
@@ -73,56 +94,69 @@ def read_recipe_file(file: RecipeFile, beside: Path) -> dict[str, str]:
     return {"path": file.path, "sha256": found, "text": text}
 
 
-def _recipe(recipe: Recipe, kind: KindFacts) -> dict[str, Any]:
-    support = kind.recipe(recipe.name)
-    own = support.weight_input_multiple if support else 1
-    return {
-        "name": recipe.name,
-        **_preset(recipe, kind),
-        "needs_calibration": recipe.needs_calibration,
-        "weight_input_multiple": math.lcm(recipe.weight_input_multiple, own),
-    }
+def _device(variant: ResolvedVariant) -> Device:
+    return variant.quantization.device or variant.target.accelerator
 
 
-def _kv_cache(cache: KvCacheFormat, kind: KindFacts) -> dict[str, Any]:
-    return {
-        "name": cache.name,
-        **_preset(cache, kind),
-        "quant_algo": cache.quant_algo,
-        "needs_calibration": cache.needs_calibration,
-    }
+def _named(row: Presets, kind: KindFacts) -> dict[str, Any]:
+    """A recipe or KV cache format, and what the kind's line of ModelOpt calls it."""
+    preset = row.preset(kind.modelopt)
+    return {"name": row.name, "preset": preset.name if preset else None}
 
 
-def _search(search: RecipeSearch, kind: KindFacts) -> dict[str, Any]:
+def _search(variant: ResolvedVariant, kind: KindFacts) -> dict[str, Any] | None:
+    search = variant.quantization.search
+    if search is None:
+        return None
     return {
         "effective_bits": search.effective_bits,
         "method": search.method,
         "score_samples": search.score_samples,
-        "candidates": [_candidate(load_recipes()[name], kind) for name in search.candidates],
+        "candidates": [_named(load_recipes()[name], kind) for name in search.candidates],
     }
 
 
-def _export(variant: ResolvedVariant, kind: KindFacts) -> dict[str, Any]:
-    divided = kind.export_format == "tensorrt-llm"
-    families = {row.name: row.decoder_type for row in kind.architectures if row.decoder_type}
+def _export(variant: ResolvedVariant, kind: KindFacts, config: Config) -> dict[str, Any]:
+    divided = names_family(variant)
     return {
         "format": kind.export_format,
         "tensor_parallel": variant.tensor_parallel if divided else 1,
         "pipeline_parallel": variant.pipeline_parallel if divided else 1,
-        "decoder_types": families if divided else {},
+        "decoder_type": _decoder_type(kind, config) if divided else None,
     }
 
 
-def _candidate(recipe: Recipe, kind: KindFacts) -> dict[str, Any]:
-    """A search runs each candidate, and ModelOpt computes with FP4 on GPUs only."""
-    params = _recipe(recipe, kind)
-    return params | {"devices": ["cuda"]} if "NVFP4" in (recipe.quant_algo or "") else params
+def _decoder_type(kind: KindFacts, config: Config) -> str | None:
+    """ModelOpt's name of the checkpoint's family; None where the kind does not know its architecture."""
+    names = config.get("architectures") or [""]
+    row = kind.architecture(str(names[0]))
+    return row.decoder_type if row else None
 
 
-def _preset(row: Presets, kind: KindFacts) -> dict[str, Any]:
-    """ModelOpt's constant, and where it works; no constant works everywhere."""
+def _formats(variant: ResolvedVariant, kind: KindFacts) -> Iterator[dict[str, Any]]:
+    """What each format that is asked for needs: the recipe, the candidates of a search, and the KV cache."""
+    asked, recipes = variant.quantization, load_recipes()
+    yield _recipe_needs(recipes[asked.recipe], kind)
+    for name in asked.search.candidates if asked.search else ():
+        # A search runs each candidate, and ModelOpt computes with FP4 on GPUs only.
+        on_gpus = {"devices": ["cuda"]} if "NVFP4" in (recipes[name].quant_algo or "") else {}
+        yield _recipe_needs(recipes[name], kind) | on_gpus
+    yield _needs(load_kv_caches()[asked.kv_cache], kind)
+
+
+def _recipe_needs(recipe: Recipe, kind: KindFacts) -> dict[str, Any]:
+    support = kind.recipe(recipe.name)
+    own = support.weight_input_multiple if support else 1
+    multiple = math.lcm(recipe.weight_input_multiple, own)
+    return _needs(recipe, kind) | {"weight_input_multiple": multiple}
+
+
+def _needs(row: Presets, kind: KindFacts) -> dict[str, Any]:
+    """Devices that it works on (what has no constant works everywhere), texts, and a width that divides."""
     preset = row.preset(kind.modelopt)
     return {
-        "preset": preset.name if preset else None,
+        "name": row.name,
         "devices": list(preset.devices) if preset else list(get_args(Device)),
+        "needs_calibration": row.needs_calibration,
+        "weight_input_multiple": 1,
     }

@@ -1,4 +1,10 @@
-"""A stage whose work is one job of a worker in a toolchain: quantize and build."""
+"""A stage whose work is one job of a worker in a toolchain: quantize and build.
+
+Invariants:
+- The fingerprint covers what decides the result: the worker's files, its toolchain, `params` and `inputs`.
+- `admission` is not part of it. It only lets the worker refuse, so that a table which grows makes nothing
+  again, and a result that is there already stays what it is.
+"""
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -24,10 +30,11 @@ class WorkerStage:
         variant: name of the variant.
         toolchain: name of the toolchain that runs the worker.
         worker: the program.
-        params: plain JSON values for it.
+        params: plain JSON values that decide the result.
         inputs: tree digest by the role that the worker knows it by.
         ships: source files that the worker copies into its output.
         gpus: what it computes on, where its toolchain computes on GPUs; no part of the fingerprint.
+        admission: plain JSON values that only decide whether the worker may do it; likewise no part of it.
     """
 
     stage: str
@@ -39,6 +46,7 @@ class WorkerStage:
     inputs: dict[str, str]
     ships: tuple[Path, ...] = field(default=())
     gpus: GpuNeed = field(default=GpuNeed())
+    admission: dict[str, Any] = field(default_factory=dict)
 
     def call(self, toolchain_identity: str) -> StageCall:
         """The stage call, once it is known what exactly is installed."""
@@ -62,13 +70,17 @@ class JobNode(KeyedNode):
         """Commands of the tool that the worker runs, in order. Pure."""
         return ()
 
+    def completed(self, inputs: Inputs, store: Store) -> Inputs:  # noqa: ARG002  most jobs need no more
+        """The inputs with what the job takes from their small files; raises what `Store.read_file` raises."""
+        return inputs
+
     def params(self, inputs: Inputs) -> dict[str, Any]:
         """What the worker is asked for."""
         return self.job(inputs).params
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  digests suffice
         """The call of the job."""
-        work = self.job(inputs)
+        work = self.job(self.completed(inputs, store))
         return work.call(inputs.identities[work.toolchain])
 
     def run(self, pipeline: Pipeline, trees: dict[str, str]) -> StageResult:
@@ -87,7 +99,8 @@ class JobNode(KeyedNode):
         }
         identities = {name: toolchain.identity for name, toolchain in toolchains.items()}
         stand_ins = frozenset(name for name, toolchain in toolchains.items() if toolchain.stand_in)
-        return run_worker_stage(pipeline, self.job(Inputs(trees, identities, stand_ins)))
+        inputs = self.completed(Inputs(trees, identities, stand_ins), pipeline.store)
+        return run_worker_stage(pipeline, self.job(inputs))
 
 
 def run_worker_stage(pipeline: Pipeline, work: WorkerStage) -> StageResult:
@@ -114,7 +127,7 @@ def _run(
         outcome = run_job(
             toolchain,
             work.worker,
-            JobRequest(params=work.params, inputs=inputs, output=output),
+            JobRequest(params=work.params, admission=work.admission, inputs=inputs, output=output),
             log=pipeline.log_file(call.label),
             on_line=pipeline.say,
             time_limit_s=pipeline.settings.job_time_limit_s,

@@ -55,7 +55,11 @@ class NotInstalled(Frozen):
 class JobRequest(Frozen):
     """What a worker is asked to do."""
 
-    params: dict[str, Any] = Field(description="Plain JSON values.")
+    params: dict[str, Any] = Field(description="What decides the result: plain JSON values.")
+    admission: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What only decides whether it may be made: plain JSON values, part of no identity.",
+    )
     inputs: dict[str, Path] = Field(description="Directories or files that it reads, by role.")
     output: Path = Field(description="Empty directory that it fills.")
 

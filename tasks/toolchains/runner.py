@@ -65,7 +65,12 @@ def run_job(
 
 def _encoded(request: JobRequest) -> str:
     inputs = {name: str(path.absolute()) for name, path in request.inputs.items()}
-    document = {"params": request.params, "inputs": inputs, "output": str(request.output.absolute())}
+    document = {
+        "params": request.params,
+        "admission": request.admission,
+        "inputs": inputs,
+        "output": str(request.output.absolute()),
+    }
     return json.dumps(document, allow_nan=False)
 
 

@@ -1,8 +1,9 @@
 """Worker: put a checkpoint, the arguments of TensorRT-LLM and its tuned cache together into an engine tree.
 
-Request: inputs {"checkpoint": directory}; params {"kind", "recipe", "shape", "checkpoint", "target",
-"llm_args", "files", "warm_up", "commands", "serve", "toolchains", "stand_in" (only for a stand-in of the
-tool)}. Output: the engine tree. Runs in the toolchain `tensorrt-llm-1.4`.
+Request: inputs {"checkpoint": directory}; params {"kind", "recipe", "shape", "target", "llm_args",
+"files", "warm_up", "commands", "serve", "toolchains", "stand_in" (only for a stand-in of the tool)};
+admission {"architectures", "quant_algos", "layer_quant_algos", "kv_cache_quant_algo"}. Output: the engine
+tree. Runs in the toolchain `tensorrt-llm-1.4`.
 
 Everything that can be known without the GPU's time is asked first: host, tool, checkpoint.
 """
@@ -26,7 +27,7 @@ def main(request: Request) -> Result:
     params, files, output = request.params, request.params["files"], request.output
     gpu = _gpu(params["target"])
     tools = tool_versions(DISTRIBUTIONS)
-    checkpoint = read_checkpoint(request.inputs["checkpoint"], params["checkpoint"])
+    checkpoint = read_checkpoint(request.inputs["checkpoint"], request.admission)
     copied = copy_checkpoint(checkpoint.directory, output)
     say(f"copied {copied} bytes of checkpoint")
     config_sha256 = write_args(output / files["llm_args"], params["llm_args"])

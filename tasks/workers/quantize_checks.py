@@ -14,29 +14,32 @@ FORMATS = ("hf", "tensorrt-llm")
 DIVIDED_BY_INPUT = ("o_proj.weight", "down_proj.weight", "w2.weight")
 
 
-def require_supported(checkpoint: Path, params: dict[str, Any]) -> None:
+def require_supported(checkpoint: Path, params: dict[str, Any], admission: dict[str, Any]) -> None:
     """Refuse what cannot be quantized as asked.
 
     Args:
         checkpoint: directory with config.json and safetensors.
         params: as `quantize_modelopt` documents them.
+        admission: likewise.
 
     Raises:
         Refusal: wrong format, unknown architecture, quantized already, saved by a newer transformers than
             will read it, dimension that does not divide, or no texts where the recipe needs them.
     """
     config = read_json(checkpoint / "config.json")
-    _require_work(params)
-    _require_architecture(config, params, str(checkpoint))
+    _require_work(params, admission["modelopt"])
+    _require_architecture(config, params["export"], admission["architectures"], str(checkpoint))
     _require_unquantized(config, str(checkpoint))
-    _require_readable(checkpoint, config, params["transformers_major"])
-    _require_device(params)
-    for recipe in _recipes(params):
-        _require_dimensions(checkpoint, recipe, params["export"]["tensor_parallel"])
-    _require_texts(params)
+    _require_readable(checkpoint, config, admission["transformers_major"])
+    for asked in admission["formats"]:
+        _require_device(asked, params["device"], admission["modelopt"])
+    for asked in admission["formats"]:
+        _require_dimensions(checkpoint, asked, params["export"]["tensor_parallel"])
+    if not params["calibration"]:
+        _require_no_texts_needed(admission["formats"])
 
 
-def _require_work(params: dict[str, Any]) -> None:
+def _require_work(params: dict[str, Any], modelopt: str) -> None:
     export, recipe = params["export"]["format"], params["recipe"]
     if export not in FORMATS:
         raise Refusal(
@@ -44,17 +47,18 @@ def _require_work(params: dict[str, Any]) -> None:
         )
     asked = recipe["preset"] or params["kv_cache"]["preset"] or params["file"] or params["search"]
     if not asked and (export == "hf" or recipe["name"] != "none"):
-        what = f"there is nothing to quantize: ModelOpt {params['modelopt']} has no {recipe['name']}"
+        what = f"there is nothing to quantize: ModelOpt {modelopt} has no {recipe['name']}"
         raise Refusal("input", what, fix="choose a recipe that recipes.yaml lists for this line")
 
 
-def _require_architecture(config: dict[str, Any], params: dict[str, Any], where: str) -> None:
-    supported, export = params["architectures"], params["export"]
+def _require_architecture(
+    config: dict[str, Any], export: dict[str, Any], supported: list[str], where: str
+) -> None:
     found = (config.get("architectures") or ["none"])[0]
     if found not in supported:
         fix = f"supported are {', '.join(supported)}"
         raise Refusal("unsupported", f"architecture {found} cannot be quantized for this engine", where, fix)
-    if export["format"] == "tensorrt-llm" and found not in export["decoder_types"]:
+    if export["format"] == "tensorrt-llm" and export["decoder_type"] is None:
         fix = "name its decoder_type in the kind's file"
         raise Refusal("unsupported", f"ModelOpt's name of the family of {found} is not known", where, fix)
 
@@ -82,22 +86,17 @@ def _require_readable(checkpoint: Path, config: dict[str, Any], major: int) -> N
     )
 
 
-def _require_device(params: dict[str, Any]) -> None:
-    for asked in (*_recipes(params), params["kv_cache"]):
-        if params["device"] not in asked["devices"]:
-            raise Refusal(
-                "unsupported",
-                f"ModelOpt {params['modelopt']} cannot do {asked['name']} on {params['device']}",
-                fix=f"set quantization.device to {' or '.join(asked['devices'])}",
-            )
+def _require_device(asked: dict[str, Any], device: str, modelopt: str) -> None:
+    if device not in asked["devices"]:
+        raise Refusal(
+            "unsupported",
+            f"ModelOpt {modelopt} cannot do {asked['name']} on {device}",
+            fix=f"set quantization.device to {' or '.join(asked['devices'])}",
+        )
 
 
-def _recipes(params: dict[str, Any]) -> list[dict[str, Any]]:
-    return params["search"]["candidates"] if params["search"] else [params["recipe"]]
-
-
-def _require_dimensions(checkpoint: Path, recipe: dict[str, Any], devices: int) -> None:
-    multiple = recipe["weight_input_multiple"]
+def _require_dimensions(checkpoint: Path, asked: dict[str, Any], devices: int) -> None:
+    multiple = asked["weight_input_multiple"]
     shares = (
         (name, shape[1] / (devices if name.endswith(DIVIDED_BY_INPUT) else 1))
         for name, shape in linear_shapes(checkpoint)
@@ -107,7 +106,7 @@ def _require_dimensions(checkpoint: Path, recipe: dict[str, Any], devices: int) 
         name, share = odd[0]
         raise Refusal(
             "unsupported",
-            f"{recipe['name']} needs input dimensions that divide by {multiple}; {name} has {share:g}"
+            f"{asked['name']} needs input dimensions that divide by {multiple}; {name} has {share:g}"
             + (f" on each of {devices} devices" if devices > 1 else "")
             + (f", and {len(odd) - 1} more" if len(odd) > 1 else ""),
             str(checkpoint),
@@ -115,8 +114,8 @@ def _require_dimensions(checkpoint: Path, recipe: dict[str, Any], devices: int) 
         )
 
 
-def _require_texts(params: dict[str, Any]) -> None:
-    for asking in (params["recipe"], params["kv_cache"]):
-        if asking["needs_calibration"] and not params["calibration"]:
-            what = f"{asking['name']} needs texts to calibrate on"
+def _require_no_texts_needed(formats: list[dict[str, Any]]) -> None:
+    for asked in formats:
+        if asked["needs_calibration"]:
+            what = f"{asked['name']} needs texts to calibrate on"
             raise Refusal("input", what, fix="set `quantization.calibration`")

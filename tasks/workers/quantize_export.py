@@ -56,7 +56,7 @@ SIDE_FILES = (
 def quantize(request: Request) -> Result:
     """Load, calibrate, export, and write the report; the request has passed `require_supported`."""
     params, checkpoint = request.params, request.inputs["checkpoint"]
-    require_line(params["modelopt"])
+    require_line(request.admission["modelopt"])
     rows = read_token_rows(request, checkpoint)
     say(f"loading {weight_bytes(checkpoint)} bytes of weights")
     model = load_model(checkpoint, params["device"])

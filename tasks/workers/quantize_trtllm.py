@@ -26,7 +26,7 @@ def export_trtllm(model: Any, params: dict[str, Any], checkpoint: Path, output: 
     """
     source = read_json(checkpoint / "config.json")
     export = params["export"]
-    decoder_type = export["decoder_types"][source["architectures"][0]]
+    decoder_type = export["decoder_type"]
     if params["device"] == "cuda":
         _gather(model)
     with _Described():

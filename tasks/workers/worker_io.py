@@ -21,11 +21,16 @@ Failure = Literal["unsupported", "input", "out-of-memory", "regression"]
 
 @dataclass(frozen=True)
 class Request:
-    """What the worker is asked to do; `output` is an empty directory that exists."""
+    """What the worker is asked to do; `output` is an empty directory that exists.
+
+    `params` decide the result. `admission` only decides whether there may be one: a worker refuses by it, and
+    writes nothing of it into its output.
+    """
 
     params: dict[str, Any]
     inputs: dict[str, Path]
     output: Path
+    admission: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def read_request(path: Path) -> Request:
     """Read a request; paths become `Path`."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     inputs = {name: Path(value) for name, value in raw["inputs"].items()}
-    return Request(params=raw["params"], inputs=inputs, output=Path(raw["output"]))
+    return Request(raw["params"], inputs, Path(raw["output"]), raw["admission"])
 
 
 def write_response(path: Path, answer: dict[str, Any]) -> None:

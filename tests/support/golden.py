@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from engine_specs.preflight import vendored_checkpoint
 from engine_specs.spec import Spec, load_spec, resolve_variants
 from tasks.plan import StageCommands
 from tasks.plan.commands import stage_commands
@@ -33,7 +34,8 @@ def absent(name: str) -> NotInstalled:
 def commands(spec: Spec, *variants: str) -> tuple[StageCommands, ...]:
     """The commands of some variants of a spec, or of all, on a host that has nothing."""
     chosen = tuple(one for one in resolve_variants(spec) if not variants or one.name in variants)
-    return tuple(stage_commands(SpecGraph(spec, chosen), absent, {}))
+    known = vendored_checkpoint(spec.checkpoint.repo)
+    return tuple(stage_commands(SpecGraph(spec, chosen), absent, {}, known.config if known else None))
 
 
 def plan(case: str) -> tuple[StageCommands, ...]:

@@ -12,7 +12,7 @@ from engine_specs.spec import ResolvedVariant, load_spec, resolve_variants
 from engine_specs.spec.variant import Calibration, Engine, Quantization
 from engine_specs.tables import load_kv_caches, load_recipes, load_targets
 from flows.demo.hub_repo import DEMO_HUB
-from tasks.stages.quantize_request import request_params
+from tasks.stages.quantize_request import admission, request_params
 from tasks.toolchains import Toolchain
 
 TESTS = Path(__file__).parents[1]
@@ -78,7 +78,8 @@ def run_matrix(toolchain: Toolchain, cases: list[Case], folder: Path) -> dict[st
         {
             "name": case.name,
             "architecture": case.architecture,
-            "params": request_params(case.variant(), folder) | {"architectures": [case.architecture]},
+            "params": request_params(case.variant(), {"architectures": [case.architecture]}, folder),
+            "admission": admission(case.variant()) | {"architectures": [case.architecture]},
             "checkpoint": str(case.checkpoint) if case.checkpoint else None,
             "output": str(folder / case.name),
         }

@@ -49,8 +49,8 @@ def _run(case: dict[str, Any], scratch: Path, tokenizer: Path) -> dict[str, Any]
     output.mkdir(parents=True)
     inputs = {"checkpoint": checkpoint, "calibration": output.parent}
     try:
-        require_supported(checkpoint, case["params"])
-        result = quantize(Request(params=case["params"], inputs=inputs, output=output))
+        require_supported(checkpoint, case["params"], case["admission"])
+        result = quantize(Request(case["params"], inputs, output, case["admission"]))
     except Refusal as refusal:
         return {"refused": refusal.what, "fix": refusal.fix}
     except Exception as error:  # noqa: BLE001  one case must not take the others along; its test fails

@@ -11,7 +11,7 @@ from support.quantize_cases import DEMO, WORKERS, Case, write_texts
 from artifacts.settings import Settings
 from engine_specs.tables import load_recipes
 from tasks.errors import WorkerRefused
-from tasks.stages.quantize_request import request_params
+from tasks.stages.quantize_request import admission, request_params
 from tasks.toolchains import JobOutcome, JobRequest, Toolchain, ensure, run_job
 
 pytestmark = pytest.mark.toolchain
@@ -35,7 +35,12 @@ def quantize(modelopt: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Q
     def run(checkpoint: Path, output: Path) -> JobOutcome:
         output.mkdir()
         inputs = {"checkpoint": checkpoint, "calibration": texts}
-        request = JobRequest(params=request_params(FP8.variant(), texts), inputs=inputs, output=output)
+        request = JobRequest(
+            params=request_params(FP8.variant(), None, texts),
+            admission=admission(FP8.variant()),
+            inputs=inputs,
+            output=output,
+        )
         log = tmp_path_factory.mktemp("log") / "worker.log"
         worker = WORKERS / "quantize_modelopt.py"
         return run_job(modelopt, worker, request, log=log, on_line=lambda _line: None, time_limit_s=300)

@@ -47,6 +47,7 @@ def build(toolchain: Toolchain, tmp_path: Path) -> Build:
         output.mkdir()
         request = JobRequest(
             params=params | ({"stand_in": True} if declared else {}),
+            admission=job.admission,
             inputs={"checkpoint": checkpoint},
             output=output,
         )

@@ -81,7 +81,9 @@ def build_engine(tmp_path: Path) -> Build:
         work = build_job("spec", asked, Inputs({"checkpoint": "0" * 64}, identities, marked))
         output = tmp_path / "engine"
         output.mkdir()
-        request = JobRequest(params=work.params, inputs={"checkpoint": checkpoint}, output=output)
+        request = JobRequest(
+            params=work.params, admission=work.admission, inputs={"checkpoint": checkpoint}, output=output
+        )
         log = tmp_path / "build.log"
         run_job(toolchain, work.worker, request, log=log, on_line=lambda _line: None, time_limit_s=120)
         return output
@@ -103,7 +105,7 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for one in QUANTIZED:
         trees = {"checkpoint": "0" * 64, "calibration": "1" * 64}
         work = quantize_job("spec", one, Inputs(trees, {}), Path())
-        jobs[one.name] = work.params
+        jobs[one.name] = {"params": work.params, "admission": work.admission}
     request = JobRequest(
         params={"jobs": jobs},
         inputs={"checkpoint": checkpoint, "calibration": folder / "texts"},

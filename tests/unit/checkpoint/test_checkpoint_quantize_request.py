@@ -11,14 +11,18 @@ from engine_specs.spec import RecipeFile, RecipeSearch
 from engine_specs.tables import load_kinds
 from tasks.errors import RecipeFileInvalid
 from tasks.stages import Inputs, quantize
-from tasks.stages.quantize_request import read_recipe_file, request_params
+from tasks.stages.quantize_request import admission, read_recipe_file, request_params
 
 TEXT = "quantize: {algorithm: max, quant_cfg: []}\n"
 SHA256 = hashlib.sha256(TEXT.encode()).hexdigest()
 
 
 def params(case: Case, beside: Path = Path()) -> dict[str, Any]:
-    return request_params(case.variant(), beside)
+    return request_params(case.variant(), {"architectures": [case.architecture]}, beside)
+
+
+def formats(case: Case) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in admission(case.variant())["formats"]}
 
 
 def plan(recipe: str, kv_cache: str = "none", tp: int = 1, **more: Any) -> Case:
@@ -30,11 +34,11 @@ def torch(recipe: str, kv_cache: str = "none", tp: int = 1, **more: Any) -> Case
 
 
 def test_each_kind_gets_the_constants_of_its_own_line() -> None:
-    old, new = params(plan("int8_weight_only", "int8")), params(torch("fp8", "fp8"))
-    assert (old["modelopt"], old["transformers_major"], new["modelopt"], new["transformers_major"]) == (
-        *("0.37", 4),
-        *("0.47", 5),
-    )
+    one, other = plan("int8_weight_only", "int8"), torch("fp8", "fp8")
+    asked = [admission(case.variant()) for case in (one, other)]
+    lines = [(each["modelopt"], each["transformers_major"]) for each in asked]
+    assert lines == [("0.37", 4), ("0.47", 5)]
+    old, new = params(one), params(other)
     assert (old["recipe"]["preset"], old["kv_cache"]["preset"]) == ("TENSORRT_LLM_W8A16", "INT8_KV_CFG")
     assert (new["recipe"]["preset"], new["kv_cache"]["quant_algo"]) == ("FP8_DEFAULT_CFG", "FP8")
 
@@ -48,7 +52,26 @@ def test_parallelism_counts_only_where_the_layout_divides_the_weights() -> None:
         2,
         1,
     )
-    assert export["decoder_types"]["Qwen3ForCausalLM"] == "qwen"
+
+
+@pytest.mark.parametrize(
+    ("kind", "architecture", "family"),
+    [
+        ("trt-plan", "LlamaForCausalLM", "llama"),
+        ("trt-plan", "Qwen3ForCausalLM", "qwen"),
+        ("trt-plan", "MambaForCausalLM", None),
+        ("trtllm-torch", "Qwen3ForCausalLM", None),
+    ],
+)
+def test_of_the_architectures_the_request_holds_the_checkpoints_row_alone(
+    kind: str, architecture: str, family: str | None
+) -> None:
+    assert params(Case(kind, architecture, "fp8"))["export"]["decoder_type"] == family
+
+
+def test_without_a_checkpoint_its_family_is_not_known() -> None:
+    asked = request_params(plan("fp8").variant(), None, Path())
+    assert asked["export"]["decoder_type"] is None
 
 
 @pytest.mark.parametrize("kind", sorted(load_kinds()))
@@ -59,17 +82,22 @@ def test_a_kind_for_the_other_layout_names_every_architectures_family(kind: str)
 
 
 def test_a_recipe_that_needs_a_gpu_says_so() -> None:
-    assert params(plan("nvfp4"))["recipe"]["devices"] == ["cuda"]
-    assert params(torch("nvfp4"))["recipe"]["devices"] == ["cpu", "cuda"]
+    assert formats(plan("nvfp4"))["nvfp4"]["devices"] == ["cuda"]
+    assert formats(torch("nvfp4"))["nvfp4"]["devices"] == ["cpu", "cuda"]
     search = RecipeSearch(effective_bits=6, candidates=("nvfp4", "fp8"))
-    candidates = params(torch("auto", search=search))["search"]["candidates"]
-    assert [one["devices"] for one in candidates] == [["cuda"], ["cpu", "cuda"]]
+    found = formats(torch("auto", search=search))
+    assert {name: row["devices"] for name, row in found.items()} == {
+        "auto": ["cpu", "cuda"],
+        "nvfp4": ["cuda"],
+        "fp8": ["cpu", "cuda"],
+        "none": ["cpu", "cuda"],
+    }
 
 
 def test_dimensions_must_suit_recipe_and_kind() -> None:
     aot = Case("aot-inductor", "LlamaForCausalLM", "int8_weight_only")
-    assert params(aot)["recipe"]["weight_input_multiple"] == 16
-    assert params(plan("int4_awq"))["recipe"]["weight_input_multiple"] == 128
+    assert formats(aot)["int8_weight_only"]["weight_input_multiple"] == 16
+    assert formats(plan("int4_awq"))["int4_awq"]["weight_input_multiple"] == 128
 
 
 def test_only_where_nothing_changes_is_the_stage_left_out() -> None:

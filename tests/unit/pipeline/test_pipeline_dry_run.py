@@ -153,7 +153,7 @@ def test_stages_come_in_their_order_and_each_input_is_made_before() -> None:
 def test_what_the_store_holds_is_named_by_its_digest() -> None:
     spec = load_spec("demo")
     graph = SpecGraph(spec, resolve_variants(spec))
-    plan = tuple(stage_commands(graph, golden.absent, {"fetch checkpoint": "a" * 64}))
+    plan = tuple(stage_commands(graph, golden.absent, {"fetch checkpoint": "a" * 64}, None))
     read = {one.role: (one.tree, one.known_after) for one in stage(plan, "measure").inputs}
     assert read["checkpoint"] == ("a" * 64, None)
     assert read["heldout"] == (None, "fetch heldout")
@@ -161,7 +161,7 @@ def test_what_the_store_holds_is_named_by_its_digest() -> None:
 
 def test_an_installed_toolchain_has_its_identity_in_the_request() -> None:
     spec = load_spec("demo")
-    plan = tuple(stage_commands(SpecGraph(spec, resolve_variants(spec)), lambda _name: "b" * 64, {}))
+    plan = tuple(stage_commands(SpecGraph(spec, resolve_variants(spec)), lambda _name: "b" * 64, {}, None))
     request = stage(plan, "build").commands[0].request
     assert request is not None
     assert set(request["params"]["toolchains"].values()) == {"b" * 64}
@@ -172,13 +172,15 @@ def test_a_worker_is_asked_for_what_the_stages_ask_for() -> None:
     for variant in resolve_variants(spec):
         plan = golden.commands(spec, variant.name)
         identities = dict.fromkeys(declared(), "e" * 64)
-        inputs = Inputs({"checkpoint": "c" * 64, "calibration": "d" * 64}, identities)
+        config = {"architectures": ["LlamaForCausalLM"]}
+        inputs = Inputs({"checkpoint": "c" * 64, "calibration": "d" * 64}, identities, config=config)
         work = quantize_job(spec.name, variant, inputs, Path())
         job = build_job(spec.name, variant, Inputs({"checkpoint": "c" * 64}, identities))
         for name, real in (("quantize", work), ("build", job)):
             request = stage(plan, name).commands[0].request
             assert request is not None
             assert request["params"] | {"toolchains": {}} == real.params | {"toolchains": {}}
+            assert request["admission"] == real.admission
             assert request["inputs"].keys() == real.inputs.keys()
 
 

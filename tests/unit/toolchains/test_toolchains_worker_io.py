@@ -17,7 +17,14 @@ def call(tmp_path, monkeypatch):
     def run(main):
         request, response = tmp_path / "request.json", tmp_path / "response.json"
         request.write_text(
-            json.dumps({"params": {"a": 1}, "inputs": {"checkpoint": "/c"}, "output": str(tmp_path)})
+            json.dumps(
+                {
+                    "params": {"a": 1},
+                    "admission": {"b": 2},
+                    "inputs": {"checkpoint": "/c"},
+                    "output": str(tmp_path),
+                }
+            )
         )
         monkeypatch.setattr(sys, "argv", ["worker.py", str(request), str(response)])
         worker_io.run(main)
@@ -36,7 +43,7 @@ def raising(error):
 def test_request_comes_with_paths(call, tmp_path):
     seen = []
     answer = call(lambda request: seen.append(request) or worker_io.Result({"n": 2}, {"torch": "2"}))
-    assert seen == [worker_io.Request({"a": 1}, {"checkpoint": Path("/c")}, tmp_path)]
+    assert seen == [worker_io.Request({"a": 1}, {"checkpoint": Path("/c")}, tmp_path, {"b": 2})]
     assert answer == {"ok": True, "metrics": {"n": 2}, "tools": {"torch": "2"}}
 
 

@@ -121,7 +121,7 @@ def refusal(argv: list[str]) -> str:
 
 @given(variants())
 def test_a_checkpoint_is_asked_for_in_formats_that_the_tool_names(variant: ResolvedVariant) -> None:
-    asked = kind_named(KIND).build_job(variant).params["checkpoint"]
+    asked = kind_named(KIND).build_job(variant).admission
     known = {*ARGS["quant_algos"]["names"], None}
     assert {*asked["quant_algos"], *asked["layer_quant_algos"]} <= known
     assert "MIXED_PRECISION" not in asked["layer_quant_algos"]

@@ -84,16 +84,14 @@ def test_the_fingerprinted_sources_include_every_helper(variant: ResolvedVariant
 def test_the_checkpoint_must_have_the_format_of_the_recipe(
     variant: ResolvedVariant, recipe: str, target: str, accepted: list[str | None]
 ) -> None:
-    asked = KIND.build_job(with_recipe(variant, recipe, target)).params["checkpoint"]
+    asked = KIND.build_job(with_recipe(variant, recipe, target)).admission
     assert asked["quant_algos"] == accepted
     assert asked["kv_cache_quant_algo"] == "FP8"
 
 
 def test_formats_of_layers_are_those_of_the_gpu(variant: ResolvedVariant) -> None:
     def layers(target: str) -> list[str]:
-        return list(
-            KIND.build_job(with_recipe(variant, "auto", target)).params["checkpoint"]["layer_quant_algos"]
-        )
+        return list(KIND.build_job(with_recipe(variant, "auto", target)).admission["layer_quant_algos"])
 
     assert layers("b200") == ["FP8", "NVFP4"]
     assert layers("h100-sxm") == ["FP8", "FP8_PER_CHANNEL_PER_TOKEN", "W4A16_AWQ", "W4A8_AWQ"]

@@ -11,12 +11,13 @@ from worker_io import Request, Result, run
 
 
 def main(request: Request) -> Result:
-    """Quantize as each of `params["jobs"]` (params by name) asks, into a directory of its name."""
-    for name, params in request.params["jobs"].items():
+    """Quantize as each of `params["jobs"]` (params and admission, by name) asks, into a directory each."""
+    for name, asked in request.params["jobs"].items():
         output = request.output / name
         output.mkdir()
-        require_supported(request.inputs["checkpoint"], params)
-        quantize(Request(params=params, inputs=request.inputs, output=output))
+        job = Request(asked["params"], request.inputs, output, asked["admission"])
+        require_supported(request.inputs["checkpoint"], job.params, job.admission)
+        quantize(job)
     return Result()
 
 
