@@ -49,6 +49,7 @@ class AotInductor:
                 },
                 "serve": self.serve_recipe(variant).model_dump(mode="json"),
             },
+            admission={"architectures": list(facts.architecture_names)},
             ships=tuple(sorted(WORKERS.glob(SERVER_FILES))),
         )
 

@@ -10,14 +10,13 @@ Invariants:
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worker_io import Refusal  # type: ignore[import-not-found]
 
-ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 RECIPES = {"none": None, "int8_weight_only": "W8A16"}
 # "dynamic" and "longrope" choose their frequencies by the longest position of a call, which one graph cannot
 # do.
@@ -69,8 +68,8 @@ class BuildPlan:
     target: Target
 
 
-def read_plan(checkpoint: Path, params: Mapping[str, Any]) -> BuildPlan:
-    """Read request and config.json.
+def read_plan(checkpoint: Path, params: Mapping[str, Any], architectures: Sequence[str]) -> BuildPlan:
+    """Read request and config.json; `architectures` are those that the kind compiles.
 
     Raises:
         Refusal: the architecture, the recipe, a setting of the config or the shape cannot be compiled.
@@ -85,7 +84,7 @@ def read_plan(checkpoint: Path, params: Mapping[str, Any]) -> BuildPlan:
     dtype, reason = _choose_dtype(config, params.get("dtype"))
     plan = BuildPlan(
         checkpoint=checkpoint,
-        architecture=_architecture(config),
+        architecture=_architecture(config, architectures),
         recipe=params["recipe"],
         dtype=dtype,
         dtype_reason=reason,
@@ -111,14 +110,14 @@ def tensor_headers(checkpoint: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((name, entry) for name, entry in header.items() if name != "__metadata__")
 
 
-def _architecture(config: Mapping[str, Any]) -> str:
+def _architecture(config: Mapping[str, Any], known: Sequence[str]) -> str:
     names = config.get("architectures") or ["none"]
-    if names[0] not in ARCHITECTURES:
+    if names[0] not in known:
         raise Refusal(
             "unsupported",
             f"this kind cannot compile the architecture {names[0]}",
             "config.json: architectures",
-            f"choose a checkpoint of {', '.join(ARCHITECTURES)}, or another engine kind",
+            f"choose a checkpoint of {', '.join(known)}, or another engine kind",
         )
     return str(names[0])
 

@@ -1,7 +1,8 @@
 """Worker: compile a Hugging Face checkpoint into an engine tree with torch.export and AOTInductor.
 
 Request: inputs {"checkpoint": directory}; params {"kind", "recipe", "shape", "target", "toolchains",
-"serve", "dtype" (optional)}. Output: the engine tree. Runs in the toolchain `aot-cpu`.
+"serve", "dtype" (optional)}; admission {"architectures"}. Output: the engine tree.
+Runs in the toolchain `aot-cpu`.
 """
 
 import gc
@@ -19,7 +20,7 @@ from worker_io import Refusal, Request, Result, run, say  # type: ignore[import-
 
 def main(request: Request) -> Result:
     """Judge the request, compile, write the tree, prove it."""
-    plan = read_plan(request.inputs["checkpoint"], request.params)
+    plan = read_plan(request.inputs["checkpoint"], request.params, request.admission["architectures"])
     compiler = _compiler()
     say(f"dtype {plan.dtype_reason}")
 

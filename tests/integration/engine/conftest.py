@@ -33,7 +33,8 @@ def job(aot: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> RunJob:
         folder = tmp_path_factory.mktemp("job")
         output = output or folder / "output"
         output.mkdir()
-        request = JobRequest(params=params, inputs=inputs, output=output)
+        admission = kind_named("aot-inductor").build_job(variant("none")).admission
+        request = JobRequest(params=params, admission=admission, inputs=inputs, output=output)
         return run_job(
             aot,
             worker,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aot_config import read_plan, tensor_headers
+from aot_config import BuildPlan, read_plan, tensor_headers
 from aot_tree import eos_token_ids
 from worker_io import Refusal
 
@@ -24,6 +24,10 @@ PARAMS: dict[str, Any] = {
     "shape": {"max_batch_size": 4, "max_input_len": 64, "max_seq_len": 128, "max_num_tokens": 128},
     "target": {"machine": "x86_64", "march": "x86-64-v3", "cpu_features": ["fma", "avx2"]},
 }
+
+
+def plan_of(folder: Path, params: dict[str, Any]) -> BuildPlan:
+    return read_plan(folder, params, ["LlamaForCausalLM"])
 
 
 def checkpoint(
@@ -50,7 +54,7 @@ def int8_checkpoint(folder: Path, width: int) -> Path:
 
 
 def test_a_plan_holds_what_was_asked(tmp_path: Path) -> None:
-    plan = read_plan(checkpoint(tmp_path, {}), PARAMS)
+    plan = plan_of(checkpoint(tmp_path, {}), PARAMS)
     assert (plan.architecture, plan.recipe, plan.dtype) == ("LlamaForCausalLM", "none", "bfloat16")
     assert plan.target.cpu_features == ("avx2", "fma")
     assert plan.shape.max_seq_len == 128
@@ -67,7 +71,7 @@ def test_a_plan_holds_what_was_asked(tmp_path: Path) -> None:
 def test_the_dtype_comes_with_its_reason(
     tmp_path: Path, stored: str, asked: str | None, chosen: str, reason: str
 ) -> None:
-    plan = read_plan(checkpoint(tmp_path, {"dtype": stored}), PARAMS | {"dtype": asked})
+    plan = plan_of(checkpoint(tmp_path, {"dtype": stored}), PARAMS | {"dtype": asked})
     assert plan.dtype == chosen
     assert reason in plan.dtype_reason
 
@@ -94,21 +98,21 @@ def test_refusals_say_what_is_wrong(
     tmp_path: Path, config: dict[str, Any], params: dict[str, Any], failure: str, said: str
 ) -> None:
     with pytest.raises(Refusal, match=said) as caught:
-        read_plan(checkpoint(tmp_path, config), PARAMS | params)
+        plan_of(checkpoint(tmp_path, config), PARAMS | params)
     assert caught.value.failure == failure
     assert caught.value.where
 
 
 def test_int8_weights_need_their_recipe_and_their_widths(tmp_path: Path) -> None:
     folder = int8_checkpoint(tmp_path, width=32)
-    assert read_plan(folder, PARAMS | {"recipe": "int8_weight_only"}).recipe == "int8_weight_only"
+    assert plan_of(folder, PARAMS | {"recipe": "int8_weight_only"}).recipe == "int8_weight_only"
     with pytest.raises(Refusal, match="the checkpoint holds W8A16"):
-        read_plan(folder, PARAMS)
+        plan_of(folder, PARAMS)
 
 
 def test_int8_widths_that_the_kernel_misreads_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"divides by 16, q\.weight has 36"):
-        read_plan(int8_checkpoint(tmp_path, width=36), PARAMS | {"recipe": "int8_weight_only"})
+        plan_of(int8_checkpoint(tmp_path, width=36), PARAMS | {"recipe": "int8_weight_only"})
 
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors"])
@@ -116,7 +120,7 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     folder = checkpoint(tmp_path, {})
     (folder / missing).unlink()
     with pytest.raises(Refusal) as caught:
-        read_plan(folder, PARAMS)
+        plan_of(folder, PARAMS)
     assert Path(missing).suffix in caught.value.where
 
 

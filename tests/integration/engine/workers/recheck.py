@@ -23,7 +23,7 @@ from worker_io import Refusal, Request, Result, run
 def main(request: Request) -> Result:
     checkpoint = request.output / "checkpoint"
     shutil.copytree(request.inputs["checkpoint"], checkpoint)
-    plan = read_plan(checkpoint, request.params["build"])
+    plan = read_plan(checkpoint, request.params["build"], request.admission["architectures"])
     engine = Engine(request.inputs["tree"], Limits(**asdict(plan.shape)))
     refused_calls = [refused(engine, call) for call in IMPOSSIBLE]
     right = verdict(engine, plan)
