@@ -1,0 +1,356 @@
+"""Every file of data that comes with the packages, with changes to it and what each may change.
+
+An edit takes the directory that holds a copy of the packages. `unrelated` edits touch what no shipped spec
+uses, or what only decides whether something may be built: no stage may notice. A `related` edit touches what
+some of them use: exactly the stages that its patterns name have to notice.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Edit = Callable[[Path], None]
+SOURCE = "a row that a test has added"
+
+
+@dataclass(frozen=True)
+class Related:
+    """A change that some stages have to notice.
+
+    Attributes:
+        edit: makes it.
+        stages: patterns of SPEC/VARIANT/STAGE, which cover all that notices it and nothing else.
+    """
+
+    edit: Edit
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One file, or several that hold rows of one table.
+
+    Attributes:
+        files: pattern of their paths.
+        unrelated: no stage notices these, applied together.
+        related: by what it is; empty where no stage uses anything of it, whose reason is `unused`.
+        unused: why no stage's identity holds anything of it.
+    """
+
+    files: str
+    unrelated: tuple[Edit, ...]
+    related: Mapping[str, Related] = field(default_factory=dict)
+    unused: str = ""
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes out what appears twice: the reader of the tables takes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def changed(file: str, change: Callable[[Any], None]) -> Edit:
+    """Edit a YAML file; `change` gets its content and changes it in place."""
+
+    def edit(packages: Path) -> None:
+        path = packages / file
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        change(content)
+        path.write_text(yaml.dump(content, Dumper=_Plain, sort_keys=False), encoding="utf-8")
+
+    return edit
+
+
+def copied(file: str, copy: str, **other: Any) -> Edit:
+    """Add a YAML file that is a copy of another but for some keys."""
+
+    def edit(packages: Path) -> None:
+        shutil.copyfile(packages / file, packages / copy)
+        changed(copy, lambda content: content.update(other))(packages)
+
+    return edit
+
+
+def appended(file: str, text: str) -> Edit:
+    """Append to a text file."""
+
+    def edit(packages: Path) -> None:
+        with (packages / file).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+
+    return edit
+
+
+def replaced(file: str, old: str, new: str) -> Edit:
+    """Replace text that has to be there."""
+
+    def edit(packages: Path) -> None:
+        text = (packages / file).read_text(encoding="utf-8")
+        assert old in text, f"{file} does not hold {old!r}"
+        (packages / file).write_text(text.replace(old, new), encoding="utf-8")
+
+    return edit
+
+
+def named(rows: list[Any], name: str) -> dict[str, Any]:
+    """The row of a table by its name."""
+    row: dict[str, Any]
+    (row,) = [row for row in rows if row["name"] == name]
+    return row
+
+
+def another(rows: list[Any], model: str, **other: Any) -> None:
+    """Append a row that is a copy of another but for some keys."""
+    rows.append(deepcopy(named(rows, model)) | other)
+
+
+TARGETS = "engine_specs/data/targets.yaml"
+RECIPES = "engine_specs/data/recipes.yaml"
+MEMORY = "engine_specs/data/memory.yaml"
+QWEN = "engine_specs/data/checkpoints/Qwen--Qwen3-8B.yaml"
+DEMO = "engine_specs/demo.yaml"
+TOOLCHAINS = "tasks/toolchains/toolchains.yaml"
+MESSAGES = "tasks/toolchains/messages.yaml"
+LOCKS = "tasks/toolchains/locks"
+REPORT = "tasks/judging/templates/report.html.j2"
+
+
+def kind_file(name: str) -> str:
+    """The file of a kind."""
+    return f"engine_specs/kinds/{name}.yaml"
+
+
+def _more_targets(content: Any) -> None:
+    another(content["targets"], "cpu-x86-64-v3", name="cpu-other")
+    another(content["targets"], "h100-sxm", name="other-gpu")
+
+
+def _another_gpu_name(content: Any) -> None:
+    named(content["targets"], "h100-sxm")["gpu"]["product_names"].append("NVIDIA H100 Other")
+
+
+def _more_recipes(content: Any) -> None:
+    for rows, name in ((content["recipes"], "int3_other"), (content["kv_caches"], "int2_other")):
+        another(rows, "fp8", name=name)
+        preset = {"modelopt": "0.99", "name": "OTHER_CFG", "devices": ["cuda"], "source": SOURCE}
+        named(rows, "fp8")["presets"].append(preset)
+        for one in named(rows, "nvfp4")["presets"]:
+            one["devices"] = ["cuda"]
+    named(content["recipes"], "fp8")["weight_input_multiple"] = 2
+
+
+def _another_preset(content: Any) -> None:
+    for one in named(content["recipes"], "fp8")["presets"]:
+        one["name"] = "OTHER_CFG"
+
+
+def _more_of_a_kind(content: Any) -> None:
+    architecture = {"name": "OtherForCausalLM", "decoder_type": "other", "source": SOURCE}
+    content["architectures"].insert(0, architecture)
+    for rows, names in ((content["recipes"], RECIPE_NAMES), (content["kv_caches"], CACHE_NAMES)):
+        there = {row["name"] for row in rows}
+        rows += [{**rows[0], "name": name} for name in names if name not in there]
+    content["max_pipeline_parallel"] += 1
+    content["transformers_major"] += 1
+
+
+RECIPE_NAMES = ("w4a8_awq", "nvfp4", "nvfp4_mlp_only", "w4a16_nvfp4", "int8_weight_only")
+CACHE_NAMES = ("fp8", "nvfp4")
+
+
+def _kind(name: str, related: Mapping[str, Related]) -> Table:
+    file = kind_file(name)
+    return Table(
+        files=file,
+        unrelated=(
+            changed(file, _more_of_a_kind),
+            copied(file, kind_file(f"other-{name}"), name=f"other-{name}"),
+        ),
+        related=related,
+    )
+
+
+def _option(name: str, default: object) -> Callable[[Any], None]:
+    def change(content: Any) -> None:
+        named(content["options"], name)["default"] = default
+
+    return change
+
+
+def _new_option(content: Any) -> None:
+    another(content["options"], "tokens_per_block", name="other_option")
+
+
+def _family(content: Any) -> None:
+    named(content["architectures"], "LlamaForCausalLM")["decoder_type"] = "other"
+
+
+def _another_builder(content: Any) -> None:
+    content["toolchains"]["build"] = "aot-serve-cpu"
+
+
+def _more_toolchains(content: Any) -> None:
+    content["other"] = content["aot-cpu"]
+    for row in content.values():
+        row["purpose"], row["approximate_bytes"], row["smoke"] = SOURCE, 1, "import sys"
+
+
+def _more_environment(content: Any) -> None:
+    content["vllm-cuda"]["env"]["VLLM_OTHER"] = "1"
+
+
+def _more_variants(content: Any) -> None:
+    content["variants"].append({**content["variants"][0], "name": "other"})
+
+
+def _larger_batch(content: Any) -> None:
+    content["defaults"]["shape"]["max_batch_size"] += 1
+
+
+def _more_messages(content: Any) -> None:
+    content["messages"].insert(0, {**content["messages"][0], "name": "other"})
+
+
+def _more_memory(content: Any) -> None:
+    content["reserves"].append({"what": "other", "bytes": 1, "source": SOURCE})
+    content["usable_share"] = 0.5
+
+
+# Variants by the kind that they are compiled by; the last stage stands for itself.
+TRT_PLAN = (
+    "llama-*/*h100*",
+    "llama-*/h200*",
+    "llama-*/l40s",
+    "llama-*/a100*",
+    "qwen3-8b/h100",
+    "qwen3-8b/l40s",
+)
+TRTLLM_TORCH = ("*/b200", "qwen3-8b/h100-torch", "qwen3-8b/a100")
+
+
+def _stages(variants: tuple[str, ...], *stages: str) -> tuple[str, ...]:
+    return tuple(f"{variant}/{stage}" for variant in variants for stage in stages)
+
+
+TABLES = (
+    Table(
+        files=TARGETS,
+        unrelated=(changed(TARGETS, _more_targets),),
+        related={
+            "another name of a GPU": Related(
+                changed(TARGETS, _another_gpu_name), _stages(("*/h100*",), "baseline", "build", "measure")
+            )
+        },
+    ),
+    Table(
+        files=RECIPES,
+        unrelated=(changed(RECIPES, _more_recipes),),
+        related={
+            "another constant of ModelOpt": Related(
+                changed(RECIPES, _another_preset),
+                _stages(("*/h100*", "*/h200*", "qwen3-8b/l40s"), "quantize"),
+            )
+        },
+    ),
+    Table(
+        files=MEMORY,
+        unrelated=(changed(MEMORY, _more_memory),),
+        unused="pre-flight alone estimates memory",
+    ),
+    Table(
+        files="engine_specs/data/checkpoints/*.yaml",
+        unrelated=(
+            copied(QWEN, "engine_specs/data/checkpoints/Other--Other.yaml", repo="Other/Other"),
+            changed(QWEN, lambda content: content.update(tensor_bytes=1)),
+        ),
+        unused="a checkpoint's own files say what it is; the copies here are for planning",
+    ),
+    _kind(
+        "aot-inductor",
+        {
+            "another toolchain": Related(
+                changed(kind_file("aot-inductor"), _another_builder), ("demo/*/build",)
+            )
+        },
+    ),
+    _kind(
+        "trt-plan",
+        {
+            "another family": Related(
+                changed(kind_file("trt-plan"), _family),
+                _stages(tuple(one for one in TRT_PLAN if one.startswith("llama")), "quantize"),
+            ),
+            "another default": Related(
+                changed(kind_file("trt-plan"), _option("tokens_per_block", 64)),
+                _stages(TRT_PLAN, "build", "verdict"),
+            ),
+            # What an option does is code: until some command has it, only the words about the variant differ.
+            "another option": Related(
+                changed(kind_file("trt-plan"), _new_option), _stages(TRT_PLAN, "verdict")
+            ),
+        },
+    ),
+    _kind(
+        "trtllm-torch",
+        {
+            "another default": Related(
+                changed(kind_file("trtllm-torch"), _option("stream_interval", 2)),
+                _stages(TRTLLM_TORCH, "build", "verdict"),
+            )
+        },
+    ),
+    Table(
+        files="engine_specs/*.yaml",
+        unrelated=(
+            changed(DEMO, _more_variants),
+            copied(DEMO, "engine_specs/other.yaml", name="other"),
+        ),
+        related={
+            "another shape": Related(
+                changed(DEMO, _larger_batch),
+                _stages(("demo/*",), "baseline", "build", "measure", "verdict"),
+            )
+        },
+    ),
+    Table(
+        files=TOOLCHAINS,
+        unrelated=(changed(TOOLCHAINS, _more_toolchains),),
+        related={
+            "another environment": Related(
+                changed(TOOLCHAINS, _more_environment),
+                _stages(("llama-*/*", "qwen3-8b/*"), "baseline", "measure"),
+            )
+        },
+    ),
+    Table(
+        files=f"{LOCKS}/*",
+        unrelated=(
+            appended(f"{LOCKS}/other.txt", "other==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"),
+            appended(f"{LOCKS}/other.in", "other\n"),
+            appended(f"{LOCKS}/aot-cpu.in", "# a comment\n"),
+            appended(f"{LOCKS}/aot-cpu.txt", "# a comment\n"),
+        ),
+        related={
+            "another distribution": Related(
+                appended(f"{LOCKS}/aot-cpu.txt", "other==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"),
+                ("demo/*/build",),
+            )
+        },
+    ),
+    Table(
+        files=MESSAGES,
+        unrelated=(changed(MESSAGES, _more_messages),),
+        unused="it explains failures, and a failure leaves nothing",
+    ),
+    Table(
+        files="tasks/judging/templates/*.j2",
+        unrelated=(appended(REPORT, "{# a comment #}\n"),),
+        unused="reports are rendered anew from what was measured",
+    ),
+)
