@@ -48,6 +48,13 @@ class ArtifactError(EngineryError):
     """Base of all errors of this package."""
 
 
+class SettingsInvalid(ArtifactError):
+    """Variables `ENGINERY_*`, or keys of `enginery.toml`, that cannot be used; all of them at once."""
+
+    exit_code = 2
+    failure = "input"
+
+
 class NotFound(ArtifactError):
     """A release, channel, tree or blob that was asked for by name does not exist."""
 

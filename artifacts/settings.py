@@ -1,18 +1,25 @@
 """Settings: `ENGINERY_*` over `enginery.toml` over defaults. A variable that is empty counts as not set.
 
 AWS, Hub and Prefect clients read their own standard variables.
+
+Whoever runs something reads them by `load_settings`, which says what is wrong with them in words.
 """
 
+import os
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from artifacts.errors import SettingsInvalid
+
+SETTINGS_FILE = Path("enginery.toml")
 
 
 class Settings(BaseSettings):
@@ -21,7 +28,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="ENGINERY_",
         env_ignore_empty=True,
-        toml_file="enginery.toml",
+        toml_file=SETTINGS_FILE,
         extra="forbid",
         frozen=True,
     )
@@ -72,3 +79,55 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order: explicit arguments, environment, `enginery.toml` in the working directory."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings() -> Settings:
+    """The settings of this run.
+
+    Raises:
+        SettingsInvalid: a variable or `enginery.toml` holds something that cannot be used.
+    """
+    if os.path.lexists(SETTINGS_FILE) and not SETTINGS_FILE.is_file():
+        raise SettingsInvalid("enginery.toml is not a file.", where=str(SETTINGS_FILE), fix="move it away")
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems = [
+            f"{_spelled(problem['loc'])}: found {problem['input']!r}; {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise _unusable(
+            problems, "correct the variable, or the key in enginery.toml, or remove it"
+        ) from error
+    except (ValueError, OSError) as error:  # neither text nor TOML, or not readable
+        raise SettingsInvalid(
+            f"enginery.toml cannot be read: {error}", where=str(SETTINGS_FILE), fix="fix it, or move it away"
+        ) from error
+    _require_directories(settings)
+    return settings
+
+
+def _require_directories(settings: Settings) -> None:
+    problems = [
+        f"{_spelled((name,))}: found {str(path)!r}; {found} is not a directory"
+        for name, path in settings
+        if isinstance(path, Path) and (found := _file_in_the_way(path))
+    ]
+    if problems:
+        raise _unusable(problems, "name a directory; one that is not there yet is made")
+
+
+def _unusable(problems: list[str], fix: str) -> SettingsInvalid:
+    head = f"{len(problems)} setting(s) cannot be used:"
+    return SettingsInvalid("\n".join([head, *(f"  {problem}" for problem in problems)]), fix=fix)
+
+
+def _file_in_the_way(path: Path) -> Path | None:
+    """What of a path exists and is not a directory."""
+    nearest = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
+    return nearest if os.path.lexists(nearest) and not nearest.is_dir() else None
+
+
+def _spelled(loc: tuple[int | str, ...]) -> str:
+    name = ".".join(str(part) for part in loc)
+    return f"ENGINERY_{name.upper()} (or {name} in enginery.toml)"

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from artifacts.errors import EngineryError
 from artifacts.hosts import probe_host
-from artifacts.settings import Settings
+from artifacts.settings import load_settings
 from artifacts.store import open_store
 from engine_specs.preflight import Examination, examine
 from engine_specs.reading import PreflightRefused, Problem
@@ -57,9 +57,22 @@ from tasks.stages import (
 )
 
 STAGES_OF_A_VARIANT = 5
-# The choices of the form and the API, fixed when the flow is deployed: a new spec asks for a new `up`.
-SPEC_NAMES = [path.stem for path in list_specs(Settings().specs_dir)]
-SpecName = Annotated[str, Field(json_schema_extra={"enum": SPEC_NAMES})]
+
+
+def spec_choices() -> dict[str, Any]:
+    """The names of the specs, as part of a parameter's JSON schema: the choices of the form and the API.
+
+    They are fixed when the flow is deployed: a new spec asks for a new `up`. Empty if the settings cannot be
+    used: that must not keep a flow from being imported, and every run of it says what is wrong with them.
+    """
+    try:
+        paths = list_specs(load_settings().specs_dir)
+    except EngineryError:
+        return {}
+    return {"enum": [path.stem for path in paths]}
+
+
+SpecName = Annotated[str, Field(json_schema_extra=spec_choices())]
 
 
 @flow(name="build", flow_run_name="build {spec}", persist_result=False)
@@ -82,7 +95,7 @@ def build(
     logger = get_run_logger()
     run_page.own_run()
     try:
-        settings = Settings()
+        settings = load_settings()
         loaded = load_spec(spec, settings.specs_dir)
         chosen = variants_here(loaded, variant, probe_host())
         if chosen.left_out:

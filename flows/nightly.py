@@ -17,10 +17,10 @@ from artifacts.errors import EngineryError
 from artifacts.frozen import Frozen
 from artifacts.hosts import probe_host
 from artifacts.releases import Release, published_versions, read_release
-from artifacts.settings import Settings
+from artifacts.settings import Settings, load_settings
 from artifacts.store import Store, open_store
 from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec, resolve_variants
-from flows.build import SPEC_NAMES, build
+from flows.build import build, spec_choices
 from flows.prefect_run import DONE, BuildSummary, RunLog, as_code, cell, reference, verdicts
 from flows.prefect_run import page as run_page
 from tasks.comparison import divide_by_host
@@ -29,7 +29,7 @@ from tasks.plan import SpecPlan, plan_spec
 from tasks.runs import Pipeline
 from tasks.stages import SpecGraph, content, gather
 
-SpecNames = Annotated[list[str] | None, Field(json_schema_extra={"items": {"enum": SPEC_NAMES}})]
+SpecNames = Annotated[list[str] | None, Field(json_schema_extra={"items": spec_choices()})]
 FAILED = 1
 
 
@@ -94,7 +94,7 @@ def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | An
         force: Build every spec again, changed or not.
     """
     run_page.own_run()
-    settings = Settings()
+    settings = load_settings()
     names = specs or [path.stem for path in list_specs(settings.specs_dir)]
     summary = NightlySummary(rows=tuple(_one(name, settings, force=force) for name in names))
     create_table_artifact(

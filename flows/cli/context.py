@@ -1,49 +1,17 @@
-"""What commands work with: settings, the environment of the local stack, the store."""
+"""What commands work with: the environment of the local stack, the store."""
 
 import os
-import tomllib
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from artifacts.settings import Settings
 from flows.cli.console import say
-from flows.errors import INSTALL_FIX, BadArgument, ExtraMissing, PrefectUnreachable, StackDown
+from flows.errors import INSTALL_FIX, ExtraMissing, PrefectUnreachable, StackDown
 
 if TYPE_CHECKING:
     from artifacts.releases import Release
     from artifacts.store import Store
-
-SETTINGS_FILE = Path("enginery.toml")
-
-
-def load_settings() -> Settings:
-    """The settings of this run.
-
-    Raises:
-        BadArgument: a variable or `enginery.toml` holds something that cannot be used; all of it at once.
-    """
-    from pydantic import ValidationError
-
-    if os.path.lexists(SETTINGS_FILE) and not SETTINGS_FILE.is_file():
-        raise BadArgument("enginery.toml is no file.", where=str(SETTINGS_FILE), fix="move it away")
-    try:
-        settings = Settings()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise BadArgument(
-            f"enginery.toml cannot be read: {error}", where="enginery.toml", fix="mend it, or move it away"
-        ) from error
-    except ValidationError as error:
-        problems = "\n".join(
-            f"  {_spelled(problem['loc'])}: found {problem['input']!r}; {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise BadArgument(
-            f"{error.error_count()} setting(s) cannot be used:\n{problems}",
-            fix="correct the variable, or the key in enginery.toml, or remove it",
-        ) from error
-    _require_directories(settings)
-    return settings
 
 
 def use_local_stack(settings: Settings) -> None:
@@ -85,8 +53,9 @@ def use_orchestrator(settings: Settings) -> None:
         protect_temporary_server()
         require_writable(Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser())
         return
+    api = PrefectApi.configured()
     try:
-        PrefectApi.configured().check()
+        api.check()
     except urllib.error.HTTPError as error:
         raise PrefectUnreachable(
             f"The Prefect server does not let us in: {error}.",
@@ -177,27 +146,3 @@ def require_writable(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=directory) as file:
             file.write(b"enginery")
-
-
-def _require_directories(settings: Settings) -> None:
-    problems = [
-        f"  {_spelled((name,))}: found {str(path)!r}; {found} is no directory"
-        for name, path in settings
-        if isinstance(path, Path) and (found := _file_in_the_way(path))
-    ]
-    if problems:
-        raise BadArgument(
-            "\n".join([f"{len(problems)} setting(s) cannot be used:", *problems]),
-            fix="name a directory; one that is not there yet is made",
-        )
-
-
-def _file_in_the_way(path: Path) -> Path | None:
-    """What of a path exists and is no directory."""
-    nearest = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
-    return nearest if os.path.lexists(nearest) and not nearest.is_dir() else None
-
-
-def _spelled(loc: tuple[int | str, ...]) -> str:
-    name = ".".join(str(part) for part in loc)
-    return f"ENGINERY_{name.upper()} (or {name} in enginery.toml)"

@@ -14,7 +14,7 @@ nothing fits; 5 a service is unreachable; 6 integrity. 130 after Ctrl-C.
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import format_exception
 from typing import NamedTuple, NoReturn
@@ -117,11 +117,19 @@ def make_app(asked: str = "") -> App:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are printed to stderr."""
-    debug = "--debug" in arguments
     tokens = [argument for argument in arguments if argument != "--debug"]
-    try:
+
+    def command() -> object:
         app = make_app(asked=next(iter(tokens), ""))
-        result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+
+    return exit_code_of(command, debug="--debug" in arguments)
+
+
+def exit_code_of(command: Callable[[], object], *, debug: bool = False) -> int:
+    """Run what a program does and return its exit code; errors are printed to stderr."""
+    try:
+        result = command()
     except KeyboardInterrupt:
         print("enginery: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -156,6 +164,11 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         # How Python passes on bytes of arguments and variables that are not UTF-8.
         return BAD_INPUT, f"{error.object!r} is not UTF-8\n  fix: correct the argument or the variable"
+    if isinstance(error, ValueError):
+        from flows.cli.tool_settings import refused_settings
+
+        if refusal := refused_settings(error):
+            return BAD_INPUT, refusal
     if package := _missing_package(error):
         from flows.errors import INSTALL_FIX
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from artifacts.errors import EngineryError
 from artifacts.hosts import HostFacts, probe_host
-from artifacts.settings import Settings
+from artifacts.settings import Settings, load_settings
 from engine_specs.tables import load_kinds, load_targets
 from flows.cli.console import emit, say
+from flows.cli.main import exit_code_of
 from flows.gpu_check.checkpoint import CheckpointForCheck, prepare
 from flows.gpu_check.choice import HostChoice, KindChoice, choose
 from flows.gpu_check.result import KindOutcome, page, page_name
@@ -25,7 +26,7 @@ RESULTS = Path("docs/results")
 
 def main(arguments: list[str]) -> int:
     """Look at the host, run what can run, write the page and print its path; returns the exit code."""
-    settings, facts = Settings(), probe_host()
+    settings, facts = load_settings(), probe_host()
     checkpoint = prepare(settings.home / "gpu-check" / "hub")
     choice = choose(facts, lambda name: planned_identity(name, settings), checkpoint)
     tell(choice)
@@ -85,4 +86,4 @@ def _write(facts: HostFacts, choice: HostChoice, outcomes: tuple[KindOutcome, ..
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(exit_code_of(lambda: main(sys.argv[1:])))

@@ -5,11 +5,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from artifacts.hosts import probe_host
+from artifacts.settings import load_settings
 from engine_specs.spec import load_spec
 from flows.cli.commands.plan import show_plans
 from flows.cli.console import emit, emit_json
 from flows.cli.context import (
-    load_settings,
     open_local_or_configured_store,
     require_pipeline,
     require_writable,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from artifacts.settings import Settings
+from artifacts.settings import Settings, load_settings
 from flows.cli.console import emit, say
-from flows.cli.context import load_settings, require_local, require_pipeline
+from flows.cli.context import require_local, require_pipeline
 from flows.errors import BadArgument
 
 if TYPE_CHECKING:

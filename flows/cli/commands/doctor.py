@@ -4,8 +4,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from artifacts.settings import load_settings
 from flows.cli.console import emit, emit_json
-from flows.cli.context import load_settings, require_local, use_local_stack
+from flows.cli.context import require_local, use_local_stack
 from flows.doctor.check import Check, Group
 
 FAILED = 1

@@ -18,8 +18,9 @@ from artifacts.releases import (
     verify_install,
 )
 from artifacts.releases import PATTERN as RELEASE
+from artifacts.settings import load_settings
 from flows.cli.console import emit, emit_json, progress, say
-from flows.cli.context import load_settings, named_release, open_local_or_configured_store
+from flows.cli.context import named_release, open_local_or_configured_store
 from flows.errors import BadArgument
 from flows.text.units import human_bytes
 

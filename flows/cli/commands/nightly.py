@@ -6,12 +6,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from artifacts.hosts import probe_host
-from artifacts.settings import Settings
+from artifacts.settings import Settings, load_settings
 from engine_specs.reading import SpecInvalid, SpecNotFound
 from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
 from flows.cli.console import emit_json, emit_table
 from flows.cli.context import (
-    load_settings,
     open_local_or_configured_store,
     require_pipeline,
     require_writable,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from artifacts.settings import Settings
+from artifacts.settings import Settings, load_settings
 from flows.cli.console import emit, emit_json, say
-from flows.cli.context import load_settings, open_local_or_configured_store, require_pipeline
+from flows.cli.context import open_local_or_configured_store, require_pipeline
 from flows.errors import StackDown
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from artifacts.errors import BadReference, IntegrityError, NotFound
+from artifacts.settings import load_settings
 from flows.cli.console import emit, emit_json, emit_table, say
-from flows.cli.context import load_settings, named_release, open_local_or_configured_store
+from flows.cli.context import named_release, open_local_or_configured_store
 from flows.errors import BadArgument
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from artifacts.settings import load_settings
 from engine_specs.reading import SpecInvalid
 from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
 from flows.cli.console import emit, emit_json, emit_table, say
-from flows.cli.context import load_settings
 
 app = App(name="specs", help="The specs: list, validate, schema.", help_format="markdown")
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from artifacts.settings import Settings
+from artifacts.settings import Settings, load_settings
 from flows.cli.console import emit, emit_json, emit_table, say
-from flows.cli.context import load_settings, require_local
+from flows.cli.context import require_local
 from flows.errors import StackDown
 
 if TYPE_CHECKING:

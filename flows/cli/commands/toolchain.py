@@ -5,9 +5,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from artifacts.settings import Settings
+from artifacts.settings import Settings, load_settings
 from flows.cli.console import emit, emit_json, emit_table, say
-from flows.cli.context import load_settings
 from flows.errors import BadArgument
 from tasks.toolchains import Declaration, NotInstalled, Toolchain, declared, ensure, status
 
