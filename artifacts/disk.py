@@ -62,17 +62,37 @@ def require_space(directory: Path, needed_bytes: int) -> None:
         )
 
 
-def clone_or_copy(source: Path, dest: Path) -> None:
-    """Make dest a file of its own with the same bytes; blocks are shared where the file system can."""
+def clone(source: Path, dest: Path) -> bool:
+    """Make dest a file of its own that shares source's blocks; False, and no dest, if the disk cannot."""
     with source.open("rb") as origin, dest.open("xb") as copy:
         try:
             fcntl.ioctl(copy.fileno(), FICLONE, origin.fileno())
         except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS):
-                raise
-        else:
-            return
-    shutil.copyfile(source, dest)
+            dest.unlink()
+            if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS):
+                return False
+            raise
+    return True
+
+
+def clone_or_copy(source: Path, dest: Path) -> None:
+    """Make dest a file of its own with the same bytes; blocks are shared where the file system can."""
+    if not clone(source, dest):
+        shutil.copyfile(source, dest)
+
+
+def take_over(source: Path, dest: Path) -> None:
+    """Give dest the bytes of a file that is about to be deleted, and that nobody writes to any more.
+
+    Blocks are shared if the file system can. Otherwise dest becomes a second name of the file, unless it has
+    one already, under which others may still write to it or rely on its mode: then dest is a copy.
+    """
+    if clone(source, dest):
+        return
+    if source.stat().st_nlink == 1:
+        link_or_copy(source, dest)
+    else:
+        clone_or_copy(source, dest)
 
 
 def link_or_copy(source: Path, dest: Path) -> None:

@@ -36,14 +36,14 @@ def refuse_stand_in(store: "Store", tree: str, purpose: str) -> None:
 
     Raises:
         StandInRefused: it is a stand-in's.
-        IntegrityError: `engine.json` cannot be read.
+        IntegrityError: `engine.json`, or the listing, is damaged or cannot be read.
         NotFound: the store has no such tree.
     """
     try:
-        body = store.read_file(tree, ENGINE_FILE)
+        mark = store.read_document(tree, ENGINE_FILE, _Mark)
     except NoSuchFile:
         return
-    if store.parse_record(f"{ENGINE_FILE} of tree {tree}", body, _Mark).stand_in:
+    if mark.stand_in:
         raise StandInRefused(
             f"Tree {tree} was made by a stand-in of the engine's tool, and was to be {purpose}.",
             where=f"{store.bucket}, {ENGINE_FILE} of that tree: stand_in",

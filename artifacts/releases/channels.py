@@ -10,9 +10,9 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from artifacts.canonical import canonical_bytes
 from artifacts.errors import Conflict, NotFound
@@ -45,6 +45,14 @@ class Channel(Frozen):
     sequence: int = Field(ge=1, description="Count of moves so far.")
     version: str = Field(pattern=VERSION_PATTERN, description="Version that it points to now.")
     history: tuple[Move, ...] = Field(min_length=1, description="All moves, the newest last.")
+
+    @model_validator(mode="after")
+    def _is_where_its_moves_led(self) -> Self:
+        if self.sequence != len(self.history):
+            raise ValueError(f"sequence {self.sequence} is not the count of its {len(self.history)} moves")
+        if self.version != (last := self.history[-1].version):
+            raise ValueError(f"it points to {self.version}, and its last move to {last}")
+        return self
 
 
 def read_channel(store: "Store", name: str, channel: str) -> Channel:

@@ -10,9 +10,9 @@ Invariants:
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from artifacts.canonical import Digest, canonical_bytes
 from artifacts.frozen import Frozen
@@ -51,6 +51,12 @@ class KeptVerdict(Frozen):
     host: str = Field(description="Which host judged it, in words.")
     entry: VariantRelease = Field(description="What a release holds of it.")
 
+    @model_validator(mode="after")
+    def _entry_is_about_it(self) -> Self:
+        if self.entry.name != self.about.variant:
+            raise ValueError(f"a verdict about {self.about.variant} with an entry of {self.entry.name}")
+        return self
+
 
 def keep_verdict(store: "Store", about: VerdictKey, entry: VariantRelease, host: str) -> KeptVerdict:
     """Append a verdict that was just reached."""
@@ -81,5 +87,4 @@ def newest_verdict(store: "Store", about: VerdictKey) -> KeptVerdict | None:
 
 
 def _key_of(kept: KeptVerdict) -> str:
-    about = kept.about.model_copy(update={"variant": kept.entry.name})
-    return f"{about.prefix}{kept.id}.json"
+    return f"{kept.about.prefix}{kept.id}.json"

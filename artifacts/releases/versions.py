@@ -4,6 +4,7 @@ Invariants:
 - Patch numbers are tried upwards and each reservation is immutable, so racing publishers
   get different ones.
 - A reservation carries the publication's own fingerprint, so that a retry finds the version it took before.
+- A reservation names its own name and version.
 - A number whose reservation is lost or damaged is taken all the same; whose, its release says.
 - A number that was taken and never published stays a gap; nothing is reused.
 """
@@ -19,7 +20,7 @@ from artifacts.canonical import Digest, canonical_bytes
 from artifacts.errors import BadReference, Conflict, IntegrityError, NotFound
 from artifacts.frozen import Frozen
 from artifacts.parallel import READ_THREADS, run_all
-from artifacts.releases.releases import VERSION_PATTERN, read_release, version_key
+from artifacts.releases.releases import NAME_PATTERN, VERSION_PATTERN, read_release, version_key
 from artifacts.store import pass_over
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ MINOR_PATTERN = re.compile(r"^(0|[1-9]\d*)\.(0|[1-9]\d*)$")
 class Reservation(Frozen):
     """`reserved.json`: who took a version."""
 
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the spec.")
+    version: str = Field(pattern=VERSION_PATTERN, description="The version that was taken.")
     publication_fingerprint: Digest = Field(description="What the publication consists of.")
     reserved_at: AwareDatetime = Field(description="When, with its time zone.")
 
@@ -73,7 +76,7 @@ def _owner(store: "Store", name: str, version: str) -> str:
     """Whose a version is: by its reservation, or by its release where the reservation is lost."""
     key = _key(name, version)
     try:
-        return store.read_record(key, Reservation).publication_fingerprint
+        return store.read_record(key, Reservation, _key_of).publication_fingerprint
     except NotFound:
         pass_over(store.bucket, key, "it is missing; its number counts as taken")
     except IntegrityError as error:
@@ -86,13 +89,22 @@ def _owner(store: "Store", name: str, version: str) -> str:
 
 def _take(store: "Store", name: str, version: str, publication_fingerprint: str) -> bool:
     """Whether the version is this publication's now, taken here or by another run of the same one."""
-    mine = Reservation(publication_fingerprint=publication_fingerprint, reserved_at=datetime.now(UTC))
+    mine = Reservation(
+        name=name,
+        version=version,
+        publication_fingerprint=publication_fingerprint,
+        reserved_at=datetime.now(UTC),
+    )
     try:
-        store.bucket.put(_key(name, version), canonical_bytes(mine), if_absent=True)
+        store.bucket.put(_key_of(mine), canonical_bytes(mine), if_absent=True)
     except Conflict:
-        theirs = store.read_record(_key(name, version), Reservation)
+        theirs = store.read_record(_key_of(mine), Reservation, _key_of)
         return theirs.publication_fingerprint == publication_fingerprint
     return True
+
+
+def _key_of(reservation: Reservation) -> str:
+    return _key(reservation.name, reservation.version)
 
 
 def _key(name: str, version: str) -> str:

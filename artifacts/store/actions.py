@@ -39,5 +39,7 @@ class Action(Frozen):
 class LatestAction(Frozen):
     """Pointer to the action that a (spec, variant, stage) used last; a later miss is explained against it."""
 
-    stage: str = Field(description="Stage of the action.")
+    spec: str = Field(description="Name of the spec.")
+    variant: str = Field(description="Name of the variant.")
+    stage: str = Field(description="Name of the stage.")
     fingerprint: Digest = Field(description="Fingerprint of the action.")

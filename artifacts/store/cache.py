@@ -2,6 +2,8 @@
 
 Invariants:
 - A blob stands under its digest and is never written to again; blobs arrive by rename or link, whole.
+- What this host made is here, too (`adopt`): it is not downloaded. It is read once it has been taken over,
+  and counts only if it is still what the listing says.
 - Nothing leaves the cache unverified. `fill` reads every chunk of what it finds (a hard-linked file can be
   changed through its other name, and disks rot); what is damaged is dropped and downloaded again. Two cores
   read and hash about 2 GB/s, far more than any download gives, so there is no short cut by time stamps.
@@ -11,16 +13,24 @@ Invariants:
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock
 
-from artifacts.disk import beside, clone_or_copy, disk_errors, link_or_copy, require_space, set_mode
+from artifacts.disk import (
+    beside,
+    clone_or_copy,
+    disk_errors,
+    link_or_copy,
+    require_space,
+    set_mode,
+    take_over,
+)
 from artifacts.parallel import run_all
 from artifacts.store.s3 import Bucket
-from artifacts.store.transfer import Chunk, Progress, download, is_present
-from artifacts.store.trees import HASH_THREADS, FileEntry, Listing, all_chunks
+from artifacts.store.transfer import Chunk, Progress, download, is_right
+from artifacts.store.trees import HASH_THREADS, FileEntry, Listing
 
 
 class BlobCache:
@@ -39,8 +49,10 @@ class BlobCache:
         Raises IntegrityError, NotFound and StoreUnreachable of the download, LocalDiskError of this host.
         """
         with disk_errors(self._root), self._alone(listing.digest):
-            damaged = self._damaged(listing)
-            missing = {self.path_of(file): file for file in listing.files if self.path_of(file) in damaged}
+            files = {self.path_of(file): file for file in listing.files}
+            missing = {path: files[path] for path in _wrong(files)}
+            for path in missing:
+                path.unlink(missing_ok=True)
             partial = self._root / "partial" / listing.digest
             partial.mkdir(parents=True, exist_ok=True)
             require_space(partial, sum(file.size for file in missing.values()))
@@ -64,33 +76,60 @@ class BlobCache:
                 shutil.rmtree(staging, ignore_errors=True)
                 raise
 
-    def adopt(self, root: Path, listing: Listing) -> None:
-        """Take over the files of a directory that nobody writes to any more; they become read-only."""
-        with disk_errors(self._root):
-            for file in listing.files:
-                set_mode(root / file.path, executable=file.executable, writable=False)
-                self._insert(root / file.path, file)
+    def adopt(self, root: Path, listing: Listing, *, consume: bool) -> tuple[str, ...]:
+        """Keep the files of a directory that is the tree, which was made on this host.
 
-    def _damaged(self, listing: Listing) -> set[Path]:
-        """Paths of blobs that are missing or not what they should be; what is wrong there is removed."""
-        damaged: set[Path] = set()
+        Args:
+            root: the directory.
+            listing: the tree, as the directory was scanned.
+            consume: the directory is about to be deleted, and nobody writes into it any more: its files may
+                get a second name here, and become read-only. Otherwise they are copied.
 
-        def check(chunk: Chunk) -> None:
-            if chunk.path not in damaged and not is_present(chunk):
-                damaged.add(chunk.path)
+        Returns the paths of files that no longer are what the listing says; those are not kept. Raises
+        LocalDiskError.
+        """
+        with disk_errors(self._root), self._alone(listing.digest):
+            absent = _wrong({self.path_of(file): file for file in listing.files})
+            sources = {self.path_of(file): file for file in listing.files if self.path_of(file) in absent}
+            staging = self._root / "partial" / f"{listing.digest}.made"
+            shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+            staging.mkdir(parents=True)
+            try:
+                return self._adopt(root, sources, staging, take_over if consume else clone_or_copy)
+            finally:
+                shutil.rmtree(staging)
 
-        for file in listing.files:
-            path = self.path_of(file)
-            if not path.is_file() or path.stat().st_size != file.size:
-                damaged.add(path)
-        run_all(check, self._chunks(listing, damaged), HASH_THREADS)
-        for path in damaged:
-            path.unlink(missing_ok=True)
-        return damaged
+    def _adopt(
+        self, root: Path, sources: Mapping[Path, FileEntry], staging: Path, take: Callable[[Path, Path], None]
+    ) -> tuple[str, ...]:
+        """Bring files to `staging`, see what they are there, and give those that are right their names.
 
-    def _chunks(self, listing: Listing, damaged: set[Path]) -> Iterable[Chunk]:
-        chunks = (Chunk(file, index, self.path_of(file)) for file, index in all_chunks(listing))
-        return [chunk for chunk in chunks if chunk.path not in damaged]
+        They are read again after they were taken: what was hashed before may have been another content.
+        """
+        staged = {staging / path.name: file for path, file in sources.items()}
+
+        def bring(path: Path) -> None:
+            take(root / staged[path].path, path)
+            set_mode(path, executable=staged[path].executable, writable=False)
+
+        run_all(bring, staged, HASH_THREADS)
+        wrong = _wrong(staged)
+        for path, file in staged.items():
+            if path not in wrong:
+                self.path_of(file).parent.mkdir(parents=True, exist_ok=True)
+                path.replace(self.path_of(file))
+        return tuple(sorted(staged[path].path for path in wrong))
+
+    def read(self, file: FileEntry) -> bytes | None:
+        """The bytes of a small file, verified; None if they are not here, or not what they should be.
+
+        Nothing is written: a host that only looks at a store needs no cache that it can write to, or read.
+        """
+        try:
+            body = self.path_of(file).read_bytes()
+        except OSError:
+            return None
+        return body if file.is_made_of(body) else None
 
     def _insert(self, source: Path, file: FileEntry) -> None:
         path = self.path_of(file)
@@ -116,3 +155,21 @@ class BlobCache:
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / tree):
             yield
+
+
+def _wrong(files: Mapping[Path, FileEntry]) -> set[Path]:
+    """The paths that hold anything but their file's bytes, or nothing; every byte is read."""
+    wrong = {path for path, file in files.items() if not path.is_file() or path.stat().st_size != file.size}
+
+    def check(chunk: Chunk) -> None:
+        if chunk.path not in wrong and not is_right(chunk):
+            wrong.add(chunk.path)
+
+    chunks = [
+        Chunk(file, number, path)
+        for path, file in files.items()
+        if path not in wrong
+        for number in range(len(file.chunks))
+    ]
+    run_all(check, chunks, HASH_THREADS)
+    return wrong

@@ -6,15 +6,16 @@ the caller's decision. An inconclusive one is kept as evidence and must not be r
 
 import uuid
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, Field, JsonValue, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, JsonValue, ValidationError, model_validator
 
 from artifacts.canonical import Digest, digest_of
+from artifacts.errors import IntegrityError
 from artifacts.frozen import Frozen
 
 MeasurementKind = Literal["baseline", "judged"]
-
+RecordT = TypeVar("RecordT", bound=BaseModel)
 
 ID_PATTERN = r"[0-9a-zA-Z-]+"
 
@@ -37,6 +38,17 @@ class Measurement(Frozen):
         ge=0, description="Device time that it took: its seconds times the devices that it kept busy."
     )
     conclusive: bool = Field(description="Whether it settles its question; only then may it be reused.")
+
+    def result_as(self, model: type[RecordT]) -> RecordT:
+        """The result as the record that it is; raises IntegrityError if it is not one."""
+        try:
+            return model.model_validate(self.result)
+        except ValidationError as error:
+            raise IntegrityError(
+                f"The result of a measurement is not a readable {model.__name__}: {error}",
+                where=f"measurements/{self.key}/{self.id}.json",
+                fix="It is damaged, or of another enginery. Measure again: `enginery build SPEC --force`.",
+            ) from error
 
     @model_validator(mode="after")
     def _key_is_of_document(self) -> Self:

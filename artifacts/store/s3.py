@@ -83,6 +83,21 @@ class Bucket:
         except NotFound:
             return None
 
+    def kept_sha256(self, key: str) -> str | None:
+        """SHA-256 of an object, in hex, as the server checked it when it was uploaded.
+
+        None if there is no such object, if it was uploaded in parts, or if the server keeps no SHA-256.
+        """
+        try:
+            with self._errors(key):
+                answer = self._client.head_object(**self._at(key), ChecksumMode="ENABLED")
+        except NotFound:
+            return None
+        try:
+            return base64.b64decode(answer.get("ChecksumSHA256", ""), validate=True).hex() or None
+        except ValueError:  # of an upload in parts it is no digest of the bytes, and ends in their number
+            return None
+
     def get(self, key: str) -> Stored:
         """A small object, whole; a body that breaks off is asked for again.
 

@@ -25,6 +25,10 @@ START_FIX = (
     "Check that the server runs (`enginery status`; `enginery up` starts a local one) and that "
     "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it."
 )
+ABSENT_FIX = (
+    "Check the name, and that this is the store that was meant (ENGINERY_STORE_BUCKET, "
+    "ENGINERY_STORE_PREFIX and the endpoint)."
+)
 ACCESS_FIX = (
     "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE, and that this "
     "identity may read and write the bucket."
@@ -69,7 +73,7 @@ def _refusal(error: "ClientError", where: str) -> ArtifactError:
         fix = "Create it, or set ENGINERY_STORE_BUCKET."
         return NotFound("The bucket does not exist.", where=where, fix=fix)
     if code in ABSENT:
-        return NotFound("There is no such object.", where=where)
+        return NotFound("There is no such object.", where=where, fix=ABSENT_FIX)
     if code in CONFLICT:
         return Conflict("Another writer was first.", where=where)
     if code in DAMAGED:

@@ -11,53 +11,39 @@ Releases and channels (`artifacts.releases.releases`, `artifacts.releases.channe
 Invariants:
 - A listing is written after its blobs: killed at any moment, an upload leaves blobs that the next one
   reuses. What is lost later is told by `missing_of`, and an upload of the same tree puts it back.
-- A record is taken for what its key says only where it says so itself. Damage is named once two reads agree.
+- What is read is verified (`artifacts.store.reader`).
+- What a host put into the store lies in its own cache, too: it is not downloaded again.
 - An action is written once; who comes second gets the first one's, so that what is measured is what is
   published. Only a caller who says so replaces one.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import BaseModel, ValidationError
 
 from artifacts.canonical import canonical_bytes
 from artifacts.disk import disk_errors
-from artifacts.errors import (
-    MEND_FIX,
-    STRANGER_FIX,
-    AlreadyExists,
-    Conflict,
-    IntegrityError,
-    NoSuchFile,
-    NotFound,
-    StoreUnreachable,
-)
+from artifacts.errors import AlreadyExists, ArtifactError, Conflict, IntegrityError, NotFound
 from artifacts.parallel import READ_THREADS, run_all
 from artifacts.settings import Settings
 from artifacts.store.actions import Action, LatestAction
 from artifacts.store.cache import BlobCache
 from artifacts.store.holdings import by_digest, damaged, defects
 from artifacts.store.measurements import Measurement
-from artifacts.store.ranges import AGAIN_FIX
-from artifacts.store.s3 import UPLOAD_THREADS, Bucket, open_bucket
+from artifacts.store.reader import StoreReader, tree_key
+from artifacts.store.s3 import UPLOAD_THREADS, open_bucket
 from artifacts.store.strays import pass_over
 from artifacts.store.transfer import blob_key
 from artifacts.store.trees import FileEntry, Listing, scan
 
-RecordT = TypeVar("RecordT", bound=BaseModel)
-CheckedT = TypeVar("CheckedT")
-AGREE_ATTEMPTS = 4
+LOG = logging.getLogger(__name__)
 
 
-class Store:
-    """The one place that trees, actions, measurements, releases and channels are kept in."""
+class Store(StoreReader):
+    """The one place that trees, actions, measurements, releases and channels are kept in.
 
-    def __init__(self, bucket: Bucket, cache: BlobCache) -> None:
-        self.bucket = bucket
-        self._cache = cache
+    Reading what is kept: `artifacts.store.reader`.
+    """
 
     def ensure_bucket(self) -> None:
         """Make the bucket where there is none."""
@@ -67,15 +53,19 @@ class Store:
         self,
         root: Path,
         *,
-        adopt: bool = False,
+        consume: bool = False,
         recheck: bool = False,
         on_bytes: Callable[[int], None] = lambda _count: None,
     ) -> Listing:
         """Upload a directory as a tree: the blobs that are missing or damaged, then the listing.
 
+        Its files are kept in the local cache, so that this host never downloads what it made. If they cannot
+        be, the log says why: what they are needed for downloads them then.
+
         Args:
             root: the directory; links and special files in it are refused.
-            adopt: take its files over into the local cache without copying; they become read-only.
+            consume: the caller is about to delete the directory, and nobody writes into it any more: its
+                files may get a second name in the cache, and become read-only. Otherwise they are copied.
             recheck: read what the store has of it, too, and replace what has the right size and wrong bytes.
             on_bytes: called with the bytes that each upload adds or finds, from several threads.
 
@@ -85,9 +75,19 @@ class Store:
         with disk_errors(root):
             listing = scan(root)
             self.upload(root, listing, on_bytes, recheck=recheck)
-        if adopt:
-            self._cache.adopt(root, listing)
+        self._adopt(root, listing, consume=consume)
         return listing
+
+    def _adopt(self, root: Path, listing: Listing, *, consume: bool) -> None:
+        """Keep the files in the cache as well; the tree is in the store, whatever comes of this."""
+        try:
+            changed = self.cache.adopt(root, listing, consume=consume)
+        except ArtifactError as error:
+            LOG.warning("tree %s is not kept in the local cache: %s", listing.digest[:12], error)
+            return
+        if changed:
+            said = "changed after tree %s was made of them, and are not kept in the local cache: %s"
+            LOG.warning(said, listing.digest[:12], ", ".join(changed))
 
     def upload(
         self,
@@ -121,13 +121,10 @@ class Store:
         self._put_listing(listing)
 
     def _put_listing(self, listing: Listing) -> None:
-        key, body = _tree_key(listing.digest), canonical_bytes(listing)
         try:
-            if self.bucket.get(key).body == body:
-                return
-        except (NotFound, IntegrityError):
-            pass  # it was never there, or is damaged: it is written now
-        self.bucket.put(key, body)
+            self.get_listing(listing.digest)
+        except (NotFound, IntegrityError):  # it was never there, or is damaged
+            self.bucket.put(tree_key(listing.digest), canonical_bytes(listing))
 
     def missing_of(self, tree: str) -> tuple[str, ...]:
         """What the store lacks of a tree, a sentence's end each (`model.pt2 is missing`); nothing where it is
@@ -140,29 +137,6 @@ class Store:
         except IntegrityError:
             return ("its listing is damaged",)
         return tuple(map(str, defects(self.bucket, by_digest(listing.files)).values()))
-
-    def get_listing(self, digest: str) -> Listing:
-        """The listing of a tree; raises NotFound, and IntegrityError where it is not what its name says."""
-        return self.read_record(_tree_key(digest), Listing, lambda listing: _tree_key(listing.digest))
-
-    def read_file(self, tree: str, path: str) -> bytes:
-        """One small file of a tree, without the rest of it, verified.
-
-        Raises NoSuchFile where the tree has no such file, NotFound where the store has no such tree or blob,
-        and IntegrityError.
-        """
-        digests = {file.path: file.sha256 for file in self.get_listing(tree).files}
-        if path not in digests:
-            raise NoSuchFile(f"Tree {tree} has no file {path}.", where=str(self.bucket))
-        key = blob_key(digests[path])
-
-        def check(body: bytes) -> bytes:
-            if hashlib.sha256(body).hexdigest() != digests[path]:
-                what = f"The store's copy of {path} is not what tree {tree} names."
-                raise IntegrityError(what, where=self.bucket.where(key), fix=MEND_FIX)
-            return body
-
-        return self._read_checked(key, check)[0]
 
     def materialize(self, digest: str, dest: Path, *, writable: bool = False) -> Listing:
         """Make a directory that is exactly the tree, through the local cache; atomic and verified.
@@ -178,8 +152,8 @@ class Store:
         if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
             raise AlreadyExists("The directory to be made exists.", where=str(dest), fix="Remove it first.")
         listing = self.get_listing(digest)
-        self._cache.fill(self.bucket, listing)
-        self._cache.place(listing, dest, writable=writable)
+        self.cache.fill(self.bucket, listing)
+        self.cache.place(listing, dest, writable=writable)
         return listing
 
     def read_action(self, stage: str, fingerprint: str) -> Action | None:
@@ -203,13 +177,14 @@ class Store:
 
     def remember_action(self, spec: str, variant: str, action: Action) -> None:
         """Note which action a (spec, variant, stage) uses now, made or reused."""
-        latest = LatestAction(stage=action.stage, fingerprint=action.fingerprint)
-        self.bucket.put(_latest_key(spec, variant, action.stage), canonical_bytes(latest))
+        latest = LatestAction(spec=spec, variant=variant, stage=action.stage, fingerprint=action.fingerprint)
+        self.bucket.put(_key_of_latest(latest), canonical_bytes(latest))
 
     def last_action(self, spec: str, variant: str, stage: str) -> Action | None:
         """The action that a (spec, variant, stage) used last, to explain a miss against."""
         try:
-            latest = self.read_record(_latest_key(spec, variant, stage), LatestAction)
+            key = _latest_key(spec, variant, stage)
+            latest = self.read_record(key, LatestAction, _key_of_latest)
         except NotFound:
             return None
         return self.read_action(stage, latest.fingerprint)
@@ -228,6 +203,22 @@ class Store:
             if self.read_record(place, Measurement, _key_of_measurement) != measurement:
                 raise
 
+    def link_to(self, tree: str, path: str, *, content_type: str, valid_s: int) -> str:
+        """An address by which a browser without credentials may read one file of a tree for a while.
+
+        What stands there now was verified; a browser cannot do that itself.
+
+        Args:
+            tree: the tree.
+            path: the file in it.
+            content_type: what the server is to call it.
+            valid_s: for how long, in seconds; a week at most.
+
+        Raises NotFound, NoSuchFile and IntegrityError, as `read_file` does.
+        """
+        entry = self.require_stored(tree, path)
+        return self.bucket.signed_url(blob_key(entry.sha256), content_type=content_type, valid_s=valid_s)
+
     def measurements(self, key: str) -> tuple[Measurement, ...]:
         """All measurements of a key, oldest first; what is no readable one is passed over and named."""
         found = run_all(self._measurement, self.bucket.keys(f"measurements/{key}/"), READ_THREADS)
@@ -240,80 +231,18 @@ class Store:
             pass_over(self.bucket, key, error.what)
             return None
 
-    def read_record(
-        self, key: str, model: type[RecordT], key_of: Callable[[RecordT], str] | None = None
-    ) -> RecordT:
-        """A JSON object as a record.
-
-        Args:
-            key: where it stands.
-            model: what it is.
-            key_of: where a record belongs by what it says of itself; one that stands elsewhere is refused.
-
-        Raises NotFound, and IntegrityError where two reads agree that it is not such a record.
-        """
-        return self.read_record_and_etag(key, model, key_of)[0]
-
-    def read_record_and_etag(
-        self, key: str, model: type[RecordT], key_of: Callable[[RecordT], str] | None = None
-    ) -> tuple[RecordT, str]:
-        """As `read_record`, with the ETag to replace exactly what was read."""
-        return self._read_checked(key, lambda body: self.parse_record(key, body, model, key_of))
-
-    def parse_record(
-        self, key: str, body: bytes, model: type[RecordT], key_of: Callable[[RecordT], str] | None = None
-    ) -> RecordT:
-        """A record from the bytes that stand under a key; raises IntegrityError."""
-        where = self.bucket.where(key)
-        try:
-            record = model.model_validate_json(body)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            found = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-            raise IntegrityError(
-                f"Not a readable {model.__name__}: {found}.",
-                where=where,
-                fix=f"It is damaged, or of a newer enginery. Update this one; if that is not it: {MEND_FIX}",
-            ) from error
-        if key_of and (belongs := key_of(record)) != key:
-            what = f"This {model.__name__} is another one than its key says: by its content it is {belongs}."
-            raise IntegrityError(what, where=where, fix=STRANGER_FIX)
-        return record
-
-    def read_records(
-        self, keys: Iterable[str], model: type[RecordT], key_of: Callable[[RecordT], str] | None = None
-    ) -> tuple[RecordT, ...]:
-        """The records of several keys, in their order, read a few at a time."""
-        return tuple(run_all(lambda key: self.read_record(key, model, key_of), keys, READ_THREADS))
-
-    def _read_checked(self, key: str, check: Callable[[bytes], CheckedT]) -> tuple[CheckedT, str]:
-        """What `check` makes of an object, and the object's ETag.
-
-        An IntegrityError of `check` counts once two reads have brought the same bytes.
-        """
-        stored = self.bucket.get(key)
-        for _attempt in range(AGREE_ATTEMPTS):
-            try:
-                return check(stored.body), stored.etag
-            except IntegrityError:
-                before, stored = stored, self.bucket.get(key)
-                if before.body == stored.body:
-                    raise
-        what = "An object came with other bytes each time it was read."
-        raise StoreUnreachable(what, where=self.bucket.where(key), fix=AGAIN_FIX)
-
 
 def open_store(settings: Settings) -> Store:
     """The store that the settings and the standard AWS variables name; nothing is asked of the server yet."""
     return Store(open_bucket(settings.store_bucket, settings.store_prefix), BlobCache(settings.cache_dir))
 
 
-def _tree_key(digest: str) -> str:
-    return f"trees/sha256/{digest}"
-
-
 def _key_of_action(action: Action) -> str:
     return _action_key(action.stage, action.fingerprint)
+
+
+def _key_of_latest(latest: LatestAction) -> str:
+    return _latest_key(latest.spec, latest.variant, latest.stage)
 
 
 def _key_of_measurement(measurement: Measurement) -> str:

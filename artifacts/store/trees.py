@@ -54,6 +54,14 @@ class FileEntry(Frozen):
             raise ValueError(f"{self.path}: its only chunk has another digest than the file")
         return self
 
+    def is_made_of(self, body: bytes) -> bool:
+        """Whether these are the file's bytes: size, digest of the whole, and digest of each chunk."""
+        if len(body) != self.size or hashlib.sha256(body).hexdigest() != self.sha256:
+            return False
+        view, spans = memoryview(body), (self.span(index) for index in range(len(self.chunks)))
+        actual = (hashlib.sha256(view[start : start + length]).hexdigest() for start, length in spans)
+        return all(one == other for one, other in zip(actual, self.chunks, strict=True))
+
     def span(self, index: int) -> tuple[int, int]:
         """Offset and length of a chunk, in bytes."""
         start = index * self.chunk_bytes

@@ -23,13 +23,14 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 
-from artifacts.store import Store, blob_key
+from artifacts.store import Store
 from engine_specs.spec import Spec
 from flows.prefect_run.summary import BuildSummary, StepSummary, headline
 from flows.prefect_run.tables import Row, as_code, stage_rows, verdict_page
 from tasks.stages import Judged
 
 REPORT_PAGE = "report.html"
+PAGE_TYPE = "text/html; charset=utf-8"
 LINK_VALID_S = 7 * 24 * 3600
 
 
@@ -167,10 +168,8 @@ def show_stages(spec: str, steps: Sequence[StepSummary]) -> None:
 
 
 def report_link(store: Store, report: str) -> str:
-    """An address of a report's page that a browser can open for a week."""
-    digests = {file.path: file.sha256 for file in store.get_listing(report).files}
-    key = blob_key(digests[REPORT_PAGE])
-    return store.bucket.signed_url(key, content_type="text/html; charset=utf-8", valid_s=LINK_VALID_S)
+    """An address of a report's page, open to any browser for a week; raises what `Store.link_to` raises."""
+    return store.link_to(report, REPORT_PAGE, content_type=PAGE_TYPE, valid_s=LINK_VALID_S)
 
 
 def artifact_key(text: str) -> str:

@@ -9,7 +9,7 @@ from tasks.hub.access import HubAccess
 from tasks.hub.checkpoint import CheckpointFacts
 from tasks.hub.client import Repository, Resolved, resolve_revision
 from tasks.hub.selection import CONFIG_FILE
-from tasks.hub.texts import REPORT_FILE, Location, load_texts, locate
+from tasks.hub.texts import REPORT_FILE, Location, TextsReport, load_texts, locate
 
 __all__ = [
     "CONFIG_FILE",
@@ -19,6 +19,7 @@ __all__ = [
     "Location",
     "Repository",
     "Resolved",
+    "TextsReport",
     "load_texts",
     "locate",
     "resolve_revision",

@@ -7,6 +7,7 @@ Invariants:
 - An action is recorded after its tree is whole in the store; a run that is killed earlier leaves nothing
   that counts.
 - Where two runs race, both go on with the tree of whoever recorded the action first.
+- What was made here stays in this host's cache: the stages after this one do not download it.
 - Every lookup carries its reason, hit or miss, into the log and into the plan.
 """
 
@@ -162,7 +163,7 @@ def _make(pipeline: Pipeline, call: StageCall, produce: Callable[[Path, Path], M
         output.mkdir()
         scratch.mkdir()
         made = produce(output, scratch)
-        listing = pipeline.store.put_tree(output, recheck=pipeline.force)
+        listing = pipeline.store.put_tree(output, consume=True, recheck=pipeline.force)
     return Action(
         stage=call.stage,
         fingerprint=call.fingerprint,

@@ -17,7 +17,7 @@ from tasks.judging.prompts import vocabulary_of
 from tasks.judging.protocol import Vocabulary
 from tasks.judging.results import LoadResult
 from tasks.runs import MeasurementCall, Pipeline, measure_once
-from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, read_json
+from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint
 from tasks.stages.node import CHECKPOINT, Inputs, MeasuredNode, Need
 from tasks.stages.sources import Sources
 from tasks.toolchains import ensure
@@ -77,7 +77,7 @@ class MeasureBaseline(MeasuredNode):
 
     def end_after(self, measurement: Measurement) -> str:
         """Why nothing is compiled for this variant."""
-        decision = self._decide(LoadResult.model_validate(measurement.result))
+        decision = self._decide(measurement.result_as(LoadResult))
         return decision.reason if isinstance(decision, Stay) else ""
 
     def run(self, pipeline: Pipeline, trees: dict[str, str]) -> Baseline:
@@ -97,7 +97,7 @@ class MeasureBaseline(MeasuredNode):
 
         call = _call(side, plan, toolchain.identity)
         measurement, reason = measure_once(pipeline, call, measure, devices=occupied_devices([side]))
-        load = LoadResult.model_validate(measurement.result)
+        load = measurement.result_as(LoadResult)
         decision = self._decide(load)
         pipeline.say(f"baseline {self.variant}: {decision.reason}")
         return Baseline(load, decision, measurement, reason)
@@ -111,7 +111,7 @@ def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:
     """The ids that end a sequence of a checkpoint in the store; reads small files alone."""
     there = {file.path for file in store.get_listing(checkpoint).files}
     generation, config, tokenizer_config, tokenizer = (
-        read_json(store, checkpoint, name) if name in there else {}
+        store.read_json(checkpoint, name) if name in there else {}
         for name in ("generation_config.json", CONFIG_FILE, "tokenizer_config.json", TOKENIZER_FILE)
     )
     return end_tokens(
@@ -121,7 +121,7 @@ def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:
 
 def vocabulary_in(store: Store, checkpoint: str) -> Vocabulary:
     """The vocabulary of a checkpoint in the store; reads its tokenizer alone."""
-    return vocabulary_of(read_json(store, checkpoint, TOKENIZER_FILE))
+    return vocabulary_of(store.read_json(checkpoint, TOKENIZER_FILE))
 
 
 def _call(side: Side, plan: LoadPlan, identity: str) -> MeasurementCall:

@@ -3,7 +3,6 @@
 Once the tree is in the store the Hub is not asked again: a pinned spec is built again without a network.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +131,8 @@ def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAcc
 
 
 def checkpoint_config(store: Store, checkpoint: str) -> dict[str, Any]:
-    """config.json of a checkpoint in the store; raises what `Store.read_file` raises."""
-    return read_json(store, checkpoint, CONFIG_FILE)
-
-
-def read_json(store: Store, tree: str, path: str) -> dict[str, Any]:
-    """One small JSON file of a tree, without the rest of it; raises what `Store.read_file` raises."""
-    parsed: dict[str, Any] = json.loads(store.read_file(tree, path))
-    return parsed
+    """config.json of a checkpoint in the store; raises what `Store.read_json` raises."""
+    return store.read_json(checkpoint, CONFIG_FILE)
 
 
 def _repository(spec: Spec) -> Repository:

@@ -98,7 +98,7 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
     verdict = decide_baseline(stay)
     with tempfile.TemporaryDirectory() as scratch:
         render_baseline(_subject(case), baseline.load, stay, verdict, Path(scratch))
-        report = pipeline.store.put_tree(Path(scratch)).digest
+        report = pipeline.store.put_tree(Path(scratch), consume=True, recheck=pipeline.force).digest
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
     vllm, ids = baseline.load.side.recipe, (baseline.measurement.id,)
     entry = _entry(pipeline, case, verdict, vllm=vllm, report=report, measurements=ids)
@@ -126,7 +126,7 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
     verdict = result.verdict
     with tempfile.TemporaryDirectory() as scratch:
         render_report(result, Path(scratch))
-        report = pipeline.store.put_tree(Path(scratch)).digest
+        report = pipeline.store.put_tree(Path(scratch), consume=True, recheck=pipeline.force).digest
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
     ids = (baseline.measurement.id, measurements.measurement.id)
     entry = _entry(pipeline, case, verdict, vllm=_rival(measurements), report=report, measurements=ids)

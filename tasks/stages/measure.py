@@ -9,7 +9,7 @@ from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import engine_side, judging_protocol, occupied_devices, reference_sides, served
 from tasks.hosts import this_host
-from tasks.hub import REPORT_FILE, load_texts
+from tasks.hub import REPORT_FILE, TextsReport, load_texts
 from tasks.judging.endpoint import Side
 from tasks.judging.gates import judge_lengths, judge_regret, judge_speed
 from tasks.judging.judge import measure_engine
@@ -20,7 +20,7 @@ from tasks.kinds import kind_named
 from tasks.runs import MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, vocabulary_in
 from tasks.stages.build import Build
-from tasks.stages.fetch import FetchCheckpoint, FetchTexts, read_json
+from tasks.stages.fetch import FetchCheckpoint, FetchTexts
 from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, MeasuredNode, Need
 from tasks.stages.sources import Sources
 from tasks.toolchains import ensure
@@ -128,7 +128,7 @@ def protocol_for(
         references=reference_sides(spec, variant, checkpoint, probe_host().cpu_features),
         vocabulary=vocabulary_in(store, checkpoint),
         end_tokens=end_tokens_in(store, checkpoint),
-        text_sha256=read_json(store, heldout, REPORT_FILE)["sample_digest"],
+        text_sha256=store.read_document(heldout, REPORT_FILE, TextsReport).sample_digest,
     )
 
 
@@ -159,12 +159,12 @@ def measure(
 
     call = _call(protocol, identities)
     measurement, reason = measure_once(pipeline, call, ask, devices=occupied_devices(sides))
-    return Measurements(protocol, Measured.model_validate(measurement.result), measurement, reason)
+    return Measurements(protocol, measurement.result_as(Measured), measurement, reason)
 
 
 def engine_manifest(store: Store, engine: str) -> EngineManifest:
     """`engine.json` of an engine tree in the store."""
-    return EngineManifest.model_validate(read_json(store, engine, ENGINE_FILE))
+    return store.read_document(engine, ENGINE_FILE, EngineManifest)
 
 
 def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:

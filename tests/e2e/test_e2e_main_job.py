@@ -17,7 +17,7 @@ from support.mainjob import SPEC, Finished
 from support.processes import alive, wait_until
 from support.runs import log_of, run_ids
 
-from artifacts.releases import Release
+from artifacts.releases import read_release
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from artifacts.store.trees import scan
@@ -104,7 +104,7 @@ def test_pulled_engine_is_the_judged_tree_and_generates_the_same_tokens(
     judged = tmp_path / "judged"
     store = open_store(settings)
     store.materialize(variant["tree"], judged)
-    release = store.read_record("releases/e2e/2.0.0/release.json", Release)
+    release = read_release(store, "e2e", "2.0.0")
     recipe = release.variants[0].serve
     assert recipe is not None
     answers = []

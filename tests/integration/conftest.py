@@ -3,12 +3,14 @@
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from support import seaweed
 
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
+from artifacts.store.cache import BlobCache
 
 BUCKET = "enginery-tests"
 _prefixes = itertools.count()
@@ -35,6 +37,12 @@ def store(settings: Settings, s3_server: seaweed.S3Server, monkeypatch: pytest.M
     opened = open_store(Settings())
     opened.ensure_bucket()
     return opened
+
+
+@pytest.fixture
+def elsewhere(store: Store, tmp_path: Path) -> Store:
+    """The same store, as a host sees it whose cache is empty."""
+    return Store(store.bucket, BlobCache(tmp_path / "cache-elsewhere"))
 
 
 @pytest.fixture

@@ -220,16 +220,21 @@ def _engines(store: "Store", release: "Release") -> "dict[str, EngineManifest]":
     from artifacts.hosts import ENGINE_FILE, EngineManifest
 
     compiled = {v.name: v.tree for v in release.variants if v.verdict == "compile" and v.tree}
-    return {
-        name: store.parse_record(tree, store.read_file(tree, ENGINE_FILE), EngineManifest)
-        for name, tree in compiled.items()
-    }
+    return {name: store.read_document(tree, ENGINE_FILE, EngineManifest) for name, tree in compiled.items()}
 
 
 def _fetch_report(store: "Store", variant: "VariantRelease", root: Path) -> Path:
-    directory = root / str(variant.report)
-    if not directory.exists():
+    """The page of a report below `root`; what is there already is taken if it is still that report."""
+    from artifacts.store import verify
+
+    report = str(variant.report)
+    directory = root / report
+    store.get_entry(report, REPORT_PAGE)
+    try:
+        verify(directory, store.get_listing(report))
+    except (NotFound, IntegrityError):
         say(f"fetching the report of {variant.name}")
+        shutil.rmtree(directory, ignore_errors=True)
         root.mkdir(parents=True, exist_ok=True)
-        store.materialize(str(variant.report), directory)
+        store.materialize(report, directory)
     return directory / REPORT_PAGE

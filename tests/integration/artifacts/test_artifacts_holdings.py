@@ -49,7 +49,13 @@ def key_of(root: Path, path: str) -> str:
 
 @pytest.mark.parametrize("harm", ["missing", "short", "long"])
 def test_a_blob_that_is_lost_or_of_another_size_is_told_and_put_back(
-    store: Store, overwrite: Overwrite, remove: Remove, tree: Path, tmp_path: Path, harm: str
+    store: Store,
+    elsewhere: Store,
+    overwrite: Overwrite,
+    remove: Remove,
+    tree: Path,
+    tmp_path: Path,
+    harm: str,
 ) -> None:
     digest, key = store.put_tree(tree).digest, key_of(tree, "model.pt2")
     assert store.missing_of(digest) == ()
@@ -66,10 +72,10 @@ def test_a_blob_that_is_lost_or_of_another_size_is_told_and_put_back(
     with pytest.raises(
         IntegrityError, match=r"model\.pt2 is missing|has \d+ bytes instead of 100000|ends ear"
     ):
-        store.materialize(digest, tmp_path / "before")
+        elsewhere.materialize(digest, tmp_path / "before")
     store.put_tree(tree)
     assert store.missing_of(digest) == ()
-    store.materialize(digest, tmp_path / "copy")
+    elsewhere.materialize(digest, tmp_path / "copy")
 
 
 def test_a_large_blob_of_another_size_is_replaced_in_parts(
@@ -95,15 +101,15 @@ def test_a_damaged_listing_is_told_and_put_back(
 
 
 def test_rotten_bytes_are_replaced_where_what_is_stored_is_read_too(
-    store: Store, overwrite: Overwrite, tree: Path, tmp_path: Path
+    store: Store, elsewhere: Store, overwrite: Overwrite, tree: Path, tmp_path: Path
 ) -> None:
     digest = store.put_tree(tree).digest
     overwrite(key_of(tree, "model.pt2"), bytes(100_000))
     store.put_tree(tree)
     with pytest.raises(IntegrityError, match=r"model\.pt2 is damaged in the store"):
-        store.materialize(digest, tmp_path / "rotten")
+        elsewhere.materialize(digest, tmp_path / "rotten")
     store.put_tree(tree, recheck=True)
-    store.materialize(digest, tmp_path / "copy")
+    elsewhere.materialize(digest, tmp_path / "copy")
 
 
 def test_a_release_whose_tree_lost_a_blob_is_not_published(store: Store, remove: Remove, tree: Path) -> None:
@@ -205,15 +211,15 @@ def test_verify_takes_one_thing(store: Store, tmp_path: Path) -> None:
 
 
 def test_no_advice_destroys_anything(
-    store: Store, demo: Release, overwrite: Overwrite, tree: Path, tmp_path: Path
+    store: Store, elsewhere: Store, demo: Release, overwrite: Overwrite, tree: Path, tmp_path: Path
 ) -> None:
     """Damage of every kind of object, and what is said of it."""
     engine = demo.variants[0].tree or ""
     measured = f"measurements/{'0' * 64}/1.json"
     told: list[ArtifactError] = []
     for key, ask in (
-        (key_of(tree, "model.pt2"), lambda: store.materialize(engine, tmp_path / "copy")),
-        (key_of(tree, "run"), lambda: store.read_file(engine, "run")),
+        (key_of(tree, "model.pt2"), lambda: elsewhere.materialize(engine, tmp_path / "copy")),
+        (key_of(tree, "run"), lambda: elsewhere.read_file(engine, "run")),
         (f"trees/sha256/{engine}", lambda: store.get_listing(engine)),
         (f"actions/build/{'0' * 64}.json", lambda: store.read_action("build", "0" * 64)),
         (release_key("demo", "1.4.0"), lambda: publish(store, demo.model_copy(update={"variants": ()}))),

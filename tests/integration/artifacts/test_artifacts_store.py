@@ -155,7 +155,7 @@ def test_a_tree_that_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_damaged_blob_is_never_materialized(
-    store: Store, overwrite: Overwrite, tree: Path, tmp_path: Path
+    store: Store, elsewhere: Store, overwrite: Overwrite, tree: Path, tmp_path: Path
 ) -> None:
     listing = store.put_tree(tree)
     victim = listing.files[0]
@@ -163,17 +163,17 @@ def test_a_damaged_blob_is_never_materialized(
     data[17] ^= 1
     overwrite(blob_key(victim.sha256), bytes(data))
     with pytest.raises(IntegrityError, match=r"a/b\.bin is damaged in the store"):
-        store.materialize(listing.digest, tmp_path / "copy")
+        elsewhere.materialize(listing.digest, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
     overwrite(blob_key(victim.sha256), (tree / victim.path).read_bytes())
-    store.materialize(listing.digest, tmp_path / "copy")
+    elsewhere.materialize(listing.digest, tmp_path / "copy")
 
 
 @pytest.mark.parametrize("how", ["flip", "truncate", "remove"])
 def test_a_damaged_cache_entry_is_replaced_from_the_store(
     store: Store, settings: Settings, tree: Path, tmp_path: Path, how: str
 ) -> None:
-    listing = store.put_tree(tree, adopt=True)
+    listing = store.put_tree(tree)
     cached = next(settings.cache_dir.glob(f"sha256/*/{listing.files[0].sha256}"))
     cached.chmod(0o644)
     if how == "flip":
@@ -188,13 +188,15 @@ def test_a_damaged_cache_entry_is_replaced_from_the_store(
     assert scan(tmp_path / "copy") == listing
 
 
-def test_what_was_adopted_or_downloaded_before_is_not_downloaded_again(
-    store: Store, s3_server: S3Server, tree: Path, tmp_path: Path
+def test_what_was_downloaded_before_is_not_downloaded_again(
+    store: Store, elsewhere: Store, s3_server: S3Server, tree: Path, tmp_path: Path
 ) -> None:
-    listing = store.put_tree(tree, adopt=True)
+    listing = store.put_tree(tree)
+    elsewhere.materialize(listing.digest, tmp_path / "first")
     with proxy.before(s3_server.endpoint) as between, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_S3", between.endpoint)
-        open_store(Settings()).materialize(listing.digest, tmp_path / "copy")
+        warm = Store(open_store(Settings()).bucket, elsewhere.cache)
+        warm.materialize(listing.digest, tmp_path / "copy")
     assert between.requests
     assert between.blob_requests("GET") == []
 
@@ -220,7 +222,7 @@ def test_the_same_bytes_with_and_without_the_executable_bit_live_together(
     for copy in ("cold", "warm"):
         store.materialize(listing.digest, tmp_path / copy)
         assert scan(tmp_path / copy) == listing
-    store.put_tree(tmp_path / "warm", adopt=True)
+    store.put_tree(tmp_path / "warm", consume=True)
     assert scan(tmp_path / "cold") == listing
 
 

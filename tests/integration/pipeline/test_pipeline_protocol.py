@@ -9,7 +9,7 @@ from support.stand_ins import put_engine
 from artifacts.hosts import HostFacts
 from artifacts.store import Store
 from engine_specs.spec import load_spec, resolve_variants
-from tasks.hub import REPORT_FILE
+from tasks.hub import REPORT_FILE, TextsReport
 from tasks.judging.protocol import JudgingProtocol
 from tasks.stages import measure
 
@@ -26,6 +26,16 @@ CHECKPOINT = {
     "tokenizer_config.json": {"eos_token": "</s>"},
 }
 
+REPORT = TextsReport(
+    identity={"sha256": "e" * 64},
+    split=None,
+    files=("texts.jsonl",),
+    rows=1,
+    seed=0,
+    sample_ids=("0",),
+    sample_digest="d" * 64,
+)
+
 
 def put(store: Store, directory: Path, files: dict[str, dict[str, object]]) -> str:
     directory.mkdir()
@@ -39,7 +49,7 @@ def trees(store: Store, tmp_path: Path) -> dict[str, str]:
     return {
         "engine": put_engine(store, tmp_path / "engine", stand_in=False),
         "checkpoint": put(store, tmp_path / "checkpoint", dict(CHECKPOINT)),
-        "heldout": put(store, tmp_path / "heldout", {REPORT_FILE: {"sample_digest": "d" * 64}}),
+        "heldout": put(store, tmp_path / "heldout", {REPORT_FILE: REPORT.model_dump(mode="json")}),
     }
 
 

@@ -120,15 +120,19 @@ def test_a_tree_that_lost_a_blob_is_no_hit_and_is_made_whole_again(
 
 
 def test_a_rotten_blob_is_replaced_by_a_forced_run(
-    pipeline: Callable[..., Pipeline], store: Store, overwrite: Callable[[str, bytes], None], tmp_path: Path
+    pipeline: Callable[..., Pipeline],
+    store: Store,
+    elsewhere: Store,
+    overwrite: Callable[[str, bytes], None],
+    tmp_path: Path,
 ) -> None:
     first = run(pipeline(), Producer())
     overwrite(blob_key(store.get_listing(first.tree).files[0].sha256), b"WEIGHTS")
     with pytest.raises(IntegrityError, match=r"weights\.bin is damaged in the store") as caught:
-        store.materialize(first.tree, tmp_path / "rotten")
+        elsewhere.materialize(first.tree, tmp_path / "rotten")
     assert "--force" in caught.value.fix
     assert run(pipeline(force=True), Producer()).tree == first.tree
-    store.materialize(first.tree, tmp_path / "copy")
+    elsewhere.materialize(first.tree, tmp_path / "copy")
     assert (tmp_path / "copy" / "weights.bin").read_text() == "weights"
 
 

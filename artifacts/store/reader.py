@@ -1,0 +1,222 @@
+"""The one reader of the store: between bytes in a bucket and what the rest of the code believes.
+
+Invariants:
+- What is named by its content (listings, files of trees) counts only if its bytes have the digest that names
+  it: a listing the tree's, a file the one in the listing, whole and chunk by chunk, so that a listing that
+  contradicts itself does not lead two readers to different bytes.
+- What is not (actions, measurements, verdicts, releases, reservations, channels) counts only as a closed
+  record of its kind that belongs, by its own words, under the key that it was read from.
+- Damage is reported once two reads bring the same wrong bytes.
+- Nothing else reads an object into memory; blobs on their way to a disk, which may be too large for that,
+  come through `artifacts.store.transfer`, chunk by chunk.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from artifacts.errors import (
+    MEND_FIX,
+    STRANGER_FIX,
+    IntegrityError,
+    NoSuchFile,
+    NotFound,
+    StoreUnreachable,
+)
+from artifacts.parallel import READ_THREADS, run_all
+from artifacts.store.cache import BlobCache
+from artifacts.store.ranges import AGAIN_FIX
+from artifacts.store.s3 import Bucket
+from artifacts.store.transfer import blob_key
+from artifacts.store.trees import FileEntry, Listing
+
+RecordT = TypeVar("RecordT", bound=BaseModel)
+CheckedT = TypeVar("CheckedT")
+AGREE_ATTEMPTS = 4
+FILES_SHOWN = 8
+
+
+class StoreReader:
+    """Reads what a bucket holds, and believes none of it unseen."""
+
+    def __init__(self, bucket: Bucket, cache: BlobCache) -> None:
+        self.bucket = bucket
+        self.cache = cache
+
+    def get_listing(self, digest: str) -> Listing:
+        """The listing of a tree; raises NotFound, and IntegrityError if its bytes have another digest."""
+        key = tree_key(digest)
+
+        def check(body: bytes) -> Listing:
+            if (actual := hashlib.sha256(body).hexdigest()) != digest:
+                raise IntegrityError(
+                    f"The listing of tree {digest} is damaged in the store: its bytes have SHA-256 {actual}.",
+                    where=self.bucket.where(key),
+                    fix=MEND_FIX,
+                )
+            return self._parse(key, body, Listing, lambda listing: tree_key(listing.digest))
+
+        return self._read_checked(key, check)[0]
+
+    def get_entry(self, tree: str, path: str) -> FileEntry:
+        """What the listing of a tree says of one file.
+
+        Raises NotFound if the store has no such tree, NoSuchFile if the tree has no such file, and
+        IntegrityError if the listing is damaged.
+        """
+        files = self.get_listing(tree).files
+        for entry in files:
+            if entry.path == path:
+                return entry
+        shown = ", ".join(entry.path for entry in files[:FILES_SHOWN]) or "none"
+        more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
+        raise NoSuchFile(
+            f"Tree {tree} has no file {path}.",
+            where=f"{self.bucket.where(tree_key(tree))}; files there: {shown}{more}",
+            fix="Check that this is the tree that was meant. If it is, the stage that made it left the file "
+            "out: run it again with `enginery build SPEC --force`.",
+        )
+
+    def read_file(self, tree: str, path: str) -> bytes:
+        """One small file of a tree, without the rest of it: from this host's cache, otherwise from the store.
+
+        Raises what `get_entry` raises, and IntegrityError if the blob is damaged or missing.
+        """
+        entry = self.get_entry(tree, path)
+        cached = self.cache.read(entry)
+        return self._read_blob(entry) if cached is None else cached
+
+    def read_json(self, tree: str, path: str) -> dict[str, Any]:
+        """One small file of a tree that holds a JSON object.
+
+        Raises what `read_file` raises, and IntegrityError if the file holds anything else.
+        """
+        try:
+            document = json.loads(self.read_file(tree, path))
+        except ValueError as error:  # of UTF-8 or of JSON
+            raise self._unreadable(tree, path, f"JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise self._unreadable(tree, path, f"a JSON object but a {type(document).__name__}")
+        return document
+
+    def read_document(self, tree: str, path: str, model: type[RecordT]) -> RecordT:
+        """One small file of a tree that holds a record.
+
+        Raises what `read_file` raises, and IntegrityError if the file holds anything else.
+        """
+        body = self.read_file(tree, path)
+        try:
+            return model.model_validate_json(body)
+        except ValidationError as error:
+            raise self._unreadable(tree, path, f"a readable {model.__name__}: {_first(error)}") from error
+
+    def require_stored(self, tree: str, path: str) -> FileEntry:
+        """See to it that the store's own copy of one small file of a tree is as it should be.
+
+        No byte of it is read if the server kept the SHA-256 of the upload. Raises what `read_file` raises.
+        """
+        entry = self.get_entry(tree, path)
+        if self.bucket.kept_sha256(blob_key(entry.sha256)) != entry.sha256:
+            self._read_blob(entry)
+        return entry
+
+    def read_record(self, key: str, model: type[RecordT], key_of: Callable[[RecordT], str]) -> RecordT:
+        """A JSON object as a record.
+
+        Args:
+            key: the key that it is read from.
+            model: what it is.
+            key_of: the key under which a record belongs by its own words; any other is refused.
+
+        Raises NotFound, and IntegrityError once two reads agree that it is not such a record.
+        """
+        return self.read_record_and_etag(key, model, key_of)[0]
+
+    def read_record_and_etag(
+        self, key: str, model: type[RecordT], key_of: Callable[[RecordT], str]
+    ) -> tuple[RecordT, str]:
+        """As `read_record`, with the ETag to replace exactly what was read."""
+        return self._read_checked(key, lambda body: self._parse(key, body, model, key_of))
+
+    def read_records(
+        self, keys: Iterable[str], model: type[RecordT], key_of: Callable[[RecordT], str]
+    ) -> tuple[RecordT, ...]:
+        """The records of several keys, in their order, read a few at a time."""
+        return tuple(run_all(lambda key: self.read_record(key, model, key_of), keys, READ_THREADS))
+
+    def _read_blob(self, entry: FileEntry) -> bytes:
+        key = blob_key(entry.sha256)
+
+        def check(body: bytes) -> bytes:
+            if entry.is_made_of(body):
+                return body
+            raise IntegrityError(
+                f"{entry.path} is damaged in the store: its {len(body)} bytes have SHA-256 "
+                f"{hashlib.sha256(body).hexdigest()[:16]}.. instead of {entry.size} bytes with "
+                f"{entry.sha256[:16]}..",
+                where=self.bucket.where(key),
+                fix=MEND_FIX,
+            )
+
+        try:
+            return self._read_checked(key, check)[0]
+        except NotFound as error:
+            what = f"The blob of {entry.path} is missing in the store."
+            raise IntegrityError(what, where=error.where, fix=MEND_FIX) from error
+
+    def _parse(
+        self, key: str, body: bytes, model: type[RecordT], key_of: Callable[[RecordT], str]
+    ) -> RecordT:
+        """A record from the bytes that were read from a key; raises IntegrityError."""
+        where = self.bucket.where(key)
+        try:
+            record = model.model_validate_json(body)
+        except ValidationError as error:
+            raise IntegrityError(
+                f"Not a readable {model.__name__}: {_first(error)}.",
+                where=where,
+                fix=f"It is damaged, or of a newer enginery. Update this one; if that is not it: {MEND_FIX}",
+            ) from error
+        if (belongs := key_of(record)) != key:
+            what = f"This {model.__name__} is another one than its key says: by its content it is {belongs}."
+            raise IntegrityError(what, where=where, fix=STRANGER_FIX)
+        return record
+
+    def _unreadable(self, tree: str, path: str, what: str) -> IntegrityError:
+        """The error for a file whose bytes are right, and which is of no use all the same."""
+        return IntegrityError(
+            f"{path} of tree {tree} is not {what}.",
+            where=self.bucket.where(tree_key(tree)),
+            fix="Its bytes are those that the tree names, so it was made like this, perhaps by a newer "
+            "enginery: update this one, or make the tree again.",
+        )
+
+    def _read_checked(self, key: str, check: Callable[[bytes], CheckedT]) -> tuple[CheckedT, str]:
+        """What `check` makes of an object, and the object's ETag.
+
+        An IntegrityError of `check` counts once two reads have brought the same bytes.
+        """
+        stored = self.bucket.get(key)
+        for _attempt in range(AGREE_ATTEMPTS):
+            try:
+                return check(stored.body), stored.etag
+            except IntegrityError:
+                before, stored = stored, self.bucket.get(key)
+                if before.body == stored.body:
+                    raise
+        what = "An object came with other bytes each time it was read."
+        raise StoreUnreachable(what, where=self.bucket.where(key), fix=AGAIN_FIX)
+
+
+def tree_key(digest: str) -> str:
+    """Key of a tree's listing in the store."""
+    return f"trees/sha256/{digest}"
+
+
+def _first(error: ValidationError) -> str:
+    """The first of what a record lacks, in words."""
+    first = error.errors(include_url=False)[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
