@@ -27,4 +27,4 @@ def finished(job: MainJob) -> Finished:
             releases_before += job.releases()
     build = job.build("--require-cached")
     exit_code, summary = build.finish()
-    return Finished(job, exit_code, summary, build.log(), releases_before)
+    return Finished(job, exit_code, summary, build.log(), releases_before, len(job.gate.blob_requests("GET")))

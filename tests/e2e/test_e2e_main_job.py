@@ -64,6 +64,11 @@ def test_nothing_finished_was_done_again(finished: Finished) -> None:
         assert line in finished.log
 
 
+def test_nothing_that_was_made_here_was_downloaded(finished: Finished) -> None:
+    """By any of the runs: those that were interrupted made it, those after them used it."""
+    assert finished.downloads == 0
+
+
 def test_plan_shows_nothing_to_do_and_says_why(finished: Finished) -> None:
     planned = finished.job.cli("plan", SPEC, "--json")
     assert planned.returncode == 0, planned.stderr

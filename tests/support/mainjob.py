@@ -102,13 +102,23 @@ class MainJob:
 
 @dataclass(frozen=True)
 class Finished:
-    """The main job after its last run."""
+    """The main job after its last run.
+
+    Attributes:
+        job: the main job.
+        exit_code: of its last run.
+        summary: what that run printed.
+        log: what it narrated.
+        releases_before: what `list` showed before the run that published.
+        downloads: how often any of its runs asked the store for bytes of a blob.
+    """
 
     job: MainJob
     exit_code: int
     summary: dict[str, Any]
     log: str
     releases_before: list[dict[str, Any]]
+    downloads: int
 
 
 @contextmanager

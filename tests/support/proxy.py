@@ -1,5 +1,5 @@
-"""A TCP proxy before the S3 server: it notes requests, stops in the midst of them, cuts connections, and
-alters a share of the answers (`support.answers`).
+"""A TCP proxy before the S3 server: it notes requests, counts the bytes of answers, stops in the midst of
+them, cuts connections, and alters a share of the answers (`support.answers`).
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 from urllib.parse import unquote, urlsplit
@@ -33,6 +34,7 @@ class Proxy:
         self.allowance_bytes: int | None = None  # once it is used up, nothing passes in either direction
         self.cuts_left = 0
         self.altered = 0
+        self.received_bytes: Counter[str] = Counter()  # of bodies, by key, once `count` was called
         self._alter: Callable[[Request, Answer], Answer | None] | None = None
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -40,6 +42,14 @@ class Proxy:
     def blob_requests(self, method: str) -> list[Request]:
         """Requests for bytes of blobs, in the order in which they came."""
         return [one for one in self.requests if one.method == method and "/blobs/" in one.key]
+
+    def count(self) -> None:
+        """Count the bytes of the bodies that come back by connections that are opened from now on."""
+        self._alter = lambda _request, _answer: None
+
+    def blob_bytes(self) -> int:
+        """Bytes of blobs that came back since `count`."""
+        return sum(count for key, count in self.received_bytes.items() if "/blobs/" in key)
 
     def alter(self, fault: Fault, share: float, whole: Callable[[str], bytes], seed: int = 0) -> None:
         """Alter a share of the answers of connections that are opened from now on."""
@@ -96,6 +106,8 @@ class Proxy:
                 answer = read_answer(stream, request.method)
                 altered = self._alter(request, answer) if self._alter and answer.status >= 200 else None
                 self.altered += altered is not None
+                with self._lock:
+                    self.received_bytes[request.key] += len(answer.body)
                 client.sendall((altered or answer).wire)
                 if altered and altered.sent >= 0:
                     break

@@ -15,13 +15,15 @@ import pytest
 from prefect import flow
 from support.hub_faults import FaultyHub, faulty_hub
 from support.prefect_database import prefect_harness
+from support.proxy import Proxy, before
+from support.seaweed import S3Server
 from support.standin.trtllm_toolchain import NAME, Gpu, install
 
 from artifacts.errors import StandInRefused
 from artifacts.hosts import EngineManifest
 from artifacts.releases import VariantRelease, list_releases
 from artifacts.settings import Settings
-from artifacts.store import Store
+from artifacts.store import Store, open_store
 from engine_specs.spec import ResolvedVariant, Spec, load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks import prefect_tasks as steps
@@ -94,8 +96,17 @@ def access(hub: FaultyHub, tmp_path: Path) -> HubAccess:
 
 
 @pytest.fixture
-def pipeline(settings: Settings, store: Store) -> Pipeline:
-    return Pipeline(settings, store, say=lambda _line: None)
+def between(s3_server: S3Server) -> Iterator[Proxy]:
+    """A proxy before the store that counts."""
+    with before(s3_server.endpoint) as running:
+        running.count()
+        yield running
+
+
+@pytest.fixture
+def pipeline(settings: Settings, store: Store, between: Proxy, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", between.endpoint)
+    return Pipeline(settings, open_store(Settings()), say=lambda _line: None)
 
 
 @pytest.fixture
@@ -127,12 +138,17 @@ def plans(pipeline: Pipeline, spec: Spec, access: HubAccess) -> list[tuple[Stage
 
 
 def test_a_checkpoint_becomes_plans_that_nothing_judges_or_publishes(
-    pipeline: Pipeline, store: Store, spec: Spec, access: HubAccess, stand_in: Toolchain, tmp_path: Path
+    pipeline: Pipeline,
+    between: Proxy,
+    spec: Spec,
+    access: HubAccess,
+    stand_in: Toolchain,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "prefect").mkdir()
     with prefect_harness(tmp_path / "prefect"):
         made = plans(pipeline, spec, access)
-    entries = []
+    store, entries = pipeline.store, []
     for variant, (checkpoint, quantized, engine) in zip(resolve_variants(spec), made, strict=True):
         exported = {file.path for file in store.get_listing(quantized.tree).files}
         assert {f"rank{rank}.safetensors" for rank in range(variant.devices)} <= exported
@@ -152,6 +168,8 @@ def test_a_checkpoint_becomes_plans_that_nothing_judges_or_publishes(
     with pytest.raises(StandInRefused, match="published"):
         publish(pipeline, spec, spec.checkpoint.revision, entries)
     assert list_releases(store, spec.name) == ()
+    assert between.received_bytes
+    assert between.blob_bytes() == 0, "a tree that was made here was downloaded"
 
 
 def require_plans(tree: Path, variant: ResolvedVariant) -> EngineManifest:
