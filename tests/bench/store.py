@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 
 def report(root: Path) -> None:
-    """Print throughput up and down, as ratios to boto3, and what keeping a tree on its host costs and saves."""
+    """Print throughput up and down, as ratios to boto3, and what keeping a tree here costs and saves."""
     source = root / "source"
     source.mkdir(parents=True)
     (root / "s3").mkdir()
