@@ -32,8 +32,8 @@ from tasks.comparison import served
 from tasks.hub import HubAccess, load_texts
 from tasks.judging.endpoint import Side
 from tasks.runs import Made, Pipeline, StageCall, StageResult, build_document, run_stage
-from tasks.stages import checkpoint_facts, resolve_sources
-from tasks.stages.fetch import fetch_checkpoint, fetch_texts
+from tasks.stages import Sources, checkpoint_facts
+from tasks.stages.fetch import FetchCheckpoint, FetchTexts
 from tasks.stages.measure import protocol_for
 from tasks.toolchains import Toolchain
 
@@ -106,10 +106,9 @@ def worker_stage(pipeline: Pipeline, stage: str, source: str, files: dict[str, s
 
 def build(pipeline: Pipeline, access: HubAccess, work: Path) -> dict[str, str]:
     """Fetch, quantize, build, measure, judge, publish; returns the trees by what they are."""
-    store, sources = pipeline.store, resolve_sources(SPEC, access)
-    checkpoint = fetch_checkpoint(pipeline, SPEC, sources.checkpoint.commit, access).tree
-    source = SPEC.validation.accuracy
-    heldout = fetch_texts(pipeline, SPEC, "heldout", source, sources.heldout, access).tree
+    store, sources = pipeline.store, Sources(SPEC, access)
+    checkpoint = FetchCheckpoint(SPEC).run(pipeline, sources).tree
+    heldout = FetchTexts(SPEC, "heldout", SPEC.validation.accuracy).run(pipeline, sources).tree
     assert checkpoint_facts(pipeline, SPEC, sources.checkpoint.commit, access).config["architectures"]
     quantized = worker_stage(pipeline, "quantize", checkpoint, {"weights.bin": "quantized"}).tree
     told = manifest(stand_in=False).model_copy(update={"serve": SERVE}).model_dump_json()
@@ -175,8 +174,8 @@ def test_what_the_hub_brought_stays_the_hubs(
 ) -> None:
     """Its client's files are links into its own cache, whose modes and bytes are not ours to share."""
     pipeline = Pipeline(settings, store, say=lambda _line: None)
-    sources = resolve_sources(SPEC, access)
-    tree = fetch_checkpoint(pipeline, SPEC, sources.checkpoint.commit, access).tree
+    sources = Sources(SPEC, access)
+    tree = FetchCheckpoint(SPEC).run(pipeline, sources).tree
     blobs = [path for path in (tmp_path / "hf-cache").rglob("*") if path.is_file() and not path.is_symlink()]
     ours = {store.cache.path_of(file).stat().st_ino for file in store.get_listing(tree).files}
     assert not ours & {path.stat().st_ino for path in blobs}
