@@ -5,8 +5,9 @@ Invariants:
 - What this host made is here, too (`adopt`): it is not downloaded. It is read once it has been taken over,
   and counts only if it is still what the listing says.
 - Nothing leaves the cache unverified. `fill` reads every chunk of what it finds (a hard-linked file can be
-  changed through its other name, and disks rot); what is damaged is dropped and downloaded again. Two cores
+  changed through its other name, and disks rot); what is damaged is downloaded again and replaced. Two cores
   read and hash about 2 GB/s, far more than any download gives, so there is no short cut by time stamps.
+- A name that stands here is only ever replaced: whoever has seen to a blob finds it, whatever others do.
 - Files that are handed out for writing are copies; hard links are handed out read-only. A file has one
   mode, so an executable blob and the same bytes without that bit are kept apart.
 """
@@ -51,8 +52,6 @@ class BlobCache:
         with disk_errors(self._root), self._alone(listing.digest):
             files = {self.path_of(file): file for file in listing.files}
             missing = {path: files[path] for path in _wrong(files)}
-            for path in missing:
-                path.unlink(missing_ok=True)
             partial = self._root / "partial" / listing.digest
             partial.mkdir(parents=True, exist_ok=True)
             require_space(partial, sum(file.size for file in missing.values()))
@@ -85,8 +84,7 @@ class BlobCache:
             consume: the directory is about to be deleted, and nobody writes into it any more: its files may
                 get a second name here, and become read-only. Otherwise they are copied.
 
-        Returns the paths of files that no longer are what the listing says; those are not kept. Raises
-        LocalDiskError.
+        Returns the paths of files that changed since the scan; those are not kept. Raises LocalDiskError.
         """
         with disk_errors(self._root), self._alone(listing.digest):
             absent = _wrong({self.path_of(file): file for file in listing.files})
@@ -102,9 +100,9 @@ class BlobCache:
     def _adopt(
         self, root: Path, sources: Mapping[Path, FileEntry], staging: Path, take: Callable[[Path, Path], None]
     ) -> tuple[str, ...]:
-        """Bring files to `staging`, see what they are there, and give those that are right their names.
+        """Bring files to `staging`, verify them there, and rename those that are as the listing says.
 
-        They are read again after they were taken: what was hashed before may have been another content.
+        They are read again after they were taken: when they were hashed, they may have held other bytes.
         """
         staged = {staging / path.name: file for path, file in sources.items()}
 

@@ -40,7 +40,7 @@ FILES_SHOWN = 8
 
 
 class StoreReader:
-    """Reads what a bucket holds, and believes none of it unseen."""
+    """Reads what a bucket holds, and verifies all of it."""
 
     def __init__(self, bucket: Bucket, cache: BlobCache) -> None:
         self.bucket = bucket
@@ -114,9 +114,10 @@ class StoreReader:
             raise self._unreadable(tree, path, f"a readable {model.__name__}: {_first(error)}") from error
 
     def require_stored(self, tree: str, path: str) -> FileEntry:
-        """See to it that the store's own copy of one small file of a tree is as it should be.
+        """Verify the store's own copy of one small file of a tree, whatever this host's cache holds.
 
-        No byte of it is read if the server kept the SHA-256 of the upload. Raises what `read_file` raises.
+        No byte of it is read if the server kept the SHA-256 of the upload. Returns what the listing says of
+        the file. Raises what `read_file` raises.
         """
         entry = self.get_entry(tree, path)
         if self.bucket.kept_sha256(blob_key(entry.sha256)) != entry.sha256:

@@ -59,8 +59,8 @@ class Store(StoreReader):
     ) -> Listing:
         """Upload a directory as a tree: the blobs that are missing or damaged, then the listing.
 
-        Its files are kept in the local cache, so that this host never downloads what it made. If they cannot
-        be, the log says why: what they are needed for downloads them then.
+        Its files are kept in the local cache, so that this host does not download what it made. If they
+        cannot be kept, the log says why, and whoever needs them downloads them.
 
         Args:
             root: the directory; links and special files in it are refused.

@@ -125,9 +125,8 @@ def refused(ask: Callable[[], object], error: type[ArtifactError] = IntegrityErr
     """The error that a reader ends with, which says what, where and what to do."""
     with pytest.raises(error) as caught:
         ask()
-    told = caught.value
-    assert (bool(told.what), bool(told.where), bool(told.fix)) == (True, True, True), told
-    return told
+    assert all((caught.value.what, caught.value.where, caught.value.fix)), caught.value
+    return caught.value
 
 
 def flipped(body: bytes) -> bytes:

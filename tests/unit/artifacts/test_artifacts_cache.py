@@ -237,3 +237,16 @@ def test_a_small_file_is_read_without_writing_anything(cache: BlobCache, made: P
     assert not (tmp_path / "cache").exists()
     (tmp_path / "cache").write_text("a file stands there")
     assert cache.read(listing.files[0]) is None
+
+
+def test_a_blob_that_another_process_needs_never_vanishes(cache: BlobCache, made: Path) -> None:
+    """A download that cannot replace what is damaged leaves the name where it is."""
+    listing = scan(made, chunk_bytes=CHUNK)
+    cache.adopt(made, listing, consume=False)
+    victim = cache.path_of(listing.files[1])
+    victim.chmod(0o644)
+    victim.write_bytes(bytes(victim.stat().st_size))
+    with pytest.raises(AssertionError, match="the store was asked"):
+        cache.fill(NO_BUCKET, listing)
+    assert victim.exists()
+    assert cache.read(listing.files[1]) is None
