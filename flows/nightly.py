@@ -18,7 +18,7 @@ from artifacts.frozen import Frozen
 from artifacts.hosts import probe_host
 from artifacts.releases import Release, published_versions, read_release
 from artifacts.settings import Settings, load_settings
-from artifacts.store import Store, open_store
+from artifacts.store import Snapshot, Store, open_store
 from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec, resolve_variants
 from flows.build import build, spec_choices
 from flows.prefect_run import DONE, BuildSummary, RunLog, as_code, cell, reference, verdicts
@@ -166,7 +166,7 @@ def _reason_to_skip(spec: Spec, settings: Settings, *, force: bool) -> str | Non
         return None
     store = open_store(settings)
     store.ensure_bucket()
-    pipeline = Pipeline(settings, store, say=RunLog())
+    pipeline = Pipeline(settings, Snapshot(store), say=RunLog())
     plan = plan_spec(pipeline, spec, HubAccess.from_environment(), resolve_variants(spec))
     return unchanged(store, spec, variants.here, plan)
 

@@ -10,6 +10,7 @@ from artifacts.store.actions import Action
 from artifacts.store.holdings import by_digest, damaged
 from artifacts.store.measurements import ID_PATTERN, Measurement, MeasurementKind, new_id, new_measurement
 from artifacts.store.s3 import has_credentials
+from artifacts.store.snapshot import Snapshot
 from artifacts.store.store import Store, open_store
 from artifacts.store.strays import pass_over
 from artifacts.store.transfer import Progress, blob_key, download
@@ -23,6 +24,7 @@ __all__ = [
     "Measurement",
     "MeasurementKind",
     "Progress",
+    "Snapshot",
     "Store",
     "blob_key",
     "by_digest",

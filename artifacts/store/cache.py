@@ -13,6 +13,7 @@ Invariants:
 """
 
 import contextlib
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -128,6 +129,26 @@ class BlobCache:
         except OSError:
             return None
         return body if file.is_made_of(body) else None
+
+    def read_listing(self, digest: str) -> bytes | None:
+        """The bytes of a tree's listing, verified; None if they are not here, or not what they should be."""
+        try:
+            body = self._listing_path(digest).read_bytes()
+        except OSError:
+            return None
+        return body if hashlib.sha256(body).hexdigest() == digest else None
+
+    def keep_listing(self, digest: str, body: bytes) -> None:
+        """Keep the bytes of a tree's listing; raises LocalDiskError."""
+        path = self._listing_path(digest)
+        with disk_errors(self._root):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            staging = beside(path)
+            staging.write_bytes(body)
+            staging.replace(path)
+
+    def _listing_path(self, digest: str) -> Path:
+        return self._root / "listings" / digest[:2] / digest
 
     def _insert(self, source: Path, file: FileEntry) -> None:
         path = self.path_of(file)

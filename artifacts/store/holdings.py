@@ -52,9 +52,19 @@ def by_digest(entries: Iterable[FileEntry]) -> dict[str, FileEntry]:
     return dict(sorted({entry.sha256: entry for entry in entries}.items()))
 
 
-def defects(bucket: Bucket, files: Files) -> dict[str, Defect]:
-    """Blobs that are missing or have a wrong size, by digest; no byte of them is read."""
-    sizes = _sizes(bucket, files)
+def defects(bucket: Bucket, files: Files, known_sizes: Mapping[str, int] | None = None) -> dict[str, Defect]:
+    """Blobs that are missing or have a wrong size, by digest; no byte of them is read.
+
+    Args:
+        bucket: the store's bucket.
+        files: what should be there.
+        known_sizes: the sizes of all blobs of the store by key, if the caller has listed them.
+    """
+    if known_sizes is None:
+        sizes = _sizes(bucket, files)
+    else:
+        known = {sha256: known_sizes.get(blob_key(sha256)) for sha256 in files}
+        sizes = {sha256: size for sha256, size in known.items() if size is not None}
     found: dict[str, Defect] = {}
     for sha256, entry in files.items():
         size = sizes.get(sha256)

@@ -82,6 +82,7 @@ class Store(StoreReader):
         """Keep the files in the cache as well; the tree is in the store, whatever comes of this."""
         try:
             changed = self.cache.adopt(root, listing, consume=consume)
+            self.cache.keep_listing(listing.digest, canonical_bytes(listing))
         except ArtifactError as error:
             LOG.warning("tree %s is not kept in the local cache: %s", listing.digest[:12], error)
             return
@@ -136,6 +137,9 @@ class Store(StoreReader):
             return ("its listing is missing",)
         except IntegrityError:
             return ("its listing is damaged",)
+        return self._defects(listing)
+
+    def _defects(self, listing: Listing) -> tuple[str, ...]:
         return tuple(map(str, defects(self.bucket, by_digest(listing.files)).values()))
 
     def materialize(self, digest: str, dest: Path, *, writable: bool = False) -> Listing:
@@ -153,6 +157,7 @@ class Store(StoreReader):
             raise AlreadyExists("The directory to be made exists.", where=str(dest), fix="Remove it first.")
         listing = self.get_listing(digest)
         self.cache.fill(self.bucket, listing)
+        self.cache.keep_listing(digest, canonical_bytes(listing))
         self.cache.place(listing, dest, writable=writable)
         return listing
 

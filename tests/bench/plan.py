@@ -11,7 +11,7 @@ from support import seaweed
 from support.planning import Installed, keep_everything, numbered_spec
 
 from artifacts.settings import Settings
-from artifacts.store import open_store
+from artifacts.store import Snapshot, open_store
 from engine_specs.spec import resolve_variants
 from tasks.hub import HubAccess
 from tasks.plan import plan_spec
@@ -36,10 +36,11 @@ def report(root: Path) -> None:
         requests = Counter[str]()
         events = store.bucket._client.meta.events
         events.register("before-send.s3", lambda event_name, **_sent: requests.update([event_name]))
+        looking = Pipeline(settings, Snapshot(store), say=lambda _line: None)
         toolchains, seconds, states = Installed(settings), [], set[str]()
         for spec in specs:
             begin = time.perf_counter()
-            plan = plan_spec(pipeline, spec, access, resolve_variants(spec), toolchains)
+            plan = plan_spec(looking, spec, access, resolve_variants(spec), toolchains)
             seconds.append(time.perf_counter() - begin)
             states |= {stage.state for stage in plan.stages}
     print(f"== plan of {SPECS} specs of one variant, all of them {'/'.join(sorted(states))}")

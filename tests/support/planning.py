@@ -1,6 +1,5 @@
 """Stores in which everything of a spec was made already, for plans of it."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from artifacts.hosts import ENGINE_FILE
 from engine_specs.spec import Spec, read_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.hub import HubAccess
-from tasks.hub.texts import REPORT_FILE
+from tasks.hub.texts import REPORT_FILE, TextsReport
 from tasks.judging.results import LoadPoint, LoadResult
 from tasks.kinds import kind_named
 from tasks.plan import HostToolchains
@@ -21,6 +20,9 @@ from tasks.stages import Inputs, KeyedNode, MeasuredNode, Sources, SpecGraph, Va
 
 FILE = Path(__file__).parents[1] / "data" / "e2e.yaml"
 IDENTITY = "a" * 64
+REPORT = TextsReport(
+    identity={}, split=None, files=(), rows=1, seed=0, sample_ids=("0",), sample_digest="5" * 64
+)
 
 
 class Installed(HostToolchains):
@@ -86,7 +88,7 @@ def _maker(node: KeyedNode, nodes: VariantGraph) -> Callable[[Path, Path], Made]
     def make(output: Path, _scratch: Path) -> Made:
         (output / "made-by").write_text(f"{node.spec.name} {node.title}")
         if node.makes == "heldout":
-            (output / REPORT_FILE).write_text(json.dumps({"sample_digest": "5" * 64}))
+            (output / REPORT_FILE).write_text(REPORT.model_dump_json())
         elif node.makes == nodes.build.makes:
             serve = kind_named(nodes.variant.engine.kind).serve_recipe(nodes.variant)
             engine = manifest(stand_in=False).model_copy(update={"serve": serve})

@@ -55,6 +55,7 @@ def show_plans(
         BadArgument: none of the specs has a variant of that name.
         TaskError: a kind refuses a variant's options, or a file that a spec names cannot be used.
     """
+    from artifacts.store import Snapshot
     from flows.selection import variants_named
     from flows.text.commands import transcript
     from flows.text.plan import lines_of
@@ -63,7 +64,7 @@ def show_plans(
     from tasks.runs import Pipeline
 
     chosen = variants_named(specs, variant)
-    pipeline = Pipeline(settings, _store(settings), say=say)
+    pipeline = Pipeline(settings, Snapshot(_store(settings)), say=say)
     access, toolchains = HubAccess.from_environment(), HostToolchains(settings)
     plans = [
         plan_spec(pipeline, spec, access, variants, toolchains, commands=commands)

@@ -1,0 +1,83 @@
+"""A store as it was when it was first asked, for commands that only look.
+
+Invariants:
+- Nothing is asked twice: what was read is kept for as long as the snapshot lives, and verified like any read.
+- Presence is known by listing the store once, unless it holds more than `LISTED_KEYS` objects of a sort; then
+  each tree is asked for by itself, as in any store.
+- A verified listing of this host counts if the store holds an object of its key and size: the store's
+  copy is not read for that, as no blob's is.
+- Nothing is written.
+"""
+
+from itertools import islice
+
+from artifacts.store.actions import Action
+from artifacts.store.holdings import by_digest, defects
+from artifacts.store.measurements import Measurement
+from artifacts.store.reader import tree_key
+from artifacts.store.store import Store
+from artifacts.store.transfer import blob_key
+from artifacts.store.trees import Listing
+
+LISTED_KEYS = 10_000
+
+
+class Snapshot(Store):
+    """Looks at a store, and remembers what it saw."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.bucket, store.cache)
+        self._sizes: dict[str, dict[str, int] | None] = {}
+        self._listings: dict[str, Listing] = {}
+        self._files: dict[tuple[str, str], bytes] = {}
+        self._actions: dict[tuple[str, str], Action | None] = {}
+        self._missing: dict[str, tuple[str, ...]] = {}
+        self._measurements: dict[str, tuple[Measurement, ...]] = {}
+
+    def get_listing(self, digest: str) -> Listing:
+        """The listing of a tree; raises what `Store.get_listing` raises."""
+        if digest not in self._listings:
+            self._listings[digest] = self._local_listing(digest) or super().get_listing(digest)
+        return self._listings[digest]
+
+    def read_file(self, tree: str, path: str) -> bytes:
+        """One small file of a tree; raises what `Store.read_file` raises."""
+        if (tree, path) not in self._files:
+            self._files[tree, path] = super().read_file(tree, path)
+        return self._files[tree, path]
+
+    def read_action(self, stage: str, fingerprint: str) -> Action | None:
+        """The action of that fingerprint, if there is one."""
+        if (stage, fingerprint) not in self._actions:
+            self._actions[stage, fingerprint] = super().read_action(stage, fingerprint)
+        return self._actions[stage, fingerprint]
+
+    def measurements(self, key: str) -> tuple[Measurement, ...]:
+        """All measurements of a key, oldest first."""
+        if key not in self._measurements:
+            self._measurements[key] = super().measurements(key)
+        return self._measurements[key]
+
+    def missing_of(self, tree: str) -> tuple[str, ...]:
+        """What the store lacks of a tree, as `Store.missing_of` says it."""
+        if tree not in self._missing:
+            self._missing[tree] = super().missing_of(tree)
+        return self._missing[tree]
+
+    def _defects(self, listing: Listing) -> tuple[str, ...]:
+        files = by_digest(listing.files)
+        return tuple(map(str, defects(self.bucket, files, self._sizes_below(blob_key(""))).values()))
+
+    def _local_listing(self, digest: str) -> Listing | None:
+        key = tree_key(digest)
+        body, sizes = self.cache.read_listing(digest), self._sizes_below(tree_key(""))
+        if body is None or sizes is None or sizes.get(key) != len(body):
+            return None
+        return self._parse(key, body, Listing, lambda listing: tree_key(listing.digest))
+
+    def _sizes_below(self, prefix: str) -> dict[str, int] | None:
+        """Sizes of all objects of a sort, by key; None if there are too many to list."""
+        if prefix not in self._sizes:
+            found = dict(islice(self.bucket.sizes(prefix), LISTED_KEYS + 1))
+            self._sizes[prefix] = found if len(found) <= LISTED_KEYS else None
+        return self._sizes[prefix]
