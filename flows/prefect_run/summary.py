@@ -8,8 +8,8 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.releases import DEPLOYABLE
 from artifacts.store import Measurement
+from tasks.judging.decide.verdict import TimedOutcomes
 from tasks.judging.results import Interval
-from tasks.judging.verdict import TimedOutcomes
 from tasks.runs import StageResult
 from tasks.stages import Judged, Published, Withheld
 

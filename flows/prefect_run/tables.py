@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from engine_specs.spec import Slo, Spec
 from flows.prefect_run.summary import BuildSummary, StepSummary, headline
-from tasks.judging.judged import JudgedResult
+from tasks.judging.decide.verdict import TABLE, TimedOutcomes
+from tasks.judging.judgement import JudgedResult
 from tasks.judging.results import Interval, LoadResult, LoadSummary, NotMeasured, SpeedPoint
-from tasks.judging.verdict import TABLE, TimedOutcomes
 from tasks.stages import Judged
 
 Row = dict[str, str]

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from artifacts.hosts import probe_host, refuse_unservable
 from tasks.hosts import GpuNeed, HeldGpus, gpus_for
-from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging import Endpoint, Side
 from tasks.runs import Pipeline
 from tasks.toolchains import Toolchain, ensure, serving
 

@@ -6,10 +6,9 @@ from typing import Any
 from artifacts.hosts import EngineManifest
 from engine_specs.spec import ResolvedVariant, Shape, Spec, VllmConfiguration
 from tasks.hosts import need_of
-from tasks.judging.endpoint import Side
-from tasks.judging.load import LoadPlan
-from tasks.judging.protocol import AccuracyPlan, JudgingProtocol, RoundPlan, SpeedPlan, Vocabulary
-from tasks.judging.tokenizers import GENERATED_TOKENS
+from tasks.judging import AccuracyPlan, JudgingProtocol, RoundPlan, Side, SpeedPlan, Vocabulary
+from tasks.judging.measure.baseline_load import LoadPlan
+from tasks.judging.measure.tokenizers import GENERATED_TOKENS
 from tasks.kinds.vllm_reference import vllm_recipe
 
 SEED = 20240229

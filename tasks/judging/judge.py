@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from engine_specs.spec import Economics
-from tasks.judging.accuracy import measure_accuracy
-from tasks.judging.economics import economics
+from tasks.judging.decide.verdict import Outcomes, TimedOutcomes, decide
 from tasks.judging.endpoint import Endpoint
-from tasks.judging.gates import (
+from tasks.judging.gates.economics import economics
+from tasks.judging.gates.gates import (
     judge_lengths,
     judge_regret,
     judge_slo,
@@ -20,13 +20,13 @@ from tasks.judging.gates import (
     qualifies,
     rejecting,
 )
-from tasks.judging.judged import JudgedResult, Measured, Subject
-from tasks.judging.load import LoadPlan, measure_load
+from tasks.judging.judgement import JudgedResult, Subject
+from tasks.judging.measure.accuracy import measure_accuracy
+from tasks.judging.measure.baseline_load import LoadPlan, measure_load
+from tasks.judging.measure.completions.concurrency import Say
+from tasks.judging.measure.speed import measure_speed
 from tasks.judging.protocol import JudgingProtocol, require_protocol_digest
-from tasks.judging.results import AccuracyResult, LoadResult, NotMeasured, SpeedResult
-from tasks.judging.running import Say
-from tasks.judging.speed import measure_speed
-from tasks.judging.verdict import Outcomes, TimedOutcomes, decide
+from tasks.judging.results import AccuracyResult, LoadResult, Measured, NotMeasured, SpeedResult
 
 
 def baseline_load(endpoint: Endpoint, plan: LoadPlan, *, say: Say) -> LoadResult:

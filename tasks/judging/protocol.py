@@ -19,18 +19,12 @@ from artifacts.frozen import Frozen
 from engine_specs.spec import AccuracyGate, SpeedGate, Workload
 from tasks.errors import ProtocolsDiffer
 from tasks.judging.endpoint import Side
+from tasks.judging.vocabulary import Vocabulary
 
 PROMPTS = "uniform-token-ids/1"
 REQUESTS = "neutral-text-counted-by-usage/2"
 CONTINUATIONS = "streamed-and-scored-token-by-token/1"
 METHOD = "pseudo-observation-bound-over-texts+stein/2"
-
-
-class Vocabulary(Frozen):
-    """The token ids that random prompts may hold."""
-
-    size: int = Field(ge=2, description="Ids are 0 .. size-1.")
-    special_ids: tuple[int, ...] = Field(default=(), description="Ids that never appear in a random prompt.")
 
 
 class RoundPlan(Frozen):

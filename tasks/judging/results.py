@@ -236,3 +236,16 @@ class SpeedResult(Frozen):
     def at_operating_point(self) -> SpeedPoint:
         """The point that decides."""
         return next(p for p in self.points if p.concurrency == self.operating_point)
+
+
+class Measured(Frozen):
+    """Everything that was measured of one engine under one protocol."""
+
+    protocol_digest: str
+    accuracy: AccuracyResult = Field(description="The engine against the first reference.")
+    references: tuple[AccuracyResult, ...] = Field(
+        default=(), description="The other references against the first one."
+    )
+    speed: SpeedResult | NotMeasured = Field(
+        description="The timed rounds; none where the answers alone reject the engine."
+    )

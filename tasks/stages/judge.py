@@ -15,12 +15,12 @@ from artifacts.releases import VariantRelease
 from artifacts.store import Measurement
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.hosts import host_requirements, this_host
-from tasks.judging.economics import Stay
+from tasks.judging.decide.verdict import Verdict, decide_baseline
+from tasks.judging.gates.economics import Stay
 from tasks.judging.judge import judge_engine
-from tasks.judging.judged import JudgedResult, StageRecord, Subject
-from tasks.judging.report import render_baseline, render_report
+from tasks.judging.judgement import JudgedResult, StageRecord, Subject
+from tasks.judging.report.report import render_baseline, render_report
 from tasks.judging.results import NotMeasured
-from tasks.judging.verdict import Verdict, decide_baseline
 from tasks.runs import Pipeline, StageResult
 from tasks.stages.baseline import Baseline
 from tasks.stages.measure import Measurements, engine_manifest

@@ -10,12 +10,10 @@ from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import engine_side, judging_protocol, occupied_devices, reference_sides, served
 from tasks.hosts import this_host
 from tasks.hub import REPORT_FILE, TextsReport, load_texts
-from tasks.judging.endpoint import Side
-from tasks.judging.gates import judge_lengths, judge_regret, judge_speed
+from tasks.judging import JudgingProtocol
+from tasks.judging.gates.gates import judge_lengths, judge_regret, judge_speed
 from tasks.judging.judge import measure_engine
-from tasks.judging.judged import Measured
-from tasks.judging.protocol import JudgingProtocol, Vocabulary
-from tasks.judging.results import NotMeasured
+from tasks.judging.results import Measured, NotMeasured
 from tasks.kinds import kind_named
 from tasks.runs import MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, vocabulary_in

@@ -15,8 +15,8 @@ from artifacts.hosts import gpus_in_words, probe_host
 from artifacts.releases import KeptVerdict, VariantRelease, VerdictKey, keep_verdict, newest_verdict
 from artifacts.store import Store
 from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
+from tasks.judging.decide.verdict import TABLE
 from tasks.judging.protocol import CONTINUATIONS, METHOD, PROMPTS, REQUESTS
-from tasks.judging.verdict import TABLE
 
 
 class Gathered(Frozen):

@@ -12,11 +12,9 @@ from artifacts.settings import Settings
 from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
-from tasks.judging.endpoint import Endpoint, Side
-from tasks.judging.gates import judge_same_engine
-from tasks.judging.prompts import vocabulary_of
-from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.speed import measure_speed
+from tasks.judging import Endpoint, JudgingProtocol, Side, vocabulary_of
+from tasks.judging.gates.gates import judge_same_engine
+from tasks.judging.measure.speed import measure_speed
 from tasks.kinds.vllm_reference import vllm_recipe
 from tasks.stages.fetch import TOKENIZER_FILE
 from tasks.toolchains import ensure, serving

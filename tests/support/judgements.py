@@ -9,13 +9,14 @@ from support.fake_completions import BEGIN, END, VOCABULARY, Speech
 
 from artifacts.hosts import ServeCommand
 from engine_specs.spec import AccuracyGate, Economics, Slo, SpeedGate, Workload
-from tasks.judging.endpoint import Endpoint, Side
-from tasks.judging.judged import Measured, StageRecord, Subject
-from tasks.judging.protocol import AccuracyPlan, JudgingProtocol, RoundPlan, SpeedPlan, Vocabulary
+from tasks.judging import AccuracyPlan, Endpoint, JudgingProtocol, RoundPlan, Side, SpeedPlan, Vocabulary
+from tasks.judging.judgement import StageRecord, Subject
+from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.results import (
     AccuracyResult,
     Departure,
     LengthSample,
+    Measured,
     QualifyingRound,
     RegretSample,
     RequestRecord,
@@ -24,7 +25,6 @@ from tasks.judging.results import (
     SpeedResult,
     TokenizerCheck,
 )
-from tasks.judging.summaries import MeasuredRound, summarize
 
 PRICES = Economics(
     gpu_hour_usd=2.5, requests_per_day=2_000_000, upkeep_hours_per_month=4, engineer_hour_usd=120

@@ -15,11 +15,9 @@ from artifacts.settings import Settings
 from engine_specs.spec import Shape, load_spec
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
-from tasks.judging.accuracy import measure_accuracy
-from tasks.judging.endpoint import Endpoint, Side
-from tasks.judging.gates import judge_regret, rejecting
-from tasks.judging.prompts import vocabulary_of
-from tasks.judging.protocol import AccuracyPlan
+from tasks.judging import AccuracyPlan, Endpoint, Side, vocabulary_of
+from tasks.judging.gates.gates import judge_regret, rejecting
+from tasks.judging.measure.accuracy import measure_accuracy
 from tasks.judging.results import AccuracyResult
 from tasks.kinds import kind_named
 from tasks.kinds.vllm_reference import vllm_recipe

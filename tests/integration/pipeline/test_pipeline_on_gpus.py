@@ -15,7 +15,7 @@ from tasks.comparison import served
 from tasks.errors import GpusUnavailable
 from tasks.hosts import GpuNeed
 from tasks.hosts import gpu_locks as gpus
-from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging import Endpoint, Side
 from tasks.runs import Pipeline
 from tasks.stages import WorkerStage, worker_stage
 from tasks.stages.worker_stage import run_worker_stage

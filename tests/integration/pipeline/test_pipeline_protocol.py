@@ -10,7 +10,7 @@ from artifacts.hosts import HostFacts
 from artifacts.store import Store
 from engine_specs.spec import load_spec, resolve_variants
 from tasks.hub import REPORT_FILE, TextsReport
-from tasks.judging.protocol import JudgingProtocol
+from tasks.judging import JudgingProtocol
 from tasks.stages import measure
 
 SPEC = load_spec("demo")

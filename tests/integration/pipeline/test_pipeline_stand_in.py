@@ -13,8 +13,8 @@ from artifacts.releases import VariantRelease, list_releases, newest_verdict
 from artifacts.settings import Settings
 from artifacts.store import Store, blob_key, new_measurement
 from engine_specs.spec import load_spec, resolve_variants
-from tasks.judging.economics import Go, economics
-from tasks.judging.protocol import JudgingProtocol
+from tasks.judging import JudgingProtocol
+from tasks.judging.gates.economics import Go, economics
 from tasks.judging.results import LoadPoint, LoadResult, NotMeasured
 from tasks.runs import Pipeline, StageResult
 from tasks.stages import Case

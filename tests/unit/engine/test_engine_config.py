@@ -10,7 +10,7 @@ from aot_config import BuildPlan, read_plan, tensor_headers
 from aot_tree import eos_token_ids
 from worker_io import Refusal
 
-from tasks.judging.end_tokens import end_tokens
+from tasks.judging import end_tokens
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

@@ -25,7 +25,7 @@ from flows.prefect_run import (
 from flows.prefect_run.summary import headline
 from flows.prefect_run.tables import CELL_LINES, CELL_WIDTH, HARD_BREAK, stage_rows
 from tasks.judging.judge import judge_engine
-from tasks.judging.judged import JudgedResult
+from tasks.judging.judgement import JudgedResult
 from tasks.judging.results import Interval, LoadPoint, LoadResult, NotMeasured
 from tasks.stages import Published, Withheld
 

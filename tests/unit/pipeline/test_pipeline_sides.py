@@ -7,7 +7,7 @@ import pytest
 from artifacts.hosts import EngineManifest, HostRequirements, ServeCommand
 from engine_specs.spec import Spec, load_spec, read_spec, resolve_variants
 from tasks.comparison import engine_side, judging_protocol, reference_sides
-from tasks.judging.protocol import JudgingProtocol, Vocabulary
+from tasks.judging import JudgingProtocol, Vocabulary
 
 TEXT = (Path(__file__).parents[2] / "data" / "e2e.yaml").read_text()
 CHECKPOINT, ENGINE = "c" * 64, "e" * 64

@@ -1,0 +1,1 @@
+"""From the outcomes of the gates to one verdict. Pure."""

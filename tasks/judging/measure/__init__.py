@@ -1,0 +1,1 @@
+"""Asking running servers, and the records that come out; decides nothing."""

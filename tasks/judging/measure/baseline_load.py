@@ -1,0 +1,59 @@
+"""The baseline: one side on the declared workload, before anything is compiled."""
+
+from pydantic import Field
+
+from artifacts.canonical import digest_of
+from artifacts.frozen import Frozen
+from engine_specs.spec import Workload
+from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.measure.completions.concurrency import Say
+from tasks.judging.measure.rounds import RoundRunner
+from tasks.judging.measure.summaries import summarize
+from tasks.judging.protocol import RoundPlan
+from tasks.judging.results import LoadPoint, LoadResult
+from tasks.judging.vocabulary import Vocabulary
+
+ROLE = "baseline"
+
+
+class LoadPlan(Frozen):
+    """What a baseline asks; its digest names the result."""
+
+    workload: Workload
+    vocabulary: Vocabulary
+    rounds: RoundPlan = RoundPlan()
+    rounds_per_point: int = Field(default=3, ge=2, description="Counted rounds at each concurrency.")
+    seed: int = Field(default=0, ge=0, description="Seed of the prompts.")
+
+    def digest(self, side: Side) -> str:
+        """Digest of everything that decides what is asked of this side."""
+        return digest_of({"plan": self.model_dump(mode="json"), "side": side.model_dump(mode="json")})
+
+
+async def measure_load(endpoint: Endpoint, plan: LoadPlan, *, say: Say) -> LoadResult:
+    """Measure one side at every declared concurrency."""
+    runner = RoundRunner(plan.workload, plan.vocabulary, plan.rounds, plan.seed)
+    points: list[LoadPoint] = []
+    async with runner.client(endpoint) as client:
+        for concurrency in plan.workload.concurrency:
+            await runner.warm_up(client, concurrency, ROLE)
+            indexes = range(plan.rounds_per_point)
+            made = [await runner.run(client, concurrency, ROLE, index) for index in indexes]
+            points.append(LoadPoint(summary=summarize(made), rounds=tuple(one.result for one in made)))
+            say(_line(points[-1]))
+    return LoadResult(
+        side=endpoint.side,
+        protocol_digest=plan.digest(endpoint.side),
+        operating_point=plan.workload.operating_point,
+        points=tuple(points),
+    )
+
+
+def _line(point: LoadPoint) -> str:
+    summary = point.summary
+    return (
+        f"{summary.side}, {summary.concurrency} in flight: {summary.throughput_per_device.text('{:.0f}')} "
+        "tokens/s "
+        f"per device, TTFT p99 {summary.ttft_ms.p99:.1f} ms, ITL p99 {summary.itl_ms.p99:.2f} ms "
+        f"({summary.requests} requests)"
+    )

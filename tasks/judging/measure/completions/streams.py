@@ -1,0 +1,210 @@
+"""From stamped bytes of a server-sent event stream to its tokens and their timeline. Pure.
+
+Invariants:
+- An event happened when the read that completed it returned; events of one read share a stamp.
+- Tokens are counted by the usage in every chunk, which says how many there are by now, never by chunks: a
+  server may put several tokens into one. Those of one chunk share the wait for it evenly.
+- Where a chunk names token ids, they are as many as its usage adds.
+- A stream without `[DONE]`, with a chunk that does not count, with a count that falls or that the final usage
+  does not confirm, or with another number of tokens than was asked for, is an error and never a sample.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from tasks.errors import ServerBroke
+from tasks.judging.measure.completions.numbers import count_in, ids_in
+
+StampedBytes = tuple[int, bytes]
+"""perf_counter_ns() when a read returned, and what it returned."""
+
+NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One finished streamed request.
+
+    Attributes:
+        sent_ns: perf_counter_ns() just before the request was sent.
+        stamps_ns: for every chunk with tokens, its stamp.
+        chunk_tokens: for every such chunk, how many tokens it held.
+        prompt_tokens: length of the prompt by the server's own count.
+        token_ids: the tokens; empty where their ids were not asked for.
+        text: what the chunks spell; empty where ids come instead of it.
+    """
+
+    sent_ns: int
+    stamps_ns: tuple[int, ...]
+    chunk_tokens: tuple[int, ...]
+    prompt_tokens: int
+    token_ids: tuple[int, ...]
+    text: str
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens that were generated."""
+        return sum(self.chunk_tokens)
+
+    @property
+    def ttft_ms(self) -> float:
+        """Time from sending to the first token."""
+        return (self.stamps_ns[0] - self.sent_ns) / NS_PER_MS
+
+    @property
+    def e2e_ms(self) -> float:
+        """Time from sending to the last token."""
+        return (self.stamps_ns[-1] - self.sent_ns) / NS_PER_MS
+
+    def itl_ms(self) -> list[float]:
+        """Time before each token after the first chunk; the tokens of one chunk share the wait for it
+        evenly.
+        """
+        waits: list[float] = []
+        for (before, after), tokens in zip(pairwise(self.stamps_ns), self.chunk_tokens[1:], strict=True):
+            waits += [(after - before) / NS_PER_MS / tokens] * tokens
+        return waits
+
+
+@dataclass(frozen=True, slots=True)
+class RawStream:
+    """One streamed answer as it came in; read it when nothing is being timed any more.
+
+    Attributes:
+        sent_ns: perf_counter_ns() just before the request was sent.
+        stamped: what every read returned, and when.
+        where: address that was asked, for errors.
+        expected_tokens: tokens that were asked for.
+    """
+
+    sent_ns: int
+    stamped: tuple[StampedBytes, ...]
+    where: str
+    expected_tokens: int
+
+    def read(self) -> Trace:
+        """The timeline; raises `ServerBroke` where the stream is incomplete or says an error."""
+        return read_trace(self.sent_ns, self.stamped, where=self.where, expected_tokens=self.expected_tokens)
+
+
+def read_trace(sent_ns: int, stamped: Sequence[StampedBytes], *, where: str, expected_tokens: int) -> Trace:
+    """Read the events of a finished stream; raises `ServerBroke` where it is incomplete or says an error."""
+    reader = _TraceReader(where)
+    for stamp_ns, event in _events(stamped):
+        reader.take(stamp_ns, event)
+    return reader.finish(sent_ns, expected_tokens)
+
+
+def _events(stamped: Sequence[StampedBytes]) -> Iterator[tuple[int, bytes]]:
+    """Split into the payloads of `data:` lines, each with the stamp of the read that completed its line."""
+    rest = b""
+    for stamp_ns, piece in stamped:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield stamp_ns, line[5:].strip()
+
+
+class _TraceReader:
+    """Collects the events of one stream."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._stamps: list[int] = []
+        self._counts: list[int] = []
+        self._ids: list[int] = []
+        self._text: list[str] = []
+        self._prompt_tokens = 0
+        self._counted = 0
+        self._confirmed: int | None = None
+        self._done = False
+
+    def take(self, stamp_ns: int, payload: bytes) -> None:
+        if payload == b"[DONE]":
+            self._done = True
+            return
+        event = self._parse(payload)
+        if "error" in event:
+            raise ServerBroke(
+                f"The server reported an error inside the stream: {event['error']}", where=self._where
+            )
+        usage = event.get("usage") or {}
+        prompt_tokens = count_in(usage, "prompt_tokens", where=self._where)
+        self._prompt_tokens = self._prompt_tokens if prompt_tokens is None else prompt_tokens
+        by_now = count_in(usage, "completion_tokens", where=self._where)
+        if choices := event.get("choices"):
+            self._take_ids(choices[0], by_now)
+            self._take_tokens(stamp_ns, by_now)
+        else:
+            self._confirmed = self._confirmed if by_now is None else by_now
+
+    def _take_ids(self, choice: dict[str, Any], by_now: int | None) -> None:
+        """Text and, where the chunk names them, ids: as many as it says to bring."""
+        self._text.append(str(choice.get("text") or ""))
+        if choice.get("token_ids") is None:
+            return
+        ids = ids_in(choice["token_ids"], where=self._where)
+        if by_now is None or len(ids) != by_now - self._counted:
+            raise ServerBroke(
+                f"A chunk after {self._counted} tokens names {len(ids)} ids and says that there are {by_now}",
+                where=self._where,
+                fix="The server must name the ids of each chunk's own tokens, and count them.",
+            )
+        self._ids += ids
+
+    def _take_tokens(self, stamp_ns: int, by_now: int | None) -> None:
+        """A chunk that says how many tokens there are by now; one that brings none is no stamp."""
+        if by_now is None or by_now < self._counted:
+            raise ServerBroke(
+                f"A chunk after {self._counted} tokens says that there are {by_now}",
+                where=self._where,
+                fix="The server must honour stream_options.continuous_usage_stats.",
+            )
+        if by_now > self._counted:
+            self._stamps.append(stamp_ns)
+            self._counts.append(by_now - self._counted)
+            self._counted = by_now
+
+    def _parse(self, payload: bytes) -> dict[str, Any]:
+        try:
+            event = json.loads(payload)
+        except ValueError as error:
+            raise ServerBroke(
+                f"The stream holds an event that is no JSON: {payload[:200]!r}", where=self._where
+            ) from error
+        if not isinstance(event, dict):
+            raise ServerBroke(
+                f"The stream holds an event that is no object: {payload[:200]!r}", where=self._where
+            )
+        return event
+
+    def finish(self, sent_ns: int, expected_tokens: int) -> Trace:
+        if not self._done:
+            raise ServerBroke(
+                f"The stream ended after {self._counted} of {expected_tokens} tokens, without [DONE]",
+                where=self._where,
+                fix="Read the server's log; it may have ended.",
+            )
+        if self._confirmed != self._counted:
+            raise ServerBroke(
+                f"The stream counted {self._counted} tokens, and at its end {self._confirmed}",
+                where=self._where,
+                fix="The server must honour stream_options.include_usage.",
+            )
+        if self._counted != expected_tokens:
+            raise ServerBroke(
+                f"The stream held {self._counted} tokens where {expected_tokens} were asked for",
+                where=self._where,
+                fix="The server must honour max_tokens and ignore_eos.",
+            )
+        return Trace(
+            sent_ns,
+            tuple(self._stamps),
+            tuple(self._counts),
+            self._prompt_tokens,
+            tuple(self._ids),
+            "".join(self._text),
+        )

@@ -1,0 +1,78 @@
+"""Prompts: fresh random ones for speed, starts of held-out texts for accuracy. Pure, decided by the seed
+alone.
+
+Random prompts are uniform over the ordinary token ids, drawn from a stream of their own for every (seed,
+purpose, round). With 64 bits of seed per round and prompts of many tokens no two are equal, so no prefix
+cache can answer for the model.
+"""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.errors import TooLittleText
+from tasks.judging.protocol import AccuracyPlan
+from tasks.judging.vocabulary import Vocabulary
+
+Prompt = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The start of one held-out text, to be continued.
+
+    Attributes:
+        sample_id: index of the text.
+        prompt: its first ids, behind what the tokenizer puts in front of every text.
+    """
+
+    sample_id: str
+    prompt: Prompt
+
+
+def random_prompts(
+    vocabulary: Vocabulary, *, seed: int, purpose: str, index: int, count: int, length: int
+) -> list[Prompt]:
+    """`count` prompts of `length` ids for one round; another (seed, purpose, index) gives entirely other
+    prompts.
+    """
+    special = set(vocabulary.special_ids)
+    ordinary = [token for token in range(vocabulary.size) if token not in special]
+    source = generator(seed, purpose, index)
+    return [tuple(source.choices(ordinary, k=length)) for _ in range(count)]
+
+
+def sample_windows(
+    texts: Sequence[Sequence[int]], lead: Prompt, plan: AccuracyPlan, *, seed: int
+) -> list[Window]:
+    """The start of every declared text, each as long as the seed decides: evenly from `min_context_tokens` to
+    `max_context_tokens`, `lead` included, or to the end of a text that is shorter.
+
+    One window a text: bounds take observations for independent, and continuations of one text resemble each
+    other.
+
+    Raises `TooLittleText` where there are fewer texts, or one has no tokens.
+    """
+    samples = plan.gate.samples
+    usable = [(index, ids) for index, ids in enumerate(texts) if lead or ids][:samples]
+    if len(usable) < samples:
+        raise TooLittleText(
+            f"{len(usable)} of {len(texts)} held-out texts can be continued; {samples} are declared",
+            where=f"validation.accuracy: {plan.gate.dataset or plan.gate.path}",
+            fix="Declare fewer samples, or a dataset with more texts.",
+        )
+    source = generator(seed, "windows", 0)
+    return [_window(index, (*lead, *ids), plan, source) for index, ids in usable]
+
+
+def _window(index: int, ids: Prompt, plan: AccuracyPlan, source: random.Random) -> Window:
+    longest = min(len(ids), plan.max_context_tokens)
+    length = source.randint(min(plan.min_context_tokens, longest), longest)
+    return Window(sample_id=str(index), prompt=ids[:length])
+
+
+def generator(seed: int, purpose: str, index: int) -> random.Random:
+    """A random stream of its own for every (seed, purpose, index), the same on every host."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
+    return random.Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 (sampling, not secrecy)

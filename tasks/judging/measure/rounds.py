@@ -1,0 +1,114 @@
+"""One round over HTTP: a closed loop of requests in flight over fresh prompts, all of them timed."""
+
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from time import perf_counter
+
+from engine_specs.spec import Workload
+from tasks.errors import ServerBroke
+from tasks.judging.endpoint import Endpoint
+from tasks.judging.measure.completions.client import CompletionsClient, open_client
+from tasks.judging.measure.completions.concurrency import all_or_first_error
+from tasks.judging.measure.completions.streams import RawStream, Trace
+from tasks.judging.measure.prompts import Prompt, random_prompts
+from tasks.judging.measure.summaries import MeasuredRound, record_of
+from tasks.judging.protocol import RoundPlan
+from tasks.judging.results import RoundResult
+from tasks.judging.vocabulary import Vocabulary
+
+NS_PER_S = 1e9
+
+
+class RoundRunner:
+    """Makes rounds of one measurement; no two of its rounds ask the same prompts.
+
+    Args:
+        workload: lengths and objective.
+        vocabulary: the ids that prompts may hold.
+        plan: requests per round and warm-up.
+        seed: seed of all prompts.
+    """
+
+    def __init__(self, workload: Workload, vocabulary: Vocabulary, plan: RoundPlan, seed: int) -> None:
+        self._workload = workload
+        self._vocabulary = vocabulary
+        self._plan = plan
+        self._seed = seed
+        self._made: dict[tuple[str, int], int] = {}
+        self._started = perf_counter()
+
+    def client(self, endpoint: Endpoint) -> AbstractAsyncContextManager[CompletionsClient]:
+        """A client with a connection for every request that will be in flight."""
+        return open_client(
+            endpoint,
+            connections=max(self._workload.concurrency),
+            request_limit_s=self._plan.request_limit_s,
+        )
+
+    async def warm_up(self, client: CompletionsClient, concurrency: int, role: str) -> None:
+        """Rounds that nobody counts: first requests compile kernels and fill caches."""
+        for _ in range(self._plan.warmup_rounds):
+            await self._ask(client, self._prompts(concurrency, f"{role}/warm-up"), concurrency)
+
+    async def run(self, client: CompletionsClient, concurrency: int, role: str, index: int) -> MeasuredRound:
+        """One counted round, after a few discarded requests that wake an idle server up."""
+        cut = self._plan.warmup_requests
+        prompts = self._prompts(concurrency, role, extra=cut)
+        if cut:
+            await self._ask(client, prompts[:cut], min(cut, concurrency))
+        started_s = perf_counter() - self._started
+        traces = await self._ask(client, prompts[cut:], concurrency)
+        result = RoundResult(
+            side=client.endpoint.side.name,
+            concurrency=concurrency,
+            index=index,
+            started_s=round(started_s, 3),
+            wall_s=_wall_s(traces, client.endpoint.base_url),
+            devices=client.endpoint.side.devices,
+            prompts_sha256=_digest(prompts[cut:]),
+            requests=tuple(record_of(trace, self._workload.slo) for trace in traces),
+        )
+        return MeasuredRound(result, tuple(wait for trace in traces for wait in trace.itl_ms()))
+
+    def _prompts(self, concurrency: int, role: str, extra: int = 0) -> list[Prompt]:
+        key = (role, concurrency)
+        self._made[key] = self._made.get(key, 0) + 1
+        return random_prompts(
+            self._vocabulary,
+            seed=self._seed,
+            purpose=f"{role}/{concurrency}",
+            index=self._made[key],
+            count=self._plan.requests(concurrency) + extra,
+            length=self._workload.input_tokens,
+        )
+
+    async def _ask(self, client: CompletionsClient, prompts: Sequence[Prompt], slots: int) -> list[Trace]:
+        waiting = deque(prompts)
+        streams: list[RawStream] = []
+
+        async def slot() -> None:
+            while waiting:
+                streams.append(await client.stream(waiting.popleft(), self._workload.output_tokens))
+
+        await all_or_first_error(slot() for _ in range(slots))
+        # Reading the JSON takes time that must not fall between the stamps of requests still in flight.
+        return [stream.read() for stream in streams]
+
+
+def _wall_s(traces: Sequence[Trace], where: str) -> float:
+    first_sent = min(trace.sent_ns for trace in traces)
+    last_token = max(trace.stamps_ns[-1] for trace in traces)
+    wall_s = round((last_token - first_sent) / NS_PER_S, 6)
+    if wall_s <= 0:
+        raise ServerBroke(
+            f"A round of {len(traces)} requests took {wall_s:g} s by this host's clock",
+            where=where,
+            fix="Nothing can be timed with this clock: see how the host keeps its time.",
+        )
+    return wall_s
+
+
+def _digest(prompts: Sequence[Prompt]) -> str:
+    return hashlib.sha256(repr(prompts).encode()).hexdigest()

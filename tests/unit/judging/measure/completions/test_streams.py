@@ -1,0 +1,97 @@
+"""Timelines out of stamped bytes: tokens by the server's running count, events by the read that completed
+them, nothing incomplete.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from tasks.errors import ServerBroke
+from tasks.judging.measure.completions.streams import read_trace
+
+MS = 1_000_000
+DONE = b"data: [DONE]\n\n"
+
+
+def event(by_now: int | None) -> bytes:
+    """A chunk of text that says how many tokens there are by now."""
+    return said({"choices": [{"text": "a"}], "usage": {"prompt_tokens": 5, "completion_tokens": by_now}})
+
+
+def end(tokens: int) -> bytes:
+    """The final count and the end."""
+    return said({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": tokens}}) + DONE
+
+
+def said(content: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(content)}\n\n".encode()
+
+
+def test_tokens_are_counted_by_usage_and_share_the_wait_for_their_chunk() -> None:
+    stamped = [(10 * MS, event(1)), (13 * MS, event(2)), (19 * MS, event(5)), (20 * MS, end(5))]
+    trace = read_trace(4 * MS, stamped, where="here", expected_tokens=5)
+    assert trace.output_tokens == 5
+    assert trace.chunk_tokens == (1, 1, 3)
+    assert (trace.ttft_ms, trace.e2e_ms, trace.prompt_tokens) == (6.0, 15.0, 5)
+    assert trace.itl_ms() == [3.0, 2.0, 2.0, 2.0]
+
+
+def test_an_event_happens_when_its_last_byte_is_read() -> None:
+    whole = event(1) + event(2) + end(2)
+    cut = len(event(1)) + 9
+    trace = read_trace(0, [(5 * MS, whole[:cut]), (9 * MS, whole[cut:])], where="here", expected_tokens=2)
+    assert trace.stamps_ns == (5 * MS, 9 * MS)
+
+
+def test_carriage_returns_comments_and_chunks_without_tokens_are_no_tokens() -> None:
+    lines = [event(0).replace(b"\n", b"\r\n"), event(1).replace(b"\n", b"\r\n"), event(1)]
+    stamped = list(enumerate([b": ping\r\n\r\n", *lines, end(1)]))
+    trace = read_trace(0, stamped, where="here", expected_tokens=1)
+    assert (trace.stamps_ns, trace.chunk_tokens) == ((2,), (1,))
+
+
+def named(by_now: int, *ids: Any) -> bytes:
+    """A chunk that names ids."""
+    return said({"choices": [{"text": "a", "token_ids": list(ids)}], "usage": {"completion_tokens": by_now}})
+
+
+def test_ids_and_text_are_those_of_all_chunks() -> None:
+    stamped = [(1, named(1, 7)), (2, named(1)), (3, named(3, 8, 9)), (4, end(3))]
+    trace = read_trace(0, stamped, where="here", expected_tokens=3)
+    assert trace.token_ids == (7, 8, 9)
+    assert trace.text == "aaa"
+    assert trace.chunk_tokens == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (event(1), "ended after 1 of 2 tokens, without"),
+        (event(1) + end(1), "1 tokens where 2 were asked for"),
+        (event(3) + end(3), "3 tokens where 2 were asked for"),
+        (event(2) + end(3), "counted 2 tokens, and at its end 3"),
+        (event(2) + DONE, "counted 2 tokens, and at its end None"),
+        (event(2) + event(1) + end(2), "after 2 tokens says that there are 1"),
+        (
+            said({"choices": [{"text": "a"}], "usage": None}) + end(2),
+            "after 0 tokens says that there are None",
+        ),
+        (event(-1) + end(2), "counts -1 completion_tokens"),
+        (event(True) + end(2), "counts True completion_tokens"),
+        (event(2) + end(-2), "counts -2 completion_tokens"),
+        (event(2).replace(b'"completion_tokens": 2', b'"completion_tokens": NaN') + end(2), "counts nan"),
+        (event(2).replace(b'"prompt_tokens": 5', b'"prompt_tokens": -5') + end(2), "counts -5 prompt_tokens"),
+        (named(1, 7) + named(2, 7, 8) + end(2), "after 1 tokens names 2 ids and says that there are 2"),
+        (named(2, 7) + end(2), "after 0 tokens names 1 ids and says that there are 2"),
+        (named(2, 7, -1) + end(2), "names the token ids"),
+        (named(2, 7, "8") + end(2), "names the token ids"),
+        (b'data: {"error": {"message": "engine died"}}\n\n' + DONE, "engine died"),
+        (b"data: <html>\n\n", "no JSON"),
+        (b"data: [1]\n\n", "no object"),
+    ],
+)
+def test_an_incomplete_or_broken_stream_is_an_error(stream: bytes, message: str) -> None:
+    with pytest.raises(ServerBroke, match=message) as caught:
+        read_trace(0, [(1, stream)], where="http://server", expected_tokens=2)
+    assert caught.value.where == "http://server"
