@@ -39,7 +39,7 @@ from tasks import prefect_tasks as steps
 from tasks.comparison import require_measurable
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
-from tasks.judging.gates.economics import Stay
+from tasks.judging.decide import Stay
 from tasks.kinds import kind_named
 from tasks.runs import Hit, Pipeline, StageResult, look_up
 from tasks.stages import (

@@ -15,7 +15,7 @@ from artifacts.errors import StoreUnreachable
 from artifacts.releases import VariantRelease
 from engine_specs.spec import Spec
 from tasks.errors import HubUnreachable
-from tasks.judging.gates.economics import Stay
+from tasks.judging.decide import Stay
 from tasks.runs import Pipeline, StageResult
 from tasks.stages import JobNode, Sources, baseline, fetch, judge, measure, publish
 

@@ -8,8 +8,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.releases import DEPLOYABLE
 from artifacts.store import Measurement
-from tasks.judging.decide.verdict import TimedOutcomes
-from tasks.judging.results import Interval
+from tasks.judging import Interval
 from tasks.runs import StageResult
 from tasks.stages import Judged, Published, Withheld
 
@@ -81,8 +80,7 @@ def summarize_variant(judged: Judged) -> VariantSummary:
 
 
 def _speedup(judged: Judged) -> Interval | None:
-    timed = judged.result.outcomes.timed if judged.result else None
-    return timed.speed.ratio if isinstance(timed, TimedOutcomes) else None
+    return judged.result.speedup if judged.result else None
 
 
 def step_of(stage: StageResult) -> StepSummary:

@@ -6,9 +6,16 @@ from typing import Any
 from artifacts.hosts import EngineManifest
 from engine_specs.spec import ResolvedVariant, Shape, Spec, VllmConfiguration
 from tasks.hosts import need_of
-from tasks.judging import AccuracyPlan, JudgingProtocol, RoundPlan, Side, SpeedPlan, Vocabulary
-from tasks.judging.measure.baseline_load import LoadPlan
-from tasks.judging.measure.tokenizers import GENERATED_TOKENS
+from tasks.judging import (
+    ROUND_TRIP_ANSWER_TOKENS,
+    AccuracyPlan,
+    JudgingProtocol,
+    LoadPlan,
+    RoundPlan,
+    Side,
+    SpeedPlan,
+    Vocabulary,
+)
 from tasks.kinds.vllm_reference import vllm_recipe
 
 SEED = 20240229
@@ -118,7 +125,7 @@ def _accuracy_plan(spec: Spec, shape: Shape, end_tokens: tuple[int, ...], text_s
         continuation_tokens=continuation,
         length_max_tokens=min(CONTINUATION_TOKENS, shape.max_seq_len - context),
         end_tokens=end_tokens,
-        round_trip_tokens=min(shape.max_input_len, max(1, shape.max_seq_len - GENERATED_TOKENS)),
+        round_trip_tokens=min(shape.max_input_len, max(1, shape.max_seq_len - ROUND_TRIP_ANSWER_TOKENS)),
         in_flight=tuple(dict.fromkeys((load.operating_point, max(load.concurrency)))),
     )
 

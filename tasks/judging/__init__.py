@@ -11,21 +11,43 @@ their own. `judge` holds the calls that the pipeline makes. Rooms:
 
 Invariants:
 - Every gate compares an interval, never a point, and says in a sentence which numbers decided it.
-- Importing this folder is cheap: it hands on records alone, and none of the libraries that measure, calculate
-  or draw.
+- Importing this folder is cheap: it hands on records alone, and loads none of the libraries that measure,
+  calculate or draw. `judge` does, so whoever measures imports it from there.
 """
 
 from tasks.judging.endpoint import Endpoint, Side
-from tasks.judging.protocol import AccuracyPlan, JudgingProtocol, RoundPlan, SpeedPlan
+from tasks.judging.judgement import JudgedResult, StageRecord, Subject
+from tasks.judging.protocol import (
+    ROUND_TRIP_ANSWER_TOKENS,
+    WAY_OF_JUDGING,
+    AccuracyPlan,
+    JudgingProtocol,
+    LoadPlan,
+    RoundPlan,
+    SpeedPlan,
+)
+from tasks.judging.results import AccuracyResult, Interval, LoadResult, Measured, NotMeasured, SpeedResult
 from tasks.judging.vocabulary import Vocabulary, end_tokens, vocabulary_of
 
 __all__ = [
+    "ROUND_TRIP_ANSWER_TOKENS",
+    "WAY_OF_JUDGING",
     "AccuracyPlan",
+    "AccuracyResult",
     "Endpoint",
+    "Interval",
+    "JudgedResult",
     "JudgingProtocol",
+    "LoadPlan",
+    "LoadResult",
+    "Measured",
+    "NotMeasured",
     "RoundPlan",
     "Side",
     "SpeedPlan",
+    "SpeedResult",
+    "StageRecord",
+    "Subject",
     "Vocabulary",
     "end_tokens",
     "vocabulary_of",

@@ -1,11 +1,18 @@
 """One judged engine: what was asked, what was measured, what each gate and the table came to."""
 
+from typing import Any
+
 from pydantic import AwareDatetime, Field
 
 from artifacts.frozen import Frozen
-from tasks.judging.decide.verdict import Outcomes, Verdict
+from tasks.judging.decide.outcomes import Outcomes
+from tasks.judging.decide.verdict import Verdict
+from tasks.judging.gates.figures import Shown
+from tasks.judging.gates.gate import Evidence, Gate, Terms
+from tasks.judging.gates.registry import all_gates
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import Measured
+from tasks.judging.results import Interval, Measured, NotMeasured
+from tasks.judging.statistics.ratio_bounds import point_ratio
 
 
 class StageRecord(Frozen):
@@ -37,9 +44,29 @@ class JudgedResult(Frozen):
     subject: Subject
     protocol: JudgingProtocol
     measured: Measured
+    terms: Terms
     disqualified: tuple[str, ...] = Field(
         description="References that were not accurate enough to compare with."
     )
     outcomes: Outcomes
     verdict: Verdict
     created_at: AwareDatetime
+
+    def shown(self) -> list[tuple[Gate[Any], Shown]]:
+        """What every gate shows that was judged, in the order in which they decide."""
+        evidence, judged = evidence_of(self.measured, self.protocol, self.terms), self.outcomes.gates
+        return [(gate, gate.show(judged[gate.name], evidence)) for gate in all_gates() if gate.name in judged]
+
+    @property
+    def speedup(self) -> Interval | None:
+        """Engine / reference at the operating point; None if no round was timed."""
+        speed = self.measured.speed
+        if isinstance(speed, NotMeasured):
+            return None
+        return point_ratio(speed.at_operating_point, self.protocol.speed).interval
+
+
+def evidence_of(measured: Measured, protocol: JudgingProtocol, terms: Terms) -> Evidence:
+    """A measurement as gates read it."""
+    speed = None if isinstance(measured.speed, NotMeasured) else measured.speed
+    return Evidence(protocol, measured.accuracy, speed, terms)

@@ -1,7 +1,7 @@
 """The judging protocol: everything that decides what is asked of both sides, and how the answers are read.
 
 Invariants:
-- Two results may be compared only if their protocols have the same digest; `require_same_protocol` refuses
+- A result is judged only by the protocol that it was measured under; `require_protocol_digest` refuses
   otherwise.
 - Nothing here depends on the host, the time or an address.
 - A change of meaning in prompts, timed requests, continuations or statistics changes `PROMPTS`, `REQUESTS`,
@@ -10,7 +10,7 @@ Invariants:
 """
 
 import math
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,11 @@ PROMPTS = "uniform-token-ids/1"
 REQUESTS = "neutral-text-counted-by-usage/2"
 CONTINUATIONS = "streamed-and-scored-token-by-token/1"
 METHOD = "pseudo-observation-bound-over-texts+stein/2"
+WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
+"""How this version of enginery asks and reads; a verdict of another way is another verdict."""
+
+ROUND_TRIP_ANSWER_TOKENS = 12
+"""Tokens that each side continues a text by, which checks the tokenizer."""
 
 
 class RoundPlan(Frozen):
@@ -51,6 +56,20 @@ class RoundPlan(Frozen):
         """Requests of one round; whole waves, so that the last ones are not left alone in flight for long."""
         waves = max(self.requests_per_slot, math.ceil(self.min_requests / concurrency))
         return waves * concurrency
+
+
+class LoadPlan(Frozen):
+    """What a baseline asks; its digest names the result."""
+
+    workload: Workload
+    vocabulary: Vocabulary
+    rounds: RoundPlan = RoundPlan()
+    rounds_per_point: int = Field(default=3, ge=2, description="Counted rounds at each concurrency.")
+    seed: int = Field(default=0, ge=0, description="Seed of the prompts.")
+
+    def digest(self, side: Side) -> str:
+        """Digest of everything that decides what is asked of this side."""
+        return digest_of({"plan": self.model_dump(mode="json"), "side": side.model_dump(mode="json")})
 
 
 class SpeedPlan(Frozen):
@@ -148,20 +167,6 @@ class JudgingProtocol(Frozen):
         return digest_of(self.model_dump(mode="json"))
 
 
-def require_same_protocol(one: JudgingProtocol, other: JudgingProtocol) -> None:
-    """Raise `ProtocolsDiffer`, naming every field that differs, unless both protocols have the same
-    digest.
-    """
-    if one.digest == other.digest:
-        return
-    fields = "; ".join(_differences(one.model_dump(mode="json"), other.model_dump(mode="json"), ""))
-    raise ProtocolsDiffer(
-        f"Results of unlike protocols cannot be compared: {fields}",
-        where=f"protocols {one.digest[:12]} and {other.digest[:12]}",
-        fix="Measure both sides again under one protocol.",
-    )
-
-
 def require_protocol_digest(protocol: JudgingProtocol, digest: str) -> None:
     """Raise `ProtocolsDiffer` unless a result's digest is this protocol's."""
     if digest != protocol.digest:
@@ -170,14 +175,3 @@ def require_protocol_digest(protocol: JudgingProtocol, digest: str) -> None:
             where=f"measured under {digest[:12]}, judged by {protocol.digest[:12]}",
             fix="Measure again under the protocol that judges.",
         )
-
-
-def _differences(one: Any, other: Any, path: str) -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = sorted(one.keys() | other.keys())
-        return [
-            line
-            for key in keys
-            for line in _differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    return [] if one == other else [f"{path}: {one!r} against {other!r}"]

@@ -8,11 +8,9 @@ from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import load_plan, occupied_devices, reference_sides, served
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE
-from tasks.judging import Side, Vocabulary, end_tokens, vocabulary_of
-from tasks.judging.gates.economics import Go, Stay, baseline_decision
+from tasks.judging import LoadPlan, LoadResult, Side, Vocabulary, end_tokens, vocabulary_of
+from tasks.judging.decide import Go, Stay, baseline_decision
 from tasks.judging.judge import baseline_load
-from tasks.judging.measure.baseline_load import LoadPlan
-from tasks.judging.results import LoadResult
 from tasks.runs import MeasurementCall, Pipeline, measure_once
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint
 from tasks.stages.node import CHECKPOINT, Inputs, MeasuredNode, Need

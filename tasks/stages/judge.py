@@ -15,12 +15,11 @@ from artifacts.releases import VariantRelease
 from artifacts.store import Measurement
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.hosts import host_requirements, this_host
-from tasks.judging.decide.verdict import Verdict, decide_baseline
-from tasks.judging.gates.economics import Stay
+from tasks.judging import JudgedResult, NotMeasured, StageRecord, Subject
+from tasks.judging.decide import Stay, Verdict, decide_baseline
+from tasks.judging.gates import Terms
 from tasks.judging.judge import judge_engine
-from tasks.judging.judgement import JudgedResult, StageRecord, Subject
-from tasks.judging.report.report import render_baseline, render_report
-from tasks.judging.results import NotMeasured
+from tasks.judging.report import render_baseline, render_report
 from tasks.runs import Pipeline, StageResult
 from tasks.stages.baseline import Baseline
 from tasks.stages.measure import Measurements, engine_manifest
@@ -118,10 +117,12 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
     result = judge_engine(
         measurements.measured,
         measurements.protocol,
-        case.spec.economics,
+        Terms(
+            prices=case.spec.economics,
+            compile_mode=case.spec.compile,
+            build_device_hours=_device_hours(case.stages, [baseline.measurement, measurements.measurement]),
+        ),
         _subject(case),
-        compile_mode=case.spec.compile,
-        build_device_hours=_device_hours(case.stages, [baseline.measurement, measurements.measurement]),
     )
     verdict = result.verdict
     with tempfile.TemporaryDirectory() as scratch:

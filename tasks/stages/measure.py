@@ -10,10 +10,9 @@ from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import engine_side, judging_protocol, occupied_devices, reference_sides, served
 from tasks.hosts import this_host
 from tasks.hub import REPORT_FILE, TextsReport, load_texts
-from tasks.judging import JudgingProtocol
-from tasks.judging.gates.gates import judge_lengths, judge_regret, judge_speed
+from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
+from tasks.judging.decide import is_conclusive
 from tasks.judging.judge import measure_engine
-from tasks.judging.results import Measured, NotMeasured
 from tasks.kinds import kind_named
 from tasks.runs import MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, vocabulary_in
@@ -163,18 +162,6 @@ def measure(
 def engine_manifest(store: Store, engine: str) -> EngineManifest:
     """`engine.json` of an engine tree in the store."""
     return store.read_document(engine, ENGINE_FILE, EngineManifest)
-
-
-def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:
-    """Whether every gate could tell; only then may the measurements be reused."""
-    if isinstance(measured.speed, NotMeasured):
-        return True  # rejected, which more samples would not change
-    outcomes = {
-        judge_regret(measured.accuracy.samples, protocol.accuracy).outcome,
-        judge_lengths(measured.accuracy.lengths, protocol.accuracy).outcome,
-        judge_speed(measured.speed.at_operating_point, protocol.speed).outcome,
-    }
-    return not outcomes & {"underpowered", "noisy"}
 
 
 def _toolchains_of(protocol: JudgingProtocol) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from artifacts.store import Measurement, Store
 from engine_specs.spec import Spec
-from tasks.judging.endpoint import Side
+from tasks.judging import Side
 from tasks.runs import MeasurementCall, StageCall
 from tasks.stages.sources import Sources
 

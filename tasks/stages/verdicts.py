@@ -15,8 +15,8 @@ from artifacts.hosts import gpus_in_words, probe_host
 from artifacts.releases import KeptVerdict, VariantRelease, VerdictKey, keep_verdict, newest_verdict
 from artifacts.store import Store
 from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
-from tasks.judging.decide.verdict import TABLE
-from tasks.judging.protocol import CONTINUATIONS, METHOD, PROMPTS, REQUESTS
+from tasks.judging import WAY_OF_JUDGING
+from tasks.judging.decide import verdict_table
 
 
 class Gathered(Frozen):
@@ -43,8 +43,8 @@ def basis(spec: Spec, variant: ResolvedVariant) -> str:
             "workload": spec.workload.model_dump(mode="json"),
             "validation": spec.validation.model_dump(mode="json"),
             "economics": spec.economics.model_dump(mode="json"),
-            "judged by": [PROMPTS, REQUESTS, CONTINUATIONS, METHOD],
-            "table": [[row.id, dict(row.when), row.verdict] for row in TABLE],
+            "judged by": list(WAY_OF_JUDGING),
+            "table": [[row.id, dict(row.when), row.verdict] for row in verdict_table()],
         }
     )
 

@@ -13,7 +13,7 @@ from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
 from tasks.judging import Endpoint, JudgingProtocol, Side, vocabulary_of
-from tasks.judging.gates.gates import judge_same_engine
+from tasks.judging.gates.speed import judge_same_engine
 from tasks.judging.measure.speed import measure_speed
 from tasks.kinds.vllm_reference import vllm_recipe
 from tasks.stages.fetch import TOKENIZER_FILE

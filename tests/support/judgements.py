@@ -9,20 +9,30 @@ from support.fake_completions import BEGIN, END, VOCABULARY, Speech
 
 from artifacts.hosts import ServeCommand
 from engine_specs.spec import AccuracyGate, Economics, Slo, SpeedGate, Workload
-from tasks.judging import AccuracyPlan, Endpoint, JudgingProtocol, RoundPlan, Side, SpeedPlan, Vocabulary
-from tasks.judging.judgement import StageRecord, Subject
+from tasks.judging import (
+    AccuracyPlan,
+    AccuracyResult,
+    Endpoint,
+    JudgingProtocol,
+    Measured,
+    RoundPlan,
+    Side,
+    SpeedPlan,
+    SpeedResult,
+    StageRecord,
+    Subject,
+    Vocabulary,
+)
+from tasks.judging.gates import Terms
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.results import (
-    AccuracyResult,
     Departure,
     LengthSample,
-    Measured,
     QualifyingRound,
     RegretSample,
     RequestRecord,
     RoundResult,
     SpeedPoint,
-    SpeedResult,
     TokenizerCheck,
 )
 
@@ -30,6 +40,15 @@ PRICES = Economics(
     gpu_hour_usd=2.5, requests_per_day=2_000_000, upkeep_hours_per_month=4, engineer_hour_usd=120
 )
 VOCABULARY_OF_FAKES = Vocabulary(size=VOCABULARY, special_ids=(BEGIN, END, 2))
+
+
+def terms(
+    prices: Economics = PRICES, *, compile_mode: Any = "when-justified", build_device_hours: float = 0.2
+) -> Terms:
+    """What a judgement knows besides the measurement."""
+    return Terms(prices=prices, compile_mode=compile_mode, build_device_hours=build_device_hours)
+
+
 SUBJECT = Subject(
     spec="demo",
     variant="cpu-int8",

@@ -1,1 +1,19 @@
-"""From the outcomes of the gates to one verdict. Pure."""
+"""From the outcomes of the gates to one verdict, and the decisions before that: whether compiling is worth a
+try, whether an engine is worth timing, whether a measurement may be reused. Pure.
+"""
+
+from tasks.judging.decide.baseline import Go, Stay, baseline_decision, load_figures
+from tasks.judging.decide.screening import is_conclusive
+from tasks.judging.decide.table import verdict_table
+from tasks.judging.decide.verdict import Verdict, decide_baseline
+
+__all__ = [
+    "Go",
+    "Stay",
+    "Verdict",
+    "baseline_decision",
+    "decide_baseline",
+    "is_conclusive",
+    "load_figures",
+    "verdict_table",
+]

@@ -1,37 +1,111 @@
-"""What an engine saves and costs in a month at the declared load. Pure arithmetic, shown step by step.
+"""The gate `economics`: what an engine saves and costs in a month at the declared load, shown step by step.
 
 Capacity is bought by the hour and follows the load, so device-hours are fractional. The engine is priced at
 the lower bound of its speed ratio: what was proved, not what was seen. A build occupies one device for as
 long as it took; measuring occupies the devices of all sides.
 """
 
-from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
 
 from engine_specs.spec import Economics, Workload
-from tasks.judging.gates.gates import meets
-from tasks.judging.gates.outcomes import EconomicsOutcome
-from tasks.judging.results import LoadResult
+from tasks.judging.gates.figures import Figure, Shown, Tile
+from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
+from tasks.judging.gates.rule import Condition, Rule
+from tasks.judging.statistics.ratio_bounds import point_ratio
 
 DAYS_PER_MONTH = 365.25 / 12
 SECONDS_PER_HOUR = 3600.0
-HOPED_SPEEDUP = 2.0
-"""A baseline is left alone where even an engine this many times as fast would not pay."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
-    """Nothing is worth compiling; the verdict is `stay-on-vllm`."""
+class EconomicsOutcome(GateOutcome):
+    """Money per month at the declared load."""
 
-    reason: str
-    economics: EconomicsOutcome
+    outcome: Literal["positive", "negative"]
+    reference_device_hours: float
+    engine_device_hours: float = Field(description="At the lower bound of the speed ratio.")
+    saved_usd: float = Field(description="Device time saved per month.")
+    build_usd: float = Field(description="Device time of a month's builds, measuring included.")
+    upkeep_usd: float = Field(description="Engineers' time per month.")
+    net_usd: float
+    break_even_requests_per_day: float | None = Field(
+        description="None where the engine saves nothing per request."
+    )
+    lines: tuple[str, ...] = Field(description="The arithmetic, one step a line.")
 
 
-@dataclass(frozen=True, slots=True)
-class Go:
-    """Compiling may pay: build, measure and judge."""
+class EconomicsGate(Gate[EconomicsOutcome]):
+    """See the module. It has the last word, together with what the spec says about compiling."""
 
-    reason: str
-    economics: EconomicsOutcome
+    name = "economics"
+    asks = "prices"
+    section = "Economics"
+    conditions = (Condition("economics", ("positive", "negative")),)
+    outcome_type = EconomicsOutcome
+    rules = (
+        Rule(
+            "does-not-pay",
+            {"economics": ("negative",), "compile": ("when-justified",)},
+            "stay-on-vllm",
+            "the engine is faster, but costs more than it saves at the declared load",
+        ),
+        Rule(
+            "pays",
+            {"economics": ("positive",)},
+            "compile",
+            "accurate, in time, faster than the bar, and worth its upkeep",
+            after=("speed",),
+        ),
+        Rule(
+            "always-compile",
+            {"economics": ("negative",), "compile": ("always",)},
+            "compile",
+            "accurate, in time and faster; it does not pay, but the spec says compile: always",
+            after=("speed",),
+        ),
+    )
+
+    def judge(self, evidence: Evidence) -> EconomicsOutcome:
+        """What the engine is worth at the lower bound of its ratio."""
+        point, protocol, terms = evidence.point, evidence.protocol, evidence.known_terms
+        return economics(
+            terms.prices,
+            protocol.workload,
+            reference_tokens_per_s=point.reference.throughput_per_device.estimate,
+            ratio=point_ratio(point, protocol.speed).interval.lower,
+            build_device_hours=terms.build_device_hours,
+        )
+
+    def show(self, outcome: EconomicsOutcome, evidence: Evidence) -> Shown:
+        """The net of a month, and the arithmetic."""
+        asked = evidence.known_terms.compile_mode == "when-justified"
+        limit = "more than 0" if asked else "none (compile: always)"
+        net = Figure("economics: net", "USD/month", f"{outcome.net_usd:,.2f}", limit=limit)
+        return Shown((net,), money_tiles(outcome), outcome.lines)
+
+
+def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
+    """Money, device-hours, and the load at which it breaks even."""
+    saved, builds, upkeep = outcome.saved_usd, outcome.build_usd, outcome.upkeep_usd
+    even = outcome.break_even_requests_per_day
+    return (
+        Tile(
+            "Net per month",
+            f"{outcome.net_usd:,.0f}",
+            "USD",
+            f"saved {saved:,.0f}, builds {builds:,.0f}, upkeep {upkeep:,.0f}",
+        ),
+        Tile(
+            "Device-hours per month",
+            f"{outcome.engine_device_hours:,.0f}",
+            f"against {outcome.reference_device_hours:,.0f}",
+            "engine at the lower bound, against vLLM",
+        ),
+        Tile("Breaks even at", "never", note="it saves nothing per request")
+        if even is None
+        else Tile("Breaks even at", f"{even:,.0f}", "requests a day", "at these prices and this ratio"),
+    )
 
 
 def economics(
@@ -152,42 +226,3 @@ class _Month:
             f"{device_time} of device time a month and costs "
             f"{costs:,.2f} USD in builds and upkeep: {self.net_usd:,.2f} USD net; {breaks}."
         )
-
-
-def baseline_decision(
-    load: LoadResult,
-    prices: Economics,
-    workload: Workload,
-    *,
-    compile_mode: str,
-    build_device_hours: float = 0.0,
-) -> Stay | Go:
-    """Whether compiling is worth a try, from vLLM's own numbers.
-
-    Under `when-justified`, stay where vLLM meets the SLO and an engine `HOPED_SPEEDUP` times as fast would
-    not pay. `build_device_hours` is an estimate (of the last build, say); zero is the most favourable to
-    compiling.
-    """
-    summary = load.at_operating_point.summary
-    hoped = economics(
-        prices,
-        workload,
-        reference_tokens_per_s=summary.throughput_per_device.estimate,
-        ratio=HOPED_SPEEDUP,
-        build_device_hours=build_device_hours,
-    )
-    found = (
-        f"vLLM gives {summary.throughput_per_device.text('{:.0f}')} tokens/s per device with TTFT p99 "
-        f"{summary.ttft_ms.p99:.1f} ms (limit {workload.slo.ttft_p99_ms:g}) "
-        f"and ITL p99 {summary.itl_ms.p99:.2f} ms "
-        f"(limit {workload.slo.itl_p99_ms:g})."
-    )
-    if compile_mode == "always":
-        return Go(f"{found} The spec says compile: always.", hoped)
-    if not meets(summary, workload.slo):
-        return Go(f"{found} It misses the objective, so an engine is worth a try.", hoped)
-    if hoped.outcome == "positive":
-        return Go(f"{found} It meets the objective, and twice its speed would pay: {hoped.reason}", hoped)
-    return Stay(
-        f"{found} It meets the objective, and not even twice its speed would pay: {hoped.reason}", hoped
-    )

@@ -1,33 +1,13 @@
 """The baseline: one side on the declared workload, before anything is compiled."""
 
-from pydantic import Field
-
-from artifacts.canonical import digest_of
-from artifacts.frozen import Frozen
-from engine_specs.spec import Workload
-from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.endpoint import Endpoint
 from tasks.judging.measure.completions.concurrency import Say
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import summarize
-from tasks.judging.protocol import RoundPlan
+from tasks.judging.protocol import LoadPlan
 from tasks.judging.results import LoadPoint, LoadResult
-from tasks.judging.vocabulary import Vocabulary
 
 ROLE = "baseline"
-
-
-class LoadPlan(Frozen):
-    """What a baseline asks; its digest names the result."""
-
-    workload: Workload
-    vocabulary: Vocabulary
-    rounds: RoundPlan = RoundPlan()
-    rounds_per_point: int = Field(default=3, ge=2, description="Counted rounds at each concurrency.")
-    seed: int = Field(default=0, ge=0, description="Seed of the prompts.")
-
-    def digest(self, side: Side) -> str:
-        """Digest of everything that decides what is asked of this side."""
-        return digest_of({"plan": self.model_dump(mode="json"), "side": side.model_dump(mode="json")})
 
 
 async def measure_load(endpoint: Endpoint, plan: LoadPlan, *, say: Say) -> LoadResult:

@@ -12,7 +12,7 @@ from tasks.judging.measure.completions.answers import generated_ids, generated_t
 from tasks.judging.measure.completions.client import CompletionsClient
 from tasks.judging.measure.completions.concurrency import map_bounded
 from tasks.judging.measure.prompts import Prompt
-from tasks.judging.protocol import AccuracyPlan
+from tasks.judging.protocol import ROUND_TRIP_ANSWER_TOKENS, AccuracyPlan
 from tasks.judging.results import TokenizerCheck
 
 # Accents, combining marks, several scripts, right-to-left, emoji with joiners, odd white space: where
@@ -27,7 +27,6 @@ FIXED_TEXTS = (
     "  leading, trailing and\ttabs\n\n  and lines  ",
     "def f(x):\n    return {'a': [1.5e-3, -2]}  # code",
 )
-GENERATED_TOKENS = 12
 # More than tokenizers average on any script; what is too much is cut by the reference's own count.
 CHARACTERS_PER_TOKEN = 8
 TEXT_CHARACTERS = 200
@@ -136,11 +135,11 @@ async def _compare(
 
 async def _ask(asked: CompletionsClient, text: str) -> _Said:
     endpoint = asked.endpoint
-    answer = await asked.complete(text, GENERATED_TOKENS)
+    answer = await asked.complete(text, ROUND_TRIP_ANSWER_TOKENS)
     ids = generated_ids(answer, endpoint)
     if endpoint.side.recipe.generated_ids == "beside-text":
         return _Said(prompt_ids(answer, endpoint), ids, generated_text(answer, endpoint))
-    written = await asked.complete_text(text, GENERATED_TOKENS)
+    written = await asked.complete_text(text, ROUND_TRIP_ANSWER_TOKENS)
     return _Said(prompt_tokens(answer, endpoint), ids, generated_text(written, endpoint))
 
 

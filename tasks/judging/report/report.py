@@ -7,11 +7,14 @@ markup.
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from tasks.judging.decide.baseline import Stay
 from tasks.judging.decide.verdict import Verdict
-from tasks.judging.gates.economics import Stay
+from tasks.judging.gates.figures import Tile
 from tasks.judging.judgement import JudgedResult, Subject
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.report.plots import (
@@ -22,11 +25,14 @@ from tasks.judging.report.plots import (
     throughput_plot,
 )
 from tasks.judging.results import Departure, LoadResult, NotMeasured, RegretSample, SpeedPoint
-from tasks.judging.statistics.ratio_bounds import ratio_interval
+from tasks.judging.statistics.ratio_bounds import point_ratio
+from tasks.judging.statistics.regret_bounds import regret_interval
 
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"
 WORST_SHOWN = 8
+# Headings of the two measurements, under which their plots stand next to the tiles of gates.
+ANSWERS, ROUNDS = "Accuracy", "Speed"
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -34,7 +40,7 @@ def render_report(result: JudgedResult, out_dir: Path) -> Path:
     """Write `report.html` and `report.json` into an existing directory; returns the page's path."""
     speed = result.measured.speed
     points = () if isinstance(speed, NotMeasured) else speed.points
-    ratios = [point_ratio(point, result.protocol.speed) for point in points]
+    ratios = [point_view(point, result.protocol.speed) for point in points]
     _write_json(out_dir, {"result": result.model_dump(mode="json"), "ratios": ratios})
     view = _report_view(result) | {"ratios": ratios, "timed": _timed_view(result)}
     return _write_page(out_dir, "report.html.j2", view)
@@ -44,36 +50,60 @@ def render_baseline(subject: Subject, load: LoadResult, stay: Stay, verdict: Ver
     """The same where the baseline suffices and nothing was compiled."""
     records = {"subject": subject, "load": load, "economics": stay.economics, "verdict": verdict}
     _write_json(out_dir, {name: record.model_dump(mode="json") for name, record in records.items()})
-    return _write_page(out_dir, "baseline.html.j2", records)
+    hoped = Section("Economics of an engine twice as fast", stay.tiles, stay.economics.lines)
+    return _write_page(out_dir, "baseline.html.j2", records | {"hoped": hoped})
 
 
-def point_ratio(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
+def point_view(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
     """Ratio of both sides at one concurrency, with its interval, as plain JSON."""
-    metric, ratios = point.log_ratios(plan.gate.metric)
-    interval = ratio_interval(ratios, first_stage=point.first_stage_pairs, confidence=plan.gate.confidence)
+    ratio = point_ratio(point, plan)
     return {
         "concurrency": point.concurrency,
-        "metric": metric,
-        "pairs": len(ratios),
-        "log_ratios": ratios,
-    } | interval.model_dump(mode="json")
+        "metric": ratio.metric,
+        "pairs": len(ratio.log_ratios),
+        "log_ratios": ratio.log_ratios,
+    } | ratio.interval.model_dump(mode="json")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading with the tiles of its gates, and with their arithmetic."""
+
+    title: str
+    tiles: tuple[Tile, ...]
+    lines: tuple[str, ...]
+
+
+def _sections(result: JudgedResult) -> dict[str, Section]:
+    """The tiles of all judged gates by heading; estimates with bounds lead."""
+    shown = result.shown()
+    sections: dict[str, Section] = {}
+    for title in dict.fromkeys(gate.section for gate, _ in shown):
+        own = [one for gate, one in shown if gate.section == title]
+        tiles = sorted((tile for one in own for tile in one.tiles), key=lambda tile: not tile.leads)
+        sections[title] = Section(title, tuple(tiles), tuple(line for one in own for line in one.lines))
+    return sections
 
 
 def _report_view(result: JudgedResult) -> dict[str, Any]:
     """What the template reads."""
-    samples = result.measured.accuracy.samples
-    margin = result.protocol.accuracy.gate.max_regret_nats_per_token
+    samples, plan = result.measured.accuracy.samples, result.protocol.accuracy
+    margin = plan.gate.max_regret_nats_per_token
+    sections = _sections(result)
     return {
         "result": result,
         "subject": result.subject,
         "verdict": result.verdict,
-        "outcomes": result.outcomes,
         "protocol": result.protocol,
         "measured": result.measured,
         "worst": _worst(samples),
         "differing": sum(sample.regret_nats > 0 for sample in samples),
+        "uncapped_mean": fmean(sample.regret_nats for sample in samples),
         "gates": _gates(result),
-        "regret_plot": regret_histogram(samples, margin=margin, interval=result.outcomes.regret.regret_nats),
+        "answers": sections.pop(ANSWERS),
+        "rounds": sections.pop(ROUNDS, None),
+        "further": list(sections.values()),
+        "regret_plot": regret_histogram(samples, margin=margin, interval=regret_interval(samples, plan)),
         "token_plot": regret_by_token(samples, margin=margin),
     }
 
@@ -85,19 +115,18 @@ def _worst(samples: Sequence[RegretSample]) -> list[tuple[RegretSample, Departur
 
 
 def _timed_view(result: JudgedResult) -> dict[str, Any]:
-    """What the template reads of the rounds; empty where none was timed."""
-    speed, timed = result.measured.speed, result.outcomes.timed
-    if isinstance(speed, NotMeasured) or isinstance(timed, NotMeasured):
+    """What the template reads of the rounds; empty if none was timed."""
+    speed, plan = result.measured.speed, result.protocol.speed
+    if isinstance(speed, NotMeasured):
         return {}
-    point, gate = speed.at_operating_point, result.protocol.speed.gate
-    _, ratios = point.log_ratios(gate.metric)
+    point = speed.at_operating_point
+    ratio = point_ratio(point, plan)
     return {
         "speed": speed,
-        "outcome": timed.speed,
-        "economics": timed.economics,
         "point": point,
+        "pairs": len(ratio.log_ratios),
         "plots": {
-            "ratio": ratio_plot(ratios, timed.speed.ratio, bar=gate.min_speedup),
+            "ratio": ratio_plot(ratio.log_ratios, ratio.interval, bar=plan.gate.min_speedup),
             "throughput": throughput_plot(speed.points),
             "latency": latency_plot(point),
         },

@@ -17,8 +17,10 @@ widens the interval.
 import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
+from typing import NamedTuple
 
-from tasks.judging.results import Interval
+from tasks.judging.protocol import SpeedPlan
+from tasks.judging.results import Interval, Metric, SpeedPoint
 
 
 def student_quantile(confidence: float, degrees: int) -> float:
@@ -51,6 +53,21 @@ def ratio_interval(log_ratios: Sequence[float], *, first_stage: int, confidence:
         upper=math.exp(middle + half),
         confidence=confidence,
     )
+
+
+class PointRatio(NamedTuple):
+    """Engine / reference at one concurrency."""
+
+    metric: Metric
+    log_ratios: list[float]
+    interval: Interval
+
+
+def point_ratio(point: SpeedPoint, plan: SpeedPlan) -> PointRatio:
+    """The ratio of both sides at one concurrency, what it is of, and its interval."""
+    metric, ratios = point.log_ratios(plan.gate.metric)
+    interval = ratio_interval(ratios, first_stage=point.first_stage_pairs, confidence=plan.gate.confidence)
+    return PointRatio(metric, ratios, interval)
 
 
 def mean_interval(values: Sequence[float], confidence: float) -> Interval:

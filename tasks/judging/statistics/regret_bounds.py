@@ -3,7 +3,7 @@ Pure.
 
 Why not Student's t or a bootstrap: most regrets are zero and a few are large. A sample without a single
 disagreement would get an interval of zero width, and a sample that missed the rare large values one that is
-far too short. Nothing but a declared worst value can mend that: n samples never exclude a rare loss of
+far too short. Nothing but a declared worst value can fix that: n samples never exclude a rare loss of
 unlimited size. So a regret above the protocol's cap counts as the cap, and the bound assumes one more
 observation at the cap than was made:
 
@@ -24,7 +24,8 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from tasks.judging.results import Interval
+from tasks.judging.protocol import AccuracyPlan
+from tasks.judging.results import Interval, RegretSample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,6 +47,12 @@ def bounded_mean_interval(
         upper=_quantile((weighted + extra * cap) / (weights + extra), confidence),
         confidence=confidence,
     )
+
+
+def regret_interval(samples: Sequence[RegretSample], plan: AccuracyPlan) -> Interval:
+    """Bounds of the mean regret, each text counted up to the plan's cap."""
+    regrets = [sample.regret_nats for sample in samples]
+    return bounded_mean_interval(regrets, cap=plan.regret_cap_nats, confidence=plan.gate.confidence)
 
 
 def length_ratio_interval(

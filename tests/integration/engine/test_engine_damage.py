@@ -15,10 +15,10 @@ from artifacts.settings import Settings
 from engine_specs.spec import Shape, load_spec
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
-from tasks.judging import AccuracyPlan, Endpoint, Side, vocabulary_of
-from tasks.judging.gates.gates import judge_regret, rejecting
+from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, vocabulary_of
+from tasks.judging.decide.screening import rejecting
+from tasks.judging.gates.regret import judge_regret
 from tasks.judging.measure.accuracy import measure_accuracy
-from tasks.judging.results import AccuracyResult
 from tasks.kinds import kind_named
 from tasks.kinds.vllm_reference import vllm_recipe
 from tasks.toolchains import ensure, serving
@@ -39,7 +39,7 @@ DIGITS = "0" * 64
 
 VARIANT = variant("none").model_copy(update={"shape": SHAPE})
 
-Measured = tuple[AccuracyResult, AccuracyPlan]
+Measured = tuple[AccuracyResult, JudgingProtocol]
 Measure = Callable[[str], Measured]
 
 
@@ -105,13 +105,13 @@ def accuracy_of(asked: Endpoint, reference: Endpoint) -> Measured:
     with HELDOUT.open(encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line in lines][: gate.samples]
     result = asyncio.run(measure_accuracy(asked, reference, texts, protocol, say=lambda _line: None))
-    return result, plan
+    return result, protocol
 
 
 def test_the_reference_itself_passes_with_next_to_no_regret(reference: Endpoint) -> None:
     again = reference.side.model_copy(update={"name": "vllm again"})
-    result, plan = accuracy_of(Endpoint(base_url=reference.base_url, side=again), reference)
-    regret = judge_regret(result.samples, plan)
+    result, protocol = accuracy_of(Endpoint(base_url=reference.base_url, side=again), reference)
+    regret = judge_regret(result.samples, protocol.accuracy)
     assert regret.outcome == "pass", regret.reason
     # None at all where a processor rounds alike in both; what is left is the rounding of its matrix kernels.
     assert regret.regret_nats.estimate < 0.0005, regret.reason
@@ -119,11 +119,11 @@ def test_the_reference_itself_passes_with_next_to_no_regret(reference: Endpoint)
 
 
 def test_the_undamaged_engine_passes(measure: Measure) -> None:
-    result, plan = measure("none")
-    regret = judge_regret(result.samples, plan)
+    result, protocol = measure("none")
+    regret = judge_regret(result.samples, protocol.accuracy)
     assert regret.outcome == "pass", regret.reason
     assert regret.regret_nats.estimate < 0.005, regret.reason
-    assert rejecting(result, plan) == ()
+    assert rejecting(result, protocol) == ()
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_the_undamaged_engine_passes(measure: Measure) -> None:
     ],
 )
 def test_an_engine_that_is_wrong_after_its_first_token_is_rejected(measure: Measure, damage: str) -> None:
-    result, plan = measure(damage)
-    regret = judge_regret(result.samples, plan)
-    assert "regret" in rejecting(result, plan), regret.reason
+    result, protocol = measure(damage)
+    regret = judge_regret(result.samples, protocol.accuracy)
+    assert "regret" in rejecting(result, protocol), regret.reason
     firsts = [token for sample in result.samples for token in sample.departures if token.index == 0]
     assert sum(token.regret_nats for token in firsts) / len(result.samples) < 0.005, "the first is right"

@@ -13,9 +13,10 @@ from artifacts.releases import VariantRelease, list_releases, newest_verdict
 from artifacts.settings import Settings
 from artifacts.store import Store, blob_key, new_measurement
 from engine_specs.spec import load_spec, resolve_variants
-from tasks.judging import JudgingProtocol
-from tasks.judging.gates.economics import Go, economics
-from tasks.judging.results import LoadPoint, LoadResult, NotMeasured
+from tasks.judging import JudgingProtocol, LoadResult
+from tasks.judging.decide import Go
+from tasks.judging.gates.economics import economics
+from tasks.judging.results import LoadPoint
 from tasks.runs import Pipeline, StageResult
 from tasks.stages import Case
 from tasks.stages.baseline import Baseline
@@ -142,10 +143,9 @@ def test_the_time_of_measuring_is_paid_for_as_well(pipeline: Pipeline, store: St
     case = Case(SPEC, VARIANT, "0" * 40, (stage("fetch", CHECKPOINT), stage("build", real)))
     result = judge(pipeline, case, baseline(), measurements_of(asked_of(real))).result
     assert result is not None
-    assert not isinstance(result.outcomes.timed, NotMeasured)
     prices, hours = SPEC.economics, (1.0 + 1.0 + 360.0 + 720.0) / 3600
     paid = hours * prices.builds_per_month * prices.gpu_hour_usd
-    assert result.outcomes.timed.economics.build_usd == pytest.approx(paid)
+    assert result.outcomes.gates["economics"].build_usd == pytest.approx(paid)
 
 
 def test_its_entry_is_not_published_and_takes_no_version(

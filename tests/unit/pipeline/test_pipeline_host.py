@@ -20,7 +20,7 @@ from engine_specs.spec import read_spec, resolve_variants
 from engine_specs.tables import load_targets
 from tasks.hosts import host_requirements, this_host
 from tasks.hosts.host_class import gpu_class
-from tasks.judging.decide.verdict import Verdict
+from tasks.judging.decide import Verdict
 from tasks.runs import Pipeline, StageResult
 from tasks.stages import Case
 from tasks.stages.judge import _entry

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.judgements import PRICES, SUBJECT, measured, protocol, speed_point, workload
+from support.judgements import PRICES, SUBJECT, measured, protocol, speed_point, terms, workload
 from support.releases import release, variant
 
 from artifacts.releases import VariantRelease
@@ -24,9 +24,9 @@ from flows.prefect_run import (
 )
 from flows.prefect_run.summary import headline
 from flows.prefect_run.tables import CELL_LINES, CELL_WIDTH, HARD_BREAK, stage_rows
+from tasks.judging import Interval, JudgedResult, LoadResult, NotMeasured
 from tasks.judging.judge import judge_engine
-from tasks.judging.judgement import JudgedResult
-from tasks.judging.results import Interval, LoadPoint, LoadResult, NotMeasured
+from tasks.judging.results import LoadPoint
 from tasks.stages import Published, Withheld
 
 RATIO = Interval(estimate=2.4321, lower=2.3, upper=2.55, confidence=0.95)
@@ -61,7 +61,9 @@ def judged(ratio: float = 1.4, regret: float = 0.0, slo_ms: float = 60_000) -> J
     load = workload(slo=Slo(ttft_p99_ms=slo_ms, itl_p99_ms=slo_ms))
     asked = protocol(samples=400, margin=0.02, first_stage_pairs=6, load=load)
     made = measured(asked.digest, [regret] * 400, ratio=ratio)
-    return judge_engine(made, asked, PRICES, SUBJECT, compile_mode="when-justified", build_device_hours=0.2)
+    return judge_engine(
+        made, asked, terms(PRICES, compile_mode="when-justified", build_device_hours=0.2), SUBJECT
+    )
 
 
 def test_one_variant_in_names_tags_and_the_state() -> None:
@@ -123,8 +125,9 @@ def test_figures_say_that_vllm_misses_the_objective() -> None:
 
 def test_figures_of_an_engine_that_was_not_timed() -> None:
     result = judged(regret=5.0)
-    outcomes = result.outcomes.model_copy(update={"timed": NotMeasured(reason="rejected")})
-    rows = engine_figures(result.model_copy(update={"outcomes": outcomes}))
+    made = result.measured.model_copy(update={"speed": NotMeasured(reason="rejected")})
+    rows = engine_figures(judge_engine(made, result.protocol, terms(), SUBJECT))
+    assert len(rows) == 5
     assert [row["outcome"] for row in rows if row["gate"] == "speed"] == ["not-measured"]
 
 

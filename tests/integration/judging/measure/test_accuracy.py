@@ -14,7 +14,9 @@ from support.judgements import endpoint
 from support.measured_fakes import ASKED, SPEECHES, TEXTS, another, ignore, wrong_now_and_then
 
 from tasks.errors import ServerBroke, TooLittleText
-from tasks.judging.gates.gates import judge_lengths, judge_regret, judge_tokenizer
+from tasks.judging.gates.length import judge_lengths
+from tasks.judging.gates.regret import judge_regret
+from tasks.judging.gates.tokenizer import judge_tokenizer
 from tasks.judging.measure.accuracy import measure_accuracy
 from tasks.judging.results import AccuracyResult
 

@@ -8,14 +8,14 @@ from statistics import fmean
 
 import pytest
 from support.fake_completions import Behaviour, FakeServer, Speech, fake_server
-from support.judgements import PRICES, SUBJECT, VOCABULARY_OF_FAKES, endpoint, protocol, workload
+from support.judgements import PRICES, SUBJECT, VOCABULARY_OF_FAKES, endpoint, protocol, terms, workload
 from support.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong_now_and_then
 
 from engine_specs.spec import Slo
 from tasks.errors import ServerBroke
 from tasks.judging import RoundPlan
-from tasks.judging.decide.verdict import row_for
-from tasks.judging.gates.gates import judge_same_engine, judge_speed
+from tasks.judging.decide.table import row_for
+from tasks.judging.gates.speed import judge_same_engine, judge_speed
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.measure.baseline_load import LoadPlan
@@ -169,7 +169,7 @@ def test_an_engine_that_its_answers_reject_is_not_timed(behaviour: Behaviour, fa
     continued = {tuple(one["prompt"]) for one in streams if "return_token_ids" in one}
     assert {tuple(one["prompt"]) for one in streams} == continued, "prompts of timed rounds are random"
     result = judge_engine(
-        measured, ASKED, PRICES, SUBJECT, compile_mode="when-justified", build_device_hours=0.1
+        measured, ASKED, terms(PRICES, compile_mode="when-justified", build_device_hours=0.1), SUBJECT
     )
     assert result.verdict.verdict == "rejected"
 
@@ -188,7 +188,7 @@ def test_an_engine_is_measured_and_judged_from_end_to_end(speaks: Speech) -> Non
             say=ignore,
         )
     result = judge_engine(
-        measured, ASKED, PRICES, SUBJECT, compile_mode="when-justified", build_device_hours=0.1
+        measured, ASKED, terms(PRICES, compile_mode="when-justified", build_device_hours=0.1), SUBJECT
     )
     outcomes = result.outcomes.conditions()
     assert {outcomes[gate] for gate in ("regret", "length")} == {"pass"}

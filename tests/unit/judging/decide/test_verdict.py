@@ -4,9 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.judgements import PRICES, SUBJECT, measured, protocol
+from support.judgements import PRICES, SUBJECT, measured, protocol, terms
 
-from tasks.judging.decide.verdict import CONDITIONS, TABLE, all_combinations, markdown_table, row_for
+from tasks.judging.decide.table import (
+    all_combinations,
+    conditions,
+    markdown_table,
+    row_for,
+    verdict_table,
+)
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.results import NotMeasured
@@ -27,16 +33,16 @@ UNTIMED = dict.fromkeys(("slo", "reference slo", "speed", "economics"), "not-mea
 
 
 def test_exactly_one_row_matches_every_combination() -> None:
-    counts = [sum(row.matches(outcomes) for row in TABLE) for outcomes in all_combinations()]
+    counts = [sum(row.matches(outcomes) for row in verdict_table()) for outcomes in all_combinations()]
     assert set(counts) == {1}
     answers, timed, modes = 2 * 3 * 3, 2 * 2 * 3 * 2, 2
     assert len(counts) == 2 * answers * (timed + 1) * modes
 
 
 def test_every_row_is_reached_and_names_known_conditions() -> None:
-    assert {row_for(outcomes).id for outcomes in all_combinations()} == {row.id for row in TABLE}
-    for row in TABLE:
-        assert all(set(accepted) <= set(CONDITIONS[name]) for name, accepted in row.when.items())
+    assert {row_for(outcomes).id for outcomes in all_combinations()} == {row.id for row in verdict_table()}
+    for row in verdict_table():
+        assert all(set(accepted) <= set(conditions()[name]) for name, accepted in row.when.items())
 
 
 def test_nothing_is_compiled_unless_every_proof_was_given() -> None:
@@ -89,7 +95,7 @@ def test_one_thing_that_is_different_decides(change: dict[str, str], verdict: st
 
 def test_the_documented_table_is_the_one_in_code() -> None:
     assert DOCS.read_text(encoding="utf-8") == markdown_table(), (
-        "run: python -m tasks.judging.decide.verdict > docs/verdicts.md"
+        "run: python -m tasks.judging.decide > docs/verdicts.md"
     )
 
 
@@ -97,7 +103,9 @@ def judged(regrets: list[float], *, ratio: float, **changes: Any) -> JudgedResul
     asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
     prices = PRICES.model_copy(update={"requests_per_day": 20_000_000, **changes})
     made = measured(asked.digest, regrets, ratio=ratio)
-    return judge_engine(made, asked, prices, SUBJECT, compile_mode="when-justified", build_device_hours=0.2)
+    return judge_engine(
+        made, asked, terms(prices, compile_mode="when-justified", build_device_hours=0.2), SUBJECT
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +129,7 @@ def test_an_engine_that_was_not_timed_is_rejected_by_its_answers_alone() -> None
     asked = protocol(samples=400, margin=0.02)
     left_out = NotMeasured(reason="No round was timed.")
     made = measured(asked.digest, [0.8] * 400, ratio=1.4).model_copy(update={"speed": left_out})
-    result = judge_engine(made, asked, PRICES, SUBJECT, compile_mode="always", build_device_hours=0.2)
+    result = judge_engine(made, asked, terms(PRICES, compile_mode="always", build_device_hours=0.2), SUBJECT)
     assert (result.verdict.verdict, result.verdict.row) == ("rejected", "accuracy-fails")
     assert len(result.verdict.reasons) == 4
     assert left_out.reason in result.verdict.reasons

@@ -4,8 +4,8 @@ import pytest
 from support.judgements import PRICES, side, speed_point, workload
 
 from engine_specs.spec import Slo
-from tasks.judging.gates.economics import DAYS_PER_MONTH, Go, Stay, baseline_decision, economics
-from tasks.judging.gates.outcomes import EconomicsOutcome
+from tasks.judging.decide.baseline import Go, Stay, baseline_decision
+from tasks.judging.gates.economics import DAYS_PER_MONTH, EconomicsOutcome, economics
 from tasks.judging.results import LoadPoint, LoadResult
 
 

@@ -16,7 +16,11 @@ from support.judgements import (
 
 from engine_specs.spec import Slo
 from tasks.judging import AccuracyPlan
-from tasks.judging.gates.gates import judge_lengths, judge_regret, judge_slo, judge_tokenizer, qualifies
+from tasks.judging.decide.screening import qualifies
+from tasks.judging.gates.length import judge_lengths
+from tasks.judging.gates.regret import judge_regret
+from tasks.judging.gates.slo import judge_slo
+from tasks.judging.gates.tokenizer import judge_tokenizer
 from tasks.judging.results import Departure, TokenizerCheck
 
 SMALL = [0.0] * 380 + [0.05] * 20
@@ -140,6 +144,6 @@ def test_the_objective_is_read_from_the_99th_percentiles() -> None:
 
 
 def test_only_an_accurate_reference_qualifies() -> None:
-    settings = plan().model_copy(update={"length_max_tokens": 64})
-    assert qualifies(accuracy_result("0" * 64, SMALL, name="vllm fp8"), settings)
-    assert not qualifies(accuracy_result("0" * 64, DAMAGED, name="vllm fp8"), settings)
+    asked = protocol().model_copy(update={"accuracy": plan().model_copy(update={"length_max_tokens": 64})})
+    assert qualifies(accuracy_result("0" * 64, SMALL, name="vllm fp8"), asked)
+    assert not qualifies(accuracy_result("0" * 64, DAMAGED, name="vllm fp8"), asked)

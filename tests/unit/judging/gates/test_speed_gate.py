@@ -10,8 +10,7 @@ import pytest
 from support.judgements import protocol, speed_point
 
 from tasks.judging import SpeedPlan
-from tasks.judging.gates.gates import judge_log_ratios, judge_same_engine, judge_speed
-from tasks.judging.gates.outcomes import SpeedOutcome
+from tasks.judging.gates.speed import SpeedOutcome, judge_log_ratios, judge_same_engine, judge_speed
 from tasks.judging.measure.speed import plan_second_stage
 from tasks.judging.statistics import ratio_bounds
 

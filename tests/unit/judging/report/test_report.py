@@ -6,10 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from support.judgements import PRICES, SUBJECT, measured, protocol, side, speed_point
+from support.judgements import PRICES, SUBJECT, measured, protocol, side, speed_point, terms
 
-from tasks.judging.decide.verdict import TimedOutcomes, decide_baseline
-from tasks.judging.gates.economics import Stay, economics
+from tasks.judging.decide.baseline import Stay
+from tasks.judging.decide.verdict import decide_baseline
+from tasks.judging.gates.economics import economics
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.report.report import render_baseline, render_report
@@ -42,17 +43,12 @@ def result() -> JudgedResult:
     asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
     made = measured(asked.digest, [0.0] * 380 + [0.05] * 20, ratio=1.4)
     subject = SUBJECT.model_copy(update={"model": HOSTILE})
-    return judge_engine(made, asked, PRICES, subject, compile_mode="always", build_device_hours=0.2)
+    return judge_engine(made, asked, terms(PRICES, compile_mode="always", build_device_hours=0.2), subject)
 
 
 @pytest.fixture(scope="module")
 def page(result: JudgedResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return render_report(result, tmp_path_factory.mktemp("report"))
-
-
-def timed(result: JudgedResult) -> TimedOutcomes:
-    assert isinstance(result.outcomes.timed, TimedOutcomes)
-    return result.outcomes.timed
 
 
 def test_the_page_needs_nothing_from_outside(page: Path) -> None:
@@ -72,17 +68,17 @@ def test_what_a_spec_says_is_escaped(page: Path) -> None:
 
 def test_the_page_shows_verdict_gates_intervals_and_both_recipes(page: Path, result: JudgedResult) -> None:
     text = page.read_text(encoding="utf-8")
-    ratio = timed(result).speed.ratio
+    ratio = result.outcomes.gates["speed"].ratio
     for shown in (
         result.verdict.verdict,
         f"{ratio.estimate:.3f}",
         f"between {ratio.lower:.3f} and {ratio.upper:.3f}",
-        f"upper bound {result.outcomes.regret.regret_nats.upper:.5f}",
+        f"upper bound {result.outcomes.gates['regret'].regret_nats.upper:.5f}",
         result.measured.protocol_digest,
         "{python} {tree}/serve.py",
         "2.13.0+cpu",
         "f" * 16,
-        *timed(result).economics.lines,
+        *result.outcomes.gates["economics"].lines,
     ):
         assert shown in text
     assert text.count("<svg") == 5
@@ -99,7 +95,7 @@ def test_the_json_twin_holds_the_whole_result(page: Path, result: JudgedResult) 
     document = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
     assert JudgedResult.model_validate(document["result"]) == result
     assert [one["concurrency"] for one in document["ratios"]] == [1, 2]
-    assert document["ratios"][1]["lower"] == timed(result).speed.ratio.lower
+    assert document["ratios"][1]["lower"] == result.outcomes.gates["speed"].ratio.lower
 
 
 def test_equal_results_give_equal_pages(page: Path, result: JudgedResult, tmp_path: Path) -> None:
@@ -110,7 +106,9 @@ def test_the_page_of_an_engine_that_was_not_timed_says_why(tmp_path: Path) -> No
     asked = protocol(samples=400, margin=0.02)
     left_out = NotMeasured(reason="No round was timed: the engine is rejected by regret.")
     made = measured(asked.digest, [0.8] * 400, ratio=1.4).model_copy(update={"speed": left_out})
-    rejected = judge_engine(made, asked, PRICES, SUBJECT, compile_mode="always", build_device_hours=0.2)
+    rejected = judge_engine(
+        made, asked, terms(PRICES, compile_mode="always", build_device_hours=0.2), SUBJECT
+    )
     text = render_report(rejected, tmp_path).read_text(encoding="utf-8")
     Balanced().feed(text)
     assert text.count(left_out.reason) == 2

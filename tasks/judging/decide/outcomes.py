@@ -1,0 +1,46 @@
+"""What every gate came to on one engine."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, SerializeAsAny, field_validator
+
+from artifacts.frozen import Frozen
+from tasks.judging.decide.table import BASELINE, COMPILE
+from tasks.judging.gates.gate import UNTIMED, GateOutcome
+from tasks.judging.gates.registry import all_gates
+from tasks.judging.gates.rule import NOT_MEASURED
+from tasks.judging.results import NotMeasured
+
+
+class Outcomes(Frozen):
+    """The outcome of every gate of one judged engine."""
+
+    gates: dict[str, SerializeAsAny[GateOutcome]] = Field(
+        description="By name of the gate; those that read rounds are missing if none was timed."
+    )
+    not_timed: NotMeasured | None = Field(default=None, description="Why no round was timed, if none was.")
+    compile_mode: Literal["when-justified", "always"]
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _read_by_their_gates(cls, value: Any) -> Any:
+        """Let each gate read its own outcome, with the numbers that it added."""
+        types = {gate.name: gate.outcome_type for gate in all_gates()}
+        if not isinstance(value, Mapping) or not value.keys() <= types.keys():
+            raise ValueError(f"expected outcomes of the gates {', '.join(types)}")
+        return {name: types[name].model_validate(outcome) for name, outcome in value.items()}
+
+    def conditions(self) -> dict[str, str]:
+        """The conditions of the table of verdicts."""
+        values = {BASELINE: "go", COMPILE: str(self.compile_mode)}
+        for gate in all_gates():
+            judged = self.gates.get(gate.name)
+            missing = {one.name: NOT_MEASURED for one in gate.conditions}
+            values |= missing if judged is None else gate.values(judged)
+        return values
+
+    def reasons(self) -> dict[str, str]:
+        """One sentence per gate; one for all that read rounds if none was timed."""
+        reasons = {name: outcome.reason for name, outcome in self.gates.items()}
+        return reasons if self.not_timed is None else reasons | {UNTIMED: self.not_timed.reason}

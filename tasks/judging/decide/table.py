@@ -1,0 +1,172 @@
+"""The table of verdicts, made of the rules that the gates bring.
+
+Invariants:
+- Every combination of outcomes matches exactly one row; `tests/unit/judging` walks through all of them.
+- Rows decide from top to bottom: the baseline; gates on answers that reject; those that could not tell; that
+  no round was timed; gates on rounds, each once those before it are cleared.
+- A row says of the other gates what no row above it has taken: so it can be read by itself.
+
+`docs/verdicts.md` is this table rendered by `markdown_table()`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any, get_args
+
+from tasks.judging.gates.gate import Gate
+from tasks.judging.gates.registry import all_gates
+from tasks.judging.gates.rule import NOT_MEASURED, Rule, VerdictName
+
+BASELINE, COMPILE = "baseline", "compile"
+PUBLISHES: Mapping[VerdictName, str] = {
+    "compile": "the engine tree with its serve recipe, and the vLLM recipe beside it",
+    "stay-on-vllm": "the vLLM recipe and the checkpoint",
+    "rejected": "nothing to deploy; the report is kept",
+    "inconclusive": "nothing to deploy; the report is kept",
+}
+"""What a release carries for each verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: matches if every named condition has one of its outcomes; others may be anything."""
+
+    id: str
+    when: Mapping[str, tuple[str, ...]]
+    verdict: VerdictName
+    decided_by: tuple[str, ...]
+    meaning: str
+
+    @property
+    def publishes(self) -> str:
+        """What a release carries."""
+        return PUBLISHES[self.verdict]
+
+    def matches(self, outcomes: Mapping[str, str]) -> bool:
+        """Whether this row is the one for these outcomes."""
+        return all(outcomes[condition] in accepted for condition, accepted in self.when.items())
+
+
+BASELINE_ROW = Row(
+    "baseline-suffices",
+    {BASELINE: ("stay",)},
+    "stay-on-vllm",
+    (BASELINE,),
+    "vLLM meets the objective and an engine twice as fast would not pay; nothing is compiled",
+)
+
+
+def verdict_table() -> tuple[Row, ...]:
+    """All rows, in the order in which they decide."""
+    return _table(all_gates())
+
+
+def conditions() -> dict[str, tuple[str, ...]]:
+    """Every condition with all its outcomes, in the order in which they decide."""
+    of_gates = {
+        condition.name: condition.outcomes if gate.asks == "answers" else (*condition.outcomes, NOT_MEASURED)
+        for gate in all_gates()
+        for condition in gate.conditions
+    }
+    return {BASELINE: ("stay", "go")} | of_gates | {COMPILE: ("when-justified", "always")}
+
+
+def timed_conditions() -> tuple[str, ...]:
+    """The conditions that timed rounds decide."""
+    gates = (gate for gate in all_gates() if gate.asks != "answers")
+    return tuple(condition.name for gate in gates for condition in gate.conditions)
+
+
+@cache
+def _table(gates: tuple[Gate[Any], ...]) -> tuple[Row, ...]:
+    left = {gate.name: _Left(gate) for gate in gates}
+    rules = [
+        (_step(gate, rule), place, gate, rule) for place, gate in enumerate(gates) for rule in gate.rules
+    ]
+    rows = [BASELINE_ROW]
+    for turn in sorted({(step, place) for step, place, _, _ in rules}):
+        own = [(gate, rule) for step, place, gate, rule in rules if (step, place) == turn]
+        rows += [_row(gate, rule, left) for gate, rule in own]
+        for gate, rule in own:
+            left[gate.name].take(rule)
+    return tuple(rows)
+
+
+def _step(gate: Gate[Any], rule: Rule) -> int:
+    """When a rule's turn comes; within a step the order of the gates decides."""
+    if gate.asks == "answers":
+        return 0 if rule.verdict == "rejected" else 1
+    return 2 if any(NOT_MEASURED in outcomes for outcomes in rule.when.values()) else 3
+
+
+def _row(gate: Gate[Any], rule: Rule, left: Mapping[str, "_Left"]) -> Row:
+    when: dict[str, tuple[str, ...]] = {BASELINE: ("go",)}
+    for one in left.values():
+        when |= one.narrowed()
+    return Row(rule.id, when | dict(rule.when), rule.verdict, (*rule.after, gate.name), rule.meaning)
+
+
+class _Left:
+    """The combinations of one gate's outcomes that no row has taken yet."""
+
+    def __init__(self, gate: Gate[Any]) -> None:
+        self._conditions = gate.conditions
+        self._left = [
+            dict(zip((one.name for one in gate.conditions), values, strict=True))
+            for values in product(*(one.outcomes for one in gate.conditions))
+        ]
+
+    def take(self, rule: Rule) -> None:
+        """Take what a rule decides by this gate alone."""
+        if rule.when.keys() <= {one.name for one in self._conditions}:
+            self._left = [values for values in self._left if not rule.takes(values)]
+
+    def narrowed(self) -> dict[str, tuple[str, ...]]:
+        """What is left of each condition that has lost an outcome."""
+        left = {
+            one.name: tuple(o for o in one.outcomes if any(values[one.name] == o for values in self._left))
+            for one in self._conditions
+        }
+        return {one.name: left[one.name] for one in self._conditions if left[one.name] != one.outcomes}
+
+
+def row_for(outcomes: Mapping[str, str]) -> Row:
+    """The one row that matches; `outcomes` has a value for every condition."""
+    (row,) = [row for row in verdict_table() if row.matches(outcomes)]
+    return row
+
+
+def all_combinations() -> Iterator[dict[str, str]]:
+    """Every combination of outcomes that there is: rounds are made for all that reads them, or for none."""
+    columns, timed = conditions(), timed_conditions()
+    for values in product(*columns.values()):
+        outcomes = dict(zip(columns, values, strict=True))
+        if len({outcomes[name] == NOT_MEASURED for name in timed}) == 1:
+            yield outcomes
+
+
+def markdown_table() -> str:
+    """The table as `docs/verdicts.md` holds it."""
+    columns = conditions()
+    lines = [
+        "# Verdicts",
+        "",
+        (
+            "Rendered by `python -m tasks.judging.decide` from the rules of `tasks/judging/gates`; "
+            "`-` means any outcome. Exactly one row matches every combination."
+        ),
+        "",
+        f"| row | {' | '.join(columns)} | verdict | meaning |",
+        f"| --- |{' --- |' * len(columns)} --- | --- |",
+        *(_markdown_row(row, tuple(columns)) for row in verdict_table()),
+    ]
+    lines += ["", "What a release carries:", ""]
+    lines += [f"- `{name}`: {PUBLISHES[name]}." for name in get_args(VerdictName)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(row: Row, columns: Sequence[str]) -> str:
+    cells = " | ".join(" or ".join(row.when.get(column, ("-",))) for column in columns)
+    return f"| {row.id} | {cells} | **{row.verdict}** | {row.meaning} |"

@@ -1,0 +1,34 @@
+"""The gates, in the order in which they decide.
+
+A gate on answers rejects before any other one says that it could not tell; gates on rounds decide once all
+answers are cleared. The last gate has the last word: its rules take all of its outcomes.
+"""
+
+from typing import Any
+
+from tasks.judging.gates.economics import EconomicsGate
+from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
+from tasks.judging.gates.length import LengthGate
+from tasks.judging.gates.regret import RegretGate
+from tasks.judging.gates.slo import SloGate
+from tasks.judging.gates.speed import SpeedGate
+from tasks.judging.gates.tokenizer import TokenizerGate
+
+GATES: tuple[Gate[Any], ...] = (
+    TokenizerGate(),
+    RegretGate(),
+    LengthGate(),
+    SloGate(),
+    SpeedGate(),
+    EconomicsGate(),
+)
+
+
+def all_gates() -> tuple[Gate[Any], ...]:
+    """Every gate, in the order in which they decide."""
+    return GATES
+
+
+def judge_gates(evidence: Evidence) -> dict[str, GateOutcome]:
+    """The outcome, by name, of every gate for which the evidence is there."""
+    return {gate.name: gate.judge(evidence) for gate in all_gates() if evidence.allows(gate)}

@@ -1,0 +1,145 @@
+"""The gate `regret`: how much less likely than its own tokens the reference finds those of the engine."""
+
+from collections.abc import Sequence
+from statistics import fmean, pstdev
+
+from pydantic import Field
+
+from tasks.judging.gates.figures import Shown, Tile, interval_figure
+from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested
+from tasks.judging.gates.rule import Condition, Rule
+from tasks.judging.protocol import AccuracyPlan
+from tasks.judging.results import Interval, RegretSample
+from tasks.judging.statistics.regret_bounds import (
+    bounded_mean_interval,
+    regret_interval,
+    samples_for_spread,
+    samples_for_zero_regret,
+)
+
+
+class RegretOutcome(SampledOutcome):
+    """Mean regret against its margin; every text is one observation."""
+
+    regret_nats: Interval = Field(
+        description="Mean over texts of the mean regret per token, each text counted up to the cap."
+    )
+    uncapped_mean_nats: float = Field(
+        description="Mean regret as it is; equals the estimate unless the cap bit."
+    )
+    agreement: Interval = Field(
+        description="Share of tokens that the reference would have chosen, too: mean over texts."
+    )
+
+
+class RegretGate(Gate[RegretOutcome]):
+    """See the module."""
+
+    name = "regret"
+    asks = "answers"
+    section = "Accuracy"
+    conditions = (Condition("regret", ("pass", "fail", "underpowered")),)
+    outcome_type = RegretOutcome
+    of_references = True
+    rules = (
+        Rule(
+            "accuracy-fails",
+            {"regret": ("fail",)},
+            "rejected",
+            "the engine is not within the accuracy margin, with samples enough to show it if it were",
+        ),
+        Rule(
+            "accuracy-underpowered",
+            {"regret": ("underpowered",)},
+            "inconclusive",
+            "too few samples to tell whether the engine is accurate",
+        ),
+    )
+
+    def judge(self, evidence: Evidence) -> RegretOutcome:
+        """Whether the upper bound of the mean regret is within the margin."""
+        return judge_regret(evidence.accuracy.samples, evidence.protocol.accuracy)
+
+    def show(self, outcome: RegretOutcome, evidence: Evidence) -> Shown:
+        """Mean regret, and the share of equal tokens."""
+        regret, same = outcome.regret_nats, outcome.agreement
+        margin = evidence.protocol.accuracy.gate.max_regret_nats_per_token
+        bound = f"upper bound {regret.upper:.5f}, margin {margin:g}"
+        share = f"between {100 * same.lower:.1f} and {100 * same.upper:.1f} %, {outcome.samples} texts"
+        return Shown(
+            (
+                interval_figure(
+                    "accuracy: regret", "nats/token", regret, "{:.5f}", limit=f"upper ≤ {margin:g}"
+                ),
+                interval_figure("accuracy: same tokens", "share", same, "{:.3f}", decisive=False),
+            ),
+            (
+                Tile("Mean regret", f"{regret.estimate:.5f}", "nats/token", bound, leads=True),
+                Tile("Same tokens", f"{100 * same.estimate:.1f}", "%", share, leads=True),
+            ),
+        )
+
+
+def judge_regret(samples: Sequence[RegretSample], plan: AccuracyPlan) -> RegretOutcome:
+    """Upper bound of the mean regret against the margin; the mean of one text is one observation.
+
+    Tokens of one continuation depend on each other, texts do not.
+    """
+    margin = plan.gate.max_regret_nats_per_token
+    regrets = [sample.regret_nats for sample in samples]
+    interval = regret_interval(samples, plan)
+    decisive = _regret_samples_needed(regrets, plan)
+    outcome: Tested = "pass" if interval.upper <= margin else "fail"
+    if outcome == "fail" and interval.lower <= margin and len(samples) < decisive:
+        outcome = "underpowered"
+    return RegretOutcome(
+        outcome=outcome,
+        reason=f"{_regret_reason(outcome, interval, plan, len(samples), decisive)} {_worst(samples)}",
+        regret_nats=interval,
+        uncapped_mean_nats=fmean(regrets),
+        agreement=bounded_mean_interval(
+            [sample.agreement for sample in samples], cap=1.0, confidence=plan.gate.confidence
+        ),
+        samples=len(samples),
+        samples_needed=decisive if outcome == "underpowered" else min(decisive, len(samples)),
+    )
+
+
+def _regret_samples_needed(regrets: Sequence[float], plan: AccuracyPlan) -> int:
+    """Texts with which an engine without regret, but with the noise seen here, would pass with 80 % power."""
+    margin, cap = plan.gate.max_regret_nats_per_token, plan.regret_cap_nats
+    spread = pstdev([min(regret, cap) for regret in regrets])
+    flat = samples_for_zero_regret(margin=margin, cap=cap, confidence=plan.gate.confidence)
+    return max(flat, samples_for_spread(spread=spread, distance=margin, confidence=plan.gate.confidence))
+
+
+def _regret_reason(outcome: Tested, interval: Interval, plan: AccuracyPlan, samples: int, needed: int) -> str:
+    found = (
+        f"Mean regret is {interval.estimate:.5f} nats per token, "
+        f"at {plan.gate.confidence:.0%} confidence below "
+        f"{interval.upper:.5f} and above {interval.lower:.5f} "
+        f"({samples} texts, {plan.continuation_tokens} tokens each); the margin is "
+        f"{plan.gate.max_regret_nats_per_token:g}"
+    )
+    ends = {
+        "pass": "the upper bound is within it.",
+        "fail": "that the engine is within it could not be shown, with samples enough to show it.",
+        "underpowered": f"too few texts to tell: {needed} would do.",
+    }
+    if outcome == "fail" and interval.lower > plan.gate.max_regret_nats_per_token:
+        return f"{found}: the lower bound is beyond it."
+    return f"{found}: {ends[outcome]}"
+
+
+def _worst(samples: Sequence[RegretSample]) -> str:
+    """Where to look first, in words."""
+    text = max(samples, key=lambda sample: sample.regret_nats)
+    departures = [(sample, token) for sample in samples for token in sample.departures]
+    if not departures:
+        return "Every token is the reference's own choice."
+    sample, token = max(departures, key=lambda one: one[1].regret_nats)
+    return (
+        f"The worst text is {text.sample_id}, with {text.regret_nats:.4f} in the mean; the worst token is "
+        f"number {token.index + 1} after {sample.context_tokens} tokens of text {sample.sample_id}, "
+        f"with {token.regret_nats:.4f}."
+    )

@@ -1,0 +1,151 @@
+"""The gate `speed`: the lower bound of the ratio to the fastest reference, against the declared bar."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.judging.gates.figures import Shown, Tile, interval_figure
+from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
+from tasks.judging.gates.rule import NOT_MEASURED, Condition, Rule
+from tasks.judging.protocol import SpeedPlan
+from tasks.judging.results import Interval, Metric, SpeedPoint
+from tasks.judging.statistics.ratio_bounds import point_ratio, ratio_interval
+
+SPOKEN: dict[Metric, str] = {
+    "goodput_per_device": "Goodput per device",
+    "throughput_per_device": "Throughput per device (goodput was zero in a round)",
+}
+
+
+class SpeedOutcome(GateOutcome):
+    """Ratio of speeds against the bar."""
+
+    outcome: Literal["faster", "not-faster", "noisy"]
+    ratio: Interval = Field(description="Engine / reference at the operating point.")
+    metric: Metric = Field(description="What was compared; throughput where a goodput was zero.")
+    pairs: int
+    pairs_needed: int
+
+    @property
+    def could_tell(self) -> bool:
+        """False if the budget ended before the interval left the bar."""
+        return self.outcome != "noisy"
+
+
+class SpeedGate(Gate[SpeedOutcome]):
+    """See the module."""
+
+    name = "speed"
+    asks = "rounds"
+    section = "Speed"
+    conditions = (Condition("speed", ("faster", "not-faster", "noisy")),)
+    outcome_type = SpeedOutcome
+    rules = (
+        Rule(
+            "speed-not-measured",
+            {UNTIMED: (NOT_MEASURED,)},
+            "inconclusive",
+            "the engine is accurate, but no round was timed",
+        ),
+        Rule(
+            "speed-noisy",
+            {"speed": ("noisy",)},
+            "inconclusive",
+            "the interval straddles the bar and the time budget is spent",
+        ),
+        Rule(
+            "not-faster",
+            {"speed": ("not-faster",)},
+            "stay-on-vllm",
+            "the engine is not faster by as much as the spec asks",
+        ),
+    )
+
+    def judge(self, evidence: Evidence) -> SpeedOutcome:
+        """Whether the lower bound reaches the bar."""
+        return judge_speed(evidence.point, evidence.protocol.speed)
+
+    def show(self, outcome: SpeedOutcome, evidence: Evidence) -> Shown:
+        """Goodput of both sides, the ratio that decides, and the bar that it has to clear."""
+        point, ratio, gate = evidence.point, outcome.ratio, evidence.protocol.speed.gate
+        goodput = interval_figure(
+            "speed: goodput",
+            "tokens/s",
+            point.engine.goodput_per_device,
+            "{:,.0f}",
+            reference=f"{point.reference.goodput_per_device.estimate:,.0f}",
+            decisive=False,
+        )
+        label, limit = f"speed: {outcome.metric.replace('_', ' ')}", f"lower ≥ {gate.min_speedup:g}"
+        found = f"at {point.concurrency} in flight, between {ratio.lower:.3f} and {ratio.upper:.3f}"
+        asked = f"for the lower bound, at {100 * gate.confidence:.0f} % confidence"
+        return Shown(
+            (goodput, interval_figure(label, "x vLLM's", ratio, "{:.3f}", limit=limit)),
+            (
+                Tile(f"Engine / {point.reference.side}", f"{ratio.estimate:.3f}", "x", found, leads=True),
+                Tile("Bar", f"{gate.min_speedup:.2f}", "x", asked, leads=True),
+            ),
+        )
+
+
+def judge_speed(point: SpeedPoint, plan: SpeedPlan) -> SpeedOutcome:
+    """Lower bound of the ratio at the operating point against the bar."""
+    metric, ratios = point.log_ratios(plan.gate.metric)
+    return judge_log_ratios(
+        ratios, plan, metric_used=metric, first_stage=point.first_stage_pairs, needed=point.planned_pairs
+    )
+
+
+def judge_log_ratios(
+    log_ratios: Sequence[float], plan: SpeedPlan, *, metric_used: Metric, first_stage: int, needed: int
+) -> SpeedOutcome:
+    """The same from bare log ratios, which is what simulations of the gate use."""
+    interval = ratio_interval(log_ratios, first_stage=first_stage, confidence=plan.gate.confidence)
+    resolved = len(log_ratios) >= needed
+    found = (
+        f"{SPOKEN[metric_used]} is {interval.estimate:.3f} times the reference's, "
+        f"at {plan.gate.confidence:.0%} confidence above "
+        f"{interval.lower:.3f} and below {interval.upper:.3f} ({len(log_ratios)} pairs of rounds); "
+        f"the bar is {plan.gate.min_speedup:g}"
+    )
+    if interval.lower >= plan.gate.min_speedup:
+        outcome, end = "faster", "the lower bound reaches it."
+    elif interval.upper < plan.gate.min_speedup:
+        outcome, end = "not-faster", "even the upper bound does not reach it."
+    elif resolved:
+        outcome, end = (
+            "not-faster",
+            f"the lower bound does not reach it at the declared resolution of {plan.resolution:.1%}.",
+        )
+    else:
+        outcome, end = "noisy", f"the interval straddles it and the budget is spent; {needed} pairs would do."
+    return SpeedOutcome.model_validate(
+        {
+            "outcome": outcome,
+            "reason": f"{found}: {end}",
+            "ratio": interval,
+            "metric": metric_used,
+            "pairs": len(log_ratios),
+            "pairs_needed": needed,
+        }
+    )
+
+
+class SameEngineOutcome(GateOutcome):
+    """A server measured against itself: what the comparison adds of its own."""
+
+    outcome: Literal["alike", "biased"]
+    ratio: Interval
+
+
+def judge_same_engine(point: SpeedPoint, plan: SpeedPlan) -> SameEngineOutcome:
+    """Judge an A/A run, one server under two names: the interval must hold 1."""
+    metric, _, interval = point_ratio(point, plan)
+    alike = interval.lower <= 1 <= interval.upper
+    end = "it holds 1" if alike else "it does not hold 1: order, client or host favours one side"
+    return SameEngineOutcome(
+        outcome="alike" if alike else "biased",
+        reason=f"{SPOKEN[metric]} of one engine against itself is {interval.text()} times its own: {end}.",
+        ratio=interval,
+    )
