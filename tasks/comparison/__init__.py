@@ -10,7 +10,7 @@ from tasks.comparison.host_selection import (
     lacks_for_measuring,
     require_measurable,
 )
-from tasks.comparison.serve import served
+from tasks.comparison.serve import together
 from tasks.comparison.sides import (
     ENGINE,
     engine_side,
@@ -32,5 +32,5 @@ __all__ = [
     "occupied_devices",
     "reference_sides",
     "require_measurable",
-    "served",
+    "together",
 ]

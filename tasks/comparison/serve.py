@@ -1,4 +1,4 @@
-"""Starting the sides of a measurement by their serve recipes, and measuring them undisturbed.
+"""Bringing up the sides of a measurement by their serve commands, to measure them undisturbed.
 
 Invariants:
 - One measurement at a time on a host: two would measure each other.
@@ -16,18 +16,18 @@ from filelock import FileLock
 
 from artifacts.hosts import probe_host, refuse_unservable
 from tasks.hosts import GpuNeed, HeldGpus, gpus_for
-from tasks.judging import Endpoint, Side
+from tasks.judging import Endpoint, Placement, Side, Together
 from tasks.runs import Pipeline
 from tasks.toolchains import Toolchain, ensure, serving
 
 
 @contextmanager
-def served(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[list[Endpoint]]:
-    """Serve all sides at once for the time of the context; endpoints in the order of the sides.
+def together(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[Placement]:
+    """Bring all sides up at once, and keep them up for the time of the context: one whole measurement.
 
     Raises:
-        tasks.errors.TaskError: a toolchain or its GPUs cannot be had, or a server did not get ready, or ended
-            meanwhile.
+        tasks.errors.TaskError: a toolchain or its GPUs are unavailable, or a server did not get ready, or
+            ended meanwhile.
         artifacts.errors.CannotServe: this host or a toolchain cannot serve an engine.
     """
     root = pipeline.settings.home / "serving"
@@ -37,12 +37,12 @@ def served(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[li
             shutil.rmtree(root / tree, ignore_errors=True)  # of a run that was killed
             stack.callback(shutil.rmtree, root / tree, ignore_errors=True)
             pipeline.store.materialize(tree, root / tree)
-        seats = _seats(pipeline, stack, sides)
-        yield [_start(pipeline, stack, seat, root / seat.side.tree, label) for seat in seats]
+        equipped = _equipped(pipeline, stack, sides)
+        yield Together([_start(pipeline, stack, one, root / one.side.tree, label) for one in equipped])
 
 
 @dataclass(frozen=True, slots=True)
-class _Seat:
+class _Equipped:
     """A side, and what it is served with."""
 
     side: Side
@@ -50,7 +50,7 @@ class _Seat:
     gpus: HeldGpus
 
 
-def _seats(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> list[_Seat]:
+def _equipped(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> list[_Equipped]:
     """Get toolchains and GPUs for all sides.
 
     All GPUs are taken at once: two measurements that each hold some would wait for each other's.
@@ -62,23 +62,23 @@ def _seats(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> list[
     computing = next((one for one in toolchains if one.accelerator == "cuda"), toolchains[0])
     need = GpuNeed(sum(counts), sides[0].gpu_names)
     held = stack.enter_context(gpus_for(computing, need, pipeline.settings, pipeline.say))
-    return [_Seat(*three) for three in zip(sides, toolchains, held.shares(counts), strict=True)]
+    return [_Equipped(*three) for three in zip(sides, toolchains, held.shares(counts), strict=True)]
 
 
-def _start(pipeline: Pipeline, stack: ExitStack, seat: _Seat, tree: Path, label: str) -> Endpoint:
-    side = seat.side
-    refuse_unservable(tree, probe_host(), seat.toolchain.versions)
+def _start(pipeline: Pipeline, stack: ExitStack, equipped: _Equipped, tree: Path, label: str) -> Endpoint:
+    side = equipped.side
+    refuse_unservable(tree, probe_host(), equipped.toolchain.versions)
     name = "".join(character if character.isalnum() else "-" for character in side.name)
     server = stack.enter_context(
         serving(
-            seat.toolchain,
+            equipped.toolchain,
             side.recipe,
             tree,
             log=pipeline.log_file(f"{label}-{name}"),
             on_line=pipeline.say,
             ready_limit_s=pipeline.settings.server_ready_limit_s,
-            extra_env=seat.gpus.env,
-            keep_fds=seat.gpus.descriptors,
+            extra_env=equipped.gpus.env,
+            keep_fds=equipped.gpus.descriptors,
         )
     )
     pipeline.say(f"{side.name}: ready after {server.ready_s:.1f} s")

@@ -2,7 +2,7 @@
 measured.
 
 What is asked (`protocol`), of whom (`endpoint`), and what came out (`results`, `judgement`) are records of
-their own. `judge` holds the calls that the pipeline makes. Rooms:
+their own; `placement` says who is up, and when. `judge` holds the calls that the pipeline makes. Rooms:
 
 - `measure` asks running servers and returns frozen results; it decides nothing.
 - `gates` holds what an engine has to clear, one file per gate; `decide` turns their outcomes into a verdict.
@@ -17,6 +17,7 @@ Invariants:
 
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.judgement import JudgedResult, StageRecord, Subject
+from tasks.judging.placement import Placement, Together
 from tasks.judging.protocol import (
     ROUND_TRIP_ANSWER_TOKENS,
     WAY_OF_JUDGING,
@@ -42,12 +43,14 @@ __all__ = [
     "LoadResult",
     "Measured",
     "NotMeasured",
+    "Placement",
     "RoundPlan",
     "Side",
     "SpeedPlan",
     "SpeedResult",
     "StageRecord",
     "Subject",
+    "Together",
     "Vocabulary",
     "end_tokens",
     "vocabulary_of",

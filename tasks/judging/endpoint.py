@@ -27,6 +27,9 @@ class Endpoint(Frozen):
 
     base_url: str = Field(description="Address without a trailing slash, such as http://127.0.0.1:8000.")
     side: Side
+    start: int = Field(
+        default=1, ge=1, description="Which start of its side this server is; each one is cold."
+    )
 
     @property
     def model(self) -> str:

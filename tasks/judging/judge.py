@@ -9,63 +9,52 @@ from datetime import UTC, datetime
 from tasks.judging.decide.outcomes import Outcomes
 from tasks.judging.decide.screening import qualifies, rejecting
 from tasks.judging.decide.verdict import decide
-from tasks.judging.endpoint import Endpoint
+from tasks.judging.endpoint import Side
 from tasks.judging.gates.gate import Terms
 from tasks.judging.gates.registry import judge_gates
 from tasks.judging.judgement import JudgedResult, Subject, evidence_of
-from tasks.judging.measure.accuracy import measure_accuracy
+from tasks.judging.measure.accuracy.phases import AccuracyPhases
 from tasks.judging.measure.baseline_load import measure_load
 from tasks.judging.measure.completions.concurrency import Say
 from tasks.judging.measure.speed import measure_speed
+from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, LoadPlan, require_protocol_digest
 from tasks.judging.results import LoadResult, Measured, NotMeasured
 
 
-def baseline_load(endpoint: Endpoint, plan: LoadPlan, *, say: Say) -> LoadResult:
-    """Measure one running server on the declared workload; raises what `CompletionsClient` raises."""
-    return asyncio.run(measure_load(endpoint, plan, say=say))
+def baseline_load(placement: Placement, side: Side, plan: LoadPlan, *, say: Say) -> LoadResult:
+    """Measure one side on the declared workload; raises what `CompletionsClient` raises."""
+    with placement.serving([side]) as (endpoint,):
+        return asyncio.run(measure_load(endpoint, plan, say=say))
 
 
 def measure_engine(
-    engine: Endpoint,
-    references: Sequence[Endpoint],
-    texts: Sequence[str],
-    protocol: JudgingProtocol,
-    *,
-    say: Say,
+    placement: Placement, texts: Sequence[str], protocol: JudgingProtocol, *, say: Say
 ) -> Measured:
-    """Measure a running engine against running references.
+    """Measure the engine of a protocol against its references, phase by phase.
 
     An engine whose answers reject it is not timed: speed would change nothing, and takes most of the time.
 
     Args:
-        engine: the side to judge, served from the tree that ships.
-        references: vLLM servers; the first serves the unquantized checkpoint and scores accuracy, the
-            fastest one that is accurate enough is the one to beat.
+        placement: brings the sides of the protocol up: the engine from the tree that ships, and vLLM. The
+            first reference serves the unquantized checkpoint and scores accuracy; the fastest one that is
+            accurate enough is the one to compare with.
         texts: held-out texts.
-        protocol: what to ask; names the same sides.
+        protocol: what to ask, and of whom.
         say: hears about progress.
     """
-    return asyncio.run(_measure(engine, references, texts, protocol, say))
-
-
-async def _measure(
-    engine: Endpoint,
-    references: Sequence[Endpoint],
-    texts: Sequence[str],
-    protocol: JudgingProtocol,
-    say: Say,
-) -> Measured:
-    scorer, *others = references
-    accuracy = await measure_accuracy(engine, scorer, texts, protocol, say=say)
+    phases = AccuracyPhases(placement, protocol, say=say)
+    questions = phases.questions(texts)
+    (accuracy,) = phases.scores(questions, [phases.answers(protocol.engine, questions)])
     if failed := rejecting(accuracy, protocol):
         left_out = _not_timed(failed)
         say(left_out.reason)
         return Measured(protocol_digest=protocol.digest, accuracy=accuracy, speed=left_out)
-    scored = [await measure_accuracy(other, scorer, texts, protocol, say=say) for other in others]
+    scorer, *others = protocol.references
+    scored = phases.scores(questions, [phases.answers(other, questions) for other in others])
     accurate = {result.side for result in scored if qualifies(result, protocol)}
-    accurate_ones = [scorer, *(other for other in others if other.side.name in accurate)]
-    speed = await measure_speed(engine, accurate_ones, protocol, say=say)
+    compared = [scorer, *(other for other in others if other.name in accurate)]
+    speed = measure_speed(placement, protocol.engine, compared, protocol, say=say)
     return Measured(protocol_digest=protocol.digest, accuracy=accuracy, references=tuple(scored), speed=speed)
 
 

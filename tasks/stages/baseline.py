@@ -5,7 +5,7 @@ from typing import Any
 
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
-from tasks.comparison import load_plan, occupied_devices, reference_sides, served
+from tasks.comparison import load_plan, occupied_devices, reference_sides, together
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE
 from tasks.judging import LoadPlan, LoadResult, Side, Vocabulary, end_tokens, vocabulary_of
@@ -86,8 +86,8 @@ class MeasureBaseline(MeasuredNode):
         toolchain = ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say)
 
         def measure() -> tuple[dict[str, Any], bool]:
-            with served(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as (endpoint,):
-                load = baseline_load(endpoint, plan, say=pipeline.say)
+            with together(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as placement:
+                load = baseline_load(placement, side, plan, say=pipeline.say)
             return load.model_dump(mode="json"), True
 
         call = _call(side, plan, toolchain.identity)

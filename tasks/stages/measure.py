@@ -7,7 +7,7 @@ from typing import Any
 from artifacts.hosts import ENGINE_FILE, EngineManifest, probe_host, refuse_stand_in
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
-from tasks.comparison import engine_side, judging_protocol, occupied_devices, reference_sides, served
+from tasks.comparison import engine_side, judging_protocol, occupied_devices, reference_sides, together
 from tasks.hosts import this_host
 from tasks.hub import REPORT_FILE, TextsReport, load_texts
 from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
@@ -150,8 +150,8 @@ def measure(
         with pipeline.work_dir(label) as work:
             pipeline.store.materialize(heldout, work / "heldout")
             texts = [text.text for text in load_texts(work / "heldout")]
-        with served(pipeline, sides, label) as (engine, *references):
-            measured = measure_engine(engine, references, texts, protocol, say=pipeline.say)
+        with together(pipeline, sides, label) as placement:
+            measured = measure_engine(placement, texts, protocol, say=pipeline.say)
         return measured.model_dump(mode="json"), is_conclusive(measured, protocol)
 
     call = _call(protocol, identities)

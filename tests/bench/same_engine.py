@@ -4,7 +4,6 @@ An interval without 1 here means that order, client or host favours a side: then
 worth anything.
 """
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from artifacts.settings import Settings
 from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
-from tasks.judging import Endpoint, JudgingProtocol, Side, vocabulary_of
+from tasks.judging import Endpoint, JudgingProtocol, Side, Together, vocabulary_of
 from tasks.judging.gates.speed import judge_same_engine
 from tasks.judging.measure.speed import measure_speed
 from tasks.kinds.vllm_reference import vllm_recipe
@@ -37,7 +36,8 @@ def report(root: Path) -> None:
     ) as server:
         sides = (protocol.engine, *protocol.references)
         one, other = (Endpoint(base_url=server.base_url, side=side) for side in sides)
-        measured = asyncio.run(measure_speed(one, [other], protocol, say=lambda _line: None))
+        placement = Together([one, other])
+        measured = measure_speed(placement, one.side, [other.side], protocol, say=lambda _line: None)
     for point in measured.points:
         outcome = judge_same_engine(point, protocol.speed)
         print(f"{point.concurrency} in flight: {outcome.outcome}. {outcome.reason}")

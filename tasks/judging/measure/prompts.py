@@ -9,8 +9,10 @@ cache can answer for the model.
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from pydantic import Field
+
+from artifacts.frozen import Frozen
 from tasks.errors import TooLittleText
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.vocabulary import Vocabulary
@@ -18,17 +20,13 @@ from tasks.judging.vocabulary import Vocabulary
 Prompt = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The start of one held-out text, to be continued.
+class Window(Frozen):
+    """The start of one held-out text, to be continued."""
 
-    Attributes:
-        sample_id: index of the text.
-        prompt: its first ids, behind what the tokenizer puts in front of every text.
-    """
-
-    sample_id: str
-    prompt: Prompt
+    sample_id: str = Field(description="Index of the text.")
+    prompt: Prompt = Field(
+        description="Its first ids, behind what the tokenizer puts in front of every text."
+    )
 
 
 def random_prompts(

@@ -37,6 +37,7 @@ class RoundRunner:
         self._plan = plan
         self._seed = seed
         self._made: dict[tuple[str, int], int] = {}
+        self._warm: set[tuple[str, str, int, int]] = set()
         self._started = perf_counter()
 
     def client(self, endpoint: Endpoint) -> AbstractAsyncContextManager[CompletionsClient]:
@@ -48,7 +49,14 @@ class RoundRunner:
         )
 
     async def warm_up(self, client: CompletionsClient, concurrency: int, role: str) -> None:
-        """Rounds that nobody counts: first requests compile kernels and fill caches."""
+        """Rounds that nobody counts, once per start of a server: first requests compile kernels and fill
+        caches.
+        """
+        server = client.endpoint
+        state = (role, server.side.name, server.start, concurrency)
+        if state in self._warm:
+            return
+        self._warm.add(state)
         for _ in range(self._plan.warmup_rounds):
             await self._ask(client, self._prompts(concurrency, f"{role}/warm-up"), concurrency)
 

@@ -2,24 +2,25 @@
 about speed.
 
 Invariants:
-- Rounds of one pair are neighbours in time, and every other pair is made in reverse, so drift cancels.
+- Rounds of one pair are neighbours in time if the placement has both sides up, and every other pair is made
+  in reverse, so drift cancels.
 - How many pairs are made follows from the noise of the first stage and from the time budget, never from the
   ratio.
 - The reference is the fastest of those given, chosen by rounds of their own that no comparison reads again.
 """
 
+import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from statistics import fmean
-from time import perf_counter
 
-from tasks.judging.endpoint import Endpoint
-from tasks.judging.measure.completions.client import CompletionsClient
+from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.completions.concurrency import Say
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound, summarize
+from tasks.judging.placement import Placement, Turn
 from tasks.judging.protocol import JudgingProtocol, SpeedPlan
 from tasks.judging.results import QualifyingRound, RoundResult, SpeedPoint, SpeedResult, paired_log_ratios
 from tasks.judging.statistics.ratio_bounds import pairs_needed, ratio_interval
@@ -27,30 +28,31 @@ from tasks.judging.statistics.ratio_bounds import pairs_needed, ratio_interval
 SECONDS_PER_MINUTE = 60.0
 
 
-async def measure_speed(
-    engine: Endpoint, references: Sequence[Endpoint], protocol: JudgingProtocol, *, say: Say
+def measure_speed(
+    placement: Placement, engine: Side, references: Sequence[Side], protocol: JudgingProtocol, *, say: Say
 ) -> SpeedResult:
     """Choose the fastest reference, then compare at the operating point and at the other concurrencies.
 
     Args:
+        placement: brings sides up.
         engine: the side to judge.
-        references: running servers that passed the accuracy gate, at least one. To measure a server against
-            itself (an A/A run), give the same address as engine and reference under two names.
+        references: those that are accurate enough, at least one. To measure a server against itself (an A/A
+            run), give the same server as engine and reference under two names.
         protocol: what to ask, how often, and for how long.
         say: hears about progress.
     """
     workload = protocol.workload
     runner = RoundRunner(workload, protocol.vocabulary, protocol.rounds, protocol.seed)
-    qualifying = await _qualify(references, runner, protocol, say)
+    qualifying = [_qualify(placement, one, runner, protocol, say) for one in references]
     fastest = max(qualifying, key=lambda one: fmean(one.rates)).reference
-    reference = next(one for one in references if one.side.name == fastest)
-    async with _clients(runner, engine, reference) as (b, a):
-        duel = _Duel(runner, protocol.speed, reference=a, engine=b, say=say)
-        points = [await duel.point(workload.operating_point, decisive=True)]
-        others = [one for one in workload.concurrency if one != workload.operating_point]
-        points += [await duel.point(concurrency, decisive=False) for concurrency in others]
+    reference = next(one for one in references if one.name == fastest)
+    rounds = _Rounds(placement, runner, reference=reference, engine=engine)
+    comparison = _Comparison(rounds, protocol.speed, say)
+    points = [comparison.point(workload.operating_point, decisive=True)]
+    others = [one for one in workload.concurrency if one != workload.operating_point]
+    points += [comparison.point(concurrency, decisive=False) for concurrency in others]
     return SpeedResult(
-        engine=engine.side.name,
+        engine=engine.name,
         reference=fastest,
         protocol_digest=protocol.digest,
         qualifying=tuple(qualifying),
@@ -59,30 +61,23 @@ async def measure_speed(
     )
 
 
-@asynccontextmanager
-async def _clients(runner: RoundRunner, *endpoints: Endpoint) -> AsyncIterator[list[CompletionsClient]]:
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(runner.client(endpoint)) for endpoint in endpoints]
-
-
-async def _qualify(
-    references: Sequence[Endpoint], runner: RoundRunner, protocol: JudgingProtocol, say: Say
-) -> list[QualifyingRound]:
-    """The metric of each reference at the operating point, in rounds that are not used again."""
+def _qualify(
+    placement: Placement, reference: Side, runner: RoundRunner, protocol: JudgingProtocol, say: Say
+) -> QualifyingRound:
+    """The metric of a reference at the operating point, in rounds that are not used again."""
     concurrency, plan = protocol.workload.operating_point, protocol.speed
-    qualifying: list[QualifyingRound] = []
-    for reference in references:
-        role = f"qualify/{reference.side.name}"
-        async with runner.client(reference) as client:
+    role = f"qualify/{reference.name}"
+
+    async def make(endpoint: Endpoint) -> list[MeasuredRound]:
+        async with runner.client(endpoint) as client:
             await runner.warm_up(client, concurrency, role)
-            made = [await runner.run(client, concurrency, role, i) for i in range(plan.qualifying_rounds)]
-        rates = tuple(one.result.per_second(plan.gate.metric) for one in made)
-        qualifying.append(QualifyingRound(reference=reference.side.name, rates=rates))
-        say(
-            f"{reference.side.name}: {fmean(rates):.0f} tokens/s "
-            "per device while choosing the fastest reference"
-        )
-    return qualifying
+            return [await runner.run(client, concurrency, role, i) for i in range(plan.qualifying_rounds)]
+
+    with placement.serving([reference]) as (endpoint,):
+        made = asyncio.run(make(endpoint))
+    rates = tuple(one.result.per_second(plan.gate.metric) for one in made)
+    say(f"{reference.name}: {fmean(rates):.0f} tokens/s per device while choosing the fastest reference")
+    return QualifyingRound(reference=reference.name, rates=rates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,74 +100,109 @@ def plan_second_stage(log_ratios: Sequence[float], plan: SpeedPlan, *, spent_s: 
     return StagePlan(affordable, needed, reason)
 
 
-class _Duel:
-    """Alternating rounds of two sides."""
+def _spent_s(rounds: Sequence[RoundResult]) -> float:
+    """From the first request of some rounds to their last token: without the warm-up before them."""
+    begin = min(one.started_s for one in rounds)
+    return max(one.started_s + one.wall_s for one in rounds) - begin
 
-    def __init__(
-        self,
-        runner: RoundRunner,
-        plan: SpeedPlan,
-        *,
-        reference: CompletionsClient,
-        engine: CompletionsClient,
-        say: Say,
-    ) -> None:
+
+class _Rounds:
+    """Makes rounds of two sides, block by block, as their placement has them up."""
+
+    def __init__(self, placement: Placement, runner: RoundRunner, *, reference: Side, engine: Side) -> None:
+        self._placement = placement
         self._runner = runner
+        self.reference = reference
+        self.engine = engine
+
+    def pairs(self, concurrency: int, pairs: range) -> list[MeasuredRound]:
+        """The rounds of some pairs, in the order in which they were due."""
+        made = [
+            one
+            for block in self._placement.blocks(self._due(pairs))
+            for one in self._block(block, concurrency)
+        ]
+        return sorted(made, key=lambda one: one.result.index)
+
+    def _due(self, pairs: range) -> list[Turn]:
+        """Both sides once per pair, every other pair in reverse."""
+        order = (self.reference, self.engine)
+        return [
+            Turn(side, 2 * pair + place)
+            for pair in pairs
+            for place, side in enumerate(order if pair % 2 == 0 else order[::-1])
+        ]
+
+    def _block(self, turns: Sequence[Turn], concurrency: int) -> list[MeasuredRound]:
+        due = {turn.side.name for turn in turns}
+        sides = [side for side in (self.reference, self.engine) if side.name in due]
+        with self._placement.serving(sides) as endpoints:
+            return asyncio.run(self._make(endpoints, turns, concurrency))
+
+    async def _make(
+        self, endpoints: Sequence[Endpoint], turns: Sequence[Turn], concurrency: int
+    ) -> list[MeasuredRound]:
+        async with AsyncExitStack() as stack:
+            clients = {
+                endpoint.side.name: await stack.enter_async_context(self._runner.client(endpoint))
+                for endpoint in endpoints
+            }
+            for name, client in clients.items():
+                await self._runner.warm_up(client, concurrency, self._role(name))
+            return [
+                await self._runner.run(
+                    clients[turn.side.name], concurrency, self._role(turn.side.name), turn.index
+                )
+                for turn in turns
+            ]
+
+    def _role(self, name: str) -> str:
+        return "engine" if name == self.engine.name else "reference"
+
+
+class _Comparison:
+    """Engine against reference, at one concurrency after the other."""
+
+    def __init__(self, rounds: _Rounds, plan: SpeedPlan, say: Say) -> None:
+        self._rounds = rounds
         self._plan = plan
-        self._sides = {"reference": reference, "engine": engine}
         self._say = say
 
-    async def point(self, concurrency: int, *, decisive: bool) -> SpeedPoint:
-        """Warm up, make the first stage and, where this point decides, the second."""
-        for role, client in self._sides.items():
-            await self._runner.warm_up(client, concurrency, role)
+    def point(self, concurrency: int, *, decisive: bool) -> SpeedPoint:
+        """Make the first stage and, if this point decides, the second."""
         first = self._plan.first_stage_pairs if decisive else self._plan.pairs_elsewhere
-        started = perf_counter()
-        rounds = [one for pair in range(first) for one in await self._pair(concurrency, pair)]
+        rounds = self._rounds.pairs(concurrency, range(first))
         stage = StagePlan(first, first, f"{first} pairs are declared away from the operating point")
         if decisive:
-            stage = self._second_stage(rounds, spent_s=perf_counter() - started)
-        for pair in range(first, stage.pairs):
-            rounds += await self._pair(concurrency, pair)
+            stage = self._second_stage(rounds)
+        if stage.pairs > first:
+            rounds += self._rounds.pairs(concurrency, range(first, stage.pairs))
         return self._finish(rounds, concurrency, first, stage)
 
-    def _second_stage(self, rounds: Sequence[MeasuredRound], *, spent_s: float) -> StagePlan:
-        log_ratios = self._log_ratios([one.result for one in rounds])
-        return plan_second_stage(log_ratios, self._plan, spent_s=spent_s)
-
-    async def _pair(self, concurrency: int, pair: int) -> list[MeasuredRound]:
-        order = ("reference", "engine") if pair % 2 == 0 else ("engine", "reference")
-        return [
-            await self._runner.run(self._sides[role], concurrency, role, 2 * pair + place)
-            for place, role in enumerate(order)
-        ]
+    def _second_stage(self, rounds: Sequence[MeasuredRound]) -> StagePlan:
+        results = [one.result for one in rounds]
+        return plan_second_stage(self._log_ratios(results), self._plan, spent_s=_spent_s(results))
 
     def _finish(
         self, rounds: Sequence[MeasuredRound], concurrency: int, first: int, stage: StagePlan
     ) -> SpeedPoint:
-        by_side = {
-            role: [one for one in rounds if one.result.side == self._name(role)] for role in self._sides
-        }
+        engine, reference = self._rounds.engine.name, self._rounds.reference.name
         point = SpeedPoint(
             concurrency=concurrency,
             first_stage_pairs=first,
             planned_pairs=stage.needed,
             stopped=stage.reason,
             rounds=tuple(one.result for one in rounds),
-            engine=summarize(by_side["engine"]),
-            reference=summarize(by_side["reference"]),
+            engine=summarize([one for one in rounds if one.result.side == engine]),
+            reference=summarize([one for one in rounds if one.result.side == reference]),
         )
         ratios = self._log_ratios(point.rounds)
         interval = ratio_interval(ratios, first_stage=first, confidence=self._plan.gate.confidence)
         self._say(
-            f"{concurrency} in flight: {self._name('engine')} / "
-            f"{self._name('reference')} = {interval.text()} "
+            f"{concurrency} in flight: {engine} / {reference} = {interval.text()} "
             f"after {stage.pairs} pairs ({stage.reason})"
         )
         return point
 
     def _log_ratios(self, rounds: Sequence[RoundResult]) -> list[float]:
-        return paired_log_ratios(rounds, self._plan.gate.metric, engine=self._name("engine"))[1]
-
-    def _name(self, role: str) -> str:
-        return self._sides[role].endpoint.side.name
+        return paired_log_ratios(rounds, self._plan.gate.metric, engine=self._rounds.engine.name)[1]

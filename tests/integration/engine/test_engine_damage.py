@@ -2,7 +2,6 @@
 between the two, the real reference, and the gates.
 """
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +14,10 @@ from artifacts.settings import Settings
 from engine_specs.spec import Shape, load_spec
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
-from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, vocabulary_of
+from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, Together, vocabulary_of
 from tasks.judging.decide.screening import rejecting
 from tasks.judging.gates.regret import judge_regret
-from tasks.judging.measure.accuracy import measure_accuracy
+from tasks.judging.measure.accuracy.phases import measure_accuracy
 from tasks.kinds import kind_named
 from tasks.kinds.vllm_reference import vllm_recipe
 from tasks.toolchains import ensure, serving
@@ -104,7 +103,8 @@ def accuracy_of(asked: Endpoint, reference: Endpoint) -> Measured:
     protocol = protocol.model_copy(update={"accuracy": plan})
     with HELDOUT.open(encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line in lines][: gate.samples]
-    result = asyncio.run(measure_accuracy(asked, reference, texts, protocol, say=lambda _line: None))
+    placement = Together([asked, reference])
+    result = measure_accuracy(placement, asked.side, texts, protocol, say=lambda _line: None)
     return result, protocol
 
 

@@ -11,7 +11,7 @@ from artifacts.hosts import HostFacts, ServeCommand
 from artifacts.settings import Settings
 from artifacts.store import Store
 from tasks.comparison import serve as serving
-from tasks.comparison import served
+from tasks.comparison import together
 from tasks.errors import GpusUnavailable
 from tasks.hosts import GpuNeed
 from tasks.hosts import gpu_locks as gpus
@@ -123,7 +123,8 @@ def test_a_job_that_this_host_has_too_few_gpus_for_does_not_start(pipeline: Pipe
 
 
 def test_sides_of_a_measurement_are_served_on_gpus_of_their_own(pipeline: Pipeline, tmp_path: Path) -> None:
-    with served(pipeline, sides(pipeline.store, tmp_path, 2, 1), "measure") as (engine, vllm):
+    both = sides(pipeline.store, tmp_path, 2, 1)
+    with together(pipeline, both, "measure") as placement, placement.serving(both) as (engine, vllm):
         assert (shown(engine), shown(vllm)) == ("0,1", "2")
 
 
@@ -132,7 +133,7 @@ def test_sides_that_do_not_fit_at_once_are_refused_instead_of_waiting_for_each_o
 ) -> None:
     with (
         pytest.raises(GpusUnavailable, match="needs 4 x NVIDIA H200 at once"),
-        served(pipeline, sides(pipeline.store, tmp_path, 2, 2), "measure"),
+        together(pipeline, sides(pipeline.store, tmp_path, 2, 2), "measure"),
     ):
         pytest.fail("GPUs that this host does not have were handed out")
 
@@ -141,5 +142,6 @@ def test_sides_on_the_processor_hold_none(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_toolchain(monkeypatch, "cpu")
-    with served(pipeline, sides(pipeline.store, tmp_path, 8), "measure") as (engine,):
+    alone = sides(pipeline.store, tmp_path, 8)
+    with together(pipeline, alone, "measure") as placement, placement.serving(alone) as (engine,):
         assert shown(engine) == "all"

@@ -2,7 +2,6 @@
 found.
 """
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,11 +13,11 @@ from support.judgements import endpoint
 from support.measured_fakes import ASKED, SPEECHES, TEXTS, another, ignore, wrong_now_and_then
 
 from tasks.errors import ServerBroke, TooLittleText
+from tasks.judging import AccuracyResult, JudgingProtocol, Together
 from tasks.judging.gates.length import judge_lengths
 from tasks.judging.gates.regret import judge_regret
 from tasks.judging.gates.tokenizer import judge_tokenizer
-from tasks.judging.measure.accuracy import measure_accuracy
-from tasks.judging.results import AccuracyResult
+from tasks.judging.measure.accuracy.phases import measure_accuracy
 
 
 def accuracy_of(behaviour: Behaviour, reference: FakeServer, texts: Sequence[str] = TEXTS) -> AccuracyResult:
@@ -27,9 +26,15 @@ def accuracy_of(behaviour: Behaviour, reference: FakeServer, texts: Sequence[str
 
 
 def accuracy_by(engine: FakeServer, reference: FakeServer, texts: Sequence[str] = TEXTS) -> AccuracyResult:
-    asked = endpoint("engine", engine.base_url, engine.behaviour.speaks)
-    scorer = endpoint("vllm", reference.base_url)
-    return asyncio.run(measure_accuracy(asked, scorer, texts, ASKED, say=ignore))
+    return accuracy_under(ASKED, engine, reference, texts)
+
+
+def accuracy_under(
+    asked: JudgingProtocol, engine: FakeServer, reference: FakeServer, texts: Sequence[str] = TEXTS
+) -> AccuracyResult:
+    side = endpoint("engine", engine.base_url, engine.behaviour.speaks)
+    placement = Together([side, endpoint("vllm", reference.base_url)])
+    return measure_accuracy(placement, side.side, texts, asked, say=ignore)
 
 
 @pytest.mark.parametrize("speaks", SPEECHES)
@@ -52,8 +57,7 @@ def test_as_many_are_in_flight_as_the_protocol_says(
     plan = ASKED.accuracy.model_copy(update={"in_flight": in_flight})
     asked = ASKED.model_copy(update={"accuracy": plan})
     with fake_server(Behaviour(first_token_s=0.01)) as engine:
-        sides = endpoint("engine", engine.base_url), endpoint("vllm", reference.base_url)
-        asyncio.run(measure_accuracy(*sides, TEXTS, asked, say=ignore))
+        accuracy_under(asked, engine, reference)
     assert engine.most_streaming == max(in_flight)
 
 
@@ -169,8 +173,7 @@ def test_every_side_is_told_where_a_continuation_ends(reference: FakeServer) -> 
     ends = tuple(range(SHIFT, SHIFT + 256, 4))
     asked = ASKED.model_copy(update={"accuracy": ASKED.accuracy.model_copy(update={"end_tokens": ends})})
     with fake_server(Behaviour()) as engine:
-        sides = endpoint("engine", engine.base_url), endpoint("vllm", reference.base_url)
-        result = asyncio.run(measure_accuracy(*sides, TEXTS, asked, say=ignore))
+        result = accuracy_under(asked, engine, reference)
     assert min(one.engine_tokens for one in result.lengths) < ASKED.accuracy.length_max_tokens
     assert all(one.engine_tokens == one.reference_tokens for one in result.lengths)
 
@@ -233,7 +236,7 @@ def test_an_answer_that_turns_between_two_requests_is_no_other_tokenizer(referen
         result = accuracy_by(engine, reference)
     assert judge_tokenizer(result.tokenizer).outcome == "same"
     asked = [one["prompt"] for one in engine.requests if isinstance(one["prompt"], str)]
-    assert max(Counter(asked).values()) == 4, "twice for ids, twice for text"
+    assert max(Counter(asked).values()) == 6, "three times for ids, three times for text"
 
 
 @pytest.mark.parametrize("speaks", SPEECHES)

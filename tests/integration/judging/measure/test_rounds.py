@@ -1,6 +1,5 @@
 """Timed rounds over HTTP against stand-ins, and a whole measurement up to its verdict."""
 
-import asyncio
 import math
 import re
 from collections.abc import Sequence
@@ -8,32 +7,32 @@ from statistics import fmean
 
 import pytest
 from support.fake_completions import Behaviour, FakeServer, Speech, fake_server
-from support.judgements import PRICES, SUBJECT, VOCABULARY_OF_FAKES, endpoint, protocol, terms, workload
+from support.judgements import PRICES, SUBJECT, VOCABULARY_OF_FAKES, endpoint, protocol, side, terms, workload
 from support.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong_now_and_then
 
 from engine_specs.spec import Slo
 from tasks.errors import ServerBroke
-from tasks.judging import RoundPlan
+from tasks.judging import NotMeasured, RoundPlan, SpeedResult, Together
 from tasks.judging.decide.table import row_for
 from tasks.judging.gates.speed import judge_same_engine, judge_speed
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.measure.baseline_load import LoadPlan
 from tasks.judging.measure.speed import measure_speed
-from tasks.judging.results import NotMeasured, SpeedResult
 
 
 def speed_of(
     engine: FakeServer, references: Sequence[FakeServer], lines: list[str] | None = None
 ) -> SpeedResult:
     names = ["vllm", "vllm fp8"][: len(references)]
-    return asyncio.run(
-        measure_speed(
-            endpoint("engine", engine.base_url, engine.behaviour.speaks),
-            [endpoint(name, one.base_url) for name, one in zip(names, references, strict=True)],
-            protocol(references=names, resolution=5.0, budget_minutes=0.001),
-            say=ignore if lines is None else lines.append,
-        )
+    asked = endpoint("engine", engine.base_url, engine.behaviour.speaks)
+    others = [endpoint(name, one.base_url) for name, one in zip(names, references, strict=True)]
+    return measure_speed(
+        Together([asked, *others]),
+        asked.side,
+        [other.side for other in others],
+        protocol(references=names, resolution=5.0, budget_minutes=0.001),
+        say=ignore if lines is None else lines.append,
     )
 
 
@@ -135,7 +134,8 @@ def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
         rounds_per_point=2,
     )
     lines: list[str] = []
-    result = baseline_load(endpoint("vllm", reference.base_url), plan, say=lines.append)
+    up = endpoint("vllm", reference.base_url)
+    result = baseline_load(Together([up]), up.side, plan, say=lines.append)
     assert [point.summary.concurrency for point in result.points] == [1, 2]
     assert [point.summary.requests for point in result.points] == [4, 8]
     assert result.at_operating_point.summary.good_share == 1.0
@@ -153,15 +153,11 @@ def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
     ],
 )
 def test_an_engine_that_its_answers_reject_is_not_timed(behaviour: Behaviour, failed: str) -> None:
+    asked = ASKED.model_copy(update={"references": (side("vllm"), side("vllm fp8"))})
     wrong_costs = Behaviour(regret_of=lambda _token: 1.5)
     with fake_server(wrong_costs) as reference, fake_server(behaviour) as engine:
-        measured = measure_engine(
-            endpoint("engine", engine.base_url),
-            [endpoint("vllm", reference.base_url), endpoint("vllm fp8", "http://127.0.0.1:9")],
-            TEXTS,
-            ASKED,
-            say=ignore,
-        )
+        up = [endpoint("engine", engine.base_url), endpoint("vllm", reference.base_url)]
+        measured = measure_engine(Together(up), TEXTS, asked, say=ignore)
     assert isinstance(measured.speed, NotMeasured)
     assert failed in measured.speed.reason
     assert measured.references == ()
@@ -169,26 +165,22 @@ def test_an_engine_that_its_answers_reject_is_not_timed(behaviour: Behaviour, fa
     continued = {tuple(one["prompt"]) for one in streams if "return_token_ids" in one}
     assert {tuple(one["prompt"]) for one in streams} == continued, "prompts of timed rounds are random"
     result = judge_engine(
-        measured, ASKED, terms(PRICES, compile_mode="when-justified", build_device_hours=0.1), SUBJECT
+        measured, asked, terms(PRICES, compile_mode="when-justified", build_device_hours=0.1), SUBJECT
     )
     assert result.verdict.verdict == "rejected"
 
 
 @pytest.mark.parametrize("speaks", SPEECHES)
 def test_an_engine_is_measured_and_judged_from_end_to_end(speaks: Speech) -> None:
+    asked = ASKED.model_copy(update={"engine": side("engine", speaks)})
     with (
         fake_server(Behaviour(per_token_s=0.01)) as reference,
         fake_server(Behaviour(speaks=speaks)) as engine,
     ):
-        measured = measure_engine(
-            endpoint("engine", engine.base_url, speaks),
-            [endpoint("vllm", reference.base_url)],
-            TEXTS,
-            ASKED,
-            say=ignore,
-        )
+        up = [endpoint("engine", engine.base_url, speaks), endpoint("vllm", reference.base_url)]
+        measured = measure_engine(Together(up), TEXTS, asked, say=ignore)
     result = judge_engine(
-        measured, ASKED, terms(PRICES, compile_mode="when-justified", build_device_hours=0.1), SUBJECT
+        measured, asked, terms(PRICES, compile_mode="when-justified", build_device_hours=0.1), SUBJECT
     )
     outcomes = result.outcomes.conditions()
     assert {outcomes[gate] for gate in ("regret", "length")} == {"pass"}

@@ -8,8 +8,8 @@ from support.fake_completions import BEGIN, Behaviour, Fault, Speech, fake_serve
 from support.judgements import endpoint
 
 from tasks.errors import ServerBroke, ServerRefusedRequest, ServerSilent, TaskError
-from tasks.judging.measure.completions.answers import generated_ids
 from tasks.judging.measure.completions.client import open_client
+from tasks.judging.measure.completions.replies import generated_ids
 from tasks.judging.measure.completions.streams import Trace
 
 PROMPT = [5, 6, 7]

@@ -1,4 +1,4 @@
-"""What the answer to a completion that is not timed holds. Pure.
+"""What the reply to a completion that is not timed holds. Pure.
 
 Invariants:
 - What an answer lacks is an error and never guessed.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.judgements import endpoint
 
 from tasks.errors import ServerBroke
-from tasks.judging.measure.scores import read_departures
+from tasks.judging.measure.accuracy.departures import read_departures
 from tasks.judging.results import Departure
 
 VLLM = endpoint("vllm", "http://server")

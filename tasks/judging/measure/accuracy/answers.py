@@ -1,0 +1,72 @@
+"""What one side answers, kept until the reference scores it: no other side needs to be up meanwhile."""
+
+import math
+from functools import partial
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from tasks.judging.measure.accuracy.questions import Questions, to_its_end
+from tasks.judging.measure.accuracy.round_trips import Reading, check_streams, read_texts
+from tasks.judging.measure.completions.client import CompletionsClient
+from tasks.judging.measure.completions.concurrency import map_bounded
+from tasks.judging.measure.completions.replies import streamed_ids
+from tasks.judging.measure.prompts import Window
+from tasks.judging.protocol import AccuracyPlan
+from tasks.judging.results import TokenizerCheck
+
+
+class Continuation(Frozen):
+    """A window as the side continued it."""
+
+    window: Window
+    in_flight: int = Field(ge=1, description="Requests that the side was asked at once.")
+    tokens: tuple[int, ...] = Field(min_length=1, description="What it wrote.")
+
+
+class Answers(Frozen):
+    """All that one side answered."""
+
+    side: str = Field(description="Name of the side.")
+    continued: tuple[Continuation, ...] = Field(description="Every window, continued as timed requests are.")
+    to_their_end: tuple[tuple[int, ...], ...] = Field(
+        description="The first windows, each continued to its own end."
+    )
+    readings: tuple[tuple[Reading, ...], ...] = Field(
+        description="Every text of the round trips, as often as it was asked."
+    )
+    streams: tuple[TokenizerCheck, ...] = Field(
+        description="Whether it writes the same in a timed request as otherwise."
+    )
+
+
+async def collect_answers(asked: CompletionsClient, questions: Questions, plan: AccuracyPlan) -> Answers:
+    """Ask one side everything; raises what `CompletionsClient` raises."""
+    first = questions.windows[: plan.length_windows]
+    streamed = [window.prompt for window in questions.windows[: plan.streamed_texts]]
+    to_end = partial(to_its_end, asked, plan=plan)
+    return Answers(
+        side=asked.endpoint.side.name,
+        continued=tuple(await _continued(asked, questions.windows, plan)),
+        to_their_end=tuple(await map_bounded(to_end, first, parallel=max(plan.in_flight))),
+        readings=tuple(await read_texts(asked, questions.round_trips, plan)),
+        streams=tuple(await check_streams(asked, streamed, plan)),
+    )
+
+
+async def _continued(
+    asked: CompletionsClient, windows: tuple[Window, ...], plan: AccuracyPlan
+) -> list[Continuation]:
+    """Continue all windows, an equal part with each number of requests in flight."""
+
+    async def ask(window: Window, *, in_flight: int) -> Continuation:
+        stream = await asked.stream_ids(window.prompt, plan.continuation_tokens)
+        tokens = streamed_ids(stream.read(), asked.endpoint)
+        return Continuation(window=window, in_flight=in_flight, tokens=tokens)
+
+    size = math.ceil(len(windows) / len(plan.in_flight))
+    made: list[Continuation] = []
+    for part, in_flight in enumerate(plan.in_flight):
+        own = windows[part * size : (part + 1) * size]
+        made += await map_bounded(partial(ask, in_flight=in_flight), own, parallel=in_flight)
+    return made

@@ -1,0 +1,92 @@
+"""The phases of a measurement of accuracy, each with the one side up that it needs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from statistics import fmean
+from typing import TypeVar
+
+from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.measure.accuracy.answers import Answers, collect_answers
+from tasks.judging.measure.accuracy.questions import Questions, prepare_questions
+from tasks.judging.measure.accuracy.scores import score_answers
+from tasks.judging.measure.completions.client import CompletionsClient, open_client
+from tasks.judging.measure.completions.concurrency import Say
+from tasks.judging.placement import Placement
+from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
+from tasks.judging.results import AccuracyResult
+
+Kept = TypeVar("Kept")
+
+
+class AccuracyPhases:
+    """What may be asked in turn of the sides of one protocol.
+
+    Args:
+        placement: brings sides up.
+        protocol: what to ask; its first reference, which must be vLLM, prepares and scores.
+        say: hears about progress.
+    """
+
+    def __init__(self, placement: Placement, protocol: JudgingProtocol, *, say: Say) -> None:
+        self._placement = placement
+        self._protocol = protocol
+        self._plan = protocol.accuracy
+        self._reference = protocol.references[0]
+        self._say = say
+
+    def questions(self, texts: Sequence[str]) -> Questions:
+        """What every side is asked; needs the reference.
+
+        Raises `TooLittleText` if the texts do not hold the declared samples.
+        """
+        return self._with(self._reference, lambda client: prepare_questions(client, texts, self._protocol))
+
+    def answers(self, side: Side, questions: Questions) -> Answers:
+        """What a side answers; needs that side alone."""
+        answers = self._with(side, lambda client: collect_answers(client, questions, self._plan))
+        self._say(f"{side.name}: {len(answers.continued)} texts continued, kept to be scored")
+        return answers
+
+    def scores(self, questions: Questions, kept: Sequence[Answers]) -> list[AccuracyResult]:
+        """What the reference makes of the answers of one side or of several; needs the reference."""
+
+        async def score(client: CompletionsClient) -> list[AccuracyResult]:
+            return [await score_answers(client, questions, answers, self._protocol) for answers in kept]
+
+        results = self._with(self._reference, score) if kept else []
+        for result in results:
+            for line in _lines(result, self._plan):
+                self._say(f"{result.side}: {line}")
+        return results
+
+    def _with(self, side: Side, ask: Callable[[CompletionsClient], Awaitable[Kept]]) -> Kept:
+        with self._placement.serving([side]) as (endpoint,):
+            return asyncio.run(self._asked(endpoint, ask))
+
+    async def _asked(self, endpoint: Endpoint, ask: Callable[[CompletionsClient], Awaitable[Kept]]) -> Kept:
+        most, limit_s = max(self._plan.in_flight), self._plan.request_limit_s
+        async with open_client(endpoint, connections=most, request_limit_s=limit_s) as client:
+            return await ask(client)
+
+
+def _lines(result: AccuracyResult, plan: AccuracyPlan) -> tuple[str, ...]:
+    agreed = fmean(sample.agreement for sample in result.samples)
+    failed = sum(not (check.same_ids and check.same_text) for check in result.tokenizer)
+    return (
+        (
+            f"{len(result.samples)} texts continued by {plan.continuation_tokens} tokens and scored, "
+            f"{agreed:.1%} of them the reference's own choice"
+        ),
+        f"{len(result.lengths)} texts continued by both sides",
+        f"{len(result.tokenizer)} texts read and written by both sides, {failed} differ",
+    )
+
+
+def measure_accuracy(
+    placement: Placement, side: Side, texts: Sequence[str], protocol: JudgingProtocol, *, say: Say
+) -> AccuracyResult:
+    """All phases for one side, against the protocol's first reference."""
+    phases = AccuracyPhases(placement, protocol, say=say)
+    questions = phases.questions(texts)
+    (result,) = phases.scores(questions, [phases.answers(side, questions)])
+    return result

@@ -1,0 +1,87 @@
+"""What every side is asked, prepared by the reference: it reads the held-out texts and answers them."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from tasks.errors import ServerBroke
+from tasks.judging.measure.accuracy.round_trips import RoundTrip, round_trips_of
+from tasks.judging.measure.completions.client import CompletionsClient
+from tasks.judging.measure.completions.concurrency import map_bounded
+from tasks.judging.measure.completions.replies import generated_ids
+from tasks.judging.measure.prompts import Prompt, Window, sample_windows
+from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
+
+
+class Questions(Frozen):
+    """Token ids to continue and texts to read, with what the reference makes of them."""
+
+    windows: tuple[Window, ...] = Field(description="The starts of the texts, to be continued and scored.")
+    continuations: tuple[tuple[int, ...], ...] = Field(
+        description="The reference's own greedy continuation of the first windows, each to its own end."
+    )
+    round_trips: tuple[RoundTrip, ...] = Field(description="Texts that check the tokenizer.")
+
+
+async def prepare_questions(
+    reference: CompletionsClient, texts: Sequence[str], protocol: JudgingProtocol
+) -> Questions:
+    """Have the reference, which must be a vLLM server, read the texts.
+
+    Raises:
+        TooLittleText: the texts do not hold the declared samples.
+        ServerBroke: the reference broke, or answers nothing.
+    """
+    plan = protocol.accuracy
+    windows = await _windows(reference, texts, plan, protocol.seed)
+    first = windows[: plan.length_windows]
+    return Questions(
+        windows=tuple(windows),
+        continuations=tuple(await _own_continuations(reference, first, plan)),
+        round_trips=tuple(await round_trips_of(reference, texts, plan)),
+    )
+
+
+async def to_its_end(client: CompletionsClient, window: Window, plan: AccuracyPlan) -> tuple[int, ...]:
+    """The greedy continuation of a window, ending where the side's model ends."""
+    ends = list(plan.end_tokens)
+    answer = await client.complete(window.prompt, plan.length_max_tokens, stop_token_ids=ends)
+    return tuple(generated_ids(answer, client.endpoint))
+
+
+async def _windows(
+    reference: CompletionsClient, texts: Sequence[str], plan: AccuracyPlan, seed: int
+) -> list[Window]:
+    """One of every text; the first ones serve lengths as well as regret."""
+
+    async def plain_ids(text: str) -> list[int]:
+        return await reference.tokenize(text, special_tokens=False)
+
+    lead = await _lead(reference, texts[0])
+    ids = await map_bounded(plain_ids, texts, parallel=max(plan.in_flight))
+    return sample_windows(ids, lead, plan, seed=seed)
+
+
+async def _lead(reference: CompletionsClient, text: str) -> Prompt:
+    """What the tokenizer puts in front of a text: its ids with special tokens, less those without."""
+    full = await reference.tokenize(text)
+    plain = await reference.tokenize(text, special_tokens=False)
+    added = len(full) - len(plain)
+    return tuple(full[:added]) if added > 0 and full[added:] == plain else ()
+
+
+async def _own_continuations(
+    reference: CompletionsClient, windows: Sequence[Window], plan: AccuracyPlan
+) -> list[tuple[int, ...]]:
+    async def own(window: Window) -> tuple[int, ...]:
+        tokens = await to_its_end(reference, window, plan)
+        if not tokens:
+            raise ServerBroke(
+                f"The reference continued text {window.sample_id} by no token at all",
+                where=f"{reference.endpoint.base_url} ({reference.endpoint.side.name})",
+                fix="The reference must be a vLLM server, which counts the token that ends an answer.",
+            )
+        return tokens
+
+    return await map_bounded(own, windows, parallel=max(plan.in_flight))

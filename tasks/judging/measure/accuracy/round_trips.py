@@ -1,0 +1,193 @@
+"""Whether both servers read text as the same token ids, and token ids as the same text; and whether a side
+writes the same where it is timed.
+
+A server that gives token ids instead of text is asked twice, once for each, and does not name the prompt's
+ids: of the prompt only the number of tokens is compared, and that the generated ids are read as its text.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from tasks.judging.measure.completions.client import CompletionsClient
+from tasks.judging.measure.completions.concurrency import map_bounded
+from tasks.judging.measure.completions.replies import generated_ids, generated_text, prompt_ids, prompt_tokens
+from tasks.judging.measure.prompts import Prompt
+from tasks.judging.protocol import ROUND_TRIP_ANSWER_TOKENS, AccuracyPlan
+from tasks.judging.results import TokenizerCheck
+
+# Accents, combining marks, several scripts, right-to-left, emoji with joiners, odd white space: where
+# tokenizers and their normalizers usually differ.
+FIXED_TEXTS = (
+    "The quick brown fox jumps over the lazy dog.",
+    "Größe, naïve café, œuvre, Ångström",
+    "e\u0301 against \u00e9; \ufb01 against fi",
+    "日本語のテキストと、한국어 문장, 中文句子。",
+    "Привет, мир! Ελληνικά. שלום עולם. مرحبا بالعالم",
+    "👩‍👩‍👧‍👦 🏳️‍🌈 family and flag",
+    "  leading, trailing and\ttabs\n\n  and lines  ",
+    "def f(x):\n    return {'a': [1.5e-3, -2]}  # code",
+)
+# More than tokenizers average on any script; what is too much is cut by the reference's own count.
+CHARACTERS_PER_TOKEN = 8
+TEXT_CHARACTERS = 200
+UNFINISHED = "\ufffd"
+# Of two requests a greedy answer may differ if two tokens are nearly as likely; a tokenizer that differs does
+# so each time.
+SEPARATE_ATTEMPTS = 3
+
+
+class RoundTrip(Frozen):
+    """A text, and the ids as which the reference reads it."""
+
+    text: str
+    ids: tuple[int, ...]
+
+
+class Reading(Frozen):
+    """A text as a side reads it, and its continuation both ways."""
+
+    prompt_ids: tuple[int, ...] | None = Field(
+        description="The ids of the text; None if it does not name them."
+    )
+    prompt_tokens: int = Field(ge=0, description="How many they are.")
+    generated: tuple[int, ...] = Field(description="The ids of its continuation.")
+    text: str = Field(description="The continuation as text.")
+
+
+async def round_trips_of(
+    reference: CompletionsClient, texts: Sequence[str], plan: AccuracyPlan
+) -> list[RoundTrip]:
+    """Fixed texts, the starts of held-out ones, and one as long as the engine takes.
+
+    Of each there is as much as fits: an engine takes no longer prompt than it was compiled for.
+    """
+    starts = [text[:TEXT_CHARACTERS] for text in texts[: plan.round_trip_texts] if text]
+    chosen = [*FIXED_TEXTS, *starts, long_text(texts, plan.round_trip_tokens)]
+    fit = partial(_fitting, reference, longest=plan.round_trip_tokens)
+    return await map_bounded(fit, chosen, parallel=max(plan.in_flight))
+
+
+async def _fitting(reference: CompletionsClient, text: str, *, longest: int) -> RoundTrip:
+    """The start of a text that has at most `longest` tokens."""
+    ids = await reference.tokenize(text)
+    while len(ids) > longest and text:
+        text = text[: len(text) * longest // len(ids)]
+        ids = await reference.tokenize(text)
+    return RoundTrip(text=text, ids=tuple(ids))
+
+
+def long_text(texts: Sequence[str], tokens: int) -> str:
+    """Held-out texts in a row, and again, with enough characters for so many tokens."""
+    characters = tokens * CHARACTERS_PER_TOKEN
+    joined = "\n".join(text for text in texts if text)
+    return (joined * (characters // max(1, len(joined)) + 1))[:characters]
+
+
+async def read_texts(
+    asked: CompletionsClient, round_trips: Sequence[RoundTrip], plan: AccuracyPlan
+) -> list[tuple[Reading, ...]]:
+    """Every text as a side reads it; several times if it is asked separately for ids and for text."""
+    separate = asked.endpoint.side.recipe.generated_ids == "instead-of-text"
+
+    async def read(one: RoundTrip) -> tuple[Reading, ...]:
+        return tuple([await _read(asked, one.text) for _ in range(SEPARATE_ATTEMPTS if separate else 1)])
+
+    return await map_bounded(read, round_trips, parallel=max(plan.in_flight))
+
+
+async def _read(asked: CompletionsClient, text: str) -> Reading:
+    endpoint = asked.endpoint
+    answer = await asked.complete(text, ROUND_TRIP_ANSWER_TOKENS)
+    ids = tuple(generated_ids(answer, endpoint))
+    if endpoint.side.recipe.generated_ids == "beside-text":
+        prompt = tuple(prompt_ids(answer, endpoint))
+        written = generated_text(answer, endpoint)
+        return Reading(prompt_ids=prompt, prompt_tokens=len(prompt), generated=ids, text=written)
+    counted = prompt_tokens(answer, endpoint)
+    separate = await asked.complete_text(text, ROUND_TRIP_ANSWER_TOKENS)
+    written = generated_text(separate, endpoint)
+    return Reading(prompt_ids=None, prompt_tokens=counted, generated=ids, text=written)
+
+
+async def compare_readings(
+    reference: CompletionsClient,
+    round_trips: Sequence[RoundTrip],
+    readings: Sequence[tuple[Reading, ...]],
+    *,
+    parallel: int,
+) -> list[TokenizerCheck]:
+    """What the reference reads out of a side's ids, against what the side wrote; one check per text."""
+
+    async def compare(one: tuple[RoundTrip, tuple[Reading, ...]]) -> TokenizerCheck:
+        round_trip, attempts = one
+        for attempt in attempts:
+            check = await _compare(reference, round_trip, attempt)
+            if check.same_text:
+                break
+        return check
+
+    return await map_bounded(compare, zip(round_trips, readings, strict=True), parallel=parallel)
+
+
+async def _compare(reference: CompletionsClient, round_trip: RoundTrip, reading: Reading) -> TokenizerCheck:
+    prompt = round_trip.ids if reading.prompt_ids is None else reading.prompt_ids
+    read_back = await reference.detokenize([*prompt, *reading.generated]) if reading.generated else ""
+    same_text = reads_as(read_back, reading.text)
+    differing_ids = _differing_ids(reading, round_trip.ids)
+    differing_text = f"text {reading.text[:40]!r} where the reference reads {read_back[-40:]!r}"
+    return TokenizerCheck(
+        text=round_trip.text[:60],
+        same_ids=not differing_ids,
+        same_text=same_text,
+        detail="; ".join(filter(None, (differing_ids, "" if same_text else differing_text))),
+    )
+
+
+def _differing_ids(reading: Reading, expected: tuple[int, ...]) -> str:
+    """How a side reads a text otherwise than the reference; empty if it does not."""
+    if reading.prompt_ids is None and reading.prompt_tokens != len(expected):
+        return f"{reading.prompt_tokens} tokens where the reference has {len(expected)}"
+    if reading.prompt_ids not in (None, expected):
+        found, wanted = [*reading.prompt_ids[:8]], [*expected[:8]]
+        return f"token ids {found}... where the reference has {wanted}..."
+    return ""
+
+
+def reads_as(read_back: str, generated: str) -> bool:
+    """Whether `generated` is how the whole text ends.
+
+    A character whose bytes are not complete yet reads as U+FFFD, which one server shows and another holds
+    back; an end token may be written out by /detokenize and left out of a completion.
+    """
+    return generated.rstrip(UNFINISHED) in read_back
+
+
+async def check_streams(
+    asked: CompletionsClient, prompts: Sequence[Prompt], plan: AccuracyPlan
+) -> list[TokenizerCheck]:
+    """Ask prompts as timed rounds ask them, for streamed text without ids, and compare what comes with what
+    is written where nothing is timed: that is what accuracy is measured on.
+
+    One request at a time: others next to it would change the rounding of an answer, and sometimes its words.
+    """
+    return [await _check_stream(asked, prompt, plan.continuation_tokens) for prompt in prompts]
+
+
+async def _check_stream(asked: CompletionsClient, prompt: Prompt, count: int) -> TokenizerCheck:
+    for _ in range(SEPARATE_ATTEMPTS):
+        untimed = await _untimed_text(asked, prompt, count)
+        streamed = (await asked.stream(prompt, count)).read().text
+        if same := streamed.rstrip(UNFINISHED) == untimed.rstrip(UNFINISHED):
+            break
+    found = f"streamed as in timed rounds {streamed[:40]!r}, otherwise {untimed[:40]!r}"
+    return TokenizerCheck(text=untimed[:60], same_ids=True, same_text=same, detail="" if same else found)
+
+
+async def _untimed_text(asked: CompletionsClient, prompt: Prompt, count: int) -> str:
+    if asked.endpoint.side.recipe.generated_ids == "beside-text":
+        return (await asked.stream_ids(prompt, count)).read().text
+    written = await asked.complete_text(prompt, count, ignore_eos=True)
+    return generated_text(written, asked.endpoint)

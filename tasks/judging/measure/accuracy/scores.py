@@ -1,0 +1,71 @@
+"""What the reference makes of answers that were kept."""
+
+from collections.abc import Sequence
+
+from tasks.judging.measure.accuracy.answers import Answers, Continuation
+from tasks.judging.measure.accuracy.departures import read_departures
+from tasks.judging.measure.accuracy.questions import Questions
+from tasks.judging.measure.accuracy.round_trips import compare_readings
+from tasks.judging.measure.completions.client import CompletionsClient
+from tasks.judging.measure.completions.concurrency import map_bounded
+from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.results import AccuracyResult, LengthSample, RegretSample
+
+
+async def score_answers(
+    reference: CompletionsClient, questions: Questions, answers: Answers, protocol: JudgingProtocol
+) -> AccuracyResult:
+    """Regret, lengths of continuations and tokenizer of one side.
+
+    Raises:
+        ServerBroke: the reference broke, or does not score as vLLM does.
+    """
+    most = max(protocol.accuracy.in_flight)
+
+    async def score(continuation: Continuation) -> RegretSample:
+        return await _regret(reference, continuation)
+
+    return AccuracyResult(
+        side=answers.side,
+        reference=reference.endpoint.side.name,
+        protocol_digest=protocol.digest,
+        samples=tuple(await map_bounded(score, answers.continued, parallel=most)),
+        lengths=_lengths(questions, answers),
+        tokenizer=(
+            *await compare_readings(reference, questions.round_trips, answers.readings, parallel=most),
+            *answers.streams,
+        ),
+    )
+
+
+async def _regret(reference: CompletionsClient, continuation: Continuation) -> RegretSample:
+    """What the reference thinks of each token of a continuation."""
+    window, tokens = continuation.window, continuation.tokens
+    scored = await reference.complete([*window.prompt, *tokens], 1, prompt_logprobs=1)
+    context = len(window.prompt)
+    return RegretSample(
+        sample_id=window.sample_id,
+        in_flight=continuation.in_flight,
+        context_tokens=context,
+        engine_tokens=tokens,
+        departures=read_departures(scored, tokens, context_tokens=context, asked=reference.endpoint),
+    )
+
+
+def _lengths(questions: Questions, answers: Answers) -> tuple[LengthSample, ...]:
+    windows = questions.windows[: len(questions.continuations)]
+    both = zip(windows, answers.to_their_end, questions.continuations, strict=True)
+    return tuple(
+        LengthSample(
+            sample_id=window.sample_id,
+            engine_tokens=len(engine),
+            reference_tokens=len(reference),
+            common_prefix_tokens=_common_prefix(engine, reference),
+        )
+        for window, engine, reference in both
+    )
+
+
+def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
