@@ -55,9 +55,7 @@ def _equipped(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> li
 
     All GPUs are taken at once: two measurements that each hold some would wait for each other's.
     """
-    toolchains = [
-        ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say) for side in sides
-    ]
+    toolchains = [ensure(side.serve.toolchain, pipeline.settings, on_progress=pipeline.say) for side in sides]
     counts = [s.devices if t.accelerator == "cuda" else 0 for s, t in zip(sides, toolchains, strict=True)]
     computing = next((one for one in toolchains if one.accelerator == "cuda"), toolchains[0])
     need = GpuNeed(sum(counts), sides[0].gpu_names)
@@ -72,7 +70,7 @@ def _start(pipeline: Pipeline, stack: ExitStack, equipped: _Equipped, tree: Path
     server = stack.enter_context(
         serving(
             equipped.toolchain,
-            side.recipe,
+            side.serve,
             tree,
             log=pipeline.log_file(f"{label}-{name}"),
             on_line=pipeline.say,

@@ -37,8 +37,8 @@ def reference_sides(
 ) -> tuple[Side, ...]:
     """vLLM in each declared configuration, the unquantized one first: it is the reference of accuracy.
 
-    On a processor that does not compute in bfloat16, vLLM is faster in float32; that opponent is added where
-    the spec does not declare it.
+    On a processor that does not compute in bfloat16, vLLM is faster in float32; that reference is added
+    unless the spec declares it.
 
     Args:
         spec: its reference configurations.
@@ -55,7 +55,7 @@ def reference_sides(
     return tuple(
         Side(
             name=_reference_name(one.settings()),
-            recipe=vllm_recipe(one.settings(), variant),
+            serve=vllm_recipe(one.settings(), variant),
             tree=checkpoint,
             devices=need.count,
             gpu_names=need.names,
@@ -75,9 +75,9 @@ def occupied_devices(sides: Sequence[Side]) -> int:
 
 
 def engine_side(variant: ResolvedVariant, engine: str, manifest: EngineManifest) -> Side:
-    """The engine, served by its own recipe."""
+    """The engine, served by its own command."""
     need = need_of(variant)
-    return Side(name=ENGINE, recipe=manifest.serve, tree=engine, devices=need.count, gpu_names=need.names)
+    return Side(name=ENGINE, serve=manifest.serve, tree=engine, devices=need.count, gpu_names=need.names)
 
 
 def load_plan(spec: Spec, vocabulary: Vocabulary) -> LoadPlan:

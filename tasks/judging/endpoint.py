@@ -12,7 +12,7 @@ class Side(Frozen):
     name: str = Field(
         description="Name in reports, such as `engine`, `vllm` or `vllm fp8`; unique in one judgement."
     )
-    recipe: ServeCommand = Field(description="The command that serves it.")
+    serve: ServeCommand = Field(description="The command that serves it.")
     tree: str = Field(description="Digest of the tree that is served.")
     devices: int = Field(
         default=1, ge=1, description="Accelerators (or hosts, on CPU) that one server occupies."
@@ -34,7 +34,7 @@ class Endpoint(Frozen):
     @property
     def model(self) -> str:
         """Value of `model` in requests."""
-        return self.side.recipe.model
+        return self.side.serve.model
 
     def url(self, path: str) -> str:
         """Absolute address of a path such as /v1/completions."""

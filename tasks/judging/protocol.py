@@ -73,7 +73,7 @@ class LoadPlan(Frozen):
 
 
 class SpeedPlan(Frozen):
-    """The declared bar, and how rounds are counted to tell which side of it the engine is on."""
+    """The declared bar, and how rounds are counted to find which side of it the engine is on."""
 
     gate: SpeedGate
     resolution: float = Field(
@@ -89,7 +89,7 @@ class SpeedPlan(Frozen):
 
 
 class AccuracyPlan(Frozen):
-    """The declared margins, and what is asked to tell whether the engine keeps them."""
+    """The declared margins, and what is asked to find whether the engine keeps them."""
 
     gate: AccuracyGate
     asked: str = Field(default=CONTINUATIONS, description="How an engine's answers are had and scored.")

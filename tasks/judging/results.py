@@ -43,7 +43,7 @@ class RequestRecord(Frozen):
 
     ttft_ms: float = Field(description="From sending to the first token.")
     itl_mean_ms: float = Field(
-        description="Mean time between tokens after the first; 0 where there is one chunk."
+        description="Mean time between tokens after the first; 0 if there is one chunk."
     )
     itl_max_ms: float = Field(description="Longest time between tokens.")
     e2e_ms: float = Field(description="From sending to the last token.")
@@ -153,7 +153,7 @@ class TokenizerCheck(Frozen):
 
     text: str = Field(description="The text, shortened.")
     same_ids: bool = Field(
-        description="Both servers read it as the same token ids, or as equally many where one does not name "
+        description="Both servers read it as the same token ids, or as equally many if one does not name "
         "them."
     )
     same_text: bool = Field(
@@ -199,7 +199,7 @@ def paired_log_ratios(
 ) -> tuple[Metric, list[float]]:
     """Log ratios of neighbouring rounds, one of each side.
 
-    Where a round has no request within the SLO its goodput is zero and has no logarithm: all pairs are then
+    If a round has no request within the SLO, its goodput is zero and has no logarithm: all pairs are then
     compared by throughput, and the metric returned says so. Whether the SLO is met is a gate of its own.
     """
     used: Metric = metric if all(one.per_second(metric) > 0 for one in rounds) else "throughput_per_device"
@@ -247,5 +247,5 @@ class Measured(Frozen):
         default=(), description="The other references against the first one."
     )
     speed: SpeedResult | NotMeasured = Field(
-        description="The timed rounds; none where the answers alone reject the engine."
+        description="The timed rounds; none if the answers alone reject the engine."
     )

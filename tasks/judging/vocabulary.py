@@ -35,7 +35,7 @@ def end_tokens(
     tokenizer_config: Mapping[str, Any],
     tokenizer: Mapping[str, Any],
 ) -> tuple[int, ...]:
-    """The union, sorted; each argument is a JSON file of the checkpoint, empty where there is none.
+    """The union, sorted; each argument is a JSON file of the checkpoint, empty if there is none.
 
     Args:
         generation: generation_config.json; `eos_token_id`, one or several.

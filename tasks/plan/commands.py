@@ -86,8 +86,8 @@ def _work(node: Node, inputs: Inputs) -> tuple[int, tuple[Command, ...]]:
         return symbols.gpus_held(work.toolchain, work.gpus.count), (_worker(work), *tools)
     if isinstance(node, MeasuredNode):
         sides = node.sides(inputs)
-        gpus = sum(symbols.gpus_held(side.recipe.toolchain, side.devices) for side in sides)
-        servers = (server_commands(side.name, side.recipe, side.tree, side.devices) for side in sides)
+        gpus = sum(symbols.gpus_held(side.serve.toolchain, side.devices) for side in sides)
+        servers = (server_commands(side.name, side.serve, side.tree, side.devices) for side in sides)
         return gpus, tuple(command for each in servers for command in each)
     return 0, ()
 

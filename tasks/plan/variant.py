@@ -105,7 +105,7 @@ def _examined(
 
 
 def _toolchains(spec: Spec, variant: ResolvedVariant, tools: HostToolchains) -> Iterator[PlannedToolchain]:
-    reference = reference_sides(spec, variant, "")[0].recipe.toolchain
+    reference = reference_sides(spec, variant, "")[0].serve.toolchain
     for role, name in {**build.toolchains_of(variant), "reference": reference}.items():
         found = tools.identity(name)
         if isinstance(found, NotInstalled):

@@ -51,7 +51,7 @@ class MeasureBaseline(MeasuredNode):
             spec,
             variant.name,
             needs=(Need(CHECKPOINT, checkpoint),),
-            toolchains=(reference_sides(spec, variant, "")[0].recipe.toolchain,),
+            toolchains=(reference_sides(spec, variant, "")[0].serve.toolchain,),
         )
         self._variant = variant
         self.work_pool = variant.target.work_pool
@@ -68,7 +68,7 @@ class MeasureBaseline(MeasuredNode):
         """What the measurement depends on; reads the tokenizer."""
         (side,) = self.sides(inputs)
         plan = load_plan(self.spec, vocabulary_in(store, inputs.trees[CHECKPOINT]))
-        return _call(side, plan, inputs.identities[side.recipe.toolchain])
+        return _call(side, plan, inputs.identities[side.serve.toolchain])
 
     def end_after(self, measurement: Measurement) -> str:
         """Why nothing is compiled for this variant."""
@@ -83,7 +83,7 @@ class MeasureBaseline(MeasuredNode):
         """
         (side,) = self.sides(Inputs(trees, {}))
         plan = load_plan(self.spec, vocabulary_in(pipeline.store, trees[CHECKPOINT]))
-        toolchain = ensure(side.recipe.toolchain, pipeline.settings, on_progress=pipeline.say)
+        toolchain = ensure(side.serve.toolchain, pipeline.settings, on_progress=pipeline.say)
 
         def measure() -> tuple[dict[str, Any], bool]:
             with together(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as placement:
@@ -124,7 +124,7 @@ def _call(side: Side, plan: LoadPlan, identity: str) -> MeasurementCall:
     document = {
         "stage": STAGE,
         "protocol": plan.digest(side),
-        "toolchains": {side.recipe.toolchain: identity},
+        "toolchains": {side.serve.toolchain: identity},
         "host": this_host().model_dump(mode="json"),
     }
     return MeasurementCall("baseline", document)

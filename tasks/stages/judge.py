@@ -99,7 +99,7 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
         render_baseline(_subject(case), baseline.load, stay, verdict, Path(scratch))
         report = pipeline.store.put_tree(Path(scratch), consume=True, recheck=pipeline.force).digest
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
-    vllm, ids = baseline.load.side.recipe, (baseline.measurement.id,)
+    vllm, ids = baseline.load.side.serve, (baseline.measurement.id,)
     entry = _entry(pipeline, case, verdict, vllm=vllm, report=report, measurements=ids)
     keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, None)
@@ -130,17 +130,19 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
         report = pipeline.store.put_tree(Path(scratch), consume=True, recheck=pipeline.force).digest
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
     ids = (baseline.measurement.id, measurements.measurement.id)
-    entry = _entry(pipeline, case, verdict, vllm=_rival(measurements), report=report, measurements=ids)
+    entry = _entry(
+        pipeline, case, verdict, vllm=_reference_command(measurements), report=report, measurements=ids
+    )
     keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, result)
 
 
-def _rival(measurements: Measurements) -> ServeCommand:
-    """The fastest vLLM recipe; where no round was timed, the unquantized one that scored the answers."""
+def _reference_command(measurements: Measurements) -> ServeCommand:
+    """The command of the fastest vLLM; if no round was timed, that of the one that scored the answers."""
     speed, references = measurements.measured.speed, measurements.protocol.references
     if isinstance(speed, NotMeasured):
-        return references[0].recipe
-    return next(side.recipe for side in references if side.name == speed.reference)
+        return references[0].serve
+    return next(side.serve for side in references if side.name == speed.reference)
 
 
 def _entry(

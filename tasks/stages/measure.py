@@ -68,7 +68,7 @@ class Measure(MeasuredNode):
             spec,
             variant.name,
             needs=(Need(ENGINE, engine), Need(CHECKPOINT, checkpoint), Need(HELDOUT, heldout)),
-            toolchains=tuple(side.recipe.toolchain for side in self._sides(spec, "", "")),
+            toolchains=tuple(side.serve.toolchain for side in self._sides(spec, "", "")),
         )
         self.work_pool = variant.target.work_pool
 
@@ -95,7 +95,7 @@ class Measure(MeasuredNode):
     def _sides(self, spec: Spec, engine: str, checkpoint: str) -> tuple[Side, ...]:
         variant = self._variant
         serve = kind_named(variant.engine.kind).serve_recipe(variant)
-        own = Side(name=ENGINE, recipe=serve, tree=engine, devices=variant.devices)
+        own = Side(name=ENGINE, serve=serve, tree=engine, devices=variant.devices)
         return (own, *reference_sides(spec, variant, checkpoint, self._cpu_features))
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
@@ -166,7 +166,7 @@ def engine_manifest(store: Store, engine: str) -> EngineManifest:
 
 def _toolchains_of(protocol: JudgingProtocol) -> tuple[str, ...]:
     sides = (protocol.engine, *protocol.references)
-    return tuple(sorted({side.recipe.toolchain for side in sides}))
+    return tuple(sorted({side.serve.toolchain for side in sides}))
 
 
 def _call(protocol: JudgingProtocol, identities: dict[str, str]) -> MeasurementCall:

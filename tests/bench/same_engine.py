@@ -27,7 +27,7 @@ def report(root: Path) -> None:
     """Print the ratio at each concurrency, and whether it is that of equals."""
     root.mkdir(parents=True)
     protocol = _protocol()
-    recipe = protocol.engine.recipe
+    recipe = protocol.engine.serve
     toolchain = ensure(recipe.toolchain, Settings(), on_progress=print)
     print("== vLLM against itself, ratio with its interval")
     log = root / "server.log"
@@ -47,7 +47,7 @@ def _protocol() -> JudgingProtocol:
     spec = load_spec(str(DEMO))
     (variant,) = resolve_variants(spec)
     recipe = vllm_recipe({}, variant)
-    sides = [Side(name=name, recipe=recipe, tree=DIGITS) for name in ("vllm", "vllm again")]
+    sides = [Side(name=name, serve=recipe, tree=DIGITS) for name in ("vllm", "vllm again")]
     return judging_protocol(
         spec,
         variant,

@@ -62,14 +62,14 @@ SUBJECT = Subject(
 
 
 def side(name: str, speaks: Speech = "vllm") -> Side:
-    """A side whose recipe serves nothing, and says how such a server tells token ids."""
-    recipe = ServeCommand(
+    """A side whose command serves nothing, and says how such a server gives token ids."""
+    command = ServeCommand(
         toolchain="none",
         argv=("{python}", "{tree}/serve.py"),
         model="m",
         generated_ids="beside-text" if speaks == "vllm" else "instead-of-text",
     )
-    return Side(name=name, recipe=recipe, tree="a" * 64)
+    return Side(name=name, serve=command, tree="a" * 64)
 
 
 def endpoint(name: str, base_url: str, speaks: Speech = "vllm") -> Endpoint:

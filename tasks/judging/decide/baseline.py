@@ -9,7 +9,7 @@ from tasks.judging.gates.slo import latency_figures, meets
 from tasks.judging.results import LoadResult
 
 HOPED_SPEEDUP = 2.0
-"""A baseline is left alone where even an engine this many times as fast would not pay."""
+"""A baseline is left alone if even an engine this many times as fast would not pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def baseline_decision(
 ) -> Stay | Go:
     """Whether compiling is worth a try, from vLLM's own numbers.
 
-    Under `when-justified`, stay where vLLM meets the SLO and an engine `HOPED_SPEEDUP` times as fast would
+    Under `when-justified`, stay if vLLM meets the SLO and an engine `HOPED_SPEEDUP` times as fast would
     not pay. `build_device_hours` is an estimate (of the last build, say); zero is the most favourable to
     compiling.
     """

@@ -21,8 +21,8 @@ from tasks.judging.gates.rule import NOT_MEASURED, Rule, VerdictName
 
 BASELINE, COMPILE = "baseline", "compile"
 PUBLISHES: Mapping[VerdictName, str] = {
-    "compile": "the engine tree with its serve recipe, and the vLLM recipe beside it",
-    "stay-on-vllm": "the vLLM recipe and the checkpoint",
+    "compile": "the engine tree with its serve command, and vLLM's next to it",
+    "stay-on-vllm": "vLLM's serve command and the checkpoint",
     "rejected": "nothing to deploy; the report is kept",
     "inconclusive": "nothing to deploy; the report is kept",
 }

@@ -30,9 +30,9 @@ class EconomicsOutcome(GateOutcome):
     upkeep_usd: float = Field(description="Engineers' time per month.")
     net_usd: float
     break_even_requests_per_day: float | None = Field(
-        description="None where the engine saves nothing per request."
+        description="None if the engine saves nothing per request."
     )
-    lines: tuple[str, ...] = Field(description="The arithmetic, one step a line.")
+    lines: tuple[str, ...] = Field(description="The arithmetic, one step per line.")
 
 
 class EconomicsGate(Gate[EconomicsOutcome]):
@@ -164,13 +164,13 @@ class _Month:
 
     @property
     def break_even(self) -> float | None:
-        """Requests a day at which the net is zero; None where no load does it."""
+        """Requests per day at which the net is zero; None if no load does it."""
         if self.saved_usd <= 0:
             return None
         return (self.build_usd + self.upkeep_usd) / (self.saved_usd / self._requests) / DAYS_PER_MONTH
 
     def lines(self) -> tuple[str, ...]:
-        """The arithmetic, one step a line."""
+        """The arithmetic, one step per line."""
         return (*self._load_lines(), *self._money_lines())
 
     def _load_lines(self) -> tuple[str, ...]:

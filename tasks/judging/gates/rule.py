@@ -7,7 +7,7 @@ from typing import Literal
 VerdictName = Literal["compile", "stay-on-vllm", "rejected", "inconclusive"]
 
 NOT_MEASURED = "not-measured"
-"""What a condition that timed rounds decide is where no round was timed."""
+"""What a condition that timed rounds decide is if no round was timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Condition:
 
     Attributes:
         name: its title.
-        outcomes: what it may be, where it was measured.
+        outcomes: what it may be, if it was measured.
     """
 
     name: str

@@ -23,7 +23,7 @@ class SpeedOutcome(GateOutcome):
 
     outcome: Literal["faster", "not-faster", "noisy"]
     ratio: Interval = Field(description="Engine / reference at the operating point.")
-    metric: Metric = Field(description="What was compared; throughput where a goodput was zero.")
+    metric: Metric = Field(description="What was compared; throughput if a goodput was zero.")
     pairs: int
     pairs_needed: int
 

@@ -50,7 +50,7 @@ def sample_windows(
     One window a text: bounds take observations for independent, and continuations of one text resemble each
     other.
 
-    Raises `TooLittleText` where there are fewer texts, or one has no tokens.
+    Raises `TooLittleText` if there are fewer texts, or one has no tokens.
     """
     samples = plan.gate.samples
     usable = [(index, ids) for index, ids in enumerate(texts) if lead or ids][:samples]

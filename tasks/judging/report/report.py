@@ -47,7 +47,7 @@ def render_report(result: JudgedResult, out_dir: Path) -> Path:
 
 
 def render_baseline(subject: Subject, load: LoadResult, stay: Stay, verdict: Verdict, out_dir: Path) -> Path:
-    """The same where the baseline suffices and nothing was compiled."""
+    """The same if the baseline suffices and nothing was compiled."""
     records = {"subject": subject, "load": load, "economics": stay.economics, "verdict": verdict}
     _write_json(out_dir, {name: record.model_dump(mode="json") for name, record in records.items()})
     hoped = Section("Economics of an engine twice as fast", stay.tiles, stay.economics.lines)

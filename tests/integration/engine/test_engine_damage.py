@@ -55,7 +55,7 @@ def engine(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """vLLM on the same checkpoint."""
     recipe = vllm_recipe({"enforce_eager": True}, VARIANT)
-    side = Side(name="vllm", recipe=recipe, tree=DIGITS)
+    side = Side(name="vllm", serve=recipe, tree=DIGITS)
     log = tmp_path_factory.mktemp("reference") / "log"
     toolchain = ensure(recipe.toolchain, Settings())
     with serving(
@@ -72,10 +72,10 @@ def measure(engine: Path, reference: Endpoint, tmp_path_factory: pytest.TempPath
 
     def run(damage: str) -> Measured:
         argv = ("{python}", str(DAMAGED_SERVER), damage, *recipe.argv[2:])
-        side = Side(name="engine", recipe=recipe.model_copy(update={"argv": argv}), tree=DIGITS)
+        side = Side(name="engine", serve=recipe.model_copy(update={"argv": argv}), tree=DIGITS)
         log = tmp_path_factory.mktemp(damage) / "log"
         with serving(
-            toolchain, side.recipe, engine, log=log, on_line=lambda _line: None, ready_limit_s=120
+            toolchain, side.serve, engine, log=log, on_line=lambda _line: None, ready_limit_s=120
         ) as server:
             return accuracy_of(Endpoint(base_url=server.base_url, side=side), reference)
 

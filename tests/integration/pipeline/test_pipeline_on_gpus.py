@@ -88,7 +88,7 @@ def sides(store: Store, tmp_path: Path, *devices: int) -> list[Side]:
     recipe = ServeCommand(toolchain="here", argv=("{python}", "{tree}/server.py", "{port}"), model="m")
     tree, names = store.put_tree(tmp_path / "tree").digest, ("NVIDIA H200",)
     return [
-        Side(name=f"side {index}", recipe=recipe, tree=tree, devices=count, gpu_names=names)
+        Side(name=f"side {index}", serve=recipe, tree=tree, devices=count, gpu_names=names)
         for index, count in enumerate(devices)
     ]
 

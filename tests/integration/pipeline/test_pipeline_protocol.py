@@ -69,7 +69,7 @@ def test_the_host_that_measures_decides_whether_float32_is_an_opponent(
     without = protocol_on(monkeypatch, store, trees, "avx2")
     assert [side.name for side in with_it.references] == ["vllm"]
     assert [side.name for side in without.references] == ["vllm", "vllm dtype=float32"]
-    assert "--dtype" in without.references[1].recipe.argv
+    assert "--dtype" in without.references[1].serve.argv
 
 
 def test_a_continuation_ends_where_any_file_of_the_checkpoint_says(

@@ -51,7 +51,7 @@ def test_memory_and_quantization_are_the_declared_ones(variant: ResolvedVariant)
 def test_every_side_of_a_comparison_has_the_engines_gpus(spec: Spec, variant: ResolvedVariant) -> None:
     sides = reference_sides(spec, variant, "0" * 64)
     assert {side.devices for side in sides} == {variant.devices}
-    assert {side.recipe.toolchain for side in sides} == {"vllm-cuda"}
+    assert {side.serve.toolchain for side in sides} == {"vllm-cuda"}
     assert variant.target.gpu is not None
     assert {side.gpu_names for side in sides} == {variant.target.gpu.product_names}
 

@@ -5,7 +5,7 @@ for the first; each maps token ids to `logprob` and `rank`: the id that stands t
 of rank 1, which may be the same. A token that ties with the likeliest one has its log-probability and another
 rank.
 
-Invariant: what is not told, or told as something else than a log-probability, is an error, never a regret.
+Invariant: what is missing, or is not a log-probability, is an error, never a regret.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def read_departures(
         asked: the reference, for errors.
 
     Raises:
-        ServerBroke: the answer does not tell the log-probability of every token and of the likeliest one
+        ServerBroke: the answer lacks the log-probability of a token, or of the likeliest one
             there.
     """
     reader = _Reader(asked)
@@ -71,7 +71,7 @@ class _Reader:
         logprobs = {name: self._logprob(score, place) for name, score in entry.items()}
         likeliest = [name for name, score in entry.items() if score.get("rank") == 1]
         if len(likeliest) != 1:
-            raise self._broke(f"no likeliest token, of rank 1, beside the one {place}", entry)
+            raise self._broke(f"no likeliest token, of rank 1, next to the one {place}", entry)
         best, own = logprobs[likeliest[0]], logprobs[str(token)]
         if own > best:
             raise self._broke(f"a likeliest token that is less likely than the one {place}", entry)

@@ -90,7 +90,7 @@ async def read_texts(
     asked: CompletionsClient, round_trips: Sequence[RoundTrip], plan: AccuracyPlan
 ) -> list[tuple[Reading, ...]]:
     """Every text as a side reads it; several times if it is asked separately for ids and for text."""
-    separate = asked.endpoint.side.recipe.generated_ids == "instead-of-text"
+    separate = asked.endpoint.side.serve.generated_ids == "instead-of-text"
 
     async def read(one: RoundTrip) -> tuple[Reading, ...]:
         return tuple([await _read(asked, one.text) for _ in range(SEPARATE_ATTEMPTS if separate else 1)])
@@ -102,7 +102,7 @@ async def _read(asked: CompletionsClient, text: str) -> Reading:
     endpoint = asked.endpoint
     answer = await asked.complete(text, ROUND_TRIP_ANSWER_TOKENS)
     ids = tuple(generated_ids(answer, endpoint))
-    if endpoint.side.recipe.generated_ids == "beside-text":
+    if endpoint.side.serve.generated_ids == "beside-text":
         prompt = tuple(prompt_ids(answer, endpoint))
         written = generated_text(answer, endpoint)
         return Reading(prompt_ids=prompt, prompt_tokens=len(prompt), generated=ids, text=written)
@@ -187,7 +187,7 @@ async def _check_stream(asked: CompletionsClient, prompt: Prompt, count: int) ->
 
 
 async def _untimed_text(asked: CompletionsClient, prompt: Prompt, count: int) -> str:
-    if asked.endpoint.side.recipe.generated_ids == "beside-text":
+    if asked.endpoint.side.serve.generated_ids == "beside-text":
         return (await asked.stream_ids(prompt, count)).read().text
     written = await asked.complete_text(prompt, count, ignore_eos=True)
     return generated_text(written, asked.endpoint)

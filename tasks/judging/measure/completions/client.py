@@ -7,8 +7,8 @@ Invariants:
   know.
 - Every request names neutral values of all that could change a greedy answer: no server's defaults, and no
   checkpoint's own, take part.
-- Token ids are asked for in untimed requests only, streamed or not, by the fields that the side's recipe
-  names; their number is held against the server's usage, which the timed requests count by.
+- Token ids are asked for in untimed requests only, streamed or not, by the fields that the side's
+  serve command names; their number is held against the server's usage, which the timed requests count by.
 - While a stream runs, bytes are stamped and kept; JSON is read after its end, so the client takes little of
   a shared CPU.
 - A request either ends complete or raises `ServerRefusedRequest`, `ServerBroke` or `ServerSilent` with the
@@ -107,7 +107,7 @@ class CompletionsClient:
 
     @property
     def _asking_for_ids(self) -> dict[str, Any]:
-        return ASKING_FOR_IDS[self.endpoint.side.recipe.generated_ids]
+        return ASKING_FOR_IDS[self.endpoint.side.serve.generated_ids]
 
     async def _stream(self, prompt: Sequence[int], max_tokens: int, fields: dict[str, Any]) -> RawStream:
         request = self._request(list(prompt), max_tokens) | fields
@@ -141,7 +141,7 @@ class CompletionsClient:
         raise ServerBroke(
             f"The server answered {response.status}: {message}",
             where=where,
-            fix="Read the server's log beside the run's.",
+            fix="Read the server's log, which is next to the run's.",
         )
 
     @asynccontextmanager
@@ -169,11 +169,11 @@ class CompletionsClient:
             read = json.loads(answer)
         except ValueError as error:
             raise ServerBroke(
-                f"The server answered no JSON: {answer[:200]!r}", where=self.endpoint.url(path)
+                f"The server's answer is not JSON: {answer[:200]!r}", where=self.endpoint.url(path)
             ) from error
         if not isinstance(read, dict):
             raise ServerBroke(
-                f"The server answered no JSON object: {answer[:200]!r}", where=self.endpoint.url(path)
+                f"The server's answer is not a JSON object: {answer[:200]!r}", where=self.endpoint.url(path)
             )
         return read
 

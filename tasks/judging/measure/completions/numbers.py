@@ -1,7 +1,7 @@
 """Numbers as a server says them, before any of them enters a gate. Pure.
 
 JSON knows no NaN, but Python's reader takes it, and reads 1e999 as infinity. A comparison with NaN is false
-and a maximum may pass it over, so what is no number at all would count as a good one.
+and a maximum may pass it over, so what is not a number at all would count as a good one.
 """
 
 import math
@@ -12,7 +12,7 @@ from tasks.errors import ServerBroke
 
 
 def count_in(usage: Mapping[str, Any], name: str, *, where: str) -> int | None:
-    """A number of tokens, None where it is not given; raises `ServerBroke` where it is no whole number from
+    """A number of tokens, None if it is not given; raises `ServerBroke` if it is not a whole number from
     0 on.
     """
     value = usage.get(name)
@@ -26,7 +26,7 @@ def count_in(usage: Mapping[str, Any], name: str, *, where: str) -> int | None:
 
 
 def ids_in(value: Any, *, where: str) -> list[int]:
-    """A list of token ids; raises `ServerBroke` where it is anything else."""
+    """A list of token ids; raises `ServerBroke` if it is anything else."""
     if isinstance(value, list) and all(_is_whole(token) for token in value):
         return value
     raise ServerBroke(
@@ -37,7 +37,7 @@ def ids_in(value: Any, *, where: str) -> list[int]:
 
 
 def finite(value: Any) -> float | None:
-    """The number as it is, or None where nothing can be calculated with the value."""
+    """The number as it is, or None if nothing can be calculated with the value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

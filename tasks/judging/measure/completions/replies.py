@@ -14,7 +14,7 @@ from tasks.judging.measure.completions.streams import Trace
 
 
 def streamed_ids(trace: Trace, asked: Endpoint) -> tuple[int, ...]:
-    """The token ids of a finished stream; raises `ServerBroke` where its chunks do not name all of them."""
+    """The token ids of a finished stream; raises `ServerBroke` if its chunks do not name all of them."""
     if len(trace.token_ids) != trace.output_tokens:
         said = f"The stream names {len(trace.token_ids)} token ids and counts {trace.output_tokens} tokens"
         raise _broke(said, {"text": trace.text}, asked)
@@ -24,7 +24,7 @@ def streamed_ids(trace: Trace, asked: Endpoint) -> tuple[int, ...]:
 def generated_ids(answer: dict[str, Any], asked: Endpoint) -> list[int]:
     """The generated token ids.
 
-    Raises `ServerBroke` where the server names none, or another number of them than its usage counts.
+    Raises `ServerBroke` if the server names none, or another number of them than its usage counts.
     """
     named = _choice(answer).get("token_ids")
     if named is None:
@@ -37,7 +37,7 @@ def generated_ids(answer: dict[str, Any], asked: Endpoint) -> list[int]:
 
 
 def generated_text(answer: dict[str, Any], asked: Endpoint) -> str:
-    """The generated text; raises `ServerBroke` where the server gave none."""
+    """The generated text; raises `ServerBroke` if the server gave none."""
     text = _choice(answer).get("text")
     if not isinstance(text, str):
         raise _broke("The answer holds no text", answer, asked)
@@ -45,7 +45,7 @@ def generated_text(answer: dict[str, Any], asked: Endpoint) -> str:
 
 
 def prompt_ids(answer: dict[str, Any], asked: Endpoint) -> list[int]:
-    """The prompt's token ids, in the choice or beside it; raises `ServerBroke` where it names none."""
+    """The prompt's token ids, in the choice or next to it; raises `ServerBroke` if it names none."""
     ids = _choice(answer).get("prompt_token_ids", answer.get("prompt_token_ids"))
     if ids is None:
         raise _broke("The answer holds no prompt_token_ids", answer, asked)
@@ -53,7 +53,7 @@ def prompt_ids(answer: dict[str, Any], asked: Endpoint) -> list[int]:
 
 
 def prompt_tokens(answer: dict[str, Any], asked: Endpoint) -> int:
-    """How many tokens the server read the prompt as; raises `ServerBroke` where it does not say."""
+    """How many tokens the server read the prompt as; raises `ServerBroke` if it does not say."""
     counted = count_in(_usage(answer), "prompt_tokens", where=_where(asked))
     if counted is None:
         raise _broke("The answer does not count the prompt's tokens", answer, asked)
@@ -77,5 +77,5 @@ def _broke(what: str, answer: dict[str, Any], asked: Endpoint) -> ServerBroke:
     return ServerBroke(
         f"{what}: {str(answer)[:300]}",
         where=_where(asked),
-        fix=f"The server must give ids {asked.side.recipe.generated_ids}, as its recipe says, and usage.",
+        fix=f"The server must give ids {asked.side.serve.generated_ids}, as its command says, and usage.",
     )

@@ -33,8 +33,8 @@ class Trace:
         stamps_ns: for every chunk with tokens, its stamp.
         chunk_tokens: for every such chunk, how many tokens it held.
         prompt_tokens: length of the prompt by the server's own count.
-        token_ids: the tokens; empty where their ids were not asked for.
-        text: what the chunks spell; empty where ids come instead of it.
+        token_ids: the tokens; empty if their ids were not asked for.
+        text: what the chunks spell; empty if ids come instead of it.
     """
 
     sent_ns: int
@@ -86,12 +86,12 @@ class RawStream:
     expected_tokens: int
 
     def read(self) -> Trace:
-        """The timeline; raises `ServerBroke` where the stream is incomplete or says an error."""
+        """The timeline; raises `ServerBroke` if the stream is incomplete or says an error."""
         return read_trace(self.sent_ns, self.stamped, where=self.where, expected_tokens=self.expected_tokens)
 
 
 def read_trace(sent_ns: int, stamped: Sequence[StampedBytes], *, where: str, expected_tokens: int) -> Trace:
-    """Read the events of a finished stream; raises `ServerBroke` where it is incomplete or says an error."""
+    """Read the events of a finished stream; raises `ServerBroke` if it is incomplete or says an error."""
     reader = _TraceReader(where)
     for stamp_ns, event in _events(stamped):
         reader.take(stamp_ns, event)
@@ -142,7 +142,7 @@ class _TraceReader:
             self._confirmed = self._confirmed if by_now is None else by_now
 
     def _take_ids(self, choice: dict[str, Any], by_now: int | None) -> None:
-        """Text and, where the chunk names them, ids: as many as it says to bring."""
+        """Text and, if the chunk names them, ids: as many as it says to bring."""
         self._text.append(str(choice.get("text") or ""))
         if choice.get("token_ids") is None:
             return
@@ -173,11 +173,11 @@ class _TraceReader:
             event = json.loads(payload)
         except ValueError as error:
             raise ServerBroke(
-                f"The stream holds an event that is no JSON: {payload[:200]!r}", where=self._where
+                f"The stream holds an event that is not JSON: {payload[:200]!r}", where=self._where
             ) from error
         if not isinstance(event, dict):
             raise ServerBroke(
-                f"The stream holds an event that is no object: {payload[:200]!r}", where=self._where
+                f"The stream holds an event that is not an object: {payload[:200]!r}", where=self._where
             )
         return event
 
@@ -196,7 +196,7 @@ class _TraceReader:
             )
         if self._counted != expected_tokens:
             raise ServerBroke(
-                f"The stream held {self._counted} tokens where {expected_tokens} were asked for",
+                f"The stream held {self._counted} tokens; {expected_tokens} were asked for",
                 where=self._where,
                 fix="The server must honour max_tokens and ignore_eos.",
             )

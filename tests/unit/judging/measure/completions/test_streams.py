@@ -68,8 +68,8 @@ def test_ids_and_text_are_those_of_all_chunks() -> None:
     ("stream", "message"),
     [
         (event(1), "ended after 1 of 2 tokens, without"),
-        (event(1) + end(1), "1 tokens where 2 were asked for"),
-        (event(3) + end(3), "3 tokens where 2 were asked for"),
+        (event(1) + end(1), "1 tokens; 2 were asked for"),
+        (event(3) + end(3), "3 tokens; 2 were asked for"),
         (event(2) + end(3), "counted 2 tokens, and at its end 3"),
         (event(2) + DONE, "counted 2 tokens, and at its end None"),
         (event(2) + event(1) + end(2), "after 2 tokens says that there are 1"),
@@ -87,8 +87,8 @@ def test_ids_and_text_are_those_of_all_chunks() -> None:
         (named(2, 7, -1) + end(2), "names the token ids"),
         (named(2, 7, "8") + end(2), "names the token ids"),
         (b'data: {"error": {"message": "engine died"}}\n\n' + DONE, "engine died"),
-        (b"data: <html>\n\n", "no JSON"),
-        (b"data: [1]\n\n", "no object"),
+        (b"data: <html>\n\n", "not JSON"),
+        (b"data: [1]\n\n", "not an object"),
     ],
 )
 def test_an_incomplete_or_broken_stream_is_an_error(stream: bytes, message: str) -> None:
