@@ -66,7 +66,7 @@ def test_what_a_spec_says_is_escaped(page: Path) -> None:
     assert "&lt;script&gt;" in text
 
 
-def test_the_page_shows_verdict_gates_intervals_and_both_recipes(page: Path, result: JudgedResult) -> None:
+def test_the_page_shows_verdict_gates_intervals_and_both_commands(page: Path, result: JudgedResult) -> None:
     text = page.read_text(encoding="utf-8")
     ratio = result.outcomes.gates["speed"].ratio
     for shown in (

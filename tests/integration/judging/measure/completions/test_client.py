@@ -103,7 +103,7 @@ def test_ids_are_streamed_by_the_request_that_is_timed_and_no_other(per_chunk: i
 
 
 @pytest.mark.parametrize("speaks", SPEECHES[1:])
-def test_a_recipe_that_says_the_wrong_way_is_refused_by_the_server(speaks: Speech) -> None:
+def test_a_command_that_says_the_wrong_way_is_refused_by_the_server(speaks: Speech) -> None:
     with (
         fake_server(Behaviour(speaks=speaks)) as server,
         pytest.raises(ServerRefusedRequest, match=r"not permitted: \['return_token_ids'\]"),
