@@ -101,7 +101,7 @@ def test_a_verdict_of_an_older_way_of_judging_is_not_carried_over(
 ) -> None:
     h100, l40s = host("h100"), host("l40s")
     with monkeypatch.context() as older:
-        older.setattr(verdicts, "METHOD", "by the first token/1")
+        older.setattr(verdicts, "WAY_OF_JUDGING", ("by the first token/1",))
         l40s.judge("l40s")
     assert names(h100.publish(h100.judge("h100"))) == ["h100"]
 
