@@ -28,7 +28,7 @@ from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from flows.prefect_run.page import REPORT_PAGE, report_link
 from tasks.comparison import serve as serving
-from tasks.comparison import served
+from tasks.comparison import together
 from tasks.hub import HubAccess, load_texts
 from tasks.judging.endpoint import Side
 from tasks.runs import Made, Pipeline, StageCall, StageResult, build_document, run_stage
@@ -131,9 +131,10 @@ def measure(pipeline: Pipeline, trees: dict[str, str], work: Path) -> None:
     assert protocol_for(pipeline.store, SPEC, VARIANT, **asked).accuracy.end_tokens
     pipeline.store.materialize(trees["heldout"], work / "heldout")
     assert load_texts(work / "heldout")
-    sides = [Side(name="engine", recipe=SERVE, tree=trees["engine"], devices=1)]
+    sides = [Side(name="engine", serve=SERVE, tree=trees["engine"], devices=1)]
     with (
-        served(pipeline, sides, "measure") as (endpoint,),
+        together(pipeline, sides, "measure") as placement,
+        placement.serving(sides) as (endpoint,),
         urllib.request.urlopen(endpoint.url("/health"), timeout=10) as answer,
     ):
         assert answer.read() == b"ready"

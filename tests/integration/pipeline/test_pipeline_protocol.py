@@ -62,7 +62,7 @@ def protocol_on(
     return measure.protocol_for(store, SPEC, VARIANT, **trees)
 
 
-def test_the_host_that_measures_decides_whether_float32_is_an_opponent(
+def test_the_host_that_measures_decides_whether_float32_is_a_reference(
     monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str]
 ) -> None:
     with_it = protocol_on(monkeypatch, store, trees, "avx2", "avx512_bf16")
