@@ -118,7 +118,7 @@ DEMO = "engine_specs/demo.yaml"
 TOOLCHAINS = "tasks/toolchains/toolchains.yaml"
 MESSAGES = "tasks/toolchains/messages.yaml"
 LOCKS = "tasks/toolchains/locks"
-REPORT = "tasks/judging/templates/report.html.j2"
+REPORT = "tasks/judging/report/templates/report.html.j2"
 
 
 def kind_file(name: str) -> str:
@@ -349,7 +349,7 @@ TABLES = (
         unused="it explains failures, and a failure leaves nothing",
     ),
     Table(
-        files="tasks/judging/templates/*.j2",
+        files="tasks/judging/report/templates/*.j2",
         unrelated=(appended(REPORT, "{# a comment #}\n"),),
         unused="reports are rendered anew from what was measured",
     ),
