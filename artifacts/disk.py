@@ -11,24 +11,24 @@ from pathlib import Path
 
 from artifacts.errors import ArtifactError, BadPath, LocalDiskError
 
-# ioctl of Linux file systems that can share blocks between files (Btrfs, XFS): linux/fs.h, _IOW(0x94, 9,
-# int).
+# ioctl of Linux file systems that can share blocks between files (Btrfs, XFS): linux/fs.h,
+# _IOW(0x94, 9, int).
 FICLONE = 0x40049409
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MISUSED = {
-    errno.ENOTDIR: "A file stands where a directory is needed",
-    errno.EEXIST: "A file stands where a directory is needed",
-    errno.EISDIR: "A directory stands where a file is needed",
-    errno.ENAMETOOLONG: "The name is too long for this disk",
-    errno.ELOOP: "Its links lead in a circle",
+    errno.ENOTDIR: "A file exists where a directory is needed",
+    errno.EEXIST: "A file exists where a directory is needed",
+    errno.EISDIR: "A directory exists where a file is needed",
+    errno.ENAMETOOLONG: "The name is too long for this file system",
+    errno.ELOOP: "Its symbolic links form a loop",
 }
 
 
 @contextlib.contextmanager
 def disk_errors(directory: Path) -> Iterator[None]:
-    """Turn an OSError of what is done in a directory into a LocalDiskError or a BadPath."""
+    """Turn an OSError raised by work in a directory into a LocalDiskError or a BadPath."""
     try:
         yield
     except OSError as error:
@@ -36,34 +36,34 @@ def disk_errors(directory: Path) -> Iterator[None]:
 
 
 def disk_error(error: OSError, where: str) -> ArtifactError:
-    """An OSError of a file system in words; `where` is what it is about unless the error itself knows."""
+    """Describe an OSError of a file system; `where` is what it concerns unless the error names a file."""
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else where
     if error.errno in FULL:
         fix = "Free some space and start again: what is complete is kept."
         return LocalDiskError("The disk is full.", where=where, fix=fix)
     if error.errno in CLOSED:
-        fix = "Give this user the right to it, or choose another place."
+        fix = "Give this user permission, or choose another path."
         return LocalDiskError(f"Access is denied: {error.strerror}.", where=where, fix=fix)
     if error.errno in MISUSED:
         what = f"{MISUSED[error.errno]}: {error.strerror}."
-        return BadPath(what, where=where, fix="Name another path, or move what is there away.")
-    fix = "Look at what is there, or choose another place."
+        return BadPath(what, where=where, fix="Choose another path, or move away what is there.")
+    fix = "Look at what is there, or choose another path."
     return LocalDiskError(f"The disk failed: {error.strerror or error}.", where=where, fix=fix)
 
 
 def require_space(directory: Path, needed_bytes: int) -> None:
-    """Raise LocalDiskError where the file system of a directory has less free space than that."""
+    """Raise LocalDiskError if a directory's file system has less free space than needed."""
     free_bytes = shutil.disk_usage(directory).free
     if free_bytes < needed_bytes:
         raise LocalDiskError(
-            f"{needed_bytes / 1e9:.2f} GB are needed and {free_bytes / 1e9:.2f} GB are free.",
+            f"{needed_bytes / 1e9:.2f} GB are needed, but only {free_bytes / 1e9:.2f} GB are free.",
             where=str(directory),
             fix="Free some space or choose a directory on another disk.",
         )
 
 
 def clone(source: Path, dest: Path) -> bool:
-    """Make dest a file of its own that shares source's blocks; False, and no dest, if the disk cannot."""
+    """Make dest an independent file that shares source's blocks; False, and no dest, if the disk cannot."""
     with source.open("rb") as origin, dest.open("xb") as copy:
         try:
             fcntl.ioctl(copy.fileno(), FICLONE, origin.fileno())
@@ -96,7 +96,7 @@ def take_over(source: Path, dest: Path) -> None:
 
 
 def link_or_copy(source: Path, dest: Path) -> None:
-    """Give a read-only file a second name; a copy where the file system or its limit of links forbids it."""
+    """Give a read-only file a second name, or copy it if the file system or its link limit forbids that."""
     try:
         dest.hardlink_to(source)
     except OSError as error:
@@ -107,12 +107,12 @@ def link_or_copy(source: Path, dest: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """A fresh hidden name in the same directory, to prepare in it what is then renamed to path."""
+    """Return a fresh hidden name in the same directory, for what is renamed to `path` once complete."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that readers, and a machine that loses power, see the old content or the new one."""
+    """Write a file so that readers see the old content or the new one, even after a loss of power."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = beside(path)
     try:
@@ -126,14 +126,14 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def point_link(link: Path, target: Path) -> None:
-    """Make a symbolic link point to target, atomically, whether or not it exists."""
+    """Point a symbolic link to target, atomically, whether or not the link exists."""
     temporary = beside(link)
     temporary.symlink_to(target)
     temporary.replace(link)
 
 
 def set_mode(path: Path, *, executable: bool, writable: bool = True) -> None:
-    """Set a new file's permissions from those that it was created with, so that the umask keeps its say."""
+    """Derive a new file's permissions from those that it was created with, so that the umask applies."""
     mode = path.stat().st_mode & 0o666
     if executable:
         mode |= (mode & 0o444) >> 2
@@ -141,7 +141,7 @@ def set_mode(path: Path, *, executable: bool, writable: bool = True) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring a file or directory to the disk, so that it outlives a loss of power."""
+    """Flush a file or directory to disk, so that it survives a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -7,14 +7,14 @@ FailureClass = Literal["infrastructure", "input", "unsupported", "regression", "
 
 
 class EngineryError(Exception):
-    """The base of all errors of the project: what is wrong, where, and how to fix it; never raised itself.
+    """The base of all errors of the project: what is wrong, where, and how to fix it; never raised directly.
 
-    Classes carry the exit code of the documented table (README, "Settings and exit codes") and the failure
-    class. Only `flows.cli` turns an error into text and an exit code.
+    Each class carries its exit code (README, "Settings and exit codes") and its failure class. Only
+    `flows.cli` turns an error into text and an exit code.
 
     Args:
         what: one sentence that says what is wrong, with the value found.
-        where: the file, key, address or field it is about.
+        where: the file, key, address or field that it concerns.
         fix: what to do next, if possible the command to type.
     """
 
@@ -34,13 +34,13 @@ class EngineryError(Exception):
 
 
 MEND_FIX = (
-    "Restore that object from a backup, or run `enginery build SPEC --force` on a host that builds: it puts "
-    "back what it makes alike."
+    "Restore this object from a backup, or run `enginery build SPEC --force` on a build host: it puts back "
+    "every object that it makes again byte for byte."
 )
 
 STRANGER_FIX = (
-    "Find out who wrote it: whoever may write to this bucket may do this. It is never taken for what its key "
-    "says."
+    "Find out who wrote it: anyone who may write to this bucket can do this. It is never accepted as what "
+    "its key says."
 )
 
 
@@ -63,7 +63,7 @@ class NotFound(ArtifactError):
 
 
 class NoSuchFile(NotFound):
-    """A tree is there, and has no file of that name."""
+    """A tree exists, but has no file of that name."""
 
 
 class NothingFits(ArtifactError):
@@ -74,7 +74,7 @@ class NothingFits(ArtifactError):
 
 
 class CannotServe(ArtifactError):
-    """What is to be served does not run on this host, or not with what is installed on it."""
+    """This host cannot serve the tree, or not with what is installed on it."""
 
     exit_code = 4
     failure = "unsupported"
@@ -87,47 +87,47 @@ class StoreUnreachable(ArtifactError):
 
 
 class IntegrityError(ArtifactError):
-    """Bytes do not match the digest they are known by."""
+    """Bytes do not match the digest that they are known by."""
 
     exit_code = 6
     failure = "regression"
 
 
 class BadReference(ArtifactError):
-    """A release reference or an argument that cannot be read."""
+    """A release reference or an argument is invalid."""
 
     exit_code = 2
     failure = "input"
 
 
 class StandInRefused(ArtifactError):
-    """A tree that a stand-in of a tool made was about to become more than something that tests look at."""
+    """A tree made by a stand-in for a tool was about to be used for more than tests."""
 
     exit_code = 3
     failure = "input"
 
 
 class BadTree(ArtifactError):
-    """A directory holds something that a tree cannot: a link, a special file, a name that is not portable."""
+    """A directory holds something that a tree cannot: a link, a special file, a non-portable name."""
 
     failure = "input"
 
 
 class AlreadyExists(ArtifactError):
-    """Something immutable is there already, with other content."""
+    """Something immutable already exists, with different content."""
 
     failure = "input"
 
 
 class InTheWay(ArtifactError):
-    """Something that no pull made stands where a pull would install."""
+    """Something that no pull made occupies the place of an install."""
 
     exit_code = 2
     failure = "input"
 
 
 class BadPath(ArtifactError):
-    """A path that cannot be what it is used as, such as a file where a directory is needed."""
+    """A path cannot be used as asked, such as a file where a directory is needed."""
 
     exit_code = 2
     failure = "input"
@@ -138,4 +138,4 @@ class LocalDiskError(ArtifactError):
 
 
 class Conflict(ArtifactError):
-    """A conditional write lost against another writer."""
+    """A conditional write lost to another writer."""

@@ -1,7 +1,7 @@
-"""Doing the same to many things at once, where the first failure ends it all.
+"""Calling one function for many items in threads; the first failure stops the rest.
 
-The threads are daemons on purpose: when Ctrl-C comes, a thread that waits for a silent server must not hold
-up the end of the process, as those of `concurrent.futures` would.
+The threads are daemons on purpose: on Ctrl-C, a thread that waits for a silent server must not delay the exit
+of the process, as those of `concurrent.futures` would.
 """
 
 import queue
@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-# Small objects that are read at once.
+# Threads for reading many small objects.
 READ_THREADS = 16
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -21,11 +21,10 @@ def run_all(
     threads: int,
     stop: threading.Event | None = None,
 ) -> list[ResultT]:
-    """Call work(item) for every item, in threads; returns the results in the order of the items.
+    """Call work(item) for every item, in threads; return the results in the order of the items.
 
-    When a call fails, what was not begun is dropped, `stop` is set, which long calls may look at, and the
-    failure is raised once the calls under way have ended. When Ctrl-C comes, `stop` is set and nothing is
-    waited for.
+    If a call fails, items that were not started are dropped, `stop` is set (long calls may check it), and the
+    failure is raised once the running calls have ended. On Ctrl-C, `stop` is set and nothing is waited for.
     """
     stop = stop or threading.Event()
     waiting: queue.SimpleQueue[tuple[int, ItemT]] = queue.SimpleQueue()
@@ -34,7 +33,7 @@ def run_all(
     results: dict[int, ResultT] = {}
     failures: list[BaseException] = []
 
-    def labour() -> None:
+    def drain() -> None:
         while not stop.is_set():
             try:
                 index, item = waiting.get_nowait()
@@ -42,11 +41,11 @@ def run_all(
                 return
             try:
                 results[index] = work(item)
-            except BaseException as failure:  # noqa: BLE001 - it is raised where the results are waited for
+            except BaseException as failure:  # noqa: BLE001 - raised again in the caller's thread
                 failures.append(failure)
                 stop.set()
 
-    _join([threading.Thread(target=labour, daemon=True) for _ in range(min(threads, waiting.qsize()))], stop)
+    _join([threading.Thread(target=drain, daemon=True) for _ in range(min(threads, waiting.qsize()))], stop)
     if failures:
         raise failures[0]
     return [results[index] for index in sorted(results)]

@@ -1,4 +1,4 @@
-"""Settings: `ENGINERY_*` over `enginery.toml` over defaults. A variable that is empty counts as not set.
+"""Settings: `ENGINERY_*` overrides `enginery.toml`, which overrides defaults; an empty variable is unset.
 
 AWS, Hub and Prefect clients read their own standard variables.
 
@@ -23,7 +23,7 @@ SETTINGS_FILE = Path("enginery.toml")
 
 
 class Settings(BaseSettings):
-    """Where things are kept, and the few limits that hold for all specs."""
+    """Where things are kept, and the few limits that apply to all specs."""
 
     model_config = SettingsConfigDict(
         env_prefix="ENGINERY_",
@@ -51,11 +51,11 @@ class Settings(BaseSettings):
     )
     gpu_locks_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("enginery") / "gpus",
-        description="Locks of this host's GPUs; one directory for all users that share them.",
+        description="Locks of this host's GPUs; one directory for all users who share them.",
     )
     store_bucket: str = Field(default="enginery", min_length=3, description="S3 bucket of the store.")
     store_prefix: str = Field(
-        default="", description="Key prefix inside the bucket, without slashes at the ends."
+        default="", description="Key prefix inside the bucket, without leading or trailing slashes."
     )
     specs_dir: Path | None = Field(
         default=None, description="Directory of specs; default: the packaged engine_specs."
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order: explicit arguments, environment, `enginery.toml` in the working directory."""
+        """Return, by priority: explicit arguments, environment, `enginery.toml` in the working directory."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 

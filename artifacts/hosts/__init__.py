@@ -1,8 +1,8 @@
-"""What a host has, and what an engine tree asks of the host that serves it.
+"""What a host has, and what an engine tree requires of the host that serves it.
 
 Promises:
-- Facts of a host (NVML, /proc/cpuinfo) are read here only; whether they suffice is decided purely, with a
-  reason.
+- Facts of a host (NVML, /proc/cpuinfo) are read only here; pure functions decide whether they suffice, with
+  a reason.
 - An engine's manifest (engine.json) is defined, read and written here.
 """
 

@@ -1,13 +1,13 @@
-"""What every engine directory says of itself (`engine.json`): how to serve it, and what the host must have.
+"""The manifest of every engine tree (`engine.json`): how to serve it, and what the host must have.
 
 Invariants:
-- An engine tree is self-contained: with the named toolchain and nothing else, its serve recipe starts it.
+- An engine tree is self-contained: with the named toolchain and nothing else, its serve command starts it.
 - Nothing in `engine.json` depends on where or when it was built: equal inputs give equal bytes.
-- A recipe's argv holds placeholders only for what differs between hosts and releases: `{python}` and `{bin}`
-  (the toolchain's interpreter and its directory of programs), `{tree}` (the installed directory), `{host}`,
-  `{port}`, and `{model}` (the name that the server answers to: the release's when it is served, the recipe's
-  own when it is judged).
-- A server writes to no file of the tree: what it rewrites is named, and it gets a copy of its own.
+- A serve command's argv has placeholders only for what differs between hosts and releases: `{python}` and
+  `{bin}` (the toolchain's interpreter and its directory of programs), `{tree}` (the installed directory),
+  `{host}`, `{port}`, and `{model}` (the name that the server answers to: the release's when it is served, the
+  command's own when it is judged).
+- A server never writes to the tree: the files that it rewrites are listed, and it gets copies of them.
 """
 
 from typing import Literal, Self
@@ -29,25 +29,25 @@ class ServeCommand(Frozen):
     )
     env: dict[str, str] = Field(
         default_factory=dict,
-        description="Environment that the server needs, beyond the toolchain's; values may hold {tree} and "
-        "{scratch}, a directory that is the server's own and is thrown away.",
+        description="Environment that the server needs beyond the toolchain's; values may contain {tree} and "
+        "{scratch}, a directory of the server's own that is deleted afterwards.",
     )
     rewrites: tuple[str, ...] = Field(
         default=(),
-        description="Files of the tree that the server writes to: each is copied to {scratch}, under its own "
-        "path, before the server starts.",
+        description="Files of the tree that the server writes to: each is copied to {scratch}, under the "
+        "same path, before the server starts.",
     )
     ready_path: str = Field(
-        default="/health", description="Path that answers 200 once the server takes requests."
+        default="/health", description="Path that answers 200 once the server accepts requests."
     )
     model: str = Field(
-        description="Value of `model` in requests to this server, where it is started under no other name."
+        description="Value of `model` in requests to this server, unless it is started under another name."
     )
     generated_ids: Literal["beside-text", "instead-of-text"] = Field(
         default="beside-text",
-        description="How it tells generated token ids: with `return_token_ids`, beside their text and with "
-        "the prompt's, as vLLM does, or with `detokenize: false`, instead of text and without the prompt's, "
-        "as TensorRT-LLM does, which refuses fields that it does not know.",
+        description="How the server returns generated token ids: next to their text and with the prompt's "
+        "ids, if a request sets `return_token_ids` (vLLM); or instead of text and without the prompt's, if "
+        "it sets `detokenize: false` (TensorRT-LLM, which refuses unknown fields).",
     )
 
     @model_validator(mode="after")
@@ -58,16 +58,16 @@ class ServeCommand(Frozen):
         return self
 
     def served_model(self, name: str) -> str:
-        """What the server answers to when it is to be called `name`; a recipe without {model} has its own."""
+        """Return the model name that a server started as `name` answers to; its own if argv lacks {model}."""
         return name if any("{model}" in part for part in self.argv) else self.model
 
     def command(self, *, python: str, bin_dir: str, tree: str, host: str, port: int, model: str) -> list[str]:
-        """Fill in the placeholders; returns an argument list ready to run."""
+        """Return the argument list with its placeholders filled in, ready to run."""
         values = {"python": python, "bin": bin_dir, "tree": tree, "host": host, "port": str(port)}
         return [part.format(**values, model=model) for part in self.argv]
 
     def environment(self, *, tree: str, scratch: str) -> dict[str, str]:
-        """Fill in the placeholders of the environment."""
+        """Return the environment with its placeholders filled in."""
         return {name: value.format(tree=tree, scratch=scratch) for name, value in self.env.items()}
 
 
@@ -85,7 +85,7 @@ class HostRequirements(Frozen):
 
 
 class BuiltOn(Frozen):
-    """The host that an engine was built on, as far as it decides where the engine loads."""
+    """The host that an engine was built on, as far as that decides where the engine loads."""
 
     gpu_name: str = Field(description="Product name that the driver reports.")
     compute_capability: str = Field(description="CUDA compute capability, such as 9.0.")
@@ -94,7 +94,7 @@ class BuiltOn(Frozen):
 
 
 class TuningCache(Frozen):
-    """Kernel choices that were measured on one GPU; on another they are wrong, and nothing else says so."""
+    """Kernel choices measured on one GPU; on another they are wrong, and nothing else reports it."""
 
     path: str = Field(description="The file, relative to the tree.")
     gpu_name: str = Field(description="Product name of the GPU that it was measured on.")
@@ -117,15 +117,15 @@ class EngineManifest(Frozen):
     tokenizer_sha256: str = Field(description="Digest of tokenizer.json, equal to the checkpoint's.")
     requires: HostRequirements
     toolchains: dict[str, str] = Field(
-        description="Identity of each toolchain that had a part in it, by role."
+        description="Identity of each toolchain that took part in making it, by role."
     )
     tools: dict[str, str] = Field(description="Versions of the tools, such as torch.")
     built_on: BuiltOn | None = Field(
-        default=None, description="Where it was built; none where that does not decide where it loads."
+        default=None, description="Where it was built; none if that does not decide where it loads."
     )
     tuning: TuningCache | None = Field(default=None, description="Kernel choices that ship with it.")
     stand_in: bool = Field(
         default=False,
-        description="Made by a stand-in of the tool: never to be judged or published.",
+        description="Made by a stand-in for the tool: never to be judged or published.",
     )
     serve: ServeCommand

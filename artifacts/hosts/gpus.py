@@ -1,8 +1,8 @@
 """The NVIDIA GPUs of this host, as its driver's management library (NVML) reports them.
 
 Invariants:
-- Nothing but the driver is asked: a host without one is an answer (`NoGpus`), not an error.
-- GPUs come in the driver's order, by PCI bus; `index` is what CUDA_VISIBLE_DEVICES means by a number once
+- Only the driver is asked: a host without one is a result (`NoGpus`), not an error.
+- GPUs come in the driver's order, by PCI bus; `index` is the number that CUDA_VISIBLE_DEVICES takes if
   CUDA_DEVICE_ORDER is PCI_BUS_ID.
 """
 
@@ -18,13 +18,13 @@ class Gpu(Frozen):
 
     index: int = Field(ge=0, description="Position in the driver's order, by PCI bus.")
     name: str = Field(description="Product name, such as NVIDIA H100 80GB HBM3.")
-    uuid: str = Field(description="The driver's name for exactly this device: GPU-...")
+    uuid: str = Field(description="The driver's unique id of this device: GPU-...")
     memory_bytes: int = Field(gt=0, description="Total memory.")
     compute_capability: str = Field(description="CUDA compute capability, such as 9.0.")
 
 
 class GpusFound(Frozen):
-    """A driver answers; it may know no GPU all the same."""
+    """A driver answers, though it may report no GPU."""
 
     driver: str = Field(description="Version of the driver, such as 580.95.05.")
     cuda: str = Field(description="Newest CUDA version that the driver runs, such as 13.0.")
@@ -38,8 +38,8 @@ class NoGpus(Frozen):
 
 
 def probe_gpus() -> GpusFound | NoGpus:
-    """The GPUs of this host."""
-    import pynvml  # here, for it takes longer to load than the rest of this package
+    """Return the GPUs of this host, or why no driver answers."""
+    import pynvml  # here, as it takes longer to load than the rest of this package
 
     try:
         pynvml.nvmlInit()

@@ -1,4 +1,4 @@
-"""Whether a host can run an engine: what the host has against what the engine needs, with reasons."""
+"""Whether a host can run an engine: compares what it has with what the engine needs, and gives reasons."""
 
 import platform
 from collections import Counter
@@ -22,8 +22,10 @@ class HostFacts(Frozen):
     machine: str = Field(description="platform.machine(): x86_64, aarch64.")
     cpu_features: tuple[str, ...] = Field(description="CPU flags as in /proc/cpuinfo, sorted.")
     gpus: tuple[Gpu, ...] = Field(default=(), description="Its NVIDIA GPUs, in the driver's order.")
-    driver: str | None = Field(default=None, description="Version of the NVIDIA driver; none without one.")
-    no_gpus: str = Field(default="", description="Why no driver answers; empty where one does.")
+    driver: str | None = Field(
+        default=None, description="Version of the NVIDIA driver; none if no driver answers."
+    )
+    no_gpus: str = Field(default="", description="Why no driver answers; empty if one does.")
 
 
 class Fits(Frozen):
@@ -39,7 +41,7 @@ class Refused(Frozen):
 
 
 def probe_host(cpuinfo: Path = CPUINFO) -> HostFacts:
-    """Facts of this host; the CPU flags are those of its first processor."""
+    """Return the facts of this host; the CPU flags are those of its first processor."""
     facts = HostFacts(machine=platform.machine(), cpu_features=_cpu_features(cpuinfo))
     found = probe_gpus()
     if isinstance(found, GpusFound):
@@ -48,7 +50,7 @@ def probe_host(cpuinfo: Path = CPUINFO) -> HostFacts:
 
 
 def fits(requires: HostRequirements, facts: HostFacts) -> Fits | Refused:
-    """Whether a host can run what needs this.
+    """Decide whether a host meets the requirements of an engine.
 
     Compute capabilities must be equal: what was compiled for one does not load on another.
     """
@@ -62,7 +64,7 @@ def fits(requires: HostRequirements, facts: HostFacts) -> Fits | Refused:
 
 
 def suitable_gpus(requires: HostRequirements, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
-    """Those of a host's GPUs that what needs this may run on, in their order."""
+    """Return the GPUs that meet the requirements, in their order."""
     return tuple(
         gpu
         for gpu in gpus
@@ -72,7 +74,7 @@ def suitable_gpus(requires: HostRequirements, gpus: tuple[Gpu, ...]) -> tuple[Gp
 
 
 def gpus_in_words(facts: HostFacts) -> str:
-    """A host's GPUs as part of a sentence, or why there is none."""
+    """Describe a host's GPUs as part of a sentence, or say why there are none."""
     if not facts.gpus:
         return f"no GPU: {facts.no_gpus}" if facts.no_gpus else "no GPU"
     kinds = Counter((gpu.name, gpu.compute_capability) for gpu in facts.gpus)
@@ -115,7 +117,7 @@ def _lacks_driver(requires: HostRequirements, facts: HostFacts) -> str:
 
 
 def _has(requires: HostRequirements, facts: HostFacts) -> str:
-    """What a host has of all that is asked, as part of a sentence."""
+    """Say what the host has of what is required, as part of a sentence."""
     features = len(requires.cpu_features)
     machine = (
         f"{facts.machine} with all {features} CPU features asked for" if features else f"any {facts.machine}"

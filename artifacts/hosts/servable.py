@@ -1,9 +1,8 @@
-"""Whether a tree may be served on this host: asked before a server starts, for tools tell too late or not at
-all.
+"""Whether this host may serve a tree: decided before a server starts, as tools report it late or never.
 
 Invariants:
-- Nothing is asked of the tool itself: the host's facts, `engine.json` and the toolchain's versions decide.
-- A tree without `engine.json` is a checkpoint, which any host of its variant serves.
+- The tool itself is not asked: the host's facts, `engine.json` and the toolchain's versions decide.
+- A tree without `engine.json` is a checkpoint, which any host of its variant can serve.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,12 +18,12 @@ from artifacts.hosts.host_match import HostFacts, Refused, fits
 from artifacts.hosts.tuning import differences, loading_of
 from artifacts.store import REINSTALL
 
-# Tools whose engines load in the version that built them only, by the names of their distributions.
+# Tools whose engines load only in the version that built them, by the names of their distributions.
 BOUND_TOOLS = ("tensorrt", "tensorrt-llm", "torch")
 
 
 def refuse_host(requires: HostRequirements, facts: HostFacts, where: str) -> None:
-    """Raise CannotServe unless a host has what is asked for."""
+    """Raise CannotServe unless a host meets the requirements."""
     answer = fits(requires, facts)
     if isinstance(answer, Refused):
         raise CannotServe(
@@ -38,8 +37,8 @@ def refuse_unservable(tree: Path, facts: HostFacts, versions: Mapping[str, str])
     """Raise unless a toolchain with these versions can serve this tree on this host.
 
     Raises:
-        CannotServe: another GPU or driver, another version of a tool that its engines are bound to, or a
-            tuning cache that was measured elsewhere; every reason at once.
+        CannotServe: the GPU, the driver or a tool that the engine is bound to differs, or its tuning cache
+            was measured elsewhere; with every reason.
         IntegrityError: `engine.json` cannot be read.
     """
     manifest = read_engine(tree)
@@ -56,7 +55,7 @@ def refuse_unservable(tree: Path, facts: HostFacts, versions: Mapping[str, str])
 
 
 def read_engine(tree: Path) -> EngineManifest | None:
-    """`engine.json` of a tree; None where the tree is a checkpoint. Raises IntegrityError."""
+    """Return the manifest of an engine tree, or None for a checkpoint; raises IntegrityError if invalid."""
     path = tree / ENGINE_FILE
     if not path.exists():
         return None
@@ -74,7 +73,7 @@ def _other_tools(manifest: EngineManifest, versions: Mapping[str, str]) -> Itera
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two spellings are of one version: some tools leave out what their distribution adds to it."""
+    """Whether two spellings mean one version: some tools omit what their distribution appends."""
     try:
         a, b = Version(one), Version(other)
     except InvalidVersion:

@@ -1,7 +1,7 @@
-"""Kernel choices that ship with an engine hold for one GPU, one tool and one set of settings.
+"""Kernel choices that ship with an engine are valid for one GPU, one tool and one set of settings.
 
-A tool that loads its tuning cache elsewhere does so without a word, and is slow or wrong. So what the cache
-was measured on stands in `engine.json`, outside of the file, and is compared before the tool starts.
+Elsewhere, the tool loads its tuning cache without a warning, and is slow or wrong. So `engine.json`, not the
+cache itself, records what it was measured on, and this is compared before the tool starts.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from artifacts.hosts.host_match import HostFacts, suitable_gpus
 # The only tool that ships such a cache, by the name of its distribution.
 TOOL = "tensorrt-llm"
 TREE = "{tree}/"
-# Where the tool's settings name the GPUs that each layer is spread over; one where they do not.
+# Key of the tool's settings for the GPUs that each layer is spread over; if it is absent, one GPU.
 TENSOR_PARALLEL = "tensor_parallel_size"
 
 
@@ -33,7 +33,7 @@ class Loading(Frozen):
 
 
 def differences(tuning: TuningCache, loading: Loading) -> tuple[str, ...]:
-    """How what loads a cache differs from what it was measured on, one sentence a field. Pure."""
+    """Say how what loads a cache differs from what it was measured on, one phrase per field. Pure."""
     labels = {name: name.replace("_", " ") for name in Loading.model_fields}
     return tuple(
         f"{label}: measured with {getattr(tuning, name)}, about to be loaded with {getattr(loading, name)}"
@@ -45,7 +45,7 @@ def differences(tuning: TuningCache, loading: Loading) -> tuple[str, ...]:
 def loading_of(
     manifest: EngineManifest, tree: Path, facts: HostFacts, versions: Mapping[str, str]
 ) -> Loading:
-    """What would load the cache of this tree on this host, with a toolchain of these versions."""
+    """Return what would load the cache of this tree on this host, with a toolchain of these versions."""
     suitable = suitable_gpus(manifest.requires, facts.gpus) or facts.gpus
     settings = _settings_file(manifest, tree)
     content = settings.read_bytes() if settings else b""
@@ -59,7 +59,7 @@ def loading_of(
 
 
 def _settings_file(manifest: EngineManifest, tree: Path) -> Path | None:
-    """The file of the tree that the serve recipe hands to the tool; None where it hands none."""
+    """Return the file of the tree that the serve command passes to the tool; None if it passes none."""
     named = (tree / part.removeprefix(TREE) for part in manifest.serve.argv if part.startswith(TREE))
     return next((path for path in named if path.is_file()), None)
 
@@ -68,6 +68,6 @@ def _tensor_parallel(settings: bytes) -> int:
     try:
         content = yaml.safe_load(settings)
     except yaml.YAMLError:
-        return 1  # damaged settings have another digest, which is what is told then
+        return 1  # damaged settings have another digest, which is reported
     named = content.get(TENSOR_PARALLEL) if isinstance(content, dict) else None
     return named if isinstance(named, int) and named > 0 else 1

@@ -1,8 +1,8 @@
-"""Releases: what was judged, under a version; channels that point to versions; pulls that install them.
+"""Releases of judged variants, channels that point to them, and pulls that install them.
 
 Promises:
-- A released version never changes. It becomes visible by one last write.
-- What is installed was verified byte by byte, or nothing is installed.
+- A released version never changes. One last write makes it visible.
+- Every installed byte was verified; otherwise nothing is installed.
 """
 
 from artifacts.releases.channels import Channel, list_channels, move_channel

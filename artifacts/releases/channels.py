@@ -1,8 +1,8 @@
 """Channels: named pointers to releases (`nightly`, `stable`), moved by promotion and rollback.
 
 Invariants:
-- A channel is replaced only with If-Match on what was read, so that no move is lost between two that race.
-- A channel names its own name: one that stands under another key is an integrity error.
+- A channel is replaced only with If-Match on what was read, so that no move is lost if two race.
+- A channel holds its own name: one stored under another key is an integrity error.
 - `sequence` grows by one with each move and `history` keeps every move, the newest last.
 """
 
@@ -31,9 +31,9 @@ KEY_PATTERN = re.compile(rf"{NAME_PATTERN[1:-1]}\.json")
 class Move(Frozen):
     """One move of a channel."""
 
-    id: str = Field(description="Unique; tells a repeated write of the same move from another move.")
+    id: str = Field(description="Unique; distinguishes a repeated write of this move from another move.")
     version: str = Field(pattern=VERSION_PATTERN, description="Version that it pointed to from then on.")
-    at: AwareDatetime = Field(description="When, with its time zone.")
+    at: AwareDatetime = Field(description="When it was moved, with time zone.")
     reason: str = Field(description="Why it was moved.")
 
 
@@ -56,19 +56,19 @@ class Channel(Frozen):
 
 
 def read_channel(store: "Store", name: str, channel: str) -> Channel:
-    """The channel as it is now; raises NotFound, and IntegrityError where it is another one."""
+    """Return the channel as it is now; raises NotFound, and IntegrityError if it is another one."""
     return store.read_record(_key(name, channel), Channel, _key_of)
 
 
 def list_channels(store: "Store", name: str) -> tuple[Channel, ...]:
-    """All channels of a name, sorted by channel; what cannot be one is passed over and named."""
+    """Return all channels of a name, sorted; other objects are skipped with a warning."""
     prefix = f"channels/{name}/"
     keys: list[str] = []
     for key in store.bucket.keys(prefix):
         if KEY_PATTERN.fullmatch(key.removeprefix(prefix)):
             keys.append(key)
         else:
-            pass_over(store.bucket, key, "it is no channel")
+            pass_over(store.bucket, key, "it is not a channel")
     return store.read_records(keys, Channel, _key_of)
 
 
@@ -80,15 +80,15 @@ def move_channel(
     *,
     leave: Callable[[Channel], bool] = lambda _channel: False,
 ) -> Channel:
-    """Point a channel to a published release; a channel that points there already stays as it is.
+    """Point a channel to a published release; a channel that already points there stays as it is.
 
-    So does one that `leave` says to leave alone; it is asked about every state that the move would replace.
-    Returns the channel as it is then. Raises Conflict where other movers win again and again.
+    So does one for which `leave` is true; it is asked about every state that the move would replace. Returns
+    the channel as it is then. Raises Conflict if other movers win again and again.
     """
     key = _key(release.name, channel)
     move = Move(id=uuid.uuid4().hex, version=release.version, at=datetime.now(UTC), reason=reason)
     for _attempt in range(MOVE_ATTEMPTS):
-        before, etag = _look(store, key)
+        before, etag = _current(store, key)
         if before and (_has_move(before, move) or leave(before)):
             return before
         after = _moved(before, release.name, channel, move)
@@ -102,8 +102,8 @@ def move_channel(
     )
 
 
-def _look(store: "Store", key: str) -> tuple[Channel | None, str | None]:
-    """The channel and its ETag, or nothing where it is not there yet."""
+def _current(store: "Store", key: str) -> tuple[Channel | None, str | None]:
+    """Return the channel and its ETag, or (None, None) if it does not exist yet."""
     try:
         channel, etag = store.read_record_and_etag(key, Channel, _key_of)
     except NotFound:
@@ -112,7 +112,7 @@ def _look(store: "Store", key: str) -> tuple[Channel | None, str | None]:
 
 
 def _has_move(channel: Channel, move: Move) -> bool:
-    """Whether there is nothing left to do: a write whose answer was lost counts, whatever came after it."""
+    """Whether nothing is left to do: a write whose answer was lost counts, whatever came after it."""
     return channel.version == move.version or any(past.id == move.id for past in channel.history)
 
 

@@ -1,4 +1,4 @@
-"""Reading everything that a release names out of the store, byte for byte: what a listing cannot tell.
+"""Reading every byte that a release refers to, which finds damage that a listing does not show.
 
 A blob of the right size with wrong bytes is found here and nowhere earlier; pulls refuse it, and a forced
 build that makes the same bytes replaces it.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Intact(Frozen):
-    """What was read and found to be as the release says."""
+    """What was read and matches the release."""
 
     trees: int = Field(description="Trees that the release names.")
     blobs: int = Field(description="Blobs of these trees; one that several share counts once.")
@@ -34,9 +34,9 @@ def inspect_release(
     Args:
         store: where the release is kept.
         release: the release; its engines, checkpoints and reports are read.
-        on_progress: called with the bytes read and the bytes in all, from several threads.
+        on_progress: called with the bytes read and the total bytes, from several threads.
 
-    Raises IntegrityError that names every key that is missing or damaged, and StoreUnreachable.
+    Raises IntegrityError, naming every key that is missing or damaged, and StoreUnreachable.
     """
     found: dict[str, str] = {}
     listings: list[Listing] = []

@@ -1,14 +1,14 @@
-"""What is installed on a serving host.
+"""The layout of what is installed on a serving host.
 
 ROOT/<name>/<version>/<variant>/                 exactly the tree; nothing is added to it
 ROOT/<name>/<version>/.enginery/<variant>.json   its record, written before the directory appears
 ROOT/<name>/<version>/.enginery/release.json     the release
-ROOT/<name>/<version>/.enginery/partial/         a download under way; the next pull goes on from it
+ROOT/<name>/<version>/.enginery/partial/         an unfinished download, which the next pull resumes
 ROOT/<name>/current                              link to what was pulled last: <version>/<variant>
 
 Invariants:
-- Whatever stands there without a record was made by somebody else, and is left alone.
-- A recorded version never changes: the release and the tree that the store names later are those recorded.
+- Whatever is there without a record was made by somebody else, and is left alone.
+- A recorded version never changes: the store must later name the same release and the same tree.
 """
 
 import os
@@ -28,7 +28,7 @@ from artifacts.store import REINSTALL, Listing, compare, verify
 
 RECORDS = ".enginery"
 CURRENT = "current"
-# Names that an install has for itself; specs refuse them, too (`engine_specs.reading.names`).
+# Names that an install needs itself; specs refuse them, too (`engine_specs.reading.names`).
 RESERVED_VARIANTS = (CURRENT, "lock", "partial", "release", "replaced")
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
@@ -43,11 +43,11 @@ class InstallRecord(Frozen):
     serve: ServeCommand = Field(description="The command that serves the directory.")
     listing: Listing = Field(description="The tree that the directory is.")
     reason: str = Field(description="Why this variant was picked for this host.")
-    installed_at: AwareDatetime = Field(description="When, with its time zone.")
+    installed_at: AwareDatetime = Field(description="When it was installed, with time zone.")
 
 
 class InstallPaths:
-    """Where a variant of a release stands below a root."""
+    """Where a variant of a release is installed below a root."""
 
     def __init__(self, root: Path, name: str, version: str, variant: str) -> None:
         self.directory = root / name / version / variant
@@ -60,36 +60,36 @@ class InstallPaths:
         self.current_target = Path(version) / variant
 
     def partial(self, tree: str) -> Path:
-        """Where a tree is downloaded to."""
+        """Return where a tree is downloaded to."""
         return self.records / "partial" / tree
 
 
 def refuse_reserved(release: Release, variant: str) -> None:
-    """Raise NothingFits where a variant has a name that this layout needs for itself."""
+    """Raise NothingFits if a variant has a name that this layout needs itself."""
     if variant in RESERVED_VARIANTS or re.fullmatch(VERSION_PATTERN, variant):
         raise NothingFits(
-            f"Variant {variant!r} of {release.name}@{release.version} cannot be installed: an install keeps "
-            f"records under the names {', '.join(RESERVED_VARIANTS)}, and versions are directories of it.",
+            f"Variant {variant!r} of {release.name}@{release.version} cannot be installed: an install uses "
+            f"the names {', '.join(RESERVED_VARIANTS)} itself, and names directories after versions.",
             where=f"{release.name}@{release.version}, variant {variant}",
             fix="Give the variant another name in its spec, and publish it again.",
         )
 
 
-def refuse_other_hands(paths: InstallPaths) -> None:
-    """Raise InTheWay where something stands in the places of an install that no pull made."""
+def refuse_foreign(paths: InstallPaths) -> None:
+    """Raise InTheWay if something that no pull made occupies the place of an install."""
     fix = "Move it away, or pull to another directory."
     if os.path.lexists(paths.directory) and not paths.record.exists():
         what = f"{paths.directory} was not made by a pull: there is no record of it."
         raise InTheWay(what, where=str(paths.record), fix=fix)
     if os.path.lexists(paths.current) and not paths.current.is_symlink():
-        what = f"{paths.current} was not made by a pull: it is no link."
+        what = f"{paths.current} was not made by a pull: it is not a link."
         raise InTheWay(what, where=str(paths.current), fix=fix)
 
 
 def refuse_change(paths: InstallPaths, release: Release, tree: str) -> None:
-    """Raise IntegrityError where this host recorded another release, or another tree, under that version.
+    """Raise IntegrityError if this host recorded another release, or another tree, for this version.
 
-    A record that cannot be read says nothing, and is written again.
+    A record that cannot be read is ignored, and written again.
     """
     recorded, installed = _recorded(paths.release, Release), _recorded(paths.record, InstallRecord)
     changed = list(_changes(recorded, release)) if recorded else []
@@ -101,12 +101,12 @@ def refuse_change(paths: InstallPaths, release: Release, tree: str) -> None:
             f"{', '.join(changed)}.",
             where=str(paths.records),
             fix="A published version never changes: find out who changed the store before you trust it. "
-            f"Where the store was made anew on purpose, remove {paths.records.parent} and pull again.",
+            f"If the store was recreated on purpose, remove {paths.records.parent} and pull again.",
         )
 
 
 def record_release(paths: InstallPaths, release: Release) -> None:
-    """Write the record of a release where there is none that can be read."""
+    """Write the record of a release unless it is there already."""
     if _recorded(paths.release, Release) != release:
         write_atomically(paths.release, release.model_dump_json(indent=2).encode())
 
@@ -119,7 +119,7 @@ def _recorded(path: Path, model: type[RecordT]) -> RecordT | None:
 
 
 def _changes(recorded: Release, release: Release) -> Iterator[str]:
-    """What of a release differs from what was recorded: fields, and variants by name."""
+    """Name what differs between a release and its record: fields, and variants by name."""
     for field in Release.model_fields:
         if field != "variants" and getattr(recorded, field) != getattr(release, field):
             yield field
@@ -130,26 +130,26 @@ def _changes(recorded: Release, release: Release) -> Iterator[str]:
 
 
 def is_install(directory: Path) -> bool:
-    """Whether a pull installed a directory, links such as `current` followed."""
+    """Whether a pull installed a directory; links such as `current` are followed."""
     directory = directory.resolve()
     return (directory.parent / RECORDS / f"{directory.name}.json").is_file()
 
 
 def read_install(directory: Path) -> InstallRecord:
-    """The record of an installed directory, links such as `current` followed; raises NotFound."""
+    """Return the record of an installed directory, following links such as `current`; raises NotFound."""
     directory = directory.resolve()
     return read_local(directory.parent / RECORDS / f"{directory.name}.json", InstallRecord)
 
 
 def installed_variant(directory: Path) -> VariantRelease:
-    """The variant that a directory was installed as, from its release; raises NotFound."""
+    """Return the variant that a directory was installed as, from its release; raises NotFound."""
     directory = directory.resolve()
     release = read_local(directory.parent / RECORDS / "release.json", Release)
     return release.variant(read_install(directory).variant)
 
 
 def require_whole(directory: Path) -> None:
-    """Raise IntegrityError where a file of an installed directory is missing, truncated or too many.
+    """Raise IntegrityError if a file of an installed directory is missing, truncated or unexpected.
 
     Compares names and sizes; `verify_install` reads every byte.
     """
@@ -161,13 +161,13 @@ def require_whole(directory: Path) -> None:
 def verify_install(directory: Path) -> None:
     """Read every byte of an installed directory and compare it with the release that it came from.
 
-    Raises IntegrityError naming what differs, NotFound where nothing was installed.
+    Raises IntegrityError naming what differs, NotFound if nothing was installed.
     """
     directory = directory.resolve()
     record = read_install(directory)
     if installed_variant(directory).tree != record.listing.digest:
         raise IntegrityError(
-            f"The record of {record.variant} lists another tree than its release.",
+            f"The record of {record.variant} lists a different tree than its release.",
             where=str(directory.parent / RECORDS),
             fix=REINSTALL,
         )
@@ -176,16 +176,16 @@ def verify_install(directory: Path) -> None:
 
 
 def read_local(path: Path, model: type[RecordT]) -> RecordT:
-    """A record of this host; raises NotFound, and IntegrityError where it cannot be read."""
+    """Read a record of this host; raises NotFound, and IntegrityError if it is damaged."""
     try:
         return model.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(
-            f"{path.parent.parent} holds nothing that was pulled here: {path.name} is missing.",
+            f"{path.parent.parent} holds nothing that was pulled: {path.name} is missing.",
             where=str(path),
             fix="Name ROOT/<name>/<version>/<variant> or ROOT/<name>/current of an `enginery pull`.",
         ) from error
     except ValidationError as error:
         raise IntegrityError(
-            "The record is damaged.", where=str(path), fix="Pull again: it is written anew."
+            "The record is damaged.", where=str(path), fix="Pull again, which writes it anew."
         ) from error

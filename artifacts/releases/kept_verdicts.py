@@ -1,10 +1,10 @@
-"""Verdicts: judged variants, kept wherever they were judged, for releases to be made of.
+"""Verdicts on variants, kept by whichever host judged them; releases are made from them.
 
     judged/<name>/<major.minor>/<commit>/<variant>/<basis>/<id>.json     appended
 
 Invariants:
-- A verdict holds for its basis alone: the digest of what its judge was asked, so that a changed spec finds
-  none that was made by the old one. The commit is that of the checkpoint.
+- A verdict holds only for its basis, the digest of what the judge was asked: a changed spec never finds a
+  verdict of the old one. The commit is that of the checkpoint.
 - Ids sort by time, and nothing is replaced: the newest verdict of a basis is the last of its keys.
 """
 
@@ -38,7 +38,7 @@ class VerdictKey(Frozen):
 
     @property
     def prefix(self) -> str:
-        """Where the verdicts on this are kept."""
+        """The prefix of the keys of these verdicts."""
         return f"judged/{self.name}/{self.version}/{self.commit}/{self.variant}/{self.basis}/"
 
 
@@ -47,9 +47,9 @@ class KeptVerdict(Frozen):
 
     id: str = Field(pattern=f"^{ID_PATTERN}$", description="Unique, and sorts by time.")
     about: VerdictKey = Field(description="What it is about.")
-    judged_at: AwareDatetime = Field(description="When, with its time zone.")
+    judged_at: AwareDatetime = Field(description="When it was judged, with time zone.")
     host: str = Field(description="Which host judged it, in words.")
-    entry: VariantRelease = Field(description="What a release holds of it.")
+    entry: VariantRelease = Field(description="Its entry in a release.")
 
     @model_validator(mode="after")
     def _entry_is_about_it(self) -> Self:
@@ -73,16 +73,16 @@ def keep_verdict(store: "Store", about: VerdictKey, entry: VariantRelease, host:
 
 
 def newest_verdict(store: "Store", about: VerdictKey) -> KeptVerdict | None:
-    """The newest verdict on this, or None where nobody has judged it; strays are passed over and named.
+    """Return the newest verdict, or None if there is none; other objects are skipped with a warning.
 
-    Raises IntegrityError where a record is about something else than its key says.
+    Raises IntegrityError if a record is about something other than its key says.
     """
     verdicts = []
     for key in store.bucket.keys(about.prefix):
         if KEY_PATTERN.fullmatch(key.removeprefix(about.prefix)):
             verdicts.append(key)
         else:
-            pass_over(store.bucket, key, "it is no verdict")
+            pass_over(store.bucket, key, "it is not a verdict")
     return store.read_record(max(verdicts), KeptVerdict, _key_of) if verdicts else None
 
 

@@ -1,13 +1,13 @@
 """Pulling a release onto a serving host.
 
 Invariants:
-- A directory appears under its final name only complete and verified, with its record already beside it.
-- A pull that is killed loses at most the chunks under way: the next one finds the others by their digests.
-- A version that this host has recorded stays what it was: where the store says something else of it, the
-  pull ends. What no pull made is never replaced.
-- An installed directory is taken as it is when names, sizes and executable bits agree with its record:
-  reading gigabytes at every start of a server costs more than it finds; `verify_install` does that.
-- Pulls into one root from several processes wait for each other where they meet.
+- A directory appears under its final name only once it is complete, verified and recorded.
+- A pull that is killed loses at most the chunks in flight: the next one finds the others by their digests.
+- A version that this host has recorded stays what it was: if the store now says something else, the pull
+  fails. What no pull made is never replaced.
+- An installed directory is accepted as it is if names, sizes and executable bits match its record: reading
+  gigabytes at every start of a server costs more than it finds; `verify_install` does that.
+- Concurrent pulls of one version into one root wait for each other.
 """
 
 import shutil
@@ -29,7 +29,7 @@ from artifacts.releases.installs import (
     read_local,
     record_release,
     refuse_change,
-    refuse_other_hands,
+    refuse_foreign,
     refuse_reserved,
 )
 from artifacts.releases.references import resolve
@@ -46,7 +46,7 @@ class PulledRelease(Frozen):
     directory: Path = Field(description="Where it is installed: exactly its tree.")
     tree: Digest = Field(description="The tree.")
     reason: str = Field(description="Why this variant.")
-    downloaded_bytes: int = Field(ge=0, description="Bytes that this pull took from the store.")
+    downloaded_bytes: int = Field(ge=0, description="Bytes that this pull downloaded from the store.")
     already_installed: bool = Field(description="Whether it was there before.")
 
 
@@ -63,10 +63,10 @@ def pull_release(
     Args:
         store: where releases are kept.
         reference: `name`, `name:channel`, `name@1.4` or `name@1.4.2`.
-        root: directory of all installs; made where it is missing.
-        variant: this one and no other; by default the most demanding one that fits.
-        facts: what the host has; probed where it is not given.
-        on_progress: called with the bytes in place and the bytes in all, from several threads.
+        root: directory of all installs; created if missing.
+        variant: name of the variant; by default the most demanding one that fits.
+        facts: what the host has; probed if not given.
+        on_progress: called with the bytes in place and the total bytes, from several threads.
 
     Raises BadReference, NotFound, NothingFits, StandInRefused, InTheWay, IntegrityError, StoreUnreachable,
     LocalDiskError.
@@ -78,7 +78,7 @@ def pull_release(
     with disk_errors(root):
         paths.records.mkdir(parents=True, exist_ok=True)
         with FileLock(paths.lock):
-            refuse_other_hands(paths)
+            refuse_foreign(paths)
             refuse_change(paths, release, choice.tree)
             found = is_installed(paths, choice.tree)
             downloaded_bytes = 0 if found else _install(store, release, choice, paths, on_progress)
@@ -96,7 +96,7 @@ def pull_release(
 
 
 def is_installed(paths: InstallPaths, tree: str) -> bool:
-    """Whether the directory is there, of that tree, with the names, sizes and modes that it should have."""
+    """Whether the directory holds that tree, with the names, sizes and modes that it should have."""
     try:
         record = read_local(paths.record, InstallRecord)
         return record.listing.digest == tree and not compare(paths.directory, record.listing)
@@ -111,7 +111,7 @@ def _install(
     paths: InstallPaths,
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
-    """Download, verify, record and put in place; returns the bytes downloaded."""
+    """Download, verify, record and put in place; return the bytes downloaded."""
     refuse_stand_in(store, choice.tree, "installed")
     listing = store.get_listing(choice.tree)
     partial = paths.partial(listing.digest)
@@ -125,7 +125,9 @@ def _install(
         sync(path)
     if difference := compare(partial, listing):
         fix = "Remove that directory and pull again."
-        raise IntegrityError(f"The download holds something else: {difference}", where=str(partial), fix=fix)
+        raise IntegrityError(
+            f"The download is not what the release lists: {difference}", where=str(partial), fix=fix
+        )
     _write_records(release, choice, listing, paths)
     _swap_in(partial, paths)
     return count
@@ -147,7 +149,7 @@ def _write_records(release: Release, choice: Choice, listing: Listing, paths: In
 
 
 def _swap_in(partial: Path, paths: InstallPaths) -> None:
-    """Give the finished directory its name; one that is there already is a damaged install, and goes."""
+    """Give the finished directory its name; an existing one is a damaged install, and is removed."""
     shutil.rmtree(paths.replaced, ignore_errors=True)
     if paths.directory.exists():
         paths.directory.rename(paths.replaced)
@@ -157,5 +159,5 @@ def _swap_in(partial: Path, paths: InstallPaths) -> None:
 
 
 def _allocated_bytes(directory: Path) -> int:
-    """What the files of a directory take on the disk, holes left out."""
+    """Count the bytes that a directory's files occupy on disk, without holes."""
     return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())

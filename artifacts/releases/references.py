@@ -1,7 +1,7 @@
 """References to releases: `name`, `name@1.4`, `name@1.4.2`, `name:channel`.
 
-`name` means `name:stable`, and where nothing was ever promoted to stable, the newest release. `name@1.4` is
-the newest published patch of 1.4; `name@1.4.2` is exactly that.
+`name` means `name:stable` or, if nothing was ever promoted to stable, the newest release. `name@1.4` is the
+newest published patch of 1.4; `name@1.4.2` is exactly that.
 """
 
 import re
@@ -25,7 +25,7 @@ PATTERN = re.compile(
 
 
 class Reference(Frozen):
-    """A reference, read: a version or a channel of a name."""
+    """A parsed reference: a version or a channel of a name."""
 
     name: str = Field(description="Name of the spec.")
     version: str | None = Field(description="major.minor or major.minor.patch; none for a channel.")
@@ -37,12 +37,12 @@ class Resolved(Frozen):
 
     release: Release = Field(description="The release.")
     reason: str = Field(
-        description="Which release was taken, and why; empty where its version was named whole."
+        description="Which release was chosen, and why; empty if the reference gave the whole version."
     )
 
 
 def parse_reference(text: str) -> Reference:
-    """Read a reference; raises BadReference."""
+    """Parse a reference; raises BadReference."""
     match = PATTERN.fullmatch(text)
     if match is None:
         raise BadReference(
@@ -53,35 +53,35 @@ def parse_reference(text: str) -> Reference:
 
 
 def resolve(store: "Store", text: str) -> Resolved:
-    """The release that a reference means; raises BadReference, or NotFound, which says what there is."""
+    """Return the release that a reference means; raises BadReference, or NotFound, which says what exists."""
     reference = parse_reference(text)
     try:
         version, reason = _version(store, reference)
         release = read_release(store, reference.name, version)
     except NotFound as error:
-        raise _explained(store, reference, text) from error
-    said = f"{text} means {reference.name}@{version}: {reason}" if reason else ""
-    return Resolved(release=release, reason=said)
+        raise _not_found(store, reference, text) from error
+    meaning = f"{text} means {reference.name}@{version}: {reason}" if reason else ""
+    return Resolved(release=release, reason=meaning)
 
 
 def _version(store: "Store", reference: Reference) -> tuple[str, str]:
-    """The version, and why this one; raises NotFound."""
+    """Return the version, and why it was chosen; raises NotFound."""
     if reference.channel:
         found = read_channel(store, reference.name, reference.channel).version
         return found, f"its channel {reference.channel} points there"
     if reference.version is None:
-        return _of_a_name(store, reference.name)
+        return _default_version(store, reference.name)
     if reference.version.count(".") == 2:
         return reference.version, ""
     newest = _newest(store, reference.name, f"{reference.version}.")
     return newest, f"the newest release of {reference.version}"
 
 
-def _of_a_name(store: "Store", name: str) -> tuple[str, str]:
+def _default_version(store: "Store", name: str) -> tuple[str, str]:
     try:
         version = read_channel(store, name, DEFAULT_CHANNEL).version
     except NotFound:
-        return _newest(store, name), f"its newest release, for it has no channel {DEFAULT_CHANNEL}"
+        return _newest(store, name), f"its newest release, as it has no channel {DEFAULT_CHANNEL}"
     return version, f"its channel {DEFAULT_CHANNEL} points there"
 
 
@@ -92,8 +92,8 @@ def _newest(store: "Store", name: str, of: str = "") -> str:
     return versions[-1]
 
 
-def _explained(store: "Store", reference: Reference, text: str) -> NotFound:
-    """The error for what does not exist, with what there is and what to type."""
+def _not_found(store: "Store", reference: Reference, text: str) -> NotFound:
+    """Make the error for what does not exist, with what exists and what to type."""
     versions = published_versions(store, reference.name)
     if not versions:
         names = ", ".join(list_names(store)) or "none at all"

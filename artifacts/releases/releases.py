@@ -1,12 +1,12 @@
-"""Releases: one immutable version of one spec, as an index over its judged variants.
+"""Releases: each is one immutable version of one spec, an index of its judged variants.
 
 Invariants:
 - A release exists when its `release.json` exists; that file is written last and never replaced.
-- A version is taken before it is published (`versions`); one that is never published stays a gap.
-- A variant can be deployed exactly when it has both a tree and a serve recipe, which is when its verdict is
+- A version is reserved before it is published (`versions`); one that is never published stays a gap.
+- A variant can be deployed if and only if it has both a tree and a serve command, that is, if its verdict is
   `compile` or `stay-on-vllm`.
-- A release names its own name and version: one that stands under another key is an integrity error.
-- No release names a tree that a stand-in of a tool made (`artifacts.hosts.stand_in`), whoever publishes it.
+- A release holds its own name and version: one stored under another key is an integrity error.
+- No release names a tree made by a stand-in for a tool (`artifacts.hosts.stand_in`), whoever publishes it.
 """
 
 import re
@@ -40,16 +40,16 @@ class VariantRelease(Frozen):
     name: str = Field(pattern=NAME_PATTERN, description="Name of the variant.")
     required: bool = Field(description="Whether the release waits for this variant's verdict.")
     target: str = Field(description="Name of the target that it was built for.")
-    verdict: Verdict = Field(description="What judging came to.")
+    verdict: Verdict = Field(description="What was decided.")
     reasons: tuple[str, ...] = Field(description="Why, in sentences.")
     requires: HostRequirements = Field(description="What a host must have to run what is to be deployed.")
     serve: ServeCommand | None = Field(
-        description="The recipe to deploy; none when rejected or inconclusive."
+        description="The command that serves it; none if rejected or inconclusive."
     )
     tree: Digest | None = Field(
         description="The tree to deploy: engine for `compile`, checkpoint for `stay-on-vllm`; none otherwise."
     )
-    vllm_recipe: ServeCommand = Field(description="The vLLM recipe that it was judged against.")
+    vllm_recipe: ServeCommand = Field(description="The serve command of vLLM, which it was judged against.")
     checkpoint_tree: Digest = Field(description="Tree of the unquantized checkpoint.")
     report: Digest | None = Field(default=None, description="Tree of the report.")
     fingerprints: dict[str, str] = Field(default_factory=dict, description="Fingerprint of each stage.")
@@ -59,7 +59,7 @@ class VariantRelease(Frozen):
 
     @property
     def trees(self) -> tuple[str, ...]:
-        """The trees that it names, each once: what is to be deployed, the checkpoint, the report."""
+        """The trees that it names, each once: the one to deploy, the checkpoint, the report."""
         named = (self.tree, self.checkpoint_tree, self.report)
         return tuple(dict.fromkeys(tree for tree in named if tree is not None))
 
@@ -68,7 +68,7 @@ class VariantRelease(Frozen):
         deployable = self.verdict in DEPLOYABLE
         if deployable != (self.tree is not None) or deployable != (self.serve is not None):
             raise ValueError(
-                f"variant {self.name}: tree and serve belong to {' and '.join(DEPLOYABLE)} and to these only"
+                f"variant {self.name}: tree and serve must be set for {' and '.join(DEPLOYABLE)} only"
             )
         return self
 
@@ -84,7 +84,7 @@ class Release(Frozen):
     publication_fingerprint: Digest = Field(
         description="What this publication consists of; a retry has the same one."
     )
-    created_at: AwareDatetime = Field(description="When it was published, with its time zone.")
+    created_at: AwareDatetime = Field(description="When it was published, with time zone.")
     checkpoint_repo: str = Field(description="Repository of the checkpoint on the Hub.")
     checkpoint_revision: str = Field(description="Commit of the checkpoint.")
     source_commit: str = Field(
@@ -105,7 +105,7 @@ class Release(Frozen):
         return self
 
     def variant(self, name: str) -> VariantRelease:
-        """The variant of that name; raises KeyError."""
+        """Return the variant of that name; raises KeyError."""
         return {variant.name: variant for variant in self.variants}[name]
 
 
@@ -113,7 +113,7 @@ def publish(store: "Store", release: Release) -> Release:
     """Write `release.json`; from then on the release exists and cannot change.
 
     Returns the stored release: this one, or an earlier one of the same publication fingerprint (a retry).
-    Raises AlreadyExists where the version is another publication's, and what `require_trees` raises.
+    Raises AlreadyExists if the version is another publication's, and what `require_trees` raises.
     """
     require_trees(store, release.variants)
     key = _key_of(release)
@@ -125,22 +125,22 @@ def publish(store: "Store", release: Release) -> Release:
             raise AlreadyExists(
                 f"{release.name}@{release.version} was published with other content.",
                 where=store.bucket.where(key),
-                fix="Take a version of its own for this publication; a published one never changes.",
+                fix="Reserve another version for this publication; a published one never changes.",
             ) from None
         return stored
     return release
 
 
 def require_trees(store: "Store", variants: Iterable[VariantRelease]) -> None:
-    """Check that all that these variants name can be published: engines, checkpoints and reports.
+    """Check that everything that these variants name can be published: engines, checkpoints and reports.
 
-    Raises NotFound where the store lacks a tree or a blob of it, StandInRefused where a stand-in made one.
+    Raises NotFound if the store lacks a tree or a blob of it, StandInRefused if a stand-in made one.
     """
     for variant in variants:
         for tree in variant.trees:
             if missing := store.missing_of(tree):
                 raise NotFound(
-                    f"Tree {tree} of variant {variant.name} is not in the store, or not all of it: "
+                    f"Tree {tree} of variant {variant.name} is missing from the store, or incomplete: "
                     f"{'; '.join(missing)}.",
                     where=str(store.bucket),
                     fix="Build the variant again, which puts back what is missing; nothing was published.",
@@ -149,28 +149,29 @@ def require_trees(store: "Store", variants: Iterable[VariantRelease]) -> None:
 
 
 def read_release(store: "Store", name: str, version: str) -> Release:
-    """The release of exactly that version; raises NotFound, and IntegrityError where it is another one."""
+    """Return the release of that very version; raises NotFound, and IntegrityError if it is another one."""
     return store.read_record(release_key(name, version), Release, _key_of)
 
 
 def published_versions(store: "Store", name: str) -> tuple[str, ...]:
-    """Versions of a name that exist as releases, oldest first; those that were only reserved do not count.
+    """Return the published versions of a name, oldest first; those that were only reserved do not count.
 
-    What is neither a release nor a reservation is passed over and named.
+    What is neither a release nor a reservation is skipped with a warning.
     """
     found: list[str] = []
     for key in store.bucket.keys(f"releases/{name}/"):
         match = KEY_PATTERN.fullmatch(key)
         if match is None:
-            pass_over(store.bucket, key, "it belongs to no release")
+            pass_over(store.bucket, key, "it does not belong to a release")
         elif match["file"] == "release":
             found.append(match["version"])
     return tuple(sorted(found, key=version_key))
 
 
 def list_releases(store: "Store", name: str) -> tuple[Release | IntegrityError, ...]:
-    """All published releases of a name, oldest version first; in the place of one that is damaged, or another
-    than its key says, what is wrong with it.
+    """Return all published releases of a name, oldest version first.
+
+    In place of a release that is damaged, or is not what its key says, comes the error that reports it.
     """
 
     def read(version: str) -> Release | IntegrityError:
@@ -183,16 +184,16 @@ def list_releases(store: "Store", name: str) -> tuple[Release | IntegrityError, 
 
 
 def list_names(store: "Store") -> tuple[str, ...]:
-    """Names that have at least one reserved version, sorted; what is no name is passed over and named."""
+    """Return the names that have a reserved version, sorted; other objects are skipped with a warning."""
     names = list(store.bucket.children("releases/"))
     for name in names:
         if not re.fullmatch(NAME_PATTERN, name):
-            pass_over(store.bucket, f"releases/{name}/", "this is no name of a spec")
+            pass_over(store.bucket, f"releases/{name}/", "this is not the name of a spec")
     return tuple(name for name in names if re.fullmatch(NAME_PATTERN, name))
 
 
 def release_key(name: str, version: str) -> str:
-    """Key of a release in the store."""
+    """Return the key of a release in the store."""
     return f"releases/{name}/{version}/release.json"
 
 
@@ -201,5 +202,5 @@ def _key_of(release: Release) -> str:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Sort key of `1.4` or `1.4.2`."""
+    """Return the sort key of `1.4` or `1.4.2`."""
     return tuple(int(part) for part in version.split("."))

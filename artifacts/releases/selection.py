@@ -1,4 +1,4 @@
-"""The choice of a release's variant for a host, with the reason for it."""
+"""Choosing the variant of a release for a host, with the reason."""
 
 from pydantic import Field
 
@@ -14,14 +14,14 @@ class Choice(Frozen):
 
     variant: VariantRelease = Field(description="The variant.")
     tree: Digest = Field(description="The tree to deploy.")
-    serve: ServeCommand = Field(description="The recipe to serve it with.")
+    serve: ServeCommand = Field(description="The command that serves it.")
     reason: str = Field(description="Why this one, as part of a sentence.")
 
 
 def choose_variant(release: Release, facts: HostFacts, name: str | None = None) -> Choice:
-    """The most demanding variant that a host can run, or the one of that name.
+    """Return the most demanding variant that a host can run, or the one of that name.
 
-    What asks for more of a host was made more closely for it; the first in the spec's order wins a draw.
+    What requires more of a host was made more closely for it; the first in the spec's order wins a tie.
     Raises NothingFits with each candidate and why it was refused, NotFound for a name that the release lacks.
     """
     refused: list[str] = []
@@ -36,7 +36,7 @@ def choose_variant(release: Release, facts: HostFacts, name: str | None = None) 
         raise NothingFits(
             f"No variant of {release.name}@{release.version} can be deployed on this host.",
             where="\n    ".join(["", *refused]),
-            fix="Pull on a host that has what one of them needs, or add a variant for this one to the spec.",
+            fix="Pull on a host that has what one of them needs, or add a variant for this host to the spec.",
         )
     best = max(fitting, key=lambda choice: _demand(choice.variant.requires))
     return best.model_copy(update={"reason": best.reason + _alternatives(len(fitting), name)})
@@ -64,7 +64,7 @@ def _examine(variant: VariantRelease, facts: HostFacts) -> Choice | Refused:
 
 
 def _demand(requires: HostRequirements) -> tuple[int, bool, bool, int]:
-    """More of it first: GPUs, then that they are named, then their architecture, then CPU features."""
+    """Rank requirements: by GPUs, then whether they are named, then their architecture, then CPU features."""
     named, capability = bool(requires.gpu_names), requires.compute_capability is not None
     return requires.gpu_count, named, capability, len(requires.cpu_features)
 

@@ -1,11 +1,10 @@
-"""Taking a version number: `releases/<name>/<version>/reserved.json`, written with If-None-Match.
+"""Reserving version numbers: `releases/<name>/<version>/reserved.json`, written with If-None-Match.
 
 Invariants:
-- Patch numbers are tried upwards and each reservation is immutable, so racing publishers
-  get different ones.
-- A reservation carries the publication's own fingerprint, so that a retry finds the version it took before.
-- A reservation names its own name and version.
-- A number whose reservation is lost or damaged is taken all the same; whose, its release says.
+- Patch numbers are tried upwards and each reservation is immutable, so racing publishers get different ones.
+- A reservation carries its publication's fingerprint, so that a retry finds the version it took before.
+- A reservation holds its own name and version: one stored under another key is an integrity error.
+- A number whose reservation is lost or damaged still counts as taken; its release says by whom.
 - A number that was taken and never published stays a gap; nothing is reused.
 """
 
@@ -36,7 +35,7 @@ class Reservation(Frozen):
     name: str = Field(pattern=NAME_PATTERN, description="Name of the spec.")
     version: str = Field(pattern=VERSION_PATTERN, description="The version that was taken.")
     publication_fingerprint: Digest = Field(description="What the publication consists of.")
-    reserved_at: AwareDatetime = Field(description="When, with its time zone.")
+    reserved_at: AwareDatetime = Field(description="When it was taken, with time zone.")
 
 
 def reserve_version(store: "Store", name: str, minor: str, publication_fingerprint: str) -> str:
@@ -48,7 +47,7 @@ def reserve_version(store: "Store", name: str, minor: str, publication_fingerpri
         minor: the declared version, such as `1.4`.
         publication_fingerprint: digest of what is to be published.
 
-    Returns the version, such as `1.4.2`. Raises BadReference where `minor` is not major.minor.
+    Returns the version, such as `1.4.2`. Raises BadReference if `minor` is not major.minor.
     """
     if not MINOR_PATTERN.match(minor):
         raise BadReference(
@@ -65,7 +64,7 @@ def reserve_version(store: "Store", name: str, minor: str, publication_fingerpri
 
 
 def _taken(store: "Store", name: str, minor: str) -> dict[str, str]:
-    """Versions that are taken, with the fingerprint of whose publication; empty where that is not known."""
+    """Return the versions taken, each with its publication's fingerprint; empty if that is unknown."""
     found = store.bucket.children(f"releases/{name}/")
     versions = [one for one in found if re.fullmatch(VERSION_PATTERN, one) and one.startswith(f"{minor}.")]
     owners = run_all(lambda version: _owner(store, name, version), versions, READ_THREADS)
@@ -73,7 +72,7 @@ def _taken(store: "Store", name: str, minor: str) -> dict[str, str]:
 
 
 def _owner(store: "Store", name: str, version: str) -> str:
-    """Whose a version is: by its reservation, or by its release where the reservation is lost."""
+    """Return the fingerprint of a version's publication: from its reservation or, if lost, its release."""
     key = _key(name, version)
     try:
         return store.read_record(key, Reservation, _key_of).publication_fingerprint
@@ -88,7 +87,7 @@ def _owner(store: "Store", name: str, version: str) -> str:
 
 
 def _take(store: "Store", name: str, version: str, publication_fingerprint: str) -> bool:
-    """Whether the version is this publication's now, taken here or by another run of the same one."""
+    """Whether the version now belongs to this publication, taken here or by another run of it."""
     mine = Reservation(
         name=name,
         version=version,

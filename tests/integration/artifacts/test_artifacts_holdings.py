@@ -115,7 +115,9 @@ def test_rotten_bytes_are_replaced_where_what_is_stored_is_read_too(
 def test_a_release_whose_tree_lost_a_blob_is_not_published(store: Store, remove: Remove, tree: Path) -> None:
     digest = store.put_tree(tree).digest
     remove(key_of(tree, "run"))
-    with pytest.raises(NotFound, match=r"variant v2 is not in the store, or not all of it: run is missing"):
+    with pytest.raises(
+        NotFound, match=r"variant v2 is missing from the store, or incomplete: run is missing"
+    ):
         published(store, variant("v2", digest))
     assert list_releases(store, "demo") == ()
 

@@ -171,7 +171,7 @@ def test_a_record_that_lists_another_tree_is_found_by_verify(
     record = paths(tmp_path / "root").record
     other = read_install(paths(tmp_path / "root").directory).model_copy(update={"listing": Listing(files=())})
     record.write_text(other.model_dump_json())
-    with pytest.raises(IntegrityError, match="another tree"):
+    with pytest.raises(IntegrityError, match="different tree"):
         verify_install(paths(tmp_path / "root").directory)
     record.write_text("{")
     with pytest.raises(IntegrityError, match="record is damaged"):
@@ -347,7 +347,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
-    with pytest.raises(LocalDiskError, match="are needed and"):
+    with pytest.raises(LocalDiskError, match="are needed, but only"):
         pull_release(open_store(Settings()), "demo@1.4", tmp_path / "root", facts=HOST)
     assert between.blob_requests("GET") == []
 

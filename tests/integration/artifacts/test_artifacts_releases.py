@@ -239,7 +239,7 @@ def test_a_bare_name_without_a_stable_channel_is_its_newest_release(
     newest = publish(store, release(shipped, version="1.10.0"))
     found = resolve(store, "demo")
     assert found.release == newest
-    assert found.reason == "demo means demo@1.10.0: its newest release, for it has no channel stable"
+    assert found.reason == "demo means demo@1.10.0: its newest release, as it has no channel stable"
 
 
 def test_a_channel_that_was_named_is_never_replaced_by_another_release(

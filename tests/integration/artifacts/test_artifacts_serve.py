@@ -125,7 +125,7 @@ def test_a_bare_name_is_stable_or_the_newest_release_and_every_command_says_whic
     newest = publish(store, first.model_copy(update={"version": "1.10.0"}))
     commands = (("show", "demo"), ("report", "demo"), ("pull", "demo", "--to", tmp_path / "root"))
     for command in commands:
-        said = "demo means demo@1.10.0: its newest release, for it has no channel stable"
+        said = "demo means demo@1.10.0: its newest release, as it has no channel stable"
         assert said in cli(*command).stderr
     move_channel(store, "stable", first, "promoted")
     for command in commands:

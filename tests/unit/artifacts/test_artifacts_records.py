@@ -53,7 +53,7 @@ def test_a_measurement_has_the_key_of_its_document_and_an_id_of_its_own() -> Non
 def test_exactly_the_deployable_verdicts_come_with_something_to_deploy(
     verdict: str, changes: dict[str, object]
 ) -> None:
-    with pytest.raises(ValidationError, match="tree and serve belong"):
+    with pytest.raises(ValidationError, match="tree and serve must be set for compile and stay-on-vllm only"):
         variant("v2", verdict=verdict, **changes)
 
 
