@@ -1,8 +1,8 @@
 """How much disk a build takes on the host that runs it: an upper estimate from metadata alone.
 
-While an engine is built the Hub client's cache and the store's local cache hold the checkpoint, the store's
-cache also what was quantized, and the engine is written beside them; while it is measured the cache holds all
-three.
+While an engine is built, the Hub client's cache and the store's local cache both hold the checkpoint, the
+store's cache also holds the quantized one, and the engine is written next to them. While the engine is
+measured, the store's cache holds all three.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from engine_specs.tables import load_kinds, load_recipes
 
 
 class DiskEstimate(StrictFrozen):
-    """The disk of a building host."""
+    """The disk space that a build host needs."""
 
-    lines: tuple[MemoryLine, ...] = Field(description="What lies on it.")
+    lines: tuple[MemoryLine, ...] = Field(description="What takes space on it.")
     total_bytes: int = Field(description="Sum of all lines.")
 
 
@@ -43,7 +43,7 @@ def required_disk(variant: ResolvedVariant, model: ModelFacts, file_bytes: Mappi
         )
     ]
     if not _built_as_fetched(variant):
-        arithmetic = "weights of all ranks, as for memory, undivided"
+        arithmetic = "weights of all ranks, counted as for memory but undivided"
         lines.append(
             MemoryLine(
                 what="quantized checkpoint", bytes=engine, arithmetic=arithmetic, known_after=known_after
@@ -61,7 +61,7 @@ def _built_as_fetched(variant: ResolvedVariant) -> bool:
 
 
 def _export_bytes(variant: ResolvedVariant, model: ModelFacts) -> int:
-    """Weights of a whole quantized checkpoint."""
+    """Count the bytes of a whole quantized checkpoint."""
     recipe = load_recipes()[variant.quantization.recipe]
     quantized = model.layers * quantized_parameters(recipe, model)
     bits = linear_bits(variant, recipe, model) or 8.0 * model.dtype_bytes

@@ -16,14 +16,14 @@ NEWER_KEY = "rope_parameters"
 def checkpoint_problems(
     repo: str, kind: KindFacts, config: Config, file_bytes: Mapping[str, int]
 ) -> Iterator[Problem]:
-    """What keeps a kind from reading a checkpoint, whatever it builds from it."""
+    """Yield what keeps a kind from reading a checkpoint, whatever it builds from it."""
     yield from _files(repo, file_bytes)
     yield from _already_quantized(repo, config)
     yield from _written_by_newer(repo, kind, config)
 
 
 def length_problems(variant: ResolvedVariant, model: ModelFacts) -> Iterator[Problem]:
-    """Lengths beyond the model's positions."""
+    """Yield lengths beyond the model's positions."""
     where = f"variants.{variant.name}"
     lengths = {f"{where}.shape.max_seq_len": variant.shape.max_seq_len}
     if variant.quantization.calibration is not None:
@@ -43,7 +43,7 @@ def _files(repo: str, file_bytes: Mapping[str, int]) -> Iterator[Problem]:
         accepted = "a repository with .safetensors files: pickles run code when read, and are never loaded"
         yield Problem(REPO, f"{found} in {repo}", accepted)
     if "tokenizer.json" not in file_bytes:
-        accepted = "a repository with tokenizer.json: the server of an engine reads no other tokenizer"
+        accepted = "a repository with tokenizer.json: an engine's server reads no other tokenizer"
         yield Problem(REPO, f"no tokenizer.json in {repo}", accepted)
 
 
@@ -51,12 +51,12 @@ def _already_quantized(repo: str, config: Config) -> Iterator[Problem]:
     present = config.get("quantization_config")
     if present:
         method = present.get("quant_method", "unknown method") if isinstance(present, Mapping) else present
-        accepted = "a checkpoint that is not quantized yet: engines are judged against vLLM on plain weights"
-        yield Problem(REPO, f"weights in {repo} that are quantized already ({method})", accepted)
+        accepted = "an unquantized checkpoint: engines are judged against vLLM on plain weights"
+        yield Problem(REPO, f"weights in {repo} that are already quantized ({method})", accepted)
 
 
 def _written_by_newer(repo: str, kind: KindFacts, config: Config) -> Iterator[Problem]:
-    """A newer transformers than the kind's: the older one reads RoPE's defaults there, and says nothing."""
+    """Report a checkpoint of a newer transformers than the kind's, which silently reads RoPE's defaults."""
     version = str(config.get("transformers_version") or "")
     major = version.partition(".")[0]
     newer = major.isdigit() and int(major) > kind.transformers_major
@@ -65,10 +65,10 @@ def _written_by_newer(repo: str, kind: KindFacts, config: Config) -> Iterator[Pr
         return
     signs = [f"transformers_version {version}"] * newer + [NEWER_KEY] * renamed
     others = [one.name for one in load_kinds().values() if one.transformers_major > kind.transformers_major]
-    found = f"{repo} as a newer transformers wrote it ({', '.join(signs)} in config.json)"
+    found = f"{repo}, written by a newer transformers ({', '.join(signs)} in config.json)"
     accepted = (
-        f"a checkpoint that transformers {kind.transformers_major} wrote: by that {kind.name} reads, takes "
-        f"RoPE's defaults for {NEWER_KEY} without an error and does not know the tokenizer's class; or a "
-        f"kind that reads it: {', '.join(others)}"
+        f"a checkpoint written by transformers {kind.transformers_major}, with which {kind.name} reads it: "
+        f"this takes RoPE's defaults for {NEWER_KEY} without an error and does not know the tokenizer's "
+        f"class; or a kind that reads it: {', '.join(others)}"
     )
     yield Problem(REPO, found, accepted)

@@ -2,8 +2,8 @@
 
 Invariants:
 - Pure: it reads a checkpoint's config.json and the sizes of its files; what this host has is passed in.
-- Every problem comes at once, each with the nearest setting that would fit.
-- What needs a stage's output (the bits that a recipe file chooses, say) is not judged but said to be
+- All problems are reported at once, each with the nearest setting that would fit.
+- What needs a stage's output (such as the bits that a recipe file chooses) is not judged but reported as
   "known after" that stage.
 """
 
@@ -40,14 +40,14 @@ def examine(
     *,
     free_disk_bytes: int | None = None,
 ) -> Examination:
-    """Judge a variant, and say by which arithmetic.
+    """Judge a variant, and show the arithmetic.
 
     Args:
         spec: the spec, for the checkpoint and the workload that it names.
         variant: one of its resolved variants.
         config: the checkpoint's config.json.
         file_bytes: size in bytes of each file of the checkpoint, by its path in the repository.
-        free_disk_bytes: free disk of the host that would build; None where another host builds.
+        free_disk_bytes: free disk of the host that would build; None if another host builds.
     """
     kind = load_kinds()[variant.engine.kind]
     model = read_model_facts(config, file_bytes)

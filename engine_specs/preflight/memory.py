@@ -1,15 +1,15 @@
-"""How much memory one device needs for a variant: an upper estimate, with arithmetic that a person can redo.
+"""How much memory one device needs for a variant: an upper estimate, with arithmetic that a person can check.
 
 Invariants:
 - Every line says how its bytes come about; the total is their sum, and nothing else is in it.
-- It is about the fullest device: of a pipeline, a stage with the most layers and one of the two tables.
-- A line that only a stage's output can tell is an upper limit here, and says after which stage it is known.
+- The estimate is for the fullest device: of a pipeline, a stage with the most layers and one of both tables.
+- A size that only a stage's output determines is an upper limit here, and names that stage.
 
 The formulas (all per device):
     linear weights   layers / pp x weights of a layer / tp x bits of a weight
     tables           rows of the vocabulary / tp x hidden size, once for the embedding, once for lm_head
     KV cache         2 x layers / pp x key-value heads / tp x head size x bits x sequences x tokens
-    activations      tokens of an iteration x what one layer holds of a token; layers reuse the same memory
+    activations      tokens of an iteration x what one layer holds per token; layers reuse the same memory
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ QUANTIZE = "quantize"
 
 
 class Reserve(StrictFrozen):
-    """Memory of a GPU that is taken whatever the model is."""
+    """Memory of a GPU that is taken whatever the model."""
 
     what: str = Field(min_length=1, description="What takes it.")
     bytes: int = Field(ge=0, description="How much, at most.")
@@ -38,7 +38,7 @@ class Reserve(StrictFrozen):
 
 
 class MemoryRules(StrictFrozen):
-    """`data/memory.yaml`."""
+    """The content of `data/memory.yaml`."""
 
     usable_share: float = Field(gt=0, le=1, description="Share of a device's memory that may be planned for.")
     usable_share_source: str = Field(min_length=10, description="Why this share.")
@@ -51,9 +51,9 @@ class MemoryLine(StrictFrozen):
     """One thing that a device holds."""
 
     what: str = Field(description="What it is.")
-    bytes: int = Field(description="How much; an upper limit where `known_after` names a stage.")
-    arithmetic: str = Field(description="How the bytes come about.")
-    known_after: str | None = Field(default=None, description="Stage whose output tells the exact size.")
+    bytes: int = Field(description="How much; an upper limit if `known_after` names a stage.")
+    arithmetic: str = Field(description="How the bytes are computed.")
+    known_after: str | None = Field(default=None, description="Stage whose output gives the exact size.")
 
 
 class MemoryEstimate(StrictFrozen):
@@ -63,14 +63,14 @@ class MemoryEstimate(StrictFrozen):
     lines: tuple[MemoryLine, ...] = Field(description="What it holds.")
     total_bytes: int = Field(description="Sum of all lines.")
     budget_bytes: int | None = Field(description="What may be planned for; null: the target fixes no memory.")
-    budget_arithmetic: str = Field(description="How the budget comes about.")
+    budget_arithmetic: str = Field(description="How the budget is computed.")
     fit: Fit = Field(description="Whether the device holds it.")
     counting_note: str = Field(description="How the counted weights and the checkpoint's files compare.")
 
 
 @lru_cache(maxsize=1)
 def load_memory_rules() -> MemoryRules:
-    """Return the rules; raises SpecInvalid where the data file is wrong."""
+    """Return the rules; raises SpecInvalid if the data file is invalid."""
     return read_data(MEMORY_FILE, MemoryRules)
 
 
@@ -105,10 +105,10 @@ def _fit(lines: tuple[MemoryLine, ...], budget_bytes: int | None) -> Fit:
 
 
 def linear_bits(variant: ResolvedVariant, recipe: Recipe, model: ModelFacts) -> float | None:
-    """Bits of one quantized weight with its share of the scales; None where only quantizing can tell.
+    """Return the bits of a quantized weight with its share of the scales; None if known after quantize.
 
-    A search keeps its mean bits, by a count that leaves the scales of some formats out (modelopt 0.47,
-    torch/quantization/algorithms.py): the largest share of its candidates comes on top.
+    A search keeps to its mean bits, but does not count the scales of some formats (modelopt 0.47,
+    torch/quantization/algorithms.py): the largest share of its candidates is added.
     """
     search = variant.quantization.search
     if search is not None:
@@ -121,15 +121,15 @@ def linear_bits(variant: ResolvedVariant, recipe: Recipe, model: ModelFacts) -> 
 
 
 def quantized_parameters(recipe: Recipe, model: ModelFacts) -> int:
-    """Weights of one decoder layer that a recipe quantizes."""
+    """Count the weights of one decoder layer that a recipe quantizes."""
     return sum(one.parameters for one in model.weights if not one.is_left_out(recipe.left_out))
 
 
 def tables(model: ModelFacts, export_format: str) -> int:
-    """How many tables of the size of the embedding an engine holds.
+    """Count the tables of the size of the embedding that an engine holds.
 
-    Tied ones are one table in Hugging Face's layout; ModelOpt's export for TensorRT-LLM writes lm_head beside
-    the embedding (modelopt 0.37.0, torch/export/model_config_export.py), but for Gemma.
+    Tied ones are one table in Hugging Face's layout; ModelOpt's export for TensorRT-LLM writes lm_head next
+    to the embedding (modelopt 0.37.0, torch/export/model_config_export.py), except for Gemma.
     """
     shared = model.tied_embeddings and (export_format == "hf" or model.architecture.startswith("Gemma"))
     return 1 if shared else 2
@@ -143,7 +143,9 @@ def _weights(variant: ResolvedVariant, model: ModelFacts) -> Iterator[MemoryLine
         yield _linear("linear weights", variant, model, quantized, linear_bits(variant, recipe, model))
     if split > quantized:
         bits = 8.0 * model.dtype_bytes
-        yield _linear(f"linear weights that {recipe.name} leaves", variant, model, split - quantized, bits)
+        yield _linear(
+            f"linear weights that {recipe.name} leaves out", variant, model, split - quantized, bits
+        )
     yield _tables(variant, model)
     yield _whole(variant, model)
     if model.surplus_bytes > 0:
@@ -176,7 +178,7 @@ def _tables(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
     here, place = (1, "1 at either end") if variant.pipeline_parallel > 1 else (count, f"{count}")
     rows = ceil(model.vocab_size / tensor)
     return MemoryLine(
-        what="embedding and lm_head" if count > 1 else "embedding, which lm_head is too",
+        what="embedding and lm_head" if count > 1 else "embedding, shared with lm_head",
         bytes=here * rows * model.hidden_size * model.dtype_bytes,
         arithmetic=(
             f"{place} x ceil({model.vocab_size:,} rows / tp {tensor}) x {model.hidden_size:,} "
@@ -186,7 +188,7 @@ def _tables(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
 
 
 def _whole(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
-    """What every device of a pipeline stage holds whole: norms, and routers of experts."""
+    """What every device of a pipeline stage holds undivided: norms, and routers of experts."""
     layers = _layers(variant, model)
     routers = sum(one.parameters for one in model.weights if one.split == "none")
     return MemoryLine(
@@ -216,7 +218,7 @@ def _kv_cache(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
 
 
 def kv_bits(kv_cache: KvCacheFormat, model: ModelFacts) -> float:
-    """Bits of one stored key or value with its share of the scales."""
+    """Return the bits of one stored key or value with its share of the scales."""
     if kv_cache.bits is None:
         return 8.0 * model.dtype_bytes
     return kv_cache.bits + _scale_share(kv_cache)
@@ -227,10 +229,10 @@ def _scale_share(row: Recipe | KvCacheFormat) -> float:
 
 
 def _activations(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
-    """What one layer holds of each token, as if none of it were freed before the layer ends.
+    """What one layer holds per token, as if nothing were freed before the layer ends.
 
-    That is twice the residual, whole; and q, k, v, the output of attention and three times the inner width,
-    which tensor parallelism divides.
+    That is twice the residual, undivided; and q, k, v, the output of attention and three times the inner
+    width, which tensor parallelism divides.
     """
     tensor, tokens = variant.tensor_parallel, variant.shape.max_num_tokens
     active = model.experts.active if model.experts else 1

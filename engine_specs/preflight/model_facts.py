@@ -1,9 +1,9 @@
-"""What pre-flight knows of a checkpoint: read once from its config.json and the sizes of its files.
+"""What pre-flight knows about a checkpoint: read once from its config.json and the sizes of its files.
 
 Invariants:
 - Nothing is guessed: a size that config.json does not give is a problem that names the keys.
-- What can be left out of a config.json (key-value heads, the dimension of a head, tied embeddings) has the
-  meaning that transformers gives its absence.
+- What a config.json may omit (key-value heads, the dimension of a head, tied embeddings) has the default that
+  transformers gives it.
 - Counts come from config.json; the safetensors files say whether they are right (`ModelFacts.surplus_bytes`).
 """
 
@@ -19,7 +19,7 @@ Config = Mapping[str, Any]
 DType = Literal["float32", "float16", "bfloat16"]
 
 DTYPE_BYTES: dict[DType, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
-# Keys of config.json for one fact; the first that is there counts. `dtype` is what transformers 5 writes.
+# Keys of config.json for one fact; the first one present counts. `dtype` is what transformers 5 writes.
 LAYERS = ("num_hidden_layers",)
 HIDDEN = ("hidden_size",)
 INNER = ("intermediate_size",)
@@ -30,9 +30,9 @@ TYPE = ("dtype", "torch_dtype")
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 SIZES = (LAYERS, HIDDEN, INNER, HEADS, VOCABULARY, POSITIONS)
 OPTIONAL = ("num_key_value_heads", "head_dim", "moe_intermediate_size", "num_experts_per_tok")
-# Where config.json is silent, these alone tie lm_head to the embedding (transformers 4.57.6 and 5.14.1).
+# If config.json does not say, only these tie lm_head to the embedding (transformers 4.57.6 and 5.14.1).
 TIED_BY_DEFAULT = ("GemmaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM")
-# How far the files may be from the count, before it is said: norms and biases are a few in ten thousand.
+# How far files and count may differ before it is reported: norms and biases are a few in ten thousand.
 TOLERATED_SHARE = 0.03
 
 
@@ -81,12 +81,12 @@ class ModelFacts(StrictFrozen):
 
     @property
     def norm_parameters(self) -> int:
-        """Weights of two norms a layer and of the last one; what some models have beyond them is small."""
+        """Weights of two norms per layer and the last one; what some models have beyond these is small."""
         return (2 * self.layers + 1) * self.hidden_size
 
     @property
     def counted_bytes(self) -> int:
-        """Size of the weights by config.json, as the checkpoint stores them."""
+        """Size of the weights according to config.json, as the checkpoint stores them."""
         tables = self.table_parameters * (1 if self.tied_embeddings else 2)
         return (self.linear_parameters + tables + self.norm_parameters) * self.dtype_bytes
 
@@ -98,7 +98,7 @@ class ModelFacts(StrictFrozen):
 
     @property
     def counting_note(self) -> str:
-        """How count and files compare, in one sentence."""
+        """How the count and the files compare, in one sentence."""
         surplus = self.checkpoint_bytes - self.counted_bytes
         share = surplus / self.counted_bytes
         compared = (
@@ -111,9 +111,9 @@ class ModelFacts(StrictFrozen):
 
 
 class UnknownFacts(StrictFrozen):
-    """A config.json that does not say enough."""
+    """A config.json that lacks facts."""
 
-    problems: tuple[Problem, ...] = Field(description="What is missing, one problem a fact.")
+    problems: tuple[Problem, ...] = Field(description="What is missing, one problem per fact.")
 
 
 def read_model_facts(config: Config, file_bytes: Mapping[str, int]) -> ModelFacts | UnknownFacts:
@@ -152,7 +152,7 @@ def _problems(config: Config) -> Iterator[Problem]:
         if config.get(key) is not None and not _is_size(config[key]):
             yield unknown(f"a usable {key}")
     if _first(config, EXPERTS) is not None and config.get("num_experts_per_tok") is None:
-        yield unknown("num_experts_per_tok beside its number of experts")
+        yield unknown("num_experts_per_tok next to its number of experts")
     yield from _dtype_problems(config)
 
 
@@ -175,7 +175,7 @@ def _architecture(config: Config) -> str:
 
 
 def unknown(keys: str) -> Problem:
-    """The problem of a config.json that lacks a key."""
+    """Make the problem of a config.json that lacks a key."""
     return Problem(
         "checkpoint.repo", f"a config.json without {keys}", "a checkpoint whose config.json gives them"
     )

@@ -1,4 +1,4 @@
-"""Pre-flight of how a model is spread over devices: heads, layers and dimensions have to divide."""
+"""Pre-flight of how a model is spread over devices: heads, layers and dimensions must divide evenly."""
 
 from collections.abc import Iterator
 from math import lcm
@@ -11,7 +11,7 @@ from engine_specs.tables import KindFacts, Recipe, load_kinds, load_recipes
 
 
 def divides(model: ModelFacts, tensor_parallel: int) -> bool:
-    """Whether a layer can be spread over so many devices: key-value heads may repeat, nothing else may.
+    """Whether a layer can be spread over that many devices: key-value heads may repeat, nothing else may.
 
     The vocabulary need not divide: every tool here pads its rows.
     """
@@ -22,7 +22,7 @@ def divides(model: ModelFacts, tensor_parallel: int) -> bool:
 
 
 def parallel_problems(variant: ResolvedVariant, model: ModelFacts) -> Iterator[Problem]:
-    """Parallel sizes by which heads, inner dimension or layers do not divide."""
+    """Yield parallel sizes that do not divide the heads, the inner dimension or the layers evenly."""
     where = f"variants.{variant.name}"
     asked = variant.tensor_parallel
     if not divides(model, asked):
@@ -37,8 +37,10 @@ def parallel_problems(variant: ResolvedVariant, model: ModelFacts) -> Iterator[P
 
 
 def _pipeline(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts, field: str) -> Iterator[Problem]:
-    """ModelOpt's export for TensorRT-LLM cuts a pipeline into equal stages alone (0.37.0,
-    torch/export/postprocess.py); tools that read Hugging Face's layout give the first stages a layer more.
+    """Yield a pipeline size that the layers do not allow.
+
+    ModelOpt's export for TensorRT-LLM cuts a pipeline only into equal stages (0.37.0,
+    torch/export/postprocess.py); tools that read Hugging Face's layout give the first stages one layer more.
     """
     asked, layers = variant.pipeline_parallel, model.layers
     if asked > layers:
@@ -50,7 +52,7 @@ def _pipeline(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts, fiel
 
 
 def input_multiple(variant: ResolvedVariant, recipe: Recipe) -> int:
-    """What the input dimension of every quantized weight has to divide by, on one device."""
+    """Return what the input dimension of every quantized weight must be a multiple of, on one device."""
     kind = load_kinds()[variant.engine.kind]
     names = [recipe.name, *(variant.quantization.search.candidates if variant.quantization.search else ())]
     supported = [row.weight_input_multiple for name in names if (row := kind.recipe(name))]
@@ -58,12 +60,12 @@ def input_multiple(variant: ResolvedVariant, recipe: Recipe) -> int:
 
 
 def dimension_problems(variant: ResolvedVariant, model: ModelFacts) -> Iterator[Problem]:
-    """Quantized weights whose input dimension on a device is no multiple of what the recipe asks for."""
+    """Yield quantized weights whose input dimension on a device is not the multiple that the recipe needs."""
     recipe = load_recipes()[variant.quantization.recipe]
     multiple, tensor = input_multiple(variant, recipe), variant.tensor_parallel
     quantized = [one for one in model.weights if not one.is_left_out(recipe.left_out)]
     odd = [one for one in quantized if one.inputs_with(tensor) % multiple]
-    if not odd or not divides(model, tensor):  # what cannot be divided at all is told by `parallel_problems`
+    if not odd or not divides(model, tensor):  # `parallel_problems` reports what does not divide at all
         return
     narrower = (
         n
@@ -71,7 +73,7 @@ def dimension_problems(variant: ResolvedVariant, model: ModelFacts) -> Iterator[
         if divides(model, n) and all(one.inputs_with(n) % multiple == 0 for one in quantized)
     )
     nearest = next(narrower, None)
-    accepted = f"recipe none, or a model whose weights' input dimensions divide by {multiple}" + (
+    accepted = f"recipe none, or a model whose weights' input dimensions are multiples of {multiple}" + (
         f" on each device; or tensor_parallel {nearest}" if nearest else ""
     )
     field = f"variants.{variant.name}.quantization.recipe"

@@ -1,4 +1,4 @@
-"""Pre-flight of room: memory of the devices, disk of the building host, and the settings that would fit."""
+"""Pre-flight of room: memory of the devices, disk of the build host, and the settings that would fit."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,18 +15,18 @@ from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_reci
 GB = 1e9
 MOST_TARGETS = 3
 NO_SINGLE_SETTING = (
-    "no single setting is enough: a smaller model, or several of batch size, lengths, devices, recipe and "
-    "target together"
+    "no single setting is enough: use a smaller model, or change several of batch size, lengths, devices, "
+    "recipe and target together"
 )
 
 
 def memory_problems(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterator[Problem]:
-    """A variant whose fullest device has too little memory, and the settings that alone would make it fit."""
+    """Yield a problem if the fullest device has too little memory, with the settings that alone would fit."""
     estimate = estimate_memory(variant, model)
     if estimate.fit != "exceeds" or estimate.budget_bytes is None:
         return
     found = (
-        f"{variant.target.name} with {estimate.budget_bytes / GB:.1f} GB to plan for on each device, where "
+        f"{variant.target.name} with {estimate.budget_bytes / GB:.1f} GB to plan for on each device, but "
         f"{estimate.total_bytes / GB:.1f} GB are needed ({_summary(estimate)})"
     )
     fitting = list(_fitting(spec, variant, model))
@@ -35,19 +35,20 @@ def memory_problems(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> 
 
 
 def reference_warnings(variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
-    """vLLM serves the unquantized checkpoint on as many devices; where it cannot, the baseline will fail."""
+    """Warn if vLLM cannot serve the unquantized checkpoint on as many devices: the baseline would fail."""
     plain = variant.quantization.model_copy(update={"recipe": "none", "kv_cache": "none", "search": None})
     estimate = estimate_memory(variant.model_copy(update={"quantization": plain}), model)
     held = sum(line.bytes for line in estimate.lines if not line.what.startswith("KV cache"))
     if estimate.budget_bytes is not None and held > estimate.budget_bytes:
         yield (
-            f"vLLM, the reference, needs {held / GB:.1f} GB a device for the unquantized checkpoint beside "
-            f"its KV cache, of {estimate.budget_bytes / GB:.1f} GB to plan for: it may run out of memory"
+            f"vLLM, the reference, needs {held / GB:.1f} GB per device for the unquantized checkpoint "
+            f"besides its KV cache, of {estimate.budget_bytes / GB:.1f} GB to plan for: "
+            "it may run out of memory"
         )
 
 
 def disk_problems(disk: DiskEstimate, free_bytes: int | None) -> Iterator[Problem]:
-    """A building host with too little free disk; nothing where the free space is not known."""
+    """Yield a problem if the build host has too little free disk; none if the free space is unknown."""
     if free_bytes is None or disk.total_bytes <= free_bytes:
         return
     lines = ", ".join(f"{line.what} {line.bytes / GB:.1f} GB" for line in disk.lines)
@@ -64,7 +65,7 @@ def _summary(estimate: MemoryEstimate) -> str:
 
 
 def _fitting(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
-    """Settings of which each alone would make it fit, the nearest value of each."""
+    """Yield the settings that alone would make it fit, with the nearest value of each."""
     kind = load_kinds()[variant.engine.kind]
     yield from _shape(spec, variant, model)
     yield from _devices(variant, model, kind)
@@ -74,7 +75,7 @@ def _fitting(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterato
 
 
 def _shape(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
-    """As far as rules and workload allow: a smaller value that the spec would refuse is no help."""
+    """Shrink only as far as rules and workload allow: a value that the spec would refuse is no help."""
     workload, shape = spec.workload, variant.shape
     least = {
         "max_batch_size": workload.operating_point,
@@ -91,7 +92,7 @@ def _shape(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterator[
 
 
 def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
-    """The largest value of [low, high) that fits, where `low` does, `high` does not and it is monotonic."""
+    """Return the largest value in [low, high) that fits; `low` does, `high` does not, `fits` is monotonic."""
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)

@@ -1,4 +1,4 @@
-"""Pre-flight of what a kind, a GPU and a line of ModelOpt can do together, by the rows of the tables."""
+"""Pre-flight of what a kind, a GPU and a line of ModelOpt can do together, according to the tables."""
 
 from collections.abc import Iterator, Sequence
 
@@ -25,7 +25,7 @@ AS_STORED_BITS = 16
 def support_problems(
     repo: str, variant: ResolvedVariant, kind: KindFacts, config: Config
 ) -> Iterator[Problem]:
-    """Combinations that no row of the tables names, each with what the rows do name."""
+    """Yield combinations that no row of the tables names, each with what the rows do name."""
     architecture = _architecture(config)
     yield from _architectures(repo, kind, config, architecture)
     yield from _recipes(variant, kind, architecture)
@@ -45,7 +45,7 @@ def takes(row: Support | None, target: Target) -> bool:
 def usable_recipes(
     kind: KindFacts, target: Target, architecture: str | None, device: str | None
 ) -> tuple[str, ...]:
-    """Recipes that kind, GPU, architecture and ModelOpt take together, in the order of the kind's table."""
+    """Return the recipes that kind, GPU, architecture and ModelOpt all take, in the kind's order."""
     row = kind.architecture(architecture) if architecture else None
     allowed = row.recipes if row and row.recipes is not None else tuple(one.name for one in kind.recipes)
     return tuple(
@@ -56,7 +56,7 @@ def usable_recipes(
 
 
 def usable_kv_caches(kind: KindFacts, target: Target, device: str | None) -> tuple[str, ...]:
-    """KV cache formats that kind, GPU and ModelOpt take together, in the order of the kind's table."""
+    """Return the KV cache formats that kind, GPU and ModelOpt all take, in the kind's order."""
     return tuple(
         one.name
         for one in kind.kv_caches
@@ -65,7 +65,7 @@ def usable_kv_caches(kind: KindFacts, target: Target, device: str | None) -> tup
 
 
 def usable_targets(kind: KindFacts, *rows: Support | None) -> tuple[Target, ...]:
-    """Targets that a kind builds for and that all of these rows cover."""
+    """Return the targets that a kind builds for and that all of these rows cover."""
     return tuple(
         target
         for target in load_targets().values()
@@ -122,7 +122,7 @@ def _kv_caches(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
 
 
 def _search(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
-    """Every candidate of a search has to be possible alone, and the smallest of them small enough."""
+    """Check that every candidate of a search works by itself, and that the smallest is small enough."""
     search = variant.quantization.search
     if search is None:
         return
@@ -148,7 +148,7 @@ def _candidates(variant: ResolvedVariant, kind: KindFacts) -> list[str]:
 
 
 def _modelopt(variant: ResolvedVariant, kind: KindFacts, row: Presets, key: str) -> Iterator[Problem]:
-    """A preset that the kind's line of ModelOpt lacks, or that it has on another device only."""
+    """Report a preset that the kind's line of ModelOpt lacks, or has only on another device."""
     field, device = f"variants.{variant.name}.quantization", variant.quantization.device
     if not row.presets or _made_by(row, kind, device):
         return
@@ -167,7 +167,7 @@ def _modelopt(variant: ResolvedVariant, kind: KindFacts, row: Presets, key: str)
 
 
 def _made_by(row: Presets, kind: KindFacts, device: str | None) -> bool:
-    """Whether the kind's line of ModelOpt makes it on a device; what needs no preset is made anywhere."""
+    """Whether the kind's line of ModelOpt makes it on that device; what needs no preset works anywhere."""
     if not row.presets:
         return True
     preset = row.preset(kind.modelopt)

@@ -1,10 +1,10 @@
-"""Checkpoints whose metadata comes with this package: what pre-flight needs, without asking the Hub.
+"""Checkpoints whose metadata ships with this package: what pre-flight needs, without asking the Hub.
 
 Invariants:
-- Every group of facts names its source, and a size that nobody quotes is derived, and says how.
-- A revision stands here only where it was looked up; null means that nobody did.
+- Every group of facts names its source; a size that nobody quotes is derived, and its source says how.
+- A revision is given only if it was looked up; null means that nobody did.
 - `config` is the whole config.json: rendered as the Hub holds it, it has the digest `config_sha256`.
-- These are facts for planning. What is built is always fetched, and what was fetched is what counts.
+- These facts are for planning only: what is built is always fetched, and what was fetched is what counts.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ FactGroup = Literal["revision", "config", "file_bytes", "tensor_bytes"]
 
 
 class VendoredCheckpoint(StrictFrozen):
-    """`data/checkpoints/<owner>--<name>.yaml`: what is known of a checkpoint on the Hub."""
+    """`data/checkpoints/<owner>--<name>.yaml`: what is known about a checkpoint on the Hub."""
 
     repo: Repo = Field(description="Model repository on the Hub.")
     revision: str | None = Field(
@@ -29,7 +29,7 @@ class VendoredCheckpoint(StrictFrozen):
     config: dict[str, Any] = Field(description="Content of its config.json.")
     config_sha256: str = Field(pattern=SHA256_PATTERN, description="Digest of that file's bytes.")
     file_bytes: dict[str, int] = Field(
-        description="Size of the files of the checkpoint, by path; those that are known."
+        description="Sizes of the checkpoint's files, by path, as far as they are known."
     )
     tensor_bytes: int = Field(
         gt=0, description="Size of all tensors: `metadata.total_size` of model.safetensors.index.json."
@@ -38,22 +38,22 @@ class VendoredCheckpoint(StrictFrozen):
 
     @property
     def weight_files(self) -> dict[str, int]:
-        """The safetensors files alone; each is its tensors and a header of some kilobytes."""
+        """The safetensors files only; each holds its tensors and a header of a few kilobytes."""
         return {name: size for name, size in self.file_bytes.items() if name.endswith(".safetensors")}
 
 
 def vendored_checkpoint(repo: str) -> VendoredCheckpoint | None:
-    """Return what this package knows of a checkpoint; None where it brings nothing along for it.
+    """Return the metadata that ships for a checkpoint, or None if there is none.
 
     Raises:
-        SpecInvalid: the data file itself is wrong, or is not named after its repository.
+        SpecInvalid: the data file itself is invalid, or is not named after its repository.
     """
     path = CHECKPOINTS_DIR / f"{repo.replace('/', '--')}.yaml"
     return _read(path) if path.is_file() else None
 
 
 def vendored_checkpoints() -> tuple[VendoredCheckpoint, ...]:
-    """Return every checkpoint that this package brings metadata of, by name."""
+    """Return every checkpoint whose metadata ships with this package, by name."""
     return tuple(_read(path) for path in sorted(CHECKPOINTS_DIR.glob("*.yaml")))
 
 
@@ -66,7 +66,7 @@ def _read(path: Path) -> VendoredCheckpoint:
 
 
 def _plain(value: Any) -> Any:
-    """Lists in place of the YAML reader's tuples: what a JSON reader would have made of the file."""
+    """Turn the YAML reader's tuples into lists, as a JSON reader would have read the file."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

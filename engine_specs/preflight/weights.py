@@ -1,7 +1,7 @@
 """The linear layers of a decoder layer, as transformers names them: their dimensions and how they are split.
 
-Llama, Mistral, Mixtral, Qwen and Gemma share this layout. A model whose files hold more than it counts has
-other weights; pre-flight says so.
+Llama, Mistral, Mixtral, Qwen and Gemma share this layout. A model whose files hold more than is counted here
+has other weights, and pre-flight says so.
 """
 
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ from engine_specs.reading import StrictFrozen
 
 
 class Experts(StrictFrozen):
-    """A mixture of experts in the place of the feed-forward block."""
+    """A mixture of experts in place of the feed-forward block."""
 
     count: int = Field(ge=1, description="Experts of one layer.")
     active: int = Field(ge=1, description="Experts that one token passes through.")
@@ -25,7 +25,7 @@ class Weight(StrictFrozen):
     module: str = Field(description="Name below the layer, such as self_attn.q_proj.")
     inputs: int = Field(ge=1, description="Input dimension of the whole matrix.")
     outputs: int = Field(ge=1, description="Output dimension of the whole matrix.")
-    copies: int = Field(default=1, ge=1, description="Matrices of this name: one, or one an expert.")
+    copies: int = Field(default=1, ge=1, description="Matrices of this name: one, or one per expert.")
     split: Literal["inputs", "outputs", "none"] = Field(
         description="The dimension that tensor parallelism divides; none: every device holds all of it."
     )
@@ -36,11 +36,11 @@ class Weight(StrictFrozen):
         return self.inputs * self.outputs * self.copies
 
     def inputs_with(self, tensor_parallel: int) -> float:
-        """Input dimension on one device; not whole where it does not divide."""
+        """Return the input dimension on one device; fractional if it does not divide evenly."""
         return self.inputs / (tensor_parallel if self.split == "inputs" else 1)
 
     def is_left_out(self, patterns: tuple[str, ...]) -> bool:
-        """Whether one of a recipe's patterns of modules that stay as they are names this one.
+        """Whether this weight matches a recipe's patterns of modules that stay as they are.
 
         Routers always stay: ModelOpt's presets leave them out, whatever the recipe.
         """
@@ -53,7 +53,7 @@ class Weight(StrictFrozen):
 def decoder_weights(
     *, hidden: int, inner: int, attention: int, key_value: int, experts: Experts | None
 ) -> tuple[Weight, ...]:
-    """The linear layers of one decoder layer.
+    """Return the linear layers of one decoder layer.
 
     Args:
         hidden: width of the residual stream.

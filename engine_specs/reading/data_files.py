@@ -35,7 +35,7 @@ def read_data(path: Path, model: type[ModelT]) -> ModelT:
 
 
 def refuse_duplicates(file: Path, what: str, names: list[str]) -> None:
-    """Raise SpecInvalid where a table names one thing twice."""
+    """Raise SpecInvalid if a table names one thing twice."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SpecInvalid(file.name, (Problem(what, ", ".join(twice), f"each {what} once"),))

@@ -1,4 +1,4 @@
-"""Errors of the declarative layer: everything that can be wrong with a spec, all of it at once."""
+"""Errors of the declarative layer, which report all problems of a spec at once."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,10 +12,10 @@ class Problem:
 
     Attributes:
         field: dotted path of the field, as written in the YAML (`variants[0].shape.max_batch_size`).
-        found: the value found, as text; empty where a field is missing.
+        found: the value found, as text; empty if a field is missing.
         accepted: what would be accepted instead.
-        line: 1-based line in the file, 0 where there is no file.
-        column: 1-based column, given for broken syntax only, else 0.
+        line: 1-based line in the file, 0 if there is no file.
+        column: 1-based column, given only for broken syntax, otherwise 0.
     """
 
     field: str
@@ -58,11 +58,11 @@ class SpecInvalid(EngineSpecError):
 
 
 class SpecNotFound(EngineSpecError):
-    """No spec has that name, and no file that path."""
+    """No spec has that name, or no file has that path."""
 
 
 class PreflightRefused(EngineSpecError):
-    """The spec reads well, but what it asks for cannot work; `problems` holds every reason."""
+    """The spec is valid, but what it asks for cannot work; `problems` holds every reason."""
 
     failure = "unsupported"
 

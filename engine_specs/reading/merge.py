@@ -1,6 +1,6 @@
-"""Merging a variant over the defaults, and finding back where each merged value stands in the file.
+"""Merging a variant over the defaults, and finding where in the file each merged value was written.
 
-Mappings merge key by key; anything else (lists included) is replaced as a whole; null takes a default back.
+Mappings merge key by key; anything else (lists included) is replaced as a whole; null removes a default.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ def merged(defaults: Data, overrides: Data) -> dict[str, Any]:
 def origin(loc: Loc, index: int, defaults: Data, overrides: Data) -> Loc:
     """Return where in the spec the value at `loc` of merged variant `index` was written.
 
-    The variant's own text wins. What is missing from both belongs to the deepest mapping that is there; of
-    two that are equally deep, to the variant's.
+    The variant's own text wins. What is missing from both belongs to the deepest mapping that exists; if two
+    are equally deep, to the variant's.
     """
     own, inherited = _depth(overrides, loc), _depth(defaults, loc)
     return ("defaults", *loc) if inherited > own else ("variants", index, *loc)

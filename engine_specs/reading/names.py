@@ -1,4 +1,4 @@
-"""The kinds of text a spec is made of (slugs, pins, versions), and suggestions for misspelt ones.
+"""The kinds of text a spec is made of (slugs, pins, versions), and suggestions for misspelled ones.
 
 A pattern here is what the JSON Schema shows; `PATTERN_HELP` is the same rule in words, for error messages.
 """
@@ -20,7 +20,7 @@ JSONL_PATTERN = r"^[^/\\].*\.jsonl$"
 RECIPE_FILE_PATTERN = r"^[^/\\].*\.ya?ml$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 COMMIT_LENGTH = 40
-# Names and numbers that the records of an installed release have for themselves (`artifacts.releases`).
+# Names and numbers that the records of an installed release need themselves (`artifacts.releases`).
 RESERVED_VARIANTS = ("current", "lock", "partial", "release", "replaced")
 RELEASE_VERSION = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}")
 
@@ -45,26 +45,26 @@ Revision = Annotated[str, Field(pattern=REVISION_PATTERN, max_length=200)]
 
 
 def is_commit(revision: str) -> bool:
-    """Tell a commit, which never moves, from a branch or tag, which may."""
+    """Whether a revision is a commit, which never moves, and not a branch or tag, which may."""
     return len(revision) == COMMIT_LENGTH and set(revision) <= set("0123456789abcdef")
 
 
 def is_reserved(variant: str) -> bool:
-    """Tell a name that a host which installs the variant could not tell from its own records."""
+    """Whether a host that installs the variant would confuse its name with its own records."""
     return variant in RESERVED_VARIANTS or RELEASE_VERSION.fullmatch(variant) is not None
 
 
 def suggestion(found: object, known: Iterable[str]) -> str:
-    """Return `did you mean X? ` for the nearest known name, or nothing where none is near."""
+    """Return `did you mean X? ` for the nearest known name, or nothing if none is near."""
     near = difflib.get_close_matches(str(found), list(known), n=1, cutoff=0.6)
     return f"did you mean {near[0]}? " if near else ""
 
 
 def one_of(what: str, names: Callable[[], Iterable[str]]) -> Any:
-    """Make a string type that takes only names from a table.
+    """Make a string type that accepts only names from a table.
 
     Args:
-        what: what the names stand for, in one word (`target`); used in the error.
+        what: what the names stand for, in the singular (`target`); used in the error.
         names: reads the known names; called when a value is checked, not when the type is made.
     """
 

@@ -1,7 +1,7 @@
-"""Partial models: every field of a model made optional, all the way down, for settings that complete others.
+"""Partial models: every field of a model made optional, at every depth, for settings that complete others.
 
-Fields keep their types, bounds and descriptions, so that they are declared once. Of a partial model only what
-was given counts (`model_fields_set`); an explicit null there means "take back what the defaults say".
+Fields keep their types, bounds and descriptions, so that they are declared once. In a partial model only what
+was given counts (`model_fields_set`); an explicit null there means "remove what the defaults say".
 """
 
 from functools import lru_cache
@@ -18,7 +18,7 @@ from engine_specs.reading.pydantic_errors import model_in
 def partial_of(
     model: type[StrictFrozen], name: str, *, base: type[StrictFrozen] = StrictFrozen
 ) -> type[StrictFrozen]:
-    """Make the partial twin of `model`.
+    """Make the partial version of `model`.
 
     Args:
         model: its fields may be scalars, tuples and models; models become partial themselves.

@@ -1,4 +1,4 @@
-"""From pydantic's errors to problems that name line, field, what was found and what would be accepted."""
+"""Turning pydantic's errors into problems: line, field, what was found and what would be accepted."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -11,7 +11,7 @@ from engine_specs.reading.errors import Problem
 from engine_specs.reading.names import PATTERN_HELP, suggestion
 from engine_specs.reading.yaml_tree import Document, Loc, dotted
 
-# What a type asks for, in words. Errors that are not here bring their own text or are worded below.
+# What a type asks for, in words. Other errors have their own text or are worded below.
 _TYPES = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -43,7 +43,7 @@ def explain(
         error: as `ValidationError.errors()` gives it, with a location below `model`.
         model: the model that was validated.
         document: the YAML that the data came from.
-        at: location in the document, where it differs from the one in the model.
+        at: location in the document, if it differs from the one in the model.
     """
     loc: Loc = error["loc"]
     place = loc if at is None else at
@@ -61,7 +61,7 @@ def _found(error: ErrorDetails, document: Document, place: Loc) -> str:
 
 
 def shown(value: Any, text: str | None = None) -> str:
-    """Write a value as an error message shows it; `text` is the scalar as it stands in the file."""
+    """Format a value for an error message; `text` is the scalar as written in the file."""
     match value:
         case str():
             return repr(value) if len(value) <= 80 else f"{value[:77]!r}..."
@@ -111,7 +111,7 @@ def _quoted(value: object, info: FieldInfo | None) -> str:
 
 
 def field_at(model: type[BaseModel], loc: Loc) -> tuple[type[BaseModel] | None, FieldInfo | None]:
-    """Return the model that holds the last name of `loc`, and that field where it exists."""
+    """Return the model that holds the last name of `loc`, and that field if it exists."""
     owner: type[BaseModel] | None = model
     info: FieldInfo | None = None
     for part in loc:

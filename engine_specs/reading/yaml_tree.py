@@ -1,4 +1,4 @@
-"""YAML text into plain data in which every value still knows its line.
+"""Reading YAML text into plain data in which every value keeps its line.
 
 Invariants:
 - Scalars follow YAML 1.2's core rules: `no`, `on`, `1:30` and `2026-01-01` stay text, `1e-3` is a number.
@@ -33,7 +33,7 @@ _CORE_RULES = [
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a value stands: 1-based line and column of its key, or of itself inside a list."""
+    """Where a value was written: 1-based line and column of its key, or of itself inside a list."""
 
     line: int
     column: int
@@ -44,8 +44,8 @@ class Document:
     """A YAML document as plain data (dict, tuple, str, int, float, bool, None) with its marks.
 
     Attributes:
-        value: the data; None where the text is broken.
-        marks: where each value stands, by its location.
+        value: the data; None if the text is broken.
+        marks: where each value was written, by its location.
         texts: each scalar as written, by its location (`1.10` reads as the number 1.1).
         problems: broken syntax, tags, aliases, and keys that are given twice.
     """
@@ -56,20 +56,20 @@ class Document:
     problems: tuple[Problem, ...] = ()
 
     def mark(self, loc: Loc) -> Mark:
-        """Return where `loc` stands; for what is missing, where the nearest thing around it stands."""
+        """Return where `loc` was written; if it is missing, where the nearest value around it was."""
         while loc not in self.marks and loc:
             loc = loc[:-1]
         return self.marks.get(loc, Mark(1, 1))
 
 
 def dotted(loc: Loc) -> str:
-    """Write a location as people do: `variants[0].shape.max_batch_size`."""
+    """Format a location as people write it: `variants[0].shape.max_batch_size`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
     return text.removeprefix(".")
 
 
 def parse(text: str) -> Document:
-    """Read one YAML document; what is wrong with it comes back in `problems`, never as an exception."""
+    """Read one YAML document; what is wrong with it is returned in `problems`, never raised."""
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

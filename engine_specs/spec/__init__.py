@@ -1,6 +1,6 @@
 """The spec: its models, its rules, and the variants that it resolves to.
 
-Promises: a loaded spec is valid by itself; whether its checkpoint can be built is the question of preflight.
+Promises: a loaded spec is valid by itself; whether its checkpoint can be built is for `preflight` to say.
 """
 
 from engine_specs.spec.load import list_specs, load_spec, read_spec

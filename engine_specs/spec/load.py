@@ -1,8 +1,8 @@
 """Reading specs: every problem of a file at once, each with its line.
 
 A file is read in three passes that do not stop each other: the schema of what is written; the schema of
-each variant merged over the defaults; the rules between fields, over all values that could be read. Only when
-none of them finds anything is a `Spec` made. No environment variable is looked at.
+each variant merged over the defaults; the rules between fields, over all values that could be read. A `Spec`
+is made only if none of them finds anything. No environment variable is read.
 """
 
 from pathlib import Path
@@ -68,7 +68,7 @@ def load_spec(name_or_path: str | Path, specs_dir: Path | None = None) -> Spec:
 
 
 def read_spec(text: str, path: Path) -> Spec:
-    """Make a spec from YAML text; `path` is where it stands, for messages and for files that it names.
+    """Make a spec from YAML text; `path` is its file, for messages and for files that the spec names.
 
     Raises:
         SpecInvalid: with every problem of the text.
@@ -81,7 +81,7 @@ def read_spec(text: str, path: Path) -> Spec:
 
 
 def problems_of(document: Document) -> tuple[Problem, ...]:
-    """Return all that is wrong with a spec, in the order of its lines."""
+    """Return everything that is wrong with a spec, in the order of its lines."""
     if not isinstance(document.value, dict):
         found = "an empty file" if document.value is None else shown(document.value)
         return document.problems or (
@@ -132,7 +132,7 @@ def _errors(model: type[StrictFrozen], data: Any) -> list[ErrorDetails]:
 
 
 def _miscounted(error: ErrorDetails) -> bool:
-    """Tell a list that only seems too short, because pydantic does not count the items that it refused."""
+    """Whether a list only seems too short, because pydantic does not count the items that it refused."""
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 

@@ -1,7 +1,7 @@
-"""The spec: one model, the engines to build of it, the load they are for, and the bars they have to clear.
+"""The spec: one model, the engines to build from it, the load they are for, and the gates they must pass.
 
 Invariants:
-- A `Spec` that exists is consistent: `rules.violations` found nothing, in the spec as in each merged variant.
+- Every `Spec` is consistent: `rules.violations` found nothing in the spec or in any merged variant.
 - Its identity is its content: `model_dump()` never holds the path that it was read from.
 - Nothing in it depends on the environment.
 """
@@ -34,7 +34,7 @@ class Checkpoint(StrictFrozen):
 
 
 class Economics(StrictFrozen):
-    """Prices and load, by which an engine has to pay for itself."""
+    """Prices and load, at which an engine must pay for itself."""
 
     gpu_hour_usd: float = Field(
         ge=0, description="Price of one device for an hour: a GPU, or the host of a CPU engine."
@@ -42,22 +42,22 @@ class Economics(StrictFrozen):
     requests_per_day: float = Field(
         gt=0, description="Requests of the workload's shape that are served in a day."
     )
-    upkeep_hours_per_month: float = Field(ge=0, description="Work that keeping a compiled engine costs.")
+    upkeep_hours_per_month: float = Field(ge=0, description="Hours of work to keep a compiled engine.")
     engineer_hour_usd: float = Field(ge=0, description="Price of an hour of that work.")
     builds_per_month: float = Field(
-        default=1, ge=0, description="How often the engine is built again, on one device."
+        default=1, ge=0, description="How often the engine is rebuilt, on one device."
     )
 
 
 class Spec(StrictFrozen):
-    """One model, the engines to build of it, the load they are for, and the bars they have to clear."""
+    """One model, the engines to build from it, the load they are for, and the gates they must pass."""
 
     name: Slug = Field(description="Name of the spec and of its releases.")
     version: Version = Field(description="Declared version; the patch number is assigned at publication.")
     checkpoint: Checkpoint = Field(description="The model on the Hub, pinned.")
     compile: Literal["when-justified", "always"] = Field(
         default="when-justified",
-        description="when-justified: stop before compiling where it cannot pay; always: compile.",
+        description="when-justified: stop before compiling if it cannot pay; always: compile.",
     )
     defaults: VariantDefaults = Field(
         default_factory=lambda: VariantDefaults.model_validate({}),
@@ -68,7 +68,7 @@ class Spec(StrictFrozen):
     )
     workload: Workload = Field(description="The load they are judged under.")
     validation: Validation = Field(description="How they are judged.")
-    economics: Economics = Field(description="Prices and load, by which an engine has to pay for itself.")
+    economics: Economics = Field(description="Prices and load, at which an engine must pay for itself.")
     channels: Annotated[tuple[ChannelName, ...], Field(strict=False, max_length=16)] = Field(
         default=(), description="Channels that point to a release once it is published."
     )
@@ -81,7 +81,7 @@ class Spec(StrictFrozen):
         return self._path
 
     def local(self, relative: str) -> Path:
-        """Return where a path that the spec names lies on this host: beside the spec file.
+        """Return the path on this host of a file that the spec names, relative to the spec file.
 
         Raises:
             ValueError: the spec was not read from a file.
@@ -92,7 +92,7 @@ class Spec(StrictFrozen):
         return (self._path.parent / relative).resolve()
 
     def at(self, path: Path) -> Self:
-        """Return this spec as one that stands in the file `path`."""
+        """Return this spec as if it was read from the file `path`."""
         placed = self.model_copy()
         placed._path = path  # noqa: SLF001 (of its own class)
         return placed
@@ -105,7 +105,7 @@ class Spec(StrictFrozen):
             for variant in variants:
                 VariantSettings.model_validate(variant)
         except ValidationError as error:
-            # Raised as it is, pydantic would take its locations for locations in the spec.
+            # If it was raised as is, pydantic would take its locations for locations in the spec.
             raise PydanticCustomError(INCONSISTENT, "{text}", {"text": str(error)}) from None
         found = violations(data, variants)
         if found:

@@ -1,4 +1,4 @@
-"""From a spec to its variants, each one whole: nothing inherited or implied, the target's facts inside."""
+"""Resolving a spec into whole variants: nothing inherited or implied, the target's facts included."""
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ class ResolvedVariant(VariantBase):
     """One engine to build, with everything explicit.
 
     `engine.options` holds every option of the kind, and `quantization.device` the device.
-    `quantization.calibration` is None where the recipe does not calibrate, so that texts nobody reads never
+    `quantization.calibration` is None if the recipe does not calibrate, so that texts nobody reads never
     count as an input of the engine.
     """
 
@@ -27,7 +27,7 @@ class ResolvedVariant(VariantBase):
 
 
 def resolve_variants(spec: Spec) -> tuple[ResolvedVariant, ...]:
-    """Merge every variant over the defaults; in the order of the spec."""
+    """Merge every variant over the defaults; returned in the order of the spec."""
     defaults = spec.defaults.model_dump(exclude_unset=True)
     return tuple(_resolved(merged(defaults, v.model_dump(exclude_unset=True))) for v in spec.variants)
 

@@ -1,8 +1,8 @@
-"""Rules between fields: what no single field can know.
+"""Rules between fields: what no field can check by itself.
 
 Each rule reads plain data and yields violations at locations of that data. A value that is missing or could
-not be read is None here, and a rule that needs it stays silent: its own error is reported already. So all
-rules run over all of a file, whatever else is wrong with it.
+not be read is None here, and a rule that needs it stays silent: that error is already reported. So all rules
+run over the whole file, whatever else is wrong with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_reci
 
 
 class Unreadable:
-    """Stands in data where a value was refused already."""
+    """What replaces a value in the data that was already refused."""
 
 
 UNREADABLE: Final = Unreadable()
@@ -31,7 +31,7 @@ UNREADABLE: Final = Unreadable()
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A rule that is broken: where, what stands there, and what would be accepted."""
+    """A broken rule: where, what was found, and what would be accepted."""
 
     loc: Loc
     found: str
@@ -52,7 +52,7 @@ class View:
     data: Any
 
     def get(self, *loc: str | int) -> Any:
-        """Return the value at `loc`; None where it is missing or unreadable."""
+        """Return the value at `loc`; None if it is missing or unreadable."""
         value = self.data
         for part in loc:
             if not isinstance(value, Mapping) or part not in value:
@@ -61,13 +61,13 @@ class View:
         return None if value is UNREADABLE else value
 
     def lacks(self, *loc: str) -> bool:
-        """Tell whether nothing was written at `loc`: an unreadable value is not nothing."""
+        """Whether nothing was written at `loc`; an unreadable value counts as written."""
         holder = View(self.data).get(*loc[:-1])
         return isinstance(holder, Mapping) and holder.get(loc[-1]) is None
 
 
 def violations(spec: Data, variants: Sequence[Data | None]) -> tuple[Violation, ...]:
-    """Return every broken rule of a spec; what a default breaks comes once a variant.
+    """Return every broken rule of a spec; what a default breaks is reported once per variant.
 
     Args:
         spec: the spec as written.
@@ -121,7 +121,7 @@ def _pin(revision: str | None, track: bool | None, loc: Loc) -> Iterator[Violati
     if is_commit(revision) and track:
         yield Violation(
             (*loc, "track"),
-            "true beside a commit",
+            "true with a commit",
             "false: a commit never moves, so there is nothing to follow",
         )
 
@@ -135,7 +135,7 @@ def _text_source(view: View, loc: tuple[str, ...]) -> Iterator[Violation]:
         yield Violation(loc, "neither dataset nor path", "a dataset on the Hub or the path of a JSONL file")
     elif not no_dataset and not no_path:
         yield Violation(
-            (*loc, "path"), "a path beside a dataset", "one of the two (an override takes one back with null)"
+            (*loc, "path"), "a path next to a dataset", "one of the two (an override removes one with null)"
         )
     elif no_path:
         for key in ("revision", "split"):
@@ -157,7 +157,7 @@ def _renamed_dataset(index: int, view: View) -> Iterator[Violation]:
     own = View(view.get("variants")[index]).get("quantization", "calibration")
     inherited = view.get("defaults", "quantization", "calibration", "revision")
     if isinstance(own, Mapping) and own.get("dataset") and "revision" not in own and inherited:
-        accepted = "required beside dataset: a revision that is inherited belongs to another repository"
+        accepted = "required with dataset: an inherited revision belongs to another repository"
         yield Violation((*loc, "revision"), "", accepted)
 
 
@@ -182,13 +182,13 @@ def _variant_names(view: View) -> Iterator[Violation]:
         name = View(variant).get("name")
         if name in seen:
             yield Violation(
-                ("variants", i, "name"), repr(name), f"a name of its own; variants[{seen[name]}] has this one"
+                ("variants", i, "name"), repr(name), f"a unique name; variants[{seen[name]}] has this one"
             )
         elif name is not None:
             seen[name] = i
         if name is not None and is_reserved(name):
             taken = ", ".join(RESERVED_VARIANTS)
-            accepted = f"another name: hosts that install it keep records under {taken} and versions"
+            accepted = f"another name: hosts that install it use {taken} and versions themselves"
             yield Violation(("variants", i, "name"), repr(name), accepted)
 
 
@@ -221,7 +221,7 @@ def _workload_fits(variant: View, spec: View) -> Iterator[Violation]:
         yield Violation(("shape", "max_seq_len"), str(seq_len), accepted)
     point, batch = spec.get("workload", "operating_point"), variant.get("shape", "max_batch_size")
     if point is not None and batch is not None and point > batch:
-        accepted = f"at least {point}: at the workload's operating_point no request may always have to wait"
+        accepted = f"at least {point}: otherwise requests always wait at the workload's operating_point"
         yield Violation(("shape", "max_batch_size"), str(batch), accepted)
 
 
@@ -268,7 +268,7 @@ def _quantize_device(variant: View, facts: KindFacts) -> Iterator[Violation]:
     asked = variant.get("quantization", "device") or (target.accelerator if target else None)
     if asked is not None and asked not in facts.toolchains.quantize:
         known = ", ".join(facts.toolchains.quantize)
-        accepted = f"a device of {facts.name}'s ModelOpt: {known}"
+        accepted = f"a device that {facts.name}'s ModelOpt runs on: {known}"
         yield Violation(("quantization", "device"), repr(asked), accepted)
 
 
@@ -298,7 +298,7 @@ def _recipe_form(variant: View) -> Iterator[Violation]:
 
 
 def needs_calibration(recipe: str | None, kv_cache: str | None) -> bool:
-    """Tell whether this quantization has scales that only text can give; unknown names need nothing."""
+    """Whether this quantization has scales that only text can give; unknown names have none."""
     recipe_row, cache_row = load_recipes().get(recipe or ""), load_kv_caches().get(kv_cache or "")
     return any(row is not None and row.needs_calibration for row in (recipe_row, cache_row))
 

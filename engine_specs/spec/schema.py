@@ -1,7 +1,7 @@
 """The JSON Schema (2020-12) of spec files, for editors and other tools.
 
-It says what a schema can say: keys, types, bounds, descriptions, known names. The rules between fields, and
-that variants must be whole once merged, are checked by `load.load_spec` only.
+It covers what a schema can express: keys, types, bounds, descriptions, known names. The rules between fields,
+and that merged variants are whole, are checked only by `load.load_spec`.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where texts come from: a pinned dataset on the Hub, or a JSONL file beside the spec."""
+"""Where texts come from: a pinned dataset on the Hub, or a JSONL file next to the spec."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from engine_specs.reading import JsonlPath, Repo, Revision, StrictFrozen
 
 
 class TextSource(StrictFrozen):
-    """Texts, one a row: from a pinned split of a `dataset`, or from the file at `path`, never from both."""
+    """Texts, one per row: from a pinned split of a `dataset`, or from the file at `path`, never from both."""
 
     dataset: Repo | None = Field(default=None, description="Dataset repository on the Hub.")
     path: JsonlPath | None = Field(default=None, description="Local JSONL file, relative to the spec file.")
@@ -24,4 +24,4 @@ class TextSource(StrictFrozen):
     )
     text_field: str = Field(default="text", min_length=1, description="Field of a row that holds the text.")
     samples: int = Field(ge=1, le=1_000_000, description="Number of texts to take.")
-    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed by which the texts are chosen.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed for choosing the texts.")

@@ -1,4 +1,4 @@
-"""How an engine is judged: what it is compared with, and the bars it has to clear."""
+"""How an engine is judged: what it is compared with, and the gates it must pass."""
 
 from typing import Annotated, Any, Literal
 
@@ -34,7 +34,7 @@ class VllmConfiguration(StrictFrozen):
     enable_chunked_prefill: bool | None = Field(default=None, description="Read long prompts in pieces.")
     block_size: int | None = Field(default=None, ge=1, description="Tokens in one block of the KV cache.")
     gpu_memory_utilization: float | None = Field(
-        default=None, gt=0, le=1, description="Part of each GPU's memory that vLLM takes."
+        default=None, gt=0, le=1, description="Share of each GPU's memory that vLLM takes."
     )
 
     def settings(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class AccuracyGate(TextSource):
 
     max_regret_nats_per_token: float = Field(
         gt=0,
-        description="How much less likely than its own the reference may find the engine's tokens.",
+        description="How much less likely the reference may find the engine's tokens than its own.",
     )
     confidence: Confidence = Field(
         default=0.95, description="Confidence of the bound that must lie within the margin."
@@ -69,13 +69,13 @@ class AccuracyGate(TextSource):
 
 
 class SpeedGate(StrictFrozen):
-    """How much faster than the reference an engine has to be."""
+    """How much faster than the reference an engine must be."""
 
     metric: Literal["goodput_per_device"] = Field(description="What is compared at the operating point.")
-    min_speedup: float = Field(ge=1, description="Ratio to the reference that the lower bound has to reach.")
+    min_speedup: float = Field(ge=1, description="Ratio to the reference that the lower bound must reach.")
     confidence: Confidence = Field(default=0.95, description="Confidence of that bound.")
     budget_minutes: float = Field(
-        gt=0, description="Most time to measure one variant; then the result stands as it is."
+        gt=0, description="Most time to measure one variant; after that, what was measured is used as it is."
     )
 
 
@@ -83,5 +83,5 @@ class Validation(StrictFrozen):
     """How an engine is judged."""
 
     reference: Reference = Field(description="vLLM, against which every engine is judged.")
-    accuracy: AccuracyGate = Field(description="How accurate it has to be.")
-    speed: SpeedGate = Field(description="How fast it has to be.")
+    accuracy: AccuracyGate = Field(description="How accurate it must be.")
+    speed: SpeedGate = Field(description="How fast it must be.")

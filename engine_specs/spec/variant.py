@@ -1,7 +1,7 @@
-"""Variants: one engine to build each. What variants share stands once, in the spec's `defaults`.
+"""Variants: each is one engine to build. What they share is written once, in the spec's `defaults`.
 
 A variant as written is partial (`VariantOverrides`); merged over the defaults (`VariantDefaults`) it must be
-whole (`VariantSettings`). Only the merged one is judged, so that an override may complete a default.
+whole (`VariantSettings`). Only the merged one is checked, so that an override may complete a default.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,7 +14,7 @@ from engine_specs.tables import Device, KindName, KvCacheName, OptionValue, Reci
 
 
 class Engine(StrictFrozen):
-    """What gets compiled."""
+    """What is compiled."""
 
     kind: KindName = Field(description="Engine kind, such as aot-inductor.")
     options: dict[str, OptionValue | None] = Field(
@@ -24,22 +24,22 @@ class Engine(StrictFrozen):
 
 
 class Calibration(TextSource):
-    """Texts that run through the model so that its scales can be found."""
+    """Texts that run through the model to find its scales."""
 
     sequence_length: int = Field(ge=1, le=1_000_000, description="Tokens of each text that are used.")
 
 
 class RecipeFile(StrictFrozen):
-    """A recipe of ModelOpt that the spec brings along."""
+    """A recipe file of ModelOpt that comes with the spec."""
 
     path: RecipePath = Field(description="Path of the YAML file, relative to the spec.")
     sha256: str = Field(pattern=SHA256_PATTERN, description="Digest of that file, which pins it.")
 
 
 class RecipeSearch(StrictFrozen):
-    """AutoQuantize: which recipe each layer gets is chosen by what it costs in accuracy."""
+    """AutoQuantize: each layer's recipe is chosen by what it costs in accuracy."""
 
-    effective_bits: float = Field(gt=0, le=16, description="Mean bits of a weight that the result may have.")
+    effective_bits: float = Field(gt=0, le=16, description="Mean bits per weight that the result may have.")
     candidates: Annotated[tuple[RecipeName, ...], Field(strict=False, min_length=1, max_length=8)] = Field(
         description="Recipes to choose from; a layer may also stay as it is."
     )
@@ -50,12 +50,12 @@ class RecipeSearch(StrictFrozen):
         default=128,
         ge=1,
         le=100_000,
-        description="Calibration texts that are scored, at most.",
+        description="Most calibration texts to score.",
     )
 
 
 class Quantization(StrictFrozen):
-    """How weights and the KV cache are made smaller."""
+    """How weights and the KV cache are quantized."""
 
     recipe: RecipeName = Field(description="Recipe for the weights; none leaves them as they are.")
     kv_cache: KvCacheName = Field(default="none", description="Format of stored keys and values.")
@@ -63,7 +63,7 @@ class Quantization(StrictFrozen):
         default=None, description="Texts to calibrate on, for recipes that need it."
     )
     device: Device | None = Field(
-        default=None, description="Where ModelOpt runs; null: on what the target computes with."
+        default=None, description="Device that ModelOpt runs on; null: the target's accelerator."
     )
     file: RecipeFile | None = Field(default=None, description="The recipe file, for recipe modelopt_file.")
     search: RecipeSearch | None = Field(default=None, description="What to search, for recipe auto.")
@@ -90,13 +90,13 @@ class VariantBase(StrictFrozen):
     pipeline_parallel: int = Field(
         default=1, ge=1, le=64, description="Devices that the layers are divided between."
     )
-    engine: Engine = Field(description="What gets compiled.")
-    quantization: Quantization = Field(description="How weights and the KV cache are made smaller.")
+    engine: Engine = Field(description="What is compiled.")
+    quantization: Quantization = Field(description="How weights and the KV cache are quantized.")
     shape: Shape = Field(description="Limits that the engine is compiled for.")
 
 
 class VariantName(StrictFrozen):
-    """What every variant says for itself."""
+    """What every variant must set itself."""
 
     name: Slug = Field(description="Name of the variant, unique in the spec.")
     target: TargetName = Field(

@@ -25,6 +25,6 @@ class Workload(StrictFrozen):
         description="Numbers of simultaneous requests to measure, each once."
     )
     operating_point: int = Field(
-        ge=1, description="The concurrency at which the verdict is made; one of `concurrency`."
+        ge=1, description="The concurrency at which the verdict is reached; one of `concurrency`."
     )
     slo: Slo = Field(description="What users are promised at the operating point.")

@@ -1,6 +1,6 @@
 """The tables that specs draw on: targets, recipes, kinds and their options.
 
-Promises: a row is data with its source; files are read once and validated whole.
+Promises: every row is data with its source; each file is read once and validated as a whole.
 """
 
 from engine_specs.tables.kind_facts import (

@@ -1,4 +1,4 @@
-"""Engine kinds as facts: what each one can compile, from what, with what. One file a kind in `kinds/`.
+"""Engine kinds as facts: what each one can compile, from what, with what. One file per kind in `kinds/`.
 
 Nothing here runs a tool: how a kind is built and served is code elsewhere, which reads these facts.
 """
@@ -42,7 +42,7 @@ class ArchitectureSupport(StrictFrozen):
 
     name: str = Field(pattern=r"^[A-Z][A-Za-z0-9]+$", description="Class in `architectures` of config.json.")
     decoder_type: str | None = Field(
-        default=None, description="ModelOpt's name of the family, where the export asks for one."
+        default=None, description="ModelOpt's name of the family, if the export needs one."
     )
     recipes: Annotated[tuple[RecipeName, ...] | None, Field(strict=False)] = Field(
         default=None, description="Recipes that the kind takes for it; null: all that the kind takes."
@@ -55,10 +55,10 @@ class RecipeSupport(StrictFrozen):
 
     name: RecipeName = Field(description="A recipe of data/recipes.yaml.")
     weight_input_multiple: int = Field(
-        default=1, ge=1, description="What the input dimension of a weight must divide by here."
+        default=1, ge=1, description="What the input dimension of a weight must be a multiple of here."
     )
     compute_capabilities: ComputeCapabilities = Field(
-        default=(), description="GPUs whose kernels take it; empty where the kind computes on processors."
+        default=(), description="GPUs whose kernels take it; empty if the kind runs on CPUs."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 
@@ -68,7 +68,7 @@ class KvCacheSupport(StrictFrozen):
 
     name: KvCacheName = Field(description="A format of data/recipes.yaml.")
     compute_capabilities: ComputeCapabilities = Field(
-        default=(), description="GPUs whose kernels take it; empty where the kind computes on processors."
+        default=(), description="GPUs whose kernels take it; empty if the kind runs on CPUs."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 
@@ -77,14 +77,14 @@ class EndOfLife(StrictFrozen):
     """The end of the upstream line that a kind compiles with."""
 
     date: Annotated[dt.date, Field(strict=False)] = Field(
-        description="Day from which nothing is fixed any more."
+        description="Day from which nothing is fixed upstream."
     )
     instead: str = Field(min_length=1, description="What to use instead.")
     source: str = Field(min_length=10, description="Who says so.")
 
 
 class KindFacts(StrictFrozen):
-    """`kinds/<name>.yaml`."""
+    """The content of `kinds/<name>.yaml`."""
 
     name: Slug = Field(description="Name by which specs choose it; also the name of the file.")
     description: str = Field(min_length=1, description="What it compiles, with what, into what.")
@@ -99,7 +99,7 @@ class KindFacts(StrictFrozen):
     )
     modelopt: ModelOptLine = Field(description="Line of ModelOpt whose exports it reads.")
     transformers_major: int = Field(
-        ge=4, description="Major version of transformers by which its toolchains read a checkpoint."
+        ge=4, description="Major version of transformers with which its toolchains read a checkpoint."
     )
     toolchains: Toolchains = Field(description="Toolchains by role.")
     architectures: Annotated[tuple[ArchitectureSupport, ...], Field(strict=False, min_length=1)] = Field(
@@ -117,9 +117,7 @@ class KindFacts(StrictFrozen):
     max_tensor_parallel: int = Field(ge=1, description="Most devices that one layer spreads over.")
     max_pipeline_parallel: int = Field(ge=1, description="Most devices that the layers are divided between.")
     end_of_life: EndOfLife | None = Field(description="null: the upstream line is maintained.")
-    source: str = Field(
-        min_length=10, description="Where the facts that name no source of their own come from."
-    )
+    source: str = Field(min_length=10, description="Source of the facts that name none of their own.")
 
     @property
     def architecture_names(self) -> tuple[str, ...]:
@@ -127,15 +125,15 @@ class KindFacts(StrictFrozen):
         return tuple(row.name for row in self.architectures)
 
     def architecture(self, name: str) -> ArchitectureSupport | None:
-        """Return what is known of an architecture on this kind; None where it is not compiled."""
+        """Return the kind's row of an architecture; None if it does not compile it."""
         return next((row for row in self.architectures if row.name == name), None)
 
     def recipe(self, name: str) -> RecipeSupport | None:
-        """Return what is known of a recipe on this kind; None where the kind does not take it."""
+        """Return the kind's row of a recipe; None if it does not take it."""
         return next((row for row in self.recipes if row.name == name), None)
 
     def kv_cache(self, name: str) -> KvCacheSupport | None:
-        """Return what is known of a KV cache format on this kind; None where the kind does not take it."""
+        """Return the kind's row of a KV cache format; None if it does not take it."""
         return next((row for row in self.kv_caches if row.name == name), None)
 
 
@@ -144,7 +142,7 @@ def load_kinds() -> MappingProxyType[str, KindFacts]:
     """Return all kinds by name.
 
     Raises:
-        SpecInvalid: a data file itself is wrong, or is not named after its kind.
+        SpecInvalid: a data file itself is invalid, or is not named after its kind.
     """
     kinds = {}
     for path in sorted(KINDS_DIR.glob("*.yaml")):

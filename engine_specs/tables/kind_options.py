@@ -1,7 +1,7 @@
 """Options of an engine kind: settings of its tool that a spec may choose, as data with their defaults.
 
-An option that a kind does not declare cannot be set, and one that a spec does not set has its default: so an
-engine's plan always says every one of them.
+An option that a kind does not declare cannot be set, and one that a spec does not set has its default: so the
+plan of an engine always lists all of them.
 """
 
 from typing import Annotated, Literal, Self
@@ -22,7 +22,7 @@ class KindOption(StrictFrozen):
     description: str = Field(min_length=1, description="What it decides.")
     type: OptionType = Field(description="Type of its values.")
     default: OptionValue | None = Field(
-        description="Value where the spec gives none; null: the kind derives it from the rest of the variant."
+        description="Value if the spec gives none; null: the kind derives it from the rest of the variant."
     )
     choices: Annotated[tuple[OptionValue, ...], Field(strict=False)] = Field(
         default=(), description="Accepted values; empty: any of the type."
@@ -38,7 +38,7 @@ class KindOption(StrictFrozen):
         return self
 
     def refuse(self, value: OptionValue) -> str | None:
-        """Say what would be accepted instead of `value`; None where it is accepted."""
+        """Say what would be accepted instead of `value`; None if it is accepted."""
         wanted = PYTHON_TYPES[self.type]
         right_type = type(value) is wanted or (wanted is float and type(value) is int)
         if not right_type:

@@ -15,15 +15,15 @@ Device = Literal["cpu", "cuda"]
 
 
 class Preset(StrictFrozen):
-    """How one line of ModelOpt names a recipe, and where it can carry it out."""
+    """How one line of ModelOpt names a recipe, and where it can apply it."""
 
     modelopt: ModelOptLine = Field(description="Line of ModelOpt, such as 0.47.")
     name: str = Field(
         pattern=r"^[A-Z][A-Z0-9_]+$",
-        description="Its constant, such as FP8_DEFAULT_CFG, or one of the quantize worker where it has none.",
+        description="Its constant, such as FP8_DEFAULT_CFG, or one of the quantize worker if it has none.",
     )
     devices: Annotated[tuple[Device, ...], Field(strict=False, min_length=1)] = Field(
-        description="Where quantizing and exporting with it works."
+        description="Devices on which quantizing and exporting with it works."
     )
     source: str = Field(min_length=10, description="How that is known.")
 
@@ -34,13 +34,13 @@ class Presets(StrictFrozen):
     name: RecipeId = Field(description="Name by which specs choose it.")
     description: str = Field(min_length=1, description="What it does, in one sentence.")
     presets: Annotated[tuple[Preset, ...], Field(strict=False)] = Field(
-        description="ModelOpt's constants by line; a line without one cannot do it."
+        description="ModelOpt's constants by line; a line without one does not have it."
     )
     needs_calibration: bool = Field(description="Whether text must run through the model to find its scales.")
     source: str = Field(min_length=10, description="Where the facts of this row come from.")
 
     def preset(self, modelopt: str) -> Preset | None:
-        """Return what a line of ModelOpt calls it; None where the line does not have it."""
+        """Return what a line of ModelOpt calls it; None if the line does not have it."""
         return next((row for row in self.presets if row.modelopt == modelopt), None)
 
 
@@ -48,8 +48,8 @@ class Recipe(Presets):
     """How weights (and with some recipes activations) are quantized."""
 
     form: RecipeForm = Field(
-        description="none: weights stay; preset: a constant of ModelOpt; file: a recipe file of ModelOpt "
-        "that the spec names; search: AutoQuantize chooses a recipe for each layer."
+        description="none: weights stay as they are; preset: a constant of ModelOpt; file: a recipe file of "
+        "ModelOpt that the spec names; search: AutoQuantize chooses a recipe for each layer."
     )
     quant_algo: str | None = Field(
         description="`quant_algo` that exports carry (hf_quant_config.json, TensorRT-LLM's config.json)."
@@ -62,14 +62,14 @@ class Recipe(Presets):
     activation_bits: int | None = Field(
         ge=1,
         le=16,
-        description="Bits of the activations that meet it; null: as computed, or known later.",
+        description="Bits of the activations it is multiplied by; null: as computed, or known later.",
     )
     group_size: int | None = Field(
         ge=1, description="Weights of one row that share a scale; null: a scale per channel or tensor."
     )
     scale_bits: int = Field(ge=0, le=64, description="Bits of the scales of one group.")
     weight_input_multiple: int = Field(
-        ge=1, description="What the input dimension of a weight must divide by."
+        ge=1, description="What the input dimension of a weight must be a multiple of."
     )
     left_out: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         description="Modules that it leaves as they are."
@@ -86,13 +86,13 @@ class KvCacheFormat(Presets):
 
 
 class RecipeTable(StrictFrozen):
-    """`data/recipes.yaml`."""
+    """The content of `data/recipes.yaml`."""
 
     recipes: Annotated[tuple[Recipe, ...], Field(strict=False, min_length=1)] = Field(
-        description="One row a recipe."
+        description="One row per recipe."
     )
     kv_caches: Annotated[tuple[KvCacheFormat, ...], Field(strict=False, min_length=1)] = Field(
-        description="One row a format of the KV cache."
+        description="One row per format of the KV cache."
     )
 
 
@@ -106,13 +106,13 @@ def _table() -> RecipeTable:
 
 @lru_cache(maxsize=1)
 def load_recipes() -> MappingProxyType[str, Recipe]:
-    """Return all recipes by name; raises SpecInvalid where the data file is wrong."""
+    """Return all recipes by name; raises SpecInvalid if the data file is invalid."""
     return MappingProxyType({row.name: row for row in _table().recipes})
 
 
 @lru_cache(maxsize=1)
 def load_kv_caches() -> MappingProxyType[str, KvCacheFormat]:
-    """Return all KV cache formats by name; raises SpecInvalid where the data file is wrong."""
+    """Return all KV cache formats by name; raises SpecInvalid if the data file is invalid."""
     return MappingProxyType({row.name: row for row in _table().kv_caches})
 
 

@@ -23,7 +23,7 @@ class Throughput(StrictFrozen):
 
 
 class GpuFacts(StrictFrozen):
-    """What is known of one GPU of a target."""
+    """What is known about one GPU of a target."""
 
     product_names: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = Field(
         description="Names by which the driver reports this GPU."
@@ -43,19 +43,19 @@ class Target(StrictFrozen):
     """A class of hosts that one engine runs on."""
 
     name: Slug = Field(description="Name by which specs choose it.")
-    description: str = Field(min_length=1, description="What hosts these are.")
+    description: str = Field(min_length=1, description="Which hosts these are.")
     platform: Platform = Field(description="Operating system and machine.")
     machine: Literal["x86_64", "aarch64"] = Field(description="platform.machine() of such a host.")
-    accelerator: Accelerator = Field(description="What computes.")
-    gpu: GpuFacts | None = Field(default=None, description="The GPU; none where the processor computes.")
+    accelerator: Accelerator = Field(description="What the engine computes on.")
+    gpu: GpuFacts | None = Field(default=None, description="The GPU; none for CPU targets.")
     cpu_features: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(), description="CPU flags that every such host has, as /proc/cpuinfo spells them, sorted."
     )
     march: str | None = Field(
-        default=None, description="-march value by which GCC and Clang compile for exactly these."
+        default=None, description="-march value with which GCC and Clang compile for exactly these."
     )
     memory_bytes: int | None = Field(
-        default=None, gt=0, description="Memory of one device, where the target fixes it."
+        default=None, gt=0, description="Memory of one device, if the target fixes it."
     )
     memory_bandwidth_bytes_per_s: int | None = Field(
         default=None, gt=0, description="Peak bandwidth of that memory."
@@ -74,20 +74,20 @@ class Target(StrictFrozen):
         ):
             raise ValueError("a GPU target has gpu, memory_bytes and memory_bandwidth_bytes_per_s")
         if not self.platform.endswith(self.machine):
-            raise ValueError(f"platform {self.platform} is not of machine {self.machine}")
+            raise ValueError(f"platform {self.platform} does not match machine {self.machine}")
         return self
 
     @property
     def compute_capability(self) -> str | None:
-        """CUDA compute capability; None where there is no GPU."""
+        """CUDA compute capability; None if there is no GPU."""
         return self.gpu.compute_capability if self.gpu else None
 
 
 class TargetTable(StrictFrozen):
-    """`data/targets.yaml`."""
+    """The content of `data/targets.yaml`."""
 
     targets: Annotated[tuple[Target, ...], Field(strict=False, min_length=1)] = Field(
-        description="One row a target."
+        description="One row per target."
     )
 
 
@@ -96,7 +96,7 @@ def load_targets() -> MappingProxyType[str, Target]:
     """Return all targets by name, in the order of the file.
 
     Raises:
-        SpecInvalid: the data file itself is wrong.
+        SpecInvalid: the data file itself is invalid.
     """
     rows = read_data(TARGETS_FILE, TargetTable).targets
     refuse_duplicates(TARGETS_FILE, "target", [row.name for row in rows])

@@ -108,7 +108,7 @@ def test_routers_are_whole_everywhere_and_stay_as_they_are(variant: ResolvedVari
 
 def test_tied_tables_are_one(variant: ResolvedVariant) -> None:
     held = sizes(estimate_memory(variant, facts(LLAMA_8B | {"tie_word_embeddings": True})))
-    assert held["embedding, which lm_head is too"] == 128_256 * 4096 * 2
+    assert held["embedding, shared with lm_head"] == 128_256 * 4096 * 2
 
 
 def test_unquantized_weights_and_cache_keep_their_type(variant: ResolvedVariant) -> None:

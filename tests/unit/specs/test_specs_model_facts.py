@@ -95,7 +95,7 @@ def test_files_that_disagree_are_said_to(held: int) -> None:
         ({"num_key_value_heads": "8"}, "without a usable num_key_value_heads"),
         ({"torch_dtype": None}, "without dtype or torch_dtype"),
         ({"torch_dtype": "float8_e4m3fn"}, "found weights of type float8_e4m3fn"),
-        ({"num_local_experts": 8}, "without num_experts_per_tok beside its number of experts"),
+        ({"num_local_experts": 8}, "without num_experts_per_tok next to its number of experts"),
     ],
 )
 def test_each_key_that_is_missing_is_named(change: dict[str, Any], named: str) -> None:

@@ -36,7 +36,7 @@ def test_a_checkpoint_that_fits_has_no_problems(spec: Spec, variant: ResolvedVar
 
 COMPILED = "aot-inductor compiles: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM"
 MISTRAL = "or a kind that compiles MistralForCausalLM: trt-plan, trtllm-torch"
-DIVIDE = "recipe none, or a model whose weights' input dimensions divide by 16"
+DIVIDE = "recipe none, or a model whose weights' input dimensions are multiples of 16"
 RECIPE = "variants.first.quantization.recipe"
 GIVES = "a checkpoint whose config.json gives them"
 
@@ -85,8 +85,8 @@ GIVES = "a checkpoint whose config.json gives them"
         (
             {"quantization_config": {"quant_method": "gptq"}},
             "checkpoint.repo",
-            "weights in owner/model that are quantized already (gptq)",
-            "a checkpoint that is not quantized yet: engines are judged against vLLM on plain weights",
+            "weights in owner/model that are already quantized (gptq)",
+            "an unquantized checkpoint: engines are judged against vLLM on plain weights",
         ),
     ],
 )

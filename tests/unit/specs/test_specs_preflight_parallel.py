@@ -56,14 +56,14 @@ def test_groups_have_to_divide_on_each_device(spec: Spec) -> None:
     (problem,) = preflight(spec, variant, config, FILES)
     assert problem.field == "variants.first.quantization.recipe"
     assert problem.found == "int4_awq with mlp.down_proj 512 / tp 8"
-    assert problem.accepted.endswith("divide by 128 on each device; or tensor_parallel 4")
+    assert problem.accepted.endswith("are multiples of 128 on each device; or tensor_parallel 4")
 
 
 def test_groups_that_never_divide_ask_for_another_recipe(spec: Spec) -> None:
     variant = gpu_variant(spec, recipe="int4_awq", tensor_parallel=2)
     (problem,) = preflight(spec, variant, CONFIG | {"intermediate_size": 14400}, FILES)
     assert problem.found == "int4_awq with mlp.down_proj 14400 / tp 2"
-    assert problem.accepted == "recipe none, or a model whose weights' input dimensions divide by 128"
+    assert problem.accepted == "recipe none, or a model whose weights' input dimensions are multiples of 128"
 
 
 def test_layers_that_a_recipe_leaves_may_have_any_dimension(spec: Spec) -> None:

@@ -48,7 +48,7 @@ def test_every_named_setting_alone_makes_it_fit(spec: Spec, model: ModelFacts) -
     (problem,) = preflight(spec, variant, CONFIG, FILES)
     assert problem.field == "variants.first.target"
     assert re.match(
-        r"h100-sxm with 77\.0 GB to plan for on each device, where 1\d\d\.\d GB are needed", problem.found
+        r"h100-sxm with 77\.0 GB to plan for on each device, but 1\d\d\.\d GB are needed", problem.found
     )
     settings = problem.accepted.removeprefix("one of: ").split("; ")
     assert [one.partition(" ")[0] for one in settings] == [

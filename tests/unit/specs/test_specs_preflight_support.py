@@ -129,7 +129,7 @@ def test_a_search_cannot_get_below_its_smallest_candidate(spec: Spec) -> None:
 def test_a_checkpoint_that_a_newer_transformers_wrote(spec: Spec, written: dict[str, object]) -> None:
     (problem,) = preflight(spec, gpu_variant(spec), CONFIG | written, FILES)
     assert problem.field == "checkpoint.repo"
-    assert problem.found.startswith("owner/model as a newer transformers wrote it (")
+    assert problem.found.startswith("owner/model, written by a newer transformers (")
     assert all(key in problem.found for key in written)
     assert "defaults for rope_parameters without an error" in problem.accepted
     assert problem.accepted.endswith("or a kind that reads it: aot-inductor, trtllm-torch")

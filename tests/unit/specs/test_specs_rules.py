@@ -26,9 +26,9 @@ BROKEN: list[tuple[Edits, int, str, str, str]] = [
     # edits, line, field, found, accepted: the only problem of the file
     (((COMMIT, "main"),), 5, "checkpoint.revision", "'main'", "only together with track: true"),
     (((COMMIT, COMMIT.upper()),), 5, "checkpoint.revision", repr(COMMIT.upper()), "commit of 40"),
-    (((COMMIT, COMMIT + "\n  track: true"),), 6, "checkpoint.track", "true beside a commit", "false"),
+    (((COMMIT, COMMIT + "\n  track: true"),), 6, "checkpoint.track", "true with a commit", "false"),
     ((("name: second", "name: first"),), 19, "variants[1].name", "'first'", "variants[0] has this one"),
-    ((("name: second", "name: release"),), 19, "variants[1].name", "'release'", "keep records under"),
+    ((("name: second", "name: release"),), 19, "variants[1].name", "'release'", "use current, lock"),
     ((("name: first", "name: 1.4.0"),), 17, "variants[0].name", "'1.4.0'", "another name"),
     ((("name: first", "name: current"),), 17, "variants[0].name", "'current'", "another name"),
     (
@@ -110,7 +110,7 @@ BROKEN: list[tuple[Edits, int, str, str, str]] = [
         (("    split: heldout", "    split: heldout\n    path: texts.jsonl"),),
         39,
         "validation.accuracy.path",
-        "a path beside a dataset",
+        "a path next to a dataset",
         "one of the two",
     ),
     ((("    split: heldout\n", ""),), 35, "validation.accuracy.split", "", "required"),
@@ -162,7 +162,7 @@ def test_an_operating_point_beyond_a_variants_batch_always_waits() -> None:
         edited(("operating_point: 2", "operating_point: 8"), ("max_batch_size: 2", "max_batch_size: 8"))
     )
     assert (problem.line, problem.field, problem.found) == (12, "defaults.shape.max_batch_size", "4")
-    assert problem.accepted.startswith("at least 8: at the workload's operating_point")
+    assert problem.accepted == "at least 8: otherwise requests always wait at the workload's operating_point"
 
 
 def test_an_unpinned_calibration_path_must_be_relative_jsonl() -> None:
