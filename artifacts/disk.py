@@ -76,16 +76,16 @@ def clone(source: Path, dest: Path) -> bool:
 
 
 def clone_or_copy(source: Path, dest: Path) -> None:
-    """Make dest a file of its own with the same bytes; blocks are shared where the file system can."""
+    """Make dest an independent file with the same bytes; blocks are shared if the file system can."""
     if not clone(source, dest):
         shutil.copyfile(source, dest)
 
 
 def take_over(source: Path, dest: Path) -> None:
-    """Give dest the bytes of a file that is about to be deleted, and that nobody writes to any more.
+    """Give dest the bytes of a file that is about to be deleted and that nobody writes to any longer.
 
-    Blocks are shared if the file system can. Otherwise dest becomes a second name of the file, unless it has
-    one already, under which others may still write to it or rely on its mode: then dest is a copy.
+    Blocks are shared if the file system can. Otherwise dest becomes a second name of the file; but if the
+    file already has one, by which others may write to it or rely on its mode, dest is a copy.
     """
     if clone(source, dest):
         return

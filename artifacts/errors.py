@@ -49,7 +49,7 @@ class ArtifactError(EngineryError):
 
 
 class SettingsInvalid(ArtifactError):
-    """Variables `ENGINERY_*`, or keys of `enginery.toml`, that cannot be used; all of them at once."""
+    """Variables `ENGINERY_*` or keys of `enginery.toml` are invalid; all of them are reported at once."""
 
     exit_code = 2
     failure = "input"

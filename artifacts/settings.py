@@ -2,7 +2,7 @@
 
 AWS, Hub and Prefect clients read their own standard variables.
 
-Whoever runs something reads them by `load_settings`, which says what is wrong with them in words.
+Programs read them with `load_settings`, which reports in words what is wrong with them.
 """
 
 import os
@@ -82,10 +82,10 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings of this run.
+    """Return the settings of this run.
 
     Raises:
-        SettingsInvalid: a variable or `enginery.toml` holds something that cannot be used.
+        SettingsInvalid: a variable or a key of `enginery.toml` is invalid.
     """
     if os.path.lexists(SETTINGS_FILE) and not SETTINGS_FILE.is_file():
         raise SettingsInvalid("enginery.toml is not a file.", where=str(SETTINGS_FILE), fix="move it away")
@@ -99,7 +99,7 @@ def load_settings() -> Settings:
         raise _unusable(
             problems, "correct the variable, or the key in enginery.toml, or remove it"
         ) from error
-    except (ValueError, OSError) as error:  # neither text nor TOML, or not readable
+    except (ValueError, OSError) as error:  # not text, not TOML, or not readable
         raise SettingsInvalid(
             f"enginery.toml cannot be read: {error}", where=str(SETTINGS_FILE), fix="fix it, or move it away"
         ) from error
@@ -114,7 +114,7 @@ def _require_directories(settings: Settings) -> None:
         if isinstance(path, Path) and (found := _file_in_the_way(path))
     ]
     if problems:
-        raise _unusable(problems, "name a directory; one that is not there yet is made")
+        raise _unusable(problems, "name a directory; it is created if it does not exist")
 
 
 def _unusable(problems: list[str], fix: str) -> SettingsInvalid:
@@ -123,7 +123,7 @@ def _unusable(problems: list[str], fix: str) -> SettingsInvalid:
 
 
 def _file_in_the_way(path: Path) -> Path | None:
-    """What of a path exists and is not a directory."""
+    """Return the part of a path that exists and is not a directory, if any."""
     nearest = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
     return nearest if os.path.lexists(nearest) and not nearest.is_dir() else None
 

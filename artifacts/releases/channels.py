@@ -51,7 +51,7 @@ class Channel(Frozen):
         if self.sequence != len(self.history):
             raise ValueError(f"sequence {self.sequence} is not the count of its {len(self.history)} moves")
         if self.version != (last := self.history[-1].version):
-            raise ValueError(f"it points to {self.version}, and its last move to {last}")
+            raise ValueError(f"it points to {self.version}, but its last move to {last}")
         return self
 
 

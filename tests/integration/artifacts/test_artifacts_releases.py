@@ -119,7 +119,7 @@ def test_a_published_release_never_changes(store: Store, shipped: VariantRelease
 
 
 def test_a_release_of_a_tree_that_is_not_stored_is_refused(store: Store) -> None:
-    with pytest.raises(NotFound, match="variant v2 is not in the store"):
+    with pytest.raises(NotFound, match="variant v2 is missing from the store"):
         publish(store, release(variant("v2", "1" * 64)))
     assert list_releases(store, "demo") == ()
 
