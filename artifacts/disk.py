@@ -106,7 +106,7 @@ def link_or_copy(source: Path, dest: Path) -> None:
         dest.chmod(source.stat().st_mode)
 
 
-def beside(path: Path) -> Path:
+def staging_path(path: Path) -> Path:
     """Return a fresh hidden name in the same directory, for what is renamed to `path` once complete."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
 
@@ -114,7 +114,7 @@ def beside(path: Path) -> Path:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that readers see the old content or the new one, even after a loss of power."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = beside(path)
+    temporary = staging_path(path)
     try:
         temporary.write_bytes(content)
         sync(temporary)
@@ -127,7 +127,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def point_link(link: Path, target: Path) -> None:
     """Point a symbolic link to target, atomically, whether or not the link exists."""
-    temporary = beside(link)
+    temporary = staging_path(link)
     temporary.symlink_to(target)
     temporary.replace(link)
 

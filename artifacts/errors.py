@@ -33,7 +33,7 @@ class EngineryError(Exception):
         return "\n".join(filter(None, (self.what, where, fix)))
 
 
-MEND_FIX = (
+RESTORE_FIX = (
     "Restore this object from a backup, or run `enginery build SPEC --force` on a build host: it puts back "
     "every object that it makes again byte for byte."
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from artifacts.errors import MEND_FIX, IntegrityError, NotFound
+from artifacts.errors import RESTORE_FIX, IntegrityError, NotFound
 from artifacts.frozen import Frozen
 from artifacts.releases.releases import Release
 from artifacts.store import Listing, Progress, by_digest, damaged
@@ -56,6 +56,6 @@ def inspect_release(
             f"{release.name}@{release.version}: {len(found)} of {count} objects in the store are "
             "missing or damaged:",
             where="".join(f"\n    {place}: {problem}" for place, problem in found.items()),
-            fix=MEND_FIX,
+            fix=RESTORE_FIX,
         )
     return Intact(trees=len(trees), blobs=len(files), total_bytes=total_bytes)

@@ -21,12 +21,12 @@ from pathlib import Path
 from filelock import FileLock
 
 from artifacts.disk import (
-    beside,
     clone_or_copy,
     disk_errors,
     link_or_copy,
     require_space,
     set_mode,
+    staging_path,
     take_over,
 )
 from artifacts.parallel import run_all
@@ -65,7 +65,7 @@ class BlobCache:
 
     def place(self, listing: Listing, dest: Path, *, writable: bool) -> None:
         """Make dest the tree, from blobs that `fill` has just seen to; atomic."""
-        staging = beside(dest)
+        staging = staging_path(dest)
         with disk_errors(dest):
             staging.mkdir(parents=True)
             try:
@@ -143,7 +143,7 @@ class BlobCache:
         path = self._listing_path(digest)
         with disk_errors(self._root):
             path.parent.mkdir(parents=True, exist_ok=True)
-            staging = beside(path)
+            staging = staging_path(path)
             staging.write_bytes(body)
             staging.replace(path)
 
@@ -153,7 +153,7 @@ class BlobCache:
     def _insert(self, source: Path, file: FileEntry) -> None:
         path = self.path_of(file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        staging = beside(path)
+        staging = staging_path(path)
         link_or_copy(source, staging)
         set_mode(staging, executable=file.executable, writable=False)
         staging.replace(path)

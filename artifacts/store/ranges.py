@@ -9,7 +9,7 @@ Invariants:
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from artifacts.errors import MEND_FIX, ArtifactError, IntegrityError, StoreUnreachable
+from artifacts.errors import RESTORE_FIX, ArtifactError, IntegrityError, StoreUnreachable
 
 PARTIAL_CONTENT = 206
 AGAIN_FIX = (
@@ -47,7 +47,7 @@ def refusal(asked: ByteRange, answer: Mapping[str, Any], where: str) -> Artifact
     total = found.rpartition("/")[2]
     if total.isdigit() and int(total) != asked.total:
         what = f"The store's object has {total} bytes instead of {asked.total}."
-        return IntegrityError(what, where=where, fix=MEND_FIX)
+        return IntegrityError(what, where=where, fix=RESTORE_FIX)
     if found != asked.content_range:
         return _other(f"the range {found!r}", asked, where)
     if (length := answer.get("ContentLength", asked.length)) != asked.length:  # chunked answers name none

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from artifacts.errors import (
-    MEND_FIX,
+    RESTORE_FIX,
     STRANGER_FIX,
     IntegrityError,
     NoSuchFile,
@@ -55,7 +55,7 @@ class StoreReader:
                 raise IntegrityError(
                     f"The listing of tree {digest} is damaged in the store: its bytes have SHA-256 {actual}.",
                     where=self.bucket.where(key),
-                    fix=MEND_FIX,
+                    fix=RESTORE_FIX,
                 )
             return self._parse(key, body, Listing, lambda listing: tree_key(listing.digest))
 
@@ -159,14 +159,14 @@ class StoreReader:
                 f"{hashlib.sha256(body).hexdigest()[:16]}.. instead of {entry.size} bytes with "
                 f"{entry.sha256[:16]}..",
                 where=self.bucket.where(key),
-                fix=MEND_FIX,
+                fix=RESTORE_FIX,
             )
 
         try:
             return self._read_checked(key, check)[0]
         except NotFound as error:
             what = f"The blob of {entry.path} is missing in the store."
-            raise IntegrityError(what, where=error.where, fix=MEND_FIX) from error
+            raise IntegrityError(what, where=error.where, fix=RESTORE_FIX) from error
 
     def _parse(
         self, key: str, body: bytes, model: type[RecordT], key_of: Callable[[RecordT], str]
@@ -179,7 +179,8 @@ class StoreReader:
             raise IntegrityError(
                 f"Not a readable {model.__name__}: {_first(error)}.",
                 where=where,
-                fix=f"It is damaged, or of a newer enginery. Update this one; if that is not it: {MEND_FIX}",
+                fix="It is damaged, or of a newer enginery. Update this one; if that is not it: "
+                f"{RESTORE_FIX}",
             ) from error
         if (belongs := key_of(record)) != key:
             what = f"This {model.__name__} is another one than its key says: by its content it is {belongs}."

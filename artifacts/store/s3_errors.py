@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from artifacts.errors import (
-    MEND_FIX,
+    RESTORE_FIX,
     ArtifactError,
     BadReference,
     Conflict,
@@ -52,7 +52,7 @@ def s3_errors(where: str) -> Iterator[None]:
         raise StoreUnreachable(f"No usable AWS credentials: {error}.", where=where, fix=ACCESS_FIX) from error
     except boto.FlexibleChecksumError as error:
         what = f"The object is damaged in the store: {error}"
-        raise IntegrityError(what, where=where, fix=MEND_FIX) from error
+        raise IntegrityError(what, where=where, fix=RESTORE_FIX) from error
     except (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError) as error:
         what = f"The S3 server does not answer: {error}"
         raise StoreUnreachable(what, where=where, fix=START_FIX) from error
@@ -83,7 +83,7 @@ def _refusal(error: "ClientError", where: str) -> ArtifactError:
             fix="Nothing was stored. Start again once nothing writes into the directory that is uploaded.",
         )
     if code == "InvalidRange":
-        return IntegrityError(f"The object ends early ({said}).", where=where, fix=MEND_FIX)
+        return IntegrityError(f"The object ends early ({said}).", where=where, fix=RESTORE_FIX)
     if code == "RequestTimeTooSkewed":
         return StoreUnreachable(f"The S3 server refuses: {said}", where=where, fix="Set this host's clock.")
     if status in {401, 403} or code in {"InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from artifacts.errors import MEND_FIX, IntegrityError, NotFound, StoreUnreachable
+from artifacts.errors import RESTORE_FIX, IntegrityError, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
 from artifacts.store.ranges import AGAIN_FIX, ByteRange
 from artifacts.store.s3 import Bucket
@@ -188,7 +188,7 @@ def read_chunk(
                 raise
         except NotFound as error:
             what = f"The blob of {entry.path} is missing in the store."
-            raise IntegrityError(what, where=error.where, fix=MEND_FIX) from error
+            raise IntegrityError(what, where=error.where, fix=RESTORE_FIX) from error
         else:
             if digest == entry.chunks[number]:
                 return
@@ -219,7 +219,7 @@ def _damaged(bucket: Bucket, entry: FileEntry, number: int, digest: str) -> Inte
         f"{entry.path} is damaged in the store: bytes {start} to {start + length} have SHA-256 "
         f"{digest[:16]}.. instead of {entry.chunks[number][:16]}..",
         where=bucket.where(blob_key(entry.sha256)),
-        fix=MEND_FIX,
+        fix=RESTORE_FIX,
     )
 
 
