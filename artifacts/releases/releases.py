@@ -49,7 +49,7 @@ class VariantRelease(Frozen):
     tree: Digest | None = Field(
         description="The tree to deploy: engine for `compile`, checkpoint for `stay-on-vllm`; none otherwise."
     )
-    vllm_recipe: ServeCommand = Field(description="The serve command of vLLM, which it was judged against.")
+    vllm_serve: ServeCommand = Field(description="The serve command of vLLM, which it was judged against.")
     checkpoint_tree: Digest = Field(description="Tree of the unquantized checkpoint.")
     report: Digest | None = Field(default=None, description="Tree of the report.")
     fingerprints: dict[str, str] = Field(default_factory=dict, description="Fingerprint of each stage.")

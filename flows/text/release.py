@@ -36,10 +36,10 @@ def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str)
         served = variant.serve.served_model(model)
         yield f"  serve    with toolchain {variant.serve.toolchain}, as model {served!r}:"
         yield from _commands(variant.name, variant.serve, model)
-    if variant.serve != variant.vllm_recipe:
-        yield f"  vLLM     what it was judged against, with toolchain {variant.vllm_recipe.toolchain}, on the"
+    if variant.serve != variant.vllm_serve:
+        yield f"  vLLM     what it was judged against, with toolchain {variant.vllm_serve.toolchain}, on the"
         yield f"           checkpoint, tree {variant.checkpoint_tree}:"
-        yield from _commands("vLLM", variant.vllm_recipe, model)
+        yield from _commands("vLLM", variant.vllm_serve, model)
     yield f"  report   {variant.report or 'none'}"
 
 

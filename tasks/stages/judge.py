@@ -170,7 +170,7 @@ def _entry(
         requires=requires,
         serve=serve,
         tree=tree,
-        vllm_recipe=vllm,
+        vllm_serve=vllm,
         checkpoint_tree=case.checkpoint,
         report=report,
         fingerprints={f"{one.stage}:{one.variant}": one.fingerprint for one in case.stages},

@@ -46,7 +46,7 @@ class Host:
             requires=HostRequirements(machine="x86_64"),
             serve=RECIPE if tree else None,
             tree=tree,
-            vllm_recipe=RECIPE,
+            vllm_serve=RECIPE,
             checkpoint_tree=self._put("checkpoint", {"config.json": "{}"}),
             fingerprints={f"build:{name}": "f" * 64},
         )

@@ -27,7 +27,7 @@ def variant(
         "requires": HostRequirements(machine="x86_64", cpu_features=tuple(sorted(features))),
         "serve": RECIPE if deployable else None,
         "tree": tree if deployable else None,
-        "vllm_recipe": RECIPE,
+        "vllm_serve": RECIPE,
         "checkpoint_tree": tree,
     }
     return VariantRelease(**{**facts, **changes})

@@ -66,9 +66,9 @@ def shown(store: Store, tmp_path: Path) -> str:
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / "checkpoint" / "config.json").write_text("{}")
     checkpoint = store.put_tree(tmp_path / "checkpoint").digest
-    stays = variant("l4", checkpoint, verdict="stay-on-vllm", serve=VLLM, vllm_recipe=VLLM)
+    stays = variant("l4", checkpoint, verdict="stay-on-vllm", serve=VLLM, vllm_serve=VLLM)
     made = published(
-        store, variant("b200", tree, serve=ENGINE, vllm_recipe=VLLM, requires=B200), stays, name="llama"
+        store, variant("b200", tree, serve=ENGINE, vllm_serve=VLLM, requires=B200), stays, name="llama"
     )
     return f"llama@{made.version}"
 

@@ -95,7 +95,7 @@ def entry(tree: str) -> VariantRelease:
         requires=HostRequirements(machine="x86_64"),
         serve=SERVE,
         tree=tree,
-        vllm_recipe=SERVE,
+        vllm_serve=SERVE,
         checkpoint_tree=CHECKPOINT,
     )
 

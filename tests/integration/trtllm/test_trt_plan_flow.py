@@ -199,6 +199,6 @@ def entry_of(
         requires=manifest.requires,
         serve=manifest.serve,
         tree=engine.tree,
-        vllm_recipe=manifest.serve,
+        vllm_serve=manifest.serve,
         checkpoint_tree=checkpoint.tree,
     )

@@ -34,7 +34,7 @@ def entry(name: str, verdict: Verdict, *, required: bool = True, report: str = "
         requires=HostRequirements(machine="x86_64"),
         serve=RECIPE if deployable else None,
         tree="b" * 64 if deployable else None,
-        vllm_recipe=RECIPE,
+        vllm_serve=RECIPE,
         checkpoint_tree="c" * 64,
         report=report,
     )
