@@ -88,7 +88,7 @@ def load_settings() -> Settings:
         SettingsInvalid: a variable or a key of `enginery.toml` is invalid.
     """
     if os.path.lexists(SETTINGS_FILE) and not SETTINGS_FILE.is_file():
-        raise SettingsInvalid("enginery.toml is not a file.", where=str(SETTINGS_FILE), fix="move it away")
+        raise SettingsInvalid("enginery.toml is not a file.", where=str(SETTINGS_FILE), fix="Move it away.")
     try:
         settings = Settings()
     except ValidationError as error:
@@ -97,11 +97,13 @@ def load_settings() -> Settings:
             for problem in error.errors()
         ]
         raise _unusable(
-            problems, "correct the variable, or the key in enginery.toml, or remove it"
+            problems, "Correct the variable, or the key in enginery.toml, or remove it."
         ) from error
     except (ValueError, OSError) as error:  # not text, not TOML, or not readable
         raise SettingsInvalid(
-            f"enginery.toml cannot be read: {error}", where=str(SETTINGS_FILE), fix="fix it, or move it away"
+            f"enginery.toml cannot be read: {error}",
+            where=str(SETTINGS_FILE),
+            fix="Correct it, or move it away.",
         ) from error
     _require_directories(settings)
     return settings
@@ -114,7 +116,7 @@ def _require_directories(settings: Settings) -> None:
         if isinstance(path, Path) and (found := _file_in_the_way(path))
     ]
     if problems:
-        raise _unusable(problems, "name a directory; it is created if it does not exist")
+        raise _unusable(problems, "Name a directory; it is created if it does not exist.")
 
 
 def _unusable(problems: list[str], fix: str) -> SettingsInvalid:

@@ -38,7 +38,7 @@ def refuse_unservable(tree: Path, facts: HostFacts, versions: Mapping[str, str])
 
     Raises:
         CannotServe: the GPU, the driver or a tool that the engine is bound to differs, or its tuning cache
-            was measured elsewhere; with every reason.
+            was measured elsewhere; all reasons are listed.
         IntegrityError: `engine.json` cannot be read.
     """
     manifest = read_engine(tree)

@@ -33,7 +33,7 @@ class Loading(Frozen):
 
 
 def differences(tuning: TuningCache, loading: Loading) -> tuple[str, ...]:
-    """Say how what loads a cache differs from what it was measured on, one phrase per field. Pure."""
+    """List how what loads a cache differs from what it was measured on, one phrase per field. Pure."""
     labels = {name: name.replace("_", " ") for name in Loading.model_fields}
     return tuple(
         f"{label}: measured with {getattr(tuning, name)}, about to be loaded with {getattr(loading, name)}"

@@ -47,7 +47,7 @@ class Channel(Frozen):
     history: tuple[Move, ...] = Field(min_length=1, description="All moves, the newest last.")
 
     @model_validator(mode="after")
-    def _is_where_its_moves_led(self) -> Self:
+    def _matches_its_history(self) -> Self:
         if self.sequence != len(self.history):
             raise ValueError(f"sequence {self.sequence} is not the count of its {len(self.history)} moves")
         if self.version != (last := self.history[-1].version):

@@ -52,7 +52,7 @@ class KeptVerdict(Frozen):
     entry: VariantRelease = Field(description="Its entry in a release.")
 
     @model_validator(mode="after")
-    def _entry_is_about_it(self) -> Self:
+    def _entry_is_of_its_variant(self) -> Self:
         if self.entry.name != self.about.variant:
             raise ValueError(f"a verdict about {self.about.variant} with an entry of {self.entry.name}")
         return self

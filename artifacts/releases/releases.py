@@ -42,7 +42,7 @@ class VariantRelease(Frozen):
     target: str = Field(description="Name of the target that it was built for.")
     verdict: Verdict = Field(description="What was decided.")
     reasons: tuple[str, ...] = Field(description="Why, in sentences.")
-    requires: HostRequirements = Field(description="What a host must have to run what is to be deployed.")
+    requires: HostRequirements = Field(description="What a host must have to serve the tree to deploy.")
     serve: ServeCommand | None = Field(
         description="The command that serves it; none if rejected or inconclusive."
     )
@@ -64,7 +64,7 @@ class VariantRelease(Frozen):
         return tuple(dict.fromkeys(tree for tree in named if tree is not None))
 
     @model_validator(mode="after")
-    def _deployable_or_not(self) -> Self:
+    def _served_if_deployable(self) -> Self:
         deployable = self.verdict in DEPLOYABLE
         if deployable != (self.tree is not None) or deployable != (self.serve is not None):
             raise ValueError(
@@ -149,7 +149,7 @@ def require_trees(store: "Store", variants: Iterable[VariantRelease]) -> None:
 
 
 def read_release(store: "Store", name: str, version: str) -> Release:
-    """Return the release of that very version; raises NotFound, and IntegrityError if it is another one."""
+    """Return the release of exactly this version; raises NotFound, and IntegrityError if it is another."""
     return store.read_record(release_key(name, version), Release, _key_of)
 
 
@@ -171,7 +171,7 @@ def published_versions(store: "Store", name: str) -> tuple[str, ...]:
 def list_releases(store: "Store", name: str) -> tuple[Release | IntegrityError, ...]:
     """Return all published releases of a name, oldest version first.
 
-    In place of a release that is damaged, or is not what its key says, comes the error that reports it.
+    A release that is damaged, or is not what its key says, is replaced by the error that reports it.
     """
 
     def read(version: str) -> Release | IntegrityError:

@@ -67,8 +67,8 @@ def _written_by_newer(repo: str, kind: KindFacts, config: Config) -> Iterator[Pr
     others = [one.name for one in load_kinds().values() if one.transformers_major > kind.transformers_major]
     found = f"{repo}, written by a newer transformers ({', '.join(signs)} in config.json)"
     accepted = (
-        f"a checkpoint written by transformers {kind.transformers_major}, with which {kind.name} reads it: "
-        f"this takes RoPE's defaults for {NEWER_KEY} without an error and does not know the tokenizer's "
-        f"class; or a kind that reads it: {', '.join(others)}"
+        f"a checkpoint written by transformers {kind.transformers_major}, which {kind.name} uses: it takes "
+        f"RoPE's defaults for {NEWER_KEY} without an error and does not know the tokenizer's class; or a "
+        f"kind that reads it: {', '.join(others)}"
     )
     yield Problem(REPO, found, accepted)

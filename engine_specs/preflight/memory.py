@@ -2,7 +2,7 @@
 
 Invariants:
 - Every line says how its bytes come about; the total is their sum, and nothing else is in it.
-- The estimate is for the fullest device: of a pipeline, a stage with the most layers and one of both tables.
+- The estimate is for the fullest device: of a pipeline, a stage with the most layers and one of the tables.
 - A size that only a stage's output determines is an upper limit here, and names that stage.
 
 The formulas (all per device):

@@ -45,7 +45,7 @@ def takes(row: Support | None, target: Target) -> bool:
 def usable_recipes(
     kind: KindFacts, target: Target, architecture: str | None, device: str | None
 ) -> tuple[str, ...]:
-    """Return the recipes that kind, GPU, architecture and ModelOpt all take, in the kind's order."""
+    """Return the recipes that kind, GPU, architecture and ModelOpt all support, in the kind's order."""
     row = kind.architecture(architecture) if architecture else None
     allowed = row.recipes if row and row.recipes is not None else tuple(one.name for one in kind.recipes)
     return tuple(
@@ -56,7 +56,7 @@ def usable_recipes(
 
 
 def usable_kv_caches(kind: KindFacts, target: Target, device: str | None) -> tuple[str, ...]:
-    """Return the KV cache formats that kind, GPU and ModelOpt all take, in the kind's order."""
+    """Return the KV cache formats that kind, GPU and ModelOpt all support, in the kind's order."""
     return tuple(
         one.name
         for one in kind.kv_caches
@@ -97,13 +97,13 @@ def _recipes(variant: ResolvedVariant, kind: KindFacts, architecture: str | None
     usable = _listed(usable_recipes(kind, target, architecture, variant.quantization.device))
     if row is not None and not takes(row, target):
         accepted = (
-            f"a recipe that {kind.name} takes there: {usable}; or a target for {asked}: "
+            f"a recipe that {kind.name} supports there: {usable}; or a target for {asked}: "
             f"{_listed([one.name for one in usable_targets(kind, row)])}"
         )
         yield Problem(field, f"{asked} on {_named(target)}", accepted)
     facts = kind.architecture(architecture) if architecture else None
     if facts is not None and facts.recipes is not None and asked not in facts.recipes:
-        accepted = f"a recipe that {kind.name} takes for it on {_named(target)}: {usable}"
+        accepted = f"a recipe that {kind.name} supports for it on {_named(target)}: {usable}"
         yield Problem(field, f"{asked} for {architecture}", accepted)
 
 
@@ -114,7 +114,7 @@ def _kv_caches(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
         return
     usable = _listed(usable_kv_caches(kind, target, variant.quantization.device))
     accepted = (
-        f"a format that {kind.name} takes there: {usable}; or a target for {asked}: "
+        f"a format that {kind.name} supports there: {usable}; or a target for {asked}: "
         f"{_listed([one.name for one in usable_targets(kind, row)])}"
     )
     field = f"variants.{variant.name}.quantization.kv_cache"
@@ -131,8 +131,8 @@ def _search(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
     refused = [name for name in search.candidates if name not in usable]
     if refused:
         accepted = (
-            f"presets that {kind.name} takes on {_named(variant.target)} and ModelOpt {kind.modelopt} makes "
-            f"on {variant.quantization.device}: {_listed(usable)}"
+            f"presets that {kind.name} supports on {_named(variant.target)} and ModelOpt {kind.modelopt} "
+            f"makes on {variant.quantization.device}: {_listed(usable)}"
         )
         yield Problem(f"{where}.candidates", _listed(refused), accepted)
     bits = {name: load_recipes()[name].weight_bits or AS_STORED_BITS for name in search.candidates}

@@ -42,10 +42,12 @@ class Economics(StrictFrozen):
     requests_per_day: float = Field(
         gt=0, description="Requests of the workload's shape that are served in a day."
     )
-    upkeep_hours_per_month: float = Field(ge=0, description="Hours of work to keep a compiled engine.")
+    upkeep_hours_per_month: float = Field(
+        ge=0, description="Hours of work per month that a compiled engine takes."
+    )
     engineer_hour_usd: float = Field(ge=0, description="Price of an hour of that work.")
     builds_per_month: float = Field(
-        default=1, ge=0, description="How often the engine is rebuilt, on one device."
+        default=1, ge=0, description="Rebuilds of the engine per month, on one device."
     )
 
 

@@ -188,7 +188,7 @@ def _variant_names(view: View) -> Iterator[Violation]:
             seen[name] = i
         if name is not None and is_reserved(name):
             taken = ", ".join(RESERVED_VARIANTS)
-            accepted = f"another name: hosts that install it use {taken} and versions themselves"
+            accepted = f"another name: hosts that install it use {taken} and versions for their own records"
             yield Violation(("variants", i, "name"), repr(name), accepted)
 
 
@@ -234,12 +234,12 @@ def _kind(variant: View) -> Iterator[Violation]:
     if recipe is not None and facts.recipe(recipe) is None:
         known = ", ".join(row.name for row in facts.recipes)
         yield Violation(
-            ("quantization", "recipe"), repr(recipe), f"a recipe that {facts.name} takes: {known}"
+            ("quantization", "recipe"), repr(recipe), f"a recipe that {facts.name} supports: {known}"
         )
     if kv_cache is not None and facts.kv_cache(kv_cache) is None:
         known = ", ".join(row.name for row in facts.kv_caches)
         yield Violation(
-            ("quantization", "kv_cache"), repr(kv_cache), f"a format that {facts.name} takes: {known}"
+            ("quantization", "kv_cache"), repr(kv_cache), f"a format that {facts.name} supports: {known}"
         )
     yield from _options(variant, facts)
     yield from _quantize_device(variant, facts)

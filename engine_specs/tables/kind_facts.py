@@ -45,30 +45,30 @@ class ArchitectureSupport(StrictFrozen):
         default=None, description="ModelOpt's name of the family, if the export needs one."
     )
     recipes: Annotated[tuple[RecipeName, ...] | None, Field(strict=False)] = Field(
-        default=None, description="Recipes that the kind takes for it; null: all that the kind takes."
+        default=None, description="Recipes that the kind supports for it; null: all of the kind's."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 
 
 class RecipeSupport(StrictFrozen):
-    """One quantization recipe that a kind's kernels take."""
+    """One quantization recipe that a kind's kernels support."""
 
     name: RecipeName = Field(description="A recipe of data/recipes.yaml.")
     weight_input_multiple: int = Field(
         default=1, ge=1, description="What the input dimension of a weight must be a multiple of here."
     )
     compute_capabilities: ComputeCapabilities = Field(
-        default=(), description="GPUs whose kernels take it; empty if the kind runs on CPUs."
+        default=(), description="GPUs whose kernels support it; empty if the kind runs on CPUs."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 
 
 class KvCacheSupport(StrictFrozen):
-    """One KV cache format that a kind's kernels take."""
+    """One KV cache format that a kind's kernels support."""
 
     name: KvCacheName = Field(description="A format of data/recipes.yaml.")
     compute_capabilities: ComputeCapabilities = Field(
-        default=(), description="GPUs whose kernels take it; empty if the kind runs on CPUs."
+        default=(), description="GPUs whose kernels support it; empty if the kind runs on CPUs."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 
@@ -106,10 +106,10 @@ class KindFacts(StrictFrozen):
         description="Architectures that it compiles."
     )
     recipes: Annotated[tuple[RecipeSupport, ...], Field(strict=False, min_length=1)] = Field(
-        description="Quantization recipes that it takes."
+        description="Quantization recipes that it supports."
     )
     kv_caches: Annotated[tuple[KvCacheSupport, ...], Field(strict=False, min_length=1)] = Field(
-        description="KV cache formats that it takes."
+        description="KV cache formats that it supports."
     )
     options: Annotated[tuple[KindOption, ...], Field(strict=False)] = Field(
         default=(), description="Settings of its tool that a spec may choose (`engine.options`)."
@@ -129,11 +129,11 @@ class KindFacts(StrictFrozen):
         return next((row for row in self.architectures if row.name == name), None)
 
     def recipe(self, name: str) -> RecipeSupport | None:
-        """Return the kind's row of a recipe; None if it does not take it."""
+        """Return the kind's row of a recipe; None if it does not support it."""
         return next((row for row in self.recipes if row.name == name), None)
 
     def kv_cache(self, name: str) -> KvCacheSupport | None:
-        """Return the kind's row of a KV cache format; None if it does not take it."""
+        """Return the kind's row of a KV cache format; None if it does not support it."""
         return next((row for row in self.kv_caches if row.name == name), None)
 
 

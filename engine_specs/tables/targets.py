@@ -16,7 +16,7 @@ ComputeCapability = Annotated[str, Field(pattern=COMPUTE_CAPABILITY_PATTERN)]
 
 
 class Throughput(StrictFrozen):
-    """Peak arithmetic of one GPU in one format."""
+    """Peak throughput of one GPU in one format."""
 
     format: NumberFormat = Field(description="Format of the operands.")
     dense_flops_per_s: float = Field(gt=0, description="Peak of the tensor cores, without sparsity.")
@@ -30,7 +30,7 @@ class GpuFacts(StrictFrozen):
     )
     compute_capability: ComputeCapability = Field(description="CUDA compute capability, such as 9.0.")
     throughput: Annotated[tuple[Throughput, ...], Field(strict=False, min_length=1)] = Field(
-        description="Peak arithmetic by format; formats without a row have no tensor core path."
+        description="Peak throughput by format; formats without a row have no tensor core path."
     )
 
     @property

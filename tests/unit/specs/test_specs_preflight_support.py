@@ -40,7 +40,7 @@ def test_a_recipe_that_the_gpu_has_no_kernels_for(
     (problem,) = preflight(spec, gpu_variant(spec, kind, target, recipe), CONFIG, FILES)
     assert (problem.field, problem.found) == (RECIPE, f"{recipe} on {found}")
     here, _, other = problem.accepted.partition(f"; or a target for {recipe}: ")
-    assert f"a recipe that {kind} takes there: none, " in here
+    assert f"a recipe that {kind} supports there: none, " in here
     assert there in here
     assert recipe not in here
     assert elsewhere in other.split(", ")
@@ -58,7 +58,7 @@ def test_a_kv_cache_that_the_gpu_has_no_kernels_for(
     assert problem.field == KV_CACHE
     assert problem.found.startswith(f"{kv_cache} on {target} (compute capability ")
     assert problem.accepted.startswith(
-        f"a format that trt-plan takes there: {there}; or a target for {kv_cache}"
+        f"a format that trt-plan supports there: {there}; or a target for {kv_cache}"
     )
     assert elsewhere in problem.accepted
 
