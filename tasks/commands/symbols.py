@@ -1,22 +1,22 @@
 """Placeholders of a dry run: what stands for the directories and addresses that differ between hosts."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from tasks.hosts import VISIBLE
 from tasks.toolchains.declarations import declaration
 from tasks.toolchains.environment import FIXED, PASSED, SYSTEM_PATH
 
-SOURCES = Path(__file__).parents[2]
 OUTPUT, SCRATCH = "<output>", "<scratch>"
 REQUEST, RESPONSE = "<request.json>", "<response.json>"
+WORKER_SOURCES = "<worker-sources>"
 HOST, PORT = "127.0.0.1", "<port>"
 
 MEANINGS = {
     "<tree:NAME>": "directory that holds exactly the tree of that name, as an earlier stage made it",
     "<toolchain:NAME>": "directory of an installed toolchain (`enginery toolchain install NAME` prints it)",
     "<identity:NAME>": "digest of what is installed of a toolchain",
-    "<enginery>": "directory that holds this program's packages",
+    WORKER_SOURCES: "directory that holds the modules of this program that a worker imports and nothing else; by "
+    "hand, the directory of its packages will do",
     OUTPUT: "empty directory that becomes the stage's tree",
     SCRATCH: "directory that is thrown away, another one for every job and server",
     REQUEST: "file that tells a worker what to do",
@@ -33,11 +33,6 @@ PASSED_VARIABLES = tuple(sorted(PASSED - {VISIBLE, "TMPDIR"}))
 def tree(name: str) -> str:
     """Directory of a tree."""
     return f"<tree:{name}>"
-
-
-def source(path: Path) -> str:
-    """A file of this program."""
-    return f"<enginery>/{path.relative_to(SOURCES).as_posix()}"
 
 
 def identity(toolchain: str) -> str:

@@ -7,9 +7,10 @@ from types import MappingProxyType
 
 from tasks.errors import UnknownKind
 from tasks.kinds.aot_inductor import AOT_INDUCTOR
-from tasks.kinds.kind import JobPlan, Kind, ToolCommand
+from tasks.kinds.kind import JobPlan, Kind
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
+from tasks.workers.common.tool_command import ToolCommand
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
     {kind.name: kind for kind in (AOT_INDUCTOR, TRT_PLAN, TRTLLM_TORCH)}

@@ -6,10 +6,12 @@ from artifacts.hosts import ServeCommand
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import load_kinds
-from tasks.kinds.kind import WORKERS, JobPlan
+from tasks.kinds.kind import JobPlan
+from tasks.workers.aot.request import AotAdmission, AotParams, Target
+from tasks.workers.common.shape import Shape
 
-WORKER = WORKERS / "build_aot.py"
-SERVER_FILES = "serve_aot*.py"
+WORKER = "tasks.workers.aot.build"
+SERVER = "tasks.workers.completions_server.main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +40,24 @@ class AotInductor:
         return JobPlan(
             toolchain=facts.toolchains.build,
             worker=WORKER,
-            params={
-                "kind": self.name,
-                "recipe": variant.quantization.recipe,
-                "shape": variant.shape.model_dump(),
-                "target": {
-                    "machine": target.machine,
-                    "march": target.march,
-                    "cpu_features": list(target.cpu_features),
-                },
-                "serve": self.serve_recipe(variant).model_dump(mode="json"),
-            },
-            admission={"architectures": list(facts.architecture_names)},
-            ships=tuple(sorted(WORKERS.glob(SERVER_FILES))),
+            params=AotParams(
+                kind=self.name,
+                recipe=variant.quantization.recipe,
+                shape=Shape(**variant.shape.model_dump()),
+                target=Target(target.machine, target.march, tuple(target.cpu_features)),
+                serve=self.serve_recipe(variant).model_dump(mode="json"),
+            ),
+            admission=AotAdmission(tuple(facts.architecture_names)),
+            ships=(SERVER,),
         )
 
     def serve_recipe(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  the engine knows its limits
         """The command of its own small server, which the tree brings along."""
         argv = (
             "{python}",
-            "{tree}/server/serve_aot.py",
+            "-P",
+            "-m",
+            SERVER,
             "--tree",
             "{tree}",
             "--host",
@@ -67,7 +67,12 @@ class AotInductor:
             "--model",
             "{model}",
         )
-        return ServeCommand(toolchain=load_kinds()[self.name].toolchains.serve, argv=argv, model="model")
+        return ServeCommand(
+            toolchain=load_kinds()[self.name].toolchains.serve,
+            argv=argv,
+            env={"PYTHONPATH": "{tree}/server"},
+            model="model",
+        )
 
 
 AOT_INDUCTOR = AotInductor()

@@ -1,51 +1,40 @@
 """What every engine kind answers, without running anything."""
 
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from pydantic import Field
-
-from artifacts.frozen import Frozen
 from artifacts.hosts import ServeCommand
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
+from tasks.workers.aot.request import AotParams
+from tasks.workers.common.records import Record
+from tasks.workers.common.requests import Nothing
+from tasks.workers.common.tool_command import ToolCommand
+from tasks.workers.trt_plan.request import TrtPlanParams
+from tasks.workers.trtllm_torch.request import TrtllmTorchParams
 
-WORKERS = Path(__file__).parent.parent / "workers"
+BuildParams = AotParams | TrtPlanParams | TrtllmTorchParams
 
 
-class ToolCommand(Frozen):
-    """One command of a tool that a worker runs, as the kind decided it.
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """One job that builds an engine: its input is {"checkpoint": directory}, its output the engine tree.
 
-    Placeholders, filled in by the worker: {python} and {bin} (the toolchain's interpreter and its directory
-    of programs), {checkpoint} (the input), {output} (the engine tree), {scratch} (a directory that is thrown
-    away), {port} (a free port of 127.0.0.1, for a command that serves).
+    Attributes:
+        toolchain: name of the toolchain whose interpreter runs the worker.
+        worker: module of the program, such as tasks.workers.aot.build.
+        params: what decides the engine; the caller sets `toolchains` and `stand_in`.
+        admission: what only decides whether the worker may build; part of no identity.
+        commands: commands of the tool that the worker runs, in order.
+        ships: modules whose source files the worker copies into the engine; they decide its bytes.
     """
 
-    name: str = Field(description="What it does, such as build.")
-    argv: tuple[str, ...] = Field(description="Program and arguments.")
-    env: dict[str, str] = Field(default_factory=dict, description="Environment beyond the toolchain's.")
-
-
-class JobPlan(Frozen):
-    """One job that builds an engine: its input is {"checkpoint": directory}, its output the engine tree."""
-
-    toolchain: str = Field(description="Name of the toolchain whose interpreter runs the worker.")
-    worker: Path = Field(description="The program.")
-    params: dict[str, Any] = Field(
-        description="Plain JSON values for it, among them `serve`, the recipe that engine.json carries. "
-        "The caller adds `toolchains`: identity by role."
-    )
-    admission: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Plain JSON values that only decide whether the worker may build; part of no identity.",
-    )
-    commands: tuple[ToolCommand, ...] = Field(
-        default=(),
-        description="Commands of the tool, in order; the worker gets them in `params`.",
-    )
-    ships: tuple[Path, ...] = Field(
-        default=(), description="Source files that the worker copies into the engine; they decide its bytes."
-    )
+    toolchain: str
+    worker: str
+    params: BuildParams
+    admission: Record = field(default=Nothing())
+    commands: tuple[ToolCommand, ...] = ()
+    ships: tuple[str, ...] = ()
 
 
 class Kind(Protocol):

@@ -15,10 +15,12 @@ from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import load_kinds
 from tasks.errors import OptionsClash
-from tasks.kinds.kind import WORKERS, JobPlan, ToolCommand
+from tasks.kinds.kind import JobPlan
 from tasks.kinds.trt_settings import Settings, clashes
+from tasks.workers.common.tool_command import ToolCommand
+from tasks.workers.trt_plan.request import Asked, Target, Tool, TrtPlanParams, WantedCheckpoint
 
-WORKER = WORKERS / "build_trt_plan.py"
+WORKER = "tasks.workers.trt_plan.build"
 TOOL_LINE = "1.2"
 # The line is built with CUDA 13, which runs on drivers from 580 on (NVIDIA's guide to CUDA compatibility,
 # table of minor versions).
@@ -74,16 +76,16 @@ class TrtPlan:
         return JobPlan(
             toolchain=load_kinds()[self.name].toolchains.build,
             worker=WORKER,
-            params={
-                "kind": self.name,
-                "recipe": variant.quantization.recipe,
-                "checkpoint": _checkpoint(variant),
-                "target": _target(variant),
-                "tool": {"line": TOOL_LINE, "driver_floor": DRIVER_FLOOR},
-                "asked": {"sizes": sizes(variant), "features": features(variant)},
-                "commands": [command.model_dump(mode="json")],
-                "serve": self.serve_recipe(variant).model_dump(mode="json"),
-            },
+            params=TrtPlanParams(
+                kind=self.name,
+                recipe=variant.quantization.recipe,
+                checkpoint=_checkpoint(variant),
+                target=_target(variant),
+                tool=Tool(TOOL_LINE, DRIVER_FLOOR),
+                asked=Asked(sizes(variant), features(variant)),
+                commands=(command,),
+                serve=self.serve_recipe(variant).model_dump(mode="json"),
+            ),
             commands=(command,),
         )
 
@@ -142,7 +144,7 @@ def build_command(variant: ResolvedVariant) -> ToolCommand:
     argv = ["{bin}/trtllm-build", *_written(flags)]
     if options["gather_context_logits"]:
         argv.append("--gather_context_logits")
-    return ToolCommand(name="build", argv=tuple(argv))
+    return ToolCommand(name="build", argv=tuple(argv), env={})
 
 
 def sizes(variant: ResolvedVariant) -> dict[str, int]:
@@ -196,23 +198,20 @@ def _require_possible(variant: ResolvedVariant) -> None:
         )
 
 
-def _checkpoint(variant: ResolvedVariant) -> dict[str, Any]:
+def _checkpoint(variant: ResolvedVariant) -> WantedCheckpoint:
     settings = Settings(variant)
-    return {
-        "tensor_parallel": variant.tensor_parallel,
-        "pipeline_parallel": variant.pipeline_parallel,
-        "quant_algo": settings.quant_algo,
-        "kv_cache_quant_algo": settings.kv_algo,
-    }
+    return WantedCheckpoint(
+        tensor_parallel=variant.tensor_parallel,
+        pipeline_parallel=variant.pipeline_parallel,
+        quant_algo=settings.quant_algo,
+        kv_cache_quant_algo=settings.kv_algo,
+    )
 
 
-def _target(variant: ResolvedVariant) -> dict[str, Any]:
+def _target(variant: ResolvedVariant) -> Target:
     target = variant.target
-    return {
-        "machine": target.machine,
-        "compute_capability": target.compute_capability,
-        "gpu_names": list(target.gpu.product_names) if target.gpu else [],
-    }
+    names = tuple(target.gpu.product_names) if target.gpu else ()
+    return Target(target.machine, target.compute_capability, names)
 
 
 def _written(flags: dict[str, Any]) -> list[str]:

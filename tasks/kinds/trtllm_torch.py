@@ -11,16 +11,24 @@ tensorrt_llm/_torch/pyexecutor/model_engine.py when it warms up.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from artifacts.hosts import ServeCommand
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes
-from tasks.kinds.kind import WORKERS, JobPlan, ToolCommand
+from tasks.kinds.kind import JobPlan
 from tasks.kinds.trtllm_args import llm_args
+from tasks.workers.common.shape import Shape
+from tasks.workers.common.tool_command import ToolCommand
+from tasks.workers.trtllm_torch.request import (
+    Files,
+    Target,
+    TrtllmTorchAdmission,
+    TrtllmTorchParams,
+    WarmUp,
+)
 
-WORKER = WORKERS / "build_trtllm_torch.py"
+WORKER = "tasks.workers.trtllm_torch.build"
 SERVED_MODEL = "model"
 ARGS_FILE = "llm_args.yaml"
 CACHE_FILE = "autotuner/cache.json"
@@ -51,17 +59,17 @@ class TrtllmTorch:
         return JobPlan(
             toolchain=facts.toolchains.build,
             worker=WORKER,
-            params={
-                "kind": self.name,
-                "recipe": variant.quantization.recipe,
-                "shape": variant.shape.model_dump(),
-                "target": _target(variant),
-                "llm_args": llm_args(variant),
-                "files": {"llm_args": ARGS_FILE, "cache": CACHE_FILE},
-                "warm_up": {"ready_path": READY_PATH, "model": SERVED_MODEL},
-                "commands": [command.model_dump(mode="json")],
-                "serve": self.serve_recipe(variant).model_dump(mode="json"),
-            },
+            params=TrtllmTorchParams(
+                kind=self.name,
+                recipe=variant.quantization.recipe,
+                shape=Shape(**variant.shape.model_dump()),
+                target=_target(variant),
+                llm_args=llm_args(variant),
+                files=Files(llm_args=ARGS_FILE, cache=CACHE_FILE),
+                warm_up=WarmUp(READY_PATH, SERVED_MODEL),
+                commands=(command,),
+                serve=self.serve_recipe(variant).model_dump(mode="json"),
+            ),
             admission=_admission(variant, facts),
             commands=(command,),
         )
@@ -104,18 +112,18 @@ def _server(tree: str, host: str, model: str, log_level: str) -> tuple[str, ...]
     return ("{bin}/trtllm-serve", tree, *written, "--no-telemetry")
 
 
-def _admission(variant: ResolvedVariant, facts: KindFacts) -> dict[str, Any]:
-    """What the checkpoint must be, by the names of hf_quant_config.json; null stands for unquantized."""
+def _admission(variant: ResolvedVariant, facts: KindFacts) -> TrtllmTorchAdmission:
+    """What the checkpoint must be."""
     asked = variant.quantization
     recipe = load_recipes()[asked.recipe]
     possible = _quant_algos(variant, facts)
     known = recipe.form in ("none", "preset")
-    return {
-        "architectures": list(facts.architecture_names),
-        "quant_algos": [recipe.quant_algo] if known else possible,
-        "layer_quant_algos": [name for name in possible if name != MIXED],
-        "kv_cache_quant_algo": load_kv_caches()[asked.kv_cache].quant_algo,
-    }
+    return TrtllmTorchAdmission(
+        architectures=tuple(facts.architecture_names),
+        quant_algos=(recipe.quant_algo,) if known else tuple(possible),
+        layer_quant_algos=tuple(name for name in possible if name != MIXED),
+        kv_cache_quant_algo=load_kv_caches()[asked.kv_cache].quant_algo,
+    )
 
 
 def _quant_algos(variant: ResolvedVariant, facts: KindFacts) -> list[str]:
@@ -125,15 +133,15 @@ def _quant_algos(variant: ResolvedVariant, facts: KindFacts) -> list[str]:
     return sorted({recipe.quant_algo for recipe in taken if recipe.quant_algo})
 
 
-def _target(variant: ResolvedVariant) -> dict[str, Any]:
+def _target(variant: ResolvedVariant) -> Target:
     target = variant.target
-    return {
-        "machine": target.machine,
-        "gpu_names": list(target.gpu.product_names) if target.gpu else [],
-        "compute_capability": target.compute_capability,
-        "gpu_count": variant.devices,
-        "tensor_parallel": variant.tensor_parallel,
-    }
+    return Target(
+        machine=target.machine,
+        gpu_names=tuple(target.gpu.product_names) if target.gpu else (),
+        compute_capability=target.compute_capability,
+        gpu_count=variant.devices,
+        tensor_parallel=variant.tensor_parallel,
+    )
 
 
 TRTLLM_TORCH = TrtllmTorch()

@@ -8,6 +8,7 @@ from tasks.kinds import ToolCommand
 from tasks.plan.records import StageCommands, StageInput
 from tasks.stages import Inputs, JobNode, MeasuredNode, Node, SpecGraph, WorkerStage
 from tasks.toolchains import NotInstalled
+from tasks.workers.common.records import as_json
 
 
 def stage_commands(
@@ -99,14 +100,16 @@ def _worker(work: WorkerStage) -> Command:
         run_by="stage",
         argv=(
             symbols.python(work.toolchain),
-            symbols.source(work.worker),
+            "-P",
+            "-m",
+            work.worker,
             symbols.REQUEST,
             symbols.RESPONSE,
         ),
-        env=_environment(work),
+        env=dict(sorted((_environment(work) | {"PYTHONPATH": symbols.WORKER_SOURCES}).items())),
         request={
-            "params": work.params,
-            "admission": work.admission,
+            "params": as_json(work.params),
+            "admission": as_json(work.admission),
             "inputs": work.inputs,
             "output": symbols.OUTPUT,
         },

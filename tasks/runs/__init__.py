@@ -3,7 +3,7 @@
 Promises: a stage with an equal fingerprint is not run again; a killed stage leaves nothing that counts.
 """
 
-from tasks.runs.fingerprint import build_document, worker_sources
+from tasks.runs.fingerprint import build_document, source_of
 from tasks.runs.measurements import MeasurementCall, Usable, find_measurement, measure_once
 from tasks.runs.pipeline import Pipeline
 from tasks.runs.scratch import temporary_directory
@@ -22,6 +22,6 @@ __all__ = [
     "look_up",
     "measure_once",
     "run_stage",
+    "source_of",
     "temporary_directory",
-    "worker_sources",
 ]

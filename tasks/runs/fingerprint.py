@@ -6,13 +6,15 @@ Invariants:
 - The document is kept beside the result, so that a miss is explained field by field.
 """
 
-import ast
+import hashlib
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from artifacts.canonical import digest_of, sha256_file
+from artifacts.canonical import digest_of
+from tasks.workers.common.sources import Source
 
 Document = dict[str, Any]
 
@@ -20,7 +22,7 @@ Document = dict[str, Any]
 def build_document(
     *,
     stage: str,
-    sources: Iterable[Path],
+    sources: Iterable[Source],
     toolchain: str | None,
     request: Mapping[str, Any],
 ) -> Document:
@@ -28,7 +30,7 @@ def build_document(
 
     Args:
         stage: name of the stage.
-        sources: files whose text decides what the stage does; `worker_sources` finds those of a worker.
+        sources: files whose text decides what the stage does; `closure` finds those of a worker.
         toolchain: identity of the toolchain that runs it, None where the stage runs in this process.
         request: parameters and input tree digests; JSON values only.
     """
@@ -51,36 +53,14 @@ def platform_class() -> str:
     return f"{platform.system()}-{platform.machine()}"
 
 
-def sources_digest(sources: Iterable[Path]) -> str:
-    """Digest over the names and contents of source files; their directories do not matter."""
-    return digest_of(sorted([path.name, sha256_file(path)] for path in sources))
+def sources_digest(sources: Iterable[Source]) -> str:
+    """Digest of the names and contents of source files; names are relative to the import directory."""
+    return digest_of(sorted([one.name, hashlib.sha256(one.content).hexdigest()] for one in sources))
 
 
-def worker_sources(worker: Path, ships: Iterable[Path] = ()) -> tuple[Path, ...]:
-    """The files that decide what a worker does: itself, the siblings it imports, and what it ships.
-
-    A worker runs with its own directory as `sys.path[0]`: an import that names a file beside it is that file.
-    `ships` are files that it copies into its output.
-    """
-    found: dict[Path, None] = {}
-    pending = [worker, *ships]
-    while pending:
-        path = pending.pop()
-        if path in found:
-            continue
-        found[path] = None
-        pending.extend(
-            sibling for name in _imports(path) if (sibling := path.parent / f"{name}.py").is_file()
-        )
-    return tuple(sorted(found))
-
-
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.partition(".")[0]
+def source_of(module: ModuleType) -> Source:
+    """The source file of a module of this process, for a stage that runs in it."""
+    return Source(f"{module.__name__.replace('.', '/')}.py", Path(str(module.__file__)).read_bytes())
 
 
 def explain_difference(before: Document, after: Document) -> tuple[str, ...]:

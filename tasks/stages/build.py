@@ -1,5 +1,7 @@
 """build: a checkpoint becomes an engine, by the kind's own worker in the kind's own toolchain."""
 
+from dataclasses import replace
+
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
 from tasks.hosts import need_of
@@ -8,6 +10,7 @@ from tasks.stages.fetch import FetchCheckpoint
 from tasks.stages.node import CHECKPOINT, Inputs, Need
 from tasks.stages.quantize import Quantize, toolchain_of, unquantized
 from tasks.stages.worker_stage import JobNode, WorkerStage
+from tasks.workers.common.sources import closure
 
 STAGE = "build"
 
@@ -52,16 +55,16 @@ def build_job(spec: str, variant: ResolvedVariant, inputs: Inputs) -> WorkerStag
     """The job that builds a variant of the spec of that name."""
     plan = kind_named(variant.engine.kind).build_job(variant)
     identities = {role: inputs.identities[name] for role, name in toolchains_of(variant).items()}
-    marked = {"stand_in": True} if plan.toolchain in inputs.stand_ins else {}
+    stand_in = plan.toolchain in inputs.stand_ins
     return WorkerStage(
         STAGE,
         spec,
         variant.name,
         plan.toolchain,
         plan.worker,
-        {**plan.params, "toolchains": identities, **marked},
+        closure(plan.worker, *plan.ships),
+        replace(plan.params, toolchains=identities, stand_in=stand_in),
         dict(inputs.trees),
-        ships=plan.ships,
         gpus=need_of(variant),
         admission=plan.admission,
     )

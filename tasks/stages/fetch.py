@@ -12,7 +12,17 @@ from tasks.hub import CONFIG_FILE, CheckpointFacts, HubAccess, Repository
 from tasks.hub import checkpoint as hub_checkpoint
 from tasks.hub import selection as hub_selection
 from tasks.hub import texts as hub_texts
-from tasks.runs import Hit, Made, Pipeline, StageCall, StageResult, build_document, look_up, run_stage
+from tasks.runs import (
+    Hit,
+    Made,
+    Pipeline,
+    StageCall,
+    StageResult,
+    build_document,
+    look_up,
+    run_stage,
+    source_of,
+)
 from tasks.stages.node import CHECKPOINT, Inputs, KeyedNode
 from tasks.stages.sources import Sources
 
@@ -87,7 +97,7 @@ class FetchTexts(KeyedNode):
             "text_field": source.text_field,
         }
         document = build_document(
-            stage=STAGE, sources=[Path(hub_texts.__file__)], toolchain=None, request=request
+            stage=STAGE, sources=[source_of(hub_texts)], toolchain=None, request=request
         )
         return StageCall(STAGE, self.spec.name, self.variant, document)
 
@@ -111,7 +121,7 @@ def checkpoint_call(spec: Spec, commit: str) -> StageCall:
     """What identifies a fetched checkpoint: besides the commit, how files are selected."""
     request = {"repo": spec.checkpoint.repo, "commit": commit}
     document = build_document(
-        stage=STAGE, sources=[Path(hub_selection.__file__)], toolchain=None, request=request
+        stage=STAGE, sources=[source_of(hub_selection)], toolchain=None, request=request
     )
     return StageCall(STAGE, spec.name, CHECKPOINT, document)
 

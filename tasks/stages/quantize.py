@@ -10,16 +10,16 @@ from pathlib import Path
 from artifacts.store import Store
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
-from tasks import workers
 from tasks.hosts import need_of
 from tasks.stages.fetch import FetchCheckpoint, FetchTexts, checkpoint_config
 from tasks.stages.node import CALIBRATION, CHECKPOINT, Inputs, Need
 from tasks.stages.quantize_request import admission, names_family, request_params
 from tasks.stages.sources import spec_dir
 from tasks.stages.worker_stage import JobNode, WorkerStage
+from tasks.workers.common.sources import closure
 
 STAGE = "quantize"
-WORKER = Path(workers.__path__[0]) / "quantize_modelopt.py"
+WORKER = "tasks.workers.quantize.main"
 
 
 class Quantize(JobNode):
@@ -78,6 +78,7 @@ def quantize_job(spec: str, variant: ResolvedVariant, inputs: Inputs, spec_dir: 
         variant.name,
         toolchain_of(variant),
         WORKER,
+        closure(WORKER),
         request_params(variant, inputs.config, spec_dir),
         dict(inputs.trees),
         gpus=need_of(variant),

@@ -12,6 +12,7 @@ Invariants:
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,12 +27,23 @@ from engine_specs.tables import (
     load_recipes,
 )
 from tasks.errors import RecipeFileInvalid
+from tasks.workers.quantize.request import (
+    CacheFormat,
+    Calibration,
+    Export,
+    FormatNeeds,
+    QuantizeAdmission,
+    QuantizeParams,
+    RecipeText,
+    Search,
+)
+from tasks.workers.quantize.request import Recipe as RecipeAsked
 
 Config = Mapping[str, Any]
 
 
-def request_params(variant: ResolvedVariant, config: Config | None, beside: Path) -> dict[str, Any]:
-    """Params of the worker `quantize_modelopt`, which documents them.
+def request_params(variant: ResolvedVariant, config: Config | None, beside: Path) -> QuantizeParams:
+    """What decides the quantized checkpoint.
 
     Args:
         variant: what to quantize for.
@@ -43,26 +55,26 @@ def request_params(variant: ResolvedVariant, config: Config | None, beside: Path
     """
     kind, asked = load_kinds()[variant.engine.kind], variant.quantization
     cache = load_kv_caches()[asked.kv_cache]
-    return {
-        "device": _device(variant),
-        "recipe": _named(load_recipes()[asked.recipe], kind),
-        "kv_cache": _named(cache, kind) | {"quant_algo": cache.quant_algo},
-        "file": read_recipe_file(asked.file, beside) if asked.file else None,
-        "search": _search(variant, kind),
-        "export": _export(variant, kind, config or {}),
-        "calibration": {"sequence_length": asked.calibration.sequence_length} if asked.calibration else None,
-    }
+    return QuantizeParams(
+        device=_device(variant),
+        recipe=_recipe(asked.recipe, kind),
+        kv_cache=CacheFormat(cache.name, _preset(cache, kind), cache.quant_algo),
+        file=read_recipe_file(asked.file, beside) if asked.file else None,
+        search=_search(variant, kind),
+        export=_export(variant, kind, config or {}),
+        calibration=Calibration(asked.calibration.sequence_length) if asked.calibration else None,
+    )
 
 
-def admission(variant: ResolvedVariant) -> dict[str, Any]:
-    """What the worker refuses a checkpoint, a device or a toolchain by; it documents the keys."""
+def admission(variant: ResolvedVariant) -> QuantizeAdmission:
+    """What the worker refuses a checkpoint, a device or a toolchain by."""
     kind = load_kinds()[variant.engine.kind]
-    return {
-        "modelopt": kind.modelopt,
-        "transformers_major": kind.transformers_major,
-        "architectures": list(kind.architecture_names),
-        "formats": list(_formats(variant, kind)),
-    }
+    return QuantizeAdmission(
+        modelopt=kind.modelopt,
+        transformers_major=kind.transformers_major,
+        architectures=tuple(kind.architecture_names),
+        formats=tuple(_formats(variant, kind)),
+    )
 
 
 def names_family(variant: ResolvedVariant) -> bool:
@@ -70,7 +82,7 @@ def names_family(variant: ResolvedVariant) -> bool:
     return load_kinds()[variant.engine.kind].export_format == "tensorrt-llm"
 
 
-def read_recipe_file(file: RecipeFile, beside: Path) -> dict[str, str]:
+def read_recipe_file(file: RecipeFile, beside: Path) -> RecipeText:
     """Path as the spec has it, digest and text of a recipe file.
 
     Raises:
@@ -91,39 +103,43 @@ def read_recipe_file(file: RecipeFile, beside: Path) -> dict[str, str]:
             where=str(path),
             fix="if the file is meant to be this one, write its digest into quantization.file.sha256",
         )
-    return {"path": file.path, "sha256": found, "text": text}
+    return RecipeText(file.path, found, text)
 
 
 def _device(variant: ResolvedVariant) -> Device:
     return variant.quantization.device or variant.target.accelerator
 
 
-def _named(row: Presets, kind: KindFacts) -> dict[str, Any]:
-    """A recipe or KV cache format, and what the kind's line of ModelOpt calls it."""
+def _recipe(name: str, kind: KindFacts) -> RecipeAsked:
+    return RecipeAsked(name, _preset(load_recipes()[name], kind))
+
+
+def _preset(row: Presets, kind: KindFacts) -> str | None:
+    """What the kind's line of ModelOpt calls a recipe or a format of the KV cache."""
     preset = row.preset(kind.modelopt)
-    return {"name": row.name, "preset": preset.name if preset else None}
+    return preset.name if preset else None
 
 
-def _search(variant: ResolvedVariant, kind: KindFacts) -> dict[str, Any] | None:
+def _search(variant: ResolvedVariant, kind: KindFacts) -> Search | None:
     search = variant.quantization.search
     if search is None:
         return None
-    return {
-        "effective_bits": search.effective_bits,
-        "method": search.method,
-        "score_samples": search.score_samples,
-        "candidates": [_named(load_recipes()[name], kind) for name in search.candidates],
-    }
+    return Search(
+        effective_bits=search.effective_bits,
+        method=search.method,
+        score_samples=search.score_samples,
+        candidates=tuple(_recipe(name, kind) for name in search.candidates),
+    )
 
 
-def _export(variant: ResolvedVariant, kind: KindFacts, config: Config) -> dict[str, Any]:
+def _export(variant: ResolvedVariant, kind: KindFacts, config: Config) -> Export:
     divided = names_family(variant)
-    return {
-        "format": kind.export_format,
-        "tensor_parallel": variant.tensor_parallel if divided else 1,
-        "pipeline_parallel": variant.pipeline_parallel if divided else 1,
-        "decoder_type": _decoder_type(kind, config) if divided else None,
-    }
+    return Export(
+        format=kind.export_format,
+        tensor_parallel=variant.tensor_parallel if divided else 1,
+        pipeline_parallel=variant.pipeline_parallel if divided else 1,
+        decoder_type=_decoder_type(kind, config) if divided else None,
+    )
 
 
 def _decoder_type(kind: KindFacts, config: Config) -> str | None:
@@ -133,30 +149,30 @@ def _decoder_type(kind: KindFacts, config: Config) -> str | None:
     return row.decoder_type if row else None
 
 
-def _formats(variant: ResolvedVariant, kind: KindFacts) -> Iterator[dict[str, Any]]:
+def _formats(variant: ResolvedVariant, kind: KindFacts) -> Iterator[FormatNeeds]:
     """What each format that is asked for needs: the recipe, the candidates of a search, and the KV cache."""
     asked, recipes = variant.quantization, load_recipes()
     yield _recipe_needs(recipes[asked.recipe], kind)
     for name in asked.search.candidates if asked.search else ():
         # A search runs each candidate, and ModelOpt computes with FP4 on GPUs only.
-        on_gpus = {"devices": ["cuda"]} if "NVFP4" in (recipes[name].quant_algo or "") else {}
-        yield _recipe_needs(recipes[name], kind) | on_gpus
+        needs = _recipe_needs(recipes[name], kind)
+        yield replace(needs, devices=("cuda",)) if "NVFP4" in (recipes[name].quant_algo or "") else needs
     yield _needs(load_kv_caches()[asked.kv_cache], kind)
 
 
-def _recipe_needs(recipe: Recipe, kind: KindFacts) -> dict[str, Any]:
+def _recipe_needs(recipe: Recipe, kind: KindFacts) -> FormatNeeds:
     support = kind.recipe(recipe.name)
     own = support.weight_input_multiple if support else 1
     multiple = math.lcm(recipe.weight_input_multiple, own)
-    return _needs(recipe, kind) | {"weight_input_multiple": multiple}
+    return replace(_needs(recipe, kind), weight_input_multiple=multiple)
 
 
-def _needs(row: Presets, kind: KindFacts) -> dict[str, Any]:
+def _needs(row: Presets, kind: KindFacts) -> FormatNeeds:
     """Devices that it works on (what has no constant works everywhere), texts, and a width that divides."""
     preset = row.preset(kind.modelopt)
-    return {
-        "name": row.name,
-        "devices": list(preset.devices) if preset else list(get_args(Device)),
-        "needs_calibration": row.needs_calibration,
-        "weight_input_multiple": 1,
-    }
+    return FormatNeeds(
+        name=row.name,
+        devices=tuple(preset.devices) if preset else get_args(Device),
+        needs_calibration=row.needs_calibration,
+        weight_input_multiple=1,
+    )

@@ -14,10 +14,16 @@ from typing import Any
 from artifacts.store import Store
 from tasks.hosts import GpuNeed, gpus_for
 from tasks.kinds import ToolCommand
-from tasks.runs import Made, Pipeline, StageCall, StageResult, build_document, run_stage, worker_sources
+from tasks.runs import Made, Pipeline, StageCall, StageResult, build_document, run_stage
 from tasks.stages.node import Inputs, KeyedNode
 from tasks.stages.sources import Sources
-from tasks.toolchains import JobRequest, Toolchain, ensure, run_job
+from tasks.toolchains import Toolchain, Worker, ensure, run_job
+from tasks.workers.common.records import Record, as_json
+from tasks.workers.common.requests import Nothing, Request
+from tasks.workers.common.sources import Source, write_sources
+
+# In a job's scratch directory, next to its inputs by role.
+IMPORT_PATH = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +35,32 @@ class WorkerStage:
         spec: name of the spec.
         variant: name of the variant.
         toolchain: name of the toolchain that runs the worker.
-        worker: the program.
-        params: plain JSON values that decide the result.
+        worker: module of the program, such as `tasks.workers.quantize.main`.
+        sources: all that the program may import of ours, and files that it ships.
+        params: what decides the result.
         inputs: tree digest by the role that the worker knows it by.
-        ships: source files that the worker copies into its output.
         gpus: what it computes on, where its toolchain computes on GPUs; no part of the fingerprint.
-        admission: plain JSON values that only decide whether the worker may do it; likewise no part of it.
+        admission: what only decides whether the worker may do it; likewise no part of it.
     """
 
     stage: str
     spec: str
     variant: str
     toolchain: str
-    worker: Path
-    params: dict[str, Any]
+    worker: str
+    sources: tuple[Source, ...]
+    params: Record
     inputs: dict[str, str]
-    ships: tuple[Path, ...] = field(default=())
     gpus: GpuNeed = field(default=GpuNeed())
-    admission: dict[str, Any] = field(default_factory=dict)
+    admission: Record = field(default=Nothing())
 
     def call(self, toolchain_identity: str) -> StageCall:
         """The stage call, once it is known what exactly is installed."""
         document = build_document(
             stage=self.stage,
-            sources=worker_sources(self.worker, self.ships),
+            sources=self.sources,
             toolchain=toolchain_identity,
-            request={"params": self.params, "inputs": self.inputs},
+            request={"params": as_json(self.params), "inputs": self.inputs},
         )
         return StageCall(self.stage, self.spec, self.variant, document)
 
@@ -76,7 +82,8 @@ class JobNode(KeyedNode):
 
     def params(self, inputs: Inputs) -> dict[str, Any]:
         """What the worker is asked for."""
-        return self.job(inputs).params
+        params: dict[str, Any] = as_json(self.job(inputs).params)
+        return params
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  digests suffice
         """The call of the job."""
@@ -123,11 +130,13 @@ def _run(
     inputs = {role: scratch / role for role in work.inputs}
     for role, path in inputs.items():
         pipeline.store.materialize(work.inputs[role], path)
+    import_path = scratch / IMPORT_PATH
+    write_sources(work.sources, import_path)
     with gpus_for(toolchain, work.gpus, pipeline.settings, pipeline.say) as held:
         outcome = run_job(
             toolchain,
-            work.worker,
-            JobRequest(params=work.params, admission=work.admission, inputs=inputs, output=output),
+            Worker(module=work.worker, import_path=import_path),
+            Request(work.params, work.admission, inputs, output),
             log=pipeline.log_file(call.label),
             on_line=pipeline.say,
             time_limit_s=pipeline.settings.job_time_limit_s,

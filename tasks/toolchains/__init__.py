@@ -9,18 +9,23 @@ from tasks.toolchains.declarations import Declaration, declared, end_of_life_war
 from tasks.toolchains.foreground import run_foreground
 from tasks.toolchains.install import ensure, planned_identity, status
 from tasks.toolchains.ports import require_port
-from tasks.toolchains.records import JobOutcome, JobRequest, JobResponse, NotInstalled, Server, Toolchain
+from tasks.toolchains.records import (
+    JobOutcome,
+    NotInstalled,
+    Server,
+    Toolchain,
+    Worker,
+)
 from tasks.toolchains.runner import run_job
 from tasks.toolchains.server import serving
 
 __all__ = [
     "Declaration",
     "JobOutcome",
-    "JobRequest",
-    "JobResponse",
     "NotInstalled",
     "Server",
     "Toolchain",
+    "Worker",
     "declared",
     "end_of_life_warnings",
     "ensure",

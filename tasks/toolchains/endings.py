@@ -33,7 +33,7 @@ def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float
 
     Where the tool's last lines hold a known message, the error tells its cause and its remedy.
 
-    `title` names the program, such as "build_aot.py (toolchain aot-cpu)".
+    `title` names the program, such as "tasks.workers.aot.build (toolchain aot-cpu)".
     """
     where = told_with_tail(process)
     look = f"read the log: {process.log}"

@@ -52,28 +52,18 @@ class NotInstalled(Frozen):
     )
 
 
-class JobRequest(Frozen):
-    """What a worker is asked to do."""
+class Worker(Frozen):
+    """A module that runs as a program, with one directory of ours to import from."""
 
-    params: dict[str, Any] = Field(description="What decides the result: plain JSON values.")
-    admission: dict[str, Any] = Field(
-        default_factory=dict,
-        description="What only decides whether it may be made: plain JSON values, part of no identity.",
-    )
-    inputs: dict[str, Path] = Field(description="Directories or files that it reads, by role.")
-    output: Path = Field(description="Empty directory that it fills.")
+    module: str = Field(description="Such as tasks.workers.aot.build.")
+    import_path: Path = Field(description="Directory that holds it and everything of ours that it imports.")
 
 
-class JobResponse(Frozen):
-    """What a worker told beside the files that it wrote."""
+class JobOutcome(Frozen):
+    """A worker's result, with what its run cost."""
 
     metrics: dict[str, Any] = Field(description="Numbers and facts of the work.")
     tools: dict[str, str] = Field(description="Versions of the tools that had a part in it.")
-
-
-class JobOutcome(JobResponse):
-    """A worker's answer, with what its run cost."""
-
     wall_s: float = Field(ge=0, description="Seconds from start to end of the worker's process.")
     cpu_s: float = Field(
         ge=0, description="Processor seconds, of the worker and the processes it waited for."

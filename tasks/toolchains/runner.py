@@ -4,21 +4,29 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from pydantic import ValidationError
-
-from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused, WorkerRefusedInput
+from tasks.errors import (
+    EngineWrong,
+    TaskError,
+    WorkerFailed,
+    WorkerOutOfMemory,
+    WorkerRefused,
+    WorkerRefusedInput,
+)
 from tasks.toolchains.endings import failure, told_with_tail
 from tasks.toolchains.environment import job_environment
-from tasks.toolchains.records import JobOutcome, JobRequest, JobResponse, Toolchain
+from tasks.toolchains.records import JobOutcome, Toolchain, Worker
 from tasks.toolchains.supervised import Ending, Supervised
 from tasks.toolchains.temporary import temporary_files
+from tasks.workers.common.records import as_json
+from tasks.workers.common.requests import Failure, Refused, Request, read_response
 
 OnLine = Callable[[str], None]
 
-REFUSALS = {
+REFUSALS: dict[Failure, type[TaskError]] = {
     "unsupported": WorkerRefused,
     "input": WorkerRefusedInput,
     "out-of-memory": WorkerOutOfMemory,
@@ -28,8 +36,8 @@ REFUSALS = {
 
 def run_job(
     toolchain: Toolchain,
-    worker: Path,
-    request: JobRequest,
+    worker: Worker,
+    request: Request[Any, Any],
     *,
     log: Path,
     on_line: OnLine,
@@ -45,12 +53,14 @@ def run_job(
     WorkerOutOfMemory, WorkerCancelled (something told its supervisor to end it), and WorkerFailed for every
     other end without a good answer. Whatever is raised, here or in `on_line`, no process of the job is left.
     """
-    title = f"{worker.name} (toolchain {toolchain.name})"
+    title = f"{worker.module} (toolchain {toolchain.name})"
     with temporary_files(toolchain) as directory:
         asked, answered = directory / "request.json", directory / "response.json"
         asked.write_text(_encoded(request), encoding="utf-8")
-        command = [str(toolchain.python), str(worker), str(asked), str(answered)]
-        env = job_environment(toolchain, {"TMPDIR": str(directory)} | dict(extra_env or {}), os.environ)
+        # -P: the directory that it works in is not to be imported from.
+        command = [str(toolchain.python), "-P", "-m", worker.module, str(asked), str(answered)]
+        own = {"TMPDIR": str(directory), "PYTHONPATH": str(worker.import_path)}
+        env = job_environment(toolchain, own | dict(extra_env or {}), os.environ)
         on_line(f"$ {shlex.join(command)}")
         with Supervised(
             command, env=env, log=log, time_limit_s=time_limit_s, cwd=directory, keep_fds=keep_fds
@@ -63,36 +73,25 @@ def run_job(
         return _outcome(title, answered, process, ending)
 
 
-def _encoded(request: JobRequest) -> str:
-    inputs = {name: str(path.absolute()) for name, path in request.inputs.items()}
-    document = {
-        "params": request.params,
-        "admission": request.admission,
-        "inputs": inputs,
-        "output": str(request.output.absolute()),
-    }
-    return json.dumps(document, allow_nan=False)
+def _encoded(request: Request[Any, Any]) -> str:
+    inputs = {name: path.absolute() for name, path in request.inputs.items()}
+    return json.dumps(
+        as_json(replace(request, inputs=inputs, output=request.output.absolute())), allow_nan=False
+    )
 
 
 def _outcome(title: str, answered: Path, process: Supervised, ending: Ending) -> JobOutcome:
     try:
-        answer: dict[str, Any] = json.loads(answered.read_bytes())
-        if not answer.pop("ok"):
-            _refuse(title, answer["error"], process)
-        response = JobResponse(**answer)
+        answer = read_response(json.loads(answered.read_bytes()))
     except FileNotFoundError:
         raise _unanswered(title, "wrote no response", process) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
-        raise _unanswered(title, f"wrote a response that is none ({told})", process) from error
+    except ValueError as error:
+        raise _unanswered(title, f"wrote an invalid response ({error})", process) from error
+    if isinstance(answer, Refused):
+        where = answer.where or f"{title}, log {process.log}"
+        raise REFUSALS[answer.failure](answer.what, where=where, fix=answer.fix)
     used = {"wall_s": ending.wall_s, "cpu_s": ending.cpu_s, "peak_rss_bytes": ending.peak_rss_bytes}
-    return JobOutcome(metrics=response.metrics, tools=response.tools, **used)
-
-
-def _refuse(title: str, error: dict[str, str], process: Supervised) -> NoReturn:
-    refusal = REFUSALS[error["failure"]]
-    where = error.get("where") or f"{title}, log {process.log}"
-    raise refusal(error["what"], where=where, fix=error.get("fix", ""))
+    return JobOutcome(metrics=answer.metrics, tools=answer.tools, **used)
 
 
 def _unanswered(title: str, what: str, process: Supervised) -> WorkerFailed:

@@ -1,1 +1,12 @@
-"""Stand-alone programs, run by the interpreters of toolchains; nothing here is imported by the pipeline."""
+"""Programs that run inside toolchains: they quantize a checkpoint, build an engine, or serve one.
+
+Promises:
+- A worker imports the standard library, the tools of its toolchain, and modules of `tasks.workers`; nothing
+  else of this program is importable where it runs.
+- A worker runs as `python -P -m tasks.workers.FOLDER.MODULE REQUEST RESPONSE`, with the files that
+  `common.sources.closure` names as its only added import path.
+- Imports are absolute and name modules, and no `__init__` imports anything: so the files that a worker
+  imports are the files that can change its result, and no others enter its fingerprint.
+- `quantize`, `aot`, `trt_plan` and `trtllm_torch` do not import each other; `completions_server` and, below
+  it, `common` are shared.
+"""

@@ -1,6 +1,6 @@
 """The server that an AOTInductor tree ships, with damage between it and its engine.
 
-    PYTHON tests/support/damaged_server.py DAMAGE --tree DIR --host H --port P
+    PYTHONPATH=TREE/server PYTHON tests/support/damaged_server.py DAMAGE --tree TREE --host H --port P
 
 Runs in the toolchain that serves. The first token of every answer, which comes out of the prompt's own
 iteration, is always right; a damage is a fault of the iterations after it, as real ones are.
@@ -13,18 +13,14 @@ from typing import Any
 
 import torch
 
+from tasks.workers.completions_server import aot_engine, main
+
 DAMAGE = sys.argv.pop(1)
-TREE = Path(sys.argv[sys.argv.index("--tree") + 1])
-sys.path.insert(0, str(TREE / "server"))
-
-import serve_aot  # type: ignore[import-not-found]  # noqa: E402  (found by the line above)
-import serve_aot_engine  # type: ignore[import-not-found]  # noqa: E402
-
 NOISE_NATS = 1.0
 STALE_BEYOND = 96
 
 
-class Damaged(serve_aot_engine.Engine):  # type: ignore[misc]  # the module is found when it runs
+class Damaged(aot_engine.AotEngine):
     """An engine that knows how many tokens each row has generated."""
 
     def __init__(self, tree: Path, limits: Any) -> None:
@@ -55,7 +51,7 @@ class GarbageAfter(Damaged):
         step = super().decode(tokens, positions)
         for row, generated in enumerate(self.generated(positions)):
             if generated >= self.count:
-                step.tokens[row] = (step.tokens[row] * 7 + 13) % self.facts.vocab_size
+                step.tokens[row] = (step.tokens[row] * 7 + 13) % self.vocab_size
         return step
 
 
@@ -86,7 +82,7 @@ class Noise(Damaged):
         step = super().decode(tokens, positions)
         logits = step.logits.float()
         logits = logits + NOISE_NATS * torch.randn(logits.shape, generator=self.noise)
-        return serve_aot_engine.Step(logits.argmax(dim=-1).tolist(), logits)
+        return aot_engine.AotStep(logits.argmax(dim=-1).tolist(), logits)
 
 
 class StaleCache(Damaged):
@@ -121,5 +117,5 @@ DAMAGES = {
     "rows-swapped": SwappedRows,
 }
 
-serve_aot_engine.Engine = DAMAGES[DAMAGE]
-sys.exit(serve_aot.main())
+aot_engine.AotEngine = DAMAGES[DAMAGE]
+sys.exit(main.main())

@@ -47,7 +47,7 @@ JUDGED = *BUILT, r"judged: reused"
 INTERRUPTIONS = (
     Interruption("fetch", request=r"PUT /.*/actions/fetch/"),
     Interruption("baseline", line=r"api_server --model", reused=()),
-    Interruption("quantize", line=r"quantize_modelopt", reused=FETCHED),
+    Interruption("quantize", line=r"tasks\.workers\.quantize\.main", reused=FETCHED),
     Interruption("build", line=r"compiling for", reused=MEASURED),
     Interruption("measure", line=r"engine: ready", reused=QUANTIZED),
     Interruption("judge", request=r"PUT /.*/trees/", reused=BUILT),

@@ -3,20 +3,21 @@
 import json
 import os
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import tasks
 from engine_specs.spec import ResolvedVariant, load_spec, resolve_variants
 from engine_specs.spec.variant import Calibration, Engine, Quantization
 from engine_specs.tables import load_kv_caches, load_recipes, load_targets
 from flows.demo.hub_repo import DEMO_HUB
+from tasks.stages.quantize import WORKER
 from tasks.stages.quantize_request import admission, request_params
 from tasks.toolchains import Toolchain
+from tasks.workers.common.records import as_json
+from tasks.workers.common.sources import closure, write_sources
 
 TESTS = Path(__file__).parents[1]
-WORKERS = Path(tasks.__file__).parent / "workers"
 DEMO = DEMO_HUB / "enginery" / "demo-llama"
 DEMO_SPEC = TESTS.parent / "engine_specs" / "demo.yaml"
 TEXTS, TOKENS = 4, 32
@@ -78,8 +79,8 @@ def run_matrix(toolchain: Toolchain, cases: list[Case], folder: Path) -> dict[st
         {
             "name": case.name,
             "architecture": case.architecture,
-            "params": request_params(case.variant(), {"architectures": [case.architecture]}, folder),
-            "admission": admission(case.variant()) | {"architectures": [case.architecture]},
+            "params": as_json(request_params(case.variant(), {"architectures": [case.architecture]}, folder)),
+            "admission": as_json(replace(admission(case.variant()), architectures=(case.architecture,))),
             "checkpoint": str(case.checkpoint) if case.checkpoint else None,
             "output": str(folder / case.name),
         }
@@ -87,10 +88,12 @@ def run_matrix(toolchain: Toolchain, cases: list[Case], folder: Path) -> dict[st
     ]
     write_texts(folder)
     (folder / "cases.json").write_text(json.dumps(requests))
-    arguments = [WORKERS, DEMO, folder / "cases.json", folder / "results.json"]
+    write_sources(closure(WORKER), folder / "worker")
+    arguments = [DEMO, folder / "cases.json", folder / "results.json"]
     subprocess.run(
         [toolchain.python, TESTS / "support" / "quantize_matrix.py", *arguments],
-        env=os.environ | {"PYTHONPATH": str(TESTS), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"PYTHONPATH": f"{folder / 'worker'}:{TESTS}", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         check=True,
         timeout=LIMIT_S,
     )

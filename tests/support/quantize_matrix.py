@@ -1,9 +1,9 @@
 """Many quantizations in one process of a toolchain: its imports cost more than all of them.
 
-Usage: PYTHON quantize_matrix.py WORKERS TOKENIZER CASES.json RESULTS.json, with tests/ on PYTHONPATH. A case
-has a name, an architecture, the worker's params and a directory for its output. Results by name: the
-refusal, or the answer's metrics, the tensors and what `dequantize` finds of them. A model is made new for
-each architecture, and loaded new by the worker for each case.
+Usage: PYTHON quantize_matrix.py TOKENIZER CASES.json RESULTS.json, with the worker's sources and tests/ on
+PYTHONPATH. A case has a name, an architecture, the worker's params and a directory for its output. Results
+by name: the refusal, or the answer's metrics, the tensors and what `dequantize` finds of them. A model is
+made new for each architecture, and loaded new by the worker for each case.
 """
 
 import json
@@ -21,9 +21,8 @@ from support.quantize_models import save_model
 from transformers import AutoConfig
 
 
-def main(workers: Path, tokenizer: Path, cases: Path, results: Path) -> None:
+def main(tokenizer: Path, cases: Path, results: Path) -> None:
     """Run every case; what a case raises is part of its result."""
-    sys.path.insert(0, str(workers))
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -38,9 +37,12 @@ def _theta_read(checkpoint: Path) -> float:
 
 
 def _run(case: dict[str, Any], scratch: Path, tokenizer: Path) -> dict[str, Any]:
-    from quantize_checks import require_supported
-    from quantize_export import quantize
-    from worker_io import Refusal, Request
+    from tasks.workers.common.io import Refusal
+    from tasks.workers.common.records import read_record
+    from tasks.workers.common.requests import Request
+    from tasks.workers.quantize.checks import require_supported
+    from tasks.workers.quantize.export import quantize
+    from tasks.workers.quantize.request import QuantizeAdmission, QuantizeParams
 
     checkpoint = Path(case["checkpoint"] or scratch / case["architecture"])
     if not checkpoint.exists():
@@ -49,8 +51,10 @@ def _run(case: dict[str, Any], scratch: Path, tokenizer: Path) -> dict[str, Any]
     output.mkdir(parents=True)
     inputs = {"checkpoint": checkpoint, "calibration": output.parent}
     try:
-        require_supported(checkpoint, case["params"], case["admission"])
-        result = quantize(Request(case["params"], inputs, output, case["admission"]))
+        params = read_record(QuantizeParams, case["params"])
+        admission = read_record(QuantizeAdmission, case["admission"])
+        require_supported(checkpoint, params, admission)
+        result = quantize(Request(params, admission, inputs, output))
     except Refusal as refusal:
         return {"refused": refusal.what, "fix": refusal.fix}
     except Exception as error:  # noqa: BLE001  one case must not take the others along; its test fails

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.quantize_cases import DEMO, WORKERS, Case, write_texts
+from support.quantize_cases import DEMO, Case, write_texts
+from support.workers import staged
 
 from artifacts.settings import Settings
 from engine_specs.tables import load_recipes
 from tasks.errors import WorkerRefused
+from tasks.stages.quantize import WORKER
 from tasks.stages.quantize_request import admission, request_params
-from tasks.toolchains import JobOutcome, JobRequest, Toolchain, ensure, run_job
+from tasks.toolchains import JobOutcome, Toolchain, ensure, run_job
+from tasks.workers.common.requests import Request
 
 pytestmark = pytest.mark.toolchain
 
@@ -35,14 +38,10 @@ def quantize(modelopt: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Q
     def run(checkpoint: Path, output: Path) -> JobOutcome:
         output.mkdir()
         inputs = {"checkpoint": checkpoint, "calibration": texts}
-        request = JobRequest(
-            params=request_params(FP8.variant(), None, texts),
-            admission=admission(FP8.variant()),
-            inputs=inputs,
-            output=output,
-        )
+        params = request_params(FP8.variant(), None, texts)
+        request = Request(params, admission(FP8.variant()), inputs, output)
         log = tmp_path_factory.mktemp("log") / "worker.log"
-        worker = WORKERS / "quantize_modelopt.py"
+        worker = staged(log.with_name("worker"), WORKER)
         return run_job(modelopt, worker, request, log=log, on_line=lambda _line: None, time_limit_s=300)
 
     return run

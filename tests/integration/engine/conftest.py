@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine_support import HERE, Built, RunJob, variant
+from support.workers import staged, staged_file
 
 from artifacts.settings import Settings
 from tasks.kinds import kind_named
-from tasks.toolchains import JobOutcome, JobRequest, Toolchain, ensure, run_job
+from tasks.kinds.aot_inductor import SERVER
+from tasks.toolchains import JobOutcome, Toolchain, Worker, ensure, run_job
+from tasks.workers.common.requests import Nothing, Request
 
+AOT = kind_named("aot-inductor").build_job(variant("none"))
 # Llama, in bfloat16 and int8, is what the end-to-end tests build.
 ENGINES: dict[str, dict[str, Any]] = {
     "Qwen2ForCausalLM": {"config": {"tie_word_embeddings": True}, "shards": True},
@@ -29,15 +34,14 @@ def job(aot: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> RunJob:
     """Run a worker in the toolchain that builds."""
     tmp_path_factory.getbasetemp()  # made by the first call, which two threads must not make at once
 
-    def run(worker: Path, params: dict[str, Any], output: Path | None = None, **inputs: Path) -> JobOutcome:
+    def run(worker: Path | str, params: Any, output: Path | None = None, **inputs: Path) -> JobOutcome:
         folder = tmp_path_factory.mktemp("job")
         output = output or folder / "output"
         output.mkdir()
-        admission = kind_named("aot-inductor").build_job(variant("none")).admission
-        request = JobRequest(params=params, admission=admission, inputs=inputs, output=output)
+        request = Request(params, Nothing() if isinstance(worker, Path) else AOT.admission, inputs, output)
         return run_job(
             aot,
-            worker,
+            program(folder / "worker", worker),
             request,
             log=folder / "log",
             on_line=lambda _line: None,
@@ -47,6 +51,11 @@ def job(aot: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> RunJob:
         )
 
     return run
+
+
+def program(folder: Path, worker: Path | str) -> Worker:
+    """The worker that builds, by its name, with the server that it ships; or a file of the tests."""
+    return staged_file(folder, worker) if isinstance(worker, Path) else staged(folder, worker, SERVER)
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +69,7 @@ def build(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
         asked["architecture"] = architecture
         job(HERE / "workers" / "make_checkpoint.py", asked, output=checkpoint)
         plan = kind_named("aot-inductor").build_job(variant(recipe))
-        params = {**plan.params, "toolchains": {"build": "0" * 64}}
+        params = replace(plan.params, toolchains={"build": "0" * 64})
         outcome = job(plan.worker, params, output=tree, checkpoint=checkpoint)
         return Built(tree, checkpoint, params, outcome)
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine_specs.spec import ResolvedVariant, Shape, load_spec, resolve_variants
 from engine_specs.spec.variant import Quantization
 from engine_specs.tables import load_targets
 from tasks.toolchains import JobOutcome
+from tasks.workers.aot.request import AotParams
 
 HERE = Path(__file__).parent
 SPECS = HERE.parents[2] / "engine_specs"
@@ -23,7 +23,7 @@ class Built:
 
     tree: Path
     checkpoint: Path
-    params: dict[str, Any]
+    params: AotParams
     outcome: JobOutcome
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from artifacts.canonical import sha256_file
 from artifacts.hosts import EngineManifest
 from tasks.errors import WorkerRefusedInput
 from tasks.kinds import kind_named
-from tasks.kinds.kind import WORKERS
+from tasks.kinds.aot_inductor import SERVER, WORKER
+from tasks.workers.common.sources import closure
 
 pytestmark = pytest.mark.toolchain
 
@@ -24,11 +26,13 @@ RECHECK = HERE / "workers" / "recheck.py"
 def test_the_tree_describes_itself(qwen2: Built) -> None:
     manifest = EngineManifest.model_validate_json((qwen2.tree / "engine.json").read_text())
     assert manifest.architecture == "Qwen2ForCausalLM"
-    assert manifest.shape == qwen2.params["shape"]
+    assert manifest.shape == asdict(qwen2.params.shape)
     assert manifest.tokenizer_sha256 == sha256_file(qwen2.checkpoint / "tokenizer.json")
     assert manifest.tools.keys() == {"torch", "transformers", "g++"}
     assert set(manifest.requires.cpu_features) >= {"avx2", "fma"}
-    assert (qwen2.tree / "server" / "serve_aot.py").is_file()
+    shipped = {source.name for source in closure(SERVER)}
+    server = qwen2.tree / "server"
+    assert {path.relative_to(server).as_posix() for path in server.rglob("*.*")} == shipped
     assert (qwen2.tree / "tokenizer.json").read_bytes() == (qwen2.checkpoint / "tokenizer.json").read_bytes()
 
 
@@ -52,7 +56,12 @@ def test_small_weights_in_a_narrow_dtype_stay_within_what_rounding_explains(qwen
 
 
 def test_the_right_engine_passes_a_wrong_one_and_impossible_calls_do_not(job: RunJob, qwen2: Built) -> None:
-    params = {"build": qwen2.params, "weight": "model.layers.0.self_attn.o_proj.weight", "factor": 1.001}
+    params = {
+        "build": qwen2.params,
+        "admission": kind_named("aot-inductor").build_job(variant("none")).admission,
+        "weight": "model.layers.0.self_attn.o_proj.weight",
+        "factor": 1.001,
+    }
     found = job(RECHECK, params, tree=qwen2.tree, checkpoint=qwen2.checkpoint).metrics
     assert found["right"] == ""
     assert re.match(r"regression: .* is not what the checkpoint says: error .* rms", found["wrong"])
@@ -61,9 +70,8 @@ def test_the_right_engine_passes_a_wrong_one_and_impossible_calls_do_not(job: Ru
 
 def test_a_checkpoint_of_another_recipe_is_refused(job: RunJob, qwen2: Built) -> None:
     plan = kind_named("aot-inductor").build_job(variant("int8_weight_only"))
-    params = {**plan.params, "toolchains": {}}
     with pytest.raises(WorkerRefusedInput, match="expects weights stored as W8A16"):
-        job(plan.worker, params, checkpoint=qwen2.checkpoint)
+        job(plan.worker, plan.params, checkpoint=qwen2.checkpoint)
 
 
 def test_a_checkpoint_with_a_hole_is_refused_before_it_is_compiled(
@@ -74,7 +82,7 @@ def test_a_checkpoint_with_a_hole_is_refused_before_it_is_compiled(
     for shard in (*holed.glob("*.safetensors"), holed / "model.safetensors.index.json"):
         shard.write_bytes(shard.read_bytes().replace(b"model.norm.weight", b"model.nrom.weight"))
     with pytest.raises(WorkerRefusedInput, match=r"missing_keys, such as model\.norm\.weight"):
-        job(WORKERS / "build_aot.py", qwen2.params, checkpoint=holed)
+        job(WORKER, qwen2.params, checkpoint=holed)
 
 
 def disassembled(package: Path, folder: Path) -> str:

@@ -4,6 +4,7 @@ between the two, the real reference, and the gates.
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def engine(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An engine of the demo's checkpoint, which was trained: only then is some text likelier than other."""
     tree = tmp_path_factory.mktemp("demo") / "engine"
     plan = kind_named("aot-inductor").build_job(VARIANT)
-    job(plan.worker, {**plan.params, "toolchains": {"build": DIGITS}}, output=tree, checkpoint=CHECKPOINT)
+    params = replace(plan.params, toolchains={"build": DIGITS})
+    job(plan.worker, params, output=tree, checkpoint=CHECKPOINT)
     return tree
 
 
@@ -71,7 +73,7 @@ def measure(engine: Path, reference: Endpoint, tmp_path_factory: pytest.TempPath
     toolchain = ensure(recipe.toolchain, Settings())
 
     def run(damage: str) -> Measured:
-        argv = ("{python}", str(DAMAGED_SERVER), damage, *recipe.argv[2:])
+        argv = ("{python}", str(DAMAGED_SERVER), damage, *recipe.argv[4:])
         side = Side(name="engine", serve=recipe.model_copy(update={"argv": argv}), tree=DIGITS)
         log = tmp_path_factory.mktemp(damage) / "log"
         with serving(

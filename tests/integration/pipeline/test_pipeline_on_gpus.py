@@ -20,6 +20,7 @@ from tasks.runs import Pipeline
 from tasks.stages import WorkerStage, worker_stage
 from tasks.stages.worker_stage import run_worker_stage
 from tasks.toolchains import Toolchain
+from tasks.workers.common.sources import Source
 
 WORKER = """
 import fcntl, json, os, sys
@@ -52,11 +53,19 @@ PYTHON = Path(sys.executable)
 
 
 def run(pipeline: Pipeline, tmp_path: Path, need: GpuNeed) -> dict[str, object]:
-    worker = tmp_path / "worker.py"
-    worker.write_text(WORKER)
     pipeline.settings.gpu_locks_dir.mkdir(parents=True, exist_ok=True)
     params = {"locks": str(pipeline.settings.gpu_locks_dir)}
-    work = WorkerStage("build", "spec", "variant", "here", worker, params, {}, gpus=need)
+    work = WorkerStage(
+        "build",
+        "spec",
+        "variant",
+        "here",
+        "worker",
+        (Source("worker.py", WORKER.encode()),),
+        params,
+        {},
+        need,
+    )
     return dict(run_worker_stage(pipeline, work).metrics)
 
 

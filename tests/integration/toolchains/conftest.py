@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks.toolchains import JobRequest, Toolchain
+from tasks.toolchains import Toolchain
+from tasks.workers.common.requests import Nothing, Request
 
 
 @pytest.fixture
@@ -20,12 +22,12 @@ def here() -> Toolchain:
 
 
 @pytest.fixture
-def request_to(tmp_path: Path) -> Callable[..., JobRequest]:
+def request_to(tmp_path: Path) -> Callable[..., Request[Any, Nothing]]:
     """Makes a request to the worker that misbehaves."""
 
-    def make(do: str, **params: str | bool) -> JobRequest:
+    def make(do: str, **params: str | bool) -> Request[Any, Nothing]:
         output = tmp_path / "output"
         output.mkdir(exist_ok=True)
-        return JobRequest(params={"do": do, **params}, inputs={"checkpoint": tmp_path}, output=output)
+        return Request({"do": do, **params}, Nothing(), {"checkpoint": tmp_path}, output)
 
     return make

@@ -13,7 +13,7 @@ from support.wheels import lock_line, make_wheel
 
 from artifacts.settings import Settings
 from tasks.errors import ToolchainCorrupt, ToolchainInstallFailed, ToolchainUnavailable
-from tasks.toolchains import install, run_job, status
+from tasks.toolchains import Worker, install, run_job, status
 from tasks.toolchains.content import read_content
 from tasks.toolchains.declarations import Declaration, TorchBuild, WheelRequirement
 from tasks.toolchains.install import ensure, ensure_declared
@@ -240,7 +240,12 @@ def test_the_serving_toolchain_runs_torch_on_the_cpu(tmp_path, request_to):
         "json.dump(answer, open(sys.argv[2], 'w'))\n"
     )
     outcome = run_job(
-        toolchain, worker, request_to("x"), log=tmp_path / "log", on_line=print, time_limit_s=300
+        toolchain,
+        Worker(module="worker", import_path=tmp_path),
+        request_to("x"),
+        log=tmp_path / "log",
+        on_line=print,
+        time_limit_s=300,
     )
     assert outcome.metrics == {"total": 3.0}
     assert outcome.tools == {"torch": "2.13.0+cpu"} == {"torch": toolchain.versions["torch"]}

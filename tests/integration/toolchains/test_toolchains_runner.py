@@ -10,23 +10,28 @@ from pathlib import Path
 
 import pytest
 from support.processes import alive, parent_of, wait_until
+from support.workers import staged_file
 
 from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused, WorkerRefusedInput
 from tasks.toolchains import run_job
 from tasks.toolchains.supervised import Supervised
 
 WORKER = Path(__file__).parent / "workers" / "misbehaves.py"
-WORKER_IO_DIR = Path(__file__).parents[3] / "tasks" / "workers"
 
 
 @pytest.fixture
-def run(here, request_to, tmp_path):
+def worker(tmp_path):
+    return staged_file(tmp_path / "worker", WORKER)
+
+
+@pytest.fixture
+def run(here, worker, request_to, tmp_path):
     """Runs the worker that misbehaves; keeps its lines in `run.lines` and its log at `run.log`."""
 
     def run_it(do, *, time_limit_s=60.0, on_line=None, **params):
         return run_job(
-            here, WORKER, request_to(do, **params), log=run_it.log, on_line=on_line or run_it.lines.append,
-            time_limit_s=time_limit_s, extra_env={"PYTHONPATH": str(WORKER_IO_DIR)},
+            here, worker, request_to(do, **params), log=run_it.log, on_line=on_line or run_it.lines.append,
+            time_limit_s=time_limit_s,
         )  # fmt: skip
 
     run_it.lines = []
@@ -46,7 +51,7 @@ def test_answer_comes_back_with_what_the_run_cost(run, tmp_path):
 def test_output_is_streamed_and_logged_and_the_command_is_echoed(run):
     run("answer")
     assert run.lines[0].startswith("$ ")
-    assert "misbehaves.py" in run.lines[0]
+    assert " -P -m misbehaves " in run.lines[0]
     assert run.lines[1:] == ["doing: answer"]
     assert run.log.read_text() == "doing: answer\n"
 
@@ -128,10 +133,11 @@ def test_tools_own_words_for_memory_are_understood(run):
 @pytest.mark.parametrize(
     "response", ["not json", "[1, 2]", "{}", '{"ok": true}',
                  '{"ok": true, "metrics": {}, "tools": {}, "more": 1}',
+                 '{"ok": 1, "metrics": {}, "tools": {}}',
                  '{"ok": false, "error": {"failure": "unheard-of", "what": "x"}}']
 )  # fmt: skip
 def test_garbage_response_is_the_workers_fault(run, response):
-    with pytest.raises(WorkerFailed, match="a response that is none"):
+    with pytest.raises(WorkerFailed, match="an invalid response"):
         run("garbage", response=response)
 
 
@@ -140,10 +146,10 @@ def test_missing_response_is_the_workers_fault(run):
         run("silence")
 
 
-def test_unstartable_worker_says_so(run, here, request_to, tmp_path):
+def test_unstartable_worker_says_so(run, here, worker, request_to, tmp_path):
     gone = here.model_copy(update={"python": tmp_path / "no-python"})
     with pytest.raises(WorkerFailed, match="could not be started") as raised:
-        run_job(gone, WORKER, request_to("answer"), log=run.log, on_line=print, time_limit_s=9)
+        run_job(gone, worker, request_to("answer"), log=run.log, on_line=print, time_limit_s=9)
     assert "No such file" in raised.value.where
 
 
@@ -214,21 +220,23 @@ time.sleep(600)
 OWNER = """
 import sys
 from pathlib import Path
-from tasks.toolchains import JobRequest, Toolchain, run_job
-here, worker, io_dir, directory = map(Path, sys.argv[1:])
+from tasks.toolchains import Toolchain, Worker, run_job
+from tasks.workers.common.requests import Nothing, Request
+here, import_path, directory = map(Path, sys.argv[1:])
 paths = {"root": here, "python": here, "bin_dir": here.parent}
 toolchain = Toolchain(name="here", identity="0" * 64, versions={}, **paths)
 (directory / "out").mkdir()
 params = {"do": "leave_children", "stay": True, "pid_file": str(directory / "pid")}
-request = JobRequest(params=params, inputs={}, output=directory / "out")
+request = Request(params, Nothing(), {}, directory / "out")
+worker = Worker(module="misbehaves", import_path=import_path)
 run_job(toolchain, worker, request, log=directory / "log", on_line=lambda line: print(line, flush=True),
-        time_limit_s=600, extra_env={"PYTHONPATH": str(io_dir)})
+        time_limit_s=600)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_nothing_outlives_an_owner_that_is_killed(tmp_path, number):
-    command = [sys.executable, "-c", OWNER, sys.executable, str(WORKER), str(WORKER_IO_DIR), str(tmp_path)]
+def test_nothing_outlives_an_owner_that_is_killed(worker, tmp_path, number):
+    command = [sys.executable, "-c", OWNER, sys.executable, str(worker.import_path), str(tmp_path)]
     owner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with owner:
         assert any(line == "escaped\n" for line in owner.stdout)

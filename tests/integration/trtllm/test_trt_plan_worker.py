@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import pytest
 from support import trtllm_checkpoints
 from support.standin.trtllm_toolchain import Gpu, install, report
 from support.trt_variants import variant
+from support.workers import staged
 
 from artifacts.hosts import BuiltOn, EngineManifest
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import RecipeSupport, load_kinds, load_kv_caches, load_recipes, load_targets
 from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused, WorkerRefusedInput
 from tasks.kinds.trt_plan import TRT_PLAN
-from tasks.toolchains import JobOutcome, JobRequest, Toolchain, run_job
+from tasks.toolchains import JobOutcome, Toolchain, run_job
+from tasks.workers.common.requests import Request
 
 H100 = load_targets()["h100-sxm"]
 Build = Callable[..., JobOutcome]
@@ -42,18 +45,18 @@ def build(toolchain: Toolchain, tmp_path: Path) -> Build:
         asked: ResolvedVariant, checkpoint: Path, *, fails: str = "", declared: bool = True
     ) -> JobOutcome:
         job = TRT_PLAN.build_job(asked)
-        params = {**job.params, "toolchains": {"build": toolchain.identity}}
+        params = replace(job.params, toolchains={"build": toolchain.identity}, stand_in=declared)
         output = tmp_path / "tree"
         output.mkdir()
-        request = JobRequest(
-            params=params | ({"stand_in": True} if declared else {}),
-            admission=job.admission,
-            inputs={"checkpoint": checkpoint},
-            output=output,
-        )
+        request = Request(params, job.admission, {"checkpoint": checkpoint}, output)
         told = toolchain.model_copy(update={"env": {"STAND_IN_BUILD": fails}})
         return run_job(
-            told, job.worker, request, log=tmp_path / "log", on_line=lambda _line: None, time_limit_s=60
+            told,
+            staged(tmp_path / "worker", job.worker),
+            request,
+            log=tmp_path / "log",
+            on_line=lambda _line: None,
+            time_limit_s=60,
         )
 
     return run

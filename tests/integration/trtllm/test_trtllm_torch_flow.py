@@ -14,6 +14,7 @@ import pytest
 from support.nvml_standin import gpu
 from support.standin import trtllm_serve_toolchain
 from support.standin.trtllm_toolchain import Gpu
+from support.workers import staged, staged_file
 
 from artifacts.canonical import sha256_file
 from artifacts.errors import CannotServe
@@ -33,7 +34,8 @@ from tasks.stages.build import Build as BuildNode
 from tasks.stages.build import build_job, toolchains_of
 from tasks.stages.fetch import FetchCheckpoint
 from tasks.stages.quantize import quantize_job
-from tasks.toolchains import JobRequest, Toolchain, ensure, run_job, serving
+from tasks.toolchains import Toolchain, ensure, run_job, serving
+from tasks.workers.common.requests import Nothing, Request
 
 FACTS = load_kinds()["trtllm-torch"]
 DEMO = DEMO_HUB / "enginery" / "demo-llama"
@@ -81,11 +83,10 @@ def build_engine(tmp_path: Path) -> Build:
         work = build_job("spec", asked, Inputs({"checkpoint": "0" * 64}, identities, marked))
         output = tmp_path / "engine"
         output.mkdir()
-        request = JobRequest(
-            params=work.params, admission=work.admission, inputs={"checkpoint": checkpoint}, output=output
-        )
+        request = Request(work.params, work.admission, {"checkpoint": checkpoint}, output)
         log = tmp_path / "build.log"
-        run_job(toolchain, work.worker, request, log=log, on_line=lambda _line: None, time_limit_s=120)
+        worker = staged(tmp_path / "worker", work.worker)
+        run_job(toolchain, worker, request, log=log, on_line=lambda _line: None, time_limit_s=120)
         return output
 
     return run
@@ -106,14 +107,12 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trees = {"checkpoint": "0" * 64, "calibration": "1" * 64}
         work = quantize_job("spec", one, Inputs(trees, {}), Path())
         jobs[one.name] = {"params": work.params, "admission": work.admission}
-    request = JobRequest(
-        params={"jobs": jobs},
-        inputs={"checkpoint": checkpoint, "calibration": folder / "texts"},
-        output=folder,
-    )
+    inputs = {"checkpoint": checkpoint, "calibration": folder / "texts"}
+    request = Request({"jobs": jobs}, Nothing(), inputs, folder)
     modelopt = ensure("modelopt-cpu", Settings())
     log = folder / "quantize.log"
-    run_job(modelopt, QUANTIZE_ALL, request, log=log, on_line=lambda _line: None, time_limit_s=600)
+    worker = staged_file(folder / "worker", QUANTIZE_ALL)
+    run_job(modelopt, worker, request, log=log, on_line=lambda _line: None, time_limit_s=600)
     return folder
 
 

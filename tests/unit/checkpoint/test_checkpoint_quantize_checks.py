@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quantize_checks import require_supported
-from quantize_headers import linear_bytes, linear_shapes, linear_weights
 from support.checkpoints import safetensors
-from worker_io import Refusal
+
+from tasks.workers.common.io import Refusal
+from tasks.workers.common.records import read_record
+from tasks.workers.common.safetensors import linear_bytes, linear_shapes, linear_weights
+from tasks.workers.quantize.checks import require_supported
+from tasks.workers.quantize.request import QuantizeAdmission, QuantizeParams
 
 ANY = {"devices": ["cpu", "cuda"], "needs_calibration": False, "weight_input_multiple": 1}
 INT8 = ANY | {"name": "int8_weight_only", "weight_input_multiple": 16}
@@ -37,7 +40,8 @@ TAKEN: dict[str, Any] = {
 
 
 def require(checkpoint: Path, params: dict[str, Any] | None = None, **admission: Any) -> None:
-    require_supported(checkpoint, GOOD | (params or {}), TAKEN | admission)
+    asked = read_record(QuantizeParams, GOOD | (params or {}))
+    require_supported(checkpoint, asked, read_record(QuantizeAdmission, TAKEN | admission))
 
 
 def checkpoint(folder: Path, columns: int = 64, **config: Any) -> Path:
@@ -67,7 +71,6 @@ def test_what_can_be_quantized_passes(tmp_path: Path) -> None:
         ({"architectures": ["MambaForCausalLM"]}, {}, [], "unsupported", "architecture MambaForCausalLM"),
         ({"architectures": None}, {}, [], "unsupported", "architecture none"),
         ({"quantization_config": {"quant_method": "awq"}}, {}, [], "unsupported", "already, with awq"),
-        ({}, {"export": HF | {"format": "trtllm"}}, [], "unsupported", "export format 'trtllm'"),
         ({}, {"export": TRTLLM | {"decoder_type": None}}, [], "unsupported", "family of LlamaForCausalLM"),
         ({}, {"recipe": NONE}, [], "input", "nothing to quantize"),
         ({}, {"recipe": NONE | {"name": "fp8"}, "export": TRTLLM}, [], "input", r"ModelOpt 0\.47 has no fp8"),
@@ -144,7 +147,7 @@ def test_without_a_recipe_the_layout_alone_is_work(tmp_path: Path) -> None:
 def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
     checkpoint(tmp_path)
     (tmp_path / "other.safetensors").write_bytes(content)
-    with pytest.raises(Refusal, match="no safetensors file"):
+    with pytest.raises(Refusal, match="not a safetensors file"):
         require(tmp_path)
 
 

@@ -12,17 +12,19 @@ from engine_specs.tables import load_kinds
 from tasks.errors import RecipeFileInvalid
 from tasks.stages import Inputs, quantize
 from tasks.stages.quantize_request import admission, read_recipe_file, request_params
+from tasks.workers.common.records import as_json
+from tasks.workers.quantize.request import FormatNeeds, QuantizeParams
 
 TEXT = "quantize: {algorithm: max, quant_cfg: []}\n"
 SHA256 = hashlib.sha256(TEXT.encode()).hexdigest()
 
 
-def params(case: Case, beside: Path = Path()) -> dict[str, Any]:
+def params(case: Case, beside: Path = Path()) -> QuantizeParams:
     return request_params(case.variant(), {"architectures": [case.architecture]}, beside)
 
 
-def formats(case: Case) -> dict[str, dict[str, Any]]:
-    return {row["name"]: row for row in admission(case.variant())["formats"]}
+def formats(case: Case) -> dict[str, FormatNeeds]:
+    return {row.name: row for row in admission(case.variant()).formats}
 
 
 def plan(recipe: str, kv_cache: str = "none", tp: int = 1, **more: Any) -> Case:
@@ -36,18 +38,18 @@ def torch(recipe: str, kv_cache: str = "none", tp: int = 1, **more: Any) -> Case
 def test_each_kind_gets_the_constants_of_its_own_line() -> None:
     one, other = plan("int8_weight_only", "int8"), torch("fp8", "fp8")
     asked = [admission(case.variant()) for case in (one, other)]
-    lines = [(each["modelopt"], each["transformers_major"]) for each in asked]
+    lines = [(each.modelopt, each.transformers_major) for each in asked]
     assert lines == [("0.37", 4), ("0.47", 5)]
     old, new = params(one), params(other)
-    assert (old["recipe"]["preset"], old["kv_cache"]["preset"]) == ("TENSORRT_LLM_W8A16", "INT8_KV_CFG")
-    assert (new["recipe"]["preset"], new["kv_cache"]["quant_algo"]) == ("FP8_DEFAULT_CFG", "FP8")
+    assert (old.recipe.preset, old.kv_cache.preset) == ("TENSORRT_LLM_W8A16", "INT8_KV_CFG")
+    assert (new.recipe.preset, new.kv_cache.quant_algo) == ("FP8_DEFAULT_CFG", "FP8")
 
 
 def test_parallelism_counts_only_where_the_layout_divides_the_weights() -> None:
     assert params(torch("fp8", tp=1)) == params(torch("fp8", tp=2))
     assert params(plan("fp8", tp=1)) != params(plan("fp8", tp=2))
-    export = params(plan("fp8", tp=2))["export"]
-    assert (export["format"], export["tensor_parallel"], export["pipeline_parallel"]) == (
+    export = params(plan("fp8", tp=2)).export
+    assert (export.format, export.tensor_parallel, export.pipeline_parallel) == (
         "tensorrt-llm",
         2,
         1,
@@ -66,12 +68,12 @@ def test_parallelism_counts_only_where_the_layout_divides_the_weights() -> None:
 def test_of_the_architectures_the_request_holds_the_checkpoints_row_alone(
     kind: str, architecture: str, family: str | None
 ) -> None:
-    assert params(Case(kind, architecture, "fp8"))["export"]["decoder_type"] == family
+    assert params(Case(kind, architecture, "fp8")).export.decoder_type == family
 
 
 def test_without_a_checkpoint_its_family_is_not_known() -> None:
     asked = request_params(plan("fp8").variant(), None, Path())
-    assert asked["export"]["decoder_type"] is None
+    assert asked.export.decoder_type is None
 
 
 @pytest.mark.parametrize("kind", sorted(load_kinds()))
@@ -82,11 +84,11 @@ def test_a_kind_for_the_other_layout_names_every_architectures_family(kind: str)
 
 
 def test_a_recipe_that_needs_a_gpu_says_so() -> None:
-    assert formats(plan("nvfp4"))["nvfp4"]["devices"] == ["cuda"]
-    assert formats(torch("nvfp4"))["nvfp4"]["devices"] == ["cpu", "cuda"]
+    assert formats(plan("nvfp4"))["nvfp4"].devices == ("cuda",)
+    assert formats(torch("nvfp4"))["nvfp4"].devices == ("cpu", "cuda")
     search = RecipeSearch(effective_bits=6, candidates=("nvfp4", "fp8"))
     found = formats(torch("auto", search=search))
-    assert {name: row["devices"] for name, row in found.items()} == {
+    assert {name: list(row.devices) for name, row in found.items()} == {
         "auto": ["cpu", "cuda"],
         "nvfp4": ["cuda"],
         "fp8": ["cpu", "cuda"],
@@ -96,8 +98,8 @@ def test_a_recipe_that_needs_a_gpu_says_so() -> None:
 
 def test_dimensions_must_suit_recipe_and_kind() -> None:
     aot = Case("aot-inductor", "LlamaForCausalLM", "int8_weight_only")
-    assert formats(aot)["int8_weight_only"]["weight_input_multiple"] == 16
-    assert formats(plan("int4_awq"))["int4_awq"]["weight_input_multiple"] == 128
+    assert formats(aot)["int8_weight_only"].weight_input_multiple == 16
+    assert formats(plan("int4_awq"))["int4_awq"].weight_input_multiple == 128
 
 
 def test_only_where_nothing_changes_is_the_stage_left_out() -> None:
@@ -105,7 +107,7 @@ def test_only_where_nothing_changes_is_the_stage_left_out() -> None:
     assert quantize.unquantized(variant)
     assert not quantize.unquantized(plan("none").variant())
     layout = quantize.quantize_job("s", plan("none").variant(), Inputs({"checkpoint": "c"}, {}), Path())
-    assert (layout.params["recipe"]["preset"], layout.toolchain) == (None, "modelopt-0.37-cpu")
+    assert (as_json(layout.params)["recipe"]["preset"], layout.toolchain) == (None, "modelopt-0.37-cpu")
 
 
 def test_a_recipe_files_text_and_digest_are_part_of_the_request(tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_a_recipe_files_text_and_digest_are_part_of_the_request(tmp_path: Path) 
     case = torch("modelopt_file", file=RecipeFile(path="recipe.yaml", sha256=SHA256))
     inputs = Inputs({"checkpoint": "c", "calibration": "t"}, {})
     work = quantize.quantize_job("s", case.variant(), inputs, tmp_path)
-    assert work.params["file"] == {"path": "recipe.yaml", "sha256": SHA256, "text": TEXT}
+    assert as_json(work.params)["file"] == {"path": "recipe.yaml", "sha256": SHA256, "text": TEXT}
     assert str(tmp_path) not in str(work.call("toolchain").document)
 
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from quantize_trtllm_config import completed
-from worker_io import Refusal
+
+from tasks.workers.common.io import Refusal
+from tasks.workers.quantize.trtllm_config import completed
 
 WRITTEN: dict[str, Any] = {
     "architecture": "LlamaForCausalLM",

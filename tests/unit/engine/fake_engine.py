@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
-from serve_aot_protocol import TokenScore
+from tasks.workers.common.shape import Shape
+from tasks.workers.completions_server.engine import TokenScore
 
 EOS = 0
 VOCABULARY = 128
@@ -41,11 +41,12 @@ class FakeEngine:
     fails: bool = False
     calls: list[tuple[str, int]] = field(default_factory=list)
     gate: threading.Semaphore | None = None
+    vocab_size: int = VOCABULARY
+    eos_token_ids: frozenset[int] = frozenset([EOS])
 
     def __post_init__(self) -> None:
         self.rows: list[list[int]] = [[] for _ in range(self.max_batch_size)]
-        self.limits = SimpleNamespace(max_batch_size=self.max_batch_size, max_num_tokens=self.max_num_tokens)
-        self.facts = SimpleNamespace(eos_token_ids=(EOS,))
+        self.limits = Shape(self.max_batch_size, 8, 40, self.max_num_tokens)
 
     def prefill(self, first_row: int, prompts: Sequence[Sequence[int]]) -> FakeStep:
         self._enter("prefill", len(prompts))

@@ -8,8 +8,9 @@ import pytest
 from fake_engine import FakeEngine, continuation
 from hypothesis import given
 from hypothesis import strategies as st
-from serve_aot_batch import Batcher, Event, Failed, Sequence, group_size
-from serve_aot_protocol import Completion
+
+from tasks.workers.completions_server.batch import Batcher, Event, Failed, Sequence, group_size
+from tasks.workers.completions_server.protocol import Completion
 
 WAIT_S = 10.0
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aot_config import BuildPlan, read_plan, tensor_headers
-from aot_tree import eos_token_ids
-from worker_io import Refusal
 
 from tasks.judging import end_tokens
+from tasks.workers.aot.config import BuildPlan, read_plan
+from tasks.workers.aot.request import AotAdmission, AotParams
+from tasks.workers.aot.tree import eos_token_ids
+from tasks.workers.common.io import Refusal
+from tasks.workers.common.records import read_record
+from tasks.workers.common.safetensors import tensor_headers
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -20,14 +23,16 @@ CONFIG: dict[str, Any] = {
     "vocab_size": 300,
 }
 PARAMS: dict[str, Any] = {
+    "kind": "aot-inductor",
     "recipe": "none",
     "shape": {"max_batch_size": 4, "max_input_len": 64, "max_seq_len": 128, "max_num_tokens": 128},
     "target": {"machine": "x86_64", "march": "x86-64-v3", "cpu_features": ["fma", "avx2"]},
+    "serve": {},
 }
 
 
 def plan_of(folder: Path, params: dict[str, Any]) -> BuildPlan:
-    return read_plan(folder, params, ["LlamaForCausalLM"])
+    return read_plan(folder, read_record(AotParams, params), AotAdmission(("LlamaForCausalLM",)))
 
 
 def checkpoint(

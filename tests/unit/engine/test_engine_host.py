@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import serve_aot
-from serve_aot_host import HostRefused, check_host, cpu_flags
+
+from tasks.workers.completions_server import main
+from tasks.workers.completions_server.host import HostRefused, check_host, cpu_flags
 
 CPUINFO = "processor\t: 0\nflags\t\t: fpu avx avx2 fma\n\nprocessor\t: 1\nflags\t\t: fpu avx avx2\n"
 
@@ -43,8 +44,8 @@ def test_the_server_refuses_before_it_imports_anything_heavy(tmp_path: Path) -> 
     """Run by an interpreter without torch: it could not get further than the check."""
     requires = {"machine": "x86_64", "cpu_features": ["avx9000"]}
     (tmp_path / "engine.json").write_text(json.dumps({"requires": requires}))
-    command = [sys.executable, serve_aot.__file__, "--tree", str(tmp_path), "--port", "1", "--model", "m"]
+    command = [sys.executable, "-m", main.__name__, "--tree", str(tmp_path), "--port", "1", "--model", "m"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert ended.returncode == serve_aot.EXIT_REFUSED
+    assert ended.returncode == main.EXIT_REFUSED
     assert "lacks avx9000" in ended.stderr
     assert "Traceback" not in ended.stderr

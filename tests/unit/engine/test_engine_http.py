@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from fake_engine import VOCABULARY, FakeEngine, continuation
-from serve_aot_batch import Batcher
-from serve_aot_http import CompletionServer, Service
-from serve_aot_protocol import Limits
+
+from tasks.workers.completions_server.batch import Batcher
+from tasks.workers.completions_server.http import CompletionServer, Service
+from tasks.workers.completions_server.protocol import RequestLimits
 
 WAIT_S = 10.0
 
@@ -39,7 +40,7 @@ def engine() -> FakeEngine:
 @pytest.fixture
 def port(engine: FakeEngine) -> Iterator[int]:
     batcher = Batcher(engine)
-    service = Service(batcher, LetterCodec(), Limits(8, 40, VOCABULARY), "model")
+    service = Service(batcher, LetterCodec(), RequestLimits(8, 40, VOCABULARY), "model")
     server = CompletionServer(("127.0.0.1", 0), service)
     threads = [
         threading.Thread(target=batcher.run),

@@ -1,5 +1,6 @@
 """Kinds and recipes: pure functions from a variant to jobs and commands."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from engine_specs.spec import ResolvedVariant, VllmConfiguration, load_spec, res
 from tasks.errors import UnknownKind, UnknownSetting
 from tasks.kinds import KINDS, kind_named
 from tasks.kinds.vllm_reference import vllm_recipe
-from tasks.runs import worker_sources
+from tasks.workers.aot.config import BuildPlan
+from tasks.workers.aot.request import AotParams
+from tasks.workers.aot.tree import aot_manifest
+from tasks.workers.common.sources import closure
 
 SPECS = Path(__file__).parents[3] / "engine_specs"
 
@@ -36,14 +40,21 @@ def test_a_build_job_holds_what_changes_the_engine_and_nothing_else(variant: Res
     narrower = variant.model_copy(update={"shape": variant.shape.model_copy(update={"max_batch_size": 3})})
     assert kind_named("aot-inductor").build_job(renamed) == job
     assert kind_named("aot-inductor").build_job(narrower) != job
-    assert job.params["target"]["cpu_features"] == list(variant.target.cpu_features)
+    assert job.params.target.cpu_features == variant.target.cpu_features
 
 
 def test_the_fingerprinted_sources_include_helpers_and_the_shipped_server(variant: ResolvedVariant) -> None:
     job = kind_named("aot-inductor").build_job(variant)
-    names = {path.name for path in worker_sources(job.worker, job.ships)}
-    assert {"aot_config.py", "aot_check.py", "aot_compile.py", "aot_int8.py", "worker_io.py"} <= names
-    assert {"serve_aot.py", "serve_aot_http.py", "serve_aot_text.py"} <= names
+    names = {source.name.removeprefix("tasks/workers/") for source in closure(job.worker, *job.ships)}
+    assert {
+        "aot/build.py",
+        "aot/config.py",
+        "aot/check.py",
+        "aot/compile.py",
+        "aot/int8.py",
+        "common/io.py",
+    } <= names
+    assert {f"completions_server/{name}.py" for name in ("main", "http", "text", "aot_engine")} <= names
 
 
 def test_vllm_serves_within_the_shape(variant: ResolvedVariant) -> None:
@@ -80,29 +91,29 @@ def test_an_unknown_setting_is_refused(variant: ResolvedVariant) -> None:
 
 
 def test_the_manifest_that_the_worker_writes_is_one(tmp_path: Path, variant: ResolvedVariant) -> None:
-    from aot_config import BuildPlan, Shape, Target
-    from aot_tree import manifest
-
     (tmp_path / "tokenizer.json").write_text("{}")
     job = kind_named("aot-inductor").build_job(variant)
-    target = job.params["target"]
+    assert isinstance(job.params, AotParams)
     plan = BuildPlan(
         checkpoint=tmp_path,
         architecture="LlamaForCausalLM",
-        recipe=job.params["recipe"],
+        recipe=job.params.recipe,
         dtype="bfloat16",
         dtype_reason="",
-        shape=Shape(**job.params["shape"]),
-        target=Target(target["machine"], target["march"], tuple(target["cpu_features"])),
+        shape=job.params.shape,
+        target=job.params.target,
     )
-    written = manifest(plan, {**job.params, "toolchains": {"build": "0" * 64}}, {"torch": "2.13.0"})
+    written = aot_manifest(plan, replace(job.params, toolchains={"build": "0" * 64}), {"torch": "2.13.0"})
     read = EngineManifest.model_validate(written, strict=False)
     assert read.shape == variant.shape.model_dump()
     assert read.requires.cpu_features == variant.target.cpu_features
-    assert read.serve.command(python="py", bin_dir="b", tree="/t", host="h", port=5, model="m")[:2] == [
+    assert read.serve.command(python="py", bin_dir="b", tree="/t", host="h", port=5, model="m")[:4] == [
         "py",
-        "/t/server/serve_aot.py",
+        "-P",
+        "-m",
+        "tasks.workers.completions_server.main",
     ]
+    assert read.serve.environment(tree="/t", scratch="/s") == {"PYTHONPATH": "/t/server"}
 
 
 def value_of(command: list[str], flag: str) -> str:

@@ -3,9 +3,17 @@
 from typing import Any
 
 import pytest
-from serve_aot_protocol import BadRequest, Completion, Limits, TokenScore, logprobs_object, read_completion
 
-LIMITS = Limits(max_input_len=8, max_seq_len=12, vocab_size=100)
+from tasks.workers.completions_server.engine import TokenScore
+from tasks.workers.completions_server.protocol import (
+    BadRequest,
+    Completion,
+    RequestLimits,
+    logprobs_object,
+    read_completion,
+)
+
+LIMITS = RequestLimits(max_input_len=8, max_seq_len=12, vocab_size=100)
 
 
 def read(**body: Any) -> Completion:

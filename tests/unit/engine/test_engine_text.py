@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
-from serve_aot_text import TextStream
+
+from tasks.workers.completions_server.text import TextStream
 
 
 class ByteCodec:

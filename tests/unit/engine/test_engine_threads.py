@@ -3,8 +3,14 @@
 from types import SimpleNamespace
 
 import pytest
-import serve_aot_threads
-from serve_aot_threads import ThreadPlan, cheapest, measure_threads, powers_of_two_below
+
+from tasks.workers.completions_server import threads
+from tasks.workers.completions_server.threads import (
+    ThreadPlan,
+    cheapest,
+    measure_threads,
+    powers_of_two_below,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,5 +52,5 @@ class Clock:
 
 def test_rows_follow_the_measured_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Clock()
-    monkeypatch.setattr(serve_aot_threads.time, "perf_counter", lambda: engine.now)
+    monkeypatch.setattr(threads.time, "perf_counter", lambda: engine.now)
     assert measure_threads(engine, 2, engine.use) == ThreadPlan(prefill=2, decode=(1, 1, 1, 2))

@@ -34,6 +34,7 @@ from tasks.stages.build import build_job
 from tasks.stages.quantize import quantize_job
 from tasks.toolchains import Toolchain, declared
 from tasks.toolchains.environment import job_environment
+from tasks.workers.common.records import as_json
 
 LLAMA = "llama-3.1-8b-instruct"
 INTERFACES = ("trtllm-build-1.2", "trtllm-serve-1.2", "trtllm-serve-1.4")
@@ -179,8 +180,8 @@ def test_a_worker_is_asked_for_what_the_stages_ask_for() -> None:
         for name, real in (("quantize", work), ("build", job)):
             request = stage(plan, name).commands[0].request
             assert request is not None
-            assert request["params"] | {"toolchains": {}} == real.params | {"toolchains": {}}
-            assert request["admission"] == real.admission
+            assert request["params"] | {"toolchains": {}} == as_json(real.params) | {"toolchains": {}}
+            assert request["admission"] == as_json(real.admission)
             assert request["inputs"].keys() == real.inputs.keys()
 
 

@@ -1,12 +1,15 @@
 """Fingerprints: equal for equal work wherever it is done, different for anything that changes the result."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.runs import build_document, worker_sources
+from artifacts import canonical
+from tasks.runs import build_document, source_of
 from tasks.runs.fingerprint import explain_difference, fingerprint_of, sources_digest
+from tasks.workers.common.sources import Source
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**50), 2**50) | st.text(max_size=8),
@@ -15,31 +18,22 @@ JSON = st.recursive(
 )
 
 
-def _worker(directory: Path) -> Path:
-    directory.mkdir()
-    (directory / "worker.py").write_text("import os\nimport helper\nfrom second import thing\n")
-    (directory / "helper.py").write_text("import second\n")
-    (directory / "second.py").write_text("thing = 1\n")
-    (directory / "unrelated.py").write_text("")
-    return directory / "worker.py"
+def test_a_changed_file_changes_the_digest_and_their_order_does_not() -> None:
+    one, other = Source("tasks/workers/a/x.py", b"1"), Source("tasks/workers/b/x.py", b"2")
+    assert sources_digest([one, other]) == sources_digest([other, one])
+    assert sources_digest([one, other]) != sources_digest([one, replace(other, content=b"3")])
 
 
-def test_sources_follow_sibling_imports_only(tmp_path: Path) -> None:
-    worker = _worker(tmp_path / "a")
-    assert [path.name for path in worker_sources(worker)] == ["helper.py", "second.py", "worker.py"]
+def test_files_of_one_name_in_two_folders_are_not_exchanged() -> None:
+    first = [Source("tasks/workers/a/x.py", b"1"), Source("tasks/workers/b/x.py", b"2")]
+    second = [Source("tasks/workers/a/x.py", b"2"), Source("tasks/workers/b/x.py", b"1")]
+    assert sources_digest(first) != sources_digest(second)
 
 
-def test_shipped_file_counts_as_source(tmp_path: Path) -> None:
-    worker = _worker(tmp_path / "a")
-    shipped = worker_sources(worker, [worker.parent / "unrelated.py"])
-    assert worker.parent / "unrelated.py" in shipped
-
-
-def test_digest_ignores_the_directory_and_sees_an_imported_change(tmp_path: Path) -> None:
-    first, second = _worker(tmp_path / "a"), _worker(tmp_path / "b")
-    assert sources_digest(worker_sources(first)) == sources_digest(worker_sources(second))
-    (tmp_path / "b" / "second.py").write_text("thing = 2\n")
-    assert sources_digest(worker_sources(first)) != sources_digest(worker_sources(second))
+def test_a_module_of_this_process_is_named_by_its_place() -> None:
+    source = source_of(canonical)
+    assert source.name == "artifacts/canonical.py"
+    assert source.content == Path(canonical.__file__).read_bytes()
 
 
 @given(request=st.dictionaries(st.text(max_size=5), JSON, max_size=4))

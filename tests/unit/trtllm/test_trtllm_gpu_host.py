@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from gpu_host import GpuFacts, gpu_facts, refuse_unless
-from worker_io import Refusal
+
+from tasks.workers.common.gpu_host import GpuFacts, gpu_facts, refuse_unless
+from tasks.workers.common.io import Refusal
 
 H100 = "NVIDIA H100 80GB HBM3, 9.0, 580.95.05"
 L4 = "NVIDIA L4, 8.9, 580.95.05"

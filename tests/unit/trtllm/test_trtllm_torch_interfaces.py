@@ -7,7 +7,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from support.standin.llm_args_rules import clashes, load_table, problems
-from trtllm_tree import yaml_lines
 
 from engine_specs.spec import ResolvedVariant, Shape
 from engine_specs.spec.variant import Engine, Quantization
@@ -15,6 +14,8 @@ from engine_specs.tables import OptionValue, load_kinds, load_kv_caches, load_re
 from engine_specs.tables.kind_options import KindOption
 from tasks.kinds import kind_named
 from tasks.kinds.trtllm_args import llm_args
+from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission
+from tasks.workers.trtllm_torch.tree import yaml_lines
 
 KIND = "trtllm-torch"
 FACTS = load_kinds()[KIND]
@@ -123,10 +124,11 @@ def refusal(argv: list[str]) -> str:
 def test_a_checkpoint_is_asked_for_in_formats_that_the_tool_names(variant: ResolvedVariant) -> None:
     asked = kind_named(KIND).build_job(variant).admission
     known = {*ARGS["quant_algos"]["names"], None}
-    assert {*asked["quant_algos"], *asked["layer_quant_algos"]} <= known
-    assert "MIXED_PRECISION" not in asked["layer_quant_algos"]
-    assert asked["kv_cache_quant_algo"] in {*ARGS["kv_cache_quant_algos"]["names"], None}
-    assert asked["quant_algos"]
+    assert isinstance(asked, TrtllmTorchAdmission)
+    assert {*asked.quant_algos, *asked.layer_quant_algos} <= known
+    assert "MIXED_PRECISION" not in asked.layer_quant_algos
+    assert asked.kv_cache_quant_algo in {*ARGS["kv_cache_quant_algos"]["names"], None}
+    assert asked.quant_algos
 
 
 @pytest.mark.parametrize("option", FACTS.options, ids=lambda row: row.name)

@@ -6,7 +6,7 @@ from engine_specs.spec import ResolvedVariant, Shape
 from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import load_kinds, load_targets
 from tasks.kinds import kind_named
-from tasks.runs import worker_sources
+from tasks.workers.common.sources import closure
 
 KIND = kind_named("trtllm-torch")
 FACTS = load_kinds()["trtllm-torch"]
@@ -54,22 +54,23 @@ def test_the_warm_up_is_the_same_server_over_the_tree_that_is_made(variant: Reso
     moved = [here.get(part, part.replace("{output}", "{tree}")) for part in command.argv]
     assert tuple(moved) == KIND.serve_recipe(variant).argv
     assert command.env == {"TLLM_AUTOTUNER_CACHE_PATH": "{output}/autotuner/cache.json"}
-    assert job.params["commands"] == [command.model_dump(mode="json")]
+    assert job.params.commands == (command,)
 
 
 def test_the_job_holds_what_changes_the_engine_and_nothing_else(variant: ResolvedVariant) -> None:
     job = KIND.build_job(variant)
     assert KIND.build_job(variant.model_copy(update={"name": "other", "required": False})) == job
     wider = variant.model_copy(update={"tensor_parallel": 4})
-    assert KIND.build_job(wider).params["llm_args"]["tensor_parallel_size"] == 4
-    assert KIND.build_job(wider).params["target"]["gpu_count"] == 4
+    assert KIND.build_job(wider).params.llm_args["tensor_parallel_size"] == 4
+    assert KIND.build_job(wider).params.target.gpu_count == 4
     assert KIND.build_job(with_recipe(variant, "fp8")) != job
 
 
 def test_the_fingerprinted_sources_include_every_helper(variant: ResolvedVariant) -> None:
-    names = {path.name for path in worker_sources(KIND.build_job(variant).worker)}
-    helpers = {"trtllm_checkpoint.py", "trtllm_tree.py", "trtllm_warm_up.py", "gpu_host.py", "worker_io.py"}
-    assert helpers <= names
+    names = {source.name.removeprefix("tasks/workers/") for source in closure(KIND.build_job(variant).worker)}
+    helpers = {f"trtllm_torch/{name}.py" for name in ("build", "checkpoint", "tree", "warm_up")}
+    assert helpers | {"common/gpu_host.py", "common/io.py", "common/manifest.py"} <= names
+    assert not any(name.startswith(("aot/", "quantize/", "trt_plan/")) for name in names)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +86,13 @@ def test_the_checkpoint_must_have_the_format_of_the_recipe(
     variant: ResolvedVariant, recipe: str, target: str, accepted: list[str | None]
 ) -> None:
     asked = KIND.build_job(with_recipe(variant, recipe, target)).admission
-    assert asked["quant_algos"] == accepted
-    assert asked["kv_cache_quant_algo"] == "FP8"
+    assert list(asked.quant_algos) == accepted
+    assert asked.kv_cache_quant_algo == "FP8"
 
 
 def test_formats_of_layers_are_those_of_the_gpu(variant: ResolvedVariant) -> None:
     def layers(target: str) -> list[str]:
-        return list(KIND.build_job(with_recipe(variant, "auto", target)).admission["layer_quant_algos"])
+        return list(KIND.build_job(with_recipe(variant, "auto", target)).admission.layer_quant_algos)
 
     assert layers("b200") == ["FP8", "NVFP4"]
     assert layers("h100-sxm") == ["FP8", "FP8_PER_CHANNEL_PER_TOKEN", "W4A16_AWQ", "W4A8_AWQ"]
@@ -101,9 +102,9 @@ def test_formats_of_layers_are_those_of_the_gpu(variant: ResolvedVariant) -> Non
 def test_switches_take_their_settings_with_them(variant: ResolvedVariant) -> None:
     off = {"cuda_graph": False, "torch_compile": True}
     engine = variant.engine.model_copy(update={"options": variant.engine.options | off})
-    given = KIND.build_job(variant.model_copy(update={"engine": engine})).params["llm_args"]
+    given = KIND.build_job(variant.model_copy(update={"engine": engine})).params.llm_args
     assert given["cuda_graph_config"] is None
     assert given["torch_compile_config"]["enable_inductor"] is False
-    default = KIND.build_job(variant).params["llm_args"]
+    default = KIND.build_job(variant).params.llm_args
     assert default["cuda_graph_config"] == {"enable_padding": True, "max_batch_size": 64}
     assert default["torch_compile_config"] is None

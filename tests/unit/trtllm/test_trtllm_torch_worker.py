@@ -3,31 +3,35 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu_host import GpuFacts
 from support.checkpoints import safetensors
-from trtllm_checkpoint import Checkpoint, copy_checkpoint, read_checkpoint
-from trtllm_tree import Tuned, manifest, read_tuned, write_args
-from trtllm_warm_up import warm_up
-from worker_io import Refusal
 
 from artifacts.hosts import EngineManifest
 from engine_specs.spec import ResolvedVariant, Shape
 from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import load_kinds, load_targets
 from tasks.kinds import kind_named
+from tasks.workers.common.gpu_host import GpuFacts
+from tasks.workers.common.io import Refusal
+from tasks.workers.common.tool_command import ToolCommand
+from tasks.workers.trtllm_torch.checkpoint import Checkpoint, copy_checkpoint, read_checkpoint
+from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission, TrtllmTorchParams, WarmUp
+from tasks.workers.trtllm_torch.tree import Tuned, read_tuned, torch_manifest, write_args
+from tasks.workers.trtllm_torch.warm_up import warm_up
 
 FACTS = load_kinds()["trtllm-torch"]
 GPU = GpuFacts("NVIDIA B200", "10.0", "580.95.05", 2)
-ASKED: dict[str, Any] = {
-    "architectures": ["LlamaForCausalLM"],
-    "quant_algos": ["NVFP4"],
-    "layer_quant_algos": ["FP8", "NVFP4"],
-    "kv_cache_quant_algo": "FP8",
-}
+ASKED = TrtllmTorchAdmission(
+    architectures=("LlamaForCausalLM",),
+    quant_algos=("NVFP4",),
+    layer_quant_algos=("FP8", "NVFP4"),
+    kv_cache_quant_algo="FP8",
+)
+HEALTH = WarmUp("/health", "model")
 METADATA: dict[str, Any] = {
     "lib_version": "1.4.0rc1",
     "creation_timestamp": 1.0,
@@ -69,7 +73,7 @@ def test_a_quantized_checkpoint_is_read(checkpoint: Path) -> None:
 
 def test_an_unquantized_checkpoint_has_no_quantization_file(checkpoint: Path) -> None:
     (checkpoint / "hf_quant_config.json").unlink()
-    plain = ASKED | {"quant_algos": [None], "kv_cache_quant_algo": None}
+    plain = replace(ASKED, quant_algos=(None,), kv_cache_quant_algo=None)
     assert read_checkpoint(checkpoint, plain).quant_algo is None
     with pytest.raises(Refusal, match=r"quant_algo is nothing; .* ask for NVFP4"):
         read_checkpoint(checkpoint, ASKED)
@@ -80,12 +84,12 @@ def test_layers_with_formats_of_their_own_are_read(checkpoint: Path) -> None:
     mixed = quantization("MIXED_PRECISION", "FP8", quantized_layers=layers)
     write(checkpoint / "hf_quant_config.json", mixed)
     with pytest.raises(Refusal, match=r"up_proj is W8A8_SQ_PER_CHANNEL.*ask for FP8 or NVFP4"):
-        read_checkpoint(checkpoint, ASKED | {"quant_algos": ["MIXED_PRECISION"]})
+        read_checkpoint(checkpoint, replace(ASKED, quant_algos=("MIXED_PRECISION",)))
     layers["model.layers.0.mlp.up_proj"]["quant_algo"] = "FP8"
     write(
         checkpoint / "hf_quant_config.json", quantization("MIXED_PRECISION", "FP8", quantized_layers=layers)
     )
-    read_checkpoint(checkpoint, ASKED | {"quant_algos": ["MIXED_PRECISION"]})
+    read_checkpoint(checkpoint, replace(ASKED, quant_algos=("MIXED_PRECISION",)))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,7 @@ def test_a_checkpoint_that_was_quantized_by_something_else_is_refused(checkpoint
     config = {"architectures": ["LlamaForCausalLM"], "quantization_config": {"quant_method": "gptq"}}
     write(checkpoint / "config.json", config)
     with pytest.raises(Refusal, match="quantized but has no hf_quant_config"):
-        read_checkpoint(checkpoint, ASKED | {"quant_algos": [None]})
+        read_checkpoint(checkpoint, replace(ASKED, quant_algos=(None,)))
 
 
 def test_the_output_owns_its_bytes(checkpoint: Path, tmp_path: Path) -> None:
@@ -190,12 +194,13 @@ def test_the_manifest_is_one_and_names_what_was_measured(tmp_path: Path) -> None
         quantization=Quantization(recipe="nvfp4", kv_cache="fp8", device="cuda"),
         shape=Shape(max_batch_size=4, max_input_len=64, max_seq_len=128, max_num_tokens=128),
     )
-    params = kind_named("trtllm-torch").build_job(variant).params | {"toolchains": {"build": "0" * 64}}
-    digest = write_args(tmp_path / "llm_args.yaml", params["llm_args"])
+    params = kind_named("trtllm-torch").build_job(variant).params
+    assert isinstance(params, TrtllmTorchParams)
+    digest = write_args(tmp_path / "llm_args.yaml", params.llm_args)
     judged = Checkpoint(tmp_path, "LlamaForCausalLM", "NVFP4", "FP8", "1" * 64)
     tools = {"tensorrt_llm": "1.4.0rc1", "torch": "2.14.0", "transformers": "5.5.4", "cuda": "13.0"}
     tuned = Tuned("autotuner/cache.json", digest, 3)
-    written = manifest(params, judged, tuned, GPU, tools, stand_in=False)
+    written = torch_manifest(replace(params, toolchains={"build": "0" * 64}), judged, tuned, GPU, tools)
     read = EngineManifest.model_validate(written, strict=False)
     assert read.tuning is not None
     assert read.tuning.config_sha256 == digest
@@ -221,8 +226,8 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 
 def served(tmp_path: Path, *arguments: str) -> float:
-    command = {"argv": ["{python}", "-c", *arguments], "env": {"SEEN": "{output}/cache"}}
-    return warm_up(command, "/health", "model", {"output": str(tmp_path), "scratch": str(tmp_path)})
+    command = ToolCommand("warm-up", ("{python}", "-c", *arguments), {"SEEN": "{output}/cache"})
+    return warm_up(command, HEALTH, {"output": str(tmp_path), "scratch": str(tmp_path)})
 
 
 def test_a_server_that_answers_warms_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +251,7 @@ def test_a_server_that_ends_is_told_with_its_last_error(tmp_path: Path) -> None:
 
 
 def test_a_toolchain_without_the_program_is_refused(tmp_path: Path) -> None:
-    command = {"argv": ["{bin}/trtllm-nothing", "{output}"], "env": {}}
+    command = ToolCommand("warm-up", ("{bin}/trtllm-nothing", "{output}"), {})
     with pytest.raises(Refusal, match="no program trtllm-nothing"):
-        warm_up(command, "/health", "model", {"output": str(tmp_path), "scratch": str(tmp_path)})
+        warm_up(command, HEALTH, {"output": str(tmp_path), "scratch": str(tmp_path)})
     assert Path(sys.executable).is_file()

@@ -135,7 +135,7 @@ def test_the_tool_takes_nothing_back(any_variant: ResolvedVariant) -> None:
     fusions = {"reduce_fusion", "user_buffer", "norm_quant_fusion"}
     ignored = {"nccl_plugin"} | (fusions if before["pp_reduce_scatter"] else set())
     assert {name for name, value in after.items() if before[name] != value} <= ignored
-    sizes = TRT_PLAN.build_job(any_variant).params["asked"]["sizes"]
+    sizes = TRT_PLAN.build_job(any_variant).params.asked.sizes
     assert {name: config[name] for name in sizes} == sizes
     assert config["kv_cache_type"] == "PAGED"
 
@@ -161,8 +161,8 @@ def test_placeholders_are_those_that_workers_and_servers_fill_in(any_variant: Re
     job, serve = TRT_PLAN.build_job(any_variant), TRT_PLAN.serve_recipe(any_variant)
     assert set(re.findall(r"{\w+}", " ".join(job.commands[0].argv))) == PLACEHOLDERS["build"]
     assert set(re.findall(r"{\w+}", " ".join(serve.argv))) == PLACEHOLDERS["serve"]
-    assert job.params["commands"] == [command.model_dump(mode="json") for command in job.commands]
-    assert job.params["serve"] == serve.model_dump(mode="json")
+    assert job.params.commands == job.commands
+    assert job.params.serve == serve.model_dump(mode="json")
 
 
 @pytest.mark.parametrize(
@@ -288,9 +288,9 @@ def test_every_option_is_a_flag_of_the_tools_with_their_choices(option: KindOpti
 
 
 def test_what_is_read_back_is_what_an_engine_tells() -> None:
-    asked = TRT_PLAN.build_job(variant(multiple_profiles=False)).params["asked"]
-    assert set(asked["sizes"]) <= set(INTERFACES["build-config"]["fields"])
-    assert set(asked["features"]) <= set(INTERFACES["plugin-flags"])
+    asked = TRT_PLAN.build_job(variant(multiple_profiles=False)).params.asked
+    assert set(asked.sizes) <= set(INTERFACES["build-config"]["fields"])
+    assert set(asked.features) <= set(INTERFACES["plugin-flags"])
 
 
 def test_the_kind_is_known_by_its_name_and_ends() -> None:

@@ -7,21 +7,27 @@ from typing import Any
 
 import pytest
 from support import trtllm_checkpoints
-from trt_checkpoint import read_checkpoint
-from trt_engine import read_engine, require_version
-from trt_manifest import copy_tokenizer
-from worker_io import Refusal
 
-WANTED = {
-    "tensor_parallel": 2,
-    "pipeline_parallel": 1,
-    "quant_algo": "FP8",
-    "kv_cache_quant_algo": "FP8",
-}
-ASKED = {
-    "sizes": {"max_batch_size": 8, "max_num_tokens": 256},
-    "features": {"reduce_fusion": True, "use_fused_mlp": True, "of_another_version": True},
-}
+from tasks.workers.common.io import Refusal
+from tasks.workers.trt_plan.checkpoint import read_checkpoint
+from tasks.workers.trt_plan.engine import read_engine, require_version
+from tasks.workers.trt_plan.request import Asked, Target, Tool, TrtPlanParams, WantedCheckpoint
+from tasks.workers.trt_plan.tree import copy_tokenizer
+
+WANTED = WantedCheckpoint(tensor_parallel=2, pipeline_parallel=1, quant_algo="FP8", kv_cache_quant_algo="FP8")
+PARAMS = TrtPlanParams(
+    kind="trt-plan",
+    recipe="fp8",
+    checkpoint=WANTED,
+    target=Target("x86_64", "9.0", ("NVIDIA H100 80GB HBM3",)),
+    tool=Tool("1.2", "580"),
+    asked=Asked(
+        sizes={"max_batch_size": 8, "max_num_tokens": 256},
+        features={"reduce_fusion": True, "use_fused_mlp": True, "of_another_version": True},
+    ),
+    commands=(),
+    serve={},
+)
 Damage = Callable[[Path], object]
 
 
@@ -81,14 +87,14 @@ def test_a_whole_checkpoint_is_read(checkpoint: Path) -> None:
     ("damage", "said"),
     [
         (lambda d: (d / "config.json").unlink(), "there is no config.json"),
-        (lambda d: (d / "config.json").write_text("{"), "is no JSON"),
-        (lambda d: (d / "config.json").write_text("[]"), "no JSON object"),
+        (lambda d: (d / "config.json").write_text("{"), "is not JSON"),
+        (lambda d: (d / "config.json").write_text("[]"), "not a JSON object"),
         (lambda d: (d / "config.json").write_text('{"model_type": "llama"}'), "not that of a TensorRT-LLM"),
         (lambda d: (d / "rank1.safetensors").unlink(), "ranks are missing: rank1.safetensors"),
         (lambda d: (d / "rank2.safetensors").write_bytes(b""), "more ranks than 2: rank2"),
         (cut("rank1.safetensors", 1), "it was cut off"),
         (cut("rank0.safetensors", 100_000), "it was cut off"),
-        (lambda d: (d / "rank0.safetensors").write_bytes(b"\0\0"), "no safetensors file"),
+        (lambda d: (d / "rank0.safetensors").write_bytes(b"\0\0"), "not a safetensors file"),
         (lambda d: (d / "rank0.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}"), "it was cut off"),
         (lambda d: (d / "tokenizer.json").unlink(), "no tokenizer.json"),
         (config_with(mapping={"world_size": 1, "tp_size": 1, "pp_size": 1}), "cut for world_size 1"),
@@ -115,9 +121,9 @@ def test_a_tokenizer_of_transformers_5_is_refused(checkpoint: Path) -> None:
 
 
 def test_an_engine_that_is_what_was_asked_is_read(engine: Path) -> None:
-    read = read_engine(engine, ASKED, WANTED, "1.2", stand_in=False)
-    assert read.sizes == ASKED["sizes"]
-    assert (read.version, read.rank_bytes, read.untold) == ("1.2.1", [4, 4], ["of_another_version"])
+    read = read_engine(engine, PARAMS)
+    assert read.sizes == PARAMS.asked.sizes
+    assert (read.version, read.rank_bytes, read.unreported) == ("1.2.1", [4, 4], ["of_another_version"])
 
 
 @pytest.mark.parametrize(
@@ -141,7 +147,7 @@ def test_an_engine_that_is_not_whole_or_of_another_version_is_refused(
 ) -> None:
     damage(engine)
     with pytest.raises(Refusal) as caught:
-        read_engine(engine, ASKED, WANTED, "1.2", stand_in=False)
+        read_engine(engine, PARAMS)
     assert said in caught.value.what
     assert caught.value.fix
 
@@ -166,7 +172,7 @@ def test_an_engine_that_the_tool_changed_is_refused(
 
     rewrite(engine / "config.json", change)
     with pytest.raises(Refusal) as caught:
-        read_engine(engine, ASKED, WANTED, "1.2", stand_in=False)
+        read_engine(engine, PARAMS)
     assert said in caught.value.what
     assert caught.value.failure == "regression"
 

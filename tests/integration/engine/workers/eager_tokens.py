@@ -3,26 +3,31 @@
 inputs: checkpoint; params: {"prompts": token ids, "count"}; metrics: {"tokens": lists, "logprobs": lists}.
 """
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[4] / "tasks" / "workers"))
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import transformers
-from worker_io import Request, Result, run
+
+from tasks.workers.common.io import run
+from tasks.workers.common.requests import Nothing, Request, Result
 
 
-def main(request: Request) -> Result:
+@dataclass(frozen=True)
+class Asked:
+    prompts: tuple[tuple[int, ...], ...]
+    count: int
+
+
+def main(request: Request[Asked, Nothing]) -> Result:
     model = transformers.AutoModelForCausalLM.from_pretrained(str(request.inputs["checkpoint"])).eval()
-    answers = [generate(model, prompt, request.params["count"]) for prompt in request.params["prompts"]]
-    return Result(
-        {"tokens": [tokens for tokens, _ in answers], "logprobs": [scores for _, scores in answers]}
-    )
+    answers = [generate(model, prompt, request.params.count) for prompt in request.params.prompts]
+    found = {"tokens": [tokens for tokens, _ in answers], "logprobs": [scores for _, scores in answers]}
+    return Result(found, tools={})
 
 
 @torch.no_grad()
-def generate(model: torch.nn.Module, prompt: list[int], count: int) -> tuple[list[int], list[float]]:
+def generate(model: torch.nn.Module, prompt: Sequence[int], count: int) -> tuple[list[int], list[float]]:
     tokens, scores = list(prompt), []
     for _ in range(count):
         logprobs = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1].log_softmax(-1)
@@ -32,4 +37,4 @@ def generate(model: torch.nn.Module, prompt: list[int], count: int) -> tuple[lis
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, Asked, Nothing)

@@ -5,16 +5,17 @@ layers of the decoder are stored as ModelOpt's INT8_WEIGHT_ONLY export stores th
 """
 
 import json
-import sys
+from dataclasses import dataclass
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[4] / "tasks" / "workers"))
+from typing import Any
 
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from worker_io import Request, Result, run
+
+from tasks.workers.common.io import run
+from tasks.workers.common.requests import Nothing, Request, Result
 
 TINY = {
     "vocab_size": 300,
@@ -33,22 +34,31 @@ TINY = {
 }
 
 
-def main(request: Request) -> Result:
-    torch.manual_seed(request.params.get("seed", 0))
-    name = request.params["architecture"]
+@dataclass(frozen=True)
+class Asked:
+    architecture: str
+    dtype: str
+    config: dict[str, Any]
+    int8: bool = False
+    shards: bool = False
+
+
+def main(request: Request[Asked, Nothing]) -> Result:
+    torch.manual_seed(0)
+    name = request.params.architecture
     model_class = getattr(transformers, name)
-    config = model_class.config_class(**{**TINY, **request.params["config"]})
-    model = model_class(config).to(getattr(torch, request.params["dtype"]))
+    config = model_class.config_class(**{**TINY, **request.params.config})
+    model = model_class(config).to(getattr(torch, request.params.dtype))
     for parameter_name, parameter in model.named_parameters():
         if parameter_name.endswith(("bias", "norm.weight")):
             torch.nn.init.normal_(parameter, mean=1.0 if "norm" in parameter_name else 0.0, std=0.1)
-    size = "100KB" if request.params.get("shards") else "5GB"
+    size = "100KB" if request.params.shards else "5GB"
     model.save_pretrained(request.output, max_shard_size=size)
-    if request.params.get("int8"):
+    if request.params.int8:
         store_as_int8(request.output)
     byte_tokenizer().save(str(request.output / "tokenizer.json"))
     (request.output / "tokenizer_config.json").write_text("{}")
-    return Result()
+    return Result({}, {})
 
 
 def store_as_int8(folder: Path) -> None:
@@ -76,4 +86,4 @@ def byte_tokenizer() -> Tokenizer:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, Asked, Nothing)

@@ -5,37 +5,47 @@ was built from other weights is a wrong engine. Also tries calls that must be re
 """
 
 import shutil
-import sys
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[4] / "tasks" / "workers"))
-
 import torch
-from aot_check import YARDSTICKS, compare, eager_logits, ragged_cases, require
-from aot_config import BuildPlan, read_plan
-from aot_model import load_eager
 from safetensors.torch import load_file, save_file
-from serve_aot_engine import BeyondLimits, Engine, Limits
-from worker_io import Refusal, Request, Result, run
+
+from tasks.workers.aot.check import YARDSTICKS, compare, eager_logits, ragged_cases, require
+from tasks.workers.aot.config import BuildPlan, read_plan
+from tasks.workers.aot.model import load_eager
+from tasks.workers.aot.request import AotAdmission, AotParams
+from tasks.workers.common.io import Refusal, run
+from tasks.workers.common.requests import Nothing, Request, Result
+from tasks.workers.completions_server.aot_engine import AotEngine
+from tasks.workers.completions_server.engine import BeyondLimits
 
 
-def main(request: Request) -> Result:
+@dataclass(frozen=True)
+class Asked:
+    build: AotParams
+    admission: AotAdmission
+    weight: str
+    factor: float
+
+
+def main(request: Request[Asked, Nothing]) -> Result:
     checkpoint = request.output / "checkpoint"
     shutil.copytree(request.inputs["checkpoint"], checkpoint)
-    plan = read_plan(checkpoint, request.params["build"], request.admission["architectures"])
-    engine = Engine(request.inputs["tree"], Limits(**asdict(plan.shape)))
+    plan = read_plan(checkpoint, request.params.build, request.params.admission)
+    engine = AotEngine(request.inputs["tree"], plan.shape)
     refused_calls = [refused(engine, call) for call in IMPOSSIBLE]
     right = verdict(engine, plan)
-    damage(checkpoint, request.params["weight"], request.params["factor"])
-    return Result({"refused_calls": refused_calls, "right": right, "wrong": verdict(engine, plan)})
+    damage(checkpoint, request.params.weight, request.params.factor)
+    found = {"refused_calls": refused_calls, "right": right, "wrong": verdict(engine, plan)}
+    return Result(found, tools={})
 
 
-def verdict(engine: Engine, plan: BuildPlan) -> str:
+def verdict(engine: AotEngine, plan: BuildPlan) -> str:
     """What the build's own check says: the class of failure and its words, or nothing."""
     eager = eager_logits(load_eager(plan, getattr(torch, plan.dtype)))
     reference = eager_logits(load_eager(plan, YARDSTICKS[plan.dtype]))
-    agreement = compare(engine, eager, reference, ragged_cases(engine.limits, engine.facts.vocab_size))
+    agreement = compare(engine, eager, reference, ragged_cases(engine.limits, engine.vocab_size))
     try:
         require(agreement, plan.dtype)
     except Refusal as refusal:
@@ -64,7 +74,7 @@ IMPOSSIBLE = (
 )
 
 
-def refused(engine: Engine, call: object) -> bool:
+def refused(engine: AotEngine, call: object) -> bool:
     try:
         call(engine)
     except BeyondLimits:
@@ -73,4 +83,4 @@ def refused(engine: Engine, call: object) -> bool:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, Asked, Nothing)

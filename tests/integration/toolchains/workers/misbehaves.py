@@ -7,54 +7,62 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-import worker_io
+from tasks.workers.common import io
+from tasks.workers.common.requests import Nothing, Request, Result
 
 ESCAPES = "import time\nprint('escaped', flush=True)\ntime.sleep(600)\n"
 
 
-def main(request: worker_io.Request) -> worker_io.Result:
-    do = request.params["do"]
-    worker_io.say(f"doing: {do}")
+@dataclass(frozen=True)
+class Asked:
+    do: str
+    failure: str = ""
+    signal: str = ""
+    pid_file: str = ""
+    response: str = ""
+    stay: bool = False
+
+
+def main(request: Request[Asked, Nothing]) -> Result:
+    do = request.params.do
+    io.say(f"doing: {do}")
     return globals()[f"do_{do}"](request)
 
 
 def do_answer(request):
     Path(request.output, "made.txt").write_text("made")
-    return worker_io.Result(
-        metrics={"inputs": sorted(request.inputs), "cwd": str(Path.cwd())}, tools={"python": "3"}
-    )
+    return Result(metrics={"inputs": sorted(request.inputs), "cwd": str(Path.cwd())}, tools={"python": "3"})
 
 
 def do_show_environment(request):
-    return worker_io.Result(metrics={"environment": dict(os.environ)})
+    return Result({"environment": dict(os.environ)}, {})
 
 
 def do_litter(request):
     directory = Path(tempfile.mkdtemp(prefix="litter"))
     (directory / "left.bin").write_bytes(b"x")
-    return worker_io.Result(metrics={"left": str(directory)})
+    return Result({"left": str(directory)}, {})
 
 
 def do_refuse(request):
-    raise worker_io.Refusal(
-        request.params["failure"], "weights are of no use", where="config.json", fix="take others"
-    )
+    raise io.Refusal(request.params.failure, "weights are of no use", where="config.json", fix="take others")
 
 
 def do_hang(request):
-    worker_io.say(f"pid {os.getpid()}")
+    io.say(f"pid {os.getpid()}")
     time.sleep(600)
 
 
 def do_die(request):
-    os.kill(os.getpid(), getattr(signal, request.params["signal"]))
+    os.kill(os.getpid(), getattr(signal, request.params.signal))
     time.sleep(600)
 
 
 def do_exit(request):
-    worker_io.say("last words")
+    io.say("last words")
     sys.exit(3)
 
 
@@ -64,17 +72,17 @@ def do_take_memory(request):
 
 
 def do_say_no_memory(request):
-    worker_io.say("RuntimeError: [enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+    io.say("RuntimeError: [enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
     sys.exit(1)
 
 
 def do_leave_children(request):
     """Leave a grandchild behind in a session of its own, out of reach of signals to the group."""
     spawned = subprocess.Popen([sys.executable, "-c", ESCAPES], start_new_session=True)
-    Path(request.params["pid_file"]).write_text(str(spawned.pid))
-    if request.params.get("stay"):
+    Path(request.params.pid_file).write_text(str(spawned.pid))
+    if request.params.stay:
         time.sleep(600)
-    return worker_io.Result()
+    return Result({}, {})
 
 
 def do_print_long(request):
@@ -82,11 +90,11 @@ def do_print_long(request):
     for step in range(1000):
         sys.stdout.write(f"\rstep {step}")
     sys.stdout.write("\rdone\n")
-    return worker_io.Result()
+    return Result({}, {})
 
 
 def do_garbage(request):
-    Path(sys.argv[2]).write_text(request.params["response"])
+    Path(sys.argv[2]).write_text(request.params.response)
     os._exit(0)
 
 
@@ -95,4 +103,4 @@ def do_silence(request):
 
 
 if __name__ == "__main__":
-    worker_io.run(main)
+    io.run(main, Asked, Nothing)

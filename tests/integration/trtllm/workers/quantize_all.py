@@ -1,25 +1,34 @@
 """Several quantizations in one process: importing ModelOpt costs more than all of them."""
 
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 
-sys.path.insert(0, str(Path(__file__).parents[4] / "tasks" / "workers"))
+from tasks.workers.common.io import run
+from tasks.workers.common.requests import Nothing, Request, Result
+from tasks.workers.quantize.checks import require_supported
+from tasks.workers.quantize.export import quantize
+from tasks.workers.quantize.request import QuantizeAdmission, QuantizeParams
 
-from quantize_checks import require_supported
-from quantize_export import quantize
-from worker_io import Request, Result, run
+
+@dataclass(frozen=True)
+class Job:
+    params: QuantizeParams
+    admission: QuantizeAdmission
 
 
-def main(request: Request) -> Result:
-    """Quantize as each of `params["jobs"]` (params and admission, by name) asks, into a directory each."""
-    for name, asked in request.params["jobs"].items():
+@dataclass(frozen=True)
+class Asked:
+    jobs: dict[str, Job]
+
+
+def main(request: Request[Asked, Nothing]) -> Result:
+    """Quantize as each of the jobs asks, into a directory of its name."""
+    for name, job in request.params.jobs.items():
         output = request.output / name
         output.mkdir()
-        job = Request(asked["params"], request.inputs, output, asked["admission"])
         require_supported(request.inputs["checkpoint"], job.params, job.admission)
-        quantize(job)
-    return Result()
+        quantize(Request(job.params, job.admission, request.inputs, output))
+    return Result({}, {})
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, Asked, Nothing)

@@ -1,0 +1,209 @@
+"""What an engine is to be compiled for, read and judged before any weight is touched.
+
+Invariants:
+- Standard library only: a refusal costs milliseconds, not the import of torch.
+- Everything later steps need is in one frozen `BuildPlan`; they read neither the request nor config.json
+  again.
+- A checkpoint that would compile into a subtly different model (sliding windows, frequencies by length) is
+  refused by name, with what to change.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tasks.workers.aot.request import AotAdmission, AotParams, Target
+from tasks.workers.common.io import Refusal
+from tasks.workers.common.safetensors import tensor_headers
+from tasks.workers.common.shape import Shape
+
+RECIPES = {"none": None, "int8_weight_only": "W8A16"}
+# "dynamic" and "longrope" choose their frequencies by the longest position of a call, which one graph cannot
+# do.
+ROPE_TYPES = ("default", "linear", "llama3", "yarn")
+DTYPES = ("bfloat16", "float32")
+# _weight_int8pack_mm reads past a row whose length does not divide by this, and answers wrongly or crashes.
+INT8_INPUT_MULTIPLE = 16
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """All that decides what is compiled.
+
+    Attributes:
+        checkpoint: directory in Hugging Face layout.
+        architecture: class name in `architectures` of config.json.
+        recipe: quantization recipe of the weights.
+        dtype: bfloat16 or float32, of activations and of weights that are not quantized.
+        dtype_reason: why that one.
+        shape: limits.
+        target: hosts.
+    """
+
+    checkpoint: Path
+    architecture: str
+    recipe: str
+    dtype: str
+    dtype_reason: str
+    shape: Shape
+    target: Target
+
+
+def read_plan(checkpoint: Path, params: AotParams, admission: AotAdmission) -> BuildPlan:
+    """Hold what is asked against config.json.
+
+    Raises:
+        Refusal: the architecture, the recipe, a setting of the config or the shape cannot be compiled.
+    """
+    config = _read_json(checkpoint / "config.json")
+    if not params.target.march:
+        raise Refusal(
+            "unsupported", "this kind compiles for x86-64 levels only", "target", "choose a cpu-x86-64 target"
+        )
+    dtype, reason = _choose_dtype(config, params.dtype)
+    plan = BuildPlan(
+        checkpoint=checkpoint,
+        architecture=_architecture(config, admission.architectures),
+        recipe=params.recipe,
+        dtype=dtype,
+        dtype_reason=reason,
+        shape=params.shape,
+        target=replace(params.target, cpu_features=tuple(sorted(params.target.cpu_features))),
+    )
+    _check_shape(params.shape, config)
+    _check_positions(config)
+    _check_recipe(plan)
+    _check_files(checkpoint)
+    return plan
+
+
+def _architecture(config: Mapping[str, Any], known: Sequence[str]) -> str:
+    names = config.get("architectures") or ["none"]
+    if names[0] not in known:
+        raise Refusal(
+            "unsupported",
+            f"this kind cannot compile the architecture {names[0]}",
+            "config.json: architectures",
+            f"choose a checkpoint of {', '.join(known)}, or another engine kind",
+        )
+    return str(names[0])
+
+
+def _choose_dtype(config: Mapping[str, Any], asked: str | None) -> tuple[str, str]:
+    if asked is not None:
+        if asked not in DTYPES:
+            raise Refusal("unsupported", f"dtype {asked} is not one of {', '.join(DTYPES)}", "params: dtype")
+        return asked, f"{asked}: asked for"
+    stored = config.get("dtype") or config.get("torch_dtype") or "float32"
+    if stored in DTYPES:
+        return stored, f"{stored}: as the checkpoint is stored"
+    return "bfloat16", f"bfloat16: the checkpoint's {stored} has no fast kernels on CPUs"
+
+
+def _check_shape(shape: Shape, config: Mapping[str, Any]) -> None:
+    positions = config.get("max_position_embeddings", shape.max_seq_len)
+    if shape.max_seq_len > positions:
+        _refuse_shape(
+            f"max_seq_len {shape.max_seq_len} is beyond the model's {positions} positions", "max_seq_len"
+        )
+    if shape.max_input_len >= shape.max_seq_len:
+        _refuse_shape(
+            f"max_input_len {shape.max_input_len} leaves no room for output in {shape.max_seq_len} tokens",
+            "max_input_len",
+        )
+    if shape.max_num_tokens < shape.max_input_len:
+        _refuse_shape(
+            f"max_num_tokens {shape.max_num_tokens} cannot hold one prompt of {shape.max_input_len} tokens",
+            "max_num_tokens",
+        )
+
+
+def _refuse_shape(what: str, field: str) -> None:
+    raise Refusal("input", what, f"shape.{field}", f"change {field} in the spec")
+
+
+def _check_positions(config: Mapping[str, Any]) -> None:
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ROPE_TYPES:
+        raise Refusal(
+            "unsupported",
+            f"rope type {kind} depends on the length of each call, which a compiled graph cannot",
+            "config.json: rope_parameters",
+            f"supported: {', '.join(ROPE_TYPES)}",
+        )
+    layers = config.get("layer_types") or []
+    if config.get("use_sliding_window") or any(layer != "full_attention" for layer in layers):
+        raise Refusal(
+            "unsupported",
+            "the model uses sliding-window attention, the engine attends to the whole sequence",
+            "config.json: use_sliding_window, layer_types",
+            "choose a checkpoint without sliding windows",
+        )
+
+
+def _check_recipe(plan: BuildPlan) -> None:
+    if plan.recipe not in RECIPES:
+        raise Refusal(
+            "unsupported",
+            f"this kind has no kernels for the recipe {plan.recipe}",
+            "quantization.recipe",
+            f"supported: {', '.join(RECIPES)}",
+        )
+    quantization = _quantization(plan.checkpoint)
+    stored = quantization.get("quant_algo")
+    if stored != RECIPES[plan.recipe]:
+        raise Refusal(
+            "input",
+            f"recipe {plan.recipe} expects weights stored as {RECIPES[plan.recipe] or 'plain numbers'}, "
+            f"the checkpoint holds {stored or 'plain numbers'}",
+            "hf_quant_config.json: quant_algo",
+            "build from the tree that the quantize stage made for this recipe",
+        )
+    if quantization.get("kv_cache_quant_algo"):
+        raise Refusal(
+            "unsupported", "this kind has no quantized KV cache", "hf_quant_config.json", "set kv_cache: none"
+        )
+    _check_int8_widths(plan.checkpoint)
+
+
+def _quantization(checkpoint: Path) -> dict[str, Any]:
+    path = checkpoint / "hf_quant_config.json"
+    return dict(_read_json(path)["quantization"]) if path.is_file() else {}
+
+
+def _check_int8_widths(checkpoint: Path) -> None:
+    for name, entry in tensor_headers(checkpoint):
+        if entry["dtype"] == "I8" and entry["shape"][-1] % INT8_INPUT_MULTIPLE:
+            raise Refusal(
+                "unsupported",
+                f"the int8 kernel needs an input width that divides by {INT8_INPUT_MULTIPLE}, "
+                f"{name} has {entry['shape'][-1]}",
+                name,
+                "use recipe: none for this model",
+            )
+
+
+def _check_files(checkpoint: Path) -> None:
+    if not (checkpoint / "tokenizer.json").is_file():
+        raise Refusal(
+            "input",
+            "the checkpoint has no tokenizer.json, so the engine could not read text",
+            "tokenizer.json",
+            "add a fast tokenizer to the checkpoint",
+        )
+    if not any(checkpoint.glob("*.safetensors")):
+        raise Refusal(
+            "input", "the checkpoint holds no safetensors file", "*.safetensors", "convert it first"
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise Refusal("input", f"the checkpoint has no {path.name}", path.name) from None
+    except json.JSONDecodeError as error:
+        raise Refusal("input", f"{path.name} is not JSON: {error}", path.name) from None

@@ -1,0 +1,60 @@
+"""What the worker of aot-inductor is asked: records that the kind writes and the worker reads.
+
+The input `checkpoint` is a directory in Hugging Face's layout.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.workers.common.requests import Request
+from tasks.workers.common.shape import Shape
+
+
+@dataclass(frozen=True)
+class Target:
+    """The hosts to compile for.
+
+    Attributes:
+        machine: `platform.machine()` of them.
+        march: level for the compiler's -march; None for what is not an x86-64 processor.
+        cpu_features: flags as /proc/cpuinfo spells them.
+    """
+
+    machine: str
+    march: str | None
+    cpu_features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AotParams:
+    """What decides the engine.
+
+    Attributes:
+        kind: name of the kind.
+        recipe: quantization recipe of the weights.
+        shape: how large it is.
+        target: hosts.
+        serve: the serve command that engine.json carries, as it is.
+        toolchains: identity of each toolchain that has a part in it, by role.
+        stand_in: whether a stand-in of the tool builds it.
+        dtype: bfloat16 or float32; None: as the checkpoint is stored.
+    """
+
+    kind: str
+    recipe: str
+    shape: Shape
+    target: Target
+    serve: dict[str, Any]
+    toolchains: dict[str, str] = field(default_factory=dict)
+    stand_in: bool = False
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class AotAdmission:
+    """What decides whether it is built: architectures that the kind compiles."""
+
+    architectures: tuple[str, ...]
+
+
+AotRequest = Request[AotParams, AotAdmission]

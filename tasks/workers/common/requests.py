@@ -1,0 +1,107 @@
+"""What a stage and a worker say to each other: one request and one response, as JSON in files.
+
+Invariants:
+- Both sides use these records; what a worker's `params` and `admission` are, its folder's `request` says.
+- `params` decide the result, so they are part of its identity. `admission` only decides whether there may be
+  a result: a worker refuses by it, and writes nothing of it into its output.
+- A response is a result or a refusal. A worker that dies leaves none.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from tasks.workers.common.records import InvalidRecord, Record, as_json, read_record
+
+P = TypeVar("P", bound=Record)
+A = TypeVar("A", bound=Record)
+Failure = Literal["unsupported", "input", "out-of-memory", "regression"]
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """The record of workers that are asked for nothing beyond the rest."""
+
+
+@dataclass(frozen=True)
+class Request(Generic[P, A]):
+    """What a worker is asked to do.
+
+    Attributes:
+        params: what decides the result.
+        admission: what only decides whether it may be made.
+        inputs: directories that it reads, by role.
+        output: an empty directory that exists.
+    """
+
+    params: P
+    admission: A
+    inputs: dict[str, Path]
+    output: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a worker reports next to the files in `output`: facts of its work, and versions of its tools."""
+
+    metrics: dict[str, Any]
+    tools: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a worker did not do what it was asked."""
+
+    failure: Failure
+    what: str
+    where: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class _RawRequest:
+    params: dict[str, Any]
+    admission: dict[str, Any]
+    inputs: dict[str, Path]
+    output: Path
+
+
+@dataclass(frozen=True)
+class _Refusing:
+    ok: Literal[False]
+    error: Refused
+
+
+def read_request(document: object, params: type[P], admission: type[A]) -> Request[P, A]:
+    """Read a request whose `params` and `admission` are these records.
+
+    Raises:
+        InvalidRecord: it is not of that form; the message names the key.
+    """
+    raw = read_record(_RawRequest, document, "request")
+    return Request(
+        read_record(params, raw.params, "request.params"),
+        read_record(admission, raw.admission, "request.admission"),
+        raw.inputs,
+        raw.output,
+    )
+
+
+def response_json(answer: Result | Refused) -> dict[str, Any]:
+    """The JSON of a response."""
+    if isinstance(answer, Refused):
+        return {"ok": False, "error": as_json(answer)}
+    return {"ok": True, **as_json(answer)}
+
+
+def read_response(document: object) -> Result | Refused:
+    """Read a response.
+
+    Raises:
+        InvalidRecord: it is not of that form; the message names the key.
+    """
+    if not isinstance(document, dict) or "ok" not in document:
+        raise InvalidRecord("response.ok: missing key")
+    if document["ok"] is not True:
+        return read_record(_Refusing, document, "response").error
+    return read_record(Result, {name: value for name, value in document.items() if name != "ok"}, "response")

@@ -1,0 +1,32 @@
+"""A command of a tool, as an engine kind decides it and a worker runs it."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ToolCommand:
+    """One command, with placeholders that the worker fills in.
+
+    {python} and {bin} are the toolchain's interpreter and its directory of programs, {checkpoint} is the
+    input, {output} the engine tree, {scratch} a directory that is thrown away, where commands run, and {port}
+    a free port of 127.0.0.1, for a command that serves.
+
+    Attributes:
+        name: what it does, such as build.
+        argv: program and arguments.
+        env: environment beyond the toolchain's.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+
+    def filled(self, places: Mapping[str, str]) -> "ToolCommand":
+        """The command in this very interpreter's toolchain, with these values of the other placeholders."""
+        python = Path(sys.executable)
+        values = {"python": str(python), "bin": str(python.parent), **places}
+        env = {name: value.format(**values) for name, value in self.env.items()}
+        return ToolCommand(self.name, tuple(part.format(**values) for part in self.argv), env)

@@ -1,0 +1,115 @@
+"""Server of one engine tree, OpenAI completions protocol: `--tree DIR --host H --port P --model NAME`.
+
+Standard library, torch and tokenizers only. The port opens once the engine is loaded and has run, so an
+answer of `/health` means ready. SIGTERM and SIGINT end it with exit code 0, a host that cannot run the engine
+with 3.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.workers.common.shape import Shape
+from tasks.workers.completions_server.host import HostRefused, check_host, read_manifest
+
+if TYPE_CHECKING:
+    from tasks.workers.completions_server.aot_engine import AotEngine
+    from tasks.workers.completions_server.http import CompletionServer
+
+EXIT_REFUSED = 3
+
+
+def main() -> int:
+    """Check the host, load, warm up, serve until it is asked to stop."""
+    arguments = _arguments()
+    manifest = read_manifest(arguments.tree)
+    try:
+        check_host(manifest["requires"])
+    except HostRefused as refusal:
+        print(f"cannot serve {arguments.tree}: {refusal}", file=sys.stderr, flush=True)
+        return EXIT_REFUSED
+    pinned, cores = "OMP_NUM_THREADS" in os.environ, spare_cores()
+    # Before torch is imported: it reads the variable once.
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+    _serve(arguments, manifest, cores, pinned=pinned)
+    return 0
+
+
+def spare_cores() -> int:
+    """Cores for computing: those that this process may use, less one for connections and clients.
+
+    Threads of one core count once, as they share its vector units. A compute thread that has to wait for its
+    core holds all the others up; timed at start, when nobody asks yet, it would seem to be worth having.
+    """
+    allowed = os.sched_getaffinity(0)
+    siblings = {_siblings(cpu) for cpu in allowed}
+    return max(1, len(siblings) - 1)
+
+
+def _siblings(cpu: int) -> str:
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    return path.read_text().strip() if path.is_file() else str(cpu)
+
+
+def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, *, pinned: bool) -> None:
+    from tasks.workers.completions_server.aot_engine import AotEngine
+    from tasks.workers.completions_server.batch import Batcher
+    from tasks.workers.completions_server.http import CompletionServer, Service
+    from tasks.workers.completions_server.protocol import RequestLimits
+    from tasks.workers.completions_server.text import Codec
+
+    engine = AotEngine(arguments.tree, Shape(**manifest["shape"]))
+    print(_prepare(engine, cores, pinned=pinned), flush=True)
+    batcher = Batcher(engine)
+    limits = RequestLimits(engine.limits.max_input_len, engine.limits.max_seq_len, engine.vocab_size)
+    service = Service(batcher, Codec(arguments.tree), limits, arguments.model)
+    server = CompletionServer((arguments.host, arguments.port), service)
+    _stop_on_signals(server)
+    worker = threading.Thread(target=batcher.run, name="engine")
+    worker.start()
+    print(f"serving {arguments.tree} on http://{arguments.host}:{server.server_address[1]}", flush=True)
+    server.serve_forever(poll_interval=0.1)
+    batcher.stop()
+    worker.join()
+
+
+def _prepare(engine: "AotEngine", cores: int, *, pinned: bool) -> str:
+    """Run every number of rows once, so that kernels prepare themselves; returns how threads were chosen."""
+    import torch
+
+    from tasks.workers.completions_server.threads import measure_threads
+
+    if pinned:
+        for rows in range(1, engine.limits.max_batch_size + 1):
+            engine.decode([0] * rows, [0] * rows)
+        engine.prefill(0, [[0] * engine.limits.max_input_len])
+        return f"threads: {torch.get_num_threads()}, from OMP_NUM_THREADS"
+    plan = measure_threads(engine, cores, torch.set_num_threads)
+    engine.use_threads(plan)
+    return str(plan)
+
+
+def _stop_on_signals(server: "CompletionServer") -> None:
+    def stop(*_: object) -> None:
+        # shutdown() waits for the loop that this very thread runs.
+        threading.Thread(target=server.shutdown).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Serve one engine tree.")
+    parser.add_argument("--tree", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--model", required=True, help="Name of the model in requests and answers.")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""How many threads an iteration gets, found by timing it on this host.
+
+A small model is read faster by one core than two cores agree on who reads what, and where other processes
+want the cores too, waiting for a thread that is not running costs more than the iteration. So the number is
+measured; results do not depend on it. An operator who sets OMP_NUM_THREADS has decided already.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tasks.workers.completions_server.engine import Engine
+
+ROUNDS = 7
+# More threads have to pay: they take cores from the connections and from other processes.
+WORTH = 0.9
+
+
+@dataclass(frozen=True)
+class ThreadPlan:
+    """Threads for reading prompts, and for generating by number of rows (index 0 is one row).
+
+    Numbers of rows that were not measured follow the next smaller one that was.
+    """
+
+    prefill: int
+    decode: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"threads measured: {self.prefill} for prompts, {list(self.decode)} for 1, 2, ... rows"
+
+
+def measure_threads(engine: Engine, cores: int, use: Callable[[int], None]) -> ThreadPlan:
+    """Time iterations with each candidate; also the first use that lets kernels prepare themselves.
+
+    Args:
+        engine: what to run.
+        cores: most threads to try.
+        use: sets the number of threads of the calling thread.
+    """
+    candidates = [*powers_of_two_below(cores), cores]
+    position = engine.limits.max_seq_len - 1
+
+    def seconds(iteration: Callable[[], object], rounds: int) -> dict[int, float]:
+        taken: dict[int, list[float]] = {count: [] for count in candidates}
+        iteration()
+        for _ in range(rounds):
+            for count in candidates:
+                use(count)
+                started = time.perf_counter()
+                iteration()
+                taken[count].append(time.perf_counter() - started)
+        return {count: statistics.median(times) for count, times in taken.items()}
+
+    def best(rows: int) -> int:
+        return cheapest(seconds(lambda: engine.decode([0] * rows, [position] * rows), ROUNDS))
+
+    most = engine.limits.max_batch_size
+    measured = {rows: best(rows) for rows in [*powers_of_two_below(most), most]}
+    decode = [measured[max(known for known in measured if known <= rows)] for rows in range(1, most + 1)]
+    prompt = [0] * engine.limits.max_input_len
+    return ThreadPlan(cheapest(seconds(lambda: engine.prefill(0, [prompt]), 3)), tuple(decode))
+
+
+def powers_of_two_below(limit: int) -> list[int]:
+    """1, 2, 4, ... as long as they are smaller."""
+    return [1 << bit for bit in range(limit.bit_length()) if 1 << bit < limit]
+
+
+def cheapest(seconds: Mapping[int, float]) -> int:
+    """The fewest threads that no larger number beats by a tenth."""
+    chosen = min(seconds)
+    for count in sorted(seconds):
+        if seconds[count] < WORTH * seconds[chosen]:
+            chosen = count
+    return chosen

@@ -1,0 +1,142 @@
+"""Reads a TensorRT-LLM checkpoint before hours are spent on it: config.json and one weight file per rank.
+
+Standard library only. What is checked is whether it is whole and the one that was asked for; tensor names and
+shapes are the tool's to check.
+"""
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.workers.common.io import Refusal
+from tasks.workers.trt_plan.request import WantedCheckpoint
+
+RANK_FILE = re.compile(r"rank(\d+)\.safetensors")
+HEADER_LENGTH_BYTES = 8
+# transformers 5 writes this class into tokenizer_config.json; the older line, which serves plans, has none.
+TOKENIZER_OF_TRANSFORMERS_5 = "TokenizersBackend"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that is whole.
+
+    Attributes:
+        directory: where it is.
+        architecture: class of the model, such as LlamaForCausalLM.
+        weights_bytes: size of all ranks' files.
+    """
+
+    directory: Path
+    architecture: str
+    weights_bytes: int
+
+
+def read_checkpoint(directory: Path, wanted: WantedCheckpoint) -> Checkpoint:
+    """Read a checkpoint that has to be as `wanted`.
+
+    Args:
+        directory: config.json, rankN.safetensors, tokenizer.json.
+        wanted: how it is divided, and its formats.
+
+    Raises:
+        Refusal: a file is missing, cut off or of another format, or the checkpoint is another one.
+    """
+    config = read_json(directory / "config.json")
+    _require_keys(config, directory)
+    _require_mapping(config["mapping"], wanted)
+    _require_quantization(config["quantization"], wanted)
+    ranks = _rank_files(directory, wanted.world_size)
+    for path in ranks:
+        require_whole(path)
+    _require_tokenizer(directory)
+    return Checkpoint(directory, config["architecture"], sum(path.stat().st_size for path in ranks))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises Refusal if there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise _refused(f"there is no {path.name}", path) from None
+    except ValueError as error:
+        raise _refused(f"{path.name} is not JSON ({error})", path) from None
+    if not isinstance(content, dict):
+        raise _refused(f"{path.name} is not a JSON object", path)
+    return content
+
+
+def require_whole(path: Path) -> None:
+    """Hold a file's size against what its safetensors header declares; raises Refusal."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(HEADER_LENGTH_BYTES))
+            header = json.loads(file.read(length)) if length <= size else {}
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise _refused(f"{path.name} is not a safetensors file ({error})", path) from None
+    declared = HEADER_LENGTH_BYTES + length + max(ends, default=0)
+    if not ends or size != declared:
+        raise _refused(f"{path.name} has {size} bytes and declares {declared}: it was cut off", path)
+
+
+def _require_keys(config: Mapping[str, Any], directory: Path) -> None:
+    missing = [key for key in ("architecture", "dtype", "mapping", "quantization") if key not in config]
+    if missing:
+        what = f"config.json is not that of a TensorRT-LLM checkpoint: no {', '.join(missing)}"
+        raise _refused(what, directory / "config.json")
+
+
+def _require_mapping(mapping: Mapping[str, Any], wanted: WantedCheckpoint) -> None:
+    sizes = wanted.world_size, wanted.tensor_parallel, wanted.pipeline_parallel
+    expected = dict(zip(("world_size", "tp_size", "pp_size"), sizes, strict=True))
+    found = {key: mapping.get(key, 1) for key in expected}
+    if found != expected:
+        raise _refused(f"the checkpoint is cut for {_listed(found)}, the engine asks for {_listed(expected)}")
+
+
+def _require_quantization(found: Mapping[str, Any], wanted: WantedCheckpoint) -> None:
+    asked = {"quant_algo": wanted.quant_algo, "kv_cache_quant_algo": wanted.kv_cache_quant_algo}
+    for key, algo in asked.items():
+        if found.get(key) != algo:
+            raise _refused(f"{key} of the checkpoint is {found.get(key)}, the engine asks for {algo}")
+
+
+def _rank_files(directory: Path, world_size: int) -> list[Path]:
+    expected = [directory / f"rank{rank}.safetensors" for rank in range(world_size)]
+    present = {path.name for path in directory.iterdir() if RANK_FILE.fullmatch(path.name)}
+    missing = [path.name for path in expected if path.name not in present]
+    extra = sorted(present - {path.name for path in expected})
+    if missing:
+        raise _refused(f"ranks are missing: {', '.join(missing)}", directory)
+    if extra:
+        raise _refused(f"there are more ranks than {world_size}: {', '.join(extra)}", directory)
+    return expected
+
+
+def _require_tokenizer(directory: Path) -> None:
+    if not (directory / "tokenizer.json").is_file():
+        raise _refused("there is no tokenizer.json, which trtllm-build does not make either", directory)
+    settings = directory / "tokenizer_config.json"
+    if settings.is_file() and read_json(settings).get("tokenizer_class") == TOKENIZER_OF_TRANSFORMERS_5:
+        raise Refusal(
+            "unsupported",
+            f"the tokenizer is of transformers 5 (tokenizer_class {TOKENIZER_OF_TRANSFORMERS_5}), "
+            "which the server of plans cannot read",
+            where=str(settings),
+            fix="save the checkpoint with transformers 4, or choose kind trtllm-torch",
+        )
+
+
+def _listed(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in sizes.items())
+
+
+def _refused(what: str, where: Path | None = None) -> Refusal:
+    fix = "quantize the checkpoint again for this variant (enginery build --force)"
+    return Refusal("input", what, where=str(where) if where else "checkpoint", fix=fix)

@@ -1,0 +1,82 @@
+"""What the worker of trt-plan is asked: records that the kind writes and the worker reads.
+
+The input `checkpoint` is a directory in TensorRT-LLM's layout.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.workers.common.requests import Nothing, Request
+from tasks.workers.common.tool_command import ToolCommand
+
+
+@dataclass(frozen=True)
+class WantedCheckpoint:
+    """What the checkpoint must be: how it is divided, and its formats by TensorRT-LLM's names."""
+
+    tensor_parallel: int
+    pipeline_parallel: int
+    quant_algo: str | None
+    kv_cache_quant_algo: str | None
+
+    @property
+    def world_size(self) -> int:
+        """Ranks, each on a GPU of its own."""
+        return self.tensor_parallel * self.pipeline_parallel
+
+
+@dataclass(frozen=True)
+class Target:
+    """The hosts to compile for: machine, compute capability, and names that the driver reports."""
+
+    machine: str
+    compute_capability: str | None
+    gpu_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """The tool: its version line, such as 1.2, and the oldest driver that it runs on."""
+
+    line: str
+    driver_floor: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the engine must have become, by the tool's names: sizes, and features that are on or off."""
+
+    sizes: dict[str, int]
+    features: dict[str, bool]
+
+
+@dataclass(frozen=True)
+class TrtPlanParams:
+    """What decides the engine.
+
+    Attributes:
+        kind: name of the kind.
+        recipe: quantization recipe of the weights.
+        checkpoint: what the checkpoint must be.
+        target: hosts.
+        tool: version line and driver.
+        asked: what the engine must have become.
+        commands: commands of the tool, in order.
+        serve: the serve command that engine.json carries, as it is.
+        toolchains: identity of each toolchain that has a part in it, by role.
+        stand_in: whether a stand-in of the tool builds it.
+    """
+
+    kind: str
+    recipe: str
+    checkpoint: WantedCheckpoint
+    target: Target
+    tool: Tool
+    asked: Asked
+    commands: tuple[ToolCommand, ...]
+    serve: dict[str, Any]
+    toolchains: dict[str, str] = field(default_factory=dict)
+    stand_in: bool = False
+
+
+TrtPlanRequest = Request[TrtPlanParams, Nothing]

@@ -1,0 +1,155 @@
+"""The checkpoint that a trtllm-torch engine is made of: judged before anything is loaded, then copied.
+
+Standard library only. The formats are ModelOpt's: hf_quant_config.json is {"producer", "quantization":
+{"quant_algo", "kv_cache_quant_algo", "quantized_layers", ...}}; TensorRT-LLM reads that file and accepts only
+names of its own enum, which it finds out after minutes of starting.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.workers.common.io import Refusal
+from tasks.workers.common.manifest import sha256_of
+from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission
+
+CONFIG = "config.json"
+QUANTIZATION = "hf_quant_config.json"
+TOKENIZER = "tokenizer.json"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+FIX = "quantize again: `enginery build --force`"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that the tool can load, as far as its small files say.
+
+    Attributes:
+        directory: where it is.
+        architecture: class of the model.
+        quant_algo: format of the weights by ModelOpt's name; None if they are not quantized.
+        kv_cache_quant_algo: likewise of stored keys and values.
+        tokenizer_sha256: digest of tokenizer.json.
+    """
+
+    directory: Path
+    architecture: str
+    quant_algo: str | None
+    kv_cache_quant_algo: str | None
+    tokenizer_sha256: str
+
+
+def read_checkpoint(directory: Path, asked: TrtllmTorchAdmission) -> Checkpoint:
+    """Read what the checkpoint says of itself and hold it against what the variant asks for.
+
+    Args:
+        directory: a Hugging Face checkpoint.
+        asked: what it must be.
+
+    Raises:
+        Refusal: something is missing, or is not what was asked for.
+    """
+    config = _read_json(directory / CONFIG)
+    quantization = _quantization(directory, config)
+    _require_weights(directory)
+    if not (directory / TOKENIZER).is_file():
+        raise Refusal("input", f"the checkpoint has no {TOKENIZER}", str(directory))
+    algo, kv_algo = quantization.get("quant_algo"), quantization.get("kv_cache_quant_algo")
+    _require_one_of("quant_algo", algo, asked.quant_algos, directory)
+    _require_one_of("kv_cache_quant_algo", kv_algo, [asked.kv_cache_quant_algo], directory)
+    for name, layer in (quantization.get("quantized_layers") or {}).items():
+        _require_one_of(f"quant_algo of {name}", layer["quant_algo"], asked.layer_quant_algos, directory)
+    return Checkpoint(
+        directory=directory,
+        architecture=_architecture(config, asked.architectures, directory),
+        quant_algo=algo,
+        kv_cache_quant_algo=kv_algo,
+        tokenizer_sha256=sha256_of(directory / TOKENIZER),
+    )
+
+
+def copy_checkpoint(source: Path, output: Path) -> int:
+    """Copy all files, so that the output owns its bytes; returns how many, which may be shared on disk."""
+    copied = 0
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        copy = output / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        _copy_file(file, copy)
+        copied += copy.stat().st_size
+    return copied
+
+
+def _copy_file(source: Path, copy: Path) -> None:
+    """Copy within the kernel, which shares blocks if it can; otherwise through this process."""
+    left = source.stat().st_size
+    with source.open("rb") as reader, copy.open("xb") as writer:
+        try:
+            while left > 0 and (moved := os.copy_file_range(reader.fileno(), writer.fileno(), left)):
+                left -= moved
+        except OSError:
+            # Not between these file systems. Whatever was copied is written over.
+            left = -1
+    if left:
+        shutil.copyfile(source, copy)
+
+
+def _architecture(config: Mapping[str, Any], known: Sequence[str], directory: Path) -> str:
+    names = config.get("architectures") or []
+    if len(names) == 1 and names[0] in known:
+        return str(names[0])
+    raise Refusal(
+        "unsupported",
+        f"architectures {names} of the checkpoint; this kind serves {', '.join(known)}",
+        where=str(directory / CONFIG),
+    )
+
+
+def _quantization(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What hf_quant_config.json says; empty if nothing is quantized."""
+    path = directory / QUANTIZATION
+    if not path.is_file():
+        if "quantization_config" in config:
+            what = f"the checkpoint is quantized but has no {QUANTIZATION}, which TensorRT-LLM reads"
+            raise Refusal("input", what, str(directory), FIX)
+        return {}
+    quantization = _read_json(path).get("quantization")
+    if not isinstance(quantization, dict):
+        raise Refusal("input", f"{QUANTIZATION} has no mapping `quantization`", str(path), FIX)
+    return quantization
+
+
+def _require_one_of(what: str, found: str | None, accepted: Sequence[str | None], directory: Path) -> None:
+    if found in accepted:
+        return
+    wanted = " or ".join("nothing" if name is None else name for name in accepted)
+    raise Refusal(
+        "unsupported",
+        f"{what} is {found or 'nothing'}; the recipe, this kind and the GPU ask for {wanted}",
+        where=str(directory / QUANTIZATION),
+        fix="choose a recipe whose formats the GPU computes with",
+    )
+
+
+def _require_weights(directory: Path) -> None:
+    """Refuse a checkpoint without weights, or with a part missing."""
+    present = {path.name for path in directory.glob("*.safetensors")}
+    index = directory / WEIGHTS_INDEX
+    named = set(_read_json(index)["weight_map"].values()) if index.is_file() else set()
+    if missing := sorted(named - present):
+        raise Refusal("input", f"the checkpoint lacks {', '.join(missing)}", str(index), FIX)
+    if not present:
+        raise Refusal("input", "the checkpoint has no weights (*.safetensors)", str(directory), FIX)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Refusal("input", f"{path.name} cannot be read: {error}", str(path), FIX) from None
+    if not isinstance(content, dict):
+        raise Refusal("input", f"{path.name} holds no mapping", str(path), FIX)
+    return content

@@ -1,0 +1,97 @@
+"""What the worker of trtllm-torch is asked: records that the kind writes and the worker reads.
+
+The input `checkpoint` is a directory in Hugging Face's layout.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.workers.common.requests import Request
+from tasks.workers.common.shape import Shape
+from tasks.workers.common.tool_command import ToolCommand
+
+
+@dataclass(frozen=True)
+class Target:
+    """The hosts to tune on.
+
+    Attributes:
+        machine: `platform.machine()` of them.
+        gpu_names: names that the driver reports.
+        compute_capability: of the GPU.
+        gpu_count: GPUs that the engine occupies.
+        tensor_parallel: parts that each layer is divided into.
+    """
+
+    machine: str
+    gpu_names: tuple[str, ...]
+    compute_capability: str | None
+    gpu_count: int
+    tensor_parallel: int
+
+
+@dataclass(frozen=True)
+class Files:
+    """Paths in the engine tree: the tool's arguments, and what the autotuner measured."""
+
+    llm_args: str
+    cache: str
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How the server is asked: the path that answers 200 once it is ready, and the name of its model."""
+
+    ready_path: str
+    model: str
+
+
+@dataclass(frozen=True)
+class TrtllmTorchParams:
+    """What decides the engine.
+
+    Attributes:
+        kind: name of the kind.
+        recipe: quantization recipe of the weights.
+        shape: how large it is.
+        target: hosts.
+        llm_args: arguments of TensorRT-LLM's LLM class by its names, as they are.
+        files: where the parts of the tree are.
+        warm_up: how the server is asked.
+        commands: the one command, which starts the server.
+        serve: the serve command that engine.json carries, as it is.
+        toolchains: identity of each toolchain that has a part in it, by role.
+        stand_in: whether a stand-in of the tool builds it.
+    """
+
+    kind: str
+    recipe: str
+    shape: Shape
+    target: Target
+    llm_args: dict[str, Any]
+    files: Files
+    warm_up: WarmUp
+    commands: tuple[ToolCommand, ...]
+    serve: dict[str, Any]
+    toolchains: dict[str, str] = field(default_factory=dict)
+    stand_in: bool = False
+
+
+@dataclass(frozen=True)
+class TrtllmTorchAdmission:
+    """What decides whether it is built, by the names of hf_quant_config.json; None stands for unquantized.
+
+    Attributes:
+        architectures: what the kind serves.
+        quant_algos: formats of the weights, of which the checkpoint must have one.
+        layer_quant_algos: formats of single layers, where each has its own.
+        kv_cache_quant_algo: format of the KV cache, which the checkpoint must have.
+    """
+
+    architectures: tuple[str, ...]
+    quant_algos: tuple[str | None, ...]
+    layer_quant_algos: tuple[str, ...]
+    kv_cache_quant_algo: str | None
+
+
+TrtllmTorchRequest = Request[TrtllmTorchParams, TrtllmTorchAdmission]
