@@ -15,8 +15,8 @@ MEANINGS = {
     "<tree:NAME>": "directory that holds exactly the tree of that name, as an earlier stage made it",
     "<toolchain:NAME>": "directory of an installed toolchain (`enginery toolchain install NAME` prints it)",
     "<identity:NAME>": "digest of what is installed of a toolchain",
-    WORKER_SOURCES: "directory that holds the modules of this program that a worker imports and nothing else; by "
-    "hand, the directory of its packages will do",
+    WORKER_SOURCES: "directory that holds what a worker imports of this program, and nothing else; by hand, "
+    "the directory of its packages will do",
     OUTPUT: "empty directory that becomes the stage's tree",
     SCRATCH: "directory that is thrown away, another one for every job and server",
     REQUEST: "file that tells a worker what to do",

@@ -6,7 +6,6 @@ Invariants:
 - The document is kept beside the result, so that a miss is explained field by field.
 """
 
-import hashlib
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -55,7 +54,7 @@ def platform_class() -> str:
 
 def sources_digest(sources: Iterable[Source]) -> str:
     """Digest of the names and contents of source files; names are relative to the import directory."""
-    return digest_of(sorted([one.name, hashlib.sha256(one.content).hexdigest()] for one in sources))
+    return digest_of(sorted([one.name, one.sha256] for one in sources))
 
 
 def source_of(module: ModuleType) -> Source:

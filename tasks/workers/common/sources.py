@@ -9,9 +9,10 @@ Invariants:
 """
 
 import ast
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 PACKAGE = "tasks.workers"
@@ -31,6 +32,11 @@ class Source:
     name: str
     content: bytes
 
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the content, 64 hex digits."""
+        return hashlib.sha256(self.content).hexdigest()
+
 
 # Packages above PACKAGE hold what workers must not see.
 OUTERMOST = Source("tasks/__init__.py", b"")
@@ -42,6 +48,7 @@ class _Module:
     imports: tuple[str, ...]
 
 
+@cache
 def closure(*modules: str, root: Path = ROOT) -> tuple[Source, ...]:
     """The files of these modules, of what they import, and of the packages around them, by name.
 
