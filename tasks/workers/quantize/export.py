@@ -1,4 +1,4 @@
-"""Calibrate, quantize and export a checkpoint with NVIDIA ModelOpt: the heavy half of `quantize_modelopt`.
+"""Calibrate, quantize and export a checkpoint with NVIDIA ModelOpt: the heavy half of `main`.
 
 Invariants:
 - One process, one model, one export: ModelOpt rewrites the model that it is given.

@@ -8,9 +8,11 @@ import pytest
 import tasks
 from tasks.stages.quantize import WORKER as QUANTIZE
 from tasks.workers.common import sources
-from tasks.workers.common.sources import closure, imported, write_sources
+from tasks.workers.common.sources import ROOT, closure, imported, write_sources
 
 WORKERS = Path(tasks.__file__).parent / "workers"
+PACKAGES = ("artifacts", "engine_specs", "tasks", "flows")
+SHARED = ("records", "requests", "shape", "sources", "tool_command")
 FILES = sorted(WORKERS.rglob("*.py"))
 TREE = {
     "tasks/__init__.py": "import tasks.secrets",
@@ -92,6 +94,21 @@ def test_workers_import_nothing_of_ours_but_workers(path: Path) -> None:
 def test_packages_of_workers_import_nothing(path: Path) -> None:
     body = ast.parse(path.read_bytes()).body
     assert path.name != "__init__.py" or [type(node) for node in body] == [ast.Expr], "only a docstring"
+
+
+def test_the_rest_of_the_program_imports_what_both_sides_share_and_no_more() -> None:
+    shared = {f"tasks.workers.common.{name}" for name in SHARED}
+    paths = (path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+    nodes = (
+        node
+        for path in paths
+        if not path.is_relative_to(WORKERS)
+        for node in ast.walk(ast.parse(path.read_bytes()))
+    )
+    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    found = {name for name in modules if name.startswith("tasks.workers")}
+    assert found
+    assert {name for name in found if not name.endswith(".request")} <= shared
 
 
 @pytest.mark.parametrize(
