@@ -7,11 +7,10 @@ from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import load_kinds
 from tasks.kinds.kind import JobPlan
-from tasks.workers.aot.request import AotAdmission, AotParams, Target
+from tasks.workers.aot.request import SERVER, AotAdmission, AotParams, Target
 from tasks.workers.common.shape import Shape
 
 WORKER = "tasks.workers.aot.build"
-SERVER = "tasks.workers.completions_server.main"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from typing import Any
 from tasks.workers.common.requests import Request
 from tasks.workers.common.shape import Shape
 
+# The module that serves the engine; the tree ships it, with all that it imports.
+SERVER = "tasks.workers.completions_server.main"
+
 
 @dataclass(frozen=True)
 class Target:

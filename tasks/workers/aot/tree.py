@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.workers.aot.config import BuildPlan
-from tasks.workers.aot.request import AotParams
+from tasks.workers.aot.request import SERVER, AotParams
 from tasks.workers.common.manifest import manifest, sha256_of, write_manifest, write_sorted
 from tasks.workers.common.sources import closure, write_sources
 
@@ -20,7 +20,6 @@ TOKENIZER_FILES = (
     "generation_config.json",
     "config.json",
 )
-SERVER = "tasks.workers.completions_server.main"
 
 
 def write_tree(

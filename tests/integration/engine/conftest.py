@@ -12,8 +12,8 @@ from support.workers import staged, staged_file
 
 from artifacts.settings import Settings
 from tasks.kinds import kind_named
-from tasks.kinds.aot_inductor import SERVER
 from tasks.toolchains import JobOutcome, Toolchain, Worker, ensure, run_job
+from tasks.workers.aot.request import SERVER
 from tasks.workers.common.requests import Nothing, Request
 
 AOT = kind_named("aot-inductor").build_job(variant("none"))

@@ -15,7 +15,8 @@ from artifacts.canonical import sha256_file
 from artifacts.hosts import EngineManifest
 from tasks.errors import WorkerRefusedInput
 from tasks.kinds import kind_named
-from tasks.kinds.aot_inductor import SERVER, WORKER
+from tasks.kinds.aot_inductor import WORKER
+from tasks.workers.aot.request import SERVER
 from tasks.workers.common.sources import closure
 
 pytestmark = pytest.mark.toolchain

@@ -13,12 +13,12 @@ from support.workers import staged
 from artifacts.settings import Settings
 from artifacts.store import Store
 from tasks.errors import WorkerFailed
-from tasks.kinds.aot_inductor import SERVER
 from tasks.runs import Pipeline
 from tasks.stages import worker_stage
 from tasks.stages.quantize import WORKER as QUANTIZE
 from tasks.stages.worker_stage import WorkerStage, run_worker_stage
 from tasks.toolchains import Toolchain, run_job
+from tasks.workers.aot.request import SERVER
 from tasks.workers.common.requests import Nothing, Request
 from tasks.workers.common.sources import Source, closure, write_sources
 
