@@ -13,7 +13,8 @@ from pathlib import Path
 from tasks.workers.common import io
 from tasks.workers.common.requests import Nothing, Request, Result
 
-ESCAPES = "import time\nprint('escaped', flush=True)\ntime.sleep(600)\n"
+# It says so once its process id can be read.
+ESCAPES = "import sys, time\nsys.stdin.read()\nprint('escaped', flush=True)\ntime.sleep(600)\n"
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,10 @@ def do_say_no_memory(request):
 
 def do_leave_children(request):
     """Leave a grandchild behind in a session of its own, out of reach of signals to the group."""
-    spawned = subprocess.Popen([sys.executable, "-c", ESCAPES], start_new_session=True)
+    command = [sys.executable, "-c", ESCAPES]
+    spawned = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     Path(request.params.pid_file).write_text(str(spawned.pid))
+    spawned.stdin.close()
     if request.params.stay:
         time.sleep(600)
     return Result({}, {})
