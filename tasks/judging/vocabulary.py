@@ -3,7 +3,7 @@
 Servers differ in where they look for the ids that end a sequence: vLLM takes the tokenizer's and those of
 generation_config.json, others those of config.json. A side that knows one end less runs on after the other
 has stopped, and is rejected for its length.
-`tasks/workers/aot_tree.py` reads the same three files for the engines that it builds.
+`tasks/workers/aot/tree.py` reads the same three files for the engines that it builds.
 """
 
 from collections.abc import Mapping
