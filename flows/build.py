@@ -93,7 +93,7 @@ def build(
         require_cached: Fail where a stage would have to run, instead of running it.
     """
     logger = get_run_logger()
-    run_page.own_run()
+    run_page.register_process()
     try:
         settings = load_settings()
         loaded = load_spec(spec, settings.specs_dir)

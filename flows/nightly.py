@@ -93,7 +93,7 @@ def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | An
         specs: Names of the specs; leave empty for all of them.
         force: Build every spec again, changed or not.
     """
-    run_page.own_run()
+    run_page.register_process()
     settings = load_settings()
     names = specs or [path.stem for path in list_specs(settings.specs_dir)]
     summary = NightlySummary(rows=tuple(_one(name, settings, force=force) for name in names))

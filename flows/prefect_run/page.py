@@ -69,7 +69,7 @@ def _begin_progress(total: int) -> UUID:
     return cast("UUID", made)  # Prefect's calls are coroutines only where a loop runs
 
 
-def own_run() -> None:
+def register_process() -> None:
     """Note this process (HOST:PID) as the one that runs the flow, where no worker has noted it already.
 
     Should the process die, the next `enginery up` finds it gone and settles the run (`flows.stack`).

@@ -1,4 +1,4 @@
-"""What a command needs to use the local stack: standard variables, where the user has not set them."""
+"""The standard variables that point a command to the local stack, unless the user has set them."""
 
 import os
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from artifacts.settings import Settings
 from flows.stack.system.state import StackPaths, read_state
 
-# One of these says that the user has a store, or a Prefect server, of their own in mind: mixing it with the
-# stack's would send credentials to the wrong server. So each group is taken as a whole or not at all.
+# If any of these is set, the user means a store, or a Prefect server, of their own. Mixing the two would send
+# credentials to the wrong server, so each group is used as a whole or not at all.
 STORE_CHOICES = (
     "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL",
@@ -19,21 +19,21 @@ PREFECT_CHOICES = ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRIN
 
 
 def local_environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Variables that lead to the running local stack, without those that the user has chosen otherwise.
+    """Return the variables that lead to the running local stack, without those that the user has set.
 
-    Empty where no stack runs. A component that is down contributes nothing.
+    Empty if no stack is running. A component that is down contributes nothing.
     """
     paths = StackPaths.below(settings.home)
     if not paths.state_file.exists():
         return {}
     return {
-        **_unless(STORE_CHOICES, environ, _store_part(paths)),
-        **_unless(PREFECT_CHOICES, environ, _prefect_part(paths)),
+        **_unless(STORE_CHOICES, environ, _store_variables(paths)),
+        **_unless(PREFECT_CHOICES, environ, _prefect_variables(paths)),
     }
 
 
 def stack_environment(settings: Settings) -> dict[str, str]:
-    """Variables that lead to the running local stack, whatever the user's environment says."""
+    """Return the variables that lead to the running local stack, whatever the user's environment says."""
     return local_environment(settings, {})
 
 
@@ -41,7 +41,7 @@ def _unless(choices: tuple[str, ...], environ: Mapping[str, str], ours: dict[str
     return {} if any(environ.get(name) for name in choices) else ours
 
 
-def _store_part(paths: StackPaths) -> dict[str, str]:
+def _store_variables(paths: StackPaths) -> dict[str, str]:
     from flows.stack.components.object_store import NAME
     from flows.stack.components.worker import store_environment
 
@@ -49,7 +49,7 @@ def _store_part(paths: StackPaths) -> dict[str, str]:
     return store_environment(paths, url) if url else {}
 
 
-def _prefect_part(paths: StackPaths) -> dict[str, str]:
+def _prefect_variables(paths: StackPaths) -> dict[str, str]:
     from flows.stack.components.prefect_server import NAME, client_environment
 
     url = _url(paths, NAME)

@@ -1,7 +1,7 @@
-"""Bringing the local stack up and down.
+"""Starting and stopping the local stack.
 
-`up` starts what is not running, leaves alone what is, and gives a component new neighbours' addresses by
-starting it again. It can be repeated and can be killed at any point.
+`up` starts what is not running and leaves the rest alone; it restarts a component if the address of another
+one has changed. It can be repeated, and can be killed at any point.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +14,10 @@ from artifacts.settings import Settings
 from flows.errors import FlowError
 from flows.stack.components import deployments, object_store, prefect_server, store_security, worker
 from flows.stack.components.orphans import reconcile_orphans
-from flows.stack.status import NAMES, StackStatus, look
+from flows.stack.status import NAMES, StackStatus, check_components
 from flows.stack.system import ports
 from flows.stack.system.child_environment import SERVERS, checkout, inherited
-from flows.stack.system.disk import disk_errors_told, require_room
+from flows.stack.system.disk import disk_full_errors, require_room
 from flows.stack.system.liveness import birth, is_running
 from flows.stack.system.private_files import fingerprint
 from flows.stack.system.probes import answers, wait_ready
@@ -26,23 +26,23 @@ from flows.stack.system.state import Component, StackPaths, StackState, read_sta
 
 Say = Callable[[str], None]
 
-_READY_LIMIT_S = 180.0  # a first start fills two databases, perhaps on a busy machine
+_READY_LIMIT_S = 180.0  # the first start sets up two databases, perhaps on a busy machine
 _LOCK_LIMIT_S = 180.0
-# From the request to end until the kill. The S3 server waits 15 s for its own inner streams, to no end; what
-# it has acknowledged is written, so it is not waited for. Flow runs need time to end their own processes.
+# Time between SIGTERM and SIGKILL. The S3 server would wait 15 s for its internal streams, in vain: what it
+# has acknowledged is already written. Flow runs need time to stop their own processes.
 _GRACE_S = {object_store.NAME: 2.0, prefect_server.NAME: 10.0, worker.NAME: 20.0}
 _PRIVATE_UMASK = 0o077
-_SETTLE_LIMIT_S = 20.0  # a component that lives but is silent gets this long before it is started again
+_SILENCE_LIMIT_S = 20.0  # a component that runs but does not answer is restarted after this time
 
 
 class Lifecycle:
-    """One change of the stack, made under its lock.
+    """One change to the stack, made under its lock.
 
     Args:
         settings: resolved settings.
-        say: takes lines of narration.
+        say: receives progress lines.
         project: directory with the prefect.yaml to apply.
-        asked_ports: ports that the user named, by use.
+        requested_ports: ports that the user chose, by use.
     """
 
     def __init__(
@@ -50,34 +50,36 @@ class Lifecycle:
         settings: Settings,
         say: Say,
         project: Path,
-        asked_ports: Mapping[str, int | None] | None = None,
+        requested_ports: Mapping[str, int | None] | None = None,
     ) -> None:
         self.settings = settings
         self.say = say
         self.project = project
-        self.asked_ports = dict(asked_ports or {})
+        self.requested_ports = dict(requested_ports or {})
         self.paths = StackPaths.below(settings.home)
         self.state = read_state(self.paths)
 
     def up(self) -> StackStatus:
-        """Start what does not run, apply the deployments, settle lost runs."""
-        self._forget_half_started()
-        fresh = self._start_servers()
-        if worker_fresh := not self._keeps(worker.NAME):
+        """Start what is not running, apply the deployments, close orphaned runs."""
+        self._clear_interrupted_starts()
+        servers_started = self._start_servers()
+        if worker_started := not self._keep_or_stop(worker.NAME):
             self._start_worker()
-        elif lost := self._reconcile(worker_lives=True):
-            self._say_all(lost)
-        if not fresh and not worker_fresh:
+        else:
+            self._say_all(self._reconcile(worker_runs=True))
+        if not servers_started and not worker_started:
             self.say("already running")
-        for use, asked in self.asked_ports.items():
-            has = self.state.ports[use]
-            if asked not in {None, has}:
-                self.say(f"{use}: it runs on port {has}; to move it to {asked}, run `enginery down` first")
+        for use, requested in self.requested_ports.items():
+            current = self.state.ports[use]
+            if requested not in {None, current}:
+                self.say(
+                    f"{use} runs on port {current}; to move it to {requested}, run `enginery down` first"
+                )
         self._deploy()
-        return look(self.paths, self.state)
+        return check_components(self.paths, self.state)
 
     def down(self) -> int:
-        """End the worker with its flow runs, then the servers; returns how many processes there were."""
+        """Stop the worker with its flow runs, then the servers; return the number of processes stopped."""
         ended = 0
         for name in reversed(NAMES):
             ended += end_part(self.paths.root, name, _GRACE_S[name])
@@ -85,47 +87,47 @@ class Lifecycle:
                 object_store.sweep_sockets(self.state.ports)
             self.state = self.state.without(name)
             if name == worker.NAME and ended and self._answers(prefect_server.NAME):
-                self._settle_lost_runs()
+                self._close_orphaned_runs()
         if left := marked(self.paths.root):
             pids = " ".join(str(process.pid) for process in left)
             raise FlowError(
-                "Processes of the local stack could not be ended.",
+                "Some processes of the local stack could not be stopped.",
                 where=f"process ids {pids}",
                 fix=f"kill -9 {pids}",
             )
         self._record_end(ended)
         return ended
 
-    def _settle_lost_runs(self) -> None:
-        """The runs that ended with the worker. On a full disk the server cannot; the next `up` does it."""
+    def _close_orphaned_runs(self) -> None:
+        """Close the runs that ended with the worker; if the disk is full, the next `up` does it."""
         try:
-            self._say_all(self._reconcile(worker_lives=False))
+            self._say_all(self._reconcile(worker_runs=False))
         except OSError as error:
-            self.say(f"lost runs are not settled yet, the next `enginery up` does that: {error}")
+            self.say(f"orphaned runs are still open, the next `enginery up` closes them: {error}")
 
     def _record_end(self, ended: int) -> None:
-        """Last, since nothing may keep the processes from being ended."""
+        """Record that nothing runs; done last, because a failure here must not keep a process running."""
         try:
             self._record(self.state)
         except OSError as error:
             raise FlowError(
-                f"The local stack is stopped ({ended} processes ended), but that could not be recorded: "
+                f"The local stack is stopped ({ended} processes), but this could not be recorded: "
                 f"{error.strerror}.",
                 where=str(self.paths.state_file),
-                fix="free some space there; nothing else is left to do, `enginery up` works as usual then",
+                fix="free some space there; `enginery up` then works as usual",
             ) from error
 
     def _start_servers(self) -> bool:
-        fresh = [name for name in (object_store.NAME, prefect_server.NAME) if not self._keeps(name)]
-        for name in fresh:
+        to_start = [name for name in (object_store.NAME, prefect_server.NAME) if not self._keep_or_stop(name)]
+        for name in to_start:
             {object_store.NAME: self._start_store, prefect_server.NAME: self._start_prefect}[name]()
-        if fresh:
-            self.say(f"waiting for {' and '.join(fresh)}")
+        if to_start:
+            self.say(f"waiting for {' and '.join(to_start)}")
         store = self.state.components[object_store.NAME]
         bucket_ready = object_store.bucket_ready(self.paths, store.url, self.settings.store_bucket)
         wait_ready(store, _READY_LIMIT_S, bucket_ready)
         wait_ready(self.state.components[prefect_server.NAME], _READY_LIMIT_S)
-        return bool(fresh)
+        return bool(to_start)
 
     def _start_store(self) -> None:
         require_room(self.paths.root)
@@ -164,23 +166,23 @@ class Lifecycle:
             env=self._worker_environment(),
             url=self._url(worker.HEALTH_PORT),
         )
-        # It says that it works before it has told the server of its pool, which deployments name.
+        # It reports healthy before it has registered with the server the pool that deployments name.
         api = prefect_server.api(self.paths, self._url(prefect_server.PORT))
         wait_ready(component, _READY_LIMIT_S, lambda: answers(component) and worker.has_pool(api))
 
     def _deploy(self) -> None:
         if not (self.project / "prefect.yaml").exists():
-            self.say(f"deployments: none applied, there is no prefect.yaml in {self.project}")
+            self.say(f"no deployments applied: there is no prefect.yaml in {self.project}")
             return
-        wanted = deployments.digest(self.project, self.state.components[prefect_server.NAME].url)
-        if wanted == self.state.deployed:
+        digest = deployments.digest(self.project, self.state.components[prefect_server.NAME].url)
+        if digest == self.state.deployed:
             return
         self.say("applying the deployments of prefect.yaml")
         deployments.deploy(self.project, env=self._worker_environment(), log=self.paths.log("deployments"))
-        self._record(self.state.model_copy(update={"deployed": wanted}))
+        self._record(self.state.model_copy(update={"deployed": digest}))
 
-    def _keeps(self, name: str) -> bool:
-        """Whether a component can be left as it is; if not, it is cleared away, so that it can be started."""
+    def _keep_or_stop(self, name: str) -> bool:
+        """Return whether a component can stay as it is; if not, stop what is left of it."""
         component = self.state.components.get(name)
         if component is None:
             end_part(self.paths.root, name, _GRACE_S[name])
@@ -189,7 +191,7 @@ class Lifecycle:
         reason = f"process {component.pid} is gone" if died else self._reason_to_restart(component)
         if not reason:
             return True
-        self.say(f"{name}: starting it again: {reason}")
+        self.say(f"{name}: restarting: {reason}")
         # Flow runs outlive a worker that was killed, and report their own end to the server.
         if not (died and name == worker.NAME):
             end_part(self.paths.root, name, _GRACE_S[name])
@@ -197,16 +199,16 @@ class Lifecycle:
 
     def _reason_to_restart(self, component: Component) -> str:
         if component.uses != self._uses(component.name):
-            return "the addresses or credentials that it was given have changed"
+            return "the addresses or credentials that it was started with have changed"
         if not answers(component):
             try:
-                wait_ready(component, _SETTLE_LIMIT_S)
+                wait_ready(component, _SILENCE_LIMIT_S)
             except FlowError as error:
                 return error.what
         return ""
 
-    def _forget_half_started(self) -> None:
-        """Clear away what an `up` left that was killed between deciding on a start and recording it."""
+    def _clear_interrupted_starts(self) -> None:
+        """Clear up after an `up` that was killed between deciding on a start and recording it."""
         for component in self.state.components.values():
             if component.pid is None:
                 end_part(self.paths.root, component.name, _GRACE_S[component.name])
@@ -234,7 +236,8 @@ class Lifecycle:
         known = self.state.ports
         taken = {port for name, port in known.items() if name != use}
         preferred = known.get(use) or default or ports.any_free(taken)
-        port, reason = ports.choose(owner, asked=self.asked_ports.get(use), preferred=preferred, taken=taken)
+        requested = self.requested_ports.get(use)
+        port, reason = ports.choose(owner, requested=requested, preferred=preferred, taken=taken)
         if port != preferred:
             self.say(f"{owner}: port {port} ({reason})")
         self._record(self.state.model_copy(update={"ports": {**known, use: port}}))
@@ -246,8 +249,10 @@ class Lifecycle:
         return {name: self.state.components[name].url for name in (object_store.NAME, prefect_server.NAME)}
 
     def _uses(self, name: str) -> dict[str, str]:
-        """What a component depends on of what may change while it runs. A stack that a version before this
-        one started, whose servers took requests from anybody, has none of it: `up` starts it again.
+        """Return the addresses and credentials that a component depends on and that may change while it runs.
+
+        A stack started by an older version, whose servers accepted requests from anyone, has none recorded:
+        `up` restarts it.
         """
         credentials = {
             object_store.NAME: fingerprint(" ".join(object_store.credentials(self.paths))),
@@ -260,9 +265,9 @@ class Lifecycle:
             }
         return {"credentials": credentials[name]}
 
-    def _reconcile(self, *, worker_lives: bool) -> list[str]:
+    def _reconcile(self, *, worker_runs: bool) -> list[str]:
         api = prefect_server.api(self.paths, self._url(prefect_server.PORT))
-        return reconcile_orphans(api, worker_lives=worker_lives)
+        return reconcile_orphans(api, worker_runs=worker_runs)
 
     def _answers(self, name: str) -> bool:
         component = self.state.components.get(name)
@@ -287,30 +292,28 @@ def up(
     s3_port: int | None = None,
     project: Path | None = None,
 ) -> StackStatus:
-    """Bring the stack up and return its status; what runs already is left alone.
+    """Start the stack and return its status; what is already running is left alone.
 
     Args:
         settings: resolved settings.
-        say: takes lines of narration.
+        say: receives progress lines.
         prefect_port: port of the Prefect server; default: the last one, 4200, or a free one.
         s3_port: port of the S3 server; default: the last one, 8333, or a free one.
         project: directory with the prefect.yaml to apply; default: this checkout.
 
     Raises:
         ComponentFailed: a component did not become ready.
-        PortBusy: a port that was named is taken, or cannot exist.
+        PortBusy: a requested port is taken, or is not a port.
     """
-    asked = {prefect_server.PORT: prefect_port, object_store.S3_PORT: s3_port}
-    for use, port in asked.items():
+    requested = {prefect_server.PORT: prefect_port, object_store.S3_PORT: s3_port}
+    for use, port in requested.items():
         ports.require_valid(use, port)
     with _locked(settings, say):
-        return Lifecycle(settings, say, project or checkout(), asked).up()
+        return Lifecycle(settings, say, project or checkout(), requested).up()
 
 
 def down(settings: Settings, say: Say) -> int:
-    """End everything that `up` started, flow runs of the worker included; returns how many processes there
-    were.
-    """
+    """Stop everything that `up` started, with the worker's flow runs; return the number of processes."""
     with _locked(settings, say):
         return Lifecycle(settings, say, checkout()).down()
 
@@ -318,7 +321,7 @@ def down(settings: Settings, say: Say) -> int:
 @contextmanager
 def _locked(settings: Settings, say: Say) -> Iterator[None]:
     paths = StackPaths.below(settings.home)
-    with disk_errors_told(paths.root):
+    with disk_full_errors(paths.root):
         _make_private(paths.root)
         lock = FileLock(paths.lock_file)
         _acquire(lock, say)
@@ -339,7 +342,7 @@ def _acquire(lock: BaseFileLock, say: Say) -> None:
             raise FlowError(
                 f"Another command has been changing the local stack for {_LOCK_LIMIT_S:.0f} s.",
                 where=str(lock.lock_file),
-                fix="wait for it, or end it",
+                fix="wait for it, or stop it",
             ) from error
 
 

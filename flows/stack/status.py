@@ -1,4 +1,4 @@
-"""How the local stack is."""
+"""The status of the local stack."""
 
 from typing import Literal
 
@@ -16,28 +16,28 @@ NAMES = (object_store.NAME, prefect_server.NAME, worker.NAME)
 
 
 class ComponentStatus(Frozen):
-    """One daemon, as it was just seen."""
+    """The observed status of one daemon."""
 
     name: str
     state: Literal["up", "silent", "down"] = Field(
-        description="silent: the process lives, but does not answer."
+        description="silent: the process runs, but does not answer."
     )
-    reason: str = Field(description="What was seen.")
+    reason: str = Field(description="What was observed.")
     url: str = ""
     pid: int | None = None
     log: str = ""
 
 
 class StackStatus(Frozen):
-    """The whole stack, as it was just seen."""
+    """The observed status of the whole stack."""
 
     root: str = Field(description="Directory of the stack.")
     components: tuple[ComponentStatus, ...]
     auth_file: str = Field(
-        description="File with what the Prefect server's UI and clients show to be let in; its owner's alone."
+        description="File with the login of the Prefect server, for its UI and clients; private to its owner."
     )
     nightly: NextRun | None = Field(
-        default=None, description="The next scheduled run of `nightly`; null where nobody asked the server."
+        default=None, description="The next scheduled run of `nightly`; null if the server was not asked."
     )
 
     @property
@@ -47,18 +47,18 @@ class StackStatus(Frozen):
 
     @property
     def all_down(self) -> bool:
-        """Whether nothing runs."""
+        """Whether no component runs."""
         return all(component.state == "down" for component in self.components)
 
     def component(self, name: str) -> ComponentStatus:
-        """The component of that name."""
+        """Return the component of that name."""
         return next(component for component in self.components if component.name == name)
 
 
 def status(settings: Settings) -> StackStatus:
-    """Look at every component, and ask for the next nightly run; takes no lock and changes nothing."""
+    """Check every component, and ask for the next nightly run; takes no lock and changes nothing."""
     paths = StackPaths.below(settings.home)
-    found = look(paths, read_state(paths))
+    found = check_components(paths, read_state(paths))
     server = found.component(prefect_server.NAME)
     if server.state == "up":
         nightly = next_nightly(prefect_server.api(paths, server.url))
@@ -67,30 +67,30 @@ def status(settings: Settings) -> StackStatus:
     return found.model_copy(update={"nightly": nightly})
 
 
-def look(paths: StackPaths, state: StackState) -> StackStatus:
-    """The status that goes with a recorded state."""
+def check_components(paths: StackPaths, state: StackState) -> StackStatus:
+    """Return the status of the components of a recorded state, without the nightly run."""
     return StackStatus(
         root=str(paths.root),
-        components=tuple(_look_at(state, name) for name in NAMES),
+        components=tuple(_check_component(state, name) for name in NAMES),
         auth_file=str(paths.prefect_auth_file),
     )
 
 
-def _look_at(state: StackState, name: str) -> ComponentStatus:
+def _check_component(state: StackState, name: str) -> ComponentStatus:
     component = state.components.get(name)
     if component is None:
         return ComponentStatus(name=name, state="down", reason="not started")
-    seen, reason = _judge(component)
+    liveness, reason = _liveness(component)
     return ComponentStatus(
-        name=name, state=seen, reason=reason, url=component.url, pid=component.pid, log=component.log
+        name=name, state=liveness, reason=reason, url=component.url, pid=component.pid, log=component.log
     )
 
 
-def _judge(component: Component) -> tuple[Literal["up", "silent", "down"], str]:
+def _liveness(component: Component) -> tuple[Literal["up", "silent", "down"], str]:
     if component.pid is None:
         return "down", "its start was interrupted"
     if not is_running(component):
         return "down", f"process {component.pid} is gone; its output ends in {component.log}"
     if not answers(component):
-        return "silent", f"process {component.pid} lives but does not answer"
+        return "silent", f"process {component.pid} runs but does not answer"
     return "up", "answers"

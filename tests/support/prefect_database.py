@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from artifacts.settings import Settings
-from flows.stack.components.prefect_server import QUIET
+from flows.stack.components.prefect_server import NO_TELEMETRY
 from flows.stack.system.state import StackPaths
 
 FILE = "prefect.db"
@@ -52,7 +52,7 @@ def _migrated() -> Path:
         if not kept.exists():
             with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
                 command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
-                env = os.environ | QUIET | {"PREFECT_HOME": folder}
+                env = os.environ | NO_TELEMETRY | {"PREFECT_HOME": folder}
                 subprocess.run(command, env=env, check=True, timeout=LIMIT_S, stdout=subprocess.DEVNULL)
                 (Path(folder) / FILE).replace(kept)
     return kept

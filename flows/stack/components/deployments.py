@@ -13,9 +13,7 @@ _TIME_LIMIT_S = 120
 
 
 def digest(checkout: Path, server_url: str) -> str:
-    """Changes whenever deploying again could change anything: the forms come from the flows and the spec
-    files.
-    """
+    """Return a digest of everything that deploying depends on: prefect.yaml, the flows and the spec files."""
     sources = [
         checkout / "prefect.yaml",
         *checkout.glob("flows/*.py"),
@@ -51,5 +49,5 @@ def deploy(checkout: Path, *, env: Mapping[str, str], log: Path) -> None:
             raise ComponentFailed(
                 "The deployments of prefect.yaml could not be applied.",
                 where=f"{log}, last lines:\n{tail(log)}",
-                fix="mend what the log says, then run `enginery up` again; the servers themselves are up",
+                fix="fix what the log reports, then run `enginery up` again; the servers themselves are up",
             ) from error

@@ -1,6 +1,6 @@
-"""The S3 server of the local stack: SeaweedFS with credentials of its own.
+"""The S3 server of the local stack: SeaweedFS with its own credentials.
 
-Its S3 port is the only one that answers others; `store_security` closes the rest.
+Only its S3 port accepts requests from other programs; `store_security` closes the rest.
 """
 
 import json
@@ -33,8 +33,9 @@ _ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
 
 
 def credentials(paths: StackPaths) -> tuple[str, str]:
-    """Access key and secret of the stack's S3 server; made on first use, in a file that its owner alone can
-    read.
+    """Return the access key and secret of the stack's S3 server.
+
+    They are created on first use, in a file that only its owner can read.
     """
     if not paths.credentials_file.exists():
         _write_credentials(paths, f"ENGINERY{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
@@ -43,10 +44,10 @@ def credentials(paths: StackPaths) -> tuple[str, str]:
 
 
 def command(paths: StackPaths, ports: dict[str, int]) -> list[str]:
-    """The argument list that serves the stack's objects on the given ports."""
+    """Return the command that serves the stack's objects on the given ports."""
     argv = [
         _weed(),
-        # Its own log files; without it they go to /tmp.
+        # The directory of its own log files; the default is /tmp.
         f"-logdir={paths.log(NAME).parent}",
         "server",
         f"-dir={paths.objects_dir}",
@@ -56,36 +57,36 @@ def command(paths: StackPaths, ports: dict[str, int]) -> list[str]:
         "-s3",
         f"-s3.config={paths.credentials_file}",
         f"-s3.port={ports[S3_PORT]}",
-        # Two further dialects of the S3 server that nobody here speaks.
+        # Two further protocols of the S3 server that nothing here uses.
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        # Nor is there anybody to manage users, or to hand temporary credentials to.
+        # Nor does anything here manage users or need temporary credentials.
         "-s3.iam=false",
         f"-s3.allowedOrigins={allowed_origins(ports)}",
         f"-filer.allowedOrigins={allowed_origins(ports)}",
-        # Unix sockets of plain HTTP, by default in /tmp: in the stack's own directory, which is the server's
-        # working directory too.
+        # Unix sockets with plain HTTP, by default in /tmp; here in the stack's own directory, which is also
+        # the server's working directory.
         "-s3.localSocket=s3.sock",
         "-filer.localSocket=filer.sock",
         "-master.volumeSizeLimitMB=1024",
         "-master.telemetry=false",
-        # A lone master need not wait ten seconds for others to stand for election.
+        # A single master need not wait ten seconds for others to stand for election.
         "-master.electionTimeout=1s",
-        # The default waits ten seconds for other servers to notice that this one goes; there are none.
+        # The default waits ten seconds for other servers to notice the shutdown; there are none.
         "-volume.preStopSeconds=0",
-        # As many volumes as the disk holds; the default of 8 ends at 8 GB.
+        # As many volumes as fit on the disk; the default of 8 would end at 8 GB.
         "-volume.max=0",
     ]
     return argv + [f"-{_flag(name)}={ports[name]}" for name in INNER_PORTS]
 
 
 def allowed_origins(ports: dict[str, int]) -> str:
-    """Web pages that may send requests: the server's own, which has none."""
+    """Return the web origin that may send requests: the server itself, which serves no pages."""
     return f"http://{HOST}:{ports[S3_PORT]}"
 
 
 def client(paths: StackPaths, url: str) -> "S3Client":
-    """An S3 client of the stack's own store, whatever the environment says; it fails fast."""
+    """Return an S3 client of the stack's own store, whatever the environment says; it fails fast."""
     import boto3
     from botocore.config import Config
 
@@ -98,10 +99,10 @@ def client(paths: StackPaths, url: str) -> "S3Client":
 
 
 def bucket_ready(paths: StackPaths, url: str, bucket: str) -> Callable[[], bool]:
-    """A probe that is true once the bucket exists and an object can be written and read; makes the bucket.
+    """Return a probe that makes the bucket, and is true once an object can be written and read.
 
-    That the server answers is not enough: for a moment after its start it does not know its own volumes, and
-    answers reads of what it holds with an internal error.
+    It is not enough that the server answers: for a moment after its start it does not know its own volumes,
+    and answers reads of what it holds with an internal error.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -125,8 +126,9 @@ def bucket_ready(paths: StackPaths, url: str, bucket: str) -> Callable[[], bool]
 
 
 def sweep_sockets(ports: dict[str, int]) -> None:
-    """Remove the Unix sockets of gRPC that a killed server leaves in /tmp, named by its ports; not those of
-    another server, which may have got one of these ports meanwhile.
+    """Remove the gRPC sockets, named by its ports, that a killed server leaves in /tmp.
+
+    A socket that another server is using, which may have got one of the ports meanwhile, is left alone.
     """
     for name in (S3_PORT, *INNER_PORTS):
         for path in Path("/tmp").glob(f"seaweedfs-*-{ports.get(name)}.sock"):  # noqa: S108  weed's own choice
@@ -144,14 +146,14 @@ def _is_served(path: Path) -> bool:
 
 
 def _flag(port: str) -> str:
-    """The port's name as an option: `master.port`, `master.port.grpc`."""
+    """Return the option that sets a port: `master.port`, `master.port.grpc`."""
     server, _, protocol = port.partition(".")
     return f"{server}.port.{protocol}" if protocol else f"{server}.port"
 
 
 def _weed() -> str:
-    beside_python = Path(sys.executable).parent / "weed"
-    found = str(beside_python) if beside_python.exists() else shutil.which("weed")
+    in_environment = Path(sys.executable).parent / "weed"
+    found = str(in_environment) if in_environment.exists() else shutil.which("weed")
     if found is None:
         raise ExtraMissing(
             "The S3 server of the local stack (the program weed) is not installed.",

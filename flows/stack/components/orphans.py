@@ -1,19 +1,19 @@
-"""Runs whose process is gone, and what becomes of them.
+"""Runs whose process is gone, and how they are closed.
 
-Prefect's worker reports the end of the runs that it started. Where the worker itself dies, or the whole
-host, nobody does: such a run would stay Running for ever and keep its deployment's concurrency slot. So,
-for runs of this host:
+Prefect's worker reports the end of the runs that it started. If the worker itself dies, or the whole host,
+nothing does: such a run would stay Running for ever and keep its deployment's concurrency slot. So, for runs
+of this host:
 
 - Running, and its process is gone -> Crashed.
-- Cancelling, and its process is gone -> Cancelled. Cancelling, and its process lives without a worker that
-  could carry the cancellation out -> the process is ended, then Cancelled.
+- Cancelling, and its process is gone -> Cancelled. Cancelling, and its process runs but no worker can carry
+  out the cancellation -> the process is ended, then Cancelled.
 - Pending for minutes without ever getting a process -> Crashed.
-- Running, and its process lives -> left alone: it reports its own end.
+- Running, and its process runs -> left alone: it reports its own end.
 
-A run's process is known by `infrastructure_pid`: PID as the process worker writes it, or HOST:PID as
-`flows.prefect_run.page.own_run` does for a flow that is called in-process. The stack's server listens on this
-host only, so a bare PID is of this host. A process that is younger than the run got a recycled id and does
-not count.
+`infrastructure_pid` identifies a run's process: PID as the process worker writes it, or HOST:PID as
+`flows.prefect_run.page.register_process` does for a flow that is called in-process. The stack's server
+listens on this host only, so a bare PID is of this host. A process that started after the run has a recycled
+id and does not count.
 """
 
 import socket
@@ -32,14 +32,14 @@ _PAGE = 200
 
 
 class RunState(BaseModel):
-    """What is needed of a run's state."""
+    """The part of a run's state that is needed here."""
 
     type: str
     timestamp: AwareDatetime
 
 
 class Run(BaseModel):
-    """What is needed of a flow run, as the server tells it."""
+    """The part of a flow run that is needed here, as the server reports it."""
 
     id: UUID
     name: str
@@ -48,14 +48,14 @@ class Run(BaseModel):
     state: RunState
 
 
-def reconcile_orphans(api: PrefectApi, *, worker_lives: bool = False) -> list[str]:
-    """Bring runs of this host whose process is gone to a final state; returns a line for each.
+def reconcile_orphans(api: PrefectApi, *, worker_runs: bool = False) -> list[str]:
+    """Bring the runs of this host whose process is gone to a final state; return a line per run.
 
     Args:
         api: the stack's Prefect server.
-        worker_lives: a worker is running and will carry out cancellations itself.
+        worker_runs: a worker is running and will carry out cancellations itself.
     """
-    lines = [_reconcile(api, run, worker_lives) for run in _unfinished(api)]
+    lines = [_reconcile(api, run, worker_runs) for run in _unfinished(api)]
     return [line for line in lines if line]
 
 
@@ -64,17 +64,17 @@ def _unfinished(api: PrefectApi) -> Iterator[Run]:
     runs: list[Run] = []
     while page := api.post("flow_runs/filter", {"flow_runs": wanted, "limit": _PAGE, "offset": len(runs)}):
         runs += [Run.model_validate(entry) for entry in page]
-    yield from runs  # only now: states change what the filter matches
+    yield from runs  # only now, because a changed state changes what the filter matches
 
 
-def _reconcile(api: PrefectApi, run: Run, worker_lives: bool) -> str:
+def _reconcile(api: PrefectApi, run: Run, worker_runs: bool) -> str:
     process, reason = _owner(run)
     cancelling = run.state.type == "CANCELLING"
     if process is not None:
-        if not cancelling or worker_lives:
+        if not cancelling or worker_runs:
             return ""
         end([process, *process.children(recursive=True)], grace_s=20)
-        reason = f"cancelled while no worker was there; process {process.pid} was ended"
+        reason = f"cancelled while no worker was running; process {process.pid} was ended"
     if not reason:
         return ""
     name = "Cancelled" if cancelling else "Crashed"
@@ -85,10 +85,10 @@ def _reconcile(api: PrefectApi, run: Run, worker_lives: bool) -> str:
 
 
 def _owner(run: Run) -> tuple[psutil.Process | None, str]:
-    """The living process of a run; else none, and the reason to call it lost (empty: not ours to judge)."""
+    """Return a run's living process, or None and why the run is orphaned (empty if that is unknown here)."""
     host, _, pid = (run.infrastructure_pid or "").rpartition(":")
     if not pid.isdigit():
-        return None, _lost_before_start(run)
+        return None, _never_started(run)
     if host not in {"", socket.gethostname()}:
         return None, ""
     gone = f"its process {pid} on this host is gone"
@@ -99,10 +99,10 @@ def _owner(run: Run) -> tuple[psutil.Process | None, str]:
         recycled = run.start_time is not None and process.create_time() > run.start_time.timestamp() + 5
     except psutil.NoSuchProcess:
         return None, gone
-    return (None, f"{gone} (the id belongs to another program now)") if recycled else (process, "")
+    return (None, f"{gone} (another program has its id now)") if recycled else (process, "")
 
 
-def _lost_before_start(run: Run) -> str:
+def _never_started(run: Run) -> str:
     if run.state.type != "PENDING":
         return ""
     waited = datetime.now(UTC) - run.state.timestamp

@@ -1,7 +1,7 @@
 """Requests to a Prefect server, with the credentials that its clients use.
 
-Over HTTP rather than through Prefect's client: that reads its settings once, at import, and a command that
-brings a server up imports it too early.
+They use plain HTTP instead of Prefect's client, which reads its settings once, when it is imported: too early
+for a command that starts a server.
 """
 
 import base64
@@ -25,10 +25,10 @@ class PrefectApi:
 
     Args:
         url: its address, with `/api`.
-        auth_string: "user:password"; empty where the server asks for none.
-        key: key of a server that gives out keys; the string goes first, as for Prefect's client.
+        auth_string: "user:password"; empty if the server asks for none.
+        key: API key, for servers that issue keys; as in Prefect's client, `auth_string` takes precedence.
 
-    Every request raises OSError (urllib's HTTPError is one) where the server cannot be reached or refuses.
+    Every request raises OSError (urllib's HTTPError is one) if the server cannot be reached or refuses.
     """
 
     def __init__(self, url: str, auth_string: str = "", key: str = "") -> None:
@@ -38,12 +38,12 @@ class PrefectApi:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "PrefectApi":
-        """The server that Prefect's own variables lead to."""
+        """Return the server that Prefect's own variables name."""
         return cls(environ[API_URL], environ.get(AUTH_STRING, ""))
 
     @classmethod
     def configured(cls) -> "PrefectApi":
-        """The server that Prefect's client uses in this process: by variables, a profile or a file."""
+        """Return the server that Prefect's client uses in this process: by variables, a profile or a file."""
         from prefect.settings import get_current_settings
 
         api = get_current_settings().api
@@ -53,7 +53,7 @@ class PrefectApi:
         return cls(api.url or "", auth_string, key)
 
     def check(self) -> None:
-        """See that the server answers, and does not refuse these credentials."""
+        """Check that the server answers and does not refuse these credentials."""
         self.get("health")
         try:
             self.get("admin/version")
@@ -62,26 +62,26 @@ class PrefectApi:
                 raise
 
     def get(self, path: str) -> Any:
-        """Read something."""
-        return self._ask(path, None, {})
+        """Send a GET request to a path below the API; return the decoded JSON."""
+        return self._request(path, None, {})
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Filter, make or change something; an empty answer is None."""
-        return self._ask(path, body, self._csrf_headers)
+        """Send a POST request to a path below the API; return the decoded JSON, None if there is none."""
+        return self._request(path, body, self._csrf_headers)
 
     @cached_property
     def _csrf_headers(self) -> dict[str, str]:
-        """What a server that protects itself against requests forged by web pages wants to see."""
+        """The headers that a server with protection against cross-site request forgery requires."""
         client = uuid.uuid4().hex
         try:
             token = self.get(f"csrf-token?client={client}")["token"]
         except urllib.error.HTTPError as error:
-            if error.code in {404, 422}:  # it does not protect itself so
+            if error.code in {404, 422}:  # it has no such protection
                 return {}
             raise
         return {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
 
-    def _ask(self, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Any:
+    def _request(self, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Any:
         request = urllib.request.Request(  # noqa: S310  a Prefect server's address
             f"{self.url}/{path}",
             data=None if body is None else json.dumps(body).encode(),

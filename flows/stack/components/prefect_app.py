@@ -1,11 +1,10 @@
-"""The program of the stack's Prefect server: Prefect's own application, with two things that it has no
-setting for.
+"""The stack's Prefect server: Prefect's own application, with two changes that it has no setting for.
 
-- Requests to another host than its own are refused. A web page can let its own name lead to 127.0.0.1 and
-  so become a page of "the same origin"; what it asks for carries its name in the `Host` header.
-- A transaction takes SQLite's write lock at its start. One that reads before it writes fails at once with
-  "database is locked" if another one has written in between, whatever the time limit for waiting is
-  (SQLITE_BUSY_SNAPSHOT in SQLite's documentation); heartbeats of the worker did, now and then.
+- Requests for another host name are refused. A web page can make its own name resolve to 127.0.0.1 and so
+  pass as "the same origin" (DNS rebinding); its requests carry that name in the `Host` header.
+- A transaction takes SQLite's write lock at its start. A transaction that reads before it writes fails at
+  once with "database is locked" if another one has written in between, whatever the time limit for waiting
+  is (SQLITE_BUSY_SNAPSHOT in SQLite's documentation); the worker's heartbeats did so now and then.
 """
 
 from collections.abc import AsyncGenerator
@@ -23,7 +22,7 @@ from flows.stack.system.ports import OWN_NAMES
 
 
 class LockingSqlite(AioSqliteConfiguration):
-    """Prefect's SQLite, where every transaction may write from its start."""
+    """Prefect's SQLite configuration, with the write lock taken at the start of every transaction."""
 
     @asynccontextmanager
     async def begin_transaction(
@@ -31,13 +30,13 @@ class LockingSqlite(AioSqliteConfiguration):
         session: AsyncSession,
         with_for_update: bool = False,  # noqa: ARG002  as Prefect calls it
     ) -> AsyncGenerator[AsyncSessionTransaction, None]:
-        """Begin one that waits for others to end."""
+        """Begin a transaction that waits for others to end."""
         async with super().begin_transaction(session, with_for_update=True) as transaction:
             yield transaction
 
 
 def main() -> None:
-    """Serve until a signal comes; everything else is configured by Prefect's variables."""
+    """Serve until a signal arrives; Prefect's variables configure everything else."""
     server = get_current_settings().server
     MODELS_DEPENDENCIES["database_config"] = LockingSqlite(PREFECT_API_DATABASE_CONNECTION_URL.value())
     app = create_app(final=True)

@@ -1,6 +1,6 @@
-"""The Prefect server of the local stack, with data, profile and credentials of its own.
+"""The Prefect server of the local stack, with its own data, profile and credentials.
 
-Its API is open to whoever has the credentials: clients of Prefect, and the UI, which asks for them once.
+Its API is open to whoever has the credentials: Prefect's clients, and the UI, which asks for them once.
 """
 
 import os
@@ -17,44 +17,46 @@ NAME = "prefect-server"
 PORT = "prefect"
 DEFAULT_PORT = 4200
 
-# What is run here reports to nobody.
-QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+# Nothing that runs here sends telemetry.
+NO_TELEMETRY = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 _USER = "enginery"
 
 
 def command() -> list[str]:
-    """The argument list that serves API and UI."""
+    """Return the command that serves the API and the UI."""
     return [sys.executable, "-m", "flows.stack.components.prefect_app"]
 
 
 def auth_string(paths: StackPaths) -> str:
-    """What clients and the UI show to be let in, "user:password"; made on first use, in a file that its owner
-    alone can read.
+    """Return the login of clients and the UI, "user:password".
+
+    It is created on first use, in a file that only its owner can read.
     """
     if not paths.prefect_auth_file.exists():
         write_private(paths.prefect_auth_file, f"{_USER}:{secrets.token_urlsafe(24)}".encode())
     return paths.prefect_auth_file.read_text()
 
 
-def own_variables(paths: StackPaths) -> dict[str, str]:
-    """What every program of the stack that uses Prefect is given: the stack's own directory, no telemetry."""
-    return QUIET | {"PREFECT_HOME": str(paths.prefect_home)}
+def stack_variables(paths: StackPaths) -> dict[str, str]:
+    """Return the variables of every program of the stack that uses Prefect: its directory, no telemetry."""
+    return NO_TELEMETRY | {"PREFECT_HOME": str(paths.prefect_home)}
 
 
 def server_environment(paths: StackPaths, url: str, port: int) -> dict[str, str]:
-    """The environment of the server itself. Its UI asks port 4200, whatever the server's own port is,
-    unless told.
+    """Return the environment of the server itself.
+
+    Without PREFECT_SERVER_UI_API_URL its UI would send requests to port 4200, whatever the server's port is.
     """
     return {
         **inherited(SERVERS),
-        **own_variables(paths),
+        **stack_variables(paths),
         "PYTHONPATH": python_path(),
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_UI_API_URL": api_url(url),
         "PREFECT_UI_URL": url,
         "PREFECT_SERVER_API_AUTH_STRING": auth_string(paths),
-        # Services of the server use its API as clients do.
+        # The server's own services use its API as clients do.
         AUTH_STRING: auth_string(paths),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{name}:{port}" for name in OWN_NAMES),
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
@@ -62,31 +64,31 @@ def server_environment(paths: StackPaths, url: str, port: int) -> dict[str, str]
 
 
 def client_environment(paths: StackPaths, url: str) -> dict[str, str]:
-    """The variables that lead Prefect's clients to the server; clients send nobody figures of their use."""
-    return QUIET | {API_URL: api_url(url), AUTH_STRING: auth_string(paths)}
+    """Return the variables that lead Prefect's clients to the server, and turn their telemetry off."""
+    return NO_TELEMETRY | {API_URL: api_url(url), AUTH_STRING: auth_string(paths)}
 
 
 def api(paths: StackPaths, url: str) -> PrefectApi:
-    """The server's API, given the server's address."""
+    """Return the server's API, given the server's address."""
     return PrefectApi(api_url(url), auth_string(paths))
 
 
 def api_url(url: str) -> str:
-    """Address of the API, given that of the server."""
+    """Return the address of the API, given that of the server."""
     return f"{url}/api"
 
 
 def protect_temporary_server() -> None:
-    """Where Prefect will start a server for this one run, keep others out of it, as of the stack's own.
+    """If Prefect is going to start a server for this run alone, protect it like the stack's own.
 
-    Such a server listens on a port of this host, with the user's own Prefect database behind it.
+    Such a server listens on a port of this host and uses the user's own Prefect database.
     """
-    for name, value in QUIET.items():
+    for name, value in NO_TELEMETRY.items():
         os.environ.setdefault(name, value)
     import prefect.context
     from prefect.settings import get_current_settings
 
-    # Besides the variable, a profile or a file of the user's may name a server.
+    # Apart from the variable, a profile or a file of the user may name a server.
     if get_current_settings().api.url:
         return
     secret = f"{_USER}:{secrets.token_urlsafe(24)}"

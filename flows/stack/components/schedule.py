@@ -1,4 +1,4 @@
-"""When the nightly run comes next, as a Prefect server tells it."""
+"""The time of the next nightly run, according to a Prefect server."""
 
 from datetime import UTC, datetime
 
@@ -13,30 +13,30 @@ _DEPLOYMENT = "nightly/nightly"
 class NextRun(Frozen):
     """The next run of a schedule."""
 
-    time: AwareDatetime | None = Field(default=None, description="When it starts; null where none will.")
-    reason: str = Field(default="", description="Why none will start; empty where one will.")
+    time: AwareDatetime | None = Field(default=None, description="When it starts; null if none will.")
+    reason: str = Field(default="", description="Why none will start; empty if one will.")
 
 
 def next_nightly(api: PrefectApi) -> NextRun:
-    """The next scheduled run of the deployment `nightly`, or why there is none.
+    """Return the next scheduled run of the deployment `nightly`, or why there is none.
 
-    A schedule alone is not enough: Prefect's scheduler has to have made a run of it.
+    A schedule alone is not enough: Prefect's scheduler must have created a run from it.
     """
     try:
         deployment = api.get(f"deployments/name/{_DEPLOYMENT}")
-        runs = api.post("flow_runs/filter", _coming_runs(deployment["id"]))
+        runs = api.post("flow_runs/filter", _upcoming_runs(deployment["id"]))
     except OSError as error:
-        return NextRun(reason=f"{api.url} does not tell of {_DEPLOYMENT}: {error}")
+        return NextRun(reason=f"{api.url} has no answer about the deployment {_DEPLOYMENT}: {error}")
     if runs:
         return NextRun(time=runs[0]["next_scheduled_start_time"])
     if deployment["paused"]:
         return NextRun(reason=f"the deployment {_DEPLOYMENT} is paused")
     if not any(schedule["active"] for schedule in deployment["schedules"]):
         return NextRun(reason=f"no schedule of the deployment {_DEPLOYMENT} is active")
-    return NextRun(reason=f"the server has made no run of the schedule of {_DEPLOYMENT}")
+    return NextRun(reason=f"the server has created no run from the schedule of {_DEPLOYMENT}")
 
 
-def _coming_runs(deployment_id: str) -> dict[str, object]:
+def _upcoming_runs(deployment_id: str) -> dict[str, object]:
     return {
         "deployments": {"id": {"any_": [deployment_id]}},
         "flow_runs": {

@@ -1,9 +1,9 @@
-"""Closing the inner ports of the S3 server: SeaweedFS's master, volume server and filer.
+"""Protection of the S3 server's internal ports: SeaweedFS's master, volume server and filer.
 
-They take and give objects without asking who is there unless told otherwise, on ports and Unix sockets of
-their own, HTTP and gRPC. Here each of them speaks TLS alone, and only with who has the key that this start of
-the server was given (mutual TLS); HTTP requests carry a signature besides. The S3 port stays plain HTTP with
-its own credentials.
+By default they store and return objects without authentication, over HTTP and gRPC, on their own ports and
+Unix sockets. Here each of them speaks only TLS, and only with a holder of the key that this start of the
+server was given (mutual TLS); HTTP requests also carry a signature. The S3 port stays plain HTTP with its own
+credentials.
 """
 
 import ipaddress
@@ -20,17 +20,17 @@ from flows.stack.system.state import StackPaths
 _PARTS = ("master", "volume", "filer")
 _GRPC = (*_PARTS, "s3", "client")
 _SIGNED = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
-# Longer than any stack runs; each start makes another.
+# Longer than any stack runs; each start makes a new one.
 _VALID = timedelta(days=3650)
 _CLOCK_TOLERANCE = timedelta(days=1)
 
 
 def write_security(paths: StackPaths, allowed_origins: str) -> None:
-    """Make new keys and the configuration that names them, readable by their owner alone.
+    """Write new keys and the configuration that names them, readable only by their owner.
 
     Args:
-        paths: directories of the stack; SeaweedFS has to be started in `paths.root`.
-        allowed_origins: origins of web pages that may send requests, with commas between.
+        paths: directories of the stack; SeaweedFS must be started in `paths.root`.
+        allowed_origins: origins of web pages that may send requests, separated by commas.
     """
     certificate, key = _make_pair()
     cert_file, key_file = (paths.security_file.with_suffix(suffix) for suffix in (".cert", ".key"))
@@ -41,9 +41,9 @@ def write_security(paths: StackPaths, allowed_origins: str) -> None:
 
 
 def _sections(cert_file: Path, key_file: Path, allowed_origins: str) -> Iterator[str]:
-    """The keys are explained by `weed scaffold -config=security`."""
+    """Yield the sections of the file; `weed scaffold -config=security` explains their keys."""
     pair = {"cert": str(cert_file), "key": str(key_file)}
-    # The certificate vouches for itself: whoever has its key belongs to this server, nobody else does.
+    # The certificate is its own authority: whoever has its key belongs to this server, and nobody else does.
     trusting = {**pair, "ca": str(cert_file)}
     yield _section("grpc", {"ca": str(cert_file)})
     for part in _GRPC:
@@ -58,13 +58,13 @@ def _sections(cert_file: Path, key_file: Path, allowed_origins: str) -> Iterator
 
 
 def _section(name: str, values: Mapping[str, str | bool]) -> str:
-    """One table of TOML, whose strings and truth values are written as JSON's."""
+    """Return one table of TOML, whose strings and booleans are written as in JSON."""
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     return "\n".join([f"[{name}]", *lines])
 
 
 def _make_pair() -> tuple[bytes, bytes]:
-    """A self-signed certificate for HOST and its key, both PEM."""
+    """Make a self-signed certificate for HOST and its key, both as PEM."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,7 +1,6 @@
 """The process worker of the local stack: runs flows of the pool `enginery-cpu` on this machine.
 
-Run as a program, it first reconciles the runs that a former worker left behind, then becomes Prefect's
-worker.
+Run as a program, it first closes the runs that a former worker left behind, then becomes Prefect's worker.
 """
 
 import os
@@ -22,14 +21,14 @@ POOL = "enginery-cpu"
 
 
 def command() -> list[str]:
-    """The argument list that starts this module as a program."""
+    """Return the command that starts this module as a program."""
     return [sys.executable, "-m", "flows.stack.components.worker"]
 
 
 def has_pool(api: PrefectApi) -> bool:
-    """Whether the server knows the worker's pool, which the worker makes once it is up.
+    """Return whether the server knows the worker's pool, which the worker creates once it is up.
 
-    Raises urllib.error.HTTPError where the server refuses to say.
+    Raises urllib.error.HTTPError if the server refuses to answer.
     """
     try:
         api.get(f"work_pools/{POOL}")
@@ -45,23 +44,23 @@ def has_pool(api: PrefectApi) -> bool:
 def environment(
     paths: StackPaths, settings: Settings, ports: dict[str, int], urls: dict[str, str]
 ) -> dict[str, str]:
-    """What the worker and its flow runs see: the stack's Prefect and store, this host's settings.
+    """Return the environment of the worker and its flow runs: the stack's servers, this host's settings.
 
     Args:
         paths: directories of the stack.
-        settings: resolved settings; handed on, since the worker's working directory may be another.
+        settings: resolved settings; passed on because the worker may have another working directory.
         ports: ports of the stack.
         urls: addresses of the object store and the Prefect server, by component name.
     """
     return {
         **inherited(WORKER),
-        **prefect_server.own_variables(paths),
+        **prefect_server.stack_variables(paths),
         **prefect_server.client_environment(paths, urls[prefect_server.NAME]),
         **store_environment(paths, urls[object_store.NAME]),
         **_settings_environment(settings),
         "PREFECT_WORKER_WEBSERVER_HOST": HOST,
         "PREFECT_WORKER_WEBSERVER_PORT": str(ports[HEALTH_PORT]),
-        # Half the default: a run that someone asked for in the UI should start soon.
+        # Half the default: a run that someone starts in the UI should begin soon.
         "PREFECT_WORKER_QUERY_SECONDS": "5",
         "PYTHONPATH": python_path(),
         "ENGINERY_CHECKOUT": str(checkout()),
@@ -69,7 +68,7 @@ def environment(
 
 
 def store_environment(paths: StackPaths, url: str) -> dict[str, str]:
-    """The standard AWS variables that lead to the stack's store."""
+    """Return the standard AWS variables that lead to the stack's store."""
     key, secret = object_store.credentials(paths)
     return {
         "AWS_ENDPOINT_URL_S3": url,
@@ -88,7 +87,7 @@ def _settings_environment(settings: Settings) -> dict[str, str]:
 
 
 def main() -> None:
-    """Reconcile what a former worker left, then become Prefect's worker."""
+    """Close the runs that a former worker left, then become Prefect's worker."""
     from flows.stack.components.orphans import reconcile_orphans
 
     for line in reconcile_orphans(PrefectApi.of(os.environ)):

@@ -1,4 +1,4 @@
-"""What the daemons take over of the environment of `enginery up`: what is named here and nothing else.
+"""The variables that daemons inherit from the environment of `enginery up`: those named here and no others.
 
 Whoever may start a flow run sees the worker's environment, so tokens and keys of the user's other work stay
 out of it.
@@ -12,23 +12,23 @@ from types import MappingProxyType
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-# Patterns of names by what they are for.
+# Patterns of names, grouped by purpose.
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        # Any program: who runs it, where it finds others, in which language it speaks.
+        # For any program: its user, where it finds other programs, its language.
         "system": ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_*", "TZ", "TMPDIR"),
         # The interpreter and libraries that it loads (a virtual environment, the driver's NVML).
         "python": ("PYTHON*", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
-        # Reaching the Hub and the package indexes: proxies, certificates, pip's and uv's configuration.
+        # To reach the Hub and the package indexes: proxies, certificates, pip's and uv's configuration.
         "network": (
             *_PROXIES,
             *(name.upper() for name in _PROXIES),
             *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
             *("PIP_*", "UV_*", "NETRC", "XDG_*"),
         ),
-        # Fetching checkpoints, gated ones too: HF_TOKEN is the one secret of the user's that runs need.
+        # To fetch checkpoints, gated ones too: HF_TOKEN is the only secret of the user that runs need.
         "hub": ("HF_*",),
-        # What tools compute on.
+        # The devices that tools compute on.
         "devices": ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
         "settings": ("ENGINERY_*",),
     }
@@ -38,7 +38,7 @@ WORKER = tuple(GROUPS)
 
 
 def inherited(groups: Collection[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables of `environ` that belong to one of the groups."""
+    """Return the variables of `environ` that belong to one of the groups."""
     patterns = [pattern for group in groups for pattern in GROUPS[group]]
     return {
         name: value
@@ -48,10 +48,10 @@ def inherited(groups: Collection[str], environ: Mapping[str, str] = os.environ) 
 
 
 def checkout() -> Path:
-    """The directory that holds the packages (and, in a checkout, prefect.yaml)."""
+    """Return the directory that holds the packages (and, in a checkout, prefect.yaml)."""
     return Path(__file__).resolve().parents[3]
 
 
 def python_path() -> str:
-    """Where a program that starts in another directory finds our packages."""
+    """Return the PYTHONPATH with which a program started in another directory finds our packages."""
     return os.pathsep.join(filter(None, (str(checkout()), os.environ.get("PYTHONPATH"))))

@@ -1,4 +1,4 @@
-"""The disk that the stack's directory is on: room on it, and what is said where there is none."""
+"""The disk that holds the stack's directory: its free space, and the error if it is full."""
 
 import errno
 import shutil
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from flows.errors import FlowError
 
-# Below this, SeaweedFS takes nothing any more (its option -volume.minFreeSpacePercent).
+# Below this share, SeaweedFS accepts nothing more (its option -volume.minFreeSpacePercent).
 _LEAST_FREE = 0.01
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 _FIX = "free some space there, or point ENGINERY_HOME to another disk"
 
 
 class DiskFull(FlowError):
-    """The disk of the local stack has no room left."""
+    """The disk of the local stack has no space left."""
 
 
 def require_room(directory: Path) -> None:
@@ -28,18 +28,18 @@ def require_room(directory: Path) -> None:
     if usage.free < _LEAST_FREE * usage.total:
         raise DiskFull(
             f"The disk of the local stack is full: {usage.free / 1e6:.1f} MB of {usage.total / 1e9:.1f} GB"
-            f" are free, and the S3 server stores nothing below {_LEAST_FREE:.0%}.",
+            f" are free, and the S3 server stores nothing if less than {_LEAST_FREE:.0%} is free.",
             where=str(directory),
             fix=_FIX,
         )
 
 
 @contextmanager
-def disk_errors_told(directory: Path) -> Iterator[None]:
-    """Tell a write that failed for want of room in words.
+def disk_full_errors(directory: Path) -> Iterator[None]:
+    """Turn the system's error for a full disk into one that says what to do.
 
     Raises:
-        DiskFull: in place of the error of the system.
+        DiskFull: a write failed because the disk is full.
     """
     try:
         yield

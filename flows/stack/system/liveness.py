@@ -1,6 +1,6 @@
-"""Which process is which. A process id is given out again; its birth, in clock ticks of one boot, is not.
+"""Identity of a process: its id may be reused, but not together with its birth, in clock ticks of one boot.
 
-Reads /proc directly: a host with the light install asks this too, to find the stack.
+Reads /proc directly, because a host with the light install needs this too, to find the stack.
 """
 
 from pathlib import Path
@@ -11,9 +11,9 @@ _PROC = Path("/proc")
 
 
 def birth(pid: int) -> str:
-    """Boot and clock tick at which a process was created; empty if there is none, or it is dead."""
+    """Return the boot and clock tick at which a process was created; empty if there is none or it is dead."""
     try:
-        # The name stands in parentheses and may hold anything; after it, the first field is the state.
+        # The name is in parentheses and may hold anything; the first field after it is the state.
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return ""
@@ -22,7 +22,7 @@ def birth(pid: int) -> str:
 
 
 def is_running(component: Component) -> bool:
-    """Whether the recorded process itself is alive, not another one that got its id."""
+    """Return whether the recorded process itself is alive, not another one that got its id."""
     return component.pid is not None and component.birth != "" and birth(component.pid) == component.birth
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from flows.errors import PortBusy
 
 HOST = "127.0.0.1"
-# Names under which a browser on this host reaches HOST; nobody else can make them lead elsewhere.
+# Names by which a browser on this host reaches HOST; nobody else can make them resolve to another address.
 OWN_NAMES = (HOST, "localhost")
 VALID = range(1, 65536)
 
@@ -32,30 +32,32 @@ def any_free(taken: Collection[int] = ()) -> int:
             return port
 
 
-def require_valid(use: str, asked: int | None) -> None:
-    """Raise PortBusy where a port was asked for that cannot exist."""
-    if asked is not None and asked not in VALID:
+def require_valid(use: str, requested: int | None) -> None:
+    """Raise PortBusy if the requested port is not a port."""
+    if requested is not None and requested not in VALID:
         raise PortBusy(
-            f"{asked} is no port.",
-            where=f"asked for {use}",
-            fix=f"name one from {VALID.start} to {VALID.stop - 1}, or none to let one be chosen",
+            f"{requested} is not a port.",
+            where=f"requested for {use}",
+            fix=f"name one from {VALID.start} to {VALID.stop - 1}, or none to have one chosen",
         )
 
 
-def choose(name: str, *, asked: int | None, preferred: int, taken: Collection[int] = ()) -> tuple[int, str]:
-    """A port and the reason for it: the one asked for, else the preferred one, else any free one.
+def choose(
+    name: str, *, requested: int | None, preferred: int, taken: Collection[int] = ()
+) -> tuple[int, str]:
+    """Choose the requested port, otherwise the preferred one, otherwise any free one; say why.
 
     Raises:
-        PortBusy: the port asked for is taken.
+        PortBusy: the requested port is taken.
     """
-    if asked is not None:
-        if not is_free(asked):
+    if requested is not None:
+        if not is_free(requested):
             raise PortBusy(
-                f"Port {asked} is taken by another program.",
-                where=f"{HOST}:{asked}, asked for the {name}",
-                fix="name another port, or none to let one be chosen",
+                f"Port {requested} is taken by another program.",
+                where=f"{HOST}:{requested}, requested for the {name}",
+                fix="name another port, or none to have one chosen",
             )
-        return asked, "as asked"
+        return requested, "as requested"
     if preferred not in taken and is_free(preferred):
         return preferred, "free"
     return any_free(taken), f"{preferred} is taken by another program"

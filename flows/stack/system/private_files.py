@@ -1,4 +1,4 @@
-"""Files that their owner alone can read: credentials and keys of the local stack."""
+"""Files that only their owner can read: credentials and keys of the local stack."""
 
 import hashlib
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a file in one step; at no moment can another user read it, or half of it be read."""
+    """Replace a file atomically; at no moment can another user read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(".new")
     staged.unlink(missing_ok=True)
@@ -17,5 +17,5 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def fingerprint(content: str) -> str:
-    """Tells one secret from another without giving it away."""
+    """Return a short digest that identifies a secret without revealing it."""
     return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Asking the components whether they work."""
+"""Health probes of the components."""
 
 import time
 import urllib.error
@@ -16,7 +16,7 @@ HEALTH_PATHS = {"object-store": "/healthz", "prefect-server": "/api/health", "wo
 
 
 def answers(component: Component, timeout_s: float = 3.0) -> bool:
-    """Whether the component says of itself that it works."""
+    """Return whether the component reports itself healthy."""
     url = component.url + HEALTH_PATHS[component.name]
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as response:  # noqa: S310  always http on 127.0.0.1
@@ -26,23 +26,23 @@ def answers(component: Component, timeout_s: float = 3.0) -> bool:
 
 
 def listens(component: Component) -> bool:
-    """Whether the component's own processes hold its port."""
-    import psutil  # the light install, which never starts a stack, does not have it
+    """Return whether the component's own processes listen on its port."""
+    import psutil  # not in the light install, which never starts a stack
 
     port = urlsplit(component.url).port
     try:
         process = psutil.Process(component.pid)
-        family = [process, *process.children(recursive=True)]
-        sockets = [socket for one in family for socket in one.net_connections("tcp")]
+        processes = [process, *process.children(recursive=True)]
+        sockets = [socket for each in processes for socket in each.net_connections("tcp")]
     except psutil.NoSuchProcess:
         return False
-    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
+    return any(socket.status == psutil.CONN_LISTEN and socket.laddr.port == port for socket in sockets)
 
 
 def wait_ready(component: Component, limit_s: float, ready: Callable[[], bool] | None = None) -> None:
-    """Wait until the component works, and it is itself that answers.
+    """Wait until the component is healthy and listens on its own port.
 
-    Two stacks that come up at once may choose the same port, and only one of them gets it.
+    Two stacks that start at once may choose the same port, and only one of them gets it.
 
     Raises:
         ComponentFailed: it ended, or was not ready in time; with the tail of its log.
@@ -61,5 +61,5 @@ def _failed(component: Component, how: str) -> ComponentFailed:
     return ComponentFailed(
         f"The {component.name} of the local stack {how}.",
         where=f"{component.log}, last lines:\n{tail(Path(component.log))}",
-        fix="mend what the log says, then run `enginery up` again",
+        fix="fix what the log reports, then run `enginery up` again",
     )

@@ -1,4 +1,4 @@
-"""Daemons: starting them so that they outlive us, knowing them again, ending them and nobody else."""
+"""Daemons: starting them so that they outlive this program, finding them again, ending them and no others."""
 
 import os
 import signal
@@ -10,28 +10,28 @@ from pathlib import Path
 import psutil
 
 MARK = "ENGINERY_STACK"  # environment of every process of a stack: the stack's directory
-PART = "ENGINERY_STACK_PART"  # and the component it belongs to; flow runs inherit the worker's
+PART = "ENGINERY_STACK_PART"  # and the component that it belongs to; flow runs inherit the worker's
 
 _KILL_LIMIT_S = 10.0
-_LOOK_EVERY_S = 0.05
+_POLL_S = 0.05
 
 
 def spawn(
     argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, umask: int = -1
 ) -> psutil.Process:
-    """Start a daemon in its own session, with its output in `log` (the log of the start before is kept
-    beside it).
+    """Start a daemon in its own session; the log of the previous start is kept next to the new one.
 
     Args:
         argv: program and arguments.
-        env: all of its environment.
+        env: its whole environment.
         cwd: its working directory.
         log: file for its output.
-        umask: permissions that the files it makes do not get; -1 for ours.
+        umask: its umask; -1 for this process's own.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell's background job ignores SIGINT and hands that down; Prefect's worker ends by SIGINT alone.
+        # A background job of a shell ignores SIGINT and its children inherit that; Prefect's worker ends only
+        # by SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if log.exists():
         log.replace(log.with_suffix(".previous.log"))
@@ -47,19 +47,17 @@ def spawn(
             umask=umask,
         )
     process = psutil.Process(child.pid)
-    child.returncode = 0  # it is meant to outlive this object, which would warn otherwise
+    child.returncode = 0  # it is meant to outlive this object, which would otherwise warn
     return process
 
 
 def marked(root: Path, part: str | None = None) -> list[psutil.Process]:
-    """The living processes of the stack in `root`, without the calling one; of one component if `part` is
-    given.
-    """
+    """Return the living processes of the stack in `root`, or of its component `part`, except this one."""
     found = []
     for process in psutil.process_iter():
         try:
             environment = process.environ()
-        except (psutil.Error, OSError):  # gone meanwhile, or another user's: not ours in either case
+        except (psutil.Error, OSError):  # it has ended or is another user's: not ours in either case
             continue
         ours = environment.get(MARK) == str(root) and part in {None, environment.get(PART)}
         if ours and process.pid != os.getpid() and _living(process):
@@ -68,7 +66,7 @@ def marked(root: Path, part: str | None = None) -> list[psutil.Process]:
 
 
 def end(processes: Sequence[psutil.Process], grace_s: float) -> None:
-    """Ask the processes to end, wait, then kill what is left; returns when all are gone."""
+    """Ask the processes to end, wait, then kill what is left; return when all are gone."""
     _signal(processes, kill=False)
     left = _wait(processes, grace_s)
     _signal(left, kill=True)
@@ -76,7 +74,7 @@ def end(processes: Sequence[psutil.Process], grace_s: float) -> None:
 
 
 def end_part(root: Path, part: str, grace_s: float) -> int:
-    """End every process of one component, those that start meanwhile too; returns how many there were."""
+    """End every process of one component, including those that start meanwhile; return their number."""
     ended = 0
     deadline = time.monotonic() + 3 * grace_s + 10
     while (processes := marked(root, part)) and time.monotonic() < deadline:
@@ -86,7 +84,7 @@ def end_part(root: Path, part: str, grace_s: float) -> int:
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log, indented for an error message."""
+    """Return the last lines of a log, indented for an error message."""
     if not log.exists():
         return "    (no output)"
     with log.open("rb") as file:
@@ -104,14 +102,14 @@ def _signal(processes: Sequence[psutil.Process], *, kill: bool) -> None:
 
 
 def _wait(processes: Sequence[psutil.Process], limit_s: float) -> list[psutil.Process]:
-    """Wait until all have ended; returns those that have not.
+    """Wait until all processes have ended; return those that have not.
 
-    A daemon whose starter has gone is a child of process 1, which in a container may take seconds to notice
-    its end, or never do: the zombie counts as ended.
+    A daemon whose parent is gone is a child of process 1, which in a container may take seconds to reap it,
+    or never do so: a zombie counts as ended.
     """
     deadline = time.monotonic() + limit_s
-    while (left := [one for one in processes if _living(one)]) and time.monotonic() < deadline:
-        time.sleep(_LOOK_EVERY_S)
+    while (left := [process for process in processes if _living(process)]) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
     return left
 
 

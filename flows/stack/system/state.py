@@ -1,4 +1,4 @@
-"""What is known of the stack between two commands: directories, processes, ports."""
+"""The state of the stack that is kept between commands: directories, processes, ports."""
 
 import os
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Component(Frozen):
         default=None, description="Process id; null between the decision to start and the start."
     )
     birth: str = Field(default="", description="Boot and clock tick at which the process was created.")
-    url: str = Field(description="Where it answers.")
+    url: str = Field(description="Address at which it answers.")
     log: str = Field(description="File with its output.")
     uses: dict[str, str] = Field(
         default_factory=dict,
-        description="Addresses, and fingerprints of credentials, that it was given at its start.",
+        description="Addresses, and fingerprints of credentials, that it was started with.",
     )
 
 
@@ -31,29 +31,29 @@ class StackState(Frozen):
 
     components: dict[str, Component] = Field(default_factory=dict, description="Daemons by name.")
     ports: dict[str, int] = Field(
-        default_factory=dict, description="Ports by use; kept over `down`, so addresses stay."
+        default_factory=dict, description="Ports by use; kept after `down`, so that addresses stay the same."
     )
     deployed: str = Field(default="", description="Digest of what was last deployed to the Prefect server.")
 
     def with_component(self, component: Component) -> "StackState":
-        """The same state with one daemon recorded or replaced."""
+        """Return the same state with one daemon recorded or replaced."""
         return self.model_copy(update={"components": {**self.components, component.name: component}})
 
     def without(self, name: str) -> "StackState":
-        """The same state with one daemon forgotten."""
+        """Return the same state without one daemon."""
         rest = {key: value for key, value in self.components.items() if key != name}
         return self.model_copy(update={"components": rest})
 
 
 @dataclass(frozen=True, slots=True)
 class StackPaths:
-    """Where the stack keeps its things, all below one directory."""
+    """The files and directories of the stack, all below one directory."""
 
     root: Path
 
     @classmethod
     def below(cls, home: Path) -> "StackPaths":
-        """The stack's directory in the state directory of this host."""
+        """Return the paths of the stack in the state directory of this host."""
         return cls(home.expanduser().resolve() / "stack")
 
     @property
@@ -63,24 +63,22 @@ class StackPaths:
 
     @property
     def lock_file(self) -> Path:
-        """Held by whoever changes the stack."""
+        """The lock that a command holds while it changes the stack."""
         return self.root / "lock"
 
     @property
     def credentials_file(self) -> Path:
-        """Identity of the S3 server, as SeaweedFS reads it; readable by its owner only."""
+        """Credentials of the S3 server, in SeaweedFS's format; readable only by their owner."""
         return self.root / "s3.json"
 
     @property
     def security_file(self) -> Path:
-        """Keys and certificates by which the S3 server's own parts know each other, as SeaweedFS reads it
-        from its working directory.
-        """
+        """Keys and certificates of the S3 server's parts, read by SeaweedFS from its working directory."""
         return self.root / "security.toml"
 
     @property
     def prefect_auth_file(self) -> Path:
-        """What the Prefect server's clients and its UI show to be let in; readable by its owner only."""
+        """The login of the Prefect server, for its clients and its UI; readable only by its owner."""
         return self.root / "prefect.auth"
 
     @property
@@ -94,12 +92,12 @@ class StackPaths:
         return self.root / "prefect"
 
     def log(self, name: str) -> Path:
-        """Output of one component."""
+        """Return the file with the output of one component."""
         return self.root / "logs" / f"{name}.log"
 
 
 def read_state(paths: StackPaths) -> StackState:
-    """The recorded state; an empty one where nothing was ever started.
+    """Return the recorded state; an empty one if nothing was ever started.
 
     Raises:
         FlowError: the record cannot be read.
@@ -117,7 +115,7 @@ def read_state(paths: StackPaths) -> StackState:
 
 
 def write_state(paths: StackPaths, state: StackState) -> StackState:
-    """Replace the record in one step; returns it."""
+    """Replace the record atomically, and return it."""
     paths.root.mkdir(parents=True, exist_ok=True)
     staged = paths.state_file.with_suffix(f".{os.getpid()}")
     try:

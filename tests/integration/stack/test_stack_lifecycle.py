@@ -95,7 +95,7 @@ def test_a_killed_store_is_reported_and_comes_back_alone_with_its_objects(
 
     after, said = bring_up()
     assert after.all_up
-    assert [line for line in said if line.startswith("object-store: starting it again")]
+    assert [line for line in said if line.startswith("object-store: restarting")]
     same = (prefect_server.NAME, worker.NAME)
     assert [after.component(name) for name in same] == [before.component(name) for name in same]
     assert after.component(object_store.NAME).url == before.component(object_store.NAME).url
@@ -119,7 +119,7 @@ def test_a_run_whose_worker_and_process_were_killed_is_settled_by_the_next_up(
 
     after, said = bring_up()
     assert after.component(worker.NAME).pid != before.component(worker.NAME).pid
-    assert [line for line in said if line.startswith("worker: starting it again")]
+    assert [line for line in said if line.startswith("worker: restarting")]
     assert state_of(stack_settings, run_id) == "Crashed"
 
 
@@ -134,7 +134,7 @@ def test_a_stack_that_a_version_without_locks_started_is_started_again(
     write_state(paths, state)
     after, said = bring_up()
     assert after.all_up
-    assert len([line for line in said if "starting it again" in line]) == 3
+    assert len([line for line in said if "restarting" in line]) == 3
     assert not {part.pid for part in before.components} & {part.pid for part in after.components}
 
 

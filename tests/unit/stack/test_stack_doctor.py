@@ -116,9 +116,9 @@ def test_memory_within_a_control_group_is_what_the_group_allows(tmp_path: Path) 
 
 
 def test_a_schedule_of_which_no_run_is_made_is_told() -> None:
-    silent = judgements.judge_schedule(NextRun(reason="the server has made no run of it"))
+    silent = judgements.judge_schedule(NextRun(reason="the server has created no run from it"))
     assert silent.outcome == "warn"
-    assert "the server has made no run of it" in silent.found
+    assert "the server has created no run from it" in silent.found
     coming = judgements.judge_schedule(NextRun(time=NOW))
     assert (coming.outcome, coming.remedy) == ("ok", "")
     assert "2026-11-23 12:00 UTC" in coming.found

@@ -74,7 +74,7 @@ def test_a_server_for_one_run_reports_to_nobody_and_asks_for_credentials(setting
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     seen = json.loads(done.stdout)
-    assert {name: seen[name] for name in prefect_server.QUIET} == prefect_server.QUIET
+    assert {name: seen[name] for name in prefect_server.NO_TELEMETRY} == prefect_server.NO_TELEMETRY
     assert len(seen["PREFECT_API_AUTH_STRING"]) > 32
     assert seen["PREFECT_SERVER_API_AUTH_STRING"] == seen["PREFECT_API_AUTH_STRING"]
 

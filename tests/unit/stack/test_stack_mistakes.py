@@ -97,9 +97,9 @@ def assert_told(done: Done, code: int, *said: str) -> None:
         (("verify", "demo:nightly"), 4, "enginery pull demo:nightly --to ROOT"),
         (("pull", "demo", "--to", "file"), 2, "This is no directory"),
         (("pull", "demo", "--to", "loop"), 2, "This is no directory"),
-        (("up", "--s3-port", "99999"), 2, "99999 is no port"),
-        (("up", "--s3-port", "0"), 2, "0 is no port"),
-        (("up", "--prefect-port", "-1"), 2, "-1 is no port"),
+        (("up", "--s3-port", "99999"), 2, "99999 is not a port"),
+        (("up", "--s3-port", "0"), 2, "0 is not a port"),
+        (("up", "--prefect-port", "-1"), 2, "-1 is not a port"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
 )

@@ -19,11 +19,11 @@ def busy_port() -> Iterator[int]:
 
 def test_an_asked_port_that_is_busy_is_refused_by_number(busy_port: int) -> None:
     with pytest.raises(PortBusy, match=str(busy_port)):
-        ports.choose("worker", asked=busy_port, preferred=1)
+        ports.choose("worker", requested=busy_port, preferred=1)
 
 
 def test_a_preferred_port_that_is_busy_gives_way_with_the_reason(busy_port: int) -> None:
-    port, reason = ports.choose("worker", asked=None, preferred=busy_port)
+    port, reason = ports.choose("worker", requested=None, preferred=busy_port)
     assert port != busy_port
     assert ports.is_free(port)
     assert reason == f"{busy_port} is taken by another program"
@@ -31,10 +31,10 @@ def test_a_preferred_port_that_is_busy_gives_way_with_the_reason(busy_port: int)
 
 def test_a_free_preferred_port_is_kept() -> None:
     free = ports.any_free()
-    assert ports.choose("worker", asked=None, preferred=free) == (free, "free")
+    assert ports.choose("worker", requested=None, preferred=free) == (free, "free")
 
 
 def test_a_port_given_to_another_use_is_not_given_twice() -> None:
     free = ports.any_free()
-    port, _ = ports.choose("worker", asked=None, preferred=free, taken={free})
+    port, _ = ports.choose("worker", requested=None, preferred=free, taken={free})
     assert port != free
