@@ -2,7 +2,7 @@
 
 from artifacts.errors import EngineryError
 
-# Not by its name from a package index: enginery is on none, and what has that name there is another's.
+# Never by name from a package index: enginery is on none of them, and a package of that name is not ours.
 INSTALL_FIX = "in the checkout of enginery: pip install '.[local]'"
 
 
@@ -11,14 +11,14 @@ class FlowError(EngineryError):
 
 
 class BadArgument(FlowError):
-    """An argument of a command that cannot be used as given."""
+    """An argument of a command is invalid."""
 
     exit_code = 2
     failure = "input"
 
 
-class HostUnsuited(FlowError):
-    """Nothing of what was asked for can be built on this host; each variant's reason is in the message."""
+class HostUnsuitable(FlowError):
+    """None of the requested variants can be built on this host; the message gives a reason per variant."""
 
     exit_code = 4
     failure = "unsupported"
@@ -32,23 +32,23 @@ class ExtraMissing(FlowError):
 
 
 class PortBusy(FlowError):
-    """A port that was asked for by number is taken, or there is none of that number."""
+    """A requested port is taken, or is not a port."""
 
     exit_code = 2
     failure = "input"
 
 
 class ComponentFailed(FlowError):
-    """A part of the local stack did not start, or did not become ready; carries the tail of its log."""
+    """A component of the local stack did not start or become ready; the error has the end of its log."""
 
 
 class PrefectUnreachable(FlowError):
-    """The Prefect server that was named does not answer."""
+    """The configured Prefect server does not answer."""
 
     exit_code = 5
 
 
 class StackDown(FlowError):
-    """The local stack, or a part of it, is not running."""
+    """The local stack, or a component of it, is not running."""
 
     exit_code = 5

@@ -1,6 +1,4 @@
-"""Printing: data to stdout, narration to stderr, tables and progress bars for terminals and plain lines
-elsewhere.
-"""
+"""Output: data to stdout, messages to stderr; tables and progress bars on a terminal, else plain lines."""
 
 import json
 import sys
@@ -16,7 +14,7 @@ _PLAIN_INTERVAL_S = 5.0
 
 
 def say(line: str) -> None:
-    """Narrate one line on stderr."""
+    """Print a line of progress, or a message, to stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -26,29 +24,29 @@ def emit(text: str) -> None:
 
 
 def emit_json(value: Any) -> None:
-    """Write one JSON document to stdout; records are dumped as they are stored."""
+    """Write one JSON document to stdout; records are written as they are stored."""
     emit(json.dumps(value, indent=2, default=_plain))
 
 
 def emit_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], empty: str, wraps: str | None = None
 ) -> None:
-    """Write a table to stdout, aligned; with rules on a terminal that is wide enough for them.
+    """Write an aligned table to stdout, with borders if the terminal is wide enough for them.
 
-    No cell is ever cut: what stands in it may have to be typed.
+    No cell is ever cut, because a user may have to type what it contains.
 
     Args:
         headers: names of the columns.
         rows: cells as text.
-        empty: what is narrated where there are no rows.
-        wraps: header of the one column whose words may go on in the next line.
+        empty: message for stderr if there are no rows.
+        wraps: header of the only column whose text may continue on the next line.
     """
     if not rows:
         say(empty)
         return
     widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
-    if sys.stdout.isatty() and (fitted := _fitted(headers, rows, widths, wraps)):
-        _rich_table(headers, rows, fitted)
+    if sys.stdout.isatty() and (fitting := _fitting_widths(headers, rows, widths, wraps)):
+        _rich_table(headers, rows, fitting)
         return
     for row in (headers, *rows):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -57,7 +55,7 @@ def emit_table(
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A function that takes bytes done and bytes in all, from any thread: a bar on a terminal, else lines."""
+    """Yield a function of bytes done and bytes in total, for any thread: it shows a bar, or prints lines."""
     if not sys.stderr.isatty():
         yield _plain_progress(label)
         return
@@ -90,13 +88,13 @@ def _plain_progress(label: str) -> Callable[[int, int], None]:
     return update
 
 
-def _fitted(
+def _fitting_widths(
     headers: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], wraps: str | None
 ) -> list[int]:
-    """Widths of columns that fit this terminal; empty where none do without cutting a cell."""
+    """Return column widths that fit this terminal; empty if none do without cutting a cell."""
     from rich.console import Console
 
-    # Each column has a rule and two spaces beside it, and a last rule closes the table.
+    # Each column takes a border and two spaces more, and a last border closes the table.
     room = Console().width - sum(widths) - 3 * len(widths) - 1
     if room >= 0:
         return list(widths)
@@ -117,7 +115,7 @@ def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]], widths: S
     for header, width in zip(headers, widths, strict=True):
         table.add_column(header, width=width)
     for row in rows:
-        table.add_row(*map(Text, row))  # as text: brackets are no markup
+        table.add_row(*map(Text, row))  # as Text, because brackets in a cell are not markup
     Console().print(table)
 
 

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 def use_local_stack(settings: Settings) -> None:
-    """Point the standard variables to the running local stack, as far as the user has not set them; says
-    so.
-    """
+    """Point the standard variables that the user has not set to the running local stack, and say so."""
     from flows.stack.environment import local_environment
 
     found = local_environment(settings)
@@ -33,13 +31,13 @@ def use_local_stack(settings: Settings) -> None:
 
 
 def use_orchestrator(settings: Settings) -> None:
-    """As `use_local_stack`, for commands that run flows: the Prefect server that is named must answer.
+    """Do the same for a command that runs flows, and check that the configured Prefect server answers.
 
-    Without any, Prefect starts a server for this one run.
+    If none is configured, Prefect starts a server for this run alone.
 
     Raises:
-        PrefectUnreachable: it does not answer.
-        LocalDiskError, BadPath: there is none, and Prefect cannot keep the data of one on this host.
+        PrefectUnreachable: the server does not answer.
+        LocalDiskError, BadPath: none is configured, and Prefect cannot keep a server's data on this host.
     """
     import urllib.error
 
@@ -58,9 +56,9 @@ def use_orchestrator(settings: Settings) -> None:
         api.check()
     except urllib.error.HTTPError as error:
         raise PrefectUnreachable(
-            f"The Prefect server does not let us in: {error}.",
+            f"The Prefect server denies access: {error}.",
             where=f"{url} (PREFECT_API_URL)",
-            fix="set PREFECT_API_AUTH_STRING; of the local stack: unset PREFECT_API_URL, or"
+            fix="set PREFECT_API_AUTH_STRING; for the local stack, unset PREFECT_API_URL, or run"
             ' eval "$(enginery status --env)"',
         ) from error
     except (OSError, ValueError) as error:
@@ -72,7 +70,7 @@ def use_orchestrator(settings: Settings) -> None:
 
 
 def open_local_or_configured_store(settings: Settings) -> "Store":
-    """The store that the environment names, else that of the local stack.
+    """Open the store that the environment names, otherwise that of the local stack.
 
     Raises:
         StackDown: there is neither.
@@ -85,7 +83,7 @@ def open_local_or_configured_store(settings: Settings) -> "Store":
     store = open_store(settings)
     if not any(os.environ.get(name) for name in STORE_CHOICES) and not has_credentials():
         raise StackDown(
-            "The local stack's S3 server is not running, and no other store was named.",
+            "The local stack's S3 server is not running, and no other store is configured.",
             fix="enginery up; or set AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for "
             "another store",
         )
@@ -93,7 +91,7 @@ def open_local_or_configured_store(settings: Settings) -> "Store":
 
 
 def named_release(store: "Store", reference: str) -> "Release":
-    """The release that a reference means in a store; says which one where the reference leaves it open."""
+    """Return the release that a reference names; say which one it is if the reference leaves that open."""
     from artifacts.releases import resolve
 
     resolved = resolve(store, reference)
@@ -103,10 +101,10 @@ def named_release(store: "Store", reference: str) -> "Release":
 
 
 def require_pipeline() -> None:
-    """Check that the packages of the hosts that build are installed.
+    """Check that the packages that a building host needs are installed.
 
     Raises:
-        ExtraMissing: they are not.
+        ExtraMissing: one of them is not.
     """
     from importlib.util import find_spec
 
@@ -126,7 +124,7 @@ def require_local() -> None:
     """Check that the packages of the local stack are installed.
 
     Raises:
-        ExtraMissing: they are not.
+        ExtraMissing: one of them is not.
     """
     from importlib.util import find_spec
 
@@ -139,7 +137,11 @@ def require_local() -> None:
 
 
 def require_writable(directory: Path) -> None:
-    """Make a directory where it is missing, and write into it; raises LocalDiskError or BadPath."""
+    """Make a directory if it is missing, and check that it can be written to.
+
+    Raises:
+        LocalDiskError, BadPath: it cannot.
+    """
     from artifacts.disk import disk_errors
 
     with disk_errors(directory):

@@ -1,11 +1,10 @@
-"""The command line `enginery`: what commands there are, and the one place where errors become text and exit
-codes.
+"""The command line `enginery`: its commands, and the only place that turns errors into text and exit codes.
 
 Invariants:
-- Data goes to stdout, narration and errors to stderr. With `--json`, stdout is one document.
+- Data goes to stdout, messages and errors to stderr. With `--json`, stdout is one document.
 - Commands are registered by import string and imported when they run, so that `enginery --help` loads none.
-- A library's error says what is wrong, where, and what to do; here it is only printed. Whatever carries no
-  `exit_code` is a defect of ours and says so.
+- A library's error says what is wrong, where, and what to do; here it is only printed. An error without an
+  `exit_code` is a defect of this program and reported as such.
 
 Exit codes: 0 done; 1 failed; 2 bad input; 3 rejected, inconclusive or refused by policy; 4 not found or
 nothing fits; 5 a service is unreachable; 6 integrity. 130 after Ctrl-C.
@@ -26,47 +25,53 @@ from artifacts.errors import EngineryError
 INTERRUPTED = 130
 BAD_INPUT = 2
 FAILED = 1
-# What writing to stdout and asking for the working directory end in: errors that name no file.
-OF_NO_FILE = (errno.ENOSPC, errno.ENOENT)
+# Errors of writing to stdout and of finding the working directory, which name no file.
+ERRORS_WITHOUT_FILE = (errno.ENOSPC, errno.ENOENT)
 OWN_PACKAGES = ("flows", "tasks", "artifacts", "engine_specs")
 
 
-class Listed(NamedTuple):
-    """One line of `enginery --help`."""
+class CommandEntry(NamedTuple):
+    """A command, and its line in `enginery --help`."""
 
     name: str
-    where: str
+    target: str
     help: str
 
 
 COMMANDS = {
     "This machine": (
-        Listed("up", "stack:up", "Start the local stack: Prefect server, worker, S3 server."),
-        Listed("down", "stack:down", "Stop what `up` started."),
-        Listed("status", "stack:status", "How the local stack is."),
-        Listed("doctor", "doctor:doctor", "Check this machine, and name the remedy for what it lacks."),
-        Listed("demo", "demo:demo", "Run the main job end to end on a small model."),
-        Listed("toolchain", "toolchain:app", "The isolated environments of the heavy tools: list, install."),
+        CommandEntry("up", "stack:up", "Start the local stack: Prefect server, worker, S3 server."),
+        CommandEntry("down", "stack:down", "Stop what `up` started."),
+        CommandEntry("status", "stack:status", "Show the status of the local stack."),
+        CommandEntry("doctor", "doctor:doctor", "Check this machine, and say how to fix what it lacks."),
+        CommandEntry("demo", "demo:demo", "Run the main job end to end on a small model."),
+        CommandEntry(
+            "toolchain", "toolchain:app", "The isolated environments of the heavy tools: list, install."
+        ),
     ),
     "Specs": (
-        Listed("specs", "specs:app", "The specs: list, validate, schema."),
-        Listed("targets", "targets:app", "The targets that engines are built for: list."),
+        CommandEntry("specs", "specs:app", "The specs: list, validate, schema."),
+        CommandEntry("targets", "targets:app", "The targets that engines are built for: list."),
     ),
     "Building": (
-        Listed("plan", "plan:plan", "What a build would do, and why: hit or miss for each stage."),
-        Listed("build", "build:build", "Build, judge and publish one spec."),
-        Listed("nightly", "nightly:nightly", "Build what changed among all specs."),
+        CommandEntry("plan", "plan:plan", "Show what a build would do, and why: hit or miss for each stage."),
+        CommandEntry("build", "build:build", "Build, judge and publish one spec."),
+        CommandEntry("nightly", "nightly:nightly", "Build what changed among all specs."),
     ),
     "Releases": (
-        Listed("list", "releases:list_releases", "The releases, or those of one name."),
-        Listed("show", "releases:show", "One release: its variants, verdicts and reasons."),
-        Listed("report", "releases:report", "Fetch the report of a release."),
-        Listed("history", "releases:history", "The moves of a name's channels."),
+        CommandEntry("list", "releases:list_releases", "List the releases, or those of one name."),
+        CommandEntry("show", "releases:show", "Show one release: its variants, verdicts and reasons."),
+        CommandEntry("report", "releases:report", "Fetch the reports of a release."),
+        CommandEntry("history", "releases:history", "Show how the channels of a name were moved."),
     ),
     "Serving hosts": (
-        Listed("pull", "hosts:pull", "Install the variant of a release that fits this host."),
-        Listed("serve", "hosts:serve", "Serve a pulled directory over the OpenAI completions protocol."),
-        Listed("verify", "hosts:verify", "Read every byte of a pulled directory, or of a stored release."),
+        CommandEntry("pull", "hosts:pull", "Install the variant of a release that fits this host."),
+        CommandEntry(
+            "serve", "hosts:serve", "Serve a pulled directory over the OpenAI completions protocol."
+        ),
+        CommandEntry(
+            "verify", "hosts:verify", "Read every byte of a pulled directory, or of a stored release."
+        ),
     ),
 }
 
@@ -79,38 +84,38 @@ MARKUP = {"help_format": "markdown"}
 EPILOGUE = "`--debug` with any command shows the traceback of an error."
 
 
-def make_app(asked: str = "") -> App:
-    """The application with all of its commands, none of them imported.
+def make_app(requested: str = "") -> App:
+    """Make the application with all of its commands, none of them imported.
 
     Args:
-        asked: name of the command that is asked for: it is helped by its own docstring, the others by the
-            lines that stand for them in `enginery --help`.
+        requested: name of the command to run. Its help is its own docstring; that of the others is their line
+            in `enginery --help`.
     """
     app = App(
         name="enginery",
         help=f"Compile LLM inference engines when measurement proves that it pays.\n\n{EXIT_CODES}",
         help_epilogue=EPILOGUE,
-        help_format="plaintext",  # Markdown costs 50 ms of imports: a command's own help alone is in it
+        help_format="plaintext",  # Markdown costs 50 ms of imports, so only a command's own help uses it
         version=_version,
         version_flags=("--version",),
         help_flags=("--help", "-h"),
-        suppress_keyboard_interrupt=False,  # `run` says that there was one
+        suppress_keyboard_interrupt=False,  # `run` reports it
     )
     app.command(
         "flows.cli.commands.completion:install_completion",
         name=COMPLETION,
-        help=None if asked == COMPLETION else "Let the shell complete commands and options.",
-        **(MARKUP if asked == COMPLETION else {}),
+        help=None if requested == COMPLETION else "Let the shell complete commands and options.",
+        **(MARKUP if requested == COMPLETION else {}),
     )
     for order, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=order)
         for command in commands:
-            own = command.name == asked
-            # An App says by itself in which format its help is.
-            markup = MARKUP if own and not command.where.endswith(":app") else {}
-            line = None if own else command.help
+            is_requested = command.name == requested
+            # An App sets the format of its own help.
+            markup = MARKUP if is_requested and not command.target.endswith(":app") else {}
+            line = None if is_requested else command.help
             app.command(
-                f"flows.cli.commands.{command.where}", name=command.name, help=line, group=group, **markup
+                f"flows.cli.commands.{command.target}", name=command.name, help=line, group=group, **markup
             )
     return app
 
@@ -120,21 +125,21 @@ def run(arguments: Sequence[str]) -> int:
     tokens = [argument for argument in arguments if argument != "--debug"]
 
     def command() -> object:
-        app = make_app(asked=next(iter(tokens), ""))
+        app = make_app(requested=next(iter(tokens), ""))
         return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
 
     return exit_code_of(command, debug="--debug" in arguments)
 
 
 def exit_code_of(command: Callable[[], object], *, debug: bool = False) -> int:
-    """Run what a program does and return its exit code; errors are printed to stderr."""
+    """Run a program's work and return its exit code; errors are printed to stderr."""
     try:
         result = command()
     except KeyboardInterrupt:
         print("enginery: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`enginery list | head`). Python would complain again at exit.
+        # The reader of our output is gone (`enginery list | head`). Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  the one place where every error ends
@@ -147,7 +152,7 @@ def exit_code_of(command: Callable[[], object], *, debug: bool = False) -> int:
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """Exit code and text of an error."""
+    """Return the exit code and the text of an error."""
     if isinstance(error, UnknownCommandError) and not error.command_chain:
         return BAD_INPUT, _unknown_command(error)
     if isinstance(error, CycloptsError):
@@ -155,14 +160,14 @@ def explain(error: Exception) -> tuple[int, str]:
         return BAD_INPUT, f"{error}\n  fix: {chain} --help"
     if isinstance(error, EngineryError):
         return error.exit_code, str(error)
-    if isinstance(error, OSError) and (error.filename is not None or error.errno in OF_NO_FILE):
-        # Of the file system, so not of a service, which libraries name themselves.
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in ERRORS_WITHOUT_FILE):
+        # An error of the file system: our libraries already report those of services as errors of their own.
         from artifacts.disk import disk_error
 
-        told = disk_error(error, "this command's output, or the directory that it runs in")
-        return told.exit_code, str(told)
+        explained = disk_error(error, "this command's output, or the directory that it runs in")
+        return explained.exit_code, str(explained)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
-        # How Python passes on bytes of arguments and variables that are not UTF-8.
+        # Python represents bytes of arguments and variables that are not UTF-8 as surrogates.
         return BAD_INPUT, f"{error.object!r} is not UTF-8\n  fix: correct the argument or the variable"
     if isinstance(error, ValueError):
         from flows.cli.tool_settings import refused_settings
@@ -175,12 +180,12 @@ def explain(error: Exception) -> tuple[int, str]:
         return BAD_INPUT, f"this command needs the package {package}\n  fix: {INSTALL_FIX}"
     return FAILED, (
         f"internal error: {type(error).__name__}: {error}\n"
-        "  fix: run it again with --debug for the traceback, and report that"
+        "  fix: run it again with --debug, and report the traceback"
     )
 
 
 def _unknown_command(error: UnknownCommandError) -> str:
-    """Made here: the error's own text would import every command to find similar ones."""
+    """Return the text of the error, whose own text would import every command to find similar names."""
     from difflib import get_close_matches
 
     names = [command.name for commands in COMMANDS.values() for command in commands]
@@ -192,7 +197,7 @@ def _unknown_command(error: UnknownCommandError) -> str:
 
 
 def _missing_package(error: BaseException | None) -> str:
-    """Name of the package whose absence is behind an error; empty where that is not the reason."""
+    """Return the name of the missing package that caused an error; empty if none did."""
     while error is not None and not isinstance(error, ModuleNotFoundError):
         error = error.__cause__
     name = (error.name or "").partition(".")[0] if error else ""
@@ -206,7 +211,7 @@ def _version() -> str:
 
 
 def _make_streams_usable() -> None:
-    """Let text be written whatever the terminal's encoding, and to a stream that the caller has closed."""
+    """Make writing work whatever the terminal's encoding is, and even if the caller has closed a stream."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -1,6 +1,6 @@
-"""The commands of a plan for people: a shell transcript, one flag a line; what is no command is a comment.
+"""The commands of a plan as a shell transcript, one flag per line; everything else is a comment. Pure.
 
-Pure. With the placeholders filled in, each command is one to type.
+Once its placeholders are filled in, each command can be typed.
 """
 
 import json
@@ -16,9 +16,9 @@ END_OF_REQUEST = "END_OF_REQUEST"
 
 
 def transcript(plan: SpecPlan) -> Iterator[str]:
-    """All lines of a plan that was made with its commands."""
+    """Yield all lines of a plan that was made with its commands."""
     yield from (f"# {line}" for line in head_lines(plan))
-    yield "# every command also gets these variables, where this program has them: " + ", ".join(
+    yield "# every command also gets these variables, if this program has them: " + ", ".join(
         PASSED_VARIABLES
     )
     yield "# placeholders:"
@@ -47,8 +47,9 @@ def _stage(stage: StageCommands, looked_up: PlannedStage | None) -> Iterator[str
         yield f"# makes {stage.output}"
 
 
-def _input(one: StageInput) -> str:
-    return f"# reads {one.path}: {f'tree {one.tree}' if one.tree else f'known after {one.known_after}'}"
+def _input(source: StageInput) -> str:
+    known = f"tree {source.tree}" if source.tree else f"known after {source.known_after}"
+    return f"# reads {source.path}: {known}"
 
 
 def _command(command: Command) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Plans as text: each spec, its variants with their arithmetic and what is wrong with them, then its stages.
+"""Plans as text: each spec, its variants with their memory and problems, then its stages.
 
-What many variants share is said once: warnings with the names of the variants, toolchains at the very end.
+What several variants share is printed once: warnings with the names of the variants, toolchains at the end.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,19 +10,19 @@ from flows.text.units import human_bytes
 from tasks.plan import PlannedVariant, SpecPlan
 
 
-def lines_of(plans: Sequence[SpecPlan]) -> Iterator[str]:
-    """The lines of all plans."""
+def plan_lines(plans: Sequence[SpecPlan]) -> Iterator[str]:
+    """Yield the lines of all plans."""
     for plan in plans:
         yield from _spec(plan)
     yield from _missing_toolchains(plans)
 
 
 def head_lines(plan: SpecPlan) -> Iterator[str]:
-    """The lines of one plan but for its stages."""
+    """Yield the lines of one plan, except its stages."""
     commit = plan.commit[:12] if plan.commit else "?"
     yield f"{plan.spec} {plan.version}: {plan.checkpoint}@{commit} ({plan.commit_reason})"
     yield f"  {plan.metadata}"
-    for note in dict.fromkeys(one.memory.counting_note for one in plan.variants if one.memory):
+    for note in dict.fromkeys(variant.memory.counting_note for variant in plan.variants if variant.memory):
         yield f"  {note}"
     for variant in plan.variants:
         yield from _variant(variant)
@@ -49,14 +49,14 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
         yield from (f"    {line}" for line in memory_lines(variant.memory))
     if variant.disk is not None:
         yield f"    disk of the building host: {_disk(variant.disk)}"
-    tools = (f"{one.role} {one.name} ({one.state})" for one in variant.toolchains)
-    yield f"    toolchains: {', '.join(tools)}"
+    toolchains = (f"{tool.role} {tool.name} ({tool.state})" for tool in variant.toolchains)
+    yield f"    toolchains: {', '.join(toolchains)}"
     for problem in variant.problems:
         yield f"    refused: {problem}"
 
 
 def memory_lines(memory: MemoryEstimate) -> Iterator[str]:
-    """The arithmetic of one device's memory."""
+    """Yield the calculation of one device's memory."""
     of = "" if memory.budget_bytes is None else f" of {human_bytes(memory.budget_bytes)} to plan for"
     arithmetic = f" ({memory.budget_arithmetic})" if memory.budget_bytes is not None else ""
     yield f"memory of each device: {human_bytes(memory.total_bytes)}{of}{arithmetic}: {memory.fit}"
@@ -64,7 +64,7 @@ def memory_lines(memory: MemoryEstimate) -> Iterator[str]:
     names = max(len(line.what) for line in memory.lines)
     for line in memory.lines:
         yield f"  {line.bytes:>{width},} B  {line.what:<{names}}  {line.arithmetic}{_known_after(line)}"
-    yield f"  {memory.total_bytes:>{width},} B  in all"
+    yield f"  {memory.total_bytes:>{width},} B  in total"
 
 
 def _disk(disk: DiskEstimate) -> str:
@@ -77,8 +77,8 @@ def _known_after(line: MemoryLine) -> str:
 
 
 def _warnings(variants: Sequence[PlannedVariant]) -> Iterator[str]:
-    for warning in dict.fromkeys(text for one in variants for text in one.warnings):
-        names = ", ".join(one.name for one in variants if warning in one.warnings)
+    for warning in dict.fromkeys(text for variant in variants for text in variant.warnings):
+        names = ", ".join(variant.name for variant in variants if warning in variant.warnings)
         yield f"  warning ({names}): {warning}"
 
 

@@ -1,4 +1,4 @@
-"""A release for people: each variant with its verdict, what it needs, and how it is served. Pure."""
+"""A release as text: each variant with its verdict, what it needs, and how to serve it. Pure."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,7 +12,7 @@ PORT = "8000"
 
 
 def release_lines(release: Release, engines: Mapping[str, EngineManifest]) -> Iterator[str]:
-    """All lines; `engines` has what each engine tree says of itself, by the name of its variant."""
+    """Yield all lines; `engines` holds the manifest of each engine tree, by the name of its variant."""
     yield f"{release.name}@{release.version}, published {release.created_at:%Y-%m-%d %H:%M:%S %Z}"
     yield f"checkpoint {release.checkpoint_repo} at {release.checkpoint_revision}"
     yield f"{DIRECTORY} stands for what `enginery pull` prints, <toolchain:NAME> for what `enginery toolchain"
@@ -37,14 +37,14 @@ def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str)
         yield f"  serve    with toolchain {variant.serve.toolchain}, as model {served!r}:"
         yield from _commands(variant.name, variant.serve, model)
     if variant.serve != variant.vllm_serve:
-        yield f"  vLLM     what it was judged against, with toolchain {variant.vllm_serve.toolchain}, on the"
-        yield f"           checkpoint, tree {variant.checkpoint_tree}:"
+        yield "  vLLM     the reference that it was judged against, with toolchain"
+        yield f"           {variant.vllm_serve.toolchain}, on checkpoint tree {variant.checkpoint_tree}:"
         yield from _commands("vLLM", variant.vllm_serve, model)
     yield f"  report   {variant.report or 'none'}"
 
 
 def needs(requires: HostRequirements) -> str:
-    """What a host must have, as a phrase."""
+    """Return what a host must have, as a phrase."""
     parts = [requires.machine]
     if requires.cpu_features:
         parts.append(f"CPU features {', '.join(requires.cpu_features)}")

@@ -1,4 +1,4 @@
-"""Commands as a shell reads them: one flag a line, placeholders in angle brackets left readable. Pure."""
+"""Commands in shell syntax: one flag per line, placeholders in angle brackets left readable. Pure."""
 
 import re
 import shlex
@@ -8,18 +8,18 @@ PLACEHOLDER = re.compile(r"<[a-z][^<>\s]*>")
 
 
 def shell_command(argv: Sequence[str], env: Mapping[str, str], *, clean: bool) -> str:
-    """One command over several lines, each but the last ending in a backslash.
+    """Return one command over several lines, each but the last ending in a backslash.
 
     Args:
         argv: program and arguments.
-        env: variables that it is given.
-        clean: whether it is given no others (`env -i`).
+        env: variables to set for it.
+        clean: whether it gets no other variables (`env -i`).
     """
     return " \\\n    ".join([*_variables(env, clean=clean), *_flags(argv)])
 
 
 def quoted(text: str) -> str:
-    """A word as a shell reads it; placeholders stay as they are, to be replaced by plain paths."""
+    """Quote a word for a shell; placeholders stay as they are, to be replaced by plain paths."""
     bare = PLACEHOLDER.sub("x", text)
     return text if bare and shlex.quote(bare) == bare else shlex.quote(text)
 
@@ -31,7 +31,7 @@ def _variables(env: Mapping[str, str], *, clean: bool) -> Iterator[str]:
 
 
 def _flags(argv: Sequence[str]) -> Iterator[str]:
-    """The program, then each flag with its values on a line of its own, and each argument without a flag."""
+    """Yield the program, each flag with its values, and each argument without a flag, one per line."""
     line = quoted(argv[0])
     for part in argv[1:]:
         if part.startswith("-") or not line.startswith("-"):

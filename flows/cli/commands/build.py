@@ -1,4 +1,4 @@
-"""`enginery build`: the flow `build`, run in this process and seen in the Prefect UI."""
+"""`enginery build`: the flow `build`, run in this process and shown in the Prefect UI."""
 
 from typing import Annotated
 
@@ -21,26 +21,28 @@ from flows.errors import BadArgument
 def build(
     spec: Annotated[str, Parameter(help="Name or path of a spec.")],
     *,
-    variant: Annotated[str | None, Parameter(help="Build this variant alone.")] = None,
-    publish: Annotated[bool, Parameter(help="Publish a release where the verdicts allow it.")] = True,
-    force: Annotated[bool, Parameter(help="Run every stage again.", negative="")] = False,
+    variant: Annotated[str | None, Parameter(help="Build only this variant.")] = None,
+    publish: Annotated[bool, Parameter(help="Publish a release if the verdicts allow it.")] = True,
+    force: Annotated[
+        bool, Parameter(help="Run every stage again, even if its result is stored.", negative="")
+    ] = False,
     require_cached: Annotated[
-        bool, Parameter(help="Fail where a stage would have to run.", negative="")
+        bool, Parameter(help="Fail if a stage would have to run.", negative="")
     ] = False,
     dry_run: Annotated[
-        bool, Parameter(help="Print every command that would run, and run none.", negative="")
+        bool, Parameter(help="Print every command that would run, and run nothing.", negative="")
     ] = False,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
     """Build, judge and publish one spec.
 
-    Runs in this process, on the variants that this host can build, and is seen in the Prefect UI. What was
-    done before with the same inputs is reused. With `--dry-run`: what `enginery plan SPEC --commands` prints.
+    Builds the variants that this host can build, in this process; the Prefect UI shows the run. Stages that
+    ran before with the same inputs are reused. `--dry-run` prints what `enginery plan SPEC --commands` does.
 
     Exit codes: 0 done; 1 a stage failed; 2 the spec or an argument is wrong, or pre-flight refuses the spec;
-    3 a required variant did not convince, or `--require-cached` found a stage that would have to run; 4 this
-    host can build none of it, or the Hub does not have the checkpoint; 5 the Hub, the store or the Prefect
-    server does not answer; 6 bytes do not match their digest.
+    3 a required variant has nothing to deploy, or `--require-cached` found a stage that would have to run; 4
+    this host can build none of the variants, or the Hub does not have the checkpoint; 5 the Hub, the store or
+    the Prefect server does not answer; 6 bytes do not match their digest.
 
     For example:
 
@@ -54,13 +56,14 @@ def build(
 
     if force and require_cached:
         raise BadArgument(
-            "--force runs every stage again, and --require-cached lets none run.", fix="name one of them"
+            "--force runs every stage again, and --require-cached lets none run.",
+            fix="give only one of them",
         )
     settings = load_settings()
     loaded = load_spec(spec, settings.specs_dir)
     if dry_run:
         return show_plans([loaded], variant, settings, commands=True, json=json)
-    # The flow asks the same again. Asked here, a mistake is told before Prefect has started.
+    # The flow checks this again; checking here reports a mistake before Prefect starts.
     variants_here(loaded, variant, probe_host())
     require_writable(settings.home)
     use_orchestrator(settings)

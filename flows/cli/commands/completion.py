@@ -1,4 +1,4 @@
-"""`enginery --install-completion`: completion of commands and options by the user's shell."""
+"""`enginery --install-completion`: completion of commands and options in the user's shell."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,14 +12,17 @@ Shell = Literal["bash", "zsh", "fish"]
 
 
 def install_completion(
-    *, shell: Annotated[Shell | None, Parameter(help="Which shell; default: the one that runs this.")] = None
+    *,
+    shell: Annotated[
+        Shell | None, Parameter(help="The shell; default: the one that runs this command.")
+    ] = None,
 ) -> None:
-    """Let the shell complete commands and options; prints the file that was installed.
+    """Let the shell complete commands and options; print the path of the installed script.
 
-    Writes a script into your home directory, and a line that loads it into `~/.bashrc` or `~/.zshrc` (fish
-    needs none). It takes effect in the next shell that you start.
+    Writes a script to your home directory, and a line that loads it to `~/.bashrc` or `~/.zshrc` (fish needs
+    none). It takes effect in the next shell that you start.
 
-    Exit codes: 0 done; 1 the file cannot be written; 2 the shell is not known.
+    Exit codes: 0 done; 1 the file cannot be written; 2 the shell is not supported.
 
     For example:
 
@@ -32,7 +35,7 @@ def install_completion(
     emit(str(make_app().install_completion(shell=chosen)))
     say(f"start a new {chosen}, and press Tab after `enginery `")
     if chosen == "zsh" and "compinit" not in _zshrc():
-        say("~/.zshrc does not load zsh's completions yet; add to its end: autoload -Uz compinit && compinit")
+        say("~/.zshrc does not load zsh's completions yet; append to it: autoload -Uz compinit && compinit")
 
 
 def _running_shell() -> Shell:
@@ -44,7 +47,9 @@ def _running_shell() -> Shell:
     except ShellDetectionError:
         found = "powershell"
     if found == "powershell":
-        raise BadArgument("No shell that is known here runs this.", fix="name one: --shell bash, zsh or fish")
+        raise BadArgument(
+            "This command does not run in a supported shell.", fix="name one: --shell bash, zsh or fish"
+        )
     return found
 
 

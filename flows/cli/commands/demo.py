@@ -20,16 +20,17 @@ SPEC = "demo"
 def demo(
     *,
     force: Annotated[
-        bool, Parameter(help="Run every stage again, and replace what is rotten in the store.", negative="")
+        bool, Parameter(help="Run every stage again, and replace damaged files in the store.", negative="")
     ] = False,
 ) -> int:
     """Run the main job end to end on a small model.
 
-    Starts the local stack and a small Hub, then fetches, measures vLLM, quantizes, compiles, judges the
-    engine against vLLM, publishes, pulls and generates. The first run installs toolchains (about 10 GB) and
-    takes minutes; a second one reuses what has not changed. `enginery down` stops the stack.
+    Starts the local stack and a small Hub; fetches a checkpoint, measures vLLM, quantizes, compiles, judges
+    the engine against vLLM, publishes a release, pulls it and generates text. The first run installs
+    toolchains (about 10 GB) and takes minutes; a second one reuses what has not changed. `enginery down`
+    stops the stack.
 
-    Exit codes: 0 done; 1 a step failed; 2 it is not run from a checkout; 3 the engine did not convince; 5 a
+    Exit codes: 0 done; 1 a step failed; 2 it is not run from a checkout; 3 there is no engine to deploy; 5 a
     service does not answer; 6 bytes in the store do not match their digest.
 
     For example:
@@ -42,7 +43,7 @@ def demo(
     settings = load_settings()
     _require_data()
     _step(1, "the local stack")
-    _bring_up(settings)
+    _start_stack(settings)
     from flows.demo.environment import demo_hub, enter
 
     with demo_hub() as hub_url:
@@ -70,11 +71,11 @@ def _require_data() -> None:
         )
 
 
-def _bring_up(settings: Settings) -> None:
+def _start_stack(settings: Settings) -> None:
     from flows.stack.lifecycle import up
 
-    for part in up(settings, say).components:
-        say(f"  {part.name:<15} {part.url}")
+    for component in up(settings, say).components:
+        say(f"  {component.name:<15} {component.url}")
 
 
 def _build(*, force: bool) -> "BuildSummary":
@@ -110,11 +111,11 @@ def _emit_proof(summary: "BuildSummary", proof: "Proof") -> None:
     reference = f"{summary.spec}@{summary.version}"
     emit(f"pulled: {proof.pulled.directory} ({proof.pulled.reason})")
     emit(
-        f"generated: the same {len(proof.from_pull.token_ids)} tokens by the pulled and by the judged engine"
+        f"generated: the pulled and the judged engine return the same {len(proof.from_pull.token_ids)} tokens"
     )
     emit(textwrap.indent(PROMPT + proof.from_pull.text, "  | ", predicate=bool))
-    emit("look further:")
+    emit("next:")
     emit(f"  enginery show {reference}        enginery report {reference}")
     emit(f"  enginery serve {proof.pulled.directory}")
-    emit("  enginery demo                    again: reuses what has not changed")
-    emit("  enginery down                    stops the local stack")
+    emit("  enginery demo                    run it again: what has not changed is reused")
+    emit("  enginery down                    stop the local stack")

@@ -1,4 +1,4 @@
-"""`enginery pull`, `serve`, `verify`: what serving hosts need. Works with the light install."""
+"""`enginery pull`, `serve`, `verify`: what serving hosts need. They work with the light install."""
 
 import os
 from collections.abc import Iterator
@@ -24,24 +24,26 @@ from flows.cli.context import named_release, open_local_or_configured_store
 from flows.errors import BadArgument
 from flows.text.units import human_bytes
 
-Directory = Annotated[Path, Parameter(help="ROOT/NAME/VERSION/VARIANT, or ROOT/NAME/current, of a pull.")]
+Directory = Annotated[
+    Path, Parameter(help="A pulled directory: ROOT/NAME/VERSION/VARIANT, or ROOT/NAME/current.")
+]
 
 
 def pull(
     reference: Annotated[str, Parameter(help="name, name:channel, name@1.4 or name@1.4.2.")],
     /,
     *,
-    to: Annotated[Path, Parameter(help="Directory of all installs.")],
-    variant: Annotated[str | None, Parameter(help="This variant and no other.")] = None,
+    to: Annotated[Path, Parameter(help="Directory for all installs (ROOT).")],
+    variant: Annotated[str | None, Parameter(help="Install this variant.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> None:
-    """Install the variant of a release that fits this host; prints the directory.
+    """Install the variant of a release that fits this host; print the directory.
 
-    A name alone means its channel `stable`, or, where it has none, its newest release. Every chunk is
-    verified, an interrupted pull goes on where it was, and what is installed already is left alone.
-    ROOT/NAME/current leads to what was pulled last.
+    A name alone means its channel `stable` or, if it has none, its newest release. Every chunk is verified,
+    an interrupted pull is resumed, and what is already installed is left alone. ROOT/NAME/current points to
+    what was pulled last.
 
-    Exit codes: 0 done; 1 this host's disk is full or closed; 2 an argument is wrong; 4 there is no such
+    Exit codes: 0 done; 1 this host's disk is full or not writable; 2 an argument is wrong; 4 there is no such
     release, or nothing in it fits this host; 5 the store does not answer; 6 bytes do not match their digest.
 
     For example:
@@ -52,7 +54,7 @@ def pull(
     """
     from artifacts.releases import pull_release
 
-    _require_no_file(to)
+    _refuse_non_directory(to)
     store = open_local_or_configured_store(load_settings())
     found = named_release(store, reference)
     release = f"{found.name}@{found.version}"
@@ -60,7 +62,7 @@ def pull(
         pulled = pull_release(store, release, to, variant, on_progress=on_progress)
     say(f"{release}, variant {pulled.variant}: {pulled.reason}")
     if pulled.already_installed:
-        say("it was installed already: names and sizes agree (`enginery verify` reads every byte)")
+        say("already installed: names and sizes match (`enginery verify` reads every byte)")
     else:
         say(f"downloaded {human_bytes(pulled.downloaded_bytes)}, every chunk verified")
     if json:
@@ -76,14 +78,14 @@ def serve(
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port to listen on.")] = 8000,
 ) -> int:
-    """Serve a pulled directory over the OpenAI completions protocol, until it is told to stop.
+    """Serve a pulled directory over the OpenAI completions protocol, until it is interrupted.
 
-    Installs the toolchain of its recipe on first use. Refuses before it starts anything where a file is
-    truncated, the port is taken, or the host or the toolchain cannot serve it; says when it takes requests.
-    The model has the name of its release.
+    Installs the required toolchain on first use. Refuses to start if a file is truncated, the port is taken,
+    or the host or the toolchain cannot serve the directory; says when it is ready for requests. The model has
+    the name of its release.
 
-    Exit codes: 2 the address or the port cannot be listened on; 4 no pull installed the directory, or this
-    host cannot serve it; 6 a file is missing or truncated; else what the server ends with.
+    Exit codes: 2 the server cannot listen on the address or the port; 4 the directory is not a pulled one, or
+    this host cannot serve it; 6 a file is missing or truncated; otherwise the exit code of the server.
 
     For example:
 
@@ -105,7 +107,7 @@ def serve(
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
     model = record.serve.served_model(record.name)
     with gpus_for(toolchain, GpuNeed(requires.gpu_count, requires.gpu_names), settings, say) as held:
-        say(f"starting {name}; Ctrl-C ends it")
+        say(f"starting {name}; press Ctrl-C to stop it")
         return run_foreground(
             toolchain,
             record.serve,
@@ -121,25 +123,25 @@ def serve(
 
 def verify(
     directory: Annotated[
-        Path | None, Parameter(help="ROOT/NAME/VERSION/VARIANT, or ROOT/NAME/current, of a pull.")
+        Path | None,
+        Parameter(help="A pulled directory: ROOT/NAME/VERSION/VARIANT, or ROOT/NAME/current."),
     ] = None,
     /,
     *,
     store: Annotated[
         str | None,
         Parameter(
-            help="A reference (name, name:channel, name@1.4 or name@1.4.2): read this release in the store "
-            "instead, with its checkpoints and reports."
+            help="Verify a release (name, name:channel, name@1.4 or name@1.4.2) in the store instead, with "
+            "its checkpoints and reports."
         ),
     ] = None,
 ) -> None:
     """Read every byte of a pulled directory and compare it with the release that it came from.
 
-    With --store, read instead every byte that the store holds of a release, and compare it with its digests.
+    With --store, read every byte that the store holds of a release instead, and compare it with its digest.
 
-    Exit codes: 0 intact; 2 that is a file, or both or neither were named; 4 no pull installed the directory,
-    or there is no such release; 5 the store does not answer; 6 something is missing or damaged, each with its
-    path or key.
+    Exit codes: 0 intact; 2 an argument is wrong; 4 the directory is not a pulled one, or there is no such
+    release; 5 the store does not answer; 6 something is missing or damaged, listed with its path or key.
 
     For example:
 
@@ -148,7 +150,7 @@ def verify(
     """
     if (directory is None) == (store is None):
         raise BadArgument(
-            "One thing can be verified: a pulled directory, or a release in the store.",
+            "Name either a pulled directory or a release in the store.",
             fix="enginery verify DIRECTORY, or enginery verify --store REF",
         )
     if store is not None:
@@ -177,31 +179,31 @@ def _verify_stored(reference: str) -> None:
 
 
 def _require_install(directory: Path) -> None:
-    """Check that a pull installed it.
+    """Check that a pull installed the directory.
 
     Raises:
         BadPath: it is a file.
-        NotFound: no pull did; names those below it.
+        NotFound: it is not a pulled directory; the error names those below it.
     """
-    _require_no_file(directory)
+    _refuse_non_directory(directory)
     if directory.is_dir() and is_install(directory):
         return
     below = [path for path in sorted(_below(directory)) if path.is_dir() and is_install(path)]
     pull = f"enginery pull {directory} --to ROOT" if RELEASE.fullmatch(str(directory)) else "enginery pull"
-    printed = f"name the directory that `{pull}` printed"
+    name_printed = f"name the directory that `{pull}` printed"
     raise NotFound(
-        "No pull installed this." if directory.exists() else "There is no such directory.",
+        "This is not a pulled directory." if directory.exists() else "There is no such directory.",
         where=str(directory),
-        fix=f"name {' or '.join(map(str, below))}" if below else printed,
+        fix=f"name {' or '.join(map(str, below))}" if below else name_printed,
     )
 
 
 def _below(directory: Path) -> Iterator[Path]:
-    """Where installs stand below ROOT, ROOT/<name> and ROOT/<name>/<version>."""
+    """Yield the paths at which installs may be, given ROOT, ROOT/<name> or ROOT/<name>/<version>."""
     for pattern in (f"*/{CURRENT}", "*"):
         yield from directory.glob(pattern)
 
 
-def _require_no_file(directory: Path) -> None:
-    if os.path.lexists(directory) and not directory.is_dir():
-        raise BadPath("This is no directory.", where=str(directory), fix="name a directory")
+def _refuse_non_directory(path: Path) -> None:
+    if os.path.lexists(path) and not path.is_dir():
+        raise BadPath("This is not a directory.", where=str(path), fix="name a directory")

@@ -1,4 +1,4 @@
-"""`enginery nightly`: the flow `nightly`, run in this process and seen in the Prefect UI."""
+"""`enginery nightly`: the flow `nightly`, run in this process and shown in the Prefect UI."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -19,16 +19,16 @@ from flows.cli.context import (
 
 
 def nightly(
-    *specs: Annotated[str, Parameter(help="Names of specs; none: all.")],
+    *specs: Annotated[str, Parameter(help="Names of specs; default: all.")],
     force: Annotated[bool, Parameter(help="Build every spec, changed or not.", negative="")] = False,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
-    """Build what changed among all specs; say why what did not was skipped.
+    """Build the specs that have changed, and say why the others are skipped.
 
-    One spec that fails does not keep the others from being built. Specs for other hosts are left to them.
+    A spec that fails does not keep the others from being built. Specs for other hosts are left to them.
 
-    Exit codes: 0 done, or nothing to do; 1 a spec failed; 2 there is no such spec; 3 a required variant did
-    not convince; 5 the store or the Prefect server does not answer.
+    Exit codes: 0 done, or nothing to do; 1 a spec failed; 2 there is no such spec; 3 a required variant has
+    nothing to deploy; 5 the store or the Prefect server does not answer.
 
     For example:
 
@@ -40,7 +40,7 @@ def nightly(
     to_build = [spec for spec in _readable(specs, settings) if _has_work_here(spec)]
     require_writable(settings.home)
     use_orchestrator(settings)
-    if to_build:  # The flow asks no store for the others either.
+    if to_build:  # the flow does not use the store for the others either
         open_local_or_configured_store(settings).ensure_bucket()
     from flows.nightly import NightlySummary
     from flows.nightly import nightly as run
@@ -61,11 +61,11 @@ def nightly(
 
 
 def _readable(named: tuple[str, ...], settings: Settings) -> Iterator[Spec]:
-    """The specs of this run that can be read; the flow tells of the others, and goes on.
+    """Yield the specs of this run that can be read; the flow reports the others and continues.
 
-    Raises what is told before Prefect has started:
-        SpecNotFound: one that was named is not there.
-        SpecInvalid: the only one that was named cannot be read.
+    Raises, before Prefect starts:
+        SpecNotFound: a named spec does not exist.
+        SpecInvalid: the only named spec cannot be read.
     """
     for name in named or tuple(path.stem for path in list_specs(settings.specs_dir)):
         try:

@@ -1,4 +1,4 @@
-"""`enginery plan`: what would be built, whether it can work, and what a build would do, and why."""
+"""`enginery plan`: what would be built, whether it can work, what a build would do, and why."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -18,17 +18,17 @@ REFUSED = 2
 
 
 def plan(
-    *specs: Annotated[str, Parameter(help="Names or paths of specs; none: all.")],
-    variant: Annotated[str | None, Parameter(help="This variant alone.")] = None,
+    *specs: Annotated[str, Parameter(help="Names or paths of specs; default: all.")],
+    variant: Annotated[str | None, Parameter(help="Plan only this variant.")] = None,
     commands: Annotated[bool, Parameter(help="Print every command that would run.", negative="")] = False,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
     """Show what a build would do, and why.
 
-    Examines every variant from the checkpoint's metadata, with the arithmetic of its memory, and says for
-    each stage whether the store holds its result, and if not, what is different from last time. Works for
-    every target on every host, without a GPU, a network or a store. With `--commands`: every command that a
-    build would run, as a shell transcript.
+    Examines every variant by the checkpoint's metadata, with a calculation of its memory, and says for each
+    stage whether the store holds its result and, if not, what has changed since last time. Works for every
+    target on every host, without a GPU, a network or a store. `--commands` prints every command that a build
+    would run, as a shell transcript.
 
     Exit codes: 0 every variant can work; 2 pre-flight refuses one, or a spec or an argument is wrong.
 
@@ -49,7 +49,7 @@ def plan(
 def show_plans(
     specs: "Sequence[Spec]", variant: str | None, settings: Settings, *, commands: bool, json: bool
 ) -> int:
-    """Print the plans of specs; 2 if pre-flight refuses one, otherwise 0.
+    """Print the plans of specs; return 2 if pre-flight refuses one, otherwise 0.
 
     Raises:
         BadArgument: none of the specs has a variant of that name.
@@ -58,7 +58,7 @@ def show_plans(
     from artifacts.store import Snapshot
     from flows.selection import variants_named
     from flows.text.commands import transcript
-    from flows.text.plan import lines_of
+    from flows.text.plan import plan_lines
     from tasks.hub import HubAccess
     from tasks.plan import HostToolchains, plan_spec
     from tasks.runs import Pipeline
@@ -71,24 +71,24 @@ def show_plans(
         for spec, variants in chosen
     ]
     if json:
-        emit_json([one.model_dump(mode="json") for one in plans])
+        emit_json([plan.model_dump(mode="json") for plan in plans])
     elif commands:
-        for line in (line for one in plans for line in transcript(one)):
+        for line in (line for plan in plans for line in transcript(plan)):
             emit(line)
     else:
-        for line in lines_of(plans):
+        for line in plan_lines(plans):
             emit(line)
-    return REFUSED if any(one.refused for one in plans) else 0
+    return REFUSED if any(plan.refused for plan in plans) else 0
 
 
 def _store(settings: Settings) -> "Store":
-    """The store; if there is none, one that never answers: a plan says what is unknown for that."""
+    """Open the store; if there is none, one that never answers: a plan says what is then unknown."""
     from artifacts.store import open_store
 
     try:
         return open_local_or_configured_store(settings)
     except StackDown as error:
-        say(f"{error.what} A plan needs none, but does not know what was built ({error.fix}).")
+        say(f"{error.what} Without one, the plan cannot say what is already built ({error.fix}).")
         return open_store(settings)
 
 

@@ -1,4 +1,4 @@
-"""`enginery list`, `show`, `report`, `history`: reading what was published."""
+"""`enginery list`, `show`, `report`, `history`: views of what was published."""
 
 import shutil
 from collections.abc import Sequence
@@ -25,17 +25,17 @@ REPORT_PAGE = "report.html"
 
 
 def list_releases(
-    name: Annotated[str | None, Parameter(help="Only the releases of this name.")] = None,
+    name: Annotated[str | None, Parameter(help="List only the releases of this name.")] = None,
     /,
     *,
     json: Json = False,
 ) -> None:
     """List the releases, or those of one name, oldest first.
 
-    One whose record is damaged, or is another than its key says, is left out and named at the end.
+    A release whose record is damaged, or does not match its key, is left out and named at the end.
 
-    Exit codes: 0 done; 2 that is no name; 4 there is no release of that name; 5 the store does not answer;
-    6 a record is damaged.
+    Exit codes: 0 done; 2 the name is invalid; 4 there is no release of that name; 5 the store does not
+    answer; 6 a record is damaged.
 
     For example:
 
@@ -45,8 +45,8 @@ def list_releases(
     from artifacts.releases import list_releases as releases_of
 
     store = open_local_or_configured_store(load_settings())
-    read = [one for each in _names(store, name) for one in releases_of(store, each)]
-    releases = [one for one in read if not isinstance(one, IntegrityError)]
+    read = [found for each in _names(store, name) for found in releases_of(store, each)]
+    releases = [found for found in read if not isinstance(found, IntegrityError)]
     if json:
         emit_json(
             [
@@ -56,7 +56,7 @@ def list_releases(
         )
     else:
         _emit_releases(store, releases)
-    _raise_for([one for one in read if isinstance(one, IntegrityError)])
+    _raise_for([found for found in read if isinstance(found, IntegrityError)])
 
 
 def _emit_releases(store: "Store", releases: "Sequence[Release]") -> None:
@@ -72,7 +72,7 @@ def _emit_releases(store: "Store", releases: "Sequence[Release]") -> None:
     emit_table(
         ("release", "channels", "published", "verdicts"),
         rows,
-        empty="nothing was published yet",
+        empty="nothing has been published yet",
         wraps="verdicts",
     )
 
@@ -80,9 +80,9 @@ def _emit_releases(store: "Store", releases: "Sequence[Release]") -> None:
 def show(reference: Ref, /, *, json: Json = False) -> None:
     """Show one release: its variants, their verdicts and reasons, what they need and how they are served.
 
-    A name alone means its channel `stable`, or, where it has none, its newest release.
+    A name alone means its channel `stable` or, if it has none, its newest release.
 
-    Exit codes: 0 done; 2 that is no reference; 4 there is no such release; 5 the store does not answer.
+    Exit codes: 0 done; 2 the reference is invalid; 4 there is no such release; 5 the store does not answer.
 
     For example:
 
@@ -106,14 +106,15 @@ def report(
     reference: Ref,
     /,
     *,
-    variant: Annotated[str | None, Parameter(help="Only the report of this variant.")] = None,
+    variant: Annotated[str | None, Parameter(help="Fetch only the report of this variant.")] = None,
     to: Annotated[Path | None, Parameter(help="Write the page to this file.")] = None,
     json: Json = False,
 ) -> None:
-    """Fetch the reports of a release and print where they are: an HTML page each, with every number as JSON
-    beside it.
+    """Fetch the reports of a release and print their paths.
 
-    A name alone means its channel `stable`, or, where it has none, its newest release.
+    Each is an HTML page, with every number as JSON next to it.
+
+    A name alone means its channel `stable` or, if it has none, its newest release.
 
     Exit codes: 0 done; 1 the page cannot be written; 2 an argument is wrong; 4 there is no such release or
     report; 5 the store does not answer; 6 bytes do not match their digest.
@@ -134,7 +135,9 @@ def report(
         )
     if to is not None and len(chosen) > 1:
         names = ", ".join(each.name for each in chosen)
-        raise BadArgument(f"There are {len(chosen)} reports for one file.", fix=f"--variant, one of: {names}")
+        raise BadArgument(
+            f"{len(chosen)} reports cannot be written to one file.", fix=f"name one: --variant {names}"
+        )
     pages = {each.name: _fetch_report(store, each, settings.home / "reports") for each in chosen}
     if to is not None:
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -148,9 +151,10 @@ def report(
 
 
 def history(name: Annotated[str, Parameter(help="Name of the spec.")], /, *, json: Json = False) -> None:
-    """Show where the channels of a name pointed, and why they were moved; the newest move last.
+    """Show where the channels of a name pointed, and why they were moved; the newest move is last.
 
-    Exit codes: 0 done; 2 that is no name; 4 there is no release of that name; 5 the store does not answer.
+    Exit codes: 0 done; 2 the name is invalid; 4 there is no release of that name; 5 the store does not
+    answer.
 
     For example:
 
@@ -162,7 +166,7 @@ def history(name: Annotated[str, Parameter(help="Name of the spec.")], /, *, jso
     _require_name(name)
     channels = list_channels(store, name)
     if not channels:
-        _names(store, name)  # says which names there are, if this is none of them
+        _names(store, name)  # raises with the names that exist if this is not one of them
     if json:
         emit_json(channels)
         return
@@ -172,7 +176,7 @@ def history(name: Annotated[str, Parameter(help="Name of the spec.")], /, *, jso
         for move in channel.history
     ]
     emit_table(
-        ("channel", "moved", "to", "why"), rows, empty=f"no channel of {name} was ever moved", wraps="why"
+        ("channel", "moved", "to", "why"), rows, empty=f"no channel of {name} has been moved yet", wraps="why"
     )
 
 
@@ -181,12 +185,12 @@ def _require_name(text: str) -> None:
 
     name = parse_reference(text).name
     if name != text:
-        fix = f"write {name}; `enginery show {text}` takes the whole"
-        raise BadReference(f"{text!r} is more than a name.", fix=fix)
+        fix = f"write {name}; `enginery show {text}` takes the whole reference"
+        raise BadReference(f"{text!r} is a reference, not a name.", fix=fix)
 
 
 def _names(store: "Store", name: str | None) -> tuple[str, ...]:
-    """All names that have releases, or that one; raises NotFound where there is none of it."""
+    """Return all names that have releases, or only the given one; raise NotFound if it has none."""
     from artifacts.releases import list_names
 
     names = list_names(store)
@@ -203,10 +207,8 @@ def _names(store: "Store", name: str | None) -> tuple[str, ...]:
 
 def _raise_for(damaged: Sequence[IntegrityError]) -> None:
     if damaged:
-        told = "\n    ".join(f"{error.where}: {error.what}" for error in damaged)
-        raise IntegrityError(
-            f"{len(damaged)} of the records cannot be believed.", where=told, fix=damaged[0].fix
-        )
+        problems = "\n    ".join(f"{error.where}: {error.what}" for error in damaged)
+        raise IntegrityError(f"{len(damaged)} record(s) are damaged.", where=problems, fix=damaged[0].fix)
 
 
 def _channels(store: "Store", release: "Release") -> list[str]:
@@ -216,7 +218,7 @@ def _channels(store: "Store", release: "Release") -> list[str]:
 
 
 def _engines(store: "Store", release: "Release") -> "dict[str, EngineManifest]":
-    """What each engine tree of a release says of itself, by the name of its variant."""
+    """Return the manifest of each engine tree of a release, by the name of its variant."""
     from artifacts.hosts import ENGINE_FILE, EngineManifest
 
     compiled = {v.name: v.tree for v in release.variants if v.verdict == "compile" and v.tree}

@@ -19,7 +19,7 @@ def list_all(
 ) -> int:
     """List the specs.
 
-    Exit codes: 0 done; 2 one of them cannot be read; the others are listed.
+    Exit codes: 0 done; 2 a spec cannot be read (the others are listed).
 
     For example:
 
@@ -46,7 +46,7 @@ def list_all(
 def validate(*specs: Annotated[str, Parameter(help="Names or files; default: every spec.")]) -> int:
     """Check specs and print every problem of every file.
 
-    Exit codes: 0 all are good; 2 there is a problem, or no such spec.
+    Exit codes: 0 all specs are valid; 2 there is a problem, or no such spec.
 
     For example:
 
@@ -55,8 +55,8 @@ def validate(*specs: Annotated[str, Parameter(help="Names or files; default: eve
     """
     specs_dir = load_settings().specs_dir
     names = specs or tuple(str(path) for path in list_specs(specs_dir))
-    good, broken = _read(names, specs_dir)
-    for spec in good:
+    valid, broken = _read(names, specs_dir)
+    for spec in valid:
         variants = ", ".join(variant.name for variant in resolve_variants(spec))
         emit(f"{spec.name}: ok ({variants})")
     for error in broken:
@@ -82,15 +82,15 @@ def schema() -> None:
 def _read(
     names: list[str] | tuple[str, ...], specs_dir: Path | None = None
 ) -> tuple[list[Spec], list[SpecInvalid]]:
-    """Read all of them, whatever is wrong with some."""
-    good: list[Spec] = []
+    """Read all specs, even if some are invalid; return the valid ones, and the errors of the others."""
+    valid: list[Spec] = []
     broken: list[SpecInvalid] = []
     for name in names:
         try:
-            good.append(load_spec(name, specs_dir))
+            valid.append(load_spec(name, specs_dir))
         except SpecInvalid as error:
             broken.append(error)
-    return good, broken
+    return valid, broken
 
 
 def _summary(spec: Spec) -> dict[str, object]:

@@ -20,12 +20,12 @@ def up(
     s3_port: Annotated[int | None, Parameter(help="Port of the S3 server.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> None:
-    """Start the local stack on 127.0.0.1: S3 server, Prefect server with its UI, worker; deploy the flows.
+    """Start the local stack on 127.0.0.1 (S3 server, Prefect server with its UI, worker); deploy the flows.
 
-    What runs already is left alone; what has died is started again. Without a port, the last one is used
-    again, else the usual one, else a free one.
+    What is already running is left alone; what has died is restarted. If no port is given, the last one is
+    used again, otherwise the default one, otherwise a free one.
 
-    Exit codes: 0 all of it runs; 1 a part did not become ready; 2 a port is taken, or cannot exist.
+    Exit codes: 0 everything runs; 1 a component did not become ready; 2 a port is taken or invalid.
 
     For example:
 
@@ -43,15 +43,15 @@ def up(
     for component in status.components:
         emit(f"{component.name:<15} {component.url}")
     _say_login(status, settings)
-    say('commands here use the stack by themselves, other programs after: eval "$(enginery status --env)"')
+    say('enginery uses the stack by itself; other programs do after: eval "$(enginery status --env)"')
 
 
 def down() -> None:
-    """Stop what `up` started, the worker's flow runs too.
+    """Stop what `up` started, including the worker's flow runs.
 
     Data, credentials and ports are kept for the next `up`.
 
-    Exit codes: 0 done, or nothing was running; 1 this host's disk is full or closed.
+    Exit codes: 0 done, or nothing was running; 1 this host's disk is full or not writable.
 
     For example:
 
@@ -71,9 +71,9 @@ def status(
         bool, Parameter(help="Print export lines for a shell, credentials included.", negative="")
     ] = False,
 ) -> int:
-    """Show how each part of the local stack is, how to log in to its UI, and when the nightly run comes.
+    """Show the status of the local stack, how to log in to its UI, and when the next nightly run is.
 
-    Exit codes: 0 all of it works; 5 a part does not.
+    Exit codes: 0 everything works; 5 a component does not.
 
     For example:
 
@@ -81,19 +81,19 @@ def status(
         enginery status --json
     """
     require_local()
-    from flows.stack.status import status as look
+    from flows.stack.status import status as stack_status
 
     settings = load_settings()
-    found = look(settings)
+    found = stack_status(settings)
     if env:
         _emit_exports(settings)
     elif json:
         emit_json(found)
     else:
         rows = [
-            (part.name, part.state, part.url, str(part.pid or ""), part.reason) for part in found.components
+            (each.name, each.state, each.url, str(each.pid or ""), each.reason) for each in found.components
         ]
-        emit_table(("component", "state", "address", "pid", "seen"), rows, empty="")
+        emit_table(("component", "state", "address", "pid", "detail"), rows, empty="")
         _emit_nightly(found)
         _say_login(found, settings)
     if not found.all_up:
@@ -109,14 +109,14 @@ def _emit_nightly(found: "StackStatus") -> None:
 
 
 def _say_login(found: "StackStatus", settings: Settings) -> None:
-    """The UI asks for the whole string, user and password together."""
+    """Say how to log in; the UI asks for the whole string, user and password together."""
     from flows.stack.components import prefect_server
     from flows.stack.system.state import StackPaths
 
     server = found.component(prefect_server.NAME)
     if server.state == "up":
         secret = prefect_server.auth_string(StackPaths.below(settings.home))
-        say(f"the Prefect UI: {server.url}, log in with {secret} (kept in {found.auth_file})")
+        say(f"Prefect UI: {server.url}, log in with {secret} (kept in {found.auth_file})")
 
 
 def _emit_exports(settings: Settings) -> None:

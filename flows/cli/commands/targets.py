@@ -11,7 +11,7 @@ from tasks.hosts import host_requirements
 
 app = App(name="targets", help="The targets that engines are built for: list.", help_format="markdown")
 
-# Formats whose arithmetic decides which recipe pays on a GPU.
+# Formats whose throughput decides which recipe pays on a GPU.
 RATED_FORMATS = ("bf16", "fp8", "int8", "fp4")
 RATES = tuple(f"{name} TFLOP/s" for name in RATED_FORMATS)
 HEADERS = ("target", "capability", "memory", "bandwidth", *RATES, "work pool", "this host")
@@ -23,7 +23,7 @@ def list_all(
 ) -> None:
     """List the targets, and whether this host is one of them.
 
-    Figures are of one device, without sparsity.
+    Figures are per device, without sparsity.
 
     Exit codes: 0 done.
 
@@ -59,7 +59,7 @@ def _row(target: Target, facts: HostFacts) -> tuple[str, ...]:
 
 
 def _lacks(target: Target, facts: HostFacts) -> str:
-    """What keeps a host from being such a target, in a few words; empty if nothing does."""
+    """Return what keeps a host from being such a target, in a few words; empty if nothing does."""
     if not isinstance(fits(host_requirements(target), facts), Refused):
         return ""
     if facts.machine != target.machine:

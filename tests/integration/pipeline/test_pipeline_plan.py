@@ -22,7 +22,7 @@ from flows import build
 from flows.cli.commands.plan import plan
 from flows.demo.hub_repo import DEMO_HUB
 from flows.errors import BadArgument
-from flows.text.plan import lines_of
+from flows.text.plan import plan_lines
 from tasks.hub import HubAccess
 from tasks.plan import SpecPlan, plan_spec
 from tasks.plan.variant import ends_of_life
@@ -155,7 +155,7 @@ def test_tracked_texts_are_known_once_the_hub_answers(store: Store, closed: HubA
     made = plan_spec(pipeline, changed, closed, h100)
     unknown = {stage.variant for stage in made.stages if stage.stage == "fetch" and stage.state == "unknown"}
     assert unknown == {"heldout", "calibration-h100"}
-    lines = list(lines_of([made]))
+    lines = list(plan_lines([made]))
     assert any(line.endswith("32 layers x 218,103,808 weights / tp 1 x 8 bits / 8") for line in lines)
     assert any(line.startswith("  warning (h100): kind trt-plan: its upstream line ended") for line in lines)
     assert any(line.startswith("toolchain tensorrt-llm-1.2: ") for line in lines)
@@ -240,7 +240,7 @@ def test_a_checkpoint_that_cannot_be_used_is_a_refusal(store: Store, hub: Faulty
     assert made.refused
     assert made.metadata.startswith("not judged: ")
     (variant,) = made.variants
-    assert f"    refused: {variant.problems[0]}" in list(lines_of([made]))
+    assert f"    refused: {variant.problems[0]}" in list(plan_lines([made]))
 
 
 @pytest.mark.parametrize(("today", "verb"), [(dt.date(2026, 6, 29), "ends"), (dt.date(2026, 6, 30), "ended")])

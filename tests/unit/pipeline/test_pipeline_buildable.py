@@ -8,7 +8,7 @@ from artifacts.store import Store
 from engine_specs.spec import load_spec, resolve_variants
 from engine_specs.tables import load_targets
 from flows import nightly
-from flows.errors import BadArgument, HostUnsuited
+from flows.errors import BadArgument, HostUnsuitable
 from flows.selection import variants_here
 from tasks.comparison import divide_by_host, lacks_for_measuring, require_measurable
 from tasks.errors import GpusUnavailable
@@ -86,7 +86,7 @@ def test_a_cpu_spec_asks_for_no_gpu_but_for_the_flags_of_its_level() -> None:
 
 def test_a_build_takes_what_this_host_can_build_and_refuses_where_that_is_nothing() -> None:
     assert [one.name for one in variants_here(LLAMA, None, host("h100-sxm")).here] == ["h100"]
-    with pytest.raises(HostUnsuited, match="cannot be built here") as refused:
+    with pytest.raises(HostUnsuitable, match="cannot be built here") as refused:
         variants_here(LLAMA, "l40s", host("h100-sxm"))
     assert "needs 1 x NVIDIA L40S" in str(refused.value)
     assert "--dry-run" in str(refused.value)
