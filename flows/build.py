@@ -1,4 +1,4 @@
-"""The flow `build`: one spec in; its judged variants, and if they deserve it a release, out."""
+"""The flow `build`: judges the variants of one spec, and publishes a release if the verdicts allow it."""
 
 import time
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ from flows.prefect_run import (
     StepSummary,
     baseline_figures,
     engine_figures,
+    log_error,
     measured_step,
     publication_line,
     run_name,
     run_tags,
     state_message,
-    step_of,
     summarize_variant,
-    tell,
+    tree_step,
 )
 from flows.prefect_run import page as run_page
 from flows.selection import variants_here
@@ -60,10 +60,10 @@ STAGES_OF_A_VARIANT = 5
 
 
 def spec_choices() -> dict[str, Any]:
-    """The names of the specs, as part of a parameter's JSON schema: the choices of the form and the API.
+    """Return the names of the specs as part of a JSON schema: the choices in the form and the API.
 
-    They are fixed when the flow is deployed: a new spec asks for a new `up`. Empty if the settings cannot be
-    used: that must not keep a flow from being imported, and every run of it says what is wrong with them.
+    They are fixed when the flow is deployed: a new spec requires a new `up`. Empty if the settings are
+    invalid, which must not keep the flow from being imported: every run of it says what is wrong with them.
     """
     try:
         paths = list_specs(load_settings().specs_dir)
@@ -87,10 +87,10 @@ def build(
 
     Args:
         spec: Name of the spec (on the command line also a path).
-        variant: Build this variant alone; leave empty for all that this host can build.
-        publish: Publish a release when every required variant was judged and has something to deploy.
+        variant: Build only this variant; leave empty for all that this host can build.
+        publish: Publish a release if every required variant was judged and has something to deploy.
         force: Run every stage again, whatever the store holds.
-        require_cached: Fail where a stage would have to run, instead of running it.
+        require_cached: Fail if a stage would have to run, instead of running it.
     """
     logger = get_run_logger()
     run_page.register_process()
@@ -112,12 +112,12 @@ def build(
         summary = _Build(pipeline, loaded, chosen.here).run(publish=publish)
         return Completed(message=state_message(summary), data=summary)
     except EngineryError as error:
-        tell(error)
+        log_error(error)
         return Failed(message=f"{error.failure}: {error}", data=error)
 
 
 class _Build:
-    """One run of the flow: the order of the steps, and what they have made so far."""
+    """One run of the flow: the order of the stages, and what they have made so far."""
 
     def __init__(self, pipeline: Pipeline, spec: Spec, variants: tuple[ResolvedVariant, ...]) -> None:
         self._pipeline = pipeline
@@ -131,20 +131,20 @@ class _Build:
         self._begin = time.monotonic()
 
     def run(self, *, publish: bool) -> BuildSummary:
-        """Fetch, then every variant from baseline to verdict, then the release."""
+        """Fetch, take every variant from baseline to verdict, then publish the release."""
         sources = Sources(self._spec, self._access)
         sources.location(self._spec.validation.accuracy)
         commit = sources.checkpoint.commit
-        targets = [one.target.name for one in self._variants]
+        targets = [variant.target.name for variant in self._variants]
         run_page.name_run(
             f"{self._spec.name} {self._spec.version} at {commit[:7]}",
             run_page.begin_tags(self._spec, commit, targets),
         )
         self._require_preflight(commit)
         with run_page.Progress(3 + STAGES_OF_A_VARIANT * len(self._variants)) as self._progress:
-            for fetched in self._fetch(sources):
-                self._keep(*fetched)
-            judged = [self._judged(one, sources) for one in self._graph.variants]
+            for node, result in self._fetch(sources):
+                self._keep(node, result)
+            judged = [self._judge(nodes, sources) for nodes in self._graph.variants]
             run_page.show_stages(self._spec.name, self._steps)
             summary = self._finish(sources, judged, publish=publish)
             self._progress.step()
@@ -156,21 +156,23 @@ class _Build:
         facts = checkpoint_facts(self._pipeline, self._spec, commit, self._access)
         free_bytes = self._free_disk_bytes(commit)
         problems: list[Problem] = []
-        for one in self._variants:
-            examined = examine(self._spec, one, facts.config, facts.file_bytes, free_disk_bytes=free_bytes)
-            problems += (*kind_named(one.engine.kind).option_problems(one), *examined.problems)
-            self._tell(one, examined)
+        for variant in self._variants:
+            examined = examine(
+                self._spec, variant, facts.config, facts.file_bytes, free_disk_bytes=free_bytes
+            )
+            problems += (*kind_named(variant.engine.kind).option_problems(variant), *examined.problems)
+            self._log_examination(variant, examined)
         if problems:
             raise PreflightRefused(self._spec.name, tuple(dict.fromkeys(problems)))
 
     def _free_disk_bytes(self, commit: str) -> int | None:
-        """Room on this host; None once the checkpoint was fetched: what lies here already needs no more."""
+        """Return the free space on this host; None if the checkpoint has been fetched and needs no more."""
         fetched = look_up(self._pipeline.store, checkpoint_call(self._spec, commit))
         return None if isinstance(fetched, Hit) else free_disk_bytes(self._pipeline.settings)
 
-    def _tell(self, variant: ResolvedVariant, examined: Examination) -> None:
+    def _log_examination(self, variant: ResolvedVariant, examined: Examination) -> None:
         lines = memory_lines(examined.memory) if examined.memory is not None else ()
-        for line in (*lines, *(f"warning: {one}" for one in examined.warnings)):
+        for line in (*lines, *(f"warning: {warning}" for warning in examined.warnings)):
             self._pipeline.say(f"pre-flight {variant.name}: {line}")
 
     def _fetch(self, sources: Sources) -> Iterator[tuple[Node, StageResult]]:
@@ -182,8 +184,8 @@ class _Build:
     def _checkpoint(self) -> StageResult:
         return self._made[self._graph.checkpoint.title]
 
-    def _judged(self, nodes: VariantGraph, sources: Sources) -> Judged:
-        """One variant from baseline to verdict; it ends early where vLLM suffices."""
+    def _judge(self, nodes: VariantGraph, sources: Sources) -> Judged:
+        """Take one variant from baseline to verdict; stop after the baseline if vLLM suffices."""
         pipeline, spec, variant = self._pipeline, self._spec, nodes.variant
         commit = sources.checkpoint.commit
         begin = datetime.now(UTC)
@@ -208,7 +210,7 @@ class _Build:
         pipeline, quantize = self._pipeline, nodes.quantize
         if nodes.calibration is not None:
             texts = steps.fetch_texts(pipeline, nodes.calibration, sources)
-            self._keep(nodes.calibration, texts, counts=False)
+            self._keep(nodes.calibration, texts, in_progress_bar=False)
         if quantize.left_out:
             pipeline.say(f"{quantize.title}: left out ({quantize.left_out})")
             self._progress.step()
@@ -226,7 +228,7 @@ class _Build:
         return made
 
     def _trees(self, node: Node) -> dict[str, str]:
-        """The trees that a stage needs, by role."""
+        """Return the trees that a stage needs, by role."""
         return {need.role: self._made[need.node.title].tree for need in node.needs}
 
     def _show(self, judged: Judged, rows: list[Row]) -> None:
@@ -238,11 +240,11 @@ class _Build:
 
     def _finish(self, sources: Sources, judged: list[Judged], *, publish: bool) -> BuildSummary:
         commit = sources.checkpoint.commit
-        entries = tuple(one.entry for one in judged)
+        entries = tuple(variant.entry for variant in judged)
         if publish:
             outcome = steps.publish_release(self._pipeline, self._spec, commit, entries)
         else:
-            outcome = Withheld("publishing was not asked for")
+            outcome = Withheld("publishing was turned off")
         released = None if isinstance(outcome, Withheld) else outcome
         return BuildSummary(
             spec=self._spec.name,
@@ -250,18 +252,18 @@ class _Build:
             version=released.release.version if released else None,
             channels=released.channels if released else (),
             publication=publication_line(outcome),
-            variants=tuple(summarize_variant(one) for one in judged),
+            variants=tuple(summarize_variant(variant) for variant in judged),
             stages=tuple(self._made.values()),
             steps=tuple(self._steps),
             duration_s=round(time.monotonic() - self._begin, 1),
             page=run_page.own_page(),
         )
 
-    def _keep(self, node: Node, result: StageResult, *, counts: bool = True) -> StageResult:
-        """Note what a stage made; `counts`: it is one of the steps that the progress bar shows."""
+    def _keep(self, node: Node, result: StageResult, *, in_progress_bar: bool = True) -> StageResult:
+        """Record what a stage made; `in_progress_bar` says whether the bar counts it as a stage."""
         self._made[node.title] = result
-        self._steps.append(step_of(result))
-        if counts:
+        self._steps.append(tree_step(result))
+        if in_progress_bar:
             self._progress.step()
         return result
 

@@ -1,7 +1,7 @@
-"""The flow `nightly`: of all specs, what changed is built and judged; the rest is skipped, with reasons.
+"""The flow `nightly`: builds and judges the specs that have changed, and skips the rest with reasons.
 
-A spec none of whose variants this host can build is left to other hosts, before anything is asked of the
-store or the Hub. Of one that it can build in part, `build` builds that part.
+A spec is left to other hosts if this one can build none of its variants; neither the store nor the Hub is
+then asked about it. If it can build some of them, `build` builds those.
 """
 
 import time
@@ -34,32 +34,32 @@ FAILED = 1
 
 
 class NightlyRow(Frozen):
-    """What became of one spec."""
+    """The outcome of one spec."""
 
     spec: str = Field(description="Name of the spec.")
     outcome: Literal["built", "skipped", "failed"] = Field(description="What was done.")
-    verdict: str = Field(default="", description="What judging came to; empty where nothing was judged.")
-    release: str | None = Field(default=None, description="The release; none where nothing was published.")
-    reason: str = Field(description="Why, or what came of it.")
-    exit_code: int = Field(description="What building it alone would have ended with.")
+    verdict: str = Field(default="", description="The verdicts; empty if nothing was judged.")
+    release: str | None = Field(default=None, description="The release; null if nothing was published.")
+    reason: str = Field(description="Why it was skipped or failed, or whether it was published.")
+    exit_code: int = Field(description="Exit code of a build of this spec alone.")
     run: str | None = Field(default=None, description="Address of its run in the Prefect UI.")
     duration_s: float = Field(default=0.0, description="Seconds that it took.")
 
 
 class NightlySummary(Frozen):
-    """What became of all specs."""
+    """The outcome of all specs."""
 
-    rows: tuple[NightlyRow, ...] = Field(description="One row a spec, by name.")
+    rows: tuple[NightlyRow, ...] = Field(description="One row per spec, by name.")
 
     @property
     def exit_code(self) -> int:
-        """0 where all went well; 1 where one failed; else 3 where one did not convince."""
+        """0 if all went well, 1 if a spec failed, otherwise 3 if one has nothing to deploy."""
         codes = {row.exit_code for row in self.rows}
         return FAILED if any(row.outcome == "failed" for row in self.rows) else max(codes, default=DONE)
 
     @property
     def headline(self) -> str:
-        """What came of the night, such as `1 built: demo@0.1.0 compile; 2 skipped: one, other`."""
+        """The outcome in one line, such as `1 built: demo@0.1.0 compile; 2 skipped: one, other`."""
         parts = [
             f"{count}: {', '.join(f'{row.release or row.spec} {row.verdict}'.strip() for row in rows)}"
             for count, rows in self._by_outcome()
@@ -68,12 +68,12 @@ class NightlySummary(Frozen):
 
     @property
     def run_name(self) -> str:
-        """The run in a list of runs, such as `nightly: 1 built, 2 skipped`."""
+        """The name of the run in a list of runs, such as `nightly: 1 built, 2 skipped`."""
         return f"nightly: {', '.join(count for count, _ in self._by_outcome()) or 'there are no specs'}"
 
     @property
     def run_tags(self) -> set[str]:
-        """What a list of runs can be filtered by."""
+        """The tags by which a list of runs can be filtered."""
         built = [row for row in self.rows if row.outcome == "built"]
         return {f"spec:{row.spec}" for row in built} | {
             f"release:{row.release}" for row in built if row.release
@@ -87,7 +87,7 @@ class NightlySummary(Frozen):
 
 @flow(name="nightly", flow_run_name="nightly", persist_result=False)
 def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | Any:
-    """Build what changed among all specs; one that fails does not keep the others from being built.
+    """Build the specs that have changed; one that fails does not keep the others from being built.
 
     Args:
         specs: Names of the specs; leave empty for all of them.
@@ -96,7 +96,7 @@ def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | An
     run_page.register_process()
     settings = load_settings()
     names = specs or [path.stem for path in list_specs(settings.specs_dir)]
-    summary = NightlySummary(rows=tuple(_one(name, settings, force=force) for name in names))
+    summary = NightlySummary(rows=tuple(_timed_row(name, settings, force=force) for name in names))
     create_table_artifact(
         [table_row(row) for row in summary.rows], key="nightly", description=as_code(summary.headline)
     )
@@ -106,7 +106,7 @@ def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | An
 
 
 def table_row(row: NightlyRow) -> dict[str, str | float]:
-    """A row as the UI shows it: short enough for its page, with a link to the run."""
+    """Return a row as the UI shows it: short enough for its page, with a link to the run."""
     return {
         "spec": f"`{row.spec}`",
         "verdict": row.verdict or row.outcome,
@@ -117,35 +117,35 @@ def table_row(row: NightlyRow) -> dict[str, str | float]:
     }
 
 
-def _one(name: str, settings: Settings, *, force: bool) -> NightlyRow:
+def _timed_row(name: str, settings: Settings, *, force: bool) -> NightlyRow:
     begin = time.monotonic()
-    row = _outcome(name, settings, force=force)
+    row = _row(name, settings, force=force)
     return row.model_copy(update={"duration_s": round(time.monotonic() - begin, 1)})
 
 
-def _outcome(name: str, settings: Settings, *, force: bool) -> NightlyRow:
+def _row(name: str, settings: Settings, *, force: bool) -> NightlyRow:
     logger = get_run_logger()
     try:
         reason = _reason_to_skip(load_spec(name, settings.specs_dir), settings, force=force)
     except EngineryError as error:
-        logger.error("%s: %s", name, error)  # noqa: TRY400 (understood: a traceback would say less)
+        logger.error("%s: %s", name, error)  # noqa: TRY400 (an expected error, which needs no traceback)
         return _failed(name, error, run=None)
     if reason is not None:
         logger.info("%s: skipped, %s", name, reason)
         return NightlyRow(spec=name, outcome="skipped", reason=reason, exit_code=DONE)
     state = build(name, force=force, return_state=True)
     run = run_page.page_address(state.state_details.flow_run_id)
-    ended: BuildSummary | Exception = state.result(raise_on_failure=False)
-    if isinstance(ended, Exception):
+    result: BuildSummary | Exception = state.result(raise_on_failure=False)
+    if isinstance(result, Exception):
         logger.error("%s: failed; its own run says why", name)
-        return _failed(name, ended, run=run)
+        return _failed(name, result, run=run)
     return NightlyRow(
         spec=name,
         outcome="built",
-        verdict=verdicts(ended),
-        release=reference(ended),
-        reason=ended.publication,
-        exit_code=ended.exit_code,
+        verdict=verdicts(result),
+        release=reference(result),
+        reason=result.publication,
+        exit_code=result.exit_code,
         run=run,
     )
 
@@ -172,15 +172,18 @@ def _reason_to_skip(spec: Spec, settings: Settings, *, force: bool) -> str | Non
 
 
 def unchanged(store: Store, spec: Spec, here: Sequence[ResolvedVariant], plan: SpecPlan) -> str | None:
-    """Why a spec need not be built on this host: nothing would run, and its newest release holds just that.
+    """Say why a spec need not be built on this host, or return None if it must be.
+
+    It need not be if no stage would run, and its newest release holds the verdicts and trees that the store
+    has.
 
     Args:
         store: where verdicts and releases are kept.
-        spec: the spec; a verdict by other words of it does not count.
-        here: the variants that this host builds; what the others need is their hosts' to find out.
+        spec: the spec; a verdict on another text of it does not count.
+        here: the variants that this host builds; whether the others need a build is for their hosts to find.
         plan: the plan of the spec.
     """
-    others = tuple(one for one in resolve_variants(spec) if one not in here)
+    others = tuple(variant for variant in resolve_variants(spec) if variant not in here)
     left_out = {node.variant for nodes in SpecGraph(spec, others).variants for node in nodes}
     if plan.commit is None or any(stage.variant not in left_out for stage in plan.work):
         return None
@@ -190,12 +193,12 @@ def unchanged(store: Store, spec: Spec, here: Sequence[ResolvedVariant], plan: S
     released = {entry.name: entry for entry in newest.variants}
     judged = {entry.name: entry for entry in gather(store, spec, plan.commit, ()).entries}
     planned = {stage.fingerprint for stage in plan.stages if stage.stage in {"fetch", "quantize", "build"}}
-    for name in (one.name for one in here):
+    for name in (variant.name for variant in here):
         if name not in released or name not in judged or content(released[name]) != content(judged[name]):
             return None
         if not set(released[name].fingerprints.values()) <= planned:
             return None
-    return f"unchanged: {newest.name}@{newest.version} was made of the same inputs by the same tools"
+    return f"unchanged: {newest.name}@{newest.version} was made from the same inputs by the same tools"
 
 
 def _newest(store: Store, plan: SpecPlan) -> Release | None:

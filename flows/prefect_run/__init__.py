@@ -1,6 +1,6 @@
-"""What a run shows in Prefect: its summary, its page, its tables, its log and its errors."""
+"""What Prefect shows of a run: its summary, page, tables, log and errors."""
 
-from flows.prefect_run.errors import tell
+from flows.prefect_run.errors import log_error
 from flows.prefect_run.log import RunLog
 from flows.prefect_run.summary import (
     DONE,
@@ -14,8 +14,8 @@ from flows.prefect_run.summary import (
     run_name,
     run_tags,
     state_message,
-    step_of,
     summarize_variant,
+    tree_step,
     verdicts,
 )
 from flows.prefect_run.tables import Row, as_code, baseline_figures, cell, engine_figures
@@ -32,14 +32,14 @@ __all__ = [
     "cell",
     "describe",
     "engine_figures",
+    "log_error",
     "measured_step",
     "publication_line",
     "reference",
     "run_name",
     "run_tags",
     "state_message",
-    "step_of",
     "summarize_variant",
-    "tell",
+    "tree_step",
     "verdicts",
 ]

@@ -1,8 +1,8 @@
-"""What a run's log says of a failure: an error that is understood is told once, by its message.
+"""What a run's log says about a failure: an expected error appears once, as its message.
 
-Prefect logs an exception at each level that it passes: the task, the flow, the flow above it, the process;
-with a traceback of its own files, and with the state that carries the message again. Importing this module
-stops that for errors that are understood. Anything else is a defect, and keeps its traceback.
+Prefect logs an exception at each level that it passes (task, flow, parent flow, process), with a traceback of
+Prefect's own files, and again with the final state. Importing this module stops that for expected errors
+(EngineryError). Anything else is a defect, and keeps its traceback.
 """
 
 import logging
@@ -19,21 +19,21 @@ FINAL_STATES = ("Finished in state Failed(", "Finished in state Crashed(")
 RETRY = "Task run failed with %s: %r - Retry"
 
 
-def tell(error: Exception) -> None:
-    """Log an understood error of the flow that ends by it, for its page in the UI.
+def log_error(error: Exception) -> None:
+    """Log the expected error that ends this flow, for its page in the UI.
 
-    Where the error goes on to a caller in this process, which prints it, the log alone gets it.
+    If a caller in this process is going to print the error, it goes only to the log.
     """
-    handed_up = flow_run.get_parent_flow_run_id() is None and "PREFECT__FLOW_RUN_ID" not in os.environ
-    logger = get_logger("prefect.extra.enginery") if handed_up else get_run_logger()
+    printed_by_caller = flow_run.get_parent_flow_run_id() is None and "PREFECT__FLOW_RUN_ID" not in os.environ
+    logger = get_logger("prefect.extra.enginery") if printed_by_caller else get_run_logger()
     logger.error("%s", error)
 
 
-class _Once(logging.Filter):
-    """Drops what Prefect adds to an error that is told elsewhere."""
+class _RepetitionFilter(logging.Filter):
+    """A filter that drops Prefect's repetitions of an error that is already in the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is to be seen; a retry says by the error's class why it is one."""
+        """Return whether to keep a record; of a retry's error, keep only the class."""
         if isinstance(record.msg, str) and record.msg.startswith(RETRY) and isinstance(record.args, tuple):
             kind, error, *rest = record.args
             if isinstance(error, EngineryError):
@@ -42,9 +42,9 @@ class _Once(logging.Filter):
             return True
         if record.exc_info and isinstance(record.exc_info[1], EngineryError):
             return False
-        # Whatever failed has said why: here, or by Prefect's own record with the traceback.
+        # The reason is already in the log: from here, or in Prefect's own record with the traceback.
         return not record.getMessage().startswith(FINAL_STATES)
 
 
 for _name in PREFECT_LOGGERS:
-    get_logger(_name).addFilter(_Once())
+    get_logger(_name).addFilter(_RepetitionFilter())

@@ -1,4 +1,4 @@
-"""Lines of progress to the log of the task that is running."""
+"""Progress lines in the log of the running task."""
 
 import contextlib
 
@@ -7,10 +7,10 @@ from prefect.exceptions import MissingContextError
 
 
 class RunLog:
-    """Takes one line; it is seen in the Prefect UI under the task that said it.
+    """A receiver of progress lines; the Prefect UI shows them under the task that logged them.
 
-    Threads of a library do not carry Prefect's context. Their lines go to the task that spoke last, which is
-    the one that started them: tasks of one run follow each other.
+    Threads of a library do not have Prefect's context. Their lines go to the task that logged last, which is
+    the one that started them: the tasks of a run do not overlap.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees of a build in the Prefect UI: name and tags of the run, and its artifacts.
+"""What the Prefect UI shows of a build: the name and tags of the run, and its artifacts.
 
 Artifacts are views of what the store holds; nothing reads them back.
 """
@@ -43,7 +43,7 @@ class Progress:
         self._id = _begin_progress(total)
 
     def step(self, count: int = 1) -> None:
-        """So many more stages are done, or turned out not to be needed."""
+        """Count stages that are done, or turned out not to be needed."""
         self._done += count
         percent = min(100.0, 100.0 * self._done / self._total)
         update_progress_artifact(
@@ -54,7 +54,7 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        """Nothing will be done any more, whether all stages were or not; a killed run stays where it is."""
+        """Complete the bar, whether or not all stages are done; a killed run's bar stays where it is."""
         if kind is not None and not issubclass(kind, Exception):
             return
         early = self._done < self._total
@@ -64,15 +64,15 @@ class Progress:
 
 @task(name="progress", task_run_name="progress", cache_policy=NO_CACHE, persist_result=False)
 def _begin_progress(total: int) -> UUID:
-    """In a task of its own, as all artifacts but one: see `show_verdict`."""
-    made = create_progress_artifact(progress=0.0, description=f"0 of {total} stages")
-    return cast("UUID", made)  # Prefect's calls are coroutines only where a loop runs
+    """Create the bar, in a task of its own like all artifacts but one: see `show_verdict`."""
+    artifact_id = create_progress_artifact(progress=0.0, description=f"0 of {total} stages")
+    return cast("UUID", artifact_id)  # Prefect's calls are coroutines only if an event loop is running
 
 
 def register_process() -> None:
-    """Note this process (HOST:PID) as the one that runs the flow, where no worker has noted it already.
+    """Register this process (HOST:PID) as the one that runs the flow, unless a worker has done so already.
 
-    Should the process die, the next `enginery up` finds it gone and settles the run (`flows.stack`).
+    If the process dies, the next `enginery up` finds it gone and closes the run (`flows.stack`).
     """
     run_id = flow_run.get_id()
     if run_id is None:
@@ -83,10 +83,7 @@ def register_process() -> None:
 
 
 def name_run(name: str | None, tags: Iterable[str]) -> None:
-    """Let lists of runs say what this one is about, or what came of it: a name, and tags to filter by.
-
-    Tags are added to those that it has; without a name it keeps the one it has.
-    """
+    """Set this run's name, unless it is None, and add tags, by which lists of runs can be filtered."""
     run_id = flow_run.get_id()
     if run_id is None:
         return
@@ -96,7 +93,7 @@ def name_run(name: str | None, tags: Iterable[str]) -> None:
 
 
 def begin_tags(spec: Spec, commit: str, targets: Iterable[str]) -> set[str]:
-    """What a run is found by from its beginning: spec, model, commit of the checkpoint, targets."""
+    """Return the tags that a run has from its start: spec, model, commit of the checkpoint, targets."""
     return {
         f"spec:{spec.name}",
         f"model:{spec.checkpoint.repo}",
@@ -106,15 +103,15 @@ def begin_tags(spec: Spec, commit: str, targets: Iterable[str]) -> set[str]:
 
 
 def page_address(run_id: str | UUID | None) -> str | None:
-    """Address of a run, for a link within the UI; None without a run, or where the server has no UI."""
+    """Return the address of a run, for a link within the UI; None if there is no run or no UI."""
     return _address("runs", run_id)
 
 
 def own_page() -> str | None:
-    """Address of this run, for a browser that may not have logged in yet; None as above.
+    """Return the address of this run, for a browser that may not have logged in; None if there is no UI.
 
     It is that of Prefect's newer UI, which asks for the login and then shows the run. The older one, to which
-    `page_address` leads, answers with an error until one has logged in on another page.
+    `page_address` leads, shows an error until the user has logged in on another page.
     """
     return _address("v2/runs", flow_run.get_id())
 
@@ -127,10 +124,10 @@ def _address(place: str, run_id: str | UUID | None) -> str | None:
 def show_verdict(
     spec: Spec, summary: BuildSummary, judged: Sequence[Judged], links: Mapping[str, str]
 ) -> None:
-    """The page with the verdicts, which comes first among the run's artifacts.
+    """Create the page with the verdicts, which the UI lists first among the run's artifacts.
 
-    The UI has no order of its own within a run (it asks for them by their random ids), but shows those of the
-    flow before those of its tasks: so this is the flow's only one.
+    The UI has no order within a run (it sorts by random ids), but shows the flow's own artifacts before those
+    of its tasks: so this is the flow's only one.
     """
     create_markdown_artifact(
         verdict_page(spec, summary, judged, links),
@@ -141,25 +138,25 @@ def show_verdict(
 
 @task(name="figures", task_run_name="figures {variant}", cache_policy=NO_CACHE, persist_result=False)
 def show_figures(spec: str, variant: str, rows: list[Row], link: str | None) -> None:
-    """What was measured of one variant, as a table, and its report, as a link."""
+    """Create a table of what was measured of one variant, and a link to its report."""
     label = artifact_key(f"{spec}-{variant}")
     create_table_artifact(
         rows,
         key=f"{label}-figures",
-        description=f"What was measured of `{variant}`, with bounds and limits, beside vLLM",
+        description=f"What was measured of `{variant}`, with bounds and limits, next to vLLM",
     )
     if link is not None:
         create_link_artifact(
             link,
             link_text=f"Report of {variant}",
             key=f"{label}-report",
-            description=f"The report of `{variant}`, open for a week",
+            description=f"The report of `{variant}`; the link works for a week",
         )
 
 
 @task(name="stages", task_run_name="stages", cache_policy=NO_CACHE, persist_result=False)
 def show_stages(spec: str, steps: Sequence[StepSummary]) -> None:
-    """What each stage did, why it ran or did not, and how long it took."""
+    """Create a table of what each stage did, why it ran or did not, and how long it took."""
     create_table_artifact(
         stage_rows(steps),
         key=artifact_key(f"{spec}-stages"),
@@ -173,5 +170,5 @@ def report_link(store: Store, report: str) -> str:
 
 
 def artifact_key(text: str) -> str:
-    """A key as Prefect takes it: lower-case letters, digits and dashes."""
+    """Return a key that Prefect accepts: lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,4 +1,4 @@
-"""What a build came to, in the form that the command line prints and the flow returns."""
+"""The result of a build, in the form that the command line prints and the flow returns."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from tasks.judging import Interval
 from tasks.runs import StageResult
 from tasks.stages import Judged, Published, Withheld
 
-DONE, NOT_CONVINCED = 0, 3
+DONE, NOTHING_TO_DEPLOY = 0, 3
 
 
 class VariantSummary(Frozen):
@@ -22,12 +22,12 @@ class VariantSummary(Frozen):
     required: bool = Field(description="Whether a release waits for it.")
     verdict: str = Field(description="compile, stay-on-vllm, rejected or inconclusive.")
     row: str = Field(description="Row of the table of verdicts.")
-    reasons: tuple[str, ...] = Field(description="Sentences with numbers; the first one decided.")
+    reasons: tuple[str, ...] = Field(description="Sentences with numbers; the first one was decisive.")
     speedup: Interval | None = Field(
-        default=None, description="Its speed against that of vLLM; none where no round was timed."
+        default=None, description="Its speed relative to vLLM's; null if no round was timed."
     )
-    tree: str | None = Field(description="What would be deployed.")
-    report: str | None = Field(description="Tree of the report.")
+    tree: str | None = Field(description="The tree to deploy; null if there is none.")
+    report: str | None = Field(description="Tree of the report; null if there is none.")
 
 
 class StepSummary(Frozen):
@@ -35,7 +35,7 @@ class StepSummary(Frozen):
 
     stage: str = Field(description="Name of the stage.")
     variant: str = Field(description="Name of the variant, or what was fetched.")
-    reused: bool = Field(description="Whether an earlier result was taken.")
+    reused: bool = Field(description="Whether an earlier result was reused.")
     reason: str = Field(description="Why it was reused or made.")
     duration_s: float = Field(description="Seconds that this run spent on it.")
     result: str = Field(description="The tree that it made, or the id of its measurement.")
@@ -46,26 +46,26 @@ class BuildSummary(Frozen):
 
     spec: str = Field(description="Name of the spec.")
     commit: str = Field(description="Commit of the checkpoint.")
-    version: str | None = Field(description="The release; none where nothing was published.")
-    channels: tuple[str, ...] = Field(default=(), description="Channels that point to it.")
-    publication: str = Field(description="What came of publishing, in a sentence.")
+    version: str | None = Field(description="The release's version; null if nothing was published.")
+    channels: tuple[str, ...] = Field(default=(), description="Channels that point to the release.")
+    publication: str = Field(description="The outcome of publishing, in a sentence.")
     variants: tuple[VariantSummary, ...] = Field(description="The judged variants.")
     stages: tuple[StageResult, ...] = Field(description="What the stages made or reused.")
     steps: tuple[StepSummary, ...] = Field(
-        default=(), description="All stages in the order in which they ran, measuring among them."
+        default=(), description="All stages, including those that measure, in the order in which they ran."
     )
     duration_s: float = Field(description="Seconds that the build took.")
     page: str | None = Field(default=None, description="Address of the run in the Prefect UI.")
 
     @property
     def exit_code(self) -> int:
-        """0 where every required variant has something to deploy, else 3."""
-        held = [one for one in self.variants if one.required and one.verdict not in DEPLOYABLE]
-        return NOT_CONVINCED if held else DONE
+        """0 if every required variant has something to deploy, otherwise 3."""
+        missing = [v for v in self.variants if v.required and v.verdict not in DEPLOYABLE]
+        return NOTHING_TO_DEPLOY if missing else DONE
 
 
 def summarize_variant(judged: Judged) -> VariantSummary:
-    """The summary of one judged variant."""
+    """Return the summary of one judged variant."""
     entry = judged.entry
     return VariantSummary(
         name=entry.name,
@@ -83,8 +83,8 @@ def _speedup(judged: Judged) -> Interval | None:
     return judged.result.speedup if judged.result else None
 
 
-def step_of(stage: StageResult) -> StepSummary:
-    """A stage that made a tree, as a step."""
+def tree_step(stage: StageResult) -> StepSummary:
+    """Return the step of a stage that made or reused a tree."""
     return StepSummary(
         stage=stage.stage,
         variant=stage.variant,
@@ -98,7 +98,7 @@ def step_of(stage: StageResult) -> StepSummary:
 def measured_step(
     stage: str, variant: str, measurement: Measurement, reason: str, begin: datetime
 ) -> StepSummary:
-    """A stage that measured, or took a measurement that was made before it began."""
+    """Return the step of a stage that measured, or reused a measurement made before it began."""
     return StepSummary(
         stage=stage,
         variant=variant,
@@ -110,7 +110,7 @@ def measured_step(
 
 
 def verdicts(summary: BuildSummary) -> str:
-    """The verdicts in a word or two: `compile`, or `2 compile, 1 rejected`."""
+    """Return the verdicts in a few words: `compile`, or `2 compile, 1 rejected`."""
     counts = Counter(variant.verdict for variant in summary.variants)
     if len(summary.variants) == 1:
         return summary.variants[0].verdict
@@ -118,39 +118,40 @@ def verdicts(summary: BuildSummary) -> str:
 
 
 def reference(summary: BuildSummary) -> str | None:
-    """The release, such as demo@0.1.0; None where there is none."""
+    """Return the release, such as demo@0.1.0; None if there is none."""
     return f"{summary.spec}@{summary.version}" if summary.version else None
 
 
 def run_name(summary: BuildSummary, version: str) -> str:
-    """The run in a list of runs: the release, or the spec with its declared version; and the verdict."""
+    """Return the run's name: the release, or the spec with its declared version, and the verdicts."""
     return f"{reference(summary) or f'{summary.spec} {version}'} {verdicts(summary)}"
 
 
 def run_tags(summary: BuildSummary) -> set[str]:
-    """What a list of runs can be filtered by."""
-    tags = {f"verdict:{one.verdict}" for one in summary.variants}
+    """Return the tags by which a list of runs can be filtered."""
+    tags = {f"verdict:{variant.verdict}" for variant in summary.variants}
     if len(summary.variants) > 1:
-        tags |= {f"verdict:{one.name}:{one.verdict}" for one in summary.variants}
+        tags |= {f"verdict:{variant.name}:{variant.verdict}" for variant in summary.variants}
     if name := reference(summary):
         tags.add(f"release:{name}")
     return tags
 
 
 def headline(summary: BuildSummary) -> str:
-    """What a build came to in one line, such as `compile: demo@0.1.0, 2.43 times vLLM [2.31, 2.55]`."""
+    """Return the result in one line, such as `compile: demo@0.1.0, 2.43 times vLLM [2.31, 2.55]`."""
     release = reference(summary) or "no release"
     if len(summary.variants) == 1:
-        (one,) = summary.variants
-        return ", ".join(filter(None, (f"{one.verdict}: {release}", _times_vllm(one))))
+        (variant,) = summary.variants
+        return ", ".join(filter(None, (f"{variant.verdict}: {release}", _times_vllm(variant))))
     parts = [
-        " ".join(filter(None, (f"{one.name} {one.verdict}", _times_vllm(one)))) for one in summary.variants
+        " ".join(filter(None, (f"{variant.name} {variant.verdict}", _times_vllm(variant))))
+        for variant in summary.variants
     ]
     return f"{verdicts(summary)}: {release}; {'; '.join(parts)}"
 
 
 def state_message(summary: BuildSummary) -> str:
-    """What the state of a finished run says: the headline, and where there is no release, why."""
+    """Return the message of a finished run's state: the headline and, if there is no release, why."""
     line = headline(summary)
     return line if summary.version else f"{line}; {summary.publication}"
 
@@ -161,11 +162,11 @@ def _times_vllm(variant: VariantSummary) -> str:
 
 
 def publication_line(outcome: Published | Withheld) -> str:
-    """What came of publishing, in a sentence."""
+    """Return the outcome of publishing, in a sentence."""
     if isinstance(outcome, Withheld):
         return f"not published: {outcome.reason}"
     name = f"{outcome.release.name}@{outcome.release.version}"
-    line = f"{name} was there already" if outcome.already_there else f"published {name}"
+    line = f"{name} was already published" if outcome.already_there else f"published {name}"
     if outcome.carried:
         line += f"; carried over: {', '.join(outcome.carried)}"
     if outcome.missing:
@@ -174,7 +175,7 @@ def publication_line(outcome: Published | Withheld) -> str:
 
 
 def describe(summary: BuildSummary) -> str:
-    """A build for people: verdicts with their numbers, then where to look."""
+    """Return a build as text: verdicts with their numbers, then what was published and where to look."""
     lines = []
     for variant in summary.variants:
         lines.append(f"{summary.spec}/{variant.name}: {variant.verdict}")
@@ -182,7 +183,7 @@ def describe(summary: BuildSummary) -> str:
         if variant.report:
             lines.append(f"  report: tree {variant.report}")
     reused = sum(stage.reused for stage in summary.stages)
-    lines.append(f"stages: {reused} of {len(summary.stages)} reused, {summary.duration_s:.0f} s in all")
+    lines.append(f"stages: {reused} of {len(summary.stages)} reused, {summary.duration_s:.0f} s in total")
     lines.append(summary.publication)
     if summary.channels:
         lines.append(f"channels: {', '.join(f'{summary.spec}:{name}' for name in summary.channels)}")

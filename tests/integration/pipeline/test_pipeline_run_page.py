@@ -20,8 +20,8 @@ from prefect.states import Failed
 from support.prefect_database import prefect_harness
 
 from artifacts.errors import EngineryError
+from flows.prefect_run import log_error
 from flows.prefect_run import page as run_page
-from flows.prefect_run import tell
 from tasks.errors import EngineWrong, HubUnreachable, TaskError
 from tasks.prefect_tasks import is_retryable
 
@@ -47,7 +47,7 @@ def failing(errors: list[Any]) -> Any:
     try:
         fails(errors[0])
     except EngineryError as error:
-        tell(error)
+        log_error(error)
         return Failed(message=f"{error.failure}: {error}", data=error)
 
 
