@@ -142,7 +142,7 @@ def exit_code_of(command: Callable[[], object], *, debug: bool = False) -> int:
         # The reader of our output is gone (`enginery list | head`). Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001  the one place where every error ends
+    except Exception as error:  # noqa: BLE001  the only place that turns errors into text
         if debug:
             print("".join(format_exception(error)), file=sys.stderr, end="")
         code, text = explain(error)

@@ -1,5 +1,5 @@
-"""`make gpu-check`: every kind whose toolchains this host has, end to end on the demo's checkpoint.
+"""`make gpu-check`: builds every kind whose toolchains this host has, end to end, from the demo's checkpoint.
 
-What can run is chosen from facts (`choice`, `specs`) and told as a page (`result`); all that is pure, and
+`choice` and `specs` decide from facts what can run, and `result` writes the page; all of that is pure, and
 `__main__` runs it.
 """

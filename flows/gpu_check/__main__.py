@@ -1,7 +1,7 @@
-"""Run the check: `python -m flows.gpu_check [DIRECTORY]`, with docs/results as the directory of pages.
+"""Run the check: `python -m flows.gpu_check [DIRECTORY]`, which writes a page to DIRECTORY or docs/results.
 
-A host with a GPU gets its page also where no kind can run: it says what keeps each of them.
-Exit codes: 0 every kind that this host has came to a verdict; 1 one of them failed; 4 no kind can run here.
+A host with a GPU gets its page even if no kind can run: the page then says why.
+Exit codes: 0 every kind that can run here has a verdict; 1 one of them failed; 4 no kind can run here.
 """
 
 import datetime as dt
@@ -25,42 +25,42 @@ RESULTS = Path("docs/results")
 
 
 def main(arguments: list[str]) -> int:
-    """Look at the host, run what can run, write the page and print its path; returns the exit code."""
+    """Check the host, run what can run, write the page and print its path; return the exit code."""
     settings, facts = load_settings(), probe_host()
     checkpoint = prepare(settings.home / "gpu-check" / "hub")
     choice = choose(facts, lambda name: planned_identity(name, settings), checkpoint)
-    tell(choice)
+    say_choice(choice)
     outcomes = _run_all(choice, settings, checkpoint) if choice.runnable else ()
     if choice.kinds:
         emit(str(_write(facts, choice, outcomes, Path(arguments[0]) if arguments else RESULTS)))
     if not outcomes:
         say("no GPU engine can be built and measured on this host")
         return NOTHING_RUNS
-    return FAILED if any(one.failure for one in outcomes) else DONE
+    return FAILED if any(outcome.failure for outcome in outcomes) else DONE
 
 
-def tell(choice: HostChoice) -> None:
-    """Narrate what was found, and what keeps each kind from running."""
+def say_choice(choice: HostChoice) -> None:
+    """Print what was found, and what keeps each kind from running."""
     say(f"GPUs: {choice.gpus}")
-    if choice.nothing:
-        say(f"nothing can run: {choice.nothing}")
-    for one in choice.kinds:
-        say(f"{one.kind} on {one.target}: {'will run' if not one.lacking else 'cannot run'}")
-        for why in one.lacking:
-            say(f"  {why}")
+    if choice.obstacle:
+        say(f"nothing can run: {choice.obstacle}")
+    for kind in choice.kinds:
+        say(f"{kind.kind} on {kind.target}: {'cannot run' if kind.obstacles else 'will run'}")
+        for obstacle in kind.obstacles:
+            say(f"  {obstacle}")
 
 
 def _run_all(
     choice: HostChoice, settings: Settings, checkpoint: CheckpointForCheck
 ) -> tuple[KindOutcome, ...]:
-    """Every kind that can run, one after the other, in the demo's surroundings with the check's Hub."""
+    """Run every kind that can run, one after the other, in the demo's environment with the check's Hub."""
     from flows.demo.environment import demo_hub, enter
     from flows.stack.lifecycle import up
 
     up(settings, say)
     with demo_hub(checkpoint.hub) as hub_url:
         enter(settings, hub_url)
-        return tuple(_run(one, settings, checkpoint.commit) for one in choice.runnable)
+        return tuple(_run(kind, settings, checkpoint.commit) for kind in choice.runnable)
 
 
 def _run(choice: KindChoice, settings: Settings, commit: str) -> KindOutcome:

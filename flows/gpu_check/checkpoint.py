@@ -1,8 +1,8 @@
-"""The demo's model as transformers 4 writes one, so that kinds of both lines read it; newer ones read either.
+"""The demo's model in the format of transformers 4, which both transformers 4 and 5 read correctly.
 
-The weights and the tokenizer are the demo's, byte for byte. Only config.json is spelled in the older way: in
-the newer one transformers 4.57.3 takes 10000 for RoPE's base instead of the model's 50000, and says nothing;
-in the older one it computes the very logits that 5.14.1 does.
+The weights and the tokenizer are the demo's, byte for byte. Only config.json has the older format: with the
+newer one, transformers 4.57.3 silently uses 10000 as RoPE's base instead of the model's 50000; with the older
+one, it computes exactly the logits of 5.14.1.
 """
 
 import json
@@ -21,7 +21,7 @@ WRITTEN_BY = "4.57.3"
 
 
 class CheckpointForCheck(Frozen):
-    """The model that the check compiles, in a Hub's directory of its own."""
+    """The model that the check compiles, in a Hub directory of its own."""
 
     hub: Path
     commit: str
@@ -29,7 +29,7 @@ class CheckpointForCheck(Frozen):
 
 
 def prepare(hub: Path) -> CheckpointForCheck:
-    """Write the demo's repositories into a directory, replacing it; the model in the older spelling."""
+    """Write the demo's repositories to a directory, replacing it; the model's config has the older format."""
     shutil.rmtree(hub, ignore_errors=True)
     shutil.copytree(DEMO_HUB / "datasets", hub / "datasets")
     folder = hub / REPO
@@ -45,9 +45,9 @@ def prepare(hub: Path) -> CheckpointForCheck:
 
 
 def as_transformers_4(config: dict[str, Any]) -> dict[str, Any]:
-    """A config.json of transformers 5 with plain RoPE, in the spelling of 4.57.
+    """Convert a config.json of transformers 5 with plain RoPE to the format of 4.57.
 
-    `dtype` was `torch_dtype` (which 5 reads as well), `rope_parameters` stood as `rope_theta` and
+    There, `dtype` is `torch_dtype` (which 5 reads as well), and `rope_parameters` is `rope_theta` and
     `rope_scaling` (transformers 5, configuration_utils.py and modeling_rope_utils.py).
     """
     rope = config["rope_parameters"]

@@ -1,4 +1,4 @@
-"""What of the check can run on a host, and what keeps the rest from it. Pure."""
+"""The kinds that the check can run on a host, and what keeps the others from running. Pure."""
 
 from collections.abc import Callable, Iterator
 
@@ -24,58 +24,60 @@ class KindChoice(Frozen):
 
     kind: str = Field(description="Name of the kind.")
     target: str = Field(description="The target that this host is.")
-    lacking: tuple[str, ...] = Field(
-        description="What keeps it from running, and the remedy; empty: it runs."
+    obstacles: tuple[str, ...] = Field(
+        description="What keeps it from running, and the fix; empty if it can run."
     )
 
 
 class HostChoice(Frozen):
     """The whole check on one host."""
 
-    gpus: str = Field(description="What GPUs it has, or why it has none.")
-    nothing: str = Field(default="", description="Why no kind at all can run; empty where one may.")
+    gpus: str = Field(description="The GPUs that it has, or why it has none.")
+    obstacle: str = Field(default="", description="Why no kind at all can run; empty if one may.")
     kinds: tuple[KindChoice, ...] = Field(default=(), description="The kinds that compute on GPUs.")
 
     @property
     def runnable(self) -> tuple[KindChoice, ...]:
-        """The kinds that run."""
-        return tuple(one for one in self.kinds if not one.lacking)
+        """The kinds that can run."""
+        return tuple(kind for kind in self.kinds if not kind.obstacles)
 
 
 def choose(facts: HostFacts, identity: Identity, checkpoint: CheckpointForCheck) -> HostChoice:
-    """Say what runs on a host.
+    """Decide what can run on a host.
 
     Args:
         facts: what the host has.
-        identity: identity of an installed toolchain, or why it is not there.
+        identity: returns the identity of an installed toolchain, or why it is not installed.
         checkpoint: what is compiled.
     """
     gpus = gpus_in_words(facts)
     if not facts.gpus:
-        return HostChoice(gpus=gpus, nothing="a GPU engine is built and measured on an NVIDIA GPU")
+        return HostChoice(gpus=gpus, obstacle="GPU engines are built and measured on an NVIDIA GPU")
     target = target_of(facts)
     if target is None:
-        nothing = "no target names this GPU: it would be a row in engine_specs/data/targets.yaml"
-        return HostChoice(gpus=gpus, nothing=nothing)
+        obstacle = "no target names this GPU: add a row to engine_specs/data/targets.yaml"
+        return HostChoice(gpus=gpus, obstacle=obstacle)
     kinds = []
     for kind in load_kinds().values():
         if "cuda" in kind.accelerators:
-            lacking = tuple(_lacking(kind, target, facts, identity, checkpoint))
-            kinds.append(KindChoice(kind=kind.name, target=target.name, lacking=lacking))
+            obstacles = tuple(_obstacles(kind, target, facts, identity, checkpoint))
+            kinds.append(KindChoice(kind=kind.name, target=target.name, obstacles=obstacles))
     return HostChoice(gpus=f"{gpus}, driver {facts.driver}", kinds=tuple(kinds))
 
 
 def target_of(facts: HostFacts) -> Target | None:
-    """The first GPU target that this host is; None where there is none."""
-    gpu_targets = (one for one in load_targets().values() if one.gpu is not None)
-    return next((one for one in gpu_targets if isinstance(fits(host_requirements(one), facts), Fits)), None)
+    """Return the first GPU target that this host fits; None if there is none."""
+    for target in load_targets().values():
+        if target.gpu is not None and isinstance(fits(host_requirements(target), facts), Fits):
+            return target
+    return None
 
 
-def _lacking(
+def _obstacles(
     kind: KindFacts, target: Target, facts: HostFacts, identity: Identity, checkpoint: CheckpointForCheck
 ) -> Iterator[str]:
     if target.platform not in kind.platforms:
-        yield f"it is not for {target.platform}"
+        yield f"it does not support {target.platform}"
         return
     spec, metadata = check_spec(kind, target, checkpoint.commit), checkpoint.metadata
     variants = resolve_variants(spec)
@@ -89,4 +91,4 @@ def _lacking(
     needed = max(devices_at_once(spec, variant) for variant in variants)
     present = len(suitable_gpus(host_requirements(target), facts.gpus))
     if needed > present:
-        yield f"it takes {needed} GPUs at once (the engine and vLLM), this host has {present}"
+        yield f"it needs {needed} GPUs at once (for the engine and vLLM), and this host has {present}"

@@ -1,4 +1,4 @@
-"""The page that a check leaves: host, versions, command, and what came of each kind. Pure."""
+"""The page that a check writes: host, versions, command, and the outcome of each kind. Pure."""
 
 import datetime as dt
 import re
@@ -15,22 +15,22 @@ COMMAND = "python -m flows.gpu_check"
 
 
 class KindOutcome(Frozen):
-    """What came of one kind that was run."""
+    """The outcome of one kind that was run."""
 
     kind: str = Field(description="Name of the kind.")
-    summary: BuildSummary | None = Field(description="The build; none where it failed.")
-    failure: str = Field(default="", description="Why it failed.")
+    summary: BuildSummary | None = Field(description="The build; null if it failed.")
+    failure: str = Field(default="", description="Why it failed; empty if it did not.")
 
 
 def page_name(facts: HostFacts, day: dt.date) -> str:
-    """Name of the page, such as 2026-11-23-gpu-check-h100-80gb-hbm3.md."""
+    """Return the name of the page, such as 2026-11-23-gpu-check-h100-80gb-hbm3.md."""
     gpu = facts.gpus[0].name.removeprefix("NVIDIA ")
     slug = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
     return f"{day:%Y-%m-%d}-gpu-check-{slug}.md"
 
 
 def page(facts: HostFacts, choice: HostChoice, outcomes: tuple[KindOutcome, ...], day: dt.date) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     return "\n".join([*_head(facts, choice, outcomes, day), *_body(choice, outcomes)]) + "\n"
 
 
@@ -48,7 +48,7 @@ def _head(
 
 
 def _versions(outcomes: tuple[KindOutcome, ...]) -> str:
-    stages = [stage for one in outcomes if one.summary for stage in one.summary.stages]
+    stages = [stage for outcome in outcomes if outcome.summary for stage in outcome.summary.stages]
     found = {f"{name} {version}" for stage in stages for name, version in stage.tools.items()}
     return ", ".join(sorted(found))
 
@@ -56,24 +56,24 @@ def _versions(outcomes: tuple[KindOutcome, ...]) -> str:
 def _body(choice: HostChoice, outcomes: tuple[KindOutcome, ...]) -> Iterator[str]:
     yield "| kind | variant | outcome | row of the table of verdicts |"
     yield "| --- | --- | --- | --- |"
-    for one in outcomes:
-        variants = one.summary.variants if one.summary else ()
-        yield from (f"| {one.kind} | {v.name} | {v.verdict} | {v.row} |" for v in variants)
-        if one.failure:
-            yield f"| {one.kind} | - | failed | - |"
-    yield from (f"| {one.kind} | - | not run | - |" for one in choice.kinds if one.lacking)
+    for outcome in outcomes:
+        variants = outcome.summary.variants if outcome.summary else ()
+        yield from (f"| {outcome.kind} | {v.name} | {v.verdict} | {v.row} |" for v in variants)
+        if outcome.failure:
+            yield f"| {outcome.kind} | - | failed | - |"
+    yield from (f"| {kind.kind} | - | not run | - |" for kind in choice.kinds if kind.obstacles)
     yield ""
-    for one in outcomes:
-        yield from _told(one)
+    for outcome in outcomes:
+        yield from _details(outcome)
     for kind in choice.kinds:
-        yield from (f"- {kind.kind} was not run: {why}" for why in kind.lacking)
+        yield from (f"- {kind.kind} was not run: {obstacle}" for obstacle in kind.obstacles)
 
 
-def _told(outcome: KindOutcome) -> Iterator[str]:
+def _details(outcome: KindOutcome) -> Iterator[str]:
     if outcome.failure:
         yield from (f"## {outcome.kind}", "", "It failed:", "", "```", outcome.failure, "```", "")
     if outcome.summary:
-        yield from (f"## {outcome.kind}, {outcome.summary.duration_s:.0f} s in all", "")
+        yield from (f"## {outcome.kind}, {outcome.summary.duration_s:.0f} s in total", "")
         for stage in outcome.summary.stages:
             made = "reused" if stage.reused else f"made in {stage.made_in_s:.1f} s"
             yield f"- {stage.stage} {stage.variant}: {made}, tree {stage.tree[:12]}"

@@ -1,4 +1,4 @@
-"""Small specs for the check: the demo's model and load, compiled by one kind for one GPU. Pure."""
+"""Small specs for the check: the demo's model and workload, compiled by one kind for one GPU. Pure."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,20 +11,20 @@ from engine_specs.tables import KindFacts, Target
 from flows.gpu_check.checkpoint import REPO
 
 DEMO = "demo"
-# One of these beside unquantized weights: the first that kind, architecture and GPU take.
+# Besides unquantized weights, one of these: the first that kind, architecture and GPU support.
 QUANTIZED = ("fp8", "nvfp4", "int4_awq", "int8_weight_only")
 ARCHITECTURE = "LlamaForCausalLM"
 CALIBRATION = {"split": "calibration", "samples": 64, "sequence_length": 256}
 
 
 def check_spec(kind: KindFacts, target: Target, commit: str) -> Spec:
-    """The spec that checks a kind on a target; raises SpecInvalid where the kind does not run on it."""
+    """Return the spec that checks a kind on a target; raise SpecInvalid if the kind does not run on it."""
     text = check_text(kind, target, commit)
     return read_spec(text, Path(f"{_name(kind)}.yaml"))
 
 
 def check_text(kind: KindFacts, target: Target, commit: str) -> str:
-    """The same as YAML; `commit` is that of the check's checkpoint."""
+    """Return the same spec as YAML; `commit` is that of the check's checkpoint."""
     demo = load_spec(DEMO)
     document = demo.model_dump(mode="json", exclude_unset=True)
     texts = {name: document["validation"]["accuracy"][name] for name in ("dataset", "revision")}
@@ -51,14 +51,14 @@ def _name(kind: KindFacts) -> str:
 
 
 def _recipes(kind: KindFacts, target: Target) -> Iterator[str]:
-    """Unquantized weights, and one recipe that the kind's kernels take on this GPU."""
+    """Yield unquantized weights, and one recipe that the kind's kernels support on this GPU."""
     yield "none"
     architecture = kind.architecture(ARCHITECTURE)
-    taken = architecture.recipes if architecture else None
+    supported = architecture.recipes if architecture else None
     for name in QUANTIZED:
         row = kind.recipe(name)
         on_gpu = row is not None and target.compute_capability in row.compute_capabilities
-        if on_gpu and (taken is None or name in taken):
+        if on_gpu and (supported is None or name in supported):
             yield name
             return
 

@@ -1,6 +1,6 @@
-"""What the artifacts of a run say: a page with the verdicts, tables of figures and of stages. Pure.
+"""The content of a run's artifacts: a page with the verdicts, tables of figures and of stages. Pure.
 
-The UI renders cells, descriptions and pages as Markdown, where `name@1.2.3` would become an address for mail:
+The UI renders cells, descriptions and pages as Markdown, in which `name@1.2.3` would become a mail address, so
 references are written as code.
 """
 
@@ -22,14 +22,14 @@ HARD_BREAK = "  \n"
 
 
 def as_code(text: str) -> str:
-    """A text in which every `name@version` is marked as code."""
+    """Return the text with every `name@version` marked as code."""
     return REFERENCE.sub(lambda match: f"`{match[0]}`", text)
 
 
 def verdict_page(
     spec: Spec, summary: BuildSummary, judged: Iterable[Judged], links: Mapping[str, str]
 ) -> str:
-    """The verdicts in words; `links` leads to the report of each variant."""
+    """Return a page with the verdicts and their reasons; `links` has the report of each variant."""
     parts = [
         f"# {as_code(headline(summary))}",
         as_code(f"Release: {summary.publication}."),
@@ -48,7 +48,7 @@ def _verdict(judged: Judged, link: str | None) -> list[str]:
     parts = [f"## `{entry.name}`: {entry.verdict}", lead]
     if link is not None:
         parts.append(
-            f"[Report with plots]({link}), open for a week; `enginery report` fetches it at any time."
+            f"[Report with plots]({link}), for a week; `enginery report` fetches it at any time."
         )
     return [*parts, "\n".join(f"- {as_code(reason)}" for reason in verdict.reasons)]
 
@@ -87,7 +87,7 @@ def _row(figure: Figure, outcome: str) -> Row:
 
 
 def stage_rows(steps: Sequence[StepSummary]) -> list[dict[str, str | float]]:
-    """What each stage did, why, and how long it took, in the order in which they ran."""
+    """Return what each stage did, why, and how long it took, in the order in which they ran."""
     return [
         {
             "stage": step.stage,

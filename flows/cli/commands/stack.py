@@ -104,7 +104,7 @@ def status(
 def _emit_nightly(found: "StackStatus") -> None:
     nightly = found.nightly
     if nightly is not None:
-        when = f"{nightly.time:%Y-%m-%d %H:%M} UTC" if nightly.time else f"none: {nightly.reason}"
+        when = f"{nightly.time:%Y-%m-%d %H:%M} UTC" if nightly.time else f"none ({nightly.reason})"
         emit(f"next nightly run: {when}")
 
 

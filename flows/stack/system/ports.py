@@ -12,7 +12,7 @@ VALID = range(1, 65536)
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Return whether a server could listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -23,7 +23,7 @@ def is_free(port: int) -> bool:
 
 
 def any_free(taken: Collection[int] = ()) -> int:
-    """A free port that is not among those already given out."""
+    """Return a free port that is not among those already taken."""
     while True:
         with socket.socket() as probe:
             probe.bind((HOST, 0))

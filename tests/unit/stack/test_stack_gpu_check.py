@@ -86,14 +86,14 @@ def test_a_host_without_a_gpu_runs_nothing_and_says_why(checkpoint: CheckpointFo
     choice = choose(NO_GPU, installed, checkpoint)
     assert choice.runnable == ()
     assert "no NVIDIA driver is installed" in choice.gpus
-    assert "NVIDIA GPU" in choice.nothing
+    assert "NVIDIA GPU" in choice.obstacle
 
 
 def test_a_gpu_of_no_target_runs_nothing(checkpoint: CheckpointForCheck) -> None:
     gpu = H100.gpus[0].model_copy(update={"name": "NVIDIA GeForce 256", "compute_capability": "1.0"})
     facts = H100.model_copy(update={"gpus": (gpu,)})
     assert target_of(facts) is None
-    assert "no target names this GPU" in choose(facts, installed, checkpoint).nothing
+    assert "no target names this GPU" in choose(facts, installed, checkpoint).obstacle
 
 
 def test_every_gpu_kind_runs_where_its_toolchains_are(checkpoint: CheckpointForCheck) -> None:
@@ -102,7 +102,7 @@ def test_every_gpu_kind_runs_where_its_toolchains_are(checkpoint: CheckpointForC
 
 
 def test_what_is_missing_is_told_with_the_remedy(checkpoint: CheckpointForCheck) -> None:
-    lacking = {one.kind: "\n".join(one.lacking) for one in choose(EIGHT, absent, checkpoint).kinds}
+    lacking = {one.kind: "\n".join(one.obstacles) for one in choose(EIGHT, absent, checkpoint).kinds}
     for kind in GPU_KINDS:
         for name in (kind.toolchains.build, kind.toolchains.quantize["cuda"]):
             assert f"toolchain {name}: it is not installed yet" in lacking[kind.name]
