@@ -1,1 +1,1 @@
-"""The demo: a small Hub, a checkpoint that was trained on real text, and the script that trained it."""
+"""The demo: a small Hub, a checkpoint trained on real text, and the scripts that trained it."""

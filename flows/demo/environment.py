@@ -1,4 +1,4 @@
-"""What the demo runs in: the local stack, and a small Hub on this machine, whatever else is configured."""
+"""The demo's environment: the local stack and a small Hub on this machine, whatever else is configured."""
 
 import os
 import threading
@@ -11,15 +11,15 @@ from flows.demo.hub_repo import DEMO_HUB
 from flows.demo.hub_server import HubServer
 from flows.stack.environment import PREFECT_CHOICES, STORE_CHOICES, stack_environment
 
-# Choices of the user's that would lead the demo to another Hub, or keep it from asking one.
+# Settings of the user that would lead the demo to another Hub, or keep it offline.
 _HUB_CHOICES = ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE")
 
 
 @contextmanager
 def demo_hub(root: Path = DEMO_HUB) -> Iterator[str]:
-    """The demo's repositories, or others, served for the time of the context; yields the address.
+    """Serve the demo's repositories, or others, while the context lasts; yield the address.
 
-    A thread of this process, so that it cannot outlive the demo.
+    The server is a thread of this process, so that it cannot outlive the demo.
     """
     server = HubServer(root, 0)
     thread = threading.Thread(target=server.serve_forever, name="demo-hub", daemon=True)
@@ -33,8 +33,9 @@ def demo_hub(root: Path = DEMO_HUB) -> Iterator[str]:
 
 
 def enter(settings: Settings, hub_url: str) -> None:
-    """Point this process to the local stack and the demo's Hub. Before the Hub's client is imported: it reads
-    its variables then.
+    """Point this process to the local stack and the demo's Hub.
+
+    Call it before the Hub's client is imported, which reads its variables at that time.
     """
     for name in (*STORE_CHOICES, *PREFECT_CHOICES, *_HUB_CHOICES):
         os.environ.pop(name, None)

@@ -2,14 +2,14 @@
 
 Invariants:
 - `ROOT/<owner>/<name>` is a model, `ROOT/datasets/<owner>/<name>` a dataset; nothing else is a repository.
-- A repository's commit id is that of a real git commit over real git trees, with a fixed author and date:
-  the same bytes have the same commit everywhere, and another byte anywhere gives another one.
+- A repository's commit id is that of a real git commit over real git trees, with a fixed author and date: the
+  same bytes have the same commit everywhere, and changing any byte changes the commit.
 - Large binary formats are LFS files: the tree holds their pointer, the API their sha256, as on the Hub.
-- `.hub.json` beside the files says who may read them; no dot file is part of the repository.
+- `.hub.json` next to the files says who may read them; no dot file is part of the repository.
 
-Format of objects: git's object format (`<type> <size>\\0<content>`, sha1) and the Git LFS pointer, version 1.
+Objects have git's format (`<type> <size>\\0<content>`, sha1); LFS pointers have version 1.
 
-`python -m flows.demo.hub_repo` prints the revisions that a spec of the demo has to pin.
+`python -m flows.demo.hub_repo` prints the revisions that a spec of the demo must pin.
 """
 
 import hashlib
@@ -44,15 +44,15 @@ class RepoFile:
 
     @property
     def etag(self) -> str:
-        """What the Hub gives as ETag: the LFS digest, or the blob id."""
+        """The ETag that the Hub sends: the LFS digest, or the blob id."""
         return self.sha256 or self.blob_id
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may read a repository: everyone, or whoever shows one of `tokens`.
+    """Who may read a repository: everyone, or whoever sends one of `tokens`.
 
-    A gated repository shows its listing to everyone; a private one does not exist without a token.
+    Everyone can see the listing of a gated repository; without a token, a private one does not exist.
     """
 
     mode: Literal["public", "gated", "private"] = "public"
@@ -61,7 +61,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """One repository at its only commit, which is its `main` branch and each of its `tags`."""
+    """One repository at its only commit, which its `main` branch and all of its `tags` point to."""
 
     kind: RepoKind
     id: str
@@ -71,11 +71,11 @@ class Repo:
     tags: tuple[str, ...] = ()
 
     def has_revision(self, revision: str) -> bool:
-        """Whether a branch, tag or commit names this commit."""
+        """Return whether a branch, tag or commit id names this commit."""
         return revision in {"main", self.commit, *self.tags}
 
     def file(self, path: str) -> RepoFile | None:
-        """The file at `path`, if there is one."""
+        """Return the file at `path`, if there is one."""
         return next((file for file in self.files if file.path == path), None)
 
 
@@ -94,7 +94,7 @@ def read_hub(root: Path) -> dict[tuple[RepoKind, str], Repo]:
 
 
 def read_repo(kind: RepoKind, folder: Path) -> Repo:
-    """Read one repository; its id is the name of the folder and of the folder above it."""
+    """Read one repository; its id is the name of the parent folder and that of the folder."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder)))
     files = tuple(_read_file(folder, path) for path in paths)
     access, tags = _read_access(folder / ACCESS_FILE)
@@ -103,7 +103,7 @@ def read_repo(kind: RepoKind, folder: Path) -> Repo:
 
 
 def commit_id(files: tuple[RepoFile, ...]) -> str:
-    """Id of the git commit that holds exactly these files."""
+    """Return the id of the git commit that holds exactly these files."""
     tree = _tree_id([(file.path.split("/"), file.blob_id) for file in files])
     content = f"tree {tree}\nauthor {SIGNATURE}\ncommitter {SIGNATURE}\n\nAll files\n"
     return _object_id("commit", content.encode())
@@ -138,7 +138,10 @@ def _sha256(source: Path) -> str:
 
 
 def _tree_id(entries: list[tuple[list[str], str]]) -> str:
-    """Id of the git tree with these (path parts, blob id) entries; git sorts a folder as if named `NAME/`."""
+    """Return the id of the git tree with these (path parts, blob id) entries.
+
+    Git sorts a folder as if it were named `NAME/`.
+    """
     rows: list[tuple[bytes, bytes]] = []
     folders: dict[str, list[tuple[list[str], str]]] = {}
     for (name, *rest), blob_id in entries:

@@ -1,8 +1,8 @@
-"""A small Hub on this machine: the part of the Hugging Face Hub's HTTP API that its client needs to read.
+"""A small Hub on this machine: the part of the Hugging Face Hub's HTTP API that its client needs for reading.
 
 Invariants:
-- It serves what `hub_repo` read when it started, and listens on 127.0.0.1 only.
-- Every refusal carries the Hub's own status and `X-Error-Code`: the client raises what it would raise there.
+- It serves what `hub_repo` read when it started, and listens only on 127.0.0.1.
+- Every refusal has the Hub's own status and `X-Error-Code`, so that the client raises the same exception.
 - Files are streamed, never read whole; ranges are honoured.
 
     python -m flows.demo.hub_server --root flows/demo/hub --port 8088
@@ -33,7 +33,7 @@ RANGE = re.compile(r"bytes=(\d+)-(\d*)$")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a request asks for."""
+    """The content that a request asks for."""
 
     action: Literal["info", "tree", "resolve"]
     kind: RepoKind
@@ -52,7 +52,7 @@ class Refusal:
 
 
 def parse_route(path: str) -> Route | None:
-    """Read the path of a request, without its query; None where the Hub has no such route here."""
+    """Parse the path of a request, without its query; return None if this Hub has no such route."""
     if match := API_ROUTE.match(path):
         kinds, repo_id, action, revision = match.groups()
         kind: RepoKind = "model" if kinds == "models" else "dataset"
@@ -78,7 +78,7 @@ def admit(repo: Repo | None, route: Route, token: str) -> Repo | Refusal:
 
 
 def parse_range(header: str, size_bytes: int) -> tuple[int, int] | None:
-    """Read a `Range` header; returns [first, stop), None where it cannot be satisfied."""
+    """Parse a `Range` header; return [first, stop), or None if it cannot be satisfied."""
     match = RANGE.match(header)
     if match is None:
         return 0, size_bytes
@@ -88,7 +88,7 @@ def parse_range(header: str, size_bytes: int) -> tuple[int, int] | None:
 
 
 class HubServer(ThreadingHTTPServer):
-    """Serves the repositories under `root` on 127.0.0.1; port 0 takes a free one."""
+    """A server of the repositories under `root`, on 127.0.0.1; port 0 takes a free one."""
 
     daemon_threads = True
 
@@ -98,12 +98,12 @@ class HubServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """What to set as HF_ENDPOINT."""
+        """The address to set as HF_ENDPOINT."""
         return f"http://{ADDRESS}:{self.server_address[1]}"
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    """Answers one connection."""
+    """The handler of one connection."""
 
     protocol_version = "HTTP/1.1"
     server: HubServer
@@ -113,7 +113,7 @@ class HubHandler(BaseHTTPRequestHandler):
         self.answer()
 
     def do_HEAD(self) -> None:
-        """Answer with headers alone."""
+        """Answer with headers only."""
         self.answer()
 
     def answer(self) -> None:
@@ -138,7 +138,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
     @property
     def token(self) -> str:
-        """The bearer token of the request, empty without one."""
+        """The bearer token of the request; empty if there is none."""
         return self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
 
     def answer_file(self, repo: Repo, path: str) -> None:
@@ -149,15 +149,15 @@ class HubHandler(BaseHTTPRequestHandler):
                 Refusal(HTTPStatus.NOT_FOUND, "EntryNotFound", f"Entry not found: {path}"), repo.commit
             )
             return
-        asked = self.headers.get("Range", "")
-        span = parse_range(asked, file.size_bytes)
+        header = self.headers.get("Range", "")
+        span = parse_range(header, file.size_bytes)
         if span is None:
-            self.refuse(Refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "", f"No such range: {asked}"))
+            self.refuse(Refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "", f"No such range: {header}"))
             return
-        self.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if header else HTTPStatus.OK)
         for name, value in _file_headers(repo, file).items():
             self.send_header(name, value)
-        if asked:
+        if header:
             self.send_header("Content-Range", f"bytes {span[0]}-{span[1] - 1}/{file.size_bytes}")
         self.send_header("Content-Length", str(span[1] - span[0]))
         self.end_headers()
@@ -192,7 +192,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name is http.server's)
-        """Keep quiet: the client's own messages say enough."""
+        """Log nothing: the client's own messages say enough."""
 
 
 def _file_headers(repo: Repo, file: RepoFile) -> dict[str, str]:
@@ -248,8 +248,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a directory of repositories as a small Hub.")
     parser.add_argument("--root", type=Path, default=DEMO_HUB)
     parser.add_argument("--port", type=int, default=0)
-    given = parser.parse_args()
-    server = HubServer(given.root, given.port)
+    arguments = parser.parse_args()
+    server = HubServer(arguments.root, arguments.port)
     sys.stdout.write(f"serving {len(server.repos)} repositories at {server.url}\n")
     sys.stdout.flush()
     server.serve_forever()

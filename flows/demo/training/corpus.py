@@ -1,12 +1,12 @@
-# ruff: noqa: INP001  (a folder of scripts for a toolchain's interpreter, no package of the orchestrator)
-"""Documents for the demo checkpoint, cut out of the Python standard library's own source.
+# ruff: noqa: INP001  (a folder of scripts for a toolchain's interpreter, not a package of the orchestrator)
+"""Documents for the demo checkpoint, extracted from the source of the Python standard library.
 
 Invariants:
-- A document is one function, or one short class, dedented: it starts where a thought starts and ends
-  where it ends, so that a model trained on it learns to stop.
-- Files that state a copyright of their own are left out: what remains is under the PSF licence alone.
-- A module and its tests fall into the same split, decided by a digest of the module's name: held-out
-  text comes from modules that were never trained on. Equal documents appear once.
+- A document is one function, or one short class, dedented. It is complete, so that a model trained on it
+  learns to stop.
+- Files with a copyright notice of their own are left out: what remains is under the PSF licence alone.
+- A module and its tests are in the same split, chosen by a digest of the module's name: held-out text comes
+  from modules that were never trained on. Equal documents appear once.
 """
 
 import ast
@@ -40,7 +40,7 @@ class Document:
 
 
 def read_documents(stdlib: Path | None = None) -> tuple[Document, ...]:
-    """All documents of the library at `stdlib` (default: the running interpreter's), in a fixed order."""
+    """Return all documents of the library at `stdlib` (default: this interpreter's), in a fixed order."""
     root = stdlib or Path(sysconfig.get_paths()["stdlib"])
     seen: set[str] = set()
     documents = []
@@ -53,7 +53,7 @@ def read_documents(stdlib: Path | None = None) -> tuple[Document, ...]:
 
 
 def module_of(path: Path) -> str:
-    """The module that a file belongs to: `json` for `json/decoder.py` and `test/test_json/test_float.py`."""
+    """Return a file's module: `json` for both `json/decoder.py` and `test/test_json/test_float.py`."""
     parts = path.with_suffix("").parts
     if parts[0] in {"test", "idlelib", "unittest"} and len(parts) > 1:
         parts = parts[1:]
@@ -61,7 +61,7 @@ def module_of(path: Path) -> str:
 
 
 def split_of(module: str) -> str:
-    """The split of a module: 14 % held out, 3 % for choosing the best step, the rest to train on."""
+    """Return the split of a module: 14 % held out, 3 % for choosing the best step, the rest for training."""
     percentile = int(hashlib.sha256(module.encode()).hexdigest(), 16) % 100
     return next(name for name, percentiles in SPLITS.items() if percentile in percentiles)
 
@@ -86,7 +86,7 @@ def _documents_of(root: Path, file: Path) -> Iterator[Document]:
 
 
 def _definitions(body: list[ast.stmt], lines: list[str]) -> Iterator[Definition]:
-    """Functions and short classes; of a long class its methods."""
+    """Yield functions and short classes, and the methods of long classes."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node

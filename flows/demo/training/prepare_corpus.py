@@ -1,4 +1,4 @@
-# ruff: noqa: INP001  (a script for a toolchain's interpreter, no module of the orchestrator)
+# ruff: noqa: INP001  (a script for a toolchain's interpreter, not a module of the orchestrator)
 """Prepare the demo checkpoint's tokenizer and token files, and the two text files of the demo dataset.
 
     PYTHON flows/demo/training/prepare_corpus.py --out build/demo-corpus
@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Iterable
 from pathlib import Path
 
-from corpus import Document, read_documents  # type: ignore[import-not-found]  # a file beside this one
+from corpus import Document, read_documents  # type: ignore[import-not-found]  # a file next to this one
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 VOCABULARY = 1024
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def train_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """A byte-level BPE: every text survives the round trip, and no token is unknown."""
+    """Train a byte-level BPE tokenizer: every text survives the round trip, and no token is unknown."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -77,7 +77,7 @@ def train_tokenizer(texts: Iterable[str]) -> Tokenizer:
 
 
 def write_tokenizer(tokenizer: Tokenizer, out: Path) -> None:
-    """`tokenizer.json` and a `tokenizer_config.json` that both transformers 4.57 and 5 read."""
+    """Write `tokenizer.json`, and a `tokenizer_config.json` that both transformers 4.57 and 5 read."""
     tokenizer.save(str(out / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -91,7 +91,10 @@ def write_tokenizer(tokenizer: Tokenizer, out: Path) -> None:
 
 
 def write_rows(tokenizer: Tokenizer, documents: list[Document], file: Path) -> int:
-    """Write documents as rows of at most ROW_TOKENS: <s> first, </s> where one ends; returns tokens."""
+    """Write documents as rows of at most ROW_TOKENS; return the number of tokens.
+
+    Every row starts with <s>; </s> marks the end of a document.
+    """
     bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
     tokens = array("H")
     for encoding in tokenizer.encode_batch([d.text for d in documents], add_special_tokens=False):
@@ -104,7 +107,7 @@ def write_rows(tokenizer: Tokenizer, documents: list[Document], file: Path) -> i
 
 
 def heldout_texts(tokenizer: Tokenizer, documents: list[Document]) -> Iterable[tuple[str, str]]:
-    """Beginnings of long enough documents, cut between tokens so that text and tokens agree."""
+    """Yield the beginnings of long enough documents, cut between tokens so that text and tokens agree."""
     for document in shuffled(documents):
         encoding = tokenizer.encode(document.text, add_special_tokens=False)
         if len(encoding.ids) < HELDOUT_TOKENS.start:
@@ -116,7 +119,7 @@ def heldout_texts(tokenizer: Tokenizer, documents: list[Document]) -> Iterable[t
 
 
 def write_texts(texts: Iterable[tuple[str, str]], file: Path, limit_bytes: int) -> int:
-    """Write {"id", "text"} lines until `limit_bytes`; returns how many were written."""
+    """Write {"id", "text"} lines up to `limit_bytes`; return how many were written."""
     lines: list[bytes] = []
     size = 0
     for name, text in texts:
@@ -130,7 +133,7 @@ def write_texts(texts: Iterable[tuple[str, str]], file: Path, limit_bytes: int) 
 
 
 def shuffled(documents: list[Document]) -> list[Document]:
-    """The documents in an order that depends on their number and the seed alone."""
+    """Return the documents in an order that depends only on their number and the seed."""
     order = list(documents)
     random.Random(DATASET_SEED).shuffle(order)  # noqa: S311  (an order, not a secret)
     return order

@@ -1,10 +1,10 @@
-# ruff: noqa: INP001  (a script for a toolchain's interpreter, no module of the orchestrator)
+# ruff: noqa: INP001  (a script for a toolchain's interpreter, not a module of the orchestrator)
 """Train the demo checkpoint: a small Llama on the standard library's source.
 
     PYTHON train_checkpoint.py --corpus build/demo-corpus --out build/demo-llama --minutes 6
 
 The step with the lowest loss on the validation split is kept, rounded to bfloat16 and written as a
-sharded safetensors checkpoint with its tokenizer and `training.json` (figures after the rounding).
+sharded safetensors checkpoint with its tokenizer and `training.json` (figures after rounding).
 Needs torch and transformers 5; `--device cpu` works, slowly.
 """
 
@@ -41,7 +41,7 @@ class Best:
 
 
 def demo_config() -> LlamaConfig:
-    """2.6 million parameters; every dimension divides by 128, and RoPE's base is not the default one."""
+    """Return a config of 2.6 million parameters: all dimensions divide by 128, RoPE's base is 50,000."""
     return LlamaConfig(
         vocab_size=1024,
         hidden_size=256,
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--minutes", type=float, default=6.0)
-    parser.add_argument("--rows", type=int, default=64, help="rows of 512 tokens in a step")
+    parser.add_argument("--rows", type=int, default=64, help="rows of 512 tokens per step")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.manual_seed(given.seed)
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def read_rows(file: Path) -> list[Tensor]:
-    """Read a token file of `prepare_corpus.py`; returns an int64 [tokens] per row, <s> first."""
+    """Read a token file of `prepare_corpus.py`; return an int64 [tokens] per row, starting with <s>."""
     tokens = array("H")
     tokens.frombytes(file.read_bytes())
     flat = torch.tensor(tokens, dtype=torch.int64)
@@ -101,7 +101,7 @@ def read_rows(file: Path) -> list[Tensor]:
 
 
 def pack(documents: list[Tensor], generator: torch.Generator) -> Tensor:
-    """Lay documents in random order into [rows, ROW_TOKENS]; a row starts with one, its rest is IGNORED."""
+    """Pack documents in random order into [rows, ROW_TOKENS]; after its last document a row is IGNORED."""
     rows: list[Tensor] = []
     used = ROW_TOKENS
     for index in torch.randperm(len(documents), generator=generator).tolist():
@@ -123,7 +123,7 @@ def train(
     rows: int,
     seed: int,
 ) -> Best:
-    """AdamW with a cosine schedule over the given time; returns the best step on `validation`."""
+    """Train by AdamW with a cosine schedule over the given time; return the best step on `validation`."""
     optimizer = torch.optim.AdamW(parameter_groups(model), lr=PEAK_LEARNING_RATE, betas=(0.9, 0.95))
     generator = torch.Generator().manual_seed(seed)
     best = Best(math.inf, 0, {})
@@ -152,7 +152,7 @@ def train(
 
 
 def parameter_groups(model: LlamaForCausalLM) -> list[dict[str, object]]:
-    """Weight decay for matrices, none for norms."""
+    """Return the parameters in two groups: matrices with weight decay, norms without."""
     parameters = list(model.parameters())
     return [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": WEIGHT_DECAY},
@@ -161,14 +161,14 @@ def parameter_groups(model: LlamaForCausalLM) -> list[dict[str, object]]:
 
 
 def learning_rate_at(progress: float) -> float:
-    """Linear warm-up, then a cosine down to zero, as a share of the peak."""
+    """Return the share of the peak rate: a linear warm-up, then a cosine down to zero."""
     if progress < WARMUP:
         return max(progress, 1e-4) / WARMUP
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARMUP) / (1 - WARMUP))))
 
 
 def loss_of(model: LlamaForCausalLM, rows: Tensor) -> Tensor:
-    """Mean next-token loss in nats over [rows, tokens]; in bfloat16 on an accelerator."""
+    """Return the mean next-token loss in nats over [rows, tokens]; in bfloat16 on an accelerator."""
     device = next(model.parameters()).device
     labels = rows.to(device)
     inputs = labels.where(labels != IGNORED, EOS)
@@ -181,7 +181,7 @@ def loss_of(model: LlamaForCausalLM, rows: Tensor) -> Tensor:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def evaluate(model: LlamaForCausalLM, rows: Tensor, batch: int = 64) -> float:
-    """Loss in nats per token over all rows, each token counted once."""
+    """Return the loss in nats per token over all rows, each token counted once."""
     total, tokens = 0.0, 0
     for part in rows.split(batch):
         count = int((part[:, 1:] != IGNORED).sum())
@@ -191,7 +191,7 @@ def evaluate(model: LlamaForCausalLM, rows: Tensor, batch: int = 64) -> float:
 
 
 def unigram_loss(documents: list[Tensor], rows: Tensor) -> float:
-    """What a model that knows only how frequent each token is would lose on `rows`, in nats per token."""
+    """Return the loss on `rows` of a model that knows only token frequencies, in nats per token."""
     counts = torch.bincount(torch.cat(documents), minlength=1024).double() + 1
     log_probabilities = (counts / counts.sum()).log()
     labels = rows[:, 1:]
