@@ -1,4 +1,5 @@
-"""Checking a host: what was found, whether that will do, and what to do where it will not.
+"""Checks of a host: what was found, whether it is sufficient, and what to do if it is not.
 
-Probing (`probes`) and judging (`judgements`) are apart: judgements are pure and say the same of equal facts.
+Probing (`probes`) and judging (`judgements`) are separate: judgements are pure, and equal facts give equal
+judgements.
 """

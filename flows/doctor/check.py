@@ -1,4 +1,4 @@
-"""The result of one check."""
+"""Checks and their outcomes."""
 
 from typing import Literal
 
@@ -11,12 +11,12 @@ Group = Literal["host", "services", "toolchains", "gpu"]
 
 
 class Check(Frozen):
-    """One thing that was looked at."""
+    """The result of one check."""
 
-    group: Group = Field(description="What it belongs to.")
-    name: str = Field(description="What was looked at.")
+    group: Group = Field(description="The group that the check belongs to.")
+    name: str = Field(description="What was checked.")
     outcome: Outcome = Field(
         description="fail: nothing can be built or served; warn: something will not work."
     )
     found: str = Field(description="What was found.")
-    remedy: str = Field(default="", description="What to do; empty where all is well.")
+    remedy: str = Field(default="", description="What to do; empty if all is well.")

@@ -19,7 +19,7 @@ from tasks.toolchains import Toolchain, declared, status
 
 
 def examine(settings: Settings, only: Group | None = None) -> Iterator[Check]:
-    """All checks, or those of one group, one by one as they are made."""
+    """Run all checks, or those of one group; yield each result as soon as it is there."""
     groups = {"host": _host, "services": _services, "toolchains": _toolchains, "gpu": _gpu}
     for name, probe in groups.items():
         if only in {None, name}:
@@ -58,7 +58,7 @@ def _ports(settings: Settings) -> Iterator[Check]:
 
 
 def _services(settings: Settings) -> Iterator[Check]:
-    up = "enginery up, or set the variables of your own"
+    up = "enginery up, or set the variables of your own service"
     store = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
     yield judgements.judge_service(
         "S3 store", store, _store_problem(settings), f"{up} (AWS_ENDPOINT_URL_S3, ...)"
@@ -71,7 +71,7 @@ def _services(settings: Settings) -> Iterator[Check]:
 
 
 def _store_problem(settings: Settings) -> str:
-    """Why the store cannot be listed; empty if it can."""
+    """Return why the store cannot be listed; empty if it can."""
     try:
         next(open_store(settings).bucket.children("releases/"), None)
     except ArtifactError as error:
@@ -85,7 +85,7 @@ def _prefect_problem(api: str) -> str:
     try:
         PrefectApi.configured().check()
     except urllib.error.HTTPError as error:
-        return f"{api} does not let us in: {error} (PREFECT_API_AUTH_STRING)"
+        return f"{api} denies access: {error} (PREFECT_API_AUTH_STRING)"
     except (OSError, ValueError) as error:
         return f"{api} does not answer: {error}"
     return ""
@@ -102,7 +102,7 @@ def _toolchains(settings: Settings) -> Iterator[Check]:
 
 
 def _gpu(settings: Settings) -> Iterator[Check]:
-    del settings  # nothing of a GPU is configured
+    del settings  # no setting concerns GPUs
     toolchains = [name for name, declaration in declared().items() if declaration.accelerator == "cuda"]
     yield judgements.judge_gpus(probe_host(), load_targets().values())
     yield judgements.judge_gpu_toolchains(toolchains)

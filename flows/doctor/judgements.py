@@ -1,4 +1,4 @@
-"""What facts of a host amount to. Pure: no probing here."""
+"""Judgements of a host by its facts. Pure: nothing is probed here."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -10,19 +10,19 @@ from flows.stack.components.schedule import NextRun
 from tasks.hosts import host_requirements
 
 GIB = 1 << 30
-# Four CPU toolchains take 6.3 GB, the stack and the work of one small build some more.
+# Four CPU toolchains take 6.3 GB; the stack and a small build take some more.
 _DISK_ENOUGH_BYTES = 15 * GIB
 _DISK_LEAST_BYTES = 3 * GIB
 # The reference and the engine are up at once while they are measured.
 _MEMORY_ENOUGH_BYTES = 8 * GIB
 _MEMORY_LEAST_BYTES = 3 * GIB
-# torch hands tensors between processes through /dev/shm; containers often have 64 MB.
+# torch passes tensors between processes through /dev/shm; containers often have 64 MB.
 _SHM_ENOUGH_BYTES = 256 << 20
 _CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 def judge_python(version: tuple[int, int], executable: str) -> Check:
-    """The interpreter of this program."""
+    """Judge the interpreter of this program."""
     found = f"Python {version[0]}.{version[1]} ({executable})"
     if (3, 11) <= version <= (3, 13):
         return Check(group="host", name="python", outcome="ok", found=found)
@@ -32,7 +32,7 @@ def judge_python(version: tuple[int, int], executable: str) -> Check:
 
 
 def judge_compiler(program: str | None, problem: str) -> Check:
-    """The C++ compiler, and what came of compiling and linking a shared object with it (empty: it worked)."""
+    """Judge the C++ compiler by its attempt to make a shared object; `problem` is empty if it worked."""
     if program is None:
         return Check(
             group="host",
@@ -46,27 +46,27 @@ def judge_compiler(program: str | None, problem: str) -> Check:
             group="host",
             name="compiler",
             outcome="fail",
-            found=f"{program} makes no shared object: {problem}",
+            found=f"{program} makes no working shared object: {problem}",
             remedy="sudo apt-get install -y g++ libc6-dev",
         )
     return Check(group="host", name="compiler", outcome="ok", found=f"{program} makes shared objects")
 
 
 def judge_disk(use: str, path: str, free_bytes: int) -> Check:
-    """Free space where something is kept."""
+    """Judge the free space at a directory, given its use."""
     return _amount(
         name=f"disk for {use}",
         found=f"{free_bytes / GIB:.1f} GiB free at {path}",
         amount=free_bytes,
         least=_DISK_LEAST_BYTES,
         enough=_DISK_ENOUGH_BYTES,
-        remedy=f"free up to {_DISK_ENOUGH_BYTES // GIB} GiB there, or point ENGINERY_HOME,"
+        remedy=f"have at least {_DISK_ENOUGH_BYTES // GIB} GiB free there, or point ENGINERY_HOME,"
         " ENGINERY_CACHE_DIR and ENGINERY_TOOLCHAINS_DIR elsewhere",
     )
 
 
 def judge_memory(available_bytes: int) -> Check:
-    """Memory that programs can still get."""
+    """Judge the memory that programs can still get."""
     return _amount(
         name="memory",
         found=f"{available_bytes / GIB:.1f} GiB available",
@@ -78,7 +78,7 @@ def judge_memory(available_bytes: int) -> Check:
 
 
 def judge_shared_memory(free_bytes: int | None) -> Check:
-    """Memory that processes can share; None where the host has no such device."""
+    """Judge the memory that processes can share; None if the host has no such device."""
     if free_bytes is None:
         return Check(
             group="host",
@@ -98,7 +98,7 @@ def judge_shared_memory(free_bytes: int | None) -> Check:
 
 
 def judge_clock(now: datetime, newest_file: datetime) -> Check:
-    """The clock, against the newest file of this installation: time does not run before that."""
+    """Judge the clock by the newest file of this installation, which cannot be from the future."""
     found = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     if now + _CLOCK_TOLERANCE >= newest_file:
         return Check(group="host", name="clock", outcome="ok", found=found)
@@ -107,26 +107,26 @@ def judge_clock(now: datetime, newest_file: datetime) -> Check:
         name="clock",
         outcome="fail",
         found=f"{found}, before this program was installed ({newest_file:%Y-%m-%d %H:%M:%S} UTC)",
-        remedy="set the clock: S3 refuses requests that are signed at a wrong time",
+        remedy="set the clock: S3 refuses requests that are signed with a wrong time",
     )
 
 
 def judge_cpu(facts: HostFacts, targets: Collection[Target]) -> Check:
-    """Which targets this host can build and serve."""
-    fitting = [target.name for target in targets if target.gpu is None and _is_of(target, facts)]
+    """Judge which CPU targets this host can build and serve."""
+    fitting = [target.name for target in targets if target.gpu is None and _fits(target, facts)]
     if fitting:
         return Check(group="host", name="cpu", outcome="ok", found=f"serves targets {', '.join(fitting)}")
     return Check(
         group="host",
         name="cpu",
         outcome="fail",
-        found=f"{facts.machine}, of none of the targets",
-        remedy="use an x86-64 host with SSE4.2 at least; `enginery targets list` shows what each asks for",
+        found=f"{facts.machine}, which fits none of the targets",
+        remedy="use an x86-64 host with at least SSE4.2; `enginery targets list` shows what each requires",
     )
 
 
 def judge_port(use: str, port: int, free: bool, ours: bool) -> Check:
-    """A port that the local stack would like to have."""
+    """Judge a port that the local stack uses by default."""
     name = f"port {port}"
     if ours:
         return Check(group="host", name=name, outcome="ok", found=f"used by the local stack's {use}")
@@ -137,19 +137,19 @@ def judge_port(use: str, port: int, free: bool, ours: bool) -> Check:
         name=name,
         outcome="warn",
         found="taken by another program",
-        remedy=f"none needed: `enginery up` takes another port for the {use} and says which",
+        remedy=f"none needed: `enginery up` chooses another port for the {use} and says which",
     )
 
 
 def judge_service(name: str, address: str, problem: str, remedy: str) -> Check:
-    """A service that was asked to answer; `problem` is empty if it did."""
+    """Judge a service that was asked to answer; `problem` is empty if it did."""
     if not problem:
         return Check(group="services", name=name, outcome="ok", found=f"answers at {address}")
     return Check(group="services", name=name, outcome="warn", found=problem, remedy=remedy)
 
 
 def judge_schedule(nightly: NextRun) -> Check:
-    """Whether Prefect's scheduler makes runs: the next one of `nightly`."""
+    """Judge by the next run of `nightly` whether Prefect's scheduler creates runs."""
     if nightly.time is not None:
         found = f"the next nightly run starts {nightly.time:%Y-%m-%d %H:%M} UTC"
         return Check(group="services", name="schedule", outcome="ok", found=found)
@@ -158,12 +158,12 @@ def judge_schedule(nightly: NextRun) -> Check:
         name="schedule",
         outcome="warn",
         found=f"no nightly run will start: {nightly.reason}",
-        remedy="enginery up deploys it; its log shows errors of the scheduler (`enginery status --json`)",
+        remedy="enginery up deploys it; the server log shows scheduler errors (`enginery status --json`)",
     )
 
 
 def judge_hub_token(environ: Mapping[str, str], token_file_exists: bool) -> Check:
-    """The Hub's token, which only gated and private repositories need."""
+    """Report the Hub's token, which only gated and private repositories need."""
     if environ.get("HF_TOKEN"):
         found = "HF_TOKEN is set"
     elif token_file_exists:
@@ -174,14 +174,14 @@ def judge_hub_token(environ: Mapping[str, str], token_file_exists: bool) -> Chec
 
 
 def judge_toolchain(name: str, installed: bool, detail: str, remedy: str) -> Check:
-    """One toolchain; one that is not there yet is installed on first use."""
+    """Judge one toolchain; if it is not there yet, it is installed on first use."""
     if installed:
         return Check(group="toolchains", name=name, outcome="ok", found=detail)
     return Check(group="toolchains", name=name, outcome="warn", found=detail, remedy=remedy)
 
 
 def judge_gpus(facts: HostFacts, targets: Collection[Target]) -> Check:
-    """The GPUs of this host and the targets that they are, or why there is none."""
+    """Judge the GPUs of this host by the targets that they fit, or say why there is none."""
     if not facts.gpus:
         return Check(
             group="gpu",
@@ -190,22 +190,22 @@ def judge_gpus(facts: HostFacts, targets: Collection[Target]) -> Check:
             found=gpus_in_words(facts),
             remedy="CPU engines need none; GPU engines need a host with an NVIDIA GPU and its driver",
         )
-    fitting = [target.name for target in targets if target.gpu and _is_of(target, facts)]
+    fitting = [target.name for target in targets if target.gpu and _fits(target, facts)]
     found = f"{gpus_in_words(facts)}, driver {facts.driver}"
     if fitting:
         return Check(group="gpu", name="devices", outcome="ok", found=f"{found}: {', '.join(fitting)}")
     remedy = "`enginery targets list` shows the GPUs that engines are built for; a target is a row of data"
     return Check(
-        group="gpu", name="devices", outcome="warn", found=f"{found}: of none of the targets", remedy=remedy
+        group="gpu", name="devices", outcome="warn", found=f"{found}: fits none of the targets", remedy=remedy
     )
 
 
 def judge_gpu_toolchains(names: Collection[str]) -> Check:
-    """The toolchains that compute on GPUs."""
+    """Report the toolchains that compute on GPUs."""
     return Check(group="gpu", name="toolchains", outcome="ok", found=", ".join(names))
 
 
-def _is_of(target: Target, facts: HostFacts) -> bool:
+def _fits(target: Target, facts: HostFacts) -> bool:
     return isinstance(fits(host_requirements(target), facts), Fits)
 
 

@@ -13,9 +13,7 @@ _SOURCE = '#include <vector>\nextern "C" int answer() { std::vector<int> v{42}; 
 
 
 def try_compiler() -> tuple[str | None, str]:
-    """The C++ compiler (None: there is none), and why it makes no shared object that loads (empty: it
-    does).
-    """
+    """Compile and load a shared object; return the compiler, None if there is none, and what went wrong."""
     program = shutil.which("g++")
     if program is None:
         return None, ""
@@ -33,7 +31,7 @@ def try_compiler() -> tuple[str | None, str]:
 
 
 def free_bytes(path: Path) -> int:
-    """Free space of the file system that a path is on, or will be on."""
+    """Return the free space of the file system that a path is on, or will be on."""
     path = path.expanduser().absolute()
     while not path.exists():
         path = path.parent
@@ -41,28 +39,26 @@ def free_bytes(path: Path) -> int:
 
 
 def available_memory_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Memory that programs can get: what the kernel says is available, within the limit of the control
-    group.
-    """
+    """Return the memory that the kernel reports as available, within the limit of the control group."""
     values = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
     available = int(values["MemAvailable"].split()[0]) * 1024
     return min(available, _cgroup_room_bytes() or available)
 
 
 def shared_memory_free_bytes(path: Path = Path("/dev/shm")) -> int | None:  # noqa: S108  the device itself
-    """Free space in /dev/shm; None where there is none."""
+    """Return the free space in /dev/shm; None if the host has no such device."""
     return shutil.disk_usage(path).free if path.is_dir() else None
 
 
 def newest_own_file() -> datetime:
-    """When the newest file of this program was written."""
+    """Return when the newest file of this program was written."""
     packages = Path(__file__).resolve().parents[2]
     times = [path.stat().st_mtime for path in packages.glob("flows/**/*.py")]
     return datetime.fromtimestamp(max(times), UTC)
 
 
 def hub_token_file() -> Path:
-    """Where the Hub's own login keeps its token."""
+    """Return the file in which the Hub's own login keeps its token."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
     return Path(os.environ.get("HF_TOKEN_PATH") or Path(home) / "token").expanduser()
 

@@ -14,10 +14,10 @@ FAILED = 1
 
 def doctor(
     *,
-    only: Annotated[Group | None, Parameter(help="One group of checks.")] = None,
+    only: Annotated[Group | None, Parameter(help="Run only this group of checks.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
 ) -> int:
-    """Check this machine, and name the remedy for what it lacks.
+    """Check this machine, and say how to fix what it lacks.
 
     Exit codes: 0 no check fails; 1 one does.
 

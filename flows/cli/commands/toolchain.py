@@ -21,7 +21,7 @@ app = App(
 def list_all(
     *, json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False
 ) -> None:
-    """List the toolchains, which of them are installed, and why this host cannot hold the others.
+    """List the toolchains, which are installed, and why this host cannot have some of them.
 
     Exit codes: 0 done.
 
@@ -36,7 +36,9 @@ def list_all(
         emit_json([_document(*each) for each in found.values()])
         return
     columns = ("name", "tool", "accelerator", "state", "end of life", "purpose")
-    emit_table(columns, [_row(*each) for each in found.values()], empty="none declared", wraps="purpose")
+    emit_table(
+        columns, [_row(*each) for each in found.values()], empty="no toolchain is declared", wraps="purpose"
+    )
     for name, (_, state) in found.items():
         for obstacle in state.obstacles if isinstance(state, NotInstalled) else ():
             say(f"{name}: {obstacle.reason}")

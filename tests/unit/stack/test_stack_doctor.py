@@ -106,7 +106,7 @@ def test_a_gpu_of_no_target_is_said() -> None:
     check = judgements.judge_gpus(facts, load_targets().values())
     assert check.outcome == "warn"
     assert "Tesla V100-SXM2-16GB" in check.found
-    assert "of none of the targets" in check.found
+    assert "fits none of the targets" in check.found
 
 
 def test_memory_within_a_control_group_is_what_the_group_allows(tmp_path: Path) -> None:
