@@ -165,7 +165,10 @@ def show_stages(spec: str, steps: Sequence[StepSummary]) -> None:
 
 
 def report_link(store: Store, report: str) -> str:
-    """An address of a report's page, open to any browser for a week; raises what `Store.link_to` raises."""
+    """Return an address of a report's page that any browser can open for a week.
+
+    Raises what `Store.link_to` raises.
+    """
     return store.link_to(report, REPORT_PAGE, content_type=PAGE_TYPE, valid_s=LINK_VALID_S)
 
 

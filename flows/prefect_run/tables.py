@@ -1,6 +1,6 @@
 """The content of a run's artifacts: a page with the verdicts, tables of figures and of stages. Pure.
 
-The UI renders cells, descriptions and pages as Markdown, in which `name@1.2.3` would become a mail address, so
+The UI renders cells, descriptions and pages as Markdown, where `name@1.2.3` would become a mail address, so
 references are written as code.
 """
 
@@ -36,8 +36,8 @@ def verdict_page(
     ]
     if summary.channels:
         parts.append("Channels: " + ", ".join(f"`{spec.name}:{name}`" for name in summary.channels))
-    for one in judged:
-        parts += _verdict(one, links.get(one.entry.name))
+    for variant in judged:
+        parts += _verdict(variant, links.get(variant.entry.name))
     return "\n\n".join(parts) + "\n"
 
 
@@ -47,14 +47,12 @@ def _verdict(judged: Judged, link: str | None) -> list[str]:
     lead = f"For target `{entry.target}`: {meanings[verdict.row]}. A release carries {verdict.publishes}."
     parts = [f"## `{entry.name}`: {entry.verdict}", lead]
     if link is not None:
-        parts.append(
-            f"[Report with plots]({link}), for a week; `enginery report` fetches it at any time."
-        )
+        parts.append(f"[Report with plots]({link}), for a week; `enginery report` fetches it at any time.")
     return [*parts, "\n".join(f"- {as_code(reason)}" for reason in verdict.reasons)]
 
 
 def engine_figures(result: JudgedResult) -> list[Row]:
-    """What was measured of an engine, gate by gate, each with its limit."""
+    """Return what was measured of an engine, gate by gate, each figure with its limit."""
     outcomes = result.outcomes
     rows = [
         _row(figure, outcomes.gates[gate.name].outcome)
@@ -67,13 +65,15 @@ def engine_figures(result: JudgedResult) -> list[Row]:
 
 
 def baseline_figures(load: LoadResult, slo: Slo) -> list[Row]:
-    """What was measured of vLLM alone, where that settled it."""
-    figures = load_figures(load, slo)
-    return [_row(one, "") | {"vLLM": one.reference or one.measured, "measured": ""} for one in figures]
+    """Return what was measured of vLLM, if its baseline alone decided the verdict."""
+    return [
+        _row(figure, "") | {"vLLM": figure.reference or figure.measured, "measured": ""}
+        for figure in load_figures(load, slo)
+    ]
 
 
 def _row(figure: Figure, outcome: str) -> Row:
-    """One row; every row has all columns, and the UI shows them in the order of the first one."""
+    """Return one row; every row has all columns, and the UI shows them in the order of the first row."""
     return {
         "gate": figure.label,
         "outcome": outcome if figure.decisive else "",
@@ -102,7 +102,7 @@ def stage_rows(steps: Sequence[StepSummary]) -> list[dict[str, str | float]]:
 
 
 def cell(text: str) -> str:
-    """The first line of a text as a cell; the UI breaks no line by itself, and pushes other columns out."""
+    """Return the first line of a text as a cell, wrapped, because the UI wraps no long line by itself."""
     line = text.strip().splitlines()[0] if text.strip() else ""
     lines = textwrap.wrap(line, CELL_WIDTH, max_lines=CELL_LINES, placeholder=" …", break_on_hyphens=False)
-    return HARD_BREAK.join(as_code(one) for one in lines)
+    return HARD_BREAK.join(as_code(part) for part in lines)

@@ -226,7 +226,7 @@ def _engines(store: "Store", release: "Release") -> "dict[str, EngineManifest]":
 
 
 def _fetch_report(store: "Store", variant: "VariantRelease", root: Path) -> Path:
-    """The page of a report below `root`; what is there already is taken if it is still that report."""
+    """Return the page of a report below `root`; fetch it unless it is already there and intact."""
     from artifacts.store import verify
 
     report = str(variant.report)

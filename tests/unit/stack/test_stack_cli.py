@@ -58,7 +58,7 @@ def test_a_host_with_the_light_install_finds_the_stack() -> None:
     "command", [command for group in COMMANDS.values() for command in group], ids=lambda c: c.name
 )
 def test_every_registered_command_exists(command) -> None:
-    module, _, name = command.where.partition(":")
+    module, _, name = command.target.partition(":")
     assert hasattr(importlib.import_module(f"flows.cli.commands.{module}"), name)
 
 
