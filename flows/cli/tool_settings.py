@@ -43,7 +43,7 @@ def _problems(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(
-        f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
-        for one in error.errors()
-        if one["type"] != CONSEQUENCE
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        for problem in error.errors()
+        if problem["type"] != CONSEQUENCE
     )

@@ -136,7 +136,7 @@ def report(
     if to is not None and len(chosen) > 1:
         names = ", ".join(each.name for each in chosen)
         raise BadArgument(
-            f"{len(chosen)} reports cannot be written to one file.", fix=f"name one: --variant {names}"
+            f"{len(chosen)} reports cannot be written to one file.", fix=f"add --variant, one of: {names}"
         )
     pages = {each.name: _fetch_report(store, each, settings.home / "reports") for each in chosen}
     if to is not None:
