@@ -31,7 +31,7 @@ def use_local_stack(settings: Settings) -> None:
 
 
 def use_orchestrator(settings: Settings) -> None:
-    """Do the same for a command that runs flows, and check that the configured Prefect server answers.
+    """Use the local stack for a command that runs flows; check that the configured Prefect server answers.
 
     If none is configured, Prefect starts a server for this run alone.
 

@@ -13,7 +13,11 @@ _SOURCE = '#include <vector>\nextern "C" int answer() { std::vector<int> v{42}; 
 
 
 def try_compiler() -> tuple[str | None, str]:
-    """Compile and load a shared object; return the compiler, None if there is none, and what went wrong."""
+    """Compile and load a shared object.
+
+    Returns:
+        The compiler, None if there is none; and what went wrong, empty if nothing did.
+    """
     program = shutil.which("g++")
     if program is None:
         return None, ""
