@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tasks.hosts import VISIBLE
 from tasks.toolchains.declarations import declaration
-from tasks.toolchains.environment import FIXED, PASSED, SYSTEM_PATH
+from tasks.toolchains.run.environment import FIXED, PASSED, SYSTEM_PATH
 
 OUTPUT, SCRATCH = "<output>", "<scratch>"
 REQUEST, RESPONSE = "<request.json>", "<response.json>"

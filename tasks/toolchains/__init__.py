@@ -1,4 +1,4 @@
-"""Toolchains: isolated, locked environments for heavy tools, and the one way to run programs in them.
+"""Toolchains: isolated, pinned environments for heavy tools, and the one way to run programs in them.
 
 The public names: `declared`, `end_of_life_warnings`, `ensure`, `status`, `planned_identity` (what there is
 and how to get it), `run_job` (a job: JSON in, JSON out), `serving`, `run_foreground` and
@@ -6,9 +6,7 @@ and how to get it), `run_job` (a job: JSON in, JSON out), `serving`, `run_foregr
 """
 
 from tasks.toolchains.declarations import Declaration, declared, end_of_life_warnings
-from tasks.toolchains.foreground import run_foreground
-from tasks.toolchains.install import ensure, planned_identity, status
-from tasks.toolchains.ports import require_port
+from tasks.toolchains.providers.lock.install import ensure, planned_identity, status
 from tasks.toolchains.records import (
     JobOutcome,
     NotInstalled,
@@ -16,8 +14,10 @@ from tasks.toolchains.records import (
     Toolchain,
     Worker,
 )
-from tasks.toolchains.runner import run_job
-from tasks.toolchains.server import serving
+from tasks.toolchains.run.foreground import run_foreground
+from tasks.toolchains.run.ports import require_port
+from tasks.toolchains.run.runner import run_job
+from tasks.toolchains.run.server import serving
 
 __all__ = [
     "Declaration",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from tasks.toolchains.obstacles import Obstacle
+from tasks.toolchains.host_checks import Obstacle
 
 
 class Toolchain(Frozen):

@@ -22,7 +22,8 @@ from artifacts.settings import Settings
 from artifacts.store import open_store
 from artifacts.store.trees import scan
 from flows.stack.components.prefect_api import PrefectApi
-from tasks.toolchains import ensure, ports, serving
+from tasks.toolchains import ensure, serving
+from tasks.toolchains.run import ports
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(1500)]
 

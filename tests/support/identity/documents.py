@@ -25,9 +25,9 @@ from tasks.kinds import kind_named
 from tasks.runs.fingerprint import Document
 from tasks.stages import Inputs, KeyedNode, Sources, SpecGraph, verdicts
 from tasks.toolchains import declared
-from tasks.toolchains.content import Content
-from tasks.toolchains.installation import Installation, Plan, identity
-from tasks.toolchains.interpreter import Interpreter, Program
+from tasks.toolchains.providers.lock.content import Content
+from tasks.toolchains.providers.lock.installation import Installation, Plan, identity
+from tasks.toolchains.providers.lock.interpreter import Interpreter, Program
 
 COMMIT, DIGEST = "a" * 40, "b" * 64
 ARCHITECTURES = {"Qwen/Qwen3-8B": "Qwen3ForCausalLM"}

@@ -33,7 +33,7 @@ from tasks.stages import Inputs, SpecGraph
 from tasks.stages.build import build_job
 from tasks.stages.quantize import quantize_job
 from tasks.toolchains import Toolchain, declared
-from tasks.toolchains.environment import job_environment
+from tasks.toolchains.run.environment import job_environment
 from tasks.workers.common.records import as_json
 
 LLAMA = "llama-3.1-8b-instruct"

@@ -3,7 +3,7 @@
 import pytest
 
 from flows.stack.system.child_environment import SERVERS, WORKER, inherited
-from tasks.toolchains.environment import PASSED_TO_PIP, PROXIES
+from tasks.toolchains.run.environment import PASSED_TO_PIP, PROXIES
 
 NEEDED = {
     "PATH": "/bin",

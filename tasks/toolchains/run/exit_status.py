@@ -12,8 +12,8 @@ from tasks.errors import (
     WorkerFailed,
     WorkerOutOfMemory,
 )
-from tasks.toolchains.messages import Failure, recognised
-from tasks.toolchains.supervised import Ending, Supervised
+from tasks.toolchains.run.messages import Failure, recognised
+from tasks.toolchains.run.supervised import Ending, Supervised
 
 MEMORY_RAN_OUT = re.compile(
     r"\bMemoryError\b|out of memory|can(?:no|')t allocate memory|std::bad_alloc|OutOfMemoryError",

@@ -8,11 +8,11 @@ from pathlib import Path
 from artifacts.hosts import NoGpus, probe_gpus
 from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
-from tasks.toolchains.content import tree_bytes
 from tasks.toolchains.declarations import Declaration
-from tasks.toolchains.interpreter import find_interpreter, find_programs
-from tasks.toolchains.obstacles import Obstacle
-from tasks.toolchains.wheelhouse import Chosen, Lacking, choose_wheels
+from tasks.toolchains.host_checks import Obstacle
+from tasks.toolchains.providers.lock.content import tree_bytes
+from tasks.toolchains.providers.lock.interpreter import find_interpreter, find_programs
+from tasks.toolchains.providers.lock.wheelhouse import Chosen, Lacking, choose_wheels
 
 # Room for what pip downloads before it unpacks.
 DISK_FACTOR = 1.5

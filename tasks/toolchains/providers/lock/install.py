@@ -19,23 +19,28 @@ from collections.abc import Callable
 
 from artifacts.settings import Settings
 from tasks.errors import ToolchainCorrupt, ToolchainUnavailable
-from tasks.toolchains.content import installed_versions, read_content, remove_unfinished, tree_bytes
 from tasks.toolchains.declarations import Declaration, TorchBuild, declaration
-from tasks.toolchains.environment import pip_environment
-from tasks.toolchains.installation import (
+from tasks.toolchains.host_checks import unavailable
+from tasks.toolchains.providers.lock.content import (
+    installed_versions,
+    read_content,
+    remove_unfinished,
+    tree_bytes,
+)
+from tasks.toolchains.providers.lock.install_lock import exclusive
+from tasks.toolchains.providers.lock.installation import (
     Installation,
     Plan,
     as_toolchain,
     read_installation,
     write_installation,
 )
-from tasks.toolchains.interpreter import find_interpreter, find_programs
-from tasks.toolchains.locking import exclusive
-from tasks.toolchains.obstacles import unavailable
-from tasks.toolchains.pip import Pip, unpacked_pip
-from tasks.toolchains.readiness import obstacles, unusable
+from tasks.toolchains.providers.lock.interpreter import find_interpreter, find_programs
+from tasks.toolchains.providers.lock.pip import Pip, unpacked_pip
+from tasks.toolchains.providers.lock.readiness import obstacles, unusable
+from tasks.toolchains.providers.lock.wheelhouse import Chosen, Lacking, choose_wheels, named, require_intact
 from tasks.toolchains.records import NotInstalled, Toolchain
-from tasks.toolchains.wheelhouse import Chosen, Lacking, choose_wheels, named, require_intact
+from tasks.toolchains.run.environment import pip_environment
 
 OnProgress = Callable[[str], None]
 TORCH_BUILDS = (

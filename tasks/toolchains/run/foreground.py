@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.hosts import ServeCommand
-from tasks.toolchains.ports import probe
 from tasks.toolchains.records import Toolchain
-from tasks.toolchains.serve_command import server_command, server_environment, server_scratch
-from tasks.toolchains.supervised import GRACE_S, supervisor_command
+from tasks.toolchains.run.ports import probe
+from tasks.toolchains.run.serve_command import server_command, server_environment, server_scratch
+from tasks.toolchains.run.supervised import GRACE_S, supervisor_command
 
 PROBE_EVERY_S = 0.2
 

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from tasks.errors import WorkerFailed
-from tasks.toolchains.lines import LineSplitter
+from tasks.toolchains.run.log_lines import LineSplitter
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 TAIL_LINES = 20

@@ -24,7 +24,7 @@ from artifacts.canonical import Digest, sha256_file
 from artifacts.frozen import Frozen
 from tasks.errors import ToolchainCorrupt, ToolchainUnavailable
 from tasks.toolchains.declarations import Declaration, WheelRequirement
-from tasks.toolchains.obstacles import Obstacle
+from tasks.toolchains.host_checks import Obstacle
 
 SUMS = "SHA256SUMS"
 SUMS_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64}) [ *](?P<name>[^/]+)")

@@ -22,7 +22,8 @@ from tasks.errors import (
     WorkerFailed,
     WorkerOutOfMemory,
 )
-from tasks.toolchains import ports, serving
+from tasks.toolchains import serving
+from tasks.toolchains.run import ports
 
 SERVER = Path(__file__).parent / "workers" / "small_server.py"
 
@@ -160,7 +161,7 @@ with serving(here, recipe, Path.cwd(), log=Path("log"), on_line=say, ready_limit
 
 def owner(how: str, behaviour: str, directory: Path, port: int = 0) -> "subprocess.Popen[str]":
     arguments = [sys.executable, recipe(behaviour).model_dump_json(), how, str(port)]
-    repository = str(Path(__file__).parents[3])
+    repository = str(Path(__file__).parents[4])
     return subprocess.Popen(
         [sys.executable, "-c", OWNER, *arguments], cwd=directory, env=os.environ | {"PYTHONPATH": repository},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

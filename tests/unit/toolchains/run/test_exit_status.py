@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.errors import ToolRefused, ToolRefusedInput, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
-from tasks.toolchains.endings import failure
-from tasks.toolchains.messages import known_messages
-from tasks.toolchains.supervised import Ending
+from tasks.toolchains.run.exit_status import failure
+from tasks.toolchains.run.messages import known_messages
+from tasks.toolchains.run.supervised import Ending
 
 MEMORY_WORDS = [
     "MemoryError",

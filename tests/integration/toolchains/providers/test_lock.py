@@ -13,14 +13,15 @@ from support.wheels import lock_line, make_wheel
 
 from artifacts.settings import Settings
 from tasks.errors import ToolchainCorrupt, ToolchainInstallFailed, ToolchainUnavailable
-from tasks.toolchains import Worker, install, run_job, status
-from tasks.toolchains.content import read_content
+from tasks.toolchains import Worker, run_job, status
 from tasks.toolchains.declarations import Declaration, TorchBuild, WheelRequirement
-from tasks.toolchains.install import ensure, ensure_declared
-from tasks.toolchains.installation import MARKER
-from tasks.toolchains.interpreter import find_interpreter
-from tasks.toolchains.pip import unpacked_pip
-from tasks.toolchains.wheelhouse import require_intact
+from tasks.toolchains.providers.lock import install
+from tasks.toolchains.providers.lock.content import read_content
+from tasks.toolchains.providers.lock.install import ensure, ensure_declared
+from tasks.toolchains.providers.lock.installation import MARKER
+from tasks.toolchains.providers.lock.interpreter import find_interpreter
+from tasks.toolchains.providers.lock.pip import unpacked_pip
+from tasks.toolchains.providers.lock.wheelhouse import require_intact
 
 PYTHON = f"3.{sys.version_info.minor}"
 MANY_FILES = {f"many/m{number}.py": f"VALUE = {number}\n" for number in range(500)}
@@ -29,7 +30,7 @@ import sys
 from pathlib import Path
 from artifacts.settings import Settings
 from tasks.toolchains.declarations import Declaration
-from tasks.toolchains.install import ensure_declared
+from tasks.toolchains.providers.lock.install import ensure_declared
 declared = Declaration.model_validate_json(sys.argv[1])
 settings = Settings(toolchains_dir=sys.argv[2])
 toolchain = ensure_declared(declared, settings, lambda line: print(line, flush=True))

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from artifacts.hosts import ServeCommand
-from tasks.toolchains.environment import job_environment
 from tasks.toolchains.records import Toolchain
-from tasks.toolchains.temporary import temporary_files
+from tasks.toolchains.run.environment import job_environment
+from tasks.toolchains.run.temporary import temporary_files
 
 
 def server_command(

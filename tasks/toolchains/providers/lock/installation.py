@@ -18,9 +18,9 @@ from pydantic import Field
 
 from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
-from tasks.toolchains.content import Content
 from tasks.toolchains.declarations import Declaration, TorchBuild
-from tasks.toolchains.interpreter import Interpreter, Program
+from tasks.toolchains.providers.lock.content import Content
+from tasks.toolchains.providers.lock.interpreter import Interpreter, Program
 from tasks.toolchains.records import Toolchain
 
 MARKER = "INSTALLED.json"

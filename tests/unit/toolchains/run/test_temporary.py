@@ -10,7 +10,7 @@ import pytest
 from tasks.runs import temporary_directory
 from tasks.runs.scratch import LONGEST_FOR_SOCKETS, own_directory
 from tasks.toolchains.records import Toolchain
-from tasks.toolchains.temporary import temporary_files
+from tasks.toolchains.run.temporary import temporary_files
 
 NO_PROCESS = 2**30
 

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.errors import ToolchainCorrupt
 from tasks.toolchains import declared
-from tasks.toolchains.wheelhouse import Chosen, Lacking, choose_wheels, require_intact
+from tasks.toolchains.providers.lock.wheelhouse import Chosen, Lacking, choose_wheels, require_intact
 
 VERSIONS = {
     "tensorrt_llm": "1.2.1", "tensorrt": "10.14.1.48", "tensorrt_cu13": "10.14.1.48",

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.toolchains.lines import MAX_LINE_CHARS, LineSplitter
+from tasks.toolchains.run.log_lines import MAX_LINE_CHARS, LineSplitter
 
 
 class Clock:

@@ -13,9 +13,9 @@ from tasks.errors import (
     ToolchainUnavailable,
     WorkerCancelled,
 )
-from tasks.toolchains.endings import failure
-from tasks.toolchains.locking import exclusive
-from tasks.toolchains.supervised import Supervised
+from tasks.toolchains.providers.lock.install_lock import exclusive
+from tasks.toolchains.run.exit_status import failure
+from tasks.toolchains.run.supervised import Supervised
 
 # pip says "Collecting NAME==VERSION" for what it downloads, "Processing PATH" for a wheel in a local folder.
 COLLECTING = re.compile(

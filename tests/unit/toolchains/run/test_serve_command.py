@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from artifacts.hosts import ServeCommand
 from tasks.toolchains.records import Toolchain
-from tasks.toolchains.serve_command import server_command, server_environment, server_scratch
+from tasks.toolchains.run.serve_command import server_command, server_environment, server_scratch
 
 RECIPE = ServeCommand(
     toolchain="t",

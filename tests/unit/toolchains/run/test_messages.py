@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tasks.toolchains.messages import KnownMessage, known_messages, recognised
+from tasks.toolchains.run.messages import KnownMessage, known_messages, recognised
 
 ROWS = known_messages()
 BACKTRACE = [f"{n}       0x7f33b4eabcc7 tensorrt_llm::common::throwRuntimeError + {n}" for n in range(30)]

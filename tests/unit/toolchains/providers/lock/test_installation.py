@@ -16,11 +16,11 @@ from tasks.errors import (
     ToolchainUnavailable,
     WorkerCancelled,
 )
-from tasks.toolchains import NotInstalled, Toolchain, declared, install, planned_identity, status
-from tasks.toolchains.content import Content, read_content, remove_unfinished
+from tasks.toolchains import NotInstalled, Toolchain, declared, planned_identity, status
 from tasks.toolchains.declarations import TorchBuild
-from tasks.toolchains.environment import job_environment, pip_environment
-from tasks.toolchains.installation import (
+from tasks.toolchains.providers.lock import install
+from tasks.toolchains.providers.lock.content import Content, read_content, remove_unfinished
+from tasks.toolchains.providers.lock.installation import (
     Installation,
     Plan,
     as_toolchain,
@@ -28,8 +28,9 @@ from tasks.toolchains.installation import (
     read_installation,
     write_installation,
 )
-from tasks.toolchains.interpreter import Interpreter, Program, find_interpreter, find_programs
-from tasks.toolchains.pip import COLLECTING, told
+from tasks.toolchains.providers.lock.interpreter import Interpreter, Program, find_interpreter, find_programs
+from tasks.toolchains.providers.lock.pip import COLLECTING, told
+from tasks.toolchains.run.environment import job_environment, pip_environment
 
 CONTENT = Content(version="2.13.0+cpu", files_sha256="a" * 64)
 INSTALLATION = Installation(

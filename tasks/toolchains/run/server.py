@@ -22,11 +22,11 @@ from tasks.errors import (
     WorkerFailed,
     WorkerOutOfMemory,
 )
-from tasks.toolchains.endings import failure, told_with_tail
-from tasks.toolchains.ports import HOST, free_port, probe
 from tasks.toolchains.records import Server, Toolchain
-from tasks.toolchains.serve_command import server_command, server_environment, server_scratch
-from tasks.toolchains.supervised import Supervised
+from tasks.toolchains.run.exit_status import failure, told_with_tail
+from tasks.toolchains.run.ports import HOST, free_port, probe
+from tasks.toolchains.run.serve_command import server_command, server_environment, server_scratch
+from tasks.toolchains.run.supervised import Supervised
 
 PORT_TAKEN = re.compile(r"address already in use|errno 98", re.IGNORECASE)
 PORT_ATTEMPTS = 3

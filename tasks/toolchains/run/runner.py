@@ -16,11 +16,11 @@ from tasks.errors import (
     WorkerRefused,
     WorkerRefusedInput,
 )
-from tasks.toolchains.endings import failure, told_with_tail
-from tasks.toolchains.environment import job_environment
 from tasks.toolchains.records import JobOutcome, Toolchain, Worker
-from tasks.toolchains.supervised import Ending, Supervised
-from tasks.toolchains.temporary import temporary_files
+from tasks.toolchains.run.environment import job_environment
+from tasks.toolchains.run.exit_status import failure, told_with_tail
+from tasks.toolchains.run.supervised import Ending, Supervised
+from tasks.toolchains.run.temporary import temporary_files
 from tasks.workers.common.records import as_json
 from tasks.workers.common.requests import Failure, Refused, Request, read_response
 

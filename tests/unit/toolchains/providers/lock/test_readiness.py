@@ -8,8 +8,9 @@ import pytest
 from artifacts.hosts import Gpu, GpusFound, NoGpus
 from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
-from tasks.toolchains import declared, ensure, install, readiness, status
-from tasks.toolchains.obstacles import Obstacle, unavailable
+from tasks.toolchains import declared, ensure, status
+from tasks.toolchains.host_checks import Obstacle, unavailable
+from tasks.toolchains.providers.lock import install, readiness
 
 NO_DRIVER = NoGpus(reason="no NVIDIA driver is installed")
 GPU = Gpu(index=0, name="NVIDIA L4", uuid="GPU-0", memory_bytes=24 * 10**9, compute_capability="8.9")

@@ -1,0 +1,1 @@
+"""How a host comes to have toolchains: providers behind one interface, and the registry that lists them."""
