@@ -7,17 +7,24 @@ Programs read them with `load_settings`, which reports in words what is wrong wi
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from artifacts.errors import SettingsInvalid
+from artifacts.tool_env import read_tool_env
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SETTINGS_FILE = Path("enginery.toml")
 
@@ -31,6 +38,8 @@ class Settings(BaseSettings):
         toml_file=SETTINGS_FILE,
         extra="forbid",
         frozen=True,
+        # Tracebacks show these errors, and a value may be a secret in the wrong place.
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(
@@ -48,6 +57,15 @@ class Settings(BaseSettings):
     wheelhouse: Path | None = Field(
         default=None,
         description="Directory of wheels that are on no package index, and their SHA256SUMS.",
+    )
+    toolchains: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="What serves a toolchain instead of an installation from its lock, by name: "
+        "{python, extra_paths} for an interpreter of this host, {image, client, interpreter} for an image.",
+    )
+    tool_env: Annotated[dict[str, str], NoDecode, BeforeValidator(read_tool_env)] = Field(
+        default_factory=dict,
+        description="Variables that are handed to tools, recorded with what is measured.",
     )
     gpu_locks_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("enginery") / "gpus",
@@ -93,12 +111,14 @@ def load_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         problems = [
-            f"{_spelled(problem['loc'])}: found {problem['input']!r}; {problem['msg']}"
+            f"{_spelled(problem['loc'])}: {_found(problem)}{problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
         ]
         raise _unusable(
             problems, "Correct the variable, or the key in enginery.toml, or remove it."
         ) from error
+    except SettingsError as error:
+        raise _unusable([str(error)], "give it as JSON, or as a table in enginery.toml") from error
     except (ValueError, OSError) as error:  # not text, not TOML, or not readable
         raise SettingsInvalid(
             f"enginery.toml cannot be read: {error}",
@@ -128,6 +148,11 @@ def _file_in_the_way(path: Path) -> Path | None:
     """Return the part of a path that exists and is not a directory, if any."""
     nearest = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
     return nearest if os.path.lexists(nearest) and not nearest.is_dir() else None
+
+
+def _found(problem: "ErrorDetails") -> str:
+    """What was found, except for what may hold a secret."""
+    return "" if problem["loc"][0] == "tool_env" else f"found {problem['input']!r}; "
 
 
 def _spelled(loc: tuple[int | str, ...]) -> str:

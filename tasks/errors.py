@@ -78,8 +78,15 @@ class ToolchainUnavailable(TaskError):
     failure = "unsupported"
 
 
+class ToolchainSettingInvalid(TaskError):
+    """`[toolchains.NAME]` holds something that no provider of toolchains understands."""
+
+    exit_code = 2
+    failure = "input"
+
+
 class ToolchainInstallFailed(TaskError):
-    """Installing a toolchain broke off (network, disk, pip); doing it again goes on from there."""
+    """Installing a toolchain broke off (network, disk, uv); doing it again uses what was downloaded."""
 
 
 class ToolchainCorrupt(TaskError):

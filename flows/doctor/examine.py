@@ -96,9 +96,11 @@ def _toolchains(settings: Settings) -> Iterator[Check]:
         found = status(name, settings)
         if isinstance(found, Toolchain):
             version = found.versions.get(declaration.tool, "")
-            yield judgements.judge_toolchain(name, True, f"{declaration.tool} {version} at {found.root}", "")
+            differs = f", {len(found.differences)} packages not as in its lock" if found.differences else ""
+            detail = f"{declaration.tool} {version} at {found.place} ({found.provider}{differs})"
+            yield judgements.judge_toolchain(name, True, detail, "")
         else:
-            yield judgements.judge_toolchain(name, False, found.reason, found.fix)
+            yield judgements.judge_toolchain(name, False, f"{found.reason} ({found.provider})", found.fix)
 
 
 def _gpu(settings: Settings) -> Iterator[Check]:

@@ -76,6 +76,7 @@ def _start(pipeline: Pipeline, stack: ExitStack, equipped: _Equipped, tree: Path
             on_line=pipeline.say,
             ready_limit_s=pipeline.settings.server_ready_limit_s,
             extra_env=equipped.gpus.env,
+            gpus=equipped.gpus.uuids,
             keep_fds=equipped.gpus.descriptors,
         )
     )

@@ -56,6 +56,11 @@ class HeldGpus:
     descriptors: tuple[int, ...] = ()
 
     @property
+    def uuids(self) -> tuple[str, ...]:
+        """Their UUIDs, in the same order."""
+        return tuple(gpu.uuid for gpu in self.gpus)
+
+    @property
     def env(self) -> dict[str, str]:
         """The environment that shows a process these GPUs alone; nothing for what holds none.
 

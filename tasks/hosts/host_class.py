@@ -9,6 +9,7 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.hosts import GpusFound, NoGpus, probe_gpus
+from artifacts.settings import Settings
 
 
 class HostClass(Frozen):
@@ -19,6 +20,10 @@ class HostClass(Frozen):
     cores: int = Field(ge=1, description="Logical processors that this process may use.")
     memory_gib: int = Field(ge=0, description="Memory of the host, rounded to GiB.")
     gpus: tuple[str, ...] = Field(default=(), description="GPU names and drivers; empty on a CPU host.")
+    tool_env: dict[str, str] = Field(
+        default_factory=dict,
+        description="Variables that the user hands to tools, which can change how fast they are.",
+    )
 
 
 @cache
@@ -31,6 +36,7 @@ def this_host() -> HostClass:
         cores=len(os.sched_getaffinity(0)),
         memory_gib=round(page_bytes * pages / 2**30),
         gpus=gpu_class(probe_gpus()),
+        tool_env=Settings().tool_env,
     )
 
 

@@ -141,7 +141,10 @@ def _run(
             on_line=pipeline.say,
             time_limit_s=pipeline.settings.job_time_limit_s,
             extra_env=held.env,
+            gpus=held.uuids,
             keep_fds=held.descriptors,
         )
     cost = {"wall_s": round(outcome.wall_s, 3), "peak_rss_bytes": outcome.peak_rss_bytes}
-    return Made(metrics={**outcome.metrics, "worker": cost}, tools=outcome.tools)
+    provenance = toolchain.provenance().model_dump(mode="json")
+    metrics = {**outcome.metrics, "worker": cost, "toolchain": provenance}
+    return Made(metrics=metrics, tools=outcome.tools)

@@ -1,19 +1,16 @@
 """Toolchains: isolated, pinned environments for heavy tools, and the one way to run programs in them.
 
 The public names: `declared`, `end_of_life_warnings`, `ensure`, `status`, `planned_identity` (what there is
-and how to get it), `run_job` (a job: JSON in, JSON out), `serving`, `run_foreground` and
-`require_port` (servers).
+and how to get it), `adopt` and `forget` (what is already there instead), `run_job` (a job: JSON in, JSON
+out), `serving`, `run_foreground` and `require_port` (servers).
+
+Promises: a toolchain's identity says what is actually there; a program sees the environment that is named for
+it and nothing else, and is gone with its owner.
 """
 
 from tasks.toolchains.declarations import Declaration, declared, end_of_life_warnings
-from tasks.toolchains.providers.lock.install import ensure, planned_identity, status
-from tasks.toolchains.records import (
-    JobOutcome,
-    NotInstalled,
-    Server,
-    Toolchain,
-    Worker,
-)
+from tasks.toolchains.providers import adopt, ensure, forget, planned_identity, status
+from tasks.toolchains.records import JobOutcome, NotInstalled, Server, Toolchain, Worker
 from tasks.toolchains.run.foreground import run_foreground
 from tasks.toolchains.run.ports import require_port
 from tasks.toolchains.run.runner import run_job
@@ -26,9 +23,11 @@ __all__ = [
     "Server",
     "Toolchain",
     "Worker",
+    "adopt",
     "declared",
     "end_of_life_warnings",
     "ensure",
+    "forget",
     "planned_identity",
     "require_port",
     "run_foreground",

@@ -50,6 +50,9 @@ class TorchBuild(Frozen):
         version = found.version.partition("+")[0] if self.in_lock else found.version
         return (version, found.cuda) == (self.version, self.cuda)
 
+    def __str__(self) -> str:
+        return f"{self.version} ({f'CUDA {self.cuda}' if self.cuda else 'no CUDA'})"
+
 
 class WheelRequirement(Frozen):
     """A distribution that comes from the wheelhouse."""
@@ -103,7 +106,7 @@ class Declaration(Frozen):
 
     @property
     def pinned_torch(self) -> str | None:
-        """The version of torch that pip is asked for beside the lock, if it is neither there nor a wheel."""
+        """The version of torch that is installed next to the lock, if it is neither there nor a wheel."""
         in_wheelhouse = any(wheel.name == "torch" for wheel in self.wheelhouse)
         return None if self.torch is None or self.torch.in_lock or in_wheelhouse else self.torch.version
 

@@ -1,11 +1,17 @@
-"""What keeps a host from holding a toolchain, said all at once."""
+"""What keeps a host from having a toolchain, said all at once, and the checks that every provider makes."""
 
-from collections.abc import Sequence
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from artifacts.hosts import NoGpus, probe_gpus
 from tasks.errors import ToolchainUnavailable
+from tasks.toolchains.declarations import Declaration
 
 
 class Obstacle(Frozen):
@@ -16,12 +22,82 @@ class Obstacle(Frozen):
 
 
 def unavailable(name: str, obstacles: Sequence[Obstacle]) -> ToolchainUnavailable:
-    """The error that tells of all of them; a single one is told in its own words."""
+    """The error that names all of them; a single one keeps its own words."""
     if len(obstacles) == 1:
         return ToolchainUnavailable(obstacles[0].reason, fix=obstacles[0].fix)
     reasons = _numbered([each.reason for each in obstacles])
     what = f"this host cannot hold toolchain {name}, for {len(obstacles)} reasons:{reasons}"
     return ToolchainUnavailable(what, fix=f"each of them:{_numbered([each.fix for each in obstacles])}")
+
+
+class HostProgram(Frozen):
+    """A program of the host that a toolchain needs."""
+
+    path: Path
+    version: str = Field(description="First line that it prints when asked for its version.")
+
+
+def machine_obstacles(declared: Declaration, machine: str | None = None) -> Iterator[Obstacle]:
+    """Whether the toolchain is for this machine type, or for the one named."""
+    if (here := machine or platform.machine()) != declared.machine:
+        reason = f"toolchain {declared.name} is for {declared.machine}, and this host is {here}"
+        yield Obstacle(reason=reason, fix="use a host of that machine type")
+
+
+def program_obstacles(declared: Declaration) -> Iterator[Obstacle]:
+    """The programs of the host that the toolchain works with."""
+    try:
+        find_programs(declared.programs)
+    except ToolchainUnavailable as error:
+        yield Obstacle(reason=error.what, fix=error.fix)
+
+
+def driver_obstacles(declared: Declaration) -> Iterator[Obstacle]:
+    """Programs built with one CUDA release run with every driver of the same major release or a newer one.
+
+    Source: NVIDIA, "CUDA Compatibility", minor version compatibility.
+    """
+    if declared.accelerator != "cuda":
+        return
+    built_with = declared.torch.cuda if declared.torch else None
+    found = probe_gpus()
+    if isinstance(found, NoGpus) or not found.gpus:
+        why = found.reason if isinstance(found, NoGpus) else f"driver {found.driver} knows none"
+        fix = "use a host with an NVIDIA GPU, and install its driver"
+        if built_with:
+            fix += f": one that runs CUDA {built_with} (nvidia-smi tells)"
+        yield Obstacle(reason=f"toolchain {declared.name} needs an NVIDIA GPU, and {why}", fix=fix)
+    elif built_with and version_numbers(found.cuda)[0] < version_numbers(built_with)[0]:
+        runs = f"driver {found.driver} runs CUDA {found.cuda} at most"
+        reason = f"toolchain {declared.name} is built with CUDA {built_with}, and {runs}"
+        yield Obstacle(reason=reason, fix=f"install a driver that runs CUDA {built_with} or newer")
+
+
+def find_programs(programs: dict[str, str]) -> dict[str, HostProgram]:
+    """The named programs on PATH; `programs` gives the Debian package of each.
+
+    Raises ToolchainUnavailable that names all that are missing.
+    """
+    found = {name: shutil.which(name) for name in programs}
+    if missing := [name for name, path in found.items() if path is None]:
+        packages = " ".join(programs[name] for name in missing)
+        raise ToolchainUnavailable(
+            f"this toolchain needs programs that are not on PATH: {', '.join(missing)}",
+            fix=f"apt install {packages}",
+        )
+    return {
+        name: HostProgram(path=Path(path), version=_version(path)) for name, path in found.items() if path
+    }
+
+
+def _version(path: str) -> str:
+    done = subprocess.run([path, "--version"], check=True, text=True, capture_output=True)
+    return done.stdout.partition("\n")[0].strip()
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a version such as 12.4, for comparing."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _numbered(sentences: Sequence[str]) -> str:

@@ -2,22 +2,54 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from artifacts.frozen import Frozen
 from tasks.toolchains.host_checks import Obstacle
+from tasks.toolchains.launcher import DirectLauncher, Launcher
+
+
+class Difference(Frozen):
+    """One distribution that is not as the lock of a toolchain names it."""
+
+    name: str = Field(description="Normalised name.")
+    locked: str | None = Field(description="Version that the lock names; None if it names none.")
+    found: str | None = Field(description="Version that is there; None if it is missing.")
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.found or 'is missing'} (lock: {self.locked or 'none'})"
+
+
+class Provenance(Frozen):
+    """Where a toolchain comes from, for the record of what was made with it."""
+
+    name: str = Field(description="Name in toolchains.yaml.")
+    provider: str = Field(description="Name of the provider: lock, host, image.")
+    adopted: bool = Field(
+        description="Whether it was there already, instead of being installed from its lock."
+    )
+    identity: str = Field(description="Digest of what is actually there.")
+    differences: tuple[Difference, ...] = Field(description="What is not as the lock names it.")
 
 
 class Toolchain(Frozen):
-    """An installed toolchain, ready to run workers."""
+    """A toolchain that is ready to run programs. How is the matter of its launcher alone."""
 
     name: str = Field(description="Name in toolchains.yaml, such as aot-cpu.")
-    root: Path = Field(description="Directory of the installation.")
-    python: Path = Field(description="Its interpreter.")
-    bin_dir: Path = Field(description="Its directory of programs.")
+    provider: str = Field(default="none", description="Name of the provider that it comes from.")
+    place: str = Field(default="", description="Where it is, for people: a directory, interpreter or image.")
+    root: Path = Field(
+        description="Directory of ours that belongs to it; what it keeps between jobs is there."
+    )
+    python: Path = Field(description="Its interpreter, by the path that its programs know it by.")
+    bin_dir: Path = Field(description="Its directory of programs, by the path that its programs know it by.")
+    launcher: SerializeAsAny[Launcher] = Field(
+        default_factory=DirectLauncher, description="Starts its programs, and says how they are ended."
+    )
     accelerator: Literal["cpu", "cuda"] = Field(
         default="cpu", description="What its kernels run on; cuda: its jobs and servers hold GPUs."
     )
@@ -27,6 +59,15 @@ class Toolchain(Frozen):
     )
     env: dict[str, str] = Field(
         default_factory=dict, description="Environment that the tool needs, as declared."
+    )
+    tool_env: dict[str, str] = Field(
+        default_factory=dict, description="Variables that the user hands to tools on purpose."
+    )
+    adopted: bool = Field(
+        default=False, description="Whether it was there already, instead of being installed from its lock."
+    )
+    differences: tuple[Difference, ...] = Field(
+        default=(), description="What is not as the lock names it, where the toolchain was adopted."
     )
     program_dirs: tuple[Path, ...] = Field(
         default=(), description="Directories of the host programs that it needs."
@@ -40,16 +81,42 @@ class Toolchain(Frozen):
         description="Holds a stand-in of its tool: what it makes is never judged or published.",
     )
 
+    def provenance(self) -> Provenance:
+        """Where it comes from, for the record of what was made with it."""
+        return Provenance(
+            name=self.name,
+            provider=self.provider,
+            adopted=self.adopted,
+            identity=self.identity,
+            differences=self.differences,
+        )
+
 
 class NotInstalled(Frozen):
     """A toolchain is not there (yet): why, and what to do about it."""
 
     name: str = Field(description="Name in toolchains.yaml.")
+    provider: str = Field(default="none", description="Name of the provider that it would come from.")
     reason: str = Field(description="One sentence.")
     fix: str = Field(description="What to do next, if possible the command to type.")
     obstacles: tuple[Obstacle, ...] = Field(
         default=(), description="What keeps this host from holding it; empty if it can be installed."
     )
+
+    @classmethod
+    def because(
+        cls, name: str, obstacles: Sequence[Obstacle], *, otherwise: tuple[str, str]
+    ) -> "NotInstalled":
+        """Not there for these obstacles; `otherwise` gives reason and fix where nothing is in the way."""
+        if not obstacles:
+            return cls(name=name, reason=otherwise[0], fix=otherwise[1])
+        first, *others = obstacles
+        reason = f"this host cannot hold it: {first.reason}"
+        if not others:
+            return cls(name=name, reason=reason, fix=first.fix, obstacles=tuple(obstacles))
+        more = f" (and {len(others)} more reason{'s' if others[1:] else ''})"
+        fix = f"enginery toolchain install {name} names each, with its remedy"
+        return cls(name=name, reason=reason + more, fix=fix, obstacles=tuple(obstacles))
 
 
 class Worker(Frozen):

@@ -117,6 +117,7 @@ def serve(
             model=record.name,
             on_ready=lambda: say(f"serving {name} at {address} as model {model!r}"),
             extra_env=held.env,
+            gpus=held.uuids,
             keep_fds=held.descriptors,
         )
 

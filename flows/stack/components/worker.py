@@ -3,6 +3,7 @@
 Run as a program, it first closes the runs that a former worker left behind, then becomes Prefect's worker.
 """
 
+import json
 import os
 import sys
 import urllib.error
@@ -83,7 +84,12 @@ def store_environment(paths: StackPaths, url: str) -> dict[str, str]:
 def _settings_environment(settings: Settings) -> dict[str, str]:
     values = settings.model_dump(mode="json", exclude_none=True)
     values["home"] = str(settings.home.expanduser().resolve())
-    return {f"ENGINERY_{name.upper()}": str(value) for name, value in values.items()}
+    return {f"ENGINERY_{name.upper()}": _as_text(value) for name, value in values.items()}
+
+
+def _as_text(value: object) -> str:
+    """A setting as its variable holds it."""
+    return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "network": (
             *_PROXIES,
             *(name.upper() for name in _PROXIES),
-            *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+            *("SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
             *("PIP_*", "UV_*", "NETRC", "XDG_*"),
         ),
         # To fetch checkpoints, gated ones too: HF_TOKEN is the only secret of the user that runs need.

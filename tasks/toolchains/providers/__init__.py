@@ -1,1 +1,10 @@
-"""How a host comes to have toolchains: providers behind one interface, and the registry that lists them."""
+"""How a host comes to have toolchains: providers behind one interface, and the registry that lists them.
+
+Promises: nothing outside of here asks which provider serves a toolchain; what they give is a `Toolchain`,
+whose launcher starts its programs. A new provider is a folder here and a row in the registry.
+"""
+
+from tasks.toolchains.providers.adoption import adopt, forget
+from tasks.toolchains.providers.registry import ensure, planned_identity, status
+
+__all__ = ["adopt", "ensure", "forget", "planned_identity", "status"]

@@ -25,22 +25,7 @@ PASSED = frozenset(
         "CUDA_VISIBLE_DEVICES",
     ]
 )
-PASSED_TO_PIP = PASSED | frozenset(
-    ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NETRC", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"]
-)
-PROXIES = frozenset(["http_proxy", "https_proxy", "all_proxy", "no_proxy"])
-# These would send packages elsewhere than into the toolchain, or ask of torch the hash that it cannot have.
-REFUSED_PIP = frozenset(
-    [
-        "PIP_TARGET",
-        "PIP_PREFIX",
-        "PIP_ROOT",
-        "PIP_USER",
-        "PIP_REQUIRE_HASHES",
-        "PIP_NO_BINARY",
-        "PIP_CONSTRAINT",
-    ]
-)
+PYTHON_PATH = "PYTHONPATH"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 FIXED = {
     "HF_HUB_OFFLINE": "1",
@@ -57,28 +42,17 @@ FIXED = {
 def job_environment(
     toolchain: Toolchain, extra: Mapping[str, str], source: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of a job or server: fixed, declared, allowed ones of `source`, then extra values.
+    """The environment of a job or server: fixed, declared, allowed ones of `source`, the user's own variables
+    for tools, then extra values. Paths for Python that both sides name are joined.
 
     In a declared value, `{spare_processors}` stands for the processors of this host but one, at least one.
     """
     spare = max(1, len(os.sched_getaffinity(0)) - 1)
     declared = {name: value.format(spare_processors=spare) for name, value in toolchain.env.items()}
     path = search_path((toolchain.bin_dir, *toolchain.program_dirs))
-    return FIXED | declared | _kept(source, PASSED) | {"PATH": path} | dict(extra)
-
-
-def pip_environment(source: Mapping[str, str]) -> dict[str, str]:
-    """The environment of pip: where packages come from is the user's configuration, where they go is not."""
-    pip = {
-        name: value for name, value in source.items() if name.startswith("PIP_") and name not in REFUSED_PIP
-    }
-    proxies = {name: value for name, value in source.items() if name.lower() in PROXIES}
-    return (
-        _kept(source, PASSED_TO_PIP)
-        | pip
-        | proxies
-        | {"PATH": SYSTEM_PATH, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
-    )
+    own = FIXED | declared | kept(source, PASSED) | toolchain.tool_env | {"PATH": path}
+    both = [each for each in (extra.get(PYTHON_PATH), own.get(PYTHON_PATH)) if each]
+    return own | dict(extra) | ({PYTHON_PATH: os.pathsep.join(both)} if both else {})
 
 
 def search_path(first: tuple[Path, ...]) -> str:
@@ -86,5 +60,6 @@ def search_path(first: tuple[Path, ...]) -> str:
     return ":".join([*dict.fromkeys(map(str, first)), SYSTEM_PATH])
 
 
-def _kept(source: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:
+def kept(source: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:
+    """Those of the named variables that are set."""
     return {name: source[name] for name in sorted(names) if name in source}

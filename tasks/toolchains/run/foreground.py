@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.hosts import ServeCommand
+from tasks.toolchains.launcher import Launch
 from tasks.toolchains.records import Toolchain
 from tasks.toolchains.run.ports import probe
-from tasks.toolchains.run.serve_command import server_command, server_environment, server_scratch
+from tasks.toolchains.run.serve_command import server_command, server_launch, server_scratch
 from tasks.toolchains.run.supervised import GRACE_S, supervisor_command
 
 PROBE_EVERY_S = 0.2
@@ -29,14 +30,15 @@ def run_foreground(
     model: str,
     on_ready: Callable[[], None],
     extra_env: Mapping[str, str] | None = None,
+    gpus: Sequence[str] = (),
     keep_fds: Sequence[int] = (),
 ) -> int:
     """Serve a directory until the server ends or this process is told to (SIGINT, SIGTERM, SIGHUP).
 
     The server answers to the name `model`, as far as its recipe can tell it that. `on_ready` is called, from
     a thread, once it takes requests. It writes to this process's stdout and stderr. Returns its exit code, or
-    128 + the signal's number as shells do. To be called from the main thread. `keep_fds` stay open until the
-    last of its processes has ended (locks).
+    128 + the signal's number as shells do. To be called from the main thread. `gpus` are the UUIDs of those
+    that it computes on. `keep_fds` stay open until the last of its processes has ended (locks).
     """
     command = server_command(toolchain, recipe, tree, host, port, model)
     ended = threading.Event()
@@ -49,21 +51,23 @@ def run_foreground(
                 return
 
     with server_scratch(toolchain, recipe, tree) as scratch:
-        env = server_environment(toolchain, recipe, tree, scratch, extra_env or {})
+        launch = server_launch(
+            toolchain, recipe, tree, scratch, command, extra_env=extra_env or {}, gpus=gpus
+        )
         watcher = threading.Thread(target=announce, daemon=True)
         watcher.start()
         try:
-            return _supervised(command, env, keep_fds)
+            return _supervised(launch, keep_fds)
         finally:
             ended.set()
             watcher.join()
 
 
-def _supervised(command: list[str], env: dict[str, str], keep_fds: Sequence[int]) -> int:
+def _supervised(launch: Launch, keep_fds: Sequence[int]) -> int:
     status_out, status_in = os.pipe()
     process = subprocess.Popen(
-        supervisor_command(command, status_in, GRACE_S, math.inf),
-        stdin=subprocess.PIPE, env=env, start_new_session=True, pass_fds=(status_in, *keep_fds),
+        supervisor_command(launch.argv, status_in, GRACE_S, math.inf, launch.end),
+        stdin=subprocess.PIPE, env=dict(launch.env), start_new_session=True, pass_fds=(status_in, *keep_fds),
     )  # fmt: skip
     os.close(status_in)
     forwarded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -16,6 +16,7 @@ from tasks.errors import (
     WorkerRefused,
     WorkerRefusedInput,
 )
+from tasks.toolchains.launcher import Program
 from tasks.toolchains.records import JobOutcome, Toolchain, Worker
 from tasks.toolchains.run.environment import job_environment
 from tasks.toolchains.run.exit_status import failure, told_with_tail
@@ -43,11 +44,13 @@ def run_job(
     on_line: OnLine,
     time_limit_s: float,
     extra_env: Mapping[str, str] | None = None,
+    gpus: Sequence[str] = (),
     keep_fds: Sequence[int] = (),
 ) -> JobOutcome:
     """Run one worker to its end; its output goes line by line to `on_line` and into `log` (appended).
 
-    `keep_fds` stay open until the last of its processes has ended (locks).
+    `gpus` are the UUIDs of those that it computes on, in the driver's order. `keep_fds` stay open until the
+    last of its processes has ended (locks).
 
     Raises WorkerRefused (or WorkerRefusedInput, EngineWrong) with the worker's own words when it answers no,
     WorkerOutOfMemory, WorkerCancelled (something told its supervisor to end it), and WorkerFailed for every
@@ -57,13 +60,26 @@ def run_job(
     with temporary_files(toolchain) as directory:
         asked, answered = directory / "request.json", directory / "response.json"
         asked.write_text(_encoded(request), encoding="utf-8")
-        # -P: the directory that it works in is not to be imported from.
-        command = [str(toolchain.python), "-P", "-m", worker.module, str(asked), str(answered)]
         own = {"TMPDIR": str(directory), "PYTHONPATH": str(worker.import_path)}
-        env = job_environment(toolchain, own | dict(extra_env or {}), os.environ)
-        on_line(f"$ {shlex.join(command)}")
+        program = Program(
+            # -P: the directory that it works in is not to be imported from.
+            argv=(str(toolchain.python), "-P", "-m", worker.module, str(asked), str(answered)),
+            env=job_environment(toolchain, own | dict(extra_env or {}), os.environ),
+            directory=directory,
+            reads=(worker.import_path.absolute(), *(path.absolute() for path in request.inputs.values())),
+            writes=(directory, request.output.absolute()),
+            gpus=tuple(gpus),
+        )
+        launch = toolchain.launcher.launch(program)
+        on_line(f"$ {shlex.join(launch.argv)}")
         with Supervised(
-            command, env=env, log=log, time_limit_s=time_limit_s, cwd=directory, keep_fds=keep_fds
+            launch.argv,
+            env=launch.env,
+            log=log,
+            time_limit_s=time_limit_s,
+            cwd=directory,
+            keep_fds=keep_fds,
+            end=launch.end,
         ) as process:
             for line in process.lines():
                 on_line(line)

@@ -2,11 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from artifacts.hosts import ServeCommand
+from tasks.toolchains.launcher import Launch, Program
 from tasks.toolchains.records import Toolchain
 from tasks.toolchains.run.environment import job_environment
 from tasks.toolchains.run.temporary import temporary_files
@@ -32,6 +33,30 @@ def server_environment(
     """The environment of a server: that of a job, and the recipe's own."""
     own = recipe.environment(tree=str(tree.absolute()), scratch=str(scratch.absolute()))
     return job_environment(toolchain, {"TMPDIR": str(scratch)} | own | dict(extra_env), os.environ)
+
+
+def server_launch(
+    toolchain: Toolchain,
+    recipe: ServeCommand,
+    tree: Path,
+    scratch: Path,
+    command: Sequence[str],
+    *,
+    extra_env: Mapping[str, str],
+    gpus: Sequence[str],
+) -> Launch:
+    """What starts a server with this argument list; `gpus` are the UUIDs of those that it computes on."""
+    return toolchain.launcher.launch(
+        Program(
+            argv=tuple(command),
+            env=server_environment(toolchain, recipe, tree, scratch, extra_env),
+            directory=scratch,
+            reads=(tree.absolute(),),
+            writes=(scratch.absolute(),),
+            gpus=tuple(gpus),
+            listens=True,
+        )
+    )
 
 
 @contextmanager

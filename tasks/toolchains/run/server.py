@@ -25,7 +25,7 @@ from tasks.errors import (
 from tasks.toolchains.records import Server, Toolchain
 from tasks.toolchains.run.exit_status import failure, told_with_tail
 from tasks.toolchains.run.ports import HOST, free_port, probe
-from tasks.toolchains.run.serve_command import server_command, server_environment, server_scratch
+from tasks.toolchains.run.serve_command import server_command, server_launch, server_scratch
 from tasks.toolchains.run.supervised import Supervised
 
 PORT_TAKEN = re.compile(r"address already in use|errno 98", re.IGNORECASE)
@@ -47,6 +47,7 @@ def serving(
     on_line: OnLine,
     ready_limit_s: float,
     extra_env: Mapping[str, str] | None = None,
+    gpus: Sequence[str] = (),
     keep_fds: Sequence[int] = (),
 ) -> Iterator[Server]:
     """Serve a directory by its recipe for the time of the context, on a free port of 127.0.0.1.
@@ -54,16 +55,26 @@ def serving(
     Raises ServerNotReady if the server ends or the limit passes before it answers on `recipe.ready_path`,
     with its last lines; WorkerOutOfMemory if it ended for want of memory; WorkerFailed on leaving the context
     if the server ended by itself meanwhile. Output goes line by line to `on_line`, from a thread, and into
-    `log` (appended). `keep_fds` stay open until the last of its processes has ended (locks).
+    `log` (appended). `gpus` are the UUIDs of those that it computes on. `keep_fds` stay open until the last
+    of its processes has ended (locks).
     """
     title = f"the server of {tree.name} (toolchain {toolchain.name})"
     with server_scratch(toolchain, recipe, tree) as scratch:
-        env = server_environment(toolchain, recipe, tree, scratch, extra_env or {})
 
         def start(port: int) -> _Running:
             command = server_command(toolchain, recipe, tree, HOST, port, recipe.model)
-            on_line(f"$ {shlex.join(command)}")
-            process = Supervised(command, env=env, log=log, time_limit_s=math.inf, keep_fds=keep_fds)
+            launch = server_launch(
+                toolchain, recipe, tree, scratch, command, extra_env=extra_env or {}, gpus=gpus
+            )
+            on_line(f"$ {shlex.join(launch.argv)}")
+            process = Supervised(
+                launch.argv,
+                env=launch.env,
+                log=log,
+                time_limit_s=math.inf,
+                keep_fds=keep_fds,
+                end=launch.end,
+            )
             return _Running(process, on_line, title)
 
         running, server = _start_on_free_port(start, recipe, on_line, ready_limit_s)

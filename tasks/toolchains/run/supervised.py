@@ -33,8 +33,9 @@ GRACE_S = 10.0
 # How often a thread that waits for output looks up, so that an exception sent to it (cancellation) is
 # delivered.
 LOOK_UP_MS = 500
-# Beyond the grace: what the supervisor may need to find that even SIGKILL does not end a process.
-END_LIMIT_S = 25.0
+# Beyond the grace: what the supervisor may need to find that even SIGKILL does not end a process, and for the
+# command that ends what is no process of its.
+END_LIMIT_S = 55.0
 
 
 class Ending(Frozen):
@@ -65,8 +66,12 @@ class Supervised:
         grace_s: float = GRACE_S,
         keep_fds: Sequence[int] = (),
         cwd: Path | None = None,
+        end: Sequence[str] = (),
     ) -> None:
-        """Start it. `keep_fds` stay open until the last of its processes has ended (locks)."""
+        """Start it. `keep_fds` stay open until the last of its processes has ended (locks).
+
+        `end` is a command that is run where the command did not end by itself, to end what it stands for.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -76,7 +81,7 @@ class Supervised:
         status_out, status_in = os.pipe()
         try:
             self._process = subprocess.Popen(
-                supervisor_command(command, status_in, grace_s, time_limit_s),
+                supervisor_command(command, status_in, grace_s, time_limit_s, end),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
                 env=dict(env), cwd=cwd, start_new_session=True, pass_fds=(status_in, *keep_fds),
             )  # fmt: skip
@@ -163,10 +168,10 @@ class Supervised:
 
 
 def supervisor_command(
-    command: Sequence[str], status_fd: int, grace_s: float, time_limit_s: float
+    command: Sequence[str], status_fd: int, grace_s: float, time_limit_s: float, end: Sequence[str] = ()
 ) -> list[str]:
-    """The argument list that runs `command` under the supervisor."""
-    limits = (str(status_fd), str(grace_s), str(time_limit_s))
+    """The argument list that runs `command` under the supervisor; `end` as in `Supervised`."""
+    limits = (str(status_fd), str(grace_s), str(time_limit_s), json.dumps(list(end)))
     return [sys.executable, "-I", "-S", str(SUPERVISOR), *limits, "--", *command]
 
 

@@ -1,13 +1,16 @@
 # ruff: noqa: PTH123, PTH208, S606  bare calls of the operating system are what this program is made of
 """The small process between the pipeline and everything heavy: it sees to it that nothing outlives its owner.
 
-Run as `python -I -S supervisor.py STATUS_FD GRACE_S TIME_LIMIT_S -- ARGV..`, in a session of its own, with a
-pipe from its owner as stdin. Standard library only, one thread. Invariants:
+Run as `python -I -S supervisor.py STATUS_FD GRACE_S TIME_LIMIT_S END -- ARGV..`, in a session of its own,
+with a pipe from its owner as stdin; END is a JSON list, the arguments of a command or nothing. Standard
+library only, one thread. Invariants:
 - The command runs until it ends, or until the pipe closes, the owner dies, the time limit passes or a signal
   comes. Then it and all its descendants, those in sessions of their own too, get SIGTERM and, after the
   grace, SIGKILL.
 - Descendants cannot escape: the supervisor is their subreaper, so whoever loses its parent becomes its child.
 - When the command has ended by itself, descendants that it left behind are ended in the same way.
+- Where the command did not end by itself with an exit code, END is run at last: it ends what the command
+  stands for and no signal reaches, such as a container.
 - If the supervisor itself is killed, the kernel kills the command (parent-death signal).
 - STATUS_FD gets one JSON line with the command's pid once it runs, and one with how it ended.
 """
@@ -25,6 +28,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
 KILL_LIMIT_S = 20.0
+END_LIMIT_S = 30.0
 # The kernel's choice when memory runs out: the command rather than the supervisor or its owner.
 OOM_SCORE_ADJ = "500"
 
@@ -46,6 +50,8 @@ def main(argv: list[str]) -> None:
     ended = _Ended(child)
     stopped = _watch(ended, [0, owner_fd], wakeup_fd, started + time_limit_s)
     stragglers = _end_descendants(ended, grace_s)
+    if stopped or ended.status is None or os.WIFSIGNALED(ended.status):
+        _run_end(json.loads(argv[3]))
     outcome = ended.outcome() | {
         "wall_s": time.monotonic() - started,
         "stopped": stopped,
@@ -129,6 +135,23 @@ def _end_descendants(ended: _Ended, grace_s: float) -> int:
             _send(left, signal.SIGKILL)
     ended.reap()
     return len(found)
+
+
+def _run_end(command: list[str]) -> None:
+    """Run the command that ends what ours stood for; its failure is reported in our command's output."""
+    if not command:
+        return
+    import subprocess  # most commands need none of this, and the supervisor's start is part of every job
+
+    try:
+        done = subprocess.run(
+            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=END_LIMIT_S
+        )
+        failure = done.stdout if done.returncode else b""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        failure = str(error).encode()
+    if failure:
+        os.write(2, b"could not be ended by " + " ".join(command).encode() + b": " + failure.strip() + b"\n")
 
 
 def _descendants() -> list[int]:

@@ -25,9 +25,10 @@ from tasks.kinds import kind_named
 from tasks.runs.fingerprint import Document
 from tasks.stages import Inputs, KeyedNode, Sources, SpecGraph, verdicts
 from tasks.toolchains import declared
+from tasks.toolchains.host_checks import HostProgram
 from tasks.toolchains.providers.lock.content import Content
 from tasks.toolchains.providers.lock.installation import Installation, Plan, identity
-from tasks.toolchains.providers.lock.interpreter import Interpreter, Program
+from tasks.toolchains.providers.lock.interpreter import Interpreter
 
 COMMIT, DIGEST = "a" * 40, "b" * 64
 ARCHITECTURES = {"Qwen/Qwen3-8B": "Qwen3ForCausalLM"}
@@ -101,8 +102,8 @@ def _of_variant(spec: Spec, variant: ResolvedVariant) -> Iterator[tuple[str, Doc
 def installed(name: str) -> str:
     """The identity of a toolchain in which exactly what its lock names is installed."""
     asked = declared()[name]
-    python = Interpreter(path=Path("python"), version=f"{asked.python}.1", machine="m", pip_wheel=Path("pip"))
-    programs = {program: Program(path=Path(program), version="1") for program in asked.programs}
+    python = Interpreter(path=Path("python"), version=f"{asked.python}.1", machine="m")
+    programs = {program: HostProgram(path=Path(program), version="1") for program in asked.programs}
     there = Path("toolchains")
     plan = Plan(
         declaration=asked, interpreter=python, programs=programs, toolchains_dir=there, temporary_dir=there

@@ -3,7 +3,7 @@
 import pytest
 
 from flows.stack.system.child_environment import SERVERS, WORKER, inherited
-from tasks.toolchains.run.environment import PASSED_TO_PIP, PROXIES
+from tasks.toolchains.providers.lock.environment import PASSED_TO_UV, PROXIES
 
 NEEDED = {
     "PATH": "/bin",
@@ -47,7 +47,7 @@ def test_the_servers_get_neither_tokens_nor_settings() -> None:
 
 
 def test_the_worker_gets_whatever_it_passes_on_to_tools() -> None:
-    wanted = dict.fromkeys({*PASSED_TO_PIP, *PROXIES, *(name.upper() for name in PROXIES)}, "value")
+    wanted = dict.fromkeys({*PASSED_TO_UV, *PROXIES, *(name.upper() for name in PROXIES)}, "value")
     assert inherited(WORKER, wanted) == wanted
 
 

@@ -7,7 +7,6 @@ path, of `sha256=` with url-safe base64 without padding, and of size.
 import base64
 import csv
 import os
-import shutil
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -19,7 +18,7 @@ from artifacts.canonical import Digest, digest_of, sha256_file
 from artifacts.frozen import Frozen
 from tasks.errors import ToolchainCorrupt
 
-# Written by the installer, not by the distribution's author: they tell of the way here, not of what is here.
+# Written by the installer, not by the distribution's author: they say how it came here, not what is here.
 NOT_CONTENT = frozenset(("INSTALLER", "REQUESTED", "RECORD", "direct_url.json"))
 
 
@@ -45,27 +44,10 @@ def installed_versions(site_packages: Path) -> dict[str, str]:
     return {_name(each): each.version for each in distributions(path=[str(site_packages)])}
 
 
-def remove_unfinished(site_packages: Path) -> list[str]:
-    """Forget distributions whose installation was cut off, so that pip installs them anew; their names.
-
-    pip writes RECORD last and in one piece, and only its own version of that file lists INSTALLER. Files of
-    such a distribution that are there already are overwritten by the new installation of the same wheel.
-    """
-    unfinished = [path for path in sorted(site_packages.glob("*.dist-info")) if not _finished(path)]
-    for path in unfinished:
-        shutil.rmtree(path)
-    return [path.name.removesuffix(".dist-info") for path in unfinished]
-
-
 def tree_bytes(root: Path) -> int:
     """Size of all regular files below a directory; links are not followed."""
     paths = (Path(directory, name) for directory, _, names in os.walk(root) for name in names)
     return sum(path.lstat().st_size for path in paths)
-
-
-def _finished(dist_info: Path) -> bool:
-    record = dist_info / "RECORD"
-    return record.is_file() and f"{dist_info.name}/INSTALLER," in record.read_text(encoding="utf-8")
 
 
 def _name(distribution: Distribution) -> str:

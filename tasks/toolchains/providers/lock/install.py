@@ -6,27 +6,25 @@ Invariants:
   checked: the distributions are those of the lock and no others, their files have the recorded digests, torch
   is the declared build, and the tool can be imported.
 - Whoever installs holds the directory's lock until the last of its processes has ended.
-- pip never chooses: no dependency resolution, exact versions, hashes, no builds from source. A CPU build of
+- An installation that was cut off is begun anew; what was downloaded for it is in uv's cache.
+- uv never chooses: no dependency resolution, exact versions, hashes, no builds from source. A CPU build of
   torch is pinned by its full local version, so that a CUDA build (gigabytes) is not even looked at.
 - What the wheelhouse holds comes from there alone, with its digests.
 - Where a host cannot hold a toolchain, all that is in the way is said at once, before anything is installed.
 """
 
 import os
-import sys
+import shutil
 import time
-from collections.abc import Callable
 
 from artifacts.settings import Settings
 from tasks.errors import ToolchainCorrupt, ToolchainUnavailable
-from tasks.toolchains.declarations import Declaration, TorchBuild, declaration
-from tasks.toolchains.host_checks import unavailable
-from tasks.toolchains.providers.lock.content import (
-    installed_versions,
-    read_content,
-    remove_unfinished,
-    tree_bytes,
-)
+from tasks.toolchains.declarations import Declaration, TorchBuild
+from tasks.toolchains.host_checks import find_programs, unavailable
+from tasks.toolchains.providers.interface import OnProgress
+from tasks.toolchains.providers.lock.content import installed_versions, read_content, tree_bytes
+from tasks.toolchains.providers.lock.environment import uv_environment
+from tasks.toolchains.providers.lock.index_settings import index_settings
 from tasks.toolchains.providers.lock.install_lock import exclusive
 from tasks.toolchains.providers.lock.installation import (
     Installation,
@@ -35,35 +33,22 @@ from tasks.toolchains.providers.lock.installation import (
     read_installation,
     write_installation,
 )
-from tasks.toolchains.providers.lock.interpreter import find_interpreter, find_programs
-from tasks.toolchains.providers.lock.pip import Pip, unpacked_pip
+from tasks.toolchains.providers.lock.interpreter import find_interpreter
 from tasks.toolchains.providers.lock.readiness import obstacles, unusable
+from tasks.toolchains.providers.lock.uv import Uv
 from tasks.toolchains.providers.lock.wheelhouse import Chosen, Lacking, choose_wheels, named, require_intact
+from tasks.toolchains.providers.smoke import smoke_program, torch_build
 from tasks.toolchains.records import NotInstalled, Toolchain
-from tasks.toolchains.run.environment import pip_environment
 
-OnProgress = Callable[[str], None]
-TORCH_BUILDS = (
-    "tell pip where PyTorch's builds for this accelerator are: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS"
-)
+TORCH_BUILDS = "say where PyTorch's builds for this accelerator are: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS"
 
 
-def print_line(line: str) -> None:
-    """Print one line of progress to stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def ensure(name: str, settings: Settings, on_progress: OnProgress = print_line) -> Toolchain:
-    """The toolchain of that name, installed if it is not yet.
+def ensure_declared(declared: Declaration, settings: Settings, on_progress: OnProgress) -> Toolchain:
+    """The declared toolchain, installed if it is not yet.
 
     Raises ToolchainUnavailable (this host cannot have it: what is missing and how to get it),
     ToolchainInstallFailed (broke off: try again) and ToolchainCorrupt (a package is not what the lock names).
     """
-    return ensure_declared(declaration(name), settings, on_progress)
-
-
-def ensure_declared(declared: Declaration, settings: Settings, on_progress: OnProgress) -> Toolchain:
-    """As `ensure`, for a declaration from anywhere."""
     plan = plan_of(declared, settings)
     installation = read_installation(plan.root)
     if installation is None:
@@ -76,9 +61,8 @@ def ensure_declared(declared: Declaration, settings: Settings, on_progress: OnPr
     return as_toolchain(installation, plan)
 
 
-def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
-    """What `ensure` would find, without installing anything."""
-    declared = declaration(name)
+def status(declared: Declaration, settings: Settings) -> Toolchain | NotInstalled:
+    """What `ensure_declared` would find, without installing anything."""
     if unusable(declared):
         return _not_installed(declared, settings, "")
     plan = plan_of(declared, settings)
@@ -89,23 +73,8 @@ def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
 
 
 def _not_installed(declared: Declaration, settings: Settings, begun: str) -> NotInstalled:
-    found = obstacles(declared, settings)
-    if not found:
-        fix = f"enginery toolchain install {declared.name}"
-        return NotInstalled(name=declared.name, reason=begun, fix=fix)
-    first, *others = found
-    reason = f"this host cannot hold it: {first.reason}"
-    if not others:
-        return NotInstalled(name=declared.name, reason=reason, fix=first.fix, obstacles=found)
-    more = f" (and {len(others)} more reason{'s' if others[1:] else ''})"
-    fix = f"enginery toolchain install {declared.name} names each, with its remedy"
-    return NotInstalled(name=declared.name, reason=reason + more, fix=fix, obstacles=found)
-
-
-def planned_identity(name: str, settings: Settings) -> str | NotInstalled:
-    """The identity that a run would find now; known only of what is installed: it digests what is there."""
-    found = status(name, settings)
-    return found.identity if isinstance(found, Toolchain) else found
+    fix = f"enginery toolchain install {declared.name}"
+    return NotInstalled.because(declared.name, obstacles(declared, settings), otherwise=(begun, fix))
 
 
 def plan_of(declared: Declaration, settings: Settings) -> Plan:
@@ -155,28 +124,29 @@ class _Installer:
         self._wheels = wheels
         self._declared = plan.declaration
         self._on_progress = on_progress
-        self._pip = Pip(
+        sources = index_settings(os.environ)
+        self._uv = Uv(
             plan.python,
-            unpacked_pip(plan.interpreter.pip_wheel, plan.toolchains_dir),
             log=plan.root / "install.log",
-            env=pip_environment(os.environ),
+            env=uv_environment(os.environ, sources.env),
+            arguments=sources.arguments,
             keep_fds=(lock_fd,),
             on_progress=self._say,
         )
 
     def install(self) -> Installation:
-        """Make or complete the environment; the record of what it holds."""
+        """Make the environment; the record of what it holds."""
         started = time.monotonic()
         self._make_environment()
         pins = self._declared.pins() | named(self._wheels.wheels)
-        self._pip.total = len(pins)
+        self._say(f"{len(pins)} packages by uv")
         if self._declared.pinned_torch:
-            self._pip.install_build(f"torch=={self._declared.pinned_torch}")
-        self._pip.install_locked(self._declared.lock_path)
+            self._uv.install_build(f"torch=={self._declared.pinned_torch}")
+        self._uv.install_locked(self._declared.lock_path)
         self._install_wheels()
         self._check_pins(pins)
         self._say("compiling byte code")
-        self._pip.compile(self._plan.site_packages)
+        self._uv.compile(self._plan.site_packages)
         self._say("checking what was installed")
         distributions = read_content(self._plan.site_packages)
         torch = self._smoke()
@@ -196,47 +166,32 @@ class _Installer:
         self._on_progress(f"{self._declared.name}: {text}")
 
     def _make_environment(self) -> None:
-        if self._plan.site_packages.exists():
-            unfinished = remove_unfinished(self._plan.site_packages)
-            cut_off = f" (cut off within {', '.join(unfinished)})" if unfinished else ""
-            self._say(f"going on with an installation that was not finished{cut_off}")
-        self._plan.root.mkdir(parents=True, exist_ok=True)
-        arguments = ["-m", "venv", "--without-pip", str(self._plan.root)]
-        self._pip.run_python(arguments, python=self._plan.interpreter.path)
+        if self._plan.root.exists():
+            self._say("beginning anew, as an installation was not finished")
+            shutil.rmtree(self._plan.root)
+        self._plan.root.mkdir(parents=True)
+        self._uv.make_environment(self._plan.root, self._plan.interpreter.path)
 
     def _install_wheels(self) -> None:
         if not self._wheels.wheels:
             return
         wanted = self._plan.root / "wheelhouse.txt"
         wanted.write_text(self._wheels.requirements(), encoding="utf-8")
-        self._pip.install_wheels(wanted, self._wheels.wheels[0].path.parent)
+        self._uv.install_wheels(wanted, self._wheels.wheels[0].path.parent)
 
     def _check_pins(self, pins: dict[str, str]) -> None:
         installed = installed_versions(self._plan.site_packages)
         if installed != pins:
             odd = sorted(f"{name} {version}" for name, version in installed.items() ^ pins.items())
-            what = f"what pip installed is not exactly what the lock names; they differ in: {', '.join(odd)}"
+            what = f"what uv installed is not exactly what the lock names; they differ in: {', '.join(odd)}"
             fix = "delete that directory and install again"
             raise ToolchainCorrupt(what, where=str(self._plan.root), fix=fix)
 
     def _smoke(self) -> TorchBuild | None:
         """Import the tool, and ask torch which build it is."""
-        ask = (
-            "import torch; print('torch:', torch.__version__, torch.version.cuda)"
-            if self._declared.torch
-            else "print()"
-        )
-        *_, last = self._pip.run_python(["-c", f"{self._declared.smoke}\n{ask}"])
-        if self._declared.torch is None:
-            return None
-        _, version, cuda = last.split()
-        found = TorchBuild(version=version, cuda=None if cuda == "None" else cuda)
-        if not self._declared.torch.allows(found):
-            declared = _described(self._declared.torch)
-            what = f"pip installed torch {_described(found)}, not the declared {declared}"
+        *_, last = self._uv.run_python(["-c", smoke_program(self._declared)])
+        found = torch_build(last)
+        if found and self._declared.torch and not self._declared.torch.allows(found):
+            what = f"uv installed torch {found}, not the declared {self._declared.torch}"
             raise ToolchainUnavailable(what, where=str(self._plan.root), fix=TORCH_BUILDS)
         return found
-
-
-def _described(build: TorchBuild) -> str:
-    return f"{build.version} ({f'CUDA {build.cuda}' if build.cuda else 'no CUDA'})"

@@ -19,10 +19,12 @@ from pydantic import Field
 from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
 from tasks.toolchains.declarations import Declaration, TorchBuild
+from tasks.toolchains.host_checks import HostProgram
 from tasks.toolchains.providers.lock.content import Content
-from tasks.toolchains.providers.lock.interpreter import Interpreter, Program
+from tasks.toolchains.providers.lock.interpreter import Interpreter
 from tasks.toolchains.records import Toolchain
 
+PROVIDER = "lock"
 MARKER = "INSTALLED.json"
 # Raise it when a change to the installer makes other environments from the same lock.
 LAYOUT = 1
@@ -46,7 +48,7 @@ class Plan(Frozen):
 
     declaration: Declaration
     interpreter: Interpreter
-    programs: dict[str, Program]
+    programs: dict[str, HostProgram]
     toolchains_dir: Path
     temporary_dir: Path
 
@@ -109,6 +111,8 @@ def as_toolchain(installation: Installation, plan: Plan) -> Toolchain:
     """The record that jobs and servers are run with."""
     return Toolchain(
         name=installation.name,
+        provider=PROVIDER,
+        place=str(plan.root),
         root=plan.root,
         python=plan.python,
         bin_dir=plan.python.parent,

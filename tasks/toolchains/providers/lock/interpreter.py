@@ -1,4 +1,4 @@
-"""Finds what the host must bring: a Python interpreter of the declared version, and compilers."""
+"""Finds the Python interpreter of the host that an environment is made with."""
 
 import json
 import platform
@@ -16,36 +16,25 @@ from tasks.errors import ToolchainUnavailable
 # What a shell exits with, and so a shim, when there is no such program.
 NOT_FOUND = 127
 PROBE = """
-import ensurepip, json, pathlib, platform, sys, venv
-# The second is where Debian keeps what it takes out of the first.
-folders = [pathlib.Path(ensurepip.__file__).parent / "_bundled", pathlib.Path("/usr/share/python-wheels")]
-pip_wheel, *_ = [str(wheel) for folder in folders for wheel in folder.glob("pip-*.whl")]
+import json, platform, sys
 found = {"path": sys._base_executable, "version": platform.python_version(), "machine": platform.machine()}
-print(json.dumps(found | {"pip_wheel": pip_wheel}))
+print(json.dumps(found))
 """
 
 
 class Interpreter(Frozen):
-    """A Python interpreter of the host, no virtual environment's and no shim."""
+    """A Python interpreter of the host: not that of a virtual environment, and not a shim."""
 
     path: Path
     version: str = Field(description="Such as 3.11.7.")
     machine: str = Field(description="platform.machine().")
-    pip_wheel: Path = Field(description="The wheel of pip that comes with it.")
-
-
-class Program(Frozen):
-    """A program of the host that a toolchain needs."""
-
-    path: Path
-    version: str = Field(description="First line that it prints when asked for its version.")
 
 
 @cache
 def find_interpreter(minor: str) -> Interpreter:
-    """An interpreter of version `minor` ("3.11"): the one that runs this, else the one on PATH.
+    """An interpreter of version `minor` ("3.11"): the one that runs this, otherwise the one on PATH.
 
-    Raises ToolchainUnavailable if there is none, or if it cannot make virtual environments.
+    Raises ToolchainUnavailable if there is none, or if it does not work.
     """
     if minor == ".".join(platform.python_version_tuple()[:2]):
         return _probe(sys.executable, minor)
@@ -54,28 +43,8 @@ def find_interpreter(minor: str) -> Interpreter:
         return _probe(found, minor)
     raise ToolchainUnavailable(
         f"this toolchain needs Python {minor}, and there is no {program} on PATH",
-        fix=f"apt install {program} {program}-venv, or put a Python {minor} of another source on PATH",
+        fix=f"apt install {program}, or put a Python {minor} of another source on PATH",
     )
-
-
-def find_programs(programs: dict[str, str]) -> dict[str, Program]:
-    """The named programs on PATH; `programs` gives the Debian package of each.
-
-    Raises ToolchainUnavailable that names all that are missing.
-    """
-    found = {name: shutil.which(name) for name in programs}
-    if missing := [name for name, path in found.items() if path is None]:
-        packages = " ".join(programs[name] for name in missing)
-        raise ToolchainUnavailable(
-            f"this toolchain needs programs that are not on PATH: {', '.join(missing)}",
-            fix=f"apt install {packages}",
-        )
-    return {name: Program(path=Path(path), version=_version(path)) for name, path in found.items() if path}
-
-
-def _version(path: str) -> str:
-    done = subprocess.run([path, "--version"], check=True, text=True, capture_output=True)
-    return done.stdout.partition("\n")[0].strip()
 
 
 def _probe(candidate: str, minor: str) -> Interpreter:
@@ -87,12 +56,12 @@ def _probe(candidate: str, minor: str) -> Interpreter:
         )
     if done.returncode != 0:
         raise ToolchainUnavailable(
-            f"{candidate} cannot make virtual environments: {done.stderr.strip().rpartition(chr(10))[2]}",
-            fix=f"apt install python{minor}-venv",
+            f"{candidate} does not work: {done.stderr.strip().rpartition(chr(10))[2]}",
+            fix=f"put a Python {minor} that works on PATH",
         )
     interpreter = Interpreter(**json.loads(done.stdout))
     if not interpreter.version.startswith(f"{minor}."):
         raise ToolchainUnavailable(
-            f"{candidate} is Python {interpreter.version}, not {minor}", fix="mend PATH"
+            f"{candidate} is Python {interpreter.version}, not {minor}", fix="correct PATH"
         )
     return interpreter

@@ -2,25 +2,22 @@
 
 import hashlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.wheels import lock_line, make_wheel
+from support.wheels import lock_line, make_source, make_wheel, simple_index
 
 from artifacts.settings import Settings
 from tasks.errors import ToolchainCorrupt, ToolchainInstallFailed, ToolchainUnavailable
-from tasks.toolchains import Worker, run_job, status
+from tasks.toolchains import Worker, ensure, run_job, status
 from tasks.toolchains.declarations import Declaration, TorchBuild, WheelRequirement
 from tasks.toolchains.providers.lock import install
 from tasks.toolchains.providers.lock.content import read_content
-from tasks.toolchains.providers.lock.install import ensure, ensure_declared
+from tasks.toolchains.providers.lock.install import ensure_declared
 from tasks.toolchains.providers.lock.installation import MARKER
-from tasks.toolchains.providers.lock.interpreter import find_interpreter
-from tasks.toolchains.providers.lock.pip import unpacked_pip
 from tasks.toolchains.providers.lock.wheelhouse import require_intact
 
 PYTHON = f"3.{sys.version_info.minor}"
@@ -70,27 +67,13 @@ def index(tmp_path, monkeypatch):
     directory.mkdir()
     monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
     return Index(directory)
 
 
 @pytest.fixture
-def toolchains(tmp_path, shared_pip):
-    directory = tmp_path / "toolchains"
-    directory.mkdir()
-    shutil.copytree(shared_pip, directory / shared_pip.name)
-    return Settings(toolchains_dir=directory)
-
-
-@pytest.fixture(scope="module")
-def shared_pip(tmp_path_factory):
-    """pip is unpacked and compiled once for all tests."""
-    directory = tmp_path_factory.mktemp("pip")
-    unpacked = unpacked_pip(find_interpreter(PYTHON).pip_wheel, directory)
-    subprocess.run(
-        [sys.executable, "-I", str(unpacked / "pip" / "__pip-runner__.py"), "install", "--help"], check=True
-    )
-    return unpacked
+def toolchains(tmp_path):
+    return Settings(home=tmp_path / "home", toolchains_dir=tmp_path / "toolchains")
 
 
 def owner(declared, settings):
@@ -113,20 +96,23 @@ def test_two_processes_at_once_install_once_and_agree(index, toolchains):
     ).is_dir()
 
 
+@pytest.mark.parametrize("seen", ["tiny: 2 packages by uv\n", "tiny: compiling byte code\n"])
 def test_kill_in_the_middle_is_completed_and_identity_does_not_depend_on_the_way(
-    index, toolchains, tmp_path, shared_pip
+    index, toolchains, tmp_path, seen
 ):
     declared = index.declare()
     with owner(declared, toolchains) as process:
-        assert any(line == "tiny: unpacking\n" for line in process.stdout)
+        assert any(line == seen for line in process.stdout)
         process.send_signal(signal.SIGKILL)
     (root,) = toolchains.toolchains_dir.glob("tiny-*")
     assert not (root / MARKER).exists()
+    (root / "left-behind").touch()
     lines = []
     completed = ensure_declared(declared, toolchains, lines.append)
-    assert any("going on with an installation" in line for line in lines)
+    assert any("an installation was not finished" in line for line in lines)
     assert completed.root == root
-    other = Settings(toolchains_dir=shutil.copytree(shared_pip.parent, tmp_path / "other"))
+    assert not (root / "left-behind").exists()
+    other = Settings(home=tmp_path / "home", toolchains_dir=tmp_path / "other")
     elsewhere = ensure_declared(declared, other, lines.append)
     assert elsewhere.identity == completed.identity
     assert elsewhere.root != completed.root
@@ -144,13 +130,54 @@ def test_wheel_with_another_hash_is_refused(index, toolchains):
     assert not list(toolchains.toolchains_dir.glob(f"*/{MARKER}"))
 
 
-def test_missing_build_of_torch_names_pips_settings(index, toolchains):
+def test_what_has_only_sources_is_not_built(index, toolchains):
+    """The index has it, and building it would leave a file."""
+    declared = index.declare()
+    proof = index.directory / "was-built"
+    setup = f"open({str(proof)!r}, 'w'); from setuptools import setup; setup(name='alpha', version='1.0')"
+    next(index.directory.glob("alpha-*.whl")).unlink()
+    source = make_source(index.directory, "alpha", "1.0", {"setup.py": setup})
+    text = declared.lock_path.read_text()
+    pin = f"alpha==1.0 --hash=sha256:{hashlib.sha256(source.read_bytes()).hexdigest()}\n"
+    declared.lock_path.write_text(pin + text[text.index("many==") :])
+    with pytest.raises(ToolchainUnavailable, match=r"finds no build of alpha==1\.0"):
+        ensure_declared(declared, toolchains, print)
+    assert not proof.exists()
+
+
+def test_the_users_settings_of_uv_do_not_change_what_is_installed(index, toolchains, tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_TARGET", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("UV_NO_VERIFY_HASHES", "1")
+    monkeypatch.setenv("UV_REQUIRE_HASHES", "1")
+    lie = "__version__ = '2.13.0+cpu'\nclass version:\n    cuda = None\n"
+    make_wheel(index.directory, "torch", "2.13.0+cpu", {"torch/__init__.py": lie})
+    declared = index.declare(torch=TorchBuild(version="2.13.0+cpu", cuda=None))
+    assert ensure_declared(declared, toolchains, print).versions["torch"] == "2.13.0+cpu"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_second_of_two_indexes_serves_what_the_first_has_in_other_bytes(
+    index, toolchains, tmp_path, monkeypatch
+):
+    """Hashes say which file it is; by itself uv asks the first index that knows the name, and no other."""
+    declared = index.declare()
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    other = make_wheel(tmp_path, "alpha", "1.0.1", {"alpha/__init__.py": "NAME = 'other'\n"})
+    first = simple_index(tmp_path / "first", [other])
+    second = simple_index(tmp_path / "second", index.wheels)
+    monkeypatch.setenv("PIP_INDEX_URL", second)
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", first)
+    assert ensure_declared(declared, toolchains, print).versions == {"alpha": "1.0", "many": "2.1"}
+
+
+def test_missing_build_of_torch_names_the_settings_of_pip_and_uv(index, toolchains):
     declared = index.declare(torch=TorchBuild(version="2.13.0+cpu", cuda=None))
     make_wheel(index.directory, "torch", "2.13.0", {"torch/__init__.py": ""})
     with pytest.raises(ToolchainUnavailable, match=r"no build of torch==2\.13\.0\+cpu") as raised:
         ensure_declared(declared, toolchains, print)
-    assert "PIP_EXTRA_INDEX_URL" in raised.value.fix
-    assert "PIP_FIND_LINKS" in raised.value.fix
+    for setting in ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "PIP_FIND_LINKS", "UV_FIND_LINKS"):
+        assert setting in raised.value.fix
 
 
 def test_torch_of_another_accelerator_is_refused(index, toolchains):
@@ -208,7 +235,7 @@ def test_wheelhouse_that_is_not_right_is_refused_before_anything_is_installed(
     assert not list(wheelhouse.toolchains_dir.glob("tiny-*"))
 
 
-def test_wheel_that_changes_after_it_was_checked_is_refused_by_pip(index, wheelhouse, monkeypatch):
+def test_wheel_that_changes_after_it_was_checked_is_refused_by_uv(index, wheelhouse, monkeypatch):
     def changed_afterwards(chosen):
         require_intact(chosen)
         make_wheel(wheelhouse.wheelhouse, "rare", "1.2.3", {"rare/__init__.py": "NAME = 'evil'\n"})

@@ -8,7 +8,7 @@ import pytest
 from artifacts.hosts import Gpu, GpusFound, NoGpus
 from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
-from tasks.toolchains import declared, ensure, status
+from tasks.toolchains import declared, ensure, host_checks, status
 from tasks.toolchains.host_checks import Obstacle, unavailable
 from tasks.toolchains.providers.lock import install, readiness
 
@@ -20,7 +20,7 @@ DRIVER_12 = GpusFound(driver="550.54.15", cuda="12.4", gpus=(GPU,))
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(toolchains_dir=tmp_path / "not" / "yet")
+    return Settings(home=tmp_path / "home", toolchains_dir=tmp_path / "not" / "yet")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def host(monkeypatch):
     """Gives the host a driver, a machine type or a disk of the test's own."""
 
     def give(gpus=DRIVER_13, machine="x86_64", libc=("glibc", "2.39"), free=10**12):
-        monkeypatch.setattr(readiness, "probe_gpus", lambda: gpus)
+        monkeypatch.setattr(host_checks, "probe_gpus", lambda: gpus)
         monkeypatch.setattr(platform, "machine", lambda: machine)
         monkeypatch.setattr(platform, "libc_ver", lambda: libc)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free, free, free))

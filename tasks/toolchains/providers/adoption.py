@@ -1,0 +1,48 @@
+"""What `enginery toolchain adopt` noted: which toolchains of this host are served by what is already there.
+
+One file in the state of this host, `toolchains.json`: by toolchain, what `[toolchains.NAME]` would say.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from artifacts.settings import Settings
+
+Adoptions = dict[str, dict[str, Any]]
+
+
+def read_adoptions(settings: Settings) -> Adoptions:
+    """All adoptions by toolchain; empty where nothing was ever adopted."""
+    try:
+        found: Adoptions = json.loads(_file(settings).read_bytes())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def adopt(name: str, table: dict[str, Any], settings: Settings) -> None:
+    """Note that a toolchain is served by this; replaces what was noted of it."""
+    _write(read_adoptions(settings) | {name: table}, settings)
+
+
+def forget(name: str, settings: Settings) -> bool:
+    """Remove the note; whether there was one."""
+    adoptions = read_adoptions(settings)
+    there = adoptions.pop(name, None) is not None
+    if there:
+        _write(adoptions, settings)
+    return there
+
+
+def _write(adoptions: Adoptions, settings: Settings) -> None:
+    path = _file(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps(adoptions, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(aside, path)  # noqa: PTH105  atomic
+
+
+def _file(settings: Settings) -> Path:
+    return settings.home / "toolchains.json"

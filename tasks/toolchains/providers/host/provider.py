@@ -1,0 +1,190 @@
+"""The provider of toolchains that are already there: an interpreter of the host with the tool in it.
+
+Invariants:
+- Nothing is ever written to the interpreter's directories: byte code and what torch compiles go elsewhere.
+- The identity is digested from the bytes of every file that its programs can import, so it changes with them.
+- It is adopted, not taken for the lock's: no lock gives the same identity, and what differs is recorded.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from artifacts.canonical import digest_of
+from artifacts.frozen import Frozen
+from tasks.errors import ToolchainUnavailable
+from tasks.toolchains.declarations import TorchBuild
+from tasks.toolchains.host_checks import (
+    HostProgram,
+    Obstacle,
+    driver_obstacles,
+    find_programs,
+    program_obstacles,
+    unavailable,
+)
+from tasks.toolchains.providers.facts import PROBE, Facts, differences, facts_obstacles, torch_obstacles
+from tasks.toolchains.providers.host.content import content_digest
+from tasks.toolchains.providers.interface import OnProgress, Provider, Wanted
+from tasks.toolchains.providers.smoke import smoke_program, torch_build
+from tasks.toolchains.records import NotInstalled, Toolchain
+from tasks.toolchains.run.environment import PYTHON_PATH, job_environment
+
+LOOK_LIMIT_S = 60.0
+IMPORT_LIMIT_S = 600.0
+
+
+class HostTable(Frozen):
+    """What chooses an interpreter of the host."""
+
+    python: Path = Field(description="The interpreter.")
+    extra_paths: tuple[Path, ...] = Field(
+        default=(), description="Directories of packages that its programs import before its own."
+    )
+
+
+class Proof(Frozen):
+    """What importing the tool showed, for one content."""
+
+    content: str
+    torch: TorchBuild | None
+
+
+class HostProvider(Provider):
+    """Uses an interpreter that is already there, and leaves it as it is."""
+
+    name = "host"
+    key = "python"
+
+    def obstacles(self, wanted: Wanted) -> tuple[Obstacle, ...]:
+        """Of the host: driver and programs. Of the interpreter: that it works, and holds the tool."""
+        declared, table = wanted.declared, wanted.read(HostTable)
+        host = (*driver_obstacles(declared), *program_obstacles(declared))
+        facts = _look(wanted, table)
+        if isinstance(facts, Obstacle):
+            return (*host, facts)
+        return (*host, *facts_obstacles(declared, facts, str(table.python)))
+
+    def status(self, wanted: Wanted) -> Toolchain | NotInstalled:
+        """The toolchain, or why the interpreter cannot be it."""
+        try:
+            return self.ensure(wanted, lambda _: None)
+        except ToolchainUnavailable as error:
+            found = self.obstacles(wanted) or (Obstacle(reason=error.what, fix=error.fix),)
+            return NotInstalled.because(wanted.declared.name, found, otherwise=("", ""))
+
+    def ensure(self, wanted: Wanted, on_progress: OnProgress) -> Toolchain:
+        """Look at the interpreter; import its tool once for each content."""
+        declared, table = wanted.declared, wanted.read(HostTable)
+        facts = _look(wanted, table)
+        if isinstance(facts, Obstacle):
+            raise unavailable(declared.name, self.obstacles(wanted))
+        if found := (*program_obstacles(declared), *facts_obstacles(declared, facts, str(table.python))):
+            raise unavailable(declared.name, found)
+        content = content_digest(facts.paths, _root(wanted) / "files.json")
+        proof = _proof(wanted, table, facts, content, on_progress)
+        if found := tuple(torch_obstacles(declared, proof.torch, str(table.python))):
+            raise unavailable(declared.name, found)
+        return _toolchain(wanted, table, facts, proof)
+
+
+def _look(wanted: Wanted, table: HostTable) -> Facts | Obstacle:
+    """Ask the interpreter what it holds."""
+    fix = "name the interpreter that has the tool, by its full path"
+    if missing := [path for path in (table.python, *table.extra_paths) if not path.exists()]:
+        return Obstacle(reason=f"{wanted.source} names {missing[0]}, which is not there", fix=fix)
+    done = _run(wanted, table, PROBE, LOOK_LIMIT_S)
+    if done.returncode == 0:
+        try:
+            return Facts.model_validate_json(done.stdout)
+        except ValidationError:
+            pass  # what it printed says that it is no Python
+    said = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2] or f"exit code {done.returncode}"
+    return Obstacle(reason=f"{table.python} does not work as a Python interpreter: {said}", fix=fix)
+
+
+def _proof(wanted: Wanted, table: HostTable, facts: Facts, content: str, on_progress: OnProgress) -> Proof:
+    """That the tool can be imported; remembered for this content."""
+    memory = _root(wanted) / "proof.json"
+    if memory.exists() and (known := Proof.model_validate_json(memory.read_bytes())).content == content:
+        return known
+    on_progress(f"{wanted.declared.name}: importing {wanted.declared.tool} with {facts.executable}")
+    done = _run(wanted, table, smoke_program(wanted.declared), IMPORT_LIMIT_S)
+    if done.returncode != 0:
+        said = done.stderr.strip().rpartition("\n")[2]
+        obstacle = Obstacle(
+            reason=f"{table.python} cannot import {wanted.declared.tool}: {said}",
+            fix=f"make this work: {table.python} -c {wanted.declared.smoke!r}",
+        )
+        raise unavailable(wanted.declared.name, [obstacle])
+    proof = Proof(content=content, torch=torch_build(done.stdout.rstrip("\n").rpartition("\n")[2]))
+    memory.write_text(proof.model_dump_json(), encoding="utf-8")
+    return proof
+
+
+def _run(wanted: Wanted, table: HostTable, program: str, limit_s: float) -> subprocess.CompletedProcess[str]:
+    """Run Python as a job would, but where nothing is imported from the working directory."""
+    command = [str(table.python), "-c", f"import sys; sys.path[:1] = []\n{program}"]
+    env = job_environment(_bare(wanted, table), {}, os.environ)
+    try:
+        return subprocess.run(
+            command, env=env, cwd="/", check=False, text=True, capture_output=True, timeout=limit_s
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
+
+
+def _bare(wanted: Wanted, table: HostTable) -> Toolchain:
+    """What is known of it before it was looked at."""
+    extra = os.pathsep.join(str(path.absolute()) for path in table.extra_paths)
+    python = table.python.absolute()
+    return Toolchain(
+        name=wanted.declared.name,
+        provider=HostProvider.name,
+        adopted=True,
+        place=str(python),
+        root=_root(wanted),
+        python=python,
+        bin_dir=python.parent,
+        accelerator=wanted.declared.accelerator,
+        identity="",
+        versions={},
+        env=wanted.declared.env | ({PYTHON_PATH: extra} if extra else {}),
+        tool_env=wanted.settings.tool_env,
+        temporary_dir=wanted.settings.home.absolute() / "tmp",
+    )
+
+
+def _toolchain(wanted: Wanted, table: HostTable, facts: Facts, proof: Proof) -> Toolchain:
+    programs = find_programs(wanted.declared.programs)
+    versions = facts.normalised()
+    known = {
+        "identity": _identity(wanted, facts, proof, programs),
+        "versions": versions,
+        "bin_dir": facts.programs,
+        "program_dirs": tuple(dict.fromkeys(program.path.parent for program in programs.values())),
+        "differences": differences(wanted.declared, versions),
+    }
+    _root(wanted).mkdir(parents=True, exist_ok=True)
+    return _bare(wanted, table).model_copy(update=known)
+
+
+def _identity(wanted: Wanted, facts: Facts, proof: Proof, programs: dict[str, HostProgram]) -> str:
+    """Digest of what is there; it holds no path, so it is equal between hosts that hold the same."""
+    return digest_of(
+        {
+            "provider": HostProvider.name,
+            "name": wanted.declared.name,
+            "python": facts.python,
+            "machine": facts.machine,
+            "content": proof.content,
+            "torch": proof.torch and proof.torch.model_dump(mode="json"),
+            "programs": {name: program.version for name, program in programs.items()},
+            "env": wanted.declared.env,
+        }
+    )
+
+
+def _root(wanted: Wanted) -> Path:
+    return wanted.settings.home.absolute() / "adopted" / wanted.declared.name

@@ -1,0 +1,42 @@
+"""Starts the programs of a toolchain in containers, each with a name of its own."""
+
+import getpass
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tasks.toolchains.launcher import Launch, Launcher, Program
+from tasks.toolchains.providers.image.commands import DEVICES, Container, end_command, run_command
+from tasks.toolchains.run.environment import SYSTEM_PATH, kept
+
+# What docker and podman find their daemon, their images and their configuration with.
+CLIENT_VARIABLES = frozenset(
+    [
+        *("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS"),
+        *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"),
+        *("CONTAINER_HOST", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF"),
+    ]
+)
+
+
+class ContainerLauncher(Launcher):
+    """One container for each program."""
+
+    container: Container
+
+    def launch(self, program: Program) -> Launch:
+        """Run it, and know by which name it is ended."""
+        name = f"enginery-{os.getpid()}-{secrets.token_hex(6)}"
+        # The user has a number inside, but no name that could be looked up.
+        env = {"USER": getpass.getuser()} | {k: v for k, v in program.env.items() if k != DEVICES}
+        return Launch(
+            argv=run_command(self.container, replace(program, env=env), name),
+            env=env | client_environment(os.environ),
+            end=end_command(self.container.client, name),
+        )
+
+
+def client_environment(source: Mapping[str, str]) -> dict[str, str]:
+    """What the client itself needs."""
+    return kept(source, CLIENT_VARIABLES) | {"PATH": source.get("PATH", SYSTEM_PATH)}

@@ -1,0 +1,92 @@
+"""What a provider of toolchains promises.
+
+Invariants:
+- A toolchain that `ensure` returns can run programs on this host, and its identity says what is actually
+  there: equal identities mean equal tools. No two providers give equal identities but by giving the same
+  bytes.
+- Nothing outside the providers asks which one serves a toolchain: how a program is started and ended is its
+  launcher's matter.
+- `status` changes nothing but what this host remembers of what it has looked at.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import ValidationError
+
+from artifacts.frozen import Frozen
+from artifacts.settings import Settings
+from tasks.errors import ToolchainSettingInvalid
+from tasks.toolchains.declarations import Declaration
+from tasks.toolchains.host_checks import Obstacle
+from tasks.toolchains.records import NotInstalled, Toolchain
+
+OnProgress = Callable[[str], None]
+Table = TypeVar("Table", bound=Frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A toolchain that somebody asks for.
+
+    Attributes:
+        declared: what it has to be.
+        settings: of this host.
+        table: what `[toolchains.NAME]` or `enginery toolchain adopt` says of it; empty: nothing.
+        source: who says that, for messages.
+    """
+
+    declared: Declaration
+    settings: Settings
+    table: Mapping[str, Any]
+    source: str
+
+    def read(self, model: type[Table]) -> Table:
+        """The table, as a provider understands it.
+
+        Raises:
+            ToolchainSettingInvalid: it holds something else, all of it at once.
+        """
+        try:
+            return model.model_validate(dict(self.table))
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
+                for each in error.errors()
+            )
+            raise ToolchainSettingInvalid(
+                f"the setting of toolchain {self.declared.name} cannot be used: {problems}",
+                where=self.source,
+                fix="correct it, or remove it: then the toolchain is installed from its lock",
+            ) from error
+
+
+class Provider(ABC):
+    """One way in which a host comes to have toolchains.
+
+    Attributes:
+        name: as it is shown and recorded.
+        key: the key of `[toolchains.NAME]` that chooses this provider; None for the one that needs no
+        setting.
+    """
+
+    name: ClassVar[str]
+    key: ClassVar[str | None]
+
+    @abstractmethod
+    def obstacles(self, wanted: Wanted) -> tuple[Obstacle, ...]:
+        """What keeps this host from having it, what is hardest to fix first; empty if nothing does."""
+
+    @abstractmethod
+    def status(self, wanted: Wanted) -> Toolchain | NotInstalled:
+        """What `ensure` would give now, without installing or downloading anything."""
+
+    @abstractmethod
+    def ensure(self, wanted: Wanted, on_progress: OnProgress) -> Toolchain:
+        """The toolchain, ready to run programs.
+
+        Raises ToolchainUnavailable with all obstacles, ToolchainInstallFailed (broke off: try again) and
+        ToolchainCorrupt (what is there is not what was asked for).
+        """

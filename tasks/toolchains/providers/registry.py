@@ -1,0 +1,87 @@
+"""All providers of toolchains, and which of them serves a toolchain on this host.
+
+What a toolchain is served by is decided by `[toolchains.NAME]` in the settings, otherwise by what
+`enginery toolchain adopt` noted; where neither says anything, it is installed from its lock.
+"""
+
+import sys
+
+from artifacts.settings import Settings
+from tasks.errors import ToolchainSettingInvalid
+from tasks.toolchains.declarations import Declaration, declaration
+from tasks.toolchains.host_checks import Obstacle
+from tasks.toolchains.providers.adoption import read_adoptions
+from tasks.toolchains.providers.host import HostProvider
+from tasks.toolchains.providers.image import ImageProvider
+from tasks.toolchains.providers.interface import OnProgress, Provider, Wanted
+from tasks.toolchains.providers.lock import LockProvider
+from tasks.toolchains.records import NotInstalled, Toolchain
+
+# The last one serves what nothing is said of.
+PROVIDERS: tuple[Provider, ...] = (HostProvider(), ImageProvider(), LockProvider())
+
+
+def print_line(line: str) -> None:
+    """Print one line of progress to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def ensure(name: str, settings: Settings, on_progress: OnProgress = print_line) -> Toolchain:
+    """The toolchain of that name, ready to run programs; installed if that is what its provider does.
+
+    Raises ToolchainUnavailable (this host cannot have it: what is missing and how to get it),
+    ToolchainInstallFailed (broke off: try again), ToolchainCorrupt (what is there is not what was asked for)
+    and ToolchainSettingInvalid.
+    """
+    wanted = wanted_of(declaration(name), settings)
+    return _with_tool_env(provider_of(wanted).ensure(wanted, on_progress), settings)
+
+
+def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
+    """What `ensure` would find, without installing anything."""
+    wanted = wanted_of(declaration(name), settings)
+    try:
+        provider = provider_of(wanted)
+        found = provider.status(wanted)
+    except ToolchainSettingInvalid as error:
+        obstacle = Obstacle(reason=error.what, fix=f"{error.where}: {error.fix}")
+        return NotInstalled(name=name, reason=error.what, fix=obstacle.fix, obstacles=(obstacle,))
+    if isinstance(found, NotInstalled):
+        return found.model_copy(update={"provider": provider.name})
+    return _with_tool_env(found, settings)
+
+
+def planned_identity(name: str, settings: Settings) -> str | NotInstalled:
+    """The identity that a run would find now; known only of what is there: it digests that."""
+    found = status(name, settings)
+    return found.identity if isinstance(found, Toolchain) else found
+
+
+def wanted_of(declared: Declaration, settings: Settings) -> Wanted:
+    """A declared toolchain with what this host's settings say of it."""
+    if table := settings.toolchains.get(declared.name):
+        return Wanted(declared, settings, table, f"[toolchains.{declared.name}] in enginery.toml")
+    adopted = read_adoptions(settings).get(declared.name, {})
+    return Wanted(declared, settings, adopted, f"enginery toolchain forget {declared.name} removes it")
+
+
+def provider_of(wanted: Wanted) -> Provider:
+    """The provider that the table names; raises ToolchainSettingInvalid if it names none, or several."""
+    by_key: dict[str | None, Provider] = {provider.key: provider for provider in PROVIDERS}
+    if not wanted.table:
+        return by_key[None]
+    match [provider for key, provider in by_key.items() if key in wanted.table]:
+        case [only]:
+            return only
+        case found:
+            keys = " or ".join(sorted(key for key in by_key if key))
+            raise ToolchainSettingInvalid(
+                f"the setting of toolchain {wanted.declared.name} names "
+                f"{'several providers' if found else 'no provider'}: {', '.join(sorted(wanted.table))}",
+                where=wanted.source,
+                fix=f"give it exactly one of the keys {keys}",
+            )
+
+
+def _with_tool_env(toolchain: Toolchain, settings: Settings) -> Toolchain:
+    return toolchain.model_copy(update={"tool_env": settings.tool_env})
