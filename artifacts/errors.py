@@ -62,6 +62,10 @@ class NotFound(ArtifactError):
     failure = "input"
 
 
+class NoFreePort(ArtifactError):
+    """Every port of this host that a server could be given is taken."""
+
+
 class NoSuchFile(NotFound):
     """A tree exists, but has no file of that name."""
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from artifacts.errors import ArtifactError
 from artifacts.hosts import probe_host
+from artifacts.ports import is_free
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from engine_specs.tables import load_targets
@@ -45,7 +46,6 @@ def _host(settings: Settings) -> Iterator[Check]:
 def _ports(settings: Settings) -> Iterator[Check]:
     from flows.stack.components import object_store, prefect_server
     from flows.stack.status import status as stack_status
-    from flows.stack.system import ports
 
     seen = stack_status(settings)
     for name, port in (
@@ -54,7 +54,7 @@ def _ports(settings: Settings) -> Iterator[Check]:
     ):
         part = seen.component(name)
         ours = part.state != "down" and part.url.endswith(f":{port}")
-        yield judgements.judge_port(name, port, ports.is_free(port), ours)
+        yield judgements.judge_port(name, port, is_free(port), ours)
 
 
 def _services(settings: Settings) -> Iterator[Check]:

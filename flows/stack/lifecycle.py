@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from artifacts.ports import HOST, free_port
 from artifacts.settings import Settings
 from flows.errors import FlowError
 from flows.stack.components import deployments, object_store, prefect_server, store_security, worker
@@ -235,7 +236,7 @@ class Lifecycle:
     def _choose_port(self, use: str, owner: str, default: int | None = None) -> None:
         known = self.state.ports
         taken = {port for name, port in known.items() if name != use}
-        preferred = known.get(use) or default or ports.any_free(taken)
+        preferred = known.get(use) or default or free_port(taken)
         requested = self.requested_ports.get(use)
         port, reason = ports.choose(owner, requested=requested, preferred=preferred, taken=taken)
         if port != preferred:
@@ -274,7 +275,7 @@ class Lifecycle:
         return component is not None and answers(component)
 
     def _url(self, use: str) -> str:
-        return f"http://{ports.HOST}:{self.state.ports[use]}"
+        return f"http://{HOST}:{self.state.ports[use]}"
 
     def _record(self, state: StackState) -> None:
         self.state = write_state(self.paths, state)

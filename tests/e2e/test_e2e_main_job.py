@@ -17,13 +17,13 @@ from support.mainjob import SPEC, Finished
 from support.processes import alive, wait_until
 from support.runs import log_of, run_ids
 
+from artifacts.ports import free_port
 from artifacts.releases import read_release
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from artifacts.store.trees import scan
 from flows.stack.components.prefect_api import PrefectApi
 from tasks.toolchains import ensure, serving
-from tasks.toolchains.run import ports
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(1500)]
 
@@ -129,7 +129,7 @@ def test_pulled_engine_is_the_judged_tree_and_generates_the_same_tokens(
 def test_serve_announces_the_release_once_it_answers_to_its_name(finished: Finished, tmp_path: Path) -> None:
     pulled = finished.job.cli("pull", "e2e", "--to", tmp_path / "root")
     assert "e2e means e2e@2.0.0: its newest release" in pulled.stderr
-    port = ports.free_port()
+    port = free_port()
     serve = [*PROGRAM, "serve", pulled.stdout.strip(), "--port", str(port)]
     with subprocess.Popen(
         serve,

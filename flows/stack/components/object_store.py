@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artifacts.ports import HOST
 from flows.errors import INSTALL_FIX, ExtraMissing
-from flows.stack.system.ports import HOST
 from flows.stack.system.private_files import write_private
 from flows.stack.system.state import StackPaths
 

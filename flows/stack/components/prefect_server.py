@@ -7,9 +7,10 @@ import os
 import secrets
 import sys
 
+from artifacts.ports import HOST
 from flows.stack.components.prefect_api import API_URL, AUTH_STRING, PrefectApi
 from flows.stack.system.child_environment import SERVERS, inherited, python_path
-from flows.stack.system.ports import HOST, OWN_NAMES
+from flows.stack.system.ports import OWN_NAMES
 from flows.stack.system.private_files import write_private
 from flows.stack.system.state import StackPaths
 

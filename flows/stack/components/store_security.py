@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from flows.stack.system.ports import HOST
+from artifacts.ports import HOST
 from flows.stack.system.private_files import write_private
 from flows.stack.system.state import StackPaths
 

@@ -9,11 +9,11 @@ import sys
 import urllib.error
 from http import HTTPStatus
 
+from artifacts.ports import HOST
 from artifacts.settings import Settings
 from flows.stack.components import object_store, prefect_server
 from flows.stack.components.prefect_api import PrefectApi
 from flows.stack.system.child_environment import WORKER, checkout, inherited, python_path
-from flows.stack.system.ports import HOST
 from flows.stack.system.state import StackPaths
 
 NAME = "worker"

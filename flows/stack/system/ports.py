@@ -1,35 +1,12 @@
-"""Choosing ports on 127.0.0.1."""
+"""The choice of the stack's ports on 127.0.0.1."""
 
-import socket
 from collections.abc import Collection
 
+from artifacts.ports import HOST, VALID, free_port, is_free
 from flows.errors import PortBusy
 
-HOST = "127.0.0.1"
 # Names by which a browser on this host reaches HOST; nobody else can make them resolve to another address.
 OWN_NAMES = (HOST, "localhost")
-VALID = range(1, 65536)
-
-
-def is_free(port: int) -> bool:
-    """Return whether a server could listen on the port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def any_free(taken: Collection[int] = ()) -> int:
-    """Return a free port that is not among those already taken."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = int(probe.getsockname()[1])
-        if port not in taken:
-            return port
 
 
 def require_valid(use: str, requested: int | None) -> None:
@@ -60,4 +37,4 @@ def choose(
         return requested, "as requested"
     if preferred not in taken and is_free(preferred):
         return preferred, "free"
-    return any_free(taken), f"{preferred} is taken by another program"
+    return free_port(taken), f"{preferred} is taken by another program"

@@ -1,34 +1,15 @@
-"""TCP ports of this host: a free one, whether one can be taken, and whether a server answers on one."""
+"""Whether a server can listen on an address of this host, and whether one answers there."""
 
 import errno
 import http.client
-import random
 import socket
 
-from tasks.errors import PortUnusable, ServerNotReady
+from artifacts.ports import HOST, VALID
+from tasks.errors import PortUnusable
 
-HOST = "127.0.0.1"
-# Below the range that Linux gives to outgoing connections (32768 and up), so that none of those takes a port
-# between its being found free and the server's taking it.
-PORTS = range(20_000, 32_000)
 PROBE_TIMEOUT_S = 5.0
-VALID = range(1, 65536)
 NO_ADDRESS = "{!r} is no address that a server can listen on: {}."
 ADDRESS_FIX = "name an address of this host, such as 127.0.0.1, or 0.0.0.0 for all of them"
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as candidate:
-            try:
-                candidate.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise ServerNotReady(
-        f"no port of {HOST} between {PORTS.start} and {PORTS.stop} is free", fix="end other servers"
-    )
 
 
 def require_port(host: str, port: int) -> None:

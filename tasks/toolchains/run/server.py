@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from artifacts.hosts import ServeCommand
+from artifacts.ports import HOST, free_port
 from tasks.errors import (
     ServerNotReady,
     TaskError,
@@ -24,7 +25,7 @@ from tasks.errors import (
 )
 from tasks.toolchains.records import Server, Toolchain
 from tasks.toolchains.run.exit_status import failure, told_with_tail
-from tasks.toolchains.run.ports import HOST, free_port, probe
+from tasks.toolchains.run.ports import probe
 from tasks.toolchains.run.serve_command import server_command, server_launch, server_scratch
 from tasks.toolchains.run.supervised import Supervised
 

@@ -7,10 +7,10 @@ import pytest
 from support.own_stack import USERS_OWN, Stack
 from support.prefect_database import seed_database
 
+from artifacts.ports import free_port
 from artifacts.settings import Settings
 from flows.stack.lifecycle import down, up
 from flows.stack.status import StackStatus
-from flows.stack.system import ports
 
 PREFECT_YAML = """\
 name: probe
@@ -57,7 +57,7 @@ def bring_up(
     stack_settings: Settings, project: Path
 ) -> Iterator[Callable[[], tuple[StackStatus, list[str]]]]:
     """Bring the stack up; returns its status and what was said. Ports are free ones on the first time."""
-    first = {"prefect_port": ports.any_free(), "s3_port": ports.any_free()}
+    first = {"prefect_port": free_port(), "s3_port": free_port()}
 
     def bring() -> tuple[StackStatus, list[str]]:
         said: list[str] = []
@@ -76,6 +76,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in USERS_OWN.items():
             patch.setenv(name, value)
-        status = up(settings, print, prefect_port=ports.any_free(), s3_port=ports.any_free())
+        status = up(settings, print, prefect_port=free_port(), s3_port=free_port())
     yield Stack(settings, status)
     down(settings, print)

@@ -19,12 +19,12 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from support.cli import run_cli
 from support.processes import alive, wait_until
 
+from artifacts.ports import free_port
 from artifacts.settings import Settings
 from flows.stack.components import object_store, prefect_server, worker
 from flows.stack.environment import stack_environment
 from flows.stack.lifecycle import down, up
 from flows.stack.status import StackStatus, status
-from flows.stack.system import ports
 from flows.stack.system.processes import marked
 from flows.stack.system.state import StackPaths, read_state, write_state
 
@@ -57,7 +57,7 @@ def test_another_port_for_what_runs_already_is_not_taken_silently(
 ) -> None:
     first, _ = bring_up()
     said: list[str] = []
-    other = ports.any_free()
+    other = free_port()
     assert up(stack_settings, said.append, project=project, prefect_port=other) == first
     assert any(f"to move it to {other}, run `enginery down`" in line for line in said)
 

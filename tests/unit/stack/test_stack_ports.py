@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from artifacts.ports import HOST, free_port, is_free
 from flows.errors import PortBusy
 from flows.stack.system import ports
 
@@ -12,7 +13,7 @@ from flows.stack.system import ports
 @pytest.fixture
 def busy_port() -> Iterator[int]:
     with socket.socket() as server:
-        server.bind((ports.HOST, 0))
+        server.bind((HOST, 0))
         server.listen()
         yield server.getsockname()[1]
 
@@ -25,16 +26,16 @@ def test_an_asked_port_that_is_busy_is_refused_by_number(busy_port: int) -> None
 def test_a_preferred_port_that_is_busy_gives_way_with_the_reason(busy_port: int) -> None:
     port, reason = ports.choose("worker", requested=None, preferred=busy_port)
     assert port != busy_port
-    assert ports.is_free(port)
+    assert is_free(port)
     assert reason == f"{busy_port} is taken by another program"
 
 
 def test_a_free_preferred_port_is_kept() -> None:
-    free = ports.any_free()
+    free = free_port()
     assert ports.choose("worker", requested=None, preferred=free) == (free, "free")
 
 
 def test_a_port_given_to_another_use_is_not_given_twice() -> None:
-    free = ports.any_free()
+    free = free_port()
     port, _ = ports.choose("worker", requested=None, preferred=free, taken={free})
     assert port != free

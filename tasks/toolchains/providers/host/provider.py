@@ -32,6 +32,7 @@ from tasks.toolchains.records import NotInstalled, Toolchain
 from tasks.toolchains.run.environment import PYTHON_PATH, job_environment
 
 LOOK_LIMIT_S = 60.0
+SAID_CHARS = 200
 IMPORT_LIMIT_S = 600.0
 
 
@@ -93,7 +94,7 @@ def _look(wanted: Wanted, table: HostTable) -> Facts | Obstacle:
     """Ask the interpreter what it holds."""
     fix = "name the interpreter that has the tool, by its full path"
     if missing := [path for path in (table.python, *table.extra_paths) if not path.exists()]:
-        return Obstacle(reason=f"{wanted.source} names {missing[0]}, which is not there", fix=fix)
+        return Obstacle(reason=f"{missing[0]}, for toolchain {wanted.declared.name}, is not there", fix=fix)
     done = _run(wanted, table, PROBE, LOOK_LIMIT_S)
     if done.returncode == 0:
         try:
@@ -101,6 +102,7 @@ def _look(wanted: Wanted, table: HostTable) -> Facts | Obstacle:
         except ValidationError:
             pass  # what it printed says that it is no Python
     said = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2] or f"exit code {done.returncode}"
+    said = said if len(said) <= SAID_CHARS else f"...{said[-SAID_CHARS:]}"
     return Obstacle(reason=f"{table.python} does not work as a Python interpreter: {said}", fix=fix)
 
 

@@ -17,7 +17,7 @@ from tasks.toolchains.run.exit_status import failure
 from tasks.toolchains.run.supervised import Supervised
 
 # What uv says of its steps on a log: "Downloading torch (170.2MiB)", "Prepared 12 packages in 3.2s".
-STEPS = re.compile(r"^\s*(?:Downloading|Downloaded|Prepared|Installed)\s+(?!\d+ packages? in 0)\S.*")
+STEPS = re.compile(r"^\s*(?:Downloading|Prepared|Installed)\s+(?!\d+ packages? in 0)\S.*")
 NO_BUILD = re.compile(r"No solution found when resolving dependencies")
 WANTED = re.compile(r"you require (?P<wanted>[^\s,]+)")
 WRONG_HASH = re.compile(r"Hash mismatch for")
@@ -84,7 +84,7 @@ class Uv:
 
     def _report(self, line: str) -> None:
         if STEPS.match(line):
-            self._say(line.strip().lower())
+            self._say(line.strip())
 
     def _run(self, command: Sequence[str], on_line: Callable[[str], None]) -> list[str]:
         process = Supervised(

@@ -14,6 +14,7 @@ import pytest
 from support.processes import alive, wait_until
 
 from artifacts.hosts import ServeCommand
+from artifacts.ports import free_port
 from tasks.errors import (
     PortUnusable,
     ServerNotReady,
@@ -180,7 +181,7 @@ def test_server_and_its_children_die_with_their_owner(tmp_path, number):
 
 
 def test_foreground_forwards_the_signal_and_its_exit_code(tmp_path):
-    port = ports.free_port()
+    port = free_port()
     with owner("foreground", "with-child", tmp_path, port) as process:
         process.stdout.readline()
         child = int(process.stdout.readline().split()[1])
@@ -191,7 +192,7 @@ def test_foreground_forwards_the_signal_and_its_exit_code(tmp_path):
 
 
 def test_foreground_returns_the_servers_exit_code(tmp_path):
-    port = ports.free_port()
+    port = free_port()
     with owner("foreground", "good", tmp_path, port) as process:
         wait_until(lambda: ports.probe(port, "/health"))
         with pytest.raises(OSError):
@@ -200,7 +201,7 @@ def test_foreground_returns_the_servers_exit_code(tmp_path):
 
 
 def test_foreground_announces_a_server_once_it_takes_requests_under_the_name_given(tmp_path):
-    port = ports.free_port()
+    port = free_port()
     with owner("foreground", "slow", tmp_path, port) as process:
         assert [process.stdout.readline() for _ in range(2)] == ["starting slow\n", "takes requests\n"]
         assert get(f"http://127.0.0.1:{port}/name") == "demo"
@@ -212,7 +213,7 @@ def test_foreground_announces_nothing_where_the_server_never_takes_requests(tmp_
     # Another server answers on the port: nothing of ours does.
     with serve("good") as other:
         taken = int(other.base_url.rpartition(":")[2])
-        port = taken if behaviour == "dies-early" else ports.free_port()
+        port = taken if behaviour == "dies-early" else free_port()
         with owner("foreground", behaviour, tmp_path, port) as process:
             said = [process.stdout.readline()]
             if behaviour == "never-ready":
@@ -233,8 +234,8 @@ def answers_busy(port: int) -> bool:
 
 
 def test_a_port_that_can_be_taken_is_not_refused():
-    ports.require_port("127.0.0.1", ports.free_port())
-    ports.require_port("0.0.0.0", ports.free_port())
+    ports.require_port("127.0.0.1", free_port())
+    ports.require_port("0.0.0.0", free_port())
 
 
 @pytest.mark.parametrize(
