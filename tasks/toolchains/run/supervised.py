@@ -77,13 +77,14 @@ class Supervised:
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.recent: deque[str] = deque(maxlen=RECENT_LINES)
         self._grace_s = grace_s
+        self._end, self._env = list(end), dict(env)
         self._log_file: IO[bytes] = log.open("ab", buffering=0)
         status_out, status_in = os.pipe()
         try:
             self._process = subprocess.Popen(
                 supervisor_command(command, status_in, grace_s, time_limit_s, end),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
-                env=dict(env), cwd=cwd, start_new_session=True, pass_fds=(status_in, *keep_fds),
+                env=self._env, cwd=cwd, start_new_session=True, pass_fds=(status_in, *keep_fds),
             )  # fmt: skip
         finally:
             os.close(status_in)
@@ -103,6 +104,7 @@ class Supervised:
         self.stop()
         try:
             self._drain()
+            self._end_in_place_of_supervisor()
         finally:
             for file in (self._stdout, self._status, self._log_file):
                 file.close()
@@ -161,6 +163,18 @@ class Supervised:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _end_in_place_of_supervisor(self) -> None:
+        """Where the supervisor was killed: the kernel ended the command, and nobody what it stands for."""
+        if self._end and self._process.returncode:
+            subprocess.run(
+                self._end,
+                env=self._env,
+                check=False,
+                timeout=END_LIMIT_S,
+                stdout=self._log_file,
+                stderr=self._log_file,
+            )
 
     def _next_status(self) -> dict[str, Any]:
         line = self._status.readline()

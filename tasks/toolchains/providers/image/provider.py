@@ -158,11 +158,15 @@ def _look(wanted: Wanted, table: ImageTable, client: Client) -> Seen:
     container = _container(wanted, table, client)
     bare = _bare(wanted, table, ContainerLauncher(container=container))
 
+    answer = container.home / "answer"
+
     def ask(program: str) -> str:
-        argv = (table.interpreter, "-c", program)
+        # Not from the client's output, whose lines are cut for logs.
+        into_file = f"import sys\nsys.stdout = open({str(answer)!r}, 'w')\n{program}\nsys.stdout.close()"
+        argv = (table.interpreter, "-c", into_file)
         asked = Program(argv, job_environment(bare, {}, os.environ), gpus=_all_gpus(wanted))
-        launch = bare.launcher.launch(asked)
-        return _supervised(wanted, table, launch, IMPORT_LIMIT_S, lambda _: None)
+        _supervised(wanted, table, bare.launcher.launch(asked), IMPORT_LIMIT_S, lambda _: None)
+        return answer.read_text(encoding="utf-8").rstrip("\n").rpartition("\n")[2]
 
     try:
         facts = Facts.model_validate_json(ask(PROBE))
@@ -180,8 +184,8 @@ def _look(wanted: Wanted, table: ImageTable, client: Client) -> Seen:
 
 def _supervised(
     wanted: Wanted, table: ImageTable, launch: Launch, limit_s: float, on_line: OnProgress
-) -> str:
-    """Run a command of the client to its end; the last line that it printed."""
+) -> None:
+    """Run a command of the client to its end."""
     log = _root(wanted, table) / "install.log"
     with Supervised(launch.argv, env=launch.env, log=log, time_limit_s=limit_s, end=launch.end) as process:
         for line in process.lines():
@@ -189,7 +193,6 @@ def _supervised(
         ending = process.ending()
     if error := failure(f"{Path(launch.argv[0]).name} {launch.argv[1]}", process, ending, limit_s):
         raise _explained(error, table)
-    return process.tail[-1] if process.tail else ""
 
 
 def _explained(error: TaskError, table: ImageTable) -> TaskError:

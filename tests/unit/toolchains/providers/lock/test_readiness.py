@@ -8,7 +8,7 @@ import pytest
 from artifacts.hosts import Gpu, GpusFound, NoGpus
 from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
-from tasks.toolchains import declared, ensure, host_checks, status
+from tasks.toolchains import declared, host_checks, status
 from tasks.toolchains.host_checks import Obstacle, unavailable
 from tasks.toolchains.providers.lock import install, readiness
 
@@ -137,8 +137,3 @@ def test_shim_without_an_interpreter_is_told_in_its_words(tmp_path, monkeypatch,
         first
         == f"this toolchain needs Python 3.99, and {shim} finds none: shim: python3.99: command not found"
     )
-
-
-def test_installing_needs_a_known_name(settings):
-    with pytest.raises(ToolchainUnavailable, match="no toolchain named 'tensorrt-llm'"):
-        ensure("tensorrt-llm", settings)

@@ -1,0 +1,150 @@
+"""Which provider serves a toolchain, and what a new one takes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from artifacts.settings import Settings
+from tasks.errors import ToolchainSettingInvalid, ToolchainUnavailable
+from tasks.toolchains import (
+    NotInstalled,
+    Toolchain,
+    adopt,
+    declared,
+    ensure,
+    forget,
+    planned_identity,
+    status,
+)
+from tasks.toolchains.providers import registry
+from tasks.toolchains.providers.interface import OnProgress, Provider, Wanted
+from tasks.toolchains.providers.registry import PROVIDERS, provider_of, wanted_of
+
+IMAGE = f"a/b@sha256:{'0' * 64}"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", toolchains_dir=tmp_path / "toolchains")
+
+
+def serving(table: dict[str, object], settings: Settings) -> str:
+    given = settings.model_copy(update={"toolchains": {"aot-cpu": table}})
+    return provider_of(wanted_of(declared()["aot-cpu"], given)).name
+
+
+def test_the_key_of_a_table_chooses_the_provider(settings):
+    assert serving({"python": "/p"}, settings) == "host"
+    assert serving({"image": IMAGE, "client": "docker"}, settings) == "image"
+    assert serving({}, settings) == "lock"
+
+
+def test_providers_have_names_and_keys_of_their_own():
+    assert (
+        len({provider.name for provider in PROVIDERS})
+        == len({provider.key for provider in PROVIDERS})
+        == len(PROVIDERS)
+    )
+    assert [provider.name for provider in PROVIDERS if provider.key is None] == ["lock"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"extra_paths": []}, "names no provider: extra_paths"),
+        ({"python": "/p", "image": IMAGE}, "names several providers: image, python"),
+    ],
+)
+def test_a_table_names_exactly_one_provider(settings, table, said):
+    given = settings.model_copy(update={"toolchains": {"aot-cpu": table}})
+    with pytest.raises(ToolchainSettingInvalid, match=said) as raised:
+        ensure("aot-cpu", given)
+    assert raised.value.where == "[toolchains.aot-cpu] in enginery.toml"
+    found = status("aot-cpu", given)
+    assert isinstance(found, NotInstalled)
+    assert said in found.obstacles[0].reason
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"image": "vllm/vllm-openai:v0.32.0"}, "does not say which image it is"),
+        ({"image": "vllm/vllm-openai:v1@sha256:abc"}, "does not say which image it is"),
+        ({"image": IMAGE, "pyton": "/p"}, "pyton: Extra inputs are not permitted"),
+        ({"python": "/p", "extra_path": []}, "extra_path: Extra inputs are not permitted"),
+    ],
+)
+def test_a_table_that_a_provider_does_not_understand_is_refused(settings, table, said):
+    given = settings.model_copy(update={"toolchains": {"aot-cpu": table}})
+    with pytest.raises(ToolchainSettingInvalid, match=said):
+        ensure("aot-cpu", given)
+
+
+def test_a_tag_is_refused_with_the_commands_that_find_its_digest(settings):
+    given = settings.model_copy(update={"toolchains": {"aot-cpu": {"image": "vllm/vllm-openai:v1"}}})
+    with pytest.raises(ToolchainSettingInvalid) as raised:
+        ensure("aot-cpu", given)
+    assert "podman pull vllm/vllm-openai:v1" in raised.value.what
+    assert "podman image inspect --format '{{index .RepoDigests 0}}' vllm/vllm-openai:v1" in raised.value.what
+
+
+def test_what_was_adopted_counts_until_it_is_forgotten_and_settings_count_first(settings):
+    adopt("aot-cpu", {"python": "/adopted"}, settings)
+    adopt("vllm-cpu", {"python": "/other"}, settings)
+    assert wanted_of(declared()["aot-cpu"], settings).table == {"python": "/adopted"}
+    given = settings.model_copy(update={"toolchains": {"aot-cpu": {"python": "/set"}}})
+    assert wanted_of(declared()["aot-cpu"], given).table == {"python": "/set"}
+    assert forget("aot-cpu", settings)
+    assert not forget("aot-cpu", settings)
+    assert wanted_of(declared()["aot-cpu"], settings).table == {}
+    assert wanted_of(declared()["vllm-cpu"], settings).table == {"python": "/other"}
+
+
+def test_settings_reach_the_programs_that_are_started_elsewhere(settings, monkeypatch):
+    """The stack's worker gets settings as variables."""
+    from flows.stack.components.worker import _settings_environment
+
+    given = Settings(toolchains={"aot-cpu": {"python": "/p", "extra_paths": ["/e"]}}, tool_env={"A": "1,2"})
+    for name, value in _settings_environment(given).items():
+        monkeypatch.setenv(name, value)
+    again = Settings()
+    assert (again.toolchains, again.tool_env) == (given.toolchains, given.tool_env)
+    assert json.loads(os.environ["ENGINERY_TOOLCHAINS"]) == given.toolchains
+
+
+class Toy(Provider):
+    """Serves any toolchain from nothing."""
+
+    name = "toy"
+    key = "toy"
+
+    def obstacles(self, wanted: Wanted):
+        return ()
+
+    def status(self, wanted: Wanted) -> Toolchain | NotInstalled:
+        return self.ensure(wanted, print)
+
+    def ensure(self, wanted: Wanted, on_progress: OnProgress) -> Toolchain:
+        here = Path(str(wanted.table["toy"]))
+        return Toolchain(
+            name=wanted.declared.name, provider=self.name, place=str(here), root=here, python=here,
+            bin_dir=here, identity="1" * 64, versions={"torch": "9"},
+        )  # fmt: skip
+
+
+def test_another_provider_is_a_class_and_a_row(settings, monkeypatch):
+    monkeypatch.setattr(registry, "PROVIDERS", (*PROVIDERS, Toy()))
+    given = settings.model_copy(
+        update={"toolchains": {"aot-cpu": {"toy": "/nowhere"}}, "tool_env": {"NCCL_DEBUG": "INFO"}}
+    )
+    found = ensure("aot-cpu", given)
+    assert (found.provider, found.place, found.tool_env) == ("toy", "/nowhere", {"NCCL_DEBUG": "INFO"})
+    assert status("aot-cpu", given) == found
+    assert planned_identity("aot-cpu", given) == "1" * 64
+
+
+def test_installing_needs_a_known_name(settings):
+    with pytest.raises(ToolchainUnavailable, match="no toolchain named 'tensorrt-llm'"):
+        ensure("tensorrt-llm", settings)
