@@ -9,7 +9,7 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.hosts import GpusFound, NoGpus, probe_gpus
-from artifacts.settings import Settings
+from artifacts.settings import load_settings
 
 
 class HostClass(Frozen):
@@ -36,7 +36,7 @@ def this_host() -> HostClass:
         cores=len(os.sched_getaffinity(0)),
         memory_gib=round(page_bytes * pages / 2**30),
         gpus=gpu_class(probe_gpus()),
-        tool_env=Settings().tool_env,
+        tool_env=load_settings().tool_env,
     )
 
 

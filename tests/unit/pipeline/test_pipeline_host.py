@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import cast
 
+import pytest
 from support.nvml_standin import gpu
 
 from artifacts.hosts import (
@@ -79,3 +80,12 @@ def test_staying_on_vllm_asks_for_the_gpus_that_it_was_measured_on() -> None:
         machine="x86_64", gpu_names=("NVIDIA H100 80GB HBM3",), compute_capability="9.0", gpu_count=4
     )
     assert (entry.tree, entry.serve) == ("c" * 64, recipe)
+
+
+def test_variables_for_tools_are_part_of_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    this_host.cache_clear()
+    monkeypatch.setenv("ENGINERY_TOOL_ENV", "NCCL_DEBUG=INFO")
+    assert this_host().tool_env == {"NCCL_DEBUG": "INFO"}
+    this_host.cache_clear()
+    monkeypatch.delenv("ENGINERY_TOOL_ENV")
+    assert this_host().tool_env == {}

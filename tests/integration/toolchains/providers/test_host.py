@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from support.wheels import make_wheel
 
+from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
-from tasks.toolchains import NotInstalled
+from tasks.toolchains import JobRequest, NotInstalled, ensure, run_job
 from tasks.toolchains.providers.host import HostProvider
 
 HOST = HostProvider()
@@ -154,3 +155,27 @@ def test_what_compilers_keep_goes_to_a_directory_of_ours(python, wanted, setting
     found = HOST.ensure(wanted({"python": str(python)}), print)
     assert found.root == settings.home / "adopted" / "tiny"
     assert found.root.is_dir()
+
+
+@pytest.mark.toolchain
+def test_the_installed_toolchain_can_be_adopted(tmp_path):
+    """What was installed from a lock holds what the lock names, and is not taken for it all the same."""
+    installed = ensure("aot-cpu", Settings(home=tmp_path / "home"))
+    table = {"aot-cpu": {"python": str(installed.python)}}
+    adopted = ensure("aot-cpu", Settings(home=tmp_path / "home", toolchains=table))
+    assert (adopted.versions, adopted.differences) == (installed.versions, ())
+    assert (adopted.provider, installed.provider) == ("host", "lock")
+    assert adopted.identity != installed.identity
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        "import json, sys, torch\n"
+        "answer = {'ok': True, 'metrics': {'sum': float(torch.ones(8).sum())}, 'tools': {}}\n"
+        "json.dump(answer, open(sys.argv[2], 'w'))\n"
+    )
+    (tmp_path / "out").mkdir()
+    request = JobRequest(params={}, inputs={}, output=tmp_path / "out")
+    before = everything(installed.root)
+    outcome = run_job(adopted, worker, request, log=tmp_path / "log", on_line=print, time_limit_s=300)
+    assert outcome.metrics == {"sum": 8.0}
+    assert everything(installed.root) == before
+    assert (adopted.root / "inductor").is_dir()
