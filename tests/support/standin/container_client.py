@@ -50,6 +50,7 @@ def parser(dialect: str) -> argparse.ArgumentParser:
     else:
         run.add_argument("--device", action="append", default=[])
         run.add_argument("--userns", choices=["keep-id"])
+        run.add_argument("--ulimit", choices=["host"])
     run.add_argument("image")
     run.add_argument("arguments", nargs=argparse.REMAINDER)
     remove = verbs.add_parser("rm", allow_abbrev=False)

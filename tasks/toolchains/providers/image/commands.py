@@ -59,7 +59,7 @@ def run_command(container: Container, program: Program, name: str) -> tuple[str,
         str(container.client.path),
         *("run", "--rm", "--init", "--pull", "never", "--name", name, "--log-driver", "none"),
         *_user(container),
-        *_isolation(program),
+        *_isolation(container.client.dialect, program),
         *_gpus(container.client.dialect, program.gpus),
         *_mounts(container.home, program),
         *(("--workdir", str(program.directory)) if program.directory else ()),
@@ -92,13 +92,16 @@ def _user(container: Container) -> Iterator[str]:
         yield from ("--userns", "keep-id")
 
 
-def _isolation(program: Program) -> Iterator[str]:
+def _isolation(dialect: Dialect, program: Program) -> Iterator[str]:
     # A server listens on 127.0.0.1 as it does without a container. In a network of its own it would have to
     # listen on all addresses of that network for a published port to lead to it, and each serve command would
     # need a second form for that. So it shares the host's network, bound to the address that it is given.
     yield from ("--network", "host" if program.listens else "none")
     # NCCL and torch's workers exchange data in shared memory, of which a container of its own has 64 MB.
     yield from ("--ipc", "host")
+    if dialect == "podman":
+        # This process's limits, as without a container; podman's own are higher, which not every host allows.
+        yield from ("--ulimit", "host")
     yield from ("--security-opt", "no-new-privileges")
     # Where SELinux rules, bind mounts of a user's files are otherwise refused.
     yield from ("--security-opt", "label=disable")

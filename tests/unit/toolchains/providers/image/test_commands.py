@@ -101,6 +101,7 @@ def test_a_server_of_a_users_podman_on_two_gpus():
         "--userns keep-id",
         "--network host",
         "--ipc host",
+        "--ulimit host",
         "--security-opt no-new-privileges",
         "--security-opt label=disable",
         "--device nvidia.com/gpu=GPU-aa",
