@@ -5,6 +5,7 @@ AWS, Hub and Prefect clients read their own standard variables.
 Programs read them with `load_settings`, which reports in words what is wrong with them.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,6 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 SETTINGS_FILE = Path("enginery.toml")
+
+
+def _read_json(value: object) -> object:
+    """A table as the file gives it, or as JSON as a variable gives it."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError as error:
+        raise ValueError(f'is not JSON ({error}), such as {{"aot-cpu": {{"python": ...}}}}') from error
 
 
 class Settings(BaseSettings):
@@ -58,7 +66,7 @@ class Settings(BaseSettings):
         default=None,
         description="Directory of wheels that are on no package index, and their SHA256SUMS.",
     )
-    toolchains: dict[str, dict[str, Any]] = Field(
+    toolchains: Annotated[dict[str, dict[str, Any]], NoDecode, BeforeValidator(_read_json)] = Field(
         default_factory=dict,
         description="What serves a toolchain instead of an installation from its lock, by name: "
         "{python, extra_paths} for an interpreter of this host, {image, client, interpreter} for an image.",
@@ -117,8 +125,6 @@ def load_settings() -> Settings:
         raise _unusable(
             problems, "Correct the variable, or the key in enginery.toml, or remove it."
         ) from error
-    except SettingsError as error:
-        raise _unusable([str(error)], "give it as JSON, or as a table in enginery.toml") from error
     except (ValueError, OSError) as error:  # not text, not TOML, or not readable
         raise SettingsInvalid(
             f"enginery.toml cannot be read: {error}",

@@ -95,7 +95,6 @@ def adopt_interpreter(
     table = {"python": str(python.absolute())} | ({"extra_paths": extra} if extra else {})
     found = ensure(name, settings.model_copy(update={"toolchains": {name: table}}), say)
     adopt(name, table, settings)
-    say(f"{name}: {len(found.differences)} packages are not as in its lock{':' if found.differences else ''}")
     for difference in found.differences:
         say(f"  {difference}")
     emit(found.place)

@@ -34,7 +34,11 @@ def ensure(name: str, settings: Settings, on_progress: OnProgress = print_line) 
     and ToolchainSettingInvalid.
     """
     wanted = wanted_of(declaration(name), settings)
-    return _with_tool_env(provider_of(wanted).ensure(wanted, on_progress), settings)
+    found = provider_of(wanted).ensure(wanted, on_progress)
+    if found.adopted:
+        count = len(found.differences)
+        on_progress(f"{name}: {found.place} ({found.provider}), {count} packages not as in its lock")
+    return _with_tool_env(found, settings)
 
 
 def status(name: str, settings: Settings) -> Toolchain | NotInstalled:

@@ -3,6 +3,7 @@
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.nvml_standin import gpu
@@ -78,12 +79,12 @@ def pipeline(settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) 
     return Pipeline(settings, store, say=lambda _line: None)
 
 
-def use_toolchain(monkeypatch: pytest.MonkeyPatch, accelerator: str) -> None:
+def use_toolchain(monkeypatch: pytest.MonkeyPatch, accelerator: str, **more: Any) -> None:
     """Let the tests' own interpreter stand for the toolchain."""
     here = Toolchain.model_validate(
         {
             "name": "here", "root": PYTHON.parents[1], "python": PYTHON, "bin_dir": PYTHON.parent,
-            "identity": "0" * 64, "versions": {}, "accelerator": accelerator,
+            "identity": "0" * 64, "versions": {}, "accelerator": accelerator, **more,
         }
     )  # fmt: skip
     monkeypatch.setattr(worker_stage, "ensure", lambda *_args, **_switches: here)
@@ -123,6 +124,21 @@ def test_a_job_on_the_processor_holds_none(
     use_toolchain(monkeypatch, "cpu")
     seen = run(pipeline, tmp_path, GpuNeed(8))
     assert (seen["visible"], seen["held"]) == (None, [])
+
+
+def test_a_result_says_which_toolchain_made_it_and_where_that_came_from(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    differs = {"name": "a", "locked": "1", "found": "2"}
+    use_toolchain(monkeypatch, "cpu", provider="host", adopted=True, differences=(differs,))
+    seen = run(pipeline, tmp_path, GpuNeed(0))
+    assert seen["toolchain"] == {
+        "name": "here",
+        "provider": "host",
+        "adopted": True,
+        "identity": "0" * 64,
+        "differences": [differs],
+    }
 
 
 def test_a_job_that_this_host_has_too_few_gpus_for_does_not_start(pipeline: Pipeline, tmp_path: Path) -> None:
