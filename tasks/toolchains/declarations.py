@@ -3,7 +3,7 @@
 Invariants:
 - A lock names every distribution of its toolchain by exact version and hash, except a torch whose version has
   a local part (the declaration pins it) and what the wheelhouse holds (its digests come with it).
-- A lock holds no address and no path: where packages come from is the user's pip configuration.
+- A lock holds no address and no path: where packages come from is the user's configuration of pip or uv.
 - One lock a machine type. A declaration is that of this host's machine type, or where there is none for it,
   of the first that there is: installing then says that the host is of another type.
 """

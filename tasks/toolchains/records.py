@@ -133,9 +133,15 @@ class JobOutcome(Frozen):
     tools: dict[str, str] = Field(description="Versions of the tools that had a part in it.")
     wall_s: float = Field(ge=0, description="Seconds from start to end of the worker's process.")
     cpu_s: float = Field(
-        ge=0, description="Processor seconds, of the worker and the processes it waited for."
+        ge=0,
+        description="Processor seconds, of the worker and the processes it waited for; where it ran in a "
+        "container, of that one's client.",
     )
-    peak_rss_bytes: int = Field(ge=0, description="Largest resident size of any one of its processes.")
+    peak_rss_bytes: int = Field(
+        ge=0,
+        description="Largest resident size of any one of its processes; where it ran in a container, of that "
+        "one's client.",
+    )
 
 
 class Server(Frozen):

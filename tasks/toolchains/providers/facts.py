@@ -19,11 +19,11 @@ from tasks.toolchains.host_checks import Obstacle, machine_obstacles, version_nu
 from tasks.toolchains.records import Difference
 
 # Workers are written for it.
-OLDEST_PYTHON = "3.10"
-# Runs in the interpreter that is asked: standard library only. Of two distributions of one name the first
-# counts, as for imports.
+OLDEST_PYTHON = "3.11"
+# Runs in the interpreter that is asked, with names of programs as arguments: standard library only. Of two
+# distributions of one name the first counts, as for imports.
 PROBE = """
-import importlib.metadata, json, os, platform, sys, sysconfig
+import importlib.metadata, json, os, platform, shutil, sys, sysconfig
 def under(path, roots):
     return any(os.path.realpath(path) in (root, os.path.join(root, "lib-dynload")) for root in roots)
 library = [os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
@@ -35,7 +35,7 @@ for found in importlib.metadata.distributions(path=paths):
 print(json.dumps({
     "python": platform.python_version(), "machine": platform.machine(), "executable": sys.executable,
     "programs": sysconfig.get_path("scripts"), "search_path": os.environ.get("PATH", ""),
-    "paths": paths, "versions": versions,
+    "paths": paths, "versions": versions, "tools": [name for name in sys.argv[1:] if shutil.which(name)],
 }))
 """
 
@@ -48,6 +48,7 @@ class Facts(Frozen):
     executable: Path
     programs: Path = Field(description="Where its distributions put their programs.")
     search_path: str = Field(description="PATH where it runs.")
+    tools: tuple[str, ...] = Field(default=(), description="Those of the named programs that it finds.")
     paths: tuple[Path, ...] = Field(description="Where its packages are, in the order of imports.")
     versions: dict[str, str] = Field(
         description="Version of each distribution, by the name that it has itself."

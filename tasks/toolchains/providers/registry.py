@@ -9,6 +9,7 @@ import sys
 from artifacts.settings import Settings
 from tasks.errors import ToolchainSettingInvalid
 from tasks.toolchains.declarations import Declaration, declaration
+from tasks.toolchains.declarations import declared as declared_toolchains
 from tasks.toolchains.host_checks import Obstacle
 from tasks.toolchains.providers.adoption import read_adoptions
 from tasks.toolchains.providers.host import HostProvider
@@ -43,8 +44,9 @@ def ensure(name: str, settings: Settings, on_progress: OnProgress = print_line) 
 
 def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
     """What `ensure` would find, without installing anything."""
-    wanted = wanted_of(declaration(name), settings)
+    declared = declaration(name)
     try:
+        wanted = wanted_of(declared, settings)
         provider = provider_of(wanted)
         found = provider.status(wanted)
     except ToolchainSettingInvalid as error:
@@ -62,7 +64,17 @@ def planned_identity(name: str, settings: Settings) -> str | NotInstalled:
 
 
 def wanted_of(declared: Declaration, settings: Settings) -> Wanted:
-    """A declared toolchain with what this host's settings say of it."""
+    """A declared toolchain with what this host's settings say of it.
+
+    Raises:
+        ToolchainSettingInvalid: the settings name a toolchain that does not exist.
+    """
+    if unknown := sorted(settings.toolchains.keys() - {declared.name} - declared_toolchains().keys()):
+        raise ToolchainSettingInvalid(
+            f"the settings say what serves {', '.join(unknown)}, and there is no such toolchain",
+            where="[toolchains] in enginery.toml, or ENGINERY_TOOLCHAINS",
+            fix="`enginery toolchain list` shows the names",
+        )
     if table := settings.toolchains.get(declared.name):
         return Wanted(declared, settings, table, f"[toolchains.{declared.name}] in enginery.toml")
     adopted = read_adoptions(settings).get(declared.name, {})

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field, ValidationError, field_validator
@@ -160,22 +161,22 @@ def _look(wanted: Wanted, table: ImageTable, client: Client) -> Seen:
 
     answer = container.home / "answer"
 
-    def ask(program: str) -> str:
+    def ask(program: str, *arguments: str) -> str:
         # Not from the client's output, whose lines are cut for logs.
         into_file = f"import sys\nsys.stdout = open({str(answer)!r}, 'w')\n{program}\nsys.stdout.close()"
-        argv = (table.interpreter, "-c", into_file)
+        argv = (table.interpreter, "-c", into_file, *arguments)
         asked = Program(argv, job_environment(bare, {}, os.environ), gpus=_all_gpus(wanted))
         _supervised(wanted, table, bare.launcher.launch(asked), IMPORT_LIMIT_S, lambda _: None)
         return answer.read_text(encoding="utf-8").rstrip("\n").rpartition("\n")[2]
 
     try:
-        facts = Facts.model_validate_json(ask(PROBE))
+        facts = Facts.model_validate_json(ask(PROBE, *wanted.declared.programs))
     except ValidationError as error:
         what = f"{table.interpreter} of {table.image} does not say what it holds"
         raise ToolchainUnavailable(
             what, where=wanted.source, fix="name its Python: interpreter = ..."
         ) from error
-    if found := tuple(facts_obstacles(wanted.declared, facts, table.image)):
+    if found := (*facts_obstacles(wanted.declared, facts, table.image), *_missing(wanted, table, facts)):
         raise unavailable(wanted.declared.name, found)
     seen = Seen(facts=facts, torch=torch_build(ask(smoke_program(wanted.declared))))
     _memory(wanted, table).write_text(seen.model_dump_json(), encoding="utf-8")
@@ -203,8 +204,16 @@ def _explained(error: TaskError, table: ImageTable) -> TaskError:
 def _unfit(wanted: Wanted, table: ImageTable, seen: Seen) -> tuple[Obstacle, ...]:
     return (
         *facts_obstacles(wanted.declared, seen.facts, table.image),
+        *_missing(wanted, table, seen.facts),
         *torch_obstacles(wanted.declared, seen.torch, table.image),
     )
+
+
+def _missing(wanted: Wanted, table: ImageTable, facts: Facts) -> Iterator[Obstacle]:
+    """Programs that the tool works with, which the host's own do not replace."""
+    if missing := [name for name in wanted.declared.programs if name not in facts.tools]:
+        reason = f"toolchain {wanted.declared.name} needs {', '.join(missing)}, and {table.image} has none"
+        yield Obstacle(reason=reason, fix="use an image that has it, or build one on top of this one")
 
 
 def _all_gpus(wanted: Wanted) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ Invariants:
 - Only wheels are taken, never sources. What a package index offers as sources of these distributions are
   stubs: built, they fetch whatever wheel they then find elsewhere.
 - A wheel that SHA256SUMS does not list does not count as there. One whose bytes differ from what is listed is
-  refused as corrupt, before pip sees it; pip is given the same digests and checks them again.
+  refused as corrupt, before uv sees it; uv is given the same digests and checks them again.
 """
 
 import re
@@ -46,7 +46,7 @@ class Chosen(Frozen):
     wheels: tuple[Wheel, ...] = Field(description="In the order of the declaration.")
 
     def requirements(self) -> str:
-        """A pip requirements file of exactly these wheels."""
+        """A requirements file of exactly these wheels."""
         return "".join(f"{each.name}=={each.version} --hash=sha256:{each.sha256}\n" for each in self.wheels)
 
     def size_bytes(self) -> int:

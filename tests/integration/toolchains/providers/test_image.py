@@ -194,6 +194,12 @@ def test_another_version_of_the_tool_is_refused_with_found_and_wanted(client, wa
     )
 
 
+def test_programs_that_the_tool_works_with_have_to_be_in_the_image(client, wanted, table):
+    with pytest.raises(ToolchainUnavailable, match=r"needs no-such-cc, and registry\.example") as raised:
+        PROVIDER.ensure(wanted(table, programs={"sh": "dash", "no-such-cc": "gcc"}), print)
+    assert "image that has it" in raised.value.fix
+
+
 def test_without_a_client_the_fix_says_which(wanted, table, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     found = PROVIDER.status(wanted(table))

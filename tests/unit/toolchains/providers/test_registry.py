@@ -82,6 +82,13 @@ def test_a_table_that_a_provider_does_not_understand_is_refused(settings, table,
         ensure("aot-cpu", given)
 
 
+def test_a_table_for_a_toolchain_that_does_not_exist_is_not_ignored(settings):
+    given = settings.model_copy(update={"toolchains": {"aot-cpuu": {"python": "/p"}}})
+    with pytest.raises(ToolchainSettingInvalid, match="aot-cpuu, and there is no such toolchain"):
+        ensure("aot-cpu", given)
+    assert "aot-cpuu" in status("aot-cpu", given).reason
+
+
 def test_a_tag_is_refused_with_the_commands_that_find_its_digest(settings):
     given = settings.model_copy(update={"toolchains": {"aot-cpu": {"image": "vllm/vllm-openai:v1"}}})
     with pytest.raises(ToolchainSettingInvalid) as raised:
