@@ -116,7 +116,7 @@ MEMORY = "engine_specs/data/memory.yaml"
 QWEN = "engine_specs/data/checkpoints/Qwen--Qwen3-8B.yaml"
 DEMO = "engine_specs/demo.yaml"
 TOOLCHAINS = "tasks/toolchains/toolchains.yaml"
-MESSAGES = "tasks/toolchains/messages.yaml"
+MESSAGES = "tasks/toolchains/run/messages.yaml"
 LOCKS = "tasks/toolchains/locks"
 REPORT = "tasks/judging/report/templates/report.html.j2"
 
