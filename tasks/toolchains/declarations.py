@@ -4,7 +4,7 @@ Invariants:
 - A lock names every distribution of its toolchain by exact version and hash, except a torch whose version has
   a local part (the declaration pins it) and what the wheelhouse holds (its digests come with it).
 - A lock holds no address and no path: where packages come from is the user's configuration of pip or uv.
-- One lock a machine type. A declaration is that of this host's machine type, or where there is none for it,
+- One lock per machine type. A declaration is that of this host's machine type, or if there is none for it,
   of the first that there is: installing then says that the host is of another type.
 """
 
@@ -68,7 +68,7 @@ class WheelRequirement(Frozen):
 
 
 class Declaration(Frozen):
-    """One toolchain, as asked for. What is actually installed is told by its identity."""
+    """One toolchain, as asked for. Its identity says what is actually installed."""
 
     name: str = Field(description="Such as aot-cpu.")
     purpose: str = Field(description="One sentence.")
@@ -165,7 +165,7 @@ def declaration(name: str) -> Declaration:
 def locked_versions(lock: str) -> dict[str, str]:
     """The exact versions that a lock's text names, by normalised name.
 
-    Raises ValueError for a line that is no exact pin: a lock that leaves a choice open is none.
+    Raises ValueError for a line that is not an exact pin: a lock leaves no choice open.
     """
     joined = re.sub(r"\\\n", " ", lock)
     lines = (re.split(r"\s+--hash=|\s+#", line)[0].strip() for line in joined.splitlines())

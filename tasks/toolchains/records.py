@@ -115,7 +115,7 @@ class NotInstalled(Frozen):
         if not others:
             return cls(name=name, reason=reason, fix=first.fix, obstacles=tuple(obstacles))
         more = f" (and {len(others)} more reason{'s' if others[1:] else ''})"
-        fix = f"enginery toolchain install {name} names each, with its remedy"
+        fix = f"enginery toolchain install {name} names each, with its fix"
         return cls(name=name, reason=reason + more, fix=fix, obstacles=tuple(obstacles))
 
 

@@ -28,7 +28,7 @@ Table = TypeVar("Table", bound=Frozen)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ToolchainRequest:
     """A toolchain that somebody asks for.
 
     Attributes:
@@ -76,15 +76,15 @@ class Provider(ABC):
     key: ClassVar[str | None]
 
     @abstractmethod
-    def obstacles(self, wanted: Wanted) -> tuple[Obstacle, ...]:
+    def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:
         """What keeps this host from having it, what is hardest to fix first; empty if nothing does."""
 
     @abstractmethod
-    def status(self, wanted: Wanted) -> Toolchain | NotInstalled:
+    def status(self, request: ToolchainRequest) -> Toolchain | NotInstalled:
         """What `ensure` would give now, without installing or downloading anything."""
 
     @abstractmethod
-    def ensure(self, wanted: Wanted, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, request: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
         """The toolchain, ready to run programs.
 
         Raises ToolchainUnavailable with all obstacles, ToolchainInstallFailed (broke off: try again) and

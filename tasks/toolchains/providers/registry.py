@@ -14,7 +14,7 @@ from tasks.toolchains.host_checks import Obstacle
 from tasks.toolchains.providers.adoption import read_adoptions
 from tasks.toolchains.providers.host import HostProvider
 from tasks.toolchains.providers.image import ImageProvider
-from tasks.toolchains.providers.interface import OnProgress, Provider, Wanted
+from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
 from tasks.toolchains.providers.lock import LockProvider
 from tasks.toolchains.records import NotInstalled, Toolchain
 
@@ -34,8 +34,8 @@ def ensure(name: str, settings: Settings, on_progress: OnProgress = print_line) 
     ToolchainInstallFailed (broke off: try again), ToolchainCorrupt (what is there is not what was asked for)
     and ToolchainSettingInvalid.
     """
-    wanted = wanted_of(declaration(name), settings)
-    found = provider_of(wanted).ensure(wanted, on_progress)
+    request = request_for(declaration(name), settings)
+    found = provider_of(request).ensure(request, on_progress)
     if found.adopted:
         count = len(found.differences)
         on_progress(f"{name}: {found.place} ({found.provider}), {count} packages not as in its lock")
@@ -46,9 +46,9 @@ def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
     """What `ensure` would find, without installing anything."""
     declared = declaration(name)
     try:
-        wanted = wanted_of(declared, settings)
-        provider = provider_of(wanted)
-        found = provider.status(wanted)
+        request = request_for(declared, settings)
+        provider = provider_of(request)
+        found = provider.status(request)
     except ToolchainSettingInvalid as error:
         obstacle = Obstacle(reason=error.what, fix=f"{error.where}: {error.fix}")
         return NotInstalled(name=name, reason=error.what, fix=obstacle.fix, obstacles=(obstacle,))
@@ -63,7 +63,7 @@ def planned_identity(name: str, settings: Settings) -> str | NotInstalled:
     return found.identity if isinstance(found, Toolchain) else found
 
 
-def wanted_of(declared: Declaration, settings: Settings) -> Wanted:
+def request_for(declared: Declaration, settings: Settings) -> ToolchainRequest:
     """A declared toolchain with what this host's settings say of it.
 
     Raises:
@@ -76,25 +76,27 @@ def wanted_of(declared: Declaration, settings: Settings) -> Wanted:
             fix="`enginery toolchain list` shows the names",
         )
     if table := settings.toolchains.get(declared.name):
-        return Wanted(declared, settings, table, f"[toolchains.{declared.name}] in enginery.toml")
+        return ToolchainRequest(declared, settings, table, f"[toolchains.{declared.name}] in enginery.toml")
     adopted = read_adoptions(settings).get(declared.name, {})
-    return Wanted(declared, settings, adopted, f"enginery toolchain forget {declared.name} removes it")
+    return ToolchainRequest(
+        declared, settings, adopted, f"enginery toolchain forget {declared.name} removes it"
+    )
 
 
-def provider_of(wanted: Wanted) -> Provider:
+def provider_of(request: ToolchainRequest) -> Provider:
     """The provider that the table names; raises ToolchainSettingInvalid if it names none, or several."""
     by_key: dict[str | None, Provider] = {provider.key: provider for provider in PROVIDERS}
-    if not wanted.table:
+    if not request.table:
         return by_key[None]
-    match [provider for key, provider in by_key.items() if key in wanted.table]:
+    match [provider for key, provider in by_key.items() if key in request.table]:
         case [only]:
             return only
         case found:
             keys = " or ".join(sorted(key for key in by_key if key))
             raise ToolchainSettingInvalid(
-                f"the setting of toolchain {wanted.declared.name} names "
-                f"{'several providers' if found else 'no provider'}: {', '.join(sorted(wanted.table))}",
-                where=wanted.source,
+                f"the setting of toolchain {request.declared.name} names "
+                f"{'several providers' if found else 'no provider'}: {', '.join(sorted(request.table))}",
+                where=request.source,
                 fix=f"give it exactly one of the keys {keys}",
             )
 

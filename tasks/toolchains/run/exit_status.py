@@ -29,13 +29,13 @@ ERRORS: dict[Failure, type[WorkerFailed]] = {
 
 
 def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float) -> TaskError | None:
-    """The error that tells of this ending; None if it ended by itself with exit code 0.
+    """The error for this ending; None if it ended by itself with exit code 0.
 
-    Where the tool's last lines hold a known message, the error tells its cause and its remedy.
+    Where the tool's last lines hold a known message, the error gives its cause and its fix.
 
     `title` names the program, such as "tasks.workers.aot.build (toolchain aot-cpu)".
     """
-    where = told_with_tail(process)
+    where = log_with_tail(process)
     look = f"read the log: {process.log}"
     match ending:
         case Ending(stopped="time-limit"):
@@ -44,8 +44,8 @@ def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float
                 what, where=where, fix=f"{look}; or raise the limit (ENGINERY_JOB_TIME_LIMIT_S)"
             )
         case Ending(stopped=str(reason)):
-            told = f"was stopped after {ending.wall_s:.1f} s: its supervisor was told to ({reason})"
-            return WorkerCancelled(f"{title} {told}", where=where)
+            what = f"{title} was stopped after {ending.wall_s:.1f} s: its supervisor was asked to ({reason})"
+            return WorkerCancelled(what, where=where)
         case Ending(exit_code=0):
             return None
     if message := recognised(process.recent):
@@ -76,7 +76,7 @@ def how(ending: Ending) -> str:
     )
 
 
-def told_with_tail(process: Supervised) -> str:
+def log_with_tail(process: Supervised) -> str:
     """The log's path and its last lines, for an error's `where`."""
     tail = "".join(f"\n    | {line}" for line in process.tail)
     return f"{process.log}" + (f", last lines:{tail}" if tail else " (it printed nothing)")

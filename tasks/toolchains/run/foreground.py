@@ -33,7 +33,7 @@ def run_foreground(
     gpus: Sequence[str] = (),
     keep_fds: Sequence[int] = (),
 ) -> int:
-    """Serve a directory until the server ends or this process is told to (SIGINT, SIGTERM, SIGHUP).
+    """Serve a directory until the server ends or this process is asked to end (SIGINT, SIGTERM, SIGHUP).
 
     The server answers to the name `model`, as far as its recipe can tell it that. `on_ready` is called, from
     a thread, once it takes requests. It writes to this process's stdout and stderr. Returns its exit code, or
@@ -84,6 +84,6 @@ def _supervised(launch: Launch, keep_fds: Sequence[int]) -> int:
 
 
 def _exit_code(status: list[str]) -> int:
-    # Only the pid was told: the supervisor was killed, and its command with it.
+    # Only the pid was reported: the supervisor was killed, and its command with it.
     ended: dict[str, Any] = json.loads(status[-1]) if len(status) > 1 else {"signal": signal.SIGKILL}
     return 128 + int(ended["signal"]) if ended["signal"] else int(ended["exit_code"])

@@ -19,7 +19,7 @@ from tasks.errors import (
 from tasks.toolchains.launcher import Program
 from tasks.toolchains.records import JobOutcome, Toolchain, Worker
 from tasks.toolchains.run.environment import job_environment
-from tasks.toolchains.run.exit_status import failure, told_with_tail
+from tasks.toolchains.run.exit_status import failure, log_with_tail
 from tasks.toolchains.run.supervised import Ending, Supervised
 from tasks.toolchains.run.temporary import temporary_files
 from tasks.workers.common.records import as_json
@@ -53,7 +53,7 @@ def run_job(
     last of its processes has ended (locks).
 
     Raises WorkerRefused (or WorkerRefusedInput, EngineWrong) with the worker's own words when it answers no,
-    WorkerOutOfMemory, WorkerCancelled (something told its supervisor to end it), and WorkerFailed for every
+    WorkerOutOfMemory, WorkerCancelled (something asked its supervisor to end it), and WorkerFailed for every
     other end without a good answer. Whatever is raised, here or in `on_line`, no process of the job is left.
     """
     title = f"{worker.module} (toolchain {toolchain.name})"
@@ -112,4 +112,4 @@ def _outcome(title: str, answered: Path, process: Supervised, ending: Ending) ->
 
 def _unanswered(title: str, what: str, process: Supervised) -> WorkerFailed:
     fix = "this is a fault of the worker: report it with the log"
-    return WorkerFailed(f"{title} ended with exit code 0 but {what}", where=told_with_tail(process), fix=fix)
+    return WorkerFailed(f"{title} ended with exit code 0 but {what}", where=log_with_tail(process), fix=fix)

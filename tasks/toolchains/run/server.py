@@ -24,7 +24,7 @@ from tasks.errors import (
     WorkerOutOfMemory,
 )
 from tasks.toolchains.records import Server, Toolchain
-from tasks.toolchains.run.exit_status import failure, told_with_tail
+from tasks.toolchains.run.exit_status import failure, log_with_tail
 from tasks.toolchains.run.ports import probe
 from tasks.toolchains.run.serve_command import server_command, server_launch, server_scratch
 from tasks.toolchains.run.supervised import Supervised
@@ -84,7 +84,7 @@ def serving(
                 yield server
             except Exception:
                 # A client's error is often the server's death, which may follow the closed connection by a
-                # moment: then that is what is told, with the client's error as its context.
+                # moment: then that is what is raised, with the client's error as its context.
                 running.check(DEATH_THROES_S)
                 raise
             running.check()
@@ -164,7 +164,7 @@ class _Running:
         return ServerNotReady(f"{self._title} {what}{how_it_died}", where=self._where(), fix=fix)
 
     def _where(self) -> str:
-        return told_with_tail(self.process)
+        return log_with_tail(self.process)
 
 
 def _start_on_free_port(

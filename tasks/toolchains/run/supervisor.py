@@ -125,7 +125,7 @@ def _end_descendants(ended: _Ended, grace_s: float) -> int:
     gives_up = grace_ends + KILL_LIMIT_S
     left = found
     # The first thread of a large process turns into a zombie before its other threads are gone and its status
-    # can be had: until then it does not count as living, and has not ended either.
+    # is available: until then it does not count as living, and has not ended either.
     while (left or ended.status is None) and time.monotonic() < gives_up:
         time.sleep(POLL_S)
         ended.reap()

@@ -47,6 +47,7 @@ def parser(dialect: str) -> argparse.ArgumentParser:
     run.add_argument("--entrypoint", required=True)
     if dialect == "docker":
         run.add_argument("--gpus")
+        run.add_argument("--ulimit", choices=["memlock=-1"])
     else:
         run.add_argument("--device", action="append", default=[])
         run.add_argument("--userns", choices=["keep-id"])

@@ -26,7 +26,7 @@ from tasks.toolchains.host_checks import (
 )
 from tasks.toolchains.providers.facts import PROBE, Facts, differences, facts_obstacles, torch_obstacles
 from tasks.toolchains.providers.host.content import content_digest
-from tasks.toolchains.providers.interface import OnProgress, Provider, Wanted
+from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
 from tasks.toolchains.providers.smoke import smoke_program, torch_build
 from tasks.toolchains.records import NotInstalled, Toolchain
 from tasks.toolchains.run.environment import PYTHON_PATH, job_environment
@@ -58,44 +58,44 @@ class HostProvider(Provider):
     name = "host"
     key = "python"
 
-    def obstacles(self, wanted: Wanted) -> tuple[Obstacle, ...]:
+    def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:
         """Of the host: driver and programs. Of the interpreter: that it works, and holds the tool."""
-        declared, table = wanted.declared, wanted.read(HostTable)
+        declared, table = request.declared, request.read(HostTable)
         host = (*driver_obstacles(declared), *program_obstacles(declared))
-        facts = _look(wanted, table)
+        facts = _look(request, table)
         if isinstance(facts, Obstacle):
             return (*host, facts)
         return (*host, *facts_obstacles(declared, facts, str(table.python)))
 
-    def status(self, wanted: Wanted) -> Toolchain | NotInstalled:
+    def status(self, request: ToolchainRequest) -> Toolchain | NotInstalled:
         """The toolchain, or why the interpreter cannot be it."""
         try:
-            return self.ensure(wanted, lambda _: None)
+            return self.ensure(request, lambda _: None)
         except ToolchainUnavailable as error:
-            found = self.obstacles(wanted) or (Obstacle(reason=error.what, fix=error.fix),)
-            return NotInstalled.because(wanted.declared.name, found, otherwise=("", ""))
+            found = self.obstacles(request) or (Obstacle(reason=error.what, fix=error.fix),)
+            return NotInstalled.because(request.declared.name, found, otherwise=("", ""))
 
-    def ensure(self, wanted: Wanted, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, request: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
         """Look at the interpreter; import its tool once for each content."""
-        declared, table = wanted.declared, wanted.read(HostTable)
-        facts = _look(wanted, table)
+        declared, table = request.declared, request.read(HostTable)
+        facts = _look(request, table)
         if isinstance(facts, Obstacle):
-            raise unavailable(declared.name, self.obstacles(wanted))
+            raise unavailable(declared.name, self.obstacles(request))
         if found := (*program_obstacles(declared), *facts_obstacles(declared, facts, str(table.python))):
             raise unavailable(declared.name, found)
-        content = content_digest(facts.paths, _root(wanted) / "files.json")
-        proof = _proof(wanted, table, facts, content, on_progress)
+        content = content_digest(facts.paths, _root(request) / "files.json")
+        proof = _proof(request, table, facts, content, on_progress)
         if found := tuple(torch_obstacles(declared, proof.torch, str(table.python))):
             raise unavailable(declared.name, found)
-        return _toolchain(wanted, table, facts, proof)
+        return _toolchain(request, table, facts, proof)
 
 
-def _look(wanted: Wanted, table: HostTable) -> Facts | Obstacle:
+def _look(request: ToolchainRequest, table: HostTable) -> Facts | Obstacle:
     """Ask the interpreter what it holds."""
     fix = "name the interpreter that has the tool, by its full path"
     if missing := [path for path in (table.python, *table.extra_paths) if not path.exists()]:
-        return Obstacle(reason=f"{missing[0]}, for toolchain {wanted.declared.name}, is not there", fix=fix)
-    done = _run(wanted, table, PROBE, LOOK_LIMIT_S)
+        return Obstacle(reason=f"{missing[0]}, for toolchain {request.declared.name}, is not there", fix=fix)
+    done = _run(request, table, PROBE, LOOK_LIMIT_S)
     if done.returncode == 0:
         try:
             return Facts.model_validate_json(done.stdout)
@@ -106,29 +106,33 @@ def _look(wanted: Wanted, table: HostTable) -> Facts | Obstacle:
     return Obstacle(reason=f"{table.python} does not work as a Python interpreter: {said}", fix=fix)
 
 
-def _proof(wanted: Wanted, table: HostTable, facts: Facts, content: str, on_progress: OnProgress) -> Proof:
+def _proof(
+    request: ToolchainRequest, table: HostTable, facts: Facts, content: str, on_progress: OnProgress
+) -> Proof:
     """That the tool can be imported; remembered for this content."""
-    memory = _root(wanted) / "proof.json"
+    memory = _root(request) / "proof.json"
     if memory.exists() and (known := Proof.model_validate_json(memory.read_bytes())).content == content:
         return known
-    on_progress(f"{wanted.declared.name}: importing {wanted.declared.tool} with {facts.executable}")
-    done = _run(wanted, table, smoke_program(wanted.declared), IMPORT_LIMIT_S)
+    on_progress(f"{request.declared.name}: importing {request.declared.tool} with {facts.executable}")
+    done = _run(request, table, smoke_program(request.declared), IMPORT_LIMIT_S)
     if done.returncode != 0:
         said = done.stderr.strip().rpartition("\n")[2]
         obstacle = Obstacle(
-            reason=f"{table.python} cannot import {wanted.declared.tool}: {said}",
-            fix=f"make this work: {table.python} -c {wanted.declared.smoke!r}",
+            reason=f"{table.python} cannot import {request.declared.tool}: {said}",
+            fix=f"make this work: {table.python} -c {request.declared.smoke!r}",
         )
-        raise unavailable(wanted.declared.name, [obstacle])
+        raise unavailable(request.declared.name, [obstacle])
     proof = Proof(content=content, torch=torch_build(done.stdout.rstrip("\n").rpartition("\n")[2]))
     memory.write_text(proof.model_dump_json(), encoding="utf-8")
     return proof
 
 
-def _run(wanted: Wanted, table: HostTable, program: str, limit_s: float) -> subprocess.CompletedProcess[str]:
+def _run(
+    request: ToolchainRequest, table: HostTable, program: str, limit_s: float
+) -> subprocess.CompletedProcess[str]:
     """Run Python as a job would, but where nothing is imported from the working directory."""
     command = [str(table.python), "-c", f"import sys; sys.path[:1] = []\n{program}"]
-    env = job_environment(_bare(wanted, table), {}, os.environ)
+    env = job_environment(_bare(request, table), {}, os.environ)
     try:
         return subprocess.run(
             command, env=env, cwd="/", check=False, text=True, capture_output=True, timeout=limit_s
@@ -137,56 +141,56 @@ def _run(wanted: Wanted, table: HostTable, program: str, limit_s: float) -> subp
         return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
-def _bare(wanted: Wanted, table: HostTable) -> Toolchain:
+def _bare(request: ToolchainRequest, table: HostTable) -> Toolchain:
     """What is known of it before it was looked at."""
     extra = os.pathsep.join(str(path.absolute()) for path in table.extra_paths)
     python = table.python.absolute()
     return Toolchain(
-        name=wanted.declared.name,
+        name=request.declared.name,
         provider=HostProvider.name,
         adopted=True,
         place=str(python),
-        root=_root(wanted),
+        root=_root(request),
         python=python,
         bin_dir=python.parent,
-        accelerator=wanted.declared.accelerator,
+        accelerator=request.declared.accelerator,
         identity="",
         versions={},
-        env=wanted.declared.env | ({PYTHON_PATH: extra} if extra else {}),
-        tool_env=wanted.settings.tool_env,
-        temporary_dir=wanted.settings.home.absolute() / "tmp",
+        env=request.declared.env | ({PYTHON_PATH: extra} if extra else {}),
+        tool_env=request.settings.tool_env,
+        temporary_dir=request.settings.home.absolute() / "tmp",
     )
 
 
-def _toolchain(wanted: Wanted, table: HostTable, facts: Facts, proof: Proof) -> Toolchain:
-    programs = find_programs(wanted.declared.programs)
+def _toolchain(request: ToolchainRequest, table: HostTable, facts: Facts, proof: Proof) -> Toolchain:
+    programs = find_programs(request.declared.programs)
     versions = facts.normalised()
     known = {
-        "identity": _identity(wanted, facts, proof, programs),
+        "identity": _identity(request, facts, proof, programs),
         "versions": versions,
         "bin_dir": facts.programs,
         "program_dirs": tuple(dict.fromkeys(program.path.parent for program in programs.values())),
-        "differences": differences(wanted.declared, versions),
+        "differences": differences(request.declared, versions),
     }
-    _root(wanted).mkdir(parents=True, exist_ok=True)
-    return _bare(wanted, table).model_copy(update=known)
+    _root(request).mkdir(parents=True, exist_ok=True)
+    return _bare(request, table).model_copy(update=known)
 
 
-def _identity(wanted: Wanted, facts: Facts, proof: Proof, programs: dict[str, HostProgram]) -> str:
+def _identity(request: ToolchainRequest, facts: Facts, proof: Proof, programs: dict[str, HostProgram]) -> str:
     """Digest of what is there; it holds no path, so it is equal between hosts that hold the same."""
     return digest_of(
         {
             "provider": HostProvider.name,
-            "name": wanted.declared.name,
+            "name": request.declared.name,
             "python": facts.python,
             "machine": facts.machine,
             "content": proof.content,
             "torch": proof.torch and proof.torch.model_dump(mode="json"),
             "programs": {name: program.version for name, program in programs.items()},
-            "env": wanted.declared.env,
+            "env": request.declared.env,
         }
     )
 
 
-def _root(wanted: Wanted) -> Path:
-    return wanted.settings.home.absolute() / "adopted" / wanted.declared.name
+def _root(request: ToolchainRequest) -> Path:
+    return request.settings.home.absolute() / "adopted" / request.declared.name

@@ -102,6 +102,9 @@ def _isolation(dialect: Dialect, program: Program) -> Iterator[str]:
     if dialect == "podman":
         # This process's limits, as without a container; podman's own are higher, which not every host allows.
         yield from ("--ulimit", "host")
+    elif program.gpus:
+        # NCCL and RDMA pin memory, of which docker's default allows little.
+        yield from ("--ulimit", "memlock=-1")
     yield from ("--security-opt", "no-new-privileges")
     # Where SELinux rules, bind mounts of a user's files are otherwise refused.
     yield from ("--security-opt", "label=disable")

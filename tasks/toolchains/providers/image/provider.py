@@ -26,7 +26,7 @@ from tasks.toolchains.providers.image.commands import (
     pull_command,
 )
 from tasks.toolchains.providers.image.launcher import ContainerLauncher, client_environment
-from tasks.toolchains.providers.interface import OnProgress, Provider, Wanted
+from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
 from tasks.toolchains.providers.smoke import smoke_program, torch_build
 from tasks.toolchains.records import NotInstalled, Toolchain
 from tasks.toolchains.run.environment import job_environment
@@ -66,7 +66,7 @@ class ImageTable(Frozen):
         return self.image.rpartition(":")[2]
 
 
-class Seen(Frozen):
+class ImageContents(Frozen):
     """What an image turned out to hold; a digest's contents never change, so it is looked at once."""
 
     facts: Facts
@@ -79,40 +79,40 @@ class ImageProvider(Provider):
     name = "image"
     key = "image"
 
-    def obstacles(self, wanted: Wanted) -> tuple[Obstacle, ...]:
+    def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:
         """Of the host: driver and client. Of the image, once it was looked at: that it holds the tool."""
-        table = wanted.read(ImageTable)
+        table = request.read(ImageTable)
         client = _client(table)
-        found = (*driver_obstacles(wanted.declared), *((client,) if isinstance(client, Obstacle) else ()))
-        seen = _seen(wanted, table)
-        return (*found, *(_unfit(wanted, table, seen) if seen else ()))
+        found = (*driver_obstacles(request.declared), *((client,) if isinstance(client, Obstacle) else ()))
+        contents = _known_contents(request, table)
+        return (*found, *(_unfit(request, table, contents) if contents else ()))
 
-    def status(self, wanted: Wanted) -> Toolchain | NotInstalled:
+    def status(self, request: ToolchainRequest) -> Toolchain | NotInstalled:
         """The toolchain, where the image is here and was looked at."""
-        table = wanted.read(ImageTable)
-        client, seen = _client(table), _seen(wanted, table)
+        table = request.read(ImageTable)
+        client, contents = _client(table), _known_contents(request, table)
         usable = not isinstance(client, Obstacle) and _is_here(client, table)
-        if usable and seen and not _unfit(wanted, table, seen) and isinstance(client, Client):
-            return _toolchain(wanted, table, client, seen)
+        if usable and contents and not _unfit(request, table, contents) and isinstance(client, Client):
+            return _toolchain(request, table, client, contents)
         begun = f"{table.image} was not looked at yet" if usable else f"{table.image} is not on this host yet"
-        fix = f"enginery toolchain install {wanted.declared.name}"
-        return NotInstalled.because(wanted.declared.name, self.obstacles(wanted), otherwise=(begun, fix))
+        fix = f"enginery toolchain install {request.declared.name}"
+        return NotInstalled.because(request.declared.name, self.obstacles(request), otherwise=(begun, fix))
 
-    def ensure(self, wanted: Wanted, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, request: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
         """Pull the image unless it is here, and look at what it holds once."""
-        table = wanted.read(ImageTable)
-        client, seen = _client(table), _seen(wanted, table)
+        table = request.read(ImageTable)
+        client, contents = _client(table), _known_contents(request, table)
         if isinstance(client, Obstacle):
-            raise unavailable(wanted.declared.name, self.obstacles(wanted))
+            raise unavailable(request.declared.name, self.obstacles(request))
         if not _is_here(client, table):
-            on_progress(f"{wanted.declared.name}: pulling {table.image}")
-            _pull(wanted, table, client, on_progress)
-        if seen is None:
-            on_progress(f"{wanted.declared.name}: looking at what {table.image} holds")
-            seen = _look(wanted, table, client)
-        if found := _unfit(wanted, table, seen):
-            raise unavailable(wanted.declared.name, found)
-        return _toolchain(wanted, table, client, seen)
+            on_progress(f"{request.declared.name}: pulling {table.image}")
+            _pull(request, table, client, on_progress)
+        if contents is None:
+            on_progress(f"{request.declared.name}: looking at what {table.image} holds")
+            contents = _look(request, table, client)
+        if found := _unfit(request, table, contents):
+            raise unavailable(request.declared.name, found)
+        return _toolchain(request, table, client, contents)
 
 
 def _client(table: ImageTable) -> Client | Obstacle:
@@ -149,15 +149,15 @@ def _ask(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
-def _pull(wanted: Wanted, table: ImageTable, client: Client, on_progress: OnProgress) -> None:
+def _pull(request: ToolchainRequest, table: ImageTable, client: Client, on_progress: OnProgress) -> None:
     launch = Launch(pull_command(client, table.image), client_environment(os.environ))
-    _supervised(wanted, table, launch, PULL_LIMIT_S, on_progress)
+    _supervised(request, table, launch, PULL_LIMIT_S, on_progress)
 
 
-def _look(wanted: Wanted, table: ImageTable, client: Client) -> Seen:
+def _look(request: ToolchainRequest, table: ImageTable, client: Client) -> ImageContents:
     """Ask the image's interpreter what it holds, and import the tool; remembered for this digest."""
-    container = _container(wanted, table, client)
-    bare = _bare(wanted, table, ContainerLauncher(container=container))
+    container = _container(request, table, client)
+    bare = _bare(request, table, ContainerLauncher(container=container))
 
     answer = container.home / "answer"
 
@@ -165,29 +165,29 @@ def _look(wanted: Wanted, table: ImageTable, client: Client) -> Seen:
         # Not from the client's output, whose lines are cut for logs.
         into_file = f"import sys\nsys.stdout = open({str(answer)!r}, 'w')\n{program}\nsys.stdout.close()"
         argv = (table.interpreter, "-c", into_file, *arguments)
-        asked = Program(argv, job_environment(bare, {}, os.environ), gpus=_all_gpus(wanted))
-        _supervised(wanted, table, bare.launcher.launch(asked), IMPORT_LIMIT_S, lambda _: None)
+        asked = Program(argv, job_environment(bare, {}, os.environ), gpus=_all_gpus(request))
+        _supervised(request, table, bare.launcher.launch(asked), IMPORT_LIMIT_S, lambda _: None)
         return answer.read_text(encoding="utf-8").rstrip("\n").rpartition("\n")[2]
 
     try:
-        facts = Facts.model_validate_json(ask(PROBE, *wanted.declared.programs))
+        facts = Facts.model_validate_json(ask(PROBE, *request.declared.programs))
     except ValidationError as error:
         what = f"{table.interpreter} of {table.image} does not say what it holds"
         raise ToolchainUnavailable(
-            what, where=wanted.source, fix="name its Python: interpreter = ..."
+            what, where=request.source, fix="name its Python: interpreter = ..."
         ) from error
-    if found := (*facts_obstacles(wanted.declared, facts, table.image), *_missing(wanted, table, facts)):
-        raise unavailable(wanted.declared.name, found)
-    seen = Seen(facts=facts, torch=torch_build(ask(smoke_program(wanted.declared))))
-    _memory(wanted, table).write_text(seen.model_dump_json(), encoding="utf-8")
-    return seen
+    if found := (*facts_obstacles(request.declared, facts, table.image), *_missing(request, table, facts)):
+        raise unavailable(request.declared.name, found)
+    contents = ImageContents(facts=facts, torch=torch_build(ask(smoke_program(request.declared))))
+    _memory(request, table).write_text(contents.model_dump_json(), encoding="utf-8")
+    return contents
 
 
 def _supervised(
-    wanted: Wanted, table: ImageTable, launch: Launch, limit_s: float, on_line: OnProgress
+    request: ToolchainRequest, table: ImageTable, launch: Launch, limit_s: float, on_line: OnProgress
 ) -> None:
     """Run a command of the client to its end."""
-    log = _root(wanted, table) / "install.log"
+    log = _root(request, table) / "install.log"
     with Supervised(launch.argv, env=launch.env, log=log, time_limit_s=limit_s, end=launch.end) as process:
         for line in process.lines():
             on_line(line)
@@ -201,31 +201,33 @@ def _explained(error: TaskError, table: ImageTable) -> TaskError:
     return ToolchainInstallFailed(f"{error.what} ({table.image})", where=error.where, fix=fix)
 
 
-def _unfit(wanted: Wanted, table: ImageTable, seen: Seen) -> tuple[Obstacle, ...]:
+def _unfit(request: ToolchainRequest, table: ImageTable, contents: ImageContents) -> tuple[Obstacle, ...]:
     return (
-        *facts_obstacles(wanted.declared, seen.facts, table.image),
-        *_missing(wanted, table, seen.facts),
-        *torch_obstacles(wanted.declared, seen.torch, table.image),
+        *facts_obstacles(request.declared, contents.facts, table.image),
+        *_missing(request, table, contents.facts),
+        *torch_obstacles(request.declared, contents.torch, table.image),
     )
 
 
-def _missing(wanted: Wanted, table: ImageTable, facts: Facts) -> Iterator[Obstacle]:
+def _missing(request: ToolchainRequest, table: ImageTable, facts: Facts) -> Iterator[Obstacle]:
     """Programs that the tool works with, which the host's own do not replace."""
-    if missing := [name for name in wanted.declared.programs if name not in facts.tools]:
-        reason = f"toolchain {wanted.declared.name} needs {', '.join(missing)}, and {table.image} has none"
+    if missing := [name for name in request.declared.programs if name not in facts.tools]:
+        reason = f"toolchain {request.declared.name} needs {', '.join(missing)}, and {table.image} has none"
         yield Obstacle(reason=reason, fix="use an image that has it, or build one on top of this one")
 
 
-def _all_gpus(wanted: Wanted) -> tuple[str, ...]:
+def _all_gpus(request: ToolchainRequest) -> tuple[str, ...]:
     """What importing a tool for GPUs may need to see."""
     found = probe_gpus()
-    if wanted.declared.accelerator == "cpu" or isinstance(found, NoGpus):
+    if request.declared.accelerator == "cpu" or isinstance(found, NoGpus):
         return ()
     return tuple(gpu.uuid for gpu in found.gpus)
 
 
-def _container(wanted: Wanted, table: ImageTable, client: Client, search_path: str = "") -> Container:
-    home = _root(wanted, table)
+def _container(
+    request: ToolchainRequest, table: ImageTable, client: Client, search_path: str = ""
+) -> Container:
+    home = _root(request, table)
     home.mkdir(parents=True, exist_ok=True)
     return Container(
         client=client,
@@ -236,56 +238,58 @@ def _container(wanted: Wanted, table: ImageTable, client: Client, search_path: s
     )
 
 
-def _bare(wanted: Wanted, table: ImageTable, launcher: ContainerLauncher) -> Toolchain:
+def _bare(request: ToolchainRequest, table: ImageTable, launcher: ContainerLauncher) -> Toolchain:
     """What is known of it before it was looked at."""
     return Toolchain(
-        name=wanted.declared.name,
+        name=request.declared.name,
         provider=ImageProvider.name,
         adopted=True,
         place=table.image,
-        root=_root(wanted, table),
+        root=_root(request, table),
         python=Path(table.interpreter),
         bin_dir=Path("/"),
         launcher=launcher,
-        accelerator=wanted.declared.accelerator,
+        accelerator=request.declared.accelerator,
         identity=digest_of(
             {
                 "provider": ImageProvider.name,
-                "name": wanted.declared.name,
+                "name": request.declared.name,
                 "image": table.digest,
-                "env": wanted.declared.env,
+                "env": request.declared.env,
             }
         ),
         versions={},
-        env=wanted.declared.env,
-        tool_env=wanted.settings.tool_env,
-        temporary_dir=wanted.settings.home.absolute() / "tmp",
+        env=request.declared.env,
+        tool_env=request.settings.tool_env,
+        temporary_dir=request.settings.home.absolute() / "tmp",
     )
 
 
-def _toolchain(wanted: Wanted, table: ImageTable, client: Client, seen: Seen) -> Toolchain:
-    facts, versions = seen.facts, seen.facts.normalised()
+def _toolchain(
+    request: ToolchainRequest, table: ImageTable, client: Client, contents: ImageContents
+) -> Toolchain:
+    facts, versions = contents.facts, contents.facts.normalised()
     search_path = ":".join(dict.fromkeys([str(facts.programs), *facts.search_path.split(":")]))
-    launcher = ContainerLauncher(container=_container(wanted, table, client, search_path))
+    launcher = ContainerLauncher(container=_container(request, table, client, search_path))
     known = {
         "python": facts.executable,
         "bin_dir": facts.programs,
         "versions": versions,
-        "differences": differences(wanted.declared, versions),
+        "differences": differences(request.declared, versions),
     }
-    return _bare(wanted, table, launcher).model_copy(update=known)
+    return _bare(request, table, launcher).model_copy(update=known)
 
 
-def _seen(wanted: Wanted, table: ImageTable) -> Seen | None:
+def _known_contents(request: ToolchainRequest, table: ImageTable) -> ImageContents | None:
     try:
-        return Seen.model_validate_json(_memory(wanted, table).read_bytes())
+        return ImageContents.model_validate_json(_memory(request, table).read_bytes())
     except FileNotFoundError:
         return None
 
 
-def _memory(wanted: Wanted, table: ImageTable) -> Path:
-    return _root(wanted, table) / f"image-{table.interpreter.replace('/', '_')}.json"
+def _memory(request: ToolchainRequest, table: ImageTable) -> Path:
+    return _root(request, table) / f"image-{table.interpreter.replace('/', '_')}.json"
 
 
-def _root(wanted: Wanted, table: ImageTable) -> Path:
-    return wanted.settings.toolchains_dir.absolute() / f"{wanted.declared.name}-image-{table.digest[:16]}"
+def _root(request: ToolchainRequest, table: ImageTable) -> Path:
+    return request.settings.toolchains_dir.absolute() / f"{request.declared.name}-image-{table.digest[:16]}"

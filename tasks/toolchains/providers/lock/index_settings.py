@@ -1,8 +1,7 @@
 """Where packages come from, for uv: its own settings, and pip's wherever uv has none.
 
 Users tell pip where packages are (`pip.conf`, `PIP_*`); uv reads none of that. Each of these settings is
-passed on under uv's name for it, unless uv is told the same thing by a variable or by its own configuration
-file.
+passed on under uv's name for it, unless a variable or a configuration file of uv itself sets the same.
 
 Standard library only: `.ci/setup` runs this file before anything is installed, and evaluates what it prints.
 """
@@ -54,7 +53,7 @@ COMMAS = frozenset(["UV_FIND_LINKS"])
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """What uv is to be told.
+    """What uv is given.
 
     Attributes:
         env: variables.
@@ -71,14 +70,16 @@ def index_settings(environ: Mapping[str, str], files: Mapping[str, Any] | None =
     `files` is what uv's configuration files say, by key; by default they are read.
     """
     own = {name: value for name, value in environ.items() if name.startswith("UV_") and name not in REFUSED}
-    told = uv_files(environ) if files is None else files
+    in_files = uv_files(environ) if files is None else files
     # Python programs, pip among them, find certificates by these, and uv does not.
     bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
     pip = ({"cert": bundle} if bundle else {}) | pip_settings(environ)
     env = dict(own)
     for name, variable, others, keys in NAMES:
-        is_told = any(environ.get(other) for other in (variable, *others)) or any(key in told for key in keys)
-        if not is_told and (value := pip.get(name)):
+        is_set = any(environ.get(other) for other in (variable, *others)) or any(
+            key in in_files for key in keys
+        )
+        if not is_set and (value := pip.get(name)):
             env[variable] = _as_uv_writes(variable, value)
     no_index = pip.get("no-index", "").lower() in TRUE and not env.keys() & {
         "UV_DEFAULT_INDEX",

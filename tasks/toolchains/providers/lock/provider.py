@@ -1,7 +1,7 @@
 """The provider of toolchains that are installed from their locks."""
 
 from tasks.toolchains.host_checks import Obstacle
-from tasks.toolchains.providers.interface import OnProgress, Provider, Wanted
+from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
 from tasks.toolchains.providers.lock.install import ensure_declared, status
 from tasks.toolchains.providers.lock.installation import PROVIDER
 from tasks.toolchains.providers.lock.readiness import obstacles
@@ -14,14 +14,14 @@ class LockProvider(Provider):
     name = PROVIDER
     key = None
 
-    def obstacles(self, wanted: Wanted) -> tuple[Obstacle, ...]:
+    def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:
         """Of the host: machine, driver, C library, interpreter, programs, wheels, disk."""
-        return obstacles(wanted.declared, wanted.settings)
+        return obstacles(request.declared, request.settings)
 
-    def status(self, wanted: Wanted) -> Toolchain | NotInstalled:
+    def status(self, request: ToolchainRequest) -> Toolchain | NotInstalled:
         """What is installed, or why it is not."""
-        return status(wanted.declared, wanted.settings)
+        return status(request.declared, request.settings)
 
-    def ensure(self, wanted: Wanted, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, request: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
         """Install it unless it is there."""
-        return ensure_declared(wanted.declared, wanted.settings, on_progress)
+        return ensure_declared(request.declared, request.settings, on_progress)

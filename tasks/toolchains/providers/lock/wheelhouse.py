@@ -99,12 +99,12 @@ def require_intact(chosen: Chosen) -> None:
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """The digests that a SHA256SUMS lists, by file name; raises ToolchainUnavailable where it is none."""
+    """The digests that a SHA256SUMS lists, by file name; raises ToolchainUnavailable if it is invalid."""
     listed = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not (found := SUMS_LINE.fullmatch(line)):
             raise ToolchainUnavailable(
-                f"line {number} of {path} is not a digest and the name of a file beside it: {line!r}",
+                f"line {number} of {path} is not a digest and the name of a file next to it: {line!r}",
                 fix=f"write it anew: cd {path.parent} && sha256sum *.whl > {SUMS}",
             )
         listed[found["name"]] = found["sha256"]

@@ -11,7 +11,7 @@ import pytest
 from artifacts.settings import Settings
 from tasks.toolchains import JobOutcome, JobRequest, Toolchain, run_job
 from tasks.toolchains.declarations import Declaration
-from tasks.toolchains.providers.interface import Wanted
+from tasks.toolchains.providers.interface import ToolchainRequest
 
 WORKER = """
 import json, os, subprocess, sys, time
@@ -46,11 +46,11 @@ def tiny(tmp_path: Path) -> Declaration:
 
 
 @pytest.fixture
-def wanted(tiny: Declaration, settings: Settings) -> Callable[..., Wanted]:
+def wanted(tiny: Declaration, settings: Settings) -> Callable[..., ToolchainRequest]:
     """Asks for it with a table."""
 
-    def want(table: dict[str, Any], **changes: Any) -> Wanted:
-        return Wanted(tiny.model_copy(update=changes), settings, table, "[toolchains.tiny]")
+    def want(table: dict[str, Any], **changes: Any) -> ToolchainRequest:
+        return ToolchainRequest(tiny.model_copy(update=changes), settings, table, "[toolchains.tiny]")
 
     return want
 

@@ -19,8 +19,8 @@ from tasks.toolchains import (
     status,
 )
 from tasks.toolchains.providers import registry
-from tasks.toolchains.providers.interface import OnProgress, Provider, Wanted
-from tasks.toolchains.providers.registry import PROVIDERS, provider_of, wanted_of
+from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
+from tasks.toolchains.providers.registry import PROVIDERS, provider_of, request_for
 
 IMAGE = f"a/b@sha256:{'0' * 64}"
 
@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def serving(table: dict[str, object], settings: Settings) -> str:
     given = settings.model_copy(update={"toolchains": {"aot-cpu": table}})
-    return provider_of(wanted_of(declared()["aot-cpu"], given)).name
+    return provider_of(request_for(declared()["aot-cpu"], given)).name
 
 
 def test_the_key_of_a_table_chooses_the_provider(settings):
@@ -100,13 +100,13 @@ def test_a_tag_is_refused_with_the_commands_that_find_its_digest(settings):
 def test_what_was_adopted_counts_until_it_is_forgotten_and_settings_count_first(settings):
     adopt("aot-cpu", {"python": "/adopted"}, settings)
     adopt("vllm-cpu", {"python": "/other"}, settings)
-    assert wanted_of(declared()["aot-cpu"], settings).table == {"python": "/adopted"}
+    assert request_for(declared()["aot-cpu"], settings).table == {"python": "/adopted"}
     given = settings.model_copy(update={"toolchains": {"aot-cpu": {"python": "/set"}}})
-    assert wanted_of(declared()["aot-cpu"], given).table == {"python": "/set"}
+    assert request_for(declared()["aot-cpu"], given).table == {"python": "/set"}
     assert forget("aot-cpu", settings)
     assert not forget("aot-cpu", settings)
-    assert wanted_of(declared()["aot-cpu"], settings).table == {}
-    assert wanted_of(declared()["vllm-cpu"], settings).table == {"python": "/other"}
+    assert request_for(declared()["aot-cpu"], settings).table == {}
+    assert request_for(declared()["vllm-cpu"], settings).table == {"python": "/other"}
 
 
 def test_settings_reach_the_programs_that_are_started_elsewhere(settings, monkeypatch):
@@ -127,13 +127,13 @@ class Toy(Provider):
     name = "toy"
     key = "toy"
 
-    def obstacles(self, wanted: Wanted):
+    def obstacles(self, wanted: ToolchainRequest):
         return ()
 
-    def status(self, wanted: Wanted) -> Toolchain | NotInstalled:
+    def status(self, wanted: ToolchainRequest) -> Toolchain | NotInstalled:
         return self.ensure(wanted, print)
 
-    def ensure(self, wanted: Wanted, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, wanted: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
         here = Path(str(wanted.table["toy"]))
         return Toolchain(
             name=wanted.declared.name, provider=self.name, place=str(here), root=here, python=here,

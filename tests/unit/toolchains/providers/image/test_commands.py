@@ -126,6 +126,7 @@ def test_a_server_of_a_users_podman_on_two_gpus():
 def test_docker_takes_gpus_as_one_quoted_value():
     command = run_command(container(DOCKER), SERVER, "n")
     assert command[command.index("--gpus") + 1] == '"device=GPU-aa,GPU-bb"'
+    assert command[command.index("--ulimit") + 1] == "memlock=-1"
     assert "NVIDIA_VISIBLE_DEVICES=void" not in command
 
 
