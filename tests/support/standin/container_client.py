@@ -60,6 +60,10 @@ def parser(dialect: str) -> argparse.ArgumentParser:
         remove.add_argument("--ignore", action="store_true", required=True)
         remove.add_argument("--time", choices=["0"], required=True)
     remove.add_argument("name")
+    listing = verbs.add_parser("ps", allow_abbrev=False)
+    listing.add_argument("--all", action="store_true", required=True)
+    listing.add_argument("--filter", choices=[f"name=^enginery-{os.getuid()}-"], required=True)
+    listing.add_argument("--format", choices=["{{.Names}}"], required=True)
     verbs.add_parser("pull", allow_abbrev=False).add_argument("image")
     image = verbs.add_parser("image", allow_abbrev=False).add_subparsers(dest="of", required=True)
     inspect = image.add_parser("inspect", allow_abbrev=False)
@@ -79,7 +83,7 @@ def main(dialect: str, arguments: list[str]) -> int:
         message |= run_message(asked)
     elif asked.verb == "rm":
         message |= {"name": asked.name, "ignore": getattr(asked, "ignore", False)}
-    else:
+    elif asked.verb != "ps":
         message |= {"image": asked.image}
     return talk(message)
 
@@ -229,7 +233,5 @@ def serve(address: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "--daemon":
         serve(sys.argv[2])
-    elif sys.argv[2:] == ["ps"]:
-        sys.exit(talk({"verb": "ps"}))
     else:
         sys.exit(main(sys.argv[1], sys.argv[2:]))

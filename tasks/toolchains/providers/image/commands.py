@@ -74,6 +74,11 @@ def end_command(client: Client, name: str) -> tuple[str, ...]:
     return (str(client.path), "rm", "--force", *at_once, name)
 
 
+def list_command(client: Client, prefix: str) -> tuple[str, ...]:
+    """Print the names of all containers that begin like this, running or not, one per line."""
+    return (str(client.path), "ps", "--all", "--filter", f"name=^{prefix}", "--format", "{{.Names}}")
+
+
 def inspect_command(client: Client, image: str) -> tuple[str, ...]:
     """Succeeds where this host holds the image."""
     return (str(client.path), "image", "inspect", "--format", "{{.Id}}", image)

@@ -2,12 +2,12 @@
 
 import getpass
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 
 from tasks.toolchains.launcher import Launch, Launcher, Program
 from tasks.toolchains.providers.image.commands import DEVICES, Container, end_command, run_command
+from tasks.toolchains.providers.image.names import new_name
 from tasks.toolchains.run.environment import SYSTEM_PATH, kept
 
 # What docker and podman find their daemon, their images and their configuration with.
@@ -27,7 +27,7 @@ class ContainerLauncher(Launcher):
 
     def launch(self, program: Program) -> Launch:
         """Run it, and know by which name it is ended."""
-        name = f"enginery-{os.getpid()}-{secrets.token_hex(6)}"
+        name = new_name()
         # The user has a number inside, but no name that could be looked up.
         env = {"USER": getpass.getuser()} | {k: v for k, v in program.env.items() if k != DEVICES}
         return Launch(

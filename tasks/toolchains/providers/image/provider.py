@@ -22,10 +22,13 @@ from tasks.toolchains.providers.image.commands import (
     Container,
     Dialect,
     User,
+    end_command,
     inspect_command,
+    list_command,
     pull_command,
 )
 from tasks.toolchains.providers.image.launcher import ContainerLauncher, client_environment
+from tasks.toolchains.providers.image.names import left_behind, prefix
 from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
 from tasks.toolchains.providers.smoke import smoke_program, torch_build
 from tasks.toolchains.records import NotInstalled, Toolchain
@@ -99,11 +102,17 @@ class ImageProvider(Provider):
         return NotInstalled.because(request.declared.name, self.obstacles(request), otherwise=(begun, fix))
 
     def ensure(self, request: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
-        """Pull the image unless it is here, and look at what it holds once."""
+        """Pull the image unless it is here, and look at what it holds once.
+
+        Containers that owners left behind which are gone are removed: they may compute on GPUs.
+        """
         table = request.read(ImageTable)
         client, contents = _client(table), _known_contents(request, table)
         if isinstance(client, Obstacle):
             raise unavailable(request.declared.name, self.obstacles(request))
+        for name in left_behind(_ask(list_command(client, prefix())).stdout.split()):
+            on_progress(f"{request.declared.name}: removing {name}, whose owner is gone")
+            _ask(end_command(client, name))
         if not _is_here(client, table):
             on_progress(f"{request.declared.name}: pulling {table.image}")
             _pull(request, table, client, on_progress)

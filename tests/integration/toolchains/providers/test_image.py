@@ -49,7 +49,8 @@ def client(request, tmp_path, monkeypatch) -> Iterator[Path]:
 
 
 def running(client: Path) -> list[str]:
-    return subprocess.run([client, "ps"], check=True, text=True, stdout=subprocess.PIPE).stdout.split()
+    command = [client, "ps", "--all", "--filter", f"name=^enginery-{os.getuid()}-", "--format", "{{.Names}}"]
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.split()
 
 
 @pytest.fixture
@@ -166,6 +167,27 @@ def test_no_container_outlives_an_owner_that_is_killed(client, toolchain, job, t
         owner.send_signal(number)
     wait_until(lambda: not alive(pids[0]))
     wait_until(lambda: running(client) == [])
+
+
+def test_a_container_that_nobody_could_end_is_removed_by_the_next_who_asks(
+    client, toolchain, job, tmp_path, wanted, table
+):
+    """The supervisor and its owner are killed at once, as a whole control group is."""
+    command = [sys.executable, "-c", OWNER, toolchain.launcher.model_dump_json(), str(tmp_path)]
+    pids = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert any(note_pid(line, pids) for line in owner.stdout)
+        supervisor = parent_of(the_client())
+        os.kill(owner.pid, signal.SIGSTOP)  # so that it does not end the container itself
+        os.kill(supervisor, signal.SIGKILL)
+        os.kill(owner.pid, signal.SIGKILL)
+    assert alive(pids[0])
+    (name,) = running(client)
+    said = []
+    PROVIDER.ensure(wanted(table), said.append)
+    assert said == [f"tiny: removing {name}, whose owner is gone"]
+    assert not alive(pids[0])
+    assert running(client) == []
 
 
 def test_a_server_answers_on_the_hosts_loopback_and_is_gone_afterwards(client, toolchain, tmp_path):

@@ -12,6 +12,7 @@ from tasks.toolchains.providers.image.commands import (
     User,
     end_command,
     inspect_command,
+    list_command,
     pull_command,
     run_command,
 )
@@ -173,3 +174,8 @@ def test_an_image_is_asked_for_by_its_digest():
         IMAGE,
     )
     assert pull_command(PODMAN, IMAGE) == ("/usr/bin/podman", "pull", IMAGE)
+
+
+def test_containers_are_listed_by_how_their_names_begin():
+    expected = ("ps", "--all", "--filter", "name=^enginery-", "--format", "{{.Names}}")
+    assert list_command(DOCKER, "enginery-") == ("/usr/bin/docker", *expected)
