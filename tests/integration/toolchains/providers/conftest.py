@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from artifacts.settings import Settings
-from tasks.toolchains import JobOutcome, JobRequest, Toolchain, run_job
+from tasks.toolchains import JobOutcome, Toolchain, Worker, run_job
 from tasks.toolchains.declarations import Declaration
 from tasks.toolchains.providers.interface import ToolchainRequest
+from tasks.workers.common.requests import Nothing, Request
 
 WORKER = """
 import json, os, subprocess, sys, time
@@ -64,8 +65,8 @@ def job(tmp_path: Path) -> Callable[..., JobOutcome]:
     worker.write_text(WORKER)
 
     def run(toolchain: Toolchain, *, stay: bool = False, **changes: Any) -> JobOutcome:
-        request = JobRequest(params={"stay": stay}, inputs={"checkpoint": inputs}, output=output)
+        request = Request({"stay": stay}, Nothing(), {"checkpoint": inputs}, output)
         given = {"log": tmp_path / "log", "on_line": print, "time_limit_s": 60.0} | changes
-        return run_job(toolchain, worker, request, **given)
+        return run_job(toolchain, Worker(module="worker", import_path=worker.parent), request, **given)
 
     return run

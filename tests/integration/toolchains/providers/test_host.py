@@ -12,8 +12,9 @@ from support.wheels import make_wheel
 
 from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
-from tasks.toolchains import JobRequest, NotInstalled, ensure, run_job
+from tasks.toolchains import NotInstalled, Worker, ensure, run_job
 from tasks.toolchains.providers.host import HostProvider
+from tasks.workers.common.requests import Nothing, Request
 
 HOST = HostProvider()
 PACKAGING = version("packaging")
@@ -173,9 +174,16 @@ def test_the_installed_toolchain_can_be_adopted(tmp_path):
         "json.dump(answer, open(sys.argv[2], 'w'))\n"
     )
     (tmp_path / "out").mkdir()
-    request = JobRequest(params={}, inputs={}, output=tmp_path / "out")
+    request = Request({}, Nothing(), {}, tmp_path / "out")
     before = everything(installed.root)
-    outcome = run_job(adopted, worker, request, log=tmp_path / "log", on_line=print, time_limit_s=300)
+    outcome = run_job(
+        adopted,
+        Worker(module="worker", import_path=tmp_path),
+        request,
+        log=tmp_path / "log",
+        on_line=print,
+        time_limit_s=300,
+    )
     assert outcome.metrics == {"sum": 8.0}
     assert everything(installed.root) == before
     assert (adopted.root / "inductor").is_dir()

@@ -144,15 +144,16 @@ def test_a_supervisor_that_is_killed_leaves_no_container(client, toolchain, job)
 OWNER = """
 import sys
 from pathlib import Path
-from tasks.toolchains import JobRequest, run_job
+from tasks.toolchains import Worker, run_job
 from tasks.toolchains.providers.image.launcher import ContainerLauncher
 from tasks.toolchains.records import Toolchain
+from tasks.workers.common.requests import Nothing, Request
 launcher = ContainerLauncher.model_validate_json(sys.argv[1])
 directory = Path(sys.argv[2])
 toolchain = Toolchain(name="tiny", identity="0" * 64, versions={}, root=launcher.container.home,
                       python=Path(sys.executable), bin_dir=Path("/usr/bin"), launcher=launcher)
-request = JobRequest(params={"stay": True}, inputs={}, output=directory / "out")
-run_job(toolchain, directory / "src" / "worker.py", request, log=directory / "log",
+request = Request({"stay": True}, Nothing(), {}, directory / "out")
+run_job(toolchain, Worker(module="worker", import_path=directory / "src"), request, log=directory / "log",
         on_line=lambda line: print(line, flush=True), time_limit_s=600)
 """
 

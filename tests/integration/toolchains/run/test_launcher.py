@@ -6,8 +6,9 @@ import pytest
 
 from artifacts.hosts import ServeCommand
 from tasks.errors import WorkerFailed
-from tasks.toolchains import JobRequest, Toolchain, run_job, serving
+from tasks.toolchains import Toolchain, Worker, run_job, serving
 from tasks.toolchains.launcher import Launch, Launcher, Program
+from tasks.workers.common.requests import Nothing, Request
 
 SERVER = Path(__file__).parent / "workers" / "small_server.py"
 GPUS = ("GPU-a", "GPU-b")
@@ -37,8 +38,9 @@ def job(toolchain: Toolchain, tmp_path: Path, source: str, limit_s: float = 60.0
     worker.parent.mkdir()
     output.mkdir()
     worker.write_text(source)
-    request = JobRequest(params={}, inputs={"checkpoint": tmp_path / "in"}, output=output)
-    run_job(toolchain, worker, request, log=tmp_path / "log", on_line=print, time_limit_s=limit_s, gpus=GPUS)
+    request = Request({}, Nothing(), {"checkpoint": tmp_path / "in"}, output)
+    program = Worker(module="worker", import_path=worker.parent)
+    run_job(toolchain, program, request, log=tmp_path / "log", on_line=print, time_limit_s=limit_s, gpus=GPUS)
 
 
 def test_a_job_names_what_it_reads_and_writes_and_computes_on(toolchain, tmp_path):
