@@ -43,8 +43,8 @@ class ServeCommand(Frozen):
     model: str = Field(
         description="Value of `model` in requests to this server, unless it is started under another name."
     )
-    generated_ids: Literal["beside-text", "instead-of-text"] = Field(
-        default="beside-text",
+    generated_ids: Literal["with-text", "instead-of-text"] = Field(
+        default="with-text",
         description="How the server returns generated token ids: next to their text and with the prompt's "
         "ids, if a request sets `return_token_ids` (vLLM); or instead of text and without the prompt's, if "
         "it sets `detokenize: false` (TensorRT-LLM, which refuses unknown fields).",

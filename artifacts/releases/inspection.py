@@ -4,13 +4,13 @@ A blob of the right size with wrong bytes is found here and nowhere earlier; pul
 build that makes the same bytes replaces it.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from artifacts.errors import RESTORE_FIX, IntegrityError, NotFound
 from artifacts.frozen import Frozen
+from artifacts.progress import OnProgress
 from artifacts.releases.releases import Release
 from artifacts.store import Listing, Progress, by_digest, damaged
 
@@ -26,9 +26,7 @@ class Intact(Frozen):
     total_bytes: int = Field(description="Bytes of these blobs.")
 
 
-def inspect_release(
-    store: "Store", release: Release, on_progress: Callable[[int, int], None] | None = None
-) -> Intact:
+def inspect_release(store: "Store", release: Release, on_progress: OnProgress | None = None) -> Intact:
     """Read every blob of every tree of a release from the store, and hash it.
 
     Args:

@@ -11,7 +11,6 @@ Invariants:
 """
 
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from artifacts.disk import disk_errors, point_link, require_space, set_mode, syn
 from artifacts.errors import IntegrityError, NotFound
 from artifacts.frozen import Frozen
 from artifacts.hosts import HostFacts, probe_host, refuse_stand_in
+from artifacts.progress import OnProgress
 from artifacts.releases.installs import (
     InstallPaths,
     InstallRecord,
@@ -56,7 +56,7 @@ def pull_release(
     root: Path,
     variant: str | None = None,
     facts: HostFacts | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> PulledRelease:
     """Install the variant of a release that fits this host at root/name/version/variant.
 
@@ -109,7 +109,7 @@ def _install(
     release: Release,
     choice: Choice,
     paths: InstallPaths,
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: OnProgress | None,
 ) -> int:
     """Download, verify, record and put in place; return the bytes downloaded."""
     refuse_stand_in(store, choice.tree, "installed")

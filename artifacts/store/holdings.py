@@ -8,11 +8,12 @@ Invariants:
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from artifacts.errors import IntegrityError
 from artifacts.parallel import run_all
+from artifacts.progress import OnBytes, ignore_bytes
 from artifacts.store.s3 import Bucket
 from artifacts.store.transfer import DOWNLOAD_THREADS, Etags, blob_key, read_chunk
 from artifacts.store.trees import FileEntry
@@ -75,9 +76,7 @@ def defects(bucket: Bucket, files: Files, known_sizes: Mapping[str, int] | None 
     return found
 
 
-def damaged(
-    bucket: Bucket, files: Files, on_bytes: Callable[[int], None] = lambda _count: None
-) -> dict[str, Defect]:
+def damaged(bucket: Bucket, files: Files, on_bytes: OnBytes = ignore_bytes) -> dict[str, Defect]:
     """As `defects`, and every byte of the others is read and hashed.
 
     Args:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from artifacts.errors import ArtifactError, Conflict, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
+from artifacts.progress import OnBytes
 from artifacts.store.ranges import ByteRange, exactly, refusal
 from artifacts.store.s3_errors import ACCESS_FIX, START_FIX, s3_errors
 from artifacts.store.slices import FileSlice
@@ -147,7 +148,7 @@ class Bucket:
         key: str,
         path: Path,
         entry: FileEntry,
-        on_bytes: Callable[[int], None],
+        on_bytes: OnBytes,
         *,
         replace: bool = False,
     ) -> None:
@@ -183,7 +184,7 @@ class Bucket:
         key: str,
         path: Path,
         entry: FileEntry,
-        on_bytes: Callable[[int], None],
+        on_bytes: OnBytes,
         condition: dict[str, Any],
     ) -> None:
         begun = self._client.create_multipart_upload(**self._at(key), ChecksumAlgorithm="SHA256")

@@ -18,13 +18,13 @@ Invariants:
 """
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 from artifacts.canonical import canonical_bytes
 from artifacts.disk import disk_errors
 from artifacts.errors import AlreadyExists, ArtifactError, Conflict, IntegrityError, NotFound
 from artifacts.parallel import READ_THREADS, run_all
+from artifacts.progress import OnBytes, ignore_bytes
 from artifacts.settings import Settings
 from artifacts.store.actions import Action, LatestAction
 from artifacts.store.cache import BlobCache
@@ -55,7 +55,7 @@ class Store(StoreReader):
         *,
         consume: bool = False,
         recheck: bool = False,
-        on_bytes: Callable[[int], None] = lambda _count: None,
+        on_bytes: OnBytes = ignore_bytes,
     ) -> Listing:
         """Upload a directory as a tree: the blobs that are missing or damaged, then the listing.
 
@@ -94,7 +94,7 @@ class Store(StoreReader):
         self,
         root: Path,
         listing: Listing,
-        on_bytes: Callable[[int], None] = lambda _count: None,
+        on_bytes: OnBytes = ignore_bytes,
         *,
         recheck: bool = False,
     ) -> None:

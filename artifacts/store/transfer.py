@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from artifacts.errors import RESTORE_FIX, IntegrityError, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
+from artifacts.progress import OnProgress
 from artifacts.store.ranges import AGAIN_FIX, ByteRange
 from artifacts.store.s3 import Bucket
 from artifacts.store.trees import HASH_THREADS, FileEntry, range_digest
@@ -60,8 +61,8 @@ class Etags:
 class Progress:
     """Bytes that are in place, out of all; safe to call from several threads."""
 
-    def __init__(self, total_bytes: int, report: Callable[[int, int], None] | None = None) -> None:
-        self._total, self._report = total_bytes, report
+    def __init__(self, total_bytes: int, on_progress: OnProgress | None = None) -> None:
+        self._total, self._on_progress = total_bytes, on_progress
         self._lock = threading.Lock()
         self._done = 0
 
@@ -69,8 +70,8 @@ class Progress:
         """Note that `count` bytes more are in place."""
         with self._lock:
             self._done += count
-            if self._report:
-                self._report(self._done, self._total)
+            if self._on_progress:
+                self._on_progress(self._done, self._total)
 
 
 class _Stopped(Exception):

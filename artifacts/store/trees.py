@@ -14,7 +14,7 @@ import hashlib
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import FileIO
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -26,6 +26,7 @@ from artifacts.canonical import READ_BYTES, Digest, digest_of
 from artifacts.errors import BadTree, IntegrityError, NotFound
 from artifacts.frozen import Frozen
 from artifacts.parallel import run_all
+from artifacts.progress import OnBytes, ignore_bytes
 
 CHUNK_BYTES = 32 << 20
 HASH_THREADS = min(4, os.cpu_count() or 1)
@@ -233,7 +234,7 @@ def compare(root: Path, listing: Listing) -> str:
     return f"{stray} is an empty directory, which belongs to no tree." if stray else ""
 
 
-def verify(root: Path, listing: Listing, on_bytes: Callable[[int], None] = lambda _count: None) -> None:
+def verify(root: Path, listing: Listing, on_bytes: OnBytes = ignore_bytes) -> None:
     """Read every file under root and compare it with the listing.
 
     Args:
@@ -253,7 +254,7 @@ def all_chunks(listing: Listing) -> Iterator[tuple[FileEntry, int]]:
     return ((file, index) for file in listing.files for index in range(len(file.chunks)))
 
 
-def _verify_chunk(root: Path, file: FileEntry, index: int, on_bytes: Callable[[int], None]) -> None:
+def _verify_chunk(root: Path, file: FileEntry, index: int, on_bytes: OnBytes) -> None:
     start, length = file.span(index)
     with (root / file.path).open("rb", buffering=0) as stream:
         actual = range_digest(stream.fileno(), start, length)

@@ -4,10 +4,11 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from artifacts.progress import OnProgress
 from flows.text.units import human_bytes
 
 _PLAIN_INTERVAL_S = 5.0
@@ -54,7 +55,7 @@ def emit_table(
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress(label: str) -> Iterator[OnProgress]:
     """Yield a function of bytes done and bytes in total, for any thread: it shows a bar, or prints lines."""
     if not sys.stderr.isatty():
         yield _plain_progress(label)
@@ -72,7 +73,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def _plain_progress(label: str) -> Callable[[int, int], None]:
+def _plain_progress(label: str) -> OnProgress:
     last = time.monotonic()
     lock = threading.Lock()
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import Field
@@ -11,6 +10,7 @@ from pydantic import Field
 from artifacts.errors import IntegrityError
 from artifacts.frozen import Frozen
 from artifacts.hosts import ServeCommand
+from artifacts.progress import Say
 from artifacts.releases import PulledRelease, pull_release, read_install
 from artifacts.settings import Settings
 from artifacts.store import Store
@@ -19,8 +19,6 @@ from tasks.toolchains import Server, ensure, serving
 PROMPT = "def read_lines(path):"
 MAX_TOKENS = 48
 _REQUEST_LIMIT_S = 300
-
-Say = Callable[[str], None]
 
 
 class Generated(Frozen):

@@ -4,13 +4,14 @@
 one has changed. It can be repeated, and can be killed at any point.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from artifacts.ports import HOST, free_port
+from artifacts.progress import Say
 from artifacts.settings import Settings
 from flows.errors import FlowError
 from flows.stack.components import deployments, object_store, prefect_server, store_security, worker
@@ -24,8 +25,6 @@ from flows.stack.system.private_files import fingerprint
 from flows.stack.system.probes import answers, wait_ready
 from flows.stack.system.processes import MARK, PART, end_part, marked, spawn
 from flows.stack.system.state import Component, StackPaths, StackState, read_state, write_state
-
-Say = Callable[[str], None]
 
 _READY_LIMIT_S = 180.0  # the first start sets up two databases, perhaps on a busy machine
 _LOCK_LIMIT_S = 180.0

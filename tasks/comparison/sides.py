@@ -16,7 +16,7 @@ from tasks.judging import (
     SpeedPlan,
     Vocabulary,
 )
-from tasks.kinds.vllm_reference import vllm_recipe
+from tasks.kinds.vllm_reference import vllm_serve_command
 
 SEED = 20240229
 ENGINE = "engine"
@@ -55,7 +55,7 @@ def reference_sides(
     return tuple(
         Side(
             name=_reference_name(one.settings()),
-            serve=vllm_recipe(one.settings(), variant),
+            serve=vllm_serve_command(one.settings(), variant),
             tree=checkpoint,
             devices=need.count,
             gpu_names=need.names,

@@ -19,6 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from artifacts.hosts import Gpu, HostFacts, gpus_in_words, probe_host
+from artifacts.progress import Say
 from artifacts.settings import Settings
 from engine_specs.spec import ResolvedVariant
 from tasks.errors import GpusUnavailable
@@ -91,25 +92,23 @@ def held_gpus(
     facts: HostFacts,
     locks_dir: Path,
     *,
-    on_wait: Callable[[str], None],
+    say: Say,
     environ: Mapping[str, str] = os.environ,
 ) -> Iterator[HeldGpus]:
     """Hold GPUs for the time of the context.
 
-    Waits until they are free; `on_wait` is told once for what.
+    Waits until they are free; `say` is told once for what.
     Raises GpusUnavailable where this host, or CUDA_VISIBLE_DEVICES, never has as many.
     """
     usable = _usable(need, facts, environ)
     with ExitStack() as stack:
-        taken = _take(stack, usable, need.count, locks_dir, on_wait)
+        taken = _take(stack, usable, need.count, locks_dir, say)
         gpus = tuple(sorted(taken, key=lambda gpu: gpu.index))
         yield HeldGpus(gpus, tuple(taken[gpu] for gpu in gpus))
 
 
 @contextmanager
-def gpus_for(
-    toolchain: Toolchain, need: GpuNeed, settings: Settings, say: Callable[[str], None]
-) -> Iterator[HeldGpus]:
+def gpus_for(toolchain: Toolchain, need: GpuNeed, settings: Settings, say: Say) -> Iterator[HeldGpus]:
     """Hold what a job or server of this toolchain computes on; nothing where that is the processor.
 
     Raises GpusUnavailable as `held_gpus` does.
@@ -117,7 +116,7 @@ def gpus_for(
     if toolchain.accelerator == "cpu":
         yield HeldGpus()
         return
-    with held_gpus(need, probe_host(), settings.gpu_locks_dir, on_wait=say) as held:
+    with held_gpus(need, probe_host(), settings.gpu_locks_dir, say=say) as held:
         say(f"GPUs held: {', '.join(f'{gpu.index} ({gpu.name})' for gpu in held.gpus)}")
         yield held
 
@@ -149,15 +148,13 @@ def _usable(need: GpuNeed, facts: HostFacts, environ: Mapping[str, str]) -> tupl
     )
 
 
-def _take(
-    stack: ExitStack, usable: Sequence[Gpu], count: int, locks_dir: Path, on_wait: Callable[[str], None]
-) -> dict[Gpu, int]:
+def _take(stack: ExitStack, usable: Sequence[Gpu], count: int, locks_dir: Path, say: Say) -> dict[Gpu, int]:
     """Lock as many as are asked for; what is taken stays locked for as long as the stack is open."""
     locks_dir.mkdir(parents=True, exist_ok=True)
     taken: dict[Gpu, int] = {}
     with ExitStack() as queue:
         turn = _open(queue, locks_dir / QUEUE)
-        _wait_until(lambda: _try_lock(turn), lambda: "another job is taking some", on_wait)
+        _wait_until(lambda: _try_lock(turn), lambda: "another job is taking some", say)
         files = {gpu: _open(stack, locks_dir / f"{gpu.uuid}.lock") for gpu in usable}
 
         def enough() -> bool:
@@ -166,14 +163,14 @@ def _take(
                     taken[gpu] = descriptor
             return len(taken) == count
 
-        _wait_until(enough, lambda: f"{len(taken)} of {count} are free", on_wait)
+        _wait_until(enough, lambda: f"{len(taken)} of {count} are free", say)
     return taken
 
 
-def _wait_until(holds: Callable[[], bool], why: Callable[[], str], on_wait: Callable[[str], None]) -> None:
+def _wait_until(holds: Callable[[], bool], why: Callable[[], str], say: Say) -> None:
     if holds():
         return
-    on_wait(f"waiting for GPUs: {why()}")
+    say(f"waiting for GPUs: {why()}")
     while not holds():
         time.sleep(LOOK_AGAIN_S)
 

@@ -15,9 +15,10 @@ from pydantic import Field
 
 from artifacts.disk import disk_errors, link_or_copy, require_space
 from artifacts.frozen import Frozen
+from artifacts.progress import Say
 from tasks.errors import CheckpointUnsupported
 from tasks.hub.access import HubAccess
-from tasks.hub.client import Repository, Say, download, list_files
+from tasks.hub.client import Repository, download, list_files
 from tasks.hub.selection import CONFIG_FILE, INDEX_FILE, HubFile, Selection, read_index, select_files
 
 PARALLEL_DOWNLOADS = 4

@@ -9,7 +9,6 @@ Invariants:
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ from huggingface_hub import DatasetInfo, HfApi, ModelInfo, hf_hub_download
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from artifacts.progress import Say
 from artifacts.store import path_problem
 from tasks.errors import CheckpointCorrupt, CheckpointUnavailable, RevisionNotPinned
 from tasks.hub.access import HubAccess
@@ -25,8 +25,6 @@ from tasks.hub.errors import hub_errors
 from tasks.hub.selection import HubFile
 
 COMMIT_ID = re.compile(r"[0-9a-f]{40}")
-
-Say = Callable[[str], None]
 
 
 class Repository(Frozen):

@@ -26,10 +26,11 @@ from pydantic import Field
 from artifacts.canonical import digest_of, sha256_file
 from artifacts.disk import disk_errors
 from artifacts.frozen import Frozen
+from artifacts.progress import Say
 from engine_specs.spec import TextSource
 from tasks.errors import TextsInvalid
 from tasks.hub.access import HubAccess
-from tasks.hub.client import Repository, Say, download, list_files, resolve_revision
+from tasks.hub.client import Repository, download, list_files, resolve_revision
 from tasks.hub.selection import HubFile
 
 TEXTS_FILE = "texts.jsonl"

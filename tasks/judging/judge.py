@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from artifacts.progress import Say
 from tasks.judging.decide.outcomes import Outcomes
 from tasks.judging.decide.screening import qualifies, rejecting
 from tasks.judging.decide.verdict import decide
@@ -15,7 +16,6 @@ from tasks.judging.gates.registry import judge_gates
 from tasks.judging.judgement import JudgedResult, Subject, evidence_of
 from tasks.judging.measure.accuracy.phases import AccuracyPhases
 from tasks.judging.measure.baseline_load import measure_load
-from tasks.judging.measure.completions.concurrency import Say
 from tasks.judging.measure.speed import measure_speed
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, LoadPlan, require_protocol_digest

@@ -19,11 +19,6 @@ class AotInductor:
 
     name: str = "aot-inductor"
 
-    @property
-    def export_format(self) -> str:
-        """Layout of the quantized checkpoint that it compiles."""
-        return load_kinds()[self.name].export_format
-
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:  # noqa: ARG002  it has no options
         """None: there are no options."""
         return ()
@@ -44,13 +39,13 @@ class AotInductor:
                 recipe=variant.quantization.recipe,
                 shape=Shape(**variant.shape.model_dump()),
                 target=Target(target.machine, target.march, tuple(target.cpu_features)),
-                serve=self.serve_recipe(variant).model_dump(mode="json"),
+                serve=self.serve_command(variant).model_dump(mode="json"),
             ),
             admission=AotAdmission(tuple(facts.architecture_names)),
             ships=(SERVER,),
         )
 
-    def serve_recipe(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  the engine knows its limits
+    def serve_command(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  the engine knows its limits
         """The command of its own small server, which the tree brings along."""
         argv = (
             "{python}",

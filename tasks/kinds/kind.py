@@ -44,15 +44,11 @@ class Kind(Protocol):
     def name(self) -> str:
         """Name by which specs choose it."""
 
-    @property
-    def export_format(self) -> str:
-        """Layout of the quantized checkpoint that it compiles."""
-
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:
         """Options that the variant's other settings rule out, each with what goes instead. Pure."""
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that builds this variant. Pure."""
 
-    def serve_recipe(self, variant: ResolvedVariant) -> ServeCommand:
+    def serve_command(self, variant: ResolvedVariant) -> ServeCommand:
         """The command that serves an engine of this variant. Pure."""

@@ -53,11 +53,6 @@ class TrtPlan:
 
     name: str = "trt-plan"
 
-    @property
-    def export_format(self) -> str:
-        """Layout of the quantized checkpoint that it compiles."""
-        return load_kinds()[self.name].export_format
-
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:
         """Options that the tool would refuse, or take back without an error."""
         where = f"variants.{variant.name}.engine.options"
@@ -84,12 +79,12 @@ class TrtPlan:
                 tool=Tool(TOOL_LINE, DRIVER_FLOOR),
                 asked=Asked(sizes(variant), features(variant)),
                 commands=(command,),
-                serve=self.serve_recipe(variant).model_dump(mode="json"),
+                serve=self.serve_command(variant).model_dump(mode="json"),
             ),
             commands=(command,),
         )
 
-    def serve_recipe(self, variant: ResolvedVariant) -> ServeCommand:
+    def serve_command(self, variant: ResolvedVariant) -> ServeCommand:
         """The command of TensorRT-LLM's own server, within the sizes that the engine was built for.
 
         `/health` answers only once the model is loaded: the server binds its port after that.

@@ -43,11 +43,6 @@ class TrtllmTorch:
 
     name: str = "trtllm-torch"
 
-    @property
-    def export_format(self) -> str:
-        """Layout of the quantized checkpoint that it serves."""
-        return load_kinds()[self.name].export_format
-
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:  # noqa: ARG002  any go together
         """None: every option goes with every other."""
         return ()
@@ -68,13 +63,13 @@ class TrtllmTorch:
                 files=Files(llm_args=ARGS_FILE, cache=CACHE_FILE),
                 warm_up=WarmUp(READY_PATH, SERVED_MODEL),
                 commands=(command,),
-                serve=self.serve_recipe(variant).model_dump(mode="json"),
+                serve=self.serve_command(variant).model_dump(mode="json"),
             ),
             admission=_admission(variant, facts),
             commands=(command,),
         )
 
-    def serve_recipe(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  llm_args.yaml says the rest
+    def serve_command(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  llm_args.yaml says the rest
         """The command of the tool's own server.
 
         When it starts, it loads the cache, adds what is missing, and saves it again: hence a copy.

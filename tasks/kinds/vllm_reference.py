@@ -32,7 +32,7 @@ SWITCHES = {
 }
 
 
-def vllm_recipe(configuration: Mapping[str, Any], variant: ResolvedVariant) -> ServeCommand:
+def vllm_serve_command(configuration: Mapping[str, Any], variant: ResolvedVariant) -> ServeCommand:
     """The command that serves a checkpoint with vLLM within the variant's shape.
 
     Args:

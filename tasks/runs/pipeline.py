@@ -1,9 +1,10 @@
 """What every stage of one run shares: settings, the store, switches, and where lines of progress go."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from artifacts.progress import Say
 from artifacts.settings import Settings
 from artifacts.store import Store
 from tasks.runs.scratch import own_directory
@@ -28,7 +29,7 @@ class Pipeline:
         settings: Settings,
         store: Store,
         *,
-        say: Callable[[str], None],
+        say: Say,
         force: bool = False,
         require_cached: bool = False,
     ) -> None:

@@ -94,7 +94,7 @@ class Measure(MeasuredNode):
 
     def _sides(self, spec: Spec, engine: str, checkpoint: str) -> tuple[Side, ...]:
         variant = self._variant
-        serve = kind_named(variant.engine.kind).serve_recipe(variant)
+        serve = kind_named(variant.engine.kind).serve_command(variant)
         own = Side(name=ENGINE, serve=serve, tree=engine, devices=variant.devices)
         return (own, *reference_sides(spec, variant, checkpoint, self._cpu_features))
 

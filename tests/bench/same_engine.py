@@ -12,9 +12,9 @@ from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
 from tasks.judging import Endpoint, JudgingProtocol, Side, Together, vocabulary_of
-from tasks.judging.gates.speed import judge_same_engine
 from tasks.judging.measure.speed import measure_speed
-from tasks.kinds.vllm_reference import vllm_recipe
+from tasks.judging.statistics.ratio_bounds import point_ratio
+from tasks.kinds.vllm_reference import vllm_serve_command
 from tasks.stages.fetch import TOKENIZER_FILE
 from tasks.toolchains import ensure, serving
 from tests.bench.main_job import DEMO
@@ -27,27 +27,29 @@ def report(root: Path) -> None:
     """Print the ratio at each concurrency, and whether it is that of equals."""
     root.mkdir(parents=True)
     protocol = _protocol()
-    recipe = protocol.engine.serve
-    toolchain = ensure(recipe.toolchain, Settings(), on_progress=print)
+    serve = protocol.engine.serve
+    toolchain = ensure(serve.toolchain, Settings(), on_progress=print)
     print("== vLLM against itself, ratio with its interval")
     log = root / "server.log"
     with serving(
-        toolchain, recipe, CHECKPOINT, log=log, on_line=lambda _line: None, ready_limit_s=300
+        toolchain, serve, CHECKPOINT, log=log, on_line=lambda _line: None, ready_limit_s=300
     ) as server:
         sides = (protocol.engine, *protocol.references)
         one, other = (Endpoint(base_url=server.base_url, side=side) for side in sides)
         placement = Together([one, other])
         measured = measure_speed(placement, one.side, [other.side], protocol, say=lambda _line: None)
     for point in measured.points:
-        outcome = judge_same_engine(point, protocol.speed)
-        print(f"{point.concurrency} in flight: {outcome.outcome}. {outcome.reason}")
+        ratio = point_ratio(point, protocol.speed)
+        alike = ratio.interval.lower <= 1 <= ratio.interval.upper
+        found = "holds 1" if alike else "does not hold 1: order, client or host favours one side"
+        print(f"{point.concurrency} in flight: {ratio.metric} {ratio.interval.text()}, which {found}")
 
 
 def _protocol() -> JudgingProtocol:
     spec = load_spec(str(DEMO))
     (variant,) = resolve_variants(spec)
-    recipe = vllm_recipe({}, variant)
-    sides = [Side(name=name, serve=recipe, tree=DIGITS) for name in ("vllm", "vllm again")]
+    serve = vllm_serve_command({}, variant)
+    sides = [Side(name=name, serve=serve, tree=DIGITS) for name in ("vllm", "vllm again")]
     return judging_protocol(
         spec,
         variant,

@@ -67,7 +67,7 @@ def side(name: str, speaks: Speech = "vllm") -> Side:
         toolchain="none",
         argv=("{python}", "{tree}/serve.py"),
         model="m",
-        generated_ids="beside-text" if speaks == "vllm" else "instead-of-text",
+        generated_ids="with-text" if speaks == "vllm" else "instead-of-text",
     )
     return Side(name=name, serve=command, tree="a" * 64)
 

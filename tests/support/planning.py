@@ -90,7 +90,7 @@ def _maker(node: KeyedNode, nodes: VariantGraph) -> Callable[[Path, Path], Made]
         if node.makes == "heldout":
             (output / REPORT_FILE).write_text(REPORT.model_dump_json())
         elif node.makes == nodes.build.makes:
-            serve = kind_named(nodes.variant.engine.kind).serve_recipe(nodes.variant)
+            serve = kind_named(nodes.variant.engine.kind).serve_command(nodes.variant)
             engine = manifest(stand_in=False).model_copy(update={"serve": serve})
             (output / ENGINE_FILE).write_text(engine.model_dump_json())
         else:

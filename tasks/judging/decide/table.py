@@ -9,7 +9,7 @@ Invariants:
 `docs/verdicts.md` is this table rendered by `markdown_table()`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -73,12 +73,6 @@ def conditions() -> dict[str, tuple[str, ...]]:
     return {BASELINE: ("stay", "go")} | of_gates | {COMPILE: ("when-justified", "always")}
 
 
-def timed_conditions() -> tuple[str, ...]:
-    """The conditions that timed rounds decide."""
-    gates = (gate for gate in all_gates() if gate.asks != "answers")
-    return tuple(condition.name for gate in gates for condition in gate.conditions)
-
-
 @cache
 def _table(gates: tuple[Gate[Any], ...]) -> tuple[Row, ...]:
     left = {gate.name: _Left(gate) for gate in gates}
@@ -136,15 +130,6 @@ def row_for(outcomes: Mapping[str, str]) -> Row:
     """The one row that matches; `outcomes` has a value for every condition."""
     (row,) = [row for row in verdict_table() if row.matches(outcomes)]
     return row
-
-
-def all_combinations() -> Iterator[dict[str, str]]:
-    """Every combination of outcomes that there is: rounds are made for all that reads them, or for none."""
-    columns, timed = conditions(), timed_conditions()
-    for values in product(*columns.values()):
-        outcomes = dict(zip(columns, values, strict=True))
-        if len({outcomes[name] == NOT_MEASURED for name in timed}) == 1:
-            yield outcomes
 
 
 def markdown_table() -> str:

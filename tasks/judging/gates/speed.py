@@ -10,7 +10,7 @@ from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import NOT_MEASURED, Condition, Rule
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import Interval, Metric, SpeedPoint
-from tasks.judging.statistics.ratio_bounds import point_ratio, ratio_interval
+from tasks.judging.statistics.ratio_bounds import ratio_interval
 
 SPOKEN: dict[Metric, str] = {
     "goodput_per_device": "Goodput per device",
@@ -129,23 +129,4 @@ def judge_log_ratios(
             "pairs": len(log_ratios),
             "pairs_needed": needed,
         }
-    )
-
-
-class SameEngineOutcome(GateOutcome):
-    """A server measured against itself: what the comparison adds of its own."""
-
-    outcome: Literal["alike", "biased"]
-    ratio: Interval
-
-
-def judge_same_engine(point: SpeedPoint, plan: SpeedPlan) -> SameEngineOutcome:
-    """Judge an A/A run, one server under two names: the interval must hold 1."""
-    metric, _, interval = point_ratio(point, plan)
-    alike = interval.lower <= 1 <= interval.upper
-    end = "it holds 1" if alike else "it does not hold 1: order, client or host favours one side"
-    return SameEngineOutcome(
-        outcome="alike" if alike else "biased",
-        reason=f"{SPOKEN[metric]} of one engine against itself is {interval.text()} times its own: {end}.",
-        ratio=interval,
     )

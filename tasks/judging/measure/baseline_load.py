@@ -1,7 +1,7 @@
 """The baseline: one side on the declared workload, before anything is compiled."""
 
+from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint
-from tasks.judging.measure.completions.concurrency import Say
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import summarize
 from tasks.judging.protocol import LoadPlan

@@ -16,8 +16,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from statistics import fmean
 
+from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint, Side
-from tasks.judging.measure.completions.concurrency import Say
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.placement import Placement, Turn

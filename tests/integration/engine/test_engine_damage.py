@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from engine_support import RunJob, variant
+from support.accuracy import measure_accuracy
 
 from artifacts.hosts import EngineManifest
 from artifacts.settings import Settings
@@ -18,9 +19,8 @@ from tasks.comparison import judging_protocol
 from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, Together, vocabulary_of
 from tasks.judging.decide.screening import rejecting
 from tasks.judging.gates.regret import judge_regret
-from tasks.judging.measure.accuracy.phases import measure_accuracy
 from tasks.kinds import kind_named
-from tasks.kinds.vllm_reference import vllm_recipe
+from tasks.kinds.vllm_reference import vllm_serve_command
 from tasks.toolchains import ensure, serving
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(900)]
@@ -56,12 +56,12 @@ def engine(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """vLLM on the same checkpoint."""
-    recipe = vllm_recipe({"enforce_eager": True}, VARIANT)
-    side = Side(name="vllm", serve=recipe, tree=DIGITS)
+    serve = vllm_serve_command({"enforce_eager": True}, VARIANT)
+    side = Side(name="vllm", serve=serve, tree=DIGITS)
     log = tmp_path_factory.mktemp("reference") / "log"
-    toolchain = ensure(recipe.toolchain, Settings())
+    toolchain = ensure(serve.toolchain, Settings())
     with serving(
-        toolchain, recipe, CHECKPOINT, log=log, on_line=lambda _line: None, ready_limit_s=300
+        toolchain, serve, CHECKPOINT, log=log, on_line=lambda _line: None, ready_limit_s=300
     ) as server:
         yield Endpoint(base_url=server.base_url, side=side)
 
@@ -69,12 +69,12 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 @pytest.fixture(scope="module")
 def measure(engine: Path, reference: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Measure:
     """Serve the engine with a damage and measure its accuracy."""
-    recipe = EngineManifest.model_validate_json((engine / "engine.json").read_text()).serve
-    toolchain = ensure(recipe.toolchain, Settings())
+    serve = EngineManifest.model_validate_json((engine / "engine.json").read_text()).serve
+    toolchain = ensure(serve.toolchain, Settings())
 
     def run(damage: str) -> Measured:
-        argv = ("{python}", str(DAMAGED_SERVER), damage, *recipe.argv[4:])
-        side = Side(name="engine", serve=recipe.model_copy(update={"argv": argv}), tree=DIGITS)
+        argv = ("{python}", str(DAMAGED_SERVER), damage, *serve.argv[4:])
+        side = Side(name="engine", serve=serve.model_copy(update={"argv": argv}), tree=DIGITS)
         log = tmp_path_factory.mktemp(damage) / "log"
         with serving(
             toolchain, side.serve, engine, log=log, on_line=lambda _line: None, ready_limit_s=120

@@ -113,7 +113,7 @@ def test_a_job_holds_its_gpus_while_it_runs_and_not_after(pipeline: Pipeline, tm
     assert seen["visible"] == "0,1"
     assert seen["held"] == [f"{one.uuid}.lock" for one in THREE[:2]]
     with gpus.held_gpus(
-        GpuNeed(3), gpus.probe_host(), pipeline.settings.gpu_locks_dir, on_wait=pytest.fail, environ={}
+        GpuNeed(3), gpus.probe_host(), pipeline.settings.gpu_locks_dir, say=pytest.fail, environ={}
     ) as held:
         assert len(held.gpus) == 3
 

@@ -103,7 +103,7 @@ def test_a_tree_holds_plans_tokenizer_and_what_a_host_must_have(
         == json.loads((tree / "config.json").read_text())["version"]
     )
     assert manifest.toolchains == {"build": toolchain.identity}
-    assert manifest.serve == TRT_PLAN.serve_recipe(asked)
+    assert manifest.serve == TRT_PLAN.serve_command(asked)
     assert outcome.metrics["features_untold"] == []
     assert outcome.tools["tensorrt"] == "10.14.1+stand-in"
 

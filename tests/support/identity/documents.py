@@ -62,7 +62,7 @@ class SmallFiles(Store):
             requires=host_requirements(variant.target, variant.devices),
             toolchains={},
             tools={},
-            serve=kind_named(variant.engine.kind).serve_recipe(variant),
+            serve=kind_named(variant.engine.kind).serve_command(variant),
         )
         self._files = {
             "config.json": json.dumps({"architectures": [architecture], "eos_token_id": 2}),

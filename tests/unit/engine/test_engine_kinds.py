@@ -1,4 +1,4 @@
-"""Kinds and recipes: pure functions from a variant to jobs and commands."""
+"""Kinds: pure functions from a variant to jobs and commands."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from artifacts.hosts import EngineManifest
 from engine_specs.spec import ResolvedVariant, VllmConfiguration, load_spec, resolve_variants
 from tasks.errors import UnknownKind, UnknownSetting
 from tasks.kinds import KINDS, kind_named
-from tasks.kinds.vllm_reference import vllm_recipe
+from tasks.kinds.vllm_reference import vllm_serve_command
 from tasks.workers.aot.config import BuildPlan
 from tasks.workers.aot.request import AotParams
 from tasks.workers.aot.tree import aot_manifest
@@ -25,7 +25,6 @@ def variant() -> ResolvedVariant:
 
 def test_every_kind_is_found_by_its_own_name() -> None:
     assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
-    assert kind_named("aot-inductor").export_format == "hf"
 
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
@@ -58,19 +57,17 @@ def test_the_fingerprinted_sources_include_helpers_and_the_shipped_server(varian
 
 
 def test_vllm_serves_within_the_shape(variant: ResolvedVariant) -> None:
-    recipe = vllm_recipe({}, variant)
-    command = recipe.command(
-        python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=1, model="demo"
-    )
+    serve = vllm_serve_command({}, variant)
+    command = serve.command(python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=1, model="demo")
     assert value_of(command, "--model") == "/tree"
     assert value_of(command, "--port") == "1"
     assert value_of(command, "--max-model-len") == str(variant.shape.max_seq_len)
     assert value_of(command, "--max-num-seqs") == str(variant.shape.max_batch_size)
-    assert value_of(command, "--served-model-name") == "demo" == recipe.served_model("demo")
+    assert value_of(command, "--served-model-name") == "demo" == serve.served_model("demo")
 
 
 def test_a_declared_setting_overrides_and_a_switch_has_two_forms(variant: ResolvedVariant) -> None:
-    argv = vllm_recipe(
+    argv = vllm_serve_command(
         {"max_num_seqs": 99, "enforce_eager": True, "enable_prefix_caching": False}, variant
     ).argv
     assert value_of(list(argv), "--max-num-seqs") == "99"
@@ -80,14 +77,14 @@ def test_a_declared_setting_overrides_and_a_switch_has_two_forms(variant: Resolv
 
 
 def test_every_setting_that_a_spec_may_declare_has_a_flag(variant: ResolvedVariant) -> None:
-    bare = vllm_recipe({"max_num_seqs": 1}, variant)
+    bare = vllm_serve_command({"max_num_seqs": 1}, variant)
     for name in VllmConfiguration.model_fields:
-        assert vllm_recipe({"max_num_seqs": 1, name: 1}, variant) != bare or name == "max_num_seqs"
+        assert vllm_serve_command({"max_num_seqs": 1, name: 1}, variant) != bare or name == "max_num_seqs"
 
 
 def test_an_unknown_setting_is_refused(variant: ResolvedVariant) -> None:
     with pytest.raises(UnknownSetting, match="warp_speed"):
-        vllm_recipe({"warp_speed": 9}, variant)
+        vllm_serve_command({"warp_speed": 9}, variant)
 
 
 def test_the_manifest_that_the_worker_writes_is_one(tmp_path: Path, variant: ResolvedVariant) -> None:

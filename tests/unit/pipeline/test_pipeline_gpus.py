@@ -28,7 +28,7 @@ from pathlib import Path
 from artifacts.hosts.host_match import HostFacts
 from tasks.hosts.gpu_locks import GpuNeed, held_gpus
 locks, facts = Path(sys.argv[1]), HostFacts.model_validate_json(sys.argv[2])
-with held_gpus(GpuNeed(2), facts, locks, on_wait=print, environ={}) as held:
+with held_gpus(GpuNeed(2), facts, locks, say=print, environ={}) as held:
     child = subprocess.Popen(["sleep", "60"], pass_fds=held.descriptors)
     print(child.pid, flush=True)
     sys.stdin.read()
@@ -51,7 +51,7 @@ class Taker:
         self._thread.start()
 
     def _run(self, locks: Path, count: int, order: list[str], name: str) -> None:
-        with held_gpus(GpuNeed(count), facts(), locks, on_wait=self.waits.append, environ={}):
+        with held_gpus(GpuNeed(count), facts(), locks, say=self.waits.append, environ={}):
             order.append(name)
             assert self._give_back.wait(30)
 
@@ -65,16 +65,16 @@ def ignore(line: str) -> None:
 
 
 def test_a_process_is_shown_the_gpus_that_are_held_by_their_numbers(tmp_path: Path) -> None:
-    with held_gpus(GpuNeed(2), facts(), tmp_path, on_wait=ignore, environ={}) as held:
+    with held_gpus(GpuNeed(2), facts(), tmp_path, say=ignore, environ={}) as held:
         assert held.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0,1"}
         assert len(held.descriptors) == 2
     assert HeldGpus().env == {}
 
 
 def test_gpus_are_taken_in_the_order_of_their_uuids(tmp_path: Path) -> None:
-    with held_gpus(GpuNeed(1), facts(*CROSSED), tmp_path, on_wait=ignore, environ={}) as held:
+    with held_gpus(GpuNeed(1), facts(*CROSSED), tmp_path, say=ignore, environ={}) as held:
         assert held.gpus[0].index == 1
-        with held_gpus(GpuNeed(1), facts(*CROSSED), tmp_path, on_wait=ignore, environ={}) as other:
+        with held_gpus(GpuNeed(1), facts(*CROSSED), tmp_path, say=ignore, environ={}) as other:
             assert other.gpus[0].index == 0
 
 
@@ -158,7 +158,7 @@ def test_gpus_that_are_hidden_from_us_are_left_alone(value: str | None, indices:
 def test_gpus_of_another_product_are_left_alone(tmp_path: Path) -> None:
     mixed = facts(gpu("NVIDIA L40S", 0, "8.9"), gpu("NVIDIA H200", 1))
     need = GpuNeed(1, ("NVIDIA H200",))
-    with held_gpus(need, mixed, tmp_path, on_wait=ignore, environ={}) as held:
+    with held_gpus(need, mixed, tmp_path, say=ignore, environ={}) as held:
         assert held.env["CUDA_VISIBLE_DEVICES"] == "1"
 
 
@@ -168,7 +168,7 @@ def test_what_a_host_never_has_is_refused_at_once(tmp_path: Path) -> None:
     assert names
     with (
         pytest.raises(GpusUnavailable) as caught,
-        held_gpus(GpuNeed(2, names.product_names), facts(), tmp_path, on_wait=ignore, environ=hidden),
+        held_gpus(GpuNeed(2, names.product_names), facts(), tmp_path, say=ignore, environ=hidden),
     ):
         pytest.fail("GPUs that are hidden were handed out")
     assert caught.value.what == "needs 2 x NVIDIA H200 at once"
@@ -180,7 +180,7 @@ def test_what_a_host_never_has_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_servers_share_what_is_held_for_all(tmp_path: Path) -> None:
     four = facts(*(gpu(index=index) for index in range(4)))
-    with held_gpus(GpuNeed(3), four, tmp_path, on_wait=ignore, environ={}) as held:
+    with held_gpus(GpuNeed(3), four, tmp_path, say=ignore, environ={}) as held:
         engine, cpu, vllm = held.shares([2, 0, 1])
         assert engine.env["CUDA_VISIBLE_DEVICES"] == "0,1"
         assert vllm.env["CUDA_VISIBLE_DEVICES"] == "2"

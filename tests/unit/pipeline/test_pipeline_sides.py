@@ -66,13 +66,13 @@ def test_an_unquantized_reference_is_added_where_none_is_declared() -> None:
 
 
 @pytest.mark.parametrize("declared", ["[{}]", "[{dtype: bfloat16}]", "[{enforce_eager: true}]"])
-def test_float32_is_an_opponent_where_the_processor_does_not_compute_in_bfloat16(declared: str) -> None:
+def test_float32_is_a_reference_where_the_processor_does_not_compute_in_bfloat16(declared: str) -> None:
     assert "vllm dtype=float32" not in names(declared, "avx512_bf16")
     assert "vllm dtype=float32" not in names(declared, "amx_bf16")
     assert names(declared, "avx512f")[1:] == ["vllm dtype=float32"]
 
 
-def test_float32_is_no_opponent_twice() -> None:
+def test_float32_is_not_added_twice() -> None:
     assert names("[{dtype: float32}]", "avx2") == ["vllm dtype=float32"]
     assert names("[{}, {dtype: float32}, {quantization: fp8}]", "avx2") == [
         "vllm",
@@ -81,7 +81,7 @@ def test_float32_is_no_opponent_twice() -> None:
     ]
 
 
-def test_on_gpus_no_opponent_is_added() -> None:
+def test_on_gpus_no_reference_is_added() -> None:
     spec = load_spec("llama-3.1-8b-instruct")
     for variant in resolve_variants(spec):
         assert not any("float32" in side.name for side in reference_sides(spec, variant, CHECKPOINT))

@@ -92,7 +92,7 @@ def test_the_written_yaml_reads_back_as_the_arguments(variant: ResolvedVariant) 
 @given(variants())
 def test_every_command_is_one_that_the_tool_takes(variant: ResolvedVariant) -> None:
     job = kind_named(KIND).build_job(variant)
-    serve = kind_named(KIND).serve_recipe(variant)
+    serve = kind_named(KIND).serve_command(variant)
     own = {"output": "/o", "scratch": "/s", "checkpoint": "/c"}
     warm_up = [part.format(python="p", bin="/bin", port=1, **own) for part in job.commands[0].argv]
     command = serve.command(python="p", bin_dir="/bin", tree="/t", host="127.0.0.1", port=1, model="demo")

@@ -1,4 +1,4 @@
-"""The kind's jobs and recipes: what enters them, and what serves the result."""
+"""The kind's jobs and serve commands: what enters them, and what serves the result."""
 
 import pytest
 
@@ -30,8 +30,8 @@ def with_recipe(variant: ResolvedVariant, recipe: str, target: str = "b200") -> 
 
 
 def test_the_server_reads_the_tree_and_rewrites_a_copy_of_the_cache(variant: ResolvedVariant) -> None:
-    recipe = KIND.serve_recipe(variant)
-    command = recipe.command(
+    serve = KIND.serve_command(variant)
+    command = serve.command(
         python="py", bin_dir="/bin", tree="/engine", host="127.0.0.1", port=8000, model="demo"
     )
     assert command == [
@@ -39,12 +39,12 @@ def test_the_server_reads_the_tree_and_rewrites_a_copy_of_the_cache(variant: Res
         "--host", "127.0.0.1", "--port", "8000", "--served_model_name", "demo", "--log_level", "warning",
         "--no-telemetry",
     ]  # fmt: skip
-    assert recipe.environment(tree="/engine", scratch="/own") == {
+    assert serve.environment(tree="/engine", scratch="/own") == {
         "TLLM_AUTOTUNER_CACHE_PATH": "/own/autotuner/cache.json"
     }
-    assert recipe.rewrites == ("autotuner/cache.json",)
-    assert (recipe.toolchain, recipe.model, recipe.ready_path) == ("tensorrt-llm-1.4", "model", "/health")
-    assert recipe.generated_ids == "instead-of-text"
+    assert serve.rewrites == ("autotuner/cache.json",)
+    assert (serve.toolchain, serve.model, serve.ready_path) == ("tensorrt-llm-1.4", "model", "/health")
+    assert serve.generated_ids == "instead-of-text"
 
 
 def test_the_warm_up_is_the_same_server_over_the_tree_that_is_made(variant: ResolvedVariant) -> None:
@@ -52,7 +52,7 @@ def test_the_warm_up_is_the_same_server_over_the_tree_that_is_made(variant: Reso
     (command,) = job.commands
     here = {"{output}": "{tree}", "127.0.0.1": "{host}", "model": "{model}", "info": "warning"}
     moved = [here.get(part, part.replace("{output}", "{tree}")) for part in command.argv]
-    assert tuple(moved) == KIND.serve_recipe(variant).argv
+    assert tuple(moved) == KIND.serve_command(variant).argv
     assert command.env == {"TLLM_AUTOTUNER_CACHE_PATH": "{output}/autotuner/cache.json"}
     assert job.params.commands == (command,)
 

@@ -209,7 +209,7 @@ def test_the_manifest_is_one_and_names_what_was_measured(tmp_path: Path) -> None
     assert (read.requires.gpu_count, read.requires.driver_floor) == (2, None)
     assert read.built_on is not None
     assert (read.built_on.driver, read.built_on.cuda) == ("580.95.05", "13.0")
-    assert read.serve == kind_named("trtllm-torch").serve_recipe(variant)
+    assert read.serve == kind_named("trtllm-torch").serve_command(variant)
 
 
 SERVER = """

@@ -120,7 +120,7 @@ def test_a_command_is_one_that_the_tools_take_or_is_refused(any_variant: Resolve
         assert all(str(clash) in str(caught.value) for clash in found)
         return
     assert broken(BUILD, emitted(any_variant)) == []
-    serve = TRT_PLAN.serve_recipe(any_variant)
+    serve = TRT_PLAN.serve_command(any_variant)
     command = serve.command(
         python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=81, model="demo"
     )
@@ -158,7 +158,7 @@ def test_documented_interactions_hold(any_variant: ResolvedVariant) -> None:
 
 @given(variants().map(without_clashes))
 def test_placeholders_are_those_that_workers_and_servers_fill_in(any_variant: ResolvedVariant) -> None:
-    job, serve = TRT_PLAN.build_job(any_variant), TRT_PLAN.serve_recipe(any_variant)
+    job, serve = TRT_PLAN.build_job(any_variant), TRT_PLAN.serve_command(any_variant)
     assert set(re.findall(r"{\w+}", " ".join(job.commands[0].argv))) == PLACEHOLDERS["build"]
     assert set(re.findall(r"{\w+}", " ".join(serve.argv))) == PLACEHOLDERS["serve"]
     assert job.params.commands == job.commands
@@ -246,7 +246,7 @@ def test_int4_awq_on_l40s_and_nvfp4_on_b200() -> None:
 
 def test_the_server_gets_the_engines_sizes_and_the_specs_choices() -> None:
     chosen = variant(tensor_parallel=2, kv_cache_free_gpu_memory_fraction=0.7, enable_chunked_prefill=True)
-    serve = TRT_PLAN.serve_recipe(chosen)
+    serve = TRT_PLAN.serve_command(chosen)
     command = serve.command(
         python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=81, model="demo"
     )
@@ -261,7 +261,7 @@ def test_the_server_gets_the_engines_sizes_and_the_specs_choices() -> None:
     )
     assert flags["--kv_cache_free_gpu_memory_fraction"] == "0.7"
     assert "--enable_chunked_prefill" in flags
-    assert "--enable_chunked_prefill" not in TRT_PLAN.serve_recipe(variant()).argv
+    assert "--enable_chunked_prefill" not in TRT_PLAN.serve_command(variant()).argv
     assert (serve.toolchain, serve.ready_path) == ("tensorrt-llm-1.2", "/health")
     assert serve.generated_ids == "instead-of-text"
 
@@ -295,7 +295,7 @@ def test_what_is_read_back_is_what_an_engine_tells() -> None:
 
 def test_the_kind_is_known_by_its_name_and_ends() -> None:
     assert kind_named(KIND) is TRT_PLAN
-    assert TRT_PLAN.export_format == "tensorrt-llm"
+    assert FACTS.export_format == "tensorrt-llm"
     assert FACTS.end_of_life is not None
     assert "trtllm-torch" in FACTS.end_of_life.instead
 

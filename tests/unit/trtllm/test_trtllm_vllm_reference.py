@@ -6,7 +6,7 @@ from artifacts.hosts import ServeCommand
 from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration, load_spec, resolve_variants
 from engine_specs.tables import load_targets
 from tasks.comparison import reference_sides
-from tasks.kinds.vllm_reference import TOOLCHAINS, vllm_recipe
+from tasks.kinds.vllm_reference import TOOLCHAINS, vllm_serve_command
 from tasks.toolchains.declarations import declaration
 
 
@@ -21,31 +21,31 @@ def variant(spec: Spec) -> ResolvedVariant:
     return next(one for one in resolve_variants(spec) if one.tensor_parallel > 1)
 
 
-def value_of(recipe: ServeCommand, flag: str) -> str | None:
-    argv = list(recipe.argv)
+def value_of(serve: ServeCommand, flag: str) -> str | None:
+    argv = list(serve.argv)
     return argv[argv.index(flag) + 1] if flag in argv else None
 
 
 def test_vllm_is_divided_as_the_engine_is(variant: ResolvedVariant) -> None:
-    recipe = vllm_recipe({}, variant)
-    assert recipe.toolchain == "vllm-cuda"
-    assert value_of(recipe, "--tensor-parallel-size") == str(variant.tensor_parallel)
-    assert value_of(recipe, "--pipeline-parallel-size") == str(variant.pipeline_parallel)
+    serve = vllm_serve_command({}, variant)
+    assert serve.toolchain == "vllm-cuda"
+    assert value_of(serve, "--tensor-parallel-size") == str(variant.tensor_parallel)
+    assert value_of(serve, "--pipeline-parallel-size") == str(variant.pipeline_parallel)
 
 
 def test_on_processors_nothing_is_divided(variant: ResolvedVariant) -> None:
     target = load_targets()["cpu-x86-64-v3"]
-    recipe = vllm_recipe({}, variant.model_copy(update={"target": target}))
-    assert recipe.toolchain == "vllm-cpu"
-    assert value_of(recipe, "--tensor-parallel-size") is None
+    serve = vllm_serve_command({}, variant.model_copy(update={"target": target}))
+    assert serve.toolchain == "vllm-cpu"
+    assert value_of(serve, "--tensor-parallel-size") is None
 
 
 def test_memory_and_quantization_are_the_declared_ones(variant: ResolvedVariant) -> None:
     declared = VllmConfiguration(quantization="fp8", gpu_memory_utilization=0.85)
-    recipe = vllm_recipe(declared.settings(), variant)
-    assert value_of(recipe, "--quantization") == "fp8"
-    assert value_of(recipe, "--gpu-memory-utilization") == "0.85"
-    assert value_of(vllm_recipe({}, variant), "--gpu-memory-utilization") is None
+    serve = vllm_serve_command(declared.settings(), variant)
+    assert value_of(serve, "--quantization") == "fp8"
+    assert value_of(serve, "--gpu-memory-utilization") == "0.85"
+    assert value_of(vllm_serve_command({}, variant), "--gpu-memory-utilization") is None
 
 
 def test_every_side_of_a_comparison_has_the_engines_gpus(spec: Spec, variant: ResolvedVariant) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from statistics import fmean
 from typing import TypeVar
 
+from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.accuracy.answers import Answers, collect_answers
 from tasks.judging.measure.accuracy.questions import Questions, prepare_questions
 from tasks.judging.measure.accuracy.scores import score_answers
 from tasks.judging.measure.completions.client import CompletionsClient, open_client
-from tasks.judging.measure.completions.concurrency import Say
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
 from tasks.judging.results import AccuracyResult
@@ -80,13 +80,3 @@ def _lines(result: AccuracyResult, plan: AccuracyPlan) -> tuple[str, ...]:
         f"{len(result.lengths)} texts continued by both sides",
         f"{len(result.tokenizer)} texts read and written by both sides, {failed} differ",
     )
-
-
-def measure_accuracy(
-    placement: Placement, side: Side, texts: Sequence[str], protocol: JudgingProtocol, *, say: Say
-) -> AccuracyResult:
-    """All phases for one side, against the protocol's first reference."""
-    phases = AccuracyPhases(placement, protocol, say=say)
-    questions = phases.questions(texts)
-    (result,) = phases.scores(questions, [phases.answers(side, questions)])
-    return result

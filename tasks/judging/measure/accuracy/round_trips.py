@@ -102,7 +102,7 @@ async def _read(asked: CompletionsClient, text: str) -> Reading:
     endpoint = asked.endpoint
     answer = await asked.complete(text, ROUND_TRIP_ANSWER_TOKENS)
     ids = tuple(generated_ids(answer, endpoint))
-    if endpoint.side.serve.generated_ids == "beside-text":
+    if endpoint.side.serve.generated_ids == "with-text":
         prompt = tuple(prompt_ids(answer, endpoint))
         written = generated_text(answer, endpoint)
         return Reading(prompt_ids=prompt, prompt_tokens=len(prompt), generated=ids, text=written)
@@ -187,7 +187,7 @@ async def _check_stream(asked: CompletionsClient, prompt: Prompt, count: int) ->
 
 
 async def _untimed_text(asked: CompletionsClient, prompt: Prompt, count: int) -> str:
-    if asked.endpoint.side.serve.generated_ids == "beside-text":
+    if asked.endpoint.side.serve.generated_ids == "with-text":
         return (await asked.stream_ids(prompt, count)).read().text
     written = await asked.complete_text(prompt, count, ignore_eos=True)
     return generated_text(written, asked.endpoint)

@@ -38,7 +38,7 @@ COUNTED = {"include_usage": True, "continuous_usage_stats": True}
 # What generation_config.json of a checkpoint may set, and what changes greedy answers.
 NEUTRAL = {"temperature": 0, "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1}
 ASKING_FOR_IDS: dict[str, dict[str, Any]] = {
-    "beside-text": {"return_token_ids": True},
+    "with-text": {"return_token_ids": True},
     "instead-of-text": {"detokenize": False},
 }
 

@@ -1,4 +1,4 @@
-"""Running requests side by side, and the type of the callback that hears about progress."""
+"""Many requests at the same time: all at once, or a bounded number in flight."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
-Say = Callable[[str], None]
-"""Takes one line of progress."""
 
 
 async def all_or_first_error(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

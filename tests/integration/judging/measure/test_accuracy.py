@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from support.accuracy import measure_accuracy
 from support.fake_completions import SHIFT, Behaviour, FakeServer, Fault, Speech, fake_server, next_byte
 from support.judgements import endpoint
 from support.measured_fakes import ASKED, SPEECHES, TEXTS, another, ignore, wrong_now_and_then
@@ -17,7 +18,6 @@ from tasks.judging import AccuracyResult, JudgingProtocol, Together
 from tasks.judging.gates.length import judge_lengths
 from tasks.judging.gates.regret import judge_regret
 from tasks.judging.gates.tokenizer import judge_tokenizer
-from tasks.judging.measure.accuracy.phases import measure_accuracy
 
 
 def accuracy_of(behaviour: Behaviour, reference: FakeServer, texts: Sequence[str] = TEXTS) -> AccuracyResult:

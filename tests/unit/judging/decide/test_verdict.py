@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from support.judgements import PRICES, SUBJECT, measured, protocol, terms
+from support.verdict_combinations import all_combinations
 
 from tasks.judging.decide.table import (
-    all_combinations,
     conditions,
     markdown_table,
     row_for,

@@ -5,12 +5,13 @@ from typing import Literal
 
 import pytest
 from support.judgements import PRICES, SUBJECT, measured, protocol, terms
+from support.verdict_combinations import all_combinations
 
 from flows.prefect_run.tables import engine_figures
 from tasks.judging import JudgedResult, JudgingProtocol, Measured, NotMeasured
 from tasks.judging.decide import is_conclusive
 from tasks.judging.decide.screening import rejecting
-from tasks.judging.decide.table import all_combinations, conditions, markdown_table, row_for, verdict_table
+from tasks.judging.decide.table import conditions, markdown_table, row_for, verdict_table
 from tasks.judging.gates import registry
 from tasks.judging.gates.figures import Figure, Shown, Tile
 from tasks.judging.gates.gate import Asks, Evidence, Gate, GateOutcome

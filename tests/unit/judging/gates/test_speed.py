@@ -10,7 +10,7 @@ import pytest
 from support.judgements import protocol, speed_point
 
 from tasks.judging import SpeedPlan
-from tasks.judging.gates.speed import SpeedOutcome, judge_log_ratios, judge_same_engine, judge_speed
+from tasks.judging.gates.speed import SpeedOutcome, judge_log_ratios, judge_speed
 from tasks.judging.measure.speed import plan_second_stage
 from tasks.judging.statistics import ratio_bounds
 
@@ -128,10 +128,3 @@ def test_a_round_without_good_requests_is_compared_by_throughput() -> None:
     outcome = judge_speed(point, plan())
     assert outcome.metric == "throughput_per_device"
     assert "Throughput per device" in outcome.reason
-
-
-def test_one_engine_against_itself_is_alike_and_a_favoured_order_is_not() -> None:
-    assert judge_same_engine(speed_point(1.0, noise=0.05, pairs=12), plan()).outcome == "alike"
-    biased = judge_same_engine(speed_point(1.2, noise=0.05, pairs=12), plan())
-    assert biased.outcome == "biased"
-    assert "favours one side" in biased.reason

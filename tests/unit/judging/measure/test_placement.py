@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pytest
+from support.accuracy import measure_accuracy
 from support.fake_completions import Behaviour, FakeServer, fake_server
 from support.judgements import SUBJECT, endpoint, protocol, side, terms
 from support.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong_now_and_then
@@ -21,7 +22,7 @@ from tasks.judging import (
 )
 from tasks.judging.judge import judge_engine, measure_engine
 from tasks.judging.measure.accuracy.answers import Answers
-from tasks.judging.measure.accuracy.phases import AccuracyPhases, measure_accuracy
+from tasks.judging.measure.accuracy.phases import AccuracyPhases
 from tasks.judging.measure.accuracy.questions import Questions
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.speed import measure_speed

@@ -12,7 +12,7 @@ import pytest
 from artifacts.settings import Settings
 from engine_specs.spec import load_spec, resolve_variants
 from tasks.judging.measure.completions.client import NEUTRAL
-from tasks.kinds.vllm_reference import vllm_recipe
+from tasks.kinds.vllm_reference import vllm_serve_command
 from tasks.toolchains import Server, ensure, serving
 
 pytestmark = pytest.mark.toolchain
@@ -33,10 +33,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     sampled = {"do_sample": True, "temperature": 0.9, "repetition_penalty": 1.8}
     path.write_text(json.dumps(kept | sampled))
     (variant,) = resolve_variants(load_spec("demo"))
-    recipe = vllm_recipe({"enforce_eager": True}, variant)
-    toolchain = ensure(recipe.toolchain, Settings())
+    serve = vllm_serve_command({"enforce_eager": True}, variant)
+    toolchain = ensure(serve.toolchain, Settings())
     with serving(
-        toolchain, recipe, tree, log=folder / "log", on_line=lambda _line: None, ready_limit_s=300
+        toolchain, serve, tree, log=folder / "log", on_line=lambda _line: None, ready_limit_s=300
     ) as running:
         yield running
 

@@ -1,0 +1,20 @@
+"""Every combination of outcomes that the table of verdicts has to decide."""
+
+from collections.abc import Iterator
+from itertools import product
+
+from tasks.judging.decide.table import conditions
+from tasks.judging.gates import all_gates
+from tasks.judging.gates.rule import NOT_MEASURED
+
+
+def all_combinations() -> Iterator[dict[str, str]]:
+    """Yield all combinations that can occur: rounds are timed for every gate that reads them, or for none."""
+    columns = conditions()
+    timed = [
+        condition.name for gate in all_gates() if gate.asks != "answers" for condition in gate.conditions
+    ]
+    for values in product(*columns.values()):
+        outcomes = dict(zip(columns, values, strict=True))
+        if len({outcomes[name] == NOT_MEASURED for name in timed}) == 1:
+            yield outcomes
