@@ -18,7 +18,7 @@ from artifacts.canonical import canonical_bytes
 from artifacts.errors import Conflict, NotFound
 from artifacts.frozen import Frozen
 from artifacts.releases.releases import NAME_PATTERN, VERSION_PATTERN, Release
-from artifacts.store import pass_over
+from artifacts.store import warn_skipped
 
 if TYPE_CHECKING:
     from artifacts.store import Store
@@ -68,7 +68,7 @@ def list_channels(store: "Store", name: str) -> tuple[Channel, ...]:
         if KEY_PATTERN.fullmatch(key.removeprefix(prefix)):
             keys.append(key)
         else:
-            pass_over(store.bucket, key, "it is not a channel")
+            warn_skipped(store.bucket, key, "it is not a channel")
     return store.read_records(keys, Channel, _key_of)
 
 

@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from artifacts.canonical import Digest, canonical_bytes
 from artifacts.frozen import Frozen
 from artifacts.releases.releases import VariantRelease
-from artifacts.store import ID_PATTERN, new_id, pass_over
+from artifacts.store import ID_PATTERN, new_id, warn_skipped
 
 if TYPE_CHECKING:
     from artifacts.store import Store
@@ -82,7 +82,7 @@ def newest_verdict(store: "Store", about: VerdictKey) -> KeptVerdict | None:
         if KEY_PATTERN.fullmatch(key.removeprefix(about.prefix)):
             verdicts.append(key)
         else:
-            pass_over(store.bucket, key, "it is not a verdict")
+            warn_skipped(store.bucket, key, "it is not a verdict")
     return store.read_record(max(verdicts), KeptVerdict, _key_of) if verdicts else None
 
 

@@ -20,7 +20,7 @@ from artifacts.errors import AlreadyExists, Conflict, IntegrityError, NotFound
 from artifacts.frozen import Frozen
 from artifacts.hosts import HostRequirements, ServeCommand, refuse_stand_in
 from artifacts.parallel import READ_THREADS, run_all
-from artifacts.store import pass_over
+from artifacts.store import warn_skipped
 
 if TYPE_CHECKING:
     from artifacts.store import Store
@@ -162,7 +162,7 @@ def published_versions(store: "Store", name: str) -> tuple[str, ...]:
     for key in store.bucket.keys(f"releases/{name}/"):
         match = KEY_PATTERN.fullmatch(key)
         if match is None:
-            pass_over(store.bucket, key, "it does not belong to a release")
+            warn_skipped(store.bucket, key, "it does not belong to a release")
         elif match["file"] == "release":
             found.append(match["version"])
     return tuple(sorted(found, key=version_key))
@@ -188,7 +188,7 @@ def list_names(store: "Store") -> tuple[str, ...]:
     names = list(store.bucket.children("releases/"))
     for name in names:
         if not re.fullmatch(NAME_PATTERN, name):
-            pass_over(store.bucket, f"releases/{name}/", "this is not the name of a spec")
+            warn_skipped(store.bucket, f"releases/{name}/", "this is not the name of a spec")
     return tuple(name for name in names if re.fullmatch(NAME_PATTERN, name))
 
 

@@ -20,7 +20,7 @@ from artifacts.errors import BadReference, Conflict, IntegrityError, NotFound
 from artifacts.frozen import Frozen
 from artifacts.parallel import READ_THREADS, run_all
 from artifacts.releases.releases import NAME_PATTERN, VERSION_PATTERN, read_release, version_key
-from artifacts.store import pass_over
+from artifacts.store import warn_skipped
 
 if TYPE_CHECKING:
     from artifacts.store import Store
@@ -77,9 +77,9 @@ def _owner(store: "Store", name: str, version: str) -> str:
     try:
         return store.read_record(key, Reservation, _key_of).publication_fingerprint
     except NotFound:
-        pass_over(store.bucket, key, "it is missing; its number counts as taken")
+        warn_skipped(store.bucket, key, "it is missing; its number counts as taken")
     except IntegrityError as error:
-        pass_over(store.bucket, key, f"its number counts as taken. {error.what}")
+        warn_skipped(store.bucket, key, f"its number counts as taken. {error.what}")
     try:
         return read_release(store, name, version).publication_fingerprint
     except (NotFound, IntegrityError):

@@ -12,7 +12,7 @@ from artifacts.store.measurements import ID_PATTERN, Measurement, MeasurementKin
 from artifacts.store.s3 import has_credentials
 from artifacts.store.snapshot import Snapshot
 from artifacts.store.store import Store, open_store
-from artifacts.store.strays import pass_over
+from artifacts.store.strays import warn_skipped
 from artifacts.store.transfer import Progress, blob_key, download
 from artifacts.store.trees import REINSTALL, Listing, compare, path_problem, verify
 
@@ -35,7 +35,7 @@ __all__ = [
     "new_id",
     "new_measurement",
     "open_store",
-    "pass_over",
     "path_problem",
     "verify",
+    "warn_skipped",
 ]

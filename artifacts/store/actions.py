@@ -1,9 +1,9 @@
-"""What a stage made of its inputs: the record that lets an equal fingerprint reuse the result.
+"""Actions: the record of what a stage made, which lets an equal fingerprint reuse the result.
 
 Invariants:
-- The fingerprint is the digest of the document that it stands beside, so that a miss can be explained
-  field by field.
-- Paths, times and host names stand beside the document, never in it.
+- The fingerprint is the digest of the document in the same record, so that a miss can be explained field by
+  field.
+- Paths, times and host names are kept next to the document, never in it.
 """
 
 from typing import Self
@@ -15,19 +15,19 @@ from artifacts.frozen import Frozen
 
 
 class Action(Frozen):
-    """One run of one stage: the tree it made, and how."""
+    """One run of one stage: the tree that it made, and how."""
 
     stage: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="Name of the stage.")
     fingerprint: Digest = Field(description="Digest of `document`.")
-    document: dict[str, JsonValue] = Field(description="All that the result depends on.")
+    document: dict[str, JsonValue] = Field(description="Everything that the result depends on.")
     spec: str = Field(description="Name of the spec that asked for it first.")
     variant: str = Field(description="Name of the variant that asked for it first.")
     tree: Digest = Field(description="Digest of the tree that the stage made.")
-    metrics: dict[str, JsonValue] = Field(default={}, description="What the stage measured of itself.")
+    metrics: dict[str, JsonValue] = Field(default={}, description="Figures that the stage reported.")
     tools: dict[str, str] = Field(default={}, description="Versions of the tools that took part.")
     duration_s: float = Field(ge=0, description="Wall time of the stage, in seconds.")
     host: str = Field(description="Name of the host that ran it.")
-    created_at: AwareDatetime = Field(description="When it ended, with its time zone.")
+    created_at: AwareDatetime = Field(description="When the stage ended, with time zone.")
 
     @model_validator(mode="after")
     def _fingerprint_is_of_document(self) -> Self:
@@ -37,7 +37,7 @@ class Action(Frozen):
 
 
 class LatestAction(Frozen):
-    """Pointer to the action that a (spec, variant, stage) used last; a later miss is explained against it."""
+    """The action that a (spec, variant, stage) used last; a later miss is explained by comparing with it."""
 
     spec: str = Field(description="Name of the spec.")
     variant: str = Field(description="Name of the variant.")

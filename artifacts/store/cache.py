@@ -1,15 +1,16 @@
-"""The local blob cache: what one stage or pull downloaded or made, the next one has at once.
+"""The local blob cache: what one stage or pull downloaded or made need not be downloaded by the next.
 
 Invariants:
-- A blob stands under its digest and is never written to again; blobs arrive by rename or link, whole.
-- What this host made is here, too (`adopt`): it is not downloaded. It is read once it has been taken over,
-  and counts only if it is still what the listing says.
+- A blob is stored under its digest and never written to again; it appears whole, by rename or link.
+- What this host made is in the cache, too (`adopt`), and is not downloaded. Its bytes are read again after it
+  was taken over, and it is kept only if they still match the listing.
 - Nothing leaves the cache unverified. `fill` reads every chunk of what it finds (a hard-linked file can be
-  changed through its other name, and disks rot); what is damaged is downloaded again and replaced. Two cores
-  read and hash about 2 GB/s, far more than any download gives, so there is no short cut by time stamps.
-- A name that stands here is only ever replaced: whoever has seen to a blob finds it, whatever others do.
-- Files that are handed out for writing are copies; hard links are handed out read-only. A file has one
-  mode, so an executable blob and the same bytes without that bit are kept apart.
+  changed through its other name, and disks decay); a damaged blob is downloaded again and replaced. Two cores
+  read and hash about 2 GB/s, far faster than any download, so there is no shortcut by time stamps.
+- A file in the cache is only ever replaced, never removed: once `fill` has verified a blob, it stays
+  available, whatever other processes do.
+- Files that are handed out for writing are copies; hard links are handed out read-only. A file has a single
+  mode, so an executable blob and the same bytes without the executable bit are separate files.
 """
 
 import contextlib
@@ -42,13 +43,14 @@ class BlobCache:
         self._root = root
 
     def path_of(self, file: FileEntry) -> Path:
-        """Where a file's blob stands, or would."""
+        """Return where the blob of a file is, or would be."""
         return self._root / "sha256" / file.sha256[:2] / (file.sha256 + (".x" if file.executable else ""))
 
     def fill(self, bucket: Bucket, listing: Listing) -> int:
-        """See to it that every blob of a tree is there and whole; returns the bytes downloaded.
+        """Bring every blob of a tree into the cache, whole and verified; return the bytes downloaded.
 
-        Raises IntegrityError, NotFound and StoreUnreachable of the download, LocalDiskError of this host.
+        Raises IntegrityError, NotFound or StoreUnreachable if the download fails, LocalDiskError if this
+        host's disk does.
         """
         with disk_errors(self._root), self._alone(listing.digest):
             files = {self.path_of(file): file for file in listing.files}
@@ -64,7 +66,7 @@ class BlobCache:
             return count
 
     def place(self, listing: Listing, dest: Path, *, writable: bool) -> None:
-        """Make dest the tree, from blobs that `fill` has just seen to; atomic."""
+        """Make the tree at `dest`, atomically, from blobs that `fill` has just verified."""
         staging = staging_path(dest)
         with disk_errors(dest):
             staging.mkdir(parents=True)
@@ -77,21 +79,21 @@ class BlobCache:
                 raise
 
     def adopt(self, root: Path, listing: Listing, *, consume: bool) -> tuple[str, ...]:
-        """Keep the files of a directory that is the tree, which was made on this host.
+        """Keep the files of a tree that was made on this host.
 
         Args:
-            root: the directory.
+            root: the directory that holds it.
             listing: the tree, as the directory was scanned.
-            consume: the directory is about to be deleted, and nobody writes into it any more: its files may
-                get a second name here, and become read-only. Otherwise they are copied.
+            consume: the directory is about to be deleted, and nothing writes into it any more, so its files
+                may be hard-linked into the cache, and become read-only. Otherwise they are copied.
 
-        Returns the paths of files that changed since the scan; those are not kept. Raises LocalDiskError.
+        Returns the paths of files that changed after the scan; these are not kept. Raises LocalDiskError.
         """
         with disk_errors(self._root), self._alone(listing.digest):
             absent = _wrong({self.path_of(file): file for file in listing.files})
             sources = {self.path_of(file): file for file in listing.files if self.path_of(file) in absent}
             staging = self._root / "partial" / f"{listing.digest}.made"
-            shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed
             staging.mkdir(parents=True)
             try:
                 return self._adopt(root, sources, staging, take_over if consume else clone_or_copy)
@@ -101,9 +103,9 @@ class BlobCache:
     def _adopt(
         self, root: Path, sources: Mapping[Path, FileEntry], staging: Path, take: Callable[[Path, Path], None]
     ) -> tuple[str, ...]:
-        """Bring files to `staging`, verify them there, and rename those that are as the listing says.
+        """Bring files to `staging`, verify them there, and rename those that match the listing.
 
-        They are read again after they were taken: when they were hashed, they may have held other bytes.
+        They are read again after they were taken: they may have changed since they were hashed.
         """
         staged = {staging / path.name: file for path, file in sources.items()}
 
@@ -120,9 +122,9 @@ class BlobCache:
         return tuple(sorted(staged[path].path for path in wrong))
 
     def read(self, file: FileEntry) -> bytes | None:
-        """The bytes of a small file, verified; None if they are not here, or not what they should be.
+        """Return the verified bytes of a small file; None if they are not cached, or not what they should be.
 
-        Nothing is written: a host that only looks at a store needs no cache that it can write to, or read.
+        Nothing is written: a host that only looks at a store does not even need a readable cache.
         """
         try:
             body = self.path_of(file).read_bytes()
@@ -131,7 +133,7 @@ class BlobCache:
         return body if file.is_made_of(body) else None
 
     def read_listing(self, digest: str) -> bytes | None:
-        """The bytes of a tree's listing, verified; None if they are not here, or not what they should be."""
+        """Return the verified bytes of a tree's listing; None if not cached, or not what they should be."""
         try:
             body = self._listing_path(digest).read_bytes()
         except OSError:
@@ -139,7 +141,7 @@ class BlobCache:
         return body if hashlib.sha256(body).hexdigest() == digest else None
 
     def keep_listing(self, digest: str, body: bytes) -> None:
-        """Keep the bytes of a tree's listing; raises LocalDiskError."""
+        """Keep the bytes of a tree's listing; raise LocalDiskError if the disk fails."""
         path = self._listing_path(digest)
         with disk_errors(self._root):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +171,7 @@ class BlobCache:
 
     @contextlib.contextmanager
     def _alone(self, tree: str) -> Iterator[None]:
-        """Keep other processes from downloading the same tree meanwhile; they find it done afterwards."""
+        """Keep other processes from downloading the same tree meanwhile; afterwards, they find it cached."""
         locks = self._root / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / tree):
@@ -177,7 +179,7 @@ class BlobCache:
 
 
 def _wrong(files: Mapping[Path, FileEntry]) -> set[Path]:
-    """The paths that hold anything but their file's bytes, or nothing; every byte is read."""
+    """Return the paths that are missing or do not hold their file's bytes; every byte is read."""
     wrong = {path for path, file in files.items() if not path.is_file() or path.stat().st_size != file.size}
 
     def check(chunk: Chunk) -> None:

@@ -1,9 +1,9 @@
-"""What the store holds of a tree: which blobs are missing, of a wrong size, or rotten.
+"""What the store holds of a tree: which of its blobs are missing, of the wrong size, or damaged.
 
 Invariants:
-- Presence and size cost the fewer requests of the two: one for every 1,000 blobs of the store, or one for
-  each blob of the tree.
-- Whether bytes are right is known by reading them, and only then.
+- Presence and size cost as few requests as possible: one per 1,000 blobs of the store, or one per blob of the
+  tree, whichever is less.
+- Only reading the bytes shows whether they are right.
 """
 
 import re
@@ -23,7 +23,7 @@ HEAD_THREADS = 16
 HASH_SPACE = 1 << 256
 DIGEST = re.compile(r"[0-9a-f]{64}")
 Files = Mapping[str, FileEntry]
-"""Files by the digest of their bytes: equal ones share a blob."""
+"""Files by the digest of their bytes: equal files share a blob."""
 
 
 class Defect(NamedTuple):
@@ -32,7 +32,7 @@ class Defect(NamedTuple):
     Attributes:
         entry: a file of the tree with these bytes.
         problem: what is wrong, as the end of a sentence.
-        is_there: whether there is an object, which has to be replaced.
+        is_there: whether the object exists, and has to be replaced.
     """
 
     entry: FileEntry
@@ -49,17 +49,17 @@ class Defect(NamedTuple):
 
 
 def by_digest(entries: Iterable[FileEntry]) -> dict[str, FileEntry]:
-    """One file for each blob, sorted by digest."""
+    """Return one file per blob, sorted by digest."""
     return dict(sorted({entry.sha256: entry for entry in entries}.items()))
 
 
 def defects(bucket: Bucket, files: Files, known_sizes: Mapping[str, int] | None = None) -> dict[str, Defect]:
-    """Blobs that are missing or have a wrong size, by digest; no byte of them is read.
+    """Find blobs that are missing or have the wrong size, by digest, without reading their bytes.
 
     Args:
         bucket: the store's bucket.
-        files: what should be there.
-        known_sizes: the sizes of all blobs of the store by key, if the caller has listed them.
+        files: the blobs that the store should hold.
+        known_sizes: sizes of all blobs of the store by key, if the caller has listed them.
     """
     if known_sizes is None:
         sizes = _sizes(bucket, files)
@@ -77,12 +77,12 @@ def defects(bucket: Bucket, files: Files, known_sizes: Mapping[str, int] | None 
 
 
 def damaged(bucket: Bucket, files: Files, on_bytes: OnBytes = ignore_bytes) -> dict[str, Defect]:
-    """As `defects`, and every byte of the others is read and hashed.
+    """Find the same as `defects`, and damaged blobs: every byte of the others is read and hashed.
 
     Args:
         bucket: the store's bucket.
-        files: what should be there.
-        on_bytes: called with the size of each chunk that was read or is not worth reading, from several
+        files: the blobs that the store should hold.
+        on_bytes: called with the size of each chunk that was read, or that need not be read, from several
             threads.
     """
     found = defects(bucket, files)
@@ -111,7 +111,7 @@ def damaged(bucket: Bucket, files: Files, on_bytes: OnBytes = ignore_bytes) -> d
 
 
 def _sizes(bucket: Bucket, files: Files) -> dict[str, int]:
-    """Sizes of the blobs that are there, by digest."""
+    """Return the sizes of the blobs that exist, by digest."""
     sizes: dict[str, int] = {}
     prefix = blob_key("")
     rest = set(files)
@@ -132,8 +132,8 @@ def _sizes(bucket: Bucket, files: Files) -> dict[str, int]:
 
 
 def _pages_left(count: int, last: str) -> float:
-    """Pages that follow, from how many blobs came up to this key: digests are spread evenly."""
+    """Estimate how many pages follow a key, from the blobs before it: digests are spread evenly."""
     if not DIGEST.fullmatch(last):
-        return 0  # something else stands among the blobs; the next page tells
+        return 0  # an object that is not a blob; the next page allows an estimate
     share = (int(last, 16) + 1) / HASH_SPACE
     return count / PAGE_KEYS * (1 - share) / share

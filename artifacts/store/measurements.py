@@ -1,7 +1,7 @@
 """Measurements: appended, never replaced; keyed by what was measured, how, and on what class of host.
 
-A measurement is not a build: the same key may hold many, and how old one may be before it is made again is
-the caller's decision. An inconclusive one is kept as evidence and must not be reused.
+Unlike an action, a measurement may be made many times under one key; the caller decides how old one may be
+before it is made again. An inconclusive measurement is kept as evidence and must not be reused.
 """
 
 import uuid
@@ -21,33 +21,34 @@ ID_PATTERN = r"[0-9a-zA-Z-]+"
 
 
 def new_id(now: datetime) -> str:
-    """An id that is unique, and sorts by time."""
+    """Return a unique id that sorts by time."""
     return f"{now:%Y%m%dT%H%M%S%f}Z-{uuid.uuid4().hex[:8]}"
 
 
 class Measurement(Frozen):
-    """One measurement with all that it is keyed by."""
+    """One measurement with everything that it is keyed by."""
 
     key: Digest = Field(description="Digest of `document`.")
     id: str = Field(pattern=f"^{ID_PATTERN}$", description="Unique, and sorts by time within a key.")
     kind: MeasurementKind = Field(description="What was measured.")
     document: dict[str, JsonValue] = Field(description="What it is keyed by: trees, protocol, class of host.")
-    result: dict[str, JsonValue] = Field(description="What came out.")
-    created_at: AwareDatetime = Field(description="When it ended, with its time zone.")
+    result: dict[str, JsonValue] = Field(description="Results of the measurement.")
+    created_at: AwareDatetime = Field(description="When it ended, with time zone.")
     device_s: float = Field(
-        ge=0, description="Device time that it took: its seconds times the devices that it kept busy."
+        ge=0, description="Device time that it took: its duration times the number of devices it kept busy."
     )
-    conclusive: bool = Field(description="Whether it settles its question; only then may it be reused.")
+    conclusive: bool = Field(description="Whether it answers its question; only then may it be reused.")
 
     def result_as(self, model: type[RecordT]) -> RecordT:
-        """The result as the record that it is; raises IntegrityError if it is not one."""
+        """Return the result as a record of this model; raise IntegrityError if it is not one."""
         try:
             return model.model_validate(self.result)
         except ValidationError as error:
             raise IntegrityError(
                 f"The result of a measurement is not a readable {model.__name__}: {error}",
                 where=f"measurements/{self.key}/{self.id}.json",
-                fix="It is damaged, or of another enginery. Measure again: `enginery build SPEC --force`.",
+                fix="It is damaged, or from another version of enginery. Measure again: `enginery build SPEC "
+                "--force`.",
             ) from error
 
     @model_validator(mode="after")
@@ -65,7 +66,7 @@ def new_measurement(
     conclusive: bool,
     device_s: float,
 ) -> Measurement:
-    """A measurement made now, with its key and a fresh id."""
+    """Return a measurement that was made just now, with its key and a new id."""
     now = datetime.now(UTC)
     return Measurement(
         key=digest_of(document),

@@ -1,9 +1,9 @@
-"""Whether an S3 server's answer is the range that was asked for, and nothing else.
+"""Checks that an S3 server's answer is exactly the range that was asked for.
 
 Invariants:
-- What is passed on lies within the range, whatever the server, or something between, sends: a caller that
-  writes it at the range's place can harm nothing beside it.
-- A range that was ignored, another range and an answer that is longer or shorter are refused in words.
+- What is passed on lies within the range, whatever the server, or a proxy in between, sends: a caller that
+  writes it at the offset of the range cannot overwrite anything outside it.
+- An answer that ignores the range, holds another range, or is too long or too short is refused with a reason.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,8 +13,8 @@ from artifacts.errors import RESTORE_FIX, ArtifactError, IntegrityError, StoreUn
 
 PARTIAL_CONTENT = 206
 AGAIN_FIX = (
-    "Start again. If it goes on, look for what stands between this host and the server (a cache, a proxy): "
-    "it alters answers."
+    "Start again. If it happens again, look for something between this host and the server that alters "
+    "answers, such as a cache or a proxy."
 )
 
 
@@ -37,9 +37,10 @@ class ByteRange(NamedTuple):
 
 
 def refusal(asked: ByteRange, answer: Mapping[str, Any], where: str) -> ArtifactError | None:
-    """Why an answer of boto3's `get_object` is not the range that was asked for; None where it is.
+    """Return why an answer of boto3's `get_object` is not the range that was asked for; None if it is.
 
-    An object of another size is an IntegrityError; all else a StoreUnreachable, which is worth asking again.
+    An object of another size is an IntegrityError; anything else is a StoreUnreachable, as asking again may
+    help.
     """
     status, found = answer["ResponseMetadata"]["HTTPStatusCode"], answer.get("ContentRange", "none")
     if status != PARTIAL_CONTENT:
@@ -50,13 +51,13 @@ def refusal(asked: ByteRange, answer: Mapping[str, Any], where: str) -> Artifact
         return IntegrityError(what, where=where, fix=RESTORE_FIX)
     if found != asked.content_range:
         return _other(f"the range {found!r}", asked, where)
-    if (length := answer.get("ContentLength", asked.length)) != asked.length:  # chunked answers name none
+    if (length := answer.get("ContentLength", asked.length)) != asked.length:  # chunked answers lack it
         return _other(f"{length} bytes instead of {asked.length}", asked, where)
     return None
 
 
 def exactly(pieces: Iterable[bytes], asked: ByteRange, where: str) -> Iterator[bytes]:
-    """Pass the pieces of an answer's body on; raises StoreUnreachable instead of one byte too many or few."""
+    """Pass on the pieces of an answer's body; raise StoreUnreachable if it has a byte too many or too few."""
     left = asked.length
     for piece in pieces:
         left -= len(piece)

@@ -1,14 +1,14 @@
-"""The one reader of the store: between bytes in a bucket and what the rest of the code believes.
+"""The only reader of the store: it stands between bytes in a bucket and what the rest of the code believes.
 
 Invariants:
-- What is named by its content (listings, files of trees) counts only if its bytes have the digest that names
-  it: a listing the tree's, a file the one in the listing, whole and chunk by chunk, so that a listing that
-  contradicts itself does not lead two readers to different bytes.
-- What is not (actions, measurements, verdicts, releases, reservations, channels) counts only as a closed
-  record of its kind that belongs, by its own words, under the key that it was read from.
-- Damage is reported once two reads bring the same wrong bytes.
-- Nothing else reads an object into memory; blobs on their way to a disk, which may be too large for that,
-  come through `artifacts.store.transfer`, chunk by chunk.
+- An object that is named by its content (a listing, a file of a tree) is accepted only if its bytes have that
+  digest. A file is checked as a whole and chunk by chunk, so that a listing that contradicts itself cannot
+  lead two readers to different bytes.
+- Any other object (an action, measurement, verdict, release, reservation or channel) is accepted only as a
+  closed record of its kind that belongs, by its own content, under the key that it was read from.
+- Damage is reported once two reads return the same wrong bytes.
+- Nothing else reads an object into memory; blobs on their way to disk, which may be too large for that, go
+  through `artifacts.store.transfer`, chunk by chunk.
 """
 
 import hashlib
@@ -40,14 +40,14 @@ FILES_SHOWN = 8
 
 
 class StoreReader:
-    """Reads what a bucket holds, and verifies all of it."""
+    """Reads the objects of a bucket, and verifies all of them."""
 
     def __init__(self, bucket: Bucket, cache: BlobCache) -> None:
         self.bucket = bucket
         self.cache = cache
 
     def get_listing(self, digest: str) -> Listing:
-        """The listing of a tree; raises NotFound, and IntegrityError if its bytes have another digest."""
+        """Return the listing of a tree; raise NotFound, or IntegrityError if its digest is another one."""
         key = tree_key(digest)
 
         def check(body: bytes) -> Listing:
@@ -62,7 +62,7 @@ class StoreReader:
         return self._read_checked(key, check)[0]
 
     def get_entry(self, tree: str, path: str) -> FileEntry:
-        """What the listing of a tree says of one file.
+        """Return what the listing of a tree says about one file.
 
         Raises NotFound if the store has no such tree, NoSuchFile if the tree has no such file, and
         IntegrityError if the listing is damaged.
@@ -77,11 +77,11 @@ class StoreReader:
             f"Tree {tree} has no file {path}.",
             where=f"{self.bucket.where(tree_key(tree))}; files there: {shown}{more}",
             fix="Check that this is the tree that was meant. If it is, the stage that made it left the file "
-            "out: run it again with `enginery build SPEC --force`.",
+            "out: run the stage again with `enginery build SPEC --force`.",
         )
 
     def read_file(self, tree: str, path: str) -> bytes:
-        """One small file of a tree, without the rest of it: from this host's cache, otherwise from the store.
+        """Return one small file of a tree: from this host's cache, or else from the store.
 
         Raises what `get_entry` raises, and IntegrityError if the blob is damaged or missing.
         """
@@ -90,20 +90,20 @@ class StoreReader:
         return self._read_blob(entry) if cached is None else cached
 
     def read_json(self, tree: str, path: str) -> dict[str, Any]:
-        """One small file of a tree that holds a JSON object.
+        """Return the JSON object in one small file of a tree.
 
         Raises what `read_file` raises, and IntegrityError if the file holds anything else.
         """
         try:
             document = json.loads(self.read_file(tree, path))
-        except ValueError as error:  # of UTF-8 or of JSON
+        except ValueError as error:  # invalid UTF-8 or invalid JSON
             raise self._unreadable(tree, path, f"JSON: {error}") from error
         if not isinstance(document, dict):
             raise self._unreadable(tree, path, f"a JSON object but a {type(document).__name__}")
         return document
 
     def read_document(self, tree: str, path: str, model: type[RecordT]) -> RecordT:
-        """One small file of a tree that holds a record.
+        """Return the record in one small file of a tree.
 
         Raises what `read_file` raises, and IntegrityError if the file holds anything else.
         """
@@ -116,8 +116,8 @@ class StoreReader:
     def require_stored(self, tree: str, path: str) -> FileEntry:
         """Verify the store's own copy of one small file of a tree, whatever this host's cache holds.
 
-        No byte of it is read if the server kept the SHA-256 of the upload. Returns what the listing says of
-        the file. Raises what `read_file` raises.
+        If the server kept the SHA-256 of the upload, no byte is read. Returns what the listing says about the
+        file. Raises what `read_file` raises.
         """
         entry = self.get_entry(tree, path)
         if self.bucket.kept_sha256(blob_key(entry.sha256)) != entry.sha256:
@@ -125,27 +125,27 @@ class StoreReader:
         return entry
 
     def read_record(self, key: str, model: type[RecordT], key_of: Callable[[RecordT], str]) -> RecordT:
-        """A JSON object as a record.
+        """Return the record that is stored under a key.
 
         Args:
             key: the key that it is read from.
-            model: what it is.
-            key_of: the key under which a record belongs by its own words; any other is refused.
+            model: type of the record.
+            key_of: returns the key under which a record belongs by its content; any other key is refused.
 
-        Raises NotFound, and IntegrityError once two reads agree that it is not such a record.
+        Raises NotFound, or IntegrityError once two reads agree that the object is not such a record.
         """
         return self.read_record_and_etag(key, model, key_of)[0]
 
     def read_record_and_etag(
         self, key: str, model: type[RecordT], key_of: Callable[[RecordT], str]
     ) -> tuple[RecordT, str]:
-        """As `read_record`, with the ETag to replace exactly what was read."""
+        """Return a record as `read_record` does, and the ETag with which to replace exactly what was read."""
         return self._read_checked(key, lambda body: self._parse(key, body, model, key_of))
 
     def read_records(
         self, keys: Iterable[str], model: type[RecordT], key_of: Callable[[RecordT], str]
     ) -> tuple[RecordT, ...]:
-        """The records of several keys, in their order, read a few at a time."""
+        """Return the records of several keys, in the order of the keys; a few are read at a time."""
         return tuple(run_all(lambda key: self.read_record(key, model, key_of), keys, READ_THREADS))
 
     def _read_blob(self, entry: FileEntry) -> bytes:
@@ -165,13 +165,13 @@ class StoreReader:
         try:
             return self._read_checked(key, check)[0]
         except NotFound as error:
-            what = f"The blob of {entry.path} is missing in the store."
+            what = f"The blob of {entry.path} is missing from the store."
             raise IntegrityError(what, where=error.where, fix=RESTORE_FIX) from error
 
     def _parse(
         self, key: str, body: bytes, model: type[RecordT], key_of: Callable[[RecordT], str]
     ) -> RecordT:
-        """A record from the bytes that were read from a key; raises IntegrityError."""
+        """Parse the bytes that were read from a key; raise IntegrityError if they are not such a record."""
         where = self.bucket.where(key)
         try:
             record = model.model_validate_json(body)
@@ -179,27 +179,27 @@ class StoreReader:
             raise IntegrityError(
                 f"Not a readable {model.__name__}: {_first(error)}.",
                 where=where,
-                fix="It is damaged, or of a newer enginery. Update this one; if that is not it: "
-                f"{RESTORE_FIX}",
+                fix="It is damaged, or from a newer version of enginery. Update this one; if that does not "
+                f"help: {RESTORE_FIX}",
             ) from error
         if (belongs := key_of(record)) != key:
-            what = f"This {model.__name__} is another one than its key says: by its content it is {belongs}."
+            what = f"This {model.__name__} does not belong under its key: by its content it is {belongs}."
             raise IntegrityError(what, where=where, fix=STRANGER_FIX)
         return record
 
     def _unreadable(self, tree: str, path: str, what: str) -> IntegrityError:
-        """The error for a file whose bytes are right, and which is of no use all the same."""
+        """Make the error for a file whose bytes are right, but whose content is unusable."""
         return IntegrityError(
             f"{path} of tree {tree} is not {what}.",
             where=self.bucket.where(tree_key(tree)),
-            fix="Its bytes are those that the tree names, so it was made like this, perhaps by a newer "
-            "enginery: update this one, or make the tree again.",
+            fix="Its bytes match the tree, so it was made like this, perhaps by a newer version of enginery: "
+            "update this one, or make the tree again.",
         )
 
     def _read_checked(self, key: str, check: Callable[[bytes], CheckedT]) -> tuple[CheckedT, str]:
-        """What `check` makes of an object, and the object's ETag.
+        """Return what `check` makes of an object, and the object's ETag.
 
-        An IntegrityError of `check` counts once two reads have brought the same bytes.
+        An IntegrityError of `check` is final once two reads have returned the same bytes.
         """
         stored = self.bucket.get(key)
         for _attempt in range(AGREE_ATTEMPTS):
@@ -209,16 +209,16 @@ class StoreReader:
                 before, stored = stored, self.bucket.get(key)
                 if before.body == stored.body:
                     raise
-        what = "An object came with other bytes each time it was read."
+        what = "Each read of this object returned other bytes."
         raise StoreUnreachable(what, where=self.bucket.where(key), fix=AGAIN_FIX)
 
 
 def tree_key(digest: str) -> str:
-    """Key of a tree's listing in the store."""
+    """Return the key of a tree's listing in the store."""
     return f"trees/sha256/{digest}"
 
 
 def _first(error: ValidationError) -> str:
-    """The first of what a record lacks, in words."""
+    """Describe the first problem of a record in words."""
     first = error.errors(include_url=False)[0]
     return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

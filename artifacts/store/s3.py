@@ -1,11 +1,11 @@
-"""One S3 bucket: with `artifacts.store.s3_errors`, the only place that knows boto3.
+"""One S3 bucket. Only this module and `artifacts.store.s3_errors` know boto3.
 
 Invariants:
 - Every request succeeds or raises an error of `artifacts.errors` that names the endpoint and the bucket.
-- Nothing is sent without a SHA-256 that the server checks: it refuses bytes that do not match. What is
-  received is checked by the caller where its digest is known (blobs, listings), and else against the checksum
-  that the server kept of the upload, where it keeps one.
-- boto3 is imported when a bucket is opened, not before: naming a command's options must stay cheap.
+- Everything is sent with a SHA-256, and the server refuses bytes that do not match it. What is received is
+  checked by the caller if its digest is known (blobs, listings), and otherwise against the checksum that the
+  server kept of the upload, if it keeps one.
+- boto3 is imported when a bucket is opened, not before: listing a command's options must stay cheap.
 """
 
 import base64
@@ -33,17 +33,17 @@ DEFAULT_REGION = "us-east-1"
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 20
 ATTEMPTS = 3
-# boto3 repeats a request until an answer begins; a body that breaks off is ours to ask for again.
+# boto3 repeats a request until an answer begins; if a body breaks off, we have to ask again.
 BODY_ATTEMPTS = 5
 UPLOAD_THREADS = 4
 MAX_CONNECTIONS = 32
 STREAM_BYTES = 1 << 20
-# S3 answers 409 where two conditional writes to one key overlap; the later one is to be sent again.
+# S3 answers 409 if two conditional writes to one key overlap; the later one has to be sent again.
 OVERLAP_ATTEMPTS = 5
 
 
 class Stored(NamedTuple):
-    """A small object as it was read: its bytes, and the ETag to replace exactly that."""
+    """A small object as it was read: its bytes, and the ETag with which to replace exactly these."""
 
     body: bytes
     etag: str
@@ -61,7 +61,7 @@ class Bucket:
         return f"bucket {self._name} at {self._client.meta.endpoint_url}"
 
     def ensure(self) -> None:
-        """Make the bucket where there is none."""
+        """Create the bucket if it does not exist."""
         try:
             with self._errors(self._name):
                 self._client.head_bucket(Bucket=self._name)
@@ -71,13 +71,13 @@ class Bucket:
                 self._client.create_bucket(Bucket=self._name, **self._location())
 
     def _location(self) -> Any:
-        """Where to make the bucket; AWS wants its first region to go unnamed."""
+        """Say where to create the bucket; AWS wants its first region to be left out."""
         region = self._client.meta.region_name
         place = {"CreateBucketConfiguration": {"LocationConstraint": region}}
         return {} if region == DEFAULT_REGION else place
 
     def size(self, key: str) -> int | None:
-        """Size of an object in bytes, or None where there is no such object."""
+        """Return the size of an object in bytes; None if there is no such object."""
         try:
             with self._errors(key):
                 return self._client.head_object(**self._at(key))["ContentLength"]
@@ -85,7 +85,7 @@ class Bucket:
             return None
 
     def kept_sha256(self, key: str) -> str | None:
-        """SHA-256 of an object, in hex, as the server checked it when it was uploaded.
+        """Return the SHA-256 of an object, in hexadecimal, as the server checked it on upload.
 
         None if there is no such object, if it was uploaded in parts, or if the server keeps no SHA-256.
         """
@@ -96,13 +96,13 @@ class Bucket:
             return None
         try:
             return base64.b64decode(answer.get("ChecksumSHA256", ""), validate=True).hex() or None
-        except ValueError:  # of an upload in parts it is no digest of the bytes, and ends in their number
+        except ValueError:  # after an upload in parts it is no digest of the bytes: it ends in their number
             return None
 
     def get(self, key: str) -> Stored:
-        """A small object, whole; a body that breaks off is asked for again.
+        """Return a small object, whole; if its body breaks off, it is asked for again.
 
-        Raises NotFound, and IntegrityError where the bytes have another checksum than the server keeps.
+        Raises NotFound, or IntegrityError if the bytes do not match the checksum that the server keeps.
         """
         from botocore import exceptions as boto
 
@@ -111,7 +111,7 @@ class Bucket:
             for attempt in itertools.count(1):
                 answer = self._client.get_object(**self._at(key), ChecksumMode="ENABLED")
                 if "ETag" not in answer:
-                    what = "What answers is no S3 server: an object came without an ETag."
+                    what = "What answers is not an S3 server: an object came without an ETag."
                     raise StoreUnreachable(what, where=str(self), fix=START_FIX)
                 try:
                     with contextlib.closing(answer["Body"]) as body:
@@ -125,12 +125,12 @@ class Bucket:
         """Write a small object.
 
         Args:
-            key: where.
-            body: what.
-            if_absent: only if there is no such object yet.
-            if_match: only if the object still has this ETag.
+            key: key of the object.
+            body: its bytes.
+            if_absent: write only if there is no such object yet.
+            if_match: write only if the object still has this ETag.
 
-        Raises Conflict where the condition does not hold.
+        Raises Conflict if the condition does not hold.
         """
         condition: dict[str, Any] = (
             {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_match} if if_match else {}
@@ -155,13 +155,13 @@ class Bucket:
         """Upload a file that has the digests of `entry`, chunk by chunk.
 
         Args:
-            key: where.
+            key: key of the object.
             path: the file.
             entry: its size and digests.
             on_bytes: called with the size of each chunk that was sent, from several threads.
-            replace: overwrite the object, which is damaged; else one that exists by then stays.
+            replace: overwrite the object, which is damaged; otherwise an object that exists stays.
 
-        Raises IntegrityError where the file no longer has the digests: the server checks each chunk.
+        Raises IntegrityError if the file no longer has these digests: the server checks each chunk.
         """
         condition: dict[str, Any] = {} if replace else {"IfNoneMatch": "*"}
         with contextlib.suppress(Conflict), self._errors(key):
@@ -213,7 +213,7 @@ class Bucket:
                 )
             )
         except BaseException:
-            # Best effort: the failure that led here is what matters, and parts left behind harm nobody.
+            # Best effort: the failure that led here is what matters, and parts left behind do no harm.
             with contextlib.suppress(ArtifactError), self._errors(key):
                 self._client.abort_multipart_upload(**self._at(key), UploadId=upload_id)
             raise
@@ -221,15 +221,15 @@ class Bucket:
     def stream(
         self, key: str, asked: ByteRange, refuse_etag: Callable[[str], None] = lambda _etag: None
     ) -> Iterator[bytes]:
-        """Bytes of exactly that range, in pieces of at most 1 MiB.
+        """Yield the bytes of exactly that range, in pieces of at most 1 MiB.
 
         Args:
             key: the object.
             asked: the range, and the size of the whole object.
-            refuse_etag: called with the answer's ETag before its first byte; raises where it is refused.
+            refuse_etag: called with the answer's ETag before its first byte; raises if it refuses the ETag.
 
-        Raises NotFound, IntegrityError where the object has another size, and StoreUnreachable where the
-        answer is another one than was asked for.
+        Raises NotFound, IntegrityError if the object has another size, or StoreUnreachable if the answer is
+        not the range that was asked for.
         """
         where = self.where(key)
         with self._errors(key):
@@ -241,11 +241,11 @@ class Bucket:
                 yield from exactly(body.iter_chunks(STREAM_BYTES), asked, where)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Keys that begin with prefix, sorted, without the bucket's own prefix."""
+        """Yield the keys that begin with `prefix`, sorted, without the bucket's own prefix."""
         return (key for key, _size in self.sizes(prefix))
 
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Keys that begin with prefix, sorted, and sizes in bytes; the next 1,000 are asked for as needed."""
+        """Yield sorted keys that begin with `prefix`, and sizes in bytes; 1,000 are asked for at a time."""
         with self._errors(prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._name, Prefix=self._prefix + prefix
@@ -254,7 +254,7 @@ class Bucket:
                     yield item["Key"].removeprefix(self._prefix), item["Size"]
 
     def children(self, prefix: str) -> Iterator[str]:
-        """What follows a prefix up to the next slash, once each, sorted: the names of its directories."""
+        """Yield the directories below a prefix: what follows it up to the next slash, once each, sorted."""
         with self._errors(prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._name, Prefix=self._prefix + prefix, Delimiter="/"
@@ -263,9 +263,9 @@ class Bucket:
                     yield item["Prefix"].removeprefix(self._prefix + prefix).rstrip("/")
 
     def signed_url(self, key: str, *, content_type: str, valid_s: int) -> str:
-        """An address by which a browser without credentials may read one object for a while.
+        """Return an address at which a browser without credentials can read one object for a while.
 
-        S3 takes such an address for a week at most (signature version 4: X-Amz-Expires <= 604,800 s).
+        S3 accepts such an address for a week at most (signature version 4: X-Amz-Expires <= 604,800 s).
         """
         parameters = {**self._at(key), "ResponseContentType": content_type}
         url: str = self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=valid_s)
@@ -289,14 +289,14 @@ class Bucket:
         return s3_errors(self.where(key))
 
     def where(self, key: str) -> str:
-        """The object in words, for messages."""
+        """Describe an object in words, for messages."""
         return f"{self}, key {self._prefix}{key}"
 
 
 def open_bucket(name: str, prefix: str = "") -> Bucket:
-    """The bucket at the endpoint and with the credentials that the standard AWS variables give.
+    """Open a bucket at the endpoint, and with the credentials, that the standard AWS variables give.
 
-    No request is made yet. Raises StoreUnreachable where the AWS configuration itself cannot be read.
+    No request is made yet. Raises StoreUnreachable if the AWS configuration itself cannot be read.
     """
     import boto3
     import botocore.session
@@ -308,9 +308,9 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
         max_pool_connections=MAX_CONNECTIONS,
-        signature_version="s3v4",  # links too: boto3 would sign those by version 2, which is refused
+        signature_version="s3v4",  # for signed addresses, too: boto3 would use version 2, which is refused
         s3={"addressing_style": "path"},
-        # Digests are given and checked explicitly; boto3's own CRCs would come on top.
+        # Digests are given and checked explicitly; boto3 would add CRCs of its own.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
@@ -321,26 +321,26 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
         client = session.client("s3", region_name=session.region_name or DEFAULT_REGION, config=config)
     except (BotoCoreError, ValueError) as error:
         what = f"The AWS configuration is wrong: {error}."
-        # A ValueError is of an endpoint that is no address.
+        # boto3 raises ValueError if the endpoint is not an address.
         fix = START_FIX if isinstance(error, ValueError) else ACCESS_FIX
         raise StoreUnreachable(what, where=f"bucket {name}", fix=fix) from error
     return Bucket(client, name, prefix)
 
 
 def has_credentials() -> bool:
-    """Whether credentials for AWS stand in the variables, in the files, or with a service of this host."""
+    """Whether AWS credentials are found in variables, in files, or with a service of this host."""
     import botocore.session
     from botocore.exceptions import BotoCoreError
 
     try:
         return botocore.session.get_session().get_credentials() is not None
     except BotoCoreError:
-        return True  # There are some: the first request tells what is wrong with them.
+        return True  # There are some: the first request will say what is wrong with them.
 
 
 @functools.cache
 def _loader() -> "Loader":
-    """Reader of boto3's description of S3, kept: reading it is most of what opening a bucket takes."""
+    """Return a reader of boto3's description of S3; it is kept, as reading takes most of the time to open."""
     from botocore.loaders import create_loader
 
     return create_loader()

@@ -1,4 +1,4 @@
-"""What boto3 raises, as errors of this package that name the endpoint and say what to look at."""
+"""Translates what boto3 raises into errors of this package, which name the endpoint and say what to do."""
 
 import contextlib
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def s3_errors(where: str) -> Iterator[None]:
     """Turn what boto3 raises inside the block into errors of this package.
 
     Args:
-        where: endpoint, bucket and key that the block is about.
+        where: endpoint, bucket and key that the block works on.
     """
     from botocore import exceptions as boto
 
@@ -57,15 +57,15 @@ def s3_errors(where: str) -> Iterator[None]:
         what = f"The S3 server does not answer: {error}"
         raise StoreUnreachable(what, where=where, fix=START_FIX) from error
     except boto.ParamValidationError as error:
-        what = f"S3 cannot have a bucket or key of that name: {error}"
-        raise BadReference(what, where=where, fix="Look at ENGINERY_STORE_BUCKET and _PREFIX.") from error
+        what = f"S3 does not allow a bucket or key of that name: {error}"
+        raise BadReference(what, where=where, fix="Check ENGINERY_STORE_BUCKET and _PREFIX.") from error
     except boto.BotoCoreError as error:
-        what = f"What answers is no S3 server, or cannot be asked: {error}"
+        what = f"What answers is not an S3 server, or the request cannot be sent: {error}"
         raise StoreUnreachable(what, where=where, fix=START_FIX) from error
 
 
 def _refusal(error: "ClientError", where: str) -> ArtifactError:
-    """The error for an answer that says no."""
+    """Return the error for an answer that refuses the request."""
     code = error.response["Error"]["Code"]
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     said = f"{code}: {error.response['Error'].get('Message', '')}".rstrip(": ")
@@ -78,7 +78,7 @@ def _refusal(error: "ClientError", where: str) -> ArtifactError:
         return Conflict("Another writer was first.", where=where)
     if code in DAMAGED:
         return IntegrityError(
-            f"The server received other bytes than were announced ({said}).",
+            f"The server received other bytes than announced ({said}).",
             where=where,
             fix="Nothing was stored. Start again once nothing writes into the directory that is uploaded.",
         )

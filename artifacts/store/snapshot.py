@@ -1,11 +1,11 @@
-"""A store as it was when it was first asked, for commands that only look.
+"""A store as it was when it was first asked, for commands that only read.
 
 Invariants:
-- Nothing is asked twice: what was read is kept for as long as the snapshot lives, and verified like any read.
-- Presence is known by listing the store once, unless it holds more than `LISTED_KEYS` objects of a sort; then
-  each tree is asked for by itself, as in any store.
-- A verified listing of this host counts if the store holds an object of its key and size: the store's
-  copy is not read for that, as no blob's is.
+- Nothing is asked for twice: what was read is kept as long as the snapshot lives, and verified like any read.
+- Presence is determined by listing the store once, unless it holds more than `LISTED_KEYS` objects of a kind;
+  then each tree is looked up by itself, as in any store.
+- A verified listing in this host's cache is accepted if the store holds an object with its key and size; the
+  store's copy is not read, and neither is that of any blob.
 - Nothing is written.
 """
 
@@ -23,7 +23,7 @@ LISTED_KEYS = 10_000
 
 
 class Snapshot(Store):
-    """Looks at a store, and remembers what it saw."""
+    """A store that is only read, and that remembers what was read."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store.bucket, store.cache)
@@ -35,31 +35,31 @@ class Snapshot(Store):
         self._measurements: dict[str, tuple[Measurement, ...]] = {}
 
     def get_listing(self, digest: str) -> Listing:
-        """The listing of a tree; raises what `Store.get_listing` raises."""
+        """Return the listing of a tree; raise what `Store.get_listing` raises."""
         if digest not in self._listings:
             self._listings[digest] = self._local_listing(digest) or super().get_listing(digest)
         return self._listings[digest]
 
     def read_file(self, tree: str, path: str) -> bytes:
-        """One small file of a tree; raises what `Store.read_file` raises."""
+        """Return one small file of a tree; raise what `Store.read_file` raises."""
         if (tree, path) not in self._files:
             self._files[tree, path] = super().read_file(tree, path)
         return self._files[tree, path]
 
     def read_action(self, stage: str, fingerprint: str) -> Action | None:
-        """The action of that fingerprint, if there is one."""
+        """Return the action with this fingerprint, if there is one."""
         if (stage, fingerprint) not in self._actions:
             self._actions[stage, fingerprint] = super().read_action(stage, fingerprint)
         return self._actions[stage, fingerprint]
 
     def measurements(self, key: str) -> tuple[Measurement, ...]:
-        """All measurements of a key, oldest first."""
+        """Return all measurements of a key, oldest first."""
         if key not in self._measurements:
             self._measurements[key] = super().measurements(key)
         return self._measurements[key]
 
     def missing_of(self, tree: str) -> tuple[str, ...]:
-        """What the store lacks of a tree, as `Store.missing_of` says it."""
+        """Return what the store lacks of a tree, as `Store.missing_of` does."""
         if tree not in self._missing:
             self._missing[tree] = super().missing_of(tree)
         return self._missing[tree]
@@ -76,7 +76,7 @@ class Snapshot(Store):
         return self._parse(key, body, Listing, lambda listing: tree_key(listing.digest))
 
     def _sizes_below(self, prefix: str) -> dict[str, int] | None:
-        """Sizes of all objects of a sort, by key; None if there are too many to list."""
+        """Return the sizes of all objects below a prefix, by key; None if there are too many to list."""
         if prefix not in self._sizes:
             found = dict(islice(self.bucket.sizes(prefix), LISTED_KEYS + 1))
             self._sizes[prefix] = found if len(found) <= LISTED_KEYS else None

@@ -6,15 +6,15 @@
     latest/<spec>/<variant>/<stage>.json     which action a variant used last, overwritten
     measurements/<key>/<id>.json             appended
 
-Releases and channels (`artifacts.releases.releases`, `artifacts.releases.channels`) stand beside them.
+Releases and channels (`artifacts.releases.releases`, `artifacts.releases.channels`) are in the same bucket.
 
 Invariants:
-- A listing is written after its blobs: killed at any moment, an upload leaves blobs that the next one
-  reuses. What is lost later is told by `missing_of`, and an upload of the same tree puts it back.
+- A listing is written after its blobs: an upload that is killed at any moment leaves blobs that the next one
+  reuses. `missing_of` reports what is lost later, and another upload of the same tree restores it.
 - What is read is verified (`artifacts.store.reader`).
-- What a host put into the store lies in its own cache, too: it is not downloaded again.
-- An action is written once; who comes second gets the first one's, so that what is measured is what is
-  published. Only a caller who says so replaces one.
+- What a host uploads is also kept in its own cache, so that it is not downloaded again.
+- An action is written once, and a second writer gets the action of the first, so that what is measured is
+  what is published. An action is only replaced if the caller asks for it.
 """
 
 import logging
@@ -32,7 +32,7 @@ from artifacts.store.holdings import by_digest, damaged, defects
 from artifacts.store.measurements import Measurement
 from artifacts.store.reader import StoreReader, tree_key
 from artifacts.store.s3 import UPLOAD_THREADS, open_bucket
-from artifacts.store.strays import pass_over
+from artifacts.store.strays import warn_skipped
 from artifacts.store.transfer import blob_key
 from artifacts.store.trees import FileEntry, Listing, scan
 
@@ -40,13 +40,13 @@ LOG = logging.getLogger(__name__)
 
 
 class Store(StoreReader):
-    """The one place that trees, actions, measurements, releases and channels are kept in.
+    """The place where trees, actions, measurements, releases and channels are kept.
 
-    Reading what is kept: `artifacts.store.reader`.
+    The methods that read are those of `artifacts.store.reader`.
     """
 
     def ensure_bucket(self) -> None:
-        """Make the bucket where there is none."""
+        """Create the bucket if it does not exist."""
         self.bucket.ensure()
 
     def put_tree(
@@ -60,16 +60,16 @@ class Store(StoreReader):
         """Upload a directory as a tree: the blobs that are missing or damaged, then the listing.
 
         Its files are kept in the local cache, so that this host does not download what it made. If they
-        cannot be kept, the log says why, and whoever needs them downloads them.
+        cannot be kept, the log says why, and they are downloaded when they are needed.
 
         Args:
             root: the directory; links and special files in it are refused.
-            consume: the caller is about to delete the directory, and nobody writes into it any more: its
-                files may get a second name in the cache, and become read-only. Otherwise they are copied.
-            recheck: read what the store has of it, too, and replace what has the right size and wrong bytes.
-            on_bytes: called with the bytes that each upload adds or finds, from several threads.
+            consume: the caller is about to delete the directory, and nothing writes into it any more, so its
+                files may be hard-linked into the cache, and become read-only. Otherwise they are copied.
+            recheck: also read the blobs that the store already has, and replace those with wrong bytes.
+            on_bytes: called with the bytes that were uploaded or found in the store, from several threads.
 
-        Raises BadTree, NotFound, IntegrityError where a file changes meanwhile, StoreUnreachable,
+        Raises BadTree, NotFound, IntegrityError if a file changes meanwhile, StoreUnreachable,
         LocalDiskError.
         """
         with disk_errors(root):
@@ -79,7 +79,7 @@ class Store(StoreReader):
         return listing
 
     def _adopt(self, root: Path, listing: Listing, *, consume: bool) -> None:
-        """Keep the files in the cache as well; the tree is in the store, whatever comes of this."""
+        """Keep the files in the cache as well; if that fails, the tree is in the store all the same."""
         try:
             changed = self.cache.adopt(root, listing, consume=consume)
             self.cache.keep_listing(listing.digest, canonical_bytes(listing))
@@ -87,8 +87,8 @@ class Store(StoreReader):
             LOG.warning("tree %s is not kept in the local cache: %s", listing.digest[:12], error)
             return
         if changed:
-            said = "changed after tree %s was made of them, and are not kept in the local cache: %s"
-            LOG.warning(said, listing.digest[:12], ", ".join(changed))
+            message = "files that changed after tree %s was uploaded are not kept in the local cache: %s"
+            LOG.warning(message, listing.digest[:12], ", ".join(changed))
 
     def upload(
         self,
@@ -98,7 +98,7 @@ class Store(StoreReader):
         *,
         recheck: bool = False,
     ) -> None:
-        """Upload a directory whose listing is known; nothing is sent that the store has as it should be."""
+        """Upload a directory whose listing is known; blobs that are intact in the store are not sent."""
         files = by_digest(listing.files)
         wanting = damaged(self.bucket, files) if recheck else defects(self.bucket, files)
 
@@ -116,7 +116,7 @@ class Store(StoreReader):
                 on_bytes(file.size)
         sent = [defect.entry for defect in wanting.values()]
         run_all(send, (file for file in sent if len(file.chunks) <= 1), UPLOAD_THREADS)
-        for file in sent:  # one after another: each is sent in parallel parts
+        for file in sent:  # one after the other: each is sent in parallel parts
             if len(file.chunks) > 1:
                 send(file)
         self._put_listing(listing)
@@ -128,8 +128,9 @@ class Store(StoreReader):
             self.bucket.put(tree_key(listing.digest), canonical_bytes(listing))
 
     def missing_of(self, tree: str) -> tuple[str, ...]:
-        """What the store lacks of a tree, a sentence's end each (`model.pt2 is missing`); nothing where it is
-        whole. Names and sizes are compared; `inspect_release` reads every byte.
+        """Return what the store lacks of a tree, such as `model.pt2 is missing`; nothing if it is whole.
+
+        Names and sizes are compared; `inspect_release` reads every byte.
         """
         try:
             listing = self.get_listing(tree)
@@ -143,18 +144,18 @@ class Store(StoreReader):
         return tuple(map(str, defects(self.bucket, by_digest(listing.files)).values()))
 
     def materialize(self, digest: str, dest: Path, *, writable: bool = False) -> Listing:
-        """Make a directory that is exactly the tree, through the local cache; atomic and verified.
+        """Make a directory that is exactly the tree, verified, through the local cache; atomic.
 
         Args:
             digest: the tree.
             dest: the directory to make; it may exist only if it is empty.
-            writable: give copies (clones where the file system has them), which may be written to, instead of
-                hard links into the cache, which are read-only.
+            writable: make writable copies (clones if the file system supports them) instead of read-only hard
+                links into the cache.
 
         Raises NotFound, AlreadyExists, IntegrityError, StoreUnreachable, LocalDiskError.
         """
         if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
-            raise AlreadyExists("The directory to be made exists.", where=str(dest), fix="Remove it first.")
+            raise AlreadyExists("The directory already exists.", where=str(dest), fix="Remove it first.")
         listing = self.get_listing(digest)
         self.cache.fill(self.bucket, listing)
         self.cache.keep_listing(digest, canonical_bytes(listing))
@@ -162,16 +163,16 @@ class Store(StoreReader):
         return listing
 
     def read_action(self, stage: str, fingerprint: str) -> Action | None:
-        """The action of that fingerprint, if there is one."""
+        """Return the action with this fingerprint, if there is one."""
         try:
             return self.read_record(_action_key(stage, fingerprint), Action, _key_of_action)
         except NotFound:
             return None
 
     def write_action(self, action: Action, *, replace: bool = False) -> Action:
-        """Write an action once; returns the stored one, which is another's where another was first.
+        """Write an action once; return the stored one, which is that of the first writer.
 
-        `replace` overwrites: for an action whose tree was lost, and for a build that was forced.
+        `replace` overwrites an action: one whose tree was lost, or that of a build that was forced.
         """
         key = _key_of_action(action)
         try:
@@ -181,12 +182,12 @@ class Store(StoreReader):
         return action
 
     def remember_action(self, spec: str, variant: str, action: Action) -> None:
-        """Note which action a (spec, variant, stage) uses now, made or reused."""
+        """Record which action a (spec, variant, stage) uses now, whether it was made or reused."""
         latest = LatestAction(spec=spec, variant=variant, stage=action.stage, fingerprint=action.fingerprint)
         self.bucket.put(_key_of_latest(latest), canonical_bytes(latest))
 
     def last_action(self, spec: str, variant: str, stage: str) -> Action | None:
-        """The action that a (spec, variant, stage) used last, to explain a miss against."""
+        """Return the action that a (spec, variant, stage) used last, with which a miss is compared."""
         try:
             key = _latest_key(spec, variant, stage)
             latest = self.read_record(key, LatestAction, _key_of_latest)
@@ -195,9 +196,9 @@ class Store(StoreReader):
         return self.read_action(stage, latest.fingerprint)
 
     def append_measurement(self, key: str, measurement: Measurement) -> None:
-        """Add a measurement under its key; it may be there already, from an attempt whose answer was lost.
+        """Add a measurement under its key; it may already exist, from an attempt whose answer was lost.
 
-        Raises ValueError where it has another key, Conflict where another one stands in its place.
+        Raises ValueError if it has another key, Conflict if there is a different one with the same id.
         """
         if measurement.key != key:
             raise ValueError(f"measurement {measurement.id} has key {measurement.key}, not {key}")
@@ -209,23 +210,23 @@ class Store(StoreReader):
                 raise
 
     def link_to(self, tree: str, path: str, *, content_type: str, valid_s: int) -> str:
-        """An address by which a browser without credentials may read one file of a tree for a while.
+        """Return an address at which a browser without credentials can read one file of a tree for a while.
 
-        What stands there now was verified; a browser cannot do that itself.
+        The file is verified before the address is returned, as a browser cannot do that itself.
 
         Args:
             tree: the tree.
             path: the file in it.
-            content_type: what the server is to call it.
-            valid_s: for how long, in seconds; a week at most.
+            content_type: media type that the server sends with it.
+            valid_s: how long the address is valid, in seconds; a week at most.
 
-        Raises NotFound, NoSuchFile and IntegrityError, as `read_file` does.
+        Raises NotFound, NoSuchFile or IntegrityError, as `read_file` does.
         """
         entry = self.require_stored(tree, path)
         return self.bucket.signed_url(blob_key(entry.sha256), content_type=content_type, valid_s=valid_s)
 
     def measurements(self, key: str) -> tuple[Measurement, ...]:
-        """All measurements of a key, oldest first; what is no readable one is passed over and named."""
+        """Return all measurements of a key, oldest first; unreadable ones are skipped with a warning."""
         found = run_all(self._measurement, self.bucket.keys(f"measurements/{key}/"), READ_THREADS)
         return tuple(one for one in found if one is not None)
 
@@ -233,12 +234,12 @@ class Store(StoreReader):
         try:
             return self.read_record(key, Measurement, _key_of_measurement)
         except IntegrityError as error:
-            pass_over(self.bucket, key, error.what)
+            warn_skipped(self.bucket, key, error.what)
             return None
 
 
 def open_store(settings: Settings) -> Store:
-    """The store that the settings and the standard AWS variables name; nothing is asked of the server yet."""
+    """Open the store that the settings and the standard AWS variables name; no request is made yet."""
     return Store(open_bucket(settings.store_bucket, settings.store_prefix), BlobCache(settings.cache_dir))
 
 

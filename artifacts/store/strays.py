@@ -1,7 +1,7 @@
-"""Objects that stand among the store's records and are none: passed over, and named once.
+"""Objects among the store's records that are not records: they are skipped, each with one warning.
 
-A bucket is open to other tools. What one of them left under `releases/` must not keep anybody from listing,
-pulling or publishing; who reads the warning can tell whether it matters.
+Other tools can write to a bucket. What one of them left under `releases/` must not keep anybody from listing,
+pulling or publishing; the reader of the warning can decide whether it matters.
 """
 
 import functools
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-def pass_over(bucket: "Bucket", key: str, why: str) -> None:
-    """Name an object that is passed over; once in a process, however often it is met."""
+def warn_skipped(bucket: "Bucket", key: str, why: str) -> None:
+    """Warn that an object is skipped; once per process, however often it is found."""
     _name(bucket.where(key), why)
 
 
 @functools.cache
 def _name(where: str, why: str) -> None:
-    LOG.warning("passed over %s: %s", where, why)
+    LOG.warning("skipped %s: %s", where, why)

@@ -1,14 +1,14 @@
-"""Downloading blobs chunk by chunk into files that a killed process leaves behind for the next one.
+"""Downloads of blobs, chunk by chunk, into files that a killed process leaves behind for the next one.
 
 Invariants:
 - A partial file has its final size from the start, so that chunks can come in any order.
-- The partial file is its own journal: a chunk counts as present when its bytes have its digest, whatever
-  happened to the process or the machine. Resuming therefore costs a local read and can never adopt a
-  damaged chunk.
-- A chunk is written within its own range only, whatever comes as an answer (`artifacts.store.ranges`).
-- When `download` returns, every file has its size, and every chunk of every file was read back from the disk
-  and has its digest: those of a file that nothing was written to before the download, the others after it.
-- Damage in the store is named only when two reads bring the same wrong bytes.
+- The partial file is its own journal: a chunk counts as present if its bytes have its digest, whatever
+  happened to the process or the machine. Resuming therefore costs a local read and never accepts a damaged
+  chunk.
+- A chunk is written within its own range only, whatever the answer is (`artifacts.store.ranges`).
+- When `download` returns, every file has its size, and every chunk was read back from disk and has its
+  digest: before the download if nothing was written to its file, and after it otherwise.
+- Damage in the store is reported only if two reads return the same wrong bytes.
 """
 
 import errno
@@ -31,7 +31,7 @@ CHUNK_ATTEMPTS = 3
 
 
 class Chunk(NamedTuple):
-    """One chunk of a blob, and the file that it belongs into."""
+    """One chunk of a blob, and the file that it is written to."""
 
     entry: FileEntry
     number: int
@@ -39,9 +39,9 @@ class Chunk(NamedTuple):
 
 
 class Etags:
-    """ETags of the objects of one download: an object that is replaced meanwhile does not go unnoticed.
+    """ETags of the objects of one download, so that an object that is replaced meanwhile is noticed.
 
-    An answer counts only where it has the ETag of the answer before it: after a change it is asked again.
+    An answer is accepted only if it has the ETag of the answer before it; after a change it is asked again.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Etags:
         self._last: dict[str, str] = {}
 
     def refuse_change(self, key: str, etag: str) -> None:
-        """Raise StoreUnreachable where the last answer about this object had another ETag."""
+        """Raise StoreUnreachable if the last answer about this object had another ETag."""
         with self._lock:
             before = self._last.get(key, etag)
             self._last[key] = etag
@@ -59,7 +59,7 @@ class Etags:
 
 
 class Progress:
-    """Bytes that are in place, out of all; safe to call from several threads."""
+    """Counts the bytes that are in place, and reports them; safe to call from several threads."""
 
     def __init__(self, total_bytes: int, on_progress: OnProgress | None = None) -> None:
         self._total, self._on_progress = total_bytes, on_progress
@@ -67,7 +67,7 @@ class Progress:
         self._done = 0
 
     def add(self, count: int) -> None:
-        """Note that `count` bytes more are in place."""
+        """Count `count` more bytes that are in place."""
         with self._lock:
             self._done += count
             if self._on_progress:
@@ -75,24 +75,24 @@ class Progress:
 
 
 class _Stopped(Exception):
-    """Another chunk failed, which is what is told: this one is not worth going on with."""
+    """Another chunk failed, and its error is the one that is reported; this chunk is given up."""
 
 
 def blob_key(sha256: str) -> str:
-    """Key of a blob in the store."""
+    """Return the key of a blob in the store."""
     return f"blobs/sha256/{sha256}"
 
 
 def download(bucket: Bucket, wanted: Iterable[tuple[FileEntry, Path]], progress: Progress) -> int:
-    """Bring files to their content, each from its blob; what a former attempt left in place is kept.
+    """Download files, each from its blob; what an earlier attempt left in place is kept.
 
     Args:
         bucket: the store's bucket.
-        wanted: files with the paths to write them to; parents exist.
-        progress: told of each chunk that is in place, downloaded or found.
+        wanted: files and the paths to write them to, whose parents exist.
+        progress: counts each chunk that is in place, downloaded or found.
 
-    Returns the bytes downloaded. Raises IntegrityError where a blob is missing or damaged in the store, or
-    where a file does not hold what was written to it; StoreUnreachable; and OSError of this host's disk.
+    Returns the bytes downloaded. Raises IntegrityError if a blob is missing or damaged in the store, or if a
+    file does not hold what was written to it; StoreUnreachable; and OSError if this host's disk fails.
     """
     chunks = [Chunk(entry, index, path) for entry, path in wanted for index in range(_prepare(entry, path))]
     missing: list[Chunk] = []
@@ -112,21 +112,21 @@ def download(bucket: Bucket, wanted: Iterable[tuple[FileEntry, Path]], progress:
 
 
 def _prepare(entry: FileEntry, path: Path) -> int:
-    """Give a file its final size; returns its number of chunks."""
+    """Give a file its final size; return its number of chunks."""
     with path.open("ab") as file:
         file.truncate(entry.size)
     return len(entry.chunks)
 
 
 def is_present(chunk: Chunk) -> bool:
-    """Whether the chunk's bytes were written to the file; a hole is not read to know that they were not."""
+    """Whether the chunk's bytes were written to the file; holes count as not written, and are not read."""
     start, length = chunk.entry.span(chunk.number)
     with chunk.path.open("rb", buffering=0) as file:
         try:
             if os.lseek(file.fileno(), start, os.SEEK_DATA) >= start + length:
                 return False
         except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+            if error.errno == errno.ENXIO:  # only a hole up to the end
                 return False
             raise
     return is_right(chunk)
@@ -141,14 +141,14 @@ def is_right(chunk: Chunk) -> bool:
 
 
 def _require_present(chunk: Chunk) -> None:
-    """Raise IntegrityError where a chunk that was verified is not what the file holds now."""
+    """Raise IntegrityError if a file does not hold a chunk that was verified when it was written."""
     if chunk.path.stat().st_size != chunk.entry.size or not is_present(chunk):
         start, length = chunk.entry.span(chunk.number)
         raise IntegrityError(
             f"{chunk.entry.path} is not what was written to it: bytes {start} to {start + length} differ.",
             where=str(chunk.path),
-            fix="Start again: what is whole is kept. If it happens twice, check the disk, and look for what "
-            "else writes there.",
+            fix="Start again: intact chunks are kept. If it happens twice, check the disk, and whether "
+            "another program writes to the file.",
         )
 
 
@@ -168,16 +168,16 @@ def _fetch(bucket: Bucket, chunk: Chunk, progress: Progress, etags: Etags, stop:
 def read_chunk(
     bucket: Bucket, entry: FileEntry, number: int, write: Callable[[bytes, int], None], etags: Etags
 ) -> None:
-    """Read one chunk of a blob and verify it; a few times where the connection breaks or the bytes are wrong.
+    """Read one chunk of a blob and verify it; retry if the connection breaks or the bytes are wrong.
 
     Args:
         bucket: the store's bucket.
         entry: the file.
         number: index of the chunk in it.
         write: called with each piece and its offset in the file, within the chunk; again in each attempt.
-        etags: of all reads that belong together.
+        etags: the ETags of all reads that belong together.
 
-    Raises IntegrityError where the blob is missing, has another size, or brought the same wrong bytes twice;
+    Raises IntegrityError if the blob is missing, has another size, or returned the same wrong bytes twice;
     StoreUnreachable, and what `write` raises.
     """
     wrong: set[str] = set()
@@ -188,7 +188,7 @@ def read_chunk(
             if attempt == CHUNK_ATTEMPTS:
                 raise
         except NotFound as error:
-            what = f"The blob of {entry.path} is missing in the store."
+            what = f"The blob of {entry.path} is missing from the store."
             raise IntegrityError(what, where=error.where, fix=RESTORE_FIX) from error
         else:
             if digest == entry.chunks[number]:
@@ -196,14 +196,14 @@ def read_chunk(
             if digest in wrong:
                 raise _damaged(bucket, entry, number, digest)
             wrong.add(digest)
-    what = f"{entry.path} came with other bytes each time it was read."
+    what = f"Each read of {entry.path} returned other bytes."
     raise StoreUnreachable(what, where=bucket.where(blob_key(entry.sha256)), fix=AGAIN_FIX)
 
 
 def _read_once(
     bucket: Bucket, entry: FileEntry, number: int, write: Callable[[bytes, int], None], etags: Etags
 ) -> str:
-    """Read one chunk, once; returns the digest of what came."""
+    """Read one chunk once; return the digest of what was received."""
     key, (at, length) = blob_key(entry.sha256), entry.span(number)
     digest = hashlib.sha256()
     asked = ByteRange(at, length, entry.size)
@@ -225,7 +225,7 @@ def _damaged(bucket: Bucket, entry: FileEntry, number: int, digest: str) -> Inte
 
 
 def _write_at(descriptor: int, data: bytes, offset: int) -> None:
-    """Write all of data; a disk that is almost full takes a part without an error, and fails at the rest."""
+    """Write all of `data`; an almost full disk takes a part of it without an error, then fails."""
     view = memoryview(data)
     while view:
         count = os.pwrite(descriptor, view, offset)

@@ -1,12 +1,11 @@
 """Trees: immutable directories, named by the digest of their listing.
 
 Invariants:
-- A listing is sorted by path; its digest covers names, sizes, executable bits and bytes, nothing else: no
+- A listing is sorted by path; its digest covers names, sizes, executable bits and bytes, and nothing else: no
   times, owners or other modes.
 - Paths are relative POSIX paths in Unicode normal form C that stay inside the tree; links and special files
-  are refused. Directories exist only as parents of files: `scan` passes over an empty one, `verify` reports
-  it.
-- Chunk digests cover a file without gaps, so that ranges verify on their own, in parallel and in any order.
+  are refused. Directories exist only as parents of files: `scan` ignores an empty one, `verify` reports it.
+- Chunk digests cover a file without gaps, so that ranges can be verified in parallel and in any order.
 """
 
 import functools
@@ -30,7 +29,7 @@ from artifacts.progress import OnBytes, ignore_bytes
 
 CHUNK_BYTES = 32 << 20
 HASH_THREADS = min(4, os.cpu_count() or 1)
-REINSTALL = "Remove the directory and pull it again; if it happens twice, check the disk."
+REINSTALL = "Remove the directory and pull again; if it happens twice, check the disk."
 
 
 class FileEntry(Frozen):
@@ -52,7 +51,7 @@ class FileEntry(Frozen):
                 f"{self.path}: {len(self.chunks)} chunks of {self.chunk_bytes} do not make {self.size} bytes"
             )
         if len(self.chunks) == 1 and self.chunks[0] != self.sha256:
-            raise ValueError(f"{self.path}: its only chunk has another digest than the file")
+            raise ValueError(f"{self.path}: the digest of its only chunk is not that of the file")
         return self
 
     def is_made_of(self, body: bytes) -> bool:
@@ -64,7 +63,7 @@ class FileEntry(Frozen):
         return all(one == other for one, other in zip(actual, self.chunks, strict=True))
 
     def span(self, index: int) -> tuple[int, int]:
-        """Offset and length of a chunk, in bytes."""
+        """Return offset and length of a chunk, in bytes."""
         start = index * self.chunk_bytes
         return start, min(self.chunk_bytes, self.size - start)
 
@@ -78,7 +77,7 @@ class Listing(Frozen):
     def _is_a_tree(self) -> Self:
         paths = [file.path for file in self.files]
         if any(first >= second for first, second in pairwise(paths)):
-            raise ValueError("paths are not sorted, or repeat")
+            raise ValueError("paths are not sorted, or not unique")
         parents = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
         if clash := parents.intersection(paths):
             raise ValueError(f"{min(clash)} is both a file and a directory")
@@ -86,17 +85,17 @@ class Listing(Frozen):
 
     @functools.cached_property
     def digest(self) -> str:
-        """The tree's name: SHA-256 of the listing's canonical JSON."""
+        """The name of the tree: SHA-256 of the listing's canonical JSON."""
         return digest_of(self)
 
     @property
     def total_bytes(self) -> int:
-        """Sum of the sizes of the files, in bytes."""
+        """The sum of the sizes of all files, in bytes."""
         return sum(file.size for file in self.files)
 
 
 def path_problem(path: str) -> str:
-    """Why a path cannot stand in a tree, as the end of a sentence; empty when it can."""
+    """Return why a path is not allowed in a tree, as the end of a sentence; empty if it is allowed."""
     if path.startswith("/") or "\0" in path:
         return "is absolute or holds a NUL"
     if any(part in ("", ".", "..") for part in path.split("/")):
@@ -109,9 +108,9 @@ def path_problem(path: str) -> str:
 
 
 def walk(root: Path) -> dict[str, os.stat_result]:
-    """Paths of all files under root, relative and sorted, with their status.
+    """Return the status of all files under `root`, by relative path, sorted.
 
-    Raises NotFound where root is no directory; BadTree for links, special files and unportable names.
+    Raises NotFound if `root` is not a directory; BadTree for links, special files and non-portable names.
     """
     if not root.is_dir():
         raise NotFound(
@@ -128,7 +127,7 @@ def _walk(directory: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
                 raise BadTree(
                     f"{path!r} {problem}; a tree holds plain files only.",
                     where=os.fsencode(entry.path).decode(errors="backslashreplace"),
-                    fix="Replace it by the file that is meant, rename it, or remove it.",
+                    fix="Replace it with the file that is meant, rename it, or remove it.",
                 )
             if stat.S_ISDIR(status.st_mode):
                 yield from _walk(entry.path, path + "/")
@@ -143,9 +142,9 @@ def _kind_problem(mode: int) -> str:
 
 
 def scan(root: Path, *, chunk_bytes: int = CHUNK_BYTES) -> Listing:
-    """The listing of a directory; each file is read once, a few at a time.
+    """Return the listing of a directory; each file is read once, a few at a time.
 
-    Raises NotFound, BadTree, and IntegrityError where a file changed while it was read.
+    Raises NotFound, BadTree, or IntegrityError if a file changes while it is read.
     """
     found = walk(root)
     entries = run_all(lambda path: _entry(root, path, found[path], chunk_bytes), found, HASH_THREADS)
@@ -158,7 +157,7 @@ def _entry(root: Path, path: str, status: os.stat_result, chunk_bytes: int) -> F
         raise IntegrityError(
             f"{path} changed from {status.st_size} to {size} bytes while it was read.",
             where=str(root / path),
-            fix="Scan the directory when nothing writes into it any more.",
+            fix="Start again once nothing writes into the directory any more.",
         )
     return FileEntry(
         path=path,
@@ -171,13 +170,13 @@ def _entry(root: Path, path: str, status: os.stat_result, chunk_bytes: int) -> F
 
 
 def _digests(path: Path, chunk_bytes: int) -> tuple[str, tuple[str, ...], int]:
-    """Digest of the file, digests of its chunks, and its size, in one pass."""
+    """Return the digest of a file, the digests of its chunks, and its size, in one pass."""
     whole = hashlib.sha256()
     chunks: list[str] = []
     size = 0
     with path.open("rb", buffering=0) as file:
         while True:
-            # The first chunk's hash is the file's so far: files of one chunk are hashed once, not twice.
+            # Up to here, the first chunk is the file: files of one chunk are hashed once, not twice.
             chunk = hashlib.sha256()
             length = _hash_into(file, chunk_bytes, (chunk, whole) if chunks else (chunk,))
             if not length:
@@ -189,7 +188,7 @@ def _digests(path: Path, chunk_bytes: int) -> tuple[str, tuple[str, ...], int]:
 
 
 def _hash_into(file: FileIO, limit: int, digests: "tuple[hashlib._Hash, ...]") -> int:
-    """Feed up to `limit` bytes from the file's position to the digests; returns how many there were."""
+    """Feed up to `limit` bytes from the file's position to the digests; return how many there were."""
     buffer = memoryview(bytearray(min(limit, READ_BYTES)))
     done = 0
     while done < limit and (count := file.readinto(buffer[: min(len(buffer), limit - done)])):
@@ -200,7 +199,7 @@ def _hash_into(file: FileIO, limit: int, digests: "tuple[hashlib._Hash, ...]") -
 
 
 def range_digest(descriptor: int, start: int, length: int) -> str:
-    """SHA-256 of a range of an open file; of what there is of it, where the file is shorter."""
+    """Return the SHA-256 of a range of an open file, or of a part of it if the file ends earlier."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(min(length, READ_BYTES)))
     end = start + length
@@ -211,9 +210,9 @@ def range_digest(descriptor: int, start: int, length: int) -> str:
 
 
 def compare(root: Path, listing: Listing) -> str:
-    """How names, sizes and executable bits under root differ from the listing, as a sentence, or nothing.
+    """Say how names, sizes and executable bits under `root` differ from the listing; empty if they do not.
 
-    Reads no file, so it costs next to nothing; `verify` reads them all.
+    No file is read, so it costs next to nothing; `verify` reads them all.
     """
     wanted = {file.path: file for file in listing.files}
     try:
@@ -231,18 +230,18 @@ def compare(root: Path, listing: Listing) -> str:
             return f"{path} is {'not ' if wanted[path].executable else ''}executable."
     empty = (Path(at).relative_to(root) for at, below, files in os.walk(root) if not below and not files)
     stray = next((path for path in empty if path != Path()), None)
-    return f"{stray} is an empty directory, which belongs to no tree." if stray else ""
+    return f"{stray} is an empty directory, which no tree holds." if stray else ""
 
 
 def verify(root: Path, listing: Listing, on_bytes: OnBytes = ignore_bytes) -> None:
-    """Read every file under root and compare it with the listing.
+    """Read every file under `root` and compare it with the listing.
 
     Args:
         root: directory that should be exactly the tree.
         listing: the tree.
         on_bytes: called with the size of each chunk that was verified, from several threads.
 
-    Raises IntegrityError naming the first file that is missing, damaged or does not belong.
+    Raises IntegrityError, which names the first file that is missing, damaged or not part of the tree.
     """
     if difference := compare(root, listing):
         raise IntegrityError(difference, where=str(root), fix=REINSTALL)
@@ -250,7 +249,7 @@ def verify(root: Path, listing: Listing, on_bytes: OnBytes = ignore_bytes) -> No
 
 
 def all_chunks(listing: Listing) -> Iterator[tuple[FileEntry, int]]:
-    """Every chunk of a tree, as its file and its index there."""
+    """Yield every chunk of a tree, as its file and its index in the file."""
     return ((file, index) for file in listing.files for index in range(len(file.chunks)))
 
 

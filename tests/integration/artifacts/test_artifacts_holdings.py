@@ -126,7 +126,7 @@ def test_a_lost_blob_ends_a_pull_as_what_it_is(
     store: Store, demo: Release, remove: Remove, tree: Path, tmp_path: Path
 ) -> None:
     remove(key_of(tree, "model.pt2"))
-    with pytest.raises(IntegrityError, match=r"blob of model\.pt2 is missing in the store") as caught:
+    with pytest.raises(IntegrityError, match=r"blob of model\.pt2 is missing from the store") as caught:
         pull_release(store, "demo@1.4", tmp_path / "root", facts=HostFacts(machine="x86_64", cpu_features=()))
     assert caught.value.exit_code == 6
 

@@ -91,7 +91,7 @@ def test_a_server_that_speaks_something_else_is_told(store: Store, monkeypatch: 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_answer, args=(listener, page), daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        with pytest.raises(StoreUnreachable, match="no S3 server"):
+        with pytest.raises(StoreUnreachable, match="not an S3 server"):
             open_store(Settings()).read_action("build", "0" * 64)
         with pytest.raises(StoreUnreachable, match="The S3 server failed"):
             list(open_store(Settings()).bucket.keys(""))

@@ -92,7 +92,7 @@ def test_a_file_that_changes_after_it_was_read_is_not_stored(store: Store, tree:
     data = bytearray((tree / "run.sh").read_bytes())
     data[0] ^= 1
     (tree / "run.sh").write_bytes(data)
-    with pytest.raises(IntegrityError, match="other bytes than were announced"):
+    with pytest.raises(IntegrityError, match="other bytes than announced"):
         store.upload(tree, listing)
     assert store.missing_of(listing.digest) == ("its listing is missing",)
 

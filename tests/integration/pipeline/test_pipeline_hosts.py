@@ -142,7 +142,7 @@ def test_a_verdict_under_the_key_of_another_one_is_refused(
     theirs, its = (verdict_key(SPEC, variant_named(SPEC, name), COMMIT).prefix for name in ("l40s", "a100"))
     (key,) = store.bucket.keys(theirs)
     overwrite(key.replace(theirs, its), store.bucket.get(key).body)
-    with pytest.raises(IntegrityError, match=r"another one than its key says: .*/l40s/"):
+    with pytest.raises(IntegrityError, match=r"does not belong under its key: .*/l40s/"):
         h100.publish(judged)
 
 
