@@ -1,1 +1,1 @@
-"""The pipeline's stages, the toolchains that they run in, and the judging of what they made."""
+"""The stages of the pipeline, the toolchains that they use, and the judging of what they made."""

@@ -1,4 +1,10 @@
-"""Errors of the pipeline's stages, with the failure class that drives retry, notification or stop."""
+"""Errors of the pipeline's stages.
+
+Each class has an exit code and a failure class. The failure class tells the reader of a failed run what it is
+due to: it is the first word of the state's message in Prefect, and of the reason in the nightly summary. It
+decides nothing. What is retried is decided by the classes in `tasks.prefect_tasks`, and a nightly run goes on
+with the next spec after any error.
+"""
 
 from typing import ClassVar
 
@@ -10,57 +16,57 @@ class TaskError(EngineryError):
 
 
 class WorkerFailed(TaskError):
-    """A worker ended without an answer: exit code, signal or time limit, with the tail of its log."""
+    """A worker ended without an answer; the message gives exit code, signal or time limit."""
 
 
 class WorkerOutOfMemory(WorkerFailed):
-    """A worker was killed for memory, or its tool said that memory ran out."""
+    """A worker was killed because memory ran out, or its tool reported that."""
 
     failure = "out-of-memory"
 
 
 class WorkerCancelled(WorkerFailed):
-    """A worker was stopped because its run was cancelled or its process was told to end."""
+    """A worker was stopped because its run was cancelled or its process was asked to end."""
 
 
 class WorkerRefused(TaskError):
-    """A worker answered that it cannot do what was asked; the sentences are the worker's own."""
+    """A worker answered that it cannot do what was asked; the message is the worker's own."""
 
     failure: ClassVar[FailureClass] = "unsupported"
 
 
 class WorkerRefusedInput(WorkerRefused):
-    """A worker answered that what it was given (request, checkpoint, data) is wrong."""
+    """A worker answered that its request, checkpoint or data is invalid."""
 
     exit_code = 2
     failure = "input"
 
 
 class EngineWrong(TaskError):
-    """A freshly built engine does not compute what the eager model computes."""
+    """An engine that was just built does not compute what the eager model computes."""
 
     failure = "regression"
 
 
 class ServerNotReady(WorkerFailed):
-    """A server never answered its readiness probe in time, or ended before it did."""
+    """A server did not answer its readiness probe in time, or ended before it did."""
 
 
 class PortUnusable(TaskError):
-    """A server cannot listen on the address that was asked for."""
+    """A server cannot listen on the requested address."""
 
     exit_code = 2
     failure = "input"
 
 
 class GpusUnavailable(TaskError):
-    """This host never has as many of the GPUs that a job or a server computes on."""
+    """This host does not have as many GPUs of the right kind as a job or server needs."""
 
     failure = "unsupported"
 
 
 class ToolRefused(WorkerFailed):
-    """A tool ended with a message that is known to mean: not on this host, or not with this toolchain."""
+    """A tool ended with a message that is known to mean: not on this host, or not in this toolchain."""
 
     failure = "unsupported"
 
@@ -96,35 +102,35 @@ class ToolchainCorrupt(TaskError):
 
 
 class CheckpointUnavailable(TaskError):
-    """The Hub has no such repository, revision or file, or does not let us read it."""
+    """The Hub has no such repository, revision or file, or does not allow reading it."""
 
     exit_code = 4
     failure = "input"
 
 
 class RevisionNotPinned(TaskError):
-    """A branch or tag stands where a commit has to, and the spec does not track it."""
+    """A spec names a branch or tag instead of a commit, and does not set `track`."""
 
     exit_code = 2
     failure = "input"
 
 
 class RecipeFileInvalid(TaskError):
-    """A recipe file that a spec names is not there, cannot be read, or is not the one it was."""
+    """A recipe file that a spec names does not exist, cannot be read, or has another digest."""
 
     exit_code = 2
     failure = "input"
 
 
 class TextsInvalid(TaskError):
-    """Texts cannot be used: no such split, another format, a row without text, or too few of them."""
+    """Texts cannot be used: no such split, unsupported format, a row without text, or too few texts."""
 
     exit_code = 2
     failure = "input"
 
 
 class CheckpointUnsupported(TaskError):
-    """The checkpoint cannot be used: pickles only, unknown architecture, a recipe that does not fit."""
+    """The checkpoint cannot be used: only pickles, no architecture, or an unreadable index or config."""
 
     exit_code = 2
     failure = "unsupported"
@@ -143,56 +149,56 @@ class HubUnreachable(TaskError):
 
 
 class CacheMissRefused(TaskError):
-    """`--require-cached` was given and a stage would have had to run."""
+    """`--require-cached` was given, and a stage would have had to run."""
 
     exit_code = 3
     failure = "input"
 
 
 class ServerRefusedRequest(TaskError):
-    """A server answered 4xx: it does not serve what was asked; carries its own message."""
+    """A server refused a request with status 4xx; the message holds its own words."""
 
     failure = "unsupported"
 
 
 class ServerBroke(TaskError):
-    """A completions server answered 5xx, closed the connection, ended a stream early or answered nonsense."""
+    """A completions server answered 5xx or nonsense, closed the connection, or ended a stream early."""
 
 
 class ServerSilent(TaskError):
-    """A completions server did not finish a request within its time limit."""
+    """A completions server did not finish a request within the time limit."""
 
 
 class TooLittleText(TaskError):
-    """Fewer held-out texts can be continued than samples were declared."""
+    """Fewer held-out texts can be continued than the spec declares samples."""
 
     exit_code = 2
     failure = "input"
 
 
 class ProtocolsDiffer(TaskError):
-    """Two results were made by unlike protocols, so a comparison of them would mean nothing."""
+    """A result was measured under another protocol than the one that judges it."""
 
     exit_code = 2
     failure = "input"
 
 
 class UnknownKind(TaskError):
-    """An engine kind that no code builds."""
+    """There is no engine kind of this name."""
 
     exit_code = 2
     failure = "unsupported"
 
 
 class UnknownSetting(TaskError):
-    """A setting of the reference that has no flag of vLLM."""
+    """A setting of the reference has no vLLM flag."""
 
     exit_code = 2
     failure = "input"
 
 
 class OptionsClash(TaskError):
-    """Options of a kind that its tool would refuse together, or take back without an error."""
+    """Options of an engine kind do not go together: its tool would refuse or silently override them."""
 
     exit_code = 2
     failure = "input"

@@ -1,7 +1,8 @@
 """The stages as Prefect tasks: names, retries, and nothing else.
 
-Prefect's own result cache is off: its keys hold the run, ours the content. Results are digests and figures.
-Retries are for what a retry can fix: a network or a server that was away. A failed gate is not among it.
+Prefect's own result cache is off: its keys depend on the run, ours on the content. Results are digests and
+figures. Only what a retry can fix is retried, decided by the class of the error: an unreachable Hub or store,
+or a broken connection.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ R = TypeVar("R")
 
 
 def is_retryable(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Whether trying again may help: the Hub or the store did not answer."""
+    """Whether a retry may help, because the Hub, the store or a connection failed."""
     return isinstance(state.result(raise_on_failure=False), RETRYABLE)
 
 

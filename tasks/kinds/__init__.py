@@ -1,6 +1,6 @@
-"""Engine kinds: how each one is built and served. What a kind can do stands as data in `engine_specs/kinds`.
+"""Engine kinds: how each one is built and served. What a kind supports is data, in `engine_specs/kinds`.
 
-`kind_named` is the only place that knows the kinds' names; the rest of the pipeline asks it.
+Promises: only this folder knows the kinds by name; the rest of the pipeline asks `kind_named`.
 """
 
 from types import MappingProxyType
@@ -18,10 +18,10 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
 
 
 def kind_named(name: str) -> Kind:
-    """Return the kind of that name.
+    """Return the kind with this name.
 
     Raises:
-        UnknownKind: there is no code for it.
+        UnknownKind: there is none.
     """
     if name not in KINDS:
         raise UnknownKind(

@@ -15,19 +15,19 @@ WORKER = "tasks.workers.aot.build"
 
 @dataclass(frozen=True, slots=True)
 class AotInductor:
-    """The kind; its facts (architectures, recipes, toolchains) are data."""
+    """The kind aot-inductor; its facts (architectures, recipes, toolchains) are data."""
 
     name: str = "aot-inductor"
 
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:  # noqa: ARG002  it has no options
-        """None: there are no options."""
+        """Return nothing: this kind has no options."""
         return ()
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that builds this variant.
 
-        Only what changes the engine enters the parameters: neither the variant's name nor whether a release
-        needs it, so that variants which ask for the same engine share it.
+        The parameters hold only what changes the engine: neither the variant's name nor whether a release
+        requires it, so that variants that describe the same engine share it.
         """
         facts = load_kinds()[self.name]
         target = variant.target
@@ -46,7 +46,7 @@ class AotInductor:
         )
 
     def serve_command(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  the engine knows its limits
-        """The command of its own small server, which the tree brings along."""
+        """Return the command of this kind's own server, whose source files are in the tree."""
         argv = (
             "{python}",
             "-P",

@@ -1,4 +1,4 @@
-"""What every engine kind answers, without running anything."""
+"""The interface of an engine kind: what it would build and serve, without running anything."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,15 +18,15 @@ BuildParams = AotParams | TrtPlanParams | TrtllmTorchParams
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
-    """One job that builds an engine: its input is {"checkpoint": directory}, its output the engine tree.
+    """One job that builds an engine; its input is {"checkpoint": directory}, its output is the engine tree.
 
     Attributes:
         toolchain: name of the toolchain whose interpreter runs the worker.
         worker: module of the program, such as tasks.workers.aot.build.
         params: what decides the engine; the caller sets `toolchains` and `stand_in`.
-        admission: what only decides whether the worker may build; part of no identity.
+        admission: what only decides whether the worker may build; never part of a fingerprint.
         commands: commands of the tool that the worker runs, in order.
-        ships: modules whose source files the worker copies into the engine; they decide its bytes.
+        ships: modules whose source files the worker copies into the engine; they are part of its bytes.
     """
 
     toolchain: str
@@ -38,17 +38,17 @@ class JobPlan:
 
 
 class Kind(Protocol):
-    """How one kind of engine is built."""
+    """One kind of engine: how it is built and served."""
 
     @property
     def name(self) -> str:
-        """Name by which specs choose it."""
+        """The name by which specs choose it."""
 
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:
-        """Options that the variant's other settings rule out, each with what goes instead. Pure."""
+        """Return the options that the variant's other settings rule out, each with what is accepted. Pure."""
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that builds this variant. Pure."""
 
     def serve_command(self, variant: ResolvedVariant) -> ServeCommand:
-        """The command that serves an engine of this variant. Pure."""
+        """Return the command that serves an engine of this variant. Pure."""

@@ -1,9 +1,9 @@
-"""Kind trt-plan: trtllm-build of TensorRT-LLM 1.2 into one TensorRT plan a rank, served by trtllm-serve.
+"""Kind trt-plan: trtllm-build of TensorRT-LLM 1.2 makes one TensorRT plan per rank; trtllm-serve serves them.
 
 Invariants:
-- Every flag that concerns a decoder-only transformer stands in the command, also where its value is the
-  tool's default: a default that changes with the version never changes an engine unseen.
-- Flags are those that 1.2.1 is known to have; `trtllm-serve` gets only those that the versions before and
+- The command names every flag that concerns a decoder-only transformer, even if its value is the tool's
+  default: a default that changes with the version never changes an engine unnoticed.
+- Only flags that 1.2.1 is known to have are used; for `trtllm-serve`, only flags that the versions before and
   after it have in common.
 """
 
@@ -22,10 +22,10 @@ from tasks.workers.trt_plan.request import Asked, Target, Tool, TrtPlanParams, W
 
 WORKER = "tasks.workers.trt_plan.build"
 TOOL_LINE = "1.2"
-# The line is built with CUDA 13, which runs on drivers from 580 on (NVIDIA's guide to CUDA compatibility,
+# This line is built with CUDA 13, which needs driver 580 or newer (NVIDIA's guide to CUDA compatibility,
 # table of minor versions).
 DRIVER_FLOOR = "580"
-# The server answers under the name of its directory and reads no name in requests
+# The server answers under the name of its directory and ignores the name in requests
 # (tensorrt_llm/serve/openai_server.py at commit 00057725 and, of the 1.2 line, of January 2026).
 SERVED_MODEL = "model"
 CHOSEN_FEATURES = (
@@ -49,12 +49,12 @@ CHOSEN_KERNELS = (
 
 @dataclass(frozen=True, slots=True)
 class TrtPlan:
-    """The kind; its facts (architectures, recipes, options) are data."""
+    """The kind trt-plan; its facts (architectures, recipes, options) are data."""
 
     name: str = "trt-plan"
 
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:
-        """Options that the tool would refuse, or take back without an error."""
+        """Return the options that the tool would refuse, or silently override."""
         where = f"variants.{variant.name}.engine.options"
         return tuple(
             Problem(f"{where}.{clash.option}", str(clash.found), clash.accepted) for clash in clashes(variant)
@@ -64,7 +64,7 @@ class TrtPlan:
         """Describe the job that builds this variant.
 
         Raises:
-            OptionsClash: options that the tool would refuse, or take back without an error.
+            OptionsClash: the tool would refuse the options, or silently override them.
         """
         _require_possible(variant)
         command = build_command(variant)
@@ -85,9 +85,9 @@ class TrtPlan:
         )
 
     def serve_command(self, variant: ResolvedVariant) -> ServeCommand:
-        """The command of TensorRT-LLM's own server, within the sizes that the engine was built for.
+        """Return the command of TensorRT-LLM's own server, within the sizes that the engine was built for.
 
-        `/health` answers only once the model is loaded: the server binds its port after that.
+        `/health` answers only once the model is loaded, as the server binds its port after that.
         """
         options, shape = variant.engine.options, variant.shape
         flags = {
@@ -119,7 +119,7 @@ class TrtPlan:
 
 
 def build_command(variant: ResolvedVariant) -> ToolCommand:
-    """The whole command line of trtllm-build."""
+    """Return the whole command line of trtllm-build."""
     options = variant.engine.options
     flags: dict[str, object] = {
         "--checkpoint_dir": "{checkpoint}",
@@ -143,7 +143,7 @@ def build_command(variant: ResolvedVariant) -> ToolCommand:
 
 
 def sizes(variant: ResolvedVariant) -> dict[str, int]:
-    """Sizes by the tool's names; without opt_num_tokens where there are several profiles."""
+    """Return the sizes by the tool's names, without opt_num_tokens if there are several profiles."""
     settings, shape = Settings(variant), variant.shape
     asked = {
         "max_batch_size": shape.max_batch_size,
@@ -157,7 +157,7 @@ def sizes(variant: ResolvedVariant) -> dict[str, int]:
 
 
 def kernels(variant: ResolvedVariant) -> dict[str, str]:
-    """Which of TensorRT-LLM's own kernels compute what, by the tool's names."""
+    """Return which of TensorRT-LLM's own kernels compute what, by the tool's names."""
     settings = Settings(variant)
     return {
         **{name: str(settings.option(name)) for name in CHOSEN_KERNELS},
@@ -169,14 +169,14 @@ def kernels(variant: ResolvedVariant) -> dict[str, str]:
 
 
 def features(variant: ResolvedVariant) -> dict[str, bool]:
-    """What is on and what is off, by the tool's names."""
+    """Return which features are on and which are off, by the tool's names."""
     settings = Settings(variant)
     return {
         **{name: bool(settings.option(name)) for name in CHOSEN_FEATURES},
         "use_paged_context_fmha": settings.paged_context_fmha,
         "use_fp8_context_fmha": settings.fp8_context_fmha,
         "use_fused_mlp": settings.fused_mlp,
-        # Packed sequences are what the server's scheduler feeds.
+        # The server's scheduler feeds packed sequences.
         "remove_input_padding": True,
         "dora_plugin": False,
         "streamingllm": False,
@@ -187,9 +187,9 @@ def _require_possible(variant: ResolvedVariant) -> None:
     found = clashes(variant)
     if found:
         raise OptionsClash(
-            "options of trt-plan that do not go together: " + "; ".join(map(str, found)),
+            "these options of trt-plan do not go together: " + "; ".join(map(str, found)),
             where="engine.options",
-            fix="Change or drop these options; one that is left out is derived from the rest.",
+            fix="Change or remove these options; an option that is left out is derived from the others.",
         )
 
 

@@ -1,9 +1,9 @@
-"""What trtllm-build is told of one variant: every setting decided here, none left to the tool.
+"""The settings of trtllm-build for one variant: every setting is decided here, none is left to the tool.
 
 Invariants:
-- The tool takes back, with a warning only, settings that do not go together, and it shrinks sizes that cannot
-  be reached. So what it would take back is refused here (`clashes`), and what it would shrink is asked for as
-  it would be: what an engine's config.json says afterwards has to be what was asked.
+- The tool overrides settings that do not go together, with no more than a warning, and shrinks sizes that
+  cannot be reached. What it would override is therefore refused here (`clashes`), and what it would shrink is
+  requested at the size that it would choose: afterwards, the engine's config.json has to match the request.
 - Sizes are tokens, sequences or devices, as in the variant's shape.
 
 The rules are those of `build()` and `check_max_num_tokens` of TensorRT-LLM (tensorrt_llm/builder.py at commit
@@ -25,7 +25,7 @@ SWIGLU_KERNELS = ("gemm_swiglu_plugin", "low_latency_gemm_swiglu_plugin")
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """An option that the tool would refuse or take back: where it stands, its value, what goes instead."""
+    """An option that the tool would refuse or override: its name, its value, and what is accepted."""
 
     option: str
     found: object
@@ -37,39 +37,39 @@ class Clash:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A variant as trtllm-build sees it."""
+    """The settings of trtllm-build that follow from a variant."""
 
     variant: ResolvedVariant
 
     def option(self, name: str) -> Any:
-        """What the spec chose, or the kind's default; None where it is derived here."""
+        """Return what the spec chose, or the kind's default; None if it is derived here."""
         return self.variant.engine.options[name]
 
     @property
     def quant_algo(self) -> str | None:
-        """TensorRT-LLM's name of the weights' format; None for weights as they are."""
+        """TensorRT-LLM's name for the format of the weights; None if they are not quantized."""
         return load_recipes()[self.variant.quantization.recipe].quant_algo
 
     @property
     def kv_algo(self) -> str | None:
-        """TensorRT-LLM's name of the format of keys and values; None for as they are computed."""
+        """TensorRT-LLM's name for the format of keys and values; None if they are not quantized."""
         return load_kv_caches()[self.variant.quantization.kv_cache].quant_algo
 
     @property
     def compute_capability(self) -> tuple[int, int]:
-        """Of the target, such as (9, 0)."""
+        """The compute capability of the target, such as (9, 0)."""
         major, minor = (self.variant.target.compute_capability or "0.0").split(".")
         return int(major), int(minor)
 
     @property
     def max_num_tokens(self) -> int:
-        """Tokens of one iteration, no more than all sequences can bring."""
+        """Tokens of one iteration; at most as many as all sequences together can have."""
         shape = self.variant.shape
         return min(shape.max_num_tokens, shape.max_batch_size * shape.max_seq_len)
 
     @property
     def opt_num_tokens(self) -> int | None:
-        """Tokens that the one profile is tuned for; None with several profiles."""
+        """Tokens that the single profile is tuned for; None if there are several profiles."""
         if self.option("multiple_profiles"):
             return None
         tuned: int | None = self.option("opt_num_tokens")
@@ -78,47 +78,47 @@ class Settings:
 
     @property
     def workers(self) -> int:
-        """Ranks that are built at the same time: a job holds as many GPUs as its engine."""
+        """Ranks that are built at the same time; a job holds as many GPUs as its engine."""
         return self.option("workers") or self.variant.devices
 
     @property
     def gemm_plugin(self) -> str:
-        """Kernels of the matrix products that are not the recipe's own."""
+        """Kernels of the matrix products that the recipe does not decide."""
         chosen: str | None = self.option("gemm_plugin")
         return chosen or {"NVFP4": "nvfp4", "FP8": "disable"}.get(self.quant_algo or "", "auto")
 
     @property
     def paged_context_fmha(self) -> bool:
-        """Whether prompts attend over the paged KV cache."""
+        """Whether attention over prompts reads the paged KV cache."""
         chosen: bool | None = self.option("use_paged_context_fmha")
         return self.paged_context_possible if chosen is None else chosen
 
     @property
     def paged_context_possible(self) -> bool:
-        """Whether the attention kernels read such a KV cache in pages."""
+        """Whether the attention kernels can read this KV cache in pages."""
         fp8_cache_without_fp8 = self.kv_algo == "FP8" and not self.fp8_attention_possible
         return bool(self.option("context_fmha")) and self.kv_algo != "INT8" and not fp8_cache_without_fp8
 
     @property
     def fp8_attention_possible(self) -> bool:
-        """Whether recipe and GPU have attention kernels in FP8."""
+        """Whether there are attention kernels in FP8 for the recipe and the GPU."""
         return self.quant_algo in FP8_ATTENTION and self.compute_capability >= (8, 9)
 
     @property
     def fp8_context_fmha(self) -> bool:
-        """Whether prompts attend in FP8."""
+        """Whether attention over prompts is computed in FP8."""
         chosen: bool | None = self.option("use_fp8_context_fmha")
         return self.fp8_context_possible if chosen is None else chosen
 
     @property
     def fp8_context_possible(self) -> bool:
-        """Whether they can: over pages, only pages of FP8 are read."""
+        """Whether it can be: of paged KV caches, only those in FP8 are read."""
         pages_fit = self.kv_algo == "FP8" or not self.paged_context_fmha
         return bool(self.option("context_fmha")) and self.fp8_attention_possible and pages_fit
 
     @property
     def fused_mlp(self) -> bool:
-        """Whether a gated MLP is one matrix product."""
+        """Whether a gated MLP is computed as one matrix product."""
         chosen: bool | None = self.option("use_fused_mlp")
         return self.quant_algo in FUSED_MLP if chosen is None else chosen
 
@@ -129,7 +129,7 @@ class Settings:
 
 
 def clashes(variant: ResolvedVariant) -> tuple[Clash, ...]:
-    """Every option of a variant that its other settings rule out."""
+    """Return every option of a variant that its other settings rule out."""
     settings = Settings(variant)
     return (
         *_sizes(settings),

@@ -1,25 +1,25 @@
 """The arguments of TensorRT-LLM's LLM class for a variant: `llm_args.yaml` of a trtllm-torch engine.
 
-Every argument that decides how a decoder is loaded, scheduled or computed stands there, also where it is the
-tool's default, so that a default which changes with the version never changes an engine unseen. Model,
-tokenizer, backend, host and port stand on the command line.
+The file names every argument that decides how a decoder is loaded, scheduled or computed, even if it is the
+tool's default: a default that changes with the version never changes an engine unnoticed. Model, tokenizer,
+backend, host and port are on the command line.
 
 Names and types: TorchLlmArgs in tensorrt_llm/llmapi/llm_args.py of NVIDIA/TensorRT-LLM at
 0004396720054fd8e205cbf616f21f0b57c6b412 (after 1.3.0rc24), whose models refuse unknown keys; the
-documentation of 1.4.0rc1 has the same names where it could be compared.
+documentation of 1.4.0rc1 has the same names wherever it could be compared.
 """
 
 from typing import Any
 
 from engine_specs.spec import ResolvedVariant
 
-# The tool's name for a KV cache format of ours. With auto the checkpoint's own metadata decides, and a
-# checkpoint without a quantized cache stores keys and values as they are computed.
+# The tool's name for each of our KV cache formats. With auto, the checkpoint's own metadata decides, and
+# without a quantized cache keys and values are stored as they are computed.
 KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8"}
 
 
 def llm_args(variant: ResolvedVariant) -> dict[str, Any]:
-    """All arguments by name; nested settings are dictionaries, and null switches one off."""
+    """Return all arguments by name; nested settings are dictionaries, and null switches one off."""
     options, shape = variant.engine.options, variant.shape
     return {
         "dtype": "auto",
@@ -36,7 +36,7 @@ def llm_args(variant: ResolvedVariant) -> dict[str, Any]:
         "enable_chunked_prefill": options["enable_chunked_prefill"],
         "disable_overlap_scheduler": options["disable_overlap_scheduler"],
         "stream_interval": options["stream_interval"],
-        # Without it there is nothing to keep: the cache of what it measured is the engine's third part.
+        # Its measurements are the third part of the engine: without it there would be none to keep.
         "enable_autotuner": True,
         "kv_cache_config": _kv_cache(variant),
         "scheduler_config": {"capacity_scheduler_policy": options["capacity_scheduler_policy"]},
@@ -57,7 +57,7 @@ def _kv_cache(variant: ResolvedVariant) -> dict[str, Any]:
 
 
 def _cuda_graph(variant: ResolvedVariant) -> dict[str, Any] | None:
-    """Graphs up to the largest batch; the sizes between are the tool's own ladder."""
+    """Return the settings of CUDA graphs, up to the largest batch; the tool chooses the sizes below."""
     options = variant.engine.options
     if not options["cuda_graph"]:
         return None

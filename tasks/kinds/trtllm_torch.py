@@ -1,8 +1,9 @@
 """Kind trtllm-torch: TensorRT-LLM's PyTorch backend, which compiles nothing that could be kept as an engine.
 
 What is deployed is the checkpoint, the resolved arguments of the tool's LLM class, and the autotuner's
-measurements of one GPU. The build starts the very server that will serve the engine, until it answers: so the
-cache is filled by the same path that reads it, and an engine that cannot be served is never built.
+measurements on one GPU. The build starts the same server that will serve the engine, and waits until it
+answers: so the cache is filled by the code that will read it, and an engine that cannot be served is never
+built.
 
 Flags and paths of `trtllm-serve`: tests/unittest/api_stability/references/trtllm_serve_cli.yaml of
 NVIDIA/TensorRT-LLM at 029e223d527d2ff453062555f7aef86517a2847c; `/health` is registered by
@@ -39,16 +40,16 @@ MIXED = "MIXED_PRECISION"
 
 @dataclass(frozen=True, slots=True)
 class TrtllmTorch:
-    """The kind; its facts (architectures, recipes, options) are data."""
+    """The kind trtllm-torch; its facts (architectures, recipes, options) are data."""
 
     name: str = "trtllm-torch"
 
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:  # noqa: ARG002  any go together
-        """None: every option goes with every other."""
+        """Return nothing: every option goes with every other."""
         return ()
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
-        """Describe the job that resolves the arguments, tunes, and puts the parts into one tree."""
+        """Describe the job that resolves the arguments, tunes, and assembles the tree."""
         facts = load_kinds()[self.name]
         command = _warm_up()
         return JobPlan(
@@ -70,9 +71,9 @@ class TrtllmTorch:
         )
 
     def serve_command(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  llm_args.yaml says the rest
-        """The command of the tool's own server.
+        """Return the command of the tool's own server.
 
-        When it starts, it loads the cache, adds what is missing, and saves it again: hence a copy.
+        On start, the server loads the cache, adds what is missing, and saves it: so it gets a copy.
         """
         return ServeCommand(
             toolchain=load_kinds()[self.name].toolchains.serve,
@@ -94,7 +95,7 @@ def _warm_up() -> ToolCommand:
 
 
 def _server(tree: str, host: str, model: str, log_level: str) -> tuple[str, ...]:
-    """trtllm-serve over a tree; no flag says what the YAML file says, for either may win."""
+    """Return the command of trtllm-serve; no flag repeats the YAML file, as either might win."""
     flags = {
         "--backend": "pytorch",
         "--config": f"{tree}/{ARGS_FILE}",
@@ -122,7 +123,7 @@ def _admission(variant: ResolvedVariant, facts: KindFacts) -> TrtllmTorchAdmissi
 
 
 def _quant_algos(variant: ResolvedVariant, facts: KindFacts) -> list[str]:
-    """Formats of weights that the target's GPU computes with, as far as a recipe of this kind makes them."""
+    """Return the weight formats that recipes of this kind make and the target's GPU computes with."""
     capability = variant.target.compute_capability
     taken = [load_recipes()[row.name] for row in facts.recipes if capability in row.compute_capabilities]
     return sorted({recipe.quant_algo for recipe in taken if recipe.quant_algo})

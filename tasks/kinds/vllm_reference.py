@@ -1,6 +1,6 @@
-"""How vLLM serves a checkpoint: the reference of every verdict, and what `stay-on-vllm` deploys.
+"""How vLLM serves a checkpoint: as the reference of every verdict, and as what `stay-on-vllm` deploys.
 
-It gets the devices that the engine gets: the same number of GPUs of the same kind, divided in the same way.
+vLLM gets the same devices as the engine: the same number of GPUs of the same type, divided in the same way.
 Flags are those of vllm/engine/arg_utils.py and vllm/entrypoints/launchers/cli_args.py of vLLM 0.32.0,
 one version for both toolchains.
 """
@@ -15,7 +15,7 @@ from tasks.errors import UnknownSetting
 
 TOOLCHAINS: Mapping[Accelerator, str] = {"cpu": "vllm-cpu", "cuda": "vllm-cuda"}
 SERVED_MODEL = "model"
-# Settings of a declared configuration, and vLLM's flags for them. A flag that is a switch has two forms.
+# vLLM's flags for the settings of a declared configuration. A flag that is a switch has two forms.
 VALUES = {
     "dtype": "--dtype",
     "quantization": "--quantization",
@@ -33,38 +33,38 @@ SWITCHES = {
 
 
 def vllm_serve_command(configuration: Mapping[str, Any], variant: ResolvedVariant) -> ServeCommand:
-    """The command that serves a checkpoint with vLLM within the variant's shape.
+    """Return the command that serves a checkpoint with vLLM within the variant's shape.
 
     Args:
-        configuration: settings by the names of vLLM's engine arguments. What is absent stays at vLLM's
-            default, but for `max_num_seqs`: the variant's batch size, so that both take as many at once.
-        variant: limits of length and batch, and how many devices of what kind there are.
+        configuration: settings by the names of vLLM's engine arguments. Any other is left at vLLM's default,
+            except `max_num_seqs`: by default it is the variant's batch size, as for the engine.
+        variant: gives the limits of length and batch, and the number and type of devices.
 
     Raises:
-        UnknownSetting: a setting that has no flag here.
+        UnknownSetting: a setting has no flag here.
     """
     settings = {"max_num_seqs": variant.shape.max_batch_size, **configuration}
-    # The program `vllm` asks for the version of a distribution named vllm, which the CPU build is not; the
-    # module runs in both builds, if with a note that it is deprecated.
+    # The program `vllm` needs a distribution named vllm, which the CPU build is not; the module runs in both
+    # builds, although with a note that it is deprecated.
     argv = ["{python}", "-m", "vllm.entrypoints.openai.api_server", "--model", "{tree}"]
     argv += ["--host", "{host}", "--port", "{port}"]
     argv += ["--served-model-name", "{model}", "--max-model-len", str(variant.shape.max_seq_len)]
-    # A line for every request would be timed with the request.
+    # Otherwise, the time to write a log line would be part of every request.
     argv += ["--disable-uvicorn-access-log"]
-    # vLLM would otherwise apply the checkpoint's generation_config.json (penalties, temperature, top-p) to
-    # every request that does not name them, and to greedy ones as well; engines do not read it.
+    # Otherwise, vLLM would apply the checkpoint's generation_config.json (penalties, temperature, top-p) to
+    # every request that does not name them, even to greedy ones; engines do not read it.
     argv += ["--generation-config", "vllm"]
     argv += _parallelism(variant)
     for name, value in settings.items():
         argv += flags_of(name, value)
-    # Its notes on every request and every ten seconds would bury the log of the run.
+    # Its lines about every request and every ten seconds would drown the log of the run.
     env = {"VLLM_LOGGING_LEVEL": "WARNING"}
     toolchain = TOOLCHAINS[variant.target.accelerator]
     return ServeCommand(toolchain=toolchain, argv=tuple(argv), env=env, model=SERVED_MODEL)
 
 
 def _parallelism(variant: ResolvedVariant) -> list[str]:
-    """How the model is divided between GPUs; on processors it is not."""
+    """Return the flags that divide the model between GPUs; none on a CPU."""
     if variant.target.accelerator == "cpu":
         return []
     tensor, pipeline = str(variant.tensor_parallel), str(variant.pipeline_parallel)
@@ -72,10 +72,10 @@ def _parallelism(variant: ResolvedVariant) -> list[str]:
 
 
 def flags_of(name: str, value: object) -> list[str]:
-    """Flags for one setting.
+    """Return the flags for one setting.
 
     Raises:
-        UnknownSetting: there is no flag for it.
+        UnknownSetting: there is none.
     """
     if name in VALUES:
         return [VALUES[name], str(value)]
