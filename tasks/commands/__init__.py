@@ -1,6 +1,6 @@
-"""Commands written down with placeholders: what a plan shows, and how a release is served.
+"""Commands with placeholders: what a plan shows, and how a release is served.
 
-Promises: pure and light; nothing of this host stands in a command.
+Promises: pure and light; a command holds nothing of this host.
 """
 
 from tasks.commands.command import Command

@@ -6,7 +6,7 @@ from tasks.commands.command import Command
 
 
 def server_commands(name: str, serve: ServeCommand, tree: str, devices: int) -> tuple[Command, ...]:
-    """What starts a server by its serve command, in the environment of its toolchain on so many devices."""
+    """Return the commands that start a server, in its toolchain's environment on this many devices."""
     *copies, server = serve_commands(name, serve, tree)
     gpus = symbols.gpus_held(serve.toolchain, devices)
     env = symbols.environment(serve.toolchain, gpus) | server.env
@@ -16,9 +16,9 @@ def server_commands(name: str, serve: ServeCommand, tree: str, devices: int) -> 
 def serve_commands(
     name: str, serve: ServeCommand, tree: str, port: str = symbols.PORT, model: str | None = None
 ) -> tuple[Command, ...]:
-    """Copies of the files that a server rewrites, then the server, with the variables of its own alone.
+    """Return the copies of files that a server rewrites, then the server, with only its own variables.
 
-    `model` is the name that it answers to; by default the one that the serve command declares.
+    `model` is the name under which it serves the model; by default the one that the serve command declares.
     """
     values = symbols.programs(serve.toolchain) | {
         "tree": tree,
@@ -29,7 +29,7 @@ def serve_commands(
     }
     copies = (
         Command(
-            what=f"copy of what the server of {name} rewrites",
+            what=f"copy of a file that the server of {name} rewrites",
             run_by="stage",
             argv=("install", "-Dm644", f"{tree}/{path}", f"{symbols.SCRATCH}/{path}"),
             env={},

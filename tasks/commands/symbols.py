@@ -1,4 +1,4 @@
-"""Placeholders of a dry run: what stands for the directories and addresses that differ between hosts."""
+"""Placeholders of a dry run, for the directories and addresses that differ between hosts."""
 
 from collections.abc import Mapping
 
@@ -14,54 +14,54 @@ HOST, PORT = "127.0.0.1", "<port>"
 MEANINGS = {
     "<tree:NAME>": "directory that holds exactly the tree of that name, as an earlier stage made it",
     "<toolchain:NAME>": "directory of an installed toolchain (`enginery toolchain install NAME` prints it)",
-    "<identity:NAME>": "digest of what is installed of a toolchain",
-    WORKER_SOURCES: "directory that holds what a worker imports of this program, and nothing else; by hand, "
-    "the directory of its packages will do",
+    "<identity:NAME>": "digest of what is installed in a toolchain",
+    WORKER_SOURCES: "directory with the modules of this program that a worker imports, and nothing else; if "
+    "you run it by hand, the directory that holds this program's packages will do",
     OUTPUT: "empty directory that becomes the stage's tree",
-    SCRATCH: "directory that is thrown away, another one for every job and server",
-    REQUEST: "file that tells a worker what to do",
-    RESPONSE: "file that a worker answers in",
-    PORT: "free TCP port, another one for every server",
-    "<gpus:N>": "numbers of N GPUs that the stage has locked, by commas; another N for every server",
-    "<host:PROGRAM>": "directory of a program of the host",
-    "<spare-processors>": "processors of the host less one, at least one",
-    "<patch>": "number that is taken when a release is published",
+    SCRATCH: "directory that is deleted afterwards; each job and server has its own",
+    REQUEST: "file that says what a worker has to do",
+    RESPONSE: "file that a worker writes its answer to",
+    PORT: "free TCP port; each server has its own",
+    "<gpus:N>": "comma-separated numbers of N GPUs that the stage has locked; each server has its own",
+    "<host:PROGRAM>": "directory of a program that the host provides",
+    "<spare-processors>": "number of the host's processors minus one, but at least one",
+    "<patch>": "patch number that is chosen when a release is published",
 }
 PASSED_VARIABLES = tuple(sorted(PASSED - {VISIBLE, "TMPDIR"}))
 
 
 def tree(name: str) -> str:
-    """Directory of a tree."""
+    """Return the placeholder for the directory of a tree."""
     return f"<tree:{name}>"
 
 
 def identity(toolchain: str) -> str:
-    """Identity of a toolchain that is not installed."""
+    """Return the placeholder for the identity of a toolchain that is not installed."""
     return f"<identity:{toolchain}>"
 
 
 def python(toolchain: str) -> str:
-    """Interpreter of a toolchain."""
+    """Return the path of a toolchain's interpreter."""
     return f"{bin_dir(toolchain)}/python"
 
 
 def bin_dir(toolchain: str) -> str:
-    """Directory of a toolchain's programs."""
+    """Return the directory of a toolchain's programs."""
     return f"<toolchain:{toolchain}>/bin"
 
 
 def gpus_held(toolchain: str, devices: int) -> int:
-    """GPUs that a job or server on so many devices holds: none where the toolchain computes on processors."""
+    """Return how many GPUs a job or server holds: none if its toolchain computes on the CPU."""
     return devices if declaration(toolchain).accelerator == "cuda" else 0
 
 
 def environment(toolchain: str, gpus: int) -> dict[str, str]:
-    """The environment of a job or server of a toolchain, but for the variables that are passed on.
+    """Return the environment of a job or server of a toolchain, except the variables that are passed on.
 
-    The same as `job_environment` and `tasks.hosts` give, without asking this host for anything.
+    It is what `job_environment` and `tasks.hosts` give, without looking at this host.
 
     Raises:
-        ToolchainUnavailable: there is no toolchain of that name.
+        ToolchainUnavailable: there is no toolchain of this name.
     """
     declared = declaration(toolchain)
     own = {
@@ -75,12 +75,12 @@ def environment(toolchain: str, gpus: int) -> dict[str, str]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """Fill in the placeholders of a command in braces; other braces stay as they are."""
+    """Fill in the placeholders in braces of a command; other braces stay as they are."""
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", value)
     return text
 
 
 def programs(toolchain: str) -> dict[str, str]:
-    """What {python} and {bin} stand for in a command of a toolchain."""
+    """Return what {python} and {bin} stand for in a command of a toolchain."""
     return {"python": python(toolchain), "bin": bin_dir(toolchain)}

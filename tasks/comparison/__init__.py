@@ -1,6 +1,6 @@
-"""The sides of a comparison: who is measured against whom, and bringing them up.
+"""The sides of a comparison: the engine and its references, and bringing them up.
 
-Promises: each side is served from exactly its tree; one measurement at a time runs on a host.
+Promises: each side is served from exactly its tree; only one measurement at a time runs on a host.
 """
 
 from tasks.comparison.host_selection import (

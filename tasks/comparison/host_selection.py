@@ -1,6 +1,6 @@
 """Which variants of a spec a host can build: an engine is built and measured on the hardware it is for.
 
-Pure: what the host has is given. Whether it has the toolchains is another question, and theirs to answer.
+Pure: the facts about the host are arguments. Whether the toolchains are available is for them to say.
 """
 
 from collections.abc import Iterable
@@ -16,15 +16,17 @@ from tasks.hosts import host_requirements
 
 
 class HostVariants(Frozen):
-    """Variants of a spec, divided by a host."""
+    """The variants of a spec that a host can build, and those it cannot."""
 
-    here: tuple[ResolvedVariant, ...] = Field(description="Those that it can build, in the spec's order.")
-    elsewhere: dict[str, str] = Field(description="Why it cannot build the others, by their names.")
+    here: tuple[ResolvedVariant, ...] = Field(
+        description="Variants that the host can build, in the order of the spec."
+    )
+    elsewhere: dict[str, str] = Field(description="Why it cannot build the others, by name.")
     host: str = Field(description="What the host has, in words.")
 
     @property
     def left_out(self) -> str:
-        """What is left to other hosts: one sentence, then a line a variant; empty where nothing is."""
+        """What is left to other hosts: a sentence, then one line per variant; empty if nothing is."""
         if not self.elsewhere:
             return ""
         count = f"{len(self.elsewhere)} of {len(self.elsewhere) + len(self.here)} variants"
@@ -33,7 +35,7 @@ class HostVariants(Frozen):
 
 
 def divide_by_host(variants: Iterable[ResolvedVariant], facts: HostFacts) -> HostVariants:
-    """Say for each variant whether a host is of its target, and has as many devices as it takes."""
+    """Divide variants by whether a host matches their target, and has enough devices."""
     here: list[ResolvedVariant] = []
     elsewhere: dict[str, str] = {}
     for variant in variants:
@@ -48,27 +50,27 @@ def divide_by_host(variants: Iterable[ResolvedVariant], facts: HostFacts) -> Hos
 
 
 def devices_at_once(spec: Spec, variant: ResolvedVariant) -> int:
-    """Devices that measuring takes: the engine and every reference are up together, each with its own."""
+    """Return the devices that measuring needs: engine and references run together, each on its own."""
     return variant.devices * (1 + len(reference_sides(spec, variant, checkpoint="")))
 
 
 def lacks_for_measuring(spec: Spec, variant: ResolvedVariant, facts: HostFacts) -> str:
-    """What a host lacks to measure a variant that it can build, as a sentence; empty: nothing."""
+    """Say what a host lacks to measure a variant that it can build; empty if it lacks nothing."""
     answer = fits(host_requirements(variant.target, devices_at_once(spec, variant)), facts)
     if isinstance(answer, Fits):
         return ""
     references = len(reference_sides(spec, variant, checkpoint=""))
     plural = "s" if references > 1 else ""
     return (
-        f"the engine and {references} vLLM configuration{plural} are measured at once, which {answer.reason}"
+        f"the engine and {references} vLLM configuration{plural} are measured together, which {answer.reason}"
     )
 
 
 def require_measurable(spec: Spec, variant: ResolvedVariant, facts: HostFacts) -> None:
-    """Raise GpusUnavailable where this host could build a variant, but never measure it."""
+    """Raise GpusUnavailable if this host could build a variant, but not measure it."""
     if lacks := lacks_for_measuring(spec, variant, facts):
         raise GpusUnavailable(
-            f"variant {variant.name} could be built on this host, but not measured",
+            f"variant {variant.name} can be built on this host, but not measured",
             where=lacks,
             fix="build it on a host with more of these GPUs, or declare fewer reference configurations",
         )

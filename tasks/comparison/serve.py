@@ -1,9 +1,9 @@
 """Bringing up the sides of a measurement by their serve commands, to measure them undisturbed.
 
 Invariants:
-- One measurement at a time on a host: two would measure each other.
-- Every side is served from exactly its tree, made anew and verified for this measurement.
-- A tree lies at the same path each time: by the path vLLM finds what it compiled for a checkpoint before.
+- Only one measurement at a time runs on a host, as two would disturb each other.
+- Every side is served from exactly its tree, which is made and verified anew for this measurement.
+- A tree has the same path each time, because vLLM finds what it compiled for a checkpoint by its path.
 """
 
 import shutil
@@ -23,10 +23,10 @@ from tasks.toolchains import Toolchain, ensure, serving
 
 @contextmanager
 def together(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[Placement]:
-    """Bring all sides up at once, and keep them up for the time of the context: one whole measurement.
+    """Bring up all sides at once, and keep them up for the time of the context, a whole measurement.
 
     Raises:
-        tasks.errors.TaskError: a toolchain or its GPUs are unavailable, or a server did not get ready, or
+        tasks.errors.TaskError: a toolchain or its GPUs are unavailable, or a server did not become ready, or
             ended meanwhile.
         artifacts.errors.CannotServe: this host or a toolchain cannot serve an engine.
     """
@@ -34,7 +34,7 @@ def together(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"), ExitStack() as stack:
         for tree in {side.tree for side in sides}:
-            shutil.rmtree(root / tree, ignore_errors=True)  # of a run that was killed
+            shutil.rmtree(root / tree, ignore_errors=True)  # left by a run that was killed
             stack.callback(shutil.rmtree, root / tree, ignore_errors=True)
             pipeline.store.materialize(tree, root / tree)
         equipped = _equipped(pipeline, stack, sides)
@@ -43,7 +43,7 @@ def together(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class _Equipped:
-    """A side, and what it is served with."""
+    """A side with its toolchain and GPUs."""
 
     side: Side
     toolchain: Toolchain
@@ -51,9 +51,9 @@ class _Equipped:
 
 
 def _equipped(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> list[_Equipped]:
-    """Get toolchains and GPUs for all sides.
+    """Get the toolchains and GPUs of all sides.
 
-    All GPUs are taken at once: two measurements that each hold some would wait for each other's.
+    All GPUs are taken at once: two measurements that each hold some of them would wait for each other.
     """
     toolchains = [ensure(side.serve.toolchain, pipeline.settings, on_progress=pipeline.say) for side in sides]
     counts = [s.devices if t.accelerator == "cuda" else 0 for s, t in zip(sides, toolchains, strict=True)]

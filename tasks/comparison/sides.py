@@ -1,4 +1,4 @@
-"""From a spec to what is asked of whom: the sides of a comparison and the judging protocol. Pure."""
+"""From a spec to the sides of a comparison and the judging protocol. Pure."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -20,31 +20,31 @@ from tasks.kinds.vllm_reference import vllm_serve_command
 
 SEED = 20240229
 ENGINE = "engine"
-# Longest continuation that is scored, or measured for its length: most wrong engines are wrong by then, and
-# every further token costs time on both sides.
+# Longest continuation that is scored, or measured for its length: most faulty engines have failed by then,
+# and every further token costs time on both sides.
 CONTINUATION_TOKENS = 64
-# CPU flags, as /proc/cpuinfo names them, of instructions that multiply bfloat16: on x86-64, and on Arm.
+# CPU flags in /proc/cpuinfo of instructions that multiply bfloat16, on x86-64 and on Arm.
 BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
 MIN_CONTEXT_TOKENS = 16
-# Contexts reach this far at least where the engine takes them, however short the workload's prompts are.
+# Contexts are at least this long if the engine takes them, however short the workload's prompts are.
 LONG_CONTEXT_TOKENS = 96
-# What vLLM generates in any case while it scores a prompt.
+# vLLM generates at least this while it scores a prompt.
 SCORING_TOKENS = 1
 
 
 def reference_sides(
     spec: Spec, variant: ResolvedVariant, checkpoint: str, cpu_features: Collection[str] = ()
 ) -> tuple[Side, ...]:
-    """vLLM in each declared configuration, the unquantized one first: it is the reference of accuracy.
+    """Return vLLM in each declared configuration; the first one is unquantized, and scores accuracy.
 
-    On a processor that does not compute in bfloat16, vLLM is faster in float32; that reference is added
+    On a processor that does not compute in bfloat16, vLLM is faster in float32; this configuration is added
     unless the spec declares it.
 
     Args:
-        spec: its reference configurations.
+        spec: gives the reference configurations.
         variant: gives target, shape and devices.
-        checkpoint: tree that is served.
-        cpu_features: flags of the host that measures; what the target asks for it has in any case.
+        checkpoint: digest of the tree that is served.
+        cpu_features: CPU flags of the host that measures, besides those that the target requires.
     """
     declared = spec.validation.reference.configurations
     unquantized = [one for one in declared if one.quantization is None] or [VllmConfiguration()]
@@ -70,18 +70,18 @@ def _wants_float32(variant: ResolvedVariant, cpu_features: Collection[str]) -> b
 
 
 def occupied_devices(sides: Sequence[Side]) -> int:
-    """Devices that sides which are served at once keep busy: GPUs of their own, or the one host's CPU."""
+    """Return how many devices sides keep busy that run together: their GPUs, or the CPU of one host."""
     return sum(side.devices for side in sides) if any(side.gpu_names for side in sides) else 1
 
 
 def engine_side(variant: ResolvedVariant, engine: str, manifest: EngineManifest) -> Side:
-    """The engine, served by its own command."""
+    """Return the engine as a side, served by the command in its manifest."""
     need = need_of(variant)
     return Side(name=ENGINE, serve=manifest.serve, tree=engine, devices=need.count, gpu_names=need.names)
 
 
 def load_plan(spec: Spec, vocabulary: Vocabulary) -> LoadPlan:
-    """What a baseline asks."""
+    """Return what a baseline asks."""
     return LoadPlan(workload=spec.workload, vocabulary=vocabulary, seed=SEED)
 
 
@@ -95,11 +95,12 @@ def judging_protocol(
     end_tokens: tuple[int, ...],
     text_sha256: str,
 ) -> JudgingProtocol:
-    """Everything that decides what is asked of both sides.
+    """Return everything that decides what is asked of all sides.
 
-    Accuracy is asked of the workload's own requests, as far as the engine's shape takes them: contexts and
-    answers as long, and as many in flight as at the operating point for one half, as there ever are for the
-    other: how many rows it computes at once decides which of its code an engine runs.
+    Accuracy is measured with requests like those of the workload, as far as the engine's shape allows:
+    contexts and answers are as long. Half of them are asked with as many requests in flight as at the
+    operating point, the other half with the largest declared number: which code of an engine runs depends on
+    how many rows it computes at once.
     """
     return JudgingProtocol(
         seed=SEED,

@@ -1,6 +1,6 @@
-"""This host as a place to build and to measure on: its class, its disk, its GPUs and their locks.
+"""This host as a place to build and measure: its class, its disk, its GPUs and their locks.
 
-Promises: no two jobs compute on one GPU at the same time, across processes.
+Promises: no two jobs or servers of this host compute on one GPU at the same time, across all processes.
 """
 
 from tasks.hosts.disk import free_disk_bytes

@@ -1,4 +1,4 @@
-"""How much room the disk of this host has for a build."""
+"""How much room this host's disk has for a build."""
 
 import shutil
 
@@ -6,7 +6,7 @@ from artifacts.settings import Settings
 
 
 def free_disk_bytes(settings: Settings) -> int:
-    """Free bytes of the file system that work directories and the store's cache lie on."""
+    """Return the free bytes of the file system that holds the work directories."""
     home = settings.home.absolute()
     existing = next(path for path in (home, *home.parents) if path.exists())
     return shutil.disk_usage(existing).free

@@ -1,12 +1,12 @@
-"""Whose turn it is on a GPU: jobs and servers hold the GPUs they compute on, one owner each.
+"""Locks on GPUs: jobs and servers hold the GPUs that they compute on.
 
 Invariants:
-- On one host a GPU has one owner at a time, across processes, checkouts and state directories: a locked file
-  named by its UUID, in one directory for all.
-- GPUs are taken in the order of their UUIDs, and by one taker at a time; so no two takers wait for each
-  other, and one that needs many is not overtaken for ever by those that need few.
-- A lock belongs to the open file. Child processes that keep the descriptor keep the GPU, so an owner that is
-  killed does not let the next one in before its server is gone.
+- On one host, a GPU has one owner at a time, across processes, checkouts and state directories: a lock on a
+  file named by the GPU's UUID, in one directory for all.
+- GPUs are taken in the order of their UUIDs, by one process at a time; so no two processes wait for each
+  other, and one that needs many GPUs is not overtaken forever by those that need few.
+- A lock belongs to the open file. Child processes that keep the descriptor keep the GPU, so if an owner is
+  killed, nobody else gets the GPU before its server has ended.
 """
 
 import fcntl
@@ -26,18 +26,18 @@ from tasks.errors import GpusUnavailable
 from tasks.toolchains import Toolchain
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-# Held by whoever is taking GPUs; those that come later queue up behind it.
+# Held by the process that is taking GPUs; others wait for it.
 QUEUE = "queue.lock"
 LOOK_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class GpuNeed:
-    """GPUs that something asks for.
+    """The GPUs that a job or server needs.
 
     Attributes:
         count: how many.
-        names: product names that will do; any where none is named.
+        names: accepted product names; empty if any will do.
     """
 
     count: int = 1
@@ -46,7 +46,7 @@ class GpuNeed:
 
 @dataclass(frozen=True, slots=True)
 class HeldGpus:
-    """GPUs that are ours for now.
+    """GPUs that this process holds.
 
     Attributes:
         gpus: the GPUs, in the driver's order.
@@ -63,16 +63,16 @@ class HeldGpus:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment that shows a process these GPUs alone; nothing for what holds none.
+        """The variables by which a process sees only these GPUs; none if no GPUs are held.
 
-        Numbers, not UUIDs: some tools read them as integers. They count by PCI bus, as the driver does, only
-        where CUDA is told to.
+        They hold numbers, not UUIDs, as some tools read them as integers. CUDA_DEVICE_ORDER makes CUDA number
+        the GPUs by PCI bus, as the driver does.
         """
         numbers = ",".join(str(gpu.index) for gpu in self.gpus)
         return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE: numbers} if self.gpus else {}
 
     def shares(self, counts: Sequence[int]) -> tuple["HeldGpus", ...]:
-        """Divide them between servers, that many each; every share keeps all locks."""
+        """Divide the GPUs between servers that need so many each; every share keeps all locks."""
         ends = tuple(accumulate(counts))
         return tuple(
             HeldGpus(self.gpus[end - count : end], self.descriptors if count else ())
@@ -81,7 +81,7 @@ class HeldGpus:
 
 
 def need_of(variant: ResolvedVariant) -> GpuNeed:
-    """What quantizes, builds or serves a variant on GPUs asks for."""
+    """Return the GPUs that quantizing, building or serving a variant needs."""
     gpu = variant.target.gpu
     return GpuNeed(variant.devices, gpu.product_names if gpu else ())
 
@@ -97,8 +97,8 @@ def held_gpus(
 ) -> Iterator[HeldGpus]:
     """Hold GPUs for the time of the context.
 
-    Waits until they are free; `say` is told once for what.
-    Raises GpusUnavailable where this host, or CUDA_VISIBLE_DEVICES, never has as many.
+    Waits until they are free, and says once what it waits for. Raises GpusUnavailable if this host, or
+    CUDA_VISIBLE_DEVICES, does not have enough of them.
     """
     usable = _usable(need, facts, environ)
     with ExitStack() as stack:
@@ -109,7 +109,7 @@ def held_gpus(
 
 @contextmanager
 def gpus_for(toolchain: Toolchain, need: GpuNeed, settings: Settings, say: Say) -> Iterator[HeldGpus]:
-    """Hold what a job or server of this toolchain computes on; nothing where that is the processor.
+    """Hold the GPUs that a job or server of this toolchain needs; none if the toolchain computes on the CPU.
 
     Raises GpusUnavailable as `held_gpus` does.
     """
@@ -122,7 +122,7 @@ def gpus_for(toolchain: Toolchain, need: GpuNeed, settings: Settings, say: Say) 
 
 
 def visible_gpus(gpus: Sequence[Gpu], environ: Mapping[str, str]) -> tuple[Gpu, ...]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves to us: all where it is not set."""
+    """Return the GPUs that CUDA_VISIBLE_DEVICES allows: all if it is not set."""
     value = environ.get(VISIBLE)
     if value is None:
         return tuple(gpus)
@@ -131,7 +131,7 @@ def visible_gpus(gpus: Sequence[Gpu], environ: Mapping[str, str]) -> tuple[Gpu, 
 
 
 def _means(part: str, gpu: Gpu) -> bool:
-    """Whether a part of CUDA_VISIBLE_DEVICES is a UUID, or the start of one, of this GPU."""
+    """Whether a part of CUDA_VISIBLE_DEVICES is the UUID of this GPU, or the start of it."""
     return part.startswith("GPU-") and gpu.uuid.startswith(part)
 
 
@@ -140,16 +140,16 @@ def _usable(need: GpuNeed, facts: HostFacts, environ: Mapping[str, str]) -> tupl
     usable = [gpu for gpu in visible if not need.names or gpu.name in need.names]
     if len(usable) >= need.count:
         return tuple(sorted(usable, key=lambda gpu: gpu.uuid))
-    hidden = f", of which {VISIBLE} leaves {len(visible)}" if len(visible) < len(facts.gpus) else ""
+    hidden = f", of which {VISIBLE} allows {len(visible)}" if len(visible) < len(facts.gpus) else ""
     raise GpusUnavailable(
-        f"needs {need.count} x {' or '.join(need.names) or 'NVIDIA GPU'} at once",
+        f"{need.count} x {' or '.join(need.names) or 'NVIDIA GPU'} are needed at once",
         where=f"this host has {gpus_in_words(facts)}{hidden}",
         fix="run it on a host of the target: `enginery targets list` names the GPUs and the work pools",
     )
 
 
 def _take(stack: ExitStack, usable: Sequence[Gpu], count: int, locks_dir: Path, say: Say) -> dict[Gpu, int]:
-    """Lock as many as are asked for; what is taken stays locked for as long as the stack is open."""
+    """Lock as many GPUs as needed; they stay locked as long as the stack is open."""
     locks_dir.mkdir(parents=True, exist_ok=True)
     taken: dict[Gpu, int] = {}
     with ExitStack() as queue:

@@ -1,4 +1,4 @@
-"""The class of a measuring host: measurements are comparable within one class and never across two."""
+"""The host class: measurements are comparable within one class, and never between two."""
 
 import os
 import platform
@@ -13,9 +13,9 @@ from artifacts.settings import load_settings
 
 
 class HostClass(Frozen):
-    """What of a host decides how fast a server runs on it; no names, so equal machines share measurements."""
+    """What decides how fast a server runs on a host; without names, so equal machines share measurements."""
 
-    machine: str = Field(description="platform.machine(), such as x86_64.")
+    machine: str = Field(description="Architecture by platform.machine(), such as x86_64.")
     cpu_model: str = Field(description="Model name from /proc/cpuinfo.")
     cores: int = Field(ge=1, description="Logical processors that this process may use.")
     memory_gib: int = Field(ge=0, description="Memory of the host, rounded to GiB.")
@@ -28,7 +28,7 @@ class HostClass(Frozen):
 
 @cache
 def this_host() -> HostClass:
-    """The class of the host that this process runs on."""
+    """Return the class of the host that this process runs on."""
     page_bytes, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
     return HostClass(
         machine=platform.machine(),
@@ -41,7 +41,7 @@ def this_host() -> HostClass:
 
 
 def gpu_class(found: GpusFound | NoGpus) -> tuple[str, ...]:
-    """What of a host's GPUs decides how fast they are: each one's name, with the driver; no UUIDs."""
+    """Return what decides how fast a host's GPUs are: each one's name, with the driver; no UUIDs."""
     if isinstance(found, NoGpus):
         return ()
     return tuple(sorted(f"{gpu.name}, driver {found.driver}" for gpu in found.gpus))

@@ -1,13 +1,13 @@
-"""What a host must have to be of a target: the target's row, as a requirement that hosts are judged by."""
+"""What a host must have to match a target: the target's row, as requirements on hosts."""
 
 from artifacts.hosts import HostRequirements
 from engine_specs.tables import Target
 
 
 def host_requirements(target: Target, devices: int = 1) -> HostRequirements:
-    """What serves a checkpoint on hosts of this target with that many devices.
+    """Return what a host needs to serve a checkpoint on this many devices of this target.
 
-    No driver is asked for here: which one a tool needs is known to the toolchain that holds it.
+    They name no driver: which one a tool needs is known to its toolchain.
     """
     if target.gpu is None:
         return HostRequirements(machine=target.machine, cpu_features=target.cpu_features)

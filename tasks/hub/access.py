@@ -1,4 +1,4 @@
-"""Where the Hub is, who asks, and where its client keeps what it downloaded."""
+"""Where the Hub is, with which token it is asked, and where its client keeps downloads."""
 
 import os
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ class HubAccess:
     Attributes:
         endpoint: address of the Hub.
         cache_dir: the client's cache.
-        token: what to authenticate with; None asks as nobody.
-        timeout_s: how long the Hub may take to answer a question about a repository.
+        token: token to authenticate with; None: anonymous.
+        timeout_s: time limit for the Hub's answer to a request about a repository, in seconds.
     """
 
     endpoint: str
@@ -27,7 +27,7 @@ class HubAccess:
 
     @classmethod
     def from_environment(cls) -> "HubAccess":
-        """What HF_ENDPOINT, HF_TOKEN (or a stored login), HF_HUB_CACHE and HF_HOME say at this moment."""
+        """Read HF_ENDPOINT, HF_TOKEN (or a stored login), HF_HUB_CACHE and HF_HOME."""
         home = os.environ.get("HF_HOME")
         cache = os.environ.get("HF_HUB_CACHE") or (f"{home}/hub" if home else constants.HF_HUB_CACHE)
         endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT

@@ -1,7 +1,8 @@
-"""Fetching a checkpoint: from a pinned commit on the Hub to a clean directory of checked files.
+"""Fetching a checkpoint: from a commit on the Hub to a clean directory of verified files.
 
 Invariants:
-- The directory holds exactly the selected files, none of them a link, each checked against the Hub's digest.
+- The directory holds exactly the selected files, none of them a symbolic link, each verified against the
+  Hub's digest.
 - Facts for pre-flight (`metadata`) cost a listing and two small files, never weights.
 """
 
@@ -25,24 +26,24 @@ PARALLEL_DOWNLOADS = 4
 
 
 class CheckpointFacts(Frozen):
-    """What can be known of a checkpoint before its weights are here."""
+    """What is known about a checkpoint without its weights."""
 
-    commit: str = Field(description="Commit that was looked at.")
+    commit: str = Field(description="Commit that was read.")
     config: dict[str, Any] = Field(description="Content of config.json.")
     file_bytes: dict[str, int] = Field(description="Size of each file that would be fetched, by path.")
 
 
 class FetchReport(Frozen):
-    """What was fetched, and what was left on the Hub."""
+    """What was fetched, and what was left out."""
 
     repo: Repository = Field(description="Where it came from.")
     commit: str = Field(description="Commit that was fetched.")
-    selection: Selection = Field(description="The files, and the refused ones with their reasons.")
+    selection: Selection = Field(description="The files, and those left out, with reasons.")
     total_bytes: int = Field(description="Size of all files.")
 
 
 def metadata(repo: Repository, commit: str, access: HubAccess, say: Say) -> CheckpointFacts:
-    """Read configuration and file sizes of a checkpoint; raises what `fetch` raises before any weights."""
+    """Read a checkpoint's configuration and file sizes; raise what `fetch` raises before it reads weights."""
     selection = select(repo, commit, access, say)
     config_file = next(file for file in selection.files if file.path == CONFIG_FILE)
     content = download(repo, commit, config_file, access, say).read_text(encoding="utf-8")
@@ -69,17 +70,17 @@ def select(repo: Repository, commit: str, access: HubAccess, say: Say) -> Select
 
 
 def fetch(repo: Repository, commit: str, dest: Path, access: HubAccess, say: Say) -> FetchReport:
-    """Fetch a checkpoint into `dest`, an empty or new directory; its files are for reading only.
+    """Fetch a checkpoint into `dest`, an empty or new directory; its files must not be written to.
 
-    A file is a second name of the client's cached one where the file system allows that, else a copy.
+    Files are hard links to the client's cache if the file system allows that, and copies otherwise.
 
     Raises:
         CheckpointUnsupported, CheckpointUnavailable, CheckpointCorrupt, HubUnreachable: each says what to do.
-        LocalDiskError: the disk is full or closed.
+        LocalDiskError: the disk is full or not writable.
     """
     selection = select(repo, commit, access, say)
     for refused in selection.refused:
-        say(f"left on the Hub: {refused.path} ({refused.reason})")
+        say(f"not fetched: {refused.path} ({refused.reason})")
     place(repo, commit, selection.files, dest, access, say)
     return FetchReport(repo=repo, commit=commit, selection=selection, total_bytes=selection.total_bytes)
 
@@ -87,7 +88,7 @@ def fetch(repo: Repository, commit: str, dest: Path, access: HubAccess, say: Say
 def place(
     repo: Repository, commit: str, files: tuple[HubFile, ...], dest: Path, access: HubAccess, say: Say
 ) -> None:
-    """Download files, a few at a time, and lay them out in `dest` under their own paths."""
+    """Download files, a few at a time, and place them in `dest` under their own paths."""
     with disk_errors(dest):
         dest.mkdir(parents=True, exist_ok=True)
         access.cache_dir.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def place(
         with disk_errors(dest):
             target.parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(source, target)
-        say(f"{file.path}: {file.size_bytes} bytes, checked")
+        say(f"{file.path}: {file.size_bytes} bytes, verified")
 
     with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
         jobs = [pool.submit(bring, file) for file in files]
@@ -111,7 +112,7 @@ def place(
 
 
 def _missing_bytes(repo: Repository, commit: str, files: tuple[HubFile, ...], access: HubAccess) -> int:
-    """How much of `files` the client's cache does not hold yet."""
+    """Return how many bytes of `files` the client's cache does not hold yet."""
 
     def cached(file: HubFile) -> bool:
         found = try_to_load_from_cache(
@@ -127,7 +128,7 @@ def _read_config(content: str, where: str) -> dict[str, Any]:
         config = json.loads(content)
     except ValueError as error:
         raise CheckpointUnsupported(
-            f"{CONFIG_FILE} is no JSON: {error}", where=where, fix="report it to the publisher"
+            f"{CONFIG_FILE} is not JSON: {error}", where=where, fix="report it to the publisher"
         ) from error
     if not isinstance(config, dict) or not config.get("architectures"):
         raise CheckpointUnsupported(

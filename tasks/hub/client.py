@@ -1,9 +1,9 @@
-"""Reading the Hugging Face Hub through its own client: revisions, listings, and checked files.
+"""Reading the Hugging Face Hub through its own client: revisions, listings, and verified files.
 
 Invariants:
-- Everything is read at a full commit id. A branch or tag is resolved once, only where the spec tracks it.
-- The client checks sizes but never content. Each file is compared with the digest that the Hub declares
-  (sha256 for LFS, git blob id otherwise) before anything uses it; a bad one leaves the cache and is fetched
+- Everything is read at a full commit id. A branch or tag is resolved once, and only if the spec tracks it.
+- The client checks sizes but not content. Before a file is used, it is compared with the digest that the Hub
+  declares (SHA-256 for LFS, the git blob id otherwise); a damaged file is removed from the cache and fetched
   once more.
 - Downloads go into the client's cache: a file that was complete before an interruption is not fetched again.
 """
@@ -30,16 +30,16 @@ COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 class Repository(Frozen):
     """A repository on the Hub."""
 
-    kind: Literal["model", "dataset"] = Field(description="What the Hub calls its type.")
+    kind: Literal["model", "dataset"] = Field(description="Type of the repository, as the Hub calls it.")
     id: str = Field(description="Owner and name, such as enginery/demo-llama.")
 
     def at(self, revision: str) -> str:
-        """How messages name this repository at a revision."""
+        """Name this repository at a revision, for messages."""
         return f"{self.kind} {self.id} at {revision}"
 
 
 class Resolved(Frozen):
-    """The commit that is used, and why it is that one."""
+    """The commit that is used, and why this one."""
 
     commit: str = Field(description="Full commit id.")
     reason: str = Field(description="How it was chosen.")
@@ -49,7 +49,7 @@ def resolve_revision(repo: Repository, revision: str, *, track: bool, access: Hu
     """Turn the revision of a spec into a commit.
 
     Raises:
-        RevisionNotPinned: a branch or tag without `track`; says which commit it names today.
+        RevisionNotPinned: it is a branch or tag, and `track` is not set; says which commit it names now.
         CheckpointUnavailable, HubUnreachable: see `tasks.hub.errors`.
     """
     if COMMIT_ID.fullmatch(revision):
@@ -65,7 +65,7 @@ def resolve_revision(repo: Repository, revision: str, *, track: bool, access: Hu
 
 
 def list_files(repo: Repository, commit: str, access: HubAccess) -> tuple[HubFile, ...]:
-    """Every file of a repository at a commit, sorted by path, with what its content is checked against."""
+    """Return every file of a repository at a commit, sorted by path, with its size and digest."""
     files = []
     for entry in _info(repo, commit, access, files=True).siblings or ():
         if path_problem(entry.rfilename) or entry.size is None or entry.blob_id is None:
@@ -82,10 +82,10 @@ def list_files(repo: Repository, commit: str, access: HubAccess) -> tuple[HubFil
 
 
 def download(repo: Repository, commit: str, file: HubFile, access: HubAccess, say: Say) -> Path:
-    """Bring one file into the client's cache and check its bytes; returns its path there (a plain file).
+    """Download one file into the client's cache and verify it; return its path there, a plain file.
 
     Raises:
-        CheckpointCorrupt: the bytes are wrong twice in a row, or stay short.
+        CheckpointCorrupt: the file was damaged twice in a row, or is too short each time.
         CheckpointUnavailable, HubUnreachable: see `tasks.hub.errors`.
     """
     problem = ""
@@ -99,7 +99,7 @@ def download(repo: Repository, commit: str, file: HubFile, access: HubAccess, sa
     raise CheckpointCorrupt(
         f"{file.path} arrived damaged twice: {problem}",
         where=f"{repo.at(commit)}, from {access.endpoint}",
-        fix="a proxy or mirror between here and the Hub changes bytes: try another HF_ENDPOINT or network",
+        fix="a proxy or mirror before the Hub alters bytes: try another HF_ENDPOINT or network",
     )
 
 
@@ -127,6 +127,6 @@ def _download(repo: Repository, commit: str, file: HubFile, access: HubAccess) -
 
 
 def _forget(pointer: Path) -> None:
-    """Remove a file from the client's cache: the link in its snapshot and the blob that it points to."""
+    """Remove a file from the client's cache: the link in the snapshot, and the blob that it points to."""
     pointer.resolve().unlink(missing_ok=True)
     pointer.unlink(missing_ok=True)

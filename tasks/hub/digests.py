@@ -1,7 +1,7 @@
-"""Checking the bytes of a downloaded file against what the Hub declares for them.
+"""Checking the bytes of a downloaded file against the digest that the Hub declares.
 
-Formats: git's blob object (`blob <size>\\0<content>`, sha1) for plain files; for LFS files the sha256 of the
-content.
+For plain files this is the id of git's blob object (SHA-1 of `blob <size>\\0<content>`), for LFS files the
+SHA-256 of the content.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from tasks.hub.selection import HubFile
 
 
 def git_blob_id(path: Path) -> str:
-    """Id that git gives a file's content; the file is streamed, never read whole."""
+    """Return the id that git gives to a file's content; the file is streamed, never read whole."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as stream:
         while block := stream.read(READ_BYTES):
@@ -21,7 +21,7 @@ def git_blob_id(path: Path) -> str:
 
 
 def content_problem(path: Path, declared: HubFile) -> str:
-    """What is wrong with the bytes at `path`, as a sentence without its subject; empty where nothing is."""
+    """Say what is wrong with the bytes at `path`, as a sentence without its subject; empty if nothing is."""
     size_bytes = path.stat().st_size
     if size_bytes != declared.size_bytes:
         return f"has {size_bytes} bytes, the Hub declares {declared.size_bytes}"

@@ -1,7 +1,7 @@
-"""What the Hub's client raises, turned into errors that say what is wrong, where, and what to do.
+"""Translates what the Hub's client raises into errors that say what is wrong, where, and what to do.
 
 A refusal that only a person can lift (gated, missing, no permission) is CheckpointUnavailable; a Hub that
-does not answer or fails is HubUnreachable, which a retry may mend; a file that stays short is
+fails or does not answer is HubUnreachable, which a retry may fix; a file that is always too short is
 CheckpointCorrupt.
 """
 
@@ -39,11 +39,11 @@ REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 @contextmanager
 def hub_errors(where: str, access: HubAccess) -> Iterator[None]:
-    """Turn whatever the client raises inside into an error of `tasks.errors` or a LocalDiskError.
+    """Turn what the client raises inside the block into an error of `tasks.errors` or a LocalDiskError.
 
     Args:
-        where: the repository, revision and file that is asked for.
-        access: the Hub that is asked, and as whom.
+        where: the repository, revision and file that the block reads.
+        access: the Hub that is asked, and with which token.
     """
     try:
         yield
@@ -57,7 +57,7 @@ def hub_errors(where: str, access: HubAccess) -> Iterator[None]:
 
 
 def translate(error: Exception, where: str, access: HubAccess) -> TaskError:
-    """The error that stands for one of the client's."""
+    """Return the error that stands for one of the client's."""
     match error:
         case LocalEntryNotFoundError() if isinstance(error.__cause__, CLIENT_ERRORS):
             return translate(error.__cause__, where, access)
@@ -67,7 +67,7 @@ def translate(error: Exception, where: str, access: HubAccess) -> TaskError:
             return _gated(where, access)
         case RepositoryNotFoundError():
             return CheckpointUnavailable(
-                "the Hub has no such repository, or it is private and closed to this token",
+                "the Hub has no such repository, or it is private and this token may not read it",
                 where=f"{where}, at {access.endpoint}",
                 fix="check owner and name; for a private repository set HF_TOKEN to a token that may read it",
             )
@@ -85,7 +85,7 @@ def translate(error: Exception, where: str, access: HubAccess) -> TaskError:
             )
         case HFValidationError():
             return CheckpointUnavailable(
-                f"this is no repository id: {error}", where=where, fix="write it as owner/name"
+                f"this is not a repository id: {error}", where=where, fix="write it as owner/name"
             )
         case HfHubHTTPError():
             return _status(error.response.status_code, error.server_message or "", where, access)
@@ -113,7 +113,7 @@ def _status(code: int, message: str, where: str, access: HubAccess) -> TaskError
         return CheckpointUnavailable(
             said, where=where, fix="set HF_TOKEN to a valid token that may read this repository"
         )
-    fix = "wait and start again: files that are complete are kept"
+    fix = "wait, then start again: complete files are kept"
     return HubUnreachable(said, where=f"{where}, at {access.endpoint}", fix=fix)
 
 
@@ -123,13 +123,13 @@ def _silent(error: Exception, where: str, access: HubAccess) -> HubUnreachable:
     return HubUnreachable(
         what,
         where=f"{where}, at {access.endpoint}",
-        fix="check the network, proxies and HF_ENDPOINT, then start again: files that are complete are kept",
+        fix="check the network, proxies and HF_ENDPOINT, then start again: complete files are kept",
     )
 
 
 def _short(message: str, where: str) -> CheckpointCorrupt:
     return CheckpointCorrupt(
-        f"the file arrives short: {message.splitlines()[0].removeprefix(SHORT_FILE + ': ')}",
+        f"the file arrives incomplete: {message.splitlines()[0].removeprefix(SHORT_FILE + ': ')}",
         where=where,
-        fix="a proxy or mirror cuts the file: try another HF_ENDPOINT or network",
+        fix="a proxy or mirror truncates the file: try another HF_ENDPOINT or network",
     )

@@ -1,9 +1,9 @@
-"""Which files of a model repository make the checkpoint that is fetched, and why the others do not.
+"""Which files of a model repository are fetched as the checkpoint, and why the others are not.
 
 Invariants:
-- Code never runs from a checkpoint, so nothing that can hold code is taken: no pickles, no Python files.
-- Weights are the safetensors that the index names, or the single file; never a second format of them.
-- Every file of the repository ends up either selected or refused with its reason.
+- Code from a checkpoint is never run, so nothing that can hold code is fetched: no pickles, no Python files.
+- Weights are the safetensors files that the index names, or the single file; never in a second format.
+- Every file of the repository is either selected, or left out with a reason.
 """
 
 import json
@@ -18,7 +18,7 @@ from tasks.errors import CheckpointUnsupported
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-# What transformers and vLLM read beside the weights: JSON, text, and SentencePiece's tokenizer.model.
+# What transformers and vLLM read besides the weights: JSON, text, and SentencePiece's tokenizer.model.
 SIDE_FILES = frozenset(
     {
         CONFIG_FILE,
@@ -43,7 +43,7 @@ class HubFile(Frozen):
 
     path: str = Field(description="Path inside the repository.")
     size_bytes: int = Field(ge=0, description="Size of the content.")
-    blob_id: str = Field(description="Git blob id; of an LFS file that of its pointer.")
+    blob_id: str = Field(description="Git blob id; for an LFS file, that of its pointer.")
     sha256: str | None = Field(default=None, description="SHA-256 of the content, for LFS files.")
 
 
@@ -55,20 +55,20 @@ class RefusedFile(Frozen):
 
 
 class Selection(Frozen):
-    """The files to fetch, and every other file with the reason why it is not."""
+    """The files to fetch, and all other files, each with the reason why it is left out."""
 
-    files: tuple[HubFile, ...] = Field(description="What is fetched, sorted by path.")
-    refused: tuple[RefusedFile, ...] = Field(description="What is not, sorted by path.")
+    files: tuple[HubFile, ...] = Field(description="Files that are fetched, sorted by path.")
+    refused: tuple[RefusedFile, ...] = Field(description="Files that are not, sorted by path.")
 
     @property
     def total_bytes(self) -> int:
-        """Size of all files that are fetched."""
+        """The size of all files that are fetched."""
         return sum(file.size_bytes for file in self.files)
 
 
 def read_index(content: bytes, where: str) -> frozenset[str]:
-    """Read the shards that a safetensors index names; CheckpointUnsupported where it is no such index."""
-    fix = "the index must be JSON with a `weight_map` from tensor names to files: report it to the publisher"
+    """Return the shards that a safetensors index names; raise CheckpointUnsupported if it is not one."""
+    fix = "report it to the publisher: the index must be JSON with a `weight_map` from tensor names to files"
     try:
         weight_map = json.loads(content)["weight_map"]
         shards = frozenset(str(name) for name in weight_map.values())
@@ -86,12 +86,12 @@ def select_files(files: Iterable[HubFile], shards: frozenset[str], *, where: str
 
     Args:
         files: the repository's listing at one commit.
-        shards: the files that the safetensors index names; empty where the repository has no index.
+        shards: the files that the safetensors index names; empty if the repository has no index.
         where: repository and commit, for messages.
 
     Raises:
-        CheckpointUnsupported: no config, no safetensors (what there is instead is named), or a shard of the
-            index is missing from the repository.
+        CheckpointUnsupported: there is no config or no safetensors file (the message names what there is
+            instead), or a shard of the index is missing from the repository.
     """
     listing = {file.path: file for file in files}
     if CONFIG_FILE not in listing:
@@ -111,12 +111,12 @@ def select_files(files: Iterable[HubFile], shards: frozenset[str], *, where: str
 
 
 def _weights(paths: frozenset[str], shards: frozenset[str], where: str) -> frozenset[str]:
-    """Paths of the weights, or CheckpointUnsupported saying what the repository has instead."""
+    """Return the paths of the weights; raise CheckpointUnsupported, naming what there is instead."""
     if missing := sorted(shards - paths):
         raise CheckpointUnsupported(
             f"{INDEX_FILE} names {', '.join(missing)}, which the repository does not have",
             where=where,
-            fix="pin a commit whose upload was finished",
+            fix="pin a commit whose upload was completed",
         )
     if shards:
         return shards
@@ -127,8 +127,8 @@ def _weights(paths: frozenset[str], shards: frozenset[str], where: str) -> froze
     raise CheckpointUnsupported(
         f"the repository has {found}; neither {SINGLE_FILE} nor {INDEX_FILE}",
         where=where,
-        fix="pickles can run code and are never loaded: pin a commit with safetensors (often a `refs/pr/N` "
-        "made by the Hub's conversion bot), or convert a trusted copy and upload it",
+        fix="pin a commit with safetensors (often a `refs/pr/N` made by the Hub's conversion bot), or "
+        "convert a trusted copy and upload it: pickles can run code and are never loaded",
     )
 
 
@@ -143,5 +143,5 @@ def _refusal(path: str) -> str:
     if suffix in OTHER_FORMAT_SUFFIXES:
         return "the weights in another format"
     if len(name.parts) > 1:
-        return "in a folder, where no file of the checkpoint lies"
-    return "no part of configuration, tokenizer or weights"
+        return "in a folder, where checkpoints have no files"
+    return "not part of the configuration, tokenizer or weights"

@@ -1,16 +1,16 @@
-"""Texts for calibration and judging: located, checked, chosen by seed, and written as a tree of their own.
+"""Texts for calibration and judging: located, verified, chosen by seed, and written as a tree of their own.
 
 Invariants:
-- A dataset on the Hub is read at a commit, every file checked as a checkpoint's files are; a local file is
-  known by the digest of its content.
-- Which rows are chosen depends on seed and ids alone: rows are ranked by sha256("SEED:ID") and the lowest are
-  taken, so adding or reordering rows disturbs the choice as little as possible.
-- The tree holds exactly the chosen texts, `texts.jsonl` with {"id", "text"} lines, in the order of their
-  rank: whoever uses it takes all of it, and its digest says which texts were used.
-- Files are streamed; no more than the chosen texts are held.
+- A dataset on the Hub is read at a commit, and each file is verified as for a checkpoint; a local file is
+  identified by the digest of its content.
+- Which rows are chosen depends only on the seed and the ids: rows are ranked by sha256("SEED:ID") and those
+  of lowest rank are taken, so adding or reordering rows changes the choice as little as possible.
+- The tree holds exactly the chosen texts, as {"id", "text"} lines of `texts.jsonl` in the order of their
+  rank: a user of the tree reads all of it, so its digest says which texts were used.
+- Files are streamed; only the chosen texts are held in memory.
 
-Only JSON Lines is read. The files of a split are `SPLIT.jsonl`, or its shards `SPLIT-*.jsonl`, in the
-repository's root or in `data/`.
+Only JSON Lines is read. The files of a split are `SPLIT.jsonl`, or shards `SPLIT-*.jsonl`, in the root of the
+repository or in `data/`.
 """
 
 import hashlib
@@ -38,14 +38,14 @@ REPORT_FILE = "texts_report.json"
 
 
 class Text(Frozen):
-    """One text and the id that its dataset knows it by."""
+    """One text, and its id in the dataset."""
 
-    id: str = Field(description="The row's `id`, or FILE:LINE where rows have none.")
+    id: str = Field(description="The row's `id`, or FILE:LINE if it has none.")
     text: str = Field(min_length=1, description="The text.")
 
 
 class HubTexts(Frozen):
-    """A dataset at the commit that is read."""
+    """A dataset on the Hub, at the commit that is read."""
 
     kind: Literal["hub"] = "hub"
     repo: Repository = Field(description="The dataset.")
@@ -54,20 +54,20 @@ class HubTexts(Frozen):
 
     @property
     def identity(self) -> dict[str, str]:
-        """What a fingerprint has to hold of it."""
+        """What identifies it in a fingerprint."""
         return {"dataset": self.repo.id, "commit": self.commit}
 
 
 class LocalTexts(Frozen):
-    """A file on this host, known by its content."""
+    """A file on this host, identified by its content."""
 
     kind: Literal["local"] = "local"
-    path: Path = Field(description="Where it lies now.")
+    path: Path = Field(description="Path of the file.")
     sha256: str = Field(description="Digest of its content.")
 
     @property
     def identity(self) -> dict[str, str]:
-        """What a fingerprint has to hold of it: its content, wherever it lies."""
+        """What identifies it in a fingerprint: its content, not its path."""
         return {"sha256": self.sha256}
 
 
@@ -75,28 +75,28 @@ Location = HubTexts | LocalTexts
 
 
 class TextsReport(Frozen):
-    """Which texts were taken."""
+    """Which texts were chosen."""
 
     identity: dict[str, str] = Field(description="Dataset and commit, or the digest of a local file.")
     split: str | None = Field(description="Split of the dataset.")
     files: tuple[str, ...] = Field(description="Files that were read.")
-    rows: int = Field(ge=0, description="Rows that there were to choose from.")
+    rows: int = Field(ge=0, description="Number of rows to choose from.")
     seed: int = Field(description="Seed of the choice.")
     sample_ids: tuple[str, ...] = Field(description="Ids of the chosen texts, in order.")
     sample_digest: str = Field(description="Digest of ids and texts.")
 
 
 def locate(source: TextSource, *, base_dir: Path, access: HubAccess) -> Location:
-    """Find out which bytes a source means today.
+    """Determine the commit or file that a source means at this moment.
 
     Args:
-        source: as a spec names it.
-        base_dir: what a local path is relative to: the spec's directory.
+        source: the source, as a spec names it.
+        base_dir: directory that a local path is relative to: that of the spec.
         access: the Hub.
 
     Raises:
         RevisionNotPinned, CheckpointUnavailable, HubUnreachable: see `tasks.hub.client`.
-        TextsInvalid: the local file is not there.
+        TextsInvalid: the local file does not exist.
     """
     if source.path is not None:
         path = base_dir / source.path
@@ -113,12 +113,12 @@ def locate(source: TextSource, *, base_dir: Path, access: HubAccess) -> Location
 def fetch_texts(
     source: TextSource, location: Location, dest: Path, *, access: HubAccess, say: Say
 ) -> TextsReport:
-    """Choose the texts that a source asks for and write them to `dest`, with a report beside them.
+    """Choose the texts that a source asks for, and write them to `dest` with a report.
 
     Raises:
-        TextsInvalid: no such split, another format, a row without text, too few rows, ids that repeat.
+        TextsInvalid: no such split, unsupported format, a row without text, too few rows, or repeated ids.
         CheckpointCorrupt, CheckpointUnavailable, HubUnreachable: see `tasks.hub.client`.
-        LocalDiskError: the disk is full or closed.
+        LocalDiskError: the disk is full or not writable.
     """
     files = _bring(source, location, access, say)
     counted = _Counted(_rows(files, source.text_field))
@@ -149,7 +149,7 @@ def load_texts(tree: Path) -> tuple[Text, ...]:
 
 
 def choose(texts: Iterable[Text], samples: int, seed: int) -> tuple[Text, ...]:
-    """The `samples` texts of lowest rank, in the order of rank; fewer where there are fewer."""
+    """Return the `samples` texts of lowest rank, in the order of rank, or all if there are fewer."""
 
     def rank(text: Text) -> str:
         return hashlib.sha256(f"{seed}:{text.id}".encode()).hexdigest()
@@ -158,10 +158,10 @@ def choose(texts: Iterable[Text], samples: int, seed: int) -> tuple[Text, ...]:
 
 
 def split_files(files: Iterable[HubFile], split: str, *, where: str) -> tuple[HubFile, ...]:
-    """The JSON Lines files of a split.
+    """Return the JSON Lines files of a split.
 
     Raises:
-        TextsInvalid: there are none; says what there is instead.
+        TextsInvalid: there are none; the message says what there is instead.
     """
     name = re.compile(rf"(data/)?{re.escape(split)}(-[^/]*)?")
     found = [file for file in files if name.fullmatch(str(PurePosixPath(file.path).with_suffix("")))]
@@ -169,7 +169,7 @@ def split_files(files: Iterable[HubFile], split: str, *, where: str) -> tuple[Hu
     if readable:
         return readable
     if found:
-        what = f"split {split!r} is there only as {', '.join(file.path for file in found)}"
+        what = f"split {split!r} has only these files: {', '.join(file.path for file in found)}"
         fix = "only JSON Lines (.jsonl) is read: pin a revision that has it, or give a local file with `path`"
     else:
         what, fix = f"the dataset has no split {split!r}", f"name a split whose file is `{split}.jsonl`"
@@ -177,12 +177,12 @@ def split_files(files: Iterable[HubFile], split: str, *, where: str) -> tuple[Hu
 
 
 def parse_row(line: bytes, text_field: str, place: str) -> Text:
-    """Read one line; `place` is FILE:LINE, for messages and as id where the row has none."""
+    """Read one line; `place` is FILE:LINE, for messages, and as the id of a row that has none."""
     try:
         row: Any = json.loads(line)
     except ValueError as error:
         raise TextsInvalid(
-            f"this line is no JSON: {error}", where=place, fix="write one object a line"
+            f"this line is not JSON: {error}", where=place, fix="write one JSON object per line"
         ) from error
     text = row.get(text_field) if isinstance(row, dict) else None
     if not isinstance(text, str) or not text:
@@ -196,7 +196,7 @@ def parse_row(line: bytes, text_field: str, place: str) -> Text:
 
 
 def _bring(source: TextSource, location: Location, access: HubAccess, say: Say) -> dict[str, Path]:
-    """The files of a source by their names, on this host and checked."""
+    """Return the verified files of a source on this host, by their names."""
     if isinstance(location, LocalTexts):
         return {location.path.name: location.path}
     where = location.repo.at(location.commit)
@@ -215,19 +215,19 @@ def _rows(files: dict[str, Path], text_field: str) -> Iterator[Text]:
 def _require(chosen: tuple[Text, ...], samples: int, where: str) -> None:
     if len(chosen) < samples:
         raise TextsInvalid(
-            f"{samples} texts are asked for and there are {len(chosen)}",
+            f"{samples} texts are needed, but there are only {len(chosen)}",
             where=where,
             fix=f"set `samples` to at most {len(chosen)}",
         )
     ids = [text.id for text in chosen]
     if repeated := sorted({name for name in ids if ids.count(name) > 1}):
         raise TextsInvalid(
-            f"ids repeat: {', '.join(repeated[:5])}", where=where, fix="give each row its own id"
+            f"repeated ids: {', '.join(repeated[:5])}", where=where, fix="give each row its own id"
         )
 
 
 class _Counted:
-    """An iterable that knows afterwards how many there were."""
+    """An iterable that counts its items."""
 
     def __init__(self, texts: Iterable[Text]) -> None:
         self._texts = texts

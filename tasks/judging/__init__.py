@@ -1,18 +1,18 @@
-"""Judging one engine against vLLM: measuring over HTTP, and decisions that are pure functions of what was
-measured.
+"""Judging one engine against vLLM: measurements over HTTP, and pure decisions from what was measured.
 
-What is asked (`protocol`), of whom (`endpoint`), and what came out (`results`, `judgement`) are records of
-their own; `placement` says who is up, and when. `judge` holds the calls that the pipeline makes. Rooms:
+The modules here hold the records that all folders share: what is asked (`protocol`), of whom (`endpoint`),
+and the answers (`results`, `judgement`). `placement` decides which sides run, and when. `judge` holds the
+functions that the pipeline calls. Folders:
 
 - `measure` asks running servers and returns frozen results; it decides nothing.
-- `gates` holds what an engine has to clear, one file per gate; `decide` turns their outcomes into a verdict.
-  Neither touches the network.
+- `gates` holds what an engine has to pass, one file per gate; `decide` turns their outcomes into a verdict.
+  Neither uses the network.
 - `statistics` computes the intervals; `report` shows all of it.
 
 Invariants:
 - Every gate compares an interval, never a point, and says in a sentence which numbers decided it.
-- Importing this folder is cheap: it hands on records alone, and loads none of the libraries that measure,
-  calculate or draw. `judge` does, so whoever measures imports it from there.
+- Importing this folder is cheap: it hands on records only, and loads none of the libraries that measure,
+  calculate or draw. `judge` loads them, so code that measures imports that module itself.
 """
 
 from tasks.judging.endpoint import Endpoint, Side

@@ -1,4 +1,4 @@
-"""Who is measured: one side of a comparison, and the address at which it listens now."""
+"""Who is measured: a side of a comparison, and the address at which it can be reached."""
 
 from pydantic import Field
 
@@ -14,9 +14,7 @@ class Side(Frozen):
     )
     serve: ServeCommand = Field(description="The command that serves it.")
     tree: str = Field(description="Digest of the tree that is served.")
-    devices: int = Field(
-        default=1, ge=1, description="Accelerators (or hosts, on CPU) that one server occupies."
-    )
+    devices: int = Field(default=1, ge=1, description="Accelerators that one server occupies; on CPU, hosts.")
     gpu_names: tuple[str, ...] = Field(
         default=(), description="Product names of the GPUs that it may be served on; empty on CPU."
     )
@@ -28,7 +26,9 @@ class Endpoint(Frozen):
     base_url: str = Field(description="Address without a trailing slash, such as http://127.0.0.1:8000.")
     side: Side
     start: int = Field(
-        default=1, ge=1, description="Which start of its side this server is; each one is cold."
+        default=1,
+        ge=1,
+        description="How many times the side was started, this time included; each start is cold.",
     )
 
     @property
@@ -37,5 +37,5 @@ class Endpoint(Frozen):
         return self.side.serve.model
 
     def url(self, path: str) -> str:
-        """Absolute address of a path such as /v1/completions."""
+        """Return the absolute address of a path such as /v1/completions."""
         return self.base_url.rstrip("/") + path

@@ -1,6 +1,4 @@
-"""The two calls that the pipeline makes: `measure_engine` asks servers, `judge_engine` decides from what
-they said.
-"""
+"""What the pipeline calls: `baseline_load` and `measure_engine` ask servers, `judge_engine` decides."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +21,7 @@ from tasks.judging.results import LoadResult, Measured, NotMeasured
 
 
 def baseline_load(placement: Placement, side: Side, plan: LoadPlan, *, say: Say) -> LoadResult:
-    """Measure one side on the declared workload; raises what `CompletionsClient` raises."""
+    """Measure one side on the declared workload; raise what `CompletionsClient` raises."""
     with placement.serving([side]) as (endpoint,):
         return asyncio.run(measure_load(endpoint, plan, say=say))
 
@@ -33,15 +31,16 @@ def measure_engine(
 ) -> Measured:
     """Measure the engine of a protocol against its references, phase by phase.
 
-    An engine whose answers reject it is not timed: speed would change nothing, and takes most of the time.
+    An engine that is rejected for its answers is not timed: its speed would change nothing, and timing takes
+    the longest.
 
     Args:
-        placement: brings the sides of the protocol up: the engine from the tree that ships, and vLLM. The
-            first reference serves the unquantized checkpoint and scores accuracy; the fastest one that is
-            accurate enough is the one to compare with.
+        placement: brings up the sides of the protocol: the engine, from the tree that ships, and vLLM. The
+            first reference serves the unquantized checkpoint and scores accuracy; the engine is compared with
+            the fastest reference that is accurate enough.
         texts: held-out texts.
         protocol: what to ask, and of whom.
-        say: hears about progress.
+        say: takes lines of progress.
     """
     phases = AccuracyPhases(placement, protocol, say=say)
     questions = phases.questions(texts)
@@ -67,9 +66,9 @@ def _not_timed(failed: Sequence[str]) -> NotMeasured:
 def judge_engine(
     measured: Measured, protocol: JudgingProtocol, terms: Terms, subject: Subject
 ) -> JudgedResult:
-    """Decide from what was measured. Pure but for the time stamp.
+    """Judge an engine by what was measured. Pure, except for the time stamp.
 
-    Raises `ProtocolsDiffer` if the results were not made under this protocol.
+    Raises `ProtocolsDiffer` if the results were measured under another protocol.
     """
     for result in (measured, measured.accuracy, measured.speed):
         if not isinstance(result, NotMeasured):

@@ -1,4 +1,4 @@
-"""One judged engine: what was asked, what was measured, what each gate and the table came to."""
+"""One judged engine: what was asked and measured, the outcome of each gate, and the verdict."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ from tasks.judging.statistics.ratio_bounds import point_ratio
 
 
 class StageRecord(Frozen):
-    """Where one input of the judgement came from."""
+    """One stage whose result the judgement depends on."""
 
     stage: str
     fingerprint: str = Field(description="Digest of everything that its result depends on.")
     tree: str = Field(default="", description="Digest of the tree that it made, if it makes one.")
-    duration_s: float = Field(ge=0, description="Time that it took when it ran.")
-    reused: bool = Field(description="Whether an earlier run's result was taken.")
+    duration_s: float = Field(ge=0, description="Time that it took when it ran, in seconds.")
+    reused: bool = Field(description="Whether the result of an earlier run was used.")
 
 
 class Subject(Frozen):
@@ -53,7 +53,7 @@ class JudgedResult(Frozen):
     created_at: AwareDatetime
 
     def shown(self) -> list[tuple[Gate[Any], Shown]]:
-        """What every gate shows that was judged, in the order in which they decide."""
+        """Return what every judged gate shows, in the order in which the gates decide."""
         evidence, judged = evidence_of(self.measured, self.protocol, self.terms), self.outcomes.gates
         return [(gate, gate.show(judged[gate.name], evidence)) for gate in all_gates() if gate.name in judged]
 
@@ -67,6 +67,6 @@ class JudgedResult(Frozen):
 
 
 def evidence_of(measured: Measured, protocol: JudgingProtocol, terms: Terms) -> Evidence:
-    """A measurement as gates read it."""
+    """Return a measurement in the form that gates read."""
     speed = None if isinstance(measured.speed, NotMeasured) else measured.speed
     return Evidence(protocol, measured.accuracy, speed, terms)

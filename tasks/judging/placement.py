@@ -1,8 +1,7 @@
-"""Where and when the sides of a measurement are up.
+"""Where and when the sides of a measurement run.
 
-A measurement is a sequence of phases. Each one asks for the sides that it needs, and keeps what they
-answered: nothing is asked of a side outside a phase that has it up. So how many sides are up at a time is
-decided by the placement, not by what is measured.
+A measurement is a sequence of phases. Each phase brings up the sides that it needs, and keeps their answers;
+a side is only asked in a phase that has it up. So the placement alone decides how many sides run at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,11 +14,11 @@ from tasks.judging.endpoint import Endpoint, Side
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One timed round that is due.
+    """One timed round that has to be made.
 
     Attributes:
-        side: who is asked.
-        index: its place among the rounds of one comparison.
+        side: the side that is asked.
+        index: its place in the sequence of rounds of one comparison.
     """
 
     side: Side
@@ -30,21 +29,21 @@ class Placement(Protocol):
     """Brings sides up for as long as a phase needs them."""
 
     def serving(self, sides: Sequence[Side]) -> AbstractContextManager[Sequence[Endpoint]]:
-        """Have these sides up, all at once, for the time of the context; endpoints in the order of the sides.
+        """Keep these sides up together for the time of the context; endpoints are in the order of the sides.
 
         Raises:
-            tasks.errors.TaskError: a side did not come up, or ended while it was needed.
+            tasks.errors.TaskError: a side did not start, or ended while it was needed.
         """
 
     def blocks(self, turns: Sequence[Turn]) -> Sequence[Sequence[Turn]]:
-        """Cut rounds into blocks: the sides of one block are up together until its last round.
+        """Divide rounds into blocks; the sides of a block run together until its last round.
 
-        Every turn is in exactly one block; `turns` come in the order that cancels drift best.
+        Every turn is in exactly one block; `turns` are in the order that cancels drift best.
         """
 
 
 class Together:
-    """All sides are up at once, from the first phase to the last: no phase waits, and one block is all.
+    """All sides run together, from the first phase to the last; all rounds are one block.
 
     Args:
         endpoints: running servers of all sides, which outlive the measurement.
@@ -55,9 +54,9 @@ class Together:
 
     @contextmanager
     def serving(self, sides: Sequence[Side]) -> Iterator[Sequence[Endpoint]]:
-        """The endpoints of these sides."""
+        """Yield the endpoints of these sides."""
         yield [self._endpoints[side.name] for side in sides]
 
     def blocks(self, turns: Sequence[Turn]) -> Sequence[Sequence[Turn]]:
-        """One block."""
+        """Return all turns as one block."""
         return (turns,)

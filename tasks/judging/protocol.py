@@ -1,11 +1,10 @@
-"""The judging protocol: everything that decides what is asked of both sides, and how the answers are read.
+"""The judging protocol: everything that decides what is asked of all sides, and how answers are read.
 
 Invariants:
-- A result is judged only by the protocol that it was measured under; `require_protocol_digest` refuses
-  otherwise.
+- A result is judged only by the protocol that it was measured under; `require_protocol_digest` checks it.
 - Nothing here depends on the host, the time or an address.
-- A change of meaning in prompts, timed requests, continuations or statistics changes `PROMPTS`, `REQUESTS`,
-  `CONTINUATIONS` or `METHOD`, and with them the digest; `REQUESTS` is in the plan that baseline and
+- Whoever changes the meaning of prompts, timed requests, continuations or statistics changes `PROMPTS`,
+  `REQUESTS`, `CONTINUATIONS` or `METHOD`, and thereby the digest. `REQUESTS` is in the plan that baseline and
   comparison share.
 """
 
@@ -26,14 +25,14 @@ REQUESTS = "neutral-text-counted-by-usage/2"
 CONTINUATIONS = "streamed-and-scored-token-by-token/2"
 METHOD = "pseudo-observation-bound-over-texts+stein/2"
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
-"""How this version of enginery asks and reads; a verdict of another way is another verdict."""
+"""How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 
 ROUND_TRIP_ANSWER_TOKENS = 12
-"""Tokens that each side continues a text by, which checks the tokenizer."""
+"""Tokens by which each side continues a text, to check the tokenizer."""
 
 
 class RoundPlan(Frozen):
-    """How a round is made; the same for both sides and for the baseline."""
+    """How a round is made; the same for all sides and for the baseline."""
 
     asked: str = Field(
         default=REQUESTS, description="What a timed request asks for, and how its tokens are counted."
@@ -41,25 +40,23 @@ class RoundPlan(Frozen):
     requests_per_slot: int = Field(
         default=3, ge=1, description="Requests of one round, per request in flight."
     )
-    min_requests: int = Field(
-        default=8, ge=1, description="Requests of one round at least, however few are in flight."
-    )
+    min_requests: int = Field(default=8, ge=1, description="Requests of one round, at least.")
     warmup_rounds: int = Field(
-        default=1, ge=1, description="Rounds thrown away per side before the first that counts."
+        default=1, ge=1, description="Rounds per side that are discarded before the first that counts."
     )
     warmup_requests: int = Field(
-        default=1, ge=0, description="Requests thrown away at the start of every round."
+        default=1, ge=0, description="Requests that are discarded at the start of every round."
     )
-    request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request.")
+    request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request, in seconds.")
 
     def requests(self, concurrency: int) -> int:
-        """Requests of one round; whole waves, so that the last ones are not left alone in flight for long."""
+        """Return the number of requests of one round: whole waves, so that few are in flight only briefly."""
         waves = max(self.requests_per_slot, math.ceil(self.min_requests / concurrency))
         return waves * concurrency
 
 
 class LoadPlan(Frozen):
-    """What a baseline asks; its digest names the result."""
+    """What a baseline asks; its digest identifies the result."""
 
     workload: Workload
     vocabulary: Vocabulary
@@ -68,16 +65,16 @@ class LoadPlan(Frozen):
     seed: int = Field(default=0, ge=0, description="Seed of the prompts.")
 
     def digest(self, side: Side) -> str:
-        """Digest of everything that decides what is asked of this side."""
+        """Return the digest of everything that decides what is asked of this side."""
         return digest_of({"plan": self.model_dump(mode="json"), "side": side.model_dump(mode="json")})
 
 
 class SpeedPlan(Frozen):
-    """The declared bar, and how rounds are counted to find which side of it the engine is on."""
+    """The declared bar, and how many rounds are made to find out whether the engine clears it."""
 
     gate: SpeedGate
     resolution: float = Field(
-        default=0.05, gt=0, description="Half-width of the interval to reach, as a share of the ratio."
+        default=0.05, gt=0, description="Half-width of the interval to reach, relative to the ratio."
     )
     first_stage_pairs: int = Field(default=6, ge=3, description="Pairs of rounds that estimate the noise.")
     pairs_elsewhere: int = Field(
@@ -89,57 +86,57 @@ class SpeedPlan(Frozen):
 
 
 class AccuracyPlan(Frozen):
-    """The declared margins, and what is asked to find whether the engine keeps them."""
+    """The declared margins, and what is asked to find out whether the engine is within them."""
 
     gate: AccuracyGate
-    asked: str = Field(default=CONTINUATIONS, description="How an engine's answers are had and scored.")
-    text_sha256: str = Field(description="Digest of the held-out texts as used, in order.")
-    regret_cap_nats: float = Field(
-        default=2.0, gt=0, description="A larger mean regret of one text counts as this much."
-    )
+    asked: str = Field(default=CONTINUATIONS, description="How an engine's answers are obtained and scored.")
+    text_sha256: str = Field(description="Digest of the held-out texts, in order.")
+    regret_cap_nats: float = Field(default=2.0, gt=0, description="Cap of the mean regret of one text.")
     min_context_tokens: int = Field(
-        default=16, ge=1, description="Tokens of a text that a continuation follows, at least."
+        default=16, ge=1, description="Tokens of context before a continuation, at least."
     )
-    max_context_tokens: int = Field(ge=1, description="The same, at most; special ones count.")
-    continuation_tokens: int = Field(ge=1, description="Tokens that every text is continued by, and scored.")
+    max_context_tokens: int = Field(ge=1, description="The same, at most, special tokens included.")
+    continuation_tokens: int = Field(
+        ge=1, description="Tokens by which every text is continued, and that are scored."
+    )
     length_windows: int = Field(
-        default=64, ge=10, description="Texts that both sides continue until they end by themselves, at most."
+        default=64, ge=10, description="Texts, at most, that both sides continue to their own end."
     )
-    length_max_tokens: int = Field(default=64, ge=2, description="Longest of these continuations.")
+    length_max_tokens: int = Field(default=64, ge=2, description="Token limit of these continuations.")
     end_tokens: tuple[int, ...] = Field(
         default=(),
-        description="Ids that end a continuation on every side, whatever a server knows by itself.",
+        description="Ids that end a continuation on every side, whichever of them a server knows itself.",
     )
     round_trip_texts: int = Field(
-        default=16, ge=1, description="Held-out texts that check the tokenizer, besides fixed ones."
+        default=16, ge=1, description="Held-out texts that check the tokenizer, besides the fixed ones."
     )
     round_trip_tokens: int = Field(
         ge=1,
-        description="Longest of these: as long as the engine takes, so that no limit that tokenizer.json "
-        "keeps from training goes unseen.",
+        description="Longest of these texts, in tokens: as long as the engine takes, so that a limit left in "
+        "tokenizer.json from training is noticed.",
     )
     streamed_texts: int = Field(
-        default=8, ge=1, description="Texts that are streamed as in timed rounds, to compare what is written."
+        default=8, ge=1, description="Texts that are streamed as in timed rounds, to compare the answers."
     )
     in_flight: tuple[int, ...] = Field(
         min_length=1,
-        description="Requests in flight, each for an equal part of the texts; what is not scored is asked "
-        "with the most.",
+        description="Numbers of requests in flight, each used for an equal part of the texts; the largest is "
+        "used for what is not scored.",
     )
-    request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request.")
+    request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request, in seconds.")
 
     @model_validator(mode="after")
     def _lengths_are_ordered(self) -> Self:
         if self.min_context_tokens > self.max_context_tokens:
             raise ValueError(
                 f"min_context_tokens {self.min_context_tokens} must "
-                f"not be above max_context_tokens {self.max_context_tokens}"
+                f"not exceed max_context_tokens {self.max_context_tokens}"
             )
         return self
 
 
 class JudgingProtocol(Frozen):
-    """Everything that decides what is asked, in one record."""
+    """Everything that decides what is asked and how answers are read, in one record."""
 
     prompts: str = Field(default=PROMPTS, description="How random prompts are drawn.")
     method: str = Field(default=METHOD, description="How intervals are computed.")
@@ -151,7 +148,7 @@ class JudgingProtocol(Frozen):
     accuracy: AccuracyPlan
     engine: Side
     references: tuple[Side, ...] = Field(
-        min_length=1, description="The first is unquantized: the reference of accuracy."
+        min_length=1, description="The first one is unquantized, and scores accuracy."
     )
 
     @model_validator(mode="after")
@@ -163,7 +160,7 @@ class JudgingProtocol(Frozen):
 
     @property
     def digest(self) -> str:
-        """Digest over canonical JSON; equal digests ask and read the same."""
+        """The digest of its canonical JSON; with equal digests, the same is asked and read."""
         return digest_of(self.model_dump(mode="json"))
 
 
@@ -171,7 +168,7 @@ def require_protocol_digest(protocol: JudgingProtocol, digest: str) -> None:
     """Raise `ProtocolsDiffer` unless a result's digest is this protocol's."""
     if digest != protocol.digest:
         raise ProtocolsDiffer(
-            "A result was measured under another protocol than the one it is judged by",
+            "A result was measured under another protocol than the one that judges it.",
             where=f"measured under {digest[:12]}, judged by {protocol.digest[:12]}",
-            fix="Measure again under the protocol that judges.",
+            fix="Measure again under this protocol.",
         )

@@ -1,6 +1,4 @@
-"""What was measured: frozen records that survive a JSON round trip, with every sample that a gate will
-read.
-"""
+"""What was measured: frozen records that survive a JSON round trip, with every sample that gates read."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +13,7 @@ Metric = Literal["goodput_per_device", "throughput_per_device"]
 
 
 class Interval(Frozen):
-    """An estimate between two one-sided bounds, each of the stated confidence."""
+    """An estimate with two one-sided bounds, each of the stated confidence."""
 
     estimate: float
     lower: float
@@ -23,7 +21,7 @@ class Interval(Frozen):
     confidence: float = Field(description="Confidence of each bound taken alone.")
 
     def text(self, pattern: str = "{:.3f}") -> str:
-        """Such as `1.243 [1.201, 1.287]`."""
+        """Write the interval as text, such as `1.243 [1.201, 1.287]`."""
         estimate, lower, upper = (pattern.format(value) for value in (self.estimate, self.lower, self.upper))
         return f"{estimate} [{lower}, {upper}]"
 
@@ -41,12 +39,12 @@ class Quantiles(Frozen):
 class RequestRecord(Frozen):
     """One timed request."""
 
-    ttft_ms: float = Field(description="From sending to the first token.")
+    ttft_ms: float = Field(description="Time from sending to the first token.")
     itl_mean_ms: float = Field(
-        description="Mean time between tokens after the first; 0 if there is one chunk."
+        description="Mean time between tokens after the first; 0 if all came in one chunk."
     )
     itl_max_ms: float = Field(description="Longest time between tokens.")
-    e2e_ms: float = Field(description="From sending to the last token.")
+    e2e_ms: float = Field(description="Time from sending to the last token.")
     output_tokens: int
     good: bool = Field(description="Whether the first token and the mean time between tokens met the SLO.")
 
@@ -56,15 +54,15 @@ class RoundResult(Frozen):
 
     side: str = Field(description="Name of the side that was asked.")
     concurrency: int
-    index: int = Field(description="Place in the order in which rounds were made at this concurrency.")
+    index: int = Field(description="Place in the sequence of rounds at this concurrency.")
     started_s: float = Field(description="Seconds since the first round of this measurement.")
-    wall_s: float = Field(gt=0, description="From the first request sent to the last token received.")
+    wall_s: float = Field(gt=0, description="Time from the first request sent to the last token received.")
     devices: int
     prompts_sha256: str = Field(description="Digest of the prompts, in order; no two rounds share one.")
     requests: tuple[RequestRecord, ...]
 
     def per_second(self, metric: Metric) -> float:
-        """Output tokens per second and device, of all requests or of the good ones."""
+        """Return output tokens per second and device, of all requests or of the good ones."""
         counted = [r for r in self.requests if r.good or metric == "throughput_per_device"]
         return sum(record.output_tokens for record in counted) / self.wall_s / self.devices
 
@@ -102,12 +100,12 @@ class LoadResult(Frozen):
 
     @property
     def at_operating_point(self) -> LoadPoint:
-        """The point that decides."""
+        """The results at the operating point, which decide."""
         return next(p for p in self.points if p.summary.concurrency == self.operating_point)
 
 
 class Departure(Frozen):
-    """One token of a continuation that is not what the reference would have chosen there."""
+    """One token of a continuation that the reference would not have chosen there."""
 
     index: int = Field(ge=0, description="Place in the continuation; 0 is the token after the context.")
     engine_token: int
@@ -121,21 +119,21 @@ class RegretSample(Frozen):
     """One held-out text, continued by the engine."""
 
     sample_id: str = Field(description="Index of the text.")
-    in_flight: int = Field(ge=1, description="Requests that the engine was asked at once.")
-    context_tokens: int = Field(ge=1, description="Tokens that the engine was given.")
+    in_flight: int = Field(ge=1, description="Requests that the engine had in flight.")
+    context_tokens: int = Field(ge=1, description="Tokens of context that the engine was given.")
     engine_tokens: tuple[int, ...] = Field(min_length=1, description="The engine's continuation.")
     departures: tuple[Departure, ...] = Field(
-        description="Its tokens that are not the reference's own choice; the others have no regret."
+        description="Tokens that are not the reference's own choice; the others have no regret."
     )
 
     @property
     def regret_nats(self) -> float:
-        """Mean regret of the continuation's tokens."""
+        """The mean regret of the continuation's tokens."""
         return math.fsum(one.regret_nats for one in self.departures) / len(self.engine_tokens)
 
     @property
     def agreement(self) -> float:
-        """Share of its tokens that are the reference's own choice."""
+        """The share of its tokens that are the reference's own choice."""
         return 1 - len(self.departures) / len(self.engine_tokens)
 
 
@@ -145,20 +143,20 @@ class LengthSample(Frozen):
     sample_id: str
     engine_tokens: int
     reference_tokens: int
-    common_prefix_tokens: int = Field(description="Leading tokens on which both agree.")
+    common_prefix_tokens: int = Field(description="Number of leading tokens that are equal.")
 
 
 class TokenizerCheck(Frozen):
-    """One text sent to both servers."""
+    """The comparison of one text on both servers."""
 
     text: str = Field(description="The text, shortened.")
     same_ids: bool = Field(
-        description="Both servers read it as the same token ids, or as equally many if one does not name "
-        "them."
+        description="Whether both servers read it as the same token ids, or as the same number if one does "
+        "not return them."
     )
     same_text: bool = Field(
-        description="The engine's text is what the reference reads out of its token ids; of a text that was "
-        "streamed as in timed rounds, what the engine writes where nothing is timed."
+        description="Whether the engine's text is what the reference decodes from its token ids; for a text "
+        "streamed as in timed rounds, whether the engine writes the same if nothing is timed."
     )
     detail: str = Field(default="", description="What differs.")
 
@@ -180,7 +178,7 @@ class SpeedPoint(Frozen):
     concurrency: int
     first_stage_pairs: int
     planned_pairs: int = Field(
-        description="Pairs that the declared resolution needs, by the first stage's noise."
+        description="Pairs that the declared resolution needs, by the noise of the first stage."
     )
     stopped: str = Field(description="Why no more rounds were made.")
     rounds: tuple[RoundResult, ...]
@@ -188,8 +186,9 @@ class SpeedPoint(Frozen):
     reference: LoadSummary
 
     def log_ratios(self, metric: Metric) -> tuple[Metric, list[float]]:
-        """log(engine / reference) per pair of neighbouring rounds, and the metric that they are of (see
-        below).
+        """Return the metric that is used, and log(engine / reference) of each pair of neighbouring rounds.
+
+        See `paired_log_ratios`.
         """
         return paired_log_ratios(self.rounds, metric, engine=self.engine.side)
 
@@ -197,10 +196,10 @@ class SpeedPoint(Frozen):
 def paired_log_ratios(
     rounds: Sequence[RoundResult], metric: Metric, *, engine: str
 ) -> tuple[Metric, list[float]]:
-    """Log ratios of neighbouring rounds, one of each side.
+    """Return the metric that was used, and the log ratios of neighbouring rounds, one per side.
 
-    If a round has no request within the SLO, its goodput is zero and has no logarithm: all pairs are then
-    compared by throughput, and the metric returned says so. Whether the SLO is met is a gate of its own.
+    If a round has no request within the SLO, its goodput is zero and has no logarithm: then all pairs are
+    compared by throughput, and the returned metric says so. Whether the SLO is met is a separate gate.
     """
     used: Metric = metric if all(one.per_second(metric) > 0 for one in rounds) else "throughput_per_device"
     pairs = zip(rounds[::2], rounds[1::2], strict=True)
@@ -209,7 +208,7 @@ def paired_log_ratios(
 
 
 class QualifyingRound(Frozen):
-    """How fast one reference was when the fastest one was chosen."""
+    """The speed of one reference when the fastest one was chosen."""
 
     reference: str
     rates: tuple[float, ...] = Field(description="The metric in each of its rounds.")
@@ -234,7 +233,7 @@ class SpeedResult(Frozen):
 
     @property
     def at_operating_point(self) -> SpeedPoint:
-        """The point that decides."""
+        """The results at the operating point, which decide."""
         return next(p for p in self.points if p.concurrency == self.operating_point)
 
 
@@ -246,6 +245,4 @@ class Measured(Frozen):
     references: tuple[AccuracyResult, ...] = Field(
         default=(), description="The other references against the first one."
     )
-    speed: SpeedResult | NotMeasured = Field(
-        description="The timed rounds; none if the answers alone reject the engine."
-    )
+    speed: SpeedResult | NotMeasured = Field(description="The timed rounds, or why there are none.")

@@ -1,8 +1,8 @@
-"""The tokens of a checkpoint: which ids random prompts may hold, and which ids end a sequence. Pure.
+"""The tokens of a checkpoint: ids that random prompts may hold, and ids that end a sequence. Pure.
 
-Servers differ in where they look for the ids that end a sequence: vLLM takes the tokenizer's and those of
-generation_config.json, others those of config.json. A side that knows one end less runs on after the other
-has stopped, and is rejected for its length.
+Servers look for the ids that end a sequence in different places: vLLM in the tokenizer and in
+generation_config.json, others in config.json. A side that misses one of them goes on after the other has
+stopped, and is rejected for its length.
 `tasks/workers/aot/tree.py` reads the same three files for the engines that it builds.
 """
 
@@ -22,7 +22,7 @@ class Vocabulary(Frozen):
 
 
 def vocabulary_of(tokenizer: Mapping[str, Any]) -> Vocabulary:
-    """The vocabulary that a checkpoint's `tokenizer.json` (Hugging Face tokenizers format) declares."""
+    """Return the vocabulary that a checkpoint's `tokenizer.json` (Hugging Face tokenizers) declares."""
     added: list[dict[str, Any]] = tokenizer.get("added_tokens", [])
     special = sorted(int(token["id"]) for token in added if token.get("special", False))
     return Vocabulary(size=len(tokenizer["model"]["vocab"]), special_ids=tuple(special))
@@ -35,7 +35,7 @@ def end_tokens(
     tokenizer_config: Mapping[str, Any],
     tokenizer: Mapping[str, Any],
 ) -> tuple[int, ...]:
-    """The union, sorted; each argument is a JSON file of the checkpoint, empty if there is none.
+    """Return all end tokens, sorted; each argument is a JSON file of the checkpoint, empty if missing.
 
     Args:
         generation: generation_config.json; `eos_token_id`, one or several.

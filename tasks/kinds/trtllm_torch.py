@@ -109,7 +109,7 @@ def _server(tree: str, host: str, model: str, log_level: str) -> tuple[str, ...]
 
 
 def _admission(variant: ResolvedVariant, facts: KindFacts) -> TrtllmTorchAdmission:
-    """What the checkpoint must be."""
+    """Return what the checkpoint must be."""
     asked = variant.quantization
     recipe = load_recipes()[asked.recipe]
     possible = _quant_algos(variant, facts)

@@ -1,6 +1,6 @@
-"""What a build would do: the stages' graph, looked up in the store and shown as commands.
+"""What a build would do: the graph of stages, looked up in the store and shown as commands.
 
-Promises: nothing is run, nothing is written, and nothing is downloaded but metadata.
+Promises: nothing is run or written, and only metadata is downloaded.
 """
 
 from tasks.plan.checkpoint import Metadata, NoMetadata

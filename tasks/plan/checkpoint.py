@@ -1,7 +1,7 @@
-"""What a plan knows of a checkpoint: from the store, else from the Hub, else from this package's own copy.
+"""What a plan knows of a checkpoint: from the store, otherwise from the Hub or this package's own copy.
 
-The copy is for planning alone: where the Hub is out of reach, or does not let us read (gated repositories), a
-plan still tells whether an engine can fit. A build never uses it.
+The copy is only for planning: even if the Hub is unreachable, or does not allow reading (gated repositories),
+a plan says whether an engine can fit. A build never uses it.
 """
 
 from typing import Any, Literal
@@ -19,49 +19,51 @@ from tasks.hub import checkpoint as fetch
 from tasks.runs import Pipeline
 from tasks.stages import Sources, checkpoint_facts
 
-HUB_CLOSED = (HubUnreachable, CheckpointUnavailable)
+HUB_UNAVAILABLE = (HubUnreachable, CheckpointUnavailable)
 
 
-class HubClosed(Frozen):
-    """The Hub does not answer, or does not let us read."""
+class HubUnavailable(Frozen):
+    """The Hub does not answer, or does not allow reading."""
 
-    reason: str = Field(description="Why, as the Hub's client says it.")
+    reason: str = Field(description="Why, in the words of the Hub's client.")
 
 
 class Metadata(Frozen):
-    """What pre-flight judges by."""
+    """What pre-flight judges a checkpoint by."""
 
-    origin: Literal["checkpoint", "vendored"] = Field(description="The checkpoint itself, or our own copy.")
-    reason: str = Field(description="Where it comes from, and why from there.")
+    origin: Literal["checkpoint", "vendored"] = Field(
+        description="The checkpoint itself, or the package's own copy."
+    )
+    reason: str = Field(description="Where it comes from, and why.")
     config: dict[str, Any] = Field(description="Content of config.json.")
     file_bytes: dict[str, int] = Field(description="Size of each file, by path.")
 
 
 class NoMetadata(Frozen):
-    """Nothing is known of the checkpoint: neither Hub nor package tells, or what it holds is refused."""
+    """There is no metadata: neither Hub nor package has any, or the checkpoint is refused."""
 
-    reason: str = Field(description="Why not.")
+    reason: str = Field(description="Why there is none.")
     problems: tuple[Problem, ...] = Field(default=(), description="What is wrong with the checkpoint itself.")
 
 
-def planned_commit(sources: Sources) -> Resolved | HubClosed:
-    """The commit of a checkpoint; HubClosed if only the Hub could say and does not."""
+def planned_commit(sources: Sources) -> Resolved | HubUnavailable:
+    """Return the commit of a checkpoint; HubUnavailable if only the Hub could say, and does not."""
     try:
         return sources.checkpoint
-    except HUB_CLOSED as error:
-        return HubClosed(reason=error.what)
+    except HUB_UNAVAILABLE as error:
+        return HubUnavailable(reason=error.what)
 
 
 def planned_metadata(
-    pipeline: Pipeline, spec: Spec, commit: Resolved | HubClosed, sources: Sources
+    pipeline: Pipeline, spec: Spec, commit: Resolved | HubUnavailable, sources: Sources
 ) -> Metadata | NoMetadata:
-    """Configuration and file sizes of a checkpoint, from whoever knows them."""
-    if isinstance(commit, HubClosed):
+    """Return configuration and file sizes of a checkpoint, from the first source that has them."""
+    if isinstance(commit, HubUnavailable):
         return _vendored(spec, commit)
     try:
         facts = _facts(pipeline, spec, commit.commit, sources)
-    except HUB_CLOSED as error:
-        return _vendored(spec, HubClosed(reason=error.what))
+    except HUB_UNAVAILABLE as error:
+        return _vendored(spec, HubUnavailable(reason=error.what))
     except CheckpointUnsupported as error:
         problem = Problem("checkpoint.repo", error.what, error.fix)
         return NoMetadata(reason=f"not judged: {error.what}", problems=(problem,))
@@ -77,14 +79,14 @@ def _facts(pipeline: Pipeline, spec: Spec, commit: str, sources: Sources) -> Che
         return fetch.metadata(repo, commit, sources.access, pipeline.say)
 
 
-def _vendored(spec: Spec, closed: HubClosed) -> Metadata | NoMetadata:
+def _vendored(spec: Spec, unavailable: HubUnavailable) -> Metadata | NoMetadata:
     repo = spec.checkpoint.repo
     found = vendored_checkpoint(repo)
     if found is None:
-        return NoMetadata(reason=f"not judged: {repo} is known once the Hub answers ({closed.reason})")
-    at = f"at {found.revision[:12]}" if found.revision else "at a commit that was not established"
+        return NoMetadata(reason=f"not judged: {repo} is known once the Hub answers ({unavailable.reason})")
+    at = f"at {found.revision[:12]}" if found.revision else "at an unknown commit"
     reason = (
-        f"judged by this package's own copy of config.json and file sizes of {repo} {at}, as the Hub does "
-        f"not tell: {closed.reason}"
+        f"judged by this package's own copy of config.json and file sizes of {repo} {at}, as the Hub is "
+        f"unavailable: {unavailable.reason}"
     )
     return Metadata(origin="vendored", reason=reason, config=found.config, file_bytes=found.file_bytes)

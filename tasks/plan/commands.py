@@ -1,4 +1,4 @@
-"""What a stage would run: the graph's nodes with placeholders for trees, addresses and GPUs. Pure."""
+"""What a stage would run: nodes of the graph with placeholders for trees, addresses and GPUs. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,16 +17,16 @@ def stage_commands(
     trees: Mapping[str, str],
     config: Mapping[str, Any] | None,
 ) -> Iterator[StageCommands]:
-    """The commands of all stages of a spec, in order.
+    """Yield the commands of all stages of a spec, in order.
 
     Args:
         graph: the stages.
-        identity: identity of a toolchain on this host, or why it is not installed.
+        identity: returns the identity of a toolchain on this host, or why it is not installed.
         trees: digest of each tree that the store holds, by the title of the node that made it.
-        config: config.json of the checkpoint; None where it is not known.
+        config: config.json of the checkpoint; None if it is not known.
 
     Raises:
-        TaskError: a kind refuses a variant's options, or names a toolchain that nobody declares.
+        TaskError: a kind refuses a variant's options, or names a toolchain that is not declared.
     """
     for node in graph:
         yield _left_out(node) if node.left_out else _stage(node, identity, trees, config)
@@ -80,7 +80,7 @@ def _inputs(node: Node, trees: Mapping[str, str]) -> Iterator[StageInput]:
 
 
 def _work(node: Node, inputs: Inputs) -> tuple[int, tuple[Command, ...]]:
-    """The GPUs that a stage holds, and its commands."""
+    """Return how many GPUs a stage holds, and its commands."""
     if isinstance(node, JobNode):
         work = node.job(inputs)
         tools = (_tool(work, command) for command in node.commands())
@@ -94,7 +94,7 @@ def _work(node: Node, inputs: Inputs) -> tuple[int, tuple[Command, ...]]:
 
 
 def _worker(work: WorkerStage) -> Command:
-    """The worker of a stage, and the request that it reads."""
+    """Return the command of a stage's worker, and the request that it reads."""
     return Command(
         what=f"worker of {work.stage}",
         run_by="stage",
@@ -117,7 +117,7 @@ def _worker(work: WorkerStage) -> Command:
 
 
 def _tool(work: WorkerStage, command: ToolCommand) -> Command:
-    """One command of the tool that the worker of a stage runs."""
+    """Return one command of the tool that a stage's worker runs."""
     values = symbols.programs(work.toolchain) | {
         "checkpoint": work.inputs["checkpoint"],
         "output": symbols.OUTPUT,

@@ -1,13 +1,13 @@
-"""The graph's nodes, looked up in the store: what is reused, what would run, and why.
+"""The nodes of the graph, looked up in the store: what is reused, what would run, and why.
 
-What depends on a stage that has to run is "known after" it; what only the Hub, the store or a toolchain could
-tell is "known once" it is there.
+What depends on a stage that has to run is "known after" it; what depends on the Hub, the store or a toolchain
+that is unavailable is "known once" it is there.
 """
 
 from collections.abc import Iterator
 
 from artifacts.errors import StoreUnreachable
-from tasks.plan.checkpoint import HUB_CLOSED
+from tasks.plan.checkpoint import HUB_UNAVAILABLE
 from tasks.plan.records import PlannedStage, State
 from tasks.plan.toolchains import HostToolchains
 from tasks.runs import Hit, Pipeline, StageCall, Usable, find_measurement, look_up
@@ -16,12 +16,12 @@ from tasks.toolchains import NotInstalled
 
 
 class Lookup:
-    """The lookups of one spec; each result is kept, as later stages are known by the trees of earlier ones.
+    """The lookups of one spec; trees that are found are kept, as later stages depend on them.
 
     Args:
         pipeline: settings and store.
-        sources: what the spec refers to, for what it tracks.
-        toolchains: what this host has.
+        sources: what the spec refers to; asks the Hub for what it tracks.
+        toolchains: the toolchains of this host.
     """
 
     def __init__(self, pipeline: Pipeline, sources: Sources, toolchains: HostToolchains) -> None:
@@ -30,10 +30,10 @@ class Lookup:
         self._toolchains = toolchains
         self.trees: dict[str, str] = {}
         self._ended = ""
-        self._store_away = ""
+        self._store_problem = ""
 
     def stages(self, graph: SpecGraph) -> Iterator[PlannedStage]:
-        """All stages whose result can be looked up, in the order in which they would run."""
+        """Yield all stages whose result can be looked up, in the order in which they would run."""
         yield self._stage(graph.checkpoint)
         yield self._stage(graph.heldout)
         for nodes in graph.variants:
@@ -45,14 +45,14 @@ class Lookup:
             return _planned(node, "left-out", f"the variant ends after its baseline: {self._ended}")
         if node.left_out:
             return _planned(node, "left-out", node.left_out)
-        if self._store_away:
-            return _planned(node, "unknown", self._store_away)
+        if self._store_problem:
+            return _planned(node, "unknown", self._store_problem)
         try:
             return self._looked_up(node)
         except StoreUnreachable as error:
-            self._store_away = f"known once the store answers: {error.what}"
-            return _planned(node, "unknown", self._store_away)
-        except HUB_CLOSED as error:
+            self._store_problem = f"known once the store answers: {error.what}"
+            return _planned(node, "unknown", self._store_problem)
+        except HUB_UNAVAILABLE as error:
             return _planned(node, "unknown", f"known once the Hub answers: {error.what}")
 
     def _looked_up(self, node: KeyedNode) -> PlannedStage:

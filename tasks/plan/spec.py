@@ -1,8 +1,8 @@
 """What a build would do, and why: pre-flight of every variant, then stage by stage what the store holds.
 
 Invariants:
-- Nothing is built, fetched or measured here; stages are the descriptions that they run by, only looked up.
-- A plan needs neither the Hub nor the store: it says what it had to do without, and what is unknown for that.
+- Nothing is built, fetched or measured: a plan looks up the same nodes that a build runs.
+- A plan needs neither the Hub nor the store: it says what was unavailable, and what is therefore unknown.
 """
 
 import datetime as dt
@@ -14,7 +14,7 @@ from artifacts.hosts import probe_host
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
-from tasks.plan.checkpoint import HubClosed, NoMetadata, planned_commit, planned_metadata
+from tasks.plan.checkpoint import HubUnavailable, NoMetadata, planned_commit, planned_metadata
 from tasks.plan.commands import stage_commands
 from tasks.plan.lookup import Lookup
 from tasks.plan.records import PlannedStage, StageCommands
@@ -25,18 +25,18 @@ from tasks.stages import Sources, SpecGraph
 
 
 class SpecPlan(Frozen):
-    """One spec: its variants, judged from metadata, and its stages in the order in which they would run."""
+    """The plan of a spec: variants judged by metadata, and stages in the order in which they would run."""
 
     spec: str = Field(description="Name of the spec.")
     version: str = Field(description="Declared major.minor.")
     checkpoint: str = Field(description="Repository of the checkpoint.")
-    commit: str | None = Field(description="Commit of the checkpoint; null: known once the Hub answers.")
+    commit: str | None = Field(description="Commit of the checkpoint; null if only the Hub knows it.")
     commit_reason: str = Field(description="How the commit was chosen, or why it is not known.")
-    metadata: str = Field(description="By what the variants are judged, or why they are not.")
+    metadata: str = Field(description="What the variants are judged by, or why they are not.")
     variants: tuple[PlannedVariant, ...] = Field(description="The variants, as pre-flight judges them.")
     stages: tuple[PlannedStage, ...] = Field(description="The stages, looked up.")
     commands: tuple[StageCommands, ...] = Field(
-        default=(), description="What each stage would run; empty if it was not asked for."
+        default=(), description="What each stage would run; empty unless asked for."
     )
 
     @property
@@ -59,15 +59,15 @@ def plan_spec(
     *,
     commands: bool = False,
 ) -> SpecPlan:
-    """Judge variants of a spec, and look their stages up.
+    """Judge variants of a spec, and look up their stages.
 
     Args:
-        pipeline: surroundings of the run.
+        pipeline: settings and store.
         spec: the spec.
         access: the Hub.
-        variants: those of its variants that are planned.
-        toolchains: what other plans of the same command have found already; None: looked for anew.
-        commands: whether the commands are wanted as well.
+        variants: the variants to plan.
+        toolchains: what earlier plans of the same command found out; None to find it out anew.
+        commands: whether to include the commands.
 
     Raises:
         tasks.errors.TaskError: the spec's texts or revisions cannot be used, whatever Hub and store answer.
@@ -80,14 +80,14 @@ def plan_spec(
     graph = SpecGraph(spec, variants, probe_host().cpu_features)
     lookup = Lookup(pipeline, sources, tools)
     stages = tuple(lookup.stages(graph))
-    # Where the store holds the checkpoint, the disk was asked for room before it was fetched.
+    # If the store holds the checkpoint, room on the disk was checked before it was fetched.
     free_disk = None if stages[0].state == "hit" else free_disk_bytes(pipeline.settings)
     today = dt.datetime.now(dt.UTC).date()
     return SpecPlan(
         spec=spec.name,
         version=spec.version,
         checkpoint=spec.checkpoint.repo,
-        commit=None if isinstance(commit, HubClosed) else commit.commit,
+        commit=None if isinstance(commit, HubUnavailable) else commit.commit,
         commit_reason=commit.reason,
         metadata=metadata.reason,
         variants=tuple(

@@ -1,4 +1,4 @@
-"""What a plan says of a variant before its stages: pre-flight with its arithmetic, and its toolchains."""
+"""What a plan says about a variant besides its stages: pre-flight with its figures, and toolchains."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
@@ -24,27 +24,27 @@ from tasks.toolchains.declarations import end_of_life_warnings
 class PlannedToolchain(Frozen):
     """A toolchain that a variant needs."""
 
-    role: str = Field(description="What it does: quantize, build, serve or reference.")
+    role: str = Field(description="Its role: quantize, build, serve or reference.")
     name: str = Field(description="Its name.")
     state: Literal["installed", "not installed"] = Field(description="Whether this host has it.")
-    detail: str = Field(description="Its identity, or why it is not there.")
+    detail: str = Field(description="Its identity, or why it is not installed.")
 
 
 class PlannedVariant(Frozen):
-    """One variant, judged from metadata."""
+    """One variant, judged by metadata."""
 
     name: str = Field(description="Name of the variant.")
-    target: str = Field(description="What it is for.")
-    kind: str = Field(description="What is compiled.")
+    target: str = Field(description="Name of its target.")
+    kind: str = Field(description="Its engine kind.")
     recipe: str = Field(description="How weights are quantized.")
     kv_cache: str = Field(description="How keys and values are stored.")
-    tensor_parallel: int = Field(description="Devices that each layer spreads over.")
-    pipeline_parallel: int = Field(description="Devices that the layers are divided between.")
-    problems: tuple[Problem, ...] = Field(description="Every reason why it cannot work, and what would.")
-    warnings: tuple[str, ...] = Field(description="What may go wrong, and what ends.")
-    memory: MemoryEstimate | None = Field(description="One device's memory; null: the model is not known.")
-    disk: DiskEstimate | None = Field(description="The building host's disk; null: the model is not known.")
-    toolchains: tuple[PlannedToolchain, ...] = Field(description="What it is made and served with.")
+    tensor_parallel: int = Field(description="Number of devices that each layer is spread over.")
+    pipeline_parallel: int = Field(description="Number of parts that the layers are divided into.")
+    problems: tuple[Problem, ...] = Field(description="Every reason why it cannot work, with what would.")
+    warnings: tuple[str, ...] = Field(description="What may go wrong, and what reaches its end of life.")
+    memory: MemoryEstimate | None = Field(description="Memory of one device; null if the model is not known.")
+    disk: DiskEstimate | None = Field(description="Disk of the build host; null if the model is not known.")
+    toolchains: tuple[PlannedToolchain, ...] = Field(description="Toolchains that make and serve it.")
 
     @property
     def refused(self) -> bool:
@@ -61,15 +61,15 @@ def plan_variant(
     free_disk: int | None,
     today: dt.date,
 ) -> PlannedVariant:
-    """Judge a variant by what is known of its checkpoint.
+    """Judge a variant by what is known about its checkpoint.
 
     Args:
         spec: its spec.
         variant: the variant.
-        metadata: the checkpoint's, if anybody knows it.
+        metadata: metadata of the checkpoint, if there is any.
         tools: the toolchains of this host.
-        free_disk: free bytes of this host's disk, if it needs room; counts only where this host can build it.
-        today: the day against which ends of life are told.
+        free_disk: free bytes of this host's disk, used if it can build the variant; None: not checked.
+        today: the day by which ends of life are reported.
     """
     facts = probe_host()
     builds_here = bool(divide_by_host([variant], facts).here)
@@ -115,11 +115,11 @@ def _toolchains(spec: Spec, variant: ResolvedVariant, tools: HostToolchains) -> 
 
 
 def ends_of_life(variant: ResolvedVariant, toolchains: Iterable[str], today: dt.date) -> tuple[str, ...]:
-    """One sentence for the kind, and for each of these toolchains, whose upstream line has ended or will."""
+    """Return one sentence for the kind and each toolchain whose upstream line has ended or will end."""
     kind = load_kinds()[variant.engine.kind]
     end = kind.end_of_life
     if end is None:
         return end_of_life_warnings(toolchains, today)
     verb = "ended" if end.date <= today else "ends"
-    told = f"kind {kind.name}: its upstream line {verb} on {end.date}; instead: {end.instead}"
-    return (told, *end_of_life_warnings(toolchains, today))
+    warning = f"kind {kind.name}: its upstream line {verb} on {end.date}; instead: {end.instead}"
+    return (warning, *end_of_life_warnings(toolchains, today))

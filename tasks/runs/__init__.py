@@ -1,6 +1,6 @@
-"""What stages share while they run: the pipeline's surroundings, fingerprints, reuse, measurements, scratch.
+"""What all stages need to run: settings and store, fingerprints, reuse, measurements, scratch directories.
 
-Promises: a stage with an equal fingerprint is not run again; a killed stage leaves nothing that counts.
+Promises: a stage with an equal fingerprint is not run again; what a killed stage leaves is never used.
 """
 
 from tasks.runs.fingerprint import build_document, source_of

@@ -1,9 +1,9 @@
 """Fingerprints: what a stage's result depends on, as a document, and the digest of that document.
 
 Invariants:
-- Two documents with equal digests describe work whose result can be exchanged.
-- Paths, times, host names and process ids never enter; inputs enter as tree digests only.
-- The document is kept beside the result, so that a miss is explained field by field.
+- Two documents with equal digests describe work whose results are interchangeable.
+- A document holds no paths, times, host names or process ids, and inputs as tree digests only.
+- The document is kept next to the result, so that a miss can be explained field by field.
 """
 
 import platform
@@ -30,8 +30,8 @@ def build_document(
     Args:
         stage: name of the stage.
         sources: files whose text decides what the stage does; `closure` finds those of a worker.
-        toolchain: identity of the toolchain that runs it, None where the stage runs in this process.
-        request: parameters and input tree digests; JSON values only.
+        toolchain: identity of the toolchain that runs it; None if the stage runs in this process.
+        request: parameters and digests of input trees; JSON values only.
     """
     return {
         "stage": stage,
@@ -43,27 +43,27 @@ def build_document(
 
 
 def fingerprint_of(document: Document) -> str:
-    """Digest of a document: sha256 over its canonical JSON, 64 hex digits."""
+    """Return the digest of a document: SHA-256 of its canonical JSON, in 64 hexadecimal digits."""
     return digest_of(document)
 
 
 def platform_class() -> str:
-    """What of the build platform a result may depend on, such as `Linux-x86_64`."""
+    """Return what a result may depend on of the platform, such as `Linux-x86_64`."""
     return f"{platform.system()}-{platform.machine()}"
 
 
 def sources_digest(sources: Iterable[Source]) -> str:
-    """Digest of the names and contents of source files; names are relative to the import directory."""
+    """Return the digest of names and contents of source files; names are relative to the import directory."""
     return digest_of(sorted([one.name, one.sha256] for one in sources))
 
 
 def source_of(module: ModuleType) -> Source:
-    """The source file of a module of this process, for a stage that runs in it."""
+    """Return the source file of a module of this process, for a stage that runs in it."""
     return Source(f"{module.__name__.replace('.', '/')}.py", Path(str(module.__file__)).read_bytes())
 
 
 def explain_difference(before: Document, after: Document) -> tuple[str, ...]:
-    """Say field by field what changed between two documents, such as `request.params.seed: 0 -> 1`."""
+    """List the fields that differ between two documents, such as `request.params.seed: 0 -> 1`."""
     old, new = dict(_flatten("", before)), dict(_flatten("", after))
     changes = []
     for field in sorted(old.keys() | new.keys()):

@@ -1,8 +1,8 @@
-"""Keeping measurements and finding them again.
+"""Keeping measurements, and finding them again.
 
 Invariants:
-- A measurement is keyed by trees and recipes (through the protocol), toolchains and the class of host.
-- It is reused only while it is younger than the declared age and settled its question; it is never replaced.
+- A measurement is keyed by trees and serve commands (through the protocol), toolchains and the host class.
+- It is reused only if it is younger than the configured age and conclusive; it is never replaced.
 """
 
 import time
@@ -18,11 +18,11 @@ from tasks.runs.pipeline import Pipeline
 
 @dataclass(frozen=True, slots=True)
 class MeasurementCall:
-    """A measurement, described completely before it is made.
+    """The complete description of a measurement, before it is made.
 
     Attributes:
         kind: what is measured.
-        document: what it depends on.
+        document: everything that it depends on.
     """
 
     kind: MeasurementKind
@@ -30,44 +30,44 @@ class MeasurementCall:
 
     @property
     def key(self) -> str:
-        """Digest of the document."""
+        """The digest of the document."""
         return digest_of(self.document)
 
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """A measurement that may stand in for a new one."""
+    """A measurement that may be used instead of a new one, and why."""
 
     measurement: Measurement
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class NoneUsable:
-    """It has to be measured, and why."""
+class NotUsable:
+    """There is no usable measurement, and why."""
 
     reason: str
 
 
 def find_measurement(
     pipeline: Pipeline, call: MeasurementCall, *, now: datetime | None = None
-) -> Usable | NoneUsable:
-    """The newest measurement of that description that may be reused."""
+) -> Usable | NotUsable:
+    """Return the newest measurement that fits this description, if it may be reused."""
     if pipeline.force:
-        return NoneUsable("forced")
+        return NotUsable("forced")
     made = pipeline.store.measurements(call.key)
     if not made:
-        return NoneUsable(
-            "never measured with these trees, this protocol, these toolchains and this class of host"
+        return NotUsable(
+            "never measured with these trees, this protocol, these toolchains and this host class"
         )
     limit = timedelta(hours=pipeline.settings.measurement_max_age_hours)
     newest = made[-1]
     age = (now or datetime.now(UTC)) - newest.created_at
     if age > limit:
-        return NoneUsable(f"the newest is {_hours(age)} old, the limit is {_hours(limit)}")
+        return NotUsable(f"the newest measurement is {_hours(age)} old; the limit is {_hours(limit)}")
     if not newest.conclusive:
-        return NoneUsable("the newest was inconclusive")
-    return Usable(newest, f"measured {_hours(age)} ago with the same trees, protocol and class of host")
+        return NotUsable("the newest measurement was inconclusive")
+    return Usable(newest, f"measured {_hours(age)} ago with the same trees, protocol and host class")
 
 
 def keep_measurement(
@@ -78,7 +78,7 @@ def keep_measurement(
     conclusive: bool,
     device_s: float,
 ) -> Measurement:
-    """Append a measurement that was just made."""
+    """Append a measurement that was just made, and return it."""
     measurement = new_measurement(call.kind, call.document, result, conclusive=conclusive, device_s=device_s)
     pipeline.store.append_measurement(measurement.key, measurement)
     return measurement
@@ -91,9 +91,9 @@ def measure_once(
     *,
     devices: int,
 ) -> tuple[Measurement, str]:
-    """The usable measurement of a description, or a new one; and the reason why it is that one.
+    """Return a usable measurement, or make a new one; and the reason for that.
 
-    `measure` returns the result and whether it is conclusive; meanwhile it keeps `devices` busy.
+    `measure` returns the result and whether it is conclusive; it keeps that many `devices` busy.
     """
     found = find_measurement(pipeline, call)
     if isinstance(found, Usable):

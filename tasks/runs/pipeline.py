@@ -1,4 +1,4 @@
-"""What every stage of one run shares: settings, the store, switches, and where lines of progress go."""
+"""What all stages of one run share: settings, the store, switches, and where progress is reported."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,17 +11,17 @@ from tasks.runs.scratch import own_directory
 
 
 class Pipeline:
-    """The surroundings of one run.
+    """Settings, store and switches of one run.
 
-    A plain class on purpose: Prefect walks into dataclasses and pydantic models that are passed to a task
-    and may rebuild them, and an open store must be passed as it is.
+    A plain class on purpose: Prefect traverses dataclasses and pydantic models that are passed to a task, and
+    may rebuild them; an open store must be passed as it is.
 
     Args:
         settings: resolved settings.
         store: where trees, actions and releases are kept.
-        say: takes one line of progress; the flow's logger, or stderr.
-        force: run every stage again, whatever the store holds.
-        require_cached: refuse to run a stage instead of running it.
+        say: takes lines of progress: the flow's logger, or stderr.
+        force: run every stage again, even if the store holds its result.
+        require_cached: fail instead of running a stage.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class Pipeline:
 
     @contextmanager
     def work_dir(self, label: str) -> Iterator[Path]:
-        """A directory for one stage, gone afterwards; leftovers of killed runs are removed on the way in."""
+        """Make a directory for one stage and remove it afterwards; remove what killed runs left behind."""
         root = self.settings.home / "work"
         with own_directory(root, label=f"{label}-") as path:
             yield path
 
     def log_file(self, label: str) -> Path:
-        """Where the output of one worker is kept after the run."""
+        """Return the path of the file that keeps the output of one worker after the run."""
         path = self.settings.home / "logs" / f"{label}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path

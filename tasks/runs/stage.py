@@ -1,14 +1,14 @@
-"""Running a stage once: look its fingerprint up, or make its tree, keep it, and record the action.
+"""Running a stage: look up its fingerprint; on a miss, make its tree, store it, and record the action.
 
 Invariants:
-- A stage turns trees into one tree. Equal fingerprints are never made twice unless `force` asks for it.
-- A result counts as there only where the store has every blob of it, by size; a forced run reads them, too,
-  and replaces what is damaged.
-- An action is recorded after its tree is whole in the store; a run that is killed earlier leaves nothing
-  that counts.
-- Where two runs race, both go on with the tree of whoever recorded the action first.
-- What was made here stays in this host's cache: the stages after this one do not download it.
-- Every lookup carries its reason, hit or miss, into the log and into the plan.
+- A stage turns trees into one tree. It is not run again for an equal fingerprint unless `force` is set.
+- A result counts as present only if the store has all of its blobs, in the right size; a forced run also
+  reads them, and replaces those that are damaged.
+- An action is recorded after its tree is complete in the store; a run that is killed earlier leaves nothing
+  that is used later.
+- If two runs race, both go on with the tree whose action was recorded first.
+- What was made here stays in this host's cache: later stages do not download it.
+- Every lookup, hit or miss, has a reason, which appears in the log and in the plan.
 """
 
 import platform
@@ -33,11 +33,11 @@ MISSING_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class StageCall:
-    """One stage of one variant, described completely before anything runs.
+    """The complete description of one stage of one variant, before anything runs.
 
     Attributes:
         stage: name of the stage.
-        spec: name of the spec, for finding the previous action of the same place.
+        spec: name of the spec, to find the action that this stage used last.
         variant: name of the variant, or what is fetched.
         document: the fingerprint document.
     """
@@ -49,12 +49,12 @@ class StageCall:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the document."""
+        """The digest of the document."""
         return fingerprint_of(self.document)
 
     @property
     def label(self) -> str:
-        """Short name for log files and work directories."""
+        """A short name for log files and work directories."""
         return f"{self.spec}-{self.variant}-{self.stage}-{self.fingerprint[:12]}"
 
 
@@ -68,12 +68,12 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """The call has to run; `reasons` say what is different from the last time.
+    """The stage has to run; `reasons` say what differs from last time.
 
     Attributes:
-        reasons: one sentence or changed field each.
-        lost: an action is recorded, but the record or its tree is not whole in the store; the record has to
-            be replaced.
+        reasons: sentences or changed fields.
+        lost: whether an action is recorded, but the record or its tree is damaged or incomplete in the store;
+            the record then has to be replaced.
     """
 
     reasons: tuple[str, ...]
@@ -82,29 +82,29 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a producer says of the tree that it wrote."""
+    """What is known about a tree that was just made."""
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
 
 
 class StageResult(Frozen):
-    """A stage's tree and where it came from."""
+    """The tree of a stage, and where it came from."""
 
     stage: str = Field(description="Name of the stage.")
     variant: str = Field(description="Name of the variant, or what was fetched.")
-    fingerprint: str = Field(description="Digest of all that the result depends on.")
+    fingerprint: str = Field(description="Digest of everything that the result depends on.")
     tree: str = Field(description="Digest of the tree that the stage made.")
     metrics: dict[str, Any] = Field(description="Figures that the stage reported.")
     tools: dict[str, str] = Field(description="Versions of the tools that made it.")
     reused: bool = Field(description="Whether the store already held it.")
-    reason: str = Field(description="Why it was reused or made.")
+    reason: str = Field(description="Why it was reused or made again.")
     duration_s: float = Field(description="Seconds this run spent on it.")
-    made_in_s: float = Field(description="Seconds it took when it was made, by whichever run.")
+    made_in_s: float = Field(description="Seconds it took when it was made, in this run or an earlier one.")
 
 
 def look_up(store: Store, call: StageCall) -> Hit | Miss:
-    """Ask the store whether a call's result is there, whole, and if not, why not."""
+    """Look up whether the store holds the whole result of a call, and if not, why not."""
     try:
         action = store.read_action(call.stage, call.fingerprint)
     except IntegrityError as error:
@@ -114,7 +114,7 @@ def look_up(store: Store, call: StageCall) -> Hit | Miss:
     if missing := store.missing_of(action.tree):
         more = f" ({len(missing)} in all)" if len(missing) > MISSING_SHOWN else ""
         lacks = "; ".join(missing[:MISSING_SHOWN]) + more
-        return Miss((f"the store lost tree {action.tree[:12]} of this action: {lacks}",), lost=True)
+        return Miss((f"the store lost parts of tree {action.tree[:12]} of this action: {lacks}",), lost=True)
     return Hit(action, f"same inputs as on {action.created_at:%Y-%m-%d %H:%M} UTC")
 
 
@@ -122,20 +122,21 @@ def _why(store: Store, call: StageCall) -> tuple[str, ...]:
     try:
         last = store.last_action(call.spec, call.variant, call.stage)
     except IntegrityError as error:
-        return (f"what was used last is not known: {error.what}",)
+        return (f"the last action is not known: {error.what}",)
     return ("never made before",) if last is None else explain_difference(last.document, call.document)
 
 
 def run_stage(pipeline: Pipeline, call: StageCall, produce: Callable[[Path, Path], Made]) -> StageResult:
-    """Return the tree of a call, making it only when the store does not hold it.
+    """Return the tree of a call; make it only if the store does not hold it.
 
     Args:
-        pipeline: surroundings of the run.
+        pipeline: settings and store of the run.
         call: what to make.
-        produce: writes the tree into its first argument, an empty directory; the second is scratch space.
+        produce: writes the tree into its first argument, an empty directory; the second is a scratch
+            directory.
 
     Raises:
-        CacheMissRefused: nothing in the store, and the run requires cached results.
+        CacheMissRefused: the store does not hold the tree, and the run requires cached results.
     """
     begin = time.monotonic()
     found = look_up(pipeline.store, call)

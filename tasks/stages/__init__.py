@@ -2,7 +2,7 @@
 
 Promises:
 - A stage's module says once what it needs, what it would run, and what identifies its result (a `Node`).
-- `graph` yields the nodes of a spec in order. Whoever runs, looks up or shows stages iterates over it.
+- `graph` yields the nodes of a spec in order; code that runs, looks up or shows stages iterates over it.
 """
 
 from tasks.stages.baseline import Baseline

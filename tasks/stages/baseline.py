@@ -22,7 +22,7 @@ STAGE = "baseline"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What vLLM gives, and whether compiling is worth a try."""
+    """What vLLM achieves, and whether compiling is worth trying."""
 
     load: LoadResult
     decision: Stay | Go
@@ -31,19 +31,19 @@ class Baseline:
 
 
 class MeasureBaseline(MeasuredNode):
-    """vLLM alone, on the unquantized checkpoint.
+    """The measurement of vLLM alone, on the unquantized checkpoint.
 
     Args:
         spec: the spec.
         variant: gives target and devices.
-        checkpoint: makes what is served.
+        checkpoint: makes the checkpoint that is served.
     """
 
     stage = STAGE
     does = (
-        "vLLM serves the checkpoint and is asked for the declared workload. Under compile: when-justified, "
-        "where it meets the objective and an engine twice as fast would not pay, the verdict is stay-on-vllm "
-        "and nothing is compiled."
+        "vLLM serves the checkpoint and is measured on the declared workload. With compile: when-justified, "
+        "if it meets the SLO and an engine twice as fast would not pay off, the verdict is stay-on-vllm and "
+        "nothing is compiled."
     )
 
     def __init__(self, spec: Spec, variant: ResolvedVariant, checkpoint: FetchCheckpoint) -> None:
@@ -56,30 +56,30 @@ class MeasureBaseline(MeasuredNode):
         self._variant = variant
         self.work_pool = variant.target.work_pool
 
-    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec says all
-        """The workload."""
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec is enough
+        """Return the workload."""
         return {"workload": self.spec.workload.model_dump(mode="json")}
 
     def sides(self, inputs: Inputs) -> tuple[Side, ...]:
-        """The reference alone."""
+        """Return the unquantized reference."""
         return reference_sides(self.spec, self._variant, inputs.trees[CHECKPOINT])[:1]
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
-        """What the measurement depends on; reads the tokenizer."""
+        """Return what the measurement depends on; reads the tokenizer."""
         (side,) = self.sides(inputs)
         plan = load_plan(self.spec, vocabulary_in(store, inputs.trees[CHECKPOINT]))
         return _call(side, plan, inputs.identities[side.serve.toolchain])
 
     def end_after(self, measurement: Measurement) -> str:
-        """Why nothing is compiled for this variant."""
+        """Return why nothing is compiled for this variant; empty if it is."""
         decision = self._decide(measurement.result_as(LoadResult))
         return decision.reason if isinstance(decision, Stay) else ""
 
     def run(self, pipeline: Pipeline, trees: dict[str, str]) -> Baseline:
-        """Measure vLLM, or reuse a young measurement, and decide whether to go on.
+        """Measure vLLM, or reuse a recent measurement, and decide whether to go on.
 
         Raises:
-            tasks.errors.TaskError: the toolchain is unavailable, or the server did not get ready, or died.
+            tasks.errors.TaskError: the toolchain is unavailable, or the server did not start, or ended.
         """
         (side,) = self.sides(Inputs(trees, {}))
         plan = load_plan(self.spec, vocabulary_in(pipeline.store, trees[CHECKPOINT]))
@@ -103,7 +103,7 @@ class MeasureBaseline(MeasuredNode):
 
 
 def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:
-    """The ids that end a sequence of a checkpoint in the store; reads small files alone."""
+    """Return the ids that end a sequence, for a checkpoint in the store; reads small files only."""
     there = {file.path for file in store.get_listing(checkpoint).files}
     generation, config, tokenizer_config, tokenizer = (
         store.read_json(checkpoint, name) if name in there else {}
@@ -115,12 +115,12 @@ def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:
 
 
 def vocabulary_in(store: Store, checkpoint: str) -> Vocabulary:
-    """The vocabulary of a checkpoint in the store; reads its tokenizer alone."""
+    """Return the vocabulary of a checkpoint in the store; reads only its tokenizer."""
     return vocabulary_of(store.read_json(checkpoint, TOKENIZER_FILE))
 
 
 def _call(side: Side, plan: LoadPlan, identity: str) -> MeasurementCall:
-    """What a baseline is keyed by; `identity` is that of the toolchain that serves."""
+    """Return what a baseline is keyed by; `identity` is that of the serving toolchain."""
     document = {
         "stage": STAGE,
         "protocol": plan.digest(side),

@@ -1,4 +1,4 @@
-"""build: a checkpoint becomes an engine, by the kind's own worker in the kind's own toolchain."""
+"""build: the kind's worker turns a checkpoint into an engine, in the kind's toolchain."""
 
 from dataclasses import replace
 
@@ -16,11 +16,11 @@ STAGE = "build"
 
 
 class Build(JobNode):
-    """The engine of a variant.
+    """The build of a variant's engine.
 
     Args:
         spec: the spec.
-        variant: what to build.
+        variant: the variant to build.
         source: makes the checkpoint that is compiled.
     """
 
@@ -39,7 +39,7 @@ class Build(JobNode):
         self.work_pool = variant.target.work_pool
 
     def job(self, inputs: Inputs) -> WorkerStage:
-        """The job of the worker, as the kind describes it.
+        """Return the job of the worker, as the kind describes it.
 
         Raises:
             tasks.errors.TaskError: the kind refuses the variant's options.
@@ -47,12 +47,12 @@ class Build(JobNode):
         return build_job(self.spec.name, self._variant, inputs)
 
     def commands(self) -> tuple[ToolCommand, ...]:
-        """Commands of the kind's tool."""
+        """Return the commands of the kind's tool."""
         return kind_named(self._variant.engine.kind).build_job(self._variant).commands
 
 
 def build_job(spec: str, variant: ResolvedVariant, inputs: Inputs) -> WorkerStage:
-    """The job that builds a variant of the spec of that name."""
+    """Return the job that builds a variant; `spec` is the name of its spec."""
     plan = kind_named(variant.engine.kind).build_job(variant)
     identities = {role: inputs.identities[name] for role, name in toolchains_of(variant).items()}
     stand_in = plan.toolchain in inputs.stand_ins
@@ -71,7 +71,7 @@ def build_job(spec: str, variant: ResolvedVariant, inputs: Inputs) -> WorkerStag
 
 
 def toolchains_of(variant: ResolvedVariant) -> dict[str, str]:
-    """Names of the toolchains that have a part in an engine, by role."""
+    """Return the names of the toolchains that take part in making and serving an engine, by role."""
     toolchains = load_kinds()[variant.engine.kind].toolchains
     roles = {"build": toolchains.build, "serve": toolchains.serve}
     return roles if unquantized(variant) else roles | {"quantize": toolchain_of(variant)}

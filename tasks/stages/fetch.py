@@ -1,6 +1,6 @@
-"""fetch: a pinned commit on the Hub becomes a tree; so do the texts that calibrate and judge.
+"""fetch: a pinned commit on the Hub becomes a tree; so do the texts for calibration and judging.
 
-Once the tree is in the store the Hub is not asked again: a pinned spec is built again without a network.
+Once a tree is in the store, the Hub is not asked again: a pinned spec can be built again without a network.
 """
 
 from pathlib import Path
@@ -31,11 +31,11 @@ TOKENIZER_FILE = "tokenizer.json"
 
 
 class FetchCheckpoint(KeyedNode):
-    """The files of a commit that vLLM and the engine kinds read."""
+    """The download of the files of a commit that vLLM and the engine kinds read."""
 
     stage = STAGE
     does = (
-        "Downloads the files of the commit that vLLM and the kinds read; each is checked against the digest "
+        "Downloads the files of the commit that vLLM and the kinds read, and verifies each by the digest "
         "that the Hub declares."
     )
 
@@ -43,11 +43,11 @@ class FetchCheckpoint(KeyedNode):
         super().__init__(spec, CHECKPOINT, makes=CHECKPOINT)
 
     def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  it has no inputs
-        """The repository and the revision."""
+        """Return the repository and the revision."""
         return self.spec.checkpoint.model_dump(mode="json")
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  it has no inputs
-        """The call for the commit that the spec means today."""
+        """Return the call for the commit that the spec means now."""
         return checkpoint_call(self.spec, sources.checkpoint.commit)
 
     def run(self, pipeline: Pipeline, sources: Sources) -> StageResult:
@@ -67,27 +67,27 @@ class FetchCheckpoint(KeyedNode):
 
 
 class FetchTexts(KeyedNode):
-    """The texts of one split that the seed chooses.
+    """The choice of texts of one split.
 
     Args:
         spec: the spec.
-        role: what they are for, `heldout` or `calibration-VARIANT`.
+        role: what the texts are for: `heldout` or `calibration-VARIANT`.
         source: where they are, and how many are chosen.
     """
 
     stage = STAGE
-    does = "Reads the split, and keeps the texts that the seed chooses."
+    does = "Reads the split, and keeps the texts that the seed selects."
 
     def __init__(self, spec: Spec, role: str, source: TextSource) -> None:
         super().__init__(spec, role, makes=role)
         self._source = source
 
     def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  it has no inputs
-        """The source, as the spec declares it."""
+        """Return the source as the spec declares it."""
         return self._source.model_dump(mode="json", include=set(TextSource.model_fields), exclude_none=True)
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  it has no inputs
-        """The call for the location that the spec means today."""
+        """Return the call for the commit or file that the spec means now."""
         source = self._source
         request = {
             **sources.location(source).identity,
@@ -118,7 +118,7 @@ class FetchTexts(KeyedNode):
 
 
 def checkpoint_call(spec: Spec, commit: str) -> StageCall:
-    """What identifies a fetched checkpoint: besides the commit, how files are selected."""
+    """Return what identifies a fetched checkpoint: the commit, and how files are selected."""
     request = {"repo": spec.checkpoint.repo, "commit": commit}
     document = build_document(
         stage=STAGE, sources=[source_of(hub_selection)], toolchain=None, request=request
@@ -127,9 +127,9 @@ def checkpoint_call(spec: Spec, commit: str) -> StageCall:
 
 
 def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAccess) -> CheckpointFacts:
-    """What pre-flight needs to know of a checkpoint: from the store if it is there, otherwise from the Hub.
+    """Return what pre-flight needs to know about a checkpoint, from the store or else from the Hub.
 
-    Costs a listing and one small file, never weights.
+    It costs a listing and one small file, never weights.
     """
     found = look_up(pipeline.store, checkpoint_call(spec, commit))
     if isinstance(found, Hit):
@@ -141,7 +141,7 @@ def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAcc
 
 
 def checkpoint_config(store: Store, checkpoint: str) -> dict[str, Any]:
-    """config.json of a checkpoint in the store; raises what `Store.read_json` raises."""
+    """Return config.json of a checkpoint in the store; raise what `Store.read_json` raises."""
     return store.read_json(checkpoint, CONFIG_FILE)
 
 

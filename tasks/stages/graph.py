@@ -1,11 +1,11 @@
 """The stages of a spec in the order in which they run, described once.
 
 Invariants:
-- Every input is made by a node that comes before.
-- A build runs the nodes, a plan looks them up, a list of commands shows them: none of them knows the order,
-  the inputs or the roles by itself.
-- A variant ends early after its baseline where vLLM suffices (`MeasuredNode.end_after`), and quantizing is
-  left out where the checkpoint is compiled as it is (`Node.left_out`).
+- Every input is made by an earlier node.
+- A build runs the nodes, a plan looks them up, a list of commands shows them; order, inputs and roles are
+  known only here.
+- A variant ends after its baseline if vLLM suffices (`MeasuredNode.end_after`), and quantizing is left out if
+  the checkpoint is compiled as it is (`Node.left_out`).
 """
 
 from collections.abc import Collection, Iterator
@@ -43,7 +43,7 @@ class VariantGraph:
         self.judge = Judge(spec, variant)
 
     def __iter__(self) -> Iterator[Node]:
-        """All of them, in order."""
+        """Yield the stages, in order."""
         yield self.baseline
         if self.calibration is not None:
             yield self.calibration
@@ -55,9 +55,9 @@ class SpecGraph:
 
     Args:
         spec: the spec.
-        variants: those of its variants that are meant.
-        cpu_features: CPU flags of this host; they count for variants whose target this host is. Empty: any
-            host of the target is meant.
+        variants: the variants of the spec to include.
+        cpu_features: CPU flags of this host, used for variants whose target it matches; empty for any host of
+            the target.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SpecGraph:
         self.publish = Publish(spec)
 
     def __iter__(self) -> Iterator[Node]:
-        """All stages, in the order in which they would run."""
+        """Yield all stages, in the order in which they run."""
         yield self.checkpoint
         yield self.heldout
         for one in self.variants:

@@ -1,7 +1,7 @@
-"""judge: from what was measured to a verdict, a report, and the variant's entry in a release.
+"""judge: from measurements to a verdict, a report, and the variant's entry in a release.
 
-Judging is pure over measurements, so it runs every time: another price or another load needs no new rounds.
-Every verdict is kept (`tasks.stages.verdicts`), so that a release may hold what several hosts judged.
+Judging is a pure function of measurements and is repeated every time: other prices need no new rounds.
+Every verdict is kept (`tasks.stages.verdicts`), so that a release can hold what several hosts judged.
 """
 
 import tempfile
@@ -30,17 +30,17 @@ SECONDS_PER_HOUR = 3600.0
 
 
 class Judge(Node):
-    """The decision on a variant, from what was measured."""
+    """The verdict on a variant."""
 
     stage = "judge"
-    does = "Decides from what was measured, and writes the report."
+    does = "Reaches a verdict from what was measured, and writes the report."
 
     def __init__(self, spec: Spec, variant: ResolvedVariant) -> None:
         super().__init__(spec, variant.name)
         self.work_pool = variant.target.work_pool
 
-    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec says all
-        """What the spec asks of an engine."""
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec is enough
+        """Return what the spec requires of an engine."""
         asked = self.spec.validation
         return {
             "compile": self.spec.compile,
@@ -52,13 +52,13 @@ class Judge(Node):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What stands before the judge.
+    """A variant to be judged.
 
     Attributes:
         spec: the spec.
         variant: the variant.
         commit: commit of the checkpoint.
-        stages: what the stages made, in their order; the first is the checkpoint.
+        stages: results of the stages, in order; the first is the checkpoint.
     """
 
     spec: Spec
@@ -68,12 +68,12 @@ class Case:
 
     @property
     def checkpoint(self) -> str:
-        """Tree of the unquantized checkpoint."""
+        """Digest of the tree of the unquantized checkpoint."""
         return self.stages[0].tree
 
     @property
     def engine(self) -> str:
-        """Tree of what the last stage made."""
+        """Digest of the tree that the last stage made."""
         return self.stages[-1].tree
 
 
@@ -82,9 +82,9 @@ class Judged:
     """A variant with its verdict, ready for a release.
 
     Attributes:
-        entry: what a release holds of it.
+        entry: its entry in a release.
         verdict: the row of the table and its reasons.
-        result: the evidence; None where the baseline sufficed and nothing was compiled.
+        result: the evidence; None if the baseline sufficed and nothing was compiled.
     """
 
     entry: VariantRelease
@@ -93,7 +93,7 @@ class Judged:
 
 
 def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Stay) -> Judged:
-    """The verdict where vLLM suffices: stay, and nothing is compiled."""
+    """Return the verdict if vLLM suffices: stay-on-vllm, and nothing is compiled."""
     verdict = decide_baseline(stay)
     with tempfile.TemporaryDirectory() as scratch:
         render_baseline(_subject(case), baseline.load, stay, verdict, Path(scratch))
@@ -106,11 +106,11 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
 
 
 def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Measurements) -> Judged:
-    """The verdict on an engine, with its report in the store.
+    """Judge an engine, and put its report into the store.
 
     Raises:
-        artifacts.errors.StandInRefused: a stand-in of the tool made the engine, or what was measured.
-        tasks.errors.ProtocolsDiffer: the measurements were not made under their protocol.
+        artifacts.errors.StandInRefused: a stand-in of the tool made the engine, or the one that was measured.
+        tasks.errors.ProtocolsDiffer: the results were measured under another protocol.
     """
     for tree in dict.fromkeys((case.engine, measurements.protocol.engine.tree)):
         refuse_stand_in(pipeline.store, tree, "judged")
@@ -138,7 +138,7 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
 
 
 def _reference_command(measurements: Measurements) -> ServeCommand:
-    """The command of the fastest vLLM; if no round was timed, that of the one that scored the answers."""
+    """Return the command of the fastest reference, or of the one that scores if no round was timed."""
     speed, references = measurements.measured.speed, measurements.protocol.references
     if isinstance(speed, NotMeasured):
         return references[0].serve
@@ -204,8 +204,6 @@ def _record(stage: StageResult) -> StageRecord:
 
 
 def _device_hours(stages: Sequence[StageResult], measured: Sequence[Measurement]) -> float:
-    """Device time of one build, with the measuring that proves it: what each part took when it ran, whether
-    or not it ran this time.
-    """
+    """Return the device time of a build and its measurements: what each part took when it ran."""
     made_s = sum(stage.made_in_s for stage in stages)
     return (made_s + sum(one.device_s for one in measured)) / SECONDS_PER_HOUR

@@ -1,4 +1,4 @@
-"""measure: engine and vLLM answer the same client, each started by its serve command, from shipped trees."""
+"""measure: engine and vLLM answer the same client, started by their serve commands from what ships."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ STAGE = "measure"
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """What was measured under which protocol."""
+    """What was measured, and under which protocol."""
 
     protocol: JudgingProtocol
     measured: Measured
@@ -36,20 +36,20 @@ class Measurements:
 
 
 class Measure(MeasuredNode):
-    """An engine against its references.
+    """The measurement of an engine against its references.
 
     Args:
         spec: the spec.
         variant: the variant.
         engine: makes the engine.
-        checkpoint: makes what vLLM serves.
+        checkpoint: makes the checkpoint that vLLM serves.
         heldout: makes the texts that accuracy is judged by.
-        cpu_features: CPU flags of the host that measures; empty: any host of the target is meant.
+        cpu_features: CPU flags of the host that measures; empty for any host of the target.
     """
 
     stage = STAGE
     does = (
-        "One client asks all sides: for accuracy, then, unless that rejects the engine, for speed in "
+        "One client asks all sides: first for accuracy, then, unless that rejects the engine, for speed, in "
         "alternating rounds."
     )
 
@@ -73,7 +73,7 @@ class Measure(MeasuredNode):
         self.work_pool = variant.target.work_pool
 
     def params(self, inputs: Inputs) -> dict[str, Any]:
-        """The judging protocol; vocabulary, end tokens and texts are known once they are fetched."""
+        """Return the judging protocol; vocabulary, end tokens and texts are known after they are fetched."""
         engine, *references = self.sides(inputs)
         protocol = judging_protocol(
             self.spec,
@@ -89,7 +89,7 @@ class Measure(MeasuredNode):
         return shown | {"vocabulary": late, "accuracy": shown["accuracy"] | {"end_tokens": late}}
 
     def sides(self, inputs: Inputs) -> tuple[Side, ...]:
-        """The engine by the command that its kind serves it with, and the references."""
+        """Return the engine, with the serve command of its kind, and the references."""
         return self._sides(self.spec, inputs.trees[ENGINE], inputs.trees[CHECKPOINT])
 
     def _sides(self, spec: Spec, engine: str, checkpoint: str) -> tuple[Side, ...]:
@@ -99,12 +99,12 @@ class Measure(MeasuredNode):
         return (own, *reference_sides(spec, variant, checkpoint, self._cpu_features))
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
-        """What the measurements depend on; reads small files of the three trees."""
+        """Return what the measurements depend on; reads small files of the three trees."""
         protocol = protocol_for(store, self.spec, self._variant, **inputs.trees)
         return _call(protocol, {name: inputs.identities[name] for name in _toolchains_of(protocol)})
 
     def run(self, pipeline: Pipeline, trees: dict[str, str]) -> Measurements:
-        """Measure the engine; raises what `measure` raises."""
+        """Measure the engine; raise what `measure` raises."""
         protocol = protocol_for(pipeline.store, self.spec, self._variant, **trees)
         return measure(pipeline, self.spec, self._variant, protocol, trees[HELDOUT])
 
@@ -112,10 +112,10 @@ class Measure(MeasuredNode):
 def protocol_for(
     store: Store, spec: Spec, variant: ResolvedVariant, *, engine: str, checkpoint: str, heldout: str
 ) -> JudgingProtocol:
-    """The judging protocol of an engine in the store; reads small files of the three trees alone.
+    """Return the judging protocol of an engine in the store; reads only small files of the three trees.
 
     Raises:
-        artifacts.errors.StandInRefused: a stand-in of the tool made the engine: there is nothing to measure.
+        artifacts.errors.StandInRefused: a stand-in of the tool made the engine, so it cannot be measured.
     """
     refuse_stand_in(store, engine, "measured")
     return judging_protocol(
@@ -132,10 +132,10 @@ def protocol_for(
 def measure(
     pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, protocol: JudgingProtocol, heldout: str
 ) -> Measurements:
-    """Measure an engine against its references, or reuse young and conclusive measurements.
+    """Measure an engine against its references, or reuse a recent and conclusive measurement.
 
     Raises:
-        tasks.errors.TaskError: a toolchain is unavailable, or a server never got ready, broke or died.
+        tasks.errors.TaskError: a toolchain is unavailable, or a server did not become ready, failed or ended.
         artifacts.errors.StandInRefused: a stand-in of the tool made the engine.
     """
     refuse_stand_in(pipeline.store, protocol.engine.tree, "measured")
@@ -160,7 +160,7 @@ def measure(
 
 
 def engine_manifest(store: Store, engine: str) -> EngineManifest:
-    """`engine.json` of an engine tree in the store."""
+    """Return `engine.json` of an engine tree in the store."""
     return store.read_document(engine, ENGINE_FILE, EngineManifest)
 
 
@@ -170,7 +170,7 @@ def _toolchains_of(protocol: JudgingProtocol) -> tuple[str, ...]:
 
 
 def _call(protocol: JudgingProtocol, identities: dict[str, str]) -> MeasurementCall:
-    """What the measurements of an engine are keyed by; `identities` of the serving toolchains, by name."""
+    """Return what the measurements of an engine are keyed by; `identities` of toolchains are by name."""
     document = {
         "stage": STAGE,
         "protocol": protocol.digest,

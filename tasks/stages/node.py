@@ -1,6 +1,6 @@
 """A stage of one variant as a node of the graph: what it needs, what it would run, and what identifies it.
 
-A node says all of it once, before anything runs. A build runs it, a plan looks it up, and a list of commands
+A node says this once, before anything runs. A build runs the node, a plan looks it up, and a list of commands
 shows it with placeholders instead of digests.
 """
 
@@ -15,13 +15,13 @@ from tasks.judging import Side
 from tasks.runs import MeasurementCall, StageCall
 from tasks.stages.sources import Sources
 
-# Roles that inputs have in more than one stage; what is fetched is known by the same names.
+# Roles of inputs in more than one stage; the trees that are fetched have the same names.
 CHECKPOINT, HELDOUT, CALIBRATION, ENGINE = "checkpoint", "heldout", "calibration", "engine"
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An input: the role that it has in the stage, and the node that makes it."""
+    """An input: its role in the stage, and the node that makes it."""
 
     role: str
     node: "Node"
@@ -29,13 +29,13 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a stage reads, once it is known; in a list of commands, placeholders.
+    """The inputs of a stage, once they are known; in a list of commands, placeholders.
 
     Attributes:
         trees: digest of each input tree, by role.
-        identities: identity of each toolchain that has a part in the stage, by name.
+        identities: identity of each toolchain that the stage uses, by name.
         stand_ins: names of those toolchains that hold a stand-in of their tool.
-        config: config.json of the checkpoint, for a stage that reads it; None where it is not known.
+        config: config.json of the checkpoint, for a stage that reads it; None if it is not known.
     """
 
     trees: Mapping[str, str]
@@ -51,12 +51,12 @@ class Node(ABC):
         stage: name of the stage.
         does: what happens, in a sentence.
         spec: the spec.
-        variant: name of the variant, or what is fetched; empty: the whole spec.
-        makes: name of the tree that it makes; empty: it makes none.
+        variant: name of the variant, or what is fetched; empty for the whole spec.
+        makes: name of the tree that it makes; empty if it makes none.
         needs: its inputs.
-        toolchains: names of the toolchains that have a part in it.
-        left_out: why it is not run for this variant; empty: it is.
-        work_pool: whose workers run it; None: any that build.
+        toolchains: names of the toolchains that it uses.
+        left_out: why it is not run for this variant; empty if it is.
+        work_pool: work pool that runs it; None for any.
     """
 
     stage: ClassVar[str]
@@ -81,12 +81,12 @@ class Node(ABC):
 
     @property
     def title(self) -> str:
-        """Stage and variant, as other stages refer to it."""
+        """Stage and variant, by which messages refer to this node."""
         return f"{self.stage} {self.variant}".strip()
 
     @abstractmethod
     def params(self, inputs: Inputs) -> dict[str, Any]:
-        """What decides the result besides the inputs; plain JSON values. Pure."""
+        """Return what decides the result besides the inputs, as plain JSON values. Pure."""
 
 
 class KeyedNode(Node):
@@ -94,10 +94,10 @@ class KeyedNode(Node):
 
     @abstractmethod
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall | MeasurementCall:
-        """What identifies the result; reads small files of the inputs from the store at most.
+        """Return what identifies the result; reads at most small files of the inputs from the store.
 
         Raises:
-            EngineryError: the Hub does not answer what the spec leaves open, or the store lacks an input.
+            EngineryError: the spec tracks a branch but the Hub does not answer, or the store lacks an input.
         """
 
 
@@ -106,8 +106,8 @@ class MeasuredNode(KeyedNode):
 
     @abstractmethod
     def sides(self, inputs: Inputs) -> tuple[Side, ...]:
-        """Who is served and asked. Pure."""
+        """Return the sides that are served and asked. Pure."""
 
     def end_after(self, measurement: Measurement) -> str:  # noqa: ARG002  most measurements end nothing
-        """Why a measurement makes the variant's later stages needless; empty: they are needed."""
+        """Return why this measurement makes the variant's later stages unnecessary; empty if it does not."""
         return ""

@@ -1,16 +1,16 @@
 """publish: the judged variants of a spec become one immutable release, and its channels move.
 
 Invariants:
-- A release holds the newest verdict on every variant of the spec that anybody has judged for this commit, on
-  whichever host. It needs something to deploy in every required one: one that was rejected, or inconclusive,
-  or that nobody judged stops it.
-- Of two hosts that publish at once, the later version holds what both judged: verdicts are kept before a
-  version is taken, and gathered again after it is.
-- The publication's fingerprint is made of verdicts, trees and measurements: publishing the same again finds
-  the release that is there.
-- `release.json` is written last but for the channels; a run that is killed earlier leaves a gap in the
-  numbers, or a number that its next attempt takes up again. A channel that
-  another host has moved to a newer patch with all of this in it stays there.
+- A release holds the newest verdict on each variant of the spec that was judged for this commit, on whichever
+  host. Every required variant needs something to deploy: if one is rejected, inconclusive or not judged,
+  there is no release.
+- If two hosts publish at once, the later version holds what both judged: verdicts are kept before a version
+  is reserved, and gathered again afterwards.
+- The publication fingerprint is made of verdicts, trees and measurements: publishing the same again finds the
+  existing release.
+- `release.json` is written last, before the channels move; a run that is killed earlier leaves a gap in the
+  version numbers, or a number that its next attempt uses. A channel that another host has moved to a newer
+  patch with all of this release in it stays there.
 """
 
 import subprocess
@@ -46,10 +46,10 @@ class Published:
 
     Attributes:
         release: the release.
-        channels: those that were moved to it, unless they pointed to a newer patch of it already.
-        already_there: an earlier run had published just this.
-        carried: variants that other runs judged, with where and when.
-        missing: variants that nobody has judged, with what host each one needs.
+        channels: channels that were moved to it, unless they already pointed to a newer patch.
+        already_there: whether an earlier run had published the same.
+        carried: variants that other runs judged, with host and time.
+        missing: variants that no run has judged, with the host that each one needs.
     """
 
     release: Release
@@ -61,25 +61,25 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """No release, and why."""
+    """There is no release, and why."""
 
     reason: str
 
 
 class Publish(Node):
-    """The release of a spec."""
+    """The publication of a spec's release."""
 
     stage = "publish"
     does = (
-        "Where every required variant has something to deploy: takes the next patch number, writes "
+        "If every required variant has something to deploy: reserves the next patch number, writes "
         "releases/NAME/VERSION/release.json last, and moves the channels."
     )
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec, "")
 
-    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec says all
-        """Name, version and channels."""
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec is enough
+        """Return name, version and channels."""
         spec = self.spec
         return {"name": spec.name, "version": f"{spec.version}.<patch>", "channels": list(spec.channels)}
 
@@ -87,20 +87,20 @@ class Publish(Node):
 def publish(
     pipeline: Pipeline, spec: Spec, commit: str, entries: Sequence[VariantRelease]
 ) -> Published | Withheld:
-    """Publish judged variants and those that other hosts have judged, or say why not.
+    """Publish the variants that this run and other hosts judged, or say why not.
 
     Args:
-        pipeline: surroundings of the run.
+        pipeline: settings and store of the run.
         spec: the spec.
         commit: commit of the checkpoint.
-        entries: what this run judged; of the other variants the newest kept verdicts are taken.
+        entries: what this run judged; for other variants, the newest kept verdicts are used.
 
     Raises:
-        artifacts.errors.StandInRefused: a stand-in of a tool made one of the trees; no version is taken.
-        artifacts.errors.NotFound: the store lacks a tree, or a part of it; no version is taken.
-        artifacts.errors.ArtifactError: the store does not answer, or holds something else under that version.
+        artifacts.errors.StandInRefused: a stand-in of a tool made one of the trees; no version is reserved.
+        artifacts.errors.NotFound: the store lacks a tree, or a part of it; no version is reserved.
+        artifacts.errors.ArtifactError: the store does not answer, or holds another release of that version.
     """
-    taken = _take_version(pipeline, spec, commit, entries)
+    taken = _reserve(pipeline, spec, commit, entries)
     if isinstance(taken, Withheld):
         pipeline.say(f"publish {spec.name}: {taken.reason}")
         return taken
@@ -115,14 +115,14 @@ def publish(
             leave=lambda now: _supersedes(pipeline.store, now, stored),
         )
     already_there = stored.created_at != release.created_at
-    state = "is there already" if already_there else "published"
+    state = "was published before" if already_there else "published"
     channels = ", ".join(spec.channels) or "none"
     pipeline.say(f"publish: {spec.name} {stored.version} {state}; channels: {channels}")
     return Published(stored, spec.channels, already_there, gathered.carried, gathered.missing)
 
 
 def blocking(spec: Spec, gathered: Gathered) -> Withheld | None:
-    """Why these variants cannot be released, if they cannot."""
+    """Return why these variants cannot be released; None if they can."""
     reasons: list[str] = []
     failed = [
         f"{one.name} is {one.verdict}"
@@ -130,35 +130,35 @@ def blocking(spec: Spec, gathered: Gathered) -> Withheld | None:
         if one.required and one.verdict not in DEPLOYABLE
     ]
     if failed:
-        reasons.append(f"nothing to deploy in a required variant: {'; '.join(failed)}")
+        reasons.append(f"required variants have nothing to deploy: {'; '.join(failed)}")
     if gathered.missing_required:
         reasons.append(
-            f"no host has judged required variants: {', '.join(gathered.missing_required)}; "
-            f"building {spec.name} on such a host publishes"
+            f"no host has judged these required variants: {', '.join(gathered.missing_required)}; "
+            f"build {spec.name} on such a host to publish"
         )
     if not reasons and not any(entry.verdict in DEPLOYABLE for entry in gathered.entries):
         reasons.append("no variant has anything to deploy")
     return Withheld("; ".join(reasons)) if reasons else None
 
 
-def _take_version(
+def _reserve(
     pipeline: Pipeline, spec: Spec, commit: str, judged: Sequence[VariantRelease]
 ) -> tuple[Gathered, Release] | Withheld:
-    """The release under a version of its own, with every verdict that was kept before that version was taken.
+    """Reserve a version, and return the release with all verdicts kept before that.
 
-    A version that was taken for other verdicts is given up, and stays a gap.
+    If other verdicts come in meanwhile, the version is given up, and stays a gap.
     """
     while True:
         gathered = gather(pipeline.store, spec, commit, judged)
         if blocked := blocking(spec, gathered):
             return blocked
-        _say_whose(pipeline, spec, gathered)
+        _report_others(pipeline, spec, gathered)
         releases.require_trees(pipeline.store, gathered.entries)
         fingerprint = publication_fingerprint(spec, gathered.entries)
         version = reserve_version(pipeline.store, spec.name, spec.version, fingerprint)
         if gather(pipeline.store, spec, commit, judged) == gathered:
             break
-        pipeline.say(f"publish {spec.name}: another host has judged meanwhile; {version} is given up")
+        pipeline.say(f"publish {spec.name}: another host judged meanwhile; version {version} is given up")
     release = Release(
         name=spec.name,
         version=version,
@@ -173,15 +173,15 @@ def _take_version(
     return gathered, release
 
 
-def _say_whose(pipeline: Pipeline, spec: Spec, gathered: Gathered) -> None:
+def _report_others(pipeline: Pipeline, spec: Spec, gathered: Gathered) -> None:
     for one in gathered.carried:
         pipeline.say(f"publish {spec.name}: carried over: {one}")
     for one in gathered.missing:
-        pipeline.say(f"publish {spec.name}: not judged yet, the next patch may hold it: {one}")
+        pipeline.say(f"publish {spec.name}: not judged yet, may be in a later patch: {one}")
 
 
 def _supersedes(store: Store, channel: Channel, release: Release) -> bool:
-    """Whether a channel points to a newer patch that holds every verdict of this release, and more."""
+    """Whether a channel points to a newer patch that holds every verdict of this release."""
     then, now = version_key(release.version), version_key(channel.version)
     if now[:2] != then[:2] or now <= then:
         return False
@@ -192,22 +192,22 @@ def _supersedes(store: Store, channel: Channel, release: Release) -> bool:
 
 
 def publication_fingerprint(spec: Spec, entries: Sequence[VariantRelease]) -> str:
-    """What a publication consists of: what the spec says of each variant, and what came of it."""
+    """Return the digest of what is published: what the spec says of each variant, and its result."""
     asked = {variant.name: basis(spec, variant) for variant in resolve_variants(spec)}
     variants = [content(entry) | {"asked": asked[entry.name]} for entry in entries]
     return digest_of({"name": spec.name, "version": spec.version, "variants": variants})
 
 
 def content(entry: VariantRelease) -> dict[str, Any]:
-    """What a variant is published for: all of its entry but the report and the reasons.
+    """Return what identifies a published variant: its entry without the report and the reasons.
 
-    They hold the time at which they were made, and the seconds of a build that may only have been made again.
+    These hold times and durations, which differ if a build was merely repeated.
     """
     return entry.model_dump(mode="json", exclude={"report", "reasons"})
 
 
 def _source_commit() -> str:
-    """The commit of the checkout that this code runs from; empty for an installed package."""
+    """Return the commit of the checkout that this code runs from; empty for an installed package."""
     here = Path(__file__).parent
     asked = subprocess.run(
         ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False

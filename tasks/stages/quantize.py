@@ -1,7 +1,7 @@
-"""quantize: a checkpoint becomes a quantized checkpoint, by ModelOpt in its own toolchain.
+"""quantize: ModelOpt turns a checkpoint into a quantized checkpoint, in its own toolchain.
 
-With recipe none and an unquantized KV cache there is nothing to do: the checkpoint itself is built. Only
-if the kind reads TensorRT-LLM's layout, the stage writes it in that layout, quantized or not.
+With recipe none and an unquantized KV cache, the stage is left out: the checkpoint itself is built. But if
+the kind reads TensorRT-LLM's layout, the stage always runs, and writes that layout, quantized or not.
 """
 
 from dataclasses import replace
@@ -23,13 +23,13 @@ WORKER = "tasks.workers.quantize.main"
 
 
 class Quantize(JobNode):
-    """The checkpoint, quantized for a variant or only written in the layout that its kind reads.
+    """The quantization of a checkpoint for a variant, or its conversion to the layout that the kind reads.
 
     Args:
         spec: the spec.
-        variant: what to quantize for.
+        variant: the variant to quantize for.
         checkpoint: makes the checkpoint.
-        calibration: makes the texts; None exactly if the recipe needs none.
+        calibration: makes the texts; None if and only if the recipe needs none.
     """
 
     stage = STAGE
@@ -56,22 +56,22 @@ class Quantize(JobNode):
             self.left_out = f"recipe {variant.quantization.recipe}: the checkpoint is built as it is"
 
     def completed(self, inputs: Inputs, store: Store) -> Inputs:
-        """With config.json of the checkpoint, which names its family in TensorRT-LLM's layout."""
+        """Return the inputs with config.json, which decides the model family in TensorRT-LLM's layout."""
         if not names_family(self._variant):
             return inputs
         return replace(inputs, config=checkpoint_config(store, inputs.trees[CHECKPOINT]))
 
     def job(self, inputs: Inputs) -> WorkerStage:
-        """The job of the worker.
+        """Return the job of the worker.
 
         Raises:
-            RecipeFileInvalid: the recipe file is not there, or is not the one whose digest the spec names.
+            RecipeFileInvalid: the recipe file does not exist, or has another digest than the spec says.
         """
         return quantize_job(self.spec.name, self._variant, inputs, spec_dir(self.spec))
 
 
 def quantize_job(spec: str, variant: ResolvedVariant, inputs: Inputs, spec_dir: Path) -> WorkerStage:
-    """The job that quantizes for a variant of the spec of that name, whose file lies in `spec_dir`."""
+    """Return the job that quantizes for a variant; `spec` is the spec's name, `spec_dir` its directory."""
     return WorkerStage(
         STAGE,
         spec,
@@ -87,13 +87,13 @@ def quantize_job(spec: str, variant: ResolvedVariant, inputs: Inputs, spec_dir: 
 
 
 def unquantized(variant: ResolvedVariant) -> bool:
-    """Whether the checkpoint is compiled as it was fetched: not quantized, in the same layout."""
+    """Whether the checkpoint is compiled as it was fetched: not quantized, and in the same layout."""
     asked = variant.quantization
     as_it_is = asked.recipe == "none" and asked.kv_cache == "none"
     return as_it_is and load_kinds()[variant.engine.kind].export_format == "hf"
 
 
 def toolchain_of(variant: ResolvedVariant) -> str:
-    """Name of the toolchain that quantizes for a variant."""
+    """Return the name of the toolchain that quantizes for a variant."""
     device = variant.quantization.device or variant.target.accelerator
     return load_kinds()[variant.engine.kind].toolchains.quantize[device]

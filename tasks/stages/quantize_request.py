@@ -1,12 +1,13 @@
-"""What the quantize worker is asked: the variant's choices, and what the tables say of them. Pure but for one
-file.
+"""The request to the quantize worker: the variant's choices, and what the tables say about them.
+
+Pure, except that a recipe file is read.
 
 Invariants:
-- `request_params` is part of the fingerprint: it holds what decides the result, and of a table no more than
-  the row that this variant uses. A setting that cannot change the result stays at one value, so that it never
-  makes work twice: parallelism where the layout does not divide the weights, for one.
-- `admission` is not: it holds what the worker only refuses by. A new row of a table changes nothing that was
-  made.
+- `request_params` is part of the fingerprint: it holds what decides the result, and of a table only the row
+  that this variant uses. A setting that cannot change the result has a fixed value, so that it never causes
+  work to be repeated: parallelism, for example, if the layout does not divide the weights.
+- `admission` is not: it only holds what the worker may refuse by. A new row in a table changes nothing that
+  was made before.
 """
 
 import hashlib
@@ -42,13 +43,13 @@ from tasks.workers.quantize.request import Recipe as RecipeAsked
 Config = Mapping[str, Any]
 
 
-def request_params(variant: ResolvedVariant, config: Config | None, beside: Path) -> QuantizeParams:
-    """What decides the quantized checkpoint.
+def request_params(variant: ResolvedVariant, config: Config | None, spec_dir: Path) -> QuantizeParams:
+    """Return what decides the quantized checkpoint.
 
     Args:
-        variant: what to quantize for.
-        config: config.json of the checkpoint; None where it is not known yet, as in a dry run.
-        beside: directory that the path of a recipe file is relative to.
+        variant: the variant to quantize for.
+        config: config.json of the checkpoint; None if it is not known yet, as in a dry run.
+        spec_dir: directory that the path of a recipe file is relative to.
 
     Raises:
         RecipeFileInvalid: see `read_recipe_file`.
@@ -59,7 +60,7 @@ def request_params(variant: ResolvedVariant, config: Config | None, beside: Path
         device=_device(variant),
         recipe=_recipe(asked.recipe, kind),
         kv_cache=CacheFormat(cache.name, _preset(cache, kind), cache.quant_algo),
-        file=read_recipe_file(asked.file, beside) if asked.file else None,
+        file=read_recipe_file(asked.file, spec_dir) if asked.file else None,
         search=_search(variant, kind),
         export=_export(variant, kind, config or {}),
         calibration=Calibration(asked.calibration.sequence_length) if asked.calibration else None,
@@ -67,7 +68,7 @@ def request_params(variant: ResolvedVariant, config: Config | None, beside: Path
 
 
 def admission(variant: ResolvedVariant) -> QuantizeAdmission:
-    """What the worker refuses a checkpoint, a device or a toolchain by."""
+    """Return what the worker refuses a checkpoint, device or toolchain by."""
     kind = load_kinds()[variant.engine.kind]
     return QuantizeAdmission(
         modelopt=kind.modelopt,
@@ -82,13 +83,13 @@ def names_family(variant: ResolvedVariant) -> bool:
     return load_kinds()[variant.engine.kind].export_format == "tensorrt-llm"
 
 
-def read_recipe_file(file: RecipeFile, beside: Path) -> RecipeText:
-    """Path as the spec has it, digest and text of a recipe file.
+def read_recipe_file(file: RecipeFile, spec_dir: Path) -> RecipeText:
+    """Read a recipe file: its path as in the spec, its digest and its text.
 
     Raises:
-        RecipeFileInvalid: no such file, no text, or not the file that the digest names.
+        RecipeFileInvalid: there is no such file, it is not text, or it has another digest.
     """
-    path = beside / file.path
+    path = spec_dir / file.path
     try:
         content = path.read_bytes()
         text = content.decode()
@@ -99,9 +100,9 @@ def read_recipe_file(file: RecipeFile, beside: Path) -> RecipeText:
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise RecipeFileInvalid(
-            f"the recipe file has sha256 {found}, and the spec names {file.sha256}",
+            f"the recipe file has sha256 {found}, but the spec names {file.sha256}",
             where=str(path),
-            fix="if the file is meant to be this one, write its digest into quantization.file.sha256",
+            fix="if this is the right file, set quantization.file.sha256 to its digest",
         )
     return RecipeText(file.path, found, text)
 
@@ -115,7 +116,7 @@ def _recipe(name: str, kind: KindFacts) -> RecipeAsked:
 
 
 def _preset(row: Presets, kind: KindFacts) -> str | None:
-    """What the kind's line of ModelOpt calls a recipe or a format of the KV cache."""
+    """Return what the kind's line of ModelOpt calls a recipe or KV cache format."""
     preset = row.preset(kind.modelopt)
     return preset.name if preset else None
 
@@ -143,18 +144,18 @@ def _export(variant: ResolvedVariant, kind: KindFacts, config: Config) -> Export
 
 
 def _decoder_type(kind: KindFacts, config: Config) -> str | None:
-    """ModelOpt's name of the checkpoint's family; None where the kind does not know its architecture."""
+    """Return ModelOpt's name for the model family; None if the kind does not know the architecture."""
     names = config.get("architectures") or [""]
     row = kind.architecture(str(names[0]))
     return row.decoder_type if row else None
 
 
 def _formats(variant: ResolvedVariant, kind: KindFacts) -> Iterator[FormatNeeds]:
-    """What each format that is asked for needs: the recipe, the candidates of a search, and the KV cache."""
+    """Yield what each format needs: the recipe, the candidates of a search, and the KV cache."""
     asked, recipes = variant.quantization, load_recipes()
     yield _recipe_needs(recipes[asked.recipe], kind)
     for name in asked.search.candidates if asked.search else ():
-        # A search runs each candidate, and ModelOpt computes with FP4 on GPUs only.
+        # A search runs each candidate, and ModelOpt computes in FP4 on GPUs only.
         needs = _recipe_needs(recipes[name], kind)
         yield replace(needs, devices=("cuda",)) if "NVFP4" in (recipes[name].quant_algo or "") else needs
     yield _needs(load_kv_caches()[asked.kv_cache], kind)
@@ -168,7 +169,7 @@ def _recipe_needs(recipe: Recipe, kind: KindFacts) -> FormatNeeds:
 
 
 def _needs(row: Presets, kind: KindFacts) -> FormatNeeds:
-    """Devices that it works on (what has no constant works everywhere), texts, and a width that divides."""
+    """Return the devices that a format works on (all, without a preset), and whether it needs texts."""
     preset = row.preset(kind.modelopt)
     return FormatNeeds(
         name=row.name,

@@ -1,4 +1,4 @@
-"""Which bytes a spec means today: the commit of its checkpoint, the location of its texts."""
+"""What a spec means now: the commit of its checkpoint, and the location of its texts."""
 
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +8,7 @@ from tasks.hub import HubAccess, Location, Repository, Resolved, locate, resolve
 
 
 class Sources:
-    """Everything outside the store that a spec refers to. What was pinned once stays so for the whole run.
+    """Everything outside the store that a spec refers to; once resolved, it stays the same for the run.
 
     Args:
         spec: the spec.
@@ -22,7 +22,7 @@ class Sources:
 
     @cached_property
     def checkpoint(self) -> Resolved:
-        """The commit of the checkpoint, with the reason for it.
+        """The commit of the checkpoint, and how it was chosen.
 
         Raises:
             tasks.errors.RevisionNotPinned, CheckpointUnavailable, HubUnreachable.
@@ -32,7 +32,7 @@ class Sources:
         return resolve_revision(repo, asked.revision, track=asked.track, access=self.access)
 
     def location(self, source: TextSource) -> Location:
-        """Where texts are.
+        """Return the location of texts.
 
         Raises:
             tasks.errors.TextsInvalid, CheckpointUnavailable, HubUnreachable.
@@ -43,5 +43,5 @@ class Sources:
 
 
 def spec_dir(spec: Spec) -> Path:
-    """Directory that the paths in a spec are relative to: its own, or the working directory."""
+    """Return the directory that paths in a spec are relative to: its own, or the working directory."""
     return spec.path.parent if spec.path else Path.cwd()

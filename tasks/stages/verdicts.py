@@ -1,8 +1,8 @@
 """Verdicts of this host and of others: kept when a variant is judged, gathered when a release is published.
 
-Each host builds the variants that it has the hardware for; a release holds what all of them came to. A
-verdict counts for a release where it was reached for the same commit of the checkpoint, the same declared
-version, and the same words of the spec about that variant (`basis`).
+Each host builds the variants that it has the hardware for; a release holds the verdicts of all of them. A
+verdict is used in a release if it was reached for the same commit of the checkpoint, the same declared
+version, and the same declarations of the spec about the variant (`basis`).
 """
 
 from collections.abc import Sequence
@@ -20,19 +20,20 @@ from tasks.judging.decide import verdict_table
 
 
 class Gathered(Frozen):
-    """What is known of a spec's variants for one commit."""
+    """What is known about a spec's variants for one commit."""
 
-    entries: tuple[VariantRelease, ...] = Field(description="The judged ones, in the spec's order.")
-    carried: tuple[str, ...] = Field(description="Which of them other runs judged, and where and when.")
-    missing: tuple[str, ...] = Field(description="Which nobody judged, and what host each one needs.")
-    missing_required: tuple[str, ...] = Field(description="Those of them that a release waits for.")
+    entries: tuple[VariantRelease, ...] = Field(description="Judged variants, in the order of the spec.")
+    carried: tuple[str, ...] = Field(description="Those that other runs judged, with host and time.")
+    missing: tuple[str, ...] = Field(description="Variants not judged yet, with the host each needs.")
+    missing_required: tuple[str, ...] = Field(description="The required ones of these.")
 
 
 def basis(spec: Spec, variant: ResolvedVariant) -> str:
-    """Digest of all that a spec says about building and judging one variant, but for the checkpoint's commit,
-    and of how this version of enginery judges.
+    """Return the digest of everything that decides how one variant is built and judged.
 
-    Left out: its other variants, its channels, and whether this one is required, none of which is judged.
+    It covers what the spec says, except the commit of the checkpoint, and how this version of enginery
+    judges. It leaves out the other variants, the channels, and whether this one is required: none of these is
+    judged.
     """
     asked = variant.model_dump(mode="json", exclude={"required", "target"})
     return digest_of(
@@ -50,7 +51,7 @@ def basis(spec: Spec, variant: ResolvedVariant) -> str:
 
 
 def verdict_key(spec: Spec, variant: ResolvedVariant, commit: str) -> VerdictKey:
-    """Under what a verdict on a variant is kept."""
+    """Return the key under which a verdict on a variant is kept."""
     return VerdictKey(
         name=spec.name, version=spec.version, commit=commit, variant=variant.name, basis=basis(spec, variant)
     )
@@ -59,14 +60,14 @@ def verdict_key(spec: Spec, variant: ResolvedVariant, commit: str) -> VerdictKey
 def keep(
     store: Store, spec: Spec, variant: ResolvedVariant, commit: str, entry: VariantRelease
 ) -> KeptVerdict:
-    """Keep a verdict that this host reached, whether or not a release comes of it at once."""
+    """Keep a verdict that this host reached, whether or not a release follows."""
     facts = probe_host()
     host = f"{facts.machine} with {gpus_in_words(facts)}" if facts.gpus else facts.machine
     return keep_verdict(store, verdict_key(spec, variant, commit), entry, host)
 
 
 def gather(store: Store, spec: Spec, commit: str, judged: Sequence[VariantRelease]) -> Gathered:
-    """The verdict on every variant of a spec: of those in `judged` that one, else the newest that is kept."""
+    """Gather the verdicts on all variants of a spec: those in `judged`, otherwise the newest ones kept."""
     own = {entry.name: entry for entry in judged}
     entries: list[VariantRelease] = []
     carried: list[str] = []

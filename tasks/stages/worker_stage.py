@@ -1,9 +1,9 @@
-"""A stage whose work is one job of a worker in a toolchain: quantize and build.
+"""A stage that runs one job of a worker in a toolchain: quantize or build.
 
 Invariants:
 - The fingerprint covers what decides the result: the worker's files, its toolchain, `params` and `inputs`.
-- `admission` is not part of it. It only lets the worker refuse, so that a table which grows makes nothing
-  again, and a result that is there already stays what it is.
+- `admission` is not part of it. It only lets the worker refuse, so that nothing is made again when a table
+  grows, and existing results stay valid.
 """
 
 from abc import abstractmethod
@@ -28,7 +28,7 @@ IMPORT_PATH = "worker"
 
 @dataclass(frozen=True, slots=True)
 class WorkerStage:
-    """One job, described by digests only.
+    """One job; its inputs are digests.
 
     Attributes:
         stage: name of the stage.
@@ -38,9 +38,9 @@ class WorkerStage:
         worker: module of the program, such as `tasks.workers.quantize.main`.
         sources: all that the program may import of ours, and files that it ships.
         params: what decides the result.
-        inputs: tree digest by the role that the worker knows it by.
-        gpus: what it computes on, where its toolchain computes on GPUs; no part of the fingerprint.
-        admission: what only decides whether the worker may do it; likewise no part of it.
+        inputs: digest of each input tree, by the role that the worker knows it by.
+        gpus: the GPUs that it needs, if its toolchain computes on GPUs; not part of the fingerprint.
+        admission: what only decides whether the worker may do it; not part of the fingerprint.
     """
 
     stage: str
@@ -55,7 +55,7 @@ class WorkerStage:
     admission: Record = field(default=Nothing())
 
     def call(self, toolchain_identity: str) -> StageCall:
-        """The stage call, once it is known what exactly is installed."""
+        """Return the stage call, given the identity of the installed toolchain."""
         document = build_document(
             stage=self.stage,
             sources=self.sources,
@@ -70,23 +70,23 @@ class JobNode(KeyedNode):
 
     @abstractmethod
     def job(self, inputs: Inputs) -> WorkerStage:
-        """The job. Pure."""
+        """Return the job. Pure."""
 
     def commands(self) -> tuple[ToolCommand, ...]:
-        """Commands of the tool that the worker runs, in order. Pure."""
+        """Return the commands of the tool that the worker runs, in order. Pure."""
         return ()
 
     def completed(self, inputs: Inputs, store: Store) -> Inputs:  # noqa: ARG002  most jobs need no more
-        """The inputs with what the job takes from their small files; raises what `Store.read_file` raises."""
+        """Return the inputs with what the job needs from their files; raise what `Store.read_file` raises."""
         return inputs
 
     def params(self, inputs: Inputs) -> dict[str, Any]:
-        """What the worker is asked for."""
+        """Return the parameters of the worker."""
         params: dict[str, Any] = as_json(self.job(inputs).params)
         return params
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  digests suffice
-        """The call of the job."""
+        """Return the call of the job."""
         work = self.job(self.completed(inputs, store))
         return work.call(inputs.identities[work.toolchain])
 
@@ -94,7 +94,7 @@ class JobNode(KeyedNode):
         """Run the job unless its result is in the store; installs toolchains on first use.
 
         Args:
-            pipeline: surroundings of the run.
+            pipeline: settings and store of the run.
             trees: digest of each input, by role.
 
         Raises:

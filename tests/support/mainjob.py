@@ -56,7 +56,7 @@ INTERRUPTIONS = (
 )
 # Deeper in a stage, where tools must start first: `make faults` alone has the time for it.
 WHILE_QUANTIZING = Interruption("quantize", line=r"quantizing with", reused=MEASURED)
-WHILE_SCORING = Interruption("measure", line=r"kept to be scored", reused=QUANTIZED)
+WHILE_SCORING = Interruption("measure", line=r"kept for scoring", reused=QUANTIZED)
 EVERYWHERE = (*INTERRUPTIONS[:3], WHILE_QUANTIZING, *INTERRUPTIONS[3:5], WHILE_SCORING, *INTERRUPTIONS[5:])
 
 

@@ -1,5 +1,7 @@
-"""From the outcomes of the gates to one verdict, and the decisions before that: whether compiling is worth a
-try, whether an engine is worth timing, whether a measurement may be reused. Pure.
+"""From the outcomes of the gates to one verdict. Pure.
+
+So are the decisions before that: whether compiling is worth trying, whether an engine is worth timing, and
+whether a measurement may be reused.
 """
 
 from tasks.judging.decide.baseline import Go, Stay, baseline_decision, load_figures

@@ -1,4 +1,4 @@
-"""The decision before anything is compiled: whether an engine is worth a try, by vLLM's own numbers. Pure."""
+"""The decision before anything is compiled: whether an engine is worth trying, by vLLM's figures. Pure."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tasks.judging.gates.slo import latency_figures, meets
 from tasks.judging.results import LoadResult
 
 HOPED_SPEEDUP = 2.0
-"""A baseline is left alone if even an engine this many times as fast would not pay."""
+"""Nothing is compiled if even an engine this many times as fast would not pay off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Stay:
 
     @property
     def tiles(self) -> tuple[Tile, ...]:
-        """What an engine of the hoped speed would be worth, for the report."""
+        """What an engine of the hoped-for speed would be worth, for the report."""
         return money_tiles(self.economics)
 
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Compiling may pay: build, measure and judge."""
+    """Compiling may pay off: build, measure and judge."""
 
     reason: str
     economics: EconomicsOutcome
@@ -41,11 +41,11 @@ def baseline_decision(
     compile_mode: str,
     build_device_hours: float = 0.0,
 ) -> Stay | Go:
-    """Whether compiling is worth a try, from vLLM's own numbers.
+    """Decide whether compiling is worth trying, by vLLM's own figures.
 
-    Under `when-justified`, stay if vLLM meets the SLO and an engine `HOPED_SPEEDUP` times as fast would
-    not pay. `build_device_hours` is an estimate (of the last build, say); zero is the most favourable to
-    compiling.
+    With `when-justified`, the decision is to stay if vLLM meets the SLO and an engine `HOPED_SPEEDUP` times
+    as fast would not pay off. `build_device_hours` is an estimate, such as that of the last build; zero
+    favours compiling.
     """
     summary = load.at_operating_point.summary
     hoped = economics(
@@ -56,7 +56,7 @@ def baseline_decision(
         build_device_hours=build_device_hours,
     )
     found = (
-        f"vLLM gives {summary.throughput_per_device.text('{:.0f}')} tokens/s per device with TTFT p99 "
+        f"vLLM reaches {summary.throughput_per_device.text('{:.0f}')} tokens/s per device with TTFT p99 "
         f"{summary.ttft_ms.p99:.1f} ms (limit {workload.slo.ttft_p99_ms:g}) "
         f"and ITL p99 {summary.itl_ms.p99:.2f} ms "
         f"(limit {workload.slo.itl_p99_ms:g})."
@@ -64,16 +64,16 @@ def baseline_decision(
     if compile_mode == "always":
         return Go(f"{found} The spec says compile: always.", hoped)
     if not meets(summary, workload.slo):
-        return Go(f"{found} It misses the objective, so an engine is worth a try.", hoped)
+        return Go(f"{found} It misses the objective, so an engine is worth trying.", hoped)
     if hoped.outcome == "positive":
-        return Go(f"{found} It meets the objective, and twice its speed would pay: {hoped.reason}", hoped)
+        return Go(f"{found} It meets the objective, and twice its speed would pay off: {hoped.reason}", hoped)
     return Stay(
-        f"{found} It meets the objective, and not even twice its speed would pay: {hoped.reason}", hoped
+        f"{found} It meets the objective, and not even twice its speed would pay off: {hoped.reason}", hoped
     )
 
 
 def load_figures(load: LoadResult, slo: Slo) -> tuple[Figure, ...]:
-    """What was measured of vLLM alone."""
+    """Return the figures of vLLM alone."""
     summary = load.at_operating_point.summary
     return (
         interval_figure("speed: throughput", "tokens/s", summary.throughput_per_device, "{:,.0f}"),

@@ -1,4 +1,4 @@
-"""What every gate came to on one engine."""
+"""The outcomes of all gates for one engine."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -14,10 +14,10 @@ from tasks.judging.results import NotMeasured
 
 
 class Outcomes(Frozen):
-    """The outcome of every gate of one judged engine."""
+    """The outcomes of all gates for one judged engine."""
 
     gates: dict[str, SerializeAsAny[GateOutcome]] = Field(
-        description="By name of the gate; those that read rounds are missing if none was timed."
+        description="By name of the gate; gates that read rounds are missing if none was timed."
     )
     not_timed: NotMeasured | None = Field(default=None, description="Why no round was timed, if none was.")
     compile_mode: Literal["when-justified", "always"]
@@ -25,14 +25,14 @@ class Outcomes(Frozen):
     @field_validator("gates", mode="before")
     @classmethod
     def _read_by_their_gates(cls, value: Any) -> Any:
-        """Let each gate read its own outcome, with the numbers that it added."""
+        """Parse each outcome with the type of its gate, which adds numbers."""
         types = {gate.name: gate.outcome_type for gate in all_gates()}
         if not isinstance(value, Mapping) or not value.keys() <= types.keys():
             raise ValueError(f"expected outcomes of the gates {', '.join(types)}")
         return {name: types[name].model_validate(outcome) for name, outcome in value.items()}
 
     def conditions(self) -> dict[str, str]:
-        """The conditions of the table of verdicts."""
+        """Return the conditions of the table of verdicts, with their values."""
         values = {BASELINE: "go", COMPILE: str(self.compile_mode)}
         for gate in all_gates():
             judged = self.gates.get(gate.name)
@@ -41,6 +41,6 @@ class Outcomes(Frozen):
         return values
 
     def reasons(self) -> dict[str, str]:
-        """One sentence per gate; one for all that read rounds if none was timed."""
+        """Return one sentence per gate, and a single one for all that read rounds if none was timed."""
         reasons = {name: outcome.reason for name, outcome in self.gates.items()}
         return reasons if self.not_timed is None else reasons | {UNTIMED: self.not_timed.reason}

@@ -1,10 +1,10 @@
-"""The table of verdicts, made of the rules that the gates bring.
+"""The table of verdicts, made of the rules of all gates.
 
 Invariants:
-- Every combination of outcomes matches exactly one row; `tests/unit/judging` walks through all of them.
-- Rows decide from top to bottom: the baseline; gates on answers that reject; those that could not tell; that
-  no round was timed; gates on rounds, each once those before it are cleared.
-- A row says of the other gates what no row above it has taken: so it can be read by itself.
+- Every combination of outcomes matches exactly one row; `tests/unit/judging` checks all of them.
+- Rows decide from top to bottom: the baseline; gates on answers that reject; gates on answers that could not
+  tell; that no round was timed; gates on rounds, each after those before it are passed.
+- A row states which outcomes of other gates the rows above it have left, so it can be read by itself.
 
 `docs/verdicts.md` is this table rendered by `markdown_table()`.
 """
@@ -21,17 +21,17 @@ from tasks.judging.gates.rule import NOT_MEASURED, Rule, VerdictName
 
 BASELINE, COMPILE = "baseline", "compile"
 PUBLISHES: Mapping[VerdictName, str] = {
-    "compile": "the engine tree with its serve command, and vLLM's next to it",
+    "compile": "the engine tree and its serve command, and that of vLLM",
     "stay-on-vllm": "vLLM's serve command and the checkpoint",
     "rejected": "nothing to deploy; the report is kept",
     "inconclusive": "nothing to deploy; the report is kept",
 }
-"""What a release carries for each verdict."""
+"""What a release holds for each verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: matches if every named condition has one of its outcomes; others may be anything."""
+    """One row: it matches if every condition that it names has one of the accepted outcomes."""
 
     id: str
     when: Mapping[str, tuple[str, ...]]
@@ -41,11 +41,11 @@ class Row:
 
     @property
     def publishes(self) -> str:
-        """What a release carries."""
+        """What a release holds for this verdict."""
         return PUBLISHES[self.verdict]
 
     def matches(self, outcomes: Mapping[str, str]) -> bool:
-        """Whether this row is the one for these outcomes."""
+        """Whether this row matches these outcomes."""
         return all(outcomes[condition] in accepted for condition, accepted in self.when.items())
 
 
@@ -54,17 +54,17 @@ BASELINE_ROW = Row(
     {BASELINE: ("stay",)},
     "stay-on-vllm",
     (BASELINE,),
-    "vLLM meets the objective and an engine twice as fast would not pay; nothing is compiled",
+    "vLLM meets the objective, and an engine twice as fast would not pay off; nothing is compiled",
 )
 
 
 def verdict_table() -> tuple[Row, ...]:
-    """All rows, in the order in which they decide."""
+    """Return all rows, in the order in which they decide."""
     return _table(all_gates())
 
 
 def conditions() -> dict[str, tuple[str, ...]]:
-    """Every condition with all its outcomes, in the order in which they decide."""
+    """Return every condition with all its outcomes, in the order in which they decide."""
     of_gates = {
         condition.name: condition.outcomes if gate.asks == "answers" else (*condition.outcomes, NOT_MEASURED)
         for gate in all_gates()
@@ -89,7 +89,7 @@ def _table(gates: tuple[Gate[Any], ...]) -> tuple[Row, ...]:
 
 
 def _step(gate: Gate[Any], rule: Rule) -> int:
-    """When a rule's turn comes; within a step the order of the gates decides."""
+    """Return the step at which a rule decides; within a step, the order of the gates counts."""
     if gate.asks == "answers":
         return 0 if rule.verdict == "rejected" else 1
     return 2 if any(NOT_MEASURED in outcomes for outcomes in rule.when.values()) else 3
@@ -113,12 +113,12 @@ class _Left:
         ]
 
     def take(self, rule: Rule) -> None:
-        """Take what a rule decides by this gate alone."""
+        """Remove the combinations that a rule decides by this gate alone."""
         if rule.when.keys() <= {one.name for one in self._conditions}:
             self._left = [values for values in self._left if not rule.takes(values)]
 
     def narrowed(self) -> dict[str, tuple[str, ...]]:
-        """What is left of each condition that has lost an outcome."""
+        """Return the remaining outcomes of each condition that has lost some."""
         left = {
             one.name: tuple(o for o in one.outcomes if any(values[one.name] == o for values in self._left))
             for one in self._conditions
@@ -127,27 +127,27 @@ class _Left:
 
 
 def row_for(outcomes: Mapping[str, str]) -> Row:
-    """The one row that matches; `outcomes` has a value for every condition."""
+    """Return the one row that matches; `outcomes` has a value for every condition."""
     (row,) = [row for row in verdict_table() if row.matches(outcomes)]
     return row
 
 
 def markdown_table() -> str:
-    """The table as `docs/verdicts.md` holds it."""
+    """Return the table as `docs/verdicts.md` holds it."""
     columns = conditions()
     lines = [
         "# Verdicts",
         "",
         (
             "Rendered by `python -m tasks.judging.decide` from the rules of `tasks/judging/gates`; "
-            "`-` means any outcome. Exactly one row matches every combination."
+            "`-` means any outcome. Every combination matches exactly one row."
         ),
         "",
         f"| row | {' | '.join(columns)} | verdict | meaning |",
         f"| --- |{' --- |' * len(columns)} --- | --- |",
         *(_markdown_row(row, tuple(columns)) for row in verdict_table()),
     ]
-    lines += ["", "What a release carries:", ""]
+    lines += ["", "What a release holds:", ""]
     lines += [f"- `{name}`: {PUBLISHES[name]}." for name in get_args(VerdictName)]
     return "\n".join(lines) + "\n"
 

@@ -1,9 +1,9 @@
 """The verdict: a total function of the gates' outcomes, by the table.
 
 Invariants:
-- A crash is not an outcome: whatever could not be measured raises, and the run fails. `not-measured` means
-  that no round was asked for, and then of none of the gates that read rounds.
-- Nothing is published as faster or as accurate unless the gate that proves it passed.
+- A crash is not an outcome: if something cannot be measured, an error is raised, and the run fails.
+  `not-measured` means that no round was requested; then it holds for all gates that read rounds.
+- Nothing is published as faster or as accurate unless the gate that proves it has passed.
 """
 
 from pydantic import Field
@@ -16,16 +16,16 @@ from tasks.judging.gates.rule import VerdictName
 
 
 class Verdict(Frozen):
-    """What was decided, why, and by which row."""
+    """What was decided, why, and by which row of the table."""
 
     verdict: VerdictName
     row: str = Field(description="Id of the row of the table that matched.")
-    publishes: str = Field(description="What a release carries for it.")
-    reasons: tuple[str, ...] = Field(description="Sentences with numbers; the first one decided.")
+    publishes: str = Field(description="What a release holds for it.")
+    reasons: tuple[str, ...] = Field(description="Sentences with numbers; the first one is what decided.")
 
 
 def decide(outcomes: Outcomes) -> Verdict:
-    """The verdict on a judged engine; the reasons that decided come first, the other gates after them."""
+    """Return the verdict on a judged engine; reasons that decided come first, then those of other gates."""
     row = row_for(outcomes.conditions())
     reasons = outcomes.reasons()
     ordered = [*row.decided_by, *(gate for gate in reasons if gate not in row.decided_by)]
@@ -33,7 +33,7 @@ def decide(outcomes: Outcomes) -> Verdict:
 
 
 def decide_baseline(stay: Stay) -> Verdict:
-    """The verdict if the baseline suffices and nothing was compiled."""
+    """Return the verdict if the baseline suffices and nothing was compiled."""
     return _verdict(BASELINE_ROW, (stay.reason,))
 
 

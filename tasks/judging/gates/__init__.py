@@ -1,7 +1,7 @@
-"""What an engine has to clear: each gate reads what was measured, and says what it came to and why.
+"""Gates: the questions that an engine has to pass. A gate reads what was measured, and gives a reason. Pure.
 
-One file per gate behind one interface (`gate`), listed in `registry` in the order in which they decide.
-Whoever needs to know something of the gates iterates over `all_gates()`, and names none of them. Pure.
+There is one file per gate, behind one interface (`gate`); `registry` lists the gates in the order in which
+they decide. Other code iterates over `all_gates()`, and names none of them.
 """
 
 from tasks.judging.gates.figures import Figure

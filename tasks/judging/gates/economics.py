@@ -1,8 +1,8 @@
-"""The gate `economics`: what an engine saves and costs in a month at the declared load, shown step by step.
+"""The gate `economics`: what an engine saves and costs per month at the declared load, shown step by step.
 
 Capacity is bought by the hour and follows the load, so device-hours are fractional. The engine is priced at
-the lower bound of its speed ratio: what was proved, not what was seen. A build occupies one device for as
-long as it took; measuring occupies the devices of all sides.
+the lower bound of its speed ratio, which is proven, not at the estimate. A build occupies one device for as
+long as it takes; a measurement occupies the devices of all sides.
 """
 
 from typing import Literal
@@ -26,17 +26,17 @@ class EconomicsOutcome(GateOutcome):
     reference_device_hours: float
     engine_device_hours: float = Field(description="At the lower bound of the speed ratio.")
     saved_usd: float = Field(description="Device time saved per month.")
-    build_usd: float = Field(description="Device time of a month's builds, measuring included.")
+    build_usd: float = Field(description="Device time of a month's builds, measurements included.")
     upkeep_usd: float = Field(description="Engineers' time per month.")
     net_usd: float
     break_even_requests_per_day: float | None = Field(
-        description="None if the engine saves nothing per request."
+        description="Load at which the net is zero; None if the engine saves nothing per request."
     )
     lines: tuple[str, ...] = Field(description="The arithmetic, one step per line.")
 
 
 class EconomicsGate(Gate[EconomicsOutcome]):
-    """See the module. It has the last word, together with what the spec says about compiling."""
+    """The gate; see the module. It decides last, together with what the spec says about compiling."""
 
     name = "economics"
     asks = "prices"
@@ -54,20 +54,20 @@ class EconomicsGate(Gate[EconomicsOutcome]):
             "pays",
             {"economics": ("positive",)},
             "compile",
-            "accurate, in time, faster than the bar, and worth its upkeep",
+            "accurate, within the SLO, faster than the bar, and worth its upkeep",
             after=("speed",),
         ),
         Rule(
             "always-compile",
             {"economics": ("negative",), "compile": ("always",)},
             "compile",
-            "accurate, in time and faster; it does not pay, but the spec says compile: always",
+            "accurate, within the SLO and faster; it does not pay off, but the spec says compile: always",
             after=("speed",),
         ),
     )
 
     def judge(self, evidence: Evidence) -> EconomicsOutcome:
-        """What the engine is worth at the lower bound of its ratio."""
+        """Judge what the engine is worth at the lower bound of its ratio."""
         point, protocol, terms = evidence.point, evidence.protocol, evidence.known_terms
         return economics(
             terms.prices,
@@ -78,7 +78,7 @@ class EconomicsGate(Gate[EconomicsOutcome]):
         )
 
     def show(self, outcome: EconomicsOutcome, evidence: Evidence) -> Shown:
-        """The net of a month, and the arithmetic."""
+        """Show the net per month, and the arithmetic."""
         asked = evidence.known_terms.compile_mode == "when-justified"
         limit = "more than 0" if asked else "none (compile: always)"
         net = Figure("economics: net", "USD/month", f"{outcome.net_usd:,.2f}", limit=limit)
@@ -86,7 +86,7 @@ class EconomicsGate(Gate[EconomicsOutcome]):
 
 
 def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
-    """Money, device-hours, and the load at which it breaks even."""
+    """Return tiles for money, device-hours, and the load at which the engine breaks even."""
     saved, builds, upkeep = outcome.saved_usd, outcome.build_usd, outcome.upkeep_usd
     even = outcome.break_even_requests_per_day
     return (
@@ -121,9 +121,9 @@ def economics(
     Args:
         prices: declared prices and load.
         workload: gives the tokens of one request.
-        reference_tokens_per_s: output tokens per second and device of the reference, greater than zero.
+        reference_tokens_per_s: output tokens per second and device of the reference; greater than zero.
         ratio: engine / reference, at the lower bound.
-        build_device_hours: device time of one build, quantization and measuring included.
+        build_device_hours: device time of one build, quantization and measurement included.
     """
     month = _Month(prices, workload, reference_tokens_per_s, ratio, build_device_hours)
     return EconomicsOutcome(
@@ -141,7 +141,7 @@ def economics(
 
 
 class _Month:
-    """One month on both sides; arguments as in `economics`."""
+    """One month on both sides; the arguments are those of `economics`."""
 
     def __init__(
         self,
@@ -164,13 +164,13 @@ class _Month:
 
     @property
     def break_even(self) -> float | None:
-        """Requests per day at which the net is zero; None if no load does it."""
+        """Requests per day at which the net is zero; None if there is no such load."""
         if self.saved_usd <= 0:
             return None
         return (self.build_usd + self.upkeep_usd) / (self.saved_usd / self._requests) / DAYS_PER_MONTH
 
     def lines(self) -> tuple[str, ...]:
-        """The arithmetic, one step per line."""
+        """Return the arithmetic, one step per line."""
         return (*self._load_lines(), *self._money_lines())
 
     def _load_lines(self) -> tuple[str, ...]:
@@ -213,7 +213,7 @@ class _Month:
         return f"{self.break_even:,.0f} requests per day"
 
     def reason(self) -> str:
-        """One sentence."""
+        """Return the reason for the outcome, in one sentence."""
         saved, costs = self.saved_usd, self.build_usd + self.upkeep_usd
         device_time = f"saves {saved:,.2f} USD" if saved >= 0 else f"takes {-saved:,.2f} USD more"
         breaks = (

@@ -15,9 +15,9 @@ class Figure:
         measured: the estimate.
         lower: its lower bound, if there is one.
         upper: its upper bound, if there is one.
-        limit: what it has to keep to, if anything.
-        reference: the same of vLLM.
-        decisive: whether the gate's outcome rests on it.
+        limit: its limit, if it has one.
+        reference: the same figure of vLLM.
+        decisive: whether the outcome of the gate depends on it.
     """
 
     label: str
@@ -40,7 +40,7 @@ def interval_figure(
     reference: str = "",
     decisive: bool = True,
 ) -> Figure:
-    """A figure of an estimate with its two bounds, each written by `pattern`."""
+    """Return the figure of an estimate with its two bounds, each formatted by `pattern`."""
     measured, lower, upper = (pattern.format(x) for x in (interval.estimate, interval.lower, interval.upper))
     return Figure(label, unit, measured, lower, upper, limit, reference, decisive)
 
@@ -52,9 +52,9 @@ class Tile:
     Attributes:
         label: what it is.
         value: the number, or a word.
-        unit: set small behind it.
+        unit: its unit, in small print after it.
         note: the line below it.
-        leads: whether it comes before those that do not lead; an estimate with bounds does.
+        leads: whether it comes before tiles that do not lead; estimates with bounds do.
     """
 
     label: str
@@ -66,12 +66,12 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """All that a gate shows.
+    """Everything that a gate shows.
 
     Attributes:
         figures: rows of the table of figures.
-        tiles: what the report shows at first sight.
-        lines: how the numbers were calculated, one step per line, if that is worth showing.
+        tiles: the large numbers of the report.
+        lines: how the numbers were calculated, one step per line; empty if that is not shown.
     """
 
     figures: tuple[Figure, ...]

@@ -1,4 +1,4 @@
-"""The gate `length`: whether greedy continuations end as soon, or as late, as the reference's."""
+"""The gate `length`: whether greedy continuations are as long as the reference's."""
 
 from collections.abc import Sequence
 from statistics import fmean, pstdev
@@ -16,7 +16,7 @@ from tasks.judging.statistics.regret_bounds import (
     samples_for_zero_regret,
 )
 
-# Bounds of exactly 1 tolerate nothing and no number of samples satisfies them; this keeps that number finite.
+# Bounds of exactly 1 tolerate no difference, so no number of samples is enough; this keeps it finite.
 SMALLEST_DISTANCE = 1e-6
 
 
@@ -27,7 +27,7 @@ class LengthOutcome(SampledOutcome):
 
 
 class LengthGate(Gate[LengthOutcome]):
-    """See the module."""
+    """The gate; see the module."""
 
     name = "length"
     asks = "answers"
@@ -51,11 +51,11 @@ class LengthGate(Gate[LengthOutcome]):
     )
 
     def judge(self, evidence: Evidence) -> LengthOutcome:
-        """Whether both bounds of the ratio are within the declared ones."""
+        """Judge whether both bounds of the ratio are within the declared ones."""
         return judge_lengths(evidence.accuracy.lengths, evidence.protocol.accuracy)
 
     def show(self, outcome: LengthOutcome, evidence: Evidence) -> Shown:
-        """The ratio of lengths."""
+        """Show the ratio of lengths."""
         gate, ratio = evidence.protocol.accuracy.gate, outcome.ratio
         limit = f"{gate.min_length_ratio:g} to {gate.max_length_ratio:g}"
         note = f"between {ratio.lower:.3f} and {ratio.upper:.3f}, {outcome.samples} texts"
@@ -66,7 +66,7 @@ class LengthGate(Gate[LengthOutcome]):
 
 
 def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan) -> LengthOutcome:
-    """Ratio of mean lengths against its two bounds."""
+    """Judge the ratio of mean lengths against its two bounds."""
     pairs = [(sample.engine_tokens, sample.reference_tokens) for sample in samples]
     interval = length_ratio_interval(pairs, longest=plan.length_max_tokens, confidence=plan.gate.confidence)
     needed = _length_samples_needed(pairs, plan)
@@ -88,7 +88,7 @@ def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan) -> Length
     ends = {
         "pass": "within them.",
         "fail": "not within them.",
-        "underpowered": f"too few texts to tell: {needed} would do.",
+        "underpowered": f"too few texts to tell: {needed} would be enough.",
     }
     return LengthOutcome(
         outcome=outcome,
@@ -100,13 +100,11 @@ def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan) -> Length
 
 
 def _length_samples_needed(pairs: Sequence[tuple[int, int]], plan: AccuracyPlan) -> int:
-    """Texts with which an engine of equal lengths, but with the noise seen here, would pass with 80 %
-    power.
-    """
+    """Return the texts with which an engine of equal lengths and equal noise would pass with 80 % power."""
     mean = fmean(reference for _, reference in pairs)
     distance = max(min(1 - plan.gate.min_length_ratio, plan.gate.max_length_ratio - 1), SMALLEST_DISTANCE)
     spread = pstdev([(engine - reference) / mean for engine, reference in pairs])
-    # Of equal lengths the bound still assumes one extra pair, (longest, 1): how much weight may it have?
+    # Even with equal lengths, the bound assumes one extra pair, (longest, 1): how much weight may it have?
     weight = mean * distance / (plan.length_max_tokens - 1 - distance + mean * distance)
     flat = samples_for_zero_regret(margin=weight, cap=1.0, confidence=plan.gate.confidence)
     return max(flat, samples_for_spread(spread=spread, distance=distance, confidence=plan.gate.confidence))

@@ -1,7 +1,7 @@
 """The gates, in the order in which they decide.
 
-A gate on answers rejects before any other one says that it could not tell; gates on rounds decide once all
-answers are cleared. The last gate has the last word: its rules take all of its outcomes.
+A gate on answers can reject before any other says that it could not tell; gates on rounds decide once all
+gates on answers are passed. The last gate always decides: its rules accept all of its outcomes.
 """
 
 from typing import Any
@@ -25,10 +25,10 @@ GATES: tuple[Gate[Any], ...] = (
 
 
 def all_gates() -> tuple[Gate[Any], ...]:
-    """Every gate, in the order in which they decide."""
+    """Return all gates, in the order in which they decide."""
     return GATES
 
 
 def judge_gates(evidence: Evidence) -> dict[str, GateOutcome]:
-    """The outcome, by name, of every gate for which the evidence is there."""
+    """Return the outcomes, by name, of all gates for which there is enough evidence."""
     return {gate.name: gate.judge(evidence) for gate in all_gates() if evidence.allows(gate)}

@@ -1,4 +1,4 @@
-"""The gate `regret`: how much less likely than its own tokens the reference finds those of the engine."""
+"""The gate `regret`: how much less likely the reference finds the engine's tokens than its own choices."""
 
 from collections.abc import Sequence
 from statistics import fmean, pstdev
@@ -19,21 +19,21 @@ from tasks.judging.statistics.regret_bounds import (
 
 
 class RegretOutcome(SampledOutcome):
-    """Mean regret against its margin; every text is one observation."""
+    """Mean regret against its margin; each text is one observation."""
 
     regret_nats: Interval = Field(
         description="Mean over texts of the mean regret per token, each text counted up to the cap."
     )
     uncapped_mean_nats: float = Field(
-        description="Mean regret as it is; equals the estimate unless the cap bit."
+        description="Mean regret without the cap; equals the estimate unless a text is capped."
     )
     agreement: Interval = Field(
-        description="Share of tokens that the reference would have chosen, too: mean over texts."
+        description="Share of tokens that the reference would have chosen, too; mean over texts."
     )
 
 
 class RegretGate(Gate[RegretOutcome]):
-    """See the module."""
+    """The gate; see the module."""
 
     name = "regret"
     asks = "answers"
@@ -46,7 +46,7 @@ class RegretGate(Gate[RegretOutcome]):
             "accuracy-fails",
             {"regret": ("fail",)},
             "rejected",
-            "the engine is not within the accuracy margin, with samples enough to show it if it were",
+            "the engine was not shown to be within the accuracy margin, although there were enough samples",
         ),
         Rule(
             "accuracy-underpowered",
@@ -57,11 +57,11 @@ class RegretGate(Gate[RegretOutcome]):
     )
 
     def judge(self, evidence: Evidence) -> RegretOutcome:
-        """Whether the upper bound of the mean regret is within the margin."""
+        """Judge whether the upper bound of the mean regret is within the margin."""
         return judge_regret(evidence.accuracy.samples, evidence.protocol.accuracy)
 
     def show(self, outcome: RegretOutcome, evidence: Evidence) -> Shown:
-        """Mean regret, and the share of equal tokens."""
+        """Show the mean regret, and the share of equal tokens."""
         regret, same = outcome.regret_nats, outcome.agreement
         margin = evidence.protocol.accuracy.gate.max_regret_nats_per_token
         bound = f"upper bound {regret.upper:.5f}, margin {margin:g}"
@@ -81,9 +81,9 @@ class RegretGate(Gate[RegretOutcome]):
 
 
 def judge_regret(samples: Sequence[RegretSample], plan: AccuracyPlan) -> RegretOutcome:
-    """Upper bound of the mean regret against the margin; the mean of one text is one observation.
+    """Judge the upper bound of the mean regret against the margin.
 
-    Tokens of one continuation depend on each other, texts do not.
+    The mean of one text is one observation: tokens of a continuation depend on each other, texts do not.
     """
     margin = plan.gate.max_regret_nats_per_token
     regrets = [sample.regret_nats for sample in samples]
@@ -106,7 +106,7 @@ def judge_regret(samples: Sequence[RegretSample], plan: AccuracyPlan) -> RegretO
 
 
 def _regret_samples_needed(regrets: Sequence[float], plan: AccuracyPlan) -> int:
-    """Texts with which an engine without regret, but with the noise seen here, would pass with 80 % power."""
+    """Return the texts with which an engine without regret, but equal noise, would pass with 80 % power."""
     margin, cap = plan.gate.max_regret_nats_per_token, plan.regret_cap_nats
     spread = pstdev([min(regret, cap) for regret in regrets])
     flat = samples_for_zero_regret(margin=margin, cap=cap, confidence=plan.gate.confidence)
@@ -123,23 +123,23 @@ def _regret_reason(outcome: Tested, interval: Interval, plan: AccuracyPlan, samp
     )
     ends = {
         "pass": "the upper bound is within it.",
-        "fail": "that the engine is within it could not be shown, with samples enough to show it.",
-        "underpowered": f"too few texts to tell: {needed} would do.",
+        "fail": "there were enough samples to show that the engine is within it, but they do not.",
+        "underpowered": f"too few texts to tell: {needed} would be enough.",
     }
     if outcome == "fail" and interval.lower > plan.gate.max_regret_nats_per_token:
-        return f"{found}: the lower bound is beyond it."
+        return f"{found}: the lower bound is above it."
     return f"{found}: {ends[outcome]}"
 
 
 def _worst(samples: Sequence[RegretSample]) -> str:
-    """Where to look first, in words."""
+    """Name the worst text and the worst token, as the places to look at first."""
     text = max(samples, key=lambda sample: sample.regret_nats)
     departures = [(sample, token) for sample in samples for token in sample.departures]
     if not departures:
         return "Every token is the reference's own choice."
     sample, token = max(departures, key=lambda one: one[1].regret_nats)
     return (
-        f"The worst text is {text.sample_id}, with {text.regret_nats:.4f} in the mean; the worst token is "
+        f"The worst text is {text.sample_id}, with a mean of {text.regret_nats:.4f}; the worst token is "
         f"number {token.index + 1} after {sample.context_tokens} tokens of text {sample.sample_id}, "
         f"with {token.regret_nats:.4f}."
     )

@@ -1,4 +1,4 @@
-"""What a gate's outcome means for the verdict: the rows that it brings into the table of verdicts."""
+"""What a gate's outcomes mean for the verdict: its rows in the table of verdicts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 VerdictName = Literal["compile", "stay-on-vllm", "rejected", "inconclusive"]
 
 NOT_MEASURED = "not-measured"
-"""What a condition that timed rounds decide is if no round was timed."""
+"""The value of conditions on timed rounds if no round was timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class Condition:
     """One column of the table of verdicts.
 
     Attributes:
-        name: its title.
-        outcomes: what it may be, if it was measured.
+        name: title of the column.
+        outcomes: its possible values, if it was measured.
     """
 
     name: str
@@ -25,17 +25,17 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of the table of verdicts, as far as the gate that brings it can see.
+    """One row of the table of verdicts, as far as it concerns the gate that defines it.
 
-    What the other gates must have come to for this row to decide follows from the order of the gates
+    Which outcomes other gates must have for the row to decide follows from the order of the gates
     (`tasks.judging.decide.table`).
 
     Attributes:
         id: name of the row.
-        when: the outcomes, by condition, for which the row decides.
-        verdict: the verdict then.
-        meaning: the same in words.
-        after: gates whose reasons come before this one's in the verdict, because they are part of it.
+        when: accepted outcomes by condition.
+        verdict: the verdict in that case.
+        meaning: what the row says, in words.
+        after: gates whose reasons the verdict lists before this one's, because they are part of it.
     """
 
     id: str
@@ -45,5 +45,5 @@ class Rule:
     after: tuple[str, ...] = ()
 
     def takes(self, values: Mapping[str, str]) -> bool:
-        """Whether the row decides for these values, as far as it names their conditions."""
+        """Whether the row accepts these values; conditions that are not given do not matter."""
         return all(values[name] in taken for name, taken in self.when.items() if name in values)

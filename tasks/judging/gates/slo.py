@@ -15,7 +15,7 @@ REFERENCE_SLO = "reference slo"
 
 
 class SloOutcome(GateOutcome):
-    """The engine's 99th percentiles against the objective."""
+    """The 99th percentiles of the engine against the objective."""
 
     outcome: Literal["met", "missed"]
     good_share: Interval = Field(description="Share of the engine's requests that met the objective.")
@@ -23,7 +23,7 @@ class SloOutcome(GateOutcome):
 
 
 class SloGate(Gate[SloOutcome]):
-    """See the module. Whether vLLM meets the objective is a condition of its own."""
+    """The gate; see the module. Whether vLLM meets the objective is a separate condition."""
 
     name = "slo"
     asks = "rounds"
@@ -41,29 +41,29 @@ class SloGate(Gate[SloOutcome]):
             "slo-missed-by-both",
             {"slo": ("missed",), REFERENCE_SLO: ("missed",)},
             "stay-on-vllm",
-            "both miss the service level objective: compiling does not help; other hardware or less load may",
+            "both miss the service level objective: compiling does not help, other hardware or less load may",
         ),
         Rule(
             "slo-met-by-engine-alone",
             {"slo": ("met",), REFERENCE_SLO: ("missed",)},
             "compile",
-            "accurate, and meets the service level objective, which vLLM misses, at whatever ratio and price",
+            "accurate, and meets the service level objective, which vLLM misses, at any ratio and price",
         ),
     )
 
     def judge(self, evidence: Evidence) -> SloOutcome:
-        """Whether engine and reference meet the objective."""
+        """Judge whether engine and reference meet the objective."""
         point, protocol = evidence.point, evidence.protocol
         return judge_slo(
             point.engine, point.reference, protocol.workload.slo, confidence=protocol.speed.gate.confidence
         )
 
     def values(self, outcome: SloOutcome) -> dict[str, str]:
-        """What both sides came to."""
+        """Return whether each side met the objective."""
         return {self.name: outcome.outcome, REFERENCE_SLO: "met" if outcome.reference_meets else "missed"}
 
     def show(self, outcome: SloOutcome, evidence: Evidence) -> Shown:
-        """Both latencies, each with its limit and the reference's, and the share of requests within it."""
+        """Show both latencies with limit and reference, and the share of requests within the objective."""
         mine, theirs, slo = evidence.point.engine, evidence.point.reference, evidence.protocol.workload.slo
         ttft = f"limit {slo.ttft_p99_ms:g}, reference {theirs.ttft_ms.p99:.1f}"
         itl = f"limit {slo.itl_p99_ms:g}, reference {theirs.itl_ms.p99:.2f}"
@@ -80,7 +80,7 @@ class SloGate(Gate[SloOutcome]):
 
 
 def judge_slo(engine: LoadSummary, reference: LoadSummary, slo: Slo, *, confidence: float) -> SloOutcome:
-    """99th percentiles of the engine at the operating point against the objective."""
+    """Judge the 99th percentiles of the engine at the operating point against the objective."""
     met, reference_met = meets(engine, slo), meets(reference, slo)
     share = share_interval(round(engine.good_share * engine.requests), engine.requests, confidence)
     reason = (
@@ -105,7 +105,7 @@ def meets(summary: LoadSummary, slo: Slo) -> bool:
 
 
 def latency_figures(side: LoadSummary, reference: LoadSummary, slo: Slo) -> tuple[Figure, ...]:
-    """The pooled 99th percentiles of a side and of the reference, each with its limit."""
+    """Return the pooled 99th percentiles of a side and of the reference, each with its limit."""
     return tuple(
         Figure(
             f"SLO: {name}",

@@ -19,7 +19,7 @@ SPOKEN: dict[Metric, str] = {
 
 
 class SpeedOutcome(GateOutcome):
-    """Ratio of speeds against the bar."""
+    """The ratio of speeds against the bar."""
 
     outcome: Literal["faster", "not-faster", "noisy"]
     ratio: Interval = Field(description="Engine / reference at the operating point.")
@@ -29,12 +29,12 @@ class SpeedOutcome(GateOutcome):
 
     @property
     def could_tell(self) -> bool:
-        """False if the budget ended before the interval left the bar."""
+        """False if the time budget ended while the interval still contained the bar."""
         return self.outcome != "noisy"
 
 
 class SpeedGate(Gate[SpeedOutcome]):
-    """See the module."""
+    """The gate; see the module."""
 
     name = "speed"
     asks = "rounds"
@@ -52,22 +52,22 @@ class SpeedGate(Gate[SpeedOutcome]):
             "speed-noisy",
             {"speed": ("noisy",)},
             "inconclusive",
-            "the interval straddles the bar and the time budget is spent",
+            "the interval contains the bar, and the time budget is used up",
         ),
         Rule(
             "not-faster",
             {"speed": ("not-faster",)},
             "stay-on-vllm",
-            "the engine is not faster by as much as the spec asks",
+            "the engine is not as much faster as the spec requires",
         ),
     )
 
     def judge(self, evidence: Evidence) -> SpeedOutcome:
-        """Whether the lower bound reaches the bar."""
+        """Judge whether the lower bound reaches the bar."""
         return judge_speed(evidence.point, evidence.protocol.speed)
 
     def show(self, outcome: SpeedOutcome, evidence: Evidence) -> Shown:
-        """Goodput of both sides, the ratio that decides, and the bar that it has to clear."""
+        """Show the goodput of both sides, the ratio that decides, and the bar that it has to reach."""
         point, ratio, gate = evidence.point, outcome.ratio, evidence.protocol.speed.gate
         goodput = interval_figure(
             "speed: goodput",
@@ -90,7 +90,7 @@ class SpeedGate(Gate[SpeedOutcome]):
 
 
 def judge_speed(point: SpeedPoint, plan: SpeedPlan) -> SpeedOutcome:
-    """Lower bound of the ratio at the operating point against the bar."""
+    """Judge the lower bound of the ratio at the operating point against the bar."""
     metric, ratios = point.log_ratios(plan.gate.metric)
     return judge_log_ratios(
         ratios, plan, metric_used=metric, first_stage=point.first_stage_pairs, needed=point.planned_pairs
@@ -100,7 +100,7 @@ def judge_speed(point: SpeedPoint, plan: SpeedPlan) -> SpeedOutcome:
 def judge_log_ratios(
     log_ratios: Sequence[float], plan: SpeedPlan, *, metric_used: Metric, first_stage: int, needed: int
 ) -> SpeedOutcome:
-    """The same from bare log ratios, which is what simulations of the gate use."""
+    """Judge log ratios against the bar; simulations of the gate call this directly."""
     interval = ratio_interval(log_ratios, first_stage=first_stage, confidence=plan.gate.confidence)
     resolved = len(log_ratios) >= needed
     found = (
@@ -119,7 +119,10 @@ def judge_log_ratios(
             f"the lower bound does not reach it at the declared resolution of {plan.resolution:.1%}.",
         )
     else:
-        outcome, end = "noisy", f"the interval straddles it and the budget is spent; {needed} pairs would do."
+        outcome, end = (
+            "noisy",
+            f"the interval contains it, and the budget is used up; {needed} pairs would be enough.",
+        )
     return SpeedOutcome.model_validate(
         {
             "outcome": outcome,

@@ -1,6 +1,4 @@
-"""The gate `tokenizer`: every text must read the same on both servers, and be written the same where it is
-timed.
-"""
+"""The gate `tokenizer`: both servers must read and write every text alike, timed or not."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,14 +10,14 @@ from tasks.judging.results import TokenizerCheck
 
 
 class TokenizerOutcome(GateOutcome):
-    """Round trips of text through both servers."""
+    """The comparison of texts that went through both servers."""
 
     outcome: Literal["same", "different"]
     texts: int
 
 
 class TokenizerGate(Gate[TokenizerOutcome]):
-    """See the module."""
+    """The gate; see the module."""
 
     name = "tokenizer"
     asks = "answers"
@@ -36,11 +34,11 @@ class TokenizerGate(Gate[TokenizerOutcome]):
     )
 
     def judge(self, evidence: Evidence) -> TokenizerOutcome:
-        """Whether every text reads the same."""
+        """Judge whether every text is read and written the same."""
         return judge_tokenizer(evidence.accuracy.tokenizer)
 
     def show(self, outcome: TokenizerOutcome, evidence: Evidence) -> Shown:
-        """How many texts differ."""
+        """Show how many texts differ."""
         differing = str(len(_differing(evidence.accuracy.tokenizer)))
         return Shown(
             (Figure("tokenizer: texts that differ", "texts", differing, limit="0"),),
@@ -49,10 +47,10 @@ class TokenizerGate(Gate[TokenizerOutcome]):
 
 
 def judge_tokenizer(checks: Sequence[TokenizerCheck]) -> TokenizerOutcome:
-    """Every text must read the same on both servers."""
+    """Judge that every text is read and written the same on both servers."""
     failed = _differing(checks)
     if not failed:
-        reason = f"All {len(checks)} texts read the same through both servers, in ids and back in text."
+        reason = f"All {len(checks)} texts are the same on both servers, as ids and as text."
         return TokenizerOutcome(outcome="same", reason=reason, texts=len(checks))
     first = failed[0]
     reason = f"{len(failed)} of {len(checks)} texts differ, such as {first.text!r}: {first.detail}."

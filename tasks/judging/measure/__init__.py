@@ -1,7 +1,7 @@
-"""Asking the sides of a measurement, phase by phase; decides nothing.
+"""Measuring: asking the sides, phase by phase. Nothing is decided here.
 
 Promises:
-- What is asked is decided by protocol and seed alone; no two timed rounds ask the same prompts.
-- A side is asked only inside a phase for which its placement has it up.
-- Whatever a server leaves out, or says otherwise than it should, is an error and never a sample.
+- Protocol and seed alone decide what is asked; no two timed rounds ask the same prompts.
+- A side is asked only in a phase for which the placement has brought it up.
+- If a server leaves something out, or answers against the protocol, that is an error and never a sample.
 """

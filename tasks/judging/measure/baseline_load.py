@@ -33,7 +33,6 @@ def _line(point: LoadPoint) -> str:
     summary = point.summary
     return (
         f"{summary.side}, {summary.concurrency} in flight: {summary.throughput_per_device.text('{:.0f}')} "
-        "tokens/s "
-        f"per device, TTFT p99 {summary.ttft_ms.p99:.1f} ms, ITL p99 {summary.itl_ms.p99:.2f} ms "
+        f"tokens/s per device, TTFT p99 {summary.ttft_ms.p99:.1f} ms, ITL p99 {summary.itl_ms.p99:.2f} ms "
         f"({summary.requests} requests)"
     )

@@ -1,9 +1,8 @@
-"""Prompts: fresh random ones for speed, starts of held-out texts for accuracy. Pure, decided by the seed
-alone.
+"""Prompts: new random ones for speed, starts of held-out texts for accuracy. Pure; the seed decides.
 
-Random prompts are uniform over the ordinary token ids, drawn from a stream of their own for every (seed,
-purpose, round). With 64 bits of seed per round and prompts of many tokens no two are equal, so no prefix
-cache can answer for the model.
+Random prompts are uniform over the ordinary token ids, and each (seed, purpose, round) has its own random
+stream. With 64 bits of seed per round and prompts of many tokens, no two are equal, so no prefix cache can
+answer instead of the model.
 """
 
 import hashlib
@@ -24,17 +23,13 @@ class Window(Frozen):
     """The start of one held-out text, to be continued."""
 
     sample_id: str = Field(description="Index of the text.")
-    prompt: Prompt = Field(
-        description="Its first ids, behind what the tokenizer puts in front of every text."
-    )
+    prompt: Prompt = Field(description="Its first ids, after what the tokenizer puts in front of every text.")
 
 
 def random_prompts(
     vocabulary: Vocabulary, *, seed: int, purpose: str, index: int, count: int, length: int
 ) -> list[Prompt]:
-    """`count` prompts of `length` ids for one round; another (seed, purpose, index) gives entirely other
-    prompts.
-    """
+    """Return `count` prompts of `length` ids for one round, given by (seed, purpose, index)."""
     special = set(vocabulary.special_ids)
     ordinary = [token for token in range(vocabulary.size) if token not in special]
     source = generator(seed, purpose, index)
@@ -44,13 +39,13 @@ def random_prompts(
 def sample_windows(
     texts: Sequence[Sequence[int]], lead: Prompt, plan: AccuracyPlan, *, seed: int
 ) -> list[Window]:
-    """The start of every declared text, each as long as the seed decides: evenly from `min_context_tokens` to
-    `max_context_tokens`, `lead` included, or to the end of a text that is shorter.
+    """Return the start of as many texts as declared, each of a length that the seed chooses.
 
-    One window a text: bounds take observations for independent, and continuations of one text resemble each
-    other.
+    Lengths are uniform from `min_context_tokens` to `max_context_tokens`, `lead` included; a shorter text is
+    the limit. There is one window per text, because bounds assume independent observations, and continuations
+    of one text resemble each other.
 
-    Raises `TooLittleText` if there are fewer texts, or one has no tokens.
+    Raises `TooLittleText` if fewer texts have tokens.
     """
     samples = plan.gate.samples
     usable = [(index, ids) for index, ids in enumerate(texts) if lead or ids][:samples]
@@ -71,6 +66,6 @@ def _window(index: int, ids: Prompt, plan: AccuracyPlan, source: random.Random) 
 
 
 def generator(seed: int, purpose: str, index: int) -> random.Random:
-    """A random stream of its own for every (seed, purpose, index), the same on every host."""
+    """Return the random stream of a (seed, purpose, index), the same on every host."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
     return random.Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 (sampling, not secrecy)

@@ -1,4 +1,4 @@
-"""One round over HTTP: a closed loop of requests in flight over fresh prompts, all of them timed."""
+"""One round over HTTP: a closed loop of timed requests with new prompts."""
 
 import hashlib
 from collections import deque
@@ -22,7 +22,7 @@ NS_PER_S = 1e9
 
 
 class RoundRunner:
-    """Makes rounds of one measurement; no two of its rounds ask the same prompts.
+    """Makes the rounds of one measurement; no two of them ask the same prompts.
 
     Args:
         workload: lengths and objective.
@@ -41,7 +41,7 @@ class RoundRunner:
         self._started = perf_counter()
 
     def client(self, endpoint: Endpoint) -> AbstractAsyncContextManager[CompletionsClient]:
-        """A client with a connection for every request that will be in flight."""
+        """Return a client with one connection per request in flight."""
         return open_client(
             endpoint,
             connections=max(self._workload.concurrency),
@@ -49,9 +49,7 @@ class RoundRunner:
         )
 
     async def warm_up(self, client: CompletionsClient, concurrency: int, role: str) -> None:
-        """Rounds that nobody counts, once per start of a server: first requests compile kernels and fill
-        caches.
-        """
+        """Make uncounted rounds, once per start of a server: they compile kernels and fill caches."""
         server = client.endpoint
         state = (role, server.side.name, server.start, concurrency)
         if state in self._warm:
@@ -61,7 +59,7 @@ class RoundRunner:
             await self._ask(client, self._prompts(concurrency, f"{role}/warm-up"), concurrency)
 
     async def run(self, client: CompletionsClient, concurrency: int, role: str, index: int) -> MeasuredRound:
-        """One counted round, after a few discarded requests that wake an idle server up."""
+        """Make one counted round, after a few discarded requests that wake up an idle server."""
         cut = self._plan.warmup_requests
         prompts = self._prompts(concurrency, role, extra=cut)
         if cut:
@@ -101,7 +99,7 @@ class RoundRunner:
                 streams.append(await client.stream(waiting.popleft(), self._workload.output_tokens))
 
         await all_or_first_error(slot() for _ in range(slots))
-        # Reading the JSON takes time that must not fall between the stamps of requests still in flight.
+        # JSON is parsed only now: earlier, it would delay the time stamps of requests still in flight.
         return [stream.read() for stream in streams]
 
 
@@ -113,7 +111,7 @@ def _wall_s(traces: Sequence[Trace], where: str) -> float:
         raise ServerBroke(
             f"A round of {len(traces)} requests took {wall_s:g} s by this host's clock",
             where=where,
-            fix="Nothing can be timed with this clock: see how the host keeps its time.",
+            fix="Nothing can be timed with this clock: check how the host keeps time.",
         )
     return wall_s
 

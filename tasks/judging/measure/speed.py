@@ -1,12 +1,12 @@
-"""Rounds of engine and reference in alternation: A B B A A B B A, fresh prompts in each; decides nothing
-about speed.
+"""Alternating rounds of engine and reference: A B B A A B B A, each with new prompts.
 
 Invariants:
-- Rounds of one pair are neighbours in time if the placement has both sides up, and every other pair is made
-  in reverse, so drift cancels.
-- How many pairs are made follows from the noise of the first stage and from the time budget, never from the
+- The rounds of a pair follow each other if the placement has both sides up, and every other pair is made in
+  reverse order, so drift cancels.
+- The number of pairs follows from the noise of the first stage and from the time budget, never from the
   ratio.
-- The reference is the fastest of those given, chosen by rounds of their own that no comparison reads again.
+- The reference is the fastest of those given, chosen by separate rounds that no comparison uses.
+- Nothing is decided here about the speed of the engine.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ def measure_speed(
     """Choose the fastest reference, then compare at the operating point and at the other concurrencies.
 
     Args:
-        placement: brings sides up.
+        placement: brings up sides.
         engine: the side to judge.
-        references: those that are accurate enough, at least one. To measure a server against itself (an A/A
-            run), give the same server as engine and reference under two names.
+        references: references that are accurate enough, at least one. To measure a server against itself
+            (an A/A run), give the same server as engine and reference under two names.
         protocol: what to ask, how often, and for how long.
-        say: hears about progress.
+        say: takes lines of progress.
     """
     workload = protocol.workload
     runner = RoundRunner(workload, protocol.vocabulary, protocol.rounds, protocol.seed)
@@ -64,7 +64,7 @@ def measure_speed(
 def _qualify(
     placement: Placement, reference: Side, runner: RoundRunner, protocol: JudgingProtocol, say: Say
 ) -> QualifyingRound:
-    """The metric of a reference at the operating point, in rounds that are not used again."""
+    """Measure a reference at the operating point, in rounds that are not used again."""
     concurrency, plan = protocol.workload.operating_point, protocol.speed
     role = f"qualify/{reference.name}"
 
@@ -76,13 +76,13 @@ def _qualify(
     with placement.serving([reference]) as (endpoint,):
         made = asyncio.run(make(endpoint))
     rates = tuple(one.result.per_second(plan.gate.metric) for one in made)
-    say(f"{reference.name}: {fmean(rates):.0f} tokens/s per device while choosing the fastest reference")
+    say(f"{reference.name}: {fmean(rates):.0f} tokens/s per device, to choose the fastest reference")
     return QualifyingRound(reference=reference.name, rates=rates)
 
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """How many pairs the second stage may bring the total to, and why no more."""
+    """How many pairs there are after the second stage, how many are needed, and why there are no more."""
 
     pairs: int
     needed: int
@@ -90,24 +90,24 @@ class StagePlan:
 
 
 def plan_second_stage(log_ratios: Sequence[float], plan: SpeedPlan, *, spent_s: float) -> StagePlan:
-    """Pairs in all, from the first stage's log ratios and the seconds that they took. Pure."""
+    """Plan the pairs in all, by the log ratios of the first stage and the seconds that it took. Pure."""
     needed = pairs_needed(log_ratios, resolution=plan.resolution, confidence=plan.gate.confidence)
     budget_s = plan.gate.budget_minutes * SECONDS_PER_MINUTE
     affordable = max(len(log_ratios), math.floor(budget_s / (spent_s / len(log_ratios))))
     if needed <= affordable:
         return StagePlan(needed, needed, f"{needed} pairs reach the resolution of {plan.resolution:.1%}")
-    reason = f"the budget of {plan.gate.budget_minutes:g} min ends before {needed} pairs, which it would take"
+    reason = f"the budget of {plan.gate.budget_minutes:g} min ends before the {needed} pairs that are needed"
     return StagePlan(affordable, needed, reason)
 
 
 def _spent_s(rounds: Sequence[RoundResult]) -> float:
-    """From the first request of some rounds to their last token: without the warm-up before them."""
+    """Return the seconds from the first request of these rounds to their last token, without warm-up."""
     begin = min(one.started_s for one in rounds)
     return max(one.started_s + one.wall_s for one in rounds) - begin
 
 
 class _Rounds:
-    """Makes rounds of two sides, block by block, as their placement has them up."""
+    """Makes rounds of two sides, block by block, as the placement brings them up."""
 
     def __init__(self, placement: Placement, runner: RoundRunner, *, reference: Side, engine: Side) -> None:
         self._placement = placement
@@ -116,7 +116,7 @@ class _Rounds:
         self.engine = engine
 
     def pairs(self, concurrency: int, pairs: range) -> list[MeasuredRound]:
-        """The rounds of some pairs, in the order in which they were due."""
+        """Make the rounds of these pairs, and return them in the planned order."""
         made = [
             one
             for block in self._placement.blocks(self._due(pairs))
@@ -125,7 +125,7 @@ class _Rounds:
         return sorted(made, key=lambda one: one.result.index)
 
     def _due(self, pairs: range) -> list[Turn]:
-        """Both sides once per pair, every other pair in reverse."""
+        """Return each side once per pair, every other pair in reverse order."""
         order = (self.reference, self.engine)
         return [
             Turn(side, 2 * pair + place)
@@ -161,7 +161,7 @@ class _Rounds:
 
 
 class _Comparison:
-    """Engine against reference, at one concurrency after the other."""
+    """The comparison of engine and reference, at one concurrency after the other."""
 
     def __init__(self, rounds: _Rounds, plan: SpeedPlan, say: Say) -> None:
         self._rounds = rounds
@@ -172,7 +172,9 @@ class _Comparison:
         """Make the first stage and, if this point decides, the second."""
         first = self._plan.first_stage_pairs if decisive else self._plan.pairs_elsewhere
         rounds = self._rounds.pairs(concurrency, range(first))
-        stage = StagePlan(first, first, f"{first} pairs are declared away from the operating point")
+        stage = StagePlan(
+            first, first, f"{first} pairs are declared for points other than the operating point"
+        )
         if decisive:
             stage = self._second_stage(rounds)
         if stage.pairs > first:

@@ -1,8 +1,8 @@
 """From timed requests to rates and latencies. Pure.
 
-A request is good when its time to the first token and its own mean time between tokens are within the SLO's
-limits. Whether a side meets the SLO is another question, asked of the pooled 99th percentiles (see
-`gates.judge_slo`).
+A request is good if its time to the first token and its own mean time between tokens are within the SLO's
+limits. Whether a side meets the SLO is decided separately, by the pooled 99th percentiles (see
+`tasks.judging.gates.slo`).
 """
 
 import math
@@ -20,14 +20,14 @@ SUMMARY_CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRound:
-    """A round and the time between tokens of all its requests, which is too much to keep in the result."""
+    """A round with the times between all tokens, which are too many to keep in the result."""
 
     result: RoundResult
     itl_ms: tuple[float, ...]
 
 
 def record_of(trace: Trace, slo: Slo) -> RequestRecord:
-    """The kept numbers of one request."""
+    """Return the figures of one request that are kept."""
     waits = trace.itl_ms()
     mean_ms = fmean(waits) if waits else 0.0
     good = trace.ttft_ms <= slo.ttft_p99_ms and mean_ms <= slo.itl_p99_ms
@@ -42,7 +42,7 @@ def record_of(trace: Trace, slo: Slo) -> RequestRecord:
 
 
 def summarize(rounds: Sequence[MeasuredRound]) -> LoadSummary:
-    """One side at one concurrency; `rounds` are all of that side and concurrency."""
+    """Summarize all rounds of one side at one concurrency."""
     results = [measured.result for measured in rounds]
     records = [record for result in results for record in result.requests]
     waits = [wait for measured in rounds for wait in measured.itl_ms]
@@ -66,9 +66,7 @@ def _rate(rounds: Sequence[RoundResult], metric: Metric) -> Interval:
 
 
 def quantiles(values: Sequence[float]) -> Quantiles:
-    """Nearest-rank quantiles of at least one value: the smallest value that the given share does not
-    exceed.
-    """
+    """Return the nearest-rank quantiles of at least one value."""
     ordered = sorted(values)
     p50, p90, p99 = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.50, 0.90, 0.99))
     return Quantiles(count=len(ordered), mean=fmean(ordered), p50=p50, p90=p90, p99=p99)

@@ -1,4 +1,4 @@
-"""The report of a judgement: one page without outside resources, and a JSON twin."""
+"""The report of a judgement: one self-contained page, and the same as JSON."""
 
 from tasks.judging.report.report import render_baseline, render_report
 

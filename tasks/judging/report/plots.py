@@ -1,7 +1,7 @@
-"""Plots as inline SVG that takes its colours from the page, so that one drawing serves light and dark. No
-files.
+"""Plots as inline SVG with the colours of the page, so that one drawing serves light and dark mode.
 
-matplotlib draws with stand-in colours, which are then replaced by the page's CSS variables. Text stays text.
+matplotlib draws with placeholder colours, which are then replaced by the page's CSS variables. Text stays
+text. No files are written.
 """
 
 import math
@@ -47,7 +47,7 @@ STYLE = {
 
 
 def regret_histogram(samples: Sequence[RegretSample], *, margin: float, interval: Interval) -> str:
-    """Distribution over texts of the mean regrets above zero; texts without any are counted in the title."""
+    """Plot the distribution of mean regrets above zero over texts; the title counts all texts."""
     above = sorted(sample.regret_nats for sample in samples if sample.regret_nats > 0)
 
     def draw(axes: "Axes") -> None:
@@ -74,7 +74,7 @@ def regret_histogram(samples: Sequence[RegretSample], *, margin: float, interval
 
 
 def regret_by_token(samples: Sequence[RegretSample], *, margin: float) -> str:
-    """Mean regret at each place in the continuations: what is right at first and wrong later shows here."""
+    """Plot the mean regret at each place in the continuations: it shows whether errors come early or late."""
     sums = [0.0] * max(len(sample.engine_tokens) for sample in samples)
     for sample in samples:
         for token in sample.departures:
@@ -98,7 +98,7 @@ def _log_edges(lowest: float, highest: float, bins: int = 28) -> list[float]:
 
 
 def ratio_plot(log_ratios: Sequence[float], interval: Interval, *, bar: float) -> str:
-    """Ratio of every pair of rounds, in the order in which they were made, with interval and bar."""
+    """Plot the ratio of every pair of rounds, in the order in which they were made, with interval and bar."""
     ratios = [math.exp(value) for value in log_ratios]
     pairs = range(1, len(ratios) + 1)
 
@@ -119,7 +119,7 @@ def ratio_plot(log_ratios: Sequence[float], interval: Interval, *, bar: float) -
 
 
 def throughput_plot(points: Sequence[SpeedPoint]) -> str:
-    """Goodput of both sides at each concurrency, with intervals."""
+    """Plot the goodput of both sides at each concurrency, with intervals."""
 
     def draw(axes: "Axes") -> None:
         for place, (name, color) in enumerate((("reference", REFERENCE), ("engine", ENGINE))):
@@ -156,7 +156,7 @@ def throughput_plot(points: Sequence[SpeedPoint]) -> str:
 
 
 def latency_plot(point: SpeedPoint) -> str:
-    """Share of requests that ended within a time, both sides at the operating point."""
+    """Plot the share of requests that ended within a time, for both sides at the operating point."""
 
     def draw(axes: "Axes") -> None:
         for name, color in (("reference", REFERENCE), ("engine", ENGINE)):
@@ -188,7 +188,7 @@ def _svg(draw: Callable[["Axes"], None], label: str) -> str:
 
 
 def _themed(document: str, label: str) -> str:
-    """Keep the `svg` element alone, named for readers of screens, in the page's colours."""
+    """Keep only the `svg` element, labelled for screen readers, in the colours of the page."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)

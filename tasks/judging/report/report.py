@@ -1,8 +1,7 @@
-"""The report: one self-contained HTML page without a single outside resource, and a JSON twin with every
-number.
+"""The report: one self-contained HTML page without external resources, and a JSON file with every number.
 
-Everything that comes from a spec, a server or a model is escaped; only the plots, drawn here, enter as
-markup.
+Everything that comes from a spec, a server or a model is escaped; only the plots, which are drawn here, are
+inserted as markup.
 """
 
 import json
@@ -31,13 +30,13 @@ from tasks.judging.statistics.regret_bounds import regret_interval
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"
 WORST_SHOWN = 8
-# Headings of the two measurements, under which their plots stand next to the tiles of gates.
+# Headings of the two measurements, under which plots are shown next to the tiles of gates.
 ANSWERS, ROUNDS = "Accuracy", "Speed"
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_report(result: JudgedResult, out_dir: Path) -> Path:
-    """Write `report.html` and `report.json` into an existing directory; returns the page's path."""
+    """Write `report.html` and `report.json` into an existing directory; return the path of the page."""
     speed = result.measured.speed
     points = () if isinstance(speed, NotMeasured) else speed.points
     ratios = [point_view(point, result.protocol.speed) for point in points]
@@ -47,7 +46,7 @@ def render_report(result: JudgedResult, out_dir: Path) -> Path:
 
 
 def render_baseline(subject: Subject, load: LoadResult, stay: Stay, verdict: Verdict, out_dir: Path) -> Path:
-    """The same if the baseline suffices and nothing was compiled."""
+    """Write the report if the baseline suffices and nothing was compiled; return the path of the page."""
     records = {"subject": subject, "load": load, "economics": stay.economics, "verdict": verdict}
     _write_json(out_dir, {name: record.model_dump(mode="json") for name, record in records.items()})
     hoped = Section("Economics of an engine twice as fast", stay.tiles, stay.economics.lines)
@@ -55,7 +54,7 @@ def render_baseline(subject: Subject, load: LoadResult, stay: Stay, verdict: Ver
 
 
 def point_view(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
-    """Ratio of both sides at one concurrency, with its interval, as plain JSON."""
+    """Return the ratio of both sides at one concurrency, with its interval, as plain JSON."""
     ratio = point_ratio(point, plan)
     return {
         "concurrency": point.concurrency,
@@ -67,7 +66,7 @@ def point_view(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading with the tiles of its gates, and with their arithmetic."""
+    """A heading with the tiles of its gates, and their arithmetic."""
 
     title: str
     tiles: tuple[Tile, ...]
@@ -75,7 +74,7 @@ class Section:
 
 
 def _sections(result: JudgedResult) -> dict[str, Section]:
-    """The tiles of all judged gates by heading; estimates with bounds lead."""
+    """Return the tiles of all judged gates by heading; estimates with bounds come first."""
     shown = result.shown()
     sections: dict[str, Section] = {}
     for title in dict.fromkeys(gate.section for gate, _ in shown):
@@ -86,7 +85,7 @@ def _sections(result: JudgedResult) -> dict[str, Section]:
 
 
 def _report_view(result: JudgedResult) -> dict[str, Any]:
-    """What the template reads."""
+    """Return what the template reads."""
     samples, plan = result.measured.accuracy.samples, result.protocol.accuracy
     margin = plan.gate.max_regret_nats_per_token
     sections = _sections(result)
@@ -109,13 +108,13 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
 
 
 def _worst(samples: Sequence[RegretSample]) -> list[tuple[RegretSample, Departure]]:
-    """The tokens of largest regret, each with the continuation that it stands in."""
+    """Return the tokens of largest regret, each with its continuation."""
     departures = [(sample, token) for sample in samples for token in sample.departures]
     return sorted(departures, key=lambda one: -one[1].regret_nats)[:WORST_SHOWN]
 
 
 def _timed_view(result: JudgedResult) -> dict[str, Any]:
-    """What the template reads of the rounds; empty if none was timed."""
+    """Return what the template reads of the rounds; empty if none was timed."""
     speed, plan = result.measured.speed, result.protocol.speed
     if isinstance(speed, NotMeasured):
         return {}
@@ -134,7 +133,7 @@ def _timed_view(result: JudgedResult) -> dict[str, Any]:
 
 
 def _gates(result: JudgedResult) -> list[dict[str, str]]:
-    """Every gate with its outcome and sentence, in the order in which they decide."""
+    """Return every gate with its outcome and reason, in the order in which they decide."""
     conditions, reasons = result.outcomes.conditions(), result.outcomes.reasons()
     return [{"name": name, "outcome": conditions[name], "reason": reason} for name, reason in reasons.items()]
 

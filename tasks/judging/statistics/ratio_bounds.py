@@ -1,17 +1,16 @@
 """Intervals on the ratio of two speeds, from pairs of neighbouring rounds. Pure.
 
 Method: Stein's two-stage procedure (C. Stein, Ann. Math. Statist. 16, 1945) on the log ratios of pairs. A
-    first stage
-of a declared number of pairs estimates the noise `s`; the number of pairs that gives the declared half-width
-`d` at one-sided confidence c is N = (t(c, n0 - 1) * s / d)**2, where t is Student's quantile. The interval
-is then
+first stage of n0 pairs, as declared, estimates the noise `s`. The number of pairs that gives the declared
+half-width `d` at one-sided confidence c is N = (t(c, n0 - 1) * s / d)**2, where t is Student's quantile. The
+interval is then
 
     mean of all N log ratios  +-  t(c, n0 - 1) * s / sqrt(N)
 
 with `s` and the degrees of freedom of the first stage only. Because N depends on the noise and never on the
-mean, the bounds keep their confidence exactly for normal log ratios; looking at the ratio and stopping when
-it pleases would not. A budget that cuts N short depends on time alone and keeps the confidence too, it only
-widens the interval.
+mean, the bounds keep their confidence exactly for normal log ratios; to look at the ratio and stop when it is
+good enough would not. A time budget that cuts N short keeps the confidence, too, and only widens the
+interval.
 """
 
 import math
@@ -24,18 +23,17 @@ from tasks.judging.results import Interval, Metric, SpeedPoint
 
 
 def student_quantile(confidence: float, degrees: int) -> float:
-    """One-sided quantile of Student's t."""
-    # scipy.stats has the same by more familiar names, and takes a second and a half to import.
+    """Return the one-sided quantile of Student's t."""
+    # scipy.stats has the same under a more familiar name, but takes 1.5 s to import.
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, confidence))
 
 
 def pairs_needed(first_stage: Sequence[float], *, resolution: float, confidence: float) -> int:
-    """Pairs, first stage included, that bring the half-width down to log(1 + resolution); even, so drift
-    cancels.
+    """Return how many pairs, first stage included, reach a half-width of log(1 + resolution).
 
-    `first_stage` holds the log ratios of at least three pairs.
+    The number is even, so that drift cancels. `first_stage` holds the log ratios of at least three pairs.
     """
     reach = student_quantile(confidence, len(first_stage) - 1) * stdev(first_stage)
     needed = max(len(first_stage), math.ceil((reach / math.log1p(resolution)) ** 2))
@@ -43,7 +41,7 @@ def pairs_needed(first_stage: Sequence[float], *, resolution: float, confidence:
 
 
 def ratio_interval(log_ratios: Sequence[float], *, first_stage: int, confidence: float) -> Interval:
-    """Interval of the ratio; `first_stage` is the number of leading pairs that estimated the noise."""
+    """Return the interval of the ratio; the first `first_stage` pairs estimate the noise."""
     noise = stdev(log_ratios[:first_stage])
     half = student_quantile(confidence, first_stage - 1) * noise / math.sqrt(len(log_ratios))
     middle = fmean(log_ratios)
@@ -64,14 +62,14 @@ class PointRatio(NamedTuple):
 
 
 def point_ratio(point: SpeedPoint, plan: SpeedPlan) -> PointRatio:
-    """The ratio of both sides at one concurrency, what it is of, and its interval."""
+    """Return the ratio of both sides at one concurrency, its metric, and its interval."""
     metric, ratios = point.log_ratios(plan.gate.metric)
     interval = ratio_interval(ratios, first_stage=point.first_stage_pairs, confidence=plan.gate.confidence)
     return PointRatio(metric, ratios, interval)
 
 
 def mean_interval(values: Sequence[float], confidence: float) -> Interval:
-    """Student interval of the mean of at least two values that cannot be negative."""
+    """Return Student's interval for the mean of at least two values that cannot be negative."""
     middle = fmean(values)
     half = student_quantile(confidence, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return Interval(

@@ -1,22 +1,21 @@
-"""Bounds on the mean of a bounded, zero-inflated, skewed sample: regret, and the length of continuations.
-Pure.
+"""Bounds on the mean of bounded, skewed samples with many zeros: regret, and lengths of continuations. Pure.
 
-Why not Student's t or a bootstrap: most regrets are zero and a few are large. A sample without a single
-disagreement would get an interval of zero width, and a sample that missed the rare large values one that is
-far too short. Nothing but a declared worst value can fix that: n samples never exclude a rare loss of
-unlimited size. So a regret above the protocol's cap counts as the cap, and the bound assumes one more
-observation at the cap than was made:
+Why not Student's t or a bootstrap? Most regrets are zero, and a few are large. A sample without a single
+disagreement would get an interval of zero width, and a sample without the rare large values an interval that
+is far too short. Only a declared worst value can fix that: n samples never exclude a rare loss of unlimited
+size. So a regret above the protocol's cap counts as the cap, and the bound assumes one observation at the cap
+besides those that were made:
 
     upper bound = c-quantile of  (sum w_i x_i + w_0 cap) / (sum w_i + w_0),   w independent standard
     exponentials
 
 This is Gaffke's bound (N. Gaffke, Math. Methods Statist. 14, 2005; studied as a confidence bound by E.
 Learned-Miller and P. Thomas, arXiv:1905.06208). For a sample of zeros it is exactly cap * (1 - (1 -
-c)**(1/n)), Clopper and Pearson's bound; for many well-behaved samples it tends to the usual normal bound. No
-distribution on [0, cap] is known for which it covers less often than c; tests/unit/judging simulates the
-hard ones. Lower bounds put the extra observation at zero.
+c)**(1/n)), Clopper and Pearson's bound; for many well-behaved samples it approaches the usual normal bound.
+No distribution on [0, cap] is known for which it covers less often than c; tests/unit/judging simulates the
+hard ones. For lower bounds, the extra observation is zero.
 
-The quantile is taken over a fixed number of draws from a fixed seed, so equal samples give equal bounds.
+The quantile is that of a fixed number of draws from a fixed seed, so equal samples give equal bounds.
 """
 
 import math
@@ -38,7 +37,7 @@ POWER = 0.8
 def bounded_mean_interval(
     values: Sequence[float], *, cap: float, confidence: float, draws: int = DRAWS
 ) -> Interval:
-    """One-sided bounds of the mean of non-negative values, each counted up to `cap`."""
+    """Return one-sided bounds of the mean of non-negative values, each counted up to `cap`."""
     capped = [min(value, cap) for value in values]
     weighted, weights, extra = _dirichlet_sums([(value, 1.0) for value in capped], draws)
     return Interval(
@@ -50,7 +49,7 @@ def bounded_mean_interval(
 
 
 def regret_interval(samples: Sequence[RegretSample], plan: AccuracyPlan) -> Interval:
-    """Bounds of the mean regret, each text counted up to the plan's cap."""
+    """Return bounds of the mean regret, each text counted up to the plan's cap."""
     regrets = [sample.regret_nats for sample in samples]
     return bounded_mean_interval(regrets, cap=plan.regret_cap_nats, confidence=plan.gate.confidence)
 
@@ -58,9 +57,9 @@ def regret_interval(samples: Sequence[RegretSample], plan: AccuracyPlan) -> Inte
 def length_ratio_interval(
     pairs: Sequence[tuple[int, int]], *, longest: int, confidence: float, draws: int = DRAWS
 ) -> Interval:
-    """Bounds of mean(first) / mean(second) over paired lengths in 1 .. longest.
+    """Return bounds of mean(first) / mean(second) over paired lengths in 1 .. longest.
 
-    The extra pair is the worst one possible: (longest, 1) for the upper bound, (1, longest) for the lower.
+    The extra pair is the worst possible: (longest, 1) for the upper bound, (1, longest) for the lower one.
     """
     first, second, extra = _dirichlet_sums([(float(a), float(b)) for a, b in pairs], draws)
     return Interval(
@@ -72,7 +71,7 @@ def length_ratio_interval(
 
 
 def share_interval(successes: int, trials: int, confidence: float) -> Interval:
-    """Clopper and Pearson's bounds of a share."""
+    """Return Clopper and Pearson's bounds of a share."""
     from scipy.special import betaincinv
 
     failures = trials - successes
@@ -82,15 +81,16 @@ def share_interval(successes: int, trials: int, confidence: float) -> Interval:
 
 
 def samples_for_zero_regret(*, margin: float, cap: float, confidence: float) -> int:
-    """Samples, all of them zero, whose upper bound is within the margin."""
+    """Return how many samples, all of them zero, have an upper bound within the margin."""
     if margin >= cap:
         return 1
     return math.ceil(math.log(1 - confidence) / math.log1p(-margin / cap))
 
 
 def samples_for_spread(*, spread: float, distance: float, confidence: float) -> int:
-    """Samples that tell a mean at `distance` from the margin apart from it with 80 % power (normal
-    approximation).
+    """Return how many samples distinguish the margin from a mean at `distance` from it, with 80 % power.
+
+    It is a normal approximation.
     """
     from scipy.special import ndtri
 
@@ -101,10 +101,10 @@ def samples_for_spread(*, spread: float, distance: float, confidence: float) -> 
 def _dirichlet_sums(
     pairs: Iterable[tuple[float, float]], draws: int
 ) -> tuple["NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]:
-    """Sums over pairs of w * first and of w * second with exponential weights, and the weight of one extra
-    pair.
+    """Draw the sums of w * first and of w * second over pairs, and the weight of one extra pair.
 
-    Equal pairs are drawn together (a sum of k exponentials is Gamma(k)): samples are mostly zeros.
+    The weights w are exponential. Equal pairs are drawn together (a sum of k exponentials is Gamma(k)), as
+    most samples are zeros.
     """
     import numpy as np
 

@@ -39,7 +39,7 @@ from artifacts.store.cache import BlobCache
 from artifacts.store.trees import FileEntry, scan
 from flows.prefect_run.page import REPORT_PAGE, report_link
 from tasks.runs import MeasurementCall, Pipeline, find_measurement
-from tasks.runs.measurements import NoneUsable
+from tasks.runs.measurements import NotUsable
 from tasks.stages.measure import engine_manifest
 
 Overwrite = Callable[[str, bytes], None]
@@ -400,7 +400,7 @@ def test_a_measurement_that_is_not_what_its_key_says_is_not_used(
     overwrite(key, {"moved here": canonical_bytes(other), "not JSON": b"{", "another document": body}[how])
     assert world.host.measurements(made.key) == ()
     found = find_measurement(Pipeline(settings, world.host, say=print), MeasurementCall("judged", {"a": 1}))
-    assert isinstance(found, NoneUsable)
+    assert isinstance(found, NotUsable)
     assert refused(lambda: world.host.append_measurement(made.key, made)).exit_code == 6
 
 

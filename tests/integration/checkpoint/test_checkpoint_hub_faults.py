@@ -86,7 +86,7 @@ def test_a_file_that_stays_short_is_refused(
 ) -> None:
     sharded_model(hub_root)
     hub = start_hub(Fault("short", SHARD))
-    with pytest.raises(CheckpointCorrupt, match="arrives short") as refusal:
+    with pytest.raises(CheckpointCorrupt, match="arrives incomplete") as refusal:
         fetch(TINY, commit_of(hub), tmp_path / "dest", access_to(hub), quiet)
     assert SHARDS[1] in refusal.value.where
 
@@ -130,7 +130,7 @@ def test_missing_repository_revision_and_file_each_have_their_own_error(
     with pytest.raises(CheckpointUnavailable, match="does not have it") as file:
         fetch(TINY, commit_of(hub), tmp_path / "dest", access, quiet)
     assert "tokenizer.json" in file.value.where
-    with pytest.raises(CheckpointUnavailable, match="no repository id"):
+    with pytest.raises(CheckpointUnavailable, match="not a repository id"):
         metadata(Repository(kind="model", id="acme//tiny"), "0" * 40, access, quiet)
 
 

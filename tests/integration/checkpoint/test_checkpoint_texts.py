@@ -108,10 +108,10 @@ def test_a_tracked_dataset_is_resolved_and_an_untracked_branch_refused(
     [
         ({"train_parquet": b"PAR1"}, {}, r"only as train\.parquet"),
         ({"train_jsonl": rows(9)}, {"split": "validation"}, "no split 'validation'"),
-        ({"train_jsonl": rows(4)}, {}, "5 texts are asked for and there are 4"),
+        ({"train_jsonl": rows(4)}, {}, "5 texts are needed, but there are only 4"),
         ({"train_jsonl": rows(9)}, {"text_field": "body"}, "no text in field 'body'; it has: id, text"),
-        ({"train_jsonl": rows(5) + "{broken\n"}, {}, "this line is no JSON"),
-        ({"train_jsonl": rows(9, id="same")}, {}, "ids repeat: same"),
+        ({"train_jsonl": rows(5) + "{broken\n"}, {}, "this line is not JSON"),
+        ({"train_jsonl": rows(9, id="same")}, {}, "repeated ids: same"),
     ],
 )
 def test_texts_that_cannot_be_used_are_refused(

@@ -10,7 +10,7 @@ from artifacts.canonical import digest_of
 from artifacts.settings import Settings
 from artifacts.store import Store
 from tasks.runs import MeasurementCall, Pipeline, Usable, find_measurement, measure_once
-from tasks.runs.measurements import NoneUsable, keep_measurement
+from tasks.runs.measurements import NotUsable, keep_measurement
 
 DOCUMENT = {"protocol": "p" * 64, "host": {"cores": 2}}
 CALL = MeasurementCall("judged", DOCUMENT)
@@ -26,7 +26,7 @@ def keep(pipeline: Pipeline, *, conclusive: bool = True, value: int = 1) -> None
 
 
 def test_none_is_usable_before_the_first(pipeline: Pipeline) -> None:
-    assert isinstance(find_measurement(pipeline, CALL), NoneUsable)
+    assert isinstance(find_measurement(pipeline, CALL), NotUsable)
 
 
 def test_the_newest_is_reused(pipeline: Pipeline) -> None:
@@ -40,7 +40,7 @@ def test_the_newest_is_reused(pipeline: Pipeline) -> None:
 def test_another_host_class_shares_nothing(pipeline: Pipeline) -> None:
     keep(pipeline)
     assert isinstance(
-        find_measurement(pipeline, MeasurementCall("judged", DOCUMENT | {"host": {"cores": 4}})), NoneUsable
+        find_measurement(pipeline, MeasurementCall("judged", DOCUMENT | {"host": {"cores": 4}})), NotUsable
     )
 
 
@@ -48,14 +48,14 @@ def test_an_old_one_is_measured_again_and_says_how_old(pipeline: Pipeline) -> No
     keep(pipeline)
     later = datetime.now(UTC) + timedelta(hours=pipeline.settings.measurement_max_age_hours + 1)
     found = find_measurement(pipeline, CALL, now=later)
-    assert isinstance(found, NoneUsable)
+    assert isinstance(found, NotUsable)
     assert "169.0 h old" in found.reason
 
 
 def test_an_inconclusive_one_is_kept_and_never_reused(pipeline: Pipeline, store: Store) -> None:
     keep(pipeline, conclusive=False)
     found = find_measurement(pipeline, CALL)
-    assert isinstance(found, NoneUsable)
+    assert isinstance(found, NotUsable)
     assert "inconclusive" in found.reason
     assert len(store.measurements(digest_of(DOCUMENT))) == 1
 
@@ -76,4 +76,4 @@ def test_measure_once_measures_once(pipeline: Pipeline) -> None:
 def test_force_measures_again(settings: Settings, store: Store, pipeline: Pipeline) -> None:
     keep(pipeline)
     forced = Pipeline(settings, store, say=lambda _line: None, force=True)
-    assert find_measurement(forced, CALL) == NoneUsable("forced")
+    assert find_measurement(forced, CALL) == NotUsable("forced")

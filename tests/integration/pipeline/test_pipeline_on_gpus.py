@@ -157,7 +157,7 @@ def test_sides_that_do_not_fit_at_once_are_refused_instead_of_waiting_for_each_o
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     with (
-        pytest.raises(GpusUnavailable, match="needs 4 x NVIDIA H200 at once"),
+        pytest.raises(GpusUnavailable, match="4 x NVIDIA H200 are needed at once"),
         together(pipeline, sides(pipeline.store, tmp_path, 2, 2), "measure"),
     ):
         pytest.fail("GPUs that this host does not have were handed out")

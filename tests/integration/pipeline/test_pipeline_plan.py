@@ -208,7 +208,7 @@ def test_a_checkpoint_that_lost_a_file_in_the_store_is_planned_and_fetched_again
         fetched = planned(spec, access, store).stages[0]
         assert (fetched.state, fetched.tree) == ("miss", None)
         assert fetched.reasons == (
-            f"the store lost tree {made.tree[:12]} of this action: {lost.path} is missing",
+            f"the store lost parts of tree {made.tree[:12]} of this action: {lost.path} is missing",
         )
         again = SpecGraph(spec, ()).checkpoint.run(pipeline, Sources(spec, access))
         assert (again.reused, again.tree) == (False, made.tree)

@@ -112,7 +112,7 @@ def test_a_tree_that_lost_a_blob_is_no_hit_and_is_made_whole_again(
     found = look_up(store, call())
     assert isinstance(found, Miss)
     said = "weights.bin is missing" if harm == "missing" else "weights.bin has 5 bytes instead of 7"
-    assert found.reasons == (f"the store lost tree {first.tree[:12]} of this action: {said}",)
+    assert found.reasons == (f"the store lost parts of tree {first.tree[:12]} of this action: {said}",)
     again = run(pipeline(), Producer())
     assert (again.reused, again.tree) == (False, first.tree)
     assert isinstance(look_up(store, call()), Hit)

@@ -121,10 +121,10 @@ def test_a_host_that_can_build_but_not_measure_is_told_before_it_builds(gpus: in
     if not lacks:
         require_measurable(LLAMA, variant, facts)
         return
-    with pytest.raises(GpusUnavailable, match="could be built on this host, but not measured") as caught:
+    with pytest.raises(GpusUnavailable, match="can be built on this host, but not measured") as caught:
         require_measurable(LLAMA, variant, facts)
     told = caught.value.where
-    assert told.startswith("the engine and 2 vLLM configurations are measured at once, which needs 3 x ")
+    assert told.startswith("the engine and 2 vLLM configurations are measured together, which needs 3 x ")
     assert f"this host has {gpus} x NVIDIA H100 80GB HBM3" in told
 
 

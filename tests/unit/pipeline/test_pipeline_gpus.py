@@ -171,8 +171,8 @@ def test_what_a_host_never_has_is_refused_at_once(tmp_path: Path) -> None:
         held_gpus(GpuNeed(2, names.product_names), facts(), tmp_path, say=ignore, environ=hidden),
     ):
         pytest.fail("GPUs that are hidden were handed out")
-    assert caught.value.what == "needs 2 x NVIDIA H200 at once"
-    assert "2 x NVIDIA H200 (compute capability 9.0), of which CUDA_VISIBLE_DEVICES leaves 1" in str(
+    assert caught.value.what == "2 x NVIDIA H200 are needed at once"
+    assert "2 x NVIDIA H200 (compute capability 9.0), of which CUDA_VISIBLE_DEVICES allows 1" in str(
         caught.value
     )
     assert caught.value.failure == "unsupported"

@@ -1,15 +1,17 @@
-"""Accuracy: a side's answers, and how likely the reference finds them; decides nothing.
+"""Accuracy: the answers of a side, and how likely the reference finds them. Nothing is decided here.
 
-Three phases, none of which needs two sides up at once:
+There are three phases, none of which needs two sides at the same time:
 
-1. `questions`: the reference reads the held-out texts, so that every side is asked by the same token ids, and
-   gives its own continuations.
-2. `answers`: a side continues the start of every text greedily, over the same streamed path that timed
-   requests take, as long as the workload's answers and with as many requests in flight. Its answers are kept.
-3. `scores`: the reference reads context and continuation as one prompt, and vLLM's `prompt_logprobs`
-   extension says for every token of the continuation how likely it is after what precedes it, and what the
-   reference's own best token is. The regret of a token is their difference. What precedes a token is the
-   side's own continuation: a side that once chose another good word is not blamed for all that follows.
+1. `questions`: the reference tokenizes the held-out texts, so that all sides are asked with the same token
+ids,
+   and continues them itself.
+2. `answers`: a side continues the start of every text greedily, streamed like timed requests, with answers as
+   long as the workload's and as many requests in flight. Its answers are kept.
+3. `scores`: the reference reads context and continuation as one prompt. vLLM's extension `prompt_logprobs`
+says
+   for every token of the continuation how likely it is after the tokens before it, and which token the
+   reference would have chosen. The regret of a token is the difference. The tokens before it are the side's
+   own continuation: a side that chose another good word once is not penalized for everything that follows.
 
-What this cannot see: tokens beyond the longest continuation, and contexts longer than the held-out texts.
+This does not cover tokens beyond the longest continuation, nor contexts longer than the held-out texts.
 """

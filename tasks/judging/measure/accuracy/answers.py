@@ -1,4 +1,4 @@
-"""What one side answers, kept until the reference scores it: no other side needs to be up meanwhile."""
+"""The answers of one side, kept until the reference scores them: no other side has to run meanwhile."""
 
 import math
 from functools import partial
@@ -17,15 +17,15 @@ from tasks.judging.results import TokenizerCheck
 
 
 class Continuation(Frozen):
-    """A window as the side continued it."""
+    """A window, and how the side continued it."""
 
     window: Window
-    in_flight: int = Field(ge=1, description="Requests that the side was asked at once.")
-    tokens: tuple[int, ...] = Field(min_length=1, description="What it wrote.")
+    in_flight: int = Field(ge=1, description="Requests that the side had in flight.")
+    tokens: tuple[int, ...] = Field(min_length=1, description="Ids of the continuation.")
 
 
 class Answers(Frozen):
-    """All that one side answered."""
+    """All answers of one side."""
 
     side: str = Field(description="Name of the side.")
     continued: tuple[Continuation, ...] = Field(description="Every window, continued as timed requests are.")
@@ -33,15 +33,15 @@ class Answers(Frozen):
         description="The first windows, each continued to its own end."
     )
     readings: tuple[tuple[Reading, ...], ...] = Field(
-        description="Every text of the round trips, as often as it was asked."
+        description="Every text of the round trips, once per attempt."
     )
     streams: tuple[TokenizerCheck, ...] = Field(
-        description="Whether it writes the same in a timed request as otherwise."
+        description="Whether it writes the same in timed and untimed requests."
     )
 
 
 async def collect_answers(asked: CompletionsClient, questions: Questions, plan: AccuracyPlan) -> Answers:
-    """Ask one side everything; raises what `CompletionsClient` raises."""
+    """Ask one side everything; raise what `CompletionsClient` raises."""
     first = questions.windows[: plan.length_windows]
     streamed = [window.prompt for window in questions.windows[: plan.streamed_texts]]
     to_end = partial(to_its_end, asked, plan=plan)
@@ -57,7 +57,7 @@ async def collect_answers(asked: CompletionsClient, questions: Questions, plan: 
 async def _continued(
     asked: CompletionsClient, windows: tuple[Window, ...], plan: AccuracyPlan
 ) -> list[Continuation]:
-    """Continue all windows, an equal part with each number of requests in flight."""
+    """Continue all windows, an equal part of them with each number of requests in flight."""
 
     async def ask(window: Window, *, in_flight: int) -> Continuation:
         stream = await asked.stream_ids(window.prompt, plan.continuation_tokens)

@@ -1,11 +1,11 @@
-"""How likely the reference finds the tokens of a continuation, out of vLLM's `prompt_logprobs`. Pure.
+"""How likely the reference finds the tokens of a continuation, from vLLM's `prompt_logprobs`. Pure.
 
-Format (vllm/logprobs.py of vLLM 0.32.0, `prompt_logprobs: 1`): an entry for every token of the prompt, null
-for the first; each maps token ids to `logprob` and `rank`: the id that stands there, and the likeliest one,
-of rank 1, which may be the same. A token that ties with the likeliest one has its log-probability and another
-rank.
+Format (vllm/logprobs.py of vLLM 0.32.0, `prompt_logprobs: 1`): one entry per token of the prompt, null for
+the first. An entry maps two token ids to `logprob` and `rank`: the id in the prompt, and the likeliest one,
+which has rank 1 and may be the same. A token that ties with the likeliest one has the same log-probability
+and another rank.
 
-Invariant: what is missing, or is not a log-probability, is an error, never a regret.
+Invariant: a value that is missing, or not a log-probability, is an error and never a regret.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,24 +16,23 @@ from tasks.judging.endpoint import Endpoint
 from tasks.judging.measure.completions.numbers import finite
 from tasks.judging.results import Departure
 
-# A sum of float32 probabilities may exceed 1 by its rounding.
+# A sum of float32 probabilities may exceed 1 by rounding.
 LARGEST_LOGPROB = 1e-4
 
 
 def read_departures(
     scored: Mapping[str, Any], continuation: Sequence[int], *, context_tokens: int, asked: Endpoint
 ) -> tuple[Departure, ...]:
-    """Where a continuation departs from the reference's own choices, and at what regret in nats.
+    """Return where a continuation departs from the reference's own choices, with the regret in nats.
 
     Args:
         scored: the reference's answer to context and continuation as one prompt.
         continuation: ids of its last tokens.
-        context_tokens: how many tokens precede them.
+        context_tokens: how many tokens come before them.
         asked: the reference, for errors.
 
     Raises:
-        ServerBroke: the answer lacks the log-probability of a token, or of the likeliest one
-            there.
+        ServerBroke: the answer lacks the log-probability of a token, or of the likeliest one.
     """
     reader = _Reader(asked)
     entries = reader.entries(scored, context_tokens + len(continuation))
@@ -49,7 +48,7 @@ def read_departures(
 
 
 class _Reader:
-    """Reads one answer; errors name whoever gave it."""
+    """Parses one answer; errors name the side that gave it."""
 
     def __init__(self, asked: Endpoint) -> None:
         self._asked = asked
@@ -64,7 +63,7 @@ class _Reader:
         return entries
 
     def score(self, entry: Any, token: int, position: int) -> tuple[int, float]:
-        """(likeliest token, regret of `token` in nats); of tokens that tie, `token` is the likeliest."""
+        """Return the likeliest token, and the regret of `token` in nats; in a tie, `token` is likeliest."""
         place = f"for token {token} at position {position}"
         if not isinstance(entry, dict) or str(token) not in entry:
             raise self._broke(f"no log-probability {place}", entry)
@@ -80,13 +79,13 @@ class _Reader:
     def _logprob(self, score: Any, place: str) -> float:
         logprob = finite(score.get("logprob")) if isinstance(score, dict) else None
         if logprob is None or logprob > LARGEST_LOGPROB:
-            raise self._broke(f"something else than log-probabilities {place}", score)
+            raise self._broke(f"something other than log-probabilities {place}", score)
         return logprob
 
     def _broke(self, found: str, said: Any) -> ServerBroke:
         return ServerBroke(
             f"The answer holds {found}: {str(said)[:300]}",
             where=f"{self._asked.base_url} ({self._asked.side.name})",
-            fix="The reference must be a vLLM server that scores prompts, and its numbers finite: serve the "
-            "checkpoint by hand with the reference's command and look at its answers.",
+            fix="The reference must be a vLLM server that scores prompts with finite numbers: serve the "
+            "checkpoint by hand with the reference's command, and look at its answers.",
         )

@@ -1,4 +1,4 @@
-"""The phases of a measurement of accuracy, each with the one side up that it needs."""
+"""The phases of a measurement of accuracy; each brings up the one side that it needs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,12 +19,12 @@ Kept = TypeVar("Kept")
 
 
 class AccuracyPhases:
-    """What may be asked in turn of the sides of one protocol.
+    """Asks the sides of one protocol, one after the other.
 
     Args:
-        placement: brings sides up.
+        placement: brings up sides.
         protocol: what to ask; its first reference, which must be vLLM, prepares and scores.
-        say: hears about progress.
+        say: takes lines of progress.
     """
 
     def __init__(self, placement: Placement, protocol: JudgingProtocol, *, say: Say) -> None:
@@ -35,20 +35,20 @@ class AccuracyPhases:
         self._say = say
 
     def questions(self, texts: Sequence[str]) -> Questions:
-        """What every side is asked; needs the reference.
+        """Prepare what every side is asked; needs the reference.
 
         Raises `TooLittleText` if the texts do not hold the declared samples.
         """
         return self._with(self._reference, lambda client: prepare_questions(client, texts, self._protocol))
 
     def answers(self, side: Side, questions: Questions) -> Answers:
-        """What a side answers; needs that side alone."""
+        """Collect the answers of a side; needs only that side."""
         answers = self._with(side, lambda client: collect_answers(client, questions, self._plan))
-        self._say(f"{side.name}: {len(answers.continued)} texts continued, kept to be scored")
+        self._say(f"{side.name}: {len(answers.continued)} texts continued; the answers are kept for scoring")
         return answers
 
     def scores(self, questions: Questions, kept: Sequence[Answers]) -> list[AccuracyResult]:
-        """What the reference makes of the answers of one side or of several; needs the reference."""
+        """Score the answers of one or more sides; needs the reference."""
 
         async def score(client: CompletionsClient) -> list[AccuracyResult]:
             return [await score_answers(client, questions, answers, self._protocol) for answers in kept]

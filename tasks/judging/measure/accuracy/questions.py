@@ -1,4 +1,4 @@
-"""What every side is asked, prepared by the reference: it reads the held-out texts and answers them."""
+"""What every side is asked: the held-out texts as the reference tokenizes and continues them."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
 
 
 class Questions(Frozen):
-    """Token ids to continue and texts to read, with what the reference makes of them."""
+    """Token ids to continue and texts to read, with the reference's own continuations and token ids."""
 
     windows: tuple[Window, ...] = Field(description="The starts of the texts, to be continued and scored.")
     continuations: tuple[tuple[int, ...], ...] = Field(
-        description="The reference's own greedy continuation of the first windows, each to its own end."
+        description="The reference's greedy continuations of the first windows, each to its own end."
     )
     round_trips: tuple[RoundTrip, ...] = Field(description="Texts that check the tokenizer.")
 
@@ -27,11 +27,11 @@ class Questions(Frozen):
 async def prepare_questions(
     reference: CompletionsClient, texts: Sequence[str], protocol: JudgingProtocol
 ) -> Questions:
-    """Have the reference, which must be a vLLM server, read the texts.
+    """Let the reference, which must be a vLLM server, read the texts.
 
     Raises:
         TooLittleText: the texts do not hold the declared samples.
-        ServerBroke: the reference broke, or answers nothing.
+        ServerBroke: the reference failed, or answers with no tokens.
     """
     plan = protocol.accuracy
     windows = await _windows(reference, texts, plan, protocol.seed)
@@ -44,7 +44,7 @@ async def prepare_questions(
 
 
 async def to_its_end(client: CompletionsClient, window: Window, plan: AccuracyPlan) -> tuple[int, ...]:
-    """The greedy continuation of a window, ending where the side's model ends."""
+    """Return the greedy continuation of a window, to the end that the side's model chooses."""
     ends = list(plan.end_tokens)
     answer = await client.complete(window.prompt, plan.length_max_tokens, stop_token_ids=ends)
     return tuple(generated_ids(answer, client.endpoint))
@@ -53,7 +53,7 @@ async def to_its_end(client: CompletionsClient, window: Window, plan: AccuracyPl
 async def _windows(
     reference: CompletionsClient, texts: Sequence[str], plan: AccuracyPlan, seed: int
 ) -> list[Window]:
-    """One of every text; the first ones serve lengths as well as regret."""
+    """Return one window per text; the first ones are used for lengths as well as regret."""
 
     async def plain_ids(text: str) -> list[int]:
         return await reference.tokenize(text, special_tokens=False)
@@ -64,7 +64,7 @@ async def _windows(
 
 
 async def _lead(reference: CompletionsClient, text: str) -> Prompt:
-    """What the tokenizer puts in front of a text: its ids with special tokens, less those without."""
+    """Return what the tokenizer puts in front of a text: its ids with special tokens, minus those without."""
     full = await reference.tokenize(text)
     plain = await reference.tokenize(text, special_tokens=False)
     added = len(full) - len(plain)
@@ -78,7 +78,7 @@ async def _own_continuations(
         tokens = await to_its_end(reference, window, plan)
         if not tokens:
             raise ServerBroke(
-                f"The reference continued text {window.sample_id} by no token at all",
+                f"The reference continued text {window.sample_id} with no token at all",
                 where=f"{reference.endpoint.base_url} ({reference.endpoint.side.name})",
                 fix="The reference must be a vLLM server, which counts the token that ends an answer.",
             )

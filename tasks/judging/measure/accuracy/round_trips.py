@@ -1,8 +1,7 @@
-"""Whether both servers read text as the same token ids, and token ids as the same text; and whether a side
-writes the same where it is timed.
+"""Whether both servers map text to the same token ids and back, and write the same when they are timed.
 
-A server that gives token ids instead of text is asked twice, once for each, and does not name the prompt's
-ids: of the prompt only the number of tokens is compared, and that the generated ids are read as its text.
+A server that returns token ids instead of text is asked twice, once for each, and does not return the
+prompt's ids. Then, only the number of tokens of the prompt is compared, and the generated ids with the text.
 """
 
 from collections.abc import Sequence
@@ -30,29 +29,29 @@ FIXED_TEXTS = (
     "  leading, trailing and\ttabs\n\n  and lines  ",
     "def f(x):\n    return {'a': [1.5e-3, -2]}  # code",
 )
-# More than tokenizers average on any script; what is too much is cut by the reference's own count.
+# More than the average of tokenizers on any script; what is too long is cut by the reference's count.
 CHARACTERS_PER_TOKEN = 8
 TEXT_CHARACTERS = 200
 UNFINISHED = "\ufffd"
-# Of two requests a greedy answer may differ if two tokens are nearly as likely; a tokenizer that differs does
-# so each time.
+# The greedy answers to two equal requests may differ if two tokens are almost equally likely; a tokenizer
+# that differs does so each time.
 SEPARATE_ATTEMPTS = 3
 
 
 class RoundTrip(Frozen):
-    """A text, and the ids as which the reference reads it."""
+    """A text, and its ids by the reference."""
 
     text: str
     ids: tuple[int, ...]
 
 
 class Reading(Frozen):
-    """A text as a side reads it, and its continuation both ways."""
+    """A text as a side reads it, and its continuation as ids and as text."""
 
     prompt_ids: tuple[int, ...] | None = Field(
-        description="The ids of the text; None if it does not name them."
+        description="The ids of the text; None if the side does not return them."
     )
-    prompt_tokens: int = Field(ge=0, description="How many they are.")
+    prompt_tokens: int = Field(ge=0, description="Their number.")
     generated: tuple[int, ...] = Field(description="The ids of its continuation.")
     text: str = Field(description="The continuation as text.")
 
@@ -60,9 +59,9 @@ class Reading(Frozen):
 async def round_trips_of(
     reference: CompletionsClient, texts: Sequence[str], plan: AccuracyPlan
 ) -> list[RoundTrip]:
-    """Fixed texts, the starts of held-out ones, and one as long as the engine takes.
+    """Return the fixed texts, the starts of held-out texts, and one text as long as the engine takes.
 
-    Of each there is as much as fits: an engine takes no longer prompt than it was compiled for.
+    Each is cut to fit, as an engine takes no longer prompts than it was compiled for.
     """
     starts = [text[:TEXT_CHARACTERS] for text in texts[: plan.round_trip_texts] if text]
     chosen = [*FIXED_TEXTS, *starts, long_text(texts, plan.round_trip_tokens)]
@@ -71,7 +70,7 @@ async def round_trips_of(
 
 
 async def _fitting(reference: CompletionsClient, text: str, *, longest: int) -> RoundTrip:
-    """The start of a text that has at most `longest` tokens."""
+    """Return the start of a text, with at most `longest` tokens."""
     ids = await reference.tokenize(text)
     while len(ids) > longest and text:
         text = text[: len(text) * longest // len(ids)]
@@ -80,7 +79,7 @@ async def _fitting(reference: CompletionsClient, text: str, *, longest: int) -> 
 
 
 def long_text(texts: Sequence[str], tokens: int) -> str:
-    """Held-out texts in a row, and again, with enough characters for so many tokens."""
+    """Join held-out texts, repeatedly if needed, to enough characters for this many tokens."""
     characters = tokens * CHARACTERS_PER_TOKEN
     joined = "\n".join(text for text in texts if text)
     return (joined * (characters // max(1, len(joined)) + 1))[:characters]
@@ -89,7 +88,7 @@ def long_text(texts: Sequence[str], tokens: int) -> str:
 async def read_texts(
     asked: CompletionsClient, round_trips: Sequence[RoundTrip], plan: AccuracyPlan
 ) -> list[tuple[Reading, ...]]:
-    """Every text as a side reads it; several times if it is asked separately for ids and for text."""
+    """Read every text with a side; several times if ids and text need separate requests."""
     separate = asked.endpoint.side.serve.generated_ids == "instead-of-text"
 
     async def read(one: RoundTrip) -> tuple[Reading, ...]:
@@ -119,7 +118,7 @@ async def compare_readings(
     *,
     parallel: int,
 ) -> list[TokenizerCheck]:
-    """What the reference reads out of a side's ids, against what the side wrote; one check per text."""
+    """Compare what the reference decodes from a side's ids with what the side wrote; one check per text."""
 
     async def compare(one: tuple[RoundTrip, tuple[Reading, ...]]) -> TokenizerCheck:
         round_trip, attempts = one
@@ -137,7 +136,7 @@ async def _compare(reference: CompletionsClient, round_trip: RoundTrip, reading:
     read_back = await reference.detokenize([*prompt, *reading.generated]) if reading.generated else ""
     same_text = reads_as(read_back, reading.text)
     differing_ids = _differing_ids(reading, round_trip.ids)
-    differing_text = f"text {reading.text[:40]!r} where the reference reads {read_back[-40:]!r}"
+    differing_text = f"text {reading.text[:40]!r}, but the reference reads {read_back[-40:]!r}"
     return TokenizerCheck(
         text=round_trip.text[:60],
         same_ids=not differing_ids,
@@ -147,20 +146,20 @@ async def _compare(reference: CompletionsClient, round_trip: RoundTrip, reading:
 
 
 def _differing_ids(reading: Reading, expected: tuple[int, ...]) -> str:
-    """How a side reads a text otherwise than the reference; empty if it does not."""
+    """Say how a side reads a text differently from the reference; empty if it does not."""
     if reading.prompt_ids is None and reading.prompt_tokens != len(expected):
-        return f"{reading.prompt_tokens} tokens where the reference has {len(expected)}"
+        return f"{reading.prompt_tokens} tokens, but the reference has {len(expected)}"
     if reading.prompt_ids not in (None, expected):
         found, wanted = [*reading.prompt_ids[:8]], [*expected[:8]]
-        return f"token ids {found}... where the reference has {wanted}..."
+        return f"token ids {found}..., but the reference has {wanted}..."
     return ""
 
 
 def reads_as(read_back: str, generated: str) -> bool:
-    """Whether `generated` is how the whole text ends.
+    """Whether the text that was read back contains `generated`.
 
-    A character whose bytes are not complete yet reads as U+FFFD, which one server shows and another holds
-    back; an end token may be written out by /detokenize and left out of a completion.
+    A character whose bytes are incomplete reads as U+FFFD, which one server returns and another holds back;
+    an end token may be written by /detokenize and left out of a completion.
     """
     return generated.rstrip(UNFINISHED) in read_back
 
@@ -168,10 +167,11 @@ def reads_as(read_back: str, generated: str) -> bool:
 async def check_streams(
     asked: CompletionsClient, prompts: Sequence[Prompt], plan: AccuracyPlan
 ) -> list[TokenizerCheck]:
-    """Ask prompts as timed rounds ask them, for streamed text without ids, and compare what comes with what
-    is written where nothing is timed: that is what accuracy is measured on.
+    """Compare what a side streams in timed requests with what it writes in untimed ones.
 
-    One request at a time: others next to it would change the rounding of an answer, and sometimes its words.
+    Accuracy is measured on untimed requests, with token ids; timed rounds stream text without ids. There is
+    one request at a time: others in the same batch would change the rounding of an answer, and sometimes its
+    words.
     """
     return [await _check_stream(asked, prompt, plan.continuation_tokens) for prompt in prompts]
 

@@ -1,4 +1,4 @@
-"""What the reference makes of answers that were kept."""
+"""The scores that the reference gives to kept answers."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ from tasks.judging.results import AccuracyResult, LengthSample, RegretSample
 async def score_answers(
     reference: CompletionsClient, questions: Questions, answers: Answers, protocol: JudgingProtocol
 ) -> AccuracyResult:
-    """Regret, lengths of continuations and tokenizer of one side.
+    """Score one side: regret, lengths of continuations, and tokenizer.
 
     Raises:
-        ServerBroke: the reference broke, or does not score as vLLM does.
+        ServerBroke: the reference failed, or does not score as vLLM does.
     """
     most = max(protocol.accuracy.in_flight)
 
@@ -39,7 +39,7 @@ async def score_answers(
 
 
 async def _regret(reference: CompletionsClient, continuation: Continuation) -> RegretSample:
-    """What the reference thinks of each token of a continuation."""
+    """Score each token of a continuation."""
     window, tokens = continuation.window, continuation.tokens
     scored = await reference.complete([*window.prompt, *tokens], 1, prompt_logprobs=1)
     context = len(window.prompt)

@@ -1,4 +1,4 @@
-"""One client for the completions of every side, and the strict reading of what servers answer.
+"""The client for completions of all sides, and the strict parsing of what servers answer.
 
-Promises: a request ends complete, or raises this project's error with the server's words; nothing is retried.
+Promises: a request completes, or raises an error with the server's own words; nothing is retried.
 """

@@ -1,18 +1,17 @@
-"""One HTTP client for both sides: OpenAI completions with token-id prompts, streamed, every chunk stamped.
+"""One HTTP client for all sides: streamed OpenAI completions of token ids, with a time stamp per chunk.
 
 Invariants:
-- Timed requests have the same fields for engine and reference: each side writes text and names no token
-  ids, so each does the work of a user's request and neither is spared detokenizing. Tokens are counted by the
-  usage that every chunk carries (`continuous_usage_stats`), which vLLM, TensorRT-LLM and the AOT server all
-  know.
-- Every request names neutral values of all that could change a greedy answer: no server's defaults, and no
-  checkpoint's own, take part.
-- Token ids are asked for in untimed requests only, streamed or not, by the fields that the side's
-  serve command names; their number is held against the server's usage, which the timed requests count by.
-- While a stream runs, bytes are stamped and kept; JSON is read after its end, so the client takes little of
-  a shared CPU.
-- A request either ends complete or raises `ServerRefusedRequest`, `ServerBroke` or `ServerSilent` with the
-  server's words.
+- Timed requests have the same fields for engine and reference: each side returns text and no token ids, so
+  each does the work of a user's request, detokenizing included. Tokens are counted by the usage in every
+  chunk (`continuous_usage_stats`), which vLLM, TensorRT-LLM and the AOT server all support.
+- Every request sets neutral values for all that could change a greedy answer, so that neither a server's
+  defaults nor those of a checkpoint matter.
+- Token ids are only asked for in untimed requests, streamed or not, by the fields that the side's serve
+  command declares; their number is compared with the server's usage, by which timed requests are counted.
+- While a stream runs, bytes are only stamped and kept; JSON is parsed after its end, so the client uses
+  little of a shared CPU.
+- A request either completes or raises `ServerRefusedRequest`, `ServerBroke` or `ServerSilent` with the
+  server's own words.
 - Nothing is retried: a server that fails once while it is judged has failed.
 """
 
@@ -31,11 +30,11 @@ from tasks.judging.measure.completions.numbers import ids_in
 from tasks.judging.measure.completions.streams import RawStream, StampedBytes
 
 COMPLETIONS = "/v1/completions"
-# Servers close idle connections on their own (uvicorn after 5 s); a client that keeps them longer
-# sends now and then into a connection that is just being closed.
+# Servers close idle connections on their own (uvicorn after 5 s); a client that keeps them longer sometimes
+# sends into a connection that is just being closed.
 KEEPALIVE_S = 2.0
 COUNTED = {"include_usage": True, "continuous_usage_stats": True}
-# What generation_config.json of a checkpoint may set, and what changes greedy answers.
+# Fields that generation_config.json of a checkpoint may set, and that change greedy answers.
 NEUTRAL = {"temperature": 0, "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1}
 ASKING_FOR_IDS: dict[str, dict[str, Any]] = {
     "with-text": {"return_token_ids": True},
@@ -44,7 +43,7 @@ ASKING_FOR_IDS: dict[str, dict[str, Any]] = {
 
 
 class CompletionsClient:
-    """Asks one endpoint; made by `open_client`, which owns the connections."""
+    """Sends requests to one endpoint; made by `open_client`, which owns the connections."""
 
     def __init__(self, endpoint: Endpoint, session: aiohttp.ClientSession, request_limit_s: float) -> None:
         self.endpoint = endpoint
@@ -52,20 +51,18 @@ class CompletionsClient:
         self._limit_s = request_limit_s
 
     async def stream(self, prompt: Sequence[int], max_tokens: int) -> RawStream:
-        """Generate exactly `max_tokens` tokens greedily, as text, and stamp every chunk; `prompt` is token
-        ids.
-        """
+        """Stream exactly `max_tokens` greedy tokens as text, and stamp every chunk; `prompt` is token ids."""
         return await self._stream(prompt, max_tokens, {})
 
     async def stream_ids(self, prompt: Sequence[int], max_tokens: int) -> RawStream:
-        """The same request as a timed one, but for the token ids, which it asks for as well."""
+        """Stream as `stream` does, and ask for token ids as well."""
         return await self._stream(prompt, max_tokens, self._asking_for_ids)
 
     async def complete(self, prompt: str | Sequence[int], max_tokens: int, **extras: Any) -> dict[str, Any]:
-        """One greedy completion of a text or of token ids, ending where the model ends, with its token ids;
-        returns the response's object.
+        """Request one greedy completion of a text or of token ids, with its token ids; return the response.
 
-        `extras` are further request fields, such as vLLM's `prompt_logprobs`.
+        It ends where the model ends it. `extras` are further request fields, such as vLLM's
+        `prompt_logprobs`.
         """
         text_or_ids = prompt if isinstance(prompt, str) else list(prompt)
         request = self._request(text_or_ids, max_tokens) | self._asking_for_ids
@@ -74,24 +71,24 @@ class CompletionsClient:
     async def complete_text(
         self, prompt: str | Sequence[int], max_tokens: int, **extras: Any
     ) -> dict[str, Any]:
-        """The same as text and without ids; for servers that give ids instead of text."""
+        """Request a completion as text without ids, from servers that return ids instead of text."""
         text_or_ids = prompt if isinstance(prompt, str) else list(prompt)
         return await self.post(COMPLETIONS, self._request(text_or_ids, max_tokens) | extras)
 
     async def tokenize(self, text: str, *, special_tokens: bool = True) -> list[int]:
-        """Token ids of a text by the server's own tokenizer (vLLM's extension /tokenize)."""
+        """Return the token ids of a text by the server's own tokenizer (vLLM's extension /tokenize)."""
         answer = await self.post(
             "/tokenize", {"model": self.endpoint.model, "prompt": text, "add_special_tokens": special_tokens}
         )
         return ids_in(self._field(answer, "tokens"), where=self.endpoint.base_url)
 
     async def detokenize(self, tokens: Sequence[int]) -> str:
-        """Text of token ids by the server's own tokenizer (vLLM's extension /detokenize)."""
+        """Return the text of token ids by the server's own tokenizer (vLLM's extension /detokenize)."""
         answer = await self.post("/detokenize", {"model": self.endpoint.model, "tokens": list(tokens)})
         return str(self._field(answer, "prompt"))
 
     async def post(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
-        """POST a JSON object and return the JSON object that answers it."""
+        """POST a JSON object, and return the JSON object of the answer."""
         async with self._guarded(), self._session.post(self.endpoint.url(path), json=request) as response:
             await self._refuse_errors(response)
             answer = await response.read()
@@ -136,12 +133,12 @@ class CompletionsClient:
             raise ServerRefusedRequest(
                 f"The server refused the request with {response.status}: {message}",
                 where=where,
-                fix="Ask within the limits of its shape, or build it with a larger one.",
+                fix="Declare a workload within the limits of the shape, or build with a larger shape.",
             )
         raise ServerBroke(
             f"The server answered {response.status}: {message}",
             where=where,
-            fix="Read the server's log, which is next to the run's.",
+            fix="Read the server's log, which is next to that of the run.",
         )
 
     @asynccontextmanager
@@ -189,7 +186,7 @@ class CompletionsClient:
 async def open_client(
     endpoint: Endpoint, *, connections: int, request_limit_s: float
 ) -> AsyncIterator[CompletionsClient]:
-    """A client with up to `connections` kept-alive connections to one endpoint."""
+    """Open a client with up to `connections` kept-alive connections to one endpoint."""
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S)
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
@@ -197,9 +194,7 @@ async def open_client(
 
 
 def server_message(body: bytes) -> str:
-    """The sentence inside an error response: OpenAI's error.message, `message` or `detail`, else the start
-    of the body.
-    """
+    """Return the message in an error response: `error`, `message`, `detail`, or the start of the body."""
     try:
         read = json.loads(body)
     except ValueError:

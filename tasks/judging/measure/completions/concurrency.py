@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 async def all_or_first_error(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """Run all at once; the first error cancels the rest and is raised as itself, not inside a group."""
+    """Run all at once; the first error cancels the rest, and is raised as it is, not inside a group."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]
@@ -21,7 +21,7 @@ async def all_or_first_error(coroutines: Iterable[Coroutine[Any, Any, Result]]) 
 async def map_bounded(
     work: Callable[[Item], Awaitable[Result]], items: Iterable[Item], *, parallel: int
 ) -> list[Result]:
-    """`work` over all items with at most `parallel` in flight; results in the order of the items."""
+    """Call `work` on all items, at most `parallel` at a time; return results in the order of the items."""
     pending = iter(enumerate(items))
     results: dict[int, Result] = {}
 

@@ -1,7 +1,7 @@
-"""Numbers as a server says them, before any of them enters a gate. Pure.
+"""Checks of the numbers in a server's answers, before a gate uses them. Pure.
 
-JSON knows no NaN, but Python's reader takes it, and reads 1e999 as infinity. A comparison with NaN is false
-and a maximum may pass it over, so what is not a number at all would count as a good one.
+JSON has no NaN, but Python's parser accepts it, and reads 1e999 as infinity. A comparison with NaN is false,
+and a maximum may skip it, so something that is not a number at all would count as a good one.
 """
 
 import math
@@ -12,32 +12,30 @@ from tasks.errors import ServerBroke
 
 
 def count_in(usage: Mapping[str, Any], name: str, *, where: str) -> int | None:
-    """A number of tokens, None if it is not given; raises `ServerBroke` if it is not a whole number from
-    0 on.
-    """
+    """Return a number of tokens, None if not given; raise `ServerBroke` if it is not a whole number >= 0."""
     value = usage.get(name)
     if value is None or _is_whole(value):
         return value
     raise ServerBroke(
-        f"The server counts {value!r} {name}",
+        f"The server reports {value!r} as {name}",
         where=where,
-        fix="The usage of an answer must hold whole numbers from 0 on.",
+        fix="The usage of an answer must hold whole numbers, 0 or greater.",
     )
 
 
 def ids_in(value: Any, *, where: str) -> list[int]:
-    """A list of token ids; raises `ServerBroke` if it is anything else."""
+    """Return a list of token ids; raise `ServerBroke` if the value is anything else."""
     if isinstance(value, list) and all(_is_whole(token) for token in value):
         return value
     raise ServerBroke(
-        f"The server names the token ids {str(value)[:200]}",
+        f"The server returned the token ids {str(value)[:200]}",
         where=where,
-        fix="Token ids must be a list of whole numbers from 0 on.",
+        fix="Token ids must be a list of whole numbers, 0 or greater.",
     )
 
 
 def finite(value: Any) -> float | None:
-    """The number as it is, or None if nothing can be calculated with the value."""
+    """Return a value as a float, or None if it is not a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

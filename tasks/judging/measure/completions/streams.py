@@ -1,12 +1,12 @@
-"""From stamped bytes of a server-sent event stream to its tokens and their timeline. Pure.
+"""From the stamped bytes of a server-sent event stream to its tokens and their times. Pure.
 
 Invariants:
-- An event happened when the read that completed it returned; events of one read share a stamp.
-- Tokens are counted by the usage in every chunk, which says how many there are by now, never by chunks: a
-  server may put several tokens into one. Those of one chunk share the wait for it evenly.
-- Where a chunk names token ids, they are as many as its usage adds.
-- A stream without `[DONE]`, with a chunk that does not count, with a count that falls or that the final usage
-  does not confirm, or with another number of tokens than was asked for, is an error and never a sample.
+- The time of an event is when the read that completed it returned; events of one read share a stamp.
+- Tokens are counted by the usage in every chunk, which is the number so far, and not by chunks: a server may
+  put several tokens into one chunk. They share the wait for it evenly.
+- If a chunk has token ids, there are as many as its usage adds.
+- A stream without `[DONE]`, with a chunk without usage, with a count that falls or that the final usage does
+  not confirm, or with another number of tokens than requested, is an error and never a sample.
 """
 
 import json
@@ -19,7 +19,7 @@ from tasks.errors import ServerBroke
 from tasks.judging.measure.completions.numbers import count_in, ids_in
 
 StampedBytes = tuple[int, bytes]
-"""perf_counter_ns() when a read returned, and what it returned."""
+"""The value of perf_counter_ns() when a read returned, and the bytes."""
 
 NS_PER_MS = 1e6
 
@@ -30,11 +30,11 @@ class Trace:
 
     Attributes:
         sent_ns: perf_counter_ns() just before the request was sent.
-        stamps_ns: for every chunk with tokens, its stamp.
-        chunk_tokens: for every such chunk, how many tokens it held.
+        stamps_ns: stamp of every chunk that has tokens.
+        chunk_tokens: number of tokens in every such chunk.
         prompt_tokens: length of the prompt by the server's own count.
-        token_ids: the tokens; empty if their ids were not asked for.
-        text: what the chunks spell; empty if ids come instead of it.
+        token_ids: ids of the tokens; empty if they were not asked for.
+        text: text of all chunks; empty if ids are returned instead.
     """
 
     sent_ns: int
@@ -46,23 +46,21 @@ class Trace:
 
     @property
     def output_tokens(self) -> int:
-        """Tokens that were generated."""
+        """The number of generated tokens."""
         return sum(self.chunk_tokens)
 
     @property
     def ttft_ms(self) -> float:
-        """Time from sending to the first token."""
+        """The time from sending to the first token."""
         return (self.stamps_ns[0] - self.sent_ns) / NS_PER_MS
 
     @property
     def e2e_ms(self) -> float:
-        """Time from sending to the last token."""
+        """The time from sending to the last token."""
         return (self.stamps_ns[-1] - self.sent_ns) / NS_PER_MS
 
     def itl_ms(self) -> list[float]:
-        """Time before each token after the first chunk; the tokens of one chunk share the wait for it
-        evenly.
-        """
+        """Return the time before each token after the first chunk; tokens of one chunk share it evenly."""
         waits: list[float] = []
         for (before, after), tokens in zip(pairwise(self.stamps_ns), self.chunk_tokens[1:], strict=True):
             waits += [(after - before) / NS_PER_MS / tokens] * tokens
@@ -71,13 +69,13 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class RawStream:
-    """One streamed answer as it came in; read it when nothing is being timed any more.
+    """One streamed answer as it arrived; parse it when nothing is timed any more.
 
     Attributes:
         sent_ns: perf_counter_ns() just before the request was sent.
-        stamped: what every read returned, and when.
+        stamped: the bytes of every read, with their stamps.
         where: address that was asked, for errors.
-        expected_tokens: tokens that were asked for.
+        expected_tokens: number of requested tokens.
     """
 
     sent_ns: int
@@ -86,12 +84,12 @@ class RawStream:
     expected_tokens: int
 
     def read(self) -> Trace:
-        """The timeline; raises `ServerBroke` if the stream is incomplete or says an error."""
+        """Parse the stream; raise `ServerBroke` if it is incomplete or reports an error."""
         return read_trace(self.sent_ns, self.stamped, where=self.where, expected_tokens=self.expected_tokens)
 
 
 def read_trace(sent_ns: int, stamped: Sequence[StampedBytes], *, where: str, expected_tokens: int) -> Trace:
-    """Read the events of a finished stream; raises `ServerBroke` if it is incomplete or says an error."""
+    """Parse a finished stream; raise `ServerBroke` if it is incomplete or reports an error."""
     reader = _TraceReader(where)
     for stamp_ns, event in _events(stamped):
         reader.take(stamp_ns, event)
@@ -99,7 +97,7 @@ def read_trace(sent_ns: int, stamped: Sequence[StampedBytes], *, where: str, exp
 
 
 def _events(stamped: Sequence[StampedBytes]) -> Iterator[tuple[int, bytes]]:
-    """Split into the payloads of `data:` lines, each with the stamp of the read that completed its line."""
+    """Yield the payloads of `data:` lines, each with the stamp of the read that completed its line."""
     rest = b""
     for stamp_ns, piece in stamped:
         *lines, rest = (rest + piece).split(b"\n")
@@ -142,21 +140,21 @@ class _TraceReader:
             self._confirmed = self._confirmed if by_now is None else by_now
 
     def _take_ids(self, choice: dict[str, Any], by_now: int | None) -> None:
-        """Text and, if the chunk names them, ids: as many as it says to bring."""
+        """Take the text of a chunk and, if it has them, its ids; there must be as many as usage adds."""
         self._text.append(str(choice.get("text") or ""))
         if choice.get("token_ids") is None:
             return
         ids = ids_in(choice["token_ids"], where=self._where)
         if by_now is None or len(ids) != by_now - self._counted:
             raise ServerBroke(
-                f"A chunk after {self._counted} tokens names {len(ids)} ids and says that there are {by_now}",
+                f"A chunk after {self._counted} tokens has {len(ids)} ids, but counts {by_now} in all",
                 where=self._where,
-                fix="The server must name the ids of each chunk's own tokens, and count them.",
+                fix="The server must return the ids of each chunk's own tokens, and count them.",
             )
         self._ids += ids
 
     def _take_tokens(self, stamp_ns: int, by_now: int | None) -> None:
-        """A chunk that says how many tokens there are by now; one that brings none is no stamp."""
+        """Take the number of tokens so far; a chunk without new tokens gets no stamp."""
         if by_now is None or by_now < self._counted:
             raise ServerBroke(
                 f"A chunk after {self._counted} tokens says that there are {by_now}",
@@ -190,13 +188,13 @@ class _TraceReader:
             )
         if self._confirmed != self._counted:
             raise ServerBroke(
-                f"The stream counted {self._counted} tokens, and at its end {self._confirmed}",
+                f"The stream counted {self._counted} tokens, but its final usage says {self._confirmed}",
                 where=self._where,
                 fix="The server must honour stream_options.include_usage.",
             )
         if self._counted != expected_tokens:
             raise ServerBroke(
-                f"The stream held {self._counted} tokens; {expected_tokens} were asked for",
+                f"The stream held {self._counted} tokens; {expected_tokens} were requested",
                 where=self._where,
                 fix="The server must honour max_tokens and ignore_eos.",
             )

@@ -129,12 +129,12 @@ def of_all(**changes: Any) -> Callable[[list[Any]], list[Any]]:
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        (of_all(logprob=None), "something else than log-probabilities for token"),
-        (of_all(logprob=math.nan), "something else than log-probabilities"),
-        (of_all(logprob=math.inf), "something else than log-probabilities"),
-        (of_all(logprob=-math.inf), "something else than log-probabilities"),
-        (of_all(logprob="-0.1"), "something else than log-probabilities"),
-        (of_all(logprob=0.5), "something else than log-probabilities"),
+        (of_all(logprob=None), "something other than log-probabilities for token"),
+        (of_all(logprob=math.nan), "something other than log-probabilities"),
+        (of_all(logprob=math.inf), "something other than log-probabilities"),
+        (of_all(logprob=-math.inf), "something other than log-probabilities"),
+        (of_all(logprob="-0.1"), "something other than log-probabilities"),
+        (of_all(logprob=0.5), "something other than log-probabilities"),
         (of_all(rank=2), "no likeliest token"),
         (of_all(rank=None), "no likeliest token"),
         (spoil(lambda _entry: None), "no log-probability for token"),
@@ -186,7 +186,7 @@ def test_an_engine_that_cuts_long_prompts_is_found(reference: FakeServer) -> Non
 
 def test_a_reference_that_answers_nothing_is_an_error_and_no_ratio_of_lengths(reference: FakeServer) -> None:
     reference.behaviour.stops_after = 0
-    with pytest.raises(ServerBroke, match="by no token at all"):
+    with pytest.raises(ServerBroke, match="with no token at all"):
         accuracy_of(Behaviour(), reference)
 
 
@@ -205,7 +205,7 @@ def test_the_longest_prompt_is_as_long_as_the_engine_takes(reference: FakeServer
 
 
 @pytest.mark.parametrize(
-    ("speaks", "said"), [("vllm", "token ids"), ("trtllm-serve-1.4", "44 tokens where the reference has 45")]
+    ("speaks", "said"), [("vllm", "token ids"), ("trtllm-serve-1.4", "44 tokens, but the reference has 45")]
 )
 def test_another_tokenizer_is_found(reference: FakeServer, speaks: Speech, said: str) -> None:
     result = accuracy_of(Behaviour(begins_text=False, speaks=speaks), reference)
@@ -243,8 +243,8 @@ def test_an_answer_that_turns_between_two_requests_is_no_other_tokenizer(referen
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("miscount", "names 1 ids and says that there are 2"),
-        ("no-ids", "names 0 token ids and counts 6"),
+        ("miscount", "has 1 ids, but counts 2 in all"),
+        ("no-ids", "has 0 token ids but counts 6"),
         ("negative", "counts -1 completion_tokens"),
         ("no-whole-count", "counts 1.5 completion_tokens"),
     ],

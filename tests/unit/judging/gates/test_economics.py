@@ -74,7 +74,7 @@ def decision(
 def test_a_small_load_that_is_served_in_time_stays_with_the_arithmetic_shown() -> None:
     found = decision(500.0, requests_per_day=1000)
     assert isinstance(found, Stay)
-    assert "not even twice its speed would pay" in found.reason
+    assert "not even twice its speed would pay off" in found.reason
     assert "500" in found.reason
     assert found.economics.net_usd < 0
 

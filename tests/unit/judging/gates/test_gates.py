@@ -78,7 +78,7 @@ def test_agreement_in_too_few_samples_is_underpowered_and_says_how_many_would_do
     few = judge_regret(regret_samples([0.0] * 100), plan())
     assert few.outcome == "underpowered"
     assert few.samples_needed == 299
-    assert "299 would do" in few.reason
+    assert "299 would be enough" in few.reason
     assert judge_regret(regret_samples([0.0] * 299), plan()).outcome == "pass"
 
 

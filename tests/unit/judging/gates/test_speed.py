@@ -82,7 +82,7 @@ def test_a_budget_that_ends_early_gives_noisy_and_says_how_many_pairs_would_do()
     assert outcome.outcome == "noisy"
     assert outcome.pairs == 6
     assert outcome.pairs_needed == 48
-    assert "48 pairs would do" in outcome.reason
+    assert "48 pairs would be enough" in outcome.reason
 
 
 def test_at_the_declared_resolution_an_interval_that_straddles_the_bar_is_not_faster() -> None:

@@ -114,7 +114,7 @@ def test_a_command_that_says_the_wrong_way_is_refused_by_the_server(speaks: Spee
 @pytest.mark.parametrize("speaks", SPEECHES)
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [("miscount", "6 token ids and counts 7 tokens"), ("no-ids", "holds no token ids")],
+    [("miscount", "6 token ids but counts 7 tokens"), ("no-ids", "has no token ids")],
 )
 def test_ids_that_the_server_does_not_count_are_refused(fault: Fault, message: str, speaks: Speech) -> None:
     with (

@@ -44,10 +44,10 @@ def test_a_token_that_ties_with_the_likeliest_has_no_regret() -> None:
         ({"7": {"logprob": -0.2, "rank": 1}}, "no log-probability for token 6"),
         ({"6": {"logprob": -0.2, "rank": 2}}, "no likeliest token"),
         ({"6": {"logprob": -0.2}}, "no likeliest token"),
-        ({"6": -0.2}, "something else than log-probabilities"),
-        ({"6": {"rank": 1}}, "something else than log-probabilities"),
-        ({"6": {"logprob": True, "rank": 1}}, "something else than log-probabilities"),
-        ({"6": {"logprob": 0.01, "rank": 1}}, "something else than log-probabilities"),
+        ({"6": -0.2}, "something other than log-probabilities"),
+        ({"6": {"rank": 1}}, "something other than log-probabilities"),
+        ({"6": {"logprob": True, "rank": 1}}, "something other than log-probabilities"),
+        ({"6": {"logprob": 0.01, "rank": 1}}, "something other than log-probabilities"),
         ({"6": {"logprob": -0.1, "rank": 2}, "7": {"logprob": None, "rank": 1}}, "something else"),
         ({"6": {"logprob": -0.1, "rank": 2}, "7": {"logprob": -0.2, "rank": 1}}, "less likely than the one"),
         ({"6": {"logprob": -0.1, "rank": 1}, "7": {"logprob": -0.2, "rank": 1}}, "no likeliest token"),
@@ -64,7 +64,7 @@ def test_what_is_not_told_is_an_error(entry: Any, message: str) -> None:
 @pytest.mark.parametrize("spoiled", ["6", "7"])
 def test_a_number_that_json_lets_through_and_is_none(number: str, spoiled: str) -> None:
     entry = json.loads(json.dumps(OTHER).replace(str(OTHER[spoiled]["logprob"]), number))
-    with pytest.raises(ServerBroke, match="something else than log-probabilities"):
+    with pytest.raises(ServerBroke, match="something other than log-probabilities"):
         read(BEST, entry)
 
 
