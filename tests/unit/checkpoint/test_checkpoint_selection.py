@@ -38,7 +38,7 @@ def test_the_index_wins_over_a_single_file_beside_it() -> None:
         ("tokenization_own.py", "code"),
         ("model-q4.gguf", "another format"),
         ("onnx/config.json", "in a folder"),
-        ("README.md", "no part of"),
+        ("README.md", "not part of"),
     ],
 )
 def test_what_is_left_out_has_its_reason(path: str, reason: str) -> None:

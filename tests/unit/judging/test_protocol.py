@@ -64,7 +64,7 @@ def test_no_record_takes_what_is_no_number(number: float) -> None:
 
 def test_the_shortest_context_is_not_longer_than_the_longest() -> None:
     settings = protocol().accuracy.model_dump() | {"min_context_tokens": 33}
-    with pytest.raises(ValidationError, match="must not be above max_context_tokens 32"):
+    with pytest.raises(ValidationError, match="must not exceed max_context_tokens 32"):
         type(protocol().accuracy).model_validate(settings)
 
 

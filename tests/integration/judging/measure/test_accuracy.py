@@ -245,8 +245,8 @@ def test_an_answer_that_turns_between_two_requests_is_no_other_tokenizer(referen
     [
         ("miscount", "has 1 ids, but counts 2 in all"),
         ("no-ids", "has 0 token ids but counts 6"),
-        ("negative", "counts -1 completion_tokens"),
-        ("no-whole-count", "counts 1.5 completion_tokens"),
+        ("negative", "reports -1 as completion_tokens"),
+        ("no-whole-count", "reports 1.5 as completion_tokens"),
     ],
 )
 def test_an_engine_that_miscounts_its_tokens_has_no_result(

@@ -48,7 +48,7 @@ def test_a_token_that_ties_with_the_likeliest_has_no_regret() -> None:
         ({"6": {"rank": 1}}, "something other than log-probabilities"),
         ({"6": {"logprob": True, "rank": 1}}, "something other than log-probabilities"),
         ({"6": {"logprob": 0.01, "rank": 1}}, "something other than log-probabilities"),
-        ({"6": {"logprob": -0.1, "rank": 2}, "7": {"logprob": None, "rank": 1}}, "something else"),
+        ({"6": {"logprob": -0.1, "rank": 2}, "7": {"logprob": None, "rank": 1}}, "something other"),
         ({"6": {"logprob": -0.1, "rank": 2}, "7": {"logprob": -0.2, "rank": 1}}, "less likely than the one"),
         ({"6": {"logprob": -0.1, "rank": 1}, "7": {"logprob": -0.2, "rank": 1}}, "no likeliest token"),
     ],
