@@ -78,7 +78,7 @@ class ToolRefusedInput(WorkerFailed):
 
 
 class ToolchainUnavailable(TaskError):
-    """A toolchain cannot be installed on this host; says exactly why and what to do."""
+    """A toolchain is unavailable on this host; the message says why, and what to do."""
 
     exit_code = 4
     failure = "unsupported"
@@ -92,11 +92,11 @@ class ToolchainSettingInvalid(TaskError):
 
 
 class ToolchainInstallFailed(TaskError):
-    """Installing a toolchain broke off (network, disk, uv); doing it again uses what was downloaded."""
+    """The installation of a toolchain failed (network, disk, uv); a new attempt uses what was downloaded."""
 
 
 class ToolchainCorrupt(TaskError):
-    """A package is not, byte for byte, what the lock names."""
+    """A package is not, byte for byte, the one that the lock names."""
 
     exit_code = 6
 

@@ -58,7 +58,7 @@ class HeldGpus:
 
     @property
     def uuids(self) -> tuple[str, ...]:
-        """Their UUIDs, in the same order."""
+        """The UUIDs of the GPUs, in the same order."""
         return tuple(gpu.uuid for gpu in self.gpus)
 
     @property

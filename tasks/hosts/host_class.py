@@ -22,7 +22,7 @@ class HostClass(Frozen):
     gpus: tuple[str, ...] = Field(default=(), description="GPU names and drivers; empty on a CPU host.")
     tool_env: dict[str, str] = Field(
         default_factory=dict,
-        description="Variables that the user hands to tools, which can change how fast they are.",
+        description="Variables that the user passes to tools, which may change their speed.",
     )
 
 

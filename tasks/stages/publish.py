@@ -100,11 +100,11 @@ def publish(
         artifacts.errors.NotFound: the store lacks a tree, or a part of it; no version is reserved.
         artifacts.errors.ArtifactError: the store does not answer, or holds another release of that version.
     """
-    taken = _reserve(pipeline, spec, commit, entries)
-    if isinstance(taken, Withheld):
-        pipeline.say(f"publish {spec.name}: {taken.reason}")
-        return taken
-    gathered, release = taken
+    reserved = _reserve(pipeline, spec, commit, entries)
+    if isinstance(reserved, Withheld):
+        pipeline.say(f"publish {spec.name}: {reserved.reason}")
+        return reserved
+    gathered, release = reserved
     stored = releases.publish(pipeline.store, release)
     for channel in spec.channels:
         move_channel(

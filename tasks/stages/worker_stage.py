@@ -36,7 +36,7 @@ class WorkerStage:
         variant: name of the variant.
         toolchain: name of the toolchain that runs the worker.
         worker: module of the program, such as `tasks.workers.quantize.main`.
-        sources: all that the program may import of ours, and files that it ships.
+        sources: files of ours that the program may import, and files that it ships.
         params: what decides the result.
         inputs: digest of each input tree, by the role that the worker knows it by.
         gpus: the GPUs that it needs, if its toolchain computes on GPUs; not part of the fingerprint.
