@@ -7,15 +7,25 @@ from typing import Any
 
 import hypothesis
 import pytest
+from support.paths import ROOT, TESTS
 
 from artifacts.settings import Settings
 
-HERE = Path(__file__).parent
 # Has a stack of its own, which comes up when the other one has long taken the usual ports.
-APART = "test_e2e_bad_input"
-FIRST = ("e2e", "faults", "integration/engine", "integration/checkpoint", APART, "integration/trtllm")
+APART = "e2e/test_bad_input.py"
+# Folders and files below tests/, the longest first.
+FIRST = (
+    "e2e",
+    "faults",
+    "integration/tasks/workers/aot",
+    "integration/tasks/workers/quantize",
+    "integration/tasks/hub",
+    APART,
+    "integration/tasks/workers/trt_plan",
+    "integration/tasks/workers/trtllm_torch",
+)
 # Their session fixtures (a stack and a finished main job, compiled engines) are worth having once.
-SHARING = ("e2e", "faults", "integration/engine")
+SHARING = ("e2e", "faults", "integration/tasks/workers/aot")
 STEP_BACK = 5
 FOREIGN = ("AWS_", "HF_", "PREFECT_", "ENGINERY_")
 # Toolchains take minutes and gigabytes to install: they are shared with the user.
@@ -47,7 +57,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByGroup(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return _group(HERE.parent / nodeid.split("::", maxsplit=1)[0])
+            return _group(ROOT / nodeid.split("::", maxsplit=1)[0])
 
     return ByGroup(config, log)
 
@@ -60,15 +70,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _rank(path: Path) -> int:
-    parts = path.relative_to(HERE).parts
-    area = "/".join(parts[:2]) if parts[0] == "integration" else parts[0]
-    area = APART if path.stem == APART else area
-    return FIRST.index(area) if area in FIRST else len(FIRST) + (parts[0] == "unit")
+    where = path.relative_to(TESTS)
+    areas = (where.as_posix(), *(folder.as_posix() for folder in where.parents))
+    area = next((area for area in areas if area in FIRST), None)
+    return FIRST.index(area) if area else len(FIRST) + (where.parts[0] == "unit")
 
 
 def _group(path: Path) -> str:
-    folder = path.parent.relative_to(HERE).as_posix()
-    return folder if folder in SHARING and path.stem != APART else path.stem
+    file = path.relative_to(TESTS).as_posix()
+    folder = path.relative_to(TESTS).parent.as_posix()
+    return folder if folder in SHARING and file != APART else file
 
 
 @pytest.fixture

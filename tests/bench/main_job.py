@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support.cli import PROGRAM
-from support.mainjob import MainJob, main_job
+from support.programs.cli import PROGRAM
+from support.programs.main_job import MainJob, main_job
 
 from engine_specs.reading import PACKAGE
 from flows.stack.components.prefect_api import PrefectApi

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import median
 from unittest.mock import patch
 
-from support import seaweed
-from support.planning import Installed, keep_everything, numbered_spec
+from support.plans.planning import Installed, keep_everything, numbered_spec
+from support.servers import seaweed
 
 from artifacts.settings import Settings
 from artifacts.store import Snapshot, open_store

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from support import seaweed
+from support.servers import seaweed
 
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store

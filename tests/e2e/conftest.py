@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.mainjob import INTERRUPTIONS, Finished, MainJob, main_job
+from support.programs.main_job import INTERRUPTIONS, Finished, MainJob, main_job
 
 
 @pytest.fixture(scope="package")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import seaweed
+from support.servers import seaweed
 
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store

@@ -1,7 +1,7 @@
 """The table of verdicts, made of the rules of all gates.
 
 Invariants:
-- Every combination of outcomes matches exactly one row; `tests/unit/judging` checks all of them.
+- Every combination of outcomes matches exactly one row; `tests/unit/tasks/judging` checks all of them.
 - Rows decide from top to bottom: the baseline; gates on answers that reject; gates on answers that could not
   tell; that no round was timed; gates on rounds, each after those before it are passed.
 - A row states which outcomes of other gates the rows above it have left, so it can be read by itself.

@@ -12,8 +12,8 @@ besides those that were made:
 This is Gaffke's bound (N. Gaffke, Math. Methods Statist. 14, 2005; studied as a confidence bound by E.
 Learned-Miller and P. Thomas, arXiv:1905.06208). For a sample of zeros it is exactly cap * (1 - (1 -
 c)**(1/n)), Clopper and Pearson's bound; for many well-behaved samples it approaches the usual normal bound.
-No distribution on [0, cap] is known for which it covers less often than c; tests/unit/judging simulates the
-hard ones. For lower bounds, the extra observation is zero.
+No distribution on [0, cap] is known for which it covers less often than c; tests/unit/tasks/judging simulates
+the hard ones. For lower bounds, the extra observation is zero.
 
 The quantile is that of a fixed number of draws from a fixed seed, so equal samples give equal bounds.
 """

@@ -6,7 +6,6 @@ import venv
 from pathlib import Path
 
 from support.standin.trtllm_toolchain import NVIDIA_SMI, Gpu, distributions, identity, program, report
-
 from tasks.toolchains.records import Toolchain
 
 NAME = "tensorrt-llm-1.4"

@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 from engine_specs.tables import Target
+from support.paths import INTERFACES
 from tasks.toolchains.records import Toolchain
 
 NAME = "tensorrt-llm-1.2"
 HERE = Path(__file__).parent
-INTERFACES = HERE.parents[1] / "data" / "interfaces"
 PROGRAMS = ("trtllm_build.py", "trtllm_arguments.py", "trtllm_rules.py", "trtllm_tensors.py")
 VERSIONS = {
     "tensorrt_llm": "1.2.1+stand-in",

@@ -1,0 +1,136 @@
+"""What is said where the S3 server is away, refuses, or breaks off."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+from support.servers import proxy
+from support.servers.seaweed import S3Server, free_ports
+
+from artifacts.errors import BadReference, Conflict, NotFound, StoreUnreachable
+from artifacts.settings import Settings
+from artifacts.store import Store, open_store
+from artifacts.store.ranges import ByteRange
+
+
+def test_a_server_that_is_not_there_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    with pytest.raises(StoreUnreachable, match="does not answer") as caught:
+        open_store(Settings()).missing_of("0" * 64)
+    said = str(caught.value)
+    assert endpoint in said
+    assert "enginery-tests" in said
+    assert "AWS_ENDPOINT_URL" in said
+    assert caught.value.exit_code == 5
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("artifacts.store.s3.READ_TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StoreUnreachable, match="does not answer"):
+            open_store(Settings()).read_action("build", "0" * 64)
+
+
+@pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_wrong_credentials_are_told_with_the_variables_to_look_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "wrong")
+    closed = open_store(Settings())
+    for request in (
+        lambda: closed.missing_of("0" * 64),
+        lambda: closed.read_action("build", "0" * 64),
+        closed.ensure_bucket,
+    ):
+        with pytest.raises(StoreUnreachable, match="refuses access") as caught:
+            request()
+        assert variable in caught.value.fix
+
+
+def test_no_credentials_are_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(StoreUnreachable, match="No usable AWS credentials") as caught:
+        open_store(Settings()).missing_of("0" * 64)
+    assert "AWS_ACCESS_KEY_ID" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("AWS_PROFILE", "nobody"), ("AWS_ENDPOINT_URL_S3", "not a url")]
+)
+def test_a_wrong_aws_configuration_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(StoreUnreachable, match="AWS configuration is wrong"):
+        open_store(Settings())
+
+
+def test_a_bucket_that_is_not_there_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINERY_STORE_BUCKET", "no-such-bucket")
+    away = open_store(Settings())
+    with pytest.raises(NotFound, match="bucket does not exist") as caught:
+        list(away.bucket.keys(""))
+    assert "ENGINERY_STORE_BUCKET" in caught.value.fix
+
+
+def test_a_bucket_name_that_s3_cannot_have_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINERY_STORE_BUCKET", "no such bucket!")
+    with pytest.raises(BadReference, match="no such bucket!") as caught:
+        open_store(Settings()).missing_of("0" * 64)
+    assert caught.value.exit_code == 2
+
+
+def test_a_server_that_speaks_something_else_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 17\r\n\r\n<!doctype html>hi"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_answer, args=(listener, page), daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(StoreUnreachable, match="not an S3 server"):
+            open_store(Settings()).read_action("build", "0" * 64)
+        with pytest.raises(StoreUnreachable, match="The S3 server failed"):
+            list(open_store(Settings()).bucket.keys(""))
+
+
+def _answer(listener: socket.socket, page: bytes) -> None:
+    with contextlib.suppress(OSError):  # the listener was closed
+        while True:
+            client, _ = listener.accept()
+            with client:
+                client.recv(1 << 16)
+                client.sendall(page)
+
+
+def test_making_the_bucket_twice_does_no_harm(store: Store) -> None:
+    store.bucket.put("key", b"body")
+    store.ensure_bucket()
+    assert store.bucket.get("key").body == b"body"
+
+
+def test_a_conditional_write_loses_against_what_is_there(store: Store) -> None:
+    store.bucket.put("key", b"first", if_absent=True)
+    with pytest.raises(Conflict):
+        store.bucket.put("key", b"second", if_absent=True)
+    etag = store.bucket.get("key").etag
+    store.bucket.put("key", b"third", if_match=etag)
+    with pytest.raises(Conflict):
+        store.bucket.put("key", b"fourth", if_match=etag)
+    assert store.bucket.get("key").body == b"third"
+
+
+def test_a_range_can_be_read_while_connections_break(store: Store, s3_server: S3Server) -> None:
+    body = bytes(range(256)) * 4096
+    store.bucket.put("key", body)
+    with proxy.before(s3_server.endpoint) as between, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", between.endpoint)
+        broken = open_store(Settings()).bucket
+        part = ByteRange(1000, 500_000, len(body))
+        assert b"".join(broken.stream("key", part)) == body[1000:501_000]
+        between.cuts_left = 10
+        with pytest.raises(StoreUnreachable):
+            list(broken.stream("key", ByteRange(0, len(body), len(body))))

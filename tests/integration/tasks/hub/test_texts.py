@@ -1,0 +1,153 @@
+"""Texts from datasets on the Hub and from local files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.checkpoints.repositories import write_repo
+from support.servers.hub_faults import Fault, FaultyHub
+
+from engine_specs.spec import TextSource
+from tasks.errors import RevisionNotPinned, TextsInvalid
+from tasks.hub import HubAccess, load_texts, locate
+from tasks.hub.texts import HubTexts, fetch_texts
+
+StartHub = Callable[..., FaultyHub]
+AccessTo = Callable[..., HubAccess]
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+def rows(count: int, **more: object) -> str:
+    return "".join(json.dumps({"id": f"r{i}", "text": f"text {i}", **more}) + "\n" for i in range(count))
+
+
+def hub_source(hub: FaultyHub, **changes: Any) -> TextSource:
+    given = {
+        "dataset": "acme/texts",
+        "revision": hub.repos["dataset", "acme/texts"].commit,
+        "split": "train",
+        "samples": 5,
+    }
+    return TextSource.model_validate(given | changes)
+
+
+def dataset(hub_root: Path, **files: str | bytes) -> None:
+    named = {name.replace("__", "/").replace("_", "."): content for name, content in files.items()}
+    write_repo(hub_root / "datasets" / "acme" / "texts", dict(named), {})
+
+
+def test_texts_of_a_dataset_are_chosen_by_seed_and_written_with_their_report(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+) -> None:
+    dataset(hub_root, train_jsonl=rows(40), heldout_jsonl=rows(40, text="other"))
+    hub = start_hub()
+    access = access_to(hub)
+    reports = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        source = hub_source(hub, seed=seed)
+        location = locate(source, base_dir=tmp_path, access=access)
+        reports[name] = fetch_texts(source, location, tmp_path / name, access=access, say=quiet)
+    assert (tmp_path / "a/texts.jsonl").read_bytes() == (tmp_path / "b/texts.jsonl").read_bytes()
+    assert reports["a"] == reports["b"]
+    assert reports["a"].sample_digest != reports["c"].sample_digest
+    assert reports["a"].rows == 40
+    texts = load_texts(tmp_path / "a")
+    assert tuple(text.id for text in texts) == reports["a"].sample_ids
+    assert all(text.text == text.id.replace("r", "text ") for text in texts)
+    assert reports["a"].identity == {"dataset": "acme/texts", "commit": hub_source(hub).revision}
+
+
+def test_shards_of_a_split_are_read_together(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+) -> None:
+    lines = rows(6).splitlines(keepends=True)
+    folder = hub_root / "datasets" / "acme" / "texts"
+    shards = {f"data/train-0000{i}-of-00002.jsonl": "".join(lines[i::2]) for i in range(2)}
+    write_repo(folder, {**shards, "data/training.jsonl": rows(9)}, {})
+    hub = start_hub()
+    source = hub_source(hub, samples=6)
+    location = locate(source, base_dir=tmp_path, access=access_to(hub))
+    report = fetch_texts(source, location, tmp_path / "dest", access=access_to(hub), say=quiet)
+    assert report.files == tuple(sorted(shards))
+    assert sorted(report.sample_ids) == [f"r{i}" for i in range(6)]
+
+
+def test_a_local_file_is_known_by_its_content(tmp_path: Path) -> None:
+    access = HubAccess(endpoint="http://127.0.0.1:1", cache_dir=tmp_path / "cache")
+    identities = []
+    for name, count in (("one", 8), ("two", 8), ("three", 9)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "own.jsonl").write_text(rows(count))
+        source = TextSource.model_validate({"path": "own.jsonl", "samples": 3})
+        location = locate(source, base_dir=tmp_path / name, access=access)
+        identities.append(location.identity)
+        report = fetch_texts(source, location, tmp_path / name / "dest", access=access, say=quiet)
+        assert report.rows == count
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_a_tracked_dataset_is_resolved_and_an_untracked_branch_refused(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+) -> None:
+    dataset(hub_root, train_jsonl=rows(9))
+    hub = start_hub()
+    location = locate(hub_source(hub, revision="main", track=True), base_dir=tmp_path, access=access_to(hub))
+    assert isinstance(location, HubTexts)
+    assert location.commit == hub_source(hub).revision
+    with pytest.raises(RevisionNotPinned):
+        locate(hub_source(hub, revision="main"), base_dir=tmp_path, access=access_to(hub))
+
+
+@pytest.mark.parametrize(
+    ("files", "changes", "what"),
+    [
+        ({"train_parquet": b"PAR1"}, {}, r"only as train\.parquet"),
+        ({"train_jsonl": rows(9)}, {"split": "validation"}, "no split 'validation'"),
+        ({"train_jsonl": rows(4)}, {}, "5 texts are needed, but there are only 4"),
+        ({"train_jsonl": rows(9)}, {"text_field": "body"}, "no text in field 'body'; it has: id, text"),
+        ({"train_jsonl": rows(5) + "{broken\n"}, {}, "this line is not JSON"),
+        ({"train_jsonl": rows(9, id="same")}, {}, "repeated ids: same"),
+    ],
+)
+def test_texts_that_cannot_be_used_are_refused(
+    hub_root: Path,
+    start_hub: StartHub,
+    access_to: AccessTo,
+    tmp_path: Path,
+    files: dict[str, str | bytes],
+    changes: dict[str, str],
+    what: str,
+) -> None:
+    dataset(hub_root, **files)
+    hub = start_hub()
+    source = hub_source(hub, **changes)
+    location = locate(source, base_dir=tmp_path, access=access_to(hub))
+    with pytest.raises(TextsInvalid, match=what) as refusal:
+        fetch_texts(source, location, tmp_path / "dest", access=access_to(hub), say=quiet)
+    assert refusal.value.where
+    assert refusal.value.fix
+    assert not (tmp_path / "dest").exists()
+
+
+def test_a_local_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    source = TextSource.model_validate({"path": "own.jsonl", "samples": 3})
+    access = HubAccess(endpoint="http://127.0.0.1:1", cache_dir=tmp_path)
+    with pytest.raises(TextsInvalid, match=r"no file own\.jsonl"):
+        locate(source, base_dir=tmp_path, access=access)
+
+
+def test_a_damaged_dataset_file_is_noticed(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+) -> None:
+    dataset(hub_root, train_jsonl=rows(9))
+    hub = start_hub(Fault("flip", "*/train.jsonl", times=1))
+    said: list[str] = []
+    source = hub_source(hub)
+    location = locate(source, base_dir=tmp_path, access=access_to(hub))
+    fetch_texts(source, location, tmp_path / "dest", access=access_to(hub), say=said.append)
+    assert any("git blob id" in line for line in said)

@@ -1,0 +1,197 @@
+"""Timed rounds over HTTP against stand-ins, and a whole measurement up to its verdict."""
+
+import math
+import re
+from collections.abc import Sequence
+from statistics import fmean
+
+import pytest
+from support.judging.fake_completions import Behaviour, FakeServer, Speech, fake_server
+from support.judging.judgements import (
+    PRICES,
+    SUBJECT,
+    VOCABULARY_OF_FAKES,
+    endpoint,
+    protocol,
+    side,
+    terms,
+    workload,
+)
+from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong_now_and_then
+
+from engine_specs.spec import Slo
+from tasks.errors import ServerBroke
+from tasks.judging import NotMeasured, RoundPlan, SpeedResult, Together
+from tasks.judging.decide.table import row_for
+from tasks.judging.gates.speed import judge_speed
+from tasks.judging.judge import baseline_load, judge_engine, measure_engine
+from tasks.judging.judgement import JudgedResult
+from tasks.judging.measure.baseline_load import LoadPlan
+from tasks.judging.measure.speed import measure_speed
+
+
+def speed_of(
+    engine: FakeServer, references: Sequence[FakeServer], lines: list[str] | None = None
+) -> SpeedResult:
+    names = ["vllm", "vllm fp8"][: len(references)]
+    asked = endpoint("engine", engine.base_url, engine.behaviour.speaks)
+    others = [endpoint(name, one.base_url) for name, one in zip(names, references, strict=True)]
+    return measure_speed(
+        Together([asked, *others]),
+        asked.side,
+        [other.side for other in others],
+        protocol(references=names, resolution=5.0, budget_minutes=0.001),
+        say=ignore if lines is None else lines.append,
+    )
+
+
+def test_rounds_alternate_and_every_prompt_is_asked_once(reference: FakeServer) -> None:
+    with fake_server(Behaviour()) as engine:
+        result = speed_of(engine, [reference])
+    for point in result.points:
+        sides = [one.side for one in point.rounds]
+        pair = ["vllm", "engine", "engine", "vllm"]
+        assert sides == (pair * len(sides))[: len(sides)]
+        assert [one.index for one in point.rounds] == list(range(len(sides)))
+        assert all(len(one.requests) == 2 * point.concurrency for one in point.rounds)
+        assert len(point.rounds) >= 2 * point.first_stage_pairs
+    prompts = [tuple(one["prompt"]) for one in [*engine.requests, *reference.requests]]
+    assert len(set(prompts)) == len(prompts)
+    assert all(len(prompt) == 8 for prompt in prompts)
+    digests = [one.prompts_sha256 for point in result.points for one in point.rounds]
+    assert len(set(digests)) == len(digests)
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_both_sides_of_a_timed_round_do_the_same_work(reference: FakeServer, speaks: Speech) -> None:
+    with fake_server(Behaviour(speaks=speaks)) as engine:
+        result = speed_of(engine, [reference])
+    assert {record.output_tokens for p in result.points for one in p.rounds for record in one.requests} == {6}
+    alike = [one | {"prompt": None} for one in [*engine.requests, *reference.requests]]
+    assert all(one == alike[0] for one in alike)
+    assert not {"return_token_ids", "detokenize"} & set(alike[0])
+
+
+def test_warm_up_is_asked_and_not_counted(reference: FakeServer) -> None:
+    with fake_server(Behaviour()) as engine:
+        result = speed_of(engine, [reference])
+    counted = sum(len(one.requests) for p in result.points for one in p.rounds if one.side == "engine")
+    rounds = sum(one.side == "engine" for p in result.points for one in p.rounds)
+    warm_up = sum(2 * point.concurrency for point in result.points)
+    assert len(engine.requests) == counted + rounds + warm_up
+
+
+def test_planted_latency_is_measured_in_its_direction() -> None:
+    slow, quick = Behaviour(first_token_s=0.02, per_token_s=0.02), Behaviour()
+    with fake_server(slow) as reference, fake_server(quick) as engine:
+        point = speed_of(engine, [reference]).at_operating_point
+    assert point.engine.output_tokens == sum(len(one.requests) for one in point.rounds) // 2 * 6
+    # What the server waited is a floor under what the client can have seen, however busy the host is.
+    assert point.reference.ttft_ms.p50 >= 19
+    assert point.reference.e2e_ms.p50 >= 115
+    assert all(one.wall_s >= 2 * 0.115 for one in point.rounds if one.side == "vllm")
+    metric, ratios = point.log_ratios("goodput_per_device")
+    assert metric == "goodput_per_device"
+    assert judge_speed(point, ASKED.speed).ratio.estimate == pytest.approx(math.exp(fmean(ratios)))
+
+
+def test_the_fastest_reference_is_the_one_to_beat() -> None:
+    slow, quick = Behaviour(per_token_s=0.02), Behaviour()
+    with fake_server(slow) as one, fake_server(quick) as other, fake_server(Behaviour()) as engine:
+        result = speed_of(engine, [one, other])
+    assert result.reference == "vllm fp8"
+    assert [qualifying.reference for qualifying in result.qualifying] == ["vllm", "vllm fp8"]
+
+
+def test_one_server_under_two_names_is_never_asked_the_same_prompt_twice(reference: FakeServer) -> None:
+    speed_of(reference, [reference])
+    prompts = [tuple(one["prompt"]) for one in reference.requests]
+    assert len(set(prompts)) == len(prompts)
+
+
+def test_progress_tells_the_interval_and_why_no_more_rounds_were_made(reference: FakeServer) -> None:
+    lines: list[str] = []
+    with fake_server(Behaviour()) as engine:
+        speed_of(engine, [reference], lines)
+    (decisive,) = [line for line in lines if line.startswith("2 in flight: engine / vllm = ")]
+    assert re.search(r"= [\d.]+ \[[\d.]+, [\d.]+\] after \d+ pairs \((the budget|\d+ pairs reach)", decisive)
+
+
+def test_a_server_that_dies_while_it_is_measured_is_an_error_and_no_result(reference: FakeServer) -> None:
+    with (
+        fake_server(Behaviour(fault="break")) as engine,
+        pytest.raises(ServerBroke, match="connection failed"),
+    ):
+        speed_of(engine, [reference])
+
+
+def test_a_round_that_took_no_time_is_an_error_and_no_infinite_speed(
+    reference: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.judging.measure.completions.client.perf_counter_ns", lambda: 7)
+    with pytest.raises(ServerBroke, match="took 0 s by this host's clock"):
+        speed_of(reference, [reference])
+
+
+def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
+    load = workload(slo=Slo(ttft_p99_ms=60_000, itl_p99_ms=60_000))
+    plan = LoadPlan(
+        workload=load,
+        vocabulary=VOCABULARY_OF_FAKES,
+        rounds=RoundPlan(requests_per_slot=2, min_requests=1),
+        rounds_per_point=2,
+    )
+    lines: list[str] = []
+    up = endpoint("vllm", reference.base_url)
+    result = baseline_load(Together([up]), up.side, plan, say=lines.append)
+    assert [point.summary.concurrency for point in result.points] == [1, 2]
+    assert [point.summary.requests for point in result.points] == [4, 8]
+    assert result.at_operating_point.summary.good_share == 1.0
+    summary = result.at_operating_point.summary.throughput_per_device
+    assert summary.lower <= summary.estimate <= summary.upper
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "failed"),
+    [
+        (Behaviour(next_token=wrong_now_and_then), "regret"),
+        (Behaviour(stops_after=3), "length"),
+        (Behaviour(begins_text=False), "tokenizer"),
+    ],
+)
+def test_an_engine_that_its_answers_reject_is_not_timed(behaviour: Behaviour, failed: str) -> None:
+    asked = ASKED.model_copy(update={"references": (side("vllm"), side("vllm fp8"))})
+    wrong_costs = Behaviour(regret_of=lambda _token: 1.5)
+    with fake_server(wrong_costs) as reference, fake_server(behaviour) as engine:
+        up = [endpoint("engine", engine.base_url), endpoint("vllm", reference.base_url)]
+        measured = measure_engine(Together(up), TEXTS, asked, say=ignore)
+    assert isinstance(measured.speed, NotMeasured)
+    assert failed in measured.speed.reason
+    assert measured.references == ()
+    streams = [one for one in engine.requests if one.get("stream")]
+    continued = {tuple(one["prompt"]) for one in streams if "return_token_ids" in one}
+    assert {tuple(one["prompt"]) for one in streams} == continued, "prompts of timed rounds are random"
+    result = judge_engine(
+        measured, asked, terms(PRICES, compile_mode="when-justified", build_device_hours=0.1), SUBJECT
+    )
+    assert result.verdict.verdict == "rejected"
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_an_engine_is_measured_and_judged_from_end_to_end(speaks: Speech) -> None:
+    asked = ASKED.model_copy(update={"engine": side("engine", speaks)})
+    with (
+        fake_server(Behaviour(per_token_s=0.01)) as reference,
+        fake_server(Behaviour(speaks=speaks)) as engine,
+    ):
+        up = [endpoint("engine", engine.base_url, speaks), endpoint("vllm", reference.base_url)]
+        measured = measure_engine(Together(up), TEXTS, asked, say=ignore)
+    result = judge_engine(
+        measured, asked, terms(PRICES, compile_mode="when-justified", build_device_hours=0.1), SUBJECT
+    )
+    outcomes = result.outcomes.conditions()
+    assert {outcomes[gate] for gate in ("regret", "length")} == {"pass"}
+    assert outcomes["tokenizer"] == "same"
+    assert result.verdict.row == row_for(outcomes).id
+    assert JudgedResult.model_validate_json(result.model_dump_json()) == result

@@ -1,0 +1,50 @@
+"""A variant that ends after its baseline: a plan knows it from the measurement that it would reuse."""
+
+from pathlib import Path
+
+import pytest
+from support.paths import E2E_SPEC
+from support.plans.planning import Installed, keep_everything
+
+from artifacts.settings import Settings
+from artifacts.store import Store
+from engine_specs.spec import Spec, list_specs, load_spec, read_spec, resolve_variants
+from tasks.hub import HubAccess
+from tasks.plan import SpecPlan, plan_spec
+from tasks.runs import Pipeline
+from tasks.stages import SpecGraph
+
+WHEN_JUSTIFIED = E2E_SPEC.read_text().replace("compile: always", "compile: when-justified")
+IDENTITY = "a" * 64
+
+
+def planned(pipeline: Pipeline, spec: Spec, access: HubAccess) -> SpecPlan:
+    toolchains = Installed(pipeline.settings)
+    return plan_spec(pipeline, spec, access, resolve_variants(spec), toolchains)
+
+
+@pytest.mark.parametrize(("compile_mode", "ends"), [("when-justified", True), ("always", False)])
+def test_a_plan_ends_a_variant_where_its_baseline_does(
+    settings: Settings, store: Store, tmp_path: Path, compile_mode: str, ends: bool
+) -> None:
+    spec = read_spec(WHEN_JUSTIFIED.replace("when-justified", compile_mode), E2E_SPEC)
+    pipeline = Pipeline(settings, store, say=lambda _line: None)
+    access = HubAccess(endpoint="http://127.0.0.1:9", cache_dir=tmp_path / "hf", timeout_s=2.0)
+    keep_everything(pipeline, spec, access, until="baseline")
+    stages = {stage.stage: stage for stage in planned(pipeline, spec, access).stages}
+    assert stages["baseline"].state == "hit"
+    later = [stages[name] for name in ("quantize", "build", "measure")]
+    if ends:
+        assert {stage.state for stage in later} == {"left-out"}
+        assert all("not even twice its speed would pay off" in stage.reasons[0] for stage in later)
+    else:
+        assert "left-out" not in {stage.state for stage in later}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in list_specs()])
+def test_a_title_names_one_stage_and_every_input_is_made_before(name: str) -> None:
+    spec, made = load_spec(name), list[str]()
+    for node in SpecGraph(spec, resolve_variants(spec)):
+        assert {need.node.title for need in node.needs} <= set(made)
+        assert node.title not in made
+        made.append(node.title)

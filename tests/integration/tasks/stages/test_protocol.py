@@ -1,0 +1,78 @@
+"""The judging protocol as it is made from trees in the store, and from the host that measures."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.engines.stand_ins import put_engine
+
+from artifacts.hosts import HostFacts
+from artifacts.store import Store
+from engine_specs.spec import load_spec, resolve_variants
+from tasks.hub import REPORT_FILE, TextsReport
+from tasks.judging import JudgingProtocol
+from tasks.stages import measure
+
+SPEC = load_spec("demo")
+(VARIANT,) = resolve_variants(SPEC)
+TOKENIZER = {
+    "model": {"vocab": {"a": 0, "b": 1, "</s>": 2}},
+    "added_tokens": [{"id": 2, "content": "</s>", "special": True}],
+}
+CHECKPOINT = {
+    "tokenizer.json": TOKENIZER,
+    "config.json": {"eos_token_id": 1},
+    "generation_config.json": {"eos_token_id": [7]},
+    "tokenizer_config.json": {"eos_token": "</s>"},
+}
+
+REPORT = TextsReport(
+    identity={"sha256": "e" * 64},
+    split=None,
+    files=("texts.jsonl",),
+    rows=1,
+    seed=0,
+    sample_ids=("0",),
+    sample_digest="d" * 64,
+)
+
+
+def put(store: Store, directory: Path, files: dict[str, dict[str, object]]) -> str:
+    directory.mkdir()
+    for name, content in files.items():
+        (directory / name).write_text(json.dumps(content))
+    return store.put_tree(directory).digest
+
+
+@pytest.fixture
+def trees(store: Store, tmp_path: Path) -> dict[str, str]:
+    return {
+        "engine": put_engine(store, tmp_path / "engine", stand_in=False),
+        "checkpoint": put(store, tmp_path / "checkpoint", dict(CHECKPOINT)),
+        "heldout": put(store, tmp_path / "heldout", {REPORT_FILE: REPORT.model_dump(mode="json")}),
+    }
+
+
+def protocol_on(
+    monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str], *features: str
+) -> JudgingProtocol:
+    """The protocol on a processor with these features."""
+    facts = HostFacts(machine="x86_64", cpu_features=features)
+    monkeypatch.setattr(measure, "probe_host", lambda: facts)
+    return measure.protocol_for(store, SPEC, VARIANT, **trees)
+
+
+def test_the_host_that_measures_decides_whether_float32_is_a_reference(
+    monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str]
+) -> None:
+    with_it = protocol_on(monkeypatch, store, trees, "avx2", "avx512_bf16")
+    without = protocol_on(monkeypatch, store, trees, "avx2")
+    assert [side.name for side in with_it.references] == ["vllm"]
+    assert [side.name for side in without.references] == ["vllm", "vllm dtype=float32"]
+    assert "--dtype" in without.references[1].serve.argv
+
+
+def test_a_continuation_ends_where_any_file_of_the_checkpoint_says(
+    monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str]
+) -> None:
+    assert protocol_on(monkeypatch, store, trees, "avx2").accuracy.end_tokens == (1, 2, 7)

@@ -1,0 +1,1 @@
+"""What tests share, with a room for each concern. Nothing outside the tests imports it."""

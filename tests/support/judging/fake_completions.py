@@ -1,0 +1,278 @@
+"""A stand-in for a completions server: real HTTP, planted tokens, likelihoods, latencies and faults. It runs
+no model.
+
+Text is tokenized by UTF-8 bytes, shifted past the special ids, so round trips hold for every text.
+
+It speaks as vLLM does, which lets unknown fields pass, or as trtllm-serve, which refuses them, names
+generated ids only instead of text and the prompt's never, and has no paths of a tokenizer.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from aiohttp import web
+
+from support.standin.interface_tables import table
+
+BEGIN, END = 0, 1
+SHIFT = 3
+VOCABULARY = 256 + SHIFT
+
+Fault = Literal[
+    "none",
+    "refuse",
+    "break",
+    "no-done",
+    "hang",
+    "error-event",
+    "not-json",
+    "short",
+    "crash",
+    "miscount",
+    "miscount-at-end",
+    "no-ids",
+    "uncounted",
+    "negative",
+    "no-whole-count",
+]
+Speech = Literal["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
+
+
+@cache
+def completion_request(program: str) -> dict[str, Any]:
+    """The fields that a program's server takes in a completion, by the table of its interface."""
+    fields: dict[str, Any] = table(program)["completion_request"]
+    return fields
+
+
+def next_byte(prompt: Sequence[int]) -> int:
+    """A token that depends on the whole prompt, so that another prompt gives another answer."""
+    return SHIFT + (sum(prompt) * 31 + len(prompt)) % 256
+
+
+@dataclass
+class Behaviour:
+    """What a stand-in does.
+
+    Attributes:
+        next_token: its greedy choice after a prompt.
+        regret_of: nats by which it finds any other token less likely than its own choice.
+        first_token_s, per_token_s: planted waits.
+        tokens_per_chunk: tokens in one event of a stream.
+        stops_after: tokens after which it ends a continuation by itself; None: never.
+        begins_text: whether its tokenizer puts a begin-of-text id in front.
+        penalizes: whether it applies a penalty of its checkpoint's to requests that name none.
+        cuts_at: tokens of a text prompt that it reads; None: all of them.
+        spells: how it writes ids out, when that is not the fakes' own way.
+        streams: what becomes of the text of a chunk where nobody asks for ids, as in timed rounds.
+        scores: what becomes of the entries of `prompt_logprobs`.
+        speaks: whose protocol it speaks.
+        fault: what goes wrong in completions.
+    """
+
+    next_token: Callable[[Sequence[int]], int] = next_byte
+    regret_of: Callable[[int], float] = lambda token: 1.0
+    first_token_s: float = 0.0
+    per_token_s: float = 0.0
+    tokens_per_chunk: int = 1
+    stops_after: int | None = None
+    begins_text: bool = True
+    penalizes: bool = False
+    cuts_at: int | None = None
+    spells: Callable[[str], str] = str
+    streams: Callable[[str], str] = str
+    scores: Callable[[list[Any]], list[Any]] = list
+    speaks: Speech = "vllm"
+    fault: Fault = "none"
+
+
+@dataclass
+class FakeServer:
+    """A running stand-in: where it listens, what it was asked, and how much of it at once."""
+
+    behaviour: Behaviour
+    base_url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    streaming: int = 0
+    most_streaming: int = 0
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v1/completions", self._completions)
+        if self.behaviour.speaks == "vllm":
+            app.router.add_post("/tokenize", self._tokenize)
+            app.router.add_post("/detokenize", self._detokenize)
+        return app
+
+    def encode(self, text: str) -> list[int]:
+        return [byte + SHIFT for byte in text.encode()]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(i - SHIFT for i in ids if i >= SHIFT).decode(errors="replace")
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        lead = [BEGIN] if self.behaviour.begins_text and body.get("add_special_tokens", True) else []
+        return web.json_response({"tokens": lead + self.encode(body["prompt"])})
+
+    async def _detokenize(self, request: web.Request) -> web.Response:
+        return web.json_response({"prompt": self.decode((await request.json())["tokens"])})
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append(body)
+        if refused := self._refused(body):
+            return web.json_response({"error": {"message": refused}}, status=400)
+        prompt = self._prompt_ids(body["prompt"])
+        match self.behaviour.fault:
+            case "refuse":
+                return web.json_response(
+                    {"error": {"message": "max_tokens is beyond max_seq_len 64"}}, status=400
+                )
+            case "crash":
+                return web.Response(status=500, text="Internal Server Error")
+            case "not-json":
+                return web.Response(text="<html>proxy</html>")
+            case "hang":
+                await asyncio.sleep(60)
+        tokens = self._generate(prompt, body)
+        if body.get("stream"):
+            self.streaming += 1
+            self.most_streaming = max(self.most_streaming, self.streaming)
+            try:
+                return await self._stream(request, body, tokens, len(prompt))
+            finally:
+                self.streaming -= 1
+        choice = self._choice(body, tokens)
+        if self.behaviour.speaks == "vllm" and body.get("return_token_ids"):
+            choice["prompt_token_ids"] = prompt
+        if body.get("prompt_logprobs") is not None:
+            choice["prompt_logprobs"] = self.behaviour.scores(self._score(prompt))
+        return web.json_response({"choices": [choice], "usage": self._usage(len(prompt), len(tokens))})
+
+    def _refused(self, body: dict[str, Any]) -> str:
+        """What trtllm-serve says to a request that it does not take; empty where it is taken."""
+        if self.behaviour.speaks == "vllm":
+            return ""
+        fields = completion_request(self.behaviour.speaks)
+        unknown = set(body) - {*fields["required"], *fields["optional"]}
+        unknown |= set(body.get("stream_options", {})) - set(fields["stream_options"])
+        if unknown:
+            return f"Extra inputs are not permitted: {sorted(unknown)}"
+        alone = "stream_options" in body and not body.get("stream")
+        return "Stream options can only be defined when stream is true." if alone else ""
+
+    def _choice(self, body: dict[str, Any], ids: list[int]) -> dict[str, Any]:
+        text = self.behaviour.spells(self.decode(ids))
+        named = {} if self.behaviour.fault == "no-ids" else {"token_ids": ids}
+        if self.behaviour.speaks == "vllm":
+            return {"text": text} | (named if body.get("return_token_ids") else {})
+        return {"text": text, "token_ids": None} if body.get("detokenize", True) else {"text": "", **named}
+
+    def _usage(self, prompt_tokens: int, tokens: int, *, at_end: bool = True) -> dict[str, Any]:
+        fault = self.behaviour.fault
+        if fault in {"negative", "no-whole-count"}:
+            wrong = -tokens if fault == "negative" else tokens + 0.5
+            return {"prompt_tokens": prompt_tokens, "completion_tokens": wrong}
+        lie = int(fault == "miscount" or (fault == "miscount-at-end" and at_end))
+        return {"prompt_tokens": prompt_tokens, "completion_tokens": tokens + lie}
+
+    def _prompt_ids(self, prompt: str | list[int]) -> list[int]:
+        if isinstance(prompt, list):
+            return prompt
+        ids = ([BEGIN] if self.behaviour.begins_text else []) + self.encode(prompt)
+        return ids[: self.behaviour.cuts_at]
+
+    def _generate(self, prompt: list[int], body: dict[str, Any]) -> list[int]:
+        count = body["max_tokens"]
+        stops = self.behaviour.stops_after
+        if stops is not None and not body.get("ignore_eos"):
+            count = min(count, stops)
+        ids, penalty = list(prompt), int(self.behaviour.penalizes and "repetition_penalty" not in body)
+        for _ in range(count):
+            ids.append(self.behaviour.next_token(ids) + penalty)
+            if ids[-1] in body.get("stop_token_ids", ()):
+                break
+        return ids[len(prompt) :]
+
+    def _score(self, prompt: list[int]) -> list[dict[str, Any] | None]:
+        return [None, *(self._score_of(prompt[:place], prompt[place]) for place in range(1, len(prompt)))]
+
+    def _score_of(self, before: list[int], given: int) -> dict[str, Any]:
+        best = self.behaviour.next_token(before)
+        score: dict[str, Any] = {str(best): {"logprob": -0.1, "rank": 1}}
+        if given != best:
+            score[str(given)] = {"logprob": -0.1 - self.behaviour.regret_of(given), "rank": 2}
+        return score
+
+    async def _stream(
+        self, request: web.Request, body: dict[str, Any], tokens: list[int], prompt_tokens: int
+    ) -> web.StreamResponse:
+        behaviour = self.behaviour
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        size = behaviour.tokens_per_chunk
+        chunks = [tokens[at : at + size] for at in range(0, len(tokens), size)]
+        if behaviour.fault == "short":
+            chunks = chunks[:-1]
+        counts = (
+            body.get("stream_options", {}).get("continuous_usage_stats") and behaviour.fault != "uncounted"
+        )
+        sent = 0
+        for index, ids in enumerate(chunks):
+            await asyncio.sleep(behaviour.per_token_s * len(ids) if index else behaviour.first_token_s)
+            if behaviour.fault == "break" and index == 2:
+                assert request.transport is not None
+                request.transport.close()
+                return response
+            sent += len(ids)
+            usage = {"usage": self._usage(prompt_tokens, sent, at_end=False)} if counts else {}
+            choice = self._choice(body, ids)
+            if not {"return_token_ids", "detokenize"} & set(body):
+                choice["text"] = behaviour.streams(choice["text"])
+            await self._event(response, {"choices": [choice], **usage})
+        if behaviour.fault == "error-event":
+            await self._event(response, {"error": {"message": "engine died"}})
+        if behaviour.fault != "no-done":
+            await self._event(response, {"choices": [], "usage": self._usage(prompt_tokens, sent)})
+            await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+    async def _event(self, response: web.StreamResponse, payload: dict[str, Any]) -> None:
+        await response.write(f"data: {json.dumps(payload)}\n\n".encode())
+
+
+@contextmanager
+def fake_server(behaviour: Behaviour) -> Iterator[FakeServer]:
+    """Serve a stand-in on a free port from a thread of its own."""
+    server = FakeServer(behaviour)
+    ready, stop = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        server.base_url = f"http://{host}:{port}"
+        ready.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    ready.wait(10)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()

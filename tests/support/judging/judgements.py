@@ -1,0 +1,240 @@
+"""Protocols and results for tests of judging, planted where a test says so."""
+
+import math
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from artifacts.hosts import ServeCommand
+from engine_specs.spec import AccuracyGate, Economics, Slo, SpeedGate, Workload
+from support.judging.fake_completions import BEGIN, END, VOCABULARY, Speech
+from tasks.judging import (
+    AccuracyPlan,
+    AccuracyResult,
+    Endpoint,
+    JudgingProtocol,
+    Measured,
+    RoundPlan,
+    Side,
+    SpeedPlan,
+    SpeedResult,
+    StageRecord,
+    Subject,
+    Vocabulary,
+)
+from tasks.judging.gates import Terms
+from tasks.judging.measure.summaries import MeasuredRound, summarize
+from tasks.judging.results import (
+    Departure,
+    LengthSample,
+    QualifyingRound,
+    RegretSample,
+    RequestRecord,
+    RoundResult,
+    SpeedPoint,
+    TokenizerCheck,
+)
+
+PRICES = Economics(
+    gpu_hour_usd=2.5, requests_per_day=2_000_000, upkeep_hours_per_month=4, engineer_hour_usd=120
+)
+VOCABULARY_OF_FAKES = Vocabulary(size=VOCABULARY, special_ids=(BEGIN, END, 2))
+
+
+def terms(
+    prices: Economics = PRICES, *, compile_mode: Any = "when-justified", build_device_hours: float = 0.2
+) -> Terms:
+    """What a judgement knows besides the measurement."""
+    return Terms(prices=prices, compile_mode=compile_mode, build_device_hours=build_device_hours)
+
+
+SUBJECT = Subject(
+    spec="demo",
+    variant="cpu-int8",
+    model="enginery/demo-llama@0123456",
+    target="cpu-x86-64-v3",
+    kind="aot-inductor",
+    quantization="int8_weight_only",
+    environment={"cpu": "a test's imagination", "torch": "2.13.0+cpu"},
+    stages=(StageRecord(stage="build", fingerprint="f" * 64, tree="e" * 64, duration_s=21.5, reused=False),),
+)
+
+
+def side(name: str, speaks: Speech = "vllm") -> Side:
+    """A side whose command serves nothing, and says how such a server gives token ids."""
+    command = ServeCommand(
+        toolchain="none",
+        argv=("{python}", "{tree}/serve.py"),
+        model="m",
+        generated_ids="with-text" if speaks == "vllm" else "instead-of-text",
+    )
+    return Side(name=name, serve=command, tree="a" * 64)
+
+
+def endpoint(name: str, base_url: str, speaks: Speech = "vllm") -> Endpoint:
+    """A side at an address."""
+    return Endpoint(base_url=base_url, side=side(name, speaks))
+
+
+def workload(**changes: Any) -> Workload:
+    """A small workload with a lenient objective."""
+    settings: dict[str, Any] = {
+        "input_tokens": 8,
+        "output_tokens": 6,
+        "concurrency": (1, 2),
+        "operating_point": 2,
+        "slo": Slo(ttft_p99_ms=60_000, itl_p99_ms=60_000),
+    }
+    return Workload(**(settings | changes))
+
+
+def protocol(
+    *,
+    samples: int = 40,
+    margin: float = 0.3,
+    min_speedup: float = 1.1,
+    budget_minutes: float = 1.0,
+    references: Sequence[str] = ("vllm",),
+    load: Workload | None = None,
+    seed: int = 1,
+    **speed: Any,
+) -> JudgingProtocol:
+    """A protocol over the stand-ins' vocabulary."""
+    accuracy = AccuracyGate(path="held-out.jsonl", samples=samples, max_regret_nats_per_token=margin)
+    gate = SpeedGate(metric="goodput_per_device", min_speedup=min_speedup, budget_minutes=budget_minutes)
+    return JudgingProtocol(
+        seed=seed,
+        workload=load or workload(),
+        vocabulary=VOCABULARY_OF_FAKES,
+        rounds=RoundPlan(requests_per_slot=2, min_requests=1, request_limit_s=10),
+        speed=SpeedPlan(gate=gate, **({"first_stage_pairs": 3, "pairs_elsewhere": 3} | speed)),
+        accuracy=AccuracyPlan(
+            gate=accuracy,
+            text_sha256="b" * 64,
+            min_context_tokens=8,
+            max_context_tokens=32,
+            continuation_tokens=6,
+            length_windows=40,
+            length_max_tokens=8,
+            round_trip_texts=2,
+            round_trip_tokens=300,
+            streamed_texts=3,
+            in_flight=(2, 3),
+            request_limit_s=10,
+        ),
+        engine=side("engine"),
+        references=tuple(side(name) for name in references),
+    )
+
+
+def regret_samples(regrets: Sequence[float]) -> tuple[RegretSample, ...]:
+    """Texts continued by four tokens, with planted mean regrets; a regret of zero is an agreement.
+
+    Of a text with regret the third token has all of it.
+    """
+    return tuple(
+        RegretSample(
+            sample_id=str(i),
+            in_flight=2,
+            context_tokens=9,
+            engine_tokens=(5, 6, 7, 8),
+            departures=(
+                (Departure(index=2, engine_token=7, reference_token=0, regret_nats=4 * regret),)
+                if regret
+                else ()
+            ),
+        )
+        for i, regret in enumerate(regrets)
+    )
+
+
+def length_samples(pairs: Sequence[tuple[int, int]]) -> tuple[LengthSample, ...]:
+    """Continuations of planted (engine, reference) lengths."""
+    return tuple(
+        LengthSample(sample_id=f"0:{i}", engine_tokens=a, reference_tokens=b, common_prefix_tokens=min(a, b))
+        for i, (a, b) in enumerate(pairs)
+    )
+
+
+def accuracy_result(digest: str, regrets: Sequence[float], *, name: str = "engine") -> AccuracyResult:
+    """An accuracy result with planted regrets, equal lengths and a tokenizer that agrees."""
+    return AccuracyResult(
+        side=name,
+        reference="vllm",
+        protocol_digest=digest,
+        samples=regret_samples(regrets),
+        lengths=length_samples([(64, 64)] * 64),
+        tokenizer=(TokenizerCheck(text="Größe", same_ids=True, same_text=True),),
+    )
+
+
+def speed_point(
+    ratio: float, *, noise: float, pairs: int, first_stage: int = 6, concurrency: int = 1, rate: float = 500.0
+) -> SpeedPoint:
+    """Alternating rounds of a reference at `rate` tokens/s and an engine `ratio` times as fast."""
+    source = Random(f"{ratio}/{noise}/{pairs}/{concurrency}")
+    rounds = [
+        made
+        for pair in range(pairs)
+        for made in _pair(pair, concurrency, rate, ratio * math.exp(source.gauss(0, noise)))
+    ]
+    engine, reference = (
+        summarize([MeasuredRound(one, tuple([5.0] * 31)) for one in rounds if one.side == name])
+        for name in ("engine", "vllm")
+    )
+    return SpeedPoint(
+        concurrency=concurrency,
+        first_stage_pairs=min(first_stage, pairs),
+        planned_pairs=pairs,
+        stopped=f"{pairs} pairs reach the resolution of 5.0%",
+        rounds=tuple(rounds),
+        engine=engine,
+        reference=reference,
+    )
+
+
+def _pair(pair: int, concurrency: int, rate: float, ratio: float) -> list[RoundResult]:
+    order = ["vllm", "engine"] if pair % 2 == 0 else ["engine", "vllm"]
+    rates = {"vllm": rate, "engine": rate * ratio}
+    return [_round(name, 2 * pair + i, concurrency, rates[name]) for i, name in enumerate(order)]
+
+
+def _round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
+    record = RequestRecord(
+        ttft_ms=12.0 * 500 / rate,
+        itl_mean_ms=1000 / rate,
+        itl_max_ms=1500 / rate,
+        e2e_ms=32_000 / rate,
+        output_tokens=32,
+        good=True,
+    )
+    return RoundResult(
+        side=name,
+        concurrency=concurrency,
+        index=index,
+        started_s=float(index),
+        wall_s=96 / rate,
+        devices=1,
+        prompts_sha256="c" * 64,
+        requests=(record,) * 3,
+    )
+
+
+def measured(digest: str, regrets: Sequence[float], *, ratio: float, noise: float = 0.03) -> Measured:
+    """Everything of one engine, planted."""
+    points = (
+        speed_point(ratio, noise=noise, pairs=12, concurrency=2),
+        speed_point(ratio * 1.1, noise=noise, pairs=4, first_stage=4, concurrency=1),
+    )
+    return Measured(
+        protocol_digest=digest,
+        accuracy=accuracy_result(digest, regrets),
+        speed=SpeedResult(
+            engine="engine",
+            reference="vllm",
+            protocol_digest=digest,
+            qualifying=(QualifyingRound(reference="vllm", rates=(500.0, 505.0)),),
+            operating_point=2,
+            points=points[::-1],
+        ),
+    )

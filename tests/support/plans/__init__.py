@@ -1,0 +1,1 @@
+"""Plans of specs: their commands, kept as files, and stores in which everything was made already."""

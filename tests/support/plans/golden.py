@@ -1,0 +1,69 @@
+"""The commands of plans, kept as files, so that a change to any command shows in a diff.
+
+Write them again after such a change, and read the diff:
+
+    PYTHONPATH=tests .venv/bin/python -m support.plans.golden
+"""
+
+import sys
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from engine_specs.preflight import vendored_checkpoint
+from engine_specs.spec import Spec, load_spec, resolve_variants
+from support.paths import DATA
+from tasks.plan import StageCommands
+from tasks.plan.commands import stage_commands
+from tasks.stages import SpecGraph
+from tasks.toolchains import NotInstalled
+
+GOLDEN = DATA / "golden"
+CASES = {
+    "demo": ("demo", "cpu-int8"),
+    "trt-plan-fp8-two-h100": ("llama-3.1-8b-instruct", "h100-tp2"),
+    "trt-plan-int4-awq-l40s": ("llama-3.1-8b-instruct", "l40s"),
+    "trtllm-torch-nvfp4-b200": ("llama-3.1-8b-instruct", "b200"),
+}
+
+
+def absent(name: str) -> NotInstalled:
+    """The state of a toolchain on a host that has none."""
+    return NotInstalled(name=name, reason="it is not installed yet", fix=f"enginery toolchain install {name}")
+
+
+def commands(spec: Spec, *variants: str) -> tuple[StageCommands, ...]:
+    """The commands of some variants of a spec, or of all, on a host that has nothing."""
+    chosen = tuple(one for one in resolve_variants(spec) if not variants or one.name in variants)
+    known = vendored_checkpoint(spec.checkpoint.repo)
+    return tuple(stage_commands(SpecGraph(spec, chosen), absent, {}, known.config if known else None))
+
+
+def plan(case: str) -> tuple[StageCommands, ...]:
+    """The commands of one case, as they are now."""
+    name, variant = CASES[case]
+    return commands(load_spec(name), variant)
+
+
+RECORDS = TypeAdapter(tuple[StageCommands, ...])
+
+
+def text(case: str) -> str:
+    """The same as the text of its file."""
+    return RECORDS.dump_json(plan(case), indent=1).decode() + "\n"
+
+
+def path(case: str) -> Path:
+    """Where a case is kept."""
+    return GOLDEN / f"{case}.json"
+
+
+def main() -> None:
+    """Write all files."""
+    for case in CASES:
+        path(case).write_text(text(case), encoding="utf-8")
+        sys.stdout.write(f"{path(case)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Stores in which everything of a spec was made already, for plans of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from artifacts.hosts import ENGINE_FILE
+from engine_specs.spec import Spec, read_spec, resolve_variants
+from flows.demo.hub_repo import DEMO_HUB
+from support.engines.stand_ins import manifest
+from support.judging.judgements import speed_point
+from support.paths import E2E_SPEC
+from tasks.hub import HubAccess
+from tasks.hub.texts import REPORT_FILE, TextsReport
+from tasks.judging.results import LoadPoint, LoadResult
+from tasks.kinds import kind_named
+from tasks.plan import HostToolchains
+from tasks.runs import Made, MeasurementCall, Pipeline, run_stage
+from tasks.runs.measurements import keep_measurement
+from tasks.stages import Inputs, KeyedNode, MeasuredNode, Sources, SpecGraph, VariantGraph
+
+FILE = E2E_SPEC
+IDENTITY = "a" * 64
+REPORT = TextsReport(
+    identity={}, split=None, files=(), rows=1, seed=0, sample_ids=("0",), sample_digest="5" * 64
+)
+
+
+class Installed(HostToolchains):
+    """A host that has every toolchain."""
+
+    def identity(self, name: str) -> str:
+        """The same for all."""
+        return IDENTITY
+
+
+def numbered_spec(number: int) -> Spec:
+    """One of many specs that share nothing but the checkpoint's repository."""
+    text = FILE.read_text().replace("name: e2e", f"name: e2e-{number}")
+    text = text.replace("e3cd0e8a1b9dd3ef61851d4ef03fe7e3fb995bb6", f"{number:040x}")
+    return read_spec(text.replace("samples: 200", f"samples: {200 + number}"), FILE)
+
+
+def keep_everything(pipeline: Pipeline, spec: Spec, access: HubAccess, *, until: str = "") -> None:
+    """Put the results of all stages into the store, or of those up to a stage; the trees are small.
+
+    Args:
+        pipeline: settings and store.
+        spec: a spec of one variant, over the demo's checkpoint.
+        access: the Hub, which is not asked.
+        until: name of the last stage; empty: all.
+    """
+    sources, trees = Sources(spec, access), dict[str, str]()
+    graph = SpecGraph(spec, resolve_variants(spec))
+    (nodes,) = graph.variants
+    for node in graph:
+        if not isinstance(node, KeyedNode) or node.left_out:
+            continue
+        inputs = Inputs(
+            {need.role: trees[need.node.title] for need in node.needs},
+            dict.fromkeys(node.toolchains, IDENTITY),
+        )
+        call = node.call(inputs, sources, pipeline.store)
+        if isinstance(call, MeasurementCall):
+            assert isinstance(node, MeasuredNode)
+            result = _load(node, inputs).model_dump(mode="json")
+            keep_measurement(pipeline, call, result, conclusive=True, device_s=1.0)
+        else:
+            trees[node.title] = run_stage(pipeline, call, _maker(node, nodes)).tree
+        if node.stage == until:
+            return
+
+
+def _load(node: MeasuredNode, inputs: Inputs) -> LoadResult:
+    """vLLM at 500 tokens/s."""
+    point = speed_point(1.0, noise=0.0, pairs=3, concurrency=1, rate=500.0)
+    rounds = tuple(one for one in point.rounds if one.side == "vllm")
+    return LoadResult(
+        side=node.sides(inputs)[-1],
+        protocol_digest="0" * 64,
+        operating_point=1,
+        points=(LoadPoint(summary=point.reference, rounds=rounds),),
+    )
+
+
+def _maker(node: KeyedNode, nodes: VariantGraph) -> Callable[[Path, Path], Made]:
+    """What writes a tree with the small files that later stages read."""
+
+    def make(output: Path, _scratch: Path) -> Made:
+        (output / "made-by").write_text(f"{node.spec.name} {node.title}")
+        if node.makes == "heldout":
+            (output / REPORT_FILE).write_text(REPORT.model_dump_json())
+        elif node.makes == nodes.build.makes:
+            serve = kind_named(nodes.variant.engine.kind).serve_command(nodes.variant)
+            engine = manifest(stand_in=False).model_copy(update={"serve": serve})
+            (output / ENGINE_FILE).write_text(engine.model_dump_json())
+        else:
+            for name in ("config.json", "tokenizer.json"):
+                (output / name).write_bytes((DEMO_HUB / "enginery" / "demo-llama" / name).read_bytes())
+        return Made()
+
+    return make

@@ -1,0 +1,1 @@
+"""Texts of specs, and variants as specs resolve to them."""

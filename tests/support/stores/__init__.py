@@ -1,0 +1,1 @@
+"""What a store holds for tests: trees, releases, and verdicts of several hosts."""

@@ -1,0 +1,1 @@
+"""Workers and wheels for toolchains of tests."""

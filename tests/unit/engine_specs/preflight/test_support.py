@@ -1,0 +1,136 @@
+"""Pre-flight of kind x GPU x recipe x ModelOpt x architecture: what no row of the tables names is refused."""
+
+import pytest
+from support.specs.gpu import CONFIG, FILES, gpu_variant, preflight
+
+from engine_specs.spec import RecipeSearch, Spec
+
+RECIPE = "variants.first.quantization.recipe"
+KV_CACHE = "variants.first.quantization.kv_cache"
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "recipe"),
+    [
+        ("trt-plan", "h100-sxm", "fp8"),
+        ("trt-plan", "l40s", "int4_awq"),
+        ("trt-plan", "a100-80gb", "int8_smoothquant"),
+        ("trt-plan", "b200", "nvfp4"),
+        ("trtllm-torch", "b200", "nvfp4"),
+        ("trtllm-torch", "h200", "w4a8_awq"),
+    ],
+)
+def test_what_the_rows_name_passes(spec: Spec, kind: str, target: str, recipe: str) -> None:
+    assert preflight(spec, gpu_variant(spec, kind, target, recipe), CONFIG, FILES) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "recipe", "found", "there", "elsewhere"),
+    [
+        ("trt-plan", "b200", "int8_smoothquant", "b200 (compute capability 10.0)", "fp8, nvfp4", "a100-80gb"),
+        ("trt-plan", "b200", "int4_awq", "b200 (compute capability 10.0)", "fp8, nvfp4", "l40s"),
+        ("trt-plan", "a100-80gb", "fp8", "a100-80gb (compute capability 8.0)", "int4_awq", "h100-sxm"),
+        ("trt-plan", "h200", "nvfp4", "h200 (compute capability 9.0)", "w4a8_awq", "gb200"),
+        ("trtllm-torch", "l40s", "nvfp4", "l40s (compute capability 8.9)", "int4_awq", "rtx-pro-6000"),
+    ],
+)
+def test_a_recipe_that_the_gpu_has_no_kernels_for(
+    spec: Spec, kind: str, target: str, recipe: str, found: str, there: str, elsewhere: str
+) -> None:
+    (problem,) = preflight(spec, gpu_variant(spec, kind, target, recipe), CONFIG, FILES)
+    assert (problem.field, problem.found) == (RECIPE, f"{recipe} on {found}")
+    here, _, other = problem.accepted.partition(f"; or a target for {recipe}: ")
+    assert f"a recipe that {kind} supports there: none, " in here
+    assert there in here
+    assert recipe not in here
+    assert elsewhere in other.split(", ")
+    assert target not in other.split(", ")
+
+
+@pytest.mark.parametrize(
+    ("target", "kv_cache", "there", "elsewhere"),
+    [("a100-80gb", "fp8", "none, int8", "l4"), ("b200", "int8", "none, fp8", "a10")],
+)
+def test_a_kv_cache_that_the_gpu_has_no_kernels_for(
+    spec: Spec, target: str, kv_cache: str, there: str, elsewhere: str
+) -> None:
+    (problem,) = preflight(spec, gpu_variant(spec, "trt-plan", target, "none", kv_cache), CONFIG, FILES)
+    assert problem.field == KV_CACHE
+    assert problem.found.startswith(f"{kv_cache} on {target} (compute capability ")
+    assert problem.accepted.startswith(
+        f"a format that trt-plan supports there: {there}; or a target for {kv_cache}"
+    )
+    assert elsewhere in problem.accepted
+
+
+def test_a_recipe_that_the_kind_does_not_take_for_the_architecture(spec: Spec) -> None:
+    config = CONFIG | {"architectures": ["Qwen3ForCausalLM"]}
+    (problem,) = preflight(spec, gpu_variant(spec, recipe="int4_awq"), config, FILES)
+    assert (problem.field, problem.found) == (RECIPE, "int4_awq for Qwen3ForCausalLM")
+    assert problem.accepted.endswith("on h100-sxm (compute capability 9.0): none, fp8")
+
+
+def test_a_preset_that_this_line_makes_on_another_device_only(spec: Spec) -> None:
+    variant = gpu_variant(spec, "trt-plan", "b200", "nvfp4", device="cpu")
+    (problem,) = preflight(spec, variant, CONFIG, FILES)
+    assert problem.field == "variants.first.quantization.device"
+    assert problem.found == "cpu for recipe nvfp4"
+    assert problem.accepted == "cuda, where ModelOpt 0.37 exports nvfp4"
+    assert (
+        preflight(spec, gpu_variant(spec, "trtllm-torch", "b200", "nvfp4", device="cpu"), CONFIG, FILES) == ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kv_cache", "key"), [("w4a16_nvfp4", "none", "recipe"), ("none", "int8", "kv_cache")]
+)
+def test_a_preset_that_the_kinds_line_of_modelopt_lacks(
+    spec: Spec, recipe: str, kv_cache: str, key: str
+) -> None:
+    kind, line = ("trt-plan", "0.37") if key == "recipe" else ("trtllm-torch", "0.47")
+    problems = preflight(spec, gpu_variant(spec, kind, "h100-sxm", recipe, kv_cache), CONFIG, FILES)
+    (problem,) = [one for one in problems if "ModelOpt" in one.found]
+    asked = recipe if key == "recipe" else kv_cache
+    assert problem.field == f"variants.first.quantization.{key}"
+    assert problem.found == f"{asked} with ModelOpt {line}, whose exports {kind} reads"
+    assert "none, fp8" in problem.accepted
+
+
+def test_candidates_of_a_search_have_to_be_possible_alone(spec: Spec) -> None:
+    search = RecipeSearch(effective_bits=6.0, candidates=("fp8", "nvfp4"))
+    (problem,) = preflight(
+        spec, gpu_variant(spec, "trtllm-torch", recipe="auto", search=search), CONFIG, FILES
+    )
+    assert problem.field == "variants.first.quantization.search.candidates"
+    assert problem.found == "nvfp4"
+    assert "fp8, fp8_per_channel_per_token, int4_awq, w4a8_awq" in problem.accepted
+    possible = RecipeSearch(effective_bits=6.0, candidates=("fp8", "w4a8_awq"))
+    variant = gpu_variant(spec, "trtllm-torch", recipe="auto", search=possible)
+    assert preflight(spec, variant, CONFIG, FILES) == ()
+
+
+def test_a_search_cannot_get_below_its_smallest_candidate(spec: Spec) -> None:
+    search = RecipeSearch(effective_bits=6.0, candidates=("fp8", "fp8_per_channel_per_token"))
+    (problem,) = preflight(
+        spec, gpu_variant(spec, "trtllm-torch", recipe="auto", search=search), CONFIG, FILES
+    )
+    assert problem.field == "variants.first.quantization.search.effective_bits"
+    assert str(problem).endswith("found 6; at least 8, the bits of fp8, or a smaller candidate")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"rope_parameters": {"rope_theta": 500000.0}},
+        {"transformers_version": "5.14.1"},
+        {"rope_parameters": {"rope_theta": 500000.0}, "transformers_version": "5.14.1"},
+    ],
+)
+def test_a_checkpoint_that_a_newer_transformers_wrote(spec: Spec, written: dict[str, object]) -> None:
+    (problem,) = preflight(spec, gpu_variant(spec), CONFIG | written, FILES)
+    assert problem.field == "checkpoint.repo"
+    assert problem.found.startswith("owner/model, written by a newer transformers (")
+    assert all(key in problem.found for key in written)
+    assert "defaults for rope_parameters without an error" in problem.accepted
+    assert problem.accepted.endswith("or a kind that reads it: aot-inductor, trtllm-torch")
+    assert preflight(spec, gpu_variant(spec, "trtllm-torch"), CONFIG | written, FILES) == ()

@@ -1,0 +1,186 @@
+"""The command line's promises: exit codes, clear messages, clean streams, nothing heavy for `--help`."""
+
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.programs.cli import PROGRAM, run_cli
+
+from artifacts.settings import Settings
+from flows.cli.main import COMMANDS, explain
+
+CLOSED_PORT = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(settings: Settings) -> None:
+    """No test here sees the user's stack."""
+
+
+def test_help_lists_every_command() -> None:
+    done = run_cli("--help")
+    names = [command.name for commands in COMMANDS.values() for command in commands]
+    assert done.returncode == 0
+    assert [name for name in names if f" {name} " not in done.stdout] == []
+
+
+def test_help_imports_no_command_and_nothing_heavy() -> None:
+    probe = (
+        "import sys; from flows.cli.main import run; run(['--help']);"
+        "heavy = ('flows.cli.commands.', 'boto', 'prefect', 'pydantic');"
+        "print([m for m in sys.modules if m.startswith(heavy)])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_host_with_the_light_install_finds_the_stack() -> None:
+    probe = (
+        "import sys; sys.modules['psutil'] = sys.modules['prefect'] = None;"
+        "from artifacts.settings import Settings; from flows.stack.environment import stack_environment;"
+        "from flows.stack.system.state import *; s = Settings(); p = StackPaths.below(s.home);"
+        "from flows.stack.system.liveness import birth; import os;"
+        "i = os.getpid();"
+        "c = Component(name='object-store', pid=i, birth=birth(i), url='http://u', log='');"
+        "write_state(p, StackState().with_component(c)); print(stack_environment(s)['AWS_ENDPOINT_URL_S3'])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout == "http://u\n"
+
+
+@pytest.mark.parametrize(
+    "command", [command for group in COMMANDS.values() for command in group], ids=lambda c: c.name
+)
+def test_every_registered_command_exists(command) -> None:
+    module, _, name = command.target.partition(":")
+    assert hasattr(importlib.import_module(f"flows.cli.commands.{module}"), name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("buidl",), "there is no command 'buidl'\n  fix: enginery build"),
+        (("pull",), "requires an argument"),
+        (("up", "--s3-port", "x"), 'unable to convert "x" into int'),
+        (("specs", "valid"), "Unknown command"),
+        (("specs", "validate", "no-such-spec"), "no spec named 'no-such-spec'"),
+        (("toolchain", "install", "nope"), "There is no toolchain 'nope'"),
+    ],
+)
+def test_bad_arguments_exit_2_and_say_what_to_do(arguments: tuple[str, ...], said: str) -> None:
+    done = run_cli(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "fix:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_bad_settings_are_all_named_with_their_variables() -> None:
+    done = run_cli("status", env={"ENGINERY_STORE_BUCKET": "x", "ENGINERY_JOB_TIME_LIMIT_S": "soon"})
+    assert done.returncode == 2
+    assert "ENGINERY_STORE_BUCKET" in done.stderr
+    assert "ENGINERY_JOB_TIME_LIMIT_S" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_settings_file_exits_2(tmp_path: Path) -> None:
+    (tmp_path / "enginery.toml").write_text("home = ")
+    done = run_cli("status", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "enginery.toml cannot be read" in done.stderr
+
+
+def test_validate_names_every_problem_of_every_file_and_still_reports_the_good_one(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("name: one\nbogus: 1\n")
+    (tmp_path / "two.yaml").write_text("{")
+    done = run_cli("specs", "validate", "demo", tmp_path / "one.yaml", tmp_path / "two.yaml")
+    assert done.returncode == 2
+    assert "demo: ok" in done.stdout
+    assert "one.yaml:2: bogus" in done.stderr
+    assert "two.yaml" in done.stderr
+
+
+def test_an_unreachable_store_exits_5_with_the_address() -> None:
+    env = {"AWS_ENDPOINT_URL_S3": CLOSED_PORT, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    done = run_cli("list", env=env)
+    assert done.returncode == 5
+    assert CLOSED_PORT in done.stderr
+
+
+def test_an_unreachable_prefect_server_exits_5_with_the_address() -> None:
+    done = run_cli("build", "demo", env={"PREFECT_API_URL": f"{CLOSED_PORT}/api"})
+    assert done.returncode == 5
+    assert f"{CLOSED_PORT}/api (PREFECT_API_URL)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serving_what_was_never_pulled_exits_4(tmp_path: Path) -> None:
+    done = run_cli("serve", tmp_path)
+    assert done.returncode == 4
+    assert "enginery pull" in done.stderr
+
+
+def test_status_of_no_stack_exits_5_and_json_is_one_document() -> None:
+    done = run_cli("status", "--json")
+    assert done.returncode == 5
+    assert {part["state"] for part in json.loads(done.stdout)["components"]} == {"down"}
+    assert "enginery up" in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = run_cli("verify", tmp_path, "--debug")
+    assert "Traceback" in done.stderr
+    assert "NotFound" in done.stderr
+
+
+def test_ctrl_c_is_told_in_one_line_and_exits_130() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        env = os.environ | keys | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        running = subprocess.Popen([*PROGRAM, "list"], env=env, stderr=subprocess.PIPE, text=True)
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        with connection:
+            running.send_signal(signal.SIGINT)
+            _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, "enginery: interrupted\n")
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "specs", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+def test_a_defect_of_ours_says_so_and_exits_1() -> None:
+    code, text = explain(KeyError("x"))
+    assert code == 1
+    assert "internal error: KeyError" in text
+    assert "--debug" in text
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    wrapped = ImportError("Cannot import module")
+    wrapped.__cause__ = ModuleNotFoundError("No module named 'prefect'", name="prefect.flows")
+    code, text = explain(wrapped)
+    assert code == 2
+    assert "needs the package prefect" in text
+    assert "pip install" in text
+
+
+def test_a_missing_module_of_ours_is_a_defect() -> None:
+    code, text = explain(ModuleNotFoundError("No module named 'flows.x'", name="flows.x"))
+    assert code == 1
+    assert "internal error" in text

@@ -1,0 +1,142 @@
+"""The verdict is total: every combination of outcomes has exactly one row; docs show that very table."""
+
+from typing import Any
+
+import pytest
+from support.judging.judgements import PRICES, SUBJECT, measured, protocol, terms
+from support.judging.verdict_combinations import all_combinations
+from support.paths import ROOT
+
+from tasks.judging.decide.table import (
+    conditions,
+    markdown_table,
+    row_for,
+    verdict_table,
+)
+from tasks.judging.judge import judge_engine
+from tasks.judging.judgement import JudgedResult
+from tasks.judging.results import NotMeasured
+
+DOCS = ROOT / "docs" / "verdicts.md"
+GOOD = {
+    "baseline": "go",
+    "tokenizer": "same",
+    "regret": "pass",
+    "length": "pass",
+    "slo": "met",
+    "reference slo": "met",
+    "speed": "faster",
+    "economics": "positive",
+    "compile": "when-justified",
+}
+UNTIMED = dict.fromkeys(("slo", "reference slo", "speed", "economics"), "not-measured")
+
+
+def test_exactly_one_row_matches_every_combination() -> None:
+    counts = [sum(row.matches(outcomes) for row in verdict_table()) for outcomes in all_combinations()]
+    assert set(counts) == {1}
+    answers, timed, modes = 2 * 3 * 3, 2 * 2 * 3 * 2, 2
+    assert len(counts) == 2 * answers * (timed + 1) * modes
+
+
+def test_every_row_is_reached_and_names_known_conditions() -> None:
+    assert {row_for(outcomes).id for outcomes in all_combinations()} == {row.id for row in verdict_table()}
+    for row in verdict_table():
+        assert all(set(accepted) <= set(conditions()[name]) for name, accepted in row.when.items())
+
+
+def test_nothing_is_compiled_unless_every_proof_was_given() -> None:
+    proofs = {"tokenizer": "same", "regret": "pass", "length": "pass", "slo": "met"}
+    for outcomes in all_combinations():
+        if row_for(outcomes).verdict == "compile":
+            assert proofs.items() <= outcomes.items()
+            only_engine = outcomes["reference slo"] == "missed"
+            pays = outcomes["economics"] == "positive" or outcomes["compile"] == "always"
+            assert only_engine or (outcomes["speed"] == "faster" and pays)
+
+
+def test_nobody_stays_on_a_vllm_that_misses_what_the_engine_meets() -> None:
+    for outcomes in all_combinations():
+        measured = outcomes["baseline"] == "go"
+        alone = measured and outcomes["slo"] == "met" and outcomes["reference slo"] == "missed"
+        assert not (alone and row_for(outcomes).verdict == "stay-on-vllm")
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "row"),
+    [
+        ({}, "compile", "pays"),
+        ({"baseline": "stay"}, "stay-on-vllm", "baseline-suffices"),
+        ({"tokenizer": "different"}, "rejected", "tokenizer-differs"),
+        ({"regret": "fail"}, "rejected", "accuracy-fails"),
+        ({"length": "fail"}, "rejected", "length-fails"),
+        ({"regret": "underpowered"}, "inconclusive", "accuracy-underpowered"),
+        ({"length": "underpowered"}, "inconclusive", "length-underpowered"),
+        ({"slo": "missed", "speed": "noisy"}, "stay-on-vllm", "slo-missed"),
+        ({"slo": "missed", "reference slo": "missed"}, "stay-on-vllm", "slo-missed-by-both"),
+        ({"reference slo": "missed", "speed": "not-faster"}, "compile", "slo-met-by-engine-alone"),
+        ({"reference slo": "missed", "economics": "negative"}, "compile", "slo-met-by-engine-alone"),
+        ({"reference slo": "missed", "regret": "fail"}, "rejected", "accuracy-fails"),
+        ({"speed": "noisy"}, "inconclusive", "speed-noisy"),
+        ({"speed": "not-faster"}, "stay-on-vllm", "not-faster"),
+        ({"economics": "negative"}, "stay-on-vllm", "does-not-pay"),
+        ({"economics": "negative", "compile": "always"}, "compile", "always-compile"),
+        ({"regret": "fail", "speed": "noisy", "slo": "missed"}, "rejected", "accuracy-fails"),
+        ({"regret": "fail", **UNTIMED}, "rejected", "accuracy-fails"),
+        ({"length": "fail", **UNTIMED}, "rejected", "length-fails"),
+        ({"tokenizer": "different", **UNTIMED}, "rejected", "tokenizer-differs"),
+        (UNTIMED, "inconclusive", "speed-not-measured"),
+    ],
+)
+def test_one_thing_that_is_different_decides(change: dict[str, str], verdict: str, row: str) -> None:
+    found = row_for(GOOD | change)
+    assert (found.verdict, found.id) == (verdict, row)
+
+
+def test_the_documented_table_is_the_one_in_code() -> None:
+    assert DOCS.read_text(encoding="utf-8") == markdown_table(), (
+        "run: python -m tasks.judging.decide > docs/verdicts.md"
+    )
+
+
+def judged(regrets: list[float], *, ratio: float, **changes: Any) -> JudgedResult:
+    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+    prices = PRICES.model_copy(update={"requests_per_day": 20_000_000, **changes})
+    made = measured(asked.digest, regrets, ratio=ratio)
+    return judge_engine(
+        made, asked, terms(prices, compile_mode="when-justified", build_device_hours=0.2), SUBJECT
+    )
+
+
+@pytest.mark.parametrize(
+    ("regrets", "ratio", "verdict"),
+    [
+        ([0.0] * 400, 1.4, "compile"),
+        ([0.0] * 200 + [0.8] * 200, 1.4, "rejected"),
+        ([0.0] * 100, 1.4, "inconclusive"),
+        ([0.0] * 400, 0.8, "stay-on-vllm"),
+    ],
+)
+def test_measurements_become_a_verdict_with_reasons(regrets: list[float], ratio: float, verdict: str) -> None:
+    result = judged(regrets, ratio=ratio)
+    assert result.verdict.verdict == verdict
+    assert len(result.verdict.reasons) == 6
+    assert all(any(digit.isdigit() for digit in reason) for reason in result.verdict.reasons)
+    assert JudgedResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_an_engine_that_was_not_timed_is_rejected_by_its_answers_alone() -> None:
+    asked = protocol(samples=400, margin=0.02)
+    left_out = NotMeasured(reason="No round was timed.")
+    made = measured(asked.digest, [0.8] * 400, ratio=1.4).model_copy(update={"speed": left_out})
+    result = judge_engine(made, asked, terms(PRICES, compile_mode="always", build_device_hours=0.2), SUBJECT)
+    assert (result.verdict.verdict, result.verdict.row) == ("rejected", "accuracy-fails")
+    assert len(result.verdict.reasons) == 4
+    assert left_out.reason in result.verdict.reasons
+    assert JudgedResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_a_faster_engine_that_does_not_pay_is_not_published() -> None:
+    result = judged([0.0] * 400, ratio=1.4, requests_per_day=1000)
+    assert result.verdict.row == "does-not-pay"
+    assert "breaks even at" in result.verdict.reasons[0]

@@ -1,0 +1,149 @@
+"""Accuracy, length, tokenizer and SLO gates: three outcomes where three are possible, each with its
+numbers.
+"""
+
+from collections.abc import Sequence
+
+import pytest
+from support.judging.judgements import (
+    accuracy_result,
+    length_samples,
+    protocol,
+    regret_samples,
+    speed_point,
+    workload,
+)
+
+from engine_specs.spec import Slo
+from tasks.judging import AccuracyPlan
+from tasks.judging.decide.screening import qualifies
+from tasks.judging.gates.length import judge_lengths
+from tasks.judging.gates.regret import judge_regret
+from tasks.judging.gates.slo import judge_slo
+from tasks.judging.gates.tokenizer import judge_tokenizer
+from tasks.judging.results import Departure, TokenizerCheck
+
+SMALL = [0.0] * 380 + [0.05] * 20
+DAMAGED = [0.0] * 200 + [0.8] * 200
+
+
+def plan(margin: float = 0.02) -> AccuracyPlan:
+    return protocol(margin=margin).accuracy
+
+
+def test_small_regrets_pass_and_the_sentence_has_the_numbers() -> None:
+    outcome = judge_regret(regret_samples(SMALL), plan())
+    assert outcome.outcome == "pass"
+    assert outcome.regret_nats.estimate == pytest.approx(0.0025)
+    assert outcome.regret_nats.upper <= 0.02
+    assert outcome.agreement.estimate == pytest.approx((380 + 20 * 0.75) / 400)
+    assert "0.00250" in outcome.reason
+    assert "400 texts" in outcome.reason
+
+
+def test_the_worst_text_and_the_worst_token_are_named() -> None:
+    reason = judge_regret(regret_samples([*SMALL, 0.3]), plan()).reason
+    assert "worst text is 400, with a mean of 0.3000" in reason
+    assert "worst token is number 3 after 9 tokens of text 400, with 1.2000." in reason
+    assert "own choice" in judge_regret(regret_samples([0.0] * 400), plan()).reason
+
+
+def test_a_text_is_one_observation_however_many_of_its_tokens_are_wrong() -> None:
+    wrong = tuple(Departure(index=i, engine_token=1, reference_token=0, regret_nats=0.5) for i in range(200))
+    long = regret_samples([0.0])[0].model_copy(update={"engine_tokens": (1,) * 400, "departures": wrong})
+    one, other = (
+        judge_regret([*regret_samples([0.0] * 399), last], plan())
+        for last in (long, regret_samples([0.25])[0])
+    )
+    assert one.regret_nats == other.regret_nats
+    assert one.samples == 400
+    assert one.regret_nats.estimate == pytest.approx(0.25 / 400)
+
+
+def test_no_text_counts_more_than_the_cap() -> None:
+    outcome = judge_regret(regret_samples([0.0] * 399 + [30.0]), plan())
+    assert outcome.regret_nats.estimate == pytest.approx(2.0 / 400)
+    assert outcome.uncapped_mean_nats == pytest.approx(30.0 / 400)
+
+
+@pytest.mark.parametrize("samples", [400, 24])
+def test_a_damaged_engine_fails_even_with_few_samples(samples: int) -> None:
+    outcome = judge_regret(regret_samples(DAMAGED[200 - samples // 2 : 200 + samples // 2]), plan())
+    assert outcome.outcome == "fail"
+    assert outcome.regret_nats.lower > 0.02
+    assert "lower bound is above it" in outcome.reason
+
+
+def test_agreement_in_too_few_samples_is_underpowered_and_says_how_many_would_do() -> None:
+    few = judge_regret(regret_samples([0.0] * 100), plan())
+    assert few.outcome == "underpowered"
+    assert few.samples_needed == 299
+    assert "299 would be enough" in few.reason
+    assert judge_regret(regret_samples([0.0] * 299), plan()).outcome == "pass"
+
+
+def test_what_could_have_been_shown_and_was_not_fails() -> None:
+    outcome = judge_regret(regret_samples([0.0] * 1800 + [0.1] * 400), plan())
+    assert outcome.regret_nats.lower <= 0.02 < outcome.regret_nats.upper
+    assert outcome.outcome == "fail"
+    assert "enough samples to show that the engine is within it" in outcome.reason
+
+
+def test_more_noise_needs_more_samples() -> None:
+    noisy = judge_regret(regret_samples([0.0] * 297 + [2.0] * 3), plan())
+    assert noisy.outcome == "underpowered"
+    assert noisy.samples_needed > 299
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([(64, 64)] * 64, "pass"),
+        ([(60, 64), (64, 60)] * 60, "pass"),
+        ([(64, 64)] * 10, "underpowered"),
+        ([(30, 64)] * 64, "fail"),
+        ([(64, 30)] * 64, "fail"),
+        ([(1, 64), (64, 1)] * 30, "underpowered"),
+    ],
+)
+def test_lengths_pass_fail_or_are_too_few(pairs: Sequence[tuple[int, int]], expected: str) -> None:
+    settings = plan().model_copy(update={"length_max_tokens": 64})
+    outcome = judge_lengths(length_samples(pairs), settings)
+    assert outcome.outcome == expected
+    assert (outcome.samples_needed > outcome.samples) == (expected == "underpowered")
+    assert f"{len(pairs)} texts" in outcome.reason
+
+
+def test_the_number_of_texts_said_to_do_does() -> None:
+    settings = plan().model_copy(update={"length_max_tokens": 64})
+    needed = judge_lengths(length_samples([(64, 64)] * 10), settings).samples_needed
+    assert judge_lengths(length_samples([(64, 64)] * (needed + 1)), settings).outcome == "pass"
+
+
+def test_one_text_that_reads_differently_is_enough() -> None:
+    same = TokenizerCheck(text="a", same_ids=True, same_text=True)
+    differs = TokenizerCheck(text="Größe", same_ids=True, same_text=False, detail="text 'x' where 'y'")
+    assert judge_tokenizer([same, same]).outcome == "same"
+    outcome = judge_tokenizer([same, differs])
+    assert outcome.outcome == "different"
+    assert "1 of 2" in outcome.reason
+    assert "Größe" in outcome.reason
+
+
+def test_the_objective_is_read_from_the_99th_percentiles() -> None:
+    point = speed_point(1.0, noise=0.0, pairs=6)
+    met = judge_slo(point.engine, point.reference, Slo(ttft_p99_ms=12.5, itl_p99_ms=5.5), confidence=0.95)
+    assert (met.outcome, met.reference_meets) == ("met", True)
+    assert met.good_share.lower == pytest.approx(0.05 ** (1 / point.engine.requests))
+    for slo in (Slo(ttft_p99_ms=11.5, itl_p99_ms=5.5), Slo(ttft_p99_ms=12.5, itl_p99_ms=4.5)):
+        missed = judge_slo(point.engine, point.reference, slo, confidence=0.95)
+        assert missed.outcome == "missed"
+        assert f"limit {slo.ttft_p99_ms:g}" in missed.reason
+        assert missed.reason.endswith("it misses the objective.")
+    assert workload().slo != Slo(ttft_p99_ms=12.5, itl_p99_ms=5.5)
+
+
+def test_only_an_accurate_reference_qualifies() -> None:
+    asked = protocol().model_copy(update={"accuracy": plan().model_copy(update={"length_max_tokens": 64})})
+    assert qualifies(accuracy_result("0" * 64, SMALL, name="vllm fp8"), asked)
+    assert not qualifies(accuracy_result("0" * 64, DAMAGED, name="vllm fp8"), asked)

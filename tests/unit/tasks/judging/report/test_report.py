@@ -1,0 +1,140 @@
+"""The page: self-contained, escaped, with every gate; the JSON twin: every number, and readable again."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from support.judging.judgements import PRICES, SUBJECT, measured, protocol, side, speed_point, terms
+
+from tasks.judging.decide.baseline import Stay
+from tasks.judging.decide.verdict import decide_baseline
+from tasks.judging.gates.economics import economics
+from tasks.judging.judge import judge_engine
+from tasks.judging.judgement import JudgedResult
+from tasks.judging.report.report import render_baseline, render_report
+from tasks.judging.results import LoadPoint, LoadResult, NotMeasured
+
+HOSTILE = '<script>alert("x")</script>'
+VOID = {"meta", "br", "link", "path", "use", "rect"}
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is closed without having been opened last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.outside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.outside += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href"}]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def result() -> JudgedResult:
+    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+    made = measured(asked.digest, [0.0] * 380 + [0.05] * 20, ratio=1.4)
+    subject = SUBJECT.model_copy(update={"model": HOSTILE})
+    return judge_engine(made, asked, terms(PRICES, compile_mode="always", build_device_hours=0.2), subject)
+
+
+@pytest.fixture(scope="module")
+def page(result: JudgedResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render_report(result, tmp_path_factory.mktemp("report"))
+
+
+def test_the_page_needs_nothing_from_outside(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    parser = Balanced()
+    parser.feed(text)
+    assert parser.open == []
+    assert all(target.startswith("#") for target in parser.outside)
+    assert not re.search(r"url\((?!#)|@import|<script|<link", text)
+
+
+def test_what_a_spec_says_is_escaped(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert HOSTILE not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_the_page_shows_verdict_gates_intervals_and_both_commands(page: Path, result: JudgedResult) -> None:
+    text = page.read_text(encoding="utf-8")
+    ratio = result.outcomes.gates["speed"].ratio
+    for shown in (
+        result.verdict.verdict,
+        f"{ratio.estimate:.3f}",
+        f"between {ratio.lower:.3f} and {ratio.upper:.3f}",
+        f"upper bound {result.outcomes.gates['regret'].regret_nats.upper:.5f}",
+        result.measured.protocol_digest,
+        "{python} {tree}/serve.py",
+        "2.13.0+cpu",
+        "f" * 16,
+        *result.outcomes.gates["economics"].lines,
+    ):
+        assert shown in text
+    assert text.count("<svg") == 5
+    assert text.count('<span class="mark') == 6
+
+
+def test_plots_take_their_colours_from_the_page(page: Path) -> None:
+    svg = re.findall(r"<svg.*?</svg>", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert all("var(--ink)" in one or "var(--muted)" in one for one in svg)
+    assert not any(re.search(r"#0[1-6]0[1-6]0[1-6]", one) for one in svg)
+
+
+def test_the_json_twin_holds_the_whole_result(page: Path, result: JudgedResult) -> None:
+    document = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
+    assert JudgedResult.model_validate(document["result"]) == result
+    assert [one["concurrency"] for one in document["ratios"]] == [1, 2]
+    assert document["ratios"][1]["lower"] == result.outcomes.gates["speed"].ratio.lower
+
+
+def test_equal_results_give_equal_pages(page: Path, result: JudgedResult, tmp_path: Path) -> None:
+    assert render_report(result, tmp_path).read_bytes() == page.read_bytes()
+
+
+def test_the_page_of_an_engine_that_was_not_timed_says_why(tmp_path: Path) -> None:
+    asked = protocol(samples=400, margin=0.02)
+    left_out = NotMeasured(reason="No round was timed: the engine is rejected by regret.")
+    made = measured(asked.digest, [0.8] * 400, ratio=1.4).model_copy(update={"speed": left_out})
+    rejected = judge_engine(
+        made, asked, terms(PRICES, compile_mode="always", build_device_hours=0.2), SUBJECT
+    )
+    text = render_report(rejected, tmp_path).read_text(encoding="utf-8")
+    Balanced().feed(text)
+    assert text.count(left_out.reason) == 2
+    assert text.count("<svg") == 2
+    assert text.count('<span class="mark') == 4
+    document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert JudgedResult.model_validate(document["result"]) == rejected
+    assert document["ratios"] == []
+
+
+def test_the_page_of_a_baseline_shows_the_arithmetic(tmp_path: Path) -> None:
+    asked = protocol()
+    point = speed_point(1.0, noise=0.05, pairs=3, concurrency=2)
+    rounds = tuple(one for one in point.rounds if one.side == "vllm")
+    load = LoadResult(
+        side=side("vllm"),
+        protocol_digest="0" * 64,
+        operating_point=2,
+        points=(LoadPoint(summary=point.reference, rounds=rounds),),
+    )
+    hoped = economics(PRICES, asked.workload, reference_tokens_per_s=500.0, ratio=2.0, build_device_hours=0.0)
+    stay = Stay("It meets the objective.", hoped)
+    page = render_baseline(SUBJECT, load, stay, decide_baseline(stay), tmp_path)
+    text = page.read_text(encoding="utf-8")
+    Balanced().feed(text)
+    for shown in ("stay-on-vllm", "baseline-suffices", "It meets the objective.", *hoped.lines):
+        assert shown in text
+    document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert LoadResult.model_validate(document["load"]) == load

@@ -1,0 +1,116 @@
+"""Kinds: pure functions from a variant to jobs and commands."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.paths import SPECS
+
+from artifacts.hosts import EngineManifest
+from engine_specs.spec import ResolvedVariant, VllmConfiguration, load_spec, resolve_variants
+from tasks.errors import UnknownKind, UnknownSetting
+from tasks.kinds import KINDS, kind_named
+from tasks.kinds.vllm_reference import vllm_serve_command
+from tasks.workers.aot.config import BuildPlan
+from tasks.workers.aot.request import AotParams
+from tasks.workers.aot.tree import aot_manifest
+from tasks.workers.common.sources import closure
+
+
+@pytest.fixture
+def variant() -> ResolvedVariant:
+    return resolve_variants(load_spec("demo", SPECS))[0]
+
+
+def test_every_kind_is_found_by_its_own_name() -> None:
+    assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
+
+
+def test_an_unknown_kind_names_the_known_ones() -> None:
+    with pytest.raises(UnknownKind, match="no engine kind crystal-ball") as caught:
+        kind_named("crystal-ball")
+    assert "aot-inductor" in caught.value.fix
+
+
+def test_a_build_job_holds_what_changes_the_engine_and_nothing_else(variant: ResolvedVariant) -> None:
+    job = kind_named("aot-inductor").build_job(variant)
+    renamed = variant.model_copy(update={"name": "other", "required": not variant.required})
+    narrower = variant.model_copy(update={"shape": variant.shape.model_copy(update={"max_batch_size": 3})})
+    assert kind_named("aot-inductor").build_job(renamed) == job
+    assert kind_named("aot-inductor").build_job(narrower) != job
+    assert job.params.target.cpu_features == variant.target.cpu_features
+
+
+def test_the_fingerprinted_sources_include_helpers_and_the_shipped_server(variant: ResolvedVariant) -> None:
+    job = kind_named("aot-inductor").build_job(variant)
+    names = {source.name.removeprefix("tasks/workers/") for source in closure(job.worker, *job.ships)}
+    assert {
+        "aot/build.py",
+        "aot/config.py",
+        "aot/check.py",
+        "aot/compile.py",
+        "aot/int8.py",
+        "common/io.py",
+    } <= names
+    assert {f"completions_server/{name}.py" for name in ("main", "http", "text", "aot_engine")} <= names
+
+
+def test_vllm_serves_within_the_shape(variant: ResolvedVariant) -> None:
+    serve = vllm_serve_command({}, variant)
+    command = serve.command(python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=1, model="demo")
+    assert value_of(command, "--model") == "/tree"
+    assert value_of(command, "--port") == "1"
+    assert value_of(command, "--max-model-len") == str(variant.shape.max_seq_len)
+    assert value_of(command, "--max-num-seqs") == str(variant.shape.max_batch_size)
+    assert value_of(command, "--served-model-name") == "demo" == serve.served_model("demo")
+
+
+def test_a_declared_setting_overrides_and_a_switch_has_two_forms(variant: ResolvedVariant) -> None:
+    argv = vllm_serve_command(
+        {"max_num_seqs": 99, "enforce_eager": True, "enable_prefix_caching": False}, variant
+    ).argv
+    assert value_of(list(argv), "--max-num-seqs") == "99"
+    assert argv.count("--max-num-seqs") == 1
+    assert "--enforce-eager" in argv
+    assert "--no-enable-prefix-caching" in argv
+
+
+def test_every_setting_that_a_spec_may_declare_has_a_flag(variant: ResolvedVariant) -> None:
+    bare = vllm_serve_command({"max_num_seqs": 1}, variant)
+    for name in VllmConfiguration.model_fields:
+        assert vllm_serve_command({"max_num_seqs": 1, name: 1}, variant) != bare or name == "max_num_seqs"
+
+
+def test_an_unknown_setting_is_refused(variant: ResolvedVariant) -> None:
+    with pytest.raises(UnknownSetting, match="warp_speed"):
+        vllm_serve_command({"warp_speed": 9}, variant)
+
+
+def test_the_manifest_that_the_worker_writes_is_one(tmp_path: Path, variant: ResolvedVariant) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    job = kind_named("aot-inductor").build_job(variant)
+    assert isinstance(job.params, AotParams)
+    plan = BuildPlan(
+        checkpoint=tmp_path,
+        architecture="LlamaForCausalLM",
+        recipe=job.params.recipe,
+        dtype="bfloat16",
+        dtype_reason="",
+        shape=job.params.shape,
+        target=job.params.target,
+    )
+    written = aot_manifest(plan, replace(job.params, toolchains={"build": "0" * 64}), {"torch": "2.13.0"})
+    read = EngineManifest.model_validate(written, strict=False)
+    assert read.shape == variant.shape.model_dump()
+    assert read.requires.cpu_features == variant.target.cpu_features
+    assert read.serve.command(python="py", bin_dir="b", tree="/t", host="h", port=5, model="m")[:4] == [
+        "py",
+        "-P",
+        "-m",
+        "tasks.workers.completions_server.main",
+    ]
+    assert read.serve.environment(tree="/t", scratch="/s") == {"PYTHONPATH": "/t/server"}
+
+
+def value_of(command: list[str], flag: str) -> str:
+    return command[command.index(flag) + 1]

@@ -1,0 +1,270 @@
+"""The commands of plans: kept as files for every kind, without anything of this host, and read by a shell."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+from support.plans import golden
+from support.programs.cli import run_cli
+from support.standin.interface_tables import broken, table
+
+from artifacts.settings import Settings
+from artifacts.store import open_store
+from engine_specs.spec import Spec, list_specs, load_spec, read_spec, resolve_variants
+from flows.cli.commands.build import build as build_command
+from flows.errors import BadArgument
+from flows.text.commands import transcript
+from flows.text.shell import PLACEHOLDER, shell_command
+from tasks.commands import Command, symbols
+from tasks.hub import HubAccess
+from tasks.plan import SpecPlan, StageCommands, plan_spec
+from tasks.plan import toolchains as plan_toolchains
+from tasks.plan.commands import stage_commands
+from tasks.runs import Pipeline
+from tasks.stages import Inputs, SpecGraph
+from tasks.stages.build import build_job
+from tasks.stages.quantize import quantize_job
+from tasks.toolchains import Toolchain, declared
+from tasks.toolchains.run.environment import job_environment
+from tasks.workers.common.records import as_json
+
+LLAMA = "llama-3.1-8b-instruct"
+INTERFACES = ("trtllm-build-1.2", "trtllm-serve-1.2", "trtllm-serve-1.4")
+NO_SERVICE = "http://127.0.0.1:9"
+Commands = tuple[StageCommands, ...]
+SpecPlanner = Callable[[Spec], SpecPlan]
+
+
+@pytest.fixture
+def away(settings: Settings, tmp_path: Path) -> SpecPlanner:
+    """Plans with commands where neither Hub nor store answers."""
+
+    def plan(spec: Spec) -> SpecPlan:
+        access = HubAccess(endpoint=NO_SERVICE, cache_dir=tmp_path / "hf", timeout_s=2.0)
+        pipeline = Pipeline(settings, open_store(settings), say=lambda _line: None)
+        return plan_spec(pipeline, spec, access, resolve_variants(spec), commands=True)
+
+    return plan
+
+
+def stage(plan: Commands, name: str) -> StageCommands:
+    return next(one for one in plan if one.stage == name)
+
+
+def tool(plan: Commands) -> Command:
+    """The command of the kind's own tool."""
+    (command,) = [one for one in stage(plan, "build").commands if one.run_by == "worker"]
+    return command
+
+
+def flags(command: Command) -> dict[str, str]:
+    return {a: b for a, b in zip(command.argv, command.argv[1:], strict=False) if a.startswith("--")}
+
+
+@pytest.mark.parametrize("case", golden.CASES)
+def test_commands_are_those_that_were_read_and_kept(case: str) -> None:
+    assert golden.text(case) == golden.path(case).read_text(encoding="utf-8"), (
+        "read the difference, then: PYTHONPATH=tests .venv/bin/python -m support.plans.golden"
+    )
+
+
+@pytest.mark.parametrize("case", golden.CASES)
+def test_a_plan_is_read_back_from_its_file(case: str) -> None:
+    text = golden.path(case).read_text(encoding="utf-8")
+    assert golden.RECORDS.validate_json(text) == golden.plan(case)
+
+
+@pytest.mark.parametrize("case", golden.CASES)
+def test_nothing_of_this_host_is_in_a_plan(case: str) -> None:
+    text = golden.text(case)
+    for own in (Path.cwd(), Path.home(), os.uname().nodename):
+        assert f'"{own}' not in text
+
+
+@pytest.mark.parametrize("case", golden.CASES)
+def test_every_placeholder_is_explained(case: str) -> None:
+    plan = golden.plan(case)
+    explained = [re.sub(r":[A-Z]+", r":[^<>]+", re.escape(name)) for name in symbols.MEANINGS]
+    found = {
+        placeholder
+        for one in plan
+        for command in one.commands
+        for part in (*command.argv, *command.env.values(), json.dumps(command.request))
+        for placeholder in PLACEHOLDER.findall(part)
+    }
+    assert found
+    assert {one for one in found if not any(re.fullmatch(shape, one) for shape in explained)} == set()
+    assert not any("{" in part for one in plan for command in one.commands for part in command.argv)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in list_specs()])
+def test_every_command_of_tensorrt_llm_is_one_that_its_programs_take(name: str) -> None:
+    spec = load_spec(name)
+    plan = golden.commands(spec)
+    programs = {f"<toolchain:tensorrt-llm-{one[-3:]}>/bin/{one[:-4]}": table(one) for one in INTERFACES}
+    checked = []
+    for command in (one for each in plan for one in each.commands if one.argv[0] in programs):
+        argv = [part.replace("<port>", "8000") for part in command.argv[1:]]
+        assert broken(programs[command.argv[0]], argv) == [], command.argv
+        checked.append(command.what)
+    gpu_variants = [one for one in resolve_variants(spec) if one.target.accelerator == "cuda"]
+    assert len(checked) == 2 * len(gpu_variants), "each is built (or warmed up) and served"
+
+
+def test_two_gpus_build_and_serve_two_ranks_in_fp8() -> None:
+    plan = golden.plan("trt-plan-fp8-two-h100")
+    assert stage(plan, "quantize").params["export"]["tensor_parallel"] == 2
+    built = flags(tool(plan))
+    assert built["--checkpoint_dir"] == "<tree:quantized-h100-tp2>"
+    assert (built["--use_fp8_context_fmha"], built["--nccl_plugin"]) == ("enable", "auto")
+    (server,) = [one for one in stage(plan, "measure").commands if one.what == "server of engine"]
+    assert flags(server)["--tp_size"] == "2"
+    assert server.env["CUDA_VISIBLE_DEVICES"] == "<gpus:2>"
+    assert stage(plan, "build").gpus == 2
+
+
+def test_stages_come_in_their_order_and_each_input_is_made_before() -> None:
+    plan = golden.plan("trtllm-torch-nvfp4-b200")
+    names = [one.stage for one in plan]
+    assert names == [
+        "fetch",
+        "fetch",
+        "baseline",
+        "fetch",
+        "quantize",
+        "build",
+        "measure",
+        "judge",
+        "publish",
+    ]
+    made: list[str] = []
+    for one in plan:
+        assert {read.known_after for read in one.inputs} <= set(made)
+        made.append(f"{one.stage} {one.variant}")
+
+
+def test_what_the_store_holds_is_named_by_its_digest() -> None:
+    spec = load_spec("demo")
+    graph = SpecGraph(spec, resolve_variants(spec))
+    plan = tuple(stage_commands(graph, golden.absent, {"fetch checkpoint": "a" * 64}, None))
+    read = {one.role: (one.tree, one.known_after) for one in stage(plan, "measure").inputs}
+    assert read["checkpoint"] == ("a" * 64, None)
+    assert read["heldout"] == (None, "fetch heldout")
+
+
+def test_an_installed_toolchain_has_its_identity_in_the_request() -> None:
+    spec = load_spec("demo")
+    plan = tuple(stage_commands(SpecGraph(spec, resolve_variants(spec)), lambda _name: "b" * 64, {}, None))
+    request = stage(plan, "build").commands[0].request
+    assert request is not None
+    assert set(request["params"]["toolchains"].values()) == {"b" * 64}
+
+
+def test_a_worker_is_asked_for_what_the_stages_ask_for() -> None:
+    spec = load_spec(LLAMA)
+    for variant in resolve_variants(spec):
+        plan = golden.commands(spec, variant.name)
+        identities = dict.fromkeys(declared(), "e" * 64)
+        config = {"architectures": ["LlamaForCausalLM"]}
+        inputs = Inputs({"checkpoint": "c" * 64, "calibration": "d" * 64}, identities, config=config)
+        work = quantize_job(spec.name, variant, inputs, Path())
+        job = build_job(spec.name, variant, Inputs({"checkpoint": "c" * 64}, identities))
+        for name, real in (("quantize", work), ("build", job)):
+            request = stage(plan, name).commands[0].request
+            assert request is not None
+            assert request["params"] | {"toolchains": {}} == as_json(real.params) | {"toolchains": {}}
+            assert request["admission"] == as_json(real.admission)
+            assert request["inputs"].keys() == real.inputs.keys()
+
+
+@pytest.mark.parametrize("name", declared())
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_the_environment_is_what_jobs_are_given(name: str, gpus: int) -> None:
+    programs = tuple(Path(f"<host:{program}>") for program in declared()[name].programs)
+    installed = Toolchain(
+        name=name,
+        root=Path("/r"),
+        python=Path("/r/bin/python"),
+        bin_dir=Path(symbols.bin_dir(name)),
+        identity="e" * 64,
+        versions={},
+        env=declared()[name].env,
+        program_dirs=programs,
+    )
+    held = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": f"<gpus:{gpus}>"} if gpus else {}
+    spare = str(max(1, len(os.sched_getaffinity(0)) - 1))
+    shown = symbols.environment(name, gpus)
+    filled = {key: value.replace("<spare-processors>", spare) for key, value in shown.items()}
+    assert filled == job_environment(installed, {"TMPDIR": "<scratch>"} | held, {})
+
+
+@pytest.mark.parametrize("name", [path.stem for path in list_specs()])
+def test_a_shell_reads_the_transcript(name: str, away: SpecPlanner) -> None:
+    plan = away(load_spec(name))
+    script = PLACEHOLDER.sub("placeholder", "\n".join(transcript(plan)))
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert script.count("### ") == len(plan.commands)
+
+
+@given(
+    st.lists(st.text(min_size=1), min_size=1),
+    st.dictionaries(st.from_regex(r"[A-Z]+", fullmatch=True), st.text()),
+)
+def test_a_command_survives_the_shell(argv: list[str], env: dict[str, str]) -> None:
+    words = shlex.split(shell_command(["program", *argv], env, clean=True).replace(" \\\n    ", " "))
+    head = ["env", "-i", *(f"{name}={value}" for name, value in env.items())] if env else []
+    assert words == [*head, "program", *argv]
+
+
+def refused_spec() -> str:
+    from engine_specs.reading import PACKAGE
+
+    return (PACKAGE / f"{LLAMA}.yaml").read_text().replace("max_batch_size: 64", "max_batch_size: 4096")
+
+
+def test_a_spec_that_cannot_work_is_planned_with_all_that_is_wrong(away: SpecPlanner) -> None:
+    spec: Spec = read_spec(refused_spec(), Path("refused.yaml"))
+    plan = away(spec)
+    assert plan.refused
+    (h100,) = [one for one in plan.variants if one.name == "h100"]
+    assert any("variants.h100.target" in str(problem) for problem in h100.problems)
+    assert any(line.startswith("#     refused: variants.h100") for line in transcript(plan))
+
+
+def test_dry_run_and_plan_with_commands_are_the_same_without_any_service(settings: Settings) -> None:
+    env = {"HF_ENDPOINT": NO_SERVICE, "PREFECT_API_URL": NO_SERVICE}
+    planned = run_cli("plan", "demo", "--commands", "--json", env=env)
+    dry = run_cli("build", "demo", "--dry-run", "--json", env=env)
+    assert (planned.returncode, dry.returncode) == (0, 0), dry.stderr
+    assert dry.stdout == planned.stdout
+    ((plan),) = TypeAdapter(tuple[SpecPlan, ...]).validate_json(dry.stdout)
+    assert plan.spec == "demo"
+    assert [one.stage for one in plan.commands][-1] == "publish"
+
+
+def test_the_command_exits_2_where_preflight_refuses(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", NO_SERVICE)
+    monkeypatch.setattr(plan_toolchains, "planned_identity", lambda name, _settings: golden.absent(name))
+    path = tmp_path / f"{LLAMA}.yaml"
+    path.write_text(refused_spec())
+    assert build_command(str(path), variant="h100", dry_run=True) == 2
+    printed = capsys.readouterr().out
+    assert "#     refused: variants.h100" in printed
+    assert "trtllm-build" in printed
+
+
+def test_an_unknown_variant_is_told_with_those_there_are(settings: Settings) -> None:
+    with pytest.raises(BadArgument, match="no variant 'h1000'") as caught:
+        build_command(LLAMA, variant="h1000", dry_run=True)
+    assert caught.value.exit_code == 2
+    assert "h100, h100-tp2" in caught.value.fix

@@ -1,0 +1,220 @@
+"""The protocol over real sockets, with an engine that is none."""
+
+import http.client
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from support.engines.fake_engine import VOCABULARY, FakeEngine, continuation
+
+from tasks.workers.completions_server.batch import Batcher
+from tasks.workers.completions_server.http import CompletionServer, Service
+from tasks.workers.completions_server.protocol import RequestLimits
+
+WAIT_S = 10.0
+
+
+class LetterCodec:
+    """One token a character."""
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return bytes(token for token in tokens if token).decode()
+
+    def spell(self, token: int) -> str:
+        return chr(token)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def port(engine: FakeEngine) -> Iterator[int]:
+    batcher = Batcher(engine)
+    service = Service(batcher, LetterCodec(), RequestLimits(8, 40, VOCABULARY), "model")
+    server = CompletionServer(("127.0.0.1", 0), service)
+    threads = [
+        threading.Thread(target=batcher.run),
+        threading.Thread(target=server.serve_forever, args=(0.01,)),
+    ]
+    for thread in threads:
+        thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+    batcher.stop()
+    if engine.gate is not None:
+        engine.gate.release(10_000)
+    for thread in threads:
+        thread.join(WAIT_S)
+
+
+def call(port: int, method: str, path: str, body: str | None = None) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+    connection.request(method, path, body)
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    connection.close()
+    return response.status, answer
+
+
+def complete(port: int, **body: Any) -> tuple[int, dict[str, Any]]:
+    return call(port, "POST", "/v1/completions", json.dumps(body))
+
+
+def stream(port: int, **body: Any) -> list[dict[str, Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+    connection.request("POST", "/v1/completions", json.dumps({**body, "stream": True}))
+    events = connection.getresponse().read().decode().split("\n\n")
+    connection.close()
+    assert events[-2:] == ["data: [DONE]", ""]
+    return [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
+
+
+def test_health_and_models(port: int) -> None:
+    assert call(port, "GET", "/health") == (200, {})
+    status, models = call(port, "GET", "/v1/models")
+    assert (status, models["data"][0]["id"]) == (200, "model")
+    assert call(port, "GET", "/nothing")[0] == 404
+
+
+def test_an_answer_in_one_piece(port: int) -> None:
+    status, answer = complete(
+        port, model="model", prompt="ab", max_tokens=4, logprobs=1, return_token_ids=True
+    )
+    expected = continuation(b"ab", 4)
+    choice = answer["choices"][0]
+    assert status == 200
+    assert choice["text"] == bytes(expected).decode()
+    assert (choice["token_ids"], choice["prompt_token_ids"]) == (expected, [97, 98])
+    assert choice["finish_reason"] == "length"
+    assert choice["logprobs"]["token_logprobs"] == [-1.0] * 4
+    assert answer["usage"] == {"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6}
+
+
+def test_a_stream_says_the_same_token_by_token(port: int) -> None:
+    chunks = stream(
+        port, prompt=[97], max_tokens=3, stream_options={"include_usage": True}, return_token_ids=True
+    )
+    choices = [chunk["choices"][0] for chunk in chunks[:-1]]
+    assert [choice["token_ids"] for choice in choices] == [[token] for token in continuation([97], 3)]
+    assert choices[0]["prompt_token_ids"] == [97]
+    assert [choice["finish_reason"] for choice in choices] == [None, None, "length"]
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["completion_tokens"] == 3
+
+
+def test_every_chunk_of_a_stream_counts_where_that_is_asked_for(port: int) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    chunks = stream(port, prompt=[97], max_tokens=3, stream_options=options)
+    assert [chunk["usage"]["completion_tokens"] for chunk in chunks] == [1, 2, 3, 3]
+    assert {chunk["usage"]["prompt_tokens"] for chunk in chunks} == {1}
+
+
+def test_the_stop_reason_and_no_text_for_the_end_token(port: int, engine: FakeEngine) -> None:
+    engine.ends_after = 3
+    _, answer = complete(port, prompt="ab", max_tokens=9)
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert answer["choices"][0]["text"] == bytes(continuation(b"ab", 1)).decode()
+    assert answer["usage"]["completion_tokens"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("{bad", 400, "not JSON"),
+        ('{"prompt": [1], "n": 3}', 400, "n = 3"),
+        ('{"prompt": [1], "model": "x"}', 404, "'x'"),
+    ],
+)
+def test_errors_are_openai_objects_and_the_server_goes_on(
+    port: int, body: str, status: int, said: str
+) -> None:
+    found, answer = call(port, "POST", "/v1/completions", body)
+    assert found == status
+    assert said in answer["error"]["message"]
+    assert answer["error"]["code"] == status
+    assert complete(port, prompt=[1], max_tokens=1)[0] == 200
+
+
+def test_one_connection_takes_many_requests(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+    for body in (
+        "{bad",
+        '{"prompt": [5], "max_tokens": 2}',
+        '{"prompt": [5], "max_tokens": 2, "stream": true}',
+    ):
+        connection.request("POST", "/v1/completions", body)
+        assert connection.getresponse().read()
+    connection.close()
+
+
+def test_a_broken_engine_is_an_error_not_a_hang(port: int, engine: FakeEngine) -> None:
+    engine.fails = True
+    status, answer = complete(port, prompt=[1])
+    assert (status, answer["error"]["type"]) == (500, "InternalServerError")
+    assert "the graph broke" in stream(port, prompt=[1])[0]["error"]["message"]
+
+
+def test_parallel_clients_get_their_own_tokens(port: int) -> None:
+    answers: dict[int, list[int]] = {}
+
+    def ask(seed: int) -> None:
+        answers[seed] = complete(port, prompt=[seed], max_tokens=12, return_token_ids=True)[1]["choices"][0][
+            "token_ids"
+        ]
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert answers == {seed: continuation([seed], 12) for seed in range(1, 9)}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_client_that_leaves_frees_its_row(port: int, engine: FakeEngine, streamed: bool) -> None:
+    engine.gate = threading.Semaphore(2)
+    body = json.dumps({"prompt": [1], "max_tokens": 39, "stream": streamed}).encode()
+    client = socket.create_connection(("127.0.0.1", port))
+    client.sendall(
+        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    until(lambda: len(engine.calls) == 2)
+    client.close()
+    # Tokens go on slowly, so that the server has time to notice before all are made.
+    deadline = time.monotonic() + WAIT_S
+    while len(engine.calls) < 39 and time.monotonic() < deadline:
+        before = len(engine.calls)
+        engine.gate.release()
+        time.sleep(0.3)
+        if len(engine.calls) == before:
+            break
+    assert len(engine.calls) < 39
+
+
+def test_a_reset_connection_leaves_no_traceback(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    client = socket.create_connection(("127.0.0.1", port))
+    client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    until(lambda: client.recv(1, socket.MSG_PEEK))
+    # Closing with an answer unread and no time to linger sends a reset.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    assert call(port, "GET", "/health") == (200, {})
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def until(condition: Any) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

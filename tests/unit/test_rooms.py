@@ -1,0 +1,28 @@
+"""Tests lie in the folders of what they test, and no folder is too full to be read as a table of contents."""
+
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT, TESTS
+
+PACKAGES = ("artifacts", "engine_specs", "tasks", "flows")
+MOST_ENTRIES = 14
+
+
+def entries(folder: Path) -> list[str]:
+    """What `ls` shows next to the folder's own `__init__`."""
+    return [path.name for path in folder.iterdir() if path.name not in ("__init__.py", "__pycache__")]
+
+
+@pytest.mark.parametrize("kind", ["unit", "integration"])
+def test_folders_of_tests_are_folders_of_the_source(kind: str) -> None:
+    folders = {path.parent.relative_to(TESTS / kind) for path in (TESTS / kind).rglob("test_*.py")}
+    assert len(folders) > len(PACKAGES)
+    assert [str(folder) for folder in folders if not (ROOT / folder).is_dir()] == []
+
+
+def test_no_folder_of_source_or_tests_is_too_full() -> None:
+    folders = {path.parent for package in (*PACKAGES, "tests") for path in (ROOT / package).rglob("*.py")}
+    counted = {str(folder.relative_to(ROOT)): len(entries(folder)) for folder in folders}
+    assert len(counted) > len(PACKAGES)
+    assert {folder: count for folder, count in counted.items() if count > MOST_ENTRIES} == {}
