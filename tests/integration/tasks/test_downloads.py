@@ -204,7 +204,7 @@ def test_a_file_that_changes_after_its_upload_is_named_and_downloaded_as_it_was(
     monkeypatch.setattr(store, "upload", uploaded_and_changed)
     listing, said = put_aside(store, root, caplog)
     assert listing == before
-    assert f"changed after tree {before.digest[:12]} was made of them" in said
+    assert f"changed after tree {before.digest[:12]} was uploaded" in said
     assert "weights" in said
     store.materialize(before.digest, tmp_path / "copy")
     assert scan(tmp_path / "copy") == before

@@ -142,7 +142,7 @@ def test_a_result_says_which_toolchain_made_it_and_where_that_came_from(
 
 
 def test_a_job_that_this_host_has_too_few_gpus_for_does_not_start(pipeline: Pipeline, tmp_path: Path) -> None:
-    with pytest.raises(GpusUnavailable, match="needs 4 x NVIDIA H200"):
+    with pytest.raises(GpusUnavailable, match="4 x NVIDIA H200 are needed"):
         run(pipeline, tmp_path, GpuNeed(4, ("NVIDIA H200",)))
     assert list(pipeline.store.bucket.keys("actions/")) == []
 

@@ -106,7 +106,7 @@ def test_a_tracked_dataset_is_resolved_and_an_untracked_branch_refused(
 @pytest.mark.parametrize(
     ("files", "changes", "what"),
     [
-        ({"train_parquet": b"PAR1"}, {}, r"only as train\.parquet"),
+        ({"train_parquet": b"PAR1"}, {}, r"has only these files: train\.parquet"),
         ({"train_jsonl": rows(9)}, {"split": "validation"}, "no split 'validation'"),
         ({"train_jsonl": rows(4)}, {}, "5 texts are needed, but there are only 4"),
         ({"train_jsonl": rows(9)}, {"text_field": "body"}, "no text in field 'body'; it has: id, text"),
