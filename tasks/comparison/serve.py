@@ -55,7 +55,7 @@ def _equipped(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> li
 
     All GPUs are taken at once: two measurements that each hold some of them would wait for each other.
     """
-    toolchains = [ensure(side.serve.toolchain, pipeline.settings, on_progress=pipeline.say) for side in sides]
+    toolchains = [ensure(side.serve.toolchain, pipeline.settings, say=pipeline.say) for side in sides]
     counts = [s.devices if t.accelerator == "cuda" else 0 for s, t in zip(sides, toolchains, strict=True)]
     computing = next((one for one in toolchains if one.accelerator == "cuda"), toolchains[0])
     need = GpuNeed(sum(counts), sides[0].gpu_names)

@@ -83,7 +83,7 @@ class MeasureBaseline(MeasuredNode):
         """
         (side,) = self.sides(Inputs(trees, {}))
         plan = load_plan(self.spec, vocabulary_in(pipeline.store, trees[CHECKPOINT]))
-        toolchain = ensure(side.serve.toolchain, pipeline.settings, on_progress=pipeline.say)
+        toolchain = ensure(side.serve.toolchain, pipeline.settings, say=pipeline.say)
 
         def measure() -> tuple[dict[str, Any], bool]:
             with together(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as placement:

@@ -140,8 +140,7 @@ def measure(
     """
     refuse_stand_in(pipeline.store, protocol.engine.tree, "measured")
     identities = {
-        name: ensure(name, pipeline.settings, on_progress=pipeline.say).identity
-        for name in _toolchains_of(protocol)
+        name: ensure(name, pipeline.settings, say=pipeline.say).identity for name in _toolchains_of(protocol)
     }
     sides = (protocol.engine, *protocol.references)
 

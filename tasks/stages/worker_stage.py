@@ -101,9 +101,7 @@ class JobNode(KeyedNode):
             tasks.errors.TaskError: a toolchain or the GPUs are unavailable, or the worker refused, failed or
                 was killed.
         """
-        toolchains = {
-            name: ensure(name, pipeline.settings, on_progress=pipeline.say) for name in self.toolchains
-        }
+        toolchains = {name: ensure(name, pipeline.settings, say=pipeline.say) for name in self.toolchains}
         identities = {name: toolchain.identity for name, toolchain in toolchains.items()}
         stand_ins = frozenset(name for name, toolchain in toolchains.items() if toolchain.stand_in)
         inputs = self.completed(Inputs(trees, identities, stand_ins), pipeline.store)
@@ -117,7 +115,7 @@ def run_worker_stage(pipeline: Pipeline, work: WorkerStage) -> StageResult:
         tasks.errors.TaskError: the toolchain or its GPUs are unavailable, or the worker refused, failed or
             was killed.
     """
-    toolchain = ensure(work.toolchain, pipeline.settings, on_progress=pipeline.say)
+    toolchain = ensure(work.toolchain, pipeline.settings, say=pipeline.say)
     call = work.call(toolchain.identity)
     return run_stage(
         pipeline, call, lambda output, scratch: _run(pipeline, work, toolchain, call, output, scratch)

@@ -28,7 +28,7 @@ def report(root: Path) -> None:
     root.mkdir(parents=True)
     protocol = _protocol()
     serve = protocol.engine.serve
-    toolchain = ensure(serve.toolchain, Settings(), on_progress=print)
+    toolchain = ensure(serve.toolchain, Settings(), say=print)
     print("== vLLM against itself, ratio with its interval")
     log = root / "server.log"
     with serving(

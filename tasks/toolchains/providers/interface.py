@@ -10,20 +10,20 @@ Invariants:
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import ValidationError
 
 from artifacts.frozen import Frozen
+from artifacts.progress import Say
 from artifacts.settings import Settings
 from tasks.errors import ToolchainSettingInvalid
 from tasks.toolchains.declarations import Declaration
 from tasks.toolchains.host_checks import Obstacle
 from tasks.toolchains.records import NotInstalled, Toolchain
 
-OnProgress = Callable[[str], None]
 Table = TypeVar("Table", bound=Frozen)
 
 
@@ -84,7 +84,7 @@ class Provider(ABC):
         """What `ensure` would give now, without installing or downloading anything."""
 
     @abstractmethod
-    def ensure(self, request: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, request: ToolchainRequest, say: Say) -> Toolchain:
         """The toolchain, ready to run programs.
 
         Raises ToolchainUnavailable with all obstacles, ToolchainInstallFailed (broke off: try again) and

@@ -6,6 +6,7 @@ What a toolchain is served by is decided by `[toolchains.NAME]` in the settings,
 
 import sys
 
+from artifacts.progress import Say
 from artifacts.settings import Settings
 from tasks.errors import ToolchainSettingInvalid
 from tasks.toolchains.declarations import Declaration, declaration
@@ -14,7 +15,7 @@ from tasks.toolchains.host_checks import Obstacle
 from tasks.toolchains.providers.adoption import read_adoptions
 from tasks.toolchains.providers.host import HostProvider
 from tasks.toolchains.providers.image import ImageProvider
-from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
+from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.lock import LockProvider
 from tasks.toolchains.records import NotInstalled, Toolchain
 
@@ -27,7 +28,7 @@ def print_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def ensure(name: str, settings: Settings, on_progress: OnProgress = print_line) -> Toolchain:
+def ensure(name: str, settings: Settings, say: Say = print_line) -> Toolchain:
     """The toolchain of that name, ready to run programs; installed if that is what its provider does.
 
     Raises ToolchainUnavailable (this host cannot have it: what is missing and how to get it),
@@ -35,10 +36,10 @@ def ensure(name: str, settings: Settings, on_progress: OnProgress = print_line) 
     and ToolchainSettingInvalid.
     """
     request = request_for(declaration(name), settings)
-    found = provider_of(request).ensure(request, on_progress)
+    found = provider_of(request).ensure(request, say)
     if found.adopted:
         count = len(found.differences)
-        on_progress(f"{name}: {found.place} ({found.provider}), {count} packages not as in its lock")
+        say(f"{name}: {found.place} ({found.provider}), {count} packages not as in its lock")
     return _with_tool_env(found, settings)
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
+from artifacts.progress import Say
 from tasks.errors import ToolchainUnavailable
 from tasks.toolchains.declarations import TorchBuild
 from tasks.toolchains.host_checks import (
@@ -26,7 +27,7 @@ from tasks.toolchains.host_checks import (
 )
 from tasks.toolchains.providers.facts import PROBE, Facts, differences, facts_obstacles, torch_obstacles
 from tasks.toolchains.providers.host.content import content_digest
-from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
+from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.smoke import smoke_program, torch_build
 from tasks.toolchains.records import NotInstalled, Toolchain
 from tasks.toolchains.run.environment import PYTHON_PATH, job_environment
@@ -75,7 +76,7 @@ class HostProvider(Provider):
             found = self.obstacles(request) or (Obstacle(reason=error.what, fix=error.fix),)
             return NotInstalled.because(request.declared.name, found, otherwise=("", ""))
 
-    def ensure(self, request: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, request: ToolchainRequest, say: Say) -> Toolchain:
         """Look at the interpreter; import its tool once for each content."""
         declared, table = request.declared, request.read(HostTable)
         facts = _look(request, table)
@@ -84,7 +85,7 @@ class HostProvider(Provider):
         if found := (*program_obstacles(declared), *facts_obstacles(declared, facts, str(table.python))):
             raise unavailable(declared.name, found)
         content = content_digest(facts.paths, _root(request) / "files.json")
-        proof = _proof(request, table, facts, content, on_progress)
+        proof = _proof(request, table, facts, content, say)
         if found := tuple(torch_obstacles(declared, proof.torch, str(table.python))):
             raise unavailable(declared.name, found)
         return _toolchain(request, table, facts, proof)
@@ -106,14 +107,12 @@ def _look(request: ToolchainRequest, table: HostTable) -> Facts | Obstacle:
     return Obstacle(reason=f"{table.python} does not work as a Python interpreter: {said}", fix=fix)
 
 
-def _proof(
-    request: ToolchainRequest, table: HostTable, facts: Facts, content: str, on_progress: OnProgress
-) -> Proof:
+def _proof(request: ToolchainRequest, table: HostTable, facts: Facts, content: str, say: Say) -> Proof:
     """That the tool can be imported; remembered for this content."""
     memory = _root(request) / "proof.json"
     if memory.exists() and (known := Proof.model_validate_json(memory.read_bytes())).content == content:
         return known
-    on_progress(f"{request.declared.name}: importing {request.declared.tool} with {facts.executable}")
+    say(f"{request.declared.name}: importing {request.declared.tool} with {facts.executable}")
     done = _run(request, table, smoke_program(request.declared), IMPORT_LIMIT_S)
     if done.returncode != 0:
         said = done.stderr.strip().rpartition("\n")[2]

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
 from artifacts.hosts import NoGpus, probe_gpus
+from artifacts.progress import Say
 from tasks.errors import TaskError, ToolchainInstallFailed, ToolchainUnavailable
 from tasks.toolchains.declarations import TorchBuild
 from tasks.toolchains.host_checks import Obstacle, driver_obstacles, unavailable
@@ -29,7 +30,7 @@ from tasks.toolchains.providers.image.commands import (
 )
 from tasks.toolchains.providers.image.launcher import ContainerLauncher, client_environment
 from tasks.toolchains.providers.image.names import left_behind, prefix
-from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
+from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.smoke import smoke_program, torch_build
 from tasks.toolchains.records import NotInstalled, Toolchain
 from tasks.toolchains.run.environment import job_environment
@@ -101,7 +102,7 @@ class ImageProvider(Provider):
         fix = f"enginery toolchain install {request.declared.name}"
         return NotInstalled.because(request.declared.name, self.obstacles(request), otherwise=(begun, fix))
 
-    def ensure(self, request: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, request: ToolchainRequest, say: Say) -> Toolchain:
         """Pull the image unless it is here, and look at what it holds once.
 
         Containers that owners left behind which are gone are removed: they may compute on GPUs.
@@ -111,13 +112,13 @@ class ImageProvider(Provider):
         if isinstance(client, Obstacle):
             raise unavailable(request.declared.name, self.obstacles(request))
         for name in left_behind(_ask(list_command(client, prefix())).stdout.split()):
-            on_progress(f"{request.declared.name}: removing {name}, whose owner is gone")
+            say(f"{request.declared.name}: removing {name}, whose owner is gone")
             _ask(end_command(client, name))
         if not _is_here(client, table):
-            on_progress(f"{request.declared.name}: pulling {table.image}")
-            _pull(request, table, client, on_progress)
+            say(f"{request.declared.name}: pulling {table.image}")
+            _pull(request, table, client, say)
         if contents is None:
-            on_progress(f"{request.declared.name}: looking at what {table.image} holds")
+            say(f"{request.declared.name}: looking at what {table.image} holds")
             contents = _look(request, table, client)
         if found := _unfit(request, table, contents):
             raise unavailable(request.declared.name, found)
@@ -158,9 +159,9 @@ def _ask(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
-def _pull(request: ToolchainRequest, table: ImageTable, client: Client, on_progress: OnProgress) -> None:
+def _pull(request: ToolchainRequest, table: ImageTable, client: Client, say: Say) -> None:
     launch = Launch(pull_command(client, table.image), client_environment(os.environ))
-    _supervised(request, table, launch, PULL_LIMIT_S, on_progress)
+    _supervised(request, table, launch, PULL_LIMIT_S, say)
 
 
 def _look(request: ToolchainRequest, table: ImageTable, client: Client) -> ImageContents:
@@ -193,7 +194,7 @@ def _look(request: ToolchainRequest, table: ImageTable, client: Client) -> Image
 
 
 def _supervised(
-    request: ToolchainRequest, table: ImageTable, launch: Launch, limit_s: float, on_line: OnProgress
+    request: ToolchainRequest, table: ImageTable, launch: Launch, limit_s: float, on_line: Say
 ) -> None:
     """Run a command of the client to its end."""
     log = _root(request, table) / "install.log"

@@ -17,11 +17,11 @@ import os
 import shutil
 import time
 
+from artifacts.progress import Say
 from artifacts.settings import Settings
 from tasks.errors import ToolchainCorrupt, ToolchainUnavailable
 from tasks.toolchains.declarations import Declaration, TorchBuild
 from tasks.toolchains.host_checks import find_programs, unavailable
-from tasks.toolchains.providers.interface import OnProgress
 from tasks.toolchains.providers.lock.content import installed_versions, read_content, tree_bytes
 from tasks.toolchains.providers.lock.environment import uv_environment
 from tasks.toolchains.providers.lock.index_settings import index_settings
@@ -43,7 +43,7 @@ from tasks.toolchains.records import NotInstalled, Toolchain
 TORCH_BUILDS = "say where PyTorch's builds for this accelerator are: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS"
 
 
-def ensure_declared(declared: Declaration, settings: Settings, on_progress: OnProgress) -> Toolchain:
+def ensure_declared(declared: Declaration, settings: Settings, say: Say) -> Toolchain:
     """The declared toolchain, installed if it is not yet.
 
     Raises ToolchainUnavailable (this host cannot have it: what is missing and how to get it),
@@ -52,7 +52,7 @@ def ensure_declared(declared: Declaration, settings: Settings, on_progress: OnPr
     plan = plan_of(declared, settings)
     installation = read_installation(plan.root)
     if installation is None:
-        installation = _install_once(plan, settings, on_progress)
+        installation = _install_once(plan, settings, say)
     if not plan.python.exists():
         what = f"the interpreter that toolchain {declared.name} was made with is gone"
         raise ToolchainUnavailable(
@@ -93,11 +93,11 @@ def plan_of(declared: Declaration, settings: Settings) -> Plan:
     )
 
 
-def _install_once(plan: Plan, settings: Settings, on_progress: OnProgress) -> Installation:
+def _install_once(plan: Plan, settings: Settings, say: Say) -> Installation:
     name = plan.declaration.name
 
     def waiting() -> None:
-        on_progress(f"{name}: another process is installing it; waiting")
+        say(f"{name}: another process is installing it; waiting")
 
     with exclusive(plan.root.with_name(f".{plan.root.name}.lock"), waiting) as descriptor:
         if installation := read_installation(plan.root):
@@ -107,23 +107,21 @@ def _install_once(plan: Plan, settings: Settings, on_progress: OnProgress) -> In
         if in_the_way or isinstance(wheels, Lacking):
             raise unavailable(name, in_the_way)
         require_intact(wheels)
-        on_progress(f"{name}: installing into {plan.root}")
-        installation = _Installer(plan, wheels, on_progress, descriptor).install()
+        say(f"{name}: installing into {plan.root}")
+        installation = _Installer(plan, wheels, say, descriptor).install()
         size, took = installation.installed_bytes / 1e9, installation.install_s
-        on_progress(
-            f"{name}: {len(installation.distributions)} packages, {size:.2f} GB, installed in {took:.0f} s"
-        )
+        say(f"{name}: {len(installation.distributions)} packages, {size:.2f} GB, installed in {took:.0f} s")
         return installation
 
 
 class _Installer:
     """Installs one planned toolchain, under its lock."""
 
-    def __init__(self, plan: Plan, wheels: Chosen, on_progress: OnProgress, lock_fd: int) -> None:
+    def __init__(self, plan: Plan, wheels: Chosen, say: Say, lock_fd: int) -> None:
         self._plan = plan
         self._wheels = wheels
         self._declared = plan.declaration
-        self._on_progress = on_progress
+        self._report = say
         sources = index_settings(os.environ)
         self._uv = Uv(
             plan.python,
@@ -131,7 +129,7 @@ class _Installer:
             env=uv_environment(os.environ, sources.env),
             arguments=sources.arguments,
             keep_fds=(lock_fd,),
-            on_progress=self._say,
+            say=say,
         )
 
     def install(self) -> Installation:
@@ -163,11 +161,11 @@ class _Installer:
         return installation
 
     def _say(self, text: str) -> None:
-        self._on_progress(f"{self._declared.name}: {text}")
+        self._report(f"{self._declared.name}: {text}")
 
     def _make_environment(self) -> None:
         if self._plan.root.exists():
-            self._say("beginning anew, as an installation was not finished")
+            self._say("starting over, as an installation was not finished")
             shutil.rmtree(self._plan.root)
         self._plan.root.mkdir(parents=True)
         self._uv.make_environment(self._plan.root, self._plan.interpreter.path)

@@ -1,7 +1,8 @@
 """The provider of toolchains that are installed from their locks."""
 
+from artifacts.progress import Say
 from tasks.toolchains.host_checks import Obstacle
-from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
+from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.lock.install import ensure_declared, status
 from tasks.toolchains.providers.lock.installation import PROVIDER
 from tasks.toolchains.providers.lock.readiness import obstacles
@@ -22,6 +23,6 @@ class LockProvider(Provider):
         """What is installed, or why it is not."""
         return status(request.declared, request.settings)
 
-    def ensure(self, request: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, request: ToolchainRequest, say: Say) -> Toolchain:
         """Install it unless it is there."""
-        return ensure_declared(request.declared, request.settings, on_progress)
+        return ensure_declared(request.declared, request.settings, say)

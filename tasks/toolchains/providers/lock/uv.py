@@ -6,6 +6,7 @@ from pathlib import Path
 
 import uv
 
+from artifacts.progress import Say
 from tasks.errors import (
     TaskError,
     ToolchainCorrupt,
@@ -39,7 +40,7 @@ class Uv:
         env: Mapping[str, str],
         arguments: Sequence[str] = (),
         keep_fds: Sequence[int],
-        on_progress: Callable[[str], None],
+        say: Say,
     ) -> None:
         """`python` is the interpreter of the environment, `arguments` are added to each installation."""
         self._python = python
@@ -47,7 +48,7 @@ class Uv:
         self._env = env
         self._arguments = tuple(arguments)
         self._keep_fds = keep_fds
-        self._say = on_progress
+        self._say = say
 
     def make_environment(self, root: Path, interpreter: Path) -> None:
         """Make an empty environment of this interpreter; what else the directory holds stays."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from artifacts.progress import Say
 from artifacts.settings import Settings
 from tasks.errors import ToolchainSettingInvalid, ToolchainUnavailable
 from tasks.toolchains import (
@@ -19,7 +20,7 @@ from tasks.toolchains import (
     status,
 )
 from tasks.toolchains.providers import registry
-from tasks.toolchains.providers.interface import OnProgress, Provider, ToolchainRequest
+from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.registry import PROVIDERS, provider_of, request_for
 
 IMAGE = f"a/b@sha256:{'0' * 64}"
@@ -133,7 +134,7 @@ class Toy(Provider):
     def status(self, wanted: ToolchainRequest) -> Toolchain | NotInstalled:
         return self.ensure(wanted, print)
 
-    def ensure(self, wanted: ToolchainRequest, on_progress: OnProgress) -> Toolchain:
+    def ensure(self, wanted: ToolchainRequest, say: Say) -> Toolchain:
         here = Path(str(wanted.table["toy"]))
         return Toolchain(
             name=wanted.declared.name, provider=self.name, place=str(here), root=here, python=here,
