@@ -109,7 +109,7 @@ def speed_in_turn(placement: OneAtATime, asked: JudgingProtocol) -> SpeedResult:
 
 
 def test_rounds_of_sides_that_are_up_in_turn_are_reported_in_the_order_of_their_pairs() -> None:
-    asked = protocol(resolution=5.0, budget_minutes=0.001, first_stage_pairs=4)
+    asked = protocol(resolution=5.0, budget_minutes=1e-6, first_stage_pairs=4)
     placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()})
     result = speed_in_turn(placement, asked)
     for point in result.points:
@@ -124,7 +124,7 @@ def test_rounds_of_sides_that_are_up_in_turn_are_reported_in_the_order_of_their_
 
 
 def test_each_start_is_warmed_up_before_its_rounds_count() -> None:
-    asked = protocol(resolution=5.0, budget_minutes=0.001, first_stage_pairs=4)
+    asked = protocol(resolution=5.0, budget_minutes=1e-6, first_stage_pairs=4)
     placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()})
     result = speed_in_turn(placement, asked)
     decisive, further = (
