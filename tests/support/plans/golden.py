@@ -1,5 +1,8 @@
 """The commands of plans, kept as files, so that a change to any command shows in a diff.
 
+What a worker may only refuse by (`admission`) is left out: its lists grow with the tables that they are read
+from, and nothing that is built depends on them.
+
 Write them again after such a change, and read the diff:
 
     PYTHONPATH=tests .venv/bin/python -m support.plans.golden
@@ -13,6 +16,7 @@ from pydantic import TypeAdapter
 from engine_specs.preflight import vendored_checkpoint
 from engine_specs.spec import Spec, load_spec, resolve_variants
 from support.paths import DATA
+from tasks.commands import Command
 from tasks.plan import StageCommands
 from tasks.plan.commands import stage_commands
 from tasks.stages import SpecGraph
@@ -42,7 +46,18 @@ def commands(spec: Spec, *variants: str) -> tuple[StageCommands, ...]:
 def plan(case: str) -> tuple[StageCommands, ...]:
     """The commands of one case, as they are now."""
     name, variant = CASES[case]
-    return commands(load_spec(name), variant)
+    return tuple(_without_admission(stage) for stage in commands(load_spec(name), variant))
+
+
+def _without_admission(stage: StageCommands) -> StageCommands:
+    return stage.model_copy(update={"commands": tuple(map(_request_without_admission, stage.commands))})
+
+
+def _request_without_admission(command: Command) -> Command:
+    if command.request is None:
+        return command
+    kept = {key: value for key, value in command.request.items() if key != "admission"}
+    return command.model_copy(update={"request": kept})
 
 
 RECORDS = TypeAdapter(tuple[StageCommands, ...])

@@ -1,27 +1,24 @@
-"""The GPU rows: figures that must hold among themselves, and between GPUs of one family."""
+"""The GPU rows: figures that must hold among themselves, and between GPUs of one family.
+
+No test lists the rows: whoever adds a target adds its row, and nothing else.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
+from specs_gpu import CONFIG, FILES, gpu_variant, preflight
+from specs_text import edited
 
-from engine_specs.tables import Target, load_targets
+from engine_specs.reading import TARGETS_FILE
+from engine_specs.spec import Spec, read_spec, resolve_variants
+from engine_specs.tables import Target, load_targets, targets
 
 GPU_TARGETS = [t for t in load_targets().values() if t.accelerator == "cuda"]
-NAMES = {
-    "a100-40gb",
-    "a100-80gb",
-    "a10",
-    "l4",
-    "l40s",
-    "rtx-4090",
-    "rtx-pro-6000",
-    "h100-sxm",
-    "h100-nvl",
-    "h100-pcie",
-    "h200",
-    "gh200",
-    "b200",
-    "b300",
-    "gb200",
-}
+# Generations whose tensor cores are known to keep to the laws below; of others only order is asked.
+KNOWN_CAPABILITIES = {(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0)}
+MIB = 1 << 20
 SAME_TENSOR_CORES = [("a100-40gb", "a100-80gb"), ("h100-sxm", "h200"), ("h100-sxm", "gh200")]
 MORE_MEMORY_AND_BANDWIDTH = [
     ("a100-40gb", "a100-80gb"),
@@ -49,28 +46,30 @@ def target(request: pytest.FixtureRequest) -> Target:
     return row
 
 
-def test_all_gpus_of_the_project_are_there() -> None:
-    assert {t.name for t in GPU_TARGETS} == NAMES
-
-
 def test_every_product_name_belongs_to_one_target() -> None:
     names = [name for t in GPU_TARGETS if t.gpu for name in t.gpu.product_names]
     assert len(names) == len(set(names))
-    assert all(name.startswith("NVIDIA ") for name in names)
+
+
+def test_fewer_bits_are_never_slower(target: Target) -> None:
+    rates = flops(target)
+    floats = [rates[name] for name in ("tf32", "fp16", "fp8", "fp4") if name in rates]
+    assert floats == sorted(floats)
+    assert rates.get("bf16", rates["fp16"]) == rates["fp16"]
 
 
 def test_an_8_bit_float_computes_at_twice_the_rate_of_16_bits(target: Target) -> None:
-    rates = flops(target)
-    assert rates["fp16"] == rates["bf16"] > rates["tf32"]
-    if "fp8" in rates:
+    rates, known = flops(target), capability(target) in KNOWN_CAPABILITIES
+    if known and "fp8" in rates:
         assert rates["fp8"] == pytest.approx(2 * rates["bf16"], rel=0.03)
-    if "fp4" in rates:
+    if known and "fp4" in rates:
         assert rates["fp4"] >= 2 * rates["fp8"]
 
 
 def test_formats_come_with_the_compute_capability(target: Target) -> None:
     formats = set(flops(target))
-    assert {"tf32", "fp16", "bf16", "int8"} <= formats
+    assert {"fp16", "int8"} <= formats
+    assert ({"tf32", "bf16"} <= formats) == (capability(target) >= (8, 0))
     assert ("fp8" in formats) == (capability(target) >= (8, 9))
     assert ("fp4" in formats) == (capability(target) >= (10, 0))
     assert len(formats) == len(target.gpu.throughput if target.gpu else ())
@@ -81,22 +80,23 @@ def test_a_gpu_target_has_a_pool_of_its_own(target: Target) -> None:
 
 
 def test_a_grace_host_is_an_arm_host(target: Target) -> None:
-    grace = target.name in {"gh200", "gb200"}
-    assert target.machine == ("aarch64" if grace else "x86_64")
-    assert target.platform == f"linux-{target.machine}"
+    assert target.machine == ("aarch64" if "Grace" in target.description else "x86_64")
 
 
 def test_figures_have_the_units_they_claim(target: Target) -> None:
-    assert 20e9 < (target.memory_bytes or 0) < 300e9
-    assert 250e9 < (target.memory_bandwidth_bytes_per_s or 0) <= 8000e9
-    assert all(5e13 < rate < 2e16 for rate in flops(target).values())
+    assert 4e9 < (target.memory_bytes or 0) < 4e12
+    assert 1e11 < (target.memory_bandwidth_bytes_per_s or 0) < 1e14
+    assert all(1e13 < rate < 1e18 for rate in flops(target).values())
+
+
+def test_memory_is_the_total_that_the_driver_reports(target: Target) -> None:
+    assert (target.memory_bytes or 0) % MIB == 0, "the driver reports whole MiB, not the product's size"
 
 
 def test_halved_figures_are_said_to_be_halved() -> None:
     table = load_targets()
     halved = ("l4", "h100-sxm", "h100-nvl", "h100-pcie", "h200", "gh200", "b200", "b300", "gb200")
     assert all("with sparsity only" in table[name].source for name in halved)
-    assert all("MiB" in t.source for t in GPU_TARGETS)
 
 
 @pytest.mark.parametrize(("one", "other"), SAME_TENSOR_CORES)
@@ -109,3 +109,33 @@ def test_memory_and_bandwidth_are_in_order(less: str, more: str) -> None:
     table = load_targets()
     assert (table[less].memory_bytes or 0) < (table[more].memory_bytes or 0)
     assert (table[less].memory_bandwidth_bytes_per_s or 0) < (table[more].memory_bandwidth_bytes_per_s or 0)
+
+
+@pytest.fixture
+def new_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A GPU that the table gets one row for, at its end."""
+    table = yaml.safe_load(TARGETS_FILE.read_text(encoding="utf-8"))
+    row = next(row for row in table["targets"] if row["name"] == "h200") | {
+        "name": "h300",
+        "work_pool": "enginery-h300",
+        "source": "made up for a test",
+    }
+    row["gpu"] = row["gpu"] | {"product_names": ["NVIDIA H300"]}
+    path = tmp_path / TARGETS_FILE.name
+    path.write_text(f"{TARGETS_FILE.read_text(encoding='utf-8')}\n{_as_item(row)}", encoding="utf-8")
+    monkeypatch.setattr(targets, "TARGETS_FILE", path)
+    load_targets.cache_clear()
+    yield "h300"
+    load_targets.cache_clear()
+
+
+def _as_item(row: dict[str, object]) -> str:
+    return "".join(f"  {line}\n" for line in yaml.safe_dump([row], sort_keys=False).splitlines())
+
+
+def test_a_row_is_all_that_a_target_needs(spec: Spec, new_target: str) -> None:
+    text = edited(("target: cpu-x86-64-v3", f"target: {new_target}"), ("aot-inductor", "trt-plan"))
+    (first, _) = resolve_variants(read_spec(text.replace("cpu-x86-64-v4", new_target), Path("tiny.yaml")))
+    assert first.target == load_targets()[new_target]
+    assert preflight(spec, gpu_variant(spec, "trt-plan", new_target), CONFIG, FILES) == ()
+    assert preflight(spec, gpu_variant(spec, "trt-plan", new_target, "nvfp4"), CONFIG, FILES)

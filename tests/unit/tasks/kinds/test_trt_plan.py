@@ -59,7 +59,8 @@ def shapes(draw: st.DrawFn) -> Shape:
 @st.composite
 def variants(draw: st.DrawFn) -> ResolvedVariant:
     """What pre-flight lets through: target, recipe and KV cache go together; options are any."""
-    gpus = [row for row in load_targets().values() if row.compute_capability]
+    capabilities = {capability for row in FACTS.recipes for capability in row.compute_capabilities}
+    gpus = [row for row in load_targets().values() if row.compute_capability in capabilities]
     target = draw(st.sampled_from(gpus))
     capability = target.compute_capability
     recipes = [row.name for row in FACTS.recipes if capability in row.compute_capabilities]

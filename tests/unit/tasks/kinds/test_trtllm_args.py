@@ -19,7 +19,8 @@ from tasks.workers.trtllm_torch.tree import yaml_lines
 
 KIND = "trtllm-torch"
 FACTS = load_kinds()[KIND]
-TARGETS = [row for row in load_targets().values() if row.accelerator == "cuda"]
+CAPABILITIES = {capability for row in FACTS.recipes for capability in row.compute_capabilities}
+TARGETS = [row for row in load_targets().values() if row.compute_capability in CAPABILITIES]
 ARGS, CLI = load_table("llm-args-1.4"), load_table("trtllm-serve-1.4")
 
 
