@@ -1,14 +1,18 @@
 """What the quantize worker is told: from the variant and the tables, and from the recipe file."""
 
 import hashlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.identity.tables import changed, named
 from support.quantization.cases import Case
 
+from engine_specs.reading import KINDS_DIR, RECIPES_FILE
 from engine_specs.spec import RecipeFile, RecipeSearch
-from engine_specs.tables import load_kinds
+from engine_specs.tables import kind_facts, load_kinds, load_recipes, recipes
 from tasks.errors import RecipeFileInvalid
 from tasks.stages import Inputs, quantize
 from tasks.stages.quantize_request import admission, read_recipe_file, request_params
@@ -94,6 +98,47 @@ def test_a_recipe_that_needs_a_gpu_says_so() -> None:
         "fp8": ["cpu", "cuda"],
         "none": ["cpu", "cuda"],
     }
+
+
+@pytest.fixture
+def new_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A recipe that the two tables get one row each for."""
+
+    def more_recipes(content: Any) -> None:
+        preset = {"modelopt": "0.47", "name": "MXFP8_DEFAULT_CFG", "devices": ["cuda"], "source": MADE_UP}
+        like = named(content["recipes"], "fp8")
+        content["recipes"].append(like | {"name": "mxfp8", "quant_algo": "MXFP8", "presets": [preset]})
+
+    def more_kernels(content: Any) -> None:
+        row = {"name": "mxfp8", "weight_input_multiple": 32, "source": MADE_UP}
+        content["recipes"].append(row | {"compute_capabilities": ["10.0"]})
+
+    shutil.copytree(KINDS_DIR, tmp_path / "kinds")
+    shutil.copy(RECIPES_FILE, tmp_path)
+    changed(RECIPES_FILE.name, more_recipes)(tmp_path)
+    changed("kinds/trtllm-torch.yaml", more_kernels)(tmp_path)
+    monkeypatch.setattr(recipes, "RECIPES_FILE", tmp_path / RECIPES_FILE.name)
+    monkeypatch.setattr(kind_facts, "KINDS_DIR", tmp_path / "kinds")
+    _forget_tables()
+    yield "mxfp8"
+    _forget_tables()
+
+
+MADE_UP = "made up for a test"
+
+
+def _forget_tables() -> None:
+    recipes._table.cache_clear()
+    load_recipes.cache_clear()
+    load_kinds.cache_clear()
+
+
+def test_two_rows_are_all_that_a_recipe_needs(new_recipe: str) -> None:
+    case = torch(new_recipe)
+    asked = params(case).recipe
+    assert (asked.name, asked.preset) == (new_recipe, "MXFP8_DEFAULT_CFG")
+    needs = formats(case)[new_recipe]
+    assert (needs.devices, needs.weight_input_multiple) == (("cuda",), 32)
 
 
 def test_dimensions_must_suit_recipe_and_kind() -> None:
