@@ -31,7 +31,7 @@ from artifacts.disk import (
     take_over,
 )
 from artifacts.parallel import run_all
-from artifacts.store.s3 import Bucket
+from artifacts.store.bucket import Bucket
 from artifacts.store.transfer import Chunk, Progress, download, is_right
 from artifacts.store.trees import HASH_THREADS, FileEntry, Listing
 

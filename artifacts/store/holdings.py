@@ -14,7 +14,7 @@ from typing import NamedTuple
 from artifacts.errors import IntegrityError
 from artifacts.parallel import run_all
 from artifacts.progress import OnBytes, ignore_bytes
-from artifacts.store.s3 import Bucket
+from artifacts.store.bucket import Bucket
 from artifacts.store.transfer import DOWNLOAD_THREADS, Etags, blob_key, read_chunk
 from artifacts.store.trees import FileEntry
 

@@ -27,9 +27,8 @@ from artifacts.errors import (
     StoreUnreachable,
 )
 from artifacts.parallel import READ_THREADS, run_all
+from artifacts.store.bucket import AGAIN_FIX, Bucket
 from artifacts.store.cache import BlobCache
-from artifacts.store.ranges import AGAIN_FIX
-from artifacts.store.s3 import Bucket
 from artifacts.store.transfer import blob_key
 from artifacts.store.trees import FileEntry, Listing
 

@@ -1,4 +1,4 @@
-"""The store: trees, actions and measurements in one S3 bucket.
+"""The store: trees, actions and measurements in one bucket.
 
     blobs/sha256/<digest>                    bytes of one file, immutable
     trees/sha256/<digest>                    listing of a tree, immutable, written after its blobs
@@ -25,13 +25,11 @@ from artifacts.disk import disk_errors
 from artifacts.errors import AlreadyExists, ArtifactError, Conflict, IntegrityError, NotFound
 from artifacts.parallel import READ_THREADS, run_all
 from artifacts.progress import OnBytes, ignore_bytes
-from artifacts.settings import Settings
 from artifacts.store.actions import Action, LatestAction
-from artifacts.store.cache import BlobCache
+from artifacts.store.bucket import UPLOAD_THREADS
 from artifacts.store.holdings import by_digest, damaged, defects
 from artifacts.store.measurements import Measurement
 from artifacts.store.reader import StoreReader, tree_key
-from artifacts.store.s3 import UPLOAD_THREADS, open_bucket
 from artifacts.store.strays import warn_skipped
 from artifacts.store.transfer import blob_key
 from artifacts.store.trees import FileEntry, Listing, scan
@@ -209,10 +207,11 @@ class Store(StoreReader):
             if self.read_record(place, Measurement, _key_of_measurement) != measurement:
                 raise
 
-    def link_to(self, tree: str, path: str, *, content_type: str, valid_s: int) -> str:
+    def link_to(self, tree: str, path: str, *, content_type: str, valid_s: int) -> str | None:
         """Return an address at which a browser without credentials can read one file of a tree for a while.
 
-        The file is verified before the address is returned, as a browser cannot do that itself.
+        The file is verified before the address is returned, as a browser cannot do that itself. None if the
+        store has no such addresses.
 
         Args:
             tree: the tree.
@@ -236,11 +235,6 @@ class Store(StoreReader):
         except IntegrityError as error:
             warn_skipped(self.bucket, key, error.what)
             return None
-
-
-def open_store(settings: Settings) -> Store:
-    """Open the store that the settings and the standard AWS variables name; no request is made yet."""
-    return Store(open_bucket(settings.store_bucket, settings.store_prefix), BlobCache(settings.cache_dir))
 
 
 def _key_of_action(action: Action) -> str:

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from artifacts.store.s3 import Bucket
+    from artifacts.store.bucket import Bucket
 
 # Without further configuration, Python writes warnings to stderr as they are; in a flow, Prefect logs them.
 LOG = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ Invariants:
 - The partial file is its own journal: a chunk counts as present if its bytes have its digest, whatever
   happened to the process or the machine. Resuming therefore costs a local read and never accepts a damaged
   chunk.
-- A chunk is written within its own range only, whatever the answer is (`artifacts.store.ranges`).
+- A chunk is written within its own range only, whatever the answer is (`artifacts.store.bucket`).
 - When `download` returns, every file has its size, and every chunk was read back from disk and has its
   digest: before the download if nothing was written to its file, and after it otherwise.
 - Damage in the store is reported only if two reads return the same wrong bytes.
@@ -22,8 +22,7 @@ from typing import NamedTuple
 from artifacts.errors import RESTORE_FIX, IntegrityError, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
 from artifacts.progress import OnProgress
-from artifacts.store.ranges import AGAIN_FIX, ByteRange
-from artifacts.store.s3 import Bucket
+from artifacts.store.bucket import AGAIN_FIX, Bucket, ByteRange
 from artifacts.store.trees import HASH_THREADS, FileEntry, range_digest
 
 DOWNLOAD_THREADS = 8

@@ -76,12 +76,12 @@ def open_local_or_configured_store(settings: Settings) -> "Store":
         StackDown: there is neither.
         StoreUnreachable: the AWS configuration cannot be read.
     """
-    from artifacts.store import has_credentials, open_store
+    from artifacts.store import has_access, open_store
     from flows.stack.environment import STORE_CHOICES
 
     use_local_stack(settings)
     store = open_store(settings)
-    if not any(os.environ.get(name) for name in STORE_CHOICES) and not has_credentials():
+    if not any(os.environ.get(name) for name in STORE_CHOICES) and not has_access(settings):
         raise StackDown(
             "The local stack's S3 server is not running, and no other store is configured.",
             fix="enginery up; or set AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for "

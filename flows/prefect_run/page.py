@@ -164,8 +164,8 @@ def show_stages(spec: str, steps: Sequence[StepSummary]) -> None:
     )
 
 
-def report_link(store: Store, report: str) -> str:
-    """Return an address of a report's page that any browser can open for a week.
+def report_link(store: Store, report: str) -> str | None:
+    """Return an address of a report's page that any browser can open for a week, if the store has any.
 
     Raises what `Store.link_to` raises.
     """

@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.stores.buckets import in_any_bucket
 from support.stores.releases import published, release, variant
 from support.stores.trees import random_tree
 
@@ -35,6 +36,7 @@ def shipped(store: Store, tmp_path) -> VariantRelease:
     return variant("v2", store.put_tree(random_tree(tmp_path / "engine", {"model": 10})).digest)
 
 
+@in_any_bucket
 def test_versions_count_up_within_their_minor(store: Store) -> None:
     taken = [reserve_version(store, "demo", "1.4", digest_of(number)) for number in range(3)]
     assert taken == ["1.4.0", "1.4.1", "1.4.2"]
@@ -42,17 +44,20 @@ def test_versions_count_up_within_their_minor(store: Store) -> None:
     assert reserve_version(store, "other", "1.4", digest_of(9)) == "1.4.0"
 
 
+@in_any_bucket
 def test_the_eleventh_patch_follows_the_tenth(store: Store) -> None:
     taken = [reserve_version(store, "demo", "1.4", digest_of(number)) for number in range(12)]
     assert taken[-1] == "1.4.11"
 
 
+@in_any_bucket
 def test_a_retry_finds_the_version_that_it_took(store: Store) -> None:
     first = reserve_version(store, "demo", "1.4", digest_of("mine"))
     reserve_version(store, "demo", "1.4", digest_of("theirs"))
     assert reserve_version(store, "demo", "1.4", digest_of("mine")) == first
 
 
+@in_any_bucket
 def test_racing_publishers_get_versions_of_their_own(store: Store) -> None:
     with ThreadPoolExecutor(PUBLISHERS) as pool:
         taken = list(
@@ -63,6 +68,7 @@ def test_racing_publishers_get_versions_of_their_own(store: Store) -> None:
     assert again == taken
 
 
+@in_any_bucket
 def test_racing_runs_of_one_publication_get_one_version(store: Store) -> None:
     with ThreadPoolExecutor(PUBLISHERS) as pool:
         mine = digest_of("mine")
@@ -86,12 +92,14 @@ def test_racing_processes_get_versions_of_their_own(store: Store) -> None:
     assert taken == {f"1.4.{patch}" for patch in range(3)}
 
 
+@in_any_bucket
 @pytest.mark.parametrize("minor", ["1", "1.4.2", "1.x", "", "v1.4"])
 def test_a_version_that_is_not_major_and_minor_is_refused(store: Store, minor: str) -> None:
     with pytest.raises(BadReference, match="not a version"):
         reserve_version(store, "demo", minor, digest_of(0))
 
 
+@in_any_bucket
 def test_a_release_exists_once_it_is_published_and_not_before(store: Store, shipped: VariantRelease) -> None:
     version = reserve_version(store, "demo", "1.4", digest_of(0))
     assert list_releases(store, "demo") == ()
@@ -102,6 +110,7 @@ def test_a_release_exists_once_it_is_published_and_not_before(store: Store, ship
     assert list_releases(store, "demo") == (made,)
 
 
+@in_any_bucket
 def test_gaps_in_versions_are_passed_over(store: Store, shipped: VariantRelease) -> None:
     reserve_version(store, "demo", "1.4", digest_of("never published"))
     made = published(store, shipped, content="second")
@@ -109,6 +118,7 @@ def test_gaps_in_versions_are_passed_over(store: Store, shipped: VariantRelease)
     assert resolve(store, "demo@1.4").release == made
 
 
+@in_any_bucket
 def test_a_published_release_never_changes(store: Store, shipped: VariantRelease) -> None:
     first = publish(store, release(shipped))
     retry = publish(store, release(shipped))
@@ -118,18 +128,21 @@ def test_a_published_release_never_changes(store: Store, shipped: VariantRelease
     assert read_release(store, "demo", "1.4.0") == first
 
 
+@in_any_bucket
 def test_a_release_of_a_tree_that_is_not_stored_is_refused(store: Store) -> None:
     with pytest.raises(NotFound, match="variant v2 is missing from the store"):
         publish(store, release(variant("v2", "1" * 64)))
     assert list_releases(store, "demo") == ()
 
 
+@in_any_bucket
 def test_a_release_without_anything_to_deploy_can_be_published(store: Store, shipped: VariantRelease) -> None:
     checkpoint = shipped.checkpoint_tree
     publish(store, release(variant("v2", verdict="rejected", checkpoint_tree=checkpoint)))
     assert list_names(store) == ("demo",)
 
 
+@in_any_bucket
 def test_a_release_whose_checkpoint_is_not_in_the_store_is_not_published(
     store: Store, shipped: VariantRelease
 ) -> None:
@@ -139,6 +152,7 @@ def test_a_release_whose_checkpoint_is_not_in_the_store_is_not_published(
     assert list_names(store) == ()
 
 
+@in_any_bucket
 def test_a_channel_keeps_its_moves(store: Store, shipped: VariantRelease) -> None:
     first, second = (published(store, shipped, content=content) for content in "ab")
     for one in (first, second, first):
@@ -152,12 +166,14 @@ def test_a_channel_keeps_its_moves(store: Store, shipped: VariantRelease) -> Non
     ]
 
 
+@in_any_bucket
 def test_moving_a_channel_to_where_it_is_changes_nothing(store: Store, shipped: VariantRelease) -> None:
     made = published(store, shipped)
     before = move_channel(store, "nightly", made, "new")
     assert move_channel(store, "nightly", made, "again") == before
 
 
+@in_any_bucket
 def test_no_move_is_lost_between_racing_movers(store: Store, shipped: VariantRelease) -> None:
     made = [published(store, shipped, content=str(number)) for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -168,6 +184,7 @@ def test_no_move_is_lost_between_racing_movers(store: Store, shipped: VariantRel
     assert channel.history[-1].version == channel.version
 
 
+@in_any_bucket
 def test_a_move_whose_answer_was_lost_is_not_made_twice(
     store: Store, shipped: VariantRelease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +211,7 @@ def three(store: Store, shipped: VariantRelease) -> tuple[Release, ...]:
     return first, second, third
 
 
+@in_any_bucket
 @pytest.mark.parametrize(
     ("reference", "index"),
     [
@@ -215,11 +233,13 @@ def test_references_lead_to_releases(
     assert resolved.reason[: len(said) or None] == said
 
 
+@in_any_bucket
 def test_releases_and_channels_are_listed_in_order(store: Store, three: tuple[Release, ...]) -> None:
     assert list_releases(store, "demo") == three
     assert [channel.channel for channel in list_channels(store, "demo")] == ["nightly", "stable"]
 
 
+@in_any_bucket
 @pytest.mark.parametrize("reference", ["demo:beta", "demo@2.0", "demo@1.4.7", "demo@1.1"])
 def test_what_is_missing_is_told_with_what_there_is(
     store: Store, three: tuple[Release, ...], reference: str
@@ -232,6 +252,7 @@ def test_what_is_missing_is_told_with_what_there_is(
     assert "demo:nightly" in caught.value.fix
 
 
+@in_any_bucket
 def test_a_bare_name_without_a_stable_channel_is_its_newest_release(
     store: Store, shipped: VariantRelease
 ) -> None:
@@ -242,6 +263,7 @@ def test_a_bare_name_without_a_stable_channel_is_its_newest_release(
     assert found.reason == "demo means demo@1.10.0: its newest release, as it has no channel stable"
 
 
+@in_any_bucket
 def test_a_channel_that_was_named_is_never_replaced_by_another_release(
     store: Store, shipped: VariantRelease
 ) -> None:
@@ -251,6 +273,7 @@ def test_a_channel_that_was_named_is_never_replaced_by_another_release(
     assert caught.value.fix == "Ask for demo:nightly or demo@1.4.0."
 
 
+@in_any_bucket
 def test_an_unknown_name_is_told_with_the_names_that_exist(store: Store, shipped: VariantRelease) -> None:
     published(store, shipped)
     with pytest.raises(NotFound, match="no release of 'demi'") as caught:

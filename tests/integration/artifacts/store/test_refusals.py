@@ -7,11 +7,12 @@ import threading
 import pytest
 from support.servers import proxy
 from support.servers.seaweed import S3Server, free_ports
+from support.stores.buckets import in_any_bucket
 
 from artifacts.errors import BadReference, Conflict, NotFound, StoreUnreachable
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
-from artifacts.store.ranges import ByteRange
+from artifacts.store.bucket import ByteRange
 
 
 def test_a_server_that_is_not_there_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +30,7 @@ def test_a_server_that_is_not_there_is_told(store: Store, monkeypatch: pytest.Mo
 def test_a_server_that_takes_connections_and_says_nothing_is_told(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("artifacts.store.s3.READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("artifacts.store.s3.bucket.READ_TIMEOUT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(StoreUnreachable, match="does not answer"):
@@ -106,12 +107,14 @@ def _answer(listener: socket.socket, page: bytes) -> None:
                 client.sendall(page)
 
 
+@in_any_bucket
 def test_making_the_bucket_twice_does_no_harm(store: Store) -> None:
     store.bucket.put("key", b"body")
     store.ensure_bucket()
     assert store.bucket.get("key").body == b"body"
 
 
+@in_any_bucket
 def test_a_conditional_write_loses_against_what_is_there(store: Store) -> None:
     store.bucket.put("key", b"first", if_absent=True)
     with pytest.raises(Conflict):

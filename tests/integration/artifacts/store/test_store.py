@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.servers import proxy
 from support.servers.seaweed import S3Server
+from support.stores.buckets import in_any_bucket
 from support.stores.trees import random_tree
 
 from artifacts.canonical import digest_of
@@ -51,6 +52,7 @@ def stored_keys(store: Store) -> list[str]:
     return list(store.bucket.keys(""))
 
 
+@in_any_bucket
 @pytest.mark.parametrize("writable", [False, True])
 def test_a_tree_comes_back_as_it_was(store: Store, tree: Path, tmp_path: Path, writable: bool) -> None:
     listing = store.put_tree(tree)
@@ -59,6 +61,7 @@ def test_a_tree_comes_back_as_it_was(store: Store, tree: Path, tmp_path: Path, w
     assert os.access(tmp_path / "copy" / "run.sh", os.X_OK)
 
 
+@in_any_bucket
 def test_blobs_and_listings_stand_where_any_s3_tool_finds_them(store: Store, tree: Path) -> None:
     listing = store.put_tree(tree)
     blobs = {f"blobs/sha256/{file.sha256}" for file in listing.files}
@@ -66,6 +69,7 @@ def test_blobs_and_listings_stand_where_any_s3_tool_finds_them(store: Store, tre
     assert store.get_listing(listing.digest) == listing
 
 
+@in_any_bucket
 def test_a_large_file_goes_up_in_parts_and_comes_back(store: Store, tmp_path: Path) -> None:
     root = random_tree(tmp_path / "tree", {"large": 2 * PART_BYTES + 7})
     listing = scan(root, chunk_bytes=PART_BYTES)
@@ -87,6 +91,7 @@ def test_only_missing_blobs_are_sent(store: Store, s3_server: S3Server, tree: Pa
     assert store.missing_of(listing.digest) == ()
 
 
+@in_any_bucket
 def test_a_file_that_changes_after_it_was_read_is_not_stored(store: Store, tree: Path) -> None:
     listing = scan(tree)
     data = bytearray((tree / "run.sh").read_bytes())
@@ -97,6 +102,7 @@ def test_a_file_that_changes_after_it_was_read_is_not_stored(store: Store, tree:
     assert store.missing_of(listing.digest) == ("its listing is missing",)
 
 
+@in_any_bucket
 def test_a_part_that_changes_after_it_was_read_leaves_no_object(store: Store, tmp_path: Path) -> None:
     root = random_tree(tmp_path / "tree", {"large": 2 * PART_BYTES})
     listing = scan(root, chunk_bytes=PART_BYTES)
@@ -108,6 +114,7 @@ def test_a_part_that_changes_after_it_was_read_leaves_no_object(store: Store, tm
     assert stored_keys(store) == []
 
 
+@in_any_bucket
 def test_racing_uploads_of_one_tree_all_succeed(store: Store, tmp_path: Path) -> None:
     root = random_tree(tmp_path / "tree", {"large": 2 * PART_BYTES, "small": 100})
     listing = scan(root, chunk_bytes=PART_BYTES)
@@ -138,6 +145,7 @@ def test_an_upload_that_is_killed_leaves_no_tree_and_the_next_one_finishes_it(
     store.materialize(listing.digest, tmp_path / "copy")
 
 
+@in_any_bucket
 @pytest.mark.parametrize("body", [b"flipped", b"{}", b""])
 def test_a_damaged_listing_is_refused(store: Store, overwrite: Overwrite, tree: Path, body: bytes) -> None:
     listing = store.put_tree(tree)
@@ -148,12 +156,14 @@ def test_a_damaged_listing_is_refused(store: Store, overwrite: Overwrite, tree: 
     assert listing.digest in str(caught.value)
 
 
+@in_any_bucket
 def test_a_tree_that_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
     assert store.missing_of("0" * 64) == ("its listing is missing",)
     with pytest.raises(NotFound):
         store.materialize("0" * 64, tmp_path / "copy")
 
 
+@in_any_bucket
 def test_a_damaged_blob_is_never_materialized(
     store: Store, elsewhere: Store, overwrite: Overwrite, tree: Path, tmp_path: Path
 ) -> None:
@@ -169,6 +179,7 @@ def test_a_damaged_blob_is_never_materialized(
     elsewhere.materialize(listing.digest, tmp_path / "copy")
 
 
+@in_any_bucket
 @pytest.mark.parametrize("how", ["flip", "truncate", "remove"])
 def test_a_damaged_cache_entry_is_replaced_from_the_store(
     store: Store, settings: Settings, tree: Path, tmp_path: Path, how: str
@@ -201,6 +212,7 @@ def test_what_was_downloaded_before_is_not_downloaded_again(
     assert between.blob_requests("GET") == []
 
 
+@in_any_bucket
 def test_hard_links_are_read_only_and_copies_leave_the_cache_alone(
     store: Store, tree: Path, tmp_path: Path
 ) -> None:
@@ -212,6 +224,7 @@ def test_hard_links_are_read_only_and_copies_leave_the_cache_alone(
     assert scan(tmp_path / "links") == listing
 
 
+@in_any_bucket
 def test_the_same_bytes_with_and_without_the_executable_bit_live_together(
     store: Store, tmp_path: Path
 ) -> None:
@@ -226,6 +239,7 @@ def test_the_same_bytes_with_and_without_the_executable_bit_live_together(
     assert scan(tmp_path / "cold") == listing
 
 
+@in_any_bucket
 def test_nothing_is_put_over_a_directory_that_holds_something(
     store: Store, tree: Path, tmp_path: Path
 ) -> None:
@@ -236,6 +250,7 @@ def test_nothing_is_put_over_a_directory_that_holds_something(
     store.materialize(listing.digest, tmp_path / "empty")
 
 
+@in_any_bucket
 def test_the_first_of_racing_actions_wins_and_all_get_it(store: Store) -> None:
     actions = [action({"a": 1}, host=f"host-{number}") for number in range(16)]
     with ThreadPoolExecutor(16) as pool:
@@ -245,6 +260,7 @@ def test_the_first_of_racing_actions_wins_and_all_get_it(store: Store) -> None:
     assert winners == {stored.host}
 
 
+@in_any_bucket
 def test_an_action_is_replaced_only_on_purpose(store: Store) -> None:
     first, second = (action({"a": 1}, host=host) for host in ("first", "second"))
     store.write_action(first)
@@ -253,12 +269,14 @@ def test_an_action_is_replaced_only_on_purpose(store: Store) -> None:
     assert store.read_action("build", first.fingerprint) == second
 
 
+@in_any_bucket
 def test_an_action_is_read_by_stage_and_fingerprint(store: Store) -> None:
     written = store.write_action(action({"a": 1}))
     assert store.read_action("build", written.fingerprint) == written
     assert store.read_action("fetch", written.fingerprint) is None
 
 
+@in_any_bucket
 def test_the_last_action_is_the_one_used_last_made_or_not(store: Store) -> None:
     assert store.last_action("demo", "v2", "build") is None
     first, second = (store.write_action(action({"a": number})) for number in (1, 2))
@@ -268,6 +286,7 @@ def test_the_last_action_is_the_one_used_last_made_or_not(store: Store) -> None:
     assert store.last_action("demo", "v3", "build") is None
 
 
+@in_any_bucket
 def test_measurements_are_appended_and_come_oldest_first(store: Store) -> None:
     made = [
         new_measurement("judged", {"a": 1}, {"round": number}, conclusive=True, device_s=1.0)

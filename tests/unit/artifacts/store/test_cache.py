@@ -13,8 +13,8 @@ from support.stores.trees import random_tree
 
 from artifacts import disk
 from artifacts.errors import LocalDiskError
+from artifacts.store.bucket import Bucket
 from artifacts.store.cache import BlobCache
-from artifacts.store.s3 import Bucket
 from artifacts.store.trees import Listing, scan
 
 SIZES = {"model.pt2": 300_000, "server/serve.py": 50, "empty": 0, "run": 10}

@@ -7,33 +7,22 @@ Invariants:
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from artifacts.errors import RESTORE_FIX, ArtifactError, IntegrityError, StoreUnreachable
+from artifacts.store.bucket import AGAIN_FIX, ByteRange
 
 PARTIAL_CONTENT = 206
-AGAIN_FIX = (
-    "Start again. If it happens again, look for something between this host and the server that alters "
-    "answers, such as a cache or a proxy."
-)
 
 
-class ByteRange(NamedTuple):
-    """A range of an object, and the size that the whole object should have; in bytes."""
+def range_header(asked: ByteRange) -> str:
+    """Return the value of the request's header Range (RFC 9110, section 14.2)."""
+    return f"bytes={asked.start}-{asked.start + asked.length - 1}"
 
-    start: int
-    length: int
-    total: int
 
-    @property
-    def header(self) -> str:
-        """Value of the request's header Range (RFC 9110, section 14.2)."""
-        return f"bytes={self.start}-{self.start + self.length - 1}"
-
-    @property
-    def content_range(self) -> str:
-        """Value that the answer's header Content-Range must have (RFC 9110, section 14.4)."""
-        return f"bytes {self.start}-{self.start + self.length - 1}/{self.total}"
+def _content_range(asked: ByteRange) -> str:
+    """Return the value that the answer's header Content-Range must have (RFC 9110, section 14.4)."""
+    return f"bytes {asked.start}-{asked.start + asked.length - 1}/{asked.total}"
 
 
 def refusal(asked: ByteRange, answer: Mapping[str, Any], where: str) -> ArtifactError | None:
@@ -49,7 +38,7 @@ def refusal(asked: ByteRange, answer: Mapping[str, Any], where: str) -> Artifact
     if total.isdigit() and int(total) != asked.total:
         what = f"The store's object has {total} bytes instead of {asked.total}."
         return IntegrityError(what, where=where, fix=RESTORE_FIX)
-    if found != asked.content_range:
+    if found != _content_range(asked):
         return _other(f"the range {found!r}", asked, where)
     if (length := answer.get("ContentLength", asked.length)) != asked.length:  # chunked answers lack it
         return _other(f"{length} bytes instead of {asked.length}", asked, where)
@@ -69,5 +58,5 @@ def exactly(pieces: Iterable[bytes], asked: ByteRange, where: str) -> Iterator[b
 
 
 def _other(found: str, asked: ByteRange, where: str) -> StoreUnreachable:
-    what = f"The S3 server answered a request for {asked.header} with {found}."
+    what = f"The S3 server answered a request for {range_header(asked)} with {found}."
     return StoreUnreachable(what, where=where, fix=AGAIN_FIX)

@@ -1,7 +1,7 @@
-"""One S3 bucket. Only this module and `artifacts.store.s3_errors` know boto3.
+"""One S3 bucket.
 
-Invariants:
-- Every request succeeds or raises an error of `artifacts.errors` that names the endpoint and the bucket.
+Invariants, besides those of `artifacts.store.bucket`:
+- Every error names the endpoint and the bucket.
 - Everything is sent with a SHA-256, and the server refuses bytes that do not match it. What is received is
   checked by the caller if its digest is known (blobs, listings), and otherwise against the checksum that the
   server kept of the upload, if it keeps one.
@@ -15,14 +15,15 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from artifacts.errors import ArtifactError, Conflict, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
 from artifacts.progress import OnBytes
-from artifacts.store.ranges import ByteRange, exactly, refusal
-from artifacts.store.s3_errors import ACCESS_FIX, START_FIX, s3_errors
-from artifacts.store.slices import FileSlice
+from artifacts.store.bucket import UPLOAD_THREADS, Bucket, ByteRange, Stored
+from artifacts.store.s3.errors import ACCESS_FIX, START_FIX, s3_errors
+from artifacts.store.s3.ranges import exactly, range_header, refusal
+from artifacts.store.s3.slices import FileSlice
 from artifacts.store.trees import FileEntry
 
 if TYPE_CHECKING:
@@ -35,22 +36,14 @@ READ_TIMEOUT_S = 20
 ATTEMPTS = 3
 # boto3 repeats a request until an answer begins; if a body breaks off, we have to ask again.
 BODY_ATTEMPTS = 5
-UPLOAD_THREADS = 4
 MAX_CONNECTIONS = 32
 STREAM_BYTES = 1 << 20
 # S3 answers 409 if two conditional writes to one key overlap; the later one has to be sent again.
 OVERLAP_ATTEMPTS = 5
 
 
-class Stored(NamedTuple):
-    """A small object as it was read: its bytes, and the ETag with which to replace exactly these."""
-
-    body: bytes
-    etag: str
-
-
-class Bucket:
-    """Objects under one prefix of one bucket. Safe to use from several threads."""
+class S3Bucket(Bucket):
+    """Objects under one prefix of one bucket."""
 
     def __init__(self, client: "S3Client", name: str, prefix: str = "") -> None:
         self._client = client
@@ -122,16 +115,7 @@ class Bucket:
         raise AssertionError("attempts end")
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
-        """Write a small object.
-
-        Args:
-            key: key of the object.
-            body: its bytes.
-            if_absent: write only if there is no such object yet.
-            if_match: write only if the object still has this ETag.
-
-        Raises Conflict if the condition does not hold.
-        """
+        """Write a small object; raises Conflict if the condition does not hold."""
         condition: dict[str, Any] = (
             {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_match} if if_match else {}
         )
@@ -144,22 +128,9 @@ class Bucket:
             )
 
     def put_file(
-        self,
-        key: str,
-        path: Path,
-        entry: FileEntry,
-        on_bytes: OnBytes,
-        *,
-        replace: bool = False,
+        self, key: str, path: Path, entry: FileEntry, on_bytes: OnBytes, *, replace: bool = False
     ) -> None:
-        """Upload a file that has the digests of `entry`, chunk by chunk.
-
-        Args:
-            key: key of the object.
-            path: the file.
-            entry: its size and digests.
-            on_bytes: called with the size of each chunk that was sent, from several threads.
-            replace: overwrite the object, which is damaged; otherwise an object that exists stays.
+        """Upload a file, in parts if it has several chunks; `on_bytes` is called from several threads.
 
         Raises IntegrityError if the file no longer has these digests: the server checks each chunk.
         """
@@ -221,31 +192,18 @@ class Bucket:
     def stream(
         self, key: str, asked: ByteRange, refuse_etag: Callable[[str], None] = lambda _etag: None
     ) -> Iterator[bytes]:
-        """Yield the bytes of exactly that range, in pieces of at most 1 MiB.
-
-        Args:
-            key: the object.
-            asked: the range, and the size of the whole object.
-            refuse_etag: called with the answer's ETag before its first byte; raises if it refuses the ETag.
-
-        Raises NotFound, IntegrityError if the object has another size, or StoreUnreachable if the answer is
-        not the range that was asked for.
-        """
+        """Yield the bytes of exactly that range, in pieces of at most 1 MiB; another answer is refused."""
         where = self.where(key)
         with self._errors(key):
-            answer = self._client.get_object(**self._at(key), Range=asked.header)
+            answer = self._client.get_object(**self._at(key), Range=range_header(asked))
             with contextlib.closing(answer["Body"]) as body:
                 if error := refusal(asked, answer, where):
                     raise error
                 refuse_etag(answer.get("ETag", ""))
                 yield from exactly(body.iter_chunks(STREAM_BYTES), asked, where)
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with `prefix`, sorted, without the bucket's own prefix."""
-        return (key for key, _size in self.sizes(prefix))
-
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Yield sorted keys that begin with `prefix`, and sizes in bytes; 1,000 are asked for at a time."""
+        """Yield sorted keys, without the bucket's own prefix, and sizes; 1,000 are asked for at a time."""
         with self._errors(prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._name, Prefix=self._prefix + prefix
@@ -293,7 +251,7 @@ class Bucket:
         return f"{self}, key {self._prefix}{key}"
 
 
-def open_bucket(name: str, prefix: str = "") -> Bucket:
+def open_bucket(name: str, prefix: str = "") -> S3Bucket:
     """Open a bucket at the endpoint, and with the credentials, that the standard AWS variables give.
 
     No request is made yet. Raises StoreUnreachable if the AWS configuration itself cannot be read.
@@ -324,7 +282,7 @@ def open_bucket(name: str, prefix: str = "") -> Bucket:
         # boto3 raises ValueError if the endpoint is not an address.
         fix = START_FIX if isinstance(error, ValueError) else ACCESS_FIX
         raise StoreUnreachable(what, where=f"bucket {name}", fix=fix) from error
-    return Bucket(client, name, prefix)
+    return S3Bucket(client, name, prefix)
 
 
 def has_credentials() -> bool:
