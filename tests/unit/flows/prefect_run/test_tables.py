@@ -105,7 +105,7 @@ def test_figures_have_limits_units_slo_and_tokenizer() -> None:
     rows = {row["gate"]: row for row in engine_figures(judged())}
     assert all(row["unit"] for row in rows.values())
     limits = {gate: row["limit"] for gate, row in rows.items() if row["outcome"]}
-    assert limits == {
+    known = {
         "tokenizer: texts that differ": "0",
         "accuracy: regret": "upper ≤ 0.02",
         "accuracy: length": "0.9 to 1.1",
@@ -114,6 +114,8 @@ def test_figures_have_limits_units_slo_and_tokenizer() -> None:
         "speed: goodput per device": "lower ≥ 1.1",
         "economics: net": "more than 0",
     }
+    assert known.items() <= limits.items()
+    assert all(limits.values())
     assert len({tuple(row) for row in rows.values()}) == 1, "the UI takes its columns from the first row"
 
 
@@ -127,8 +129,9 @@ def test_figures_of_an_engine_that_was_not_timed() -> None:
     result = judged(regret=5.0)
     made = result.measured.model_copy(update={"speed": NotMeasured(reason="rejected")})
     rows = engine_figures(judge_engine(made, result.protocol, terms(), SUBJECT))
-    assert len(rows) == 5
     assert [row["outcome"] for row in rows if row["gate"] == "speed"] == ["not-measured"]
+    assert {"accuracy: regret", "accuracy: length"} <= {row["gate"] for row in rows}
+    assert not {"SLO: TTFT p99", "economics: net"} & {row["gate"] for row in rows}
 
 
 def test_figures_of_a_baseline_that_settled_it() -> None:

@@ -1,5 +1,9 @@
-"""The verdict is total: every combination of outcomes has exactly one row; docs show that very table."""
+"""The verdict is total: every combination of outcomes has exactly one row; docs show that very table.
 
+What is said here of the gates that there are holds next to further ones, too: no test lists them all.
+"""
+
+from math import prod
 from typing import Any
 
 import pytest
@@ -11,14 +15,16 @@ from tasks.judging.decide.table import (
     conditions,
     markdown_table,
     row_for,
+    timed_conditions,
     verdict_table,
 )
+from tasks.judging.gates import all_gates
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.results import NotMeasured
 
 DOCS = ROOT / "docs" / "verdicts.md"
-GOOD = {
+KNOWN_GOOD = {
     "baseline": "go",
     "tokenizer": "same",
     "regret": "pass",
@@ -29,14 +35,22 @@ GOOD = {
     "economics": "positive",
     "compile": "when-justified",
 }
-UNTIMED = dict.fromkeys(("slo", "reference slo", "speed", "economics"), "not-measured")
+PAYS = next(row for row in verdict_table() if row.id == "pays")
+GOOD = {name: PAYS.when.get(name, values)[0] for name, values in conditions().items()}
+UNTIMED = dict.fromkeys(timed_conditions(), "not-measured")
 
 
 def test_exactly_one_row_matches_every_combination() -> None:
     counts = [sum(row.matches(outcomes) for row in verdict_table()) for outcomes in all_combinations()]
     assert set(counts) == {1}
-    answers, timed, modes = 2 * 3 * 3, 2 * 2 * 3 * 2, 2
-    assert len(counts) == 2 * answers * (timed + 1) * modes
+    sizes = {name: len(values) for name, values in conditions().items()}
+    timed = prod(sizes.pop(name) - 1 for name in timed_conditions())
+    assert len(counts) == prod(sizes.values()) * (timed + 1)
+
+
+def test_what_is_good_of_each_gate_is_what_pays() -> None:
+    assert KNOWN_GOOD.items() <= GOOD.items()
+    assert row_for(GOOD) == PAYS
 
 
 def test_every_row_is_reached_and_names_known_conditions() -> None:
@@ -120,7 +134,7 @@ def judged(regrets: list[float], *, ratio: float, **changes: Any) -> JudgedResul
 def test_measurements_become_a_verdict_with_reasons(regrets: list[float], ratio: float, verdict: str) -> None:
     result = judged(regrets, ratio=ratio)
     assert result.verdict.verdict == verdict
-    assert len(result.verdict.reasons) == 6
+    assert len(result.verdict.reasons) == len(all_gates())
     assert all(any(digit.isdigit() for digit in reason) for reason in result.verdict.reasons)
     assert JudgedResult.model_validate_json(result.model_dump_json()) == result
 
@@ -131,7 +145,7 @@ def test_an_engine_that_was_not_timed_is_rejected_by_its_answers_alone() -> None
     made = measured(asked.digest, [0.8] * 400, ratio=1.4).model_copy(update={"speed": left_out})
     result = judge_engine(made, asked, terms(PRICES, compile_mode="always", build_device_hours=0.2), SUBJECT)
     assert (result.verdict.verdict, result.verdict.row) == ("rejected", "accuracy-fails")
-    assert len(result.verdict.reasons) == 4
+    assert len(result.verdict.reasons) == 1 + sum(gate.asks == "answers" for gate in all_gates())
     assert left_out.reason in result.verdict.reasons
     assert JudgedResult.model_validate_json(result.model_dump_json()) == result
 
