@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     )
     toolchains: Annotated[dict[str, dict[str, Any]], NoDecode, BeforeValidator(_read_json)] = Field(
         default_factory=dict,
-        description="What serves a toolchain instead of an installation from its lock, by name: "
-        "{python, extra_paths} for an interpreter of this host, {image, client, interpreter} for an image.",
+        description="What provides a toolchain instead of an installation from its lock, by name; the key of "
+        "the table chooses the provider, such as {python} or {image}.",
     )
     tool_env: Annotated[dict[str, str], NoDecode, BeforeValidator(read_tool_env)] = Field(
         default_factory=dict,

@@ -6,14 +6,29 @@ from typing import Protocol
 from artifacts.hosts import ServeCommand
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
-from tasks.workers.aot.request import AotParams
 from tasks.workers.common.records import Record
 from tasks.workers.common.requests import Nothing
 from tasks.workers.common.tool_command import ToolCommand
-from tasks.workers.trt_plan.request import TrtPlanParams
-from tasks.workers.trtllm_torch.request import TrtllmTorchParams
 
-BuildParams = AotParams | TrtPlanParams | TrtllmTorchParams
+
+class BuildParams(Record, Protocol):
+    """What decides an engine: a record of the kind's worker, which has at least these fields."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind."""
+
+    @property
+    def recipe(self) -> str:
+        """The quantization recipe of the weights."""
+
+    @property
+    def toolchains(self) -> dict[str, str]:
+        """The identity of each toolchain that takes part, by role."""
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether a stand-in of the tool builds it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Provenance(Frozen):
     """Where a toolchain comes from, for the record of what was made with it."""
 
     name: str = Field(description="Name in toolchains.yaml.")
-    provider: str = Field(description="Name of the provider: lock, host, image.")
+    provider: str = Field(description="Name of the provider, such as lock.")
     adopted: bool = Field(
         description="Whether it was there already, instead of being installed from its lock."
     )

@@ -9,6 +9,5 @@ Promises:
   imports are the files that can change its result, and no others enter its fingerprint.
 - What both sides of a job share is light: the modules named `request`, and of `common` `records`, `requests`,
   `shape`, `sources` and `tool_command`. The rest of this program imports nothing else from here.
-- `quantize`, `aot`, `trt_plan` and `trtllm_torch` do not import each other; `completions_server` and, below
-  it, `common` are shared.
+- Folders do not import each other, except for what they share: `completions_server` and, below it, `common`.
 """

@@ -8,12 +8,15 @@ from tasks.judging.gates import all_gates
 from tasks.judging.gates.rule import NOT_MEASURED
 
 
+def timed_conditions() -> tuple[str, ...]:
+    """Return the conditions that timed rounds decide."""
+    gates = (gate for gate in all_gates() if gate.asks != "answers")
+    return tuple(condition.name for gate in gates for condition in gate.conditions)
+
+
 def all_combinations() -> Iterator[dict[str, str]]:
     """Yield all combinations that can occur: rounds are timed for every gate that reads them, or for none."""
-    columns = conditions()
-    timed = [
-        condition.name for gate in all_gates() if gate.asks != "answers" for condition in gate.conditions
-    ]
+    columns, timed = conditions(), timed_conditions()
     for values in product(*columns.values()):
         outcomes = dict(zip(columns, values, strict=True))
         if len({outcomes[name] == NOT_MEASURED for name in timed}) == 1:

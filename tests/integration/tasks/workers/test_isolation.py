@@ -50,7 +50,10 @@ if __name__ == "__main__":
 
 WORKERS = (
     QUANTIZE,
-    *(f"tasks.workers.{folder}.build" for folder in ("aot", "trt_plan", "trtllm_torch")),
+    *(
+        f"tasks.workers.{path.parent.name}.build"
+        for path in sorted((REPOSITORY / "tasks" / "workers").glob("*/build.py"))
+    ),
 )
 HIDDEN = (
     *("artifacts", "engine_specs", "flows", "tests", "pydantic", "prefect"),

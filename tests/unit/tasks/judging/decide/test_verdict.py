@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from support.judging.judgements import PRICES, SUBJECT, measured, protocol, terms
-from support.judging.verdict_combinations import all_combinations
+from support.judging.verdict_combinations import all_combinations, timed_conditions
 from support.paths import ROOT
 
 from tasks.judging.decide.table import (
     conditions,
     markdown_table,
     row_for,
-    timed_conditions,
     verdict_table,
 )
 from tasks.judging.gates import all_gates

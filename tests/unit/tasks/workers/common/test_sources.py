@@ -14,6 +14,7 @@ WORKERS = Path(tasks.__file__).parent / "workers"
 PACKAGES = ("artifacts", "engine_specs", "tasks", "flows")
 SHARED = ("records", "requests", "shape", "sources", "tool_command")
 FILES = sorted(WORKERS.rglob("*.py"))
+BUILDERS = [f"tasks.workers.{path.parent.name}.build" for path in sorted(WORKERS.glob("*/build.py"))]
 TREE = {
     "tasks/__init__.py": "import tasks.secrets",
     "tasks/kinds.py": "",
@@ -111,12 +112,10 @@ def test_the_rest_of_the_program_imports_what_both_sides_share_and_no_more() -> 
     assert {name for name in found if not name.endswith(".request")} <= shared
 
 
-@pytest.mark.parametrize(
-    "worker", [QUANTIZE, *(f"tasks.workers.{kind}.build" for kind in ("aot", "trt_plan"))]
-)
+@pytest.mark.parametrize("worker", [QUANTIZE, *BUILDERS])
 def test_a_worker_gets_a_part_of_the_files_only(worker: str) -> None:
     folder = worker.split(".")[2]
-    others = {"quantize", "aot", "trt_plan", "trtllm_torch"} - {folder}
+    others = {worker.split(".")[2] for worker in (QUANTIZE, *BUILDERS)} - {folder}
     found = {source.name for source in closure(worker)}
     assert any(name.startswith(f"tasks/workers/{folder}/") for name in found)
     assert not any(name.startswith(f"tasks/workers/{other}/") for name in found for other in others)
