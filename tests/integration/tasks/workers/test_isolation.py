@@ -52,7 +52,7 @@ WORKERS = (
     QUANTIZE,
     *(
         f"tasks.workers.{path.parent.name}.build"
-        for path in sorted((REPOSITORY / "tasks" / "workers").glob("*/build.py"))
+        for path in sorted((ROOT / "tasks" / "workers").glob("*/build.py"))
     ),
 )
 HIDDEN = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from specs_gpu import CONFIG, FILES, gpu_variant, preflight
-from specs_text import edited
+from support.specs.gpu import CONFIG, FILES, gpu_variant, preflight
+from support.specs.text import edited
 
 from engine_specs.reading import TARGETS_FILE
 from engine_specs.spec import Spec, read_spec, resolve_variants
