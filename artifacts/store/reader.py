@@ -18,14 +18,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from artifacts.errors import (
-    RESTORE_FIX,
-    STRANGER_FIX,
-    IntegrityError,
-    NoSuchFile,
-    NotFound,
-    StoreUnreachable,
-)
+from artifacts.errors import RESTORE_FIX, STRANGER_FIX, IntegrityError, NoSuchFile, NotFound, StoreUnreachable
 from artifacts.parallel import READ_THREADS, run_all
 from artifacts.store.bucket import AGAIN_FIX, Bucket
 from artifacts.store.cache import BlobCache

@@ -16,7 +16,7 @@ from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import load_kinds
 from tasks.errors import OptionsClash
 from tasks.kinds.kind import JobPlan
-from tasks.kinds.trt_settings import Settings, clashes
+from tasks.kinds.trt_plan_settings import Settings, clashes
 from tasks.workers.common.tool_command import ToolCommand
 from tasks.workers.trt_plan.request import Asked, Target, Tool, TrtPlanParams, WantedCheckpoint
 

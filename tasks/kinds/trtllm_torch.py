@@ -18,16 +18,10 @@ from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes
 from tasks.kinds.kind import JobPlan
-from tasks.kinds.trtllm_args import llm_args
+from tasks.kinds.trtllm_torch_args import llm_args
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
-from tasks.workers.trtllm_torch.request import (
-    Files,
-    Target,
-    TrtllmTorchAdmission,
-    TrtllmTorchParams,
-    WarmUp,
-)
+from tasks.workers.trtllm_torch.request import Files, Target, TrtllmTorchAdmission, TrtllmTorchParams, WarmUp
 
 WORKER = "tasks.workers.trtllm_torch.build"
 SERVED_MODEL = "model"

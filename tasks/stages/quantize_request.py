@@ -18,15 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from engine_specs.spec import RecipeFile, ResolvedVariant
-from engine_specs.tables import (
-    Device,
-    KindFacts,
-    Presets,
-    Recipe,
-    load_kinds,
-    load_kv_caches,
-    load_recipes,
-)
+from engine_specs.tables import Device, KindFacts, Presets, Recipe, load_kinds, load_kv_caches, load_recipes
 from tasks.errors import RecipeFileInvalid
 from tasks.workers.quantize.request import (
     CacheFormat,

@@ -18,28 +18,11 @@ from modelopt.torch.export import export_hf_checkpoint
 
 from tasks.workers.common.io import say
 from tasks.workers.common.requests import Result
-from tasks.workers.common.safetensors import (
-    linear_bytes,
-    linear_weights,
-    read_json,
-    weight_bytes,
-    write_json,
-)
-from tasks.workers.quantize.model import (
-    TokenRows,
-    load_model,
-    mean_loss,
-    read_token_rows,
-    run_through,
-)
+from tasks.workers.common.safetensors import linear_bytes, linear_weights, read_json, weight_bytes, write_json
+from tasks.workers.quantize.model import TokenRows, load_model, mean_loss, read_token_rows, run_through
 from tasks.workers.quantize.modelopt_versions import configuration, require_line
 from tasks.workers.quantize.request import QuantizeParams, QuantizeRequest
-from tasks.workers.quantize.scales import (
-    computes,
-    format_bits,
-    layer_formats,
-    require_finite_scales,
-)
+from tasks.workers.quantize.scales import computes, format_bits, layer_formats, require_finite_scales
 from tasks.workers.quantize.search import search
 from tasks.workers.quantize.trtllm import export_trtllm
 

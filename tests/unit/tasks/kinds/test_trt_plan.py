@@ -19,7 +19,7 @@ from engine_specs.tables.kind_options import KindOption
 from tasks.errors import OptionsClash
 from tasks.kinds import kind_named
 from tasks.kinds.trt_plan import TRT_PLAN
-from tasks.kinds.trt_settings import clashes
+from tasks.kinds.trt_plan_settings import clashes
 
 BUILD, SERVE, ENGINE = table("trtllm-build-1.2"), table("trtllm-serve-1.2"), table("engine-1.2")
 INTERFACES = interfaces()

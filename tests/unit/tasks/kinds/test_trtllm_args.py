@@ -13,7 +13,7 @@ from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import OptionValue, load_kinds, load_kv_caches, load_recipes, load_targets
 from engine_specs.tables.kind_options import KindOption
 from tasks.kinds import kind_named
-from tasks.kinds.trtllm_args import llm_args
+from tasks.kinds.trtllm_torch_args import llm_args
 from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission
 from tasks.workers.trtllm_torch.tree import yaml_lines
 

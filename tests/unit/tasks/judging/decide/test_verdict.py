@@ -11,12 +11,7 @@ from support.judging.judgements import PRICES, SUBJECT, measured, protocol, term
 from support.judging.verdict_combinations import all_combinations, timed_conditions
 from support.paths import ROOT
 
-from tasks.judging.decide.table import (
-    conditions,
-    markdown_table,
-    row_for,
-    verdict_table,
-)
+from tasks.judging.decide.table import conditions, markdown_table, row_for, verdict_table
 from tasks.judging.gates import all_gates
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult

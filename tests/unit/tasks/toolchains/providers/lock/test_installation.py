@@ -9,10 +9,7 @@ import pytest
 from support.toolchains.wheels import make_wheel
 
 from artifacts.settings import Settings
-from tasks.errors import (
-    ToolchainCorrupt,
-    ToolchainUnavailable,
-)
+from tasks.errors import ToolchainCorrupt, ToolchainUnavailable
 from tasks.toolchains import NotInstalled, declared, ensure, planned_identity, status
 from tasks.toolchains.declarations import TorchBuild
 from tasks.toolchains.host_checks import HostProgram, find_programs
