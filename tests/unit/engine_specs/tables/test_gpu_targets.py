@@ -116,16 +116,16 @@ def new_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     """A GPU that the table gets one row for, at its end."""
     table = yaml.safe_load(TARGETS_FILE.read_text(encoding="utf-8"))
     row = next(row for row in table["targets"] if row["name"] == "h200") | {
-        "name": "h300",
-        "work_pool": "enginery-h300",
+        "name": "made-up",
+        "work_pool": "enginery-made-up",
         "source": "made up for a test",
     }
-    row["gpu"] = row["gpu"] | {"product_names": ["NVIDIA H300"]}
+    row["gpu"] = row["gpu"] | {"product_names": ["NVIDIA made up"]}
     path = tmp_path / TARGETS_FILE.name
     path.write_text(f"{TARGETS_FILE.read_text(encoding='utf-8')}\n{_as_item(row)}", encoding="utf-8")
     monkeypatch.setattr(targets, "TARGETS_FILE", path)
     load_targets.cache_clear()
-    yield "h300"
+    yield "made-up"
     load_targets.cache_clear()
 
 

@@ -105,12 +105,12 @@ def new_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     """A recipe that the two tables get one row each for."""
 
     def more_recipes(content: Any) -> None:
-        preset = {"modelopt": "0.47", "name": "MXFP8_DEFAULT_CFG", "devices": ["cuda"], "source": MADE_UP}
+        preset = {"modelopt": "0.47", "name": "MADE_UP_CFG", "devices": ["cuda"], "source": MADE_UP}
         like = named(content["recipes"], "fp8")
-        content["recipes"].append(like | {"name": "mxfp8", "quant_algo": "MXFP8", "presets": [preset]})
+        content["recipes"].append(like | {"name": "made_up", "quant_algo": "MADE_UP", "presets": [preset]})
 
     def more_kernels(content: Any) -> None:
-        row = {"name": "mxfp8", "weight_input_multiple": 32, "source": MADE_UP}
+        row = {"name": "made_up", "weight_input_multiple": 32, "source": MADE_UP}
         content["recipes"].append(row | {"compute_capabilities": ["10.0"]})
 
     shutil.copytree(KINDS_DIR, tmp_path / "kinds")
@@ -120,7 +120,7 @@ def new_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     monkeypatch.setattr(recipes, "RECIPES_FILE", tmp_path / RECIPES_FILE.name)
     monkeypatch.setattr(kind_facts, "KINDS_DIR", tmp_path / "kinds")
     _forget_tables()
-    yield "mxfp8"
+    yield "made_up"
     _forget_tables()
 
 
@@ -136,7 +136,7 @@ def _forget_tables() -> None:
 def test_two_rows_are_all_that_a_recipe_needs(new_recipe: str) -> None:
     case = torch(new_recipe)
     asked = params(case).recipe
-    assert (asked.name, asked.preset) == (new_recipe, "MXFP8_DEFAULT_CFG")
+    assert (asked.name, asked.preset) == (new_recipe, "MADE_UP_CFG")
     needs = formats(case)[new_recipe]
     assert (needs.devices, needs.weight_input_multiple) == (("cuda",), 32)
 
