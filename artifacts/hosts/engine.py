@@ -15,6 +15,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from artifacts.frozen import Frozen
+from artifacts.placeholders import fill_placeholders
 from artifacts.store import path_problem
 
 ENGINE_FILE = "engine.json"
@@ -63,12 +64,20 @@ class ServeCommand(Frozen):
 
     def command(self, *, python: str, bin_dir: str, tree: str, host: str, port: int, model: str) -> list[str]:
         """Return the argument list with its placeholders filled in, ready to run."""
-        values = {"python": python, "bin": bin_dir, "tree": tree, "host": host, "port": str(port)}
-        return [part.format(**values, model=model) for part in self.argv]
+        values = {
+            "python": python,
+            "bin": bin_dir,
+            "tree": tree,
+            "host": host,
+            "port": str(port),
+            "model": model,
+        }
+        return [fill_placeholders(part, values) for part in self.argv]
 
     def environment(self, *, tree: str, scratch: str) -> dict[str, str]:
         """Return the environment with its placeholders filled in."""
-        return {name: value.format(tree=tree, scratch=scratch) for name, value in self.env.items()}
+        values = {"tree": tree, "scratch": scratch}
+        return {name: fill_placeholders(value, values) for name, value in self.env.items()}
 
 
 class HostRequirements(Frozen):

@@ -1,6 +1,7 @@
 """The commands that start a server, with placeholders. Pure."""
 
 from artifacts.hosts import ServeCommand
+from artifacts.placeholders import fill_placeholders
 from tasks.commands import symbols
 from tasks.commands.command import Command
 
@@ -39,7 +40,7 @@ def serve_commands(
     server = Command(
         what=f"server of {name}",
         run_by="stage",
-        argv=tuple(symbols.filled(part, values) for part in serve.argv),
-        env={key: symbols.filled(value, values) for key, value in serve.env.items()},
+        argv=tuple(fill_placeholders(part, values) for part in serve.argv),
+        env={key: fill_placeholders(value, values) for key, value in serve.env.items()},
     )
     return (*copies, server)

@@ -1,7 +1,6 @@
 """Placeholders of a dry run, for the directories and addresses that differ between hosts."""
 
-from collections.abc import Mapping
-
+from artifacts.placeholders import fill_placeholders
 from tasks.hosts import VISIBLE
 from tasks.toolchains.declarations import declaration
 from tasks.toolchains.run.environment import FIXED, PASSED, SYSTEM_PATH
@@ -65,20 +64,13 @@ def environment(toolchain: str, gpus: int) -> dict[str, str]:
     """
     declared = declaration(toolchain)
     own = {
-        name: filled(value, {"spare_processors": "<spare-processors>"})
+        name: fill_placeholders(value, {"spare_processors": "<spare-processors>"})
         for name, value in declared.env.items()
     }
     programs = [f"<host:{program}>" for program in declared.programs]
     path = ":".join([bin_dir(toolchain), *programs, SYSTEM_PATH])
     held = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE: f"<gpus:{gpus}>"} if gpus else {}
     return dict(sorted((FIXED | own | held | {"PATH": path, "TMPDIR": SCRATCH}).items()))
-
-
-def filled(text: str, values: Mapping[str, str]) -> str:
-    """Fill in the placeholders in braces of a command; other braces stay as they are."""
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", value)
-    return text
 
 
 def programs(toolchain: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from artifacts.placeholders import fill_placeholders
 from tasks.commands import Command, server_commands, symbols
 from tasks.kinds import ToolCommand
 from tasks.plan.records import StageCommands, StageInput
@@ -124,12 +125,12 @@ def _tool(work: WorkerStage, command: ToolCommand) -> Command:
         "scratch": symbols.SCRATCH,
         "port": symbols.PORT,
     }
-    own = {name: symbols.filled(value, values) for name, value in command.env.items()}
+    own = {name: fill_placeholders(value, values) for name, value in command.env.items()}
     return Command(
         what=command.name,
         run_by="worker",
         directory=symbols.SCRATCH,
-        argv=tuple(symbols.filled(part, values) for part in command.argv),
+        argv=tuple(fill_placeholders(part, values) for part in command.argv),
         env=_environment(work) | own,
     )
 
