@@ -1,11 +1,11 @@
 """Toolchains: isolated, pinned environments for heavy tools, and the one way to run programs in them.
 
-The public names: `declared`, `end_of_life_warnings`, `ensure`, `status`, `planned_identity` (what there is
-and how to get it), `adopt` and `forget` (what is already there instead), `run_job` (a job: JSON in, JSON
-out), `serving`, `run_foreground` and `require_port` (servers).
+The public names: `declared`, `end_of_life_warnings`, `ensure`, `status`, `planned_identity` (which toolchains
+exist and how to get them), `adopt` and `forget` (use what this host already has), `run_job` (a job: JSON in,
+JSON out), `serving`, `run_foreground` and `require_port` (servers).
 
-Promises: a toolchain's identity says what is actually there; a program sees the environment that is named for
-it and nothing else, and is gone with its owner.
+Promises: a toolchain's identity says what is actually there; a program sees only the environment that is
+declared for it, and ends with its owner.
 """
 
 from tasks.toolchains.declarations import Declaration, declared, end_of_life_warnings

@@ -1,11 +1,11 @@
-"""What toolchains there are, as data (`toolchains.yaml`), and what their locks name.
+"""The toolchains that exist, as data (`toolchains.yaml`), and what their locks name.
 
 Invariants:
 - A lock names every distribution of its toolchain by exact version and hash, except a torch whose version has
   a local part (the declaration pins it) and what the wheelhouse holds (its digests come with it).
 - A lock holds no address and no path: where packages come from is the user's configuration of pip or uv.
-- One lock per machine type. A declaration is that of this host's machine type, or if there is none for it,
-  of the first that there is: installing then says that the host is of another type.
+- There is one lock per machine type. A declaration is for this host's machine type or, if no lock is, for the
+  first type that has one: installing then reports that the host is of another type.
 """
 
 import platform
@@ -31,11 +31,11 @@ LOCKS_DIR = Path(__file__).with_name("locks")
 
 
 class TorchBuild(Frozen):
-    """One build of torch: the version says which, and the CUDA version that it was built with proves it."""
+    """One build of torch: its version identifies it, and the CUDA version it was built with proves it."""
 
     version: str = Field(
-        description="Exact version. With a local part, such as 2.13.0+cpu, of a build that no lock can name; "
-        "without one, of the build that the lock names with its hashes."
+        description="Exact version. With a local part, such as 2.13.0+cpu: a build that no lock can name; "
+        "without one: the build that the lock names with its hashes."
     )
     cuda: str | None = Field(description="torch.version.cuda; none for CPU builds.")
 
@@ -45,8 +45,10 @@ class TorchBuild(Frozen):
         return "+" not in self.version
 
     def allows(self, found: "TorchBuild") -> bool:
-        """Whether the build that torch says it is can be this one: a build from an index tells its local part
-        only once imported."""
+        """Whether the build that torch reports can be this one.
+
+        A build from an index shows its local part only once it is imported.
+        """
         version = found.version.partition("+")[0] if self.in_lock else found.version
         return (version, found.cuda) == (self.version, self.cuda)
 
@@ -58,12 +60,12 @@ class WheelRequirement(Frozen):
     """A distribution that comes from the wheelhouse."""
 
     name: str = Field(pattern=r"^[a-z0-9-]+$", description="Normalised name.")
-    version: str = Field(description="Versions that are taken, such as ==1.2.1 or ~=10.14.1.")
-    source: str = Field(description="Who has such wheels.")
+    version: str = Field(description="Accepted versions, such as ==1.2.1 or ~=10.14.1.")
+    source: str = Field(description="Where such wheels can be found.")
 
     @property
     def specifier(self) -> SpecifierSet:
-        """The versions that are taken; a release candidate only where it is named."""
+        """The accepted versions; a release candidate only if it is named."""
         return SpecifierSet(self.version)
 
 
@@ -72,7 +74,7 @@ class Declaration(Frozen):
 
     name: str = Field(description="Such as aot-cpu.")
     purpose: str = Field(description="One sentence.")
-    tool: str = Field(description="The distribution that it is there for.")
+    tool: str = Field(description="The distribution that it exists for.")
     accelerator: Literal["cpu", "cuda"] = Field(description="What its kernels run on.")
     machine: str = Field(description="platform.machine() that its wheels are built for.")
     python: str = Field(pattern=r"^3\.\d+$", description="Minor version of the interpreter.")
@@ -81,18 +83,18 @@ class Declaration(Frozen):
     )
     lock: str = Field(description="File name in the directory of locks.")
     torch: TorchBuild | None = Field(
-        default=None, description="The build of torch; none where the tool has no use for it."
+        default=None, description="The build of torch; none if the tool does not use it."
     )
     env: dict[str, str] = Field(default_factory=dict, description="Environment that the tool needs.")
     wheelhouse: tuple[WheelRequirement, ...] = Field(
-        default=(), description="Distributions that come from the wheelhouse, torch among them or not."
+        default=(), description="Distributions that come from the wheelhouse; torch may be one of them."
     )
     programs: dict[str, str] = Field(
         default_factory=dict,
-        description="Programs that the host must have, each with the Debian package that holds it.",
+        description="Programs that the host must have, each with the Debian package that contains it.",
     )
     approximate_bytes: int = Field(
-        gt=0, description="Size once installed, but for the wheelhouse's wheels; for the check of free space."
+        gt=0, description="Size once installed, without the wheelhouse's wheels; for the check of free space."
     )
     smoke: str = Field(description="Python statement that must succeed in the installed toolchain.")
     left_out: dict[str, str] = Field(
@@ -100,18 +102,18 @@ class Declaration(Frozen):
         description="Declared dependencies that are kept out of the lock, each with the reason.",
     )
     end_of_life: EndOfLife | None = Field(
-        default=None, description="End of the upstream line that the tool is of; none while it is maintained."
+        default=None, description="End of the tool's upstream line; none while that is maintained."
     )
     lock_path: Path = Field(description="Absolute path of the lock.")
 
     @property
     def pinned_torch(self) -> str | None:
-        """The version of torch that is installed next to the lock, if it is neither there nor a wheel."""
+        """The version of torch that is installed next to the lock, if neither lock nor wheelhouse has it."""
         in_wheelhouse = any(wheel.name == "torch" for wheel in self.wheelhouse)
         return None if self.torch is None or self.torch.in_lock or in_wheelhouse else self.torch.version
 
     def pins(self) -> dict[str, str]:
-        """Every distribution that the toolchain holds but those of the wheelhouse, by normalised name."""
+        """Every distribution that the toolchain holds, except those of the wheelhouse, by normalised name."""
         pins = locked_versions(self.lock_path.read_text(encoding="utf-8"))
         return pins if self.pinned_torch is None else pins | {"torch": self.pinned_torch}
 
@@ -138,7 +140,7 @@ def _declaration(name: str, entry: dict[str, Any], locks_dir: Path, machine: str
 
 
 def end_of_life_warnings(names: Iterable[str], today: date) -> tuple[str, ...]:
-    """One sentence for each named toolchain whose upstream line has ended, or will; in the order of names.
+    """One sentence per named toolchain whose upstream line has ended or will end, in the order of the names.
 
     Raises ToolchainUnavailable for an unknown name.
     """
@@ -165,7 +167,7 @@ def declaration(name: str) -> Declaration:
 def locked_versions(lock: str) -> dict[str, str]:
     """The exact versions that a lock's text names, by normalised name.
 
-    Raises ValueError for a line that is not an exact pin: a lock leaves no choice open.
+    Raises ValueError for a line that is not an exact pin: a lock leaves nothing to choose.
     """
     joined = re.sub(r"\\\n", " ", lock)
     lines = (re.split(r"\s+--hash=|\s+#", line)[0].strip() for line in joined.splitlines())

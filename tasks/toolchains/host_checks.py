@@ -1,4 +1,4 @@
-"""What keeps a host from having a toolchain, said all at once, and the checks that every provider makes."""
+"""What keeps a host from having a toolchain, reported all at once, and the checks that all providers make."""
 
 import platform
 import shutil
@@ -15,14 +15,14 @@ from tasks.toolchains.declarations import Declaration
 
 
 class Obstacle(Frozen):
-    """One thing that is in the way."""
+    """One thing that keeps a host from having a toolchain."""
 
     reason: str = Field(description="One sentence, without a full stop.")
     fix: str = Field(description="What to do about it, if possible the command to type.")
 
 
 def unavailable(name: str, obstacles: Sequence[Obstacle]) -> ToolchainUnavailable:
-    """The error that names all of them; a single one keeps its own words."""
+    """The error that lists all obstacles; a single one keeps its own words."""
     if len(obstacles) == 1:
         return ToolchainUnavailable(obstacles[0].reason, fix=obstacles[0].fix)
     reasons = _numbered([each.reason for each in obstacles])
@@ -38,14 +38,14 @@ class HostProgram(Frozen):
 
 
 def machine_obstacles(declared: Declaration, machine: str | None = None) -> Iterator[Obstacle]:
-    """Whether the toolchain is for this machine type, or for the one named."""
+    """An obstacle if the toolchain is not for this machine type, or not for the one named."""
     if (here := machine or platform.machine()) != declared.machine:
         reason = f"toolchain {declared.name} is for {declared.machine}, and this host is {here}"
         yield Obstacle(reason=reason, fix="use a host of that machine type")
 
 
 def program_obstacles(declared: Declaration) -> Iterator[Obstacle]:
-    """The programs of the host that the toolchain works with."""
+    """An obstacle if the host lacks programs that the toolchain works with."""
     try:
         find_programs(declared.programs)
     except ToolchainUnavailable as error:
@@ -53,8 +53,9 @@ def program_obstacles(declared: Declaration) -> Iterator[Obstacle]:
 
 
 def driver_obstacles(declared: Declaration) -> Iterator[Obstacle]:
-    """Programs built with one CUDA release run with every driver of the same major release or a newer one.
+    """An obstacle if a CUDA toolchain finds no GPU, or a driver that is too old.
 
+    Programs built with one CUDA release run with every driver of the same major release or a newer one.
     Source: NVIDIA, "CUDA Compatibility", minor version compatibility.
     """
     if declared.accelerator != "cuda":
@@ -62,13 +63,13 @@ def driver_obstacles(declared: Declaration) -> Iterator[Obstacle]:
     built_with = declared.torch.cuda if declared.torch else None
     found = probe_gpus()
     if isinstance(found, NoGpus) or not found.gpus:
-        why = found.reason if isinstance(found, NoGpus) else f"driver {found.driver} knows none"
+        why = found.reason if isinstance(found, NoGpus) else f"driver {found.driver} reports none"
         fix = "use a host with an NVIDIA GPU, and install its driver"
         if built_with:
-            fix += f": one that runs CUDA {built_with} (nvidia-smi tells)"
+            fix += f": one that runs CUDA {built_with} (nvidia-smi shows it)"
         yield Obstacle(reason=f"toolchain {declared.name} needs an NVIDIA GPU, and {why}", fix=fix)
     elif built_with and version_numbers(found.cuda)[0] < version_numbers(built_with)[0]:
-        runs = f"driver {found.driver} runs CUDA {found.cuda} at most"
+        runs = f"driver {found.driver} runs at most CUDA {found.cuda}"
         reason = f"toolchain {declared.name} is built with CUDA {built_with}, and {runs}"
         yield Obstacle(reason=reason, fix=f"install a driver that runs CUDA {built_with} or newer")
 
@@ -76,7 +77,7 @@ def driver_obstacles(declared: Declaration) -> Iterator[Obstacle]:
 def find_programs(programs: dict[str, str]) -> dict[str, HostProgram]:
     """The named programs on PATH; `programs` gives the Debian package of each.
 
-    Raises ToolchainUnavailable that names all that are missing.
+    Raises ToolchainUnavailable, which names all that are missing.
     """
     found = {name: shutil.which(name) for name in programs}
     if missing := [name for name, path in found.items() if path is None]:
@@ -96,7 +97,7 @@ def _version(path: str) -> str:
 
 
 def version_numbers(version: str) -> tuple[int, ...]:
-    """The numbers of a version such as 12.4, for comparing."""
+    """The numbers of a version such as 12.4, for comparison."""
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 

@@ -1,12 +1,12 @@
 """How a program of a toolchain is started on this host, and how it is ended.
 
-Whoever runs a program says what it is and what it touches; the toolchain's launcher makes the command of
-that.
+The caller says what the program is and what it touches; the toolchain's launcher turns that into a command.
+
 Invariants:
-- Paths are the same for the program as for the host: what names a file in a request or an argument list stays
-  true wherever the program runs.
-- A program sees the variables that are named for it, and may write to what is named for writing.
-- `end` is run where the command was ended from outside or killed: the program may run elsewhere than in the
+- Paths are the same for the program as for the host: a path in a request or an argument list is valid
+  wherever the program runs.
+- A program sees only the variables that are given to it, and may write only to the directories in `writes`.
+- `end` is run if the command was ended from outside or killed, because the program may run outside the
   processes that the command consists of.
 """
 
@@ -20,16 +20,16 @@ from artifacts.frozen import Frozen
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program that is to run.
+    """A program to run.
 
     Attributes:
         argv: the argument list.
-        env: all of its environment.
-        directory: where it works; what starts it works there, too, if it is None.
+        env: its whole environment.
+        directory: its working directory; None: that of the process which starts it.
         reads: directories and files that it reads.
         writes: directories that it writes to.
         gpus: UUIDs of the GPUs that it computes on, in the driver's order.
-        listens: whether others talk to it over the host's loopback; nothing else needs a network.
+        listens: whether others connect to it over the host's loopback; no other program needs a network.
     """
 
     argv: tuple[str, ...]
@@ -43,12 +43,13 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What starts a program on this host.
+    """The command that starts a program on this host.
 
     Attributes:
         argv: the argument list.
         env: the environment of that command.
-        end: command that ends the program if `argv` was ended or killed; empty: it ends with its processes.
+        end: the command that ends the program if `argv` was ended or killed; empty: it ends with its
+            processes.
     """
 
     argv: tuple[str, ...]
@@ -65,7 +66,7 @@ class Launcher(Frozen, ABC):
 
 
 class DirectLauncher(Launcher):
-    """The program is a process of this host, as it stands."""
+    """Starts the program as a plain process of this host."""
 
     def launch(self, program: Program) -> Launch:
         """The program's own argument list and environment."""

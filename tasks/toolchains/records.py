@@ -29,24 +29,20 @@ class Provenance(Frozen):
 
     name: str = Field(description="Name in toolchains.yaml.")
     provider: str = Field(description="Name of the provider, such as lock.")
-    adopted: bool = Field(
-        description="Whether it was there already, instead of being installed from its lock."
-    )
+    adopted: bool = Field(description="Whether it was already there, rather than installed from its lock.")
     identity: str = Field(description="Digest of what is actually there.")
     differences: tuple[Difference, ...] = Field(description="What is not as the lock names it.")
 
 
 class Toolchain(Frozen):
-    """A toolchain that is ready to run programs. How is the matter of its launcher alone."""
+    """A toolchain that is ready to run programs; only its launcher knows how they are started."""
 
     name: str = Field(description="Name in toolchains.yaml, such as aot-cpu.")
     provider: str = Field(default="none", description="Name of the provider that it comes from.")
     place: str = Field(default="", description="Where it is, for people: a directory, interpreter or image.")
-    root: Path = Field(
-        description="Directory of ours that belongs to it; what it keeps between jobs is there."
-    )
-    python: Path = Field(description="Its interpreter, by the path that its programs know it by.")
-    bin_dir: Path = Field(description="Its directory of programs, by the path that its programs know it by.")
+    root: Path = Field(description="Our directory for it; what it keeps between jobs is there.")
+    python: Path = Field(description="Its interpreter, by the path that its programs see.")
+    bin_dir: Path = Field(description="Its directory of programs, by the path that its programs see.")
     launcher: SerializeAsAny[Launcher] = Field(
         default_factory=DirectLauncher, description="Starts its programs, and says how they are ended."
     )
@@ -64,17 +60,17 @@ class Toolchain(Frozen):
         default_factory=dict, description="Variables that the user hands to tools on purpose."
     )
     adopted: bool = Field(
-        default=False, description="Whether it was there already, instead of being installed from its lock."
+        default=False, description="Whether it was already there, rather than installed from its lock."
     )
     differences: tuple[Difference, ...] = Field(
-        default=(), description="What is not as the lock names it, where the toolchain was adopted."
+        default=(), description="What is not as the lock names it, if the toolchain was adopted."
     )
     program_dirs: tuple[Path, ...] = Field(
         default=(), description="Directories of the host programs that it needs."
     )
     temporary_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir(), f"enginery-{os.getuid()}"),
-        description="Where each of its jobs and servers has a directory of its own for temporary files.",
+        description="Where each of its jobs and servers gets a directory of its own for temporary files.",
     )
     stand_in: bool = Field(
         default=False,
@@ -107,7 +103,7 @@ class NotInstalled(Frozen):
     def because(
         cls, name: str, obstacles: Sequence[Obstacle], *, otherwise: tuple[str, str]
     ) -> "NotInstalled":
-        """Not there for these obstacles; `otherwise` gives reason and fix where nothing is in the way."""
+        """The record for these obstacles; `otherwise` gives reason and fix if there are none."""
         if not obstacles:
             return cls(name=name, reason=otherwise[0], fix=otherwise[1])
         first, *others = obstacles
@@ -115,7 +111,7 @@ class NotInstalled(Frozen):
         if not others:
             return cls(name=name, reason=reason, fix=first.fix, obstacles=tuple(obstacles))
         more = f" (and {len(others)} more reason{'s' if others[1:] else ''})"
-        fix = f"enginery toolchain install {name} names each, with its fix"
+        fix = f"enginery toolchain install {name} lists each, with its fix"
         return cls(name=name, reason=reason + more, fix=fix, obstacles=tuple(obstacles))
 
 
@@ -127,20 +123,20 @@ class Worker(Frozen):
 
 
 class JobOutcome(Frozen):
-    """A worker's result, with what its run cost."""
+    """A worker's result, with the time and memory that its run took."""
 
     metrics: dict[str, Any] = Field(description="Numbers and facts of the work.")
-    tools: dict[str, str] = Field(description="Versions of the tools that had a part in it.")
+    tools: dict[str, str] = Field(description="Versions of the tools that took part.")
     wall_s: float = Field(ge=0, description="Seconds from start to end of the worker's process.")
     cpu_s: float = Field(
         ge=0,
-        description="Processor seconds, of the worker and the processes it waited for; where it ran in a "
-        "container, of that one's client.",
+        description="Processor seconds of the worker and the processes that it waited for; if it ran in a "
+        "container, of the container's client.",
     )
     peak_rss_bytes: int = Field(
         ge=0,
-        description="Largest resident size of any one of its processes; where it ran in a container, of that "
-        "one's client.",
+        description="Largest resident size of any of its processes; if it ran in a container, of the "
+        "container's client.",
     )
 
 
@@ -150,5 +146,5 @@ class Server(Frozen):
     base_url: str = Field(description="Such as http://127.0.0.1:24731, without a slash at the end.")
     model: str = Field(description="Value of `model` in requests to it.")
     pid: int = Field(description="Process id of the server itself.")
-    log: Path = Field(description="File that holds all that it printed.")
+    log: Path = Field(description="File that holds everything it printed.")
     ready_s: float = Field(ge=0, description="Seconds from start to the first answer of the readiness probe.")

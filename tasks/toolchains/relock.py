@@ -1,10 +1,9 @@
-"""Makes the locks again from `locks/NAME.in`: `python -m tasks.toolchains.relock [NAME..]` (development only;
-needs uv).
+"""Writes the locks from `locks/NAME.in`: `python -m tasks.toolchains.relock [NAME..]` (for development).
 
 Torch is resolved together with the rest, so that the lock agrees with it; a build that only the declaration
-can pin is then left out of the lock. What a declaration leaves out on purpose, and what the wheelhouse holds,
-is left out here, with all that only it asks for: what a wheel of the wheelhouse needs is named in `NAME.in`.
-Nothing is downloaded but metadata, and nothing is built: a distribution without a wheel is no answer.
+can pin is then left out of the lock. What a declaration leaves out on purpose and what the wheelhouse holds
+are left out here, with everything that only they require: what a wheel of the wheelhouse needs is named in
+`NAME.in`. Only metadata is downloaded, and nothing is built: a distribution without a wheel is not eligible.
 """
 
 import re
@@ -22,9 +21,9 @@ MACHINES = ("x86_64", "aarch64")
 
 
 def main(names: list[str]) -> None:
-    """Write the locks of the named toolchains, of all if none is named."""
+    """Write the locks of the named toolchains, or of all if none is named."""
     for name in names or sorted(declared()):
-        # A toolchain that has no lock for a machine type is declared for its first one again.
+        # For a machine type without a lock, the declaration is that of its first one again.
         found = [declared(machine=machine)[name] for machine in MACHINES]
         declarations = {each.machine: each for each in found}
         for declaration in declarations.values():
@@ -50,7 +49,7 @@ def resolve(declaration: Declaration) -> str:
     with tempfile.TemporaryDirectory() as directory:
         requirements, overrides = Path(directory, "wanted.in"), Path(directory, "left-out.txt")
         requirements.write_text(wanted + torch, encoding="utf-8")
-        # A marker that never holds takes a dependency out together with all that only it needs.
+        # A marker that never holds removes a dependency together with everything that only it needs.
         never = "".join(f"{name} ; python_version < '3'\n" for name in sorted(absent))
         overrides.write_text(never, encoding="utf-8")
         command = _command(declaration, requirements, overrides)

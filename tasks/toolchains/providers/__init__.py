@@ -1,7 +1,7 @@
-"""How a host comes to have toolchains: providers behind one interface, and the registry that lists them.
+"""How a host gets toolchains: providers behind one interface, and the registry that lists them.
 
-Promises: nothing outside of here asks which provider serves a toolchain; what they give is a `Toolchain`,
-whose launcher starts its programs. A new provider is a folder here and a row in the registry.
+Promises: nothing outside this folder asks which provider serves a toolchain; a provider returns a
+`Toolchain`, whose launcher starts its programs. A new provider is a folder here and a row in the registry.
 """
 
 from tasks.toolchains.providers.adoption import adopt, forget

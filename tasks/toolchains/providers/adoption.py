@@ -1,6 +1,6 @@
-"""What `enginery toolchain adopt` noted: which toolchains of this host are served by what is already there.
+"""The record of `enginery toolchain adopt`: which toolchains are served by what this host already has.
 
-One file in the state of this host, `toolchains.json`: by toolchain, what `[toolchains.NAME]` would say.
+It is one file in this host's state, `toolchains.json`: per toolchain, what `[toolchains.NAME]` would say.
 """
 
 import json
@@ -14,7 +14,7 @@ Adoptions = dict[str, dict[str, Any]]
 
 
 def read_adoptions(settings: Settings) -> Adoptions:
-    """All adoptions by toolchain; empty where nothing was ever adopted."""
+    """All adoptions by toolchain; empty if nothing was ever adopted."""
     try:
         found: Adoptions = json.loads(_file(settings).read_bytes())
     except FileNotFoundError:
@@ -23,12 +23,12 @@ def read_adoptions(settings: Settings) -> Adoptions:
 
 
 def adopt(name: str, table: dict[str, Any], settings: Settings) -> None:
-    """Note that a toolchain is served by this; replaces what was noted of it."""
+    """Record what serves a toolchain, replacing an earlier record."""
     _write(read_adoptions(settings) | {name: table}, settings)
 
 
 def forget(name: str, settings: Settings) -> bool:
-    """Remove the note; whether there was one."""
+    """Remove the record of a toolchain; returns whether there was one."""
     adoptions = read_adoptions(settings)
     there = adoptions.pop(name, None) is not None
     if there:

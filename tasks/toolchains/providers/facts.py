@@ -1,9 +1,9 @@
-"""What an interpreter that is already there holds, as it says itself, and how that differs from the lock.
+"""What an existing interpreter reports about itself, and how that differs from the lock.
 
 Invariants:
-- What its programs will import decides: the interpreter is asked in the environment of a job.
+- What counts is what its programs will import: the interpreter is asked in the environment of a job.
 - The tool has to be the declared version of the declared tool, on the declared machine type, for the declared
-  accelerator. All else may differ from the lock, and is shown as a difference.
+  accelerator. Everything else may differ from the lock, and is shown as a difference.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ from tasks.toolchains.declarations import Declaration, TorchBuild
 from tasks.toolchains.host_checks import Obstacle, machine_obstacles, version_numbers
 from tasks.toolchains.records import Difference
 
-# Workers are written for it.
+# The version that workers are written for.
 OLDEST_PYTHON = "3.11"
-# Runs in the interpreter that is asked, with names of programs as arguments: standard library only. Of two
-# distributions of one name the first counts, as for imports.
+# Runs in the interpreter that is asked, with names of programs as arguments: standard library only. If two
+# distributions have the same name, the first counts, as for imports.
 PROBE = """
 import importlib.metadata, json, os, platform, shutil, sys, sysconfig
 def under(path, roots):
@@ -41,7 +41,7 @@ print(json.dumps({
 
 
 class Facts(Frozen):
-    """What an interpreter says of itself."""
+    """What an interpreter reports about itself."""
 
     python: str = Field(description="Version, such as 3.12.3.")
     machine: str = Field(description="platform.machine().")
@@ -51,7 +51,7 @@ class Facts(Frozen):
     tools: tuple[str, ...] = Field(default=(), description="Those of the named programs that it finds.")
     paths: tuple[Path, ...] = Field(description="Where its packages are, in the order of imports.")
     versions: dict[str, str] = Field(
-        description="Version of each distribution, by the name that it has itself."
+        description="Version of each distribution, by the name that it gives itself."
     )
 
     def normalised(self) -> dict[str, str]:
@@ -60,9 +60,9 @@ class Facts(Frozen):
 
 
 def facts_obstacles(declared: Declaration, facts: Facts, place: str) -> Iterator[Obstacle]:
-    """What makes it unfit for this toolchain: machine type, Python, and the version of the tool."""
+    """What makes an interpreter unfit for this toolchain: machine type, Python, version of the tool."""
     yield from machine_obstacles(declared, facts.machine)
-    fix = f"name another one for {declared.name}, or none: then it is installed from its lock"
+    fix = f"name another one for {declared.name}, or none to install it from its lock"
     if version_numbers(facts.python) < version_numbers(OLDEST_PYTHON):
         reason = f"{place} is Python {facts.python}, and workers need {OLDEST_PYTHON} or newer"
         yield Obstacle(reason=reason, fix=fix)
@@ -76,7 +76,7 @@ def facts_obstacles(declared: Declaration, facts: Facts, place: str) -> Iterator
 
 
 def torch_obstacles(declared: Declaration, torch: TorchBuild | None, place: str) -> Iterator[Obstacle]:
-    """Whether torch computes on what the toolchain is for."""
+    """An obstacle if this build of torch cannot compute on the toolchain's accelerator."""
     if declared.accelerator == "cuda" and torch and torch.cuda is None:
         reason = f"toolchain {declared.name} computes on GPUs, and the torch of {place} is built without CUDA"
         yield Obstacle(reason=reason, fix="name an interpreter whose torch is built with CUDA")
@@ -89,7 +89,7 @@ def tool_specifier(declared: Declaration) -> SpecifierSet:
 
 
 def differences(declared: Declaration, versions: dict[str, str]) -> tuple[Difference, ...]:
-    """What of the lock is missing or has another version, then what is there beyond the lock; by name."""
+    """What the lock names but is missing or differs, then what the lock does not name; by name."""
     locked = declared.pins() | {wheel.name: wheel.version for wheel in declared.wheelhouse}
     rows = (
         Difference(name=name, locked=locked.get(name), found=versions.get(name))

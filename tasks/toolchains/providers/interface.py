@@ -2,11 +2,10 @@
 
 Invariants:
 - A toolchain that `ensure` returns can run programs on this host, and its identity says what is actually
-  there: equal identities mean equal tools. No two providers give equal identities but by giving the same
-  bytes.
-- Nothing outside the providers asks which one serves a toolchain: how a program is started and ended is its
-  launcher's matter.
-- `status` changes nothing but what this host remembers of what it has looked at.
+  there: equal identities mean equal tools. Two providers give equal identities only for the same bytes.
+- Nothing outside the providers asks which one serves a toolchain: its launcher decides how a program is
+  started and ended.
+- `status` changes nothing, except what this host remembers about what it has inspected.
 """
 
 from abc import ABC, abstractmethod
@@ -29,13 +28,13 @@ Table = TypeVar("Table", bound=Frozen)
 
 @dataclass(frozen=True, slots=True)
 class ToolchainRequest:
-    """A toolchain that somebody asks for.
+    """A toolchain as requested on this host.
 
     Attributes:
         declared: what it has to be.
-        settings: of this host.
-        table: what `[toolchains.NAME]` or `enginery toolchain adopt` says of it; empty: nothing.
-        source: who says that, for messages.
+        settings: those of this host.
+        table: what `[toolchains.NAME]` or `enginery toolchain adopt` says about it; may be empty.
+        source: where the table comes from, for messages.
     """
 
     declared: Declaration
@@ -47,7 +46,7 @@ class ToolchainRequest:
         """The table, as a provider understands it.
 
         Raises:
-            ToolchainSettingInvalid: it holds something else, all of it at once.
+            ToolchainSettingInvalid: the table is invalid; all problems are reported at once.
         """
         try:
             return model.model_validate(dict(self.table))
@@ -59,17 +58,16 @@ class ToolchainRequest:
             raise ToolchainSettingInvalid(
                 f"the setting of toolchain {self.declared.name} cannot be used: {problems}",
                 where=self.source,
-                fix="correct it, or remove it: then the toolchain is installed from its lock",
+                fix="correct it, or remove it to have the toolchain installed from its lock",
             ) from error
 
 
 class Provider(ABC):
-    """One way in which a host comes to have toolchains.
+    """One way for a host to get toolchains.
 
     Attributes:
         name: as it is shown and recorded.
-        key: the key of `[toolchains.NAME]` that chooses this provider; None for the one that needs no
-        setting.
+        key: the key of `[toolchains.NAME]` that selects this provider; None: it needs no setting.
     """
 
     name: ClassVar[str]
@@ -77,16 +75,16 @@ class Provider(ABC):
 
     @abstractmethod
     def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:
-        """What keeps this host from having it, what is hardest to fix first; empty if nothing does."""
+        """What keeps this host from having it, hardest to fix first; empty if nothing does."""
 
     @abstractmethod
     def status(self, request: ToolchainRequest) -> Toolchain | NotInstalled:
-        """What `ensure` would give now, without installing or downloading anything."""
+        """What `ensure` would return now, without installing or downloading anything."""
 
     @abstractmethod
     def ensure(self, request: ToolchainRequest, say: Say) -> Toolchain:
         """The toolchain, ready to run programs.
 
-        Raises ToolchainUnavailable with all obstacles, ToolchainInstallFailed (broke off: try again) and
+        Raises ToolchainUnavailable with all obstacles, ToolchainInstallFailed (interrupted: try again) and
         ToolchainCorrupt (what is there is not what was asked for).
         """

@@ -1,7 +1,7 @@
 """All providers of toolchains, and which of them serves a toolchain on this host.
 
-What a toolchain is served by is decided by `[toolchains.NAME]` in the settings, otherwise by what
-`enginery toolchain adopt` noted; where neither says anything, it is installed from its lock.
+`[toolchains.NAME]` in the settings decides what serves a toolchain, otherwise what `enginery toolchain adopt`
+recorded; if neither says anything, it is installed from its lock.
 """
 
 import sys
@@ -19,7 +19,7 @@ from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.lock import LockProvider
 from tasks.toolchains.records import NotInstalled, Toolchain
 
-# The last one serves what nothing is said of.
+# The last one serves toolchains that nothing is said about.
 PROVIDERS: tuple[Provider, ...] = (HostProvider(), ImageProvider(), LockProvider())
 
 
@@ -32,14 +32,14 @@ def ensure(name: str, settings: Settings, say: Say = print_line) -> Toolchain:
     """The toolchain of that name, ready to run programs; installed if that is what its provider does.
 
     Raises ToolchainUnavailable (this host cannot have it: what is missing and how to get it),
-    ToolchainInstallFailed (broke off: try again), ToolchainCorrupt (what is there is not what was asked for)
-    and ToolchainSettingInvalid.
+    ToolchainInstallFailed (interrupted: try again), ToolchainCorrupt (what is there is not what was asked
+    for) and ToolchainSettingInvalid.
     """
     request = request_for(declaration(name), settings)
     found = provider_of(request).ensure(request, say)
     if found.adopted:
         count = len(found.differences)
-        say(f"{name}: {found.place} ({found.provider}), {count} packages not as in its lock")
+        say(f"{name}: {found.place} ({found.provider}), {count} packages differ from its lock")
     return _with_tool_env(found, settings)
 
 
@@ -59,20 +59,20 @@ def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
 
 
 def planned_identity(name: str, settings: Settings) -> str | NotInstalled:
-    """The identity that a run would find now; known only of what is there: it digests that."""
+    """The identity that a run would find now; known only if the toolchain is there, as it digests that."""
     found = status(name, settings)
     return found.identity if isinstance(found, Toolchain) else found
 
 
 def request_for(declared: Declaration, settings: Settings) -> ToolchainRequest:
-    """A declared toolchain with what this host's settings say of it.
+    """A declared toolchain with what this host's settings say about it.
 
     Raises:
         ToolchainSettingInvalid: the settings name a toolchain that does not exist.
     """
     if unknown := sorted(settings.toolchains.keys() - {declared.name} - declared_toolchains().keys()):
         raise ToolchainSettingInvalid(
-            f"the settings say what serves {', '.join(unknown)}, and there is no such toolchain",
+            f"the settings name {', '.join(unknown)}, and there is no such toolchain",
             where="[toolchains] in enginery.toml, or ENGINERY_TOOLCHAINS",
             fix="`enginery toolchain list` shows the names",
         )

@@ -1,4 +1,4 @@
-"""The proof that a toolchain's tool can be imported, and the question which build of torch it works with."""
+"""Proves that a toolchain's tool can be imported, and asks which build of torch it works with."""
 
 from tasks.toolchains.declarations import Declaration, TorchBuild
 

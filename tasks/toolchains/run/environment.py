@@ -1,4 +1,4 @@
-"""The environment of everything heavy, made from an allow-list: what a job sees is what is named here.
+"""The environment of jobs and servers, made from an allow-list: a job sees only what is named here.
 
 Secrets of the pipeline (object store, orchestrator, Hub) are not on the list, so they never reach a tool; a
 stage that needs one passes it by name.
@@ -33,7 +33,7 @@ FIXED = {
     "NO_COLOR": "1",
     "PYTHONUNBUFFERED": "1",
     "PYTHONNOUSERSITE": "1",
-    # Toolchains come with their byte code; trees and checkouts are not to be written to by running them.
+    # Toolchains come with their byte code; running programs must not write to trees and checkouts.
     "PYTHONDONTWRITEBYTECODE": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -42,10 +42,11 @@ FIXED = {
 def job_environment(
     toolchain: Toolchain, extra: Mapping[str, str], source: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of a job or server: fixed, declared, allowed ones of `source`, the user's own variables
-    for tools, then extra values. Paths for Python that both sides name are joined.
+    """The environment of a job or server.
 
-    In a declared value, `{spare_processors}` stands for the processors of this host but one, at least one.
+    It holds fixed variables, declared ones, the allowed ones of `source`, the user's own variables for tools,
+    then extra values; later ones replace earlier ones, but Python paths are joined. In a declared value,
+    `{spare_processors}` stands for the number of this host's processors minus one, at least one.
     """
     spare = max(1, len(os.sched_getaffinity(0)) - 1)
     declared = {name: value.format(spare_processors=spare) for name, value in toolchain.env.items()}
@@ -56,10 +57,10 @@ def job_environment(
 
 
 def search_path(first: tuple[Path, ...]) -> str:
-    """A PATH that looks in these directories, then in the system's."""
+    """A PATH of these directories, followed by the system's."""
     return ":".join([*dict.fromkeys(map(str, first)), SYSTEM_PATH])
 
 
 def kept(source: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:
-    """Those of the named variables that are set."""
+    """The named variables that are set."""
     return {name: source[name] for name in sorted(names) if name in source}

@@ -1,4 +1,4 @@
-"""Says how a worker ended: turns exit codes, signals and limits into errors that a person can act on."""
+"""Turns a worker's exit code, signal or exceeded limit into an error that a person can act on."""
 
 import re
 import signal
@@ -31,7 +31,7 @@ ERRORS: dict[Failure, type[WorkerFailed]] = {
 def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float) -> TaskError | None:
     """The error for this ending; None if it ended by itself with exit code 0.
 
-    Where the tool's last lines hold a known message, the error gives its cause and its fix.
+    If the tool's last lines hold a known message, the error gives its cause and its fix.
 
     `title` names the program, such as "tasks.workers.aot.build (toolchain aot-cpu)".
     """
@@ -44,7 +44,7 @@ def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float
                 what, where=where, fix=f"{look}; or raise the limit (ENGINERY_JOB_TIME_LIMIT_S)"
             )
         case Ending(stopped=str(reason)):
-            what = f"{title} was stopped after {ending.wall_s:.1f} s: its supervisor was asked to ({reason})"
+            what = f"{title} was stopped after {ending.wall_s:.1f} s, on request to its supervisor ({reason})"
             return WorkerCancelled(what, where=where)
         case Ending(exit_code=0):
             return None
@@ -60,7 +60,7 @@ def failure(title: str, process: Supervised, ending: Ending, time_limit_s: float
 
 
 def ran_out_of_memory(ending: Ending, tail: Iterable[str]) -> bool:
-    """Whether the kernel killed it or a child of its for memory, or its last lines speak of memory."""
+    """Whether the kernel killed it or one of its children for memory, or its last lines mention memory."""
     by_kernel = ending.oom_kills > 0 and ending.signal in (None, signal.SIGKILL)
     return by_kernel or any(MEMORY_RAN_OUT.search(line) for line in tail)
 

@@ -1,4 +1,4 @@
-"""Runs a server as the user's own command: its output is this process's, and so is its exit code."""
+"""Runs a server as the user's own command: its output and its exit code become this process's."""
 
 import json
 import math
@@ -22,7 +22,7 @@ PROBE_EVERY_S = 0.2
 
 def run_foreground(
     toolchain: Toolchain,
-    recipe: ServeCommand,
+    serve_command: ServeCommand,
     tree: Path,
     host: str,
     port: int,
@@ -35,24 +35,24 @@ def run_foreground(
 ) -> int:
     """Serve a directory until the server ends or this process is asked to end (SIGINT, SIGTERM, SIGHUP).
 
-    The server answers to the name `model`, as far as its recipe can tell it that. `on_ready` is called, from
-    a thread, once it takes requests. It writes to this process's stdout and stderr. Returns its exit code, or
-    128 + the signal's number as shells do. To be called from the main thread. `gpus` are the UUIDs of those
-    that it computes on. `keep_fds` stay open until the last of its processes has ended (locks).
+    The server answers to the name `model`, if its serve command can set that. `on_ready` is called, from a
+    thread, once the server accepts requests. It writes to this process's stdout and stderr. Returns its exit
+    code, or 128 + the signal's number as shells do. To be called from the main thread. `gpus` are the UUIDs
+    of the GPUs that it computes on. `keep_fds` stay open until the last of its processes has ended (locks).
     """
-    command = server_command(toolchain, recipe, tree, host, port, model)
+    command = server_command(toolchain, serve_command, tree, host, port, model)
     ended = threading.Event()
 
     def announce() -> None:
         while not ended.wait(PROBE_EVERY_S):
-            # Waits again: what answers may be another server, on a port that ours found taken and ends for.
-            if probe(port, recipe.ready_path, host) and not ended.wait(PROBE_EVERY_S):
+            # Waits again: the answer may come from another server, on a port that ours found taken.
+            if probe(port, serve_command.ready_path, host) and not ended.wait(PROBE_EVERY_S):
                 on_ready()
                 return
 
-    with server_scratch(toolchain, recipe, tree) as scratch:
+    with server_scratch(toolchain, serve_command, tree) as scratch:
         launch = server_launch(
-            toolchain, recipe, tree, scratch, command, extra_env=extra_env or {}, gpus=gpus
+            toolchain, serve_command, tree, scratch, command, extra_env=extra_env or {}, gpus=gpus
         )
         watcher = threading.Thread(target=announce, daemon=True)
         watcher.start()
@@ -84,6 +84,6 @@ def _supervised(launch: Launch, keep_fds: Sequence[int]) -> int:
 
 
 def _exit_code(status: list[str]) -> int:
-    # Only the pid was reported: the supervisor was killed, and its command with it.
+    # If only the pid was reported, the supervisor was killed, and its command with it.
     ended: dict[str, Any] = json.loads(status[-1]) if len(status) > 1 else {"signal": signal.SIGKILL}
     return 128 + int(ended["signal"]) if ended["signal"] else int(ended["exit_code"])

@@ -1,4 +1,4 @@
-"""What the tools' own error messages mean: a table (`messages.yaml`), searched in the last lines of a log."""
+"""What the tools' own error messages mean: a table (`messages.yaml`), matched against a log's last lines."""
 
 import re
 from collections.abc import Iterable
@@ -16,21 +16,21 @@ Failure = Literal["unsupported", "input", "out-of-memory", "infrastructure"]
 
 
 class KnownMessage(Frozen):
-    """One message of a tool, and what to make of it."""
+    """One message of a tool, with its cause and its fix."""
 
     name: str = Field(description="What it is about, in a few words.")
     pattern: str = Field(description="Regular expression that is searched in one line.")
     cause: str = Field(description="What is wrong, as part of a sentence.")
     remedy: str = Field(description="What to do next, as part of a sentence.")
-    failure: Failure = Field(description="Failure class of what ends with it.")
+    failure: Failure = Field(description="Failure class of a run that ends with it.")
     source: str = Field(min_length=10, description="Where the message comes from.")
     example: str = Field(description="A line as the tool prints it.")
 
 
 class MessageTable(Frozen):
-    """`messages.yaml`; root causes stand before what follows from them."""
+    """The content of `messages.yaml`; root causes come before the messages that follow from them."""
 
-    messages: tuple[KnownMessage, ...] = Field(min_length=1, description="One row a message.")
+    messages: tuple[KnownMessage, ...] = Field(min_length=1, description="One row per message.")
 
 
 @cache
@@ -40,7 +40,7 @@ def known_messages(path: Path = MESSAGES_FILE) -> tuple[KnownMessage, ...]:
 
 
 def recognised(lines: Iterable[str]) -> KnownMessage | None:
-    """The first row that matches one of these lines; None where no row does."""
+    """The first row that matches one of these lines; None if no row does."""
     lines = list(lines)
     for row in known_messages():
         if any(re.search(row.pattern, line) for line in lines):

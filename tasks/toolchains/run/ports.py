@@ -8,7 +8,7 @@ from artifacts.ports import HOST, VALID
 from tasks.errors import PortUnusable
 
 PROBE_TIMEOUT_S = 5.0
-NO_ADDRESS = "{!r} is no address that a server can listen on: {}."
+NO_ADDRESS = "{!r} is not an address that a server can listen on: {}."
 ADDRESS_FIX = "name an address of this host, such as 127.0.0.1, or 0.0.0.0 for all of them"
 
 
@@ -16,12 +16,12 @@ def require_port(host: str, port: int) -> None:
     """Check that a server can listen on this address now, by listening there.
 
     Raises:
-        PortUnusable: it cannot, with the reason in words.
+        PortUnusable: it cannot; the error gives the reason.
     """
     if port not in VALID:
         fix = f"name one from {VALID.start} to {VALID.stop - 1}"
-        raise PortUnusable(f"{port} is no port.", where=f"{host}:{port}", fix=fix)
-    # As servers choose it: a literal IPv6 address, or IPv4.
+        raise PortUnusable(f"{port} is not a port.", where=f"{host}:{port}", fix=fix)
+    # The same choice that servers make: a literal IPv6 address, or IPv4.
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -41,7 +41,7 @@ def _in_words(error: OSError, host: str, port: int) -> tuple[str, str]:
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} is taken by another program.", "name another port"
     if error.errno in (errno.EACCES, errno.EPERM):
-        fix = "name a port from 1024 on, or run it as a user who may use this one"
+        fix = "name a port of 1024 or above, or run it as a user who may use this one"
         return f"This user may not listen on port {port}.", fix
     return NO_ADDRESS.format(host, error.strerror or error), ADDRESS_FIX
 

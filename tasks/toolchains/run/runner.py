@@ -1,4 +1,4 @@
-"""Runs jobs: a worker program of a toolchain, with a JSON request, for a JSON response."""
+"""Runs jobs: a worker of a toolchain reads a JSON request and writes a JSON response."""
 
 import json
 import os
@@ -49,12 +49,12 @@ def run_job(
 ) -> JobOutcome:
     """Run one worker to its end; its output goes line by line to `on_line` and into `log` (appended).
 
-    `gpus` are the UUIDs of those that it computes on, in the driver's order. `keep_fds` stay open until the
-    last of its processes has ended (locks).
+    `gpus` are the UUIDs of the GPUs that it computes on, in the driver's order. `keep_fds` stay open until
+    the last of its processes has ended (locks).
 
-    Raises WorkerRefused (or WorkerRefusedInput, EngineWrong) with the worker's own words when it answers no,
-    WorkerOutOfMemory, WorkerCancelled (something asked its supervisor to end it), and WorkerFailed for every
-    other end without a good answer. Whatever is raised, here or in `on_line`, no process of the job is left.
+    Raises WorkerRefused (or WorkerRefusedInput, EngineWrong) with the worker's own message if it refuses,
+    WorkerOutOfMemory, WorkerCancelled (its supervisor was asked to end it), and WorkerFailed for every other
+    end without a valid response. Whatever is raised, here or in `on_line`, no process of the job is left.
     """
     title = f"{worker.module} (toolchain {toolchain.name})"
     with temporary_files(toolchain) as directory:
@@ -62,7 +62,7 @@ def run_job(
         asked.write_text(_encoded(request), encoding="utf-8")
         own = {"TMPDIR": str(directory), "PYTHONPATH": str(worker.import_path)}
         program = Program(
-            # -P: the directory that it works in is not to be imported from.
+            # -P: nothing may be imported from its working directory.
             argv=(str(toolchain.python), "-P", "-m", worker.module, str(asked), str(answered)),
             env=job_environment(toolchain, own | dict(extra_env or {}), os.environ),
             directory=directory,
@@ -111,5 +111,5 @@ def _outcome(title: str, answered: Path, process: Supervised, ending: Ending) ->
 
 
 def _unanswered(title: str, what: str, process: Supervised) -> WorkerFailed:
-    fix = "this is a fault of the worker: report it with the log"
+    fix = "this is a defect of the worker: report it with the log"
     return WorkerFailed(f"{title} ended with exit code 0 but {what}", where=log_with_tail(process), fix=fix)

@@ -1,4 +1,4 @@
-"""What a serve recipe comes to on this host: the argument list and the environment of the server."""
+"""What a serve command becomes on this host: the argument list and the environment of the server."""
 
 import os
 import shutil
@@ -14,10 +14,10 @@ from tasks.toolchains.run.temporary import temporary_files
 
 
 def server_command(
-    toolchain: Toolchain, recipe: ServeCommand, tree: Path, host: str, port: int, model: str
+    toolchain: Toolchain, serve_command: ServeCommand, tree: Path, host: str, port: int, model: str
 ) -> list[str]:
-    """The recipe's argument list on this host; `model` is the name that the server answers to."""
-    return recipe.command(
+    """The serve command's argument list on this host; `model` is the name that the server answers to."""
+    return serve_command.command(
         python=str(toolchain.python),
         bin_dir=str(toolchain.bin_dir),
         tree=str(tree.absolute()),
@@ -28,16 +28,16 @@ def server_command(
 
 
 def server_environment(
-    toolchain: Toolchain, recipe: ServeCommand, tree: Path, scratch: Path, extra_env: Mapping[str, str]
+    toolchain: Toolchain, serve_command: ServeCommand, tree: Path, scratch: Path, extra_env: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of a server: that of a job, and the recipe's own."""
-    own = recipe.environment(tree=str(tree.absolute()), scratch=str(scratch.absolute()))
+    """The environment of a server: that of a job, and the serve command's own variables."""
+    own = serve_command.environment(tree=str(tree.absolute()), scratch=str(scratch.absolute()))
     return job_environment(toolchain, {"TMPDIR": str(scratch)} | own | dict(extra_env), os.environ)
 
 
 def server_launch(
     toolchain: Toolchain,
-    recipe: ServeCommand,
+    serve_command: ServeCommand,
     tree: Path,
     scratch: Path,
     command: Sequence[str],
@@ -45,11 +45,11 @@ def server_launch(
     extra_env: Mapping[str, str],
     gpus: Sequence[str],
 ) -> Launch:
-    """What starts a server with this argument list; `gpus` are the UUIDs of those that it computes on."""
+    """What starts a server with this argument list; `gpus` are the UUIDs of the GPUs that it computes on."""
     return toolchain.launcher.launch(
         Program(
             argv=tuple(command),
-            env=server_environment(toolchain, recipe, tree, scratch, extra_env),
+            env=server_environment(toolchain, serve_command, tree, scratch, extra_env),
             directory=scratch,
             reads=(tree.absolute(),),
             writes=(scratch.absolute(),),
@@ -60,13 +60,13 @@ def server_launch(
 
 
 @contextmanager
-def server_scratch(toolchain: Toolchain, recipe: ServeCommand, tree: Path) -> Iterator[Path]:
-    """The directory `{scratch}`, for the server's temporary files and with copies of what it rewrites.
+def server_scratch(toolchain: Toolchain, serve_command: ServeCommand, tree: Path) -> Iterator[Path]:
+    """The directory `{scratch}`, for the server's temporary files and with copies of the files it rewrites.
 
-    Raises OSError where the tree lacks a file that the recipe names.
+    Raises OSError if the tree lacks a file that the serve command names.
     """
     with temporary_files(toolchain) as directory:
-        for path in recipe.rewrites:
+        for path in serve_command.rewrites:
             copy = directory / path
             copy.parent.mkdir(parents=True, exist_ok=True)
             # Not its mode: files of a tree are read-only.

@@ -1,4 +1,4 @@
-"""Runs servers by their recipes: on a free port of 127.0.0.1, waited for, and gone with their owner."""
+"""Runs servers by their serve commands on a free port of 127.0.0.1; they end with their owner."""
 
 import contextvars
 import math
@@ -31,7 +31,7 @@ from tasks.toolchains.run.supervised import Supervised
 
 PORT_TAKEN = re.compile(r"address already in use|errno 98", re.IGNORECASE)
 PORT_ATTEMPTS = 3
-# How long a server that dies may take between closing its connections and being gone.
+# How long a dying server may take between closing its connections and being gone.
 DEATH_THROES_S = 1.0
 PROBE_EVERY_S = 0.1
 
@@ -41,7 +41,7 @@ OnLine = Callable[[str], None]
 @contextmanager
 def serving(
     toolchain: Toolchain,
-    recipe: ServeCommand,
+    serve_command: ServeCommand,
     tree: Path,
     *,
     log: Path,
@@ -51,21 +51,21 @@ def serving(
     gpus: Sequence[str] = (),
     keep_fds: Sequence[int] = (),
 ) -> Iterator[Server]:
-    """Serve a directory by its recipe for the time of the context, on a free port of 127.0.0.1.
+    """Serve a directory by its serve command while the context lasts, on a free port of 127.0.0.1.
 
-    Raises ServerNotReady if the server ends or the limit passes before it answers on `recipe.ready_path`,
-    with its last lines; WorkerOutOfMemory if it ended for want of memory; WorkerFailed on leaving the context
+    Raises ServerNotReady, with its last lines, if the server ends or the limit passes before it answers on
+    `serve_command.ready_path`; WorkerOutOfMemory if it ran out of memory; WorkerFailed on leaving the context
     if the server ended by itself meanwhile. Output goes line by line to `on_line`, from a thread, and into
-    `log` (appended). `gpus` are the UUIDs of those that it computes on. `keep_fds` stay open until the last
-    of its processes has ended (locks).
+    `log` (appended). `gpus` are the UUIDs of the GPUs that it computes on. `keep_fds` stay open until the
+    last of its processes has ended (locks).
     """
     title = f"the server of {tree.name} (toolchain {toolchain.name})"
-    with server_scratch(toolchain, recipe, tree) as scratch:
+    with server_scratch(toolchain, serve_command, tree) as scratch:
 
         def start(port: int) -> _Running:
-            command = server_command(toolchain, recipe, tree, HOST, port, recipe.model)
+            command = server_command(toolchain, serve_command, tree, HOST, port, serve_command.model)
             launch = server_launch(
-                toolchain, recipe, tree, scratch, command, extra_env=extra_env or {}, gpus=gpus
+                toolchain, serve_command, tree, scratch, command, extra_env=extra_env or {}, gpus=gpus
             )
             on_line(f"$ {shlex.join(launch.argv)}")
             process = Supervised(
@@ -78,13 +78,13 @@ def serving(
             )
             return _Running(process, on_line, title)
 
-        running, server = _start_on_free_port(start, recipe, on_line, ready_limit_s)
+        running, server = _start_on_free_port(start, serve_command, on_line, ready_limit_s)
         with running:
             try:
                 yield server
             except Exception:
-                # A client's error is often the server's death, which may follow the closed connection by a
-                # moment: then that is what is raised, with the client's error as its context.
+                # A client's error often means that the server is dying, which may show a moment after the
+                # connection was closed: then that is raised, with the client's error as its context.
                 running.check(DEATH_THROES_S)
                 raise
             running.check()
@@ -123,22 +123,28 @@ class _Running:
                 f"{self._title} ended by itself with exit code 0", where=self._where()
             )
 
-    def await_ready(self, recipe: ServeCommand, port: int, limit_s: float) -> Server:
+    def await_ready(self, serve_command: ServeCommand, port: int, limit_s: float) -> Server:
         """Wait for the readiness probe. Raises ServerNotReady, or WorkerOutOfMemory, with the last lines."""
         started = time.monotonic()
-        while not probe(port, recipe.ready_path):
+        while not probe(port, serve_command.ready_path):
             waited_s = time.monotonic() - started
             if not self.process.running():
                 raise self._not_ready(f"ended before it was ready, after {waited_s:.1f} s")
             if waited_s > limit_s:
-                raise self._not_ready(f"was not ready within {limit_s:g} s: no answer on {recipe.ready_path}")
+                raise self._not_ready(
+                    f"was not ready within {limit_s:g} s: no answer on {serve_command.ready_path}"
+                )
             time.sleep(PROBE_EVERY_S)
-        # What answered may be somebody else's server, on a port that ours found taken.
+        # The answer may come from another server, on a port that ours found taken.
         if not self.process.running():
             raise self._not_ready("ended at once")
         base_url, ready_s = f"http://{HOST}:{port}", time.monotonic() - started
         return Server(
-            base_url=base_url, model=recipe.model, pid=self.process.pid, log=self.process.log, ready_s=ready_s
+            base_url=base_url,
+            model=serve_command.model,
+            pid=self.process.pid,
+            log=self.process.log,
+            ready_s=ready_s,
         )
 
     def _read(self) -> None:
@@ -146,11 +152,11 @@ class _Running:
             try:
                 if self._line_error is None:
                     self._on_line(line)
-            except Exception as error:  # noqa: BLE001  raised on leaving; the server's pipe must be read on
+            except Exception as error:  # noqa: BLE001  raised on leaving; the pipe must be read further
                 self._line_error = error
 
     def _died(self) -> TaskError | None:
-        """The error that tells how it ended; None for exit code 0."""
+        """The error that says how it ended; None for exit code 0."""
         self._reader.join()
         return failure(self._title, self.process, self.process.ending(), math.inf)
 
@@ -168,13 +174,13 @@ class _Running:
 
 
 def _start_on_free_port(
-    start: Callable[[int], _Running], recipe: ServeCommand, on_line: OnLine, ready_limit_s: float
+    start: Callable[[int], _Running], serve_command: ServeCommand, on_line: OnLine, ready_limit_s: float
 ) -> tuple[_Running, Server]:
     for attempt in range(1, PORT_ATTEMPTS + 1):
         port = free_port()
         running = start(port)
         try:
-            return running, running.await_ready(recipe, port, ready_limit_s)
+            return running, running.await_ready(serve_command, port, ready_limit_s)
         except BaseException as error:
             running.__exit__(type(error), error, error.__traceback__)
             taken = isinstance(error, ServerNotReady) and any(

@@ -1,9 +1,9 @@
-"""The owner's side of the supervisor: start a command, stream its lines, learn how it ended, end it for sure.
+"""The owner's side of the supervisor: starts a command, streams its lines, reports how it ended, and ends it.
 
 Invariants:
-- Leaving the context of a `Supervised` by any way, exceptions that are no `Exception` included, ends its
+- Leaving the context of a `Supervised` in any way, even by an exception that is not an `Exception`, ends its
   processes.
-- Everything the command prints is in the log file before it is handed to anybody.
+- Everything the command prints is in the log file before any caller gets it.
 """
 
 import json
@@ -27,14 +27,14 @@ from tasks.toolchains.run.log_lines import LineSplitter
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 TAIL_LINES = 20
-# What is searched for known messages: the cause may stand before a backtrace longer than the tail.
+# The lines that are searched for known messages: the cause may precede a backtrace longer than the tail.
 RECENT_LINES = 400
 GRACE_S = 10.0
-# How often a thread that waits for output looks up, so that an exception sent to it (cancellation) is
+# How often a thread that waits for output wakes up, so that an exception sent to it (cancellation) is
 # delivered.
 LOOK_UP_MS = 500
-# Beyond the grace: what the supervisor may need to find that even SIGKILL does not end a process, and for the
-# command that ends what is no process of its.
+# Beyond the grace: what the supervisor may need to find that even SIGKILL does not end a process, and to run
+# the command that ends what is not one of its processes.
 END_LIMIT_S = 55.0
 
 
@@ -44,7 +44,7 @@ class Ending(Frozen):
     exit_code: int | None = Field(description="None if it was ended by a signal.")
     signal: int | None = Field(description="Number of the signal that ended it.")
     stopped: str | None = Field(description="Why the supervisor ended it; none if it ended by itself.")
-    stragglers: int = Field(description="Processes that it left, ended by the supervisor.")
+    stragglers: int = Field(description="Processes that it left behind, which the supervisor ended.")
     oom_kills: int = Field(
         description="Processes that the kernel killed for memory meanwhile, on the whole host."
     )
@@ -70,7 +70,7 @@ class Supervised:
     ) -> None:
         """Start it. `keep_fds` stay open until the last of its processes has ended (locks).
 
-        `end` is a command that is run where the command did not end by itself, to end what it stands for.
+        `end` is a command that is run if the first did not end by itself, to end what that one represents.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
@@ -110,9 +110,9 @@ class Supervised:
                 file.close()
 
     def lines(self, until_s: float = math.inf) -> Iterator[str]:
-        """Its output, line by line, until the last of its processes has closed it; also kept in the log.
+        """Its output, line by line, until the last of its processes has closed it; also written to the log.
 
-        `until_s` is a time of the monotonic clock at which to give up.
+        `until_s` is the time on the monotonic clock at which to give up.
         """
         poll = select.poll()
         poll.register(self._stdout, select.POLLIN)
@@ -130,9 +130,9 @@ class Supervised:
                 return
 
     def running(self, wait_s: float = 0.0) -> bool:
-        """Whether the command has not ended yet, after waiting for at most `wait_s` for that."""
+        """Whether the command is still running, after waiting at most `wait_s` for it to end."""
         deadline = time.monotonic() + wait_s
-        # The supervisor may be busy yet with what the command left behind: the command itself is what counts.
+        # The supervisor may still be busy with what the command left behind: only the command itself counts.
         while self._process.poll() is None and _runs(self.pid):
             if time.monotonic() >= deadline:
                 return True
@@ -140,11 +140,11 @@ class Supervised:
         return False
 
     def stop(self) -> None:
-        """Ask the supervisor to end it: SIGTERM, after the grace SIGKILL. Returns at once."""
+        """Ask the supervisor to end it, by SIGTERM and, after the grace, by SIGKILL. Returns at once."""
         self._lifeline.close()
 
     def ending(self) -> Ending:
-        """How it ended; waits for that. Raises WorkerFailed if the supervisor itself was killed."""
+        """How it ended, after waiting for that. Raises WorkerFailed if the supervisor itself was killed."""
         self._process.wait()
         status = self._next_status()
         if not status:
@@ -154,7 +154,7 @@ class Supervised:
         return Ending(**status)
 
     def _drain(self) -> None:
-        """Wait until all of it has ended; a supervisor that cannot end it is killed, the command with it."""
+        """Wait until all of it has ended; a supervisor that cannot end it is killed together with it."""
         deadline = time.monotonic() + self._grace_s + END_LIMIT_S
         for _ in self.lines(deadline):
             pass
@@ -165,7 +165,7 @@ class Supervised:
             self._process.wait()
 
     def _end_in_place_of_supervisor(self) -> None:
-        """Where the supervisor was killed: the kernel ended the command, and nobody what it stands for."""
+        """Run the end command if the supervisor was killed: the kernel ended only the command itself."""
         if self._end and self._process.returncode:
             subprocess.run(
                 self._end,

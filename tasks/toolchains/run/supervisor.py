@@ -1,16 +1,17 @@
-# ruff: noqa: PTH123, PTH208, S606  bare calls of the operating system are what this program is made of
-"""The small process between the pipeline and everything heavy: it sees to it that nothing outlives its owner.
+# ruff: noqa: PTH123, PTH208, S606  this program consists of bare operating system calls
+"""The small process between the pipeline and everything heavy, which ensures that nothing outlives its owner.
 
 Run as `python -I -S supervisor.py STATUS_FD GRACE_S TIME_LIMIT_S END -- ARGV..`, in a session of its own,
-with a pipe from its owner as stdin; END is a JSON list, the arguments of a command or nothing. Standard
+with a pipe from its owner as stdin; END is a JSON list with the arguments of a command, or empty. Standard
 library only, one thread. Invariants:
 - The command runs until it ends, or until the pipe closes, the owner dies, the time limit passes or a signal
-  comes. Then it and all its descendants, those in sessions of their own too, get SIGTERM and, after the
+  arrives. Then it and all its descendants, even those in sessions of their own, get SIGTERM and, after the
   grace, SIGKILL.
-- Descendants cannot escape: the supervisor is their subreaper, so whoever loses its parent becomes its child.
-- When the command has ended by itself, descendants that it left behind are ended in the same way.
-- Where the command did not end by itself with an exit code, END is run at last: it ends what the command
-  stands for and no signal reaches, such as a container.
+- Descendants cannot escape: the supervisor is their subreaper, so a process that loses its parent becomes its
+  child.
+- If the command has ended by itself, descendants that it left behind are ended in the same way.
+- If the command did not end by itself with an exit code, END is run at last: it ends what the command
+  represents and no signal reaches, such as a container.
 - If the supervisor itself is killed, the kernel kills the command (parent-death signal).
 - STATUS_FD gets one JSON line with the command's pid once it runs, and one with how it ended.
 """
@@ -29,7 +30,7 @@ PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
 KILL_LIMIT_S = 20.0
 END_LIMIT_S = 30.0
-# The kernel's choice when memory runs out: the command rather than the supervisor or its owner.
+# If memory runs out, the kernel is to kill the command rather than the supervisor or its owner.
 OOM_SCORE_ADJ = "500"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> None:
     started = time.monotonic()
     oom_kills = _oom_kills()
     child = _start(command)
-    _tell(status_fd, {"pid": child})
+    _report(status_fd, {"pid": child})
     ended = _Ended(child)
     stopped = _watch(ended, [0, owner_fd], wakeup_fd, started + time_limit_s)
     stragglers = _end_descendants(ended, grace_s)
@@ -58,11 +59,11 @@ def main(argv: list[str]) -> None:
         "stragglers": stragglers,
         "oom_kills": _oom_kills() - oom_kills,
     }
-    _tell(status_fd, outcome)
+    _report(status_fd, outcome)
 
 
 class _Ended:
-    """How the command ended, learnt while all children are being reaped."""
+    """How the command ended, as learnt while all children are reaped."""
 
     def __init__(self, child: int) -> None:
         self.child = child
@@ -118,7 +119,7 @@ def _watch(ended: _Ended, lifelines: list[int], wakeup_fd: int, deadline: float)
 
 
 def _end_descendants(ended: _Ended, grace_s: float) -> int:
-    """SIGTERM to all descendants, after the grace SIGKILL until none is left; how many there were."""
+    """Send all descendants SIGTERM and, after the grace, SIGKILL until none is left; returns their number."""
     found = _descendants()
     _send(found, signal.SIGTERM)
     grace_ends = time.monotonic() + grace_s
@@ -130,7 +131,7 @@ def _end_descendants(ended: _Ended, grace_s: float) -> int:
         time.sleep(POLL_S)
         ended.reap()
         left = _descendants()
-        # Again each time: what was forked meanwhile is as unwelcome as what was there.
+        # Again each time: what was forked meanwhile has to end, too.
         if time.monotonic() >= grace_ends:
             _send(left, signal.SIGKILL)
     ended.reap()
@@ -138,7 +139,7 @@ def _end_descendants(ended: _Ended, grace_s: float) -> int:
 
 
 def _run_end(command: list[str]) -> None:
-    """Run the command that ends what ours stood for; its failure is reported in our command's output."""
+    """Run the command that ends what ours represented; its failure is reported in our command's output."""
     if not command:
         return
     import subprocess  # most commands need none of this, and the supervisor's start is part of every job
@@ -210,7 +211,7 @@ def _start(command: list[str]) -> int:
 def _owner_pidfd() -> int:
     """A descriptor that becomes readable when the owner dies.
 
-    The pipe alone would not tell: a process that the owner forked may hold the other end open.
+    The pipe alone would not show that: a process that the owner forked may hold the other end open.
     """
     owner = os.getppid()
     try:
@@ -246,7 +247,7 @@ def _oom_kills() -> int:
         return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
 
 
-def _tell(status_fd: int, message: dict[str, Any]) -> None:
+def _report(status_fd: int, message: dict[str, Any]) -> None:
     try:
         os.write(status_fd, (json.dumps(message) + "\n").encode())
     except BrokenPipeError:

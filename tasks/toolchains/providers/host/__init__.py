@@ -1,7 +1,7 @@
 """Toolchains that are already there: an interpreter of the host, adopted as it is.
 
-Promises: its directories are only read; its identity is that of the bytes that its programs can import; what
-differs from the lock is known by name.
+Promises: its directories are only read; its identity is the digest of the bytes that its programs can import;
+what differs from the lock is listed by name.
 """
 
 from tasks.toolchains.providers.host.provider import HostProvider

@@ -1,7 +1,7 @@
-"""Digests of what lies where an interpreter finds its packages: every file, whoever put it there.
+"""Digests of every file where an interpreter finds its packages, no matter who put it there.
 
-Reading gigabytes takes seconds, so that digests of files are remembered, each for as long as nothing of what
-the file system says of the file (device, inode, size, times of change) is different.
+Reading gigabytes takes seconds, so digests of files are remembered, each for as long as everything that the
+file system says about the file (device, inode, size, times of change) stays the same.
 """
 
 import json
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from artifacts.canonical import digest_of, sha256_file
 
-# Written by installers: they say how something came there, not what it is.
+# Written by installers: they say how something got there, not what it is.
 NOT_CONTENT = frozenset(("INSTALLER", "REQUESTED", "RECORD", "direct_url.json"))
 Remembered = dict[str, list[int | str]]
 
 
 def content_digest(paths: Iterable[Path], memory: Path) -> str:
-    """One digest of all files below these directories, byte code apart; their own places do not matter.
+    """One digest of all files below these directories, except byte code; it does not depend on their paths.
 
-    `memory` is the file that remembers digests; it is written again where something was read.
+    `memory` is the file that remembers digests; it is written again if anything had to be read.
     """
     known = _read(memory)
     rows = [[(file.relative_to(path).as_posix(), file) for file in sorted(_files(path))] for path in paths]

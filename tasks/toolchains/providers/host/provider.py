@@ -2,8 +2,8 @@
 
 Invariants:
 - Nothing is ever written to the interpreter's directories: byte code and what torch compiles go elsewhere.
-- The identity is digested from the bytes of every file that its programs can import, so it changes with them.
-- It is adopted, not taken for the lock's: no lock gives the same identity, and what differs is recorded.
+- The identity is the digest of the bytes of every file that its programs can import, so it changes with them.
+- It counts as adopted, never as the lock's: no lock has the same identity, and differences are recorded.
 """
 
 import os
@@ -38,7 +38,7 @@ IMPORT_LIMIT_S = 600.0
 
 
 class HostTable(Frozen):
-    """What chooses an interpreter of the host."""
+    """The setting that selects an interpreter of the host."""
 
     python: Path = Field(description="The interpreter.")
     extra_paths: tuple[Path, ...] = Field(
@@ -47,7 +47,7 @@ class HostTable(Frozen):
 
 
 class Proof(Frozen):
-    """What importing the tool showed, for one content."""
+    """What importing the tool showed, for one content of the interpreter's directories."""
 
     content: str
     torch: TorchBuild | None
@@ -60,7 +60,7 @@ class HostProvider(Provider):
     key = "python"
 
     def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:
-        """Of the host: driver and programs. Of the interpreter: that it works, and holds the tool."""
+        """What the host lacks (driver, programs) and the interpreter (it has to work and hold the tool)."""
         declared, table = request.declared, request.read(HostTable)
         host = (*driver_obstacles(declared), *program_obstacles(declared))
         facts = _look(request, table)
@@ -77,7 +77,7 @@ class HostProvider(Provider):
             return NotInstalled.because(request.declared.name, found, otherwise=("", ""))
 
     def ensure(self, request: ToolchainRequest, say: Say) -> Toolchain:
-        """Look at the interpreter; import its tool once for each content."""
+        """The toolchain: the interpreter is inspected, and its tool imported once per content."""
         declared, table = request.declared, request.read(HostTable)
         facts = _look(request, table)
         if isinstance(facts, Obstacle):
@@ -101,14 +101,14 @@ def _look(request: ToolchainRequest, table: HostTable) -> Facts | Obstacle:
         try:
             return Facts.model_validate_json(done.stdout)
         except ValidationError:
-            pass  # what it printed says that it is no Python
+            pass  # what it printed shows that it is not a Python interpreter
     said = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2] or f"exit code {done.returncode}"
     said = said if len(said) <= SAID_CHARS else f"...{said[-SAID_CHARS:]}"
     return Obstacle(reason=f"{table.python} does not work as a Python interpreter: {said}", fix=fix)
 
 
 def _proof(request: ToolchainRequest, table: HostTable, facts: Facts, content: str, say: Say) -> Proof:
-    """That the tool can be imported; remembered for this content."""
+    """Prove that the tool can be imported; remembered for this content."""
     memory = _root(request) / "proof.json"
     if memory.exists() and (known := Proof.model_validate_json(memory.read_bytes())).content == content:
         return known
@@ -129,7 +129,7 @@ def _proof(request: ToolchainRequest, table: HostTable, facts: Facts, content: s
 def _run(
     request: ToolchainRequest, table: HostTable, program: str, limit_s: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python as a job would, but where nothing is imported from the working directory."""
+    """Run Python as a job would, without importing anything from the working directory."""
     command = [str(table.python), "-c", f"import sys; sys.path[:1] = []\n{program}"]
     env = job_environment(_bare(request, table), {}, os.environ)
     try:
@@ -141,7 +141,7 @@ def _run(
 
 
 def _bare(request: ToolchainRequest, table: HostTable) -> Toolchain:
-    """What is known of it before it was looked at."""
+    """What is known about it before it is inspected."""
     extra = os.pathsep.join(str(path.absolute()) for path in table.extra_paths)
     python = table.python.absolute()
     return Toolchain(
@@ -176,7 +176,7 @@ def _toolchain(request: ToolchainRequest, table: HostTable, facts: Facts, proof:
 
 
 def _identity(request: ToolchainRequest, facts: Facts, proof: Proof, programs: dict[str, HostProgram]) -> str:
-    """Digest of what is there; it holds no path, so it is equal between hosts that hold the same."""
+    """Digest of what is there; it holds no path, so it is equal on hosts that hold the same."""
     return digest_of(
         {
             "provider": HostProvider.name,

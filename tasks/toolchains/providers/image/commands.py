@@ -2,10 +2,10 @@
 
 Invariants:
 - Whatever a program reads or writes has the same path inside as outside.
-- Nothing is pulled by running: what runs is the image that was looked at.
-- Values of variables are handed over in the client's environment and stay out of its argument list, which
-  every user of the host can read; PATH and HOME are the client's own there, so theirs are written out.
-- The image's own entry point is not run: what starts is what was asked for.
+- Running pulls nothing: what runs is the image that was inspected.
+- Values of variables are passed in the client's environment, not in its argument list, which every user of
+  the host can read. PATH and HOME are the client's own there, so the container's are written out.
+- The image's own entry point is not run: only the requested program starts.
 """
 
 import csv
@@ -24,7 +24,7 @@ Dialect = Literal["docker", "podman"]
 REFERENCE = re.compile(r"(?P<name>[^@\s]+)@sha256:(?P<digest>[0-9a-f]{64})")
 # The client's own; a program inside gets others, or none.
 WRITTEN_OUT = frozenset(["PATH", "HOME"])
-# Numbers of the host's GPUs, which count otherwise inside.
+# Numbers of the host's GPUs, which are numbered differently inside.
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
@@ -32,11 +32,11 @@ class Client(Frozen):
     """A program that runs containers."""
 
     path: Path
-    dialect: Dialect = Field(description="How it is spoken to.")
+    dialect: Dialect = Field(description="Whose command line it understands.")
 
 
 class User(Frozen):
-    """Who programs run as."""
+    """The user that programs run as."""
 
     uid: int
     gid: int
@@ -75,12 +75,12 @@ def end_command(client: Client, name: str) -> tuple[str, ...]:
 
 
 def list_command(client: Client, prefix: str) -> tuple[str, ...]:
-    """Print the names of all containers that begin like this, running or not, one per line."""
+    """Print the names of all containers that begin with this prefix, running or not, one per line."""
     return (str(client.path), "ps", "--all", "--filter", f"name=^{prefix}", "--format", "{{.Names}}")
 
 
 def inspect_command(client: Client, image: str) -> tuple[str, ...]:
-    """Succeeds where this host holds the image."""
+    """Succeed if this host holds the image."""
     return (str(client.path), "image", "inspect", "--format", "{{.Id}}", image)
 
 
@@ -102,16 +102,16 @@ def _isolation(dialect: Dialect, program: Program) -> Iterator[str]:
     # listen on all addresses of that network for a published port to lead to it, and each serve command would
     # need a second form for that. So it shares the host's network, bound to the address that it is given.
     yield from ("--network", "host" if program.listens else "none")
-    # NCCL and torch's workers exchange data in shared memory, of which a container of its own has 64 MB.
+    # NCCL and torch's workers exchange data in shared memory, of which a container alone would have 64 MB.
     yield from ("--ipc", "host")
     if dialect == "podman":
-        # This process's limits, as without a container; podman's own are higher, which not every host allows.
+        # This process's limits, as without a container; podman's own are higher than some hosts allow.
         yield from ("--ulimit", "host")
     elif program.gpus:
-        # NCCL and RDMA pin memory, of which docker's default allows little.
+        # NCCL and RDMA pin memory, and docker's default allows little of that.
         yield from ("--ulimit", "memlock=-1")
     yield from ("--security-opt", "no-new-privileges")
-    # Where SELinux rules, bind mounts of a user's files are otherwise refused.
+    # If SELinux is enforced, bind mounts of a user's files are otherwise refused.
     yield from ("--security-opt", "label=disable")
 
 
@@ -134,7 +134,7 @@ def _mounts(home: Path, program: Program) -> Iterator[str]:
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
-    """Without those that lie in others of them, in order."""
+    """The paths that lie in no other of them, in order."""
     found = list(dict.fromkeys(paths))
     return [
         path for path in found if not any(path != other and path.is_relative_to(other) for other in found)
@@ -142,7 +142,7 @@ def _outermost(paths: Iterable[Path]) -> list[Path]:
 
 
 def _fields(*fields: str) -> str:
-    """One value of comma-separated fields, quoted as the clients read it."""
+    """One value of comma-separated fields, quoted as the clients expect."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(fields)
     return line.getvalue()
@@ -155,7 +155,7 @@ def _environment(container: Container, program: Program) -> Iterator[str]:
     if program.gpus:
         yield from ("--env", f"{DEVICES}={','.join(map(str, range(len(program.gpus))))}")
     else:
-        # Images of NVIDIA ask for all GPUs, and a host may be set up to give them to whoever asks.
+        # NVIDIA's images ask for all GPUs, and a host may be set up to grant that.
         yield from ("--env", "NVIDIA_VISIBLE_DEVICES=void")
     for name in sorted(program.env.keys() - WRITTEN_OUT - {DEVICES}):
         yield from ("--env", name)

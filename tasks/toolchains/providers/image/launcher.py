@@ -10,7 +10,7 @@ from tasks.toolchains.providers.image.commands import DEVICES, Container, end_co
 from tasks.toolchains.providers.image.names import new_name
 from tasks.toolchains.run.environment import SYSTEM_PATH, kept
 
-# What docker and podman find their daemon, their images and their configuration with.
+# The variables by which docker and podman find their daemon, their images and their configuration.
 CLIENT_VARIABLES = frozenset(
     [
         *("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS"),
@@ -21,14 +21,14 @@ CLIENT_VARIABLES = frozenset(
 
 
 class ContainerLauncher(Launcher):
-    """One container for each program."""
+    """Starts each program in a container of its own."""
 
     container: Container
 
     def launch(self, program: Program) -> Launch:
-        """Run it, and know by which name it is ended."""
+        """The commands that run the program in a new container, and that end it by name."""
         name = new_name()
-        # The user has a number inside, but no name that could be looked up.
+        # Inside, the user has a number but no name to look up.
         env = {"USER": getpass.getuser()} | {k: v for k, v in program.env.items() if k != DEVICES}
         return Launch(
             argv=run_command(self.container, replace(program, env=env), name),
@@ -38,5 +38,5 @@ class ContainerLauncher(Launcher):
 
 
 def client_environment(source: Mapping[str, str]) -> dict[str, str]:
-    """What the client itself needs."""
+    """The variables that the client itself needs."""
     return kept(source, CLIENT_VARIABLES) | {"PATH": source.get("PATH", SYSTEM_PATH)}

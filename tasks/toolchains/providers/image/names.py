@@ -1,6 +1,6 @@
-"""Names of containers, which say whose they are: so that those of owners that are gone can be found.
+"""Names of containers, which identify the owner, so that containers of owners that are gone can be found.
 
-Process ids mean something within one space of them only: a pipeline that runs in a container itself has
+Process ids have a meaning only within one PID namespace: a pipeline that itself runs in a container has
 another one than the host, and the same client may serve both.
 """
 
@@ -14,7 +14,7 @@ NAME = re.compile(r"enginery-(?P<user>\d+)-(?P<space>\d+)-(?P<pid>\d+)-(?P<birth
 
 
 def prefix() -> str:
-    """How names of this user's containers begin: processes of others may be hidden from it."""
+    """How names of this user's containers begin; processes of other users may be invisible to this one."""
     return f"enginery-{os.getuid()}-"
 
 
@@ -25,7 +25,7 @@ def new_name() -> str:
 
 
 def left_behind(names: Iterable[str]) -> list[str]:
-    """Those whose owner is gone; not those of other spaces of process ids, of which nothing is known here."""
+    """The names whose owner is gone; those of other PID namespaces, which are unknown here, are left out."""
     found = [match for match in map(NAME.fullmatch, names) if match and _is_ours(match)]
     return [match[0] for match in found if _birth(int(match["pid"])) != match["birth"]]
 
@@ -39,7 +39,7 @@ def _space() -> str:
 
 
 def _birth(pid: int) -> str | None:
-    """When a process was started, in ticks since boot; None if there is no such process."""
+    """The time at which a process was started, in ticks since boot; None if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:

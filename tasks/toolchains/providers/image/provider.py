@@ -42,13 +42,13 @@ ASK_LIMIT_S = 60.0
 PULL_LIMIT_S = 4 * 3600.0
 IMPORT_LIMIT_S = 1800.0
 NO_DIGEST = (
-    "{!r} does not say which image it is, as a tag may lead to another one later; podman pull {}, then give "
-    "what podman image inspect --format '{{{{index .RepoDigests 0}}}}' {} prints (docker alike)"
+    "{!r} does not identify an image, as a tag may lead to another one later; podman pull {}, then name "
+    "what podman image inspect --format '{{{{index .RepoDigests 0}}}}' {} prints (the same with docker)"
 )
 
 
 class ImageTable(Frozen):
-    """What chooses an image."""
+    """The setting that selects an image."""
 
     image: str = Field(description="NAME@sha256:DIGEST.")
     client: str | None = Field(
@@ -71,7 +71,7 @@ class ImageTable(Frozen):
 
 
 class ImageContents(Frozen):
-    """What an image turned out to hold; a digest's contents never change, so it is looked at once."""
+    """What an image was found to hold; the contents of a digest never change, so it is inspected once."""
 
     facts: Facts
     torch: TorchBuild | None
@@ -84,7 +84,7 @@ class ImageProvider(Provider):
     key = "image"
 
     def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:
-        """Of the host: driver and client. Of the image, once it was looked at: that it holds the tool."""
+        """What the host lacks (driver, client) and, once inspected, the image (it has to hold the tool)."""
         table = request.read(ImageTable)
         client = _client(table)
         found = (*driver_obstacles(request.declared), *((client,) if isinstance(client, Obstacle) else ()))
@@ -92,20 +92,20 @@ class ImageProvider(Provider):
         return (*found, *(_unfit(request, table, contents) if contents else ()))
 
     def status(self, request: ToolchainRequest) -> Toolchain | NotInstalled:
-        """The toolchain, where the image is here and was looked at."""
+        """The toolchain, if the image is on this host and was inspected."""
         table = request.read(ImageTable)
         client, contents = _client(table), _known_contents(request, table)
         usable = not isinstance(client, Obstacle) and _is_here(client, table)
         if usable and contents and not _unfit(request, table, contents) and isinstance(client, Client):
             return _toolchain(request, table, client, contents)
-        begun = f"{table.image} was not looked at yet" if usable else f"{table.image} is not on this host yet"
+        begun = f"{table.image} was not inspected yet" if usable else f"{table.image} is not on this host yet"
         fix = f"enginery toolchain install {request.declared.name}"
         return NotInstalled.because(request.declared.name, self.obstacles(request), otherwise=(begun, fix))
 
     def ensure(self, request: ToolchainRequest, say: Say) -> Toolchain:
-        """Pull the image unless it is here, and look at what it holds once.
+        """The toolchain: the image is pulled unless it is here, and inspected once.
 
-        Containers that owners left behind which are gone are removed: they may compute on GPUs.
+        Containers whose owners are gone are removed: they may still occupy GPUs.
         """
         table = request.read(ImageTable)
         client, contents = _client(table), _known_contents(request, table)
@@ -118,7 +118,7 @@ class ImageProvider(Provider):
             say(f"{request.declared.name}: pulling {table.image}")
             _pull(request, table, client, say)
         if contents is None:
-            say(f"{request.declared.name}: looking at what {table.image} holds")
+            say(f"{request.declared.name}: inspecting what {table.image} holds")
             contents = _look(request, table, client)
         if found := _unfit(request, table, contents):
             raise unavailable(request.declared.name, found)
@@ -129,18 +129,18 @@ def _client(table: ImageTable) -> Client | Obstacle:
     names = (table.client,) if table.client else CLIENTS
     found = next((path for path in map(shutil.which, names) if path), None)
     if found is None:
-        reason = f"images are run with podman or docker, and there is no {' or '.join(names)} on PATH"
+        reason = f"images need podman or docker, and there is no {' or '.join(names)} on PATH"
         return Obstacle(
             reason=reason, fix='apt install podman, or name the client: client = "/path/to/podman"'
         )
     done = _ask((found, "--version"))
-    # A program that is named docker may be podman.
+    # A program named docker may be podman.
     said = done.stdout.lower()
     dialect = next((name for name in CLIENTS if name in said), None)
     if dialect is None:
         what = (done.stdout + done.stderr).strip().partition("\n")[0]
         return Obstacle(
-            reason=f"{found} is neither podman nor docker; it says: {what}", fix="name another client"
+            reason=f"{found} is neither podman nor docker; it printed: {what}", fix="name another client"
         )
     return Client(path=Path(found), dialect=dialect)
 
@@ -172,7 +172,7 @@ def _look(request: ToolchainRequest, table: ImageTable, client: Client) -> Image
     answer = container.home / "answer"
 
     def ask(program: str, *arguments: str) -> str:
-        # Not from the client's output, whose lines are cut for logs.
+        # Not from the client's output, whose lines are truncated for logs.
         into_file = f"import sys\nsys.stdout = open({str(answer)!r}, 'w')\n{program}\nsys.stdout.close()"
         argv = (table.interpreter, "-c", into_file, *arguments)
         asked = Program(argv, job_environment(bare, {}, os.environ), gpus=_all_gpus(request))
@@ -182,7 +182,7 @@ def _look(request: ToolchainRequest, table: ImageTable, client: Client) -> Image
     try:
         facts = Facts.model_validate_json(ask(PROBE, *request.declared.programs))
     except ValidationError as error:
-        what = f"{table.interpreter} of {table.image} does not say what it holds"
+        what = f"{table.interpreter} of {table.image} does not report what it holds"
         raise ToolchainUnavailable(
             what, where=request.source, fix="name its Python: interpreter = ..."
         ) from error
@@ -207,7 +207,7 @@ def _supervised(
 
 
 def _explained(error: TaskError, table: ImageTable) -> TaskError:
-    fix = f"try it by hand: the log has the command's own words; {error.fix}" if error.fix else ""
+    fix = f"try it by hand: the log has the command's output; {error.fix}" if error.fix else ""
     return ToolchainInstallFailed(f"{error.what} ({table.image})", where=error.where, fix=fix)
 
 
@@ -220,14 +220,14 @@ def _unfit(request: ToolchainRequest, table: ImageTable, contents: ImageContents
 
 
 def _missing(request: ToolchainRequest, table: ImageTable, facts: Facts) -> Iterator[Obstacle]:
-    """Programs that the tool works with, which the host's own do not replace."""
+    """The programs that the tool needs and the image lacks; the host's own do not replace them."""
     if missing := [name for name in request.declared.programs if name not in facts.tools]:
         reason = f"toolchain {request.declared.name} needs {', '.join(missing)}, and {table.image} has none"
         yield Obstacle(reason=reason, fix="use an image that has it, or build one on top of this one")
 
 
 def _all_gpus(request: ToolchainRequest) -> tuple[str, ...]:
-    """What importing a tool for GPUs may need to see."""
+    """The GPUs that importing a GPU tool may need to see."""
     found = probe_gpus()
     if request.declared.accelerator == "cpu" or isinstance(found, NoGpus):
         return ()
@@ -249,7 +249,7 @@ def _container(
 
 
 def _bare(request: ToolchainRequest, table: ImageTable, launcher: ContainerLauncher) -> Toolchain:
-    """What is known of it before it was looked at."""
+    """What is known about it before it is inspected."""
     return Toolchain(
         name=request.declared.name,
         provider=ImageProvider.name,

@@ -18,7 +18,7 @@ from artifacts.canonical import Digest, digest_of, sha256_file
 from artifacts.frozen import Frozen
 from tasks.errors import ToolchainCorrupt
 
-# Written by the installer, not by the distribution's author: they say how it came here, not what is here.
+# Written by the installer, not by the distribution's author: they say how it got here, not what is here.
 NOT_CONTENT = frozenset(("INSTALLER", "REQUESTED", "RECORD", "direct_url.json"))
 
 
@@ -34,7 +34,7 @@ class Content(Frozen):
 def read_content(site_packages: Path) -> dict[str, Content]:
     """Every installed distribution by normalised name, each file's bytes checked.
 
-    Raises ToolchainCorrupt, naming the file, where bytes differ from what the distribution came with.
+    Raises ToolchainCorrupt, naming the file, if bytes differ from what the distribution came with.
     """
     return {_name(each): _content(each, site_packages) for each in distributions(path=[str(site_packages)])}
 
@@ -45,7 +45,7 @@ def installed_versions(site_packages: Path) -> dict[str, str]:
 
 
 def tree_bytes(root: Path) -> int:
-    """Size of all regular files below a directory; links are not followed."""
+    """Total size of all files below a directory; links are not followed."""
     paths = (Path(directory, name) for directory, _, names in os.walk(root) for name in names)
     return sum(path.lstat().st_size for path in paths)
 
@@ -65,7 +65,7 @@ def _content(distribution: Distribution, site_packages: Path) -> Content:
 
 
 def _rows(distribution: Distribution) -> Iterator[tuple[str, str, int]]:
-    """The rows that say what the distribution is: no byte code, no scripts (they name their interpreter)."""
+    """The rows that identify the distribution: no byte code, no scripts (they name their interpreter)."""
     for path, digest, size in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
         name = path.rpartition("/")[2]
         if digest and not path.startswith("..") and not path.endswith(".pyc") and name not in NOT_CONTENT:
@@ -75,5 +75,5 @@ def _rows(distribution: Distribution) -> Iterator[tuple[str, str, int]]:
 def _hex(digest: str) -> str:
     algorithm, _, encoded = digest.partition("=")
     if algorithm != "sha256":
-        raise ToolchainCorrupt(f"unknown kind of digest in a RECORD: {digest}")
+        raise ToolchainCorrupt(f"unknown digest algorithm in a RECORD: {digest}")
     return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).hex()

@@ -1,4 +1,4 @@
-"""The environment of uv: where packages come from is the user's configuration, where they go is ours."""
+"""The environment of uv: the user configures where packages come from, we decide where they go."""
 
 from collections.abc import Mapping
 
@@ -11,6 +11,6 @@ PROXIES = frozenset(["http_proxy", "https_proxy", "all_proxy", "no_proxy"])
 
 
 def uv_environment(source: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of an installation; `settings` are uv's own variables and what stands for pip's."""
+    """The environment of an installation; `settings` are uv's own variables and those that replace pip's."""
     proxies = {name: value for name, value in source.items() if name.lower() in PROXIES}
     return kept(source, PASSED_TO_UV) | proxies | dict(settings) | {"PATH": SYSTEM_PATH, "NO_COLOR": "1"}

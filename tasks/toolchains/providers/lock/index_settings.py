@@ -1,7 +1,7 @@
 """Where packages come from, for uv: its own settings, and pip's wherever uv has none.
 
-Users tell pip where packages are (`pip.conf`, `PIP_*`); uv reads none of that. Each of these settings is
-passed on under uv's name for it, unless a variable or a configuration file of uv itself sets the same.
+Users configure in pip where packages are (`pip.conf`, `PIP_*`); uv reads none of that. Each of these settings
+is passed on under uv's name for it, unless a variable or a configuration file of uv itself sets the same.
 
 Standard library only: `.ci/setup` runs this file before anything is installed, and evaluates what it prints.
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# What decides into which environment uv installs, what it may build, or which versions it takes: all of that
-# is ours to say.
+# These decide into which environment uv installs, what it may build, or which versions it takes: all of that
+# is our decision.
 REFUSED = frozenset(
     f"UV_{name}"
     for name in (
@@ -47,17 +47,17 @@ NAMES = (
     ("proxy", "ALL_PROXY", ("all_proxy", "HTTPS_PROXY", "https_proxy"), ("https-proxy", "http-proxy")),
 )
 TRUE = ("1", "true", "yes", "on")
-# uv separates addresses with spaces, but the places of --find-links, whose names may hold some, with commas.
+# uv separates addresses with spaces, but the entries of --find-links, which may contain spaces, with commas.
 COMMAS = frozenset(["UV_FIND_LINKS"])
 
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """What uv is given.
+    """The settings that uv is given.
 
     Attributes:
         env: variables.
-        arguments: what has no variable.
+        arguments: settings that have no variable.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ def index_settings(environ: Mapping[str, str], files: Mapping[str, Any] | None =
     """
     own = {name: value for name, value in environ.items() if name.startswith("UV_") and name not in REFUSED}
     in_files = uv_files(environ) if files is None else files
-    # Python programs, pip among them, find certificates by these, and uv does not.
+    # Python programs, such as pip, read these to find certificates; uv does not.
     bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
     pip = ({"cert": bundle} if bundle else {}) | pip_settings(environ)
     env = dict(own)
@@ -89,7 +89,7 @@ def index_settings(environ: Mapping[str, str], files: Mapping[str, Any] | None =
 
 
 def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """What pip's files and variables say, by their names in files; the last one that speaks counts."""
+    """What pip's files and variables say, by the names used in files; the last one that sets it counts."""
     found: dict[str, str] = {}
     for path in _pip_files(environ):
         parser = configparser.RawConfigParser()
@@ -102,7 +102,7 @@ def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def uv_files(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What uv's configuration files for this user and this host say; the tables of `[pip]` count, too."""
+    """What uv's configuration files for this user and this host say, including their `[pip]` tables."""
     found: dict[str, Any] = {}
     for path in _uv_files(environ):
         if path.is_file():
@@ -112,7 +112,7 @@ def uv_files(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _pip_files(environ: Mapping[str, str]) -> Iterator[Path]:
-    """In the order in which pip reads them."""
+    """The files of pip's configuration, in the order in which pip reads them."""
     named = environ.get("PIP_CONFIG_FILE", "")
     if named == os.devnull:
         return
@@ -144,7 +144,7 @@ def _as_uv_writes(variable: str, value: str) -> str:
 
 
 def _absolute(place: str) -> str:
-    """A folder by its full path, as uv runs in another directory; an address as it is."""
+    """The full path of a folder, as uv runs in another directory; an address stays as it is."""
     return place if "://" in place else str(Path(place).expanduser().absolute())
 
 

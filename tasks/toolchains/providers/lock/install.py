@@ -1,16 +1,15 @@
-"""Installs toolchains on first use: safe when several processes do it at once, and after being killed at any
-point.
+"""Installs toolchains on first use, safely even if several processes do it at once or one is killed midway.
 
 Invariants:
 - A toolchain is used only once its `INSTALLED.json` is there. It is written after everything has been
   checked: the distributions are those of the lock and no others, their files have the recorded digests, torch
   is the declared build, and the tool can be imported.
-- Whoever installs holds the directory's lock until the last of its processes has ended.
-- An installation that was cut off is begun anew; what was downloaded for it is in uv's cache.
+- The installing process holds the directory's lock until the last of its child processes has ended.
+- An interrupted installation starts over; what was downloaded for it is in uv's cache.
 - uv never chooses: no dependency resolution, exact versions, hashes, no builds from source. A CPU build of
-  torch is pinned by its full local version, so that a CUDA build (gigabytes) is not even looked at.
-- What the wheelhouse holds comes from there alone, with its digests.
-- Where a host cannot hold a toolchain, all that is in the way is said at once, before anything is installed.
+  torch is pinned by its full local version, so that a CUDA build (gigabytes) is not even considered.
+- What the wheelhouse holds comes only from there, with its digests.
+- If a host cannot hold a toolchain, all obstacles are reported at once, before anything is installed.
 """
 
 import os
@@ -47,7 +46,7 @@ def ensure_declared(declared: Declaration, settings: Settings, say: Say) -> Tool
     """The declared toolchain, installed if it is not yet.
 
     Raises ToolchainUnavailable (this host cannot have it: what is missing and how to get it),
-    ToolchainInstallFailed (broke off: try again) and ToolchainCorrupt (a package is not what the lock names).
+    ToolchainInstallFailed (interrupted: try again) and ToolchainCorrupt (a package differs from the lock).
     """
     plan = plan_of(declared, settings)
     installation = read_installation(plan.root)
@@ -56,7 +55,7 @@ def ensure_declared(declared: Declaration, settings: Settings, say: Say) -> Tool
     if not plan.python.exists():
         what = f"the interpreter that toolchain {declared.name} was made with is gone"
         raise ToolchainUnavailable(
-            what, where=str(plan.python), fix=f"rm -r {plan.root}; then it is made again"
+            what, where=str(plan.python), fix=f"rm -r {plan.root}, then install it again"
         )
     return as_toolchain(installation, plan)
 
@@ -78,9 +77,9 @@ def _not_installed(declared: Declaration, settings: Settings, begun: str) -> Not
 
 
 def plan_of(declared: Declaration, settings: Settings) -> Plan:
-    """What installing takes on this host, or using what is installed.
+    """The plan of installing a toolchain on this host, or of using what is installed.
 
-    Raises ToolchainUnavailable where the host cannot have it, with all that is in the way.
+    Raises ToolchainUnavailable with all obstacles if the host cannot have it.
     """
     if unusable(declared):
         raise unavailable(declared.name, obstacles(declared, settings))
@@ -133,7 +132,7 @@ class _Installer:
         )
 
     def install(self) -> Installation:
-        """Make the environment; the record of what it holds."""
+        """Make the environment; returns the record of what it holds."""
         started = time.monotonic()
         self._make_environment()
         pins = self._declared.pins() | named(self._wheels.wheels)
@@ -165,7 +164,7 @@ class _Installer:
 
     def _make_environment(self) -> None:
         if self._plan.root.exists():
-            self._say("starting over, as an installation was not finished")
+            self._say("starting over, because an installation was not finished")
             shutil.rmtree(self._plan.root)
         self._plan.root.mkdir(parents=True)
         self._uv.make_environment(self._plan.root, self._plan.interpreter.path)
@@ -181,12 +180,12 @@ class _Installer:
         installed = installed_versions(self._plan.site_packages)
         if installed != pins:
             odd = sorted(f"{name} {version}" for name, version in installed.items() ^ pins.items())
-            what = f"what uv installed is not exactly what the lock names; they differ in: {', '.join(odd)}"
+            what = f"uv did not install exactly what the lock names; they differ in: {', '.join(odd)}"
             fix = "delete that directory and install again"
             raise ToolchainCorrupt(what, where=str(self._plan.root), fix=fix)
 
     def _smoke(self) -> TorchBuild | None:
-        """Import the tool, and ask torch which build it is."""
+        """Import the tool and ask torch which build it is."""
         *_, last = self._uv.run_python(["-c", smoke_program(self._declared)])
         found = torch_build(last)
         if found and self._declared.torch and not self._declared.torch.allows(found):

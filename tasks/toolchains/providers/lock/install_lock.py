@@ -1,4 +1,4 @@
-"""One installation at a time per directory, between processes."""
+"""Allows one installation at a time per directory, across processes."""
 
 import fcntl
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(path: Path, on_wait: Callable[[], None]) -> Iterator[int]:
-    """Hold the lock of this file; yields its descriptor. `on_wait` is called if somebody else holds it.
+    """Hold the lock of this file and yield its descriptor; `on_wait` is called if another process holds it.
 
-    The lock belongs to the open file, not to the process: as long as a child keeps the descriptor, it is
-    held. So an owner that is killed does not let the next one in before its own child processes have ended.
+    The lock belongs to the open file, not to the process: it is held as long as a child keeps the descriptor.
+    So if an owner is killed, the next one has to wait until the child processes of the first have ended.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

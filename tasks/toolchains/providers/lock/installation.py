@@ -1,11 +1,11 @@
 """The record of a finished installation, the plan of one to be made, and the identities of both.
 
 Invariants:
-- The directory is named by what was asked for (pins, lock, interpreter, machine): asking the same again finds
-  it.
-- The identity tells what is actually there: every file of every distribution, the build of torch, the
+- The directory is named by what was asked for (pins, lock, interpreter, machine), so the same request finds
+  it again.
+- The identity says what is actually there: every file of every distribution, the build of torch, the
   interpreter, the host's compilers and the environment that the toolchain sets. It holds no path, so it is
-  equal between hosts.
+  the same on every host.
 - An installation without `INSTALLED.json` is unfinished; the file is written last and in one piece.
 """
 
@@ -31,7 +31,7 @@ LAYOUT = 1
 
 
 class Installation(Frozen):
-    """What `INSTALLED.json` says."""
+    """The content of `INSTALLED.json`."""
 
     format: Literal[1] = 1
     name: str
@@ -54,7 +54,7 @@ class Plan(Frozen):
 
     @property
     def root(self) -> Path:
-        """The directory that is named by this plan."""
+        """The directory that this plan names."""
         return self.toolchains_dir / f"{self.declaration.name}-{self.digest[:16]}"
 
     @property
@@ -92,14 +92,14 @@ def read_installation(root: Path) -> Installation | None:
 
 
 def write_installation(root: Path, installation: Installation) -> None:
-    """Declare an installation finished."""
+    """Mark an installation as finished."""
     aside = root / f"{MARKER}.part"
     aside.write_text(installation.model_dump_json(indent=2), encoding="utf-8")
     os.replace(aside, root / MARKER)  # noqa: PTH105  atomic
 
 
 def identity(installation: Installation, plan: Plan) -> str:
-    """Digest of what is actually installed, and of the host programs that it works with as they are now."""
+    """Digest of what is actually installed, and of the host programs that it works with, as they are now."""
     document = installation.model_dump(
         mode="json", include={"name", "python", "machine", "distributions", "torch"}
     )
@@ -108,7 +108,7 @@ def identity(installation: Installation, plan: Plan) -> str:
 
 
 def as_toolchain(installation: Installation, plan: Plan) -> Toolchain:
-    """The record that jobs and servers are run with."""
+    """The toolchain that jobs and servers are run with."""
     return Toolchain(
         name=installation.name,
         provider=PROVIDER,

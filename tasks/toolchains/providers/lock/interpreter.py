@@ -13,7 +13,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.errors import ToolchainUnavailable
 
-# What a shell exits with, and so a shim, when there is no such program.
+# The exit code of a shell, and so of a shim, if there is no such program.
 NOT_FOUND = 127
 PROBE = """
 import json, platform, sys
@@ -32,7 +32,7 @@ class Interpreter(Frozen):
 
 @cache
 def find_interpreter(minor: str) -> Interpreter:
-    """An interpreter of version `minor` ("3.11"): the one that runs this, otherwise the one on PATH.
+    """An interpreter of version `minor` ("3.11"): the one that runs this program, otherwise the one on PATH.
 
     Raises ToolchainUnavailable if there is none, or if it does not work.
     """
@@ -43,7 +43,7 @@ def find_interpreter(minor: str) -> Interpreter:
         return _probe(found, minor)
     raise ToolchainUnavailable(
         f"this toolchain needs Python {minor}, and there is no {program} on PATH",
-        fix=f"apt install {program}, or put a Python {minor} of another source on PATH",
+        fix=f"apt install {program}, or put a Python {minor} from another source on PATH",
     )
 
 
@@ -52,7 +52,7 @@ def _probe(candidate: str, minor: str) -> Interpreter:
     if done.returncode == NOT_FOUND:
         raise ToolchainUnavailable(
             f"this toolchain needs Python {minor}, and {candidate} finds none: {done.stderr.splitlines()[0]}",
-            fix=f"make python{minor} on PATH an interpreter: with pyenv, pyenv global (or shell) {minor}",
+            fix=f"make python{minor} on PATH an interpreter; with pyenv: pyenv global (or shell) {minor}",
         )
     if done.returncode != 0:
         raise ToolchainUnavailable(

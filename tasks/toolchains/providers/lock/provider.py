@@ -10,13 +10,13 @@ from tasks.toolchains.records import NotInstalled, Toolchain
 
 
 class LockProvider(Provider):
-    """Installs exact versions with hashes into an environment of ours; serves whatever has no setting."""
+    """Installs exact versions with hashes into an environment of our own; serves whatever has no setting."""
 
     name = PROVIDER
     key = None
 
     def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:
-        """Of the host: machine, driver, C library, interpreter, programs, wheels, disk."""
+        """What the host lacks: machine type, driver, C library, interpreter, programs, wheels, disk."""
         return obstacles(request.declared, request.settings)
 
     def status(self, request: ToolchainRequest) -> Toolchain | NotInstalled:
@@ -24,5 +24,5 @@ class LockProvider(Provider):
         return status(request.declared, request.settings)
 
     def ensure(self, request: ToolchainRequest, say: Say) -> Toolchain:
-        """Install it unless it is there."""
+        """The toolchain, installed unless it is there already."""
         return ensure_declared(request.declared, request.settings, say)

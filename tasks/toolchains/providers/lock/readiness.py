@@ -1,4 +1,4 @@
-"""Whether this host can hold a toolchain: all that is in the way, found without installing anything."""
+"""Whether this host can hold a toolchain: all obstacles, found without installing anything."""
 
 import platform
 import shutil
@@ -26,7 +26,7 @@ UNPACKED_FACTOR = 2
 
 
 def obstacles(declared: Declaration, settings: Settings) -> tuple[Obstacle, ...]:
-    """All that is in the way, what is hardest to fix first."""
+    """All obstacles, hardest to fix first."""
     wheels = choose_wheels(declared, settings.wheelhouse)
     return (
         *machine_obstacles(declared),
@@ -40,7 +40,7 @@ def obstacles(declared: Declaration, settings: Settings) -> tuple[Obstacle, ...]
 
 
 def unusable(declared: Declaration) -> tuple[Obstacle, ...]:
-    """What is in the way of using it even where it is installed."""
+    """What keeps a toolchain from being used even if it is installed."""
     return (*machine_obstacles(declared), *_interpreter(declared), *program_obstacles(declared))
 
 
@@ -60,7 +60,7 @@ def _interpreter(declared: Declaration) -> Iterator[Obstacle]:
 
 
 def _space(declared: Declaration, directory: Path, wheels: Chosen | Lacking) -> Iterator[Obstacle]:
-    """Free space; what an unfinished installation holds already counts as free."""
+    """An obstacle if there is too little space; what an unfinished installation holds counts as free."""
     packed = wheels.size_bytes() if isinstance(wheels, Chosen) else 0
     there = sum(tree_bytes(root) for root in directory.glob(f"{declared.name}-{'[0-9a-f]' * 16}"))
     needed = int(declared.approximate_bytes * DISK_FACTOR) + UNPACKED_FACTOR * packed

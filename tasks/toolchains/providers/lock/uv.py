@@ -17,14 +17,14 @@ from tasks.errors import (
 from tasks.toolchains.run.exit_status import failure
 from tasks.toolchains.run.supervised import Supervised
 
-# What uv says of its steps on a log: "Downloading torch (170.2MiB)", "Prepared 12 packages in 3.2s".
+# What uv logs about its steps: "Downloading torch (170.2MiB)", "Prepared 12 packages in 3.2s".
 STEPS = re.compile(r"^\s*(?:Downloading|Prepared|Installed)\s+(?!\d+ packages? in 0)\S.*")
 NO_BUILD = re.compile(r"No solution found when resolving dependencies")
 WANTED = re.compile(r"you require (?P<wanted>[^\s,]+)")
 WRONG_HASH = re.compile(r"Hash mismatch for")
-# Hashes pin every file, so whichever index has it may serve it: no index can put another file in its place.
+# Hashes pin every file, so any index that has it may serve it: no index can substitute another file.
 EXACT = ("--no-deps", "--only-binary", ":all:", "--index-strategy", "unsafe-best-match")
-# uv finds no settings of a project here, and asks nothing of anybody.
+# uv finds no settings of a project here, and never prompts.
 QUIET = ("--no-progress", "--color", "never", "--no-python-downloads")
 TIME_LIMIT_S = 3600.0
 
@@ -51,7 +51,7 @@ class Uv:
         self._say = say
 
     def make_environment(self, root: Path, interpreter: Path) -> None:
-        """Make an empty environment of this interpreter; what else the directory holds stays."""
+        """Make an empty environment of this interpreter; whatever else the directory holds stays."""
         self._uv("venv", "--no-project", "--allow-existing", "--python", str(interpreter), str(root))
 
     def install_build(self, requirement: str) -> None:
@@ -69,12 +69,12 @@ class Uv:
         )
 
     def compile(self, site_packages: Path) -> None:
-        """Make the byte code, on all processors; files that are not valid Python (templates) are skipped."""
+        """Compile to byte code on all processors; files that are not valid Python (templates) are skipped."""
         everything = "import compileall, sys; compileall.compile_dir(sys.argv[1], quiet=2, workers=0)"
         self.run_python(["-c", everything, str(site_packages)])
 
     def run_python(self, arguments: Sequence[str]) -> list[str]:
-        """Run the environment's interpreter; the last lines it printed."""
+        """Run the environment's interpreter; returns the last lines that it printed."""
         return self._run([str(self._python), "-I", *arguments], lambda _: None)
 
     def _install(self, arguments: Sequence[str]) -> None:
@@ -106,7 +106,7 @@ class Uv:
 
 
 def explained(error: TaskError, tail: Sequence[str]) -> TaskError:
-    """The error that says why uv failed, as far as its last lines do."""
+    """The error that says why uv failed, as far as its last lines show."""
     if isinstance(error, WorkerCancelled):
         return error
     text = " ".join(line.strip() for line in tail)
@@ -121,8 +121,10 @@ def explained(error: TaskError, tail: Sequence[str]) -> TaskError:
         return ToolchainUnavailable(
             f"uv finds no build of {package} for this Python and machine",
             where=error.where,
-            fix="say where such builds are, then do it again: PIP_EXTRA_INDEX_URL or UV_INDEX (an index; "
+            fix="say where such builds are, then try again: PIP_EXTRA_INDEX_URL or UV_INDEX (an index; "
             "PyTorch has one of CPU builds), PIP_FIND_LINKS or UV_FIND_LINKS (a folder of wheels)",
         )
-    fix = "the same command again goes on from here; check the network and the settings of pip or uv"
+    fix = (
+        "check the network and the settings of pip or uv, then run the command again: it continues from here"
+    )
     return ToolchainInstallFailed(error.what, where=error.where, fix=fix)

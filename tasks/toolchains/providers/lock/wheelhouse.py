@@ -5,8 +5,8 @@ it. It may hold wheels for several machine types, Python versions and toolchains
 
 Invariants:
 - Only wheels are taken, never sources. What a package index offers as sources of these distributions are
-  stubs: built, they fetch whatever wheel they then find elsewhere.
-- A wheel that SHA256SUMS does not list does not count as there. One whose bytes differ from what is listed is
+  stubs, which fetch whatever wheel they find elsewhere when they are built.
+- A wheel that SHA256SUMS does not list counts as missing. One whose bytes differ from the listed digest is
   refused as corrupt, before uv sees it; uv is given the same digests and checks them again.
 """
 
@@ -41,7 +41,7 @@ class Wheel(Frozen):
 
 
 class Chosen(Frozen):
-    """The wheelhouse has all that a toolchain needs."""
+    """The wheelhouse has everything that a toolchain needs."""
 
     wheels: tuple[Wheel, ...] = Field(description="In the order of the declaration.")
 
@@ -50,12 +50,12 @@ class Chosen(Frozen):
         return "".join(f"{each.name}=={each.version} --hash=sha256:{each.sha256}\n" for each in self.wheels)
 
     def size_bytes(self) -> int:
-        """Bytes of the wheels as they are, packed."""
+        """Size of the wheels, packed, in bytes."""
         return sum(each.path.stat().st_size for each in self.wheels)
 
 
 class Lacking(Frozen):
-    """The wheelhouse is not there, or lacks something."""
+    """The wheelhouse is missing, or lacks something."""
 
     obstacles: tuple[Obstacle, ...]
 
@@ -68,7 +68,7 @@ class Unfit:
 
 
 def choose_wheels(declared: Declaration, directory: Path | None) -> Chosen | Lacking:
-    """The wheels of a toolchain; the newest version of each that the declaration takes.
+    """The wheels of a toolchain: the newest version of each that the declaration accepts.
 
     Bytes are not read: `require_intact` does that.
     """
@@ -105,7 +105,7 @@ def read_sums(path: Path) -> dict[str, str]:
         if not (found := SUMS_LINE.fullmatch(line)):
             raise ToolchainUnavailable(
                 f"line {number} of {path} is not a digest and the name of a file next to it: {line!r}",
-                fix=f"write it anew: cd {path.parent} && sha256sum *.whl > {SUMS}",
+                fix=f"write it again: cd {path.parent} && sha256sum *.whl > {SUMS}",
             )
         listed[found["name"]] = found["sha256"]
     return listed
@@ -113,12 +113,12 @@ def read_sums(path: Path) -> dict[str, str]:
 
 def _no_wheelhouse(declared: Declaration, directory: Path | None) -> Obstacle:
     wanted = ", ".join(f"{each.name} {each.version} ({each.source})" for each in declared.wheelhouse)
-    why = f"{SETTING} is not set" if directory is None else f"{directory} is no directory with a {SUMS}"
+    why = f"{SETTING} is not set" if directory is None else f"{directory} is not a directory with a {SUMS}"
     reason = f"wheels that are on no package index are needed, and {why}"
     fix = (
         f"put these wheels for Python {declared.python} on {declared.machine} into one directory: {wanted}; "
-        f"there, sha256sum *.whl > {SUMS}, having checked the digests against their sources'; "
-        f"name the directory in {SETTING}"
+        f"check their digests against those of their sources; run sha256sum *.whl > {SUMS} there; "
+        f"set {SETTING} to the directory"
     )
     return Obstacle(reason=reason, fix=fix)
 
@@ -146,11 +146,11 @@ def _choose(
     reason = (
         f"the wheelhouse {directory} has no wheel of {wanted.name} {wanted.version} for {platform}: {there}"
     )
-    return Obstacle(reason=reason, fix=f"put it there and into its {SUMS}; source: {wanted.source}")
+    return Obstacle(reason=reason, fix=f"put it there and list it in {SUMS}; source: {wanted.source}")
 
 
 def _candidates(name: str, directory: Path) -> Iterator[Path]:
-    """Files whose names say that they are of this distribution, whatever they are."""
+    """All files that are named after this distribution, wheels or not."""
     for path in sorted(directory.iterdir()):
         stem = re.split(r"-\d", path.name, maxsplit=1)[0]
         if path.is_file() and canonicalize_name(stem) == name:
@@ -160,22 +160,24 @@ def _candidates(name: str, directory: Path) -> Iterator[Path]:
 def _judge(
     path: Path, wanted: WheelRequirement, tags: frozenset[Tag], listed: Mapping[str, str]
 ) -> Version | Unfit:
-    """The version of a wheel that can be taken, or why it cannot."""
+    """The version of a wheel that can be taken, or the reason why it cannot."""
     if path.suffix != ".whl":
-        return Unfit("is no wheel (its sources fetch other packages when they are built, and are never used)")
+        return Unfit(
+            "is not a wheel (its sources fetch other packages when they are built, and are never used)"
+        )
     try:
         _, version, _, its_tags = parse_wheel_filename(path.name)
     except InvalidWheelFilename:
-        return Unfit("has a name that no wheel has")
+        return Unfit("has an invalid name for a wheel")
     if not wanted.specifier.contains(version, prereleases=True):
-        return Unfit("is of another version")
+        return Unfit("has another version")
     if not its_tags & tags:
         return Unfit("is for another Python or machine")
     return version if path.name in listed else Unfit(f"is not listed in {SUMS}")
 
 
 def _tags(declared: Declaration) -> Iterator[Tag]:
-    """What wheels its interpreter takes on its machine type, with its C library or an older one."""
+    """The tags of wheels that its interpreter takes on its machine type, up to its C library's version."""
     _, _, minor = declared.glibc.partition(".")
     platforms = [f"manylinux_2_{number}_{declared.machine}" for number in range(int(minor), 4, -1)]
     platforms += [f"{older}_{declared.machine}" for older in ("manylinux2014", "manylinux2010", "linux")]
@@ -185,5 +187,5 @@ def _tags(declared: Declaration) -> Iterator[Tag]:
 
 
 def named(wheels: Sequence[Wheel]) -> dict[str, str]:
-    """Their versions by normalised name."""
+    """The versions of wheels by normalised name."""
     return {each.name: each.version for each in wheels}

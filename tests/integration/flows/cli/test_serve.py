@@ -95,7 +95,7 @@ def test_serve_refuses_a_port_that_it_cannot_have_and_announces_nothing(
         asked = str(other.getsockname()[1]) if port == "taken" else port
         refused = cli("serve", directory, "--port", asked)
     assert refused.returncode == 2, refused.stderr
-    said = "is taken by another program" if port == "taken" else f"{port} is no port"
+    said = "is taken by another program" if port == "taken" else f"{port} is not a port"
     assert said in refused.stderr
     assert "serving" not in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -77,7 +77,7 @@ def test_an_image_is_pulled_and_looked_at_once(client, wanted, table):
     assert said == [
         f"tiny: pulling {IMAGE}",
         f"Pulled {IMAGE}",
-        f"tiny: looking at what {IMAGE} holds",
+        f"tiny: inspecting what {IMAGE} holds",
     ]
     again = []
     assert PROVIDER.ensure(wanted(table), again.append) == PROVIDER.status(wanted(table)) == found
@@ -236,7 +236,7 @@ def test_a_program_that_only_has_the_name_is_no_client(wanted, table, tmp_path):
     other = tmp_path / "other"
     other.write_text("#!/bin/sh\necho 'containerd 2.0'\n")
     other.chmod(0o755)
-    assert "it says: containerd 2.0" in PROVIDER.status(wanted(table | {"client": str(other)})).reason
+    assert "it printed: containerd 2.0" in PROVIDER.status(wanted(table | {"client": str(other)})).reason
 
 
 def test_the_stand_in_refuses_what_it_does_not_know(client):

@@ -88,7 +88,10 @@ def test_early_death_for_memory_is_out_of_memory(serve):
 
 
 def test_early_death_with_a_known_message_tells_cause_and_remedy(serve):
-    with pytest.raises(ToolRefused, match="plans run on no other") as raised, serve("wrong-gpu"):
+    with (
+        pytest.raises(ToolRefused, match="a plan runs only on the architecture it was built on") as raised,
+        serve("wrong-gpu"),
+    ):
         pytest.fail("a dead server was handed out")
     assert "enginery targets list" in raised.value.fix
     assert "Failed to deserialize" in raised.value.where
@@ -242,13 +245,13 @@ def test_a_port_that_can_be_taken_is_not_refused():
 @pytest.mark.parametrize(
     ("host", "port", "said"),
     [
-        ("127.0.0.1", 0, "0 is no port"),
-        ("127.0.0.1", 99999, "99999 is no port"),
-        ("127.0.0.1", -1, "-1 is no port"),
-        ("192.0.2.7", 8000, "'192.0.2.7' is no address that a server can listen on"),
-        ("no-such-host.invalid", 8000, "'no-such-host.invalid' is no address"),
-        ("a..b", 8000, "'a..b' is no address"),
-        ("", 8000, "'' is no address"),
+        ("127.0.0.1", 0, "0 is not a port"),
+        ("127.0.0.1", 99999, "99999 is not a port"),
+        ("127.0.0.1", -1, "-1 is not a port"),
+        ("192.0.2.7", 8000, "'192.0.2.7' is not an address that a server can listen on"),
+        ("no-such-host.invalid", 8000, "'no-such-host.invalid' is not an address"),
+        ("a..b", 8000, "'a..b' is not an address"),
+        ("", 8000, "'' is not an address"),
     ],
 )
 def test_an_address_that_no_server_can_have_is_told_in_words(host, port, said):

@@ -71,8 +71,8 @@ def test_a_table_names_exactly_one_provider(settings, table, said):
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"image": "vllm/vllm-openai:v0.32.0"}, "does not say which image it is"),
-        ({"image": "vllm/vllm-openai:v1@sha256:abc"}, "does not say which image it is"),
+        ({"image": "vllm/vllm-openai:v0.32.0"}, "does not identify an image"),
+        ({"image": "vllm/vllm-openai:v1@sha256:abc"}, "does not identify an image"),
         ({"image": IMAGE, "pyton": "/p"}, "pyton: Extra inputs are not permitted"),
         ({"python": "/p", "extra_path": []}, "extra_path: Extra inputs are not permitted"),
     ],
@@ -85,7 +85,9 @@ def test_a_table_that_a_provider_does_not_understand_is_refused(settings, table,
 
 def test_a_table_for_a_toolchain_that_does_not_exist_is_not_ignored(settings):
     given = settings.model_copy(update={"toolchains": {"aot-cpuu": {"python": "/p"}}})
-    with pytest.raises(ToolchainSettingInvalid, match="aot-cpuu, and there is no such toolchain"):
+    with pytest.raises(
+        ToolchainSettingInvalid, match="the settings name aot-cpuu, and there is no such toolchain"
+    ):
         ensure("aot-cpu", given)
     assert "aot-cpuu" in status("aot-cpu", given).reason
 

@@ -1,4 +1,4 @@
-"""What a serve recipe comes to on a host, and what of the tree its server may write to."""
+"""What a serve command becomes on a host, and what of the tree its server may write to."""
 
 from pathlib import Path
 

@@ -116,7 +116,7 @@ def test_another_hash_is_corrupt():
 def test_failure_that_uv_does_not_explain_says_that_it_can_be_repeated():
     error = explained(ERROR, ["Connection reset by peer"])
     assert type(error) is ToolchainInstallFailed
-    assert "the same command again" in error.fix
+    assert "run the command again: it continues" in error.fix
 
 
 def test_cancelled_installation_stays_a_cancellation():

@@ -96,8 +96,8 @@ def test_setting_that_is_not_set_names_every_wheel(toolchain):
 
 
 def test_directory_without_sums_is_no_wheelhouse(tmp_path, toolchain):
-    assert reasons(toolchain, tmp_path)[0].endswith(f"{tmp_path} is no directory with a SHA256SUMS")
-    assert reasons(toolchain, tmp_path / "none")[0].endswith("is no directory with a SHA256SUMS")
+    assert reasons(toolchain, tmp_path)[0].endswith(f"{tmp_path} is not a directory with a SHA256SUMS")
+    assert reasons(toolchain, tmp_path / "none")[0].endswith("is not a directory with a SHA256SUMS")
 
 
 def test_each_missing_wheel_is_named(wheelhouse, toolchain):
@@ -118,7 +118,7 @@ def test_wheel_that_is_not_listed_is_not_there(wheelhouse, toolchain):
 @pytest.mark.parametrize("version", ["1.2.0", "1.2.1rc1", "1.3.0rc15"])
 def test_wheel_of_another_version_is_not_taken(wheelhouse, toolchain, version):
     (reason,) = reasons(toolchain, wheelhouse(names(tensorrt_llm=version).values()))
-    assert reason.endswith(f"tensorrt_llm-{version}-{TAGS}.whl is of another version")
+    assert reason.endswith(f"tensorrt_llm-{version}-{TAGS}.whl has another version")
 
 
 def test_index_build_of_torch_is_not_the_declared_one(wheelhouse, toolchain):
@@ -129,7 +129,7 @@ def test_index_build_of_torch_is_not_the_declared_one(wheelhouse, toolchain):
 def test_stub_is_refused_whatever_is_listed(wheelhouse, toolchain):
     files = names() | {"tensorrt_llm": "tensorrt_llm-1.2.1.tar.gz"}
     (reason,) = reasons(toolchain, wheelhouse(files.values()))
-    assert "tensorrt_llm-1.2.1.tar.gz is no wheel (its sources fetch other packages" in reason
+    assert "tensorrt_llm-1.2.1.tar.gz is not a wheel (its sources fetch other packages" in reason
 
 
 def test_changed_wheel_is_corrupt(wheelhouse, toolchain):
