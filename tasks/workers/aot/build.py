@@ -1,6 +1,6 @@
 """The worker of aot-inductor: it compiles a checkpoint into an engine tree with torch.export and AOTInductor.
 
-Runs in the toolchain `aot-cpu`; what it is asked, `request` says.
+It runs in the toolchain `aot-cpu`; `request` defines what it is asked.
 """
 
 import gc
@@ -20,7 +20,7 @@ from tasks.workers.common.requests import Result
 
 
 def main(request: AotRequest) -> Result:
-    """Judge the request, compile, write the tree, prove it."""
+    """Check the request, compile, write the tree, and verify it."""
     plan = read_plan(request.inputs["checkpoint"], request.params, request.admission)
     compiler = _compiler()
     say(f"dtype {plan.dtype_reason}")
@@ -49,7 +49,7 @@ def main(request: AotRequest) -> Result:
 
 
 def _prove(plan: BuildPlan, tree: Path) -> dict[str, float]:
-    """Load the finished tree as the server does and hold it against the checkpoint."""
+    """Load the finished tree as the server does, and compare it with the checkpoint."""
     import torch
 
     from tasks.workers.aot.check import YARDSTICKS, compare, eager_logits, ragged_cases, require
@@ -89,7 +89,7 @@ def _versions() -> dict[str, str]:
 
 
 def _fix_hash_seed() -> None:
-    """Start over with hashing fixed: the order of sets shows in the code that Inductor writes."""
+    """Start this program again with fixed hashing: the order of sets shows in the code of Inductor."""
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  this very program

@@ -1,13 +1,13 @@
-"""Proof that a package computes what the checkpoint says, made on the bytes that ship.
+"""Proves that a package computes what the checkpoint says, on the bytes that ship.
 
 The yardstick is the same model in a wider dtype (float32 for bfloat16, float64 for float32): the *reference*.
 Hugging Face's own eager model in the engine's dtype deviates from it by rounding alone. An engine may deviate
-as much as that, times `RMS_FACTOR` and `MAX_FACTOR` because it rounds in another order, plus a few units of
-the dtype's own precision where eager happens to hit the reference exactly. A wrong mask, position, row or
+by as much, times `RMS_FACTOR` and `MAX_FACTOR` because it rounds in another order, plus a few units of the
+dtype's own precision in case eager happens to hit the reference exactly. A wrong mask, position, row or
 weight is off by the size of the logits themselves: two orders of magnitude more in bfloat16, six in float32.
 
-Cases hold ragged batches of every kind of size, the longest prompt, the last position, prompts read in two
-goes, and follow each other on one cache that is never cleared, as in serving.
+Cases cover ragged batches of various sizes, the longest prompt, the last position and prompts read in two
+parts, and follow each other on one cache that is never cleared, as in serving.
 """
 
 import random
@@ -24,7 +24,7 @@ from tasks.workers.completions_server.aot_engine import AotEngine, AotStep
 RMS_FACTOR, MAX_FACTOR = 2.0, 3.0
 PRECISION_UNITS = 4
 DECODE_STEPS = 4
-# Beyond this the check says nothing new, and the reference model is slow.
+# Beyond this length the check shows nothing new, and the reference model is slow.
 LONGEST_CHECKED = 2048
 YARDSTICKS = {"bfloat16": torch.float32, "float32": torch.float64}
 
@@ -57,7 +57,7 @@ class Agreement:
     argmax_agreement: float
 
     def allowed(self, dtype: str) -> tuple[float, float]:
-        """Largest root mean square and largest single difference that the engine may have."""
+        """The largest root mean square and the largest single difference that the engine may have."""
         slack = PRECISION_UNITS * torch.finfo(getattr(torch, dtype)).eps * self.reference_rms
         return RMS_FACTOR * self.eager_rms + slack / PRECISION_UNITS, MAX_FACTOR * self.eager_max + slack
 
@@ -74,7 +74,7 @@ def ragged_cases(limits: Shape, vocab_size: int, seed: int = 0) -> list[list[Row
 
 
 def run_case(engine: AotEngine, rows: Sequence[Row]) -> list[AotStep]:
-    """Read the prompts, in two goes if there are several, then feed the given tokens one by one.
+    """Read the prompts, in two parts if there are several, then feed the given tokens one by one.
 
     Returns DECODE_STEPS + 1 steps for all rows together.
     """
@@ -124,10 +124,10 @@ def compare(
 
 
 def require(agreement: Agreement, dtype: str) -> None:
-    """Let a right engine pass.
+    """Accept only an engine that agrees.
 
     Raises:
-        Refusal: the engine deviates more than rounding explains, or answers with no numbers.
+        Refusal: the engine deviates more than rounding explains, or its logits are not numbers.
     """
     rms, largest = agreement.allowed(dtype)
     # Written so that NaN fails.

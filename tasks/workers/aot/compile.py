@@ -1,11 +1,11 @@
-"""Export and compile one decoder into a package, for the CPU level asked for and no other.
+"""Export and compile one decoder into a package, for exactly the requested CPU level.
 
 Invariants:
 - The code of a package uses no instruction beyond its target's level, whatever the build host has: both the
   compiler's `-march` and Inductor's choice of vector instructions are fixed.
 - No weight is repacked for the build host (no freezing): a layout made with AVX-512 does not run on AVX2.
-- Equal inputs give equal bytes: the scratch directory has one path, is empty at the start and is held by one
-  build at a time; of the archive only what is loaded stays, with fixed dates.
+- Equal inputs give equal bytes: the scratch directory has a fixed path, is empty at the start and is held by
+  one build at a time; the archive keeps only what is loaded, with fixed dates.
 """
 
 import fcntl
@@ -31,21 +31,21 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 class PlainAvx512(cpu_vec_isa.VecAVX512):
-    """AVX-512 as x86-64-v4 defines it. Inductor's own class adds AVX512-BF16 where the build host has it."""
+    """AVX-512 as x86-64-v4 defines it. Inductor's own class adds AVX512-BF16 if the build host has it."""
 
     def __bool__(self) -> bool:
         return bool(cpu_vec_isa.VecISA.__bool__(self))
 
 
 # Vector instructions by the flag that a target must have for them, widest first. Extensions that no x86-64
-# level contains (VNNI, AVX512-BF16, AMX) are left to torch's own kernels, which look at the host that they
-# run on.
+# level contains (VNNI, AVX512-BF16, AMX) are left to torch's own kernels, which detect the host that they run
+# on.
 VECTORS = (("avx512f", PlainAvx512()), ("avx2", cpu_vec_isa.VecAVX2()))
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What compiling cost: seconds of tracing and of compiling, and what vector instructions were chosen."""
+    """The seconds that tracing and compiling took, and the vector instructions that were chosen."""
 
     export_s: float
     compile_s: float
@@ -97,7 +97,7 @@ def restrict_vectors(target: Target) -> str:
     """Let Inductor see only the vector instructions of the target; returns their name, or `none`.
 
     Inductor offers a width (`cpp.simdlen`) but picks the richest set of that width that the host has. So the
-    list that it picks from is cut down instead.
+    list that it picks from is reduced instead.
     """
     chosen = next((isa for flag, isa in VECTORS if flag in target.cpu_features), None)
     cpu_vec_isa.supported_vec_isa_list[:] = [] if chosen is None else [chosen]
@@ -124,7 +124,7 @@ def scratch_directory() -> Iterator[Path]:
     root = Path("/tmp") / f"enginery-aot-{os.getuid()}"  # noqa: S108  the owner is checked
     root.mkdir(mode=0o700, exist_ok=True)
     if root.stat().st_uid != os.getuid() or root.is_symlink():
-        raise Refusal("input", f"{root} belongs to somebody else", str(root), "remove it")
+        raise Refusal("input", f"{root} belongs to another user", str(root), "remove it")
     with (root / "lock").open("w") as lock:
         _wait_for(lock.fileno())
         work = root / "work"
@@ -132,7 +132,7 @@ def scratch_directory() -> Iterator[Path]:
         work.mkdir()
         before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work / "inductor")
-        # Names in the package depend on this path too; through TMPDIR it would be another one for each job.
+        # Names in the package depend on this path too; with TMPDIR it would differ from job to job.
         codecache._HEADER_DIR = os.path.realpath(codecache._HEADER_DIR)  # noqa: SLF001  there is no setting
         codecache._HEADER_LOCK_DIR = os.path.realpath(codecache._HEADER_LOCK_DIR)  # noqa: SLF001
         try:

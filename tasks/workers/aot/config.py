@@ -1,8 +1,8 @@
-"""What an engine is to be compiled for, read and judged before any weight is touched.
+"""What an engine is to be compiled for, read and checked before any weight is read.
 
 Invariants:
-- Standard library only: a refusal costs milliseconds, not the import of torch.
-- Everything later steps need is in one frozen `BuildPlan`; they read neither the request nor config.json
+- Standard library only: a refusal takes milliseconds, not the time to import torch.
+- Everything that later steps need is in one frozen `BuildPlan`; they read neither the request nor config.json
   again.
 - A checkpoint that would compile into a subtly different model (sliding windows, frequencies by length) is
   refused by name, with what to change.
@@ -24,20 +24,21 @@ RECIPES = {"none": None, "int8_weight_only": "W8A16"}
 # do.
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 DTYPES = ("bfloat16", "float32")
-# _weight_int8pack_mm reads past a row whose length does not divide by this, and answers wrongly or crashes.
+# _weight_int8pack_mm reads past a row whose length is not a multiple of this, and returns wrong results or
+# crashes.
 INT8_INPUT_MULTIPLE = 16
 
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """All that decides what is compiled.
+    """Everything that decides what is compiled.
 
     Attributes:
         checkpoint: directory in Hugging Face layout.
         architecture: class name in `architectures` of config.json.
         recipe: quantization recipe of the weights.
         dtype: bfloat16 or float32, of activations and of weights that are not quantized.
-        dtype_reason: why that one.
+        dtype_reason: why that dtype was chosen.
         shape: limits.
         target: hosts.
     """
@@ -52,7 +53,7 @@ class BuildPlan:
 
 
 def read_plan(checkpoint: Path, params: AotParams, admission: AotAdmission) -> BuildPlan:
-    """Hold what is asked against config.json.
+    """Check what is asked against config.json.
 
     Raises:
         Refusal: the architecture, the recipe, a setting of the config or the shape cannot be compiled.
@@ -130,7 +131,7 @@ def _check_positions(config: Mapping[str, Any]) -> None:
     if kind not in ROPE_TYPES:
         raise Refusal(
             "unsupported",
-            f"rope type {kind} depends on the length of each call, which a compiled graph cannot",
+            f"rope type {kind} depends on the length of each call, and a compiled graph cannot do that",
             "config.json: rope_parameters",
             f"supported: {', '.join(ROPE_TYPES)}",
         )
@@ -138,7 +139,7 @@ def _check_positions(config: Mapping[str, Any]) -> None:
     if config.get("use_sliding_window") or any(layer != "full_attention" for layer in layers):
         raise Refusal(
             "unsupported",
-            "the model uses sliding-window attention, the engine attends to the whole sequence",
+            "the model uses sliding-window attention, but the engine attends to the whole sequence",
             "config.json: use_sliding_window, layer_types",
             "choose a checkpoint without sliding windows",
         )
@@ -158,7 +159,7 @@ def _check_recipe(plan: BuildPlan) -> None:
         raise Refusal(
             "input",
             f"recipe {plan.recipe} expects weights stored as {RECIPES[plan.recipe] or 'plain numbers'}, "
-            f"the checkpoint holds {stored or 'plain numbers'}",
+            f"but the checkpoint holds {stored or 'plain numbers'}",
             "hf_quant_config.json: quant_algo",
             "build from the tree that the quantize stage made for this recipe",
         )
@@ -179,8 +180,8 @@ def _check_int8_widths(checkpoint: Path) -> None:
         if entry["dtype"] == "I8" and entry["shape"][-1] % INT8_INPUT_MULTIPLE:
             raise Refusal(
                 "unsupported",
-                f"the int8 kernel needs an input width that divides by {INT8_INPUT_MULTIPLE}, "
-                f"{name} has {entry['shape'][-1]}",
+                f"the int8 kernel needs an input width that is a multiple of {INT8_INPUT_MULTIPLE}, "
+                f"but {name} has {entry['shape'][-1]}",
                 name,
                 "use recipe: none for this model",
             )

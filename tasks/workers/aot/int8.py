@@ -19,7 +19,7 @@ INT8_PRODUCT = torch.ops.aten._weight_int8pack_mm  # noqa: SLF001  the only int8
 class Int8Linear(nn.Module):
     """A linear layer whose weight stays int8 in memory; the kernel widens it in registers.
 
-    Inputs are [..., in] in the dtype of the scales (bfloat16 is the fast one), outputs [..., out].
+    Inputs are [..., in] in the dtype of the scales (bfloat16 is fastest), outputs are [..., out].
     """
 
     weight: torch.Tensor
@@ -47,7 +47,7 @@ class Int8Weight:
     scale: torch.Tensor
 
     def dequantized(self, dtype: torch.dtype) -> torch.Tensor:
-        """The matrix that it stands for, rounded once to `dtype`."""
+        """The matrix that it represents, rounded once to `dtype`."""
         return (self.values.float() * self.scale.float()[:, None]).to(dtype)
 
 
@@ -60,7 +60,7 @@ def read_tensors(checkpoint: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def split_int8(tensors: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, Int8Weight]]:
-    """Part plain tensors from quantized ones; the keys of both are names of weights."""
+    """Separate plain tensors from quantized ones; the keys of both are names of weights."""
     quantized = {
         name: Int8Weight(tensor, tensors[name + SCALE_SUFFIX])
         for name, tensor in tensors.items()

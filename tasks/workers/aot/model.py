@@ -6,8 +6,8 @@ Invariants:
   its row. Slots beyond are never read, so nothing has to be cleared between sequences.
 - Padding is at the position `max_seq_len`, a slot of its own that no real token reads.
 - The cache is one tensor [rows, heads, max_seq_len + 1, head_dim] for keys and one for values per layer,
-  mutated in place. Any contiguous run of rows of larger tensors will do, so rows come and go without the
-  others noticing.
+  mutated in place. Any contiguous run of rows of larger tensors works, so rows can come and go without
+  affecting the others.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ EXAMPLE_ROWS, EXAMPLE_TOKENS, EXAMPLE_SLOTS = 2, 5, 7
 
 
 class CallerCache:
-    """What a decoder layer asks of a cache, over tensors of the caller.
+    """The cache that a decoder layer expects, on top of the caller's tensors.
 
     `slots` is how many leading slots of each row are read: enough for the longest sequence of the call.
     """
@@ -48,7 +48,7 @@ class CallerCache:
         return self._write(2 * layer_idx, keys), self._write(2 * layer_idx + 1, values)
 
     def get_seq_length(self, *_: object) -> int:
-        """Positions are always given, so the decoder never counts on this."""
+        """Zero: positions are always given, so the decoder never relies on this."""
         return 0
 
     def _write(self, index: int, new: torch.Tensor) -> torch.Tensor:
@@ -107,7 +107,7 @@ def grouped_attention(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend with the queries of a group as more rows of their shared key head, so that no key is copied.
+    """Attend with a group's queries as additional rows of their shared key head, so that no key is copied.
 
     Query is [rows, heads, tokens, head_dim], key and value [rows, key_heads, slots, head_dim], the mask bool
     [rows, 1, tokens, slots]; returns [rows, tokens, heads, head_dim].
@@ -145,7 +145,7 @@ def load_decoder(plan: BuildPlan) -> Decoder:
 
 
 def example_inputs(model: PreTrainedModel, shape: Shape) -> tuple[Any, ...]:
-    """Arguments of `Decoder.forward` to trace with; sizes differ so that none is taken for another."""
+    """Arguments of `Decoder.forward` to trace with; sizes differ, so that none is mistaken for another."""
     rows = min(EXAMPLE_ROWS, shape.max_batch_size)
     count = min(EXAMPLE_TOKENS, shape.max_input_len)
     slots = torch.arange(min(EXAMPLE_SLOTS, shape.max_seq_len))
@@ -156,7 +156,7 @@ def example_inputs(model: PreTrainedModel, shape: Shape) -> tuple[Any, ...]:
 
 
 def dynamic_shapes(model: PreTrainedModel, shape: Shape) -> tuple[Any, ...]:
-    """Which dimensions of those vary, and how far. A limit of one is a constant, not a dimension."""
+    """Which dimensions of the arguments vary, and how far. A limit of one is a constant, not a dimension."""
     rows = {0: Dim("rows", min=1, max=shape.max_batch_size)} if shape.max_batch_size > 1 else {}
     tokens = {1: Dim("tokens", min=1, max=shape.max_input_len)} if shape.max_input_len > 1 else {}
     slots = {0: Dim("slots", min=1, max=shape.max_seq_len)}
@@ -186,7 +186,7 @@ def _instantiate(
     )  # looked up by name, though our masks are ready-made
     config = transformers.AutoConfig.from_pretrained(str(plan.checkpoint))
     if hasattr(config, "quantization_config"):
-        del config.quantization_config  # the weights given are plain, nothing is left to unpack
+        del config.quantization_config  # these weights are plain, so there is nothing to unpack
     cast = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     model, found = getattr(transformers, plan.architecture).from_pretrained(
         None,
@@ -201,7 +201,7 @@ def _instantiate(
 
 
 def _check_complete(found: dict[str, Any]) -> None:
-    """Refuse a checkpoint with holes: the library would fill them with random numbers and go on."""
+    """Refuse an incomplete checkpoint: the library would fill the gaps with random numbers and continue."""
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         names = sorted(map(str, found.get(problem) or ()))
         if names:

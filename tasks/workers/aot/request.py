@@ -1,4 +1,4 @@
-"""What the worker of aot-inductor is asked: records that the kind writes and the worker reads.
+"""The request of the aot-inductor worker: records that the kind writes and the worker reads.
 
 The input `checkpoint` is a directory in Hugging Face's layout.
 """
@@ -9,7 +9,7 @@ from typing import Any
 from tasks.workers.common.requests import Request
 from tasks.workers.common.shape import Shape
 
-# The module that serves the engine; the tree ships it, with all that it imports.
+# The module that serves the engine; the tree ships it, with everything that it imports.
 SERVER = "tasks.workers.completions_server.main"
 
 
@@ -18,8 +18,8 @@ class Target:
     """The hosts to compile for.
 
     Attributes:
-        machine: `platform.machine()` of them.
-        march: level for the compiler's -march; None for what is not an x86-64 processor.
+        machine: their `platform.machine()`.
+        march: level for the compiler's -march; None if they are not x86-64 processors.
         cpu_features: flags as /proc/cpuinfo spells them.
     """
 
@@ -38,7 +38,7 @@ class AotParams:
         shape: how large it is.
         target: hosts.
         serve: the serve command that engine.json carries, as it is.
-        toolchains: identity of each toolchain that has a part in it, by role.
+        toolchains: identity of each toolchain that takes part, by role.
         stand_in: whether a stand-in of the tool builds it.
         dtype: bfloat16 or float32; None: as the checkpoint is stored.
     """
@@ -55,7 +55,7 @@ class AotParams:
 
 @dataclass(frozen=True)
 class AotAdmission:
-    """What decides whether it is built: architectures that the kind compiles."""
+    """What decides whether the engine may be built: the architectures that the kind compiles."""
 
     architectures: tuple[str, ...]
 

@@ -1,4 +1,4 @@
-"""The files of an engine tree around the package: its description, the decoder's facts, tokenizer, server."""
+"""The files of an engine tree besides the package: manifest, facts of the decoder, tokenizer, server."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def copy_checkpoint_files(checkpoint: Path, output: Path) -> None:
 
 
 def decoder_facts(plan: BuildPlan, dimensions: tuple[int, int, int]) -> dict[str, Any]:
-    """What the server has to know of the graph."""
+    """What the server has to know about the graph."""
     config = json.loads((plan.checkpoint / "config.json").read_text(encoding="utf-8"))
     key_heads, layers, width = dimensions
     return {
@@ -66,7 +66,7 @@ def decoder_facts(plan: BuildPlan, dimensions: tuple[int, int, int]) -> dict[str
 
 
 def eos_token_ids(checkpoint: Path, config: Mapping[str, Any]) -> list[int]:
-    """Tokens that end a sequence: those of generation_config.json, of config.json and of the tokenizer."""
+    """The tokens that end a sequence, from generation_config.json, config.json and the tokenizer."""
     named = [_read(checkpoint, "generation_config.json").get("eos_token_id"), config.get("eos_token_id")]
     ids = {one for ids in named if ids is not None for one in (ids if isinstance(ids, list) else [ids])}
     token = _read(checkpoint, "tokenizer_config.json").get("eos_token")

@@ -1,1 +1,1 @@
-"""What several workers need: the job protocol, records in JSON, the host's GPUs, and how a tool is run."""
+"""What several workers share: the job protocol, records in JSON, the host's GPUs, and how a tool is run."""

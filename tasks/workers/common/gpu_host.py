@@ -1,7 +1,7 @@
-"""What GPUs a worker's host has, asked of `nvidia-smi`, which comes with the driver.
+"""The GPUs of a worker's host, as reported by `nvidia-smi`, which comes with the driver.
 
 Standard library only: it runs in every toolchain, before anything heavy is imported. `CUDA_VISIBLE_DEVICES`
-is honoured as CUDA does; UUIDs are unambiguous there, while indices count in the order of the PCI bus.
+is honoured as in CUDA; UUIDs are unambiguous there, while indices follow the order of the PCI bus.
 """
 
 import os
@@ -20,7 +20,7 @@ TIME_LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class GpuFacts:
-    """The GPUs that this process may use, which are all of one kind.
+    """The GPUs that this process may use, which are all of one type.
 
     Attributes:
         name: product name that the driver reports.
@@ -36,10 +36,10 @@ class GpuFacts:
 
 
 def gpu_facts(environment: Mapping[str, str] = os.environ) -> GpuFacts:
-    """Ask for the GPUs that this process may use.
+    """Return the GPUs that this process may use.
 
     Raises:
-        Refusal: there is no driver, it does not answer, no GPU is visible, or they are of several kinds.
+        Refusal: there is no driver, it does not answer, no GPU is visible, or they are of several types.
     """
     rows = read_rows(_ask(environment))
     if not rows:
@@ -50,7 +50,7 @@ def gpu_facts(environment: Mapping[str, str] = os.environ) -> GpuFacts:
             "unsupported",
             f"the GPUs of this host differ: {names}",
             where=PROGRAM,
-            fix="let CUDA_VISIBLE_DEVICES name GPUs of one kind",
+            fix="let CUDA_VISIBLE_DEVICES name GPUs of one type",
         )
     name, capability, driver = rows[0]
     return GpuFacts(name, capability, driver, len(rows))
@@ -59,7 +59,7 @@ def gpu_facts(environment: Mapping[str, str] = os.environ) -> GpuFacts:
 def refuse_unless(
     facts: GpuFacts, product_names: Sequence[str], compute_capability: str | None, count: int
 ) -> None:
-    """Refuse a host that is not of the class that an engine is built for.
+    """Refuse a host that does not have the GPUs that an engine is built for.
 
     Args:
         facts: what the host has.
@@ -77,7 +77,7 @@ def refuse_unless(
             f"this host has {facts.name} (compute capability {facts.compute_capability}); "
             f"the engine is built for {wanted} ({compute_capability})",
             where=PROGRAM,
-            fix="build on a host of the target, whose work pool such hosts serve, or choose another target",
+            fix="build on a host of the target (its work pool has them), or choose another target",
         )
     if facts.count < count:
         raise Refusal(

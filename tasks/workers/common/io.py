@@ -1,10 +1,10 @@
-"""The worker's side of a job: it reads a request, does the work, writes a response.
+"""The worker's side of a job: it reads a request, does the work, and writes a response.
 
 A worker runs as `python -P -m MODULE REQUEST.json RESPONSE.json` in the interpreter of a toolchain.
 Invariants:
 - Standard library only, Python >= 3.11: every worker imports this, in every toolchain.
-- The response appears in one piece (written aside, then renamed) or not at all.
-- Exit code 0 means "answered", be it a result or a refusal. Anything else is a crash, which the runner
+- The response appears atomically (written under another name, then renamed) or not at all.
+- Exit code 0 means "answered", with a result or a refusal. Anything else is a crash, which the runner
   explains.
 """
 
@@ -18,7 +18,7 @@ from tasks.workers.common.requests import A, Failure, P, Refused, Request, Resul
 
 
 class Refusal(Exception):
-    """Raised by a worker that cannot do what was asked, for a reason that it understands."""
+    """Raised by a worker that cannot do what it is asked, for a known reason."""
 
     def __init__(self, failure: Failure, what: str, where: str = "", fix: str = "") -> None:
         super().__init__(what)
@@ -29,12 +29,12 @@ class Refusal(Exception):
 
 
 def say(line: str) -> None:
-    """Print one progress line at once, so that it is seen while the work goes on."""
+    """Print one progress line without delay, so that it is seen while the work continues."""
     print(line, flush=True)
 
 
 def run(main: Callable[[Request[P, A]], Result], params: type[P], admission: type[A]) -> None:
-    """Read the request named on the command line, do the work, write the response.
+    """Read the request named on the command line, do the work, and write the response.
 
     `Refusal` and `MemoryError` become responses; every other exception ends the worker with its traceback.
 
@@ -52,7 +52,7 @@ def run(main: Callable[[Request[P, A]], Result], params: type[P], admission: typ
 
 
 def write_response(path: Path, answer: Result | Refused) -> None:
-    """Write a response in one piece; numbers that JSON does not have (NaN, infinity) are refused here."""
+    """Write a response atomically; numbers that JSON does not have (NaN, infinity) are refused here."""
     aside = path.with_name(path.name + ".part")
     aside.write_text(json.dumps(response_json(answer), allow_nan=False), encoding="utf-8")
     os.replace(aside, path)  # noqa: PTH105  atomic by contract

@@ -1,9 +1,9 @@
-"""`engine.json`, by which an engine tree says what it is and how it is served.
+"""Writes `engine.json`, in which an engine tree says what it is and how it is served.
 
 Invariants:
-- It follows `EngineManifest` of the artifacts package. It is written as plain JSON, since toolchains do not
+- It follows `EngineManifest` of the artifacts package. It is written as plain JSON, because toolchains do not
   have that package.
-- Equal content is equal bytes, and nothing in it depends on where or when it was written.
+- Equal content means equal bytes, and nothing in it depends on where or when it was written.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ MANIFEST_FILE = "engine.json"
 
 
 class Asked(Protocol):
-    """What requests of all workers that build an engine say."""
+    """What the requests of all workers that build an engine have in common."""
 
     @property
     def kind(self) -> str:
@@ -32,7 +32,7 @@ class Asked(Protocol):
 
     @property
     def toolchains(self) -> dict[str, str]:
-        """Identity of each toolchain that has a part in it, by role."""
+        """Identity of each toolchain that takes part, by role."""
 
     @property
     def stand_in(self) -> bool:
@@ -57,7 +57,7 @@ def manifest(
         tokenizer_sha256: digest of the checkpoint's tokenizer.json.
         tools: versions.
         requires: what a host must have.
-        facts: what else a kind says of its engine: `built_on`, `tuning`.
+        facts: what else a kind says about its engine: `built_on`, `tuning`.
     """
     return {
         "format": 1,

@@ -23,11 +23,11 @@ class Record(Protocol):
 
 
 class InvalidRecord(ValueError):
-    """JSON that is not the record that was expected; the message names the place and what is wrong there."""
+    """JSON that is not the expected record; the message names the place and what is wrong there."""
 
 
 def as_json(value: object) -> Any:
-    """JSON of a record, or of what a record may hold: paths become texts, tuples become lists."""
+    """The JSON of a record, or of a value that a record may hold: paths become texts, tuples become lists."""
     if is_dataclass(value) and not isinstance(value, type):
         shown = (field for field in fields(value) if not _at_default(field, getattr(value, field.name)))
         return {field.name: as_json(getattr(value, field.name)) for field in shown}
@@ -84,7 +84,7 @@ def _read(kind: Any, value: Any, place: str) -> Any:
 
 
 def _read_union(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
-    """Unions are of one type and None, or of scalars: no two members could take the same value."""
+    """Read a value of a union: of one type and None, or of scalars, so that no value fits two members."""
     if value is None and types.NoneType in kinds:
         return None
     (*others,) = (kind for kind in kinds if kind is not types.NoneType)
@@ -95,7 +95,7 @@ def _read_union(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
 
 
 def _read_scalar(kind: type, value: Any, place: str) -> Any:
-    """A whole number will do for a float, but true and false are not numbers."""
+    """Read a scalar: a whole number is valid for a float, but true and false are not numbers."""
     if kind is float and type(value) is int:
         return float(value)
     if kind is float and type(value) is float:

@@ -1,10 +1,10 @@
-"""What a stage and a worker say to each other: one request and one response, as JSON in files.
+"""What a stage and a worker exchange: one request and one response, as JSON in files.
 
 Invariants:
-- Both sides use these records; what a worker's `params` and `admission` are, its folder's `request` says.
+- Both sides use these records; `request` in a worker's folder defines its `params` and `admission`.
 - `params` decide the result, so they are part of its identity. `admission` only decides whether there may be
-  a result: a worker refuses by it, and writes nothing of it into its output.
-- A response is a result or a refusal. A worker that dies leaves none.
+  a result: a worker may refuse because of it, but writes nothing of it into its output.
+- A response is a result or a refusal. A worker that dies leaves no response.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Failure = Literal["unsupported", "input", "out-of-memory", "regression"]
 
 @dataclass(frozen=True)
 class Nothing:
-    """The record of workers that are asked for nothing beyond the rest."""
+    """The empty record, for workers without params or admission of their own."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a checkpoint's files say without reading a weight: config.json and the headers of safetensors.
+"""What a checkpoint's files say without a weight being read: config.json and the headers of safetensors.
 
 Standard library only. Format of the headers: safetensors, an unsigned 64-bit little-endian length and that
 many bytes of JSON.
@@ -14,7 +14,7 @@ from typing import Any
 from tasks.workers.common.io import Refusal
 
 MOST_HEADER_BYTES = 100_000_000
-# Embeddings, heads, norms and routers stay as they are; scales of the KV cache are no part of a linear layer.
+# Embeddings, heads, norms and routers stay as they are; scales of the KV cache belong to no linear layer.
 NOT_LINEAR = ("embed", "lm_head", "norm", "ln_f", "router", "kv_cache", "k_scale", "v_scale")
 # The routers of Mixtral and of Qwen's experts. In TensorRT-LLM's layout `mlp.gate` is half of a feed-forward
 # layer.
@@ -22,13 +22,13 @@ HF_ROUTERS = ("block_sparse_moe.gate.", "mlp.gate.")
 
 
 def tensor_headers(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name, and dtype, shape and offsets, of every tensor in a directory; by file, then by name."""
+    """The name of every tensor in a directory, with dtype, shape and offsets; by file, then by name."""
     for file in sorted(folder.glob("*.safetensors")):
         yield from sorted(read_header(file).items())
 
 
 def linear_shapes(checkpoint: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Name and shape (output, input) of each weight matrix of a linear layer."""
+    """The name and shape (output, input) of each weight matrix of a linear layer."""
     for name, tensor in tensor_headers(checkpoint):
         shape = tensor.get("shape", ())
         if name.endswith(".weight") and len(shape) == 2 and _is_linear(name):
@@ -36,12 +36,12 @@ def linear_shapes(checkpoint: Path) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def linear_weights(checkpoint: Path) -> int:
-    """Weights of all linear layers of an unquantized checkpoint."""
+    """The number of weights in all linear layers of an unquantized checkpoint."""
     return sum(math.prod(shape) for _, shape in linear_shapes(checkpoint))
 
 
 def linear_bytes(export: Path) -> int:
-    """Bytes that an export spends on linear layers: weights and scales, without biases."""
+    """The bytes that an export spends on linear layers: weights and scales, without biases."""
     return sum(
         tensor["data_offsets"][1] - tensor["data_offsets"][0]
         for name, tensor in tensor_headers(export)
@@ -50,7 +50,7 @@ def linear_bytes(export: Path) -> int:
 
 
 def weight_bytes(checkpoint: Path) -> int:
-    """Size of all safetensors of a checkpoint."""
+    """The total size of a checkpoint's safetensors, in bytes."""
     return sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
 
 

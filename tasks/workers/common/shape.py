@@ -1,4 +1,4 @@
-"""How large an engine is: a module of its own, because engines ship it with their server."""
+"""The shape of an engine: a module of its own, because engines ship it with their server."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ class Shape:
     """What an engine is compiled for.
 
     Attributes:
-        max_batch_size: rows at once.
-        max_input_len: tokens of a prompt.
-        max_seq_len: tokens of a sequence, prompt included.
-        max_num_tokens: tokens of one iteration that reads several prompts.
+        max_batch_size: most rows at once.
+        max_input_len: most tokens of a prompt.
+        max_seq_len: most tokens of a sequence, including its prompt.
+        max_num_tokens: most tokens of one iteration that reads several prompts.
     """
 
     max_batch_size: int

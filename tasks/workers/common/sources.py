@@ -1,11 +1,11 @@
 """The source files of a worker: its module, the modules of `tasks.workers` that it imports, and so on.
 
 Invariants:
-- What `closure` returns is what a job is given to import, what enters its fingerprint, and what an engine
-  ships: one list for all three.
+- What `closure` returns is what a job may import, what is part of its fingerprint, and what an engine ships:
+  one list for all three.
 - Imports are absolute and static; those inside functions count.
-- A file is read and parsed once per process. What a job gets is what its fingerprint was computed of, even
-  if the file has changed since.
+- A file is read and parsed once per process. A job gets the bytes that its fingerprint was computed from,
+  even if the file has changed since.
 """
 
 import ast
@@ -16,7 +16,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 PACKAGE = "tasks.workers"
-# The directory that this very module was imported from: the program's, or the one that a job was given.
+# The directory that this module was imported from: the program's, or the one that a job was given.
 ROOT = Path(__file__).parents[3]
 
 
@@ -50,7 +50,7 @@ class _Module:
 
 @cache
 def closure(*modules: str, root: Path = ROOT) -> tuple[Source, ...]:
-    """The files of these modules, of what they import, and of the packages around them, by name.
+    """The files of these modules, of the modules that they import, and of their packages, by name.
 
     Args:
         modules: such as `tasks.workers.aot.build`.
@@ -67,7 +67,7 @@ def closure(*modules: str, root: Path = ROOT) -> tuple[Source, ...]:
 
 
 def reached(names: Iterable[str], root: Path = ROOT) -> tuple[Source, ...]:
-    """The same, of names that need not all be modules of `tasks.workers`."""
+    """The same as `closure`, for names that need not all be modules of `tasks.workers`."""
     found = {OUTERMOST.name: OUTERMOST}
     pending = list(names)
     while pending:
@@ -79,7 +79,7 @@ def reached(names: Iterable[str], root: Path = ROOT) -> tuple[Source, ...]:
 
 
 def imported(content: bytes) -> Iterator[str]:
-    """Names of the modules that a source file may import; a name of `from X import NAME` may be one."""
+    """The names of modules that a source file may import; NAME in `from X import NAME` may be one."""
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -98,7 +98,7 @@ def write_sources(sources: Sequence[Source], directory: Path) -> None:
 
 @cache
 def _module(root: Path, name: str) -> _Module | None:
-    """A module of PACKAGE; None if there is none of that name."""
+    """The module of PACKAGE with that name; None if there is none."""
     if name != PACKAGE and not name.startswith(f"{PACKAGE}."):
         return None
     base = root.joinpath(*name.split("."))
@@ -111,7 +111,7 @@ def _module(root: Path, name: str) -> _Module | None:
 
 
 def _packages(name: str) -> Iterator[str]:
-    """The packages around a module: they are imported before it."""
+    """The packages around a module, which are imported before it."""
     while "." in name:
         name = name.rpartition(".")[0]
         yield name

@@ -1,6 +1,6 @@
-"""Runs the commands that a kind decided, and says how one ended that failed.
+"""Runs the commands that a kind decided on, and reports how a failed one ended.
 
-Standard library only. But for their placeholders, commands are run as they are.
+Standard library only. Apart from their placeholders, commands are run as they are.
 """
 
 import os
@@ -18,7 +18,7 @@ from tasks.workers.common.io import Refusal, say
 from tasks.workers.common.tool_command import ToolCommand
 
 TAIL_LINES = 200
-# What the tool says last if several ranks are built at once; the cause comes before it.
+# The tool's last words if several ranks are built at once; the cause comes before them.
 SEE_ABOVE = "please check error log"
 CAUSE = re.compile(r"\b\w*(?:Error|Exception)\b|\bassert|\[E\]")
 
@@ -27,21 +27,21 @@ def run_commands(commands: Sequence[ToolCommand], places: Mapping[str, str]) -> 
     """Run commands in order, in the directory `scratch` of the places.
 
     Args:
-        commands: with placeholders.
-        places: values of the placeholders, but for those that `ToolCommand.filled` knows.
+        commands: the commands, with placeholders.
+        places: values of the placeholders, except those that `ToolCommand.filled` knows.
 
     Returns:
         The seconds that each took, by its name.
 
     Raises:
-        Refusal: one was killed, or there is no such program.
-        SystemExit: one ended in another way without success; the worker ends with it, as a failure.
+        Refusal: a command was killed, or there is no such program.
+        SystemExit: a command failed in another way; the worker ends with it, as a failure.
     """
     return {command.name: _run(command.filled(places), places["scratch"]) for command in commands}
 
 
 def no_program(program: str) -> Refusal:
-    """What to raise if a program of the toolchain is missing."""
+    """The refusal to raise if a program of the toolchain is missing."""
     fix = "install the toolchain again: enginery toolchain install NAME"
     return Refusal("unsupported", f"the toolchain has no program {Path(program).name}", program, fix)
 
@@ -73,15 +73,15 @@ def _run(command: ToolCommand, directory: str) -> float:
 
 
 def fail(program: str, code: int, tail: Iterable[str]) -> NoReturn:
-    """Say how a program of the tool ended. The runner, which sees its messages too, explains them.
+    """Report how a program of the tool ended. The runner, which also sees its messages, explains them.
 
     Args:
         program: its name.
-        code: what it ended with; negative: the signal that killed it.
+        code: its exit code; if negative, the signal that killed it.
         tail: its last lines.
 
     Raises:
-        Refusal: it was killed as the kernel kills if the host's memory runs out.
+        Refusal: it was killed by SIGKILL, as the kernel does if the host's memory runs out.
         SystemExit: anything else.
     """
     if code == -signal.SIGKILL:

@@ -1,4 +1,4 @@
-"""A command of a tool, as an engine kind decides it and a worker runs it."""
+"""A command of a tool, which an engine kind decides on and a worker runs."""
 
 import sys
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ class ToolCommand:
     """One command, with placeholders that the worker fills in.
 
     {python} and {bin} are the toolchain's interpreter and its directory of programs, {checkpoint} is the
-    input, {output} the engine tree, {scratch} a directory that is thrown away, where commands run, and {port}
-    a free port of 127.0.0.1, for a command that serves.
+    input, {output} the engine tree, {scratch} a temporary directory, where commands run, and {port} a free
+    port of 127.0.0.1, for a command that serves.
 
     Attributes:
         name: what it does, such as build.
         argv: program and arguments.
-        env: environment beyond the toolchain's.
+        env: variables in addition to the toolchain's.
     """
 
     name: str
@@ -25,7 +25,7 @@ class ToolCommand:
     env: dict[str, str]
 
     def filled(self, places: Mapping[str, str]) -> "ToolCommand":
-        """The command in this very interpreter's toolchain, with these values of the other placeholders."""
+        """The command in the toolchain of this interpreter, with these values of the other placeholders."""
         python = Path(sys.executable)
         values = {"python": str(python), "bin": str(python.parent), **places}
         env = {name: value.format(**values) for name, value in self.env.items()}

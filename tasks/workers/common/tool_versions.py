@@ -1,4 +1,4 @@
-"""Which versions of its tool a toolchain really holds. Standard library; torch is imported last."""
+"""The versions that a toolchain really holds. Standard library only, but torch is imported last."""
 
 from collections.abc import Iterable
 from importlib import metadata

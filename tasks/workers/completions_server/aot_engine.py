@@ -1,11 +1,10 @@
 """The AOTInductor package behind the server: a compiled graph, its cache, and the checks that it lacks.
 
 Invariants:
-- A call that the graph was not compiled for (too many rows, a position past the cache, a token outside of the
-  vocabulary) would abort the process or read foreign memory. Every call is checked here first.
-- Row r of the cache belongs to sequence r. Rows are independent: a call touches the rows that it names, no
-  others.
-- Needs torch and nothing else; in particular no compiler.
+- A call that the graph was not compiled for (too many rows, a position past the cache, a token outside the
+  vocabulary) would abort the process or read memory out of bounds. Every call is checked here first.
+- Row r of the cache belongs to sequence r. Rows are independent: a call touches only the rows that it names.
+- It needs only torch; in particular, no compiler.
 """
 
 import json
@@ -21,20 +20,20 @@ from tasks.workers.completions_server.threads import ThreadPlan
 
 PACKAGE_FILE = "model.pt2"
 FACTS_FILE = "decoder.json"
-# Lengths are rounded up to these, so that kernels which prepare themselves per size do so for few sizes.
+# Lengths are rounded up to these, so that kernels that prepare themselves per size do so for few sizes.
 PROMPT_BUCKET, SLOT_BUCKET = 16, 32
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What `decoder.json` says of the graph.
+    """What `decoder.json` says about the graph.
 
     Attributes:
         dtype: of cache and logits, as torch names it.
         layers: decoder layers.
         key_heads: heads of keys and values.
         head_width: elements of one head.
-        vocab_size: tokens there are.
+        vocab_size: number of tokens in the vocabulary.
         eos_token_ids: tokens that end a sequence.
     """
 
@@ -62,14 +61,14 @@ class AotStep:
 
 
 class AotEngine:
-    """One loaded package. Not for several threads at once."""
+    """One loaded package; only one thread at a time may use it."""
 
     def __init__(self, tree: Path, limits: Shape) -> None:
         raw = json.loads((tree / FACTS_FILE).read_text(encoding="utf-8"))
         self.facts = Facts(**{**raw, "eos_token_ids": tuple(raw["eos_token_ids"])})
         self.limits = limits
-        # torch's public loader probes for a compiler and warns of the build host's vector width; neither
-        # matters.
+        # torch's public loader probes for a compiler and warns about the build host's vector width; neither
+        # matters here.
         loader = torch._C._aoti.AOTIModelPackageLoader  # noqa: SLF001
         self._graph = loader(str(tree / PACKAGE_FILE), "model", True, 1, -1)
         self.cache = _new_cache(self.facts, limits)
@@ -93,7 +92,7 @@ class AotEngine:
         """Read prompts into the rows `first_row`, `first_row + 1`, ... and return what follows each.
 
         Raises:
-            BeyondLimits: too many rows or tokens, an empty prompt or a foreign token.
+            BeyondLimits: too many rows or tokens, an empty prompt, or a token outside the vocabulary.
         """
         lengths = [len(prompt) for prompt in prompts]
         self._check_prompts(first_row, lengths)
@@ -109,7 +108,7 @@ class AotEngine:
         """Append one token to each of the rows 0, 1, ... and return what follows.
 
         Raises:
-            BeyondLimits: too many rows, a position past the cache or a foreign token.
+            BeyondLimits: too many rows, a position past the cache, or a token outside the vocabulary.
         """
         if not 0 < len(tokens) <= self.limits.max_batch_size or len(tokens) != len(positions):
             raise BeyondLimits(f"{len(tokens)} rows, the engine takes 1 to {self.limits.max_batch_size}")
@@ -140,7 +139,7 @@ class AotEngine:
     ) -> AotStep:
         ids = torch.tensor(tokens, dtype=torch.int64)
         if int(ids.min()) < 0 or int(ids.max()) >= self.facts.vocab_size:
-            raise BeyondLimits(f"a token is outside of the vocabulary of {self.facts.vocab_size}")
+            raise BeyondLimits(f"a token is outside the vocabulary of {self.facts.vocab_size}")
         read = min(_rounded(slots, SLOT_BUCKET), self.limits.max_seq_len)
         rows = [tensor[first_row : first_row + len(tokens)] for tensor in self.cache]
         inputs = [ids, torch.tensor(positions), torch.tensor(last), torch.arange(read), *rows]

@@ -1,10 +1,10 @@
-"""Which sequence is in which row: requests enter and leave between iterations, others do not wait.
+"""Assigns sequences to rows: requests enter and leave between iterations, without making others wait.
 
 Invariants:
-- Active sequences occupy the rows 0..n-1 without holes: when one ends, the last one moves into its row.
+- Active sequences occupy the rows 0..n-1 without gaps: when one ends, the last one moves into its row.
 - Waiting requests are read in the order of their arrival, as many at once as `max_num_tokens` allows.
-- One thread, `Batcher.run`, touches the engine. Others only append to the queue and read what comes out.
-- Whatever goes wrong with an iteration ends the sequences in it, with the reason; the server goes on.
+- Only the thread of `Batcher.run` uses the engine. Others only append to the queue and read what comes out.
+- An error in an iteration ends the sequences in it, with the reason; the server continues.
 """
 
 import queue
@@ -35,7 +35,7 @@ class Failed:
 
 @dataclass(eq=False)
 class Sequence:
-    """One request on its way. `cancelled` may be set by any thread, the rest belongs to the batcher."""
+    """One request in progress. Any thread may set `cancelled`; the rest belongs to the batcher."""
 
     request: Completion
     events: queue.SimpleQueue[Event | Failed] = field(default_factory=queue.SimpleQueue)
@@ -45,7 +45,7 @@ class Sequence:
 
     @property
     def position(self) -> int:
-        """Where the token that was generated last will be once it is fed back."""
+        """The position of the last generated token once it is fed back."""
         return len(self.request.prompt) + self.generated - 1
 
 
@@ -69,7 +69,7 @@ class Batcher:
         return sequence
 
     def stop(self) -> None:
-        """Let `run` return after the current iteration; sequences that are not done fail."""
+        """Let `run` return after the current iteration; unfinished sequences fail."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -80,7 +80,7 @@ class Batcher:
             try:
                 self._admit()
                 self._advance()
-            except Exception as error:  # noqa: BLE001  reported to every client that it concerns
+            except Exception as error:  # noqa: BLE001  reported to every client concerned
                 self._fail_all(f"{type(error).__name__}: {error}")
         self._fail_all("the server is shutting down")
 

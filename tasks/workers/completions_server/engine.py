@@ -1,9 +1,9 @@
-"""What the server asks of an engine, whatever computes behind it.
+"""The interface between the server and an engine, whatever computes behind it.
 
 Invariants:
-- One thread calls an engine.
-- Row r belongs to one sequence until another one is moved or read into it; a call touches the rows that it
-  names, no others.
+- Only one thread calls an engine.
+- Row r belongs to one sequence until another one is moved or read into it; a call touches only the rows that
+  it names.
 - A call beyond the limits raises `BeyondLimits` and leaves every row as it was.
 """
 
@@ -42,15 +42,15 @@ class Engine(Protocol):
 
     @property
     def limits(self) -> Shape:
-        """What it was compiled for."""
+        """The shape that it was compiled for."""
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens there are."""
+        """The number of tokens in the vocabulary."""
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
-        """Tokens that end a sequence."""
+        """The tokens that end a sequence."""
 
     def prefill(self, first_row: int, prompts: Sequence[Sequence[int]]) -> Step:
         """Read prompts into the rows `first_row`, `first_row + 1`, ... and return what follows each."""
@@ -59,4 +59,4 @@ class Engine(Protocol):
         """Append one token to each of the rows 0, 1, ... and return what follows."""
 
     def move_row(self, source: int, destination: int) -> None:
-        """Let the sequence of row `source` go on in row `destination`."""
+        """Let the sequence of row `source` continue in row `destination`."""

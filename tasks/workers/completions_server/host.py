@@ -1,4 +1,4 @@
-"""Whether this host has what an engine was compiled for, asked before any of its code is loaded.
+"""Checks that this host has what an engine was compiled for, before any of its code is loaded.
 
 Code with instructions that the processor lacks ends in SIGILL, which explains nothing.
 """
@@ -24,7 +24,7 @@ def check_host(requires: dict[str, Any], cpuinfo: Path = CPUINFO) -> None:
     """Compare `requires` of engine.json with this machine.
 
     Raises:
-        HostRefused: another kind of machine, or CPU features are missing.
+        HostRefused: the machine type is another one, or CPU features are missing.
     """
     if platform.machine() != requires["machine"]:
         raise HostRefused(f"the engine is for {requires['machine']}, this host is {platform.machine()}")
@@ -37,7 +37,7 @@ def check_host(requires: dict[str, Any], cpuinfo: Path = CPUINFO) -> None:
 
 
 def cpu_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
-    """Flags that every processor of this host has, as Linux names them."""
+    """The flags that every processor of this host has, as Linux names them."""
     lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     processors = [frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")]
     return frozenset.intersection(*processors) if processors else frozenset()

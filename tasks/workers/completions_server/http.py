@@ -1,6 +1,6 @@
-"""HTTP around the batcher: one thread per connection, which turns tokens into text and into events.
+"""HTTP around the batcher: one thread per connection, which turns tokens into text and events.
 
-The engine's thread only puts tokens into queues; decoding, JSON and sockets are the connection's own work.
+The engine's thread only puts tokens into queues; decoding, JSON and sockets are up to the connection.
 """
 
 import json
@@ -29,7 +29,7 @@ from tasks.workers.completions_server.protocol import (
 from tasks.workers.completions_server.text import Codec, TextStream
 
 MAX_BODY_BYTES = 64 << 20
-# How often a connection that waits for a token looks whether its client is still there.
+# How often a connection that waits for a token checks whether its client is still there.
 DISCONNECT_POLL_S = 0.25
 
 
@@ -52,7 +52,7 @@ class Service:
 
 
 class CompletionServer(ThreadingHTTPServer):
-    """Listens; the handlers find the service here."""
+    """The listening server; the handlers find the service here."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -77,10 +77,10 @@ class Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def log_message(self, *_: object) -> None:
-        """Requests are not logged: at a millisecond per token the log would be the work."""
+        """Log nothing: at a millisecond per token, logging would take most of the time."""
 
     def do_GET(self) -> None:
-        """Health and the list of models."""
+        """Answer health checks and the list of models."""
         if self.path == "/health":
             self._send_json(200, {})
         elif self.path == "/v1/models":
@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(404, error_object(f"no such path: {self.path}", None, 404))
 
     def do_POST(self) -> None:
-        """Completions."""
+        """Answer completions."""
         try:
             body = self._read_body()
             if self.path != "/v1/completions":
@@ -127,11 +127,11 @@ class Handler(BaseHTTPRequestHandler):
             sequence.cancelled = True  # without effect on one that is done
 
     def _events(self, sequence: Sequence) -> Iterator[Event]:
-        """Tokens as they come, ending with the last.
+        """Yield tokens as they come, ending with the last.
 
         Raises:
             EngineFailed: the engine gave up on this sequence.
-            Gone: nobody waits for it any more.
+            Gone: the client closed the connection.
         """
         while True:
             try:
@@ -151,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Gone
 
     def _stream(self, answer: "Answer", events: Iterator[Event]) -> None:
-        """Server-sent events in HTTP chunks, one chunk per token."""
+        """Send server-sent events in HTTP chunks, one chunk per token."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Cache-Control", "no-cache")
@@ -160,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             for chunk in answer.chunks(events):
                 self._send_event(json.dumps(chunk, ensure_ascii=False))
-        except EngineFailed as error:  # the status line is long gone
+        except EngineFailed as error:  # the status line was sent long before
             self._send_event(json.dumps(error_object(str(error), None, 500)))
         self._send_event("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
@@ -192,7 +192,7 @@ class Answer:
         }
 
     def whole(self, events: list[Event]) -> dict[str, Any]:
-        """The answer in one piece."""
+        """The complete answer."""
         text = TextStream(self._service.codec, self._request.prompt)
         tokens = [event.token for event in events]
         pieces = [text.push(token) for token in tokens]
@@ -206,7 +206,7 @@ class Answer:
         return {**self._frame, "choices": [made], "usage": usage(len(self._request.prompt), len(tokens))}
 
     def chunks(self, events: Iterator[Event]) -> Iterator[dict[str, Any]]:
-        """The answer token by token; the last chunk counts them, or every one, if that was asked for."""
+        """The answer token by token; if requested, the last chunk counts the tokens, or every chunk does."""
         text = TextStream(self._service.codec, self._request.prompt)
         count = offset = 0
         for event in events:

@@ -1,8 +1,8 @@
-"""Server of one engine tree, OpenAI completions protocol: `--tree DIR --host H --port P --model NAME`.
+"""Serves one engine tree by OpenAI's completions protocol: `--tree DIR --host H --port P --model NAME`.
 
 Standard library, torch and tokenizers only. The port opens once the engine is loaded and has run, so an
-answer of `/health` means ready. SIGTERM and SIGINT end it with exit code 0, a host that cannot run the engine
-with 3.
+answer of `/health` means ready. The exit code is 0 after SIGTERM or SIGINT, and 3 on a host that cannot run
+the engine.
 """
 
 import argparse
@@ -24,7 +24,7 @@ EXIT_REFUSED = 3
 
 
 def main() -> int:
-    """Check the host, load, warm up, serve until it is asked to stop."""
+    """Check the host, load the engine, warm up, and serve until asked to stop."""
     arguments = _arguments()
     manifest = read_manifest(arguments.tree)
     try:
@@ -40,10 +40,10 @@ def main() -> int:
 
 
 def spare_cores() -> int:
-    """Cores for computing: those that this process may use, less one for connections and clients.
+    """The number of cores for computing: those that this process may use, less one for connections.
 
     Threads of one core count once, as they share its vector units. A compute thread that has to wait for its
-    core holds all the others up; timed at start, when nobody asks yet, it would seem to be worth having.
+    core delays all others; timed at the start, before any request, it would seem to be worthwhile.
     """
     allowed = os.sched_getaffinity(0)
     siblings = {_siblings(cpu) for cpu in allowed}
@@ -78,7 +78,7 @@ def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, 
 
 
 def _prepare(engine: "AotEngine", cores: int, *, pinned: bool) -> str:
-    """Run every number of rows once, so that kernels prepare themselves; returns how threads were chosen."""
+    """Run each number of rows once, so that kernels prepare themselves; returns how threads were chosen."""
     import torch
 
     from tasks.workers.completions_server.threads import measure_threads
@@ -95,7 +95,7 @@ def _prepare(engine: "AotEngine", cores: int, *, pinned: bool) -> str:
 
 def _stop_on_signals(server: "CompletionServer") -> None:
     def stop(*_: object) -> None:
-        # shutdown() waits for the loop that this very thread runs.
+        # shutdown() waits for the loop that runs in this thread.
         threading.Thread(target=server.shutdown).start()
 
     signal.signal(signal.SIGTERM, stop)

@@ -1,10 +1,10 @@
-"""The OpenAI completions protocol: requests read and judged, answers made.
+"""The OpenAI completions protocol: reads and checks requests, and makes answers.
 
 Invariants:
-- Whatever is accepted is honoured: a field that would change the answer and is not supported is refused with
-  its name, and so is a field that nobody knows.
-- Generation is greedy. `temperature` may be absent or 0; what only shapes sampling (top_p, seed) changes
-  nothing and is let pass.
+- Whatever is accepted is honoured: a field that would change the answer and is not supported is refused by
+  name, and so is an unknown field.
+- Generation is greedy. `temperature` may be absent or 0; fields that only shape sampling (top_p, seed) have
+  no effect and are accepted.
 - `return_token_ids` follows vLLM: `prompt_token_ids` and `token_ids` in the choice; so does
   `continuous_usage_stats`: every chunk of a stream counts the tokens so far.
 """
@@ -61,7 +61,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What this server can take: prompt tokens, tokens of a sequence, tokens of the vocabulary."""
+    """The limits of this server: prompt tokens, tokens of a sequence, tokens of the vocabulary."""
 
     max_input_len: int
     max_seq_len: int
@@ -78,7 +78,7 @@ class Completion:
         stream: answer with server-sent events.
         include_usage: end the stream with a chunk that counts tokens.
         continuous_usage: count tokens in every chunk, too.
-        logprobs: how many alternatives to report for each token; None: no log-probabilities at all.
+        logprobs: number of alternatives to report per token; None: no log-probabilities at all.
         ignore_eos: do not stop at the end-of-sequence token.
         stop_token_ids: further tokens to stop at, also if end-of-sequence tokens are ignored.
         return_token_ids: add token ids to the answer.
@@ -98,7 +98,7 @@ class Completion:
 def read_completion(
     body: Any, limits: RequestLimits, model: str, encode: Callable[[str], list[int]]
 ) -> Completion:
-    """Read and judge a request.
+    """Read and check a request.
 
     Args:
         body: the decoded JSON.
@@ -107,14 +107,14 @@ def read_completion(
         encode: turns a text prompt into token ids, special tokens included.
 
     Raises:
-        BadRequest: with the field that is wrong and what would be right.
+        BadRequest: a field is invalid; the message names it and says what would be valid.
     """
     if not isinstance(body, dict):
         raise BadRequest("the request must be a JSON object")
     _check_fields(body)
     if body.get("model", model) != model:
         raise BadRequest(
-            f"the model {body['model']!r} does not exist, this server has {model!r}", "model", 404
+            f"the model {body['model']!r} does not exist; this server has {model!r}", "model", 404
         )
     prompt = _prompt(body.get("prompt"), limits, encode)
     include_usage, continuous_usage = _stream_options(body)
@@ -195,12 +195,12 @@ def _prompt(value: Any, limits: RequestLimits, encode: Callable[[str], list[int]
         raise BadRequest("the prompt is empty", "prompt")
     if len(ids) > limits.max_input_len:
         raise BadRequest(
-            f"the prompt has {len(ids)} tokens, this engine was compiled for at most {limits.max_input_len}",
+            f"the prompt has {len(ids)} tokens; this engine was compiled for at most {limits.max_input_len}",
             "prompt",
         )
     foreign = next((token for token in ids if not 0 <= token < limits.vocab_size), None)
     if foreign is not None:
-        raise BadRequest(f"token id {foreign} is outside of the vocabulary of {limits.vocab_size}", "prompt")
+        raise BadRequest(f"token id {foreign} is outside the vocabulary of {limits.vocab_size}", "prompt")
     return tuple(ids)
 
 
@@ -210,7 +210,7 @@ def _max_tokens(body: Mapping[str, Any], prompt_tokens: int, limits: RequestLimi
     if value is None:
         return min(DEFAULT_MAX_TOKENS, room)
     if type(value) is not int or value < 1:
-        raise BadRequest(f"max_tokens = {value!r}: it must be a whole number from 1 on", "max_tokens")
+        raise BadRequest(f"max_tokens = {value!r}: it must be a whole number of at least 1", "max_tokens")
     if value > room:
         raise BadRequest(
             f"{prompt_tokens} prompt tokens and max_tokens = {value} exceed the {limits.max_seq_len} tokens "
@@ -231,13 +231,13 @@ def _logprobs(value: Any) -> int | None:
 
 
 def _stream_options(body: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Whether to count at the end, and whether in every chunk, too: the latter needs the former."""
+    """Whether to count at the end, and whether to count in every chunk, too, which needs the former."""
     options = body.get("stream_options")
     if options is None:
         return False, False
     if not isinstance(options, dict) or set(options) - {"include_usage", "continuous_usage_stats"}:
         raise BadRequest(
-            "stream_options may hold include_usage, continuous_usage_stats and nothing else", "stream_options"
+            "stream_options may hold only include_usage and continuous_usage_stats", "stream_options"
         )
     at_end, in_chunks = _flag(options, "include_usage"), _flag(options, "continuous_usage_stats")
     if in_chunks and not at_end:

@@ -1,4 +1,4 @@
-"""Text from tokens, piece by piece.
+"""Turns tokens into text, piece by piece.
 
 A character may be spread over several tokens, and what a token spells depends on those before it. So a piece
 is the difference between two decodings of a short window, held back while it ends inside a character.
@@ -16,17 +16,17 @@ LONGEST_UNFINISHED = 4
 
 
 class Decoder(Protocol):
-    """What spells token ids."""
+    """Turns token ids into text."""
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text of token ids; special tokens have none."""
+        """The text of token ids; special tokens have none."""
 
 
 class Codec:
     """The tokenizer of an engine.
 
     tokenizer.json may keep `truncation` and `padding` from training. They say how batches were made there,
-    not how a prompt is read: with them on, a long prompt would be cut without a word.
+    not how a prompt is read: if they were on, a long prompt would be silently truncated.
     """
 
     def __init__(self, tree: Path) -> None:
@@ -45,7 +45,7 @@ class Codec:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def spell(self, token: int) -> str:
-        """One token on its own, special ones by name."""
+        """The text of one token on its own; special ones by name."""
         text = str(self._tokenizer.decode([token], skip_special_tokens=False))
         return text or str(self._tokenizer.id_to_token(token) or "")
 
@@ -70,7 +70,7 @@ class TextStream:
         return self.finish()
 
     def finish(self) -> str:
-        """Return what was held back."""
+        """Return the text that was held back."""
         before = self._codec.decode(self._window[: self._known])
         piece = self._codec.decode(self._window)[len(before) :]
         self._window = self._window[-CONTEXT_TOKENS:]

@@ -1,8 +1,8 @@
-"""How many threads an iteration gets, found by timing it on this host.
+"""Chooses the number of threads of an iteration by timing it on this host.
 
-A small model is read faster by one core than two cores agree on who reads what, and where other processes
-want the cores too, waiting for a thread that is not running costs more than the iteration. So the number is
-measured; results do not depend on it. An operator who sets OMP_NUM_THREADS has decided already.
+One core reads a small model in less time than two cores need to divide the work, and if other processes use
+the cores too, waiting for a thread that is not running takes longer than the iteration. So the number is
+measured; results do not depend on it. An operator who sets OMP_NUM_THREADS has already decided.
 """
 
 import statistics
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from tasks.workers.completions_server.engine import Engine
 
 ROUNDS = 7
-# More threads have to pay: they take cores from the connections and from other processes.
+# More threads have to be worth it: they take cores from the connections and from other processes.
 WORTH = 0.9
 
 
 @dataclass(frozen=True)
 class ThreadPlan:
-    """Threads for reading prompts, and for generating by number of rows (index 0 is one row).
+    """The number of threads for reading prompts, and for generating, by number of rows (index 0 is one row).
 
-    Numbers of rows that were not measured follow the next smaller one that was.
+    A number of rows that was not measured gets the threads of the next smaller one that was.
     """
 
     prefill: int
@@ -32,7 +32,7 @@ class ThreadPlan:
 
 
 def measure_threads(engine: Engine, cores: int, use: Callable[[int], None]) -> ThreadPlan:
-    """Time iterations with each candidate; also the first use that lets kernels prepare themselves.
+    """Time iterations with each candidate; this is also the first use, in which kernels prepare themselves.
 
     Args:
         engine: what to run.
@@ -64,12 +64,12 @@ def measure_threads(engine: Engine, cores: int, use: Callable[[int], None]) -> T
 
 
 def powers_of_two_below(limit: int) -> list[int]:
-    """1, 2, 4, ... as long as they are smaller."""
+    """The powers of two 1, 2, 4, ... that are smaller than the limit."""
     return [1 << bit for bit in range(limit.bit_length()) if 1 << bit < limit]
 
 
 def cheapest(seconds: Mapping[int, float]) -> int:
-    """The fewest threads that no larger number beats by a tenth."""
+    """The fewest threads that no larger number beats by more than a tenth."""
     chosen = min(seconds)
     for count in sorted(seconds):
         if seconds[count] < WORTH * seconds[chosen]:

@@ -1,6 +1,6 @@
-"""What can be wrong with a quantization before the model is loaded: read from config.json and tensor headers.
+"""Checks a quantization before the model is loaded, from config.json and tensor headers.
 
-Standard library only, so that the same checks can run where no heavy tool is installed.
+Standard library only, so that the same checks can run on hosts without a heavy tool.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ def require_supported(checkpoint: Path, params: QuantizeParams, admission: Quant
     Args:
         checkpoint: directory with config.json and safetensors.
         params: what is asked.
-        admission: what it is refused by.
+        admission: what decides whether it may be done.
 
     Raises:
-        Refusal: unknown architecture, quantized already, saved by a newer transformers than
-            will read it, dimension that does not divide, or no texts where the recipe needs them.
+        Refusal: the architecture is unknown, the checkpoint is already quantized or was saved by a newer
+            transformers than will read it, a dimension does not divide, or the recipe needs texts.
     """
     config = read_json(checkpoint / "config.json")
     _require_work(params, admission.modelopt)
@@ -56,18 +56,18 @@ def _require_architecture(
         raise Refusal("unsupported", f"architecture {found} cannot be quantized for this engine", where, fix)
     if export.format == "tensorrt-llm" and export.decoder_type is None:
         fix = "name its decoder_type in the kind's file"
-        raise Refusal("unsupported", f"ModelOpt's name of the family of {found} is not known", where, fix)
+        raise Refusal("unsupported", f"ModelOpt's name for the family of {found} is unknown", where, fix)
 
 
 def _require_unquantized(config: dict[str, Any], where: str) -> None:
     if quantized := config.get("quantization_config"):
         method = quantized.get("quant_method", "an unnamed method")
         fix = "name the unquantized checkpoint, or set the recipe to none"
-        raise Refusal("unsupported", f"the checkpoint is quantized already, with {method}", where, fix)
+        raise Refusal("unsupported", f"the checkpoint is already quantized, with {method}", where, fix)
 
 
 def _require_readable(checkpoint: Path, config: dict[str, Any], major: int) -> None:
-    """transformers 4 reads a config of transformers 5 without a word, and computes with default positions."""
+    """Refuse a config of transformers 5, which transformers 4 silently reads with default positions."""
     tokenizer = checkpoint / "tokenizer_config.json"
     named = read_json(tokenizer).get("tokenizer_class") if tokenizer.exists() else None
     if major >= 5 or ("rope_parameters" not in config and named != "TokenizersBackend"):
@@ -77,7 +77,7 @@ def _require_readable(checkpoint: Path, config: dict[str, Any], major: int) -> N
         "unsupported",
         f"the checkpoint was saved by transformers 5 ({sign}), which transformers {major} reads wrongly",
         str(checkpoint),
-        "take the checkpoint as its authors published it, or save it with transformers 4: rope_theta and "
+        "use the checkpoint as its authors published it, or save it with transformers 4: rope_theta and "
         "rope_scaling in config.json, a tokenizer class that transformers 4 knows",
     )
 
@@ -102,7 +102,7 @@ def _require_dimensions(checkpoint: Path, asked: FormatNeeds, devices: int) -> N
         name, share = odd[0]
         raise Refusal(
             "unsupported",
-            f"{asked.name} needs input dimensions that divide by {multiple}; {name} has {share:g}"
+            f"{asked.name} needs input dimensions that are multiples of {multiple}; {name} has {share:g}"
             + (f" on each of {devices} devices" if devices > 1 else "")
             + (f", and {len(odd) - 1} more" if len(odd) > 1 else ""),
             str(checkpoint),

@@ -74,7 +74,7 @@ def quantize(request: QuantizeRequest) -> Result:
 
 
 def quantized(model: Any, params: QuantizeParams, rows: TokenRows) -> tuple[Any, dict[str, str]]:
-    """The model with its quantizers, and what a search chose for each layer; {} without a search."""
+    """The model with its quantizers, and what a search chose for each layer ({} without a search)."""
     if params.search:
         return search(model, params.search, params.kv_cache, rows)
     config = configuration(params)
@@ -87,7 +87,7 @@ def quantized(model: Any, params: QuantizeParams, rows: TokenRows) -> tuple[Any,
 
 def _loss_after(model: Any, device: str, rows: TokenRows) -> float | None:
     if rows and not computes(model, device):
-        say("the loss after quantization is left out: ModelOpt computes FP4 blocks on GPUs only")
+        say("the loss after quantization is left out: ModelOpt computes FP4 blocks only on GPUs")
         return None
     loss: float | None = mean_loss(model, rows)
     return loss

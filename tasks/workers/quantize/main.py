@@ -1,11 +1,11 @@
 """Quantize a checkpoint with NVIDIA ModelOpt and export it in Hugging Face's or TensorRT-LLM's layout.
 
-Runs in a toolchain with ModelOpt 0.47 or 0.37; what it is asked, `request` says.
+It runs in a toolchain with ModelOpt 0.47 or 0.37; `request` defines what it is asked.
 
 Output: the export, the checkpoint's tokenizer and generation config, and `quantization_report.json`. In
-Hugging Face's layout the export is weights, config.json and hf_quant_config.json; in TensorRT-LLM's
-config.json, rankN.safetensors, hf_config.json (the checkpoint's own), and quant_cfg.json where layers
-differ. Equal inputs give equal bytes on the same host.
+Hugging Face's layout the export is weights, config.json and hf_quant_config.json; in TensorRT-LLM's it is
+config.json, rankN.safetensors, hf_config.json (the checkpoint's own), and quant_cfg.json if layers differ.
+Equal inputs give equal bytes on the same host.
 """
 
 import os
@@ -17,9 +17,9 @@ from tasks.workers.quantize.request import QuantizeAdmission, QuantizeParams, Qu
 
 
 def main(request: QuantizeRequest) -> Result:
-    """Check from metadata alone, then quantize."""
+    """Check the request from metadata alone, then quantize."""
     require_supported(request.inputs["checkpoint"], request.params, request.admission)
-    os.environ["HF_HUB_OFFLINE"] = "1"  # a checkpoint is read from disk, whatever its files refer to
+    os.environ["HF_HUB_OFFLINE"] = "1"  # a checkpoint is read only from disk, whatever its files refer to
     # ModelOpt takes ten seconds to import: a refusal should not wait for it.
     from tasks.workers.quantize.export import quantize
 

@@ -1,4 +1,4 @@
-"""The model while it is quantized: loading it, running texts through it, and its loss on them."""
+"""The model during quantization: loading it, running texts through it, and its loss on them."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ TokenRows = list[tuple[str, "torch.Tensor"]]
 
 
 def load_model(checkpoint: Path, device: str) -> Any:
-    """The model in its own number format, on the processors or spread over all GPUs that are visible."""
+    """The model in its own number format, on the processors or spread over all visible GPUs."""
     spread = {"device_map": "auto"} if device == "cuda" else {}
     return AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", **spread).eval()
 
 
 def read_token_rows(request: QuantizeRequest, checkpoint: Path) -> TokenRows:
-    """Token ids, int64 [tokens], of every calibration text, cut to the sequence length; by the text's id."""
+    """The id and token ids (int64 [tokens]) of each calibration text, truncated to the sequence length."""
     calibration = request.params.calibration
     if calibration is None:
         return []

@@ -1,8 +1,8 @@
-"""What differs between the lines of ModelOpt that quantize here (0.37 and 0.47), and nothing else.
+"""The differences between the supported lines of ModelOpt (0.37 and 0.47), and nothing else.
 
 - 0.47 writes a configuration as an ordered list of entries, 0.37 as a dictionary by pattern.
 - 0.47 reads recipe files and searches by two methods; 0.37 does neither.
-- 0.37 lacks constants for two formats that TensorRT-LLM takes; they are in `OWN`, by the names that
+- 0.37 lacks constants for two formats that TensorRT-LLM supports; they are in `OWN`, by the names that
   recipes.yaml uses.
 """
 
@@ -28,7 +28,7 @@ DECLARED = {"TENSORRT_LLM_W8A16": "W8A16"}
 
 
 def require_line(asked: str) -> None:
-    """Refuse to work with another line of ModelOpt than the one that was asked for."""
+    """Refuse a line of ModelOpt other than the one that was asked for."""
     if not modelopt.__version__.startswith(f"{asked}."):
         raise Refusal(
             "unsupported",
@@ -38,7 +38,7 @@ def require_line(asked: str) -> None:
 
 
 def configuration(params: QuantizeParams) -> dict[str, Any] | None:
-    """ModelOpt's configuration of what is asked; None if it has nothing to quantize."""
+    """ModelOpt's configuration for what is asked; None if it has nothing to quantize."""
     name = params.recipe.preset
     weights = _from_file(params.file) if params.file else None
     if name and name not in DECLARED:
@@ -48,7 +48,7 @@ def configuration(params: QuantizeParams) -> dict[str, Any] | None:
 
 
 def preset(name: str) -> dict[str, Any]:
-    """A copy of one configuration by its constant's name; refuses a name that this line lacks."""
+    """A copy of one configuration, by its constant's name; refuses a name that this line lacks."""
     found = OWN.get(name) or getattr(mtq, name, None)
     if found is None:
         raise Refusal(
@@ -61,7 +61,7 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def combined(weights: dict[str, Any] | None, cache: dict[str, Any] | None) -> dict[str, Any] | None:
-    """One configuration out of the weights' and the KV cache's; the cache's entries come last and win."""
+    """One configuration from those of the weights and the KV cache; the cache's entries come last and win."""
     if cache is None:
         return weights
     whole = weights or {"quant_cfg": _nothing(), "algorithm": "max"}
@@ -72,7 +72,7 @@ def combined(weights: dict[str, Any] | None, cache: dict[str, Any] | None) -> di
 
 
 def cache_entries(cache: dict[str, Any]) -> Any:
-    """Entries of a KV cache's configuration, without those that switch everything else off."""
+    """The entries of a KV cache's configuration, without those that switch everything else off."""
     entries = cache["quant_cfg"]
     if isinstance(entries, list):
         return entries
@@ -80,25 +80,25 @@ def cache_entries(cache: dict[str, Any]) -> Any:
 
 
 def only(entries: Any) -> Any:
-    """Entries that switch everything off but what `entries` name."""
+    """Entries that switch off everything except what `entries` name."""
     nothing = [{"quantizer_name": "*", "enable": False}] if _is_listed() else {"*": {"enable": False}}
     return nothing + entries if isinstance(nothing, list) else nothing | entries
 
 
 def search_method(method: str) -> dict[str, Any]:
-    """The argument that names AutoQuantize's method; refuses what the line cannot do."""
+    """The argument that names AutoQuantize's method; refuses one that this line does not support."""
     if _is_listed():
         return {"method": method}
     if method != "gradient":
         fix = "set search.method to gradient, or build with a kind that quantizes with 0.47"
-        raise Refusal("unsupported", f"ModelOpt {modelopt.__version__} searches by gradient only", fix=fix)
+        raise Refusal("unsupported", f"ModelOpt {modelopt.__version__} searches only by gradient", fix=fix)
     return {}
 
 
 def _from_file(file: RecipeText) -> dict[str, Any]:
     if not _is_listed():
         fix = "choose a recipe by name, or build with a kind that quantizes with 0.47"
-        what = f"ModelOpt {modelopt.__version__} reads no recipe files"
+        what = f"ModelOpt {modelopt.__version__} does not read recipe files"
         raise Refusal("unsupported", what, file.path, fix)
     from modelopt.recipe import load_recipe  # of 0.47 only
 

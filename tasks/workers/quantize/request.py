@@ -1,4 +1,4 @@
-"""What the quantize worker is asked: records that the stage writes and the worker reads.
+"""The request of the quantize worker: records that the stage writes and the worker reads.
 
 The input `checkpoint` is a directory in Hugging Face's layout. The input `calibration`, if texts are needed,
 is a directory with texts.jsonl, every line of which is used.
@@ -54,10 +54,10 @@ class Search:
     """A search for the recipe of each layer.
 
     Attributes:
-        effective_bits: most bits a weight, over all searched layers.
+        effective_bits: most bits per weight, averaged over all searched layers.
         method: how the cost of a choice is estimated.
-        score_samples: texts that it is estimated on.
-        candidates: what a layer may get.
+        score_samples: number of texts that it is estimated on.
+        candidates: recipes that a layer may get.
     """
 
     effective_bits: float
@@ -74,7 +74,7 @@ class Export:
         format: Hugging Face's or TensorRT-LLM's.
         tensor_parallel: parts that each layer is divided into.
         pipeline_parallel: parts that the layers are divided into.
-        decoder_type: ModelOpt's name of the checkpoint's family, for TensorRT-LLM's layout.
+        decoder_type: ModelOpt's name for the checkpoint's family, for TensorRT-LLM's layout.
     """
 
     format: Literal["hf", "tensorrt-llm"]
@@ -109,9 +109,9 @@ class FormatNeeds:
 
     Attributes:
         name: its name in recipes.yaml.
-        devices: what ModelOpt computes it on.
+        devices: devices that ModelOpt computes it on.
         needs_calibration: whether it needs texts.
-        weight_input_multiple: what input dimensions of weights must divide by.
+        weight_input_multiple: number that input dimensions of weights must be a multiple of.
     """
 
     name: str
@@ -122,12 +122,12 @@ class FormatNeeds:
 
 @dataclass(frozen=True)
 class QuantizeAdmission:
-    """What decides whether it is done.
+    """What decides whether the checkpoint may be quantized.
 
     Attributes:
         modelopt: line of ModelOpt whose exports the engine kind reads, such as 0.47.
-        transformers_major: line of transformers that reads the checkpoint there.
-        architectures: what the kind compiles.
+        transformers_major: major version of transformers that reads the checkpoint there.
+        architectures: architectures that the kind compiles.
         formats: needs of the recipe, of each candidate of a search, and of the KV cache.
     """
 

@@ -27,12 +27,12 @@ def require_finite_scales(model: Any) -> None:
             raise Refusal(
                 "regression",
                 f"{name} found no usable scale (amax {'none' if amax is None else float(amax.max())})",
-                fix="check the checkpoint for layers of zeros, or take more calibration texts",
+                fix="check the checkpoint for layers of zeros, or use more calibration texts",
             )
 
 
 def computes(model: Any, device: str) -> bool:
-    """Whether the quantized model can be run on its device: ModelOpt computes FP4 blocks on GPUs only."""
+    """Whether the quantized model can run on its device: ModelOpt computes FP4 blocks only on GPUs."""
     return device == "cuda" or not any(_in_dynamic_blocks(quantizer) for _, quantizer in quantizers(model))
 
 
@@ -42,7 +42,7 @@ def _in_dynamic_blocks(quantizer: TensorQuantizer) -> bool:
 
 
 def layer_formats(model: Any) -> Formats:
-    """Format of weights, inputs and outputs of each quantized layer, such as {"weight": "e4m3"}.
+    """The formats of weights, inputs and outputs of each quantized layer, such as {"weight": "e4m3"}.
 
     A weight that goes through two formats (w4a8_awq) has both: {"weight.0": "int4", "weight.1": "e4m3"}.
     """
@@ -54,7 +54,7 @@ def layer_formats(model: Any) -> Formats:
 
 
 def format_bits(formats: Formats) -> dict[str, int]:
-    """Bits of a value in each format that is used, scales not counted."""
+    """The bits per value of each format that is used, not counting scales."""
     used = sorted({name for roles in formats.values() for name in roles.values()})
     return {name: _bits(name) for name in used}
 

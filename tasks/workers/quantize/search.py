@@ -1,4 +1,4 @@
-"""AutoQuantize: which recipe each layer gets is chosen by what it costs in accuracy."""
+"""AutoQuantize: chooses the recipe of each layer by what it costs in accuracy."""
 
 from typing import Any
 
@@ -17,15 +17,15 @@ def search(model: Any, asked: Search, cache: CacheFormat, rows: TokenRows) -> tu
 
     Args:
         model: the model, unquantized.
-        asked: how small it has to get, by what method, out of what.
+        asked: how small it has to become, by what method, from which candidates.
         cache: format of the KV cache, which is quantized afterwards.
         rows: calibration texts.
 
     Raises:
-        Refusal: no choice of the candidates gets that small.
+        Refusal: no choice of the candidates is that small.
 
     Returns:
-        The quantized model, and what was chosen for each layer by the recipe's name ("none": left as it is).
+        The quantized model, and the name of the recipe chosen for each layer ("none": left as it is).
     """
     names = {str(one.preset): one.name for one in asked.candidates}
     batches = [{"input_ids": row[None], "labels": row[None]} for _, row in rows]
@@ -64,7 +64,7 @@ def _searched(effective_bits: float, model: Any, **arguments: Any) -> tuple[Any,
 
 
 def _too_small(effective_bits: float, why: str) -> Refusal:
-    what = f"no choice of the candidates has {effective_bits} bits a weight: {why}"
+    what = f"no choice of the candidates has {effective_bits} bits per weight: {why}"
     return Refusal("input", what, fix="raise quantization.search.effective_bits, or name smaller candidates")
 
 

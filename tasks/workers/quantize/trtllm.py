@@ -1,4 +1,4 @@
-"""Export to TensorRT-LLM's layout: config.json, one rankN.safetensors a device, hf_config.json."""
+"""Exports to TensorRT-LLM's layout: config.json, one rankN.safetensors per device, hf_config.json."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ def export_trtllm(model: Any, params: QuantizeParams, checkpoint: Path, output: 
     """Write a quantized (or untouched) model for the parallelism that was asked for.
 
     Raises:
-        Refusal: ModelOpt cannot write this family, or not in so many parts.
+        Refusal: ModelOpt cannot write this family, or not in that many parts.
     """
     source = read_json(checkpoint / "config.json")
     export = params.export
@@ -61,7 +61,7 @@ def export_trtllm(model: Any, params: QuantizeParams, checkpoint: Path, output: 
 
 
 class _Described:
-    """While this is entered, ModelOpt describes the families above as it describes Llama."""
+    """A context in which ModelOpt describes the families above as it describes Llama."""
 
     def __enter__(self) -> None:
         self._original = model_config_export.convert_to_tensorrt_llm_config
@@ -82,7 +82,7 @@ class _Described:
 
 
 def _number_format(model: Any) -> torch.dtype:
-    """What unquantized weights are written in: the model's own format, or bfloat16 if that is too wide."""
+    """The format of unquantized weights: the model's own, or bfloat16 if that is too wide."""
     if model.dtype in (torch.float16, torch.bfloat16):
         own: torch.dtype = model.dtype
         return own
@@ -91,7 +91,7 @@ def _number_format(model: Any) -> torch.dtype:
 
 
 def _gather(model: Any) -> None:
-    """Take off what spread the model over GPUs, so that every weight can be read."""
+    """Remove the hooks that spread the model over GPUs, so that every weight can be read."""
     from accelerate.hooks import remove_hook_from_module
 
     remove_hook_from_module(model, recurse=True)

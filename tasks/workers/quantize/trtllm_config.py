@@ -2,7 +2,7 @@
 
 Standard library only.
 If TensorRT-LLM is installed, ModelOpt asks it for this file; otherwise it writes what it knows:
-some keys are then missing or not what the builder needs. What is put right here, and where it is known from:
+some keys are then missing or not what the builder needs. What is corrected here, with the source:
 - logits_dtype: float32 (ModelOpt writes float16 for bfloat16 models; TensorRT-LLM's own default is float32,
   and log-probabilities are compared).
 - rotary_scaling if it is missing; for Qwen qwen_type, intermediate_size, norm_epsilon, rotary_base; no KV
@@ -19,8 +19,8 @@ from typing import Any
 from tasks.workers.common.io import Refusal
 
 QWEN = {"qwen2", "qwen3"}
-# What TensorRT-LLM's own conversion writes for Qwen 2 and 3, whose configurations do not say; only
-# use_logn_attn makes it count, which was a setting of Qwen 1.
+# What TensorRT-LLM's own conversion writes for Qwen 2 and 3, whose configurations do not state it; it matters
+# only with use_logn_attn, which was a setting of Qwen 1.
 QWEN_SEQ_LENGTH = 8192
 GEMMA_2_KEYS = ("query_pre_attn_scalar", "final_logit_softcapping", "attn_logit_softcapping")
 Config = dict[str, Any]
@@ -32,7 +32,7 @@ def completed(written: Config, source: Config, decoder_type: str, quantization: 
     Args:
         written: config.json as ModelOpt wrote it.
         source: config.json of the checkpoint, in Hugging Face's layout.
-        decoder_type: ModelOpt's name of the model family.
+        decoder_type: ModelOpt's name for the model family.
         quantization: what the recipe asks for: `quant_algo` if the export only declares it (otherwise None),
             and `kv_cache_quant_algo`, None if the cache stays as it is.
 

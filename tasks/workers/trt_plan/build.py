@@ -1,7 +1,7 @@
 """The worker of trt-plan: it compiles a TensorRT-LLM checkpoint into an engine tree with trtllm-build.
 
-Runs in the toolchain `tensorrt-llm-1.2`; what it is asked, `request` says. Everything that can be known
-without the GPU's time is asked first: host, driver, tool, checkpoint.
+It runs in the toolchain `tensorrt-llm-1.2`; `request` defines what it is asked. Everything that takes no GPU
+time is checked first: host, driver, tool, checkpoint.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ DISTRIBUTIONS = ("tensorrt_llm", "tensorrt", "torch", "transformers")
 
 
 def main(request: TrtPlanRequest) -> Result:
-    """Judge host, tool and checkpoint, build, judge the engine, describe it."""
+    """Check host, tool and checkpoint, build, check the engine, and write its manifest."""
     params = request.params
     gpu = _gpu(params)
     tools = _tools(params.tool, stand_in=params.stand_in)

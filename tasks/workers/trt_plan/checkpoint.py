@@ -1,7 +1,7 @@
 """Reads a TensorRT-LLM checkpoint before hours are spent on it: config.json and one weight file per rank.
 
-Standard library only. What is checked is whether it is whole and the one that was asked for; tensor names and
-shapes are the tool's to check.
+Standard library only. This checks that the checkpoint is complete and the requested one; the tool checks
+tensor names and shapes.
 """
 
 import json
@@ -17,13 +17,13 @@ from tasks.workers.trt_plan.request import WantedCheckpoint
 
 RANK_FILE = re.compile(r"rank(\d+)\.safetensors")
 HEADER_LENGTH_BYTES = 8
-# transformers 5 writes this class into tokenizer_config.json; the older line, which serves plans, has none.
+# transformers 5 writes this class into tokenizer_config.json; transformers 4, which serves plans, has none.
 TOKENIZER_OF_TRANSFORMERS_5 = "TokenizersBackend"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that is whole.
+    """A checkpoint that is complete.
 
     Attributes:
         directory: where it is.
@@ -37,14 +37,14 @@ class Checkpoint:
 
 
 def read_checkpoint(directory: Path, wanted: WantedCheckpoint) -> Checkpoint:
-    """Read a checkpoint that has to be as `wanted`.
+    """Read a checkpoint and check that it is as `wanted`.
 
     Args:
         directory: config.json, rankN.safetensors, tokenizer.json.
         wanted: how it is divided, and its formats.
 
     Raises:
-        Refusal: a file is missing, cut off or of another format, or the checkpoint is another one.
+        Refusal: a file is missing, truncated or of another format, or the checkpoint is another one.
     """
     config = read_json(directory / "config.json")
     _require_keys(config, directory)
@@ -71,7 +71,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def require_whole(path: Path) -> None:
-    """Hold a file's size against what its safetensors header declares; raises Refusal."""
+    """Check a file's size against what its safetensors header declares; raises Refusal if they differ."""
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
@@ -82,7 +82,7 @@ def require_whole(path: Path) -> None:
         raise _refused(f"{path.name} is not a safetensors file ({error})", path) from None
     declared = HEADER_LENGTH_BYTES + length + max(ends, default=0)
     if not ends or size != declared:
-        raise _refused(f"{path.name} has {size} bytes and declares {declared}: it was cut off", path)
+        raise _refused(f"{path.name} has {size} bytes and declares {declared}: it is truncated", path)
 
 
 def _require_keys(config: Mapping[str, Any], directory: Path) -> None:
@@ -97,14 +97,16 @@ def _require_mapping(mapping: Mapping[str, Any], wanted: WantedCheckpoint) -> No
     expected = dict(zip(("world_size", "tp_size", "pp_size"), sizes, strict=True))
     found = {key: mapping.get(key, 1) for key in expected}
     if found != expected:
-        raise _refused(f"the checkpoint is cut for {_listed(found)}, the engine asks for {_listed(expected)}")
+        raise _refused(
+            f"the checkpoint is divided for {_listed(found)}, but the engine needs {_listed(expected)}"
+        )
 
 
 def _require_quantization(found: Mapping[str, Any], wanted: WantedCheckpoint) -> None:
     asked = {"quant_algo": wanted.quant_algo, "kv_cache_quant_algo": wanted.kv_cache_quant_algo}
     for key, algo in asked.items():
         if found.get(key) != algo:
-            raise _refused(f"{key} of the checkpoint is {found.get(key)}, the engine asks for {algo}")
+            raise _refused(f"{key} of the checkpoint is {found.get(key)}, but the engine needs {algo}")
 
 
 def _rank_files(directory: Path, world_size: int) -> list[Path]:
@@ -126,7 +128,7 @@ def _require_tokenizer(directory: Path) -> None:
     if settings.is_file() and read_json(settings).get("tokenizer_class") == TOKENIZER_OF_TRANSFORMERS_5:
         raise Refusal(
             "unsupported",
-            f"the tokenizer is of transformers 5 (tokenizer_class {TOKENIZER_OF_TRANSFORMERS_5}), "
+            f"the tokenizer is from transformers 5 (tokenizer_class {TOKENIZER_OF_TRANSFORMERS_5}), "
             "which the server of plans cannot read",
             where=str(settings),
             fix="save the checkpoint with transformers 4, or choose kind trtllm-torch",

@@ -1,8 +1,8 @@
-"""Reads an engine directory that trtllm-build wrote, and holds it against what was asked.
+"""Reads an engine directory that trtllm-build wrote, and checks it against what was asked.
 
-Standard library only. The tool changes settings with a warning (it clips sizes, drops attention kernels), so
-config.json is the only place that says what an engine really is. An engine that is not what was asked is
-refused: its verdict would be that of another one.
+Standard library only. The tool changes settings with only a warning (it clips sizes, drops attention
+kernels), so config.json is the only place that says what an engine really is. An engine that is not what was
+asked for is refused: its verdict would belong to another one.
 """
 
 import re
@@ -24,13 +24,13 @@ STAND_IN_VERSION = re.compile(r".+\+stand-in")
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that is what was asked.
+    """An engine that is what was asked for.
 
     Attributes:
-        version: of TensorRT-LLM, as the engine carries it.
+        version: of TensorRT-LLM, as the engine records it.
         sizes: of build_config.
         rank_bytes: size of each rank's plan.
-        unreported: features that were asked for and that config.json says nothing of.
+        unreported: features that were asked for and that config.json does not mention.
     """
 
     version: str
@@ -65,7 +65,7 @@ def read_engine(directory: Path, params: TrtPlanParams) -> Engine:
 
 
 def require_version(version: str, line: str, *, stand_in: bool) -> None:
-    """Refuse what another line of the tool wrote, and a stand-in's work that is not declared as such."""
+    """Refuse what another line of the tool wrote, and a stand-in's output that is not declared as such."""
     released = re.fullmatch(rf"{re.escape(line)}\.\d+(\.post\d+)?", version)
     if not released and not (stand_in and STAND_IN_VERSION.fullmatch(version)):
         raise Refusal(
@@ -81,7 +81,7 @@ def _require_sizes(built: Mapping[str, Any], asked: Mapping[str, int]) -> None:
         f"{name} {size} became {built.get(name)}" for name, size in asked.items() if built.get(name) != size
     ]
     if changed:
-        raise _wrong(f"the tool changed sizes: {'; '.join(changed)}", "ask for the sizes that it takes")
+        raise _wrong(f"the tool changed sizes: {'; '.join(changed)}", "ask for sizes that it accepts")
     kind = str(built.get("kv_cache_type")).rsplit(".", maxsplit=1)[-1].lower()
     if kind in UNPAGED:
         raise _wrong(f"the KV cache is {kind}, not paged")
@@ -94,7 +94,7 @@ def _require_features(built: Mapping[str, Any], asked: Mapping[str, bool]) -> li
         if name in built and bool(built[name]) != on
     ]
     if changed:
-        fix = "drop the option from the spec: for this model or GPU the tool takes it back"
+        fix = "remove the option from the spec: for this model or GPU the tool does not keep it"
         raise _wrong(f"the tool changed settings: {'; '.join(changed)}", fix)
     return sorted(set(asked) - set(built))
 
@@ -120,7 +120,7 @@ def _rank_bytes(directory: Path, world_size: int) -> list[int]:
     }
     lacking = [name for name in names if not present.get(name)]
     if lacking:
-        raise _wrong(f"the tool said that it was done, but plans are missing or empty: {', '.join(lacking)}")
+        raise _wrong(f"the tool reported success, but plans are missing or empty: {', '.join(lacking)}")
     if extra := sorted(set(present) - set(names)):
         raise _wrong(f"there are plans of more ranks than {world_size}: {', '.join(extra)}")
     return [present[name] for name in names]

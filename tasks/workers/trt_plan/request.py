@@ -1,4 +1,4 @@
-"""What the worker of trt-plan is asked: records that the kind writes and the worker reads.
+"""The request of the trt-plan worker: records that the kind writes and the worker reads.
 
 The input `checkpoint` is a directory in TensorRT-LLM's layout.
 """
@@ -21,7 +21,7 @@ class WantedCheckpoint:
 
     @property
     def world_size(self) -> int:
-        """Ranks, each on a GPU of its own."""
+        """The number of ranks, each on a GPU of its own."""
         return self.tensor_parallel * self.pipeline_parallel
 
 
@@ -44,7 +44,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the engine must have become, by the tool's names: sizes, and features that are on or off."""
+    """What the built engine must be, by the tool's names: sizes, and features that are on or off."""
 
     sizes: dict[str, int]
     features: dict[str, bool]
@@ -60,10 +60,10 @@ class TrtPlanParams:
         checkpoint: what the checkpoint must be.
         target: hosts.
         tool: version line and driver.
-        asked: what the engine must have become.
+        asked: what the built engine must be.
         commands: commands of the tool, in order.
         serve: the serve command that engine.json carries, as it is.
-        toolchains: identity of each toolchain that has a part in it, by role.
+        toolchains: identity of each toolchain that takes part, by role.
         stand_in: whether a stand-in of the tool builds it.
     """
 

@@ -1,4 +1,4 @@
-"""What an engine tree holds next to the plans: the tokenizer, and engine.json."""
+"""What an engine tree holds next to the plans: the tokenizer and engine.json."""
 
 import shutil
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""The worker of trtllm-torch: it puts a checkpoint, arguments and a tuned cache together into an engine tree.
+"""The worker of trtllm-torch: it combines a checkpoint, arguments and a tuned cache into an engine tree.
 
-Runs in the toolchain `tensorrt-llm-1.4`; what it is asked, `request` says. Everything that can be known
-without the GPU's time is asked first: host, tool, checkpoint.
+It runs in the toolchain `tensorrt-llm-1.4`; `request` defines what it is asked. Everything that takes no GPU
+time is checked first: host, tool, checkpoint.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ DISTRIBUTIONS = ("tensorrt_llm", "torch", "transformers")
 
 
 def main(request: TrtllmTorchRequest) -> Result:
-    """Judge host, tool and checkpoint, make the tree, tune, judge what was tuned, describe it."""
+    """Check host, tool and checkpoint, make the tree, tune, check what was tuned, and write the manifest."""
     params, output = request.params, request.output
     gpu = _gpu(params.target)
     tools = tool_versions(DISTRIBUTIONS)

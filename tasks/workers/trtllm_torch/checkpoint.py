@@ -1,8 +1,8 @@
-"""The checkpoint that a trtllm-torch engine is made of: judged before anything is loaded, then copied.
+"""The checkpoint that a trtllm-torch engine is made from: checked before anything is loaded, then copied.
 
 Standard library only. The formats are ModelOpt's: hf_quant_config.json is {"producer", "quantization":
 {"quant_algo", "kv_cache_quant_algo", "quantized_layers", ...}}; TensorRT-LLM reads that file and accepts only
-names of its own enum, which it finds out after minutes of starting.
+names of its own enum, but checks that only after minutes of starting.
 """
 
 import json
@@ -32,7 +32,7 @@ class Checkpoint:
         directory: where it is.
         architecture: class of the model.
         quant_algo: format of the weights by ModelOpt's name; None if they are not quantized.
-        kv_cache_quant_algo: likewise of stored keys and values.
+        kv_cache_quant_algo: the same for stored keys and values.
         tokenizer_sha256: digest of tokenizer.json.
     """
 
@@ -44,7 +44,7 @@ class Checkpoint:
 
 
 def read_checkpoint(directory: Path, asked: TrtllmTorchAdmission) -> Checkpoint:
-    """Read what the checkpoint says of itself and hold it against what the variant asks for.
+    """Read what the checkpoint says about itself, and check it against what the variant asks for.
 
     Args:
         directory: a Hugging Face checkpoint.
@@ -73,7 +73,7 @@ def read_checkpoint(directory: Path, asked: TrtllmTorchAdmission) -> Checkpoint:
 
 
 def copy_checkpoint(source: Path, output: Path) -> int:
-    """Copy all files, so that the output owns its bytes; returns how many, which may be shared on disk."""
+    """Copy all files, so that the output owns its bytes; returns their number (blocks may be shared)."""
     copied = 0
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         copy = output / file.relative_to(source)
@@ -91,7 +91,7 @@ def _copy_file(source: Path, copy: Path) -> None:
             while left > 0 and (moved := os.copy_file_range(reader.fileno(), writer.fileno(), left)):
                 left -= moved
         except OSError:
-            # Not between these file systems. Whatever was copied is written over.
+            # Not possible between these file systems. Whatever was copied is overwritten.
             left = -1
     if left:
         shutil.copyfile(source, copy)
@@ -103,7 +103,7 @@ def _architecture(config: Mapping[str, Any], known: Sequence[str], directory: Pa
         return str(names[0])
     raise Refusal(
         "unsupported",
-        f"architectures {names} of the checkpoint; this kind serves {', '.join(known)}",
+        f"the checkpoint has the architectures {names}; this kind serves {', '.join(known)}",
         where=str(directory / CONFIG),
     )
 
@@ -128,7 +128,7 @@ def _require_one_of(what: str, found: str | None, accepted: Sequence[str | None]
     wanted = " or ".join("nothing" if name is None else name for name in accepted)
     raise Refusal(
         "unsupported",
-        f"{what} is {found or 'nothing'}; the recipe, this kind and the GPU ask for {wanted}",
+        f"{what} is {found or 'nothing'}; the recipe, this kind and the GPU need {wanted}",
         where=str(directory / QUANTIZATION),
         fix="choose a recipe whose formats the GPU computes with",
     )
@@ -151,5 +151,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise Refusal("input", f"{path.name} cannot be read: {error}", str(path), FIX) from None
     if not isinstance(content, dict):
-        raise Refusal("input", f"{path.name} holds no mapping", str(path), FIX)
+        raise Refusal("input", f"{path.name} is not a mapping", str(path), FIX)
     return content

@@ -1,4 +1,4 @@
-"""What the worker of trtllm-torch is asked: records that the kind writes and the worker reads.
+"""The request of the trtllm-torch worker: records that the kind writes and the worker reads.
 
 The input `checkpoint` is a directory in Hugging Face's layout.
 """
@@ -16,7 +16,7 @@ class Target:
     """The hosts to tune on.
 
     Attributes:
-        machine: `platform.machine()` of them.
+        machine: their `platform.machine()`.
         gpu_names: names that the driver reports.
         compute_capability: of the GPU.
         gpu_count: GPUs that the engine occupies.
@@ -40,7 +40,7 @@ class Files:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """How the server is asked: the path that answers 200 once it is ready, and the name of its model."""
+    """How to query the server: the path that answers 200 once it is ready, and the name of its model."""
 
     ready_path: str
     model: str
@@ -57,10 +57,10 @@ class TrtllmTorchParams:
         target: hosts.
         llm_args: arguments of TensorRT-LLM's LLM class by its names, as they are.
         files: where the parts of the tree are.
-        warm_up: how the server is asked.
+        warm_up: how to query the server.
         commands: the one command, which starts the server.
         serve: the serve command that engine.json carries, as it is.
-        toolchains: identity of each toolchain that has a part in it, by role.
+        toolchains: identity of each toolchain that takes part, by role.
         stand_in: whether a stand-in of the tool builds it.
     """
 
@@ -79,12 +79,12 @@ class TrtllmTorchParams:
 
 @dataclass(frozen=True)
 class TrtllmTorchAdmission:
-    """What decides whether it is built, by the names of hf_quant_config.json; None stands for unquantized.
+    """What decides whether the engine may be built, by names of hf_quant_config.json; None: unquantized.
 
     Attributes:
         architectures: what the kind serves.
         quant_algos: formats of the weights, of which the checkpoint must have one.
-        layer_quant_algos: formats of single layers, where each has its own.
+        layer_quant_algos: formats of single layers, if each has its own.
         kv_cache_quant_algo: format of the KV cache, which the checkpoint must have.
     """
 

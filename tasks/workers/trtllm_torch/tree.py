@@ -4,8 +4,8 @@ Standard library only.
 
 The autotuner's file (tensorrt_llm/_torch/autotuner.py of NVIDIA/TensorRT-LLM): {"metadata": {"lib_version",
 "creation_timestamp", "device_name", "device_capability": [major, minor]}, "rank_0": {key: {"runner_id",
-"tactic", "min_time"}}, ...}. TensorRT-LLM takes it on any GPU without a word, so what it was measured on is
-kept outside of it.
+"tactic", "min_time"}}, ...}. TensorRT-LLM silently accepts it on any GPU, so the GPU that it was measured on
+is recorded outside of it.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class Tuned:
     Attributes:
         path: the file, relative to the tree.
         config_sha256: digest of the file with the arguments that it was tuned for.
-        entries: choices of all ranks; 0 if every kernel has one way only.
+        entries: number of choices of all ranks; 0 if no kernel has an alternative.
     """
 
     path: str
@@ -68,7 +68,7 @@ def read_tuned(tree: Path, path: str, config_sha256: str, gpu: GpuFacts, version
         version: of the tool.
 
     Raises:
-        Refusal: there is none, or it is of another form, GPU or version than this build's.
+        Refusal: there is none, or its form, GPU or version is not this build's.
     """
     file = tree / path
     if not file.is_file():
@@ -81,10 +81,10 @@ def read_tuned(tree: Path, path: str, config_sha256: str, gpu: GpuFacts, version
         ranks = [entries for name, entries in content.items() if name != "metadata"]
         entries = sum(len(choices) for choices in ranks)
     except (ValueError, KeyError, TypeError) as error:
-        raise _bad_cache(f"the autotuner cache is of an unknown form ({error!r})", file) from None
+        raise _bad_cache(f"the autotuner cache has an unknown form ({error!r})", file) from None
     here = (gpu.name, gpu.compute_capability, version)
     if measured != here:
-        raise _bad_cache(f"the autotuner cache is of {', '.join(measured)}; this is {', '.join(here)}", file)
+        raise _bad_cache(f"the autotuner cache is for {', '.join(measured)}; this is {', '.join(here)}", file)
     if not ranks:
         raise _bad_cache("the autotuner cache holds no rank's choices", file)
     return Tuned(path, config_sha256, entries)

@@ -1,8 +1,8 @@
-"""Starts the server that will serve the engine, until it answers a request, and ends it again.
+"""Starts the server that will serve the engine, waits until it answers a request, and ends it again.
 
 Standard library only. TensorRT-LLM tunes its kernels and saves what it measured while a server starts, before
-it listens; the request then shows that the parts of the tree go together. The caller's time limit is the only
-one: how long loading and tuning take depends on the model.
+it listens; the request then shows that the parts of the tree fit together. The caller's time limit is the
+only one: how long loading and tuning take depends on the model.
 """
 
 import http.client
@@ -37,8 +37,8 @@ def warm_up(command: ToolCommand, asked: WarmUp, places: Mapping[str, str]) -> f
 
     Args:
         command: starts the server.
-        asked: how it is asked.
-        places: values of the placeholders, but for {port} and those that `ToolCommand.filled` knows.
+        asked: how to query it.
+        places: values of the placeholders, except {port} and those that `ToolCommand.filled` knows.
 
     Raises:
         Refusal: there is no such program, memory ran out, or it did not answer with a completion.
@@ -53,7 +53,7 @@ def warm_up(command: ToolCommand, asked: WarmUp, places: Mapping[str, str]) -> f
 
 
 class _Server:
-    """The process, and the thread that passes its lines on."""
+    """The server's process, and the thread that passes its lines on."""
 
     def __init__(self, command: ToolCommand, directory: str) -> None:
         self._argv = command.argv
@@ -86,7 +86,7 @@ class _Server:
             self._process.wait()
 
     def await_ready(self, port: int, path: str) -> float:
-        """Wait for the server; returns the seconds. Raises as `warm_up` if it ends instead."""
+        """Wait for the server; returns the seconds. Raises the same as `warm_up` if it ends instead."""
         started = time.monotonic()
         while True:
             if self._process.poll() is not None:
@@ -139,4 +139,4 @@ def _require_answer(port: int, model: str) -> None:
 
 def _no_answer(what: str) -> Refusal:
     fix = "read the server's lines above; try other engine.options"
-    return Refusal("regression", f"the server got ready but answered a completion with {what}", fix=fix)
+    return Refusal("regression", f"the server became ready but answered a completion with {what}", fix=fix)

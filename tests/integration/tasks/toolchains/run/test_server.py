@@ -132,7 +132,7 @@ def test_failing_reader_of_lines_does_not_stop_the_server_and_is_not_lost(serve)
 
 
 def test_supervisor_that_is_told_to_end_ends_the_server(serve):
-    with pytest.raises(WorkerCancelled, match="asked to"), serve("good") as running:  # noqa: PT012  the end is waited for
+    with pytest.raises(WorkerCancelled, match="on request to its supervisor"), serve("good") as running:  # noqa: PT012  the end is waited for
         status = Path(f"/proc/{running.pid}/status").read_text()
         os.kill(int(re.search(r"^PPid:\s+(\d+)$", status, re.MULTILINE)[1]), signal.SIGTERM)
         wait_until(lambda: not alive(running.pid))

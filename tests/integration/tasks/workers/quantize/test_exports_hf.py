@@ -228,7 +228,7 @@ def test_a_search_that_mixes_formats_says_which_layer_has_which(
 def test_a_search_for_fewer_bits_than_there_are_is_refused(
     case: Case, found: dict[str, dict[str, Any]]
 ) -> None:
-    assert f"no choice of the candidates has {case.label} bits a weight" in found[case.name]["refused"]
+    assert f"no choice of the candidates has {case.label} bits per weight" in found[case.name]["refused"]
     assert "raise quantization.search.effective_bits" in found[case.name]["fix"]
 
 

@@ -60,10 +60,10 @@ PINNED = RecipeFile(path="recipe.yaml", sha256=hashlib.sha256(RECIPE).hexdigest(
 FROM_FILE = trt(LLAMA, "modelopt_file", tp=1, file=PINNED)
 SAVED_BY_5 = Case("trt-plan", LLAMA, "fp8", label="demo", checkpoint=DEMO)
 REFUSED = [
-    (trt(LLAMA, "auto", tp=1, search=BY_LOGITS), "searches by gradient only", "search.method"),
+    (trt(LLAMA, "auto", tp=1, search=BY_LOGITS), "searches only by gradient", "search.method"),
     (trt(LLAMA, "nvfp4"), "ModelOpt 0.37 cannot do nvfp4 on cpu", "quantization.device to cuda"),
     (trt(MIXTRAL, "w4a8_awq", tp=8), "on each of 8 devices", "fewer devices"),
-    (FROM_FILE, "ModelOpt 0.37.0 reads no recipe files", "quantizes with 0.47"),
+    (FROM_FILE, "ModelOpt 0.37.0 does not read recipe files", "quantizes with 0.47"),
     (SAVED_BY_5, "rope_parameters in config.json", "rope_theta"),
 ]
 

@@ -258,7 +258,7 @@ def test_a_checkpoint_that_was_cut_off_is_refused(build: Build, fp8: tuple[Resol
     asked, checkpoint = fp8
     path = checkpoint / "rank1.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(WorkerRefusedInput, match=r"rank1.safetensors has .* it was cut off"):
+    with pytest.raises(WorkerRefusedInput, match=r"rank1.safetensors has .* it is truncated"):
         build(asked, checkpoint)
 
 

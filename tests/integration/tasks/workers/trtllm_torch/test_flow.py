@@ -142,7 +142,7 @@ def test_a_really_quantized_checkpoint_becomes_an_engine_that_serves(
 
 
 def answer(toolchain: Toolchain, manifest: EngineManifest, engine: Path, tmp_path: Path) -> str:
-    """Serve the engine by its own recipe and ask for a completion."""
+    """Serve the engine by its own serve command and ask for a completion."""
     log = tmp_path / "serve.log"
     with serving(
         toolchain, manifest.serve, engine, log=log, on_line=lambda _line: None, ready_limit_s=60

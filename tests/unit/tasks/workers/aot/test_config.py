@@ -116,7 +116,7 @@ def test_int8_weights_need_their_recipe_and_their_widths(tmp_path: Path) -> None
 
 
 def test_int8_widths_that_the_kernel_misreads_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"divides by 16, q\.weight has 36"):
+    with pytest.raises(Refusal, match=r"multiple of 16, but q\.weight has 36"):
         plan_of(int8_checkpoint(tmp_path, width=36), PARAMS | {"recipe": "int8_weight_only"})
 
 

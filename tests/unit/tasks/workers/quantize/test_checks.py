@@ -70,7 +70,13 @@ def test_what_can_be_quantized_passes(tmp_path: Path) -> None:
     [
         ({"architectures": ["MambaForCausalLM"]}, {}, [], "unsupported", "architecture MambaForCausalLM"),
         ({"architectures": None}, {}, [], "unsupported", "architecture none"),
-        ({"quantization_config": {"quant_method": "awq"}}, {}, [], "unsupported", "already, with awq"),
+        (
+            {"quantization_config": {"quant_method": "awq"}},
+            {},
+            [],
+            "unsupported",
+            "already quantized, with awq",
+        ),
         ({}, {"export": TRTLLM | {"decoder_type": None}}, [], "unsupported", "family of LlamaForCausalLM"),
         ({}, {"recipe": NONE}, [], "input", "nothing to quantize"),
         ({}, {"recipe": NONE | {"name": "fp8"}, "export": TRTLLM}, [], "input", r"ModelOpt 0\.47 has no fp8"),
@@ -122,12 +128,12 @@ def test_a_checkpoint_of_transformers_4_is_read_by_both_lines(tmp_path: Path) ->
 
 
 def test_a_dimension_that_does_not_divide_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"divide by 16; model\.layers\.0\.mlp\.up_proj\.weight has 36"):
+    with pytest.raises(Refusal, match=r"multiples of 16; model\.layers\.0\.mlp\.up_proj\.weight has 36"):
         require(checkpoint(tmp_path, columns=36))
 
 
 def test_each_candidate_of_a_search_has_to_divide(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match=r"int4_awq needs .* divide by 128; .*up_proj\.weight has 64"):
+    with pytest.raises(Refusal, match=r"int4_awq needs .* multiples of 128; .*up_proj\.weight has 64"):
         require(checkpoint(tmp_path), formats=[AUTO, INT8, AWQ])
 
 

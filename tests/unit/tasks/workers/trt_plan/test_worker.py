@@ -92,12 +92,12 @@ def test_a_whole_checkpoint_is_read(checkpoint: Path) -> None:
         (lambda d: (d / "config.json").write_text('{"model_type": "llama"}'), "not that of a TensorRT-LLM"),
         (lambda d: (d / "rank1.safetensors").unlink(), "ranks are missing: rank1.safetensors"),
         (lambda d: (d / "rank2.safetensors").write_bytes(b""), "more ranks than 2: rank2"),
-        (cut("rank1.safetensors", 1), "it was cut off"),
-        (cut("rank0.safetensors", 100_000), "it was cut off"),
+        (cut("rank1.safetensors", 1), "it is truncated"),
+        (cut("rank0.safetensors", 100_000), "it is truncated"),
         (lambda d: (d / "rank0.safetensors").write_bytes(b"\0\0"), "not a safetensors file"),
-        (lambda d: (d / "rank0.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}"), "it was cut off"),
+        (lambda d: (d / "rank0.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}"), "it is truncated"),
         (lambda d: (d / "tokenizer.json").unlink(), "no tokenizer.json"),
-        (config_with(mapping={"world_size": 1, "tp_size": 1, "pp_size": 1}), "cut for world_size 1"),
+        (config_with(mapping={"world_size": 1, "tp_size": 1, "pp_size": 1}), "divided for world_size 1"),
         (config_with(quantization={"quant_algo": "W8A16"}), "quant_algo of the checkpoint is W8A16"),
         (config_with(quantization={"quant_algo": "FP8"}), "kv_cache_quant_algo of the checkpoint is None"),
     ],
@@ -115,7 +115,7 @@ def test_a_checkpoint_that_is_not_whole_or_another_is_refused(
 
 def test_a_tokenizer_of_transformers_5_is_refused(checkpoint: Path) -> None:
     rewrite(checkpoint / "tokenizer_config.json", lambda c: c.update(tokenizer_class="TokenizersBackend"))
-    with pytest.raises(Refusal, match="of transformers 5") as caught:
+    with pytest.raises(Refusal, match="from transformers 5") as caught:
         read_checkpoint(checkpoint, WANTED)
     assert "trtllm-torch" in caught.value.fix
 

@@ -75,7 +75,7 @@ def test_an_unquantized_checkpoint_has_no_quantization_file(checkpoint: Path) ->
     (checkpoint / "hf_quant_config.json").unlink()
     plain = replace(ASKED, quant_algos=(None,), kv_cache_quant_algo=None)
     assert read_checkpoint(checkpoint, plain).quant_algo is None
-    with pytest.raises(Refusal, match=r"quant_algo is nothing; .* ask for NVFP4"):
+    with pytest.raises(Refusal, match=r"quant_algo is nothing; .* need NVFP4"):
         read_checkpoint(checkpoint, ASKED)
 
 
@@ -83,7 +83,7 @@ def test_layers_with_formats_of_their_own_are_read(checkpoint: Path) -> None:
     layers = {"model.layers.0.mlp.up_proj": {"quant_algo": "W8A8_SQ_PER_CHANNEL"}}
     mixed = quantization("MIXED_PRECISION", "FP8", quantized_layers=layers)
     write(checkpoint / "hf_quant_config.json", mixed)
-    with pytest.raises(Refusal, match=r"up_proj is W8A8_SQ_PER_CHANNEL.*ask for FP8 or NVFP4"):
+    with pytest.raises(Refusal, match=r"up_proj is W8A8_SQ_PER_CHANNEL.*need FP8 or NVFP4"):
         read_checkpoint(checkpoint, replace(ASKED, quant_algos=("MIXED_PRECISION",)))
     layers["model.layers.0.mlp.up_proj"]["quant_algo"] = "FP8"
     write(
@@ -98,7 +98,7 @@ def test_layers_with_formats_of_their_own_are_read(checkpoint: Path) -> None:
         ("hf_quant_config.json", quantization("FP8", "FP8"), "quant_algo is FP8"),
         ("hf_quant_config.json", quantization("NVFP4", None), "kv_cache_quant_algo is nothing"),
         ("hf_quant_config.json", {"quant_algo": "NVFP4"}, "no mapping `quantization`"),
-        ("hf_quant_config.json", [], "holds no mapping"),
+        ("hf_quant_config.json", [], "is not a mapping"),
         ("config.json", {"architectures": ["MambaForCausalLM"]}, "this kind serves LlamaForCausalLM"),
         ("model.safetensors.index.json", {"weight_map": {"w": "part-2.safetensors"}}, "lacks part-2"),
     ],
@@ -167,11 +167,11 @@ def test_what_was_tuned_is_read(tmp_path: Path) -> None:
     ("content", "told"),
     [
         (None, "left no autotuner cache"),
-        ({}, "of an unknown form"),
-        ([], "of an unknown form"),
+        ({}, "has an unknown form"),
+        ([], "has an unknown form"),
         ({"metadata": METADATA}, "no rank's choices"),
-        ({"metadata": METADATA | {"device_name": "NVIDIA H200"}, "rank_0": {}}, "of NVIDIA H200, 10.0"),
-        ({"metadata": METADATA | {"device_capability": [9, 0]}, "rank_0": {}}, "of NVIDIA B200, 9.0"),
+        ({"metadata": METADATA | {"device_name": "NVIDIA H200"}, "rank_0": {}}, "for NVIDIA H200, 10.0"),
+        ({"metadata": METADATA | {"device_capability": [9, 0]}, "rank_0": {}}, "for NVIDIA B200, 9.0"),
         ({"metadata": METADATA | {"lib_version": "1.3.0rc22"}, "rank_0": {}}, "1.3.0rc22; this is"),
     ],
 )
