@@ -8,7 +8,6 @@ Invariants:
   refused by name, with what to change.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from tasks.workers.aot.request import AotAdmission, AotParams, Target
 from tasks.workers.common.io import Refusal
+from tasks.workers.common.json_files import read_json
 from tasks.workers.common.safetensors import tensor_headers
 from tasks.workers.common.shape import Shape
 
@@ -58,7 +58,7 @@ def read_plan(checkpoint: Path, params: AotParams, admission: AotAdmission) -> B
     Raises:
         Refusal: the architecture, the recipe, a setting of the config or the shape cannot be compiled.
     """
-    config = _read_json(checkpoint / "config.json")
+    config = read_json(checkpoint / "config.json")
     if not params.target.march:
         raise Refusal(
             "unsupported", "this kind compiles for x86-64 levels only", "target", "choose a cpu-x86-64 target"
@@ -172,7 +172,7 @@ def _check_recipe(plan: BuildPlan) -> None:
 
 def _quantization(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / "hf_quant_config.json"
-    return dict(_read_json(path)["quantization"]) if path.is_file() else {}
+    return dict(read_json(path)["quantization"]) if path.is_file() else {}
 
 
 def _check_int8_widths(checkpoint: Path) -> None:
@@ -199,12 +199,3 @@ def _check_files(checkpoint: Path) -> None:
         raise Refusal(
             "input", "the checkpoint holds no safetensors file", "*.safetensors", "convert it first"
         )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise Refusal("input", f"the checkpoint has no {path.name}", path.name) from None
-    except json.JSONDecodeError as error:
-        raise Refusal("input", f"{path.name} is not JSON: {error}", path.name) from None

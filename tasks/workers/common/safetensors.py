@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.workers.common.io import Refusal
+from tasks.workers.common.json_files import FIX
 
+LENGTH_BYTES = 8
 MOST_HEADER_BYTES = 100_000_000
 # Embeddings, heads, norms and routers stay as they are; scales of the KV cache belong to no linear layer.
 NOT_LINEAR = ("embed", "lm_head", "norm", "ln_f", "router", "kv_cache", "k_scale", "v_scale")
@@ -54,27 +56,53 @@ def weight_bytes(checkpoint: Path) -> int:
     return sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
 
 
-def read_header(file: Path) -> dict[str, Any]:
-    """The header of a safetensors file: tensors by name, with dtype, shape and offsets."""
+def read_header(file: Path, fix: str = FIX) -> dict[str, Any]:
+    """Read the header of a safetensors file: tensors by name, with dtype, shape and offsets.
+
+    Raises:
+        Refusal: it is not such a file, or ends within its header; `fix` is what the user can do.
+    """
+    return _parse(file, fix)[1]
+
+
+def require_whole(file: Path, fix: str = FIX) -> None:
+    """Check a file's size against what its header declares.
+
+    Raises:
+        Refusal: they differ, or it is not a safetensors file.
+    """
+    length, header = _parse(file, fix)
+    try:
+        ends = [entry["data_offsets"][1] for entry in header.values()]
+    except (KeyError, TypeError, IndexError) as error:
+        raise _not_safetensors(file, f"its header lacks {error}", fix) from None
+    size, declared = file.stat().st_size, LENGTH_BYTES + length + max(ends, default=0)
+    if not ends or size != declared:
+        what = f"{file.name} has {size} bytes and declares {declared}: it is truncated"
+        raise Refusal("input", what, str(file), fix)
+
+
+def _parse(file: Path, fix: str) -> tuple[int, dict[str, Any]]:
+    """The length of a header in bytes, and its tensors."""
     with file.open("rb") as stream:
-        prefix = stream.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+        prefix = stream.read(LENGTH_BYTES)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == LENGTH_BYTES else 0
         if not 0 < length <= MOST_HEADER_BYTES:
-            raise Refusal("input", "this is not a safetensors file", str(file), "fetch the checkpoint again")
-        header: dict[str, Any] = json.loads(stream.read(length))
+            raise _not_safetensors(file, f"it declares a header of {length} bytes", fix)
+        body = stream.read(length)
+    if len(body) < length:
+        what = f"{file.name} ends within its header of {length} bytes: it is truncated"
+        raise Refusal("input", what, str(file), fix)
+    try:
+        header = dict(json.loads(body))
+    except (ValueError, TypeError) as error:
+        raise _not_safetensors(file, str(error), fix) from None
     header.pop("__metadata__", None)
-    return header
+    return length, header
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object from a file."""
-    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return document
-
-
-def write_json(file: Path, document: dict[str, Any]) -> None:
-    """Write a JSON object to a file."""
-    file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+def _not_safetensors(file: Path, why: str, fix: str) -> Refusal:
+    return Refusal("input", f"{file.name} is not a safetensors file: {why}", str(file), fix)
 
 
 def _is_linear(name: str) -> bool:

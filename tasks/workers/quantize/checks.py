@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.workers.common.io import Refusal
-from tasks.workers.common.safetensors import linear_shapes, read_json
+from tasks.workers.common.json_files import read_json
+from tasks.workers.common.safetensors import linear_shapes
 from tasks.workers.quantize.request import Export, FormatNeeds, QuantizeAdmission, QuantizeParams
 
 # Layers whose input is divided between devices: the group of a scale must not cross from one to the next.

@@ -17,8 +17,9 @@ import transformers
 from modelopt.torch.export import export_hf_checkpoint
 
 from tasks.workers.common.io import say
+from tasks.workers.common.json_files import read_json, write_json
 from tasks.workers.common.requests import Result
-from tasks.workers.common.safetensors import linear_bytes, linear_weights, read_json, weight_bytes, write_json
+from tasks.workers.common.safetensors import linear_bytes, linear_weights, weight_bytes
 from tasks.workers.quantize.model import TokenRows, load_model, mean_loss, read_token_rows, run_through
 from tasks.workers.quantize.modelopt_versions import configuration, require_line
 from tasks.workers.quantize.request import QuantizeParams, QuantizeRequest

@@ -8,7 +8,7 @@ import torch
 from modelopt.torch.export import export_tensorrt_llm_checkpoint, model_config_export
 
 from tasks.workers.common.io import Refusal, say
-from tasks.workers.common.safetensors import read_json, write_json
+from tasks.workers.common.json_files import read_json, write_json
 from tasks.workers.quantize.modelopt_versions import DECLARED
 from tasks.workers.quantize.request import QuantizeParams
 from tasks.workers.quantize.trtllm_config import completed

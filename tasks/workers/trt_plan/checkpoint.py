@@ -4,19 +4,19 @@ Standard library only. This checks that the checkpoint is complete and the reque
 tensor names and shapes.
 """
 
-import json
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.workers.common.io import Refusal
+from tasks.workers.common.json_files import read_json
+from tasks.workers.common.safetensors import require_whole
 from tasks.workers.trt_plan.request import WantedCheckpoint
 
+FIX = "quantize the checkpoint again for this variant (enginery build --force)"
 RANK_FILE = re.compile(r"rank(\d+)\.safetensors")
-HEADER_LENGTH_BYTES = 8
 # transformers 5 writes this class into tokenizer_config.json; transformers 4, which serves plans, has none.
 TOKENIZER_OF_TRANSFORMERS_5 = "TokenizersBackend"
 
@@ -46,43 +46,15 @@ def read_checkpoint(directory: Path, wanted: WantedCheckpoint) -> Checkpoint:
     Raises:
         Refusal: a file is missing, truncated or of another format, or the checkpoint is another one.
     """
-    config = read_json(directory / "config.json")
+    config = read_json(directory / "config.json", FIX)
     _require_keys(config, directory)
     _require_mapping(config["mapping"], wanted)
     _require_quantization(config["quantization"], wanted)
     ranks = _rank_files(directory, wanted.world_size)
     for path in ranks:
-        require_whole(path)
+        require_whole(path, FIX)
     _require_tokenizer(directory)
     return Checkpoint(directory, config["architecture"], sum(path.stat().st_size for path in ranks))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises Refusal if there is none."""
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise _refused(f"there is no {path.name}", path) from None
-    except ValueError as error:
-        raise _refused(f"{path.name} is not JSON ({error})", path) from None
-    if not isinstance(content, dict):
-        raise _refused(f"{path.name} is not a JSON object", path)
-    return content
-
-
-def require_whole(path: Path) -> None:
-    """Check a file's size against what its safetensors header declares; raises Refusal if they differ."""
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(HEADER_LENGTH_BYTES))
-            header = json.loads(file.read(length)) if length <= size else {}
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (struct.error, ValueError, KeyError, TypeError) as error:
-        raise _refused(f"{path.name} is not a safetensors file ({error})", path) from None
-    declared = HEADER_LENGTH_BYTES + length + max(ends, default=0)
-    if not ends or size != declared:
-        raise _refused(f"{path.name} has {size} bytes and declares {declared}: it is truncated", path)
 
 
 def _require_keys(config: Mapping[str, Any], directory: Path) -> None:
@@ -125,7 +97,7 @@ def _require_tokenizer(directory: Path) -> None:
     if not (directory / "tokenizer.json").is_file():
         raise _refused("there is no tokenizer.json, which trtllm-build does not make either", directory)
     settings = directory / "tokenizer_config.json"
-    if settings.is_file() and read_json(settings).get("tokenizer_class") == TOKENIZER_OF_TRANSFORMERS_5:
+    if settings.is_file() and read_json(settings, FIX).get("tokenizer_class") == TOKENIZER_OF_TRANSFORMERS_5:
         raise Refusal(
             "unsupported",
             f"the tokenizer is from transformers 5 (tokenizer_class {TOKENIZER_OF_TRANSFORMERS_5}), "
@@ -140,5 +112,4 @@ def _listed(sizes: Mapping[str, int]) -> str:
 
 
 def _refused(what: str, where: Path | None = None) -> Refusal:
-    fix = "quantize the checkpoint again for this variant (enginery build --force)"
-    return Refusal("input", what, where=str(where) if where else "checkpoint", fix=fix)
+    return Refusal("input", what, where=str(where) if where else "checkpoint", fix=FIX)

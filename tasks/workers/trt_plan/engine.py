@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.workers.common.io import Refusal
-from tasks.workers.trt_plan.checkpoint import read_json
+from tasks.workers.common.json_files import read_json
 from tasks.workers.trt_plan.request import TrtPlanParams, WantedCheckpoint
 
 CONFIG_KEYS = ("version", "pretrained_config", "build_config")

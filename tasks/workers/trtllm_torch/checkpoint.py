@@ -5,7 +5,6 @@ Standard library only. The formats are ModelOpt's: hf_quant_config.json is {"pro
 names of its own enum, but checks that only after minutes of starting.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.workers.common.io import Refusal
+from tasks.workers.common.json_files import read_json
 from tasks.workers.common.manifest import sha256_of
 from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission
 
@@ -53,7 +53,7 @@ def read_checkpoint(directory: Path, asked: TrtllmTorchAdmission) -> Checkpoint:
     Raises:
         Refusal: something is missing, or is not what was asked for.
     """
-    config = _read_json(directory / CONFIG)
+    config = read_json(directory / CONFIG, FIX)
     quantization = _quantization(directory, config)
     _require_weights(directory)
     if not (directory / TOKENIZER).is_file():
@@ -116,7 +116,7 @@ def _quantization(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             what = f"the checkpoint is quantized but has no {QUANTIZATION}, which TensorRT-LLM reads"
             raise Refusal("input", what, str(directory), FIX)
         return {}
-    quantization = _read_json(path).get("quantization")
+    quantization = read_json(path, FIX).get("quantization")
     if not isinstance(quantization, dict):
         raise Refusal("input", f"{QUANTIZATION} has no mapping `quantization`", str(path), FIX)
     return quantization
@@ -138,18 +138,8 @@ def _require_weights(directory: Path) -> None:
     """Refuse a checkpoint without weights, or with a part missing."""
     present = {path.name for path in directory.glob("*.safetensors")}
     index = directory / WEIGHTS_INDEX
-    named = set(_read_json(index)["weight_map"].values()) if index.is_file() else set()
+    named = set(read_json(index, FIX)["weight_map"].values()) if index.is_file() else set()
     if missing := sorted(named - present):
         raise Refusal("input", f"the checkpoint lacks {', '.join(missing)}", str(index), FIX)
     if not present:
         raise Refusal("input", "the checkpoint has no weights (*.safetensors)", str(directory), FIX)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise Refusal("input", f"{path.name} cannot be read: {error}", str(path), FIX) from None
-    if not isinstance(content, dict):
-        raise Refusal("input", f"{path.name} is not a mapping", str(path), FIX)
-    return content

@@ -98,7 +98,7 @@ def test_layers_with_formats_of_their_own_are_read(checkpoint: Path) -> None:
         ("hf_quant_config.json", quantization("FP8", "FP8"), "quant_algo is FP8"),
         ("hf_quant_config.json", quantization("NVFP4", None), "kv_cache_quant_algo is nothing"),
         ("hf_quant_config.json", {"quant_algo": "NVFP4"}, "no mapping `quantization`"),
-        ("hf_quant_config.json", [], "is not a mapping"),
+        ("hf_quant_config.json", [], "is not a JSON object"),
         ("config.json", {"architectures": ["MambaForCausalLM"]}, "this kind serves LlamaForCausalLM"),
         ("model.safetensors.index.json", {"weight_map": {"w": "part-2.safetensors"}}, "lacks part-2"),
     ],
