@@ -12,7 +12,7 @@ def smoke_program(declared: Declaration) -> str:
 
 
 def torch_build(last_line: str) -> TorchBuild | None:
-    """What torch says that it is; None where the tool has no use for it."""
+    """The build that torch reports; None if the tool does not use torch."""
     if not last_line.startswith(PREFIX):
         return None
     _, version, cuda = last_line.split()

@@ -133,7 +133,7 @@ def load_eager(plan: BuildPlan, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def load_decoder(plan: BuildPlan) -> Decoder:
-    """The checkpoint as it is compiled: our attention, int8 layers where the weights are int8."""
+    """The checkpoint as it is compiled: with our attention, and int8 layers if weights are int8."""
     dtype = getattr(torch, plan.dtype)
     tensors, quantized = split_int8(dict(read_tensors(plan.checkpoint)))
     widened = {name: weight.dequantized(dtype) for name, weight in quantized.items()}

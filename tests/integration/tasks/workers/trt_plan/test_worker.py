@@ -287,4 +287,4 @@ def test_an_option_that_the_tool_takes_back_for_a_model_is_told(build: Build, tm
     asked = variant(tensor_parallel=2, reduce_fusion=True)
     with pytest.raises(EngineWrong, match="reduce_fusion on became off") as caught:
         build(asked, checkpoint_for(asked, tmp_path, "MistralForCausalLM"))
-    assert "drop the option" in caught.value.fix
+    assert "remove the option" in caught.value.fix

@@ -159,7 +159,7 @@ def answer(toolchain: Toolchain, manifest: EngineManifest, engine: Path, tmp_pat
         ("dies", WorkerFailed, "Executor creation failed"),
         ("no-cache", WorkerRefused, "left no autotuner cache"),
         ("no-form", WorkerRefused, "unknown form"),
-        ("other-gpu", WorkerRefused, "of NVIDIA Other"),
+        ("other-gpu", WorkerRefused, "for NVIDIA Other"),
         ("no-answer", EngineWrong, "the executor has died"),
     ],
 )
