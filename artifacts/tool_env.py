@@ -3,7 +3,7 @@
 Tools see none of the user's environment but what is on an allow-list; what else a host's tools need to work
 well (`LD_LIBRARY_PATH`, `NCCL_*`, `CUDA_HOME`, proxies) is named here.
 Invariants:
-- Values become part of the class of host that measurements are kept under, so that everybody who reads a
+- Values become part of the host class that measurements are kept under, so that everybody who reads a
   measurement can read them: nothing that looks like a secret is taken.
 - What the pipeline itself sets for tools stays its own.
 """

@@ -1,4 +1,4 @@
-"""Measurements: appended, never replaced; keyed by what was measured, how, and on what class of host.
+"""Measurements: appended, never replaced; keyed by what was measured, how, and on which host class.
 
 Unlike an action, a measurement may be made many times under one key; the caller decides how old one may be
 before it is made again. An inconclusive measurement is kept as evidence and must not be reused.
@@ -31,7 +31,7 @@ class Measurement(Frozen):
     key: Digest = Field(description="Digest of `document`.")
     id: str = Field(pattern=f"^{ID_PATTERN}$", description="Unique, and sorts by time within a key.")
     kind: MeasurementKind = Field(description="What was measured.")
-    document: dict[str, JsonValue] = Field(description="What it is keyed by: trees, protocol, class of host.")
+    document: dict[str, JsonValue] = Field(description="What it is keyed by: trees, protocol, host class.")
     result: dict[str, JsonValue] = Field(description="Results of the measurement.")
     created_at: AwareDatetime = Field(description="When it ended, with time zone.")
     device_s: float = Field(

@@ -70,7 +70,7 @@ def _metrics(checkpoint: Checkpoint, engine: Engine, seconds: dict[str, float]) 
         "sizes": engine.sizes,
         "rank_bytes": engine.rank_bytes,
         "checkpoint_bytes": checkpoint.weights_bytes,
-        "features_untold": engine.unreported,
+        "unreported_features": engine.unreported,
         "command_s": seconds,
     }
 

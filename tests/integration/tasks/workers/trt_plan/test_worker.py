@@ -104,7 +104,7 @@ def test_a_tree_holds_plans_tokenizer_and_what_a_host_must_have(
     )
     assert manifest.toolchains == {"build": toolchain.identity}
     assert manifest.serve == TRT_PLAN.serve_command(asked)
-    assert outcome.metrics["features_untold"] == []
+    assert outcome.metrics["unreported_features"] == []
     assert outcome.tools["tensorrt"] == "10.14.1+stand-in"
 
 
