@@ -18,7 +18,8 @@ SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|CREDENTIAL|COOKIE|(^|_)(API)?KEYS?(_|$)|(^|_)AUTH(_|$)",
     re.IGNORECASE,
 )
-SECRET_VALUE = re.compile(r"://[^/\s@]+@")
+# Credentials in an address, and the beginnings of tokens of the Hub, AWS, GitHub and OpenAI.
+SECRET_VALUE = re.compile(r"://[^/\s@]+@|\b(hf_\w{20,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|sk-[\w-]{20,})")
 OURS = frozenset(
     [
         *("PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONNOUSERSITE"),
@@ -67,6 +68,6 @@ def _problems(table: Mapping[str, object], variables: Mapping[str, str]) -> Iter
         elif SECRET_NAME.search(name):
             yield f"{name} looks like a secret, and values are recorded with every measurement"
         elif SECRET_VALUE.search(variables.get(name, "")):
-            yield f"{name} is an address with credentials, and values are recorded with every measurement"
+            yield f"{name} holds what looks like credentials, and values are recorded with every measurement"
         elif name in OURS:
             yield f"{name} is set by the pipeline itself"

@@ -43,7 +43,7 @@ def inspect_release(store: "Store", release: Release, on_progress: OnProgress | 
         try:
             listings.append(store.get_listing(tree))
         except (NotFound, IntegrityError) as error:
-            found[error.where] = f"the listing of tree {tree[:12]}: {error.what}"
+            found[error.where] = error.what
     files = by_digest(file for listing in listings for file in listing.files)
     total_bytes = sum(file.size for file in files.values())
     for defect in damaged(store.bucket, files, Progress(total_bytes, on_progress).add).values():

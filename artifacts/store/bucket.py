@@ -42,6 +42,20 @@ class ByteRange(NamedTuple):
     total: int
 
 
+class StoredEntry(NamedTuple):
+    """An object, as a listing of the bucket shows it.
+
+    Attributes:
+        key: its key, without the bucket's own prefix.
+        size_bytes: its size.
+        md5: MD5 of its bytes, in hex, if the server's entity tag is that; otherwise anything else.
+    """
+
+    key: str
+    size_bytes: int
+    md5: str
+
+
 class Bucket(ABC):
     """Objects by key. A key consists of names joined by slashes; `str()` names the place in messages."""
 
@@ -113,8 +127,12 @@ class Bucket(ABC):
         """
 
     @abstractmethod
+    def entries(self, prefix: str) -> Iterator[StoredEntry]:
+        """Yield the objects whose keys begin with `prefix`, sorted by key; more are asked for as needed."""
+
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield sorted keys that begin with `prefix`, and sizes in bytes; more are asked for as needed."""
+        return ((entry.key, entry.size_bytes) for entry in self.entries(prefix))
 
     @abstractmethod
     def children(self, prefix: str) -> Iterator[str]:

@@ -4,14 +4,17 @@ Invariants:
 - Nothing is asked for twice: what was read is kept as long as the snapshot lives, and verified like any read.
 - Presence is determined by listing the store once, unless it holds more than `LISTED_KEYS` objects of a kind;
   then each tree is looked up by itself, as in any store.
-- A verified listing in this host's cache is accepted if the store holds an object with its key and size; the
-  store's copy is not read, and neither is that of any blob.
+- A verified listing in this host's cache is accepted without reading the store's copy if the store holds an
+  object of its key and size whose entity tag is the MD5 of the same bytes. Whatever else the tag is, the
+  store's copy is read.
 - Nothing is written.
 """
 
+from hashlib import md5
 from itertools import islice
 
 from artifacts.store.actions import Action
+from artifacts.store.bucket import StoredEntry
 from artifacts.store.holdings import by_digest, defects
 from artifacts.store.measurements import Measurement
 from artifacts.store.reader import tree_key
@@ -27,7 +30,7 @@ class Snapshot(Store):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store.bucket, store.cache)
-        self._sizes: dict[str, dict[str, int] | None] = {}
+        self._entries: dict[str, dict[str, StoredEntry] | None] = {}
         self._listings: dict[str, Listing] = {}
         self._files: dict[tuple[str, str], bytes] = {}
         self._actions: dict[tuple[str, str], Action | None] = {}
@@ -65,19 +68,23 @@ class Snapshot(Store):
         return self._missing[tree]
 
     def _defects(self, listing: Listing) -> tuple[str, ...]:
-        files = by_digest(listing.files)
-        return tuple(map(str, defects(self.bucket, files, self._sizes_below(blob_key(""))).values()))
+        files, entries = by_digest(listing.files), self._entries_below(blob_key(""))
+        sizes = None if entries is None else {key: entry.size_bytes for key, entry in entries.items()}
+        return tuple(map(str, defects(self.bucket, files, sizes).values()))
 
     def _local_listing(self, digest: str) -> Listing | None:
-        key = tree_key(digest)
-        body, sizes = self.cache.read_listing(digest), self._sizes_below(tree_key(""))
-        if body is None or sizes is None or sizes.get(key) != len(body):
+        key, body = tree_key(digest), self.cache.read_listing(digest)
+        stored = (self._entries_below(tree_key("")) or {}).get(key)
+        if body is None or stored != StoredEntry(
+            key, len(body), md5(body, usedforsecurity=False).hexdigest()
+        ):
             return None
         return self._parse(key, body, Listing, lambda listing: tree_key(listing.digest))
 
-    def _sizes_below(self, prefix: str) -> dict[str, int] | None:
-        """Return the sizes of all objects below a prefix, by key; None if there are too many to list."""
-        if prefix not in self._sizes:
-            found = dict(islice(self.bucket.sizes(prefix), LISTED_KEYS + 1))
-            self._sizes[prefix] = found if len(found) <= LISTED_KEYS else None
-        return self._sizes[prefix]
+    def _entries_below(self, prefix: str) -> dict[str, StoredEntry] | None:
+        """Return all objects below a prefix, by key; None if there are too many to list."""
+        if prefix not in self._entries:
+            found = list(islice(self.bucket.entries(prefix), LISTED_KEYS + 1))
+            few = len(found) <= LISTED_KEYS
+            self._entries[prefix] = {entry.key: entry for entry in found} if few else None
+        return self._entries[prefix]

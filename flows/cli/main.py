@@ -46,7 +46,9 @@ COMMANDS = {
         CommandEntry("doctor", "doctor:doctor", "Check this machine, and say how to fix what it lacks."),
         CommandEntry("demo", "demo:demo", "Run the main job end to end on a small model."),
         CommandEntry(
-            "toolchain", "toolchain:app", "The isolated environments of the heavy tools: list, install."
+            "toolchain",
+            "toolchain:app",
+            "The isolated environments of the heavy tools: list, install, adopt, forget.",
         ),
     ),
     "Specs": (

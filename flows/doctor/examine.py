@@ -105,6 +105,4 @@ def _toolchains(settings: Settings) -> Iterator[Check]:
 
 def _gpu(settings: Settings) -> Iterator[Check]:
     del settings  # no setting concerns GPUs
-    toolchains = [name for name, declaration in declared().items() if declaration.accelerator == "cuda"]
     yield judgements.judge_gpus(probe_host(), load_targets().values())
-    yield judgements.judge_gpu_toolchains(toolchains)

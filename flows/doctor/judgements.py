@@ -200,11 +200,6 @@ def judge_gpus(facts: HostFacts, targets: Collection[Target]) -> Check:
     )
 
 
-def judge_gpu_toolchains(names: Collection[str]) -> Check:
-    """Report the toolchains that compute on GPUs."""
-    return Check(group="gpu", name="toolchains", outcome="ok", found=", ".join(names))
-
-
 def _fits(target: Target, facts: HostFacts) -> bool:
     return isinstance(fits(host_requirements(target), facts), Fits)
 

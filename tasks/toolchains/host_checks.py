@@ -26,7 +26,7 @@ def unavailable(name: str, obstacles: Sequence[Obstacle]) -> ToolchainUnavailabl
     if len(obstacles) == 1:
         return ToolchainUnavailable(obstacles[0].reason, fix=obstacles[0].fix)
     reasons = _numbered([each.reason for each in obstacles])
-    what = f"this host cannot hold toolchain {name}, for {len(obstacles)} reasons:{reasons}"
+    what = f"this host cannot use toolchain {name}, for {len(obstacles)} reasons:{reasons}"
     return ToolchainUnavailable(what, fix=f"each of them:{_numbered([each.fix for each in obstacles])}")
 
 

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from artifacts.errors import ArtifactError, Conflict, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
 from artifacts.progress import OnBytes
-from artifacts.store.bucket import UPLOAD_THREADS, Bucket, ByteRange, Stored
+from artifacts.store.bucket import UPLOAD_THREADS, Bucket, ByteRange, Stored, StoredEntry
 from artifacts.store.s3.errors import ACCESS_FIX, START_FIX, s3_errors
 from artifacts.store.s3.ranges import exactly, range_header, refusal
 from artifacts.store.s3.slices import FileSlice
@@ -202,14 +202,15 @@ class S3Bucket(Bucket):
                 refuse_etag(answer.get("ETag", ""))
                 yield from exactly(body.iter_chunks(STREAM_BYTES), asked, where)
 
-    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Yield sorted keys, without the bucket's own prefix, and sizes; 1,000 are asked for at a time."""
+    def entries(self, prefix: str) -> Iterator[StoredEntry]:
+        """Yield objects sorted by key; 1,000 are asked for at a time."""
         with self._errors(prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._name, Prefix=self._prefix + prefix
             ):
                 for item in page.get("Contents", []):
-                    yield item["Key"].removeprefix(self._prefix), item["Size"]
+                    key = item["Key"].removeprefix(self._prefix)
+                    yield StoredEntry(key, item["Size"], item["ETag"].strip('"'))
 
     def children(self, prefix: str) -> Iterator[str]:
         """Yield the directories below a prefix: what follows it up to the next slash, once each, sorted."""

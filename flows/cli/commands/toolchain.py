@@ -117,7 +117,7 @@ def forget_adopted(name: Annotated[str, Parameter(help="Name of a toolchain that
         raise BadArgument(
             f"Toolchain {name} was not adopted.", fix="`enginery toolchain list` shows what was"
         )
-    say(f"{name}: its interpreter is not used any more; it is left as it is")
+    say(f"{name}: its interpreter is no longer used, and was not changed")
 
 
 def _require_declared(name: str, also: str = "") -> None:

@@ -8,18 +8,32 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from artifacts.settings import Settings
+from tasks.errors import ToolchainSettingInvalid
 
 Adoptions = dict[str, dict[str, Any]]
+TABLES: TypeAdapter[Adoptions] = TypeAdapter(Adoptions)
 
 
 def read_adoptions(settings: Settings) -> Adoptions:
-    """All adoptions by toolchain; empty if nothing was ever adopted."""
+    """All adoptions by toolchain; empty if nothing was ever adopted.
+
+    Raises:
+        ToolchainSettingInvalid: the record is damaged.
+    """
+    path = _file(settings)
     try:
-        found: Adoptions = json.loads(_file(settings).read_bytes())
+        return TABLES.validate_json(path.read_bytes())
     except FileNotFoundError:
         return {}
-    return found
+    except ValidationError as error:
+        raise ToolchainSettingInvalid(
+            "the record of adopted toolchains is damaged",
+            where=str(path),
+            fix="delete it, and adopt again (`enginery toolchain adopt NAME PYTHON`)",
+        ) from error
 
 
 def adopt(name: str, table: dict[str, Any], settings: Settings) -> None:

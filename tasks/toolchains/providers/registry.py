@@ -46,6 +46,7 @@ def ensure(name: str, settings: Settings, say: Say = print_line) -> Toolchain:
 def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
     """What `ensure` would find, without installing anything."""
     declared = declaration(name)
+    _refuse_unknown(settings)
     try:
         request = request_for(declared, settings)
         provider = provider_of(request)
@@ -70,18 +71,23 @@ def request_for(declared: Declaration, settings: Settings) -> ToolchainRequest:
     Raises:
         ToolchainSettingInvalid: the settings name a toolchain that does not exist.
     """
-    if unknown := sorted(settings.toolchains.keys() - {declared.name} - declared_toolchains().keys()):
-        raise ToolchainSettingInvalid(
-            f"the settings name {', '.join(unknown)}, and there is no such toolchain",
-            where="[toolchains] in enginery.toml, or ENGINERY_TOOLCHAINS",
-            fix="`enginery toolchain list` shows the names",
-        )
+    _refuse_unknown(settings, declared.name)
     if table := settings.toolchains.get(declared.name):
         return ToolchainRequest(declared, settings, table, f"[toolchains.{declared.name}] in enginery.toml")
     adopted = read_adoptions(settings).get(declared.name, {})
     return ToolchainRequest(
         declared, settings, adopted, f"enginery toolchain forget {declared.name} removes it"
     )
+
+
+def _refuse_unknown(settings: Settings, *also: str) -> None:
+    if unknown := sorted(settings.toolchains.keys() - {*also} - declared_toolchains().keys()):
+        known = ", ".join(sorted(declared_toolchains()))
+        raise ToolchainSettingInvalid(
+            f"the settings name {', '.join(unknown)}, and there is no such toolchain",
+            where="[toolchains] in enginery.toml, or ENGINERY_TOOLCHAINS",
+            fix=f"the toolchains are: {known}",
+        )
 
 
 def provider_of(request: ToolchainRequest) -> Provider:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from artifacts.errors import RESTORE_FIX, Conflict, IntegrityError, NotFound
 from artifacts.progress import OnBytes
-from artifacts.store.bucket import Bucket, ByteRange, Stored
+from artifacts.store.bucket import Bucket, ByteRange, Stored, StoredEntry
 from artifacts.store.trees import FileEntry
 
 PIECE_BYTES = 1 << 20
@@ -86,10 +86,12 @@ class DirectoryBucket(Bucket):
             for start in range(asked.start, asked.start + asked.length, PIECE_BYTES):
                 yield os.pread(descriptor, min(PIECE_BYTES, asked.start + asked.length - start), start)
 
-    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
-        files = [path for path in self._objects.rglob("*") if path.is_file()]
-        found = {path.relative_to(self._objects).as_posix(): path.stat().st_size for path in files}
-        yield from sorted(item for item in found.items() if item[0].startswith(prefix))
+    def entries(self, prefix: str) -> Iterator[StoredEntry]:
+        files = {path.relative_to(self._objects).as_posix(): path for path in self._objects.rglob("*")}
+        for key, path in sorted(files.items()):
+            if path.is_file() and key.startswith(prefix):
+                digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+                yield StoredEntry(key, path.stat().st_size, digest)
 
     def children(self, prefix: str) -> Iterator[str]:
         directory = self._objects / prefix

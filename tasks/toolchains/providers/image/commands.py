@@ -21,7 +21,7 @@ from artifacts.frozen import Frozen
 from tasks.toolchains.launcher import Program
 
 Dialect = Literal["docker", "podman"]
-REFERENCE = re.compile(r"(?P<name>[^@\s]+)@sha256:(?P<digest>[0-9a-f]{64})")
+REFERENCE = re.compile(r"(?P<name>[A-Za-z0-9][^@\s]*)@sha256:(?P<digest>[0-9a-f]{64})")
 # The client's own; a program inside gets others, or none.
 WRITTEN_OUT = frozenset(["PATH", "HOME"])
 # Numbers of the host's GPUs, which are numbered differently inside.

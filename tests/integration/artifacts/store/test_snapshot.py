@@ -78,3 +78,12 @@ def test_a_damaged_listing_of_this_host_is_read_from_the_store(store: Store, tre
     store.cache.keep_listing(tree, whole.replace(b"a.json", b"c.json"))
     assert store.cache.read_listing(tree) is None
     assert {file.path for file in Snapshot(store).get_listing(tree).files} == {"a.json", "b.json"}
+
+
+def test_a_listing_that_is_damaged_in_the_store_is_missed_as_a_build_misses_it(
+    store: Store, tree: str, overwrite: Callable[[str, bytes], None]
+) -> None:
+    whole = store.cache.read_listing(tree)
+    assert whole is not None
+    overwrite(tree_key(tree), whole.replace(b"a.json", b"c.json"))
+    assert store.missing_of(tree) == Snapshot(store).missing_of(tree) == ("its listing is damaged",)

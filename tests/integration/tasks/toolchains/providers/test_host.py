@@ -132,7 +132,7 @@ def test_a_tool_that_cannot_be_imported_is_refused_in_its_words(python, wanted):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda path: None, "is not there"),
+        (lambda path: None, "does not exist"),
         (
             lambda path: path.write_text("#!/bin/sh\necho hello\n"),
             "does not work as a Python interpreter: hello",

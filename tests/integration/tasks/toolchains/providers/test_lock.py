@@ -223,7 +223,7 @@ def test_index_lock_with_a_cuda_build_and_the_wheelhouse_make_one_toolchain(inde
         (lambda it: next(it.glob("*.whl")).write_bytes(b"other"), ToolchainCorrupt, "has the digest"),
         (lambda it: next(it.glob("*.whl")).unlink(), ToolchainUnavailable, "no file of rare"),
         (lambda it: (it / "SHA256SUMS").write_text(""), ToolchainUnavailable, "is not listed"),
-        (lambda it: (it / "SHA256SUMS").unlink(), ToolchainUnavailable, "no directory with a SHA256SUMS"),
+        (lambda it: (it / "SHA256SUMS").unlink(), ToolchainUnavailable, "not a directory with a SHA256SUMS"),
     ],
 )
 def test_wheelhouse_that_is_not_right_is_refused_before_anything_is_installed(

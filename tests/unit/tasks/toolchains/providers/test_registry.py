@@ -85,11 +85,9 @@ def test_a_table_that_a_provider_does_not_understand_is_refused(settings, table,
 
 def test_a_table_for_a_toolchain_that_does_not_exist_is_not_ignored(settings):
     given = settings.model_copy(update={"toolchains": {"aot-cpuu": {"python": "/p"}}})
-    with pytest.raises(
-        ToolchainSettingInvalid, match="the settings name aot-cpuu, and there is no such toolchain"
-    ):
-        ensure("aot-cpu", given)
-    assert "aot-cpuu" in status("aot-cpu", given).reason
+    for look in (ensure, status):
+        with pytest.raises(ToolchainSettingInvalid, match="the settings name aot-cpuu, and there is no such"):
+            look("aot-cpu", given)
 
 
 def test_a_tag_is_refused_with_the_commands_that_find_its_digest(settings):
@@ -158,3 +156,13 @@ def test_another_provider_is_a_class_and_a_row(settings, monkeypatch):
 def test_installing_needs_a_known_name(settings):
     with pytest.raises(ToolchainUnavailable, match="no toolchain named 'tensorrt-llm'"):
         ensure("tensorrt-llm", settings)
+
+
+@pytest.mark.parametrize("content", ["{bad", "[1]", '{"aot-cpu": 3}'])
+def test_a_damaged_record_of_adoptions_is_named(settings: Settings, content: str) -> None:
+    path = settings.home / "toolchains.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    with pytest.raises(ToolchainSettingInvalid, match="record of adopted toolchains is damaged") as caught:
+        registry.ensure("aot-cpu", settings)
+    assert caught.value.where == str(path)

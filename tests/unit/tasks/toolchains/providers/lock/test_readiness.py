@@ -83,7 +83,7 @@ def test_all_reasons_are_told_at_once_each_with_its_remedy(host, settings):
     with pytest.raises(ToolchainUnavailable) as raised:
         install.ensure_declared(toolchain, settings, print)
     what, fix = raised.value.what.splitlines(), raised.value.fix.splitlines()
-    assert what[0] == "this host cannot hold toolchain tensorrt-llm-1.2, for 7 reasons:"
+    assert what[0] == "this host cannot use toolchain tensorrt-llm-1.2, for 7 reasons:"
     expected = [
         ("is for riscv64", "machine type"),
         ("no NVIDIA driver", "install its driver"),
