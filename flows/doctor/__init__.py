@@ -2,4 +2,6 @@
 
 Probing (`probes`) and judging (`judgements`) are separate: judgements are pure, and equal facts give equal
 judgements.
+
+Nothing is imported here: records of checks are used without the probes.
 """

@@ -38,9 +38,7 @@ def prepare(hub: Path) -> CheckpointForCheck:
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     repo = read_repo("model", folder)
     sizes = {file.path: file.size_bytes for file in repo.files}
-    metadata = Metadata(
-        origin="checkpoint", reason=f"by the files of {REPO}", config=config, file_bytes=sizes
-    )
+    metadata = Metadata(reason=f"by the files of {REPO}", config=config, file_bytes=sizes)
     return CheckpointForCheck(hub=hub, commit=repo.commit, metadata=metadata)
 
 

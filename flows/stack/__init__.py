@@ -7,4 +7,6 @@ Invariants:
   that the next `up` or `down` cleans up.
 - Every change to the stack happens under one file lock.
 - The daemons outlive the command that started them and write to log files.
+
+Nothing is imported here: a host with the light install finds a running stack without psutil and Prefect.
 """

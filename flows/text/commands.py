@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from flows.text.plan import head_lines
 from flows.text.shell import shell_command
-from tasks.commands import Command
-from tasks.commands.symbols import MEANINGS, PASSED_VARIABLES, REQUEST
+from tasks.commands import Command, symbols
 from tasks.plan import PlannedStage, SpecPlan, StageCommands, StageInput
 
 END_OF_REQUEST = "END_OF_REQUEST"
@@ -19,10 +18,10 @@ def transcript(plan: SpecPlan) -> Iterator[str]:
     """Yield all lines of a plan that was made with its commands."""
     yield from (f"# {line}" for line in head_lines(plan))
     yield "# every command also gets these variables, if this program has them: " + ", ".join(
-        PASSED_VARIABLES
+        plan.passed_variables
     )
     yield "# placeholders:"
-    yield from (f"#   {name}  {meaning}" for name, meaning in MEANINGS.items())
+    yield from (f"#   {name}  {meaning}" for name, meaning in plan.placeholders.items())
     looked_up = {(stage.stage, stage.variant): stage for stage in plan.stages}
     for stage in plan.commands:
         yield ""
@@ -57,7 +56,7 @@ def _command(command: Command) -> Iterator[str]:
     if command.directory is not None:
         yield f"cd {command.directory}"
     if command.request is not None:
-        yield f"cat > {REQUEST} <<'{END_OF_REQUEST}'"
+        yield f"cat > {symbols.REQUEST} <<'{END_OF_REQUEST}'"
         yield json.dumps(command.request, indent=2, sort_keys=True)
         yield END_OF_REQUEST
     yield shell_command(command.argv, command.env, clean=True)

@@ -2,8 +2,8 @@
 
 from artifacts.placeholders import fill_placeholders
 from tasks.hosts import VISIBLE
-from tasks.toolchains.declarations import declaration
-from tasks.toolchains.run.environment import FIXED, PASSED, SYSTEM_PATH
+from tasks.toolchains import declaration
+from tasks.toolchains.run import FIXED, PASSED, SYSTEM_PATH
 
 OUTPUT, SCRATCH = "<output>", "<scratch>"
 REQUEST, RESPONSE = "<request.json>", "<response.json>"
@@ -12,7 +12,8 @@ HOST, PORT = "127.0.0.1", "<port>"
 
 MEANINGS = {
     "<tree:NAME>": "directory that holds exactly the tree of that name, as an earlier stage made it",
-    "<toolchain:NAME>": "directory of an installed toolchain (`enginery toolchain install NAME` prints it)",
+    "<toolchain:NAME>": "directory of an installed toolchain (`enginery toolchain install NAME` prints it); "
+    "if an image serves it, the client of containers runs the command instead",
     "<identity:NAME>": "digest of what is installed in a toolchain",
     WORKER_SOURCES: "directory with the modules of this program that a worker imports, and nothing else; if "
     "you run it by hand, the directory that holds this program's packages will do",

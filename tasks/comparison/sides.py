@@ -16,7 +16,7 @@ from tasks.judging import (
     SpeedPlan,
     Vocabulary,
 )
-from tasks.kinds.vllm_reference import vllm_serve_command
+from tasks.kinds import vllm_serve_command
 
 SEED = 20240229
 ENGINE = "engine"

@@ -5,16 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from artifacts.progress import Say
-from tasks.judging.decide.outcomes import Outcomes
-from tasks.judging.decide.screening import qualifies, rejecting
-from tasks.judging.decide.verdict import decide
+from tasks.judging.decide import Outcomes, decide, qualifies, rejecting
 from tasks.judging.endpoint import Side
-from tasks.judging.gates.gate import Terms
-from tasks.judging.gates.registry import judge_gates
+from tasks.judging.gates import Terms, judge_gates
 from tasks.judging.judgement import JudgedResult, Subject, evidence_of
-from tasks.judging.measure.accuracy.phases import AccuracyPhases
-from tasks.judging.measure.baseline_load import measure_load
-from tasks.judging.measure.speed import measure_speed
+from tasks.judging.measure import measure_load, measure_speed
+from tasks.judging.measure.accuracy import AccuracyPhases
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, LoadPlan, require_protocol_digest
 from tasks.judging.results import LoadResult, Measured, NotMeasured

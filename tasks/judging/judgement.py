@@ -5,14 +5,11 @@ from typing import Any
 from pydantic import AwareDatetime, Field
 
 from artifacts.frozen import Frozen
-from tasks.judging.decide.outcomes import Outcomes
-from tasks.judging.decide.verdict import Verdict
-from tasks.judging.gates.figures import Shown
-from tasks.judging.gates.gate import Evidence, Gate, Terms
-from tasks.judging.gates.registry import all_gates
+from tasks.judging.decide import Outcomes, Verdict
+from tasks.judging.gates import Evidence, Gate, Shown, Terms, all_gates
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import Interval, Measured, NotMeasured
-from tasks.judging.statistics.ratio_bounds import point_ratio
+from tasks.judging.statistics import point_ratio
 
 
 class StageRecord(Frozen):

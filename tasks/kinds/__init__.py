@@ -10,6 +10,7 @@ from tasks.kinds.aot_inductor import AOT_INDUCTOR
 from tasks.kinds.kind import JobPlan, Kind
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
+from tasks.kinds.vllm_reference import vllm_serve_command
 from tasks.workers.common.tool_command import ToolCommand
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
@@ -30,4 +31,4 @@ def kind_named(name: str) -> Kind:
     return KINDS[name]
 
 
-__all__ = ["KINDS", "JobPlan", "Kind", "ToolCommand", "kind_named"]
+__all__ = ["KINDS", "JobPlan", "Kind", "ToolCommand", "kind_named", "vllm_serve_command"]

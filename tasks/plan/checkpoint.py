@@ -4,7 +4,7 @@ The copy is only for planning: even if the Hub is unreachable, or does not allow
 a plan says whether an engine can fit. A build never uses it.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -31,9 +31,6 @@ class HubUnavailable(Frozen):
 class Metadata(Frozen):
     """What pre-flight judges a checkpoint by."""
 
-    origin: Literal["checkpoint", "vendored"] = Field(
-        description="The checkpoint itself, or the package's own copy."
-    )
     reason: str = Field(description="Where it comes from, and why.")
     config: dict[str, Any] = Field(description="Content of config.json.")
     file_bytes: dict[str, int] = Field(description="Size of each file, by path.")
@@ -68,7 +65,7 @@ def planned_metadata(
         problem = Problem("checkpoint.repo", error.what, error.fix)
         return NoMetadata(reason=f"not judged: {error.what}", problems=(problem,))
     reason = f"judged by config.json and file sizes of {spec.checkpoint.repo} at {commit.commit[:12]}"
-    return Metadata(origin="checkpoint", reason=reason, config=facts.config, file_bytes=facts.file_bytes)
+    return Metadata(reason=reason, config=facts.config, file_bytes=facts.file_bytes)
 
 
 def _facts(pipeline: Pipeline, spec: Spec, commit: str, sources: Sources) -> CheckpointFacts:
@@ -89,4 +86,4 @@ def _vendored(spec: Spec, unavailable: HubUnavailable) -> Metadata | NoMetadata:
         f"judged by this package's own copy of config.json and file sizes of {repo} {at}, as the Hub is "
         f"unavailable: {unavailable.reason}"
     )
-    return Metadata(origin="vendored", reason=reason, config=found.config, file_bytes=found.file_bytes)
+    return Metadata(reason=reason, config=found.config, file_bytes=found.file_bytes)

@@ -12,6 +12,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.hosts import probe_host
 from engine_specs.spec import ResolvedVariant, Spec
+from tasks.commands import symbols
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
 from tasks.plan.checkpoint import HubUnavailable, NoMetadata, planned_commit, planned_metadata
@@ -37,6 +38,14 @@ class SpecPlan(Frozen):
     stages: tuple[PlannedStage, ...] = Field(description="The stages, looked up.")
     commands: tuple[StageCommands, ...] = Field(
         default=(), description="What each stage would run; empty unless asked for."
+    )
+    placeholders: dict[str, str] = Field(
+        default_factory=dict, description="What each placeholder in the commands stands for."
+    )
+    passed_variables: tuple[str, ...] = Field(
+        default=(),
+        description="Variables that every command also gets, if they are set: those that are passed on from "
+        "the environment, and those that this host hands to tools on purpose.",
     )
 
     @property
@@ -83,7 +92,7 @@ def plan_spec(
     # If the store holds the checkpoint, room on the disk was checked before it was fetched.
     free_disk = None if stages[0].state == "hit" else free_disk_bytes(pipeline.settings)
     today = dt.datetime.now(dt.UTC).date()
-    return SpecPlan(
+    plan = SpecPlan(
         spec=spec.name,
         version=spec.version,
         checkpoint=spec.checkpoint.repo,
@@ -94,5 +103,12 @@ def plan_spec(
             plan_variant(spec, one, metadata, tools, free_disk=free_disk, today=today) for one in variants
         ),
         stages=stages,
-        commands=tuple(stage_commands(graph, tools.identity, lookup.trees, config)) if commands else (),
     )
+    if not commands:
+        return plan
+    written = {
+        "commands": tuple(stage_commands(graph, tools.identity, lookup.trees, config)),
+        "placeholders": symbols.MEANINGS,
+        "passed_variables": (*symbols.PASSED_VARIABLES, *sorted(pipeline.settings.tool_env)),
+    }
+    return plan.model_copy(update=written)

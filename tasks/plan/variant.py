@@ -17,8 +17,7 @@ from tasks.kinds import kind_named
 from tasks.plan.checkpoint import Metadata, NoMetadata
 from tasks.plan.toolchains import HostToolchains
 from tasks.stages import build
-from tasks.toolchains import NotInstalled
-from tasks.toolchains.declarations import end_of_life_warnings
+from tasks.toolchains import NotInstalled, end_of_life_warnings
 
 
 class PlannedToolchain(Frozen):

@@ -8,13 +8,10 @@ Promises: a toolchain's identity says what is actually there; a program sees onl
 declared for it, and ends with its owner.
 """
 
-from tasks.toolchains.declarations import Declaration, declared, end_of_life_warnings
+from tasks.toolchains.declarations import Declaration, declaration, declared, end_of_life_warnings
 from tasks.toolchains.providers import adopt, ensure, forget, planned_identity, status
 from tasks.toolchains.records import JobOutcome, NotInstalled, Server, Toolchain, Worker
-from tasks.toolchains.run.foreground import run_foreground
-from tasks.toolchains.run.ports import require_port
-from tasks.toolchains.run.runner import run_job
-from tasks.toolchains.run.server import serving
+from tasks.toolchains.run import require_port, run_foreground, run_job, serving
 
 __all__ = [
     "Declaration",
@@ -24,6 +21,7 @@ __all__ = [
     "Toolchain",
     "Worker",
     "adopt",
+    "declaration",
     "declared",
     "end_of_life_warnings",
     "ensure",

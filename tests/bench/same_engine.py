@@ -12,9 +12,9 @@ from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
 from tasks.judging import Endpoint, JudgingProtocol, Side, Together, vocabulary_of
-from tasks.judging.measure.speed import measure_speed
-from tasks.judging.statistics.ratio_bounds import point_ratio
-from tasks.kinds.vllm_reference import vllm_serve_command
+from tasks.judging.measure import measure_speed
+from tasks.judging.statistics import point_ratio
+from tasks.kinds import vllm_serve_command
 from tasks.stages.fetch import TOKENIZER_FILE
 from tasks.toolchains import ensure, serving
 from tests.bench.main_job import DEMO

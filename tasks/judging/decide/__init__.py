@@ -5,17 +5,22 @@ whether a measurement may be reused.
 """
 
 from tasks.judging.decide.baseline import Go, Stay, baseline_decision, load_figures
-from tasks.judging.decide.screening import is_conclusive
+from tasks.judging.decide.outcomes import Outcomes
+from tasks.judging.decide.screening import is_conclusive, qualifies, rejecting
 from tasks.judging.decide.table import verdict_table
-from tasks.judging.decide.verdict import Verdict, decide_baseline
+from tasks.judging.decide.verdict import Verdict, decide, decide_baseline
 
 __all__ = [
     "Go",
+    "Outcomes",
     "Stay",
     "Verdict",
     "baseline_decision",
+    "decide",
     "decide_baseline",
     "is_conclusive",
     "load_figures",
+    "qualifies",
+    "rejecting",
     "verdict_table",
 ]

@@ -3,9 +3,16 @@
 from dataclasses import dataclass
 
 from engine_specs.spec import Economics, Slo, Workload
-from tasks.judging.gates.economics import EconomicsOutcome, economics, money_tiles
-from tasks.judging.gates.figures import Figure, Tile, interval_figure
-from tasks.judging.gates.slo import latency_figures, meets
+from tasks.judging.gates import (
+    EconomicsOutcome,
+    Figure,
+    Tile,
+    compare_months,
+    interval_figure,
+    latency_figures,
+    meets,
+    money_tiles,
+)
 from tasks.judging.results import LoadResult
 
 HOPED_SPEEDUP = 2.0
@@ -48,7 +55,7 @@ def baseline_decision(
     favours compiling.
     """
     summary = load.at_operating_point.summary
-    hoped = economics(
+    hoped = compare_months(
         prices,
         workload,
         reference_tokens_per_s=summary.throughput_per_device.estimate,

@@ -7,9 +7,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 
 from artifacts.frozen import Frozen
 from tasks.judging.decide.table import BASELINE, COMPILE
-from tasks.judging.gates.gate import UNTIMED, GateOutcome
-from tasks.judging.gates.registry import all_gates
-from tasks.judging.gates.rule import NOT_MEASURED
+from tasks.judging.gates import NOT_MEASURED, UNTIMED, GateOutcome, all_gates
 from tasks.judging.results import NotMeasured
 
 

@@ -1,7 +1,6 @@
 """What the gates decide during a measurement, and about a measurement by itself. Pure."""
 
-from tasks.judging.gates.gate import Evidence
-from tasks.judging.gates.registry import all_gates, judge_gates
+from tasks.judging.gates import Evidence, all_gates, judge_gates
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import AccuracyResult, Measured, NotMeasured
 

@@ -15,9 +15,7 @@ from functools import cache
 from itertools import product
 from typing import Any, get_args
 
-from tasks.judging.gates.gate import Gate
-from tasks.judging.gates.registry import all_gates
-from tasks.judging.gates.rule import NOT_MEASURED, Rule, VerdictName
+from tasks.judging.gates import NOT_MEASURED, Gate, Rule, VerdictName, all_gates
 
 BASELINE, COMPILE = "baseline", "compile"
 PUBLISHES: Mapping[VerdictName, str] = {

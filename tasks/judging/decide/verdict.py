@@ -12,7 +12,7 @@ from artifacts.frozen import Frozen
 from tasks.judging.decide.baseline import Stay
 from tasks.judging.decide.outcomes import Outcomes
 from tasks.judging.decide.table import BASELINE_ROW, Row, row_for
-from tasks.judging.gates.rule import VerdictName
+from tasks.judging.gates import VerdictName
 
 
 class Verdict(Frozen):

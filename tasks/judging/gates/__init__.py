@@ -4,8 +4,31 @@ There is one file per gate, behind one interface (`gate`); `registry` lists the 
 they decide. Other code iterates over `all_gates()`, and names none of them.
 """
 
-from tasks.judging.gates.figures import Figure
-from tasks.judging.gates.gate import UNTIMED, Gate, Terms
-from tasks.judging.gates.registry import all_gates
+from tasks.judging.gates.economics import EconomicsOutcome, compare_months, money_tiles
+from tasks.judging.gates.figures import Figure, Shown, Tile, interval_figure
+from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome, Terms
+from tasks.judging.gates.registry import all_gates, judge_gates
+from tasks.judging.gates.rule import NOT_MEASURED, Rule, VerdictName
+from tasks.judging.gates.slo import latency_figures, meets
 
-__all__ = ["UNTIMED", "Figure", "Gate", "Terms", "all_gates"]
+__all__ = [
+    "NOT_MEASURED",
+    "UNTIMED",
+    "EconomicsOutcome",
+    "Evidence",
+    "Figure",
+    "Gate",
+    "GateOutcome",
+    "Rule",
+    "Shown",
+    "Terms",
+    "Tile",
+    "VerdictName",
+    "all_gates",
+    "compare_months",
+    "interval_figure",
+    "judge_gates",
+    "latency_figures",
+    "meets",
+    "money_tiles",
+]

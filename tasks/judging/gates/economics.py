@@ -13,7 +13,7 @@ from engine_specs.spec import Economics, Workload
 from tasks.judging.gates.figures import Figure, Shown, Tile
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
-from tasks.judging.statistics.ratio_bounds import point_ratio
+from tasks.judging.statistics import point_ratio
 
 DAYS_PER_MONTH = 365.25 / 12
 SECONDS_PER_HOUR = 3600.0
@@ -69,7 +69,7 @@ class EconomicsGate(Gate[EconomicsOutcome]):
     def judge(self, evidence: Evidence) -> EconomicsOutcome:
         """Judge what the engine is worth at the lower bound of its ratio."""
         point, protocol, terms = evidence.point, evidence.protocol, evidence.known_terms
-        return economics(
+        return compare_months(
             terms.prices,
             protocol.workload,
             reference_tokens_per_s=point.reference.throughput_per_device.estimate,
@@ -108,7 +108,7 @@ def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
     )
 
 
-def economics(
+def compare_months(
     prices: Economics,
     workload: Workload,
     *,

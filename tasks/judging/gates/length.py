@@ -10,11 +10,7 @@ from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, LengthSample
-from tasks.judging.statistics.regret_bounds import (
-    length_ratio_interval,
-    samples_for_spread,
-    samples_for_zero_regret,
-)
+from tasks.judging.statistics import length_ratio_interval, samples_for_spread, samples_for_zero_regret
 
 # Bounds of exactly 1 tolerate no difference, so no number of samples is enough; this keeps it finite.
 SMALLEST_DISTANCE = 1e-6

@@ -10,7 +10,7 @@ from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, RegretSample
-from tasks.judging.statistics.regret_bounds import (
+from tasks.judging.statistics import (
     bounded_mean_interval,
     regret_interval,
     samples_for_spread,

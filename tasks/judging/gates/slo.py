@@ -9,7 +9,7 @@ from tasks.judging.gates.figures import Figure, Shown, Tile, interval_figure
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.results import Interval, LoadSummary
-from tasks.judging.statistics.regret_bounds import share_interval
+from tasks.judging.statistics import share_interval
 
 REFERENCE_SLO = "reference slo"
 

@@ -10,7 +10,7 @@ from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import NOT_MEASURED, Condition, Rule
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import Interval, Metric, SpeedPoint
-from tasks.judging.statistics.ratio_bounds import ratio_interval
+from tasks.judging.statistics import ratio_interval
 
 SPOKEN: dict[Metric, str] = {
     "goodput_per_device": "Goodput per device",

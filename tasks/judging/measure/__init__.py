@@ -5,3 +5,8 @@ Promises:
 - A side is asked only in a phase for which the placement has brought it up.
 - If a server leaves something out, or answers against the protocol, that is an error and never a sample.
 """
+
+from tasks.judging.measure.baseline_load import measure_load
+from tasks.judging.measure.speed import measure_speed
+
+__all__ = ["measure_load", "measure_speed"]

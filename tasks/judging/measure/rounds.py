@@ -9,9 +9,13 @@ from time import perf_counter
 from engine_specs.spec import Workload
 from tasks.errors import ServerBroke
 from tasks.judging.endpoint import Endpoint
-from tasks.judging.measure.completions.client import CompletionsClient, open_client
-from tasks.judging.measure.completions.concurrency import all_or_first_error
-from tasks.judging.measure.completions.streams import RawStream, Trace
+from tasks.judging.measure.completions import (
+    CompletionsClient,
+    RawStream,
+    Trace,
+    all_or_first_error,
+    open_client,
+)
 from tasks.judging.measure.prompts import Prompt, random_prompts
 from tasks.judging.measure.summaries import MeasuredRound, record_of
 from tasks.judging.protocol import RoundPlan

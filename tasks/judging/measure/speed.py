@@ -23,7 +23,7 @@ from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.placement import Placement, Turn
 from tasks.judging.protocol import JudgingProtocol, SpeedPlan
 from tasks.judging.results import QualifyingRound, RoundResult, SpeedPoint, SpeedResult, paired_log_ratios
-from tasks.judging.statistics.ratio_bounds import pairs_needed, ratio_interval
+from tasks.judging.statistics import pairs_needed, ratio_interval
 
 SECONDS_PER_MINUTE = 60.0
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from engine_specs.spec import Slo
-from tasks.judging.measure.completions.streams import Trace
+from tasks.judging.measure.completions import Trace
 from tasks.judging.results import Interval, LoadSummary, Metric, Quantiles, RequestRecord, RoundResult
-from tasks.judging.statistics.ratio_bounds import mean_interval
+from tasks.judging.statistics import mean_interval
 
 SUMMARY_CONFIDENCE = 0.95
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tasks.judging.decide.baseline import Stay
-from tasks.judging.decide.verdict import Verdict
-from tasks.judging.gates.figures import Tile
+from tasks.judging.decide import Stay, Verdict
+from tasks.judging.gates import Tile
 from tasks.judging.judgement import JudgedResult, Subject
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.report.plots import (
@@ -24,8 +23,7 @@ from tasks.judging.report.plots import (
     throughput_plot,
 )
 from tasks.judging.results import Departure, LoadResult, NotMeasured, RegretSample, SpeedPoint
-from tasks.judging.statistics.ratio_bounds import point_ratio
-from tasks.judging.statistics.regret_bounds import regret_interval
+from tasks.judging.statistics import point_ratio, regret_interval
 
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"

@@ -2,3 +2,26 @@
 
 scipy and numpy are imported only inside functions that use them, so reading results does not load them.
 """
+
+from tasks.judging.statistics.ratio_bounds import mean_interval, pairs_needed, point_ratio, ratio_interval
+from tasks.judging.statistics.regret_bounds import (
+    bounded_mean_interval,
+    length_ratio_interval,
+    regret_interval,
+    samples_for_spread,
+    samples_for_zero_regret,
+    share_interval,
+)
+
+__all__ = [
+    "bounded_mean_interval",
+    "length_ratio_interval",
+    "mean_interval",
+    "pairs_needed",
+    "point_ratio",
+    "ratio_interval",
+    "regret_interval",
+    "samples_for_spread",
+    "samples_for_zero_regret",
+    "share_interval",
+]

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from artifacts.placeholders import fill_placeholders
 from tasks.toolchains.records import Toolchain
 
 PASSED = frozenset(
@@ -49,7 +50,10 @@ def job_environment(
     `{spare_processors}` stands for the number of this host's processors minus one, at least one.
     """
     spare = max(1, len(os.sched_getaffinity(0)) - 1)
-    declared = {name: value.format(spare_processors=spare) for name, value in toolchain.env.items()}
+    declared = {
+        name: fill_placeholders(value, {"spare_processors": str(spare)})
+        for name, value in toolchain.env.items()
+    }
     path = search_path((toolchain.bin_dir, *toolchain.program_dirs))
     own = FIXED | declared | kept(source, PASSED) | toolchain.tool_env | {"PATH": path}
     both = [each for each in (extra.get(PYTHON_PATH), own.get(PYTHON_PATH)) if each]

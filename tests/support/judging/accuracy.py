@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from artifacts.progress import Say
 from tasks.judging import AccuracyResult, JudgingProtocol, Placement, Side
-from tasks.judging.measure.accuracy.phases import AccuracyPhases
+from tasks.judging.measure.accuracy import AccuracyPhases
 
 
 def measure_accuracy(

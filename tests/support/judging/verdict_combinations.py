@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from tasks.judging.decide.table import conditions
-from tasks.judging.gates import all_gates
-from tasks.judging.gates.rule import NOT_MEASURED
+from tasks.judging.gates import NOT_MEASURED, all_gates
 
 
 def timed_conditions() -> tuple[str, ...]:

@@ -7,19 +7,9 @@ from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant, Shape, Spec, resolve_variants
 from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import load_targets
+from support.specs.models import LLAMA_8B
 
-CONFIG: dict[str, Any] = {
-    "architectures": ["LlamaForCausalLM"],
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "num_hidden_layers": 32,
-    "max_position_embeddings": 131072,
-    "vocab_size": 128256,
-    "torch_dtype": "bfloat16",
-    "transformers_version": "4.42.3",
-}
+CONFIG: dict[str, Any] = LLAMA_8B | {"transformers_version": "4.42.3"}
 FILES = {"config.json": 855, "model.safetensors": 16_060_556_376, "tokenizer.json": 9_085_657}
 SHAPE = Shape(max_batch_size=16, max_input_len=4096, max_seq_len=8192, max_num_tokens=8192)
 

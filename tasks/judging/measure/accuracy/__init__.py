@@ -15,3 +15,7 @@ says
 
 This does not cover tokens beyond the longest continuation, nor contexts longer than the held-out texts.
 """
+
+from tasks.judging.measure.accuracy.phases import AccuracyPhases
+
+__all__ = ["AccuracyPhases"]

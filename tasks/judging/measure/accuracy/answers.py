@@ -8,9 +8,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.judging.measure.accuracy.questions import Questions, to_its_end
 from tasks.judging.measure.accuracy.round_trips import Reading, check_streams, read_texts
-from tasks.judging.measure.completions.client import CompletionsClient
-from tasks.judging.measure.completions.concurrency import map_bounded
-from tasks.judging.measure.completions.replies import streamed_ids
+from tasks.judging.measure.completions import CompletionsClient, map_bounded, streamed_ids
 from tasks.judging.measure.prompts import Window
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import TokenizerCheck

@@ -13,7 +13,7 @@ from typing import Any
 
 from tasks.errors import ServerBroke
 from tasks.judging.endpoint import Endpoint
-from tasks.judging.measure.completions.numbers import finite
+from tasks.judging.measure.completions import finite
 from tasks.judging.results import Departure
 
 # A sum of float32 probabilities may exceed 1 by rounding.

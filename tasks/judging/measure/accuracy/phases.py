@@ -10,7 +10,7 @@ from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.accuracy.answers import Answers, collect_answers
 from tasks.judging.measure.accuracy.questions import Questions, prepare_questions
 from tasks.judging.measure.accuracy.scores import score_answers
-from tasks.judging.measure.completions.client import CompletionsClient, open_client
+from tasks.judging.measure.completions import CompletionsClient, open_client
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
 from tasks.judging.results import AccuracyResult

@@ -7,9 +7,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.errors import ServerBroke
 from tasks.judging.measure.accuracy.round_trips import RoundTrip, round_trips_of
-from tasks.judging.measure.completions.client import CompletionsClient
-from tasks.judging.measure.completions.concurrency import map_bounded
-from tasks.judging.measure.completions.replies import generated_ids
+from tasks.judging.measure.completions import CompletionsClient, generated_ids, map_bounded
 from tasks.judging.measure.prompts import Prompt, Window, sample_windows
 from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
 

@@ -10,9 +10,14 @@ from functools import partial
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from tasks.judging.measure.completions.client import CompletionsClient
-from tasks.judging.measure.completions.concurrency import map_bounded
-from tasks.judging.measure.completions.replies import generated_ids, generated_text, prompt_ids, prompt_tokens
+from tasks.judging.measure.completions import (
+    CompletionsClient,
+    generated_ids,
+    generated_text,
+    map_bounded,
+    prompt_ids,
+    prompt_tokens,
+)
 from tasks.judging.measure.prompts import Prompt
 from tasks.judging.protocol import ROUND_TRIP_ANSWER_TOKENS, AccuracyPlan
 from tasks.judging.results import TokenizerCheck

@@ -6,8 +6,7 @@ from tasks.judging.measure.accuracy.answers import Answers, Continuation
 from tasks.judging.measure.accuracy.departures import read_departures
 from tasks.judging.measure.accuracy.questions import Questions
 from tasks.judging.measure.accuracy.round_trips import compare_readings
-from tasks.judging.measure.completions.client import CompletionsClient
-from tasks.judging.measure.completions.concurrency import map_bounded
+from tasks.judging.measure.completions import CompletionsClient, map_bounded
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import AccuracyResult, LengthSample, RegretSample
 

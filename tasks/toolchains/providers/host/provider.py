@@ -30,7 +30,7 @@ from tasks.toolchains.providers.host.content import content_digest
 from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.smoke import smoke_program, torch_build
 from tasks.toolchains.records import NotInstalled, Toolchain
-from tasks.toolchains.run.environment import PYTHON_PATH, job_environment
+from tasks.toolchains.run import PYTHON_PATH, job_environment
 
 LOOK_LIMIT_S = 60.0
 SAID_CHARS = 200

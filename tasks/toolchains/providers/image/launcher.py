@@ -8,7 +8,7 @@ from dataclasses import replace
 from tasks.toolchains.launcher import Launch, Launcher, Program
 from tasks.toolchains.providers.image.commands import DEVICES, Container, end_command, run_command
 from tasks.toolchains.providers.image.names import new_name
-from tasks.toolchains.run.environment import SYSTEM_PATH, kept
+from tasks.toolchains.run import SYSTEM_PATH, kept
 
 # The variables by which docker and podman find their daemon, their images and their configuration.
 CLIENT_VARIABLES = frozenset(

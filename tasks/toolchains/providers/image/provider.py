@@ -33,9 +33,7 @@ from tasks.toolchains.providers.image.names import left_behind, prefix
 from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.smoke import smoke_program, torch_build
 from tasks.toolchains.records import NotInstalled, Toolchain
-from tasks.toolchains.run.environment import job_environment
-from tasks.toolchains.run.exit_status import failure
-from tasks.toolchains.run.supervised import Supervised
+from tasks.toolchains.run import Supervised, failure, job_environment
 
 CLIENTS: tuple[Dialect, ...] = ("podman", "docker")
 ASK_LIMIT_S = 60.0

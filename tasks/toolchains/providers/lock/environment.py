@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tasks.toolchains.run.environment import PASSED, SYSTEM_PATH, kept
+from tasks.toolchains.run import PASSED, SYSTEM_PATH, kept
 
 PASSED_TO_UV = PASSED | frozenset(
     ["SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "NETRC", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"]

@@ -14,8 +14,7 @@ from tasks.errors import (
     ToolchainUnavailable,
     WorkerCancelled,
 )
-from tasks.toolchains.run.exit_status import failure
-from tasks.toolchains.run.supervised import Supervised
+from tasks.toolchains.run import Supervised, failure
 
 # What uv logs about its steps: "Downloading torch (170.2MiB)", "Prepared 12 packages in 3.2s".
 STEPS = re.compile(r"^\s*(?:Downloading|Prepared|Installed)\s+(?!\d+ packages? in 0)\S.*")

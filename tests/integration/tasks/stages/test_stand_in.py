@@ -16,7 +16,7 @@ from artifacts.store import Store, blob_key, new_measurement
 from engine_specs.spec import load_spec, resolve_variants
 from tasks.judging import JudgingProtocol, LoadResult
 from tasks.judging.decide import Go
-from tasks.judging.gates.economics import economics
+from tasks.judging.gates import compare_months
 from tasks.judging.results import LoadPoint
 from tasks.runs import Pipeline, StageResult
 from tasks.stages import Case
@@ -73,7 +73,7 @@ def baseline() -> Baseline:
         operating_point=1,
         points=(LoadPoint(summary=point.reference, rounds=rounds),),
     )
-    hoped = economics(
+    hoped = compare_months(
         SPEC.economics, plan.workload, reference_tokens_per_s=500.0, ratio=2.0, build_device_hours=0.0
     )
     kept = new_measurement("baseline", {}, load.model_dump(mode="json"), conclusive=True, device_s=360.0)

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from support.judging.judgements import PRICES, SUBJECT, measured, protocol, side, terms, workload
 
 from tasks.errors import ProtocolsDiffer
-from tasks.judging.gates.economics import EconomicsOutcome
+from tasks.judging.gates import EconomicsOutcome
 from tasks.judging.judge import judge_engine
 from tasks.judging.protocol import JudgingProtocol, RoundPlan
 from tasks.judging.results import Departure, Interval

@@ -33,7 +33,7 @@ from tasks.stages import Inputs, SpecGraph
 from tasks.stages.build import build_job
 from tasks.stages.quantize import quantize_job
 from tasks.toolchains import Toolchain, declared
-from tasks.toolchains.run.environment import job_environment
+from tasks.toolchains.run import job_environment
 from tasks.workers.common.records import as_json
 
 LLAMA = "llama-3.1-8b-instruct"
@@ -237,6 +237,19 @@ def test_a_spec_that_cannot_work_is_planned_with_all_that_is_wrong(away: SpecPla
     (h100,) = [one for one in plan.variants if one.name == "h100"]
     assert any("variants.h100.target" in str(problem) for problem in h100.problems)
     assert any(line.startswith("#     refused: variants.h100") for line in transcript(plan))
+
+
+def test_a_plan_explains_its_placeholders_and_names_the_variables_of_tools(
+    settings: Settings, tmp_path: Path
+) -> None:
+    spec, given = load_spec("demo"), settings.model_copy(update={"tool_env": {"NCCL_DEBUG": "INFO"}})
+    access = HubAccess(endpoint=NO_SERVICE, cache_dir=tmp_path / "hf", timeout_s=2.0)
+    pipeline = Pipeline(given, open_store(given), say=lambda _line: None)
+    plan = plan_spec(pipeline, spec, access, resolve_variants(spec), commands=True)
+    assert plan.placeholders == symbols.MEANINGS
+    assert "NCCL_DEBUG" in plan.passed_variables
+    assert any("NCCL_DEBUG" in line for line in transcript(plan))
+    assert plan_spec(pipeline, spec, access, resolve_variants(spec)).placeholders == {}
 
 
 def test_dry_run_and_plan_with_commands_are_the_same_without_any_service(settings: Settings) -> None:

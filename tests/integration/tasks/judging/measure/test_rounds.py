@@ -26,8 +26,8 @@ from tasks.judging.decide.table import row_for
 from tasks.judging.gates.speed import judge_speed
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
+from tasks.judging.measure import measure_speed
 from tasks.judging.measure.baseline_load import LoadPlan
-from tasks.judging.measure.speed import measure_speed
 
 
 def speed_of(

@@ -13,7 +13,7 @@ import pytest
 from tasks.toolchains.launcher import Program
 from tasks.toolchains.providers.image.commands import Client, Container, User
 from tasks.toolchains.providers.image.launcher import ContainerLauncher, client_environment
-from tasks.toolchains.run.supervised import Supervised
+from tasks.toolchains.run import Supervised
 
 PODMAN = shutil.which("podman")
 PROGRAMS = ("sh", "cat", "id", "sleep")

@@ -14,7 +14,7 @@ from support.toolchains.workers import staged_file
 
 from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused, WorkerRefusedInput
 from tasks.toolchains import run_job
-from tasks.toolchains.run.supervised import Supervised
+from tasks.toolchains.run import Supervised
 
 WORKER = Path(__file__).parent / "workers" / "misbehaves.py"
 

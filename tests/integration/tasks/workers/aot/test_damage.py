@@ -18,10 +18,9 @@ from engine_specs.spec import Shape, load_spec
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
 from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, Together, vocabulary_of
-from tasks.judging.decide.screening import rejecting
+from tasks.judging.decide import rejecting
 from tasks.judging.gates.regret import judge_regret
-from tasks.kinds import kind_named
-from tasks.kinds.vllm_reference import vllm_serve_command
+from tasks.kinds import kind_named, vllm_serve_command
 from tasks.toolchains import ensure, serving
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(900)]

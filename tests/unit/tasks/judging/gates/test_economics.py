@@ -4,13 +4,15 @@ import pytest
 from support.judging.judgements import PRICES, side, speed_point, workload
 
 from engine_specs.spec import Slo
-from tasks.judging.decide.baseline import Go, Stay, baseline_decision
-from tasks.judging.gates.economics import DAYS_PER_MONTH, EconomicsOutcome, economics
+from tasks.judging.decide import Stay
+from tasks.judging.decide.baseline import Go, baseline_decision
+from tasks.judging.gates import EconomicsOutcome
+from tasks.judging.gates.economics import DAYS_PER_MONTH, compare_months
 from tasks.judging.results import LoadPoint, LoadResult
 
 
 def month(ratio: float, **prices: float) -> EconomicsOutcome:
-    return economics(
+    return compare_months(
         PRICES.model_copy(update=prices),
         workload(output_tokens=100),
         reference_tokens_per_s=1000.0,

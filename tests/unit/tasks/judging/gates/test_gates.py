@@ -16,7 +16,7 @@ from support.judging.judgements import (
 
 from engine_specs.spec import Slo
 from tasks.judging import AccuracyPlan
-from tasks.judging.decide.screening import qualifies
+from tasks.judging.decide import qualifies
 from tasks.judging.gates.length import judge_lengths
 from tasks.judging.gates.regret import judge_regret
 from tasks.judging.gates.slo import judge_slo

@@ -9,13 +9,11 @@ from support.judging.verdict_combinations import all_combinations
 
 from flows.prefect_run.tables import engine_figures
 from tasks.judging import JudgedResult, JudgingProtocol, Measured, NotMeasured
-from tasks.judging.decide import is_conclusive
-from tasks.judging.decide.screening import rejecting
+from tasks.judging.decide import is_conclusive, rejecting
 from tasks.judging.decide.table import conditions, markdown_table, row_for, verdict_table
-from tasks.judging.gates import registry
-from tasks.judging.gates.figures import Figure, Shown, Tile
-from tasks.judging.gates.gate import Asks, Evidence, Gate, GateOutcome
-from tasks.judging.gates.rule import Condition, Rule
+from tasks.judging.gates import Evidence, Figure, Gate, GateOutcome, Rule, Shown, Tile, registry
+from tasks.judging.gates.gate import Asks
+from tasks.judging.gates.rule import Condition
 from tasks.judging.judge import judge_engine
 from tasks.judging.report import render_report
 

@@ -21,11 +21,11 @@ from tasks.judging import (
     Together,
 )
 from tasks.judging.judge import judge_engine, measure_engine
+from tasks.judging.measure import measure_speed
+from tasks.judging.measure.accuracy import AccuracyPhases
 from tasks.judging.measure.accuracy.answers import Answers
-from tasks.judging.measure.accuracy.phases import AccuracyPhases
 from tasks.judging.measure.accuracy.questions import Questions
 from tasks.judging.measure.rounds import RoundRunner
-from tasks.judging.measure.speed import measure_speed
 from tasks.judging.placement import Turn
 
 

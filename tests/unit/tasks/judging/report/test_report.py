@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from support.judging.judgements import PRICES, SUBJECT, measured, protocol, side, speed_point, terms
 
-from tasks.judging.decide.baseline import Stay
+from tasks.judging.decide import Stay
 from tasks.judging.decide.verdict import decide_baseline
-from tasks.judging.gates.economics import economics
+from tasks.judging.gates import compare_months
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.report.report import render_baseline, render_report
@@ -129,7 +129,9 @@ def test_the_page_of_a_baseline_shows_the_arithmetic(tmp_path: Path) -> None:
         operating_point=2,
         points=(LoadPoint(summary=point.reference, rounds=rounds),),
     )
-    hoped = economics(PRICES, asked.workload, reference_tokens_per_s=500.0, ratio=2.0, build_device_hours=0.0)
+    hoped = compare_months(
+        PRICES, asked.workload, reference_tokens_per_s=500.0, ratio=2.0, build_device_hours=0.0
+    )
     stay = Stay("It meets the objective.", hoped)
     page = render_baseline(SUBJECT, load, stay, decide_baseline(stay), tmp_path)
     text = page.read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tasks.judging.statistics.regret_bounds import (
+from tasks.judging.statistics import (
     bounded_mean_interval,
     length_ratio_interval,
     samples_for_spread,

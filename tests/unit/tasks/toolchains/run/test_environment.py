@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tasks.toolchains import Toolchain
-from tasks.toolchains.run.environment import job_environment
+from tasks.toolchains.run import job_environment
 
 
 def test_job_environment_is_an_allow_list():

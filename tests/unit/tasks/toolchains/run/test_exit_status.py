@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.errors import ToolRefused, ToolRefusedInput, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
-from tasks.toolchains.run.exit_status import failure
+from tasks.toolchains.run import failure
 from tasks.toolchains.run.messages import known_messages
 from tasks.toolchains.run.supervised import Ending
 

@@ -8,9 +8,7 @@ from support.judging.fake_completions import BEGIN, Behaviour, Fault, Speech, fa
 from support.judging.judgements import endpoint
 
 from tasks.errors import ServerBroke, ServerRefusedRequest, ServerSilent, TaskError
-from tasks.judging.measure.completions.client import open_client
-from tasks.judging.measure.completions.replies import generated_ids
-from tasks.judging.measure.completions.streams import Trace
+from tasks.judging.measure.completions import Trace, generated_ids, open_client
 
 PROMPT = [5, 6, 7]
 NEUTRAL = {"temperature": 0, "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1}

@@ -12,7 +12,7 @@ from support.paths import ROOT
 from artifacts.settings import Settings
 from engine_specs.spec import load_spec, resolve_variants
 from tasks.judging.measure.completions.client import NEUTRAL
-from tasks.kinds.vllm_reference import vllm_serve_command
+from tasks.kinds import vllm_serve_command
 from tasks.toolchains import Server, ensure, serving
 
 pytestmark = pytest.mark.toolchain

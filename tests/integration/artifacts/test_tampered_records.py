@@ -1,29 +1,21 @@
-"""Every kind of object in the store, tampered with, and every public reader of it: none believes it."""
+"""Every kind of record in the store, tampered with, and every public reader of it: none believes it."""
 
-import hashlib
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.engines.stand_ins import manifest
 from support.programs.cli import run_cli
-from support.stores.releases import published, release, variant
+from support.stores.tampering import ABOUT, HOST, Overwrite, World, action_of, flipped, refused
 
 import artifacts
 from artifacts.canonical import canonical_bytes, digest_of
-from artifacts.errors import ArtifactError, IntegrityError, NoSuchFile, NotFound, StandInRefused
-from artifacts.hosts import ENGINE_FILE, EngineManifest, HostFacts, refuse_stand_in
+from artifacts.hosts import ENGINE_FILE
 from artifacts.releases import (
     Release,
-    VerdictKey,
-    inspect_release,
-    keep_verdict,
     list_channels,
     move_channel,
     newest_verdict,
@@ -34,243 +26,14 @@ from artifacts.releases import (
 )
 from artifacts.releases.channels import read_channel
 from artifacts.releases.releases import publish, release_key
-from artifacts.store import Action, Listing, Measurement, Store, blob_key, new_measurement
+from artifacts.store import Store, new_measurement
 from artifacts.store.cache import BlobCache
-from artifacts.store.trees import FileEntry, scan
-from flows.prefect_run.page import REPORT_PAGE, report_link
+from artifacts.store.trees import scan
+from flows.prefect_run.page import REPORT_PAGE
 from tasks.runs import MeasurementCall, Pipeline, find_measurement
 from tasks.runs.measurements import NotUsable
-from tasks.stages.measure import engine_manifest
 
-Overwrite = Callable[[str, bytes], None]
-HOST = HostFacts(machine="x86_64", cpu_features=())
-ABOUT = VerdictKey(name="demo", version="1.4", commit="0" * 40, variant="v2", basis="b" * 64)
 BUCKET_READ = re.compile(r"bucket\.(get|stream)\(|\bget_object\(")
-WEIGHTS = bytes(range(256)) * 40
-
-
-@dataclass(frozen=True)
-class World:
-    """One object of every kind, and a host that has nothing of it in its cache."""
-
-    host: Store
-    engine: str
-    report: str
-    release: Release
-    action: Action
-    measurement: Measurement
-    verdict: str
-    root: Path
-
-    def blob(self, tree: str, path: str) -> str:
-        """Key of a file's blob."""
-        return blob_key(self.host.get_entry(tree, path).sha256)
-
-
-@pytest.fixture
-def world(store: Store, elsewhere: Store, tmp_path: Path) -> World:
-    engine = put(
-        store, tmp_path / "engine", {ENGINE_FILE: manifest(stand_in=False).model_dump_json(), "w": WEIGHTS}
-    )
-    checkpoint = put(store, tmp_path / "checkpoint", {"config.json": "{}"})
-    report = put(store, tmp_path / "report", {REPORT_PAGE: "<p>true</p>"})
-    made = published(store, variant("v2", engine, checkpoint_tree=checkpoint, report=report))
-    move_channel(store, "stable", made, "built")
-    action = store.write_action(action_of({"a": 1}, engine))
-    store.remember_action("demo", "v2", action)
-    measurement = new_measurement("judged", {"a": 1}, {"b": 2}, conclusive=True, device_s=1.0)
-    store.append_measurement(measurement.key, measurement)
-    keep_verdict(store, ABOUT, made.variants[0], "here")
-    (verdict,) = store.bucket.keys("judged/")
-    return World(elsewhere, engine, report, made, action, measurement, verdict, tmp_path)
-
-
-def put(store: Store, directory: Path, files: dict[str, str | bytes]) -> str:
-    directory.mkdir()
-    for name, content in files.items():
-        (directory / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return store.put_tree(directory).digest
-
-
-def action_of(document: dict[str, Any], tree: str, stage: str = "build") -> Action:
-    return Action(
-        stage=stage,
-        fingerprint=digest_of(document),
-        document=document,
-        spec="demo",
-        variant="v2",
-        tree=tree,
-        duration_s=1.5,
-        host="here",
-        created_at=datetime.now(UTC),
-    )
-
-
-def readers_of_the_engine(world: World) -> Iterator[Callable[[], object]]:
-    host, engine = world.host, world.engine
-    yield lambda: host.read_file(engine, ENGINE_FILE)
-    yield lambda: host.read_json(engine, ENGINE_FILE)
-    yield lambda: host.read_document(engine, ENGINE_FILE, EngineManifest)
-    yield lambda: host.require_stored(engine, ENGINE_FILE)
-    yield lambda: host.link_to(engine, ENGINE_FILE, content_type="application/json", valid_s=60)
-    yield lambda: host.materialize(engine, world.root / "copy")
-    yield lambda: host.materialize(engine, world.root / "copy", writable=True)
-    yield lambda: engine_manifest(host, engine)
-    yield lambda: refuse_stand_in(host, engine, "published")
-    yield lambda: pull_release(host, "demo", world.root / "pulled", facts=HOST)
-    yield lambda: inspect_release(host, world.release)
-
-
-def refused(ask: Callable[[], object], error: type[ArtifactError] = IntegrityError) -> ArtifactError:
-    """The error that a reader ends with, which says what, where and what to do."""
-    with pytest.raises(error) as caught:
-        ask()
-    assert all((caught.value.what, caught.value.where, caught.value.fix)), caught.value
-    return caught.value
-
-
-def flipped(body: bytes) -> bytes:
-    return bytes([body[0] ^ 1]) + body[1:]
-
-
-def test_what_nobody_tampered_with_is_read(world: World) -> None:
-    for ask in readers_of_the_engine(world):
-        ask()
-        shutil.rmtree(world.root / "copy", ignore_errors=True)  # each of those that make it wants it new
-
-
-@pytest.mark.parametrize("how", ["a flipped bit", "cut short", "longer", "of a stand-in", "empty"])
-def test_a_blob_with_other_bytes(world: World, overwrite: Overwrite, how: str) -> None:
-    key = world.blob(world.engine, ENGINE_FILE)
-    body = world.host.bucket.get(key).body
-    bodies = {
-        "a flipped bit": flipped(body),
-        "cut short": body[:-1],
-        "longer": body + b"\n",
-        "of a stand-in": manifest(stand_in=True).model_dump_json().encode(),
-        "empty": b"",
-    }
-    overwrite(key, bodies[how])
-    for ask in readers_of_the_engine(world):
-        assert refused(ask).exit_code == 6
-    assert not (world.root / "copy").exists()
-    assert not (world.root / "pulled" / "demo" / "1.4.0" / "v2").exists()
-
-
-def test_a_blob_that_is_gone(world: World, remove: Callable[[str], None]) -> None:
-    remove(world.blob(world.engine, ENGINE_FILE))
-    for ask in readers_of_the_engine(world):
-        error = refused(ask)
-        assert error.exit_code == 6
-        assert f"{ENGINE_FILE} is missing" in str(error)
-
-
-def listings(world: World) -> dict[str, bytes]:
-    """Other bytes for the engine's listing, most of which say the same, or are a listing all the same."""
-    body = world.host.bucket.get(f"trees/sha256/{world.engine}").body
-    content = json.loads(body)
-    sizes_as_text = {"files": [{**one, "size": str(one["size"])} for one in content["files"]]}
-    other = world.host.bucket.get(f"trees/sha256/{world.report}").body
-    return {
-        "spaces": body.replace(b",", b", "),
-        "another order of keys": json.dumps(content, sort_keys=False, indent=1).encode(),
-        "numbers as text": json.dumps(sizes_as_text, separators=(",", ":"), sort_keys=True).encode(),
-        "a key twice": body.replace(b'"files":', b'"files":[],"files":', 1),
-        "a file left out": canonical_bytes({"files": content["files"][1:]}),
-        "another tree's": other,
-        "not JSON": b"{",
-    }
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        "spaces",
-        "another order of keys",
-        "numbers as text",
-        "a key twice",
-        "a file left out",
-        "another tree's",
-        "not JSON",
-    ],
-)
-def test_a_listing_with_other_bytes(world: World, overwrite: Overwrite, how: str) -> None:
-    overwrite(f"trees/sha256/{world.engine}", listings(world)[how])
-    for ask in (lambda: world.host.get_listing(world.engine), *readers_of_the_engine(world)):
-        error = refused(ask)
-        assert error.exit_code == 6
-        assert world.engine in str(error)
-    assert world.host.missing_of(world.engine) == ("its listing is damaged",)
-    with pytest.raises(NotFound, match="its listing is damaged"):
-        publish(world.host, world.release)
-
-
-@pytest.mark.parametrize("blob_is", ["what its key says", "what the chunks say"])
-def test_a_listing_that_says_one_thing_of_the_whole_file_and_another_of_its_chunks(
-    world: World, store: Store, overwrite: Overwrite, blob_is: str
-) -> None:
-    """The guard against stand-ins and what installs must not be led to different bytes."""
-    honest, stand_in = (manifest(stand_in=value).model_dump_json().encode() for value in (False, True))
-    size = max(len(honest), len(stand_in))
-    honest, stand_in = honest.ljust(size), stand_in.ljust(size)
-    pieces = (stand_in[: size - 1], stand_in[size - 1 :])
-    entry = FileEntry(
-        path=ENGINE_FILE,
-        size=size,
-        sha256=hashlib.sha256(honest).hexdigest(),
-        chunk_bytes=size - 1,
-        chunks=tuple(hashlib.sha256(piece).hexdigest() for piece in pieces),
-    )
-    forged = Listing(files=(entry,))
-    overwrite(f"trees/sha256/{forged.digest}", canonical_bytes(forged))
-    overwrite(blob_key(entry.sha256), honest if blob_is == "what its key says" else stand_in)
-    for ask in (
-        lambda: world.host.read_file(forged.digest, ENGINE_FILE),
-        lambda: refuse_stand_in(world.host, forged.digest, "published"),
-        lambda: publish(store, release(variant("v2", forged.digest))),
-    ):
-        assert refused(ask).exit_code == 6
-
-
-def test_a_tree_or_a_file_that_is_not_there(world: World) -> None:
-    nowhere = "0" * 64
-    for ask in (
-        lambda: world.host.get_listing(nowhere),
-        lambda: world.host.read_file(nowhere, ENGINE_FILE),
-        lambda: world.host.materialize(nowhere, world.root / "copy"),
-        lambda: report_link(world.host, nowhere),
-    ):
-        error = refused(ask, NotFound)
-        assert error.exit_code == 4
-        assert nowhere in error.where
-    for ask in (
-        lambda: world.host.read_file(world.report, ENGINE_FILE),
-        lambda: world.host.read_json(world.report, ENGINE_FILE),
-        lambda: engine_manifest(world.host, world.report),
-        lambda: report_link(world.host, world.engine),
-    ):
-        error = refused(ask, NoSuchFile)
-        assert error.exit_code == 4
-        assert "has no file" in error.what
-
-
-@pytest.mark.parametrize("body", [b"[]", b"not JSON", b"\xff", b'"text"', b""])
-def test_a_file_that_is_not_what_it_is_needed_as(world: World, store: Store, body: bytes) -> None:
-    tree = put(store, world.root / "odd", {ENGINE_FILE: body})
-    for ask in (lambda: world.host.read_json(tree, ENGINE_FILE), lambda: engine_manifest(world.host, tree)):
-        assert ENGINE_FILE in refused(ask).what
-
-
-def test_the_link_to_a_report_is_not_given_to_other_bytes(world: World, overwrite: Overwrite) -> None:
-    assert world.report not in report_link(world.host, world.report)
-    overwrite(world.blob(world.report, REPORT_PAGE), b"<p>fake</p>")
-    assert refused(lambda: report_link(world.host, world.report)).exit_code == 6
-
-
-def test_a_stand_in_is_refused_by_what_the_store_really_holds(world: World, store: Store) -> None:
-    made_up = put(store, world.root / "made-up", {ENGINE_FILE: manifest(stand_in=True).model_dump_json()})
-    with pytest.raises(StandInRefused):
-        refuse_stand_in(world.host, made_up, "published")
 
 
 def records(world: World) -> dict[str, tuple[str, bytes, list[Callable[[], object]]]]:
