@@ -5,8 +5,10 @@ AWS, Hub and Prefect clients read their own standard variables.
 Programs read them with `load_settings`, which reports in words what is wrong with them.
 """
 
+import difflib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +28,11 @@ from artifacts.tool_env import read_tool_env
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+PREFIX = "ENGINERY_"
 SETTINGS_FILE = Path("enginery.toml")
+# Names this similar (difflib's ratio) are taken for a misspelt setting; other programs may have variables of
+# their own that begin like ours.
+ALIKE = 0.65
 
 
 def _read_json(value: object) -> object:
@@ -41,7 +47,7 @@ class Settings(BaseSettings):
     """Where things are kept, and the few limits that apply to all specs."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ENGINERY_",
+        env_prefix=PREFIX,
         env_ignore_empty=True,
         toml_file=SETTINGS_FILE,
         extra="forbid",
@@ -87,11 +93,13 @@ class Settings(BaseSettings):
         default=None, description="Directory of specs; default: the packaged engine_specs."
     )
     measurement_max_age_hours: float = Field(
-        default=168.0, gt=0, description="Measurements older than this are made again."
+        default=168.0, gt=0, allow_inf_nan=False, description="Measurements older than this are made again."
     )
-    job_time_limit_s: float = Field(default=3600.0, gt=0, description="Time limit of one worker job.")
+    job_time_limit_s: float = Field(
+        default=3600.0, gt=0, allow_inf_nan=False, description="Time limit of one worker job."
+    )
     server_ready_limit_s: float = Field(
-        default=600.0, gt=0, description="Time limit for a server to become ready."
+        default=600.0, gt=0, allow_inf_nan=False, description="Time limit for a server to become ready."
     )
 
     @classmethod
@@ -111,7 +119,8 @@ def load_settings() -> Settings:
     """Return the settings of this run.
 
     Raises:
-        SettingsInvalid: a variable or a key of `enginery.toml` is invalid.
+        SettingsInvalid: a variable or a key of `enginery.toml` is invalid, or a variable looks like a setting
+            whose name is misspelt.
     """
     if os.path.lexists(SETTINGS_FILE) and not SETTINGS_FILE.is_file():
         raise SettingsInvalid("enginery.toml is not a file.", where=str(SETTINGS_FILE), fix="Move it away.")
@@ -132,7 +141,23 @@ def load_settings() -> Settings:
             fix="Correct it, or move it away.",
         ) from error
     _require_directories(settings)
+    _refuse_misspelt()
     return settings
+
+
+def _refuse_misspelt() -> None:
+    """Refuse variables that were meant as a setting: ignored, they would leave its default in force."""
+    if problems := list(_misspelt()):
+        raise _unusable(problems, "Correct the name, or unset the variable.")
+
+
+def _misspelt() -> Iterator[str]:
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(PREFIX).lower()
+        if name == variable.lower() or name in Settings.model_fields:
+            continue
+        if near := difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=ALIKE):
+            yield f"{variable}: there is no such setting; did you mean {PREFIX}{near[0].upper()}?"
 
 
 def _require_directories(settings: Settings) -> None:
@@ -163,4 +188,4 @@ def _found(problem: "ErrorDetails") -> str:
 
 def _spelled(loc: tuple[int | str, ...]) -> str:
     name = ".".join(str(part) for part in loc)
-    return f"ENGINERY_{name.upper()} (or {name} in enginery.toml)"
+    return f"{PREFIX}{name.upper()} (or {name} in enginery.toml)"

@@ -17,7 +17,7 @@ NUMBERS = ("measurement_max_age_hours", "job_time_limit_s", "server_ready_limit_
 DIRECTORIES = ("home", "cache_dir", "toolchains_dir", "gpu_locks_dir", "wheelhouse", "specs_dir")
 # Values by the setting that they are wrong for.
 WRONG = {
-    **dict.fromkeys(NUMBERS, ("many", "0", "-1", "nan")),
+    **dict.fromkeys(NUMBERS, ("many", "0", "inf", "nan")),
     "store_bucket": ("ab",),
     **dict.fromkeys(DIRECTORIES, (FILE, f"{FILE}/below")),
     "store_prefix": (os.fsdecode(b"\xff"),),
