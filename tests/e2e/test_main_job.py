@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from support.programs.cli import PROGRAM, run_cli
 from support.programs.main_job import SPEC, Finished
-from support.programs.processes import alive, wait_until
+from support.programs.processes import ASKING_S, alive, wait_until
 from support.servers.runs import log_of, run_ids
 
 from artifacts.ports import free_port
@@ -241,7 +241,9 @@ def test_the_worker_runs_the_deployed_flow_from_the_form(finished: Finished) -> 
         (run,) = api(finished, "flow_runs/filter", {"flow_runs": {"id": {"any_": [created["id"]]}}})
         return str(run["state"]["type"])
 
-    wait_until(lambda: state() in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}, limit_s=180)
+    wait_until(
+        lambda: state() in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}, limit_s=180, every_s=ASKING_S
+    )
     assert state() == "COMPLETED"
     assert len(finished.job.releases()) == 1
 
@@ -256,8 +258,12 @@ def test_a_run_from_the_form_that_cannot_work_says_why_once(finished: Finished) 
         return dict(found)
 
     # Its process logs until its end.
-    wait_until(lambda: run()["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"}, limit_s=180)
-    wait_until(lambda: not alive(int(run()["infrastructure_pid"].rpartition(":")[2])), limit_s=60)
+    wait_until(
+        lambda: run()["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"}, limit_s=180, every_s=ASKING_S
+    )
+    wait_until(
+        lambda: not alive(int(run()["infrastructure_pid"].rpartition(":")[2])), limit_s=60, every_s=ASKING_S
+    )
     log = "\n".join(one.message for one in log_of(finished.job.env, UUID(created["id"])))
     what = "spec e2e has no variant 'h100'"
     assert (run()["state"]["type"], what in run()["state"]["message"]) == ("FAILED", True)

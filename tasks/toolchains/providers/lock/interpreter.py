@@ -30,7 +30,6 @@ class Interpreter(Frozen):
     machine: str = Field(description="platform.machine().")
 
 
-@cache
 def find_interpreter(minor: str) -> Interpreter:
     """An interpreter of version `minor` ("3.11"): the one that runs this program, otherwise the one on PATH.
 
@@ -48,7 +47,7 @@ def find_interpreter(minor: str) -> Interpreter:
 
 
 def _probe(candidate: str, minor: str) -> Interpreter:
-    done = subprocess.run([candidate, "-I", "-c", PROBE], check=False, text=True, capture_output=True)
+    done = _ask(candidate)
     if done.returncode == NOT_FOUND:
         raise ToolchainUnavailable(
             f"this toolchain needs Python {minor}, and {candidate} finds none: {done.stderr.splitlines()[0]}",
@@ -65,3 +64,9 @@ def _probe(candidate: str, minor: str) -> Interpreter:
             f"{candidate} is Python {interpreter.version}, not {minor}", fix="correct PATH"
         )
     return interpreter
+
+
+@cache
+def _ask(candidate: str) -> "subprocess.CompletedProcess[str]":
+    """What a program says of itself; one that does not work is also started only once."""
+    return subprocess.run([candidate, "-I", "-c", PROBE], check=False, text=True, capture_output=True)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.programs.cli import run_cli
-from support.programs.processes import wait_until
+from support.programs.processes import ASKING_S, wait_until
 from support.servers.own_stack import Stack
 
 from flows.stack.components import worker
@@ -24,7 +24,7 @@ def test_a_worker_is_ready_once_the_server_knows_its_pool(
 
 
 def test_a_run_of_nightly_is_scheduled_and_the_commands_tell_of_it(stack: Stack) -> None:
-    wait_until(lambda: next_nightly(stack.api).time is not None, limit_s=LIMIT_S)
+    wait_until(lambda: next_nightly(stack.api).time is not None, limit_s=LIMIT_S, every_s=ASKING_S)
     coming = next_nightly(stack.api).time
     assert coming is not None
     assert (coming.hour, coming.minute) == (2, 17)
@@ -49,7 +49,9 @@ def test_a_schedule_starts_a_run_that_ends_and_the_server_logs_no_error(stack: S
         "deployments": {"id": {"any_": [deployment["id"]]}},
         "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},
     }
-    wait_until(lambda: bool(stack.api.post("flow_runs/filter", wanted)), limit_s=LIMIT_S + 120)
+    wait_until(
+        lambda: bool(stack.api.post("flow_runs/filter", wanted)), limit_s=LIMIT_S + 120, every_s=ASKING_S
+    )
     run = stack.api.post("flow_runs/filter", wanted)[0]
     assert run["state_type"] == "COMPLETED", run["state"]
     assert run["auto_scheduled"]

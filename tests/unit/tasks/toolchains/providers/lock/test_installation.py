@@ -63,6 +63,17 @@ def test_python_that_does_not_work_is_reported_in_its_own_words(tmp_path, monkey
     assert "3.99" in raised.value.fix
 
 
+def test_python_that_does_not_work_is_started_once(tmp_path, monkeypatch):
+    fake, starts = tmp_path / "python3.99", tmp_path / "starts"
+    fake.write_text(f"#!/bin/sh\necho started >> {starts}; echo not here >&2; exit 127\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for _ in range(2):
+        with pytest.raises(ToolchainUnavailable, match="finds none: not here"):
+            find_interpreter("3.99")
+    assert starts.read_text() == "started\n"
+
+
 def test_missing_programs_are_named_all_at_once():
     with pytest.raises(ToolchainUnavailable, match="no-such-cc, no-such-ld") as raised:
         find_programs({"no-such-cc": "build-essential", "sh": "dash", "no-such-ld": "binutils"})
