@@ -241,9 +241,8 @@ def test_the_worker_runs_the_deployed_flow_from_the_form(finished: Finished) -> 
         (run,) = api(finished, "flow_runs/filter", {"flow_runs": {"id": {"any_": [created["id"]]}}})
         return str(run["state"]["type"])
 
-    wait_until(
-        lambda: state() in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}, limit_s=180, every_s=ASKING_S
-    )
+    final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+    wait_until(lambda: state() in final, limit_s=180, every_s=ASKING_S)
     assert state() == "COMPLETED"
     assert len(finished.job.releases()) == 1
 
@@ -257,13 +256,11 @@ def test_a_run_from_the_form_that_cannot_work_says_why_once(finished: Finished) 
         (found,) = api(finished, "flow_runs/filter", {"flow_runs": {"id": {"any_": [created["id"]]}}})
         return dict(found)
 
+    final = {"COMPLETED", "FAILED", "CRASHED"}
+    wait_until(lambda: run()["state"]["type"] in final, limit_s=180, every_s=ASKING_S)
     # Its process logs until its end.
-    wait_until(
-        lambda: run()["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"}, limit_s=180, every_s=ASKING_S
-    )
-    wait_until(
-        lambda: not alive(int(run()["infrastructure_pid"].rpartition(":")[2])), limit_s=60, every_s=ASKING_S
-    )
+    pid = int(run()["infrastructure_pid"].rpartition(":")[2])
+    wait_until(lambda: not alive(pid), limit_s=60)
     log = "\n".join(one.message for one in log_of(finished.job.env, UUID(created["id"])))
     what = "spec e2e has no variant 'h100'"
     assert (run()["state"]["type"], what in run()["state"]["message"]) == ("FAILED", True)

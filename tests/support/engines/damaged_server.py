@@ -1,13 +1,15 @@
 """The server that an AOTInductor tree ships, with damage between it and its engine.
 
-    PYTHONPATH=TREE/server PYTHON tests/support/engines/damaged_server.py DAMAGE --tree TREE --host H --port P
+    PYTHONPATH=TREE/server PYTHON tests/support/engines/damaged_server.py CHOICE --tree TREE --host H --port P
 
-Runs in the toolchain that serves. The first token of every answer, which comes out of the prompt's own
-iteration, is always right; a damage is a fault of the iterations after it, as real ones are.
+Runs in the toolchain that serves. CHOICE is a file with the name of a damage; what is written there counts
+from the next iteration on, so that one server serves all. The first token of every answer, which comes out of
+the prompt's own iteration, is always right; a damage is a fault of the iterations after it, as real ones are.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,13 @@ import torch
 
 from tasks.workers.completions_server import aot_engine, main
 
-DAMAGE = sys.argv.pop(1)
+CHOICE = Path(sys.argv.pop(1))
 NOISE_NATS = 1.0
 STALE_BEYOND = 96
 
 
-class Damaged(aot_engine.AotEngine):
-    """An engine that knows how many tokens each row has generated."""
+class DamagedEngine(aot_engine.AotEngine):
+    """An engine that knows how many tokens each row has generated, and does wrong what is chosen."""
 
     def __init__(self, tree: Path, limits: Any) -> None:
         super().__init__(tree, limits)
@@ -37,85 +39,78 @@ class Damaged(aot_engine.AotEngine):
         self.starts[destination] = self.starts[source]
         super().move_row(source, destination)
 
+    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> Any:
+        damaged = DAMAGES[CHOICE.read_text(encoding="utf-8")]
+        return damaged(self, super().decode, tokens, positions)
+
     def generated(self, positions: Sequence[int]) -> list[int]:
         """Tokens of each row before this iteration."""
         return [position - self.starts[row] + 1 for row, position in enumerate(positions)]
 
 
-class GarbageAfter(Damaged):
-    """Any token but the right one, once a row has generated `count`."""
-
-    count = 0
-
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> Any:
-        step = super().decode(tokens, positions)
-        for row, generated in enumerate(self.generated(positions)):
-            if generated >= self.count:
-                step.tokens[row] = (step.tokens[row] * 7 + 13) % self.vocab_size
-        return step
+Decode = Callable[[Sequence[int], Sequence[int]], Any]
 
 
-class GarbageAfter2(GarbageAfter):
-    count = 2
+def undamaged(_engine: DamagedEngine, decode: Decode, tokens: Sequence[int], positions: Sequence[int]) -> Any:
+    """What the engine says."""
+    return decode(tokens, positions)
 
 
-class GarbageAfter8(GarbageAfter):
-    count = 8
+def garbage(
+    engine: DamagedEngine, decode: Decode, tokens: Sequence[int], positions: Sequence[int], *, after: int
+) -> Any:
+    """Any token but the right one, once a row has generated some."""
+    step = decode(tokens, positions)
+    for row, generated in enumerate(engine.generated(positions)):
+        if generated >= after:
+            step.tokens[row] = (step.tokens[row] * 7 + 13) % engine.vocab_size
+    return step
 
 
-class GarbageAfter32(GarbageAfter):
-    count = 32
-
-
-class OffByOne(Damaged):
+def off_by_one(engine: DamagedEngine, decode: Decode, tokens: Sequence[int], positions: Sequence[int]) -> Any:
     """Tokens are put one place behind their own."""
-
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> Any:
-        last = self.limits.max_seq_len - 1
-        return super().decode(tokens, [min(position + 1, last) for position in positions])
+    last = engine.limits.max_seq_len - 1
+    return decode(tokens, [min(position + 1, last) for position in positions])
 
 
-class Noise(Damaged):
+def noise(engine: DamagedEngine, decode: Decode, tokens: Sequence[int], positions: Sequence[int]) -> Any:
     """Logits that are not quite what the model says."""
-
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> Any:
-        step = super().decode(tokens, positions)
-        logits = step.logits.float()
-        logits = logits + NOISE_NATS * torch.randn(logits.shape, generator=self.noise)
-        return aot_engine.AotStep(logits.argmax(dim=-1).tolist(), logits)
+    logits = decode(tokens, positions).logits.float()
+    logits = logits + NOISE_NATS * torch.randn(logits.shape, generator=engine.noise)
+    return aot_engine.AotStep(logits.argmax(dim=-1).tolist(), logits)
 
 
-class StaleCache(Damaged):
+def stale_cache(
+    engine: DamagedEngine, decode: Decode, tokens: Sequence[int], positions: Sequence[int]
+) -> Any:
     """What is generated beyond a length never gets into the cache."""
-
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> Any:
-        before = [tensor[:, :, STALE_BEYOND:].clone() for tensor in self.cache]
-        step = super().decode(tokens, positions)
-        for tensor, kept in zip(self.cache, before, strict=True):
-            tensor[:, :, STALE_BEYOND:] = kept
-        return step
+    before = [tensor[:, :, STALE_BEYOND:].clone() for tensor in engine.cache]
+    step = decode(tokens, positions)
+    for tensor, kept in zip(engine.cache, before, strict=True):
+        tensor[:, :, STALE_BEYOND:] = kept
+    return step
 
 
-class SwappedRows(Damaged):
+def swapped_rows(
+    _engine: DamagedEngine, decode: Decode, tokens: Sequence[int], positions: Sequence[int]
+) -> Any:
     """Each of two neighbours gets the other's token."""
-
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> Any:
-        step = super().decode(tokens, positions)
-        for row in range(0, len(step.tokens) - 1, 2):
-            step.tokens[row], step.tokens[row + 1] = step.tokens[row + 1], step.tokens[row]
-        return step
+    step = decode(tokens, positions)
+    for row in range(0, len(step.tokens) - 1, 2):
+        step.tokens[row], step.tokens[row + 1] = step.tokens[row + 1], step.tokens[row]
+    return step
 
 
-DAMAGES = {
-    "none": Damaged,
-    "garbage-after-2": GarbageAfter2,
-    "garbage-after-8": GarbageAfter8,
-    "garbage-after-32": GarbageAfter32,
-    "position-off-by-one": OffByOne,
-    "decode-noise": Noise,
-    "kv-stale-beyond-96": StaleCache,
-    "rows-swapped": SwappedRows,
+DAMAGES: dict[str, Callable[..., Any]] = {
+    "none": undamaged,
+    "garbage-after-2": partial(garbage, after=2),
+    "garbage-after-8": partial(garbage, after=8),
+    "garbage-after-32": partial(garbage, after=32),
+    "position-off-by-one": off_by_one,
+    "decode-noise": noise,
+    "kv-stale-beyond-96": stale_cache,
+    "rows-swapped": swapped_rows,
 }
 
-aot_engine.AotEngine = DAMAGES[DAMAGE]
+aot_engine.AotEngine = DamagedEngine
 sys.exit(main.main())

@@ -1,19 +1,15 @@
-"""Program: print what every stage of every shipped spec is identified by, as JSON by SPEC/VARIANT/STAGE.
+"""What every stage of every shipped spec is identified by, by SPEC/VARIANT/STAGE.
 
-Usage: PYTHON documents.py PACKAGES, with that directory first on PYTHONPATH. It holds a copy of the packages,
-whose tables a test may have changed. Trees, commits and what is installed are the same in every run, so that
-only tables and code make a difference.
+Trees, commits and what is installed are the same every time, so that only tables and code make a difference.
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import tasks
 from artifacts.errors import NoSuchFile
 from artifacts.hosts import EngineManifest
 from artifacts.store import Listing, Store
@@ -119,9 +115,3 @@ def installed(name: str) -> str:
         install_s=1.0,
     )
     return identity(installation, plan)
-
-
-if __name__ == "__main__":
-    if not Path(next(iter(tasks.__path__))).is_relative_to(sys.argv[1]):
-        sys.exit(f"these are other packages than those in {sys.argv[1]}: {tasks.__path__}")
-    sys.stdout.write(json.dumps(dict(documents())))

@@ -8,13 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from support.identity import documents
+from support.identity import describer as program
 from support.identity.tables import TABLES, Edit, Related, Table
+from support.paths import TESTS
 
 import tasks
 from tasks.runs.fingerprint import Document, explain_difference
@@ -23,6 +25,7 @@ TREE = Path(tasks.__file__).parents[1]
 PACKAGES = ("artifacts", "engine_specs", "tasks")
 CODE = (".py", ".pyc", ".md", ".typed")
 Documents = dict[str, Document]
+Describe = Callable[[], Documents]
 RELATED = [(table.files, what, one) for table in TABLES for what, one in table.related.items()]
 
 
@@ -35,9 +38,42 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@contextmanager
+def describer(packages: Path) -> Iterator[Describe]:
+    """Describes all stages with the tables as they are at each call."""
+    path = os.pathsep.join((str(packages), str(TESTS)))
+    with subprocess.Popen(
+        [sys.executable, program.__file__, packages],
+        env=os.environ | {"PYTHONPATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+
+        def describe() -> Documents:
+            print(file=running.stdin, flush=True)
+            answer = running.stdout.readline()
+            found: Documents | None = json.loads(answer or "null")
+            assert found is not None, "its traceback is on stderr"
+            return found
+
+        yield describe
+        running.stdin.close()
+
+
 @pytest.fixture(scope="module")
 def before(packages: Path) -> Documents:
-    return described(packages)
+    """Of a process of its own, whose order of sets is another one: no identity may depend on it."""
+    with describer(packages) as describe:
+        return describe()
+
+
+@pytest.fixture(scope="module")
+def describe(packages: Path) -> Iterator[Describe]:
+    with describer(packages) as describe:
+        yield describe
 
 
 @pytest.fixture
@@ -58,24 +94,13 @@ def data_files(folder: Path) -> list[Path]:
     return sorted(path for path in every if path.is_file() and path.suffix not in CODE)
 
 
-def described(packages: Path) -> Documents:
-    done = subprocess.run(
-        [sys.executable, documents.__file__, packages],
-        env=os.environ | {"PYTHONPATH": str(packages)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: Documents = json.loads(done.stdout)
-    return found
-
-
-def differences(before: Documents, packages: Path, *edits: Edit) -> dict[str, tuple[str, ...]]:
+def differences(
+    before: Documents, describe: Describe, packages: Path, *edits: Edit
+) -> dict[str, tuple[str, ...]]:
     """What is different after some edits, field by field, by stage; what they add is not."""
     for edit in edits:
         edit(packages)
-    after = described(packages)
+    after = describe()
     assert before.keys() <= after.keys()
     return {
         stage: explain_difference(document, after[stage])
@@ -110,16 +135,18 @@ def test_every_stage_of_every_spec_is_described(before: Documents) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.files)
-def test_what_a_variant_does_not_use_changes_no_stage(table: Table, before: Documents, copy: Path) -> None:
+def test_what_a_variant_does_not_use_changes_no_stage(
+    table: Table, before: Documents, describe: Describe, copy: Path
+) -> None:
     assert table.unrelated
-    assert differences(before, copy, *table.unrelated) == {}
+    assert differences(before, describe, copy, *table.unrelated) == {}
 
 
 @pytest.mark.parametrize(("file", "what", "related"), RELATED, ids=[f"{a}: {b}" for a, b, _ in RELATED])
 def test_what_a_variant_uses_changes_its_stages(
-    file: str, what: str, related: Related, before: Documents, copy: Path
+    file: str, what: str, related: Related, before: Documents, describe: Describe, copy: Path
 ) -> None:
-    found = differences(before, copy, related.edit)
+    found = differences(before, describe, copy, related.edit)
     expected = {stage for stage in before for one in related.stages if fnmatchcase(stage, one)}
     assert found.keys() == expected, f"{what} in {file}: {found}"
     assert all(any(fnmatchcase(stage, one) for stage in found) for one in related.stages)

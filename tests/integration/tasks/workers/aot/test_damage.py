@@ -67,19 +67,34 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 
 @pytest.fixture(scope="module")
-def measure(engine: Path, reference: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Measure:
-    """Serve the engine with a damage and measure its accuracy."""
+def choice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Names the damage that the server does; it reads the file in every iteration."""
+    path = tmp_path_factory.mktemp("damage") / "choice"
+    path.write_text("none", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def asked(engine: Path, choice: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """The engine, served once for all damages."""
     serve = EngineManifest.model_validate_json((engine / "engine.json").read_text()).serve
+    argv = ("{python}", str(DAMAGED_SERVER), str(choice), *serve.argv[4:])
+    side = Side(name="engine", serve=serve.model_copy(update={"argv": argv}), tree=DIGITS)
+    log = tmp_path_factory.mktemp("engine") / "log"
     toolchain = ensure(serve.toolchain, Settings())
+    with serving(
+        toolchain, side.serve, engine, log=log, on_line=lambda _line: None, ready_limit_s=120
+    ) as server:
+        yield Endpoint(base_url=server.base_url, side=side)
+
+
+@pytest.fixture
+def measure(asked: Endpoint, choice: Path, reference: Endpoint) -> Measure:
+    """Measure the engine's accuracy with a damage."""
 
     def run(damage: str) -> Measured:
-        argv = ("{python}", str(DAMAGED_SERVER), damage, *serve.argv[4:])
-        side = Side(name="engine", serve=serve.model_copy(update={"argv": argv}), tree=DIGITS)
-        log = tmp_path_factory.mktemp(damage) / "log"
-        with serving(
-            toolchain, side.serve, engine, log=log, on_line=lambda _line: None, ready_limit_s=120
-        ) as server:
-            return accuracy_of(Endpoint(base_url=server.base_url, side=side), reference)
+        choice.write_text(damage, encoding="utf-8")
+        return accuracy_of(asked, reference)
 
     return run
 
