@@ -1,5 +1,6 @@
 """Fixtures that every test may use. Tests see nothing of the user's own configuration but the toolchains."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -34,6 +35,7 @@ SHARED = ("ENGINERY_TOOLCHAINS_DIR",)
 
 def pytest_configure() -> None:
     """Cut the session off from credentials, endpoints and settings of the user; make hypothesis calm."""
+    gc.disable()  # collecting tests makes a great many objects that stay, and each search would visit them all
     for name in [name for name in os.environ if name.startswith(FOREIGN) and name not in SHARED]:
         del os.environ[name]
     # A shell starts what it runs in the background with Ctrl-C ignored, and children inherit that.
@@ -48,6 +50,12 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest first, so that all processes end at the same time."""
     items.sort(key=lambda item: _rank(item.path))
+
+
+def pytest_collection_finish() -> None:
+    """From now on garbage is looked for again, but not among what was collected."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,7 +1,8 @@
-"""Job: write a small random checkpoint of any architecture, with a byte-level tokenizer.
+"""Job: write small random checkpoints of any architecture, with a byte-level tokenizer.
 
-params: {"architecture", "config": overrides, "dtype", "int8": bool, "shards": bool}. With `int8` the linear
-layers of the decoder are stored as ModelOpt's INT8_WEIGHT_ONLY export stores them.
+params: {"checkpoints": by the folder to write, {"architecture", "config": overrides, "dtype", "int8": bool,
+"shards": bool}}. With `int8` the linear layers of the decoder are stored as ModelOpt's INT8_WEIGHT_ONLY export
+stores them.
 """
 
 import json
@@ -35,7 +36,7 @@ TINY = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wanted:
     architecture: str
     dtype: str
     config: dict[str, Any]
@@ -43,22 +44,31 @@ class Asked:
     shards: bool = False
 
 
+@dataclass(frozen=True)
+class Asked:
+    checkpoints: dict[str, Wanted]
+
+
 def main(request: Request[Asked, Nothing]) -> Result:
+    for name, wanted in request.params.checkpoints.items():
+        write_checkpoint(request.output / name, wanted)
+    return Result({}, {})
+
+
+def write_checkpoint(folder: Path, wanted: Wanted) -> None:
     torch.manual_seed(0)
-    name = request.params.architecture
-    model_class = getattr(transformers, name)
-    config = model_class.config_class(**{**TINY, **request.params.config})
-    model = model_class(config).to(getattr(torch, request.params.dtype))
+    model_class = getattr(transformers, wanted.architecture)
+    config = model_class.config_class(**{**TINY, **wanted.config})
+    model = model_class(config).to(getattr(torch, wanted.dtype))
     for parameter_name, parameter in model.named_parameters():
         if parameter_name.endswith(("bias", "norm.weight")):
             torch.nn.init.normal_(parameter, mean=1.0 if "norm" in parameter_name else 0.0, std=0.1)
-    size = "100KB" if request.params.shards else "5GB"
-    model.save_pretrained(request.output, max_shard_size=size)
-    if request.params.int8:
-        store_as_int8(request.output)
-    byte_tokenizer().save(str(request.output / "tokenizer.json"))
-    (request.output / "tokenizer_config.json").write_text("{}")
-    return Result({}, {})
+    size = "100KB" if wanted.shards else "5GB"
+    model.save_pretrained(folder, max_shard_size=size)
+    if wanted.int8:
+        store_as_int8(folder)
+    byte_tokenizer().save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text("{}")
 
 
 def store_as_int8(folder: Path) -> None:

@@ -18,9 +18,10 @@ from tasks.workers.common.requests import Nothing, Request
 
 AOT = kind_named("aot-inductor").build_job(variant("none"))
 # Llama, in bfloat16 and int8, is what the end-to-end tests build.
-ENGINES: dict[str, dict[str, Any]] = {
-    "Qwen2ForCausalLM": {"config": {"tie_word_embeddings": True}, "shards": True},
-    "Qwen3ForCausalLM": {"dtype": "bfloat16", "config": {"head_dim": 32}, "recipe": "int8_weight_only"},
+# By architecture: the recipe, and what the checkpoint is like.
+ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
+    "Qwen2ForCausalLM": ("none", {"config": {"tie_word_embeddings": True}, "shards": True}),
+    "Qwen3ForCausalLM": ("int8_weight_only", {"dtype": "bfloat16", "config": {"head_dim": 32}}),
 }
 
 
@@ -59,28 +60,31 @@ def program(folder: Path, worker: Path | str) -> Worker:
 
 
 @pytest.fixture(scope="session")
-def build(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
-    """Make a checkpoint and build an engine of it."""
+def checkpoints(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of each architecture, by its name."""
+    defaults = {"config": {}, "dtype": "float32"}
+    asked = {
+        name: {**defaults, "architecture": name, **options, "int8": recipe != "none"}
+        for name, (recipe, options) in ENGINES.items()
+    }
+    folder = tmp_path_factory.mktemp("made") / "checkpoints"
+    job(PROGRAMS / "make_checkpoint.py", {"checkpoints": asked}, output=folder)
+    return folder
 
-    def make(architecture: str, *, recipe: str = "none", dtype: str = "float32", **options: Any) -> Built:
-        folder = tmp_path_factory.mktemp(architecture)
-        checkpoint, tree = folder / "checkpoint", folder / "engine"
-        asked = {"config": {}, "dtype": dtype, "int8": recipe != "none", **options}
-        asked["architecture"] = architecture
-        job(PROGRAMS / "make_checkpoint.py", asked, output=checkpoint)
+
+@pytest.fixture(scope="session")
+def engines(checkpoints: Path, job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:
+    """An engine of each architecture, in all that the worker can do between them; two at a time."""
+
+    def build(architecture: str, recipe: str) -> Built:
+        checkpoint, tree = checkpoints / architecture, tmp_path_factory.mktemp(architecture) / "engine"
         plan = kind_named("aot-inductor").build_job(variant(recipe))
         params = replace(plan.params, toolchains={"build": "0" * 64})
         outcome = job(plan.worker, params, output=tree, checkpoint=checkpoint)
         return Built(tree, checkpoint, params, outcome)
 
-    return make
-
-
-@pytest.fixture(scope="session")
-def engines(build: Callable[..., Built]) -> dict[str, Built]:
-    """An engine of each architecture, in all that the worker can do between them; two at a time."""
     with ThreadPoolExecutor(max_workers=2) as pool:
-        jobs = {name: pool.submit(build, name, **options) for name, options in ENGINES.items()}
+        jobs = {name: pool.submit(build, name, recipe) for name, (recipe, _) in ENGINES.items()}
         return {name: made.result() for name, made in jobs.items()}
 
 
