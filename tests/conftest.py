@@ -35,7 +35,8 @@ SHARED = ("ENGINERY_TOOLCHAINS_DIR",)
 
 def pytest_configure() -> None:
     """Cut the session off from credentials, endpoints and settings of the user; make hypothesis calm."""
-    gc.disable()  # collecting tests makes a great many objects that stay, and each search would visit them all
+    # Collecting tests makes a great many objects that stay, and each search for garbage would visit them all.
+    gc.disable()
     for name in [name for name in os.environ if name.startswith(FOREIGN) and name not in SHARED]:
         del os.environ[name]
     # A shell starts what it runs in the background with Ctrl-C ignored, and children inherit that.

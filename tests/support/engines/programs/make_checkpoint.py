@@ -1,8 +1,8 @@
 """Job: write small random checkpoints of any architecture, with a byte-level tokenizer.
 
 params: {"checkpoints": by the folder to write, {"architecture", "config": overrides, "dtype", "int8": bool,
-"shards": bool}}. With `int8` the linear layers of the decoder are stored as ModelOpt's INT8_WEIGHT_ONLY export
-stores them.
+"shards": bool}}. With `int8` the linear layers of the decoder are stored as ModelOpt's INT8_WEIGHT_ONLY
+export stores them.
 """
 
 import json

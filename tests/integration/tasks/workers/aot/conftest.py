@@ -1,6 +1,5 @@
 """Small checkpoints and engines, each made once by the real tools."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
