@@ -185,13 +185,14 @@ def unchanged(store: Store, spec: Spec, here: Sequence[ResolvedVariant], plan: S
     """
     others = tuple(variant for variant in resolve_variants(spec) if variant not in here)
     left_out = {node.variant for nodes in SpecGraph(spec, others).variants for node in nodes}
-    if plan.commit is None or any(stage.variant not in left_out for stage in plan.work):
+    commit = plan.checkpoint.commit
+    if commit is None or any(stage.variant not in left_out for stage in plan.work):
         return None
     newest = _newest(store, plan)
     if newest is None:
         return None
     released = {entry.name: entry for entry in newest.variants}
-    judged = {entry.name: entry for entry in gather(store, spec, plan.commit, ()).entries}
+    judged = {entry.name: entry for entry in gather(store, spec, commit, ()).entries}
     planned = {stage.fingerprint for stage in plan.stages if stage.stage in {"fetch", "quantize", "build"}}
     for name in (variant.name for variant in here):
         if name not in released or name not in judged or content(released[name]) != content(judged[name]):

@@ -62,7 +62,9 @@ class ServeCommand(Frozen):
         """Return the model name that a server started as `name` answers to; its own if argv lacks {model}."""
         return name if any("{model}" in part for part in self.argv) else self.model
 
-    def command(self, *, python: str, bin_dir: str, tree: str, host: str, port: int, model: str) -> list[str]:
+    def command(
+        self, *, python: str, bin_dir: str, tree: str, host: str, port: int | str, model: str
+    ) -> list[str]:
         """Return the argument list with its placeholders filled in, ready to run."""
         values = {
             "python": python,
@@ -78,6 +80,10 @@ class ServeCommand(Frozen):
         """Return the environment with its placeholders filled in."""
         values = {"tree": tree, "scratch": scratch}
         return {name: fill_placeholders(value, values) for name, value in self.env.items()}
+
+    def copies(self, *, tree: str, scratch: str) -> list[tuple[str, ...]]:
+        """Return the commands that copy the files which the server rewrites, to be run before it starts."""
+        return [("install", "-Dm644", f"{tree}/{path}", f"{scratch}/{path}") for path in self.rewrites]
 
 
 class HostRequirements(Frozen):

@@ -6,6 +6,14 @@ Promises: pure; a refusal names the field, the arithmetic or table row behind it
 from engine_specs.preflight.build_disk import DiskEstimate
 from engine_specs.preflight.examination import Examination, examine
 from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
-from engine_specs.preflight.vendored import vendored_checkpoint
+from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoint
 
-__all__ = ["DiskEstimate", "Examination", "MemoryEstimate", "MemoryLine", "examine", "vendored_checkpoint"]
+__all__ = [
+    "DiskEstimate",
+    "Examination",
+    "MemoryEstimate",
+    "MemoryLine",
+    "VendoredCheckpoint",
+    "examine",
+    "vendored_checkpoint",
+]

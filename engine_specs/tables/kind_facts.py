@@ -82,6 +82,11 @@ class EndOfLife(StrictFrozen):
     instead: str = Field(min_length=1, description="What to use instead.")
     source: str = Field(min_length=10, description="Who says so.")
 
+    def warning(self, what: str, today: dt.date) -> str:
+        """Return a sentence about what belongs to this line, such as `kind trt-plan`."""
+        verb = "ended" if self.date <= today else "ends"
+        return f"{what}: its upstream line {verb} on {self.date}; instead: {self.instead}"
+
 
 class KindFacts(StrictFrozen):
     """The content of `kinds/<name>.yaml`."""

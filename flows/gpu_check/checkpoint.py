@@ -12,7 +12,7 @@ from typing import Any
 
 from artifacts.frozen import Frozen
 from flows.demo.hub_repo import DEMO_HUB, read_repo
-from tasks.plan import Metadata
+from tasks.hub import CheckpointFacts
 
 DEMO_MODEL = "enginery/demo-llama"
 REPO = "enginery/demo-llama-transformers-4"
@@ -25,7 +25,7 @@ class CheckpointForCheck(Frozen):
 
     hub: Path
     commit: str
-    metadata: Metadata
+    metadata: CheckpointFacts
 
 
 def prepare(hub: Path) -> CheckpointForCheck:
@@ -38,7 +38,7 @@ def prepare(hub: Path) -> CheckpointForCheck:
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     repo = read_repo("model", folder)
     sizes = {file.path: file.size_bytes for file in repo.files}
-    metadata = Metadata(reason=f"by the files of {REPO}", config=config, file_bytes=sizes)
+    metadata = CheckpointFacts(commit=repo.commit, config=config, file_bytes=sizes)
     return CheckpointForCheck(hub=hub, commit=repo.commit, metadata=metadata)
 
 

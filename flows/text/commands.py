@@ -4,12 +4,12 @@ Once its placeholders are filled in, each command can be typed.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flows.text.plan import head_lines
 from flows.text.shell import shell_command
-from tasks.commands import Command, symbols
-from tasks.plan import PlannedStage, SpecPlan, StageCommands, StageInput
+from tasks.plan import Command, SpecPlan, StageWork
+from tasks.toolchains.run import REQUEST_FILE
 
 END_OF_REQUEST = "END_OF_REQUEST"
 
@@ -22,33 +22,30 @@ def transcript(plan: SpecPlan) -> Iterator[str]:
     )
     yield "# placeholders:"
     yield from (f"#   {name}  {meaning}" for name, meaning in plan.placeholders.items())
-    looked_up = {(stage.stage, stage.variant): stage for stage in plan.stages}
-    for stage in plan.commands:
+    known = dict[str | None, str]()
+    for stage in plan.stages:
         yield ""
-        yield from _stage(stage, looked_up.get((stage.stage, stage.variant)))
+        yield f"### {stage.stage} {stage.variant}".rstrip()
+        yield f"# {stage.state}: {'; '.join(stage.reasons)}"
+        if stage.work:
+            after = f"known after {stage.stage} {stage.variant}"
+            known[stage.work.output] = f"tree {stage.tree}" if stage.tree else after
+            yield from _work(stage.work, known)
 
 
-def _stage(stage: StageCommands, looked_up: PlannedStage | None) -> Iterator[str]:
-    yield f"### {stage.stage} {stage.variant}".rstrip()
-    yield f"# {stage.does}"
-    if looked_up is not None and not stage.left_out:
-        yield f"# {looked_up.state}: {'; '.join(looked_up.reasons)}"
-    if stage.work_pool and not stage.left_out:
-        yield f"# work pool {stage.work_pool}; GPUs held: {stage.gpus or 'none'}"
-    if stage.toolchains:
-        yield f"# toolchains: {', '.join(stage.toolchains)}"
-    yield from map(_input, stage.inputs)
-    if not stage.commands:
-        yield from (f"# {name}: {json.dumps(value, sort_keys=True)}" for name, value in stage.params.items())
-    for command in stage.commands:
+def _work(work: StageWork, known: Mapping[str | None, str]) -> Iterator[str]:
+    yield f"# {work.does}"
+    if work.work_pool:
+        yield f"# work pool {work.work_pool}; GPUs held: {work.gpus or 'none'}"
+    if work.toolchains:
+        yield f"# toolchains: {', '.join(work.toolchains)}"
+    yield from (f"# reads {tree}: {known[tree]}" for tree in work.inputs.values())
+    if not work.commands:
+        yield from (f"# {name}: {json.dumps(value, sort_keys=True)}" for name, value in work.params.items())
+    for command in work.commands:
         yield from _command(command)
-    if stage.output:
-        yield f"# makes {stage.output}"
-
-
-def _input(source: StageInput) -> str:
-    known = f"tree {source.tree}" if source.tree else f"known after {source.known_after}"
-    return f"# reads {source.path}: {known}"
+    if work.output:
+        yield f"# makes {work.output}"
 
 
 def _command(command: Command) -> Iterator[str]:
@@ -56,7 +53,7 @@ def _command(command: Command) -> Iterator[str]:
     if command.directory is not None:
         yield f"cd {command.directory}"
     if command.request is not None:
-        yield f"cat > {symbols.REQUEST} <<'{END_OF_REQUEST}'"
+        yield f"cat > {REQUEST_FILE} <<'{END_OF_REQUEST}'"
         yield json.dumps(command.request, indent=2, sort_keys=True)
         yield END_OF_REQUEST
     yield shell_command(command.argv, command.env, clean=True)

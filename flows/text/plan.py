@@ -8,20 +8,27 @@ from collections.abc import Iterator, Sequence
 from engine_specs.preflight import DiskEstimate, MemoryEstimate, MemoryLine
 from flows.text.units import human_bytes
 from tasks.plan import PlannedVariant, SpecPlan
+from tasks.toolchains import NotInstalled
 
 
 def plan_lines(plans: Sequence[SpecPlan]) -> Iterator[str]:
     """Yield the lines of all plans."""
     for plan in plans:
-        yield from _spec(plan)
-    yield from _missing_toolchains(plans)
+        yield from head_lines(plan)
+        for stage in plan.stages:
+            first, *others = stage.reasons
+            yield f"  {stage.state:<8} {stage.stage:<9} {stage.variant:<12} {first}"
+            yield from (f"  {'':<31} {reason}" for reason in others)
+    found = (one for plan in plans for variant in plan.variants for one in variant.toolchains.values())
+    absent = (one for one in found if isinstance(one, NotInstalled))
+    yield from dict.fromkeys(f"toolchain {one.name}: {one.reason}" for one in absent)
 
 
 def head_lines(plan: SpecPlan) -> Iterator[str]:
     """Yield the lines of one plan, except its stages."""
-    commit = plan.commit[:12] if plan.commit else "?"
-    yield f"{plan.spec} {plan.version}: {plan.checkpoint}@{commit} ({plan.commit_reason})"
-    yield f"  {plan.metadata}"
+    checkpoint, commit = plan.checkpoint, plan.checkpoint.commit or "?"
+    yield f"{plan.spec} {plan.version}: {checkpoint.repo}@{commit[:12]} ({checkpoint.commit_reason})"
+    yield f"  {checkpoint.facts_reason}"
     for note in dict.fromkeys(variant.memory.counting_note for variant in plan.variants if variant.memory):
         yield f"  {note}"
     for variant in plan.variants:
@@ -29,27 +36,21 @@ def head_lines(plan: SpecPlan) -> Iterator[str]:
     yield from _warnings(plan.variants)
 
 
-def _spec(plan: SpecPlan) -> Iterator[str]:
-    yield from head_lines(plan)
-    for stage in plan.stages:
-        first, *others = stage.reasons
-        yield f"  {stage.state:<8} {stage.stage:<9} {stage.variant:<12} {first}"
-        for reason in others:
-            yield f"  {'':<31} {reason}"
-
-
 def _variant(variant: PlannedVariant) -> Iterator[str]:
-    devices = variant.tensor_parallel * variant.pipeline_parallel
-    spread = f" (tp {variant.tensor_parallel}, pp {variant.pipeline_parallel})" if devices > 1 else ""
+    asked, quantization = variant.asked, variant.asked.quantization
+    spread = f" (tp {asked.tensor_parallel}, pp {asked.pipeline_parallel})" if asked.devices > 1 else ""
     yield (
-        f"  variant {variant.name}: {variant.kind} for {devices} x {variant.target}{spread}, "
-        f"recipe {variant.recipe}, kv_cache {variant.kv_cache}"
+        f"  variant {asked.name}: {asked.engine.kind} for {asked.devices} x {asked.target.name}{spread}, "
+        f"recipe {quantization.recipe}, kv_cache {quantization.kv_cache}"
     )
     if variant.memory is not None:
         yield from (f"    {line}" for line in memory_lines(variant.memory))
     if variant.disk is not None:
         yield f"    disk of the building host: {_disk(variant.disk)}"
-    toolchains = (f"{tool.role} {tool.name} ({tool.state})" for tool in variant.toolchains)
+    toolchains = (
+        f"{role} {found.name} ({'not installed' if isinstance(found, NotInstalled) else 'installed'})"
+        for role, found in variant.toolchains.items()
+    )
     yield f"    toolchains: {', '.join(toolchains)}"
     for problem in variant.problems:
         yield f"    refused: {problem}"
@@ -78,17 +79,5 @@ def _known_after(line: MemoryLine) -> str:
 
 def _warnings(variants: Sequence[PlannedVariant]) -> Iterator[str]:
     for warning in dict.fromkeys(text for variant in variants for text in variant.warnings):
-        names = ", ".join(variant.name for variant in variants if warning in variant.warnings)
+        names = ", ".join(variant.asked.name for variant in variants if warning in variant.warnings)
         yield f"  warning ({names}): {warning}"
-
-
-def _missing_toolchains(plans: Sequence[SpecPlan]) -> Iterator[str]:
-    missing = {
-        tool.name: tool.detail
-        for plan in plans
-        for variant in plan.variants
-        for tool in variant.toolchains
-        if tool.state == "not installed"
-    }
-    for name, why in missing.items():
-        yield f"toolchain {name}: {why}"

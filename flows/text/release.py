@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from artifacts.hosts import BuiltOn, EngineManifest, HostRequirements, ServeCommand, TuningCache
+from artifacts.ports import HOST
 from artifacts.releases import Release, VariantRelease
 from flows.text.shell import shell_command
-from tasks.commands import serve_commands
 
-DIRECTORY = "<directory>"
+DIRECTORY, SCRATCH = "<directory>", "<scratch>"
 PORT = "8000"
 
 
@@ -35,11 +35,11 @@ def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str)
         yield f"  tree     {variant.tree}"
         served = variant.serve.served_model(model)
         yield f"  serve    with toolchain {variant.serve.toolchain}, as model {served!r}:"
-        yield from _commands(variant.name, variant.serve, model)
+        yield from _commands(variant.serve, model)
     if variant.serve != variant.vllm_serve:
         yield "  vLLM     the reference that it was judged against, with toolchain"
         yield f"           {variant.vllm_serve.toolchain}, on checkpoint tree {variant.checkpoint_tree}:"
-        yield from _commands("vLLM", variant.vllm_serve, model)
+        yield from _commands(variant.vllm_serve, model)
     yield f"  report   {variant.report or 'none'}"
 
 
@@ -72,7 +72,12 @@ def _tuning(cache: TuningCache) -> str:
     )
 
 
-def _commands(name: str, serve: ServeCommand, model: str) -> Iterator[str]:
-    for command in serve_commands(name, serve, DIRECTORY, PORT, model):
-        text = shell_command(command.argv, command.env, clean=False)
-        yield from (f"    {line}" for line in text.splitlines())
+def _commands(serve: ServeCommand, model: str) -> Iterator[str]:
+    bin_dir = f"<toolchain:{serve.toolchain}>/bin"
+    server = serve.command(
+        python=f"{bin_dir}/python", bin_dir=bin_dir, tree=DIRECTORY, host=HOST, port=PORT, model=model
+    )
+    env = serve.environment(tree=DIRECTORY, scratch=SCRATCH)
+    copies = (shell_command(copy, {}, clean=False) for copy in serve.copies(tree=DIRECTORY, scratch=SCRATCH))
+    for command in (*copies, shell_command(server, env, clean=False)):
+        yield from (f"    {line}" for line in command.splitlines())

@@ -15,19 +15,15 @@ def shell_command(argv: Sequence[str], env: Mapping[str, str], *, clean: bool) -
         env: variables to set for it.
         clean: whether it gets no other variables (`env -i`).
     """
-    return " \\\n    ".join([*_variables(env, clean=clean), *_flags(argv)])
+    variables = [f"{name}={quoted(value)}" for name, value in env.items()]
+    setting = ["env -i" if clean else "env", *variables] if env else []
+    return " \\\n    ".join([*setting, *_flags(argv)])
 
 
 def quoted(text: str) -> str:
     """Quote a word for a shell; placeholders stay as they are, to be replaced by plain paths."""
     bare = PLACEHOLDER.sub("x", text)
     return text if bare and shlex.quote(bare) == bare else shlex.quote(text)
-
-
-def _variables(env: Mapping[str, str], *, clean: bool) -> Iterator[str]:
-    if env:
-        yield "env -i" if clean else "env"
-        yield from (f"{name}={quoted(value)}" for name, value in env.items())
 
 
 def _flags(argv: Sequence[str]) -> Iterator[str]:

@@ -56,7 +56,7 @@ def _equipped(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> li
     All GPUs are taken at once: two measurements that each hold some of them would wait for each other.
     """
     toolchains = [ensure(side.serve.toolchain, pipeline.settings, say=pipeline.say) for side in sides]
-    counts = [s.devices if t.accelerator == "cuda" else 0 for s, t in zip(sides, toolchains, strict=True)]
+    counts = [each.gpus_held(side.devices) for side, each in zip(sides, toolchains, strict=True)]
     computing = next((one for one in toolchains if one.accelerator == "cuda"), toolchains[0])
     need = GpuNeed(sum(counts), sides[0].gpu_names)
     held = stack.enter_context(gpus_for(computing, need, pipeline.settings, pipeline.say))

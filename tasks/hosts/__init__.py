@@ -4,7 +4,7 @@ Promises: no two jobs or servers of this host compute on one GPU at the same tim
 """
 
 from tasks.hosts.disk import free_disk_bytes
-from tasks.hosts.gpu_locks import VISIBLE, GpuNeed, HeldGpus, gpus_for, need_of
+from tasks.hosts.gpu_locks import VISIBLE, GpuNeed, HeldGpus, gpu_environment, gpus_for, need_of
 from tasks.hosts.host_class import this_host
 from tasks.hosts.requirements import host_requirements
 
@@ -13,6 +13,7 @@ __all__ = [
     "GpuNeed",
     "HeldGpus",
     "free_disk_bytes",
+    "gpu_environment",
     "gpus_for",
     "host_requirements",
     "need_of",

@@ -63,13 +63,8 @@ class HeldGpus:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables by which a process sees only these GPUs; none if no GPUs are held.
-
-        They hold numbers, not UUIDs, as some tools read them as integers. CUDA_DEVICE_ORDER makes CUDA number
-        the GPUs by PCI bus, as the driver does.
-        """
-        numbers = ",".join(str(gpu.index) for gpu in self.gpus)
-        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE: numbers} if self.gpus else {}
+        """The variables by which a process sees only these GPUs."""
+        return gpu_environment(",".join(str(gpu.index) for gpu in self.gpus))
 
     def shares(self, counts: Sequence[int]) -> tuple["HeldGpus", ...]:
         """Divide the GPUs between servers that need so many each; every share keeps all locks."""
@@ -78,6 +73,15 @@ class HeldGpus:
             HeldGpus(self.gpus[end - count : end], self.descriptors if count else ())
             for count, end in zip(counts, ends, strict=True)
         )
+
+
+def gpu_environment(numbers: str) -> dict[str, str]:
+    """Return the variables by which a process sees only the GPUs of these numbers; none if there are none.
+
+    They hold numbers, not UUIDs, as some tools read them as integers. CUDA_DEVICE_ORDER makes CUDA number the
+    GPUs by PCI bus, as the driver does.
+    """
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE: numbers} if numbers else {}
 
 
 def need_of(variant: ResolvedVariant) -> GpuNeed:

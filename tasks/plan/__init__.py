@@ -3,21 +3,8 @@
 Promises: nothing is run or written, and only metadata is downloaded.
 """
 
-from tasks.plan.checkpoint import Metadata, NoMetadata
-from tasks.plan.records import PlannedStage, StageCommands, StageInput
+from tasks.plan.records import Command, PlannedStage, StageWork
 from tasks.plan.spec import SpecPlan, plan_spec
-from tasks.plan.toolchains import HostToolchains
-from tasks.plan.variant import PlannedVariant, plan_variant
+from tasks.plan.variant import PlannedVariant
 
-__all__ = [
-    "HostToolchains",
-    "Metadata",
-    "NoMetadata",
-    "PlannedStage",
-    "PlannedVariant",
-    "SpecPlan",
-    "StageCommands",
-    "StageInput",
-    "plan_spec",
-    "plan_variant",
-]
+__all__ = ["Command", "PlannedStage", "PlannedVariant", "SpecPlan", "StageWork", "plan_spec"]

@@ -4,86 +4,59 @@ The copy is only for planning: even if the Hub is unreachable, or does not allow
 a plan says whether an engine can fit. A build never uses it.
 """
 
-from typing import Any
-
 from pydantic import Field
 
-from artifacts.errors import StoreUnreachable
 from artifacts.frozen import Frozen
-from engine_specs.preflight import vendored_checkpoint
+from engine_specs.preflight import VendoredCheckpoint, vendored_checkpoint
 from engine_specs.reading import Problem
 from engine_specs.spec import Spec
 from tasks.errors import CheckpointUnavailable, CheckpointUnsupported, HubUnreachable
-from tasks.hub import CheckpointFacts, Repository, Resolved
-from tasks.hub import checkpoint as fetch
+from tasks.hub import CheckpointFacts
 from tasks.runs import Pipeline
 from tasks.stages import Sources, checkpoint_facts
 
 HUB_UNAVAILABLE = (HubUnreachable, CheckpointUnavailable)
 
 
-class HubUnavailable(Frozen):
-    """The Hub does not answer, or does not allow reading."""
+class PlannedCheckpoint(Frozen):
+    """A checkpoint, and what its variants are judged by."""
 
-    reason: str = Field(description="Why, in the words of the Hub's client.")
-
-
-class Metadata(Frozen):
-    """What pre-flight judges a checkpoint by."""
-
-    reason: str = Field(description="Where it comes from, and why.")
-    config: dict[str, Any] = Field(description="Content of config.json.")
-    file_bytes: dict[str, int] = Field(description="Size of each file, by path.")
-
-
-class NoMetadata(Frozen):
-    """There is no metadata: neither Hub nor package has any, or the checkpoint is refused."""
-
-    reason: str = Field(description="Why there is none.")
-    problems: tuple[Problem, ...] = Field(default=(), description="What is wrong with the checkpoint itself.")
-
-
-def planned_commit(sources: Sources) -> Resolved | HubUnavailable:
-    """Return the commit of a checkpoint; HubUnavailable if only the Hub could say, and does not."""
-    try:
-        return sources.checkpoint
-    except HUB_UNAVAILABLE as error:
-        return HubUnavailable(reason=error.what)
-
-
-def planned_metadata(
-    pipeline: Pipeline, spec: Spec, commit: Resolved | HubUnavailable, sources: Sources
-) -> Metadata | NoMetadata:
-    """Return configuration and file sizes of a checkpoint, from the first source that has them."""
-    if isinstance(commit, HubUnavailable):
-        return _vendored(spec, commit)
-    try:
-        facts = _facts(pipeline, spec, commit.commit, sources)
-    except HUB_UNAVAILABLE as error:
-        return _vendored(spec, HubUnavailable(reason=error.what))
-    except CheckpointUnsupported as error:
-        problem = Problem("checkpoint.repo", error.what, error.fix)
-        return NoMetadata(reason=f"not judged: {error.what}", problems=(problem,))
-    reason = f"judged by config.json and file sizes of {spec.checkpoint.repo} at {commit.commit[:12]}"
-    return Metadata(reason=reason, config=facts.config, file_bytes=facts.file_bytes)
-
-
-def _facts(pipeline: Pipeline, spec: Spec, commit: str, sources: Sources) -> CheckpointFacts:
-    try:
-        return checkpoint_facts(pipeline, spec, commit, sources.access)
-    except StoreUnreachable:
-        repo = Repository(kind="model", id=spec.checkpoint.repo)
-        return fetch.metadata(repo, commit, sources.access, pipeline.say)
-
-
-def _vendored(spec: Spec, unavailable: HubUnavailable) -> Metadata | NoMetadata:
-    repo = spec.checkpoint.repo
-    found = vendored_checkpoint(repo)
-    if found is None:
-        return NoMetadata(reason=f"not judged: {repo} is known once the Hub answers ({unavailable.reason})")
-    at = f"at {found.revision[:12]}" if found.revision else "at an unknown commit"
-    reason = (
-        f"judged by this package's own copy of config.json and file sizes of {repo} {at}, as the Hub is "
-        f"unavailable: {unavailable.reason}"
+    repo: str = Field(description="Its repository.")
+    commit: str | None = Field(description="Its commit; null if only the Hub knows it.")
+    commit_reason: str = Field(description="How the commit was chosen, or why it is not known.")
+    facts_reason: str = Field(description="What the variants are judged by, or why they are not.")
+    problems: tuple[Problem, ...] = Field(description="Why no variant can use it.")
+    facts: CheckpointFacts | VendoredCheckpoint | None = Field(
+        default=None, exclude=True, description="Configuration and file sizes; None if they are not known."
     )
-    return Metadata(reason=reason, config=found.config, file_bytes=found.file_bytes)
+
+
+def plan_checkpoint(pipeline: Pipeline, spec: Spec, sources: Sources) -> PlannedCheckpoint:
+    """Return what is known of a checkpoint, from the first source that has it."""
+    repo, commit, commit_reason = spec.checkpoint.repo, None, ""
+    facts: CheckpointFacts | VendoredCheckpoint | None = None
+    problems: tuple[Problem, ...] = ()
+    try:
+        commit, commit_reason = sources.checkpoint.commit, sources.checkpoint.reason
+        facts = checkpoint_facts(pipeline, spec, commit, sources.access)
+        reason = f"judged by config.json and file sizes of {repo} at {commit[:12]}"
+    except HUB_UNAVAILABLE as error:
+        commit_reason = commit_reason or error.what
+        reason = f"not judged: {repo} is known once the Hub answers ({error.what})"
+        if facts := vendored_checkpoint(repo):
+            at = f"at {facts.revision[:12]}" if facts.revision else "at an unknown commit"
+            reason = (
+                f"judged by this package's own copy of config.json and file sizes of {repo} {at}, as the Hub "
+                f"is unavailable: {error.what}"
+            )
+    except CheckpointUnsupported as error:
+        reason = f"not judged: {error.what}"
+        problems = (Problem("checkpoint.repo", error.what, error.fix),)
+    return PlannedCheckpoint(
+        repo=repo,
+        commit=commit,
+        commit_reason=commit_reason,
+        facts_reason=reason,
+        problems=problems,
+        facts=facts,
+    )

@@ -1,60 +1,69 @@
-"""The records of a plan: what a stage would do, what the store holds of it, the commands it would run.
+"""The records of a plan's stages: what the store holds of each, and what it would run.
 
 Invariants:
 - Equal specs, data and code give equal commands: they hold no time, host name or path of this host. Whatever
-  differs between hosts is a placeholder in angle brackets (`tasks.commands.symbols`).
+  differs between hosts is a placeholder in angle brackets (`tasks.plan.placeholders`).
 - What depends on a stage that has not run yet says after which stage it is known.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from tasks.commands import Command
+from tasks.toolchains import NotInstalled, Toolchain
 
-State = Literal["hit", "miss", "unknown", "left-out"]
+FindToolchain = Callable[[str], Toolchain | NotInstalled]
+State = Literal["hit", "miss", "unknown", "left-out", "always"]
 
 
-class StageInput(Frozen):
-    """A directory that a stage reads."""
+class Command(Frozen):
+    """One command, which can be run once its placeholders are filled in."""
 
-    role: str = Field(description="Its role in the stage.")
-    path: str = Field(description="Placeholder of the directory.")
-    tree: str | None = Field(default=None, description="Digest of the tree, if the store holds it.")
-    known_after: str | None = Field(
-        default=None, description="Stage that makes it, if its digest is not known."
+    what: str = Field(description="What it does.")
+    run_by: Literal["stage", "worker"] = Field(
+        description="What starts it: the stage, or the worker that the stage started before."
+    )
+    directory: str | None = Field(default=None, description="Working directory; null if it does not matter.")
+    argv: tuple[str, ...] = Field(description="Program and arguments.")
+    env: dict[str, str] = Field(
+        description="Its environment, except `passed_variables`; empty if it does not matter."
+    )
+    request: dict[str, Any] | None = Field(
+        default=None, description="Content of request.json in its directory, if the command is a worker."
     )
 
 
-class StageCommands(Frozen):
+class StageWork(Frozen):
     """What a stage would run."""
 
-    stage: str = Field(description="Name of the stage.")
-    variant: str = Field(description="Name of the variant, or what is fetched; empty for the whole spec.")
-    does: str = Field(description="What happens, in a sentence, or why nothing happens.")
-    left_out: bool = Field(default=False, description="Whether the stage is left out for this variant.")
-    work_pool: str | None = Field(default=None, description="Work pool that runs it; null for any.")
-    gpus: int = Field(default=0, ge=0, description="GPUs that it holds while it runs.")
-    toolchains: tuple[str, ...] = Field(default=(), description="Names of the toolchains that it uses.")
-    inputs: tuple[StageInput, ...] = Field(default=(), description="What it reads.")
+    does: str = Field(description="What happens, in a sentence.")
+    work_pool: str | None = Field(description="Work pool that runs it; null for any.")
+    gpus: int = Field(ge=0, description="GPUs that it holds while it runs.")
+    toolchains: tuple[str, ...] = Field(description="Names of the toolchains that it uses.")
+    inputs: dict[str, str] = Field(description="Placeholder of each tree that it reads, by its role.")
     params: dict[str, Any] = Field(
-        default_factory=dict, description="What decides its result besides the inputs; plain JSON values."
+        description="What decides its result besides the inputs; plain JSON values."
     )
     commands: tuple[Command, ...] = Field(
-        default=(), description="What is run, in order; empty if the stage runs in this program."
+        description="What is run, in order; empty if the stage runs in this program."
     )
-    output: str | None = Field(default=None, description="Placeholder of the tree that it makes.")
+    output: str | None = Field(description="Placeholder of the tree that it makes.")
 
 
 class PlannedStage(Frozen):
-    """One stage of one variant, looked up."""
+    """One stage of one variant."""
 
-    variant: str = Field(description="Name of the variant, or what is fetched.")
     stage: str = Field(description="Name of the stage.")
+    variant: str = Field(description="Name of the variant, or what is fetched; empty for the whole spec.")
     state: State = Field(
-        description="hit: reused; miss: would run; unknown: cannot be looked up yet; left-out."
+        description="hit: reused; miss: would run; unknown: cannot be looked up yet; left-out; always: every "
+        "build does it anew."
     )
-    fingerprint: str | None = Field(default=None, description="Fingerprint or measurement key, once known.")
     reasons: tuple[str, ...] = Field(description="Why: sentences or changed fields.")
+    fingerprint: str | None = Field(default=None, description="Fingerprint or measurement key, once known.")
     tree: str | None = Field(default=None, description="Digest of the tree that is reused.")
+    work: StageWork | None = Field(
+        default=None, description="What it would run; null unless asked for, or if it is left out."
+    )

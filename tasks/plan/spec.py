@@ -5,24 +5,24 @@ Invariants:
 - A plan needs neither the Hub nor the store: it says what was unavailable, and what is therefore unknown.
 """
 
-import datetime as dt
+from functools import cache, partial
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.hosts import probe_host
 from engine_specs.spec import ResolvedVariant, Spec
-from tasks.commands import symbols
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
-from tasks.plan.checkpoint import HubUnavailable, NoMetadata, planned_commit, planned_metadata
-from tasks.plan.commands import stage_commands
+from tasks.plan.checkpoint import PlannedCheckpoint, plan_checkpoint
+from tasks.plan.commands import stage_work
 from tasks.plan.lookup import Lookup
-from tasks.plan.records import PlannedStage, StageCommands
-from tasks.plan.toolchains import HostToolchains
+from tasks.plan.placeholders import MEANINGS, PASSED_VARIABLES
+from tasks.plan.records import FindToolchain, PlannedStage
 from tasks.plan.variant import PlannedVariant, plan_variant
 from tasks.runs import Pipeline
 from tasks.stages import Sources, SpecGraph
+from tasks.toolchains import status
 
 
 class SpecPlan(Frozen):
@@ -30,15 +30,9 @@ class SpecPlan(Frozen):
 
     spec: str = Field(description="Name of the spec.")
     version: str = Field(description="Declared major.minor.")
-    checkpoint: str = Field(description="Repository of the checkpoint.")
-    commit: str | None = Field(description="Commit of the checkpoint; null if only the Hub knows it.")
-    commit_reason: str = Field(description="How the commit was chosen, or why it is not known.")
-    metadata: str = Field(description="What the variants are judged by, or why they are not.")
+    checkpoint: PlannedCheckpoint = Field(description="The checkpoint, and what variants are judged by.")
     variants: tuple[PlannedVariant, ...] = Field(description="The variants, as pre-flight judges them.")
     stages: tuple[PlannedStage, ...] = Field(description="The stages, looked up.")
-    commands: tuple[StageCommands, ...] = Field(
-        default=(), description="What each stage would run; empty unless asked for."
-    )
     placeholders: dict[str, str] = Field(
         default_factory=dict, description="What each placeholder in the commands stands for."
     )
@@ -56,7 +50,7 @@ class SpecPlan(Frozen):
     @property
     def refused(self) -> bool:
         """Whether pre-flight refuses any of the variants."""
-        return any(variant.refused for variant in self.variants)
+        return any(variant.problems for variant in self.variants)
 
 
 def plan_spec(
@@ -64,7 +58,7 @@ def plan_spec(
     spec: Spec,
     access: HubAccess,
     variants: tuple[ResolvedVariant, ...],
-    toolchains: HostToolchains | None = None,
+    find_toolchain: FindToolchain | None = None,
     *,
     commands: bool = False,
 ) -> SpecPlan:
@@ -75,40 +69,27 @@ def plan_spec(
         spec: the spec.
         access: the Hub.
         variants: the variants to plan.
-        toolchains: what earlier plans of the same command found out; None to find it out anew.
-        commands: whether to include the commands.
+        find_toolchain: returns a toolchain of this host, or why it is not installed; None to ask the host.
+        commands: whether to say what each stage would run.
 
     Raises:
         tasks.errors.TaskError: the spec's texts or revisions cannot be used, whatever Hub and store answer.
     """
     sources = Sources(spec, access)
-    commit = planned_commit(sources)
-    metadata = planned_metadata(pipeline, spec, commit, sources)
-    tools = toolchains or HostToolchains(pipeline.settings)
-    config = None if isinstance(metadata, NoMetadata) else metadata.config
+    checkpoint = plan_checkpoint(pipeline, spec, sources)
+    find = find_toolchain or cache(partial(status, settings=pipeline.settings))
+    config = checkpoint.facts.config if checkpoint.facts else None
+    work = partial(stage_work, find_toolchain=find, config=config) if commands else lambda _: None
     graph = SpecGraph(spec, variants, probe_host().cpu_features)
-    lookup = Lookup(pipeline, sources, tools)
-    stages = tuple(lookup.stages(graph))
+    stages = tuple(Lookup(pipeline, sources, find, work).stages(graph))
     # If the store holds the checkpoint, room on the disk was checked before it was fetched.
     free_disk = None if stages[0].state == "hit" else free_disk_bytes(pipeline.settings)
-    today = dt.datetime.now(dt.UTC).date()
-    plan = SpecPlan(
+    return SpecPlan(
         spec=spec.name,
         version=spec.version,
-        checkpoint=spec.checkpoint.repo,
-        commit=None if isinstance(commit, HubUnavailable) else commit.commit,
-        commit_reason=commit.reason,
-        metadata=metadata.reason,
-        variants=tuple(
-            plan_variant(spec, one, metadata, tools, free_disk=free_disk, today=today) for one in variants
-        ),
+        checkpoint=checkpoint,
+        variants=tuple(plan_variant(spec, one, checkpoint, find, free_disk) for one in variants),
         stages=stages,
+        placeholders=MEANINGS if commands else {},
+        passed_variables=(*PASSED_VARIABLES, *sorted(pipeline.settings.tool_env)) if commands else (),
     )
-    if not commands:
-        return plan
-    written = {
-        "commands": tuple(stage_commands(graph, tools.identity, lookup.trees, config)),
-        "placeholders": symbols.MEANINGS,
-        "passed_variables": (*symbols.PASSED_VARIABLES, *sorted(pipeline.settings.tool_env)),
-    }
-    return plan.model_copy(update=written)

@@ -7,12 +7,13 @@ from tasks.runs.fingerprint import build_document, source_of
 from tasks.runs.measurements import MeasurementCall, Usable, find_measurement, measure_once
 from tasks.runs.pipeline import Pipeline
 from tasks.runs.scratch import temporary_directory
-from tasks.runs.stage import Hit, Made, StageCall, StageResult, look_up, run_stage
+from tasks.runs.stage import Hit, Made, Miss, StageCall, StageResult, look_up, run_stage
 
 __all__ = [
     "Hit",
     "Made",
     "MeasurementCall",
+    "Miss",
     "Pipeline",
     "StageCall",
     "StageResult",

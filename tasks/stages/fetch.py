@@ -6,6 +6,7 @@ Once a tree is in the store, the Hub is not asked again: a pinned spec can be bu
 from pathlib import Path
 from typing import Any
 
+from artifacts.errors import StoreUnreachable
 from artifacts.store import Store
 from engine_specs.spec import Spec, TextSource
 from tasks.hub import CONFIG_FILE, CheckpointFacts, HubAccess, Repository
@@ -129,14 +130,18 @@ def checkpoint_call(spec: Spec, commit: str) -> StageCall:
 def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAccess) -> CheckpointFacts:
     """Return what pre-flight needs to know about a checkpoint, from the store or else from the Hub.
 
-    It costs a listing and one small file, never weights.
+    It costs a listing and one small file, never weights. If the store does not answer, the Hub is asked: a
+    plan needs no store, and a build fails at its next use of the store.
     """
-    found = look_up(pipeline.store, checkpoint_call(spec, commit))
-    if isinstance(found, Hit):
-        listing = pipeline.store.get_listing(found.action.tree)
-        sizes = {file.path: file.size for file in listing.files}
-        config = checkpoint_config(pipeline.store, found.action.tree)
-        return CheckpointFacts(commit=commit, config=config, file_bytes=sizes)
+    try:
+        found = look_up(pipeline.store, checkpoint_call(spec, commit))
+        if isinstance(found, Hit):
+            listing = pipeline.store.get_listing(found.action.tree)
+            sizes = {file.path: file.size for file in listing.files}
+            config = checkpoint_config(pipeline.store, found.action.tree)
+            return CheckpointFacts(commit=commit, config=config, file_bytes=sizes)
+    except StoreUnreachable:
+        pass
     return hub_checkpoint.metadata(_repository(spec), commit, access, pipeline.say)
 
 

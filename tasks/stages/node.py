@@ -14,6 +14,7 @@ from engine_specs.spec import Spec
 from tasks.judging import Side
 from tasks.runs import MeasurementCall, StageCall
 from tasks.stages.sources import Sources
+from tasks.toolchains import Toolchain
 
 # Roles of inputs in more than one stage; the trees that are fetched have the same names.
 CHECKPOINT, HELDOUT, CALIBRATION, ENGINE = "checkpoint", "heldout", "calibration", "engine"
@@ -42,6 +43,18 @@ class Inputs:
     identities: Mapping[str, str]
     stand_ins: frozenset[str] = frozenset()
     config: Mapping[str, Any] | None = None
+
+    @classmethod
+    def given(
+        cls,
+        trees: Mapping[str, str],
+        toolchains: Mapping[str, Toolchain],
+        config: Mapping[str, Any] | None = None,
+    ) -> "Inputs":
+        """Return the inputs of a stage that uses these toolchains, which are by name."""
+        identities = {name: toolchain.identity for name, toolchain in toolchains.items()}
+        stand_ins = frozenset(name for name, toolchain in toolchains.items() if toolchain.stand_in)
+        return cls(trees, identities, stand_ins, config)
 
 
 class Node(ABC):

@@ -102,9 +102,7 @@ class JobNode(KeyedNode):
                 was killed.
         """
         toolchains = {name: ensure(name, pipeline.settings, say=pipeline.say) for name in self.toolchains}
-        identities = {name: toolchain.identity for name, toolchain in toolchains.items()}
-        stand_ins = frozenset(name for name, toolchain in toolchains.items() if toolchain.stand_in)
-        inputs = self.completed(Inputs(trees, identities, stand_ins), pipeline.store)
+        inputs = self.completed(Inputs.given(trees, toolchains), pipeline.store)
         return run_worker_stage(pipeline, self.job(inputs))
 
 

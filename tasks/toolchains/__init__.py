@@ -10,13 +10,14 @@ declared for it, and ends with its owner.
 
 from tasks.toolchains.declarations import Declaration, declaration, declared, end_of_life_warnings
 from tasks.toolchains.providers import adopt, ensure, forget, planned_identity, status
-from tasks.toolchains.records import JobOutcome, NotInstalled, Server, Toolchain, Worker
+from tasks.toolchains.records import JobOutcome, NotInstalled, Provenance, Server, Toolchain, Worker
 from tasks.toolchains.run import require_port, run_foreground, run_job, serving
 
 __all__ = [
     "Declaration",
     "JobOutcome",
     "NotInstalled",
+    "Provenance",
     "Server",
     "Toolchain",
     "Worker",

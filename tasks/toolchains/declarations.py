@@ -145,12 +145,7 @@ def end_of_life_warnings(names: Iterable[str], today: date) -> tuple[str, ...]:
     Raises ToolchainUnavailable for an unknown name.
     """
     ends = [(name, declaration(name).end_of_life) for name in dict.fromkeys(names)]
-    return tuple(
-        f"toolchain {name}: its upstream line {'ended' if end.date <= today else 'ends'} on {end.date}; "
-        f"instead: {end.instead}"
-        for name, end in ends
-        if end is not None
-    )
+    return tuple(end.warning(f"toolchain {name}", today) for name, end in ends if end is not None)
 
 
 def declaration(name: str) -> Declaration:

@@ -77,6 +77,10 @@ class Toolchain(Frozen):
         description="Holds a stand-in of its tool: what it makes is never judged or published.",
     )
 
+    def gpus_held(self, devices: int) -> int:
+        """How many GPUs a job or server on so many devices holds: none if it computes on the CPU."""
+        return devices if self.accelerator == "cuda" else 0
+
     def provenance(self) -> Provenance:
         """Where it comes from, for the record of what was made with it."""
         return Provenance(

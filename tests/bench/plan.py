@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from unittest.mock import patch
 
-from support.plans.planning import Installed, keep_everything, numbered_spec
+from support.plans.planning import installed, keep_everything, numbered_spec
 from support.servers import seaweed
 
 from artifacts.settings import Settings
@@ -37,10 +37,10 @@ def report(root: Path) -> None:
         events = store.bucket._client.meta.events
         events.register("before-send.s3", lambda event_name, **_sent: requests.update([event_name]))
         looking = Pipeline(settings, Snapshot(store), say=lambda _line: None)
-        toolchains, seconds, states = Installed(settings), [], set[str]()
+        seconds, states = [], set[str]()
         for spec in specs:
             begin = time.perf_counter()
-            plan = plan_spec(looking, spec, access, resolve_variants(spec), toolchains)
+            plan = plan_spec(looking, spec, access, resolve_variants(spec), installed)
             seconds.append(time.perf_counter() - begin)
             states |= {stage.state for stage in plan.stages}
     print(f"== plan of {SPECS} specs of one variant, all of them {'/'.join(sorted(states))}")

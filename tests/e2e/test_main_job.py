@@ -81,6 +81,8 @@ def test_plan_shows_nothing_to_do_and_says_why(finished: Finished) -> None:
         ("quantize", "hit"),
         ("build", "hit"),
         ("measure", "hit"),
+        ("judge", "always"),
+        ("publish", "always"),
     ]
     assert all(one["reasons"] for one in plan["stages"])
 

@@ -10,7 +10,7 @@ from support.paths import ROOT
 
 PACKAGES = ("artifacts", "engine_specs", "tasks", "flows")
 # Importing the folder stays light for plans; who judges imports the module (see the folder's docstring).
-APART = {"tasks.judging.judge", "tasks.commands.symbols"}
+APART = {"tasks.judging.judge"}
 SAYS_WHY = "Nothing is imported here"
 # The files that a worker imports are staged and hashed, so its folders hand on nothing.
 WORKERS = "tasks.workers"

@@ -1,6 +1,7 @@
 """`enginery plan`: what would be built, whether it can work, what a build would do, and why."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -60,14 +61,16 @@ def show_plans(
     from flows.text.commands import transcript
     from flows.text.plan import plan_lines
     from tasks.hub import HubAccess
-    from tasks.plan import HostToolchains, plan_spec
+    from tasks.plan import plan_spec
     from tasks.runs import Pipeline
+    from tasks.toolchains import status
 
     chosen = variants_named(specs, variant)
     pipeline = Pipeline(settings, Snapshot(_store(settings)), say=say)
-    access, toolchains = HubAccess.from_environment(), HostToolchains(settings)
+    # Each toolchain is examined once, as that runs interpreters.
+    access, find_toolchain = HubAccess.from_environment(), cache(partial(status, settings=settings))
     plans = [
-        plan_spec(pipeline, spec, access, variants, toolchains, commands=commands)
+        plan_spec(pipeline, spec, access, variants, find_toolchain, commands=commands)
         for spec, variants in chosen
     ]
     if json:

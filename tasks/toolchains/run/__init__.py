@@ -8,7 +8,8 @@ from tasks.toolchains.run.environment import FIXED, PASSED, PYTHON_PATH, SYSTEM_
 from tasks.toolchains.run.exit_status import failure
 from tasks.toolchains.run.foreground import run_foreground
 from tasks.toolchains.run.ports import require_port
-from tasks.toolchains.run.runner import run_job
+from tasks.toolchains.run.runner import REQUEST_FILE, job_launch, run_job
+from tasks.toolchains.run.serve_command import server_command, server_launch
 from tasks.toolchains.run.server import serving
 from tasks.toolchains.run.supervised import Supervised
 
@@ -16,13 +17,17 @@ __all__ = [
     "FIXED",
     "PASSED",
     "PYTHON_PATH",
+    "REQUEST_FILE",
     "SYSTEM_PATH",
     "Supervised",
     "failure",
     "job_environment",
+    "job_launch",
     "kept",
     "require_port",
     "run_foreground",
     "run_job",
+    "server_command",
+    "server_launch",
     "serving",
 ]

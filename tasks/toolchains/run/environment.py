@@ -47,7 +47,8 @@ def job_environment(
 
     It holds fixed variables, declared ones, the allowed ones of `source`, the user's own variables for tools,
     then extra values; later ones replace earlier ones, but Python paths are joined. In a declared value,
-    `{spare_processors}` stands for the number of this host's processors minus one, at least one.
+    `{spare_processors}` stands for the number of this host's processors minus one, at least one. It is sorted
+    by name.
     """
     spare = max(1, len(os.sched_getaffinity(0)) - 1)
     declared = {
@@ -57,7 +58,8 @@ def job_environment(
     path = search_path((toolchain.bin_dir, *toolchain.program_dirs))
     own = FIXED | declared | kept(source, PASSED) | toolchain.tool_env | {"PATH": path}
     both = [each for each in (extra.get(PYTHON_PATH), own.get(PYTHON_PATH)) if each]
-    return own | dict(extra) | ({PYTHON_PATH: os.pathsep.join(both)} if both else {})
+    joined = {PYTHON_PATH: os.pathsep.join(both)} if both else {}
+    return dict(sorted((own | dict(extra) | joined).items()))
 
 
 def search_path(first: tuple[Path, ...]) -> str:

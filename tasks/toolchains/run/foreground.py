@@ -40,6 +40,7 @@ def run_foreground(
     code, or 128 + the signal's number as shells do. To be called from the main thread. `gpus` are the UUIDs
     of the GPUs that it computes on. `keep_fds` stay open until the last of its processes has ended (locks).
     """
+    tree = tree.absolute()
     command = server_command(toolchain, serve_command, tree, host, port, model)
     ended = threading.Event()
 

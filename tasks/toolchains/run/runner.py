@@ -16,7 +16,7 @@ from tasks.errors import (
     WorkerRefused,
     WorkerRefusedInput,
 )
-from tasks.toolchains.launcher import Program
+from tasks.toolchains.launcher import Launch, Program
 from tasks.toolchains.records import JobOutcome, Toolchain, Worker
 from tasks.toolchains.run.environment import job_environment
 from tasks.toolchains.run.exit_status import failure, log_with_tail
@@ -26,6 +26,9 @@ from tasks.workers.common.records import as_json
 from tasks.workers.common.requests import Failure, Refused, Request, read_response
 
 OnLine = Callable[[str], None]
+
+# In the directory of a job, which is its working directory.
+REQUEST_FILE, RESPONSE_FILE = "request.json", "response.json"
 
 REFUSALS: dict[Failure, type[TaskError]] = {
     "unsupported": WorkerRefused,
@@ -57,20 +60,13 @@ def run_job(
     end without a valid response. Whatever is raised, here or in `on_line`, no process of the job is left.
     """
     title = f"{worker.module} (toolchain {toolchain.name})"
+    worker = worker.model_copy(update={"import_path": worker.import_path.absolute()})
+    inputs = {role: path.absolute() for role, path in request.inputs.items()}
+    request = replace(request, inputs=inputs, output=request.output.absolute())
     with temporary_files(toolchain) as directory:
-        asked, answered = directory / "request.json", directory / "response.json"
-        asked.write_text(_encoded(request), encoding="utf-8")
-        own = {"TMPDIR": str(directory), "PYTHONPATH": str(worker.import_path)}
-        program = Program(
-            # -P: nothing may be imported from its working directory.
-            argv=(str(toolchain.python), "-P", "-m", worker.module, str(asked), str(answered)),
-            env=job_environment(toolchain, own | dict(extra_env or {}), os.environ),
-            directory=directory,
-            reads=(worker.import_path.absolute(), *(path.absolute() for path in request.inputs.values())),
-            writes=(directory, request.output.absolute()),
-            gpus=tuple(gpus),
-        )
-        launch = toolchain.launcher.launch(program)
+        asked = json.dumps(as_json(request), allow_nan=False)
+        (directory / REQUEST_FILE).write_text(asked, encoding="utf-8")
+        launch = job_launch(toolchain, worker, request, directory, extra_env=extra_env or {}, gpus=gpus)
         on_line(f"$ {shlex.join(launch.argv)}")
         with Supervised(
             launch.argv,
@@ -86,14 +82,35 @@ def run_job(
             ending = process.ending()
         if error := failure(title, process, ending, time_limit_s):
             raise error
-        return _outcome(title, answered, process, ending)
+        return _outcome(title, directory / RESPONSE_FILE, process, ending)
 
 
-def _encoded(request: Request[Any, Any]) -> str:
-    inputs = {name: path.absolute() for name, path in request.inputs.items()}
-    return json.dumps(
-        as_json(replace(request, inputs=inputs, output=request.output.absolute())), allow_nan=False
+def job_launch(
+    toolchain: Toolchain,
+    worker: Worker,
+    request: Request[Any, Any],
+    directory: Path,
+    *,
+    extra_env: Mapping[str, str],
+    gpus: Sequence[str],
+    source: Mapping[str, str] = os.environ,
+) -> Launch:
+    """What starts a job in its directory, which holds the request; all paths are absolute.
+
+    `source` is the environment that allowed variables are passed on from; `gpus` as in `run_job`.
+    """
+    own = {"TMPDIR": str(directory), "PYTHONPATH": str(worker.import_path)}
+    asked, answered = str(directory / REQUEST_FILE), str(directory / RESPONSE_FILE)
+    program = Program(
+        # -P: nothing may be imported from its working directory.
+        argv=(str(toolchain.python), "-P", "-m", worker.module, asked, answered),
+        env=job_environment(toolchain, own | dict(extra_env), source),
+        directory=directory,
+        reads=(worker.import_path, *request.inputs.values()),
+        writes=(directory, request.output),
+        gpus=tuple(gpus),
     )
+    return toolchain.launcher.launch(program)
 
 
 def _outcome(title: str, answered: Path, process: Supervised, ending: Ending) -> JobOutcome:

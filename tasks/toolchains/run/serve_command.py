@@ -1,4 +1,7 @@
-"""What a serve command becomes on this host: the argument list and the environment of the server."""
+"""What a serve command becomes on this host: the argument list and the environment of the server.
+
+The paths that these functions are given are absolute; a plan gives them placeholders instead.
+"""
 
 import os
 import shutil
@@ -14,13 +17,13 @@ from tasks.toolchains.run.temporary import temporary_files
 
 
 def server_command(
-    toolchain: Toolchain, serve_command: ServeCommand, tree: Path, host: str, port: int, model: str
+    toolchain: Toolchain, serve_command: ServeCommand, tree: Path, host: str, port: int | str, model: str
 ) -> list[str]:
     """The serve command's argument list on this host; `model` is the name that the server answers to."""
     return serve_command.command(
         python=str(toolchain.python),
         bin_dir=str(toolchain.bin_dir),
-        tree=str(tree.absolute()),
+        tree=str(tree),
         host=host,
         port=port,
         model=model,
@@ -28,11 +31,16 @@ def server_command(
 
 
 def server_environment(
-    toolchain: Toolchain, serve_command: ServeCommand, tree: Path, scratch: Path, extra_env: Mapping[str, str]
+    toolchain: Toolchain,
+    serve_command: ServeCommand,
+    tree: Path,
+    scratch: Path,
+    extra_env: Mapping[str, str],
+    source: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """The environment of a server: that of a job, and the serve command's own variables."""
-    own = serve_command.environment(tree=str(tree.absolute()), scratch=str(scratch.absolute()))
-    return job_environment(toolchain, {"TMPDIR": str(scratch)} | own | dict(extra_env), os.environ)
+    own = serve_command.environment(tree=str(tree), scratch=str(scratch))
+    return job_environment(toolchain, {"TMPDIR": str(scratch)} | own | dict(extra_env), source)
 
 
 def server_launch(
@@ -44,15 +52,20 @@ def server_launch(
     *,
     extra_env: Mapping[str, str],
     gpus: Sequence[str],
+    source: Mapping[str, str] = os.environ,
 ) -> Launch:
-    """What starts a server with this argument list; `gpus` are the UUIDs of the GPUs that it computes on."""
+    """What starts a server with this argument list.
+
+    `gpus` are the UUIDs of the GPUs that it computes on; `source` is the environment that allowed variables
+    are passed on from.
+    """
     return toolchain.launcher.launch(
         Program(
             argv=tuple(command),
-            env=server_environment(toolchain, serve_command, tree, scratch, extra_env),
+            env=server_environment(toolchain, serve_command, tree, scratch, extra_env, source),
             directory=scratch,
-            reads=(tree.absolute(),),
-            writes=(scratch.absolute(),),
+            reads=(tree,),
+            writes=(scratch,),
             gpus=tuple(gpus),
             listens=True,
         )

@@ -59,6 +59,7 @@ def serving(
     `log` (appended). `gpus` are the UUIDs of the GPUs that it computes on. `keep_fds` stay open until the
     last of its processes has ended (locks).
     """
+    tree = tree.absolute()
     title = f"the server of {tree.name} (toolchain {toolchain.name})"
     with server_scratch(toolchain, serve_command, tree) as scratch:
 

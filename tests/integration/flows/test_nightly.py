@@ -11,6 +11,7 @@ from artifacts.store import Store
 from engine_specs.spec import Spec, read_spec
 from flows.nightly import unchanged
 from tasks.plan import SpecPlan
+from tasks.plan.checkpoint import PlannedCheckpoint
 from tasks.plan.records import PlannedStage, State
 
 
@@ -27,10 +28,9 @@ def plan(*stages: PlannedStage) -> SpecPlan:
     return SpecPlan(
         spec=SPEC.name,
         version=SPEC.version,
-        checkpoint=SPEC.checkpoint.repo,
-        commit=COMMIT,
-        commit_reason="pinned",
-        metadata="",
+        checkpoint=PlannedCheckpoint(
+            repo=SPEC.checkpoint.repo, commit=COMMIT, commit_reason="pinned", facts_reason="", problems=()
+        ),
         variants=(),
         stages=stages,
     )

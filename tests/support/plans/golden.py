@@ -16,9 +16,8 @@ from pydantic import TypeAdapter
 from engine_specs.preflight import vendored_checkpoint
 from engine_specs.spec import Spec, load_spec, resolve_variants
 from support.paths import DATA
-from tasks.commands import Command
-from tasks.plan import StageCommands
-from tasks.plan.commands import stage_commands
+from tasks.plan import Command, StageWork
+from tasks.plan.commands import stage_work
 from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
 
@@ -36,21 +35,23 @@ def absent(name: str) -> NotInstalled:
     return NotInstalled(name=name, reason="it is not installed yet", fix=f"enginery toolchain install {name}")
 
 
-def commands(spec: Spec, *variants: str) -> tuple[StageCommands, ...]:
-    """The commands of some variants of a spec, or of all, on a host that has nothing."""
+def stages(spec: Spec, *variants: str) -> dict[str, StageWork]:
+    """What the stages of some variants, or of all, would run on a host that has nothing; by title."""
     chosen = tuple(one for one in resolve_variants(spec) if not variants or one.name in variants)
     known = vendored_checkpoint(spec.checkpoint.repo)
-    return tuple(stage_commands(SpecGraph(spec, chosen), absent, {}, known.config if known else None))
+    config = known.config if known else None
+    nodes = [node for node in SpecGraph(spec, chosen) if not node.left_out]
+    return {node.title: stage_work(node, absent, config) for node in nodes}
 
 
-def plan(case: str) -> tuple[StageCommands, ...]:
-    """The commands of one case, as they are now."""
+def plan(case: str) -> dict[str, StageWork]:
+    """The stages of one case, as they are now."""
     name, variant = CASES[case]
-    return tuple(_without_admission(stage) for stage in commands(load_spec(name), variant))
+    return {title: _without_admission(work) for title, work in stages(load_spec(name), variant).items()}
 
 
-def _without_admission(stage: StageCommands) -> StageCommands:
-    return stage.model_copy(update={"commands": tuple(map(_request_without_admission, stage.commands))})
+def _without_admission(work: StageWork) -> StageWork:
+    return work.model_copy(update={"commands": tuple(map(_request_without_admission, work.commands))})
 
 
 def _request_without_admission(command: Command) -> Command:
@@ -60,7 +61,7 @@ def _request_without_admission(command: Command) -> Command:
     return command.model_copy(update={"request": kept})
 
 
-RECORDS = TypeAdapter(tuple[StageCommands, ...])
+RECORDS = TypeAdapter(dict[str, StageWork])
 
 
 def text(case: str) -> str:

@@ -13,10 +13,10 @@ from tasks.hub import HubAccess
 from tasks.hub.texts import REPORT_FILE, TextsReport
 from tasks.judging.results import LoadPoint, LoadResult
 from tasks.kinds import kind_named
-from tasks.plan import HostToolchains
 from tasks.runs import Made, MeasurementCall, Pipeline, run_stage
 from tasks.runs.measurements import keep_measurement
 from tasks.stages import Inputs, KeyedNode, MeasuredNode, Sources, SpecGraph, VariantGraph
+from tasks.toolchains import Toolchain
 
 FILE = E2E_SPEC
 IDENTITY = "a" * 64
@@ -25,12 +25,12 @@ REPORT = TextsReport(
 )
 
 
-class Installed(HostToolchains):
-    """A host that has every toolchain."""
-
-    def identity(self, name: str) -> str:
-        """The same for all."""
-        return IDENTITY
+def installed(name: str) -> Toolchain:
+    """The toolchain of a host that has every one, all with the same identity."""
+    root = Path("/opt", name)
+    return Toolchain(
+        name=name, root=root, python=root / "bin/python", bin_dir=root / "bin", identity=IDENTITY, versions={}
+    )
 
 
 def numbered_spec(number: int) -> Spec:
@@ -55,10 +55,8 @@ def keep_everything(pipeline: Pipeline, spec: Spec, access: HubAccess, *, until:
     for node in graph:
         if not isinstance(node, KeyedNode) or node.left_out:
             continue
-        inputs = Inputs(
-            {need.role: trees[need.node.title] for need in node.needs},
-            dict.fromkeys(node.toolchains, IDENTITY),
-        )
+        needs = {need.role: trees[need.node.title] for need in node.needs}
+        inputs = Inputs.given(needs, {name: installed(name) for name in node.toolchains})
         call = node.call(inputs, sources, pipeline.store)
         if isinstance(call, MeasurementCall):
             assert isinstance(node, MeasuredNode)

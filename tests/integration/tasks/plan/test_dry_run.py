@@ -9,8 +9,9 @@ from support.servers.seaweed import free_ports
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 from engine_specs.spec import load_spec, resolve_variants
+from flows.text.commands import transcript
 from tasks.hub import HubAccess
-from tasks.plan import SpecPlan, StageInput, plan_spec
+from tasks.plan import SpecPlan, plan_spec
 from tasks.runs import Made, Pipeline, run_stage
 from tasks.stages import checkpoint_call
 
@@ -26,9 +27,11 @@ def planned(store: Store, cache_dir: Path) -> SpecPlan:
     return plan_spec(pipeline, SPEC, access, resolve_variants(SPEC), commands=True)
 
 
-def checkpoint_of(plan: SpecPlan) -> StageInput:
-    (baseline,) = [one for one in plan.commands if one.stage == "baseline"]
-    return baseline.inputs[0]
+def reads_of(plan: SpecPlan) -> set[str]:
+    """What the baseline reads, in the transcript."""
+    stages = "\n".join(transcript(plan)).split("### ")
+    (baseline,) = [text for text in stages if text.startswith("baseline ")]
+    return {line for line in baseline.splitlines() if line.startswith("# reads ")}
 
 
 def test_a_tree_in_the_store_is_named_by_its_digest(settings: Settings, store: Store, tmp_path: Path) -> None:
@@ -39,8 +42,7 @@ def test_a_tree_in_the_store_is_named_by_its_digest(settings: Settings, store: S
 
     pipeline = Pipeline(settings, store, say=lambda _line: None)
     fetched = run_stage(pipeline, checkpoint_call(SPEC, SPEC.checkpoint.revision), fetch)
-    read = checkpoint_of(planned(store, tmp_path))
-    assert (read.tree, read.known_after) == (fetched.tree, None)
+    assert reads_of(planned(store, tmp_path)) == {f"# reads <tree:checkpoint>: tree {fetched.tree}"}
 
 
 def test_a_store_that_does_not_answer_is_no_obstacle(
@@ -50,5 +52,5 @@ def test_a_store_that_does_not_answer_is_no_obstacle(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    read = checkpoint_of(planned(open_store(settings), tmp_path))
-    assert (read.tree, read.known_after) == (None, "fetch checkpoint")
+    plan = planned(open_store(settings), tmp_path)
+    assert reads_of(plan) == {"# reads <tree:checkpoint>: known after fetch checkpoint"}

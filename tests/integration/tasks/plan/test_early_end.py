@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import E2E_SPEC
-from support.plans.planning import Installed, keep_everything
+from support.plans.planning import installed, keep_everything
 
 from artifacts.settings import Settings
 from artifacts.store import Store
@@ -19,8 +19,7 @@ IDENTITY = "a" * 64
 
 
 def planned(pipeline: Pipeline, spec: Spec, access: HubAccess) -> SpecPlan:
-    toolchains = Installed(pipeline.settings)
-    return plan_spec(pipeline, spec, access, resolve_variants(spec), toolchains)
+    return plan_spec(pipeline, spec, access, resolve_variants(spec), installed, commands=True)
 
 
 @pytest.mark.parametrize(("compile_mode", "ends"), [("when-justified", True), ("always", False)])
@@ -37,8 +36,11 @@ def test_a_plan_ends_a_variant_where_its_baseline_does(
     if ends:
         assert {stage.state for stage in later} == {"left-out"}
         assert all("not even twice its speed would pay off" in stage.reasons[0] for stage in later)
+        assert all(stage.work is None for stage in later)
     else:
         assert "left-out" not in {stage.state for stage in later}
+        assert all(stage.work and stage.work.commands for stage in later)
+    assert (stages["judge"].state, stages["publish"].state) == ("always", "always")
 
 
 @pytest.mark.parametrize("name", [path.stem for path in list_specs()])

@@ -99,15 +99,17 @@ def test_all_shipped_specs_without_network_and_store_and_one_that_is_refused(tmp
 
 
 def assert_planned_offline(made: dict[str, Any]) -> None:
-    assert all("known once the store answers" in stage["reasons"][0] for stage in made["stages"])
+    *stages, publish = (stage for stage in made["stages"] if stage["stage"] != "judge")
+    assert all("known once the store answers" in stage["reasons"][0] for stage in stages)
+    assert (publish["stage"], publish["state"]) == ("publish", "always")
     assert all(variant["problems"] == [] for variant in made["variants"])
-    assert "this package's own copy of config.json and file sizes" in made["metadata"]
+    assert "this package's own copy of config.json and file sizes" in made["checkpoint"]["facts_reason"]
     for variant in made["variants"]:
         memory = variant["memory"]
-        on_gpus = load_targets()[variant["target"]].gpu is not None
+        on_gpus = load_targets()[variant["asked"]["target"]["name"]].gpu is not None
         assert memory["fit"] == ("fits" if on_gpus else "target fixes no memory")
         assert memory["total_bytes"] == sum(line["bytes"] for line in memory["lines"])
-        assert {tool["role"] for tool in variant["toolchains"]} >= {"build", "serve", "reference"}
+        assert variant["toolchains"].keys() >= {"build", "serve", "reference"}
 
 
 def test_a_variant_that_no_spec_has() -> None:
@@ -117,8 +119,10 @@ def test_a_variant_that_no_spec_has() -> None:
 
 def test_a_gated_repository_is_judged_by_our_own_copy(store: Store, hub: FaultyHub, tmp_path: Path) -> None:
     made = planned(spec_at(hub, LLAMA), access_to(hub, tmp_path), store)
-    assert made.metadata.startswith("judged by this package's own copy of config.json and file sizes")
-    assert made.metadata.endswith("the repository is gated, and no token was given")
+    assert made.checkpoint.facts_reason.startswith(
+        "judged by this package's own copy of config.json and file sizes"
+    )
+    assert made.checkpoint.facts_reason.endswith("the repository is gated, and no token was given")
     assert [variant.memory is not None for variant in made.variants] == [True]
     assert (made.stages[0].state, made.stages[0].reasons) == ("miss", ("never made before",))
     assert not made.refused
@@ -126,8 +130,8 @@ def test_a_gated_repository_is_judged_by_our_own_copy(store: Store, hub: FaultyH
 
 def test_a_tracked_branch_is_known_once_the_hub_answers(store: Store, closed: HubAccess) -> None:
     made = planned(spec_of(LLAMA, "main", track=True), closed, store)
-    assert made.commit is None
-    assert "the Hub cannot be reached" in made.commit_reason
+    assert made.checkpoint.commit is None
+    assert "the Hub cannot be reached" in made.checkpoint.commit_reason
     assert [variant.memory is not None for variant in made.variants] == [True]
     stages = [stage for stage in made.stages if stage.variant != "heldout"]
     states = {stage.stage: (stage.state, stage.reasons[0]) for stage in stages}
@@ -165,17 +169,19 @@ def test_the_hub_tells_where_the_store_does_not(settings: Settings, hub: FaultyH
     spec = spec_at(hub, "acme/llama")
     made = planned(spec, access_to(hub, tmp_path), open_store(settings))
     commit = spec.checkpoint.revision[:12]
-    assert made.metadata == f"judged by config.json and file sizes of acme/llama at {commit}"
+    assert made.checkpoint.facts_reason == f"judged by config.json and file sizes of acme/llama at {commit}"
     (note,) = {variant.memory.counting_note for variant in made.variants if variant.memory}
     assert "they disagree" in note
-    assert {stage.state for stage in made.stages} == {"unknown"}
+    assert {stage.state for stage in made.stages} == {"unknown", "always"}
 
 
 def test_the_demo_is_judged_by_its_own_checkpoint(store: Store, tmp_path: Path) -> None:
     with faulty_hub(DEMO_HUB) as demo_hub:
         made = planned(load_spec("demo"), access_to(demo_hub, tmp_path), store)
     (variant,) = made.variants
-    assert made.metadata.startswith("judged by config.json and file sizes of enginery/demo-llama")
+    assert made.checkpoint.facts_reason.startswith(
+        "judged by config.json and file sizes of enginery/demo-llama"
+    )
     assert variant.memory is not None
     assert (variant.problems, variant.memory.fit) == ((), "target fixes no memory")
     assert "disagree" not in variant.memory.counting_note
@@ -188,8 +194,10 @@ def test_once_it_is_fetched_the_hub_is_not_needed(store: Store, closed: HubAcces
         access = access_to(demo_hub, tmp_path)
         made_here = SpecGraph(spec, ()).checkpoint.run(pipeline, Sources(spec, access))
     made = planned(spec, closed, store)
-    assert made.metadata.startswith("judged by config.json and file sizes of enginery/demo-llama")
-    checkpoint, heldout, baseline, *others = made.stages
+    assert made.checkpoint.facts_reason.startswith(
+        "judged by config.json and file sizes of enginery/demo-llama"
+    )
+    checkpoint, heldout, baseline, *others, _judge, _publish = made.stages
     assert (checkpoint.state, checkpoint.tree) == ("hit", made_here.tree)
     assert (heldout.state, heldout.reasons) == ("miss", ("never made before",))
     assert baseline.reasons != ("known after fetch checkpoint",)
@@ -238,7 +246,7 @@ def test_a_build_asks_for_room_and_logs_the_arithmetic(
 def test_a_checkpoint_that_cannot_be_used_is_a_refusal(store: Store, hub: FaultyHub, tmp_path: Path) -> None:
     made = planned(spec_at(hub, "acme/pickled"), access_to(hub, tmp_path), store)
     assert made.refused
-    assert made.metadata.startswith("not judged: ")
+    assert made.checkpoint.facts_reason.startswith("not judged: ")
     (variant,) = made.variants
     assert f"    refused: {variant.problems[0]}" in list(plan_lines([made]))
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from support.plans import golden
+from support.plans.planning import IDENTITY, installed
 from support.programs.cli import run_cli
 from support.standin.interface_tables import broken, table
 
@@ -23,23 +24,21 @@ from flows.cli.commands.build import build as build_command
 from flows.errors import BadArgument
 from flows.text.commands import transcript
 from flows.text.shell import PLACEHOLDER, shell_command
-from tasks.commands import Command, symbols
+from tasks import toolchains
 from tasks.hub import HubAccess
-from tasks.plan import SpecPlan, StageCommands, plan_spec
-from tasks.plan import toolchains as plan_toolchains
-from tasks.plan.commands import stage_commands
+from tasks.plan import Command, SpecPlan, StageWork, placeholders, plan_spec
+from tasks.plan.commands import stage_work
 from tasks.runs import Pipeline
 from tasks.stages import Inputs, SpecGraph
 from tasks.stages.build import build_job
 from tasks.stages.quantize import quantize_job
-from tasks.toolchains import Toolchain, declared
-from tasks.toolchains.run import job_environment
+from tasks.toolchains import declared
 from tasks.workers.common.records import as_json
 
 LLAMA = "llama-3.1-8b-instruct"
 INTERFACES = ("trtllm-build-1.2", "trtllm-serve-1.2", "trtllm-serve-1.4")
 NO_SERVICE = "http://127.0.0.1:9"
-Commands = tuple[StageCommands, ...]
+Stages = dict[str, StageWork]
 SpecPlanner = Callable[[Spec], SpecPlan]
 
 
@@ -55,11 +54,11 @@ def away(settings: Settings, tmp_path: Path) -> SpecPlanner:
     return plan
 
 
-def stage(plan: Commands, name: str) -> StageCommands:
-    return next(one for one in plan if one.stage == name)
+def stage(plan: Stages, name: str) -> StageWork:
+    return next(one for title, one in plan.items() if title.startswith(f"{name} "))
 
 
-def tool(plan: Commands) -> Command:
+def tool(plan: Stages) -> Command:
     """The command of the kind's own tool."""
     (command,) = [one for one in stage(plan, "build").commands if one.run_by == "worker"]
     return command
@@ -92,26 +91,27 @@ def test_nothing_of_this_host_is_in_a_plan(case: str) -> None:
 @pytest.mark.parametrize("case", golden.CASES)
 def test_every_placeholder_is_explained(case: str) -> None:
     plan = golden.plan(case)
-    explained = [re.sub(r":[A-Z]+", r":[^<>]+", re.escape(name)) for name in symbols.MEANINGS]
+    explained = [re.sub(r":[A-Z]+", r":[^<>]+", re.escape(name)) for name in placeholders.MEANINGS]
     found = {
         placeholder
-        for one in plan
+        for one in plan.values()
         for command in one.commands
         for part in (*command.argv, *command.env.values(), json.dumps(command.request))
         for placeholder in PLACEHOLDER.findall(part)
     }
     assert found
     assert {one for one in found if not any(re.fullmatch(shape, one) for shape in explained)} == set()
-    assert not any("{" in part for one in plan for command in one.commands for part in command.argv)
+    commands = [command for one in plan.values() for command in one.commands]
+    assert not any("{" in part for command in commands for part in command.argv)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in list_specs()])
 def test_every_command_of_tensorrt_llm_is_one_that_its_programs_take(name: str) -> None:
     spec = load_spec(name)
-    plan = golden.commands(spec)
+    plan = golden.stages(spec)
     programs = {f"<toolchain:tensorrt-llm-{one[-3:]}>/bin/{one[:-4]}": table(one) for one in INTERFACES}
     checked = []
-    for command in (one for each in plan for one in each.commands if one.argv[0] in programs):
+    for command in (one for each in plan.values() for one in each.commands if one.argv[0] in programs):
         argv = [part.replace("<port>", "8000") for part in command.argv[1:]]
         assert broken(programs[command.argv[0]], argv) == [], command.argv
         checked.append(command.what)
@@ -133,45 +133,34 @@ def test_two_gpus_build_and_serve_two_ranks_in_fp8() -> None:
 
 def test_stages_come_in_their_order_and_each_input_is_made_before() -> None:
     plan = golden.plan("trtllm-torch-nvfp4-b200")
-    names = [one.stage for one in plan]
-    assert names == [
-        "fetch",
-        "fetch",
-        "baseline",
-        "fetch",
-        "quantize",
-        "build",
-        "measure",
-        "judge",
+    assert list(plan) == [
+        "fetch checkpoint",
+        "fetch heldout",
+        "baseline b200",
+        "fetch calibration-b200",
+        "quantize b200",
+        "build b200",
+        "measure b200",
+        "judge b200",
         "publish",
     ]
-    made: list[str] = []
-    for one in plan:
-        assert {read.known_after for read in one.inputs} <= set(made)
-        made.append(f"{one.stage} {one.variant}")
-
-
-def test_what_the_store_holds_is_named_by_its_digest() -> None:
-    spec = load_spec("demo")
-    graph = SpecGraph(spec, resolve_variants(spec))
-    plan = tuple(stage_commands(graph, golden.absent, {"fetch checkpoint": "a" * 64}, None))
-    read = {one.role: (one.tree, one.known_after) for one in stage(plan, "measure").inputs}
-    assert read["checkpoint"] == ("a" * 64, None)
-    assert read["heldout"] == (None, "fetch heldout")
+    made: list[str | None] = []
+    for one in plan.values():
+        assert set(one.inputs.values()) <= set(made)
+        made.append(one.output)
 
 
 def test_an_installed_toolchain_has_its_identity_in_the_request() -> None:
-    spec = load_spec("demo")
-    plan = tuple(stage_commands(SpecGraph(spec, resolve_variants(spec)), lambda _name: "b" * 64, {}, None))
-    request = stage(plan, "build").commands[0].request
+    graph = SpecGraph(spec := load_spec("demo"), resolve_variants(spec))
+    request = stage_work(graph.variants[0].build, installed, None).commands[0].request
     assert request is not None
-    assert set(request["params"]["toolchains"].values()) == {"b" * 64}
+    assert set(request["params"]["toolchains"].values()) == {IDENTITY}
 
 
 def test_a_worker_is_asked_for_what_the_stages_ask_for() -> None:
     spec = load_spec(LLAMA)
     for variant in resolve_variants(spec):
-        plan = golden.commands(spec, variant.name)
+        plan = golden.stages(spec, variant.name)
         identities = dict.fromkeys(declared(), "e" * 64)
         config = {"architectures": ["LlamaForCausalLM"]}
         inputs = Inputs({"checkpoint": "c" * 64, "calibration": "d" * 64}, identities, config=config)
@@ -185,33 +174,12 @@ def test_a_worker_is_asked_for_what_the_stages_ask_for() -> None:
             assert request["inputs"].keys() == real.inputs.keys()
 
 
-@pytest.mark.parametrize("name", declared())
-@pytest.mark.parametrize("gpus", [0, 2])
-def test_the_environment_is_what_jobs_are_given(name: str, gpus: int) -> None:
-    programs = tuple(Path(f"<host:{program}>") for program in declared()[name].programs)
-    installed = Toolchain(
-        name=name,
-        root=Path("/r"),
-        python=Path("/r/bin/python"),
-        bin_dir=Path(symbols.bin_dir(name)),
-        identity="e" * 64,
-        versions={},
-        env=declared()[name].env,
-        program_dirs=programs,
-    )
-    held = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": f"<gpus:{gpus}>"} if gpus else {}
-    spare = str(max(1, len(os.sched_getaffinity(0)) - 1))
-    shown = symbols.environment(name, gpus)
-    filled = {key: value.replace("<spare-processors>", spare) for key, value in shown.items()}
-    assert filled == job_environment(installed, {"TMPDIR": "<scratch>"} | held, {})
-
-
 @pytest.mark.parametrize("name", [path.stem for path in list_specs()])
 def test_a_shell_reads_the_transcript(name: str, away: SpecPlanner) -> None:
     plan = away(load_spec(name))
     script = PLACEHOLDER.sub("placeholder", "\n".join(transcript(plan)))
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-    assert script.count("### ") == len(plan.commands)
+    assert script.count("### ") == len(plan.stages)
 
 
 @given(
@@ -234,7 +202,7 @@ def test_a_spec_that_cannot_work_is_planned_with_all_that_is_wrong(away: SpecPla
     spec: Spec = read_spec(refused_spec(), Path("refused.yaml"))
     plan = away(spec)
     assert plan.refused
-    (h100,) = [one for one in plan.variants if one.name == "h100"]
+    (h100,) = [one for one in plan.variants if one.asked.name == "h100"]
     assert any("variants.h100.target" in str(problem) for problem in h100.problems)
     assert any(line.startswith("#     refused: variants.h100") for line in transcript(plan))
 
@@ -246,7 +214,7 @@ def test_a_plan_explains_its_placeholders_and_names_the_variables_of_tools(
     access = HubAccess(endpoint=NO_SERVICE, cache_dir=tmp_path / "hf", timeout_s=2.0)
     pipeline = Pipeline(given, open_store(given), say=lambda _line: None)
     plan = plan_spec(pipeline, spec, access, resolve_variants(spec), commands=True)
-    assert plan.placeholders == symbols.MEANINGS
+    assert plan.placeholders == placeholders.MEANINGS
     assert "NCCL_DEBUG" in plan.passed_variables
     assert any("NCCL_DEBUG" in line for line in transcript(plan))
     assert plan_spec(pipeline, spec, access, resolve_variants(spec)).placeholders == {}
@@ -260,14 +228,14 @@ def test_dry_run_and_plan_with_commands_are_the_same_without_any_service(setting
     assert dry.stdout == planned.stdout
     ((plan),) = TypeAdapter(tuple[SpecPlan, ...]).validate_json(dry.stdout)
     assert plan.spec == "demo"
-    assert [one.stage for one in plan.commands][-1] == "publish"
+    assert plan.stages[-1].work is not None
 
 
 def test_the_command_exits_2_where_preflight_refuses(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", NO_SERVICE)
-    monkeypatch.setattr(plan_toolchains, "planned_identity", lambda name, _settings: golden.absent(name))
+    monkeypatch.setattr(toolchains, "status", lambda name, **_settings: golden.absent(name))
     path = tmp_path / f"{LLAMA}.yaml"
     path.write_text(refused_spec())
     assert build_command(str(path), variant="h100", dry_run=True) == 2
