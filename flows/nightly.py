@@ -186,7 +186,8 @@ def unchanged(store: Store, spec: Spec, here: Sequence[ResolvedVariant], plan: S
     others = tuple(variant for variant in resolve_variants(spec) if variant not in here)
     left_out = {node.variant for nodes in SpecGraph(spec, others).variants for node in nodes}
     commit = plan.checkpoint.commit
-    if commit is None or any(stage.variant not in left_out for stage in plan.work):
+    work = {stage.variant for stage in plan.stages if stage.state in {"miss", "unknown"}}
+    if commit is None or not work <= left_out:
         return None
     newest = _newest(store, plan)
     if newest is None:

@@ -33,7 +33,9 @@ def head_lines(plan: SpecPlan) -> Iterator[str]:
         yield f"  {note}"
     for variant in plan.variants:
         yield from _variant(variant)
-    yield from _warnings(plan.variants)
+    for warning in dict.fromkeys(text for variant in plan.variants for text in variant.warnings):
+        names = ", ".join(variant.asked.name for variant in plan.variants if warning in variant.warnings)
+        yield f"  warning ({names}): {warning}"
 
 
 def _variant(variant: PlannedVariant) -> Iterator[str]:
@@ -58,9 +60,10 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
 
 def memory_lines(memory: MemoryEstimate) -> Iterator[str]:
     """Yield the calculation of one device's memory."""
-    of = "" if memory.budget_bytes is None else f" of {human_bytes(memory.budget_bytes)} to plan for"
-    arithmetic = f" ({memory.budget_arithmetic})" if memory.budget_bytes is not None else ""
-    yield f"memory of each device: {human_bytes(memory.total_bytes)}{of}{arithmetic}: {memory.fit}"
+    of = ""
+    if memory.budget_bytes is not None:
+        of = f" of {human_bytes(memory.budget_bytes)} to plan for ({memory.budget_arithmetic})"
+    yield f"memory of each device: {human_bytes(memory.total_bytes)}{of}: {memory.fit}"
     width = len(f"{memory.total_bytes:,}")
     names = max(len(line.what) for line in memory.lines)
     for line in memory.lines:
@@ -75,9 +78,3 @@ def _disk(disk: DiskEstimate) -> str:
 
 def _known_after(line: MemoryLine) -> str:
     return f" at most, known after {line.known_after}" if line.known_after else ""
-
-
-def _warnings(variants: Sequence[PlannedVariant]) -> Iterator[str]:
-    for warning in dict.fromkeys(text for variant in variants for text in variant.warnings):
-        names = ", ".join(variant.asked.name for variant in variants if warning in variant.warnings)
-        yield f"  warning ({names}): {warning}"

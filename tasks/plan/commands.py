@@ -8,15 +8,13 @@ from artifacts.ports import HOST
 from tasks.hosts import gpu_environment
 from tasks.judging import Side
 from tasks.kinds import ToolCommand
-from tasks.plan import placeholders
+from tasks.plan.placeholders import OUTPUT, PORT, SCRATCH, WORKER_SOURCES, shown, tree_directory
 from tasks.plan.records import Command, FindToolchain, StageWork
 from tasks.stages import Inputs, JobNode, MeasuredNode, Node, WorkerStage
 from tasks.toolchains import Toolchain, Worker
 from tasks.toolchains.run import job_launch, server_command, server_launch
 from tasks.workers.common.records import as_json
 from tasks.workers.common.requests import Request
-
-SCRATCH = placeholders.SCRATCH
 
 
 def stage_work(node: Node, find_toolchain: FindToolchain, config: Mapping[str, Any] | None) -> StageWork:
@@ -30,8 +28,8 @@ def stage_work(node: Node, find_toolchain: FindToolchain, config: Mapping[str, A
     Raises:
         TaskError: a kind refuses a variant's options, or names a toolchain that is not declared.
     """
-    reads = {need.role: placeholders.tree(need.node.makes) for need in node.needs}
-    toolchains = {name: placeholders.shown(name, find_toolchain(name)) for name in node.toolchains}
+    reads = {need.role: tree_directory(need.node.makes) for need in node.needs}
+    toolchains = {name: shown(name, find_toolchain(name)) for name in node.toolchains}
     inputs = Inputs.given(reads, toolchains, config)
     gpus, commands = 0, list[Command]()
     if isinstance(node, JobNode):
@@ -51,7 +49,7 @@ def stage_work(node: Node, find_toolchain: FindToolchain, config: Mapping[str, A
         inputs=reads,
         params=node.params(inputs),
         commands=tuple(commands),
-        output=placeholders.tree(node.makes) if node.makes else None,
+        output=tree_directory(node.makes) if node.makes else None,
     )
 
 
@@ -60,9 +58,9 @@ def _job(
 ) -> Iterator[Command]:
     """Yield the command of a stage's worker with its request, then the commands that the worker runs."""
     inputs = {role: Path(path) for role, path in work.inputs.items()}
-    request = Request(work.params, work.admission, inputs, placeholders.OUTPUT)
-    worker = Worker(module=work.worker, import_path=placeholders.WORKER_SOURCES)
-    launch = job_launch(toolchain, worker, request, SCRATCH, **_on(gpus))
+    request = Request(work.params, work.admission, inputs, OUTPUT)
+    worker = Worker(module=work.worker, import_path=WORKER_SOURCES)
+    launch = job_launch(toolchain, worker, request, SCRATCH, **_held(gpus))
     yield Command(
         what=f"worker of {work.stage}",
         run_by="stage",
@@ -75,9 +73,9 @@ def _job(
         "python": str(toolchain.python),
         "bin": str(toolchain.bin_dir),
         "checkpoint": work.inputs["checkpoint"],
-        "output": str(placeholders.OUTPUT),
+        "output": str(OUTPUT),
         "scratch": str(SCRATCH),
-        "port": placeholders.PORT,
+        "port": PORT,
     }
     for tool in (each.filled(places) for each in tools):
         env = {**launch.env, **tool.env}
@@ -90,12 +88,13 @@ def _server(side: Side, toolchain: Toolchain) -> Iterator[Command]:
     for copy in serve.copies(tree=side.tree, scratch=str(SCRATCH)):
         what = f"copy of a file that the server of {side.name} rewrites"
         yield Command(what=what, run_by="stage", argv=copy, env={})
-    command = server_command(toolchain, serve, tree, HOST, placeholders.PORT, serve.model)
-    held = _on(toolchain.gpus_held(side.devices))
+    command = server_command(toolchain, serve, tree, HOST, PORT, serve.model)
+    held = _held(toolchain.gpus_held(side.devices))
     launch = server_launch(toolchain, serve, tree, SCRATCH, command, **held)
     yield Command(what=f"server of {side.name}", run_by="stage", argv=launch.argv, env=dict(launch.env))
 
 
-def _on(gpus: int) -> dict[str, Any]:
+def _held(gpus: int) -> dict[str, Any]:
     """Return what a launch is given to run on so many GPUs, with no variables of this process."""
-    return {"extra_env": gpu_environment(f"<gpus:{gpus}>" if gpus else ""), "gpus": (), "source": {}}
+    uuids = tuple(f"<gpu-uuid:{number}>" for number in range(1, gpus + 1))
+    return {"extra_env": gpu_environment(f"<gpus:{gpus}>" if gpus else ""), "gpus": uuids, "source": {}}

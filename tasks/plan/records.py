@@ -43,9 +43,7 @@ class StageWork(Frozen):
     gpus: int = Field(ge=0, description="GPUs that it holds while it runs.")
     toolchains: tuple[str, ...] = Field(description="Names of the toolchains that it uses.")
     inputs: dict[str, str] = Field(description="Placeholder of each tree that it reads, by its role.")
-    params: dict[str, Any] = Field(
-        description="What decides its result besides the inputs; plain JSON values."
-    )
+    params: dict[str, Any] = Field(description="What decides its result besides the inputs, as plain JSON.")
     commands: tuple[Command, ...] = Field(
         description="What is run, in order; empty if the stage runs in this program."
     )

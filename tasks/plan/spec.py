@@ -43,11 +43,6 @@ class SpecPlan(Frozen):
     )
 
     @property
-    def work(self) -> tuple[PlannedStage, ...]:
-        """The stages that would run, or might."""
-        return tuple(stage for stage in self.stages if stage.state in {"miss", "unknown"})
-
-    @property
     def refused(self) -> bool:
         """Whether pre-flight refuses any of the variants."""
         return any(variant.problems for variant in self.variants)

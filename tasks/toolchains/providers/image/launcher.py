@@ -4,6 +4,7 @@ import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from tasks.toolchains.launcher import Launch, Launcher, Program
 from tasks.toolchains.providers.image.commands import DEVICES, Container, end_command, run_command
@@ -28,13 +29,35 @@ class ContainerLauncher(Launcher):
     def launch(self, program: Program) -> Launch:
         """The commands that run the program in a new container, and that end it by name."""
         name = new_name()
-        # Inside, the user has a number but no name to look up.
-        env = {"USER": getpass.getuser()} | {k: v for k, v in program.env.items() if k != DEVICES}
+        shown = _in_container(self.container, program, name, getpass.getuser())
         return Launch(
-            argv=run_command(self.container, replace(program, env=env), name),
-            env=env | client_environment(os.environ),
+            argv=shown.argv,
+            env={**shown.env, **client_environment(os.environ)},
             end=end_command(self.container.client, name),
         )
+
+    def shown(self, directory: Path) -> Launcher:
+        """A launcher whose commands name no client by its path, no container and no user."""
+        client = self.container.client
+        client = client.model_copy(update={"path": Path(client.path.name)})
+        container = self.container.model_copy(update={"client": client, "home": directory})
+        return ShownContainerLauncher(container=container)
+
+
+class ShownContainerLauncher(Launcher):
+    """Gives the commands of a `ContainerLauncher` with placeholders, without what the client itself needs."""
+
+    container: Container
+
+    def launch(self, program: Program) -> Launch:
+        """The command that runs the program in a new container."""
+        return _in_container(self.container, program, "<container>", "<user>")
+
+
+def _in_container(container: Container, program: Program, name: str, user: str) -> Launch:
+    # Inside, the user has a number but no name to look up.
+    env = {"USER": user} | {key: value for key, value in program.env.items() if key != DEVICES}
+    return Launch(run_command(container, replace(program, env=env), name), env)
 
 
 def client_environment(source: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,14 @@ from tasks.runs import Pipeline
 from tasks.stages import Inputs, SpecGraph
 from tasks.stages.build import build_job
 from tasks.stages.quantize import quantize_job
-from tasks.toolchains import declared
+from tasks.toolchains import Toolchain, declared
+from tasks.toolchains.providers.image.commands import Client, Container, User
+from tasks.toolchains.providers.image.launcher import ContainerLauncher
 from tasks.workers.common.records import as_json
 
 LLAMA = "llama-3.1-8b-instruct"
 INTERFACES = ("trtllm-build-1.2", "trtllm-serve-1.2", "trtllm-serve-1.4")
+IMAGE = f"example/tensorrt-llm@sha256:{'a' * 64}"
 NO_SERVICE = "http://127.0.0.1:9"
 Stages = dict[str, StageWork]
 SpecPlanner = Callable[[Spec], SpecPlan]
@@ -155,6 +159,48 @@ def test_an_installed_toolchain_has_its_identity_in_the_request() -> None:
     request = stage_work(graph.variants[0].build, installed, None).commands[0].request
     assert request is not None
     assert set(request["params"]["toolchains"].values()) == {IDENTITY}
+
+
+def in_image(name: str) -> Toolchain:
+    """The toolchain of a host whose podman serves it from an image."""
+    client = Client(path=Path("/opt/of/this/host/podman"), dialect="podman")
+    container = Container(client=client, image=IMAGE, user=User(uid=7, gid=7), home=Path("/home/of/host"))
+    inside = {"python": Path("/usr/bin/python3"), "bin_dir": Path("/usr/bin")}
+    launcher = ContainerLauncher(container=container.model_copy(update={"search_path": "/usr/bin"}))
+    return installed(name).model_copy(update=inside | {"launcher": launcher})
+
+
+def test_the_container_of_a_toolchain_in_an_image_is_shown_without_anything_of_the_host() -> None:
+    spec = load_spec(LLAMA)
+    graph = SpecGraph(spec, tuple(one for one in resolve_variants(spec) if one.name == "h100-tp2"))
+    (nodes,) = graph.variants
+    worker, tool = stage_work(nodes.build, in_image, None).commands
+    server, *_references = stage_work(nodes.measure, in_image, None).commands
+    name = "tensorrt-llm-1.2"
+    assert worker.argv[:2] == ("podman", "run")
+    assert worker.argv[-6:] == (
+        *(IMAGE, "-P", "-m", "tasks.workers.trt_plan.build"),
+        *("<scratch>/request.json", "<scratch>/response.json"),
+    )
+    assert mounts(worker) == [
+        f"type=bind,source=<toolchain:{name}>,target=<toolchain:{name}>",
+        "type=bind,source=<scratch>,target=<scratch>",
+        "type=bind,source=<output>,target=<output>",
+        "type=bind,source=<worker-sources>,target=<worker-sources>,readonly",
+        "type=bind,source=<tree:quantized-h100-tp2>,target=<tree:quantized-h100-tp2>,readonly",
+    ]
+    devices = [value for flag, value in pairwise(worker.argv) if flag == "--device"]
+    assert devices == ["nvidia.com/gpu=<gpu-uuid:1>", "nvidia.com/gpu=<gpu-uuid:2>"]
+    assert (tool.argv[0], worker.env["USER"]) == ("/usr/bin/trtllm-build", "<user>")
+    assert ("--network", "host") in set(pairwise(server.argv))
+    shown = json.dumps([one.model_dump() for one in (worker, tool, server)])
+    assert "of/this/host" not in shown
+    assert "/home/of/host" not in shown
+    assert {"<container>", "<user>", "<gpu-uuid:N>"} <= placeholders.MEANINGS.keys()
+
+
+def mounts(command: Command) -> list[str]:
+    return [value for flag, value in pairwise(command.argv) if flag == "--mount"]
 
 
 def test_a_worker_is_asked_for_what_the_stages_ask_for() -> None:
