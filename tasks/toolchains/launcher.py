@@ -64,7 +64,7 @@ class Launcher(Frozen, ABC):
     def launch(self, program: Program) -> Launch:
         """The command that starts this program; each call is for one start."""
 
-    def shown(self, directory: Path) -> "Launcher | None":  # noqa: ARG002  most starters have nothing to hide
+    def shown(self, directory: Path) -> "Launcher | None":  # noqa: ARG002  some have nothing to hide
         """This launcher for a command that is shown, not run: what differs between starts is a placeholder.
 
         `directory` is the placeholder of the toolchain's own directory. None if it starts programs directly,

@@ -4,7 +4,7 @@ Promises: a program sees only the environment that is named for it; everything i
 anybody reads it; however its owner ends, all of its processes end too.
 """
 
-from tasks.toolchains.run.environment import FIXED, PASSED, PYTHON_PATH, SYSTEM_PATH, job_environment, kept
+from tasks.toolchains.run.environment import PASSED, PYTHON_PATH, SYSTEM_PATH, job_environment, kept
 from tasks.toolchains.run.exit_status import failure
 from tasks.toolchains.run.foreground import run_foreground
 from tasks.toolchains.run.ports import require_port
@@ -14,7 +14,6 @@ from tasks.toolchains.run.server import serving
 from tasks.toolchains.run.supervised import Supervised
 
 __all__ = [
-    "FIXED",
     "PASSED",
     "PYTHON_PATH",
     "REQUEST_FILE",
