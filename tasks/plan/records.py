@@ -1,8 +1,8 @@
 """The records of a plan's stages: what the store holds of each, and what it would run.
 
 Invariants:
-- Equal specs, data and code give equal commands: they hold no time, host name or path of this host. Whatever
-  differs between hosts is a placeholder in angle brackets (`tasks.plan.placeholders`).
+- Equal specs, data and code give equal commands: whatever differs between hosts (paths, names, times) is
+  a placeholder (`tasks.plan.placeholders`), except the image, client and user id of a container.
 - What depends on a stage that has not run yet says after which stage it is known.
 """
 
