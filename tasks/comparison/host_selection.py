@@ -10,9 +10,11 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words
 from engine_specs.spec import ResolvedVariant, Spec
+from engine_specs.tables import load_kinds
 from tasks.comparison.sides import reference_sides
 from tasks.errors import GpusUnavailable
 from tasks.hosts import host_requirements
+from tasks.kinds import vllm_serve_command
 
 
 class HostVariants(Frozen):
@@ -39,7 +41,8 @@ def divide_by_host(variants: Iterable[ResolvedVariant], facts: HostFacts) -> Hos
     here: list[ResolvedVariant] = []
     elsewhere: dict[str, str] = {}
     for variant in variants:
-        answer = fits(host_requirements(variant.target, variant.devices), facts)
+        requires = host_requirements(variant.target, variant.devices, _toolchains(variant))
+        answer = fits(requires, facts)
         if isinstance(answer, Fits):
             here.append(variant)
         else:
@@ -47,6 +50,12 @@ def divide_by_host(variants: Iterable[ResolvedVariant], facts: HostFacts) -> Hos
     return HostVariants(
         here=tuple(here), elsewhere=elsewhere, host=f"{facts.machine} with {gpus_in_words(facts)}"
     )
+
+
+def _toolchains(variant: ResolvedVariant) -> tuple[str, ...]:
+    """Return the toolchains that build a variant's engine and serve both sides."""
+    own = load_kinds()[variant.engine.kind].toolchains
+    return own.build, own.serve, vllm_serve_command({}, variant).toolchain
 
 
 def devices_at_once(spec: Spec, variant: ResolvedVariant) -> int:

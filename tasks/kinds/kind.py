@@ -27,6 +27,10 @@ class BuildParams(Record, Protocol):
         """The identity of each toolchain that takes part, by role."""
 
     @property
+    def driver_floor(self) -> str | None:
+        """The oldest NVIDIA driver that its toolchains run with; None on CPUs."""
+
+    @property
     def stand_in(self) -> bool:
         """Whether a stand-in of the tool builds it."""
 
@@ -38,7 +42,7 @@ class JobPlan:
     Attributes:
         toolchain: name of the toolchain whose interpreter runs the worker.
         worker: module of the program, such as tasks.workers.aot.build.
-        params: what decides the engine; the caller sets `toolchains` and `stand_in`.
+        params: what decides the engine; the caller sets `toolchains`, `driver_floor` and `stand_in`.
         admission: what only decides whether the worker may build; never part of a fingerprint.
         commands: commands of the tool that the worker runs, in order.
         ships: modules whose source files the worker copies into the engine; they are part of its bytes.

@@ -22,9 +22,6 @@ from tasks.workers.trt_plan.request import Asked, Target, Tool, TrtPlanParams, W
 
 WORKER = "tasks.workers.trt_plan.build"
 TOOL_LINE = "1.2"
-# This line is built with CUDA 13, which needs driver 580 or newer (NVIDIA's guide to CUDA compatibility,
-# table of minor versions).
-DRIVER_FLOOR = "580"
 # The server answers under the name of its directory and ignores the name in requests
 # (tensorrt_llm/serve/openai_server.py at commit 00057725 and, of the 1.2 line, of January 2026).
 SERVED_MODEL = "model"
@@ -76,7 +73,7 @@ class TrtPlan:
                 recipe=variant.quantization.recipe,
                 checkpoint=_checkpoint(variant),
                 target=_target(variant),
-                tool=Tool(TOOL_LINE, DRIVER_FLOOR),
+                tool=Tool(TOOL_LINE),
                 asked=Asked(sizes(variant), features(variant)),
                 commands=(command,),
                 serve=self.serve_command(variant).model_dump(mode="json"),

@@ -10,6 +10,7 @@ from tasks.stages.fetch import FetchCheckpoint
 from tasks.stages.node import CHECKPOINT, Inputs, Need
 from tasks.stages.quantize import Quantize, toolchain_of, unquantized
 from tasks.stages.worker_stage import JobNode, WorkerStage
+from tasks.toolchains import driver_floor
 from tasks.workers.common.sources import closure
 
 STAGE = "build"
@@ -54,7 +55,9 @@ class Build(JobNode):
 def build_job(spec: str, variant: ResolvedVariant, inputs: Inputs) -> WorkerStage:
     """Return the job that builds a variant; `spec` is the name of its spec."""
     plan = kind_named(variant.engine.kind).build_job(variant)
-    identities = {role: inputs.identities[name] for role, name in toolchains_of(variant).items()}
+    toolchains = toolchains_of(variant)
+    identities = {role: inputs.identities[name] for role, name in toolchains.items()}
+    floor = driver_floor(toolchains.values())
     stand_in = plan.toolchain in inputs.stand_ins
     return WorkerStage(
         STAGE,
@@ -63,7 +66,7 @@ def build_job(spec: str, variant: ResolvedVariant, inputs: Inputs) -> WorkerStag
         plan.toolchain,
         plan.worker,
         closure(plan.worker, *plan.ships),
-        replace(plan.params, toolchains=identities, stand_in=stand_in),
+        replace(plan.params, toolchains=identities, driver_floor=floor, stand_in=stand_in),
         dict(inputs.trees),
         gpus=need_of(variant),
         admission=plan.admission,

@@ -154,7 +154,7 @@ def _entry(
     report: str,
     measurements: tuple[str, ...],
 ) -> VariantRelease:
-    requires = host_requirements(case.variant.target, case.variant.devices)
+    requires = host_requirements(case.variant.target, case.variant.devices, (vllm.toolchain,))
     tree, serve = None, None
     if verdict.verdict == "compile":
         manifest = engine_manifest(pipeline.store, case.engine)

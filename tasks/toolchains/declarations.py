@@ -14,13 +14,14 @@ from collections.abc import Iterable
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from pydantic import Field
+from packaging.version import Version
+from pydantic import Field, model_validator
 
 from artifacts.frozen import Frozen
 from engine_specs.tables import EndOfLife
@@ -69,13 +70,27 @@ class WheelRequirement(Frozen):
         return SpecifierSet(self.version)
 
 
+class DriverFloor(Frozen):
+    """The oldest NVIDIA driver that runs the programs of a toolchain."""
+
+    floor: str = Field(pattern=r"^\d+(\.\d+)*$", description="Its version, such as 580 or 525.60.13.")
+    source: str = Field(min_length=10, description="How that is known.")
+
+
 class Declaration(Frozen):
     """One toolchain, as asked for. Its identity says what is actually installed."""
 
     name: str = Field(description="Such as aot-cpu.")
     purpose: str = Field(description="One sentence.")
     tool: str = Field(description="The distribution that it exists for.")
+    adopts: str | None = Field(
+        default=None,
+        description="Versions of the tool that may be adopted, such as >=0.26,<0.33; none: the locked one.",
+    )
     accelerator: Literal["cpu", "cuda"] = Field(description="What its kernels run on.")
+    driver: DriverFloor | None = Field(
+        default=None, description="The oldest NVIDIA driver that it runs with; none if it computes on CPUs."
+    )
     machine: str = Field(description="platform.machine() that its wheels are built for.")
     python: str = Field(pattern=r"^3\.\d+$", description="Minor version of the interpreter.")
     glibc: str = Field(
@@ -105,6 +120,14 @@ class Declaration(Frozen):
         default=None, description="End of the tool's upstream line; none while that is maintained."
     )
     lock_path: Path = Field(description="Absolute path of the lock.")
+
+    @model_validator(mode="after")
+    def _cuda_needs_a_driver(self) -> Self:
+        if (self.accelerator == "cuda") != (self.driver is not None):
+            raise ValueError(
+                "toolchains that compute on NVIDIA GPUs, and no others, name their oldest driver"
+            )
+        return self
 
     @property
     def pinned_torch(self) -> str | None:
@@ -157,6 +180,15 @@ def declaration(name: str) -> Declaration:
         raise ToolchainUnavailable(
             f"there is no toolchain named {name!r}", where=DECLARATIONS_FILE.name, fix=f"use one of: {known}"
         ) from None
+
+
+def driver_floor(names: Iterable[str]) -> str | None:
+    """The oldest NVIDIA driver that all of these toolchains run with; None if none of them needs one.
+
+    Raises ToolchainUnavailable for an unknown name.
+    """
+    drivers = [driver.floor for name in names if (driver := declaration(name).driver) is not None]
+    return max(drivers, key=Version, default=None)
 
 
 def locked_versions(lock: str) -> dict[str, str]:

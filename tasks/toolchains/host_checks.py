@@ -6,10 +6,11 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from packaging.version import Version
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from artifacts.hosts import NoGpus, probe_gpus
+from artifacts.hosts import GpusFound, NoGpus, probe_gpus
 from tasks.errors import ToolchainUnavailable
 from tasks.toolchains.declarations import Declaration
 
@@ -53,25 +54,26 @@ def program_obstacles(declared: Declaration) -> Iterator[Obstacle]:
 
 
 def driver_obstacles(declared: Declaration) -> Iterator[Obstacle]:
-    """An obstacle if a CUDA toolchain finds no GPU, or a driver that is too old.
-
-    Programs built with one CUDA release run with every driver of the same major release or a newer one.
-    Source: NVIDIA, "CUDA Compatibility", minor version compatibility.
-    """
-    if declared.accelerator != "cuda":
+    """An obstacle if a CUDA toolchain finds no GPU, or a driver that is too old."""
+    if declared.driver is None:
         return
-    built_with = declared.torch.cuda if declared.torch else None
     found = probe_gpus()
     if isinstance(found, NoGpus) or not found.gpus:
         why = found.reason if isinstance(found, NoGpus) else f"driver {found.driver} reports none"
-        fix = "use a host with an NVIDIA GPU, and install its driver"
-        if built_with:
-            fix += f": one that runs CUDA {built_with} (nvidia-smi shows it)"
+        fix = f"use a host with an NVIDIA GPU, and install its driver: {declared.driver.floor} or newer"
         yield Obstacle(reason=f"toolchain {declared.name} needs an NVIDIA GPU, and {why}", fix=fix)
-    elif built_with and version_numbers(found.cuda)[0] < version_numbers(built_with)[0]:
-        runs = f"driver {found.driver} runs at most CUDA {found.cuda}"
-        reason = f"toolchain {declared.name} is built with CUDA {built_with}, and {runs}"
-        yield Obstacle(reason=reason, fix=f"install a driver that runs CUDA {built_with} or newer")
+    yield from old_driver_obstacles(declared)
+
+
+def old_driver_obstacles(declared: Declaration) -> Iterator[Obstacle]:
+    """An obstacle if this host has a driver, and a CUDA toolchain needs a newer one."""
+    found = probe_gpus() if declared.driver else None
+    if declared.driver is None or not isinstance(found, GpusFound):
+        return
+    if Version(found.driver) < Version(declared.driver.floor):
+        wanted = f"NVIDIA driver {declared.driver.floor} or newer"
+        reason = f"toolchain {declared.name} needs {wanted}, and this host has {found.driver}"
+        yield Obstacle(reason=reason, fix=f"install {wanted}; `nvidia-smi` shows which one is loaded")
 
 
 def find_programs(programs: dict[str, str]) -> dict[str, HostProgram]:

@@ -2,8 +2,8 @@
 
 Invariants:
 - What counts is what its programs will import: the interpreter is asked in the environment of a job.
-- The tool has to be the declared version of the declared tool, on the declared machine type, for the declared
-  accelerator. Everything else may differ from the lock, and is shown as a difference.
+- The tool has to be the declared one in a version that may be adopted, on the declared machine type, for the
+  declared accelerator. Everything else may differ from the lock, and is shown as a difference.
 """
 
 from collections.abc import Iterator
@@ -83,8 +83,8 @@ def torch_obstacles(declared: Declaration, torch: TorchBuild | None, place: str)
 
 
 def tool_specifier(declared: Declaration) -> SpecifierSet:
-    """The versions of its tool that a toolchain is for."""
-    version = declared.tool_version()
+    """The versions of its tool that an interpreter or image of the host may have."""
+    version = declared.adopts or declared.tool_version()
     return SpecifierSet(version if version[0] in "=~<>!" else f"=={version}")
 
 

@@ -11,7 +11,7 @@ from artifacts.settings import Settings
 from tasks.errors import ToolchainSettingInvalid
 from tasks.toolchains.declarations import Declaration, declaration
 from tasks.toolchains.declarations import declared as declared_toolchains
-from tasks.toolchains.host_checks import Obstacle
+from tasks.toolchains.host_checks import Obstacle, old_driver_obstacles, unavailable
 from tasks.toolchains.providers.adoption import read_adoptions
 from tasks.toolchains.providers.host import HostProvider
 from tasks.toolchains.providers.image import ImageProvider
@@ -36,6 +36,8 @@ def ensure(name: str, settings: Settings, say: Say = print_line) -> Toolchain:
     for) and ToolchainSettingInvalid.
     """
     request = request_for(declaration(name), settings)
+    if too_old := tuple(old_driver_obstacles(request.declared)):
+        raise unavailable(name, too_old)
     found = provider_of(request).ensure(request, say)
     if found.adopted:
         count = len(found.differences)

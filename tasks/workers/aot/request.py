@@ -39,6 +39,7 @@ class AotParams:
         target: hosts.
         serve: the serve command that engine.json carries, as it is.
         toolchains: identity of each toolchain that takes part, by role.
+        driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
         stand_in: whether a stand-in of the tool builds it.
         dtype: bfloat16 or float32; None: as the checkpoint is stored.
     """
@@ -49,6 +50,7 @@ class AotParams:
     target: Target
     serve: dict[str, Any]
     toolchains: dict[str, str] = field(default_factory=dict)
+    driver_floor: str | None = None
     stand_in: bool = False
     dtype: str | None = None
 

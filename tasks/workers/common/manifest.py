@@ -35,6 +35,10 @@ class Asked(Protocol):
         """Identity of each toolchain that takes part, by role."""
 
     @property
+    def driver_floor(self) -> str | None:
+        """Oldest NVIDIA driver that its toolchains run with; None on CPUs."""
+
+    @property
     def stand_in(self) -> bool:
         """Whether a stand-in of the tool builds it."""
 
@@ -56,7 +60,7 @@ def manifest(
         shape: max_batch_size, max_input_len, max_seq_len and max_num_tokens, as built.
         tokenizer_sha256: digest of the checkpoint's tokenizer.json.
         tools: versions.
-        requires: what a host must have.
+        requires: what a host must have besides the driver, which the request names.
         facts: what else a kind says about its engine: `built_on`, `tuning`.
     """
     return {
@@ -66,7 +70,7 @@ def manifest(
         "quantization": asked.recipe,
         "shape": dict(shape),
         "tokenizer_sha256": tokenizer_sha256,
-        "requires": dict(requires),
+        "requires": {**requires, "driver_floor": asked.driver_floor},
         "toolchains": asked.toolchains,
         "tools": dict(tools),
         "stand_in": asked.stand_in,

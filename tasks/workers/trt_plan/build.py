@@ -1,14 +1,14 @@
 """The worker of trt-plan: it compiles a TensorRT-LLM checkpoint into an engine tree with trtllm-build.
 
 It runs in the toolchain `tensorrt-llm-1.2`; `request` defines what it is asked. Everything that takes no GPU
-time is checked first: host, driver, tool, checkpoint.
+time is checked first: host, tool, checkpoint.
 """
 
 import tempfile
 from typing import Any
 
 from tasks.workers.common.gpu_host import GpuFacts, gpu_facts, refuse_unless
-from tasks.workers.common.io import Refusal, run, say
+from tasks.workers.common.io import run, say
 from tasks.workers.common.manifest import write_manifest
 from tasks.workers.common.requests import Nothing, Result
 from tasks.workers.common.tool import run_commands
@@ -46,15 +46,7 @@ def _build(request: TrtPlanRequest) -> dict[str, float]:
 def _gpu(params: TrtPlanParams) -> GpuFacts:
     """The GPU that the kernels will be timed on. One is enough: ranks are built one after the other."""
     facts, target = gpu_facts(), params.target
-    line, floor = params.tool.line, params.tool.driver_floor
     refuse_unless(facts, target.gpu_names, target.compute_capability, count=1)
-    if _numbers(facts.driver) < _numbers(floor):
-        raise Refusal(
-            "unsupported",
-            f"the NVIDIA driver is {facts.driver}; TensorRT-LLM {line} needs {floor} or newer",
-            where="nvidia-smi",
-            fix="update the driver, or install NVIDIA's forward compatibility package for CUDA 13",
-        )
     return facts
 
 
@@ -73,10 +65,6 @@ def _metrics(checkpoint: Checkpoint, engine: Engine, seconds: dict[str, float]) 
         "unreported_features": engine.unreported,
         "command_s": seconds,
     }
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".") if part.isdigit()]
 
 
 if __name__ == "__main__":

@@ -36,10 +36,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Tool:
-    """The tool: its version line, such as 1.2, and the oldest driver that it runs on."""
+    """The tool: its version line, such as 1.2."""
 
     line: str
-    driver_floor: str
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,12 @@ class TrtPlanParams:
         recipe: quantization recipe of the weights.
         checkpoint: what the checkpoint must be.
         target: hosts.
-        tool: version line and driver.
+        tool: version line.
         asked: what the built engine must be.
         commands: commands of the tool, in order.
         serve: the serve command that engine.json carries, as it is.
         toolchains: identity of each toolchain that takes part, by role.
+        driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
         stand_in: whether a stand-in of the tool builds it.
     """
 
@@ -76,6 +76,7 @@ class TrtPlanParams:
     commands: tuple[ToolCommand, ...]
     serve: dict[str, Any]
     toolchains: dict[str, str] = field(default_factory=dict)
+    driver_floor: str | None = None
     stand_in: bool = False
 
 

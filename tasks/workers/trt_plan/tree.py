@@ -62,7 +62,6 @@ def plan_manifest(
             "gpu_names": list(target.gpu_names),
             "compute_capability": target.compute_capability,
             "gpu_count": params.checkpoint.world_size,
-            "driver_floor": params.tool.driver_floor,
         },
         built_on={
             "gpu_name": gpu.name,

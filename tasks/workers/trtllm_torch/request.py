@@ -61,6 +61,7 @@ class TrtllmTorchParams:
         commands: the one command, which starts the server.
         serve: the serve command that engine.json carries, as it is.
         toolchains: identity of each toolchain that takes part, by role.
+        driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
         stand_in: whether a stand-in of the tool builds it.
     """
 
@@ -74,6 +75,7 @@ class TrtllmTorchParams:
     commands: tuple[ToolCommand, ...]
     serve: dict[str, Any]
     toolchains: dict[str, str] = field(default_factory=dict)
+    driver_floor: str | None = None
     stand_in: bool = False
 
 

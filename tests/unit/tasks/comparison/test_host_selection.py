@@ -61,6 +61,17 @@ def test_a_host_builds_the_variants_whose_gpus_it_has(gpus: tuple[str, ...], her
     assert set(divided.elsewhere) == {one.name for one in variants} - set(here)
 
 
+@pytest.mark.parametrize("driver", ["535.183.01", "579.99"])
+def test_a_driver_older_than_its_toolchains_need_is_refused_with_found_and_wanted(driver: str) -> None:
+    variants = resolve_variants(LLAMA)
+    old = host("h100-sxm").model_copy(update={"driver": driver})
+    divided = divide_by_host(variants, old)
+    assert divided.here == ()
+    assert divided.elsewhere["h100"] == f"needs NVIDIA driver 580 or newer, this host has {driver}"
+    with pytest.raises(HostUnsuitable, match="needs NVIDIA driver 580 or newer"):
+        variants_here(LLAMA, "h100", old)
+
+
 def test_a_host_without_gpus_says_what_each_variant_needs() -> None:
     divided = divide_by_host(resolve_variants(LLAMA), host())
     first, *lines = divided.left_out.splitlines()

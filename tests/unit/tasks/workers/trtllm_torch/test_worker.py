@@ -200,13 +200,14 @@ def test_the_manifest_is_one_and_names_what_was_measured(tmp_path: Path) -> None
     judged = Checkpoint(tmp_path, "LlamaForCausalLM", "NVFP4", "FP8", "1" * 64)
     tools = {"tensorrt_llm": "1.4.0rc1", "torch": "2.14.0", "transformers": "5.5.4", "cuda": "13.0"}
     tuned = Tuned("autotuner/cache.json", digest, 3)
-    written = torch_manifest(replace(params, toolchains={"build": "0" * 64}), judged, tuned, GPU, tools)
+    asked = replace(params, toolchains={"build": "0" * 64}, driver_floor="580")
+    written = torch_manifest(asked, judged, tuned, GPU, tools)
     read = EngineManifest.model_validate(written, strict=False)
     assert read.tuning is not None
     assert read.tuning.config_sha256 == digest
     assert (read.tuning.gpu_name, read.tuning.tensor_parallel) == ("NVIDIA B200", 2)
     assert read.requires.gpu_names == ("NVIDIA B200",)
-    assert (read.requires.gpu_count, read.requires.driver_floor) == (2, None)
+    assert (read.requires.gpu_count, read.requires.driver_floor) == (2, "580")
     assert read.built_on is not None
     assert (read.built_on.driver, read.built_on.cuda) == ("580.95.05", "13.0")
     assert read.serve == kind_named("trtllm-torch").serve_command(variant)

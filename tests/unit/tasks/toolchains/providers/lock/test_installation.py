@@ -131,7 +131,8 @@ def test_directory_is_named_by_what_is_asked_for(tmp_path):
 
 @pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
 def test_an_installed_toolchain_tells_what_it_computes_on(tmp_path, accelerator):
-    toolchain = as_toolchain(INSTALLATION, plan(tmp_path, accelerator=accelerator))
+    driver = declared()["aot-cuda"].driver if accelerator == "cuda" else None
+    toolchain = as_toolchain(INSTALLATION, plan(tmp_path, accelerator=accelerator, driver=driver))
     assert toolchain.accelerator == accelerator
 
 

@@ -64,7 +64,8 @@ def test_driver_without_a_gpu_is_not_enough(host, settings):
 def test_driver_of_an_older_cuda_release_is_too_old(host, settings):
     host(gpus=DRIVER_12)
     (reason,) = told("vllm-cuda", settings)
-    assert "built with CUDA 13.0, and driver 550.54.15 runs at most CUDA 12.4" in reason
+    assert reason == "toolchain vllm-cuda needs NVIDIA driver 580 or newer, and this host has 550.54.15"
+    assert told("vllm-cpu", settings) == []
 
 
 @pytest.mark.parametrize(
