@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.enginery-setup
 TEST_ARGS ?=
+GPU_CHECK_ARGS ?=
 # Where it is set, every process compiles our sources again, and so does every program that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 # tests/conftest.py sorts and groups the tests for these; the third uses the time in which the others wait.
@@ -42,8 +43,8 @@ bench: setup ## times, memory and speed of the pipeline itself
 faults: setup ## kill and break things at every stage
 	$(BIN)/python -m pytest tests/faults $(TEST_ARGS)
 
-gpu-check: setup ## build and judge with every GPU kind whose toolchains this machine has; says what keeps the rest
-	$(BIN)/python -m flows.gpu_check
+gpu-check: setup ## engines on this machine's GPU, from a checkpoint that it trains to generated text; GPU_CHECK_ARGS is passed on
+	$(BIN)/python -m flows.gpu_check $(GPU_CHECK_ARGS)
 
 # Locks hold names, versions and hashes only. `make lock UPGRADE=--upgrade` moves every pin to the newest that fits;
 # without it, pins that still fit are kept.

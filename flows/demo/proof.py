@@ -70,7 +70,7 @@ def _generate(settings: Settings, serve: ServeCommand, tree: Path, say: Say) -> 
     log.parent.mkdir(parents=True, exist_ok=True)
     limit_s = settings.server_ready_limit_s
     with serving(toolchain, serve, tree, log=log, on_line=_ignore, ready_limit_s=limit_s) as server:
-        return _complete(server)
+        return complete(server)
 
 
 def _ignore(line: str) -> None:
@@ -78,7 +78,8 @@ def _ignore(line: str) -> None:
     del line
 
 
-def _complete(server: Server) -> Generated:
+def complete(server: Server) -> Generated:
+    """Let a server continue the prompt greedily."""
     body = {
         "model": server.model,
         "prompt": PROMPT,

@@ -1,5 +1,6 @@
-"""`make gpu-check`: builds every kind whose toolchains this host has, end to end, from the demo's checkpoint.
+"""`make gpu-check`: engines of a checkpoint that is trained on this host's GPU, from Hub to generated text.
 
-`choice` and `specs` decide from facts what can run, and `result` writes the page; all of that is pure, and
-`__main__` runs it.
+`options`, `variants`, `sizes`, `specs` and `choice` decide what runs; `figures`, `result` and `page` turn
+what was found into a page. These are pure. `checkpoint`, `self_comparison` and `run` do the work, in `steps`
+that do not lose each other; `check` puts all of it together.
 """

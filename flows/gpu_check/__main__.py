@@ -1,88 +1,42 @@
-"""Run the check: `python -m flows.gpu_check [DIRECTORY]`, which writes a page to DIRECTORY or docs/results.
+"""Run the check: `python -m flows.gpu_check --help` lists its options."""
 
-A host with a GPU gets its page even if no kind can run: the page then says why.
-Exit codes: 0 every kind that can run here has a verdict; 1 one of them failed; 4 no kind can run here.
-"""
-
-import datetime as dt
+import shlex
 import sys
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Annotated
 
-from artifacts.errors import EngineryError
-from artifacts.hosts import HostFacts, probe_host
-from artifacts.settings import Settings, load_settings
-from engine_specs.tables import load_kinds, load_targets
-from flows.cli.console import emit, say
+from cyclopts import App, Parameter
+
 from flows.cli.main import exit_code_of
-from flows.gpu_check.checkpoint import CheckpointForCheck, prepare
-from flows.gpu_check.choice import HostChoice, KindChoice, choose
-from flows.gpu_check.result import KindOutcome, page, page_name
-from flows.gpu_check.specs import check_text
-from tasks.toolchains import planned_identity
+from flows.gpu_check.check import run_check
+from flows.gpu_check.options import Options
 
-DONE, FAILED, NOTHING_RUNS = 0, 1, 4
-RESULTS = Path("docs/results")
+PROGRAM = "python -m flows.gpu_check"
+
+app = App(name=PROGRAM, help_format="markdown", version_flags=[])
 
 
-def main(arguments: list[str]) -> int:
-    """Check the host, run what can run, write the page and print its path; return the exit code."""
-    settings, facts = load_settings(), probe_host()
-    checkpoint = prepare(settings.home / "gpu-check" / "hub")
-    choice = choose(facts, lambda name: planned_identity(name, settings), checkpoint)
-    say_choice(choice)
-    outcomes = _run_all(choice, settings, checkpoint) if choice.runnable else ()
-    if choice.kinds:
-        emit(str(_write(facts, choice, outcomes, Path(arguments[0]) if arguments else RESULTS)))
-    if not outcomes:
-        say("no GPU engine can be built and measured on this host")
-        return NOTHING_RUNS
-    return FAILED if any(outcome.failure for outcome in outcomes) else DONE
+@app.default
+def check(options: Annotated[Options | None, Parameter(name="*")] = None) -> int:
+    """Train a checkpoint on this host's GPU; build, judge, publish, pull and serve engines; write a page.
+
+    Toolchains have to be installed or adopted before (`enginery toolchain adopt NAME PYTHON`).
+
+    Exit codes: 0 every variant that can run here has a verdict; 1 a step failed; 2 an argument is wrong; 4
+    nothing can run here.
+
+    For example:
+
+        python -m flows.gpu_check --size 350M --variant aot-inductor/none
+        python -m flows.gpu_check --cpu --size 2M --minutes 0.2 --itself none
+    """
+    return run_check(options or Options(), shlex.join([*PROGRAM.split(), *sys.argv[1:]]))
 
 
-def say_choice(choice: HostChoice) -> None:
-    """Print what was found, and what keeps each kind from running."""
-    say(f"GPUs: {choice.gpus}")
-    if choice.obstacle:
-        say(f"nothing can run: {choice.obstacle}")
-    for kind in choice.kinds:
-        say(f"{kind.kind} on {kind.target}: {'cannot run' if kind.obstacles else 'will run'}")
-        for obstacle in kind.obstacles:
-            say(f"  {obstacle}")
-
-
-def _run_all(
-    choice: HostChoice, settings: Settings, checkpoint: CheckpointForCheck
-) -> tuple[KindOutcome, ...]:
-    """Run every kind that can run, one after the other, in the demo's environment with the check's Hub."""
-    from flows.demo.environment import demo_hub, enter
-    from flows.stack.lifecycle import up
-
-    up(settings, say)
-    with demo_hub(checkpoint.hub) as hub_url:
-        enter(settings, hub_url)
-        return tuple(_run(kind, settings, checkpoint.commit) for kind in choice.runnable)
-
-
-def _run(choice: KindChoice, settings: Settings, commit: str) -> KindOutcome:
-    from flows.build import build
-
-    text = check_text(load_kinds()[choice.kind], load_targets()[choice.target], commit)
-    path = settings.home / "gpu-check" / f"{choice.kind}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    try:
-        return KindOutcome(kind=choice.kind, summary=build(str(path), publish=False))
-    except EngineryError as error:
-        say(f"{choice.kind}: {error}")
-        return KindOutcome(kind=choice.kind, summary=None, failure=str(error))
-
-
-def _write(facts: HostFacts, choice: HostChoice, outcomes: tuple[KindOutcome, ...], directory: Path) -> Path:
-    day = dt.datetime.now(dt.UTC).date()
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / page_name(facts, day)
-    path.write_text(page(facts, choice, outcomes, day), encoding="utf-8")
-    return path
+def main(arguments: Sequence[str]) -> int:
+    """Run the check with these arguments; return the exit code, or raise what is wrong."""
+    code: int = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+    return code or 0
 
 
 if __name__ == "__main__":

@@ -1,45 +1,89 @@
-"""The demo's model in the format of transformers 4, which both transformers 4 and 5 read correctly.
+"""The checkpoint that is checked: a Llama of the size asked for, trained here on the demo's kind of text.
 
-The weights and the tokenizer are the demo's, byte for byte. Only config.json has the older format: with the
-newer one, transformers 4.57.3 silently uses 10000 as RoPE's base instead of the model's 50000; with the older
-one, it computes exactly the logits of 5.14.1.
+Invariants:
+- The interpreter that trains is the one that compiles: its torch has to work on this host anyway.
+- The tokenizer is the demo's, byte for byte, and so are the held-out texts, which come from modules that are
+  never trained on.
+- config.json has the format of transformers 4, which both 4 and 5 read correctly: with the newer one, 4.57.3
+  silently uses 10000 as RoPE's base instead of the model's 50000.
+- A checkpoint that was trained for the same request is used again.
 """
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from artifacts.frozen import Frozen
+from artifacts.progress import Say
+from artifacts.settings import Settings
+from engine_specs.tables import Accelerator
 from flows.demo.hub_repo import DEMO_HUB, read_repo
+from flows.gpu_check.sizes import ModelSize
+from tasks.hosts import GpuNeed, gpus_for
 from tasks.hub import CheckpointFacts
+from tasks.toolchains import Worker, ensure, run_job
+from tasks.workers.common.requests import Nothing, Request
 
-DEMO_MODEL = "enginery/demo-llama"
-REPO = "enginery/demo-llama-transformers-4"
-CONFIG_FILE = "config.json"
+TOKENIZER = DEMO_HUB / "enginery" / "demo-llama"
+TRAINING = Path(__file__).parents[1] / "demo" / "training"
+REPO = "enginery/gpu-check-llama"
+CONFIG_FILE, REQUEST_FILE = "config.json", "request.json"
 WRITTEN_BY = "4.57.3"
+TRAINERS: Mapping[Accelerator, str] = {"cpu": "aot-cpu", "cuda": "aot-cuda"}
+DEVICE_ROWS: Mapping[Accelerator, int] = {"cpu": 4, "cuda": 16}
+SHARD_BYTES = 1_000_000_000
+SEED = 0
+SECONDS_PER_MINUTE = 60.0
+# Reading the corpus, writing the checkpoint, and imports, besides the training itself.
+TRAINING_OVERHEAD_S = 900.0
 
 
-class CheckpointForCheck(Frozen):
-    """The model that the check compiles, in a Hub directory of its own."""
+class TrainingRequest(Frozen):
+    """What decides the checkpoint."""
 
-    hub: Path
-    commit: str
-    metadata: CheckpointFacts
+    size: ModelSize = Field(description="The dimensions.")
+    minutes: float = Field(gt=0, description="How long it is trained.")
+    accelerator: Accelerator = Field(description="What it is trained on.")
+    stdlib: Path | None = Field(
+        default=None, description="Sources to train on; null: the library of the interpreter that trains."
+    )
 
 
-def prepare(hub: Path) -> CheckpointForCheck:
-    """Write the demo's repositories to a directory, replacing it; the model's config has the older format."""
-    shutil.rmtree(hub, ignore_errors=True)
-    shutil.copytree(DEMO_HUB / "datasets", hub / "datasets")
-    folder = hub / REPO
-    shutil.copytree(DEMO_HUB / DEMO_MODEL, folder)
-    config = as_transformers_4(json.loads((folder / CONFIG_FILE).read_bytes()))
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    repo = read_repo("model", folder)
-    sizes = {file.path: file.size_bytes for file in repo.files}
-    metadata = CheckpointFacts(commit=repo.commit, config=config, file_bytes=sizes)
-    return CheckpointForCheck(hub=hub, commit=repo.commit, metadata=metadata)
+class TrainedCheckpoint(Frozen):
+    """A checkpoint in a Hub directory of its own."""
+
+    hub: Path = Field(description="The directory that the small Hub serves.")
+    commit: str = Field(description="Commit of the checkpoint's repository.")
+    metadata: CheckpointFacts = Field(description="Its config.json and the sizes of its files.")
+    figures: dict[str, Any] = Field(description="What training reports: parameters, steps, losses.")
+    reused: bool = Field(description="Whether an earlier check trained it.")
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of its weights."""
+        sizes = self.metadata.file_bytes
+        return sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
+
+
+def trained_checkpoint(request: TrainingRequest, settings: Settings, say: Say) -> TrainedCheckpoint:
+    """Return the checkpoint, trained unless an earlier check did.
+
+    Raises:
+        tasks.errors.TaskError: the toolchain or its GPU is unavailable, or training failed.
+    """
+    root = settings.home / "gpu-check" / f"checkpoint-{request.size.parameters}-{request.accelerator}"
+    asked = request.model_dump_json()
+    kept = root / REQUEST_FILE
+    reused = kept.exists() and kept.read_text(encoding="utf-8") == asked
+    if not reused:
+        shutil.rmtree(root, ignore_errors=True)
+        _train(request, root, settings, say)
+        kept.write_text(asked, encoding="utf-8")
+    return _read(root / "hub", reused=reused)
 
 
 def as_transformers_4(config: dict[str, Any]) -> dict[str, Any]:
@@ -57,3 +101,43 @@ def as_transformers_4(config: dict[str, Any]) -> dict[str, Any]:
     }
     kept = {key: value for key, value in config.items() if key not in {"dtype", "rope_parameters"}}
     return dict(sorted({**kept, **renamed}.items()))
+
+
+def _train(request: TrainingRequest, root: Path, settings: Settings, say: Say) -> None:
+    """Train into a Hub directory; its datasets are the demo's."""
+    folder = root / "hub" / REPO
+    folder.mkdir(parents=True)
+    shutil.copytree(DEMO_HUB / "datasets", root / "hub" / "datasets")
+    toolchain = ensure(TRAINERS[request.accelerator], settings, say)
+    params = {
+        "config": request.size.config(),
+        "minutes": request.minutes,
+        "rows": DEVICE_ROWS[request.accelerator],
+        "device": request.accelerator,
+        "seed": SEED,
+        "shard_bytes": SHARD_BYTES,
+        "stdlib": request.stdlib and str(request.stdlib),
+    }
+    with gpus_for(toolchain, GpuNeed(), settings, say) as held:
+        run_job(
+            toolchain,
+            Worker(module="train_for_check", import_path=TRAINING),
+            Request(params, Nothing(), {"tokenizer": TOKENIZER}, folder),
+            log=root / "training.log",
+            on_line=say,
+            time_limit_s=request.minutes * SECONDS_PER_MINUTE + TRAINING_OVERHEAD_S,
+            extra_env=held.env,
+            gpus=held.uuids,
+            keep_fds=held.descriptors,
+        )
+    config = as_transformers_4(json.loads((folder / CONFIG_FILE).read_bytes()))
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _read(hub: Path, *, reused: bool) -> TrainedCheckpoint:
+    repo = read_repo("model", hub / REPO)
+    figures = json.loads((hub / REPO / "training.json").read_bytes())
+    config = json.loads((hub / REPO / CONFIG_FILE).read_bytes())
+    sizes = {file.path: file.size_bytes for file in repo.files}
+    metadata = CheckpointFacts(commit=repo.commit, config=config, file_bytes=sizes)
+    return TrainedCheckpoint(hub=hub, commit=repo.commit, metadata=metadata, figures=figures, reused=reused)

@@ -1,17 +1,19 @@
-"""The kinds that the check can run on a host, and what keeps the others from running. Pure."""
+"""The variants that the check can run on a host, and what keeps the others from running. Pure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words, suitable_gpus
+from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words
 from engine_specs.preflight import examine
-from engine_specs.spec import resolve_variants
-from engine_specs.tables import KindFacts, Target, load_kinds, load_targets
-from flows.gpu_check.checkpoint import CheckpointForCheck
+from engine_specs.reading import SpecInvalid
+from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
+from engine_specs.tables import Accelerator, Target, load_kinds, load_targets
+from flows.gpu_check.checkpoint import TrainedCheckpoint
 from flows.gpu_check.specs import check_spec
-from tasks.comparison import devices_at_once
+from flows.gpu_check.variants import CheckVariant, default_variants
+from tasks.comparison import divide_by_host, lacks_for_measuring
 from tasks.hosts import host_requirements
 from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
@@ -19,11 +21,11 @@ from tasks.toolchains import NotInstalled
 Identity = Callable[[str], str | NotInstalled]
 
 
-class KindChoice(Frozen):
-    """One kind on this host."""
+class Chosen(Frozen):
+    """One variant on this host."""
 
-    kind: str = Field(description="Name of the kind.")
-    target: str = Field(description="The target that this host is.")
+    variant: CheckVariant = Field(description="What is built and judged.")
+    toolchains: tuple[str, ...] = Field(default=(), description="The toolchains that take part, by name.")
     obstacles: tuple[str, ...] = Field(
         description="What keeps it from running, and the fix; empty if it can run."
     )
@@ -33,62 +35,116 @@ class HostChoice(Frozen):
     """The whole check on one host."""
 
     gpus: str = Field(description="The GPUs that it has, or why it has none.")
-    obstacle: str = Field(default="", description="Why no kind at all can run; empty if one may.")
-    kinds: tuple[KindChoice, ...] = Field(default=(), description="The kinds that compute on GPUs.")
+    target: str = Field(default="", description="The target that this host is; empty if it is none.")
+    obstacle: str = Field(default="", description="Why nothing at all can run; empty if something may.")
+    variants: tuple[Chosen, ...] = Field(default=(), description="What was asked for, or the default.")
 
     @property
-    def runnable(self) -> tuple[KindChoice, ...]:
-        """The kinds that can run."""
-        return tuple(kind for kind in self.kinds if not kind.obstacles)
+    def runnable(self) -> tuple[Chosen, ...]:
+        """The variants that can run."""
+        return tuple(one for one in self.variants if not one.obstacles)
+
+    @property
+    def toolchains(self) -> tuple[str, ...]:
+        """The toolchains of the variants that can run."""
+        return tuple(sorted({name for one in self.runnable for name in one.toolchains}))
 
 
-def choose(facts: HostFacts, identity: Identity, checkpoint: CheckpointForCheck) -> HostChoice:
+def host_target(facts: HostFacts, accelerator: Accelerator) -> Target | str:
+    """Return the target that a host is: its GPU, or its highest CPU level; otherwise say why it is none."""
+    if accelerator == "cuda" and not facts.gpus:
+        return "GPU engines are built and measured on an NVIDIA GPU"
+    found = [
+        target
+        for target in load_targets().values()
+        if target.accelerator == accelerator and isinstance(fits(host_requirements(target), facts), Fits)
+    ]
+    if found:
+        return found[-1]
+    what = "this GPU" if accelerator == "cuda" else "a processor like this one"
+    return f"no target names {what}: add a row to engine_specs/data/targets.yaml"
+
+
+def choose(
+    facts: HostFacts,
+    target: Target,
+    identity: Identity,
+    checkpoint: TrainedCheckpoint,
+    asked: Sequence[CheckVariant],
+    rounds_minutes: float,
+) -> HostChoice:
     """Decide what can run on a host.
 
     Args:
         facts: what the host has.
+        target: the target that it is.
         identity: returns the identity of an installed toolchain, or why it is not installed.
         checkpoint: what is compiled.
+        asked: variants that the user names; empty for the default.
+        rounds_minutes: budget of timed rounds.
     """
-    gpus = gpus_in_words(facts)
-    if not facts.gpus:
-        return HostChoice(gpus=gpus, obstacle="GPU engines are built and measured on an NVIDIA GPU")
-    target = target_of(facts)
-    if target is None:
-        obstacle = "no target names this GPU: add a row to engine_specs/data/targets.yaml"
-        return HostChoice(gpus=gpus, obstacle=obstacle)
-    kinds = []
-    for kind in load_kinds().values():
-        if "cuda" in kind.accelerators:
-            obstacles = tuple(_obstacles(kind, target, facts, identity, checkpoint))
-            kinds.append(KindChoice(kind=kind.name, target=target.name, obstacles=obstacles))
-    return HostChoice(gpus=f"{gpus}, driver {facts.driver}", kinds=tuple(kinds))
+    host = _Host(facts, target, identity, checkpoint, rounds_minutes)
+    variants = asked or default_variants(target, len(facts.gpus), lambda one: not list(host.preflight(one)))
+    driver = f", driver {facts.driver}" if facts.driver else ""
+    return HostChoice(
+        gpus=f"{gpus_in_words(facts)}{driver}",
+        target=target.name,
+        variants=tuple(host.chosen(variant) for variant in variants),
+    )
 
 
-def target_of(facts: HostFacts) -> Target | None:
-    """Return the first GPU target that this host fits; None if there is none."""
-    for target in load_targets().values():
-        if target.gpu is not None and isinstance(fits(host_requirements(target), facts), Fits):
-            return target
-    return None
+class _Host:
+    def __init__(
+        self,
+        facts: HostFacts,
+        target: Target,
+        identity: Identity,
+        checkpoint: TrainedCheckpoint,
+        rounds_minutes: float,
+    ) -> None:
+        self._facts = facts
+        self._target = target
+        self._identity = identity
+        self._checkpoint = checkpoint
+        self._rounds_minutes = rounds_minutes
 
+    def chosen(self, variant: CheckVariant) -> Chosen:
+        """Return a variant with what keeps it from running here."""
+        if obstacles := tuple(self.preflight(variant)):
+            return Chosen(variant=variant, obstacles=obstacles)
+        spec, resolved = self._resolved(variant)
+        graph = SpecGraph(spec, (resolved,), self._facts.cpu_features)
+        toolchains = sorted({name for node in graph for name in node.toolchains})
+        obstacles = (*self._toolchains(toolchains), *self._hardware(spec, resolved))
+        return Chosen(variant=variant, toolchains=tuple(toolchains), obstacles=obstacles)
 
-def _obstacles(
-    kind: KindFacts, target: Target, facts: HostFacts, identity: Identity, checkpoint: CheckpointForCheck
-) -> Iterator[str]:
-    if target.platform not in kind.platforms:
-        yield f"it does not support {target.platform}"
-        return
-    spec, metadata = check_spec(kind, target, checkpoint.commit), checkpoint.metadata
-    variants = resolve_variants(spec)
-    for variant in variants:
-        examined = examine(spec, variant, metadata.config, metadata.file_bytes)
-        yield from (f"pre-flight refuses it: {problem}" for problem in examined.problems)
-    for name in sorted({name for node in SpecGraph(spec, variants) for name in node.toolchains}):
-        found = identity(name)
-        if isinstance(found, NotInstalled):
-            yield f"toolchain {name}: {found.reason} (fix: {found.fix})"
-    needed = max(devices_at_once(spec, variant) for variant in variants)
-    present = len(suitable_gpus(host_requirements(target), facts.gpus))
-    if needed > present:
-        yield f"it needs {needed} GPUs at once (for the engine and vLLM), and this host has {present}"
+    def preflight(self, variant: CheckVariant) -> Iterator[str]:
+        """Yield why a variant cannot work, as far as spec and checkpoint say."""
+        kind = load_kinds()[variant.kind]
+        if self._target.platform not in kind.platforms or self._target.accelerator not in kind.accelerators:
+            yield f"{variant.kind} does not support {self._target.name}"
+            return
+        try:
+            spec, resolved = self._resolved(variant)
+        except SpecInvalid as error:
+            yield f"it is refused: {error}"
+            return
+        metadata = self._checkpoint.metadata
+        problems = examine(spec, resolved, metadata.config, metadata.file_bytes).problems
+        yield from (f"pre-flight refuses it: {problem}" for problem in problems)
+
+    def _resolved(self, variant: CheckVariant) -> tuple[Spec, ResolvedVariant]:
+        spec = check_spec(variant, self._target, self._checkpoint.commit, self._rounds_minutes)
+        (resolved,) = resolve_variants(spec)
+        return spec, resolved
+
+    def _toolchains(self, names: Sequence[str]) -> Iterator[str]:
+        for name in names:
+            found = self._identity(name)
+            if isinstance(found, NotInstalled):
+                yield f"toolchain {name}: {found.reason} (fix: {found.fix})"
+
+    def _hardware(self, spec: Spec, variant: ResolvedVariant) -> Iterator[str]:
+        yield from divide_by_host([variant], self._facts).elsewhere.values()
+        if lacks := lacks_for_measuring(spec, variant, self._facts):
+            yield lacks

@@ -1,66 +1,70 @@
-"""Small specs for the check: the demo's model and workload, compiled by one kind for one GPU. Pure."""
+"""Small specs for the check: the checkpoint that was trained, compiled by one kind for one target. Pure."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from engine_specs.spec import Spec, load_spec, needs_calibration, read_spec
-from engine_specs.tables import KindFacts, Target
+from engine_specs.tables import Target
 from flows.gpu_check.checkpoint import REPO
+from flows.gpu_check.variants import CheckVariant
 
 DEMO = "demo"
-# Besides unquantized weights, one of these: the first that kind, architecture and GPU support.
-QUANTIZED = ("fp8", "nvfp4", "int4_awq", "int8_weight_only")
-ARCHITECTURE = "LlamaForCausalLM"
+SHAPE = {"max_batch_size": 8, "max_input_len": 256, "max_seq_len": 512, "max_num_tokens": 2048}
 CALIBRATION = {"split": "calibration", "samples": 64, "sequence_length": 256}
+WORKLOAD = {
+    "input_tokens": 128,
+    "output_tokens": 128,
+    "concurrency": [1, 8],
+    "operating_point": 1,
+    "slo": {"ttft_p99_ms": 1000, "itl_p99_ms": 200},
+}
+# What an hour of one device of a cloud's host costs, by order of magnitude.
+HOUR_USD = {"cpu": 0.10, "cuda": 3.00}
 
 
-def check_spec(kind: KindFacts, target: Target, commit: str) -> Spec:
-    """Return the spec that checks a kind on a target; raise SpecInvalid if the kind does not run on it."""
-    text = check_text(kind, target, commit)
-    return read_spec(text, Path(f"{_name(kind)}.yaml"))
+def check_spec(variant: CheckVariant, target: Target, commit: str, rounds_minutes: float) -> Spec:
+    """Return the spec that checks a variant; raise SpecInvalid if its kind does not run on the target."""
+    return read_spec(check_text(variant, target, commit, rounds_minutes), Path(f"{spec_name(variant)}.yaml"))
 
 
-def check_text(kind: KindFacts, target: Target, commit: str) -> str:
-    """Return the same spec as YAML; `commit` is that of the check's checkpoint."""
-    demo = load_spec(DEMO)
-    document = demo.model_dump(mode="json", exclude_unset=True)
-    texts = {name: document["validation"]["accuracy"][name] for name in ("dataset", "revision")}
+def check_text(variant: CheckVariant, target: Target, commit: str, rounds_minutes: float) -> str:
+    """Return the same spec as YAML.
+
+    Args:
+        variant: what is built.
+        target: for which hosts.
+        commit: of the checkpoint that was trained.
+        rounds_minutes: budget of timed rounds.
+    """
+    document = load_spec(DEMO).model_dump(mode="json", exclude_unset=True)
+    validation = document["validation"]
+    texts = {name: validation["accuracy"][name] for name in ("dataset", "revision")}
     document |= {
-        "name": _name(kind),
+        "name": spec_name(variant),
         "checkpoint": {"repo": REPO, "revision": commit},
         "compile": "always",
         "channels": [],
+        "workload": WORKLOAD,
+        "validation": validation | {"speed": validation["speed"] | {"budget_minutes": rounds_minutes}},
+        "economics": document["economics"] | {"gpu_hour_usd": HOUR_USD[target.accelerator]},
         "defaults": {
-            "engine": {"kind": kind.name},
-            "quantization": {"recipe": "none"},
-            "shape": document["defaults"]["shape"],
+            "engine": {"kind": variant.kind},
+            "quantization": _recipe(variant.recipe, texts),
+            "shape": SHAPE,
         },
-        "variants": [
-            {"name": recipe.replace("_", "-"), "target": target.name, "quantization": _recipe(recipe, texts)}
-            for recipe in _recipes(kind, target)
-        ],
+        "variants": [{"name": VARIANT, "target": target.name, "tensor_parallel": variant.tensor_parallel}],
     }
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def _name(kind: KindFacts) -> str:
-    return f"gpu-check-{kind.name}"
+VARIANT = "checked"
 
 
-def _recipes(kind: KindFacts, target: Target) -> Iterator[str]:
-    """Yield unquantized weights, and one recipe that the kind's kernels support on this GPU."""
-    yield "none"
-    architecture = kind.architecture(ARCHITECTURE)
-    supported = architecture.recipes if architecture else None
-    for name in QUANTIZED:
-        row = kind.recipe(name)
-        on_gpu = row is not None and target.compute_capability in row.compute_capabilities
-        if on_gpu and (supported is None or name in supported):
-            yield name
-            return
+def spec_name(variant: CheckVariant) -> str:
+    """Return the name of a variant's spec; each variant has its own, so that each gets a release."""
+    return f"gpu-check-{variant.slug}"
 
 
 def _recipe(recipe: str, texts: dict[str, str]) -> dict[str, Any]:

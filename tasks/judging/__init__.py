@@ -27,7 +27,15 @@ from tasks.judging.protocol import (
     RoundPlan,
     SpeedPlan,
 )
-from tasks.judging.results import AccuracyResult, Interval, LoadResult, Measured, NotMeasured, SpeedResult
+from tasks.judging.results import (
+    AccuracyResult,
+    Interval,
+    LoadResult,
+    Measured,
+    NotMeasured,
+    SpeedPoint,
+    SpeedResult,
+)
 from tasks.judging.vocabulary import Vocabulary, end_tokens, vocabulary_of
 
 __all__ = [
@@ -47,6 +55,7 @@ __all__ = [
     "RoundPlan",
     "Side",
     "SpeedPlan",
+    "SpeedPoint",
     "SpeedResult",
     "StageRecord",
     "Subject",

@@ -5,7 +5,7 @@ Promises:
 - `graph` yields the nodes of a spec in order; code that runs, looks up or shows stages iterates over it.
 """
 
-from tasks.stages.baseline import Baseline
+from tasks.stages.baseline import Baseline, vocabulary_in
 from tasks.stages.fetch import checkpoint_call, checkpoint_facts
 from tasks.stages.graph import SpecGraph, VariantGraph
 from tasks.stages.judge import Case, Judged
@@ -39,4 +39,5 @@ __all__ = [
     "checkpoint_facts",
     "content",
     "gather",
+    "vocabulary_in",
 ]

@@ -24,7 +24,9 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 BOS, EOS, PAD = 0, 1, 2
 ROW_TOKENS = 512
 IGNORED = -100
+# For the demo's width; a wider model takes smaller steps.
 PEAK_LEARNING_RATE = 2e-3
+DEMO_WIDTH = 256
 WARMUP = 0.02
 WEIGHT_DECAY = 0.1
 EVALUATE_EVERY = 250
@@ -33,7 +35,7 @@ SHARD_BYTES = 1_900_000
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best step so far: its loss in nats per token and a copy of its weights."""
+    """The best step so far: its loss in nats per token, and its weights in bfloat16 on the CPU."""
 
     loss: float
     step: int
@@ -77,18 +79,9 @@ def main() -> None:
     documents = read_rows(given.corpus / "train.bin")
     validation = pack(read_rows(given.corpus / "validation.bin"), torch.Generator().manual_seed(0))
     best = train(model, documents, validation, minutes=given.minutes, rows=given.rows, seed=given.seed)
-    model.load_state_dict(best.weights)
-    model.to(torch.bfloat16)
-    figures = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "best_step": best.step,
-        "rows_per_step": given.rows,
-        "minutes": given.minutes,
-        "torch": torch.__version__,
-        "validation_nats_per_token": evaluate(model, validation),
-        "unigram_nats_per_token": unigram_loss(documents, validation),
-    }
-    write(model, figures, given.corpus, given.out)
+    figures = {"rows_per_step": given.rows, "minutes": given.minutes}
+    figures |= finish(model, best, documents, validation)
+    write(model, figures, given.corpus, given.out, SHARD_BYTES)
 
 
 def read_rows(file: Path) -> list[Tensor]:
@@ -124,7 +117,9 @@ def train(
     seed: int,
 ) -> Best:
     """Train by AdamW with a cosine schedule over the given time; return the best step on `validation`."""
-    optimizer = torch.optim.AdamW(parameter_groups(model), lr=PEAK_LEARNING_RATE, betas=(0.9, 0.95))
+    peak = PEAK_LEARNING_RATE * DEMO_WIDTH / model.config.hidden_size
+    on_gpu = next(model.parameters()).is_cuda
+    optimizer = torch.optim.AdamW(parameter_groups(model), lr=peak, betas=(0.9, 0.95), fused=on_gpu)
     generator = torch.Generator().manual_seed(seed)
     best = Best(math.inf, 0, {})
     began = time.monotonic()
@@ -137,7 +132,7 @@ def train(
             continue
         progress = (time.monotonic() - began) / (60 * minutes)
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_LEARNING_RATE * learning_rate_at(progress)
+            group["lr"] = peak * learning_rate_at(progress)
         loss_of(model, batch).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -147,8 +142,27 @@ def train(
             loss = evaluate(model, validation)
             print(f"step {step}: {100 * progress:.0f} %, validation {loss:.4f} nats/token", flush=True)
             if loss < best.loss:
-                best = Best(loss, step, {k: v.detach().clone() for k, v in model.state_dict().items()})
+                best = Best(loss, step, rounded(model))
     return best
+
+
+def rounded(model: LlamaForCausalLM) -> dict[str, Tensor]:
+    """Return a copy of the weights, as they will be written."""
+    return {name: value.to("cpu", torch.bfloat16, copy=True) for name, value in model.state_dict().items()}
+
+
+def finish(
+    model: LlamaForCausalLM, best: Best, documents: list[Tensor], validation: Tensor
+) -> dict[str, object]:
+    """Give the model the weights of the best step, in bfloat16; return what it achieves with them."""
+    model.to(torch.bfloat16).load_state_dict(best.weights)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "best_step": best.step,
+        "torch": torch.__version__,
+        "validation_nats_per_token": evaluate(model, validation),
+        "unigram_nats_per_token": unigram_loss(documents, validation, model.config.vocab_size),
+    }
 
 
 def parameter_groups(model: LlamaForCausalLM) -> list[dict[str, object]]:
@@ -190,20 +204,22 @@ def evaluate(model: LlamaForCausalLM, rows: Tensor, batch: int = 64) -> float:
     return total / tokens
 
 
-def unigram_loss(documents: list[Tensor], rows: Tensor) -> float:
+def unigram_loss(documents: list[Tensor], rows: Tensor, vocabulary: int) -> float:
     """Return the loss on `rows` of a model that knows only token frequencies, in nats per token."""
-    counts = torch.bincount(torch.cat(documents), minlength=1024).double() + 1
+    counts = torch.bincount(torch.cat(documents), minlength=vocabulary).double() + 1
     log_probabilities = (counts / counts.sum()).log()
     labels = rows[:, 1:]
     return float(-log_probabilities[labels[labels != IGNORED]].mean())
 
 
-def write(model: LlamaForCausalLM, figures: dict[str, object], corpus: Path, out: Path) -> None:
+def write(
+    model: LlamaForCausalLM, figures: dict[str, object], corpus: Path, out: Path, shard_bytes: int
+) -> None:
     """Write shards with their index, the configs, the tokenizer and `training.json`."""
     model.generation_config = GenerationConfig(
         bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD, do_sample=False
     )
-    model.to("cpu").save_pretrained(out, max_shard_size=SHARD_BYTES)
+    model.to("cpu").save_pretrained(out, max_shard_size=shard_bytes)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(corpus / name, out / name)
     facts = figures | {"corpus": json.loads((corpus / "corpus.json").read_text())}

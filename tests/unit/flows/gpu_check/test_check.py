@@ -1,0 +1,110 @@
+"""A whole check, its work replaced: what it writes, and which exit code it returns."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.gpu_check import checkpoint, cpu_host, host
+
+from artifacts.hosts import HostFacts
+from artifacts.settings import Settings
+from engine_specs.tables import load_targets
+from flows.errors import BadArgument
+from flows.gpu_check import __main__ as program
+from flows.gpu_check import check as module
+from flows.gpu_check.run import Check, placed
+from tasks.errors import WorkerFailed
+from tasks.toolchains import NotInstalled
+
+H200 = host(load_targets()["h200"], 1)
+
+
+@pytest.fixture
+def on(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Runs the check on a host of the test's own; nothing is trained, started or built."""
+    monkeypatch.setattr(module, "planned_identity", lambda *_: "a" * 64)
+    monkeypatch.setattr(module, "trained_checkpoint", lambda *_: checkpoint())
+    monkeypatch.setattr(module, "_in_the_stack", lambda check, *_: check.run(()))
+    monkeypatch.setattr(Check, "run", lambda self, itself: None)
+
+    def run(facts: HostFacts, *arguments: str) -> tuple[int, list[str]]:
+        monkeypatch.setattr(module, "probe_host", lambda: facts)
+        code = program.main(["--results", str(tmp_path / "results"), *arguments])
+        written = sorted(path.name for path in tmp_path.glob("results/*"))
+        return code, written
+
+    return run
+
+
+def text_of(tmp_path: Path) -> str:
+    (path,) = tmp_path.glob("results/*.md")
+    return path.read_text()
+
+
+def test_without_a_gpu_it_exits_4_and_writes_nothing(on: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert on(cpu_host()) == (4, [])
+    assert "no NVIDIA driver is installed" in capsys.readouterr().err
+
+
+def test_page_and_json_are_written_side_by_side(on: Any, tmp_path: Path) -> None:
+    code, written = on(H200, "--variant", "trtllm-torch/fp8/tp2")
+    assert code == 4, "two GPUs are needed, and there is one"
+    assert [name.partition("gpu-check-")[2] for name in written] == ["h200.json", "h200.md"]
+    document = json.loads(next(tmp_path.glob("results/*.json")).read_text())
+    assert document["checkpoint"]["asked"] == "1B"
+    assert document["rehearsal"] is False
+
+
+def test_a_host_without_the_toolchain_that_trains_gets_a_page_that_says_so(
+    on: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = NotInstalled(name="aot-cuda", reason="it is not installed yet", fix="enginery toolchain adopt")
+    monkeypatch.setattr(module, "planned_identity", lambda *_: missing)
+    assert on(H200)[0] == 4
+    assert "toolchain aot-cuda: it is not installed yet (fix: enginery toolchain adopt)" in text_of(tmp_path)
+    assert "none was trained" in text_of(tmp_path)
+
+
+def test_training_that_fails_is_on_the_page(on: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise WorkerFailed("memory ran out")
+
+    monkeypatch.setattr(module, "trained_checkpoint", fail)
+    assert on(H200)[0] == 1
+    assert "memory ran out" in text_of(tmp_path)
+
+
+@pytest.mark.parametrize(("fails", "code"), [(False, 0), (True, 1)])
+def test_its_exit_code_says_whether_a_step_failed(
+    on: Any, monkeypatch: pytest.MonkeyPatch, fails: bool, code: int
+) -> None:
+    def run(self: Check, itself: object) -> None:
+        self._step("build", lambda: 1 / 0 if fails else 1)
+
+    monkeypatch.setattr(Check, "run", run)
+    assert on(cpu_host(), "--cpu", "--variant", "aot-inductor/none")[0] == code
+
+
+def test_training_alone_ends_without_a_page(on: Any) -> None:
+    assert on(H200, "--train-only") == (0, [])
+
+
+def test_a_size_that_the_gpu_cannot_train_is_refused_with_one_that_it_can(on: Any) -> None:
+    with pytest.raises(BadArgument, match="takes 141 GB, and one h100-sxm has 86 GB") as caught:
+        on(host(load_targets()["h100-sxm"], 1), "--size", "8B")
+    assert caught.value.fix == "--size 4.6B, or smaller"
+    assert on(host(load_targets()["h200"], 1), "--size", "8B", "--train-only")[0] == 0
+
+
+def test_a_placement_is_forced_for_its_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.setenv("ENGINERY_PLACEMENT", "together")
+    with placed("in-turn"):
+        assert os.environ["ENGINERY_PLACEMENT"] == "in-turn"
+    assert os.environ["ENGINERY_PLACEMENT"] == "together"
+    monkeypatch.delenv("ENGINERY_PLACEMENT")
+    with pytest.raises(RuntimeError), placed("shared"):
+        raise RuntimeError
+    assert "ENGINERY_PLACEMENT" not in os.environ
