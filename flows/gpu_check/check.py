@@ -124,10 +124,10 @@ def _check(options: Options, settings: Settings, facts: HostFacts, target: Targe
         lambda name: planned_identity(name, settings),
         trained,
         options.variants,
-        options.rounds_minutes,
+        options.budget,
     )
     say_choice(choice)
-    check = Check(settings, choice, trained, options.rounds_minutes, report.found, report.write)
+    check = Check(settings, choice, trained, options.budget, report.found, report.write)
     if not choice.runnable:
         check.run(())
         return NOTHING_RUNS

@@ -19,6 +19,7 @@ from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
 
 Identity = Callable[[str], str | NotInstalled]
+Budget = Callable[[str], float]
 
 
 class Chosen(Frozen):
@@ -71,7 +72,7 @@ def choose(
     identity: Identity,
     checkpoint: TrainedCheckpoint,
     asked: Sequence[CheckVariant],
-    rounds_minutes: float,
+    budget: Budget,
 ) -> HostChoice:
     """Decide what can run on a host.
 
@@ -81,9 +82,9 @@ def choose(
         identity: returns the identity of an installed toolchain, or why it is not installed.
         checkpoint: what is compiled.
         asked: variants that the user names; empty for the default.
-        rounds_minutes: budget of timed rounds.
+        budget: returns the minutes of timed rounds under a forced placement.
     """
-    host = _Host(facts, target, identity, checkpoint, rounds_minutes)
+    host = _Host(facts, target, identity, checkpoint, budget)
     variants = asked or default_variants(target, len(facts.gpus), lambda one: not list(host.preflight(one)))
     driver = f", driver {facts.driver}" if facts.driver else ""
     return HostChoice(
@@ -100,13 +101,13 @@ class _Host:
         target: Target,
         identity: Identity,
         checkpoint: TrainedCheckpoint,
-        rounds_minutes: float,
+        budget: Budget,
     ) -> None:
         self._facts = facts
         self._target = target
         self._identity = identity
         self._checkpoint = checkpoint
-        self._rounds_minutes = rounds_minutes
+        self._budget = budget
 
     def chosen(self, variant: CheckVariant) -> Chosen:
         """Return a variant with what keeps it from running here."""
@@ -134,7 +135,8 @@ class _Host:
         yield from (f"pre-flight refuses it: {problem}" for problem in problems)
 
     def _resolved(self, variant: CheckVariant) -> tuple[Spec, ResolvedVariant]:
-        spec = check_spec(variant, self._target, self._checkpoint.commit, self._rounds_minutes)
+        minutes = self._budget(variant.placement)
+        spec = check_spec(variant, self._target, self._checkpoint.commit, minutes)
         (resolved,) = resolve_variants(spec)
         return spec, resolved
 

@@ -13,7 +13,7 @@ from flows.gpu_check.sizes import ModelSize, parse_size, size_near
 from flows.gpu_check.variants import CheckVariant, parse_variant
 
 RESULTS = Path("docs/results")
-AUTOMATIC, NONE = "auto", "none"
+AUTOMATIC, NONE, IN_TURN = "auto", "none", "in-turn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,9 @@ class Options:
     rounds_minutes: Annotated[
         float, Parameter(help="Budget of timed rounds of each variant, in minutes.")
     ] = 2.0
+    in_turn_minutes: Annotated[
+        float, Parameter(help="The same if sides are forced to run in turn, where starts count, too.")
+    ] = 8.0
     variant: Annotated[
         tuple[str, ...],
         Parameter(
@@ -69,6 +72,10 @@ class Options:
         """The dimensions of the checkpoint; raises BadArgument."""
         return size_near(parse_size(self.size))
 
+    def budget(self, placement: str) -> float:
+        """Return the minutes of timed rounds under a forced placement; an empty name forces none."""
+        return self.in_turn_minutes if placement == IN_TURN else self.rounds_minutes
+
     @property
     def variants(self) -> tuple[CheckVariant, ...]:
         """What to build and judge; empty for the default. Raises BadArgument."""
@@ -90,7 +97,7 @@ class Options:
     def require_valid(self) -> None:
         """Raise BadArgument for the first option that is invalid."""
         _ = self.dimensions, self.variants, self.placements
-        if min(self.minutes, self.rounds_minutes, self.allowed_minutes or 1) <= 0:
+        if min(self.minutes, self.rounds_minutes, self.in_turn_minutes, self.allowed_minutes or 1) <= 0:
             raise BadArgument("minutes have to be more than 0", fix="name a number such as 2 or 0.5")
 
     def directory(self, settings: Settings) -> Path:

@@ -25,7 +25,7 @@ from engine_specs.tables import load_targets
 from flows.cli.console import say
 from flows.demo.proof import complete
 from flows.gpu_check.checkpoint import TrainedCheckpoint
-from flows.gpu_check.choice import Chosen, HostChoice
+from flows.gpu_check.choice import Budget, Chosen, HostChoice
 from flows.gpu_check.figures import limits_of, measured_of, weight_bytes
 from flows.gpu_check.result import Pulled, SelfComparison, ToolchainSummary, VariantResult
 from flows.gpu_check.self_comparison import compare_with_itself
@@ -68,7 +68,7 @@ class Check:
         settings: resolved settings.
         choice: what can run.
         checkpoint: what is compiled.
-        rounds_minutes: budget of timed rounds.
+        budget: returns the minutes of timed rounds under a forced placement.
         found: takes what is found.
         on_change: is called after every step, so that an interrupted check has its page, too.
     """
@@ -78,7 +78,7 @@ class Check:
         settings: Settings,
         choice: HostChoice,
         checkpoint: TrainedCheckpoint,
-        rounds_minutes: float,
+        budget: Budget,
         found: Found,
         on_change: Callable[[], object],
     ) -> None:
@@ -86,7 +86,7 @@ class Check:
         self._choice = choice
         self._target = load_targets()[choice.target]
         self._checkpoint = checkpoint
-        self._rounds_minutes = rounds_minutes
+        self._budget = budget
         self._found = found
         self._on_change = on_change
 
@@ -107,7 +107,8 @@ class Check:
                 self._found.toolchains.append(ToolchainSummary.of(toolchain))
 
     def _compare(self, chosen: Chosen, placement: str) -> None:
-        spec = load_spec(str(self._spec_file(chosen)))
+        variant = chosen.variant.model_copy(update={"placement": placement})
+        spec = load_spec(str(self._spec_file(chosen.model_copy(update={"variant": variant}))))
 
         def compare() -> SelfComparison:
             with placed(placement):
@@ -204,8 +205,10 @@ class Check:
         )
 
     def _spec_file(self, chosen: Chosen) -> Path:
-        text = check_text(chosen.variant, self._target, self._checkpoint.commit, self._rounds_minutes)
-        path = self._settings.home / "gpu-check" / "specs" / f"{spec_name(chosen.variant)}.yaml"
+        variant = chosen.variant
+        minutes = self._budget(variant.placement)
+        text = check_text(variant, self._target, self._checkpoint.commit, minutes)
+        path = self._settings.home / "gpu-check" / "specs" / f"{spec_name(variant)}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path

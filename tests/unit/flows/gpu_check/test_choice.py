@@ -28,7 +28,7 @@ def installed(_name: str) -> str:
 
 def on(target: str, count: int = 1, *asked: str, identity=installed) -> HostChoice:
     facts = host(TARGETS[target], count) if TARGETS[target].gpu else cpu_host()
-    return choose(facts, TARGETS[target], identity, TRAINED, tuple(map(parse_variant, asked)), 2.0)
+    return choose(facts, TARGETS[target], identity, TRAINED, tuple(map(parse_variant, asked)), lambda _: 2.0)
 
 
 @pytest.mark.parametrize("target", GPU_TARGETS, ids=lambda one: one.name)
@@ -92,7 +92,7 @@ def test_what_was_asked_for_is_taken_instead_and_refused_in_words() -> None:
 
 def test_an_old_driver_keeps_a_variant_from_running() -> None:
     facts = host(TARGETS["h100-sxm"], 8).model_copy(update={"driver": "535.183.01"})
-    choice = choose(facts, TARGETS["h100-sxm"], installed, TRAINED, (), 2.0)
+    choice = choose(facts, TARGETS["h100-sxm"], installed, TRAINED, (), lambda _: 2.0)
     assert choice.runnable == ()
     assert "needs NVIDIA driver 580 or newer, this host has 535.183.01" in choice.variants[0].obstacles[0]
 
@@ -136,6 +136,11 @@ def test_placements_are_those_of_the_settings() -> None:
             options.require_valid()
 
 
+def test_in_turn_has_a_budget_of_its_own() -> None:
+    options = Options(rounds_minutes=1.5, in_turn_minutes=7)
+    assert [options.budget(name) for name in ("", "shared", "in-turn")] == [1.5, 1.5, 7]
+
+
 def test_a_rehearsal_does_not_write_to_the_results_of_the_project(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     assert Options(cpu=True).directory(settings).is_relative_to(tmp_path)
@@ -143,7 +148,9 @@ def test_a_rehearsal_does_not_write_to_the_results_of_the_project(tmp_path: Path
     assert Options(cpu=True, results=tmp_path / "x").directory(settings) == tmp_path / "x"
 
 
-@pytest.mark.parametrize("wrong", [{"minutes": 0.0}, {"rounds_minutes": -1.0}, {"allowed_minutes": -2.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"minutes": 0.0}, {"rounds_minutes": -1.0}, {"in_turn_minutes": 0}, {"allowed_minutes": -2.0}]
+)
 def test_minutes_have_to_be_positive(wrong: dict[str, float]) -> None:
     with pytest.raises(BadArgument, match="more than 0"):
         Options(**wrong).require_valid()
