@@ -115,7 +115,8 @@ class _Host:
             return Chosen(variant=variant, obstacles=obstacles)
         spec, resolved = self._resolved(variant)
         graph = SpecGraph(spec, (resolved,), self._facts.cpu_features)
-        toolchains = sorted({name for node in graph for name in node.toolchains})
+        run = [node for node in graph if not node.left_out]
+        toolchains = sorted({name for node in run for name in node.toolchains})
         obstacles = (*self._toolchains(toolchains), *self._hardware(spec, resolved))
         return Chosen(variant=variant, toolchains=tuple(toolchains), obstacles=obstacles)
 

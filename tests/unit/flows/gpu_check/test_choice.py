@@ -81,6 +81,11 @@ def test_what_is_missing_is_told_with_the_remedy() -> None:
             assert f"enginery toolchain install {name}" in lacking[f"{kind.name}/fp8"]
 
 
+def test_what_is_not_quantized_needs_no_modelopt() -> None:
+    plain, quantized = on("h100-sxm", 8, "trtllm-torch/none", "trtllm-torch/fp8").variants
+    assert set(quantized.toolchains) - set(plain.toolchains) == {"modelopt-cuda"}
+
+
 def test_what_was_asked_for_is_taken_instead_and_refused_in_words() -> None:
     kind = GPU_KINDS[0].name
     choice = on("l4", 2, f"{kind}/none", f"{kind}/nvfp4", "trtllm-torch/none/tp4")
