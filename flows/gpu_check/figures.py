@@ -93,6 +93,12 @@ def limits_of(target: Target, engine_bytes: int, reference_bytes: int, devices: 
     )
 
 
+def build_starts(metrics: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """Return the seconds of the starts that a build made to prove its caches, by their kind."""
+    starts = metrics.get("warmth", {}).get("starts", {})
+    return {name: tuple(start["ready_s"] for start in group) for name, group in starts.items() if group}
+
+
 def weight_bytes(files: Sequence[tuple[str, int]]) -> int:
     """Return the bytes of a tree's weights, given its files with their sizes."""
     return sum(size for path, size in files if path.endswith(".safetensors"))

@@ -129,14 +129,20 @@ def _next_to_limit(itl_ms: float, point: PointFigures, limit_ms: float | None) -
 def _starts(result: CheckResult) -> Iterator[str]:
     yield from ("## Starts, seconds until ready", "")
     rows = [
-        (one.name, _start_text(one.measured.starts if one.measured else ()), _pulled_start(one))
+        (
+            one.name,
+            _start_text(one.measured.starts if one.measured else ()),
+            "; ".join(f"{name} {_seconds(taken)}" for name, taken in one.build_starts.items()) or "-",
+            _pulled_start(one),
+        )
         for one in result.variants
         if one.verdict
     ]
     rows += [
-        (f"vLLM against itself, {one.placement}", _start_text(one.starts), "-") for one in result.comparisons
+        (f"vLLM against itself, {one.placement}", _start_text(one.starts), "-", "-")
+        for one in result.comparisons
     ]
-    yield from _table(("what", "starts of the sides, in order", "pulled engine"), rows)
+    yield from _table(("what", "starts of the sides, in order", "starts in the build", "pulled engine"), rows)
     yield "The first start of vLLM compiles; later ones find what it left for this checkpoint at this path."
     yield ""
 
@@ -189,6 +195,8 @@ def _detail_lines(one: VariantResult) -> Iterator[str]:
         yield f"compared with: {one.measured.reference or UNAVAILABLE}"
         yield f"engine served by: `{' '.join(one.measured.serve)}`"
         yield from one.measured.idle
+    if one.warmth:
+        yield f"warm caches: {one.warmth}"
     if one.stages:
         yield f"stages, s: {', '.join(f'{name} {seconds:.1f}' for name, seconds in one.stages.items())}"
     if one.pulled:
@@ -224,6 +232,10 @@ def _versions(toolchains: Iterable[ToolchainSummary]) -> str:
 
 def _start_text(starts: Iterable[StartFigures]) -> str:
     return ", ".join(f"{one.side} {one.ready_s:.1f}" for one in starts) or UNAVAILABLE
+
+
+def _seconds(taken: Iterable[float]) -> str:
+    return ", ".join(f"{seconds:.1f}" for seconds in taken)
 
 
 def _pulled_start(one: VariantResult) -> str:

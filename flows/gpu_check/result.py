@@ -128,6 +128,12 @@ class VariantResult(Frozen):
     estimated_bytes: int | None = Field(default=None, description="Pre-flight's estimate for the engine.")
     stages: dict[str, float] = Field(default_factory=dict, description="Seconds that each stage took.")
     build_metrics: dict[str, Any] = Field(default_factory=dict, description="What the build reports.")
+    build_starts: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict,
+        description="Seconds until ready of the starts that the build made to prove warm caches, by cold, "
+        "warm and copy; empty if it made none.",
+    )
+    warmth: str = Field(default="", description="What these starts show; empty if there were none.")
     pulled: Pulled | None = Field(default=None, description="Null if nothing was published, or pulled.")
 
 

@@ -26,7 +26,7 @@ from flows.cli.console import say
 from flows.demo.proof import complete
 from flows.gpu_check.checkpoint import TrainedCheckpoint
 from flows.gpu_check.choice import Budget, Chosen, HostChoice
-from flows.gpu_check.figures import limits_of, measured_of, weight_bytes
+from flows.gpu_check.figures import build_starts, limits_of, measured_of, weight_bytes
 from flows.gpu_check.result import Pulled, SelfComparison, ToolchainSummary, VariantResult
 from flows.gpu_check.self_comparison import compare_with_itself
 from flows.gpu_check.specs import VARIANT, check_text, spec_name
@@ -150,6 +150,7 @@ class Check:
         (judged,) = summary.variants
         stages = {stage.stage: stage for stage in summary.stages if stage.variant == VARIANT}
         source = stages.get(QUANTIZE)
+        metrics = stages[BUILD].metrics if BUILD in stages else {}
         engine_bytes = _weights_in(store, source.tree) if source else self._checkpoint.weight_bytes
         return VariantResult(
             name=chosen.variant.name,
@@ -163,7 +164,9 @@ class Check:
             ),
             estimated_bytes=self._estimate(chosen),
             stages={f"{step.stage} {step.variant}": step.duration_s for step in summary.steps},
-            build_metrics=stages[BUILD].metrics if BUILD in stages else {},
+            build_metrics=metrics,
+            build_starts=build_starts(metrics),
+            warmth=metrics.get("warmth", {}).get("reason", ""),
         )
 
     def _estimate(self, chosen: Chosen) -> int | None:

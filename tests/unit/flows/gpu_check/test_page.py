@@ -10,7 +10,7 @@ from support.gpu_check import FIGURES
 from support.judging.judgements import PRICES, SUBJECT, measured, protocol, terms
 
 from engine_specs.tables import load_targets
-from flows.gpu_check.figures import limits_of, measured_of, weight_bytes
+from flows.gpu_check.figures import build_starts, limits_of, measured_of, weight_bytes
 from flows.gpu_check.page import page, page_name
 from flows.gpu_check.result import (
     CheckpointSummary,
@@ -123,6 +123,12 @@ def test_a_report_of_a_baseline_has_no_engine() -> None:
     assert measured_of({"load": {}, "verdict": {}}) is None
 
 
+def test_starts_of_a_build_are_those_of_its_proof_of_warmth() -> None:
+    starts = {"cold": [{"ready_s": 200.5, "loaded": 0}], "warm": [], "copy": [{"ready_s": 46.1}]}
+    assert build_starts({"warmth": {"starts": starts}}) == {"cold": (200.5,), "copy": (46.1,)}
+    assert build_starts({"checkpoint_bytes": 1}) == {}
+
+
 def test_the_limit_is_the_weights_by_the_bandwidth_of_all_devices() -> None:
     found = limits_of(load_targets()["h200"], 2_400_000_000, 4_800_000_000, 2)
     assert found is not None
@@ -183,6 +189,8 @@ def test_the_page_holds_verdicts_with_intervals_next_to_limits() -> None:
                 variant(
                     measured=measured_here,
                     limits=Limits(bandwidth_bytes_per_s=3_350_000_000_000, engine_ms=0.6, reference_ms=0.58),
+                    build_starts={"cold": (193.2, 201.0), "copy": (46.1,)},
+                    warmth="a cold start takes 4 times as long",
                     pulled=Pulled(release="gpu-check-aot@0.1.0", ready_s=3.9, text="x = 1", tokens=48),
                 ),
             )
@@ -193,7 +201,8 @@ def test_the_page_holds_verdicts_with_intervals_next_to_limits() -> None:
         "| aot-inductor/none | 1 | 1.310 [1.260, 1.360] | 10 | 1.20 ms, 2.00 x 0.60 | 1.58 ms, 2.72 x 0.58 |",
         "| aot-inductor/none | 8 | 1.020 [0.970, 1.070] | 10 | 1.20 ms | 1.58 ms |",
         "at 3.35 TB/s per device",
-        "| aot-inductor/none | vllm 193.2, engine 4.5 | 3.9 |",
+        "| aot-inductor/none | vllm 193.2, engine 4.5 | cold 193.2, 201.0; copy 46.1 | 3.9 |",
+        "- warm caches: a cold start takes 4 times as long",
         "| aot-inductor/none | engine | 9.00 GB | 8.00 GB |",
         "- next to idle sides, engine is 0.999 times as fast as alone",
         "it generated 48 tokens: 'x = 1'",
@@ -205,7 +214,7 @@ def test_the_page_holds_verdicts_with_intervals_next_to_limits() -> None:
 def test_what_was_not_measured_is_unavailable_and_never_a_number() -> None:
     text = page(result(checkpoint=None, variants=(variant(estimated_bytes=9 * 10**9),)))
     assert "| checkpoint | none was trained |" in text
-    assert "| aot-inductor/none | unavailable | - |" in text, "starts"
+    assert "| aot-inductor/none | unavailable | - | - |" in text, "starts"
     assert "| aot-inductor/none | engine | 9.00 GB | unavailable |" in text
     assert "nothing was pulled" in text
     assert "It was not compared with itself." in text
