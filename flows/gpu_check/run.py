@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from artifacts.hosts import probe_host, refuse_host, refuse_unservable
 from artifacts.releases import installed_variant, pull_release, read_install
@@ -31,10 +31,12 @@ from flows.gpu_check.result import Pulled, SelfComparison, ToolchainSummary, Var
 from flows.gpu_check.self_comparison import compare_with_itself
 from flows.gpu_check.specs import VARIANT, check_text, spec_name
 from flows.gpu_check.steps import Steps
-from flows.prefect_run import BuildSummary
 from tasks.hosts import GpuNeed, gpus_for
 from tasks.runs import Pipeline
 from tasks.toolchains import ensure, serving
+
+if TYPE_CHECKING:
+    from flows.prefect_run import BuildSummary
 
 PLACEMENT = "ENGINERY_PLACEMENT"
 REPORT_FILE = "report.json"
@@ -138,14 +140,15 @@ class Check:
         pulled = self._step(f"pull {name}, serve and generate", lambda: self._pull(chosen, summary))
         return result.model_copy(update={"pulled": pulled})
 
-    def _build(self, chosen: Chosen) -> BuildSummary:
+    def _build(self, chosen: Chosen) -> "BuildSummary":
+        # Here, as Prefect reads its settings when it is imported: then they lead to the local stack.
         from flows.build import build
 
         with placed(chosen.variant.placement):
             summary: BuildSummary = build(str(self._spec_file(chosen)))
         return summary
 
-    def _figures(self, chosen: Chosen, summary: BuildSummary) -> VariantResult:
+    def _figures(self, chosen: Chosen, summary: "BuildSummary") -> VariantResult:
         store = open_store(self._settings)
         (judged,) = summary.variants
         stages = {stage.stage: stage for stage in summary.stages if stage.variant == VARIANT}
@@ -175,7 +178,7 @@ class Check:
         memory = examine(spec, variant, metadata.config, metadata.file_bytes).memory
         return memory.total_bytes if memory else None
 
-    def _pull(self, chosen: Chosen, summary: BuildSummary) -> Pulled:
+    def _pull(self, chosen: Chosen, summary: "BuildSummary") -> Pulled:
         """Install the release in an empty directory and serve it as `enginery serve` does."""
         root = self._settings.home / "gpu-check" / "pulled" / chosen.variant.slug
         shutil.rmtree(root, ignore_errors=True)

@@ -1,20 +1,30 @@
 """Digests of every file where an interpreter finds its packages, no matter who put it there.
 
 Reading gigabytes takes seconds, so digests of files are remembered, each for as long as everything that the
-file system says about the file (device, inode, size, times of change) stays the same.
+file system says about the file (device, inode, size, times of change) stays the same. An interpreter may hold
+a hundred thousand files, and every stage looks: so files are listed without a `Path` for each.
 """
 
+import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
-from artifacts.canonical import digest_of, sha256_file
+from artifacts.canonical import sha256_file
 
 # Written by installers: they say how something got there, not what it is.
 NOT_CONTENT = frozenset(("INSTALLER", "REQUESTED", "RECORD", "direct_url.json"))
 Remembered = dict[str, list[int | str]]
+
+
+class _File(NamedTuple):
+    relative: str
+    path: str
+    state: list[int | str]
 
 
 def content_digest(paths: Iterable[Path], memory: Path) -> str:
@@ -23,33 +33,50 @@ def content_digest(paths: Iterable[Path], memory: Path) -> str:
     `memory` is the file that remembers digests; it is written again if anything had to be read.
     """
     known = _read(memory)
-    rows = [[(file.relative_to(path).as_posix(), file) for file in sorted(_files(path))] for path in paths]
-    found = _digests((file for row in rows for _, file in row), known)
+    trees = [sorted(_files(str(path))) for path in paths]
+    found = _digests([file for files in trees for file in files], known)
     if found != known:
         _write(memory, found)
-    return digest_of([[[name, found[str(file)][-1]] for name, file in row] for row in rows])
+    whole = hashlib.sha256()
+    for files in trees:
+        # No name of a file holds a zero byte, so nothing else has these bytes.
+        rows = "".join(f"{file.relative}\0{found[file.path][-1]}\0" for file in files)
+        whole.update(f"{len(files)}\0{rows}".encode(errors="surrogateescape"))
+    return whole.hexdigest()
 
 
-def _files(path: Path) -> Iterator[Path]:
-    for directory, folders, names in os.walk(path):
-        folders[:] = [folder for folder in folders if folder != "__pycache__"]
-        metadata = directory.endswith(".dist-info")
-        for name in names:
-            file = Path(directory, name)
-            if not name.endswith(".pyc") and not (metadata and name in NOT_CONTENT) and file.is_file():
-                yield file
+def _files(root: str, relative: str = "") -> Iterator[_File]:
+    """Yield the regular files below a directory, also behind links to files, but not to directories."""
+    metadata = root.endswith(".dist-info")
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != "__pycache__":
+                    yield from _files(entry.path, f"{relative}{entry.name}/")
+                continue
+            left_out = entry.name.endswith(".pyc") or (metadata and entry.name in NOT_CONTENT)
+            found = None if left_out else _look(entry)
+            if found is not None and stat.S_ISREG(found.st_mode):
+                yield _File(relative + entry.name, entry.path, _state(found))
 
 
-def _digests(files: Iterable[Path], known: Remembered) -> Remembered:
-    states = {str(file): _state(file) for file in files}
-    new = [file for file, state in states.items() if known.get(file, [])[:-1] != state]
+def _look(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """Return what a name leads to; None for a link to nothing, or to itself."""
+    try:
+        return entry.stat()
+    except OSError:
+        return None
+
+
+def _digests(files: Iterable[_File], known: Remembered) -> Remembered:
+    states = {file.path: file.state for file in files}
+    new = [path for path, state in states.items() if known.get(path, [])[:-1] != state]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = dict(zip(new, pool.map(lambda file: sha256_file(Path(file)), new), strict=True))
-    return {file: [*state, read.get(file) or known[file][-1]] for file, state in states.items()}
+        read = dict(zip(new, pool.map(lambda path: sha256_file(Path(path)), new), strict=True))
+    return {path: [*state, read.get(path) or known[path][-1]] for path, state in states.items()}
 
 
-def _state(file: Path) -> list[int | str]:
-    found = file.stat()
+def _state(found: os.stat_result) -> list[int | str]:
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 

@@ -1,9 +1,12 @@
 """The variants of a check, their work replaced: each gets to its text, whatever becomes of the others."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from support.gpu_check import checkpoint
+from support.paths import ROOT
 
 from artifacts.settings import Settings
 from engine_specs.tables import load_targets
@@ -63,6 +66,12 @@ class Run:
     @property
     def states(self) -> list[tuple[str, str]]:
         return [(one.name, one.state) for one in self.found.steps.records]
+
+
+def test_prefect_is_not_imported_before_the_local_stack_is_up() -> None:
+    """It reads the address of its server when it is imported; without one, it starts a server of its own."""
+    program = "import sys, flows.gpu_check.__main__; sys.exit('prefect.settings' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
 def test_every_variant_is_built_pulled_and_served(

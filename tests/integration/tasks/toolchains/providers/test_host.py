@@ -96,6 +96,19 @@ def test_byte_code_and_what_installers_write_are_no_content(python, wanted):
     assert HOST.ensure(wanted({"python": str(python)}), print).identity == first
 
 
+def test_links_count_by_the_file_that_they_lead_to_if_any(python, wanted):
+    folder = site_packages(python.parents[1])
+    (folder / "data.txt").write_text("1")
+    (folder / "link.txt").symlink_to("data.txt")
+    first = HOST.ensure(wanted({"python": str(python)}), print).identity
+    (folder / "nowhere").symlink_to("not-there")
+    (folder / "loop").symlink_to("loop")
+    (folder / "up").symlink_to("..")
+    assert HOST.ensure(wanted({"python": str(python)}), print).identity == first
+    (folder / "data.txt").write_text("2")
+    assert HOST.ensure(wanted({"python": str(python)}), print).identity != first
+
+
 def test_extra_paths_add_packages_next_to_it(python, wanted, job, tmp_path):
     alone = HOST.ensure(wanted({"python": str(python)}), print)
     extra = tmp_path / "more"
