@@ -12,6 +12,7 @@ from flows.gpu_check.check import run_check
 from flows.gpu_check.options import Options
 
 PROGRAM = "python -m flows.gpu_check"
+DIRECTORIES = ("--results", "--stdlib")
 
 app = App(name=PROGRAM, help_format="markdown", version_flags=[])
 
@@ -30,7 +31,18 @@ def check(options: Annotated[Options | None, Parameter(name="*")] = None) -> int
         python -m flows.gpu_check --size 350M --variant aot-inductor/none
         python -m flows.gpu_check --cpu --size 2M --minutes 0.2 --itself none
     """
-    return run_check(options or Options(), shlex.join([*PROGRAM.split(), *sys.argv[1:]]))
+    return run_check(options or Options(), shown_command(sys.argv[1:]))
+
+
+def shown_command(arguments: Sequence[str]) -> str:
+    """Return the command as the page shows it: without directories of this host."""
+    kept, paths = [], iter(arguments)
+    for argument in paths:
+        if argument in DIRECTORIES:
+            next(paths, None)
+        elif not argument.startswith(tuple(f"{name}=" for name in DIRECTORIES)):
+            kept.append(argument)
+    return shlex.join([*PROGRAM.split(), *kept])
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -42,6 +42,13 @@ def text_of(tmp_path: Path) -> str:
     return path.read_text()
 
 
+def test_the_command_is_shown_without_directories_of_this_host() -> None:
+    shown = program.shown_command(
+        ["--results", "/a", "--size", "1B", "--stdlib=/b", "--itself", "shared", "--results=/c"]
+    )
+    assert shown == "python -m flows.gpu_check --size 1B --itself shared"
+
+
 def test_without_a_gpu_it_exits_4_and_writes_nothing(on: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert on(cpu_host()) == (4, [])
     assert "no NVIDIA driver is installed" in capsys.readouterr().err
