@@ -143,8 +143,9 @@ def _starts(result: CheckResult) -> Iterator[str]:
         for one in result.comparisons
     ]
     yield from _table(("what", "starts of the sides, in order", "starts in the build", "pulled engine"), rows)
-    yield "The first start of vLLM compiles; later ones find what it left for this checkpoint at this path."
-    yield ""
+    if rows:
+        yield "The first start of vLLM compiles; later ones find what it left for this checkpoint at this path."
+        yield ""
 
 
 def _memory(result: CheckResult) -> Iterator[str]:
@@ -260,10 +261,11 @@ def _bullets(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"|{' --- |' * len(header)}"
-    yield from (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
-    yield ""
+    lines = [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+    if lines:
+        yield from (f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}", *lines, "")
+    else:
+        yield from ("Nothing was measured.", "")
 
 
 def _cell(text: str) -> str:

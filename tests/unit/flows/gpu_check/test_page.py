@@ -218,6 +218,7 @@ def test_what_was_not_measured_is_unavailable_and_never_a_number() -> None:
     assert "| aot-inductor/none | engine | 9.00 GB | unavailable |" in text
     assert "nothing was pulled" in text
     assert "It was not compared with itself." in text
+    assert page(result()).count("Nothing was measured.") == 4, "verdicts, rounds, starts, memory"
 
 
 def test_a_variant_that_was_not_run_says_why() -> None:
