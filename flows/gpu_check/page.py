@@ -144,7 +144,7 @@ def _starts(result: CheckResult) -> Iterator[str]:
     ]
     yield from _table(("what", "starts of the sides, in order", "starts in the build", "pulled engine"), rows)
     if rows:
-        yield "The first start of vLLM compiles; later ones find what it left for this checkpoint at this path."
+        yield "The first start of vLLM compiles; later ones find what it left at that path."
         yield ""
 
 
