@@ -119,6 +119,19 @@ class TuningCache(Frozen):
     config_sha256: str = Field(description="Digest of the file with the tool's settings.")
 
 
+class WarmCaches(Frozen):
+    """What the tool compiles when it starts, as it was left by a start on the build host."""
+
+    path: str = Field(description="The directory, relative to the tree.")
+    place: str = Field(
+        description="Absolute path of the directory that holds a copy of it while the engine is served: "
+        "compiled code is found again only behind the path that it was compiled behind."
+    )
+    captured: dict[str, str] = Field(
+        description="What it was captured with: elsewhere the server starts without it."
+    )
+
+
 class EngineManifest(Frozen):
     """`engine.json` in the root of an engine tree."""
 
@@ -139,6 +152,9 @@ class EngineManifest(Frozen):
         default=None, description="Where it was built; none if that does not decide where it loads."
     )
     tuning: TuningCache | None = Field(default=None, description="Kernel choices that ship with it.")
+    warm_caches: WarmCaches | None = Field(
+        default=None, description="Caches that ship with it, so that it starts faster; none if it has none."
+    )
     stand_in: bool = Field(
         default=False,
         description="Made by a stand-in for the tool: never to be judged or published.",

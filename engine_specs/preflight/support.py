@@ -39,7 +39,9 @@ def takes(row: Support | None, target: Target) -> bool:
     """Whether a row of a kind covers a target."""
     if row is None:
         return False
-    return target.compute_capability is None or target.compute_capability in row.compute_capabilities
+    if target.compute_capability is None:
+        return row.cpu
+    return target.compute_capability in row.compute_capabilities
 
 
 def usable_recipes(

@@ -33,8 +33,12 @@ class Toolchains(StrictFrozen):
     quantize: dict[Device, Slug] = Field(
         description="Toolchain with ModelOpt, whose export the kind can read, by the device that it runs on."
     )
-    build: Slug = Field(description="Toolchain that compiles the engine.")
-    serve: Slug = Field(description="Toolchain that a serving host needs.")
+    build: dict[Accelerator, Slug] = Field(
+        description="Toolchain that makes the engine, by what the engine computes on."
+    )
+    serve: dict[Accelerator, Slug] = Field(
+        description="Toolchain that a serving host needs, by what the engine computes on."
+    )
 
 
 class ArchitectureSupport(StrictFrozen):
@@ -57,8 +61,9 @@ class RecipeSupport(StrictFrozen):
     weight_input_multiple: int = Field(
         default=1, ge=1, description="What the input dimension of a weight must be a multiple of here."
     )
+    cpu: bool = Field(default=False, description="Whether the kind's kernels for CPUs support it.")
     compute_capabilities: ComputeCapabilities = Field(
-        default=(), description="GPUs whose kernels support it; empty if the kind runs on CPUs."
+        default=(), description="GPUs whose kernels support it; empty if none do."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 
@@ -67,8 +72,9 @@ class KvCacheSupport(StrictFrozen):
     """One KV cache format that a kind's kernels support."""
 
     name: KvCacheName = Field(description="A format of data/recipes.yaml.")
+    cpu: bool = Field(default=False, description="Whether the kind's kernels for CPUs support it.")
     compute_capabilities: ComputeCapabilities = Field(
-        default=(), description="GPUs whose kernels support it; empty if the kind runs on CPUs."
+        default=(), description="GPUs whose kernels support it; empty if none do."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 

@@ -10,11 +10,12 @@ from tasks.kinds.aot_inductor import AOT_INDUCTOR
 from tasks.kinds.kind import JobPlan, Kind
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
+from tasks.kinds.vllm import VLLM
 from tasks.kinds.vllm_reference import vllm_serve_command
 from tasks.workers.common.tool_command import ToolCommand
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
-    {kind.name: kind for kind in (AOT_INDUCTOR, TRT_PLAN, TRTLLM_TORCH)}
+    {kind.name: kind for kind in (AOT_INDUCTOR, TRT_PLAN, TRTLLM_TORCH, VLLM)}
 )
 
 

@@ -32,7 +32,7 @@ class AotInductor:
         facts = load_kinds()[self.name]
         target = variant.target
         return JobPlan(
-            toolchain=facts.toolchains.build,
+            toolchain=facts.toolchains.build[variant.target.accelerator],
             worker=WORKER,
             params=AotParams(
                 kind=self.name,
@@ -45,7 +45,7 @@ class AotInductor:
             ships=(SERVER,),
         )
 
-    def serve_command(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  the engine knows its limits
+    def serve_command(self, variant: ResolvedVariant) -> ServeCommand:
         """Return the command of this kind's own server, whose source files are in the tree."""
         argv = (
             "{python}",
@@ -62,7 +62,7 @@ class AotInductor:
             "{model}",
         )
         return ServeCommand(
-            toolchain=load_kinds()[self.name].toolchains.serve,
+            toolchain=load_kinds()[self.name].toolchains.serve[variant.target.accelerator],
             argv=argv,
             env={"PYTHONPATH": "{tree}/server"},
             model="model",

@@ -66,7 +66,7 @@ class TrtPlan:
         _require_possible(variant)
         command = build_command(variant)
         return JobPlan(
-            toolchain=load_kinds()[self.name].toolchains.build,
+            toolchain=load_kinds()[self.name].toolchains.build[variant.target.accelerator],
             worker=WORKER,
             params=TrtPlanParams(
                 kind=self.name,
@@ -105,7 +105,7 @@ class TrtPlan:
         argv = ["{bin}/trtllm-serve", "{tree}", *_written(flags)]
         if options["enable_chunked_prefill"]:
             argv.append("--enable_chunked_prefill")
-        toolchain = load_kinds()[self.name].toolchains.serve
+        toolchain = load_kinds()[self.name].toolchains.serve[variant.target.accelerator]
         return ServeCommand(
             toolchain=toolchain,
             argv=tuple(argv),

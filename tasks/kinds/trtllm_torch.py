@@ -47,7 +47,7 @@ class TrtllmTorch:
         facts = load_kinds()[self.name]
         command = _warm_up()
         return JobPlan(
-            toolchain=facts.toolchains.build,
+            toolchain=facts.toolchains.build[variant.target.accelerator],
             worker=WORKER,
             params=TrtllmTorchParams(
                 kind=self.name,
@@ -64,13 +64,13 @@ class TrtllmTorch:
             commands=(command,),
         )
 
-    def serve_command(self, variant: ResolvedVariant) -> ServeCommand:  # noqa: ARG002  llm_args.yaml says the rest
+    def serve_command(self, variant: ResolvedVariant) -> ServeCommand:
         """Return the command of the tool's own server.
 
         On start, the server loads the cache, adds what is missing, and saves it: so it gets a copy.
         """
         return ServeCommand(
-            toolchain=load_kinds()[self.name].toolchains.serve,
+            toolchain=load_kinds()[self.name].toolchains.serve[variant.target.accelerator],
             argv=_server("{tree}", "{host}", "{model}", "warning"),
             env={CACHE_VARIABLE: f"{{scratch}}/{CACHE_FILE}"},
             rewrites=(CACHE_FILE,),

@@ -75,6 +75,6 @@ def build_job(spec: str, variant: ResolvedVariant, inputs: Inputs) -> WorkerStag
 
 def toolchains_of(variant: ResolvedVariant) -> dict[str, str]:
     """Return the names of the toolchains that take part in making and serving an engine, by role."""
-    toolchains = load_kinds()[variant.engine.kind].toolchains
-    roles = {"build": toolchains.build, "serve": toolchains.serve}
+    toolchains, accelerator = load_kinds()[variant.engine.kind].toolchains, variant.target.accelerator
+    roles = {"build": toolchains.build[accelerator], "serve": toolchains.serve[accelerator]}
     return roles if unquantized(variant) else roles | {"quantize": toolchain_of(variant)}

@@ -7,11 +7,11 @@ time is checked first: host, tool, checkpoint.
 import tempfile
 
 from tasks.workers.common.gpu_host import GpuFacts, gpu_facts, refuse_unless
+from tasks.workers.common.hf_checkpoint import copy_checkpoint, read_checkpoint
 from tasks.workers.common.io import run, say
 from tasks.workers.common.manifest import write_manifest
 from tasks.workers.common.requests import Result
 from tasks.workers.common.tool_versions import tool_versions
-from tasks.workers.trtllm_torch.checkpoint import copy_checkpoint, read_checkpoint
 from tasks.workers.trtllm_torch.request import (
     Target,
     TrtllmTorchAdmission,

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.workers.common.gpu_host import GpuFacts
+from tasks.workers.common.hf_checkpoint import Checkpoint
 from tasks.workers.common.io import Refusal
 from tasks.workers.common.manifest import manifest
-from tasks.workers.trtllm_torch.checkpoint import Checkpoint
 from tasks.workers.trtllm_torch.request import TrtllmTorchParams
 
 FIX = "install the toolchain again, or build with another version of it"

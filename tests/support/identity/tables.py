@@ -197,7 +197,7 @@ def _family(content: Any) -> None:
 
 
 def _another_builder(content: Any) -> None:
-    content["toolchains"]["build"] = "aot-serve-cpu"
+    content["toolchains"]["build"]["cpu"] = "aot-serve-cpu"
 
 
 def _more_toolchains(content: Any) -> None:

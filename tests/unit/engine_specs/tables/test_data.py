@@ -92,8 +92,8 @@ def test_the_cpu_kind_is_as_other_layers_expect_it() -> None:
     assert [row.name for row in facts.recipes] == ["none", "int8_weight_only"]
     assert facts.toolchains.model_dump() == {
         "quantize": {"cpu": "modelopt-cpu"},
-        "build": "aot-cpu",
-        "serve": "aot-serve-cpu",
+        "build": {"cpu": "aot-cpu"},
+        "serve": {"cpu": "aot-serve-cpu"},
     }
     assert (facts.export_format, facts.end_of_life, facts.max_tensor_parallel) == ("hf", None, 1)
     assert facts.recipe("fp8") is None

@@ -68,8 +68,18 @@ def test_the_job_holds_what_changes_the_engine_and_nothing_else(variant: Resolve
 
 def test_the_fingerprinted_sources_include_every_helper(variant: ResolvedVariant) -> None:
     names = {source.name.removeprefix("tasks/workers/") for source in closure(KIND.build_job(variant).worker)}
-    helpers = {f"trtllm_torch/{name}.py" for name in ("build", "checkpoint", "tree", "warm_up")}
-    assert helpers | {"common/gpu_host.py", "common/io.py", "common/manifest.py"} <= names
+    helpers = {f"trtllm_torch/{name}.py" for name in ("build", "tree", "warm_up")}
+    assert (
+        helpers
+        | {
+            "common/hf_checkpoint.py",
+            "common/trial_server.py",
+            "common/gpu_host.py",
+            "common/io.py",
+            "common/manifest.py",
+        }
+        <= names
+    )
     assert not any(name.startswith(("aot/", "quantize/", "trt_plan/")) for name in names)
 
 

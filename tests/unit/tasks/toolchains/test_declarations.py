@@ -36,7 +36,8 @@ def toolchain(request):
 
 def test_toolchains_are_declared_for_every_machine_that_has_a_target():
     for kind in load_kinds().values():
-        names = {kind.toolchains.build, kind.toolchains.serve, *kind.toolchains.quantize.values()}
+        roles = kind.toolchains
+        names = {*roles.build.values(), *roles.serve.values(), *roles.quantize.values()}
         machines = {each.machine for each in load_targets().values() if each.accelerator in kind.accelerators}
         for machine in machines:
             on_machine = {name for name in names if declaration(name).accelerator == "cuda"}

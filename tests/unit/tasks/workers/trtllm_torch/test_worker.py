@@ -16,9 +16,9 @@ from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import load_kinds, load_targets
 from tasks.kinds import kind_named
 from tasks.workers.common.gpu_host import GpuFacts
+from tasks.workers.common.hf_checkpoint import Checkpoint, copy_checkpoint, read_checkpoint
 from tasks.workers.common.io import Refusal
 from tasks.workers.common.tool_command import ToolCommand
-from tasks.workers.trtllm_torch.checkpoint import Checkpoint, copy_checkpoint, read_checkpoint
 from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission, TrtllmTorchParams, WarmUp
 from tasks.workers.trtllm_torch.tree import Tuned, read_tuned, torch_manifest, write_args
 from tasks.workers.trtllm_torch.warm_up import warm_up

@@ -1,8 +1,8 @@
-"""The checkpoint that a trtllm-torch engine is made from: checked before anything is loaded, then copied.
+"""A checkpoint that becomes part of an engine as it is: checked before anything is loaded, then copied.
 
 Standard library only. The formats are ModelOpt's: hf_quant_config.json is {"producer", "quantization":
-{"quant_algo", "kv_cache_quant_algo", "quantized_layers", ...}}; TensorRT-LLM reads that file and accepts only
-names of its own enum, but checks that only after minutes of starting.
+{"quant_algo", "kv_cache_quant_algo", "quantized_layers", ...}}. TensorRT-LLM and vLLM read that file and
+accept only names that they know, but check that only after minutes of starting.
 """
 
 import os
@@ -10,18 +10,37 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tasks.workers.common.io import Refusal
 from tasks.workers.common.json_files import read_json
 from tasks.workers.common.manifest import sha256_of
-from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission
 
 CONFIG = "config.json"
 QUANTIZATION = "hf_quant_config.json"
 TOKENIZER = "tokenizer.json"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 FIX = "quantize again: `enginery build --force`"
+
+
+class Accepted(Protocol):
+    """What a checkpoint may be, by names of hf_quant_config.json; None: unquantized."""
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Classes of models that the kind serves."""
+
+    @property
+    def quant_algos(self) -> tuple[str | None, ...]:
+        """Formats of the weights."""
+
+    @property
+    def layer_quant_algos(self) -> tuple[str, ...]:
+        """Formats of single layers, if each has its own."""
+
+    @property
+    def kv_cache_quant_algo(self) -> str | None:
+        """Format of the KV cache."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +62,7 @@ class Checkpoint:
     tokenizer_sha256: str
 
 
-def read_checkpoint(directory: Path, asked: TrtllmTorchAdmission) -> Checkpoint:
+def read_checkpoint(directory: Path, asked: Accepted) -> Checkpoint:
     """Read what the checkpoint says about itself, and check it against what the variant asks for.
 
     Args:
@@ -113,7 +132,7 @@ def _quantization(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     path = directory / QUANTIZATION
     if not path.is_file():
         if "quantization_config" in config:
-            what = f"the checkpoint is quantized but has no {QUANTIZATION}, which TensorRT-LLM reads"
+            what = f"the checkpoint is quantized but has no {QUANTIZATION}, which its server reads"
             raise Refusal("input", what, str(directory), FIX)
         return {}
     quantization = read_json(path, FIX).get("quantization")
