@@ -71,6 +71,8 @@ def _manifest(tree: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((tree / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
         raise PlaceRefused(f"{MANIFEST} cannot be read: {error}") from error
+    if not isinstance(manifest, dict):
+        raise PlaceRefused(f"{MANIFEST} is not a JSON object")
     return manifest
 
 

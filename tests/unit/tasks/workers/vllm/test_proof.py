@@ -1,0 +1,88 @@
+"""Caches ship if starts from a copy used them and were faster; each reason not to is said."""
+
+import pytest
+
+from tasks.workers.vllm.proof import Start, nothing_to_keep, prove, read_start, unused
+
+LINES = (
+    "INFO [decorators.py:320] Directly load AOT compilation from path /var/tmp/x/model",
+    "INFO [monitor.py:88] torch.compile took 0.65 s in total",
+    "INFO [backends.py:295] [head] Directly load the compiled graph(s) for compile range (1, 8) from the cache",
+    "INFO [monitor.py:88] [head] torch.compile took 0.35 s in total",
+    "INFO [core.py:386] init engine (profile, create kv cache, warmup model) took 7.40 s (compilation: 1 s)",
+)
+
+
+def start(ready_s: float, added: int = 0, **changes: object) -> Start:
+    whole = {
+        "ready_s": ready_s, "processor_s": ready_s, "loaded": 0, "load_failures": 0, "torch_compile_s": None,
+        "init_engine_s": 1.0, "compiled_files": 16, "compiled_files_added": added,
+    }  # fmt: skip
+    return Start(**(whole | changes))  # type: ignore[arg-type]
+
+
+def starts(*seconds: float, **changes: object) -> list[Start]:
+    return [start(one, **changes) for one in seconds]  # type: ignore[arg-type]
+
+
+COLD, WARM, COPY = starts(60, 62, added=16), starts(20, 21), starts(21, 20)
+
+
+def test_what_vllm_says_of_itself_is_read() -> None:
+    read = read_start(46.1, 30.0, LINES, (16, 16), "")
+    assert (read.loaded, read.load_failures) == (2, 0)
+    assert (read.torch_compile_s, read.init_engine_s) == (1.0, 7.4)
+    silent = read_start(46.1, 30.0, ("Application startup complete.",), (0, 16), "a reason")
+    assert (silent.torch_compile_s, silent.init_engine_s, silent.loaded) == (None, None, 0)
+    assert (silent.compiled_files, silent.compiled_files_added, silent.cold_because) == (16, 16, "a reason")
+
+
+def test_caches_that_help_ship_with_the_figures() -> None:
+    proof = prove(COLD, WARM, COPY)
+    assert proof.ships
+    assert proof.cold_over_copy is not None
+    assert proof.copy_over_warm is not None
+    assert proof.cold_over_copy.lower > 2.0
+    assert proof.copy_over_warm.lower < 1.0 < proof.copy_over_warm.upper
+    assert str(proof.cold_over_copy) in proof.reason
+
+
+def test_caches_that_do_not_help_do_not_ship() -> None:
+    proof = prove(starts(60, 62, added=16), starts(59, 63), starts(61, 60))
+    assert not proof.ships
+    assert proof.reason.endswith("no gain that shows")
+
+
+def test_on_a_busy_host_the_processors_time_decides() -> None:
+    cold = [start(59, 16, processor_s=80.0), start(131, 16, processor_s=84.0)]
+    warm = [start(51, processor_s=30.0), start(42, processor_s=31.0)]
+    copy = [start(51, processor_s=30.0), start(36, processor_s=31.0)]
+    proof = prove(cold, warm, copy)
+    assert proof.cold_over_copy is not None
+    assert proof.processor_cold_over_copy is not None
+    assert proof.cold_over_copy.lower < 1.0 < proof.processor_cold_over_copy.lower
+    assert proof.ships
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cold_because": "/var/tmp/x belongs to user 7"}, "cold: /var/tmp/x belongs to user 7"),
+        ({"load_failures": 1}, "could not load what vLLM had compiled"),
+        ({"added": 3}, "3 files were compiled again"),
+    ],
+)
+def test_a_start_that_did_not_use_them_is_said(changes: dict[str, object], said: str) -> None:
+    assert said in unused(COLD[0], start(20, **changes))  # type: ignore[arg-type]
+
+
+def test_where_vllm_compiles_itself_its_own_words_count() -> None:
+    cold = start(60, 16, torch_compile_s=15.0)
+    assert "compiled again" in unused(cold, start(20, torch_compile_s=14.0))
+    assert unused(cold, start(20, added=1, loaded=1)) == ""
+
+
+def test_a_start_that_compiles_nothing_leaves_nothing_to_keep() -> None:
+    assert "enforce_eager" in nothing_to_keep(start(20, compiled_files=0))
+    assert nothing_to_keep(start(20, cold_because="taken")) == "no caches were filled: taken"
+    assert nothing_to_keep(COLD[0]) == ""
