@@ -13,6 +13,7 @@ from artifacts.hosts.engine import (
     HostRequirements,
     ServeCommand,
     TuningCache,
+    WarmCaches,
 )
 from artifacts.hosts.gpus import Gpu, GpusFound, NoGpus, probe_gpus
 from artifacts.hosts.host_match import (
@@ -40,6 +41,7 @@ __all__ = [
     "Refused",
     "ServeCommand",
     "TuningCache",
+    "WarmCaches",
     "fits",
     "gpus_in_words",
     "probe_gpus",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from artifacts.hosts import BuiltOn, EngineManifest, HostRequirements, ServeCommand, TuningCache
+from artifacts.hosts import BuiltOn, EngineManifest, HostRequirements, ServeCommand, TuningCache, WarmCaches
 from artifacts.ports import HOST
 from artifacts.releases import Release, VariantRelease
 from flows.text.shell import shell_command
@@ -31,6 +31,8 @@ def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str)
         yield f"  built on {_built_on(engine.built_on)}"
     if engine is not None and engine.tuning is not None:
         yield f"  tuned    {_tuning(engine.tuning)}"
+    if engine is not None and engine.warm_caches is not None:
+        yield f"  warm     {_warm(engine.warm_caches)}"
     if variant.tree and variant.serve:
         yield f"  tree     {variant.tree}"
         served = variant.serve.served_model(model)
@@ -70,6 +72,12 @@ def _tuning(cache: TuningCache) -> str:
         f"{cache.path}: kernels measured on {cache.tensor_parallel} x {cache.gpu_name} (compute capability "
         f"{cache.compute_capability}) by version {cache.tool_version}; settings {cache.config_sha256[:12]}"
     )
+
+
+def _warm(caches: WarmCaches) -> str:
+    """Say what the caches were captured with, but for the long list of a processor's instructions."""
+    captured = {name: value for name, value in caches.captured.items() if name != "instructions"}
+    return f"{caches.path}: captured with {', '.join(f'{name} {value}' for name, value in captured.items())}"
 
 
 def _commands(serve: ServeCommand, model: str) -> Iterator[str]:

@@ -148,6 +148,9 @@ def _problems(variant: ResolvedVariant) -> Iterator[Problem]:
             if options[name] is not None:
                 found = f"{options[name]} on {variant.target.name}"
                 yield Problem(f"{where}.engine.options.{name}", found, "leave it out: it is for GPUs")
+    if variant.quantization.recipe in QUANTIZATIONS and options["dtype"] == "float32":
+        found = f"float32 with recipe {variant.quantization.recipe}"
+        yield Problem(f"{where}.engine.options.dtype", found, "auto, bfloat16 or float16")
     if shape.max_num_tokens < shape.max_batch_size:
         accepted = f"at least {shape.max_batch_size}, the sequences of one iteration (max_batch_size)"
         yield Problem(f"{where}.shape.max_num_tokens", str(shape.max_num_tokens), accepted)

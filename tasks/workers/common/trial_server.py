@@ -6,14 +6,17 @@ depends on the model.
 
 import http.client
 import json
+import os
 import resource
 import shlex
+import signal
 import socket
 import subprocess
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +27,7 @@ HOST = "127.0.0.1"
 PROBE_EVERY_S = 0.2
 PROBE_LIMIT_S = 5.0
 ANSWER_LIMIT_S = 600.0
-# A server that does not end by itself is killed; the job's runner ends what it left.
+# What does not end by itself is killed, with everything that it started.
 END_LIMIT_S = 60.0
 PROMPT = "1, 2, 3,"
 
@@ -74,6 +77,7 @@ class TrialServer:
                 user=uid,
                 group=gid,
                 extra_groups=None if user is None else (),
+                start_new_session=True,
             )
         except FileNotFoundError:
             raise no_program(argv[0]) from None
@@ -90,6 +94,7 @@ class TrialServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._end_group()
         self.processor_s = round(_spent_s() - self._spent_before_s, 3)
         # What the server leaves behind may hold the pipe: its lines are not waited for.
         self._reader.join(PROBE_LIMIT_S)
@@ -108,6 +113,15 @@ class TrialServer:
             if _answers(port, path):
                 return round(time.monotonic() - self._started, 3)
             time.sleep(PROBE_EVERY_S)
+
+    def _end_group(self) -> None:
+        """Wait for the processes that the server started: they may still hold memory of a GPU."""
+        ends = time.monotonic() + END_LIMIT_S
+        with suppress(ProcessLookupError):  # raised once the group is empty
+            while time.monotonic() < ends:
+                os.killpg(self._process.pid, 0)
+                time.sleep(PROBE_EVERY_S)
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _pass_on(self) -> None:
         for line in self._process.stdout or ():

@@ -30,6 +30,7 @@ from tasks.workers.vllm.place import Place, PlaceRefused, copy_files, link, occu
 
 MANIFEST = "engine.json"
 WARM, COLD = "enginery: warm start", "enginery: cold start"
+FILLING = "enginery: start without caches, which fills them"
 # The directory that this program is imported from.
 OWN = Path(__file__).parents[3]
 # What a start finds as its caches: those of the tree or, to fill them while the engine is built, none.
@@ -38,18 +39,18 @@ Caches = Literal["shipped", "empty"]
 
 @dataclass(frozen=True)
 class Start:
-    """How the server is started: from which directory of caches, and why."""
+    """How the server is started, and what is said of it."""
 
     command: list[str]
     environment: dict[str, str]
-    reason: str
+    said: str
 
 
 def main(arguments: list[str]) -> None:
     """Prepare the caches, and become vLLM's server."""
     asked, caches = _parsed(arguments)
     start = prepared(asked, caches, os.environ)
-    print(start.reason, flush=True)
+    print(start.said, flush=True)
     os.execve(start.command[0], start.command, start.environment)  # noqa: S606  this process becomes it
 
 
@@ -63,7 +64,8 @@ def prepared(asked: Asked, caches: Caches, environment: Mapping[str, str]) -> St
         return _cold(asked, environment, str(refusal))
     except (OSError, ValueError, KeyError, TypeError) as error:
         return _cold(asked, environment, f"its caches cannot be used: {error!r}")
-    return _at(place, asked, environment)
+    said = f"{WARM if caches == 'shipped' else FILLING}: {place.caches}"
+    return _at(place, asked, environment, said)
 
 
 def _manifest(tree: Path) -> dict[str, Any]:
@@ -111,12 +113,12 @@ def _filler(
     return fill
 
 
-def _at(place: Place, asked: Asked, environment: Mapping[str, str]) -> Start:
+def _at(place: Place, asked: Asked, environment: Mapping[str, str], said: str) -> Start:
     count = len(import_path_without(OWN, environment))
     return Start(
         server_command(relocated_python(place.toolchain), place.model, asked),
         server_environment(environment, place.caches, [place.imports(index) for index in range(count)]),
-        f"{WARM}: with the caches in {place.caches}",
+        said,
     )
 
 

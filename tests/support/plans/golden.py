@@ -15,18 +15,21 @@ from pydantic import TypeAdapter
 
 from engine_specs.preflight import vendored_checkpoint
 from engine_specs.spec import Spec, load_spec, resolve_variants
-from support.paths import DATA
+from support.paths import DATA, SPECS
 from tasks.plan import Command, StageWork
 from tasks.plan.commands import stage_work
 from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
 
 GOLDEN = DATA / "golden"
+# Case: name of a spec, variant, and the directory of the spec.
 CASES = {
-    "demo": ("demo", "cpu-int8"),
-    "trt-plan-fp8-two-h100": ("llama-3.1-8b-instruct", "h100-tp2"),
-    "trt-plan-int4-awq-l40s": ("llama-3.1-8b-instruct", "l40s"),
-    "trtllm-torch-nvfp4-b200": ("llama-3.1-8b-instruct", "b200"),
+    "demo": ("demo", "cpu-int8", SPECS),
+    "trt-plan-fp8-two-h100": ("llama-3.1-8b-instruct", "h100-tp2", SPECS),
+    "trt-plan-int4-awq-l40s": ("llama-3.1-8b-instruct", "l40s", SPECS),
+    "trtllm-torch-nvfp4-b200": ("llama-3.1-8b-instruct", "b200", SPECS),
+    "vllm-cpu": ("vllm-e2e", "cpu", DATA),
+    "vllm-fp8-h200": ("vllm-e2e", "h200-fp8", DATA),
 }
 
 
@@ -46,8 +49,8 @@ def stages(spec: Spec, *variants: str) -> dict[str, StageWork]:
 
 def plan(case: str) -> dict[str, StageWork]:
     """The stages of one case, as they are now."""
-    name, variant = CASES[case]
-    return {title: _without_admission(work) for title, work in stages(load_spec(name), variant).items()}
+    name, variant, folder = CASES[case]
+    return {title: _without_admission(work) for title, work in stages(load_spec(name, folder), variant).items()}
 
 
 def _without_admission(work: StageWork) -> StageWork:

@@ -10,7 +10,7 @@ from support.engines.stand_ins import manifest
 from support.programs.cli import run_cli
 from support.stores.releases import published, variant
 
-from artifacts.hosts import BuiltOn, HostRequirements, ServeCommand, TuningCache
+from artifacts.hosts import BuiltOn, HostRequirements, ServeCommand, TuningCache, WarmCaches
 from artifacts.store import Store
 
 ENGINE = ServeCommand(
@@ -58,6 +58,11 @@ def shown(store: Store, tmp_path: Path) -> str:
                 tensor_parallel=2,
                 config_sha256="c" * 64,
             ),
+            "warm_caches": WarmCaches(
+                path="caches",
+                place="/var/tmp/enginery-vllm-0",
+                captured={"vllm": "0.32.0", "instructions": "avx avx2"},
+            ),
         }
     )
     (tmp_path / "engine").mkdir()
@@ -81,6 +86,7 @@ def test_every_variant_has_its_command_line_toolchain_and_environment(shown: str
     for said in (
         "needs    x86_64; 2 x NVIDIA B200 of compute capability 10.0; NVIDIA driver 580 or newer",
         "built on NVIDIA B200 (compute capability 10.0), driver 580.95.05, CUDA 13.1",
+        "warm     caches: captured with vllm 0.32.0",
         "serve    with toolchain tensorrt-llm-1.4, as model 'llama':",
         "--served_model_name llama",
         "-Dm644 <directory>/autotuner/cache.json <scratch>/autotuner/cache.json",

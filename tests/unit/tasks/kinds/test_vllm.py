@@ -45,15 +45,15 @@ def variants(draw: st.DrawFn) -> ResolvedVariant:
     options = {row.name: draw(accepted(row)) for row in FACTS.options}
     if target.gpu is None:
         options |= dict.fromkeys(GPU_OPTIONS)
+    recipe = draw(st.sampled_from(usable_recipes(FACTS, target, None, target.accelerator)))
+    if recipe != "none" and options["dtype"] == "float32":
+        options["dtype"] = "auto"
     return ResolvedVariant(
         name="v",
         target=target,
         tensor_parallel=draw(st.sampled_from([1, 2])) if target.gpu else 1,
         engine=Engine(kind="vllm", options=options),
-        quantization=Quantization(
-            recipe=draw(st.sampled_from(usable_recipes(FACTS, target, None, target.accelerator))),
-            device=target.accelerator,
-        ),
+        quantization=Quantization(recipe=recipe, device=target.accelerator),
         shape=SHAPE,
     )
 
@@ -174,6 +174,12 @@ def test_options_of_gpus_are_refused_on_a_processor(name: str) -> None:
     (problem,) = KIND.option_problems(variant(**{name: value}))
     assert problem.field == f"variants.v.engine.options.{name}"
     assert KIND.option_problems(variant("h200", **{name: value})) == ()
+
+
+def test_quantized_weights_are_not_computed_in_float32() -> None:
+    (problem,) = KIND.option_problems(variant("h200", "fp8", dtype="float32"))
+    assert problem.accepted == "auto, bfloat16 or float16"
+    assert KIND.option_problems(variant("h200", dtype="float32")) == ()
 
 
 def test_sizes_that_vllm_refuses_are_named() -> None:

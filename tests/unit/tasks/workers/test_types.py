@@ -19,6 +19,7 @@ PLANTS = [
     ("completions_server/main.py", "Batcher(engine)", "Batcher(manifest)", 'expected "Engine"'),
     ("trt_plan/engine.py", "params.tool.line", "params.tool.version", 'has no attribute "version"'),
     ("trtllm_torch/build.py", "run(main, TrtllmTorchParams,", "run(main, Target,", "[arg-type]"),
+    ("vllm/build.py", "run(main, VllmParams,", "run(main, Target,", "[arg-type]"),
 ]
 
 

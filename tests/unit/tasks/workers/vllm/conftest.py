@@ -41,10 +41,10 @@ def serve(fake_vllm: Path, tmp_path: Path) -> Serve:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
 
-    def run(tree: Path, *, python: str = sys.executable, **variables: str) -> Started:
+    def run(tree: Path, *more: str, python: str = sys.executable, **variables: str) -> Started:
         port = free_port()
         own = ("--tree", str(tree), "--port", str(port), "--model", "demo")
-        argv = [python, "-P", "-m", "tasks.workers.vllm.serve", *own, "--", "--no-enforce-eager"]
+        argv = [python, "-P", "-m", "tasks.workers.vllm.serve", *own, *more, "--", "--no-enforce-eager"]
         path = os.pathsep.join((str(tree / "server"), str(fake_vllm)))
         env = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "PYTHONPATH": path, "TMPDIR": str(scratch)}
         with TrialServer(argv, env | variables, scratch) as server:

@@ -7,7 +7,7 @@ from tasks.workers.vllm.proof import Start, nothing_to_keep, prove, read_start, 
 LINES = (
     "INFO [decorators.py:320] Directly load AOT compilation from path /var/tmp/x/model",
     "INFO [monitor.py:88] torch.compile took 0.65 s in total",
-    "INFO [backends.py:295] [head] Directly load the compiled graph(s) for compile range (1, 8) from the cache",
+    "INFO [backends.py:295] [head] Directly load the compiled graph(s) for compile range (1, 8) from cache",
     "INFO [monitor.py:88] [head] torch.compile took 0.35 s in total",
     "INFO [core.py:386] init engine (profile, create kv cache, warmup model) took 7.40 s (compilation: 1 s)",
 )

@@ -19,7 +19,7 @@ def place(tree: Path) -> Path:
 
 def test_it_becomes_vllm_behind_the_engines_place(tree: Path, serve: Serve) -> None:
     started, here = serve(tree), place(tree)
-    assert started.said == f"enginery: warm start: with the caches in {here}/caches"
+    assert started.said == f"enginery: warm start: {here}/caches"
     flags = dict(zip(started.argv, started.argv[1:], strict=False))
     assert flags["--model"] == f"{here}/model"
     assert (flags["--host"], flags["--served-model-name"]) == ("127.0.0.1", "demo")
@@ -47,6 +47,13 @@ def test_a_toolchain_elsewhere_is_the_same_for_vllm(tree: Path, serve: Serve, tm
     assert after.prefix == before.prefix
     stable = {name for name in before.env if name not in ("HOME", "_", "PATH")}
     assert {name: after.env[name] for name in stable} == {name: before.env[name] for name in stable}
+
+
+def test_a_build_starts_it_without_the_caches_that_it_fills(tree: Path, serve: Serve) -> None:
+    started, here = serve(tree, "--caches", "empty"), place(tree)
+    assert started.said == f"enginery: start without caches, which fills them: {here}/caches"
+    assert not (here / "caches" / "inductor" / "kernel.so").exists()
+    assert len([*(here / "caches").rglob("*.so")]) == 3
 
 
 @pytest.mark.parametrize(
