@@ -8,7 +8,8 @@ Standard library only: engines ship it. Invariants:
 - Code in the caches is run. So the place must be a real directory of this user, which nobody else may write
   to; anything else there (a link, a file, another user's directory) is left alone, and refused.
 - Its content is a copy of the tree's caches, made anew by each start that finds no server of this user there.
-- Servers of the same engine share it: each holds a shared lock for its lifetime, across `exec`.
+- Servers of the same engine share it: each holds a shared lock on it for its lifetime, across `exec`. So
+  nobody fills it meanwhile, and systemd-tmpfiles, which empties /var/tmp, leaves it alone.
 - A refusal leaves nothing behind that a later start would use.
 """
 
@@ -94,7 +95,7 @@ def vacate(place: Place, user: int) -> None:
     """
     try:
         _require_own(place.path, user)
-        lock = _open_lock(place.path / "servers.lock")
+        lock = _open_directory(place.path)
     except (OSError, PlaceRefused):
         return
     try:
@@ -158,7 +159,8 @@ def _require_own(path: Path, user: int) -> None:
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
     """Wait until no other start prepares this place."""
-    lock = _open_lock(path / "start.lock")
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    lock = os.open(path / "start.lock", flags, 0o600)
     try:
         if not _waited(lock, TURN_LIMIT_S):
             raise PlaceRefused(f"another start has been preparing {path} for {TURN_LIMIT_S:g} s")
@@ -168,7 +170,7 @@ def _turn(path: Path) -> Iterator[None]:
 
 
 def _occupy(place: Place, content: str, fill: Callable[[Place], None]) -> int:
-    lock, mark = _open_lock(place.path / "servers.lock"), place.path / "content"
+    lock, mark = _open_directory(place.path), place.path / "content"
     try:
         if _locked(lock, fcntl.LOCK_EX):
             mark.unlink(missing_ok=True)
@@ -199,8 +201,8 @@ def _waited(lock: int, limit_s: float) -> bool:
     return True
 
 
-def _open_lock(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _open_directory(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _locked(lock: int, how: int) -> bool:

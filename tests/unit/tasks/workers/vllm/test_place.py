@@ -121,7 +121,7 @@ def test_a_parent_of_another_user_is_refused(place: Place) -> None:
 
 def test_a_lock_that_is_a_link_is_not_followed(place: Place, tmp_path: Path) -> None:
     place.path.mkdir(mode=0o700)
-    (place.path / "servers.lock").symlink_to(tmp_path / "target")
+    (place.path / "start.lock").symlink_to(tmp_path / "target")
     with pytest.raises(PlaceRefused, match="cannot be used"):
         occupy(place, "one", never)
     assert not (tmp_path / "target").exists()
