@@ -50,7 +50,9 @@ def stages(spec: Spec, *variants: str) -> dict[str, StageWork]:
 def plan(case: str) -> dict[str, StageWork]:
     """The stages of one case, as they are now."""
     name, variant, folder = CASES[case]
-    return {title: _without_admission(work) for title, work in stages(load_spec(name, folder), variant).items()}
+    return {
+        title: _without_admission(work) for title, work in stages(load_spec(name, folder), variant).items()
+    }
 
 
 def _without_admission(work: StageWork) -> StageWork:
