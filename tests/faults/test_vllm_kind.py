@@ -4,6 +4,7 @@ It starts vLLM a dozen times and takes minutes, so it is not part of `make test`
 """
 
 import json
+import os
 import re
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from artifacts.hosts import EngineManifest, WarmCaches
 from artifacts.releases import read_install
 from artifacts.settings import Settings
 from tasks.toolchains import ensure, serving
+from tasks.workers.vllm.place import Place, vacate
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(3600)]
 SPEC = DATA / "vllm-e2e.yaml"
@@ -57,7 +59,9 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Released]:
         assert code == 0, build.log()
         pulled = job.cli("pull", "vllm-e2e", "--to", root / "engines")
         assert pulled.returncode == 0, pulled.stderr
-        yield Released(job, summary, Path(pulled.stdout.strip()))
+        made = Released(job, summary, Path(pulled.stdout.strip()))
+        yield made
+        vacate(Place(Path(made.warm_caches.place)), os.geteuid())
 
 
 def served(released: Released, tree: Path, log: Path, **variables: str) -> list[str]:

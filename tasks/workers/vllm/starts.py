@@ -6,6 +6,7 @@ process may become one, another user.
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ from tasks.workers.vllm.request import VllmParams
 from tasks.workers.vllm.serve import COLD
 
 OTHER_USER = "nobody"
+# Beginning of the name of a copy's directory; the process that made it follows.
+GUEST = "enginery-guest-"
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,12 @@ def start_copy(params: VllmParams, guest: Guest, place: Place, had_files: int) -
 
 @contextmanager
 def guest_of(tree: Path) -> Iterator[Guest]:
-    """Install a copy of a tree elsewhere for the time of the context; its files share their bytes."""
-    with tempfile.TemporaryDirectory(prefix="enginery-guest-", dir=PLACES) as folder:
+    """Install a copy of a tree elsewhere for the time of the context; its files share their bytes.
+
+    Copies of builds that were killed are removed: they would keep the bytes of a whole checkpoint.
+    """
+    _remove_leftovers()
+    with tempfile.TemporaryDirectory(prefix=f"{GUEST}{os.getpid()}-", dir=PLACES) as folder:
         directory = Path(folder)
         _copy_tree(tree, directory / "engine")
         link(directory / "toolchain", Path(sys.prefix))
@@ -110,6 +117,14 @@ def _start(begun: _Begun, params: VllmParams, place: Place, had_files: int) -> S
     start = read_start(ready_s, server.processor_s, lines, (had_files, has_files), cold)
     say(f"{begun.command.name}: ready after {ready_s:.1f} s, {start.compiled_files_added} files compiled")
     return start
+
+
+def _remove_leftovers() -> None:
+    for path in PLACES.glob(f"{GUEST}*"):
+        pid = path.name.removeprefix(GUEST).partition("-")[0]
+        ours = os.geteuid() in (0, path.lstat().st_uid) and path.is_dir() and not path.is_symlink()
+        if ours and pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _copy_tree(tree: Path, copy: Path) -> None:
