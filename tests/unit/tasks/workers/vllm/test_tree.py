@@ -21,6 +21,7 @@ CAPTURED = {"vllm": "0.26.0", "torch": "2.11.0", "gpu_name": "NVIDIA H200", "dri
 
 def params(target: str, **sizes: int) -> VllmParams:
     row = load_targets()[target]
+    options = {each.name: each.default for each in load_kinds()["vllm"].options}
     shape = {"max_batch_size": 4, "max_input_len": 64, "max_seq_len": 128, "max_num_tokens": 256} | sizes
     variant = ResolvedVariant(
         name="v",
