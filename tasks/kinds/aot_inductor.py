@@ -1,4 +1,4 @@
-"""Kind aot-inductor: torch.export and AOTInductor into a .pt2 package, with a small server of its own."""
+"""Kind aot-inductor: torch.export and AOTInductor into .pt2 packages, with a small server of its own."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,13 @@ class AotInductor:
                 kind=self.name,
                 recipe=variant.quantization.recipe,
                 shape=Shape(**variant.shape.model_dump()),
-                target=Target(target.machine, target.march, tuple(target.cpu_features)),
+                target=Target(
+                    machine=target.machine,
+                    march=target.march,
+                    cpu_features=tuple(target.cpu_features),
+                    gpu_names=tuple(target.gpu.product_names) if target.gpu else (),
+                    compute_capability=target.compute_capability,
+                ),
                 serve=self.serve_command(variant).model_dump(mode="json"),
             ),
             admission=AotAdmission(tuple(facts.architecture_names)),

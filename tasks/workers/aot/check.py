@@ -11,15 +11,20 @@ parts, and follow each other on one cache that is never cleared, as in serving.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from tasks.workers.common.io import Refusal
 from tasks.workers.common.shape import Shape
 from tasks.workers.completions_server.aot_engine import AotEngine, AotStep
+
+if TYPE_CHECKING:
+    from tasks.workers.completions_server.cuda_engine import CudaEngine
+
+    Checked = AotEngine | CudaEngine
 
 RMS_FACTOR, MAX_FACTOR = 2.0, 3.0
 PRECISION_UNITS = 4
@@ -30,8 +35,8 @@ YARDSTICKS = {"bfloat16": torch.float32, "float32": torch.float64}
 
 # A row is the whole sequence; logits are wanted after its last `DECODE_STEPS + 1` tokens but one.
 Row = list[int]
-EagerLogits = Callable[[Row, int], torch.Tensor]
-"""Sequence and first position -> logits [positions from there on, vocabulary]."""
+EagerLogits = list[list[torch.Tensor]]
+"""Of each row of each case, the logits [DECODE_STEPS + 1, vocabulary] of the positions that are compared."""
 
 
 @dataclass(frozen=True)
@@ -73,41 +78,44 @@ def ragged_cases(limits: Shape, vocab_size: int, seed: int = 0) -> list[list[Row
     ]
 
 
-def run_case(engine: AotEngine, rows: Sequence[Row]) -> list[AotStep]:
+def run_case(engine: "Checked", rows: Sequence[Row]) -> list[AotStep]:
     """Read the prompts, in two parts if there are several, then feed the given tokens one by one.
 
-    Returns DECODE_STEPS + 1 steps for all rows together.
+    Returns DECODE_STEPS + 1 steps for all rows together; their logits are copies.
     """
     prompts = [row[:-DECODE_STEPS] for row in rows]
     half = (len(rows) + 1) // 2
-    goes = [engine.prefill(0, prompts[:half])]
+    goes = [_kept(engine.prefill(0, prompts[:half]))]
     if prompts[half:]:
-        goes.append(engine.prefill(half, prompts[half:]))
+        goes.append(_kept(engine.prefill(half, prompts[half:])))
     steps = [AotStep([t for go in goes for t in go.tokens], torch.cat([go.logits for go in goes]))]
     for index in range(DECODE_STEPS):
         tokens = [row[len(prompt) + index] for row, prompt in zip(rows, prompts, strict=True)]
-        steps.append(engine.decode(tokens, [len(prompt) + index for prompt in prompts]))
+        steps.append(_kept(engine.decode(tokens, [len(prompt) + index for prompt in prompts])))
     return steps
 
 
+def _kept(step: AotStep) -> AotStep:
+    return AotStep(step.tokens, step.logits.to("cpu", copy=True))
+
+
 def compare(
-    engine: AotEngine, eager: EagerLogits, reference: EagerLogits, cases: Sequence[Sequence[Row]]
+    engine: "Checked", eager: EagerLogits, reference: EagerLogits, cases: Sequence[Sequence[Row]]
 ) -> Agreement:
-    """Run all cases on engine, eager model and reference.
+    """Run all cases on the engine, and compare it with what eager model and reference say.
 
     Raises:
         Refusal: the engine's greedy token is not the largest of its own logits.
     """
     differences, eager_differences, truths, hits = [], [], [], []
-    for rows in cases:
+    for rows, case_eager, case_reference in zip(cases, eager, reference, strict=True):
         steps = run_case(engine, rows)
-        for index, row in enumerate(rows):
-            first = len(row) - DECODE_STEPS - 1
+        for index in range(len(rows)):
             got = torch.stack([step.logits[index] for step in steps])
             _check_greedy([step.tokens[index] for step in steps], got)
-            truth = reference(row, first).double()
+            truth = case_reference[index].double()
             differences.append((got.double() - truth).flatten())
-            eager_differences.append((eager(row, first).double() - truth).flatten())
+            eager_differences.append((case_eager[index].double() - truth).flatten())
             truths.append(truth.flatten())
             hits.append((got.argmax(-1) == truth.argmax(-1)).double())
     engine_error, eager_error = torch.cat(differences), torch.cat(eager_differences)
@@ -143,15 +151,16 @@ def require(agreement: Agreement, dtype: str) -> None:
     )
 
 
-def eager_logits(model: Any) -> EagerLogits:
-    """Wrap a Hugging Face model: one row at a time, no cache, no padding, nothing shared with the engine."""
+def eager_logits(model: Any, cases: Sequence[Sequence[Row]]) -> EagerLogits:
+    """Run all cases on a Hugging Face model: no cache, no padding, nothing shared with the engine."""
+    return [[_last_logits(model, row) for row in rows] for rows in cases]
 
-    def logits(row: Row, first: int) -> torch.Tensor:
-        with torch.no_grad():
-            whole = model(input_ids=torch.tensor([row]), use_cache=False).logits[0]
-        return torch.as_tensor(whole[first:])
 
-    return logits
+@torch.no_grad()
+def _last_logits(model: Any, row: Row) -> torch.Tensor:
+    ids = torch.tensor([row], device=model.device)
+    kept = model(input_ids=ids, use_cache=False, logits_to_keep=DECODE_STEPS + 1).logits[0]
+    return torch.as_tensor(kept).cpu()
 
 
 def _check_greedy(tokens: list[int], logits: torch.Tensor) -> None:

@@ -1,9 +1,12 @@
-"""Export and compile one decoder into a package, for exactly the requested CPU level.
+"""Export and compile the graphs of a decoder into packages, for exactly the requested hosts.
 
 Invariants:
+- Packages hold code only: weights stay in the checkpoint's files, which the tree has next to them.
 - The code of a package uses no instruction beyond its target's level, whatever the build host has: both the
   compiler's `-march` and Inductor's choice of vector instructions are fixed.
 - No weight is repacked for the build host (no freezing): a layout made with AVX-512 does not run on AVX2.
+- The compiler is the system's, whatever `CXX` says: code that was linked to another C++ library ends the
+  process in which torch has loaded the system's.
 - Equal inputs give equal bytes: the scratch directory has a fixed path, is empty at the start and is held by
   one build at a time; the archive keeps only what is loaded, with fixed dates.
 """
@@ -13,7 +16,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +24,11 @@ from typing import Any
 
 import torch
 from torch._inductor import codecache, cpu_vec_isa
+from torch._inductor import config as inductor_config
 
-from tasks.workers.aot.model import Decoder, dynamic_shapes, example_inputs
+from tasks.workers.aot.model import Graph
 from tasks.workers.aot.request import Target
 from tasks.workers.common.io import Refusal, say
-from tasks.workers.common.shape import Shape
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -52,45 +55,76 @@ class Compiled:
     vectors: str
 
 
-def compile_decoder(decoder: Decoder, shape: Shape, target: Target, package: Path) -> Compiled:
-    """Compile into the file `package`, weights included.
+def compile_graphs(graphs: Sequence[Graph], target: Target, folder: Path) -> Compiled:
+    """Compile each graph into a package `NAME.pt2` of the folder.
 
     Raises:
         Refusal: the build host lacks the instructions of the target, so the result could not be checked here.
     """
-    started = time.monotonic()
-    name, rows = type(decoder.model).__name__, shape.max_batch_size
-    say(f"tracing {name} for up to {rows} rows of {shape.max_seq_len} tokens")
+    vectors = restrict_vectors(target)
+    export_s = compile_s = 0.0
+    for graph in graphs:
+        started = time.monotonic()
+        say(f"tracing the graph {graph.name}")
+        program = trace(graph)
+        traced = time.monotonic()
+        say(f"compiling it for {target.compute_capability or target.march}, vector instructions: {vectors}")
+        _compile(program, target, folder / f"{graph.name}.pt2")
+        export_s, compile_s = export_s + traced - started, compile_s + time.monotonic() - traced
+    return Compiled(round(export_s, 3), round(compile_s, 3), vectors)
+
+
+def weights_of(packages: Sequence[Path]) -> list[str]:
+    """The names of the weights that packages read, each once; such as model.lm_head.weight."""
+    loaders = [torch._C._aoti.AOTIModelPackageLoader(str(one), "model", True, 1, -1) for one in packages]  # noqa: SLF001
+    return sorted({name for loader in loaders for name in loader.get_constant_fqns()})
+
+
+def trace(graph: Graph) -> torch.export.ExportedProgram:
+    """The program of a graph, with its dimensions as they may vary."""
     with torch.no_grad():
-        program = torch.export.export(
-            decoder,
-            example_inputs(decoder.model, shape),
-            dynamic_shapes=dynamic_shapes(decoder.model, shape),
+        return torch.export.export(
+            graph.module,
+            graph.inputs,
+            dynamic_shapes=graph.dynamic,
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=True,
         )
-    traced = time.monotonic()
-    vectors = restrict_vectors(target)
-    say(f"compiling for {target.march}, vector instructions: {vectors}")
+
+
+def _compile(program: torch.export.ExportedProgram, target: Target, package: Path) -> None:
     with scratch_directory() as scratch, torch.no_grad():
         raw = scratch / "model.pt2"
         torch._inductor.aoti_compile_and_package(  # noqa: SLF001  there is no public name
             program, package_path=str(raw), inductor_configs=inductor_settings(target)
         )
         normalise(raw, package)
-    return Compiled(round(traced - started, 3), round(time.monotonic() - traced, 3), vectors)
 
 
 def inductor_settings(target: Target) -> dict[str, Any]:
-    """Settings of the compiler, beyond its defaults."""
-    return {
-        "cpp.march": target.march,
+    """Settings of the compiler, beyond its defaults.
+
+    Raises:
+        Refusal: this torch compiles for its own host's processor only, and the engine computes there.
+    """
+    settings = {
         # The number of threads belongs to the serving host, not to this one.
         "cpp.dynamic_threads": True,
-        # Line tables hold paths and a quarter of the package.
-        "aot_inductor.enable_line_tables": False,
         "freezing": False,
+        "aot_inductor.package_constants_in_so": False,
     }
+    if hasattr(inductor_config.cpp, "march"):
+        # Line tables hold paths and a quarter of the package.
+        return settings | {"cpp.march": target.march, "aot_inductor.enable_line_tables": False}
+    if target.device == "cpu":
+        raise Refusal(
+            "unsupported",
+            f"torch {torch.__version__} compiles for the processor of its own host only",
+            "toolchain",
+            "build with torch 2.13 or newer",
+        )
+    # What runs on the processor only starts kernels; it is for processors at least as new as this host's.
+    return settings
 
 
 def restrict_vectors(target: Target) -> str:

@@ -19,14 +19,17 @@ from tasks.workers.common.json_files import read_json
 from tasks.workers.common.safetensors import tensor_headers
 from tasks.workers.common.shape import Shape
 
-RECIPES = {"none": None, "int8_weight_only": "W8A16"}
+RECIPES = {"none": None, "int8_weight_only": "W8A16", "fp8": "FP8"}
 # "dynamic" and "longrope" choose their frequencies by the longest position of a call, which one graph cannot
 # do.
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 DTYPES = ("bfloat16", "float32")
-# _weight_int8pack_mm reads past a row whose length is not a multiple of this, and returns wrong results or
-# crashes.
-INT8_INPUT_MULTIPLE = 16
+# On CPU, _weight_int8pack_mm reads past a row whose length is not a multiple of this, and returns wrong
+# results or crashes. On GPUs, _scaled_mm refuses such matrices.
+INPUT_MULTIPLE = 16
+NARROW = {"I8": "int8", "F8_E4M3": "FP8"}
+# Architectures of which every GPU host's processor is at least one.
+HOST_MARCH = {"x86_64": "x86-64-v2", "aarch64": "armv8-a"}
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,11 @@ def read_plan(checkpoint: Path, params: AotParams, admission: AotAdmission) -> B
         Refusal: the architecture, the recipe, a setting of the config or the shape cannot be compiled.
     """
     config = read_json(checkpoint / "config.json")
-    if not params.target.march:
+    if params.target.device == "cpu" and not params.target.march:
         raise Refusal(
             "unsupported", "this kind compiles for x86-64 levels only", "target", "choose a cpu-x86-64 target"
         )
-    dtype, reason = _choose_dtype(config, params.dtype)
+    dtype, reason = _choose_dtype(config, params.dtype, params.target.device)
     plan = BuildPlan(
         checkpoint=checkpoint,
         architecture=_architecture(config, admission.architectures),
@@ -71,13 +74,19 @@ def read_plan(checkpoint: Path, params: AotParams, admission: AotAdmission) -> B
         dtype=dtype,
         dtype_reason=reason,
         shape=params.shape,
-        target=replace(params.target, cpu_features=tuple(sorted(params.target.cpu_features))),
+        target=_completed(params.target),
     )
     _check_shape(params.shape, config)
     _check_positions(config)
     _check_recipe(plan)
     _check_files(checkpoint)
     return plan
+
+
+def _completed(target: Target) -> Target:
+    """The target with sorted flags, and with a level for the code that starts a GPU's kernels."""
+    march = target.march if target.device == "cpu" else HOST_MARCH[target.machine]
+    return replace(target, march=march, cpu_features=tuple(sorted(target.cpu_features)))
 
 
 def _architecture(config: Mapping[str, Any], known: Sequence[str]) -> str:
@@ -92,7 +101,13 @@ def _architecture(config: Mapping[str, Any], known: Sequence[str]) -> str:
     return str(names[0])
 
 
-def _choose_dtype(config: Mapping[str, Any], asked: str | None) -> tuple[str, str]:
+def _choose_dtype(config: Mapping[str, Any], asked: str | None, device: str) -> tuple[str, str]:
+    if device == "cuda":
+        if asked not in (None, "bfloat16"):
+            raise Refusal(
+                "unsupported", f"dtype {asked} on a GPU: this kind computes in bfloat16 there", "dtype"
+            )
+        return "bfloat16", "bfloat16: what this kind computes in on GPUs"
     if asked is not None:
         if asked not in DTYPES:
             raise Refusal("unsupported", f"dtype {asked} is not one of {', '.join(DTYPES)}", "params: dtype")
@@ -167,7 +182,7 @@ def _check_recipe(plan: BuildPlan) -> None:
         raise Refusal(
             "unsupported", "this kind has no quantized KV cache", "hf_quant_config.json", "set kv_cache: none"
         )
-    _check_int8_widths(plan.checkpoint)
+    _check_widths(plan.checkpoint)
 
 
 def _quantization(checkpoint: Path) -> dict[str, Any]:
@@ -175,13 +190,13 @@ def _quantization(checkpoint: Path) -> dict[str, Any]:
     return dict(read_json(path)["quantization"]) if path.is_file() else {}
 
 
-def _check_int8_widths(checkpoint: Path) -> None:
+def _check_widths(checkpoint: Path) -> None:
     for name, entry in tensor_headers(checkpoint):
-        if entry["dtype"] == "I8" and entry["shape"][-1] % INT8_INPUT_MULTIPLE:
+        if entry["dtype"] in NARROW and entry["shape"][-1] % INPUT_MULTIPLE:
             raise Refusal(
                 "unsupported",
-                f"the int8 kernel needs an input width that is a multiple of {INT8_INPUT_MULTIPLE}, "
-                f"but {name} has {entry['shape'][-1]}",
+                f"the {NARROW[entry['dtype']]} kernel needs an input width that is a multiple of "
+                f"{INPUT_MULTIPLE}, but {name} has {entry['shape'][-1]}",
                 name,
                 "use recipe: none for this model",
             )

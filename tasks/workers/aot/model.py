@@ -1,66 +1,63 @@
-"""The graph that is compiled: a Hugging Face decoder over a KV cache that its caller owns.
+"""What is compiled: a Hugging Face decoder over a KV cache that its caller owns.
 
 Invariants:
-- One graph serves prompts and single tokens, for every number of rows and every length within the limits.
 - Row r, token t of a call is at position `positions[r, t]` and attends to the slots 0..positions[r, t] of
   its row. Slots beyond are never read, so nothing has to be cleared between sequences.
 - Padding is at the position `max_seq_len`, a slot of its own that no real token reads.
-- The cache is one tensor [rows, heads, max_seq_len + 1, head_dim] for keys and one for values per layer,
-  mutated in place. Any contiguous run of rows of larger tensors works, so rows can come and go without
-  affecting the others.
+- The cache has one tensor for keys and one for values per layer, mutated in place. Any contiguous run of rows
+  of larger tensors works, so rows can come and go without affecting the others.
+
+On CPU one graph serves prompts and single tokens, for every number of rows and every length within the
+limits. On a GPU there are two: one for prompts, and one for single tokens, whose only variable is the number
+of rows, so that a CUDA graph holds it for each.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-import transformers
 from torch import nn
 from torch.export import Dim
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.masking_utils import sdpa_mask
+from transformers import PreTrainedModel
 
-from tasks.workers.aot.config import BuildPlan
-from tasks.workers.aot.int8 import read_tensors, split_int8, use_int8
+from tasks.workers.aot.attention import (
+    FLASH_HEAD_MULTIPLE,
+    FLASH_PROMPT,
+    FLASH_STEP,
+    FLASH_WIDEST_HEAD,
+    GROUPED,
+    Extents,
+    HeadMajorCache,
+    TokenMajorCache,
+    queries_per_row,
+    use_attention,
+)
+from tasks.workers.aot.tree import Dimensions
 from tasks.workers.common.io import Refusal
 from tasks.workers.common.shape import Shape
 
-ATTENTION = "enginery_grouped"
 EXAMPLE_ROWS, EXAMPLE_TOKENS, EXAMPLE_SLOTS = 2, 5, 7
 
 
-class CallerCache:
-    """The cache that a decoder layer expects, on top of the caller's tensors.
+@dataclass(frozen=True)
+class Graph:
+    """One entry point to be compiled.
 
-    `slots` is how many leading slots of each row are read: enough for the longest sequence of the call.
+    Attributes:
+        name: of its package, without the suffix.
+        module: the entry point.
+        inputs: arguments to trace it with; sizes differ, so that none is mistaken for another.
+        dynamic: which dimensions of the arguments vary, and how far. A limit of one is a constant.
     """
 
-    is_compileable = True
-
-    def __init__(self, tensors: list[torch.Tensor], positions: torch.Tensor, slots: int) -> None:
-        self.tensors = tensors
-        self.positions = positions
-        self.slots = slots
-
-    def update(
-        self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: object, **__: object
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write [rows, heads, tokens, head_dim] at each token's position; return what may be attended to."""
-        return self._write(2 * layer_idx, keys), self._write(2 * layer_idx + 1, values)
-
-    def get_seq_length(self, *_: object) -> int:
-        """Zero: positions are always given, so the decoder never relies on this."""
-        return 0
-
-    def _write(self, index: int, new: torch.Tensor) -> torch.Tensor:
-        cache = self.tensors[index]
-        rows = torch.arange(new.shape[0])[:, None, None]
-        heads = torch.arange(new.shape[1])[None, :, None]
-        cache.index_put_((rows, heads, self.positions[:, None, :]), new)
-        return cache[:, :, : self.slots]
+    name: str
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    dynamic: tuple[Any, ...]
 
 
 class Decoder(nn.Module):
-    """The entry point that is exported."""
+    """The entry point for CPUs."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -81,138 +78,190 @@ class Decoder(nn.Module):
             positions: int64 [rows, tokens], the position of each token; `max_seq_len` for padding.
             last: int64 [rows], the index in 0..tokens-1 of each row's last real token.
             slots: int64 [slots], the numbers 0..slots-1.
-            cache: keys and values of layer 0, of layer 1, ...
+            cache: keys and values of layer 0, of layer 1, ..., each [rows, heads, max_seq_len + 1, width].
 
         Returns:
             Greedy next tokens int64 [rows], and the logits [rows, vocabulary] after each row's last token.
         """
+        use_attention(self.model, GROUPED)
         mask = slots[None, None, None, :] <= positions[:, None, :, None]
         hidden = self.model.model(
             input_ids=tokens,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=CallerCache(cache, positions, slots.shape[0]),
+            past_key_values=HeadMajorCache(cache, positions, slots.shape[0]),
             use_cache=True,
         ).last_hidden_state
         logits = self.model.lm_head(hidden[torch.arange(tokens.shape[0]), last])
         return logits.argmax(-1), logits
 
 
-def grouped_attention(
-    _module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor,
-    scaling: float | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attend with a group's queries as additional rows of their shared key head, so that no key is copied.
+class GpuPrompt(nn.Module):
+    """The entry point for prompts on a GPU, which are read whole: every row begins at position 0."""
 
-    Query is [rows, heads, tokens, head_dim], key and value [rows, key_heads, slots, head_dim], the mask bool
-    [rows, 1, tokens, slots]; returns [rows, tokens, heads, head_dim].
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, tokens: torch.Tensor, positions: torch.Tensor, last: torch.Tensor, cache: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Read prompts; arguments and results as of `Decoder`, the cache [rows, slots, heads, width]."""
+        use_attention(self.model, FLASH_PROMPT)
+        hidden = self.model.model(
+            input_ids=tokens,
+            # Ready-made, or the library would make one.
+            attention_mask=(positions >= 0)[:, None, :, None],
+            position_ids=positions,
+            past_key_values=TokenMajorCache(cache, positions, prompt=True),
+            use_cache=True,
+        ).last_hidden_state
+        rows = torch.arange(tokens.shape[0], device=tokens.device)
+        return greedy(self.model.lm_head(hidden[rows, last]))
+
+
+class GpuStep(nn.Module):
+    """The entry point for one token per row on a GPU."""
+
+    def __init__(self, model: PreTrainedModel, max_seq_len: int, queries: int) -> None:
+        super().__init__()
+        self.model = model
+        self.max_seq_len = max_seq_len
+        self.queries = queries
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        used: torch.Tensor,
+        query_starts: torch.Tensor,
+        slot_starts: torch.Tensor,
+        cache: list[torch.Tensor],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Generate.
+
+        Args:
+            tokens: int64 [rows].
+            positions: int64 [rows]; `max_seq_len` for a row that is not in use.
+            used: int32 [rows], one more than the position; 1 for a row that is not in use.
+            query_starts: int32 [rows + 1], the numbers 0, 1, ..., times `queries`.
+            slot_starts: int32 [rows + 1], the same times `max_seq_len + 1`.
+            cache: as of `GpuPrompt`.
+        """
+        use_attention(self.model, FLASH_STEP)
+        places = positions[:, None]
+        hidden = self.model.model(
+            input_ids=tokens[:, None],
+            attention_mask=(places >= 0)[:, None, :, None],
+            position_ids=places,
+            past_key_values=TokenMajorCache(cache, places, prompt=False),
+            use_cache=True,
+            extents=Extents(query_starts, slot_starts, used, self.max_seq_len, self.queries),
+        ).last_hidden_state
+        return greedy(self.model.lm_head(hidden[:, 0]))
+
+
+def greedy(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first of the largest logits of each row, and the logits.
+
+    As two reductions that Inductor divides between processors; it does not divide `argmax`, and one processor
+    would read a whole vocabulary.
     """
-    rows, heads, tokens, width = query.shape
-    key_heads, slots = key.shape[1], key.shape[2]
-    group = heads // key_heads
-    stacked = _contiguous(query).view(rows, key_heads, group * tokens, width)
-    mask = (
-        attention_mask[:, :, None]
-        .expand(rows, 1, group, tokens, slots)
-        .reshape(rows, 1, group * tokens, slots)
-    )
-    out = nn.functional.scaled_dot_product_attention(stacked, key, value, attn_mask=mask, scale=scaling)
-    return _contiguous(out.view(rows, heads, tokens, width).transpose(1, 2)), None
+    ids = torch.arange(logits.shape[-1], device=logits.device)
+    largest = logits.amax(-1, keepdim=True)
+    last = logits.shape[-1] - 1  # of logits that are not numbers
+    return torch.where(logits == largest, ids, last).amin(-1), logits
 
 
-def load_eager(plan: BuildPlan, dtype: torch.dtype) -> PreTrainedModel:
-    """The checkpoint as Hugging Face computes it, in `dtype`; int8 weights are widened."""
-    tensors, quantized = split_int8(dict(read_tensors(plan.checkpoint)))
-    widened = {name: weight.dequantized(dtype) for name, weight in quantized.items()}
-    return _instantiate(plan, tensors | widened, dtype, "eager")
-
-
-def load_decoder(plan: BuildPlan) -> Decoder:
-    """The checkpoint as it is compiled: with our attention, and int8 layers if weights are int8."""
-    dtype = getattr(torch, plan.dtype)
-    tensors, quantized = split_int8(dict(read_tensors(plan.checkpoint)))
-    widened = {name: weight.dequantized(dtype) for name, weight in quantized.items()}
-    model = _instantiate(plan, tensors | widened, dtype, ATTENTION)
-    use_int8(model, quantized, dtype)
-    decoder = Decoder(model)
-    decoder.eval().requires_grad_(False)
-    return decoder
-
-
-def example_inputs(model: PreTrainedModel, shape: Shape) -> tuple[Any, ...]:
-    """Arguments of `Decoder.forward` to trace with; sizes differ, so that none is mistaken for another."""
-    rows = min(EXAMPLE_ROWS, shape.max_batch_size)
-    count = min(EXAMPLE_TOKENS, shape.max_input_len)
+def cpu_graphs(model: PreTrainedModel, shape: Shape) -> list[Graph]:
+    """The graph of a model for CPUs."""
+    rows, tokens = _rows(shape), _tokens(shape)
+    layers = 2 * model.config.num_hidden_layers
+    ids, positions, last = _example_prompt(shape, torch.device("cpu"))
     slots = torch.arange(min(EXAMPLE_SLOTS, shape.max_seq_len))
-    tokens = torch.ones(rows, count, dtype=torch.int64)
-    positions = torch.arange(count).repeat(rows, 1)
-    last = torch.full((rows,), count - 1)
-    return tokens, positions, last, slots, new_cache(model, rows, shape)
+    sizes = dimensions(model, shape)
+    size = (len(ids), sizes.key_heads, shape.max_seq_len + 1, sizes.head_width)
+    dynamic = (rows | tokens, rows | tokens, rows, {0: Dim("slots", min=1, max=shape.max_seq_len)})
+    return [
+        Graph(
+            "model",
+            Decoder(model),
+            (ids, positions, last, slots, _new_cache(model, size)),
+            (*dynamic, [rows] * layers),
+        )
+    ]
 
 
-def dynamic_shapes(model: PreTrainedModel, shape: Shape) -> tuple[Any, ...]:
-    """Which dimensions of the arguments vary, and how far. A limit of one is a constant, not a dimension."""
-    rows = {0: Dim("rows", min=1, max=shape.max_batch_size)} if shape.max_batch_size > 1 else {}
-    tokens = {1: Dim("tokens", min=1, max=shape.max_input_len)} if shape.max_input_len > 1 else {}
-    slots = {0: Dim("slots", min=1, max=shape.max_seq_len)}
-    return rows | tokens, rows | tokens, rows, slots, [rows] * (2 * model.config.num_hidden_layers)
+def gpu_graphs(model: PreTrainedModel, shape: Shape) -> list[Graph]:
+    """The graphs of a model for GPUs.
 
-
-def new_cache(model: PreTrainedModel, rows: int, shape: Shape) -> list[torch.Tensor]:
-    """An empty cache for `rows` rows."""
-    heads, _, width = cache_dimensions(model)
-    size = (rows, heads, shape.max_seq_len + 1, width)
-    return [torch.zeros(size, dtype=model.dtype) for _ in range(2 * model.config.num_hidden_layers)]
-
-
-def cache_dimensions(model: PreTrainedModel) -> tuple[int, int, int]:
-    """Key heads, layers and head width of a decoder."""
-    config = model.config
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return config.num_key_value_heads, config.num_hidden_layers, width
-
-
-def _instantiate(
-    plan: BuildPlan, tensors: dict[str, torch.Tensor], dtype: torch.dtype, attention: str
-) -> PreTrainedModel:
-    AttentionInterface.register(ATTENTION, grouped_attention)
-    AttentionMaskInterface.register(
-        ATTENTION, sdpa_mask
-    )  # looked up by name, though our masks are ready-made
-    config = transformers.AutoConfig.from_pretrained(str(plan.checkpoint))
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config  # these weights are plain, so there is nothing to unpack
-    cast = {name: tensor.to(dtype) for name, tensor in tensors.items()}
-    model, found = getattr(transformers, plan.architecture).from_pretrained(
-        None,
-        config=config,
-        state_dict=cast,
-        dtype=dtype,
-        attn_implementation=attention,
-        output_loading_info=True,
+    Raises:
+        Refusal: the width of its heads is none that torch's flash attention takes.
+    """
+    sizes = dimensions(model, shape)
+    width, queries = sizes.head_width, sizes.step_queries
+    if width % FLASH_HEAD_MULTIPLE or width > FLASH_WIDEST_HEAD:
+        raise Refusal(
+            "unsupported",
+            f"attention heads of {width} elements: on GPUs this kind takes multiples of "
+            f"{FLASH_HEAD_MULTIPLE} up to {FLASH_WIDEST_HEAD}",
+            "config.json: head_dim",
+            "choose another engine kind",
+        )
+    rows, tokens = _rows(shape), _tokens(shape)
+    caches = [rows] * (2 * model.config.num_hidden_layers)
+    ids, positions, last = _example_prompt(shape, model.device)
+    cache = _new_cache(model, (len(ids), shape.max_seq_len + 1, sizes.key_heads, width))
+    prompt = Graph(
+        "prefill",
+        GpuPrompt(model),
+        (ids, positions, last, cache),
+        (rows | tokens, rows | tokens, rows, caches),
     )
-    _check_complete(found)
-    return model.eval()
+    starts = torch.arange(len(ids) + 1, dtype=torch.int32, device=model.device)
+    used = (last + 1).to(torch.int32)
+    inputs = (
+        ids[:, 0].clone(),
+        last.clone(),
+        used,
+        starts * queries,
+        starts * (shape.max_seq_len + 1),
+        cache,
+    )
+    ends = {0: rows[0] + 1} if rows else {}
+    step = Graph(
+        "decode",
+        GpuStep(model, shape.max_seq_len, queries),
+        inputs,
+        (rows, rows, rows, ends, ends, caches),
+    )
+    return [prompt, step]
 
 
-def _check_complete(found: dict[str, Any]) -> None:
-    """Refuse an incomplete checkpoint: the library would fill the gaps with random numbers and continue."""
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        names = sorted(map(str, found.get(problem) or ()))
-        if names:
-            raise Refusal(
-                "input",
-                f"the weights do not fit the architecture: {len(names)} {problem}, such as {names[0]}",
-                "*.safetensors",
-                "fetch the checkpoint again, or check `architectures` in its config.json",
-            )
+def dimensions(model: PreTrainedModel, shape: Shape) -> Dimensions:
+    """The sizes of a decoder."""
+    config = model.config
+    heads, key_heads = config.num_attention_heads, config.num_key_value_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    queries = queries_per_row(heads, key_heads, shape.max_seq_len)
+    return Dimensions(config.num_hidden_layers, key_heads, width, queries)
 
 
-def _contiguous(tensor: torch.Tensor) -> torch.Tensor:
-    # `.contiguous()` asks about strides, which the exporter turns into a guard on the number of tokens.
-    return tensor.clone(memory_format=torch.contiguous_format)
+def _example_prompt(shape: Shape, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rows, count = min(EXAMPLE_ROWS, shape.max_batch_size), min(EXAMPLE_TOKENS, shape.max_input_len)
+    tokens = torch.ones(rows, count, dtype=torch.int64, device=device)
+    positions = torch.arange(count, device=device).repeat(rows, 1)
+    return tokens, positions, torch.full((rows,), count - 1, device=device)
+
+
+def _new_cache(model: PreTrainedModel, size: tuple[int, ...]) -> list[torch.Tensor]:
+    count = 2 * model.config.num_hidden_layers
+    return [torch.zeros(size, dtype=model.dtype, device=model.device) for _ in range(count)]
+
+
+def _rows(shape: Shape) -> dict[int, Any]:
+    return {0: Dim("rows", min=1, max=shape.max_batch_size)} if shape.max_batch_size > 1 else {}
+
+
+def _tokens(shape: Shape) -> dict[int, Any]:
+    return {1: Dim("tokens", min=1, max=shape.max_input_len)} if shape.max_input_len > 1 else {}

@@ -19,13 +19,22 @@ class Target:
 
     Attributes:
         machine: their `platform.machine()`.
-        march: level for the compiler's -march; None if they are not x86-64 processors.
-        cpu_features: flags as /proc/cpuinfo spells them.
+        march: level for the compiler's -march; None if engines do not compute on x86-64 processors.
+        cpu_features: flags as /proc/cpuinfo spells them; none if engines compute on a GPU.
+        gpu_names: product names by which the driver reports the GPU.
+        compute_capability: of the GPU, such as 9.0; None if engines compute on the processor.
     """
 
     machine: str
     march: str | None
     cpu_features: tuple[str, ...]
+    gpu_names: tuple[str, ...] = ()
+    compute_capability: str | None = None
+
+    @property
+    def device(self) -> str:
+        """What engines compute on, as torch names it: cpu or cuda."""
+        return "cpu" if self.compute_capability is None else "cuda"
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class AotParams:
         toolchains: identity of each toolchain that takes part, by role.
         driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
         stand_in: whether a stand-in of the tool builds it.
-        dtype: bfloat16 or float32; None: as the checkpoint is stored.
+        dtype: bfloat16 or float32; None: as the checkpoint is stored, and bfloat16 on GPUs.
     """
 
     kind: str

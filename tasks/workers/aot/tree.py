@@ -1,16 +1,21 @@
-"""The files of an engine tree besides the package: manifest, facts of the decoder, tokenizer, server."""
+"""The files of an engine tree besides the packages: manifest, facts, weights, tokenizer, server.
+
+Weights are the checkpoint's own files, byte for byte, so that a store keeps them once.
+"""
 
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.workers.aot.config import BuildPlan
 from tasks.workers.aot.request import SERVER, AotParams
+from tasks.workers.common.gpu_host import GpuFacts
 from tasks.workers.common.manifest import manifest, sha256_of, write_manifest, write_sorted
 from tasks.workers.common.sources import closure, write_sources
+from tasks.workers.completions_server.facts import FACTS_FILE, WEIGHTS_FOLDER, Source
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -22,46 +27,68 @@ TOKENIZER_FILES = (
 )
 
 
+@dataclass(frozen=True)
+class Dimensions:
+    """Sizes of a decoder, as `Facts` has them."""
+
+    layers: int
+    key_heads: int
+    head_width: int
+    step_queries: int
+
+
+@dataclass(frozen=True)
+class Built:
+    """With what an engine was built, and on which GPU; None if it computes on the processor."""
+
+    tools: dict[str, str]
+    gpu: GpuFacts | None
+
+
 def write_tree(
     plan: BuildPlan,
-    dimensions: tuple[int, int, int],
+    dimensions: Dimensions,
+    sources: Mapping[str, Source],
     params: AotParams,
-    tools: Mapping[str, str],
+    built: Built,
     output: Path,
 ) -> None:
-    """Write everything but the package.
+    """Write everything but the packages and the constants.
 
     Args:
         plan: what was compiled.
-        dimensions: key heads, layers and head width of the decoder.
+        dimensions: of the decoder.
+        sources: where the graphs' weights come from.
         params: of the request.
-        tools: versions.
+        built: with what and where.
         output: the tree.
     """
     copy_checkpoint_files(plan.checkpoint, output)
     write_sources(closure(SERVER), output / "server")
-    write_sorted(output / "decoder.json", decoder_facts(plan, dimensions))
-    write_manifest(output, aot_manifest(plan, params, tools))
+    write_sorted(output / FACTS_FILE, decoder_facts(plan, dimensions, sources))
+    write_manifest(output, aot_manifest(plan, params, built))
 
 
 def copy_checkpoint_files(checkpoint: Path, output: Path) -> None:
-    """Copy, byte for byte, what a server needs to turn text into tokens and back."""
+    """Copy, byte for byte, the weights, and what a server needs to turn text into tokens and back."""
     for name in TOKENIZER_FILES:
         if (checkpoint / name).is_file():
             shutil.copyfile(checkpoint / name, output / name)
+    (output / WEIGHTS_FOLDER).mkdir()
+    for file in sorted(checkpoint.glob("*.safetensors")):
+        shutil.copyfile(file, output / WEIGHTS_FOLDER / file.name)
 
 
-def decoder_facts(plan: BuildPlan, dimensions: tuple[int, int, int]) -> dict[str, Any]:
+def decoder_facts(plan: BuildPlan, dimensions: Dimensions, sources: Mapping[str, Source]) -> dict[str, Any]:
     """What the server has to know about the graph."""
     config = json.loads((plan.checkpoint / "config.json").read_text(encoding="utf-8"))
-    key_heads, layers, width = dimensions
     return {
+        "device": plan.target.device,
         "dtype": plan.dtype,
-        "layers": layers,
-        "key_heads": key_heads,
-        "head_width": width,
+        **asdict(dimensions),
         "vocab_size": config["vocab_size"],
         "eos_token_ids": eos_token_ids(plan.checkpoint, config),
+        "weights": {name: asdict(source) for name, source in sources.items()},
     }
 
 
@@ -86,13 +113,21 @@ def _read(checkpoint: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def aot_manifest(plan: BuildPlan, params: AotParams, tools: Mapping[str, str]) -> dict[str, Any]:
-    """The content of engine.json."""
+def aot_manifest(plan: BuildPlan, params: AotParams, built: Built) -> dict[str, Any]:
+    """The content of engine.json: kernels load on any GPU of a capability, but were chosen on this one."""
+    target, gpu, facts = plan.target, built.gpu, {}
+    requires: dict[str, Any] = {"machine": target.machine, "cpu_features": list(target.cpu_features)}
+    if gpu is not None:
+        capability = {"compute_capability": gpu.compute_capability}
+        requires |= {**capability, "gpu_names": list(target.gpu_names), "gpu_count": 1}
+        built_on = {**capability, "gpu_name": gpu.name, "driver": gpu.driver, "cuda": built.tools["cuda"]}
+        facts["built_on"] = built_on
     return manifest(
         params,
         plan.architecture,
         asdict(plan.shape),
         sha256_of(plan.checkpoint / "tokenizer.json"),
-        tools,
-        requires={"machine": plan.target.machine, "cpu_features": list(plan.target.cpu_features)},
+        built.tools,
+        requires=requires,
+        **facts,
     )

@@ -9,6 +9,7 @@ Invariants:
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -49,6 +50,27 @@ class Sequence:
         return len(self.request.prompt) + self.generated - 1
 
 
+@dataclass
+class Iterations:
+    """What iterations have taken since the start: how much of it the engine does not compute shows here.
+
+    Attributes:
+        steps: iterations that generated one token per row.
+        rows: rows of all these steps.
+        prompts: prompts read.
+        decode_s: seconds inside the engine for steps.
+        prefill_s: seconds inside the engine for prompts.
+        busy_s: seconds with work, those inside the engine included.
+    """
+
+    steps: int = 0
+    rows: int = 0
+    prompts: int = 0
+    decode_s: float = 0.0
+    prefill_s: float = 0.0
+    busy_s: float = 0.0
+
+
 class Batcher:
     """Feeds the engine from a queue."""
 
@@ -59,6 +81,7 @@ class Batcher:
         self._active: list[Sequence] = []
         self._changed = threading.Condition()
         self._stopping = False
+        self.iterations = Iterations()
 
     def submit(self, request: Completion) -> Sequence:
         """Queue a request; its tokens appear in `events`."""
@@ -77,11 +100,13 @@ class Batcher:
     def run(self) -> None:
         """Iterate until `stop`."""
         while self._wait_for_work():
+            started = time.perf_counter()
             try:
                 self._admit()
                 self._advance()
             except Exception as error:  # noqa: BLE001  reported to every client concerned
                 self._fail_all(f"{type(error).__name__}: {error}")
+            self.iterations.busy_s += time.perf_counter() - started
         self._fail_all("the server is shutting down")
 
     def _wait_for_work(self) -> bool:
@@ -95,7 +120,10 @@ class Batcher:
         for group in self._next_groups():
             first = len(self._active)
             self._active.extend(group)
+            started = time.perf_counter()
             step = self._engine.prefill(first, [sequence.request.prompt for sequence in group])
+            self.iterations.prefill_s += time.perf_counter() - started
+            self.iterations.prompts += len(group)
             self._hand_out(step, group)
         self._drop_finished()
 
@@ -118,7 +146,11 @@ class Batcher:
         if not self._active:
             return
         rows = list(self._active)
+        started = time.perf_counter()
         step = self._engine.decode([row.token for row in rows], [row.position for row in rows])
+        self.iterations.decode_s += time.perf_counter() - started
+        self.iterations.steps += 1
+        self.iterations.rows += len(rows)
         self._hand_out(step, rows)
         self._drop_finished()
 

@@ -1,15 +1,17 @@
 """Serves one engine tree by OpenAI's completions protocol: `--tree DIR --host H --port P --model NAME`.
 
 Standard library, torch and tokenizers only. The port opens once the engine is loaded and has run, so an
-answer of `/health` means ready. The exit code is 0 after SIGTERM or SIGINT, and 3 on a host that cannot run
-the engine.
+answer of `/health` means ready. The last line says what iterations took. The exit code is 0 after SIGTERM or
+SIGINT, and 3 on a host that cannot run the engine.
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from tasks.workers.common.shape import Shape
 from tasks.workers.completions_server.host import HostRefused, check_host, read_manifest
 
 if TYPE_CHECKING:
-    from tasks.workers.completions_server.aot_engine import AotEngine
     from tasks.workers.completions_server.http import CompletionServer
 
 EXIT_REFUSED = 3
@@ -56,14 +57,14 @@ def _siblings(cpu: int) -> str:
 
 
 def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, *, pinned: bool) -> None:
-    from tasks.workers.completions_server.aot_engine import AotEngine
+    from tasks.workers.completions_server.aot_engine import open_engine
     from tasks.workers.completions_server.batch import Batcher
     from tasks.workers.completions_server.http import CompletionServer, Service
     from tasks.workers.completions_server.protocol import RequestLimits
     from tasks.workers.completions_server.text import Codec
 
-    engine = AotEngine(arguments.tree, Shape(**manifest["shape"]))
-    print(_prepare(engine, cores, pinned=pinned), flush=True)
+    engine = open_engine(arguments.tree, Shape(**manifest["shape"]))
+    print(engine.prepare(cores, pinned=pinned), flush=True)
     batcher = Batcher(engine)
     limits = RequestLimits(engine.limits.max_input_len, engine.limits.max_seq_len, engine.vocab_size)
     service = Service(batcher, Codec(arguments.tree), limits, arguments.model)
@@ -75,22 +76,7 @@ def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, 
     server.serve_forever(poll_interval=0.1)
     batcher.stop()
     worker.join()
-
-
-def _prepare(engine: "AotEngine", cores: int, *, pinned: bool) -> str:
-    """Run each number of rows once, so that kernels prepare themselves; returns how threads were chosen."""
-    import torch
-
-    from tasks.workers.completions_server.threads import measure_threads
-
-    if pinned:
-        for rows in range(1, engine.limits.max_batch_size + 1):
-            engine.decode([0] * rows, [0] * rows)
-        engine.prefill(0, [[0] * engine.limits.max_input_len])
-        return f"threads: {torch.get_num_threads()}, from OMP_NUM_THREADS"
-    plan = measure_threads(engine, cores, torch.set_num_threads)
-    engine.use_threads(plan)
-    return str(plan)
+    print(f"iterations: {json.dumps(asdict(batcher.iterations) | engine.report())}", flush=True)
 
 
 def _stop_on_signals(server: "CompletionServer") -> None:

@@ -22,10 +22,10 @@ def generous_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     """A kind that takes every recipe, to reach rules which no shipped kind can break on its own."""
     facts = (kind_facts.KINDS_DIR / "aot-inductor.yaml").read_text()
     facts = facts.replace("name: aot-inductor", "name: generous")
+    facts = facts.replace("  - name: fp8\n", "  - name: fp8\n    cpu: true\n")
     facts = facts.replace(
-        "recipes:\n", 'recipes:\n  - {name: fp8, weight_input_multiple: 16, source: "made up for a test"}\n'
+        "kv_caches:\n", 'kv_caches:\n  - {name: fp8, cpu: true, source: "made up for a test"}\n'
     )
-    facts = facts.replace("kv_caches:\n", 'kv_caches:\n  - {name: fp8, source: "made up for a test"}\n')
     facts = facts.replace("max_tensor_parallel: 1", "max_tensor_parallel: 8")
     facts = facts.replace("max_pipeline_parallel: 1", "max_pipeline_parallel: 8")
     directory = tmp_path / "kinds"

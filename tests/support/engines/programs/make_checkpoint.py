@@ -1,8 +1,7 @@
 """Job: write small random checkpoints of any architecture, with a byte-level tokenizer.
 
-params: {"checkpoints": by the folder to write, {"architecture", "config": overrides, "dtype", "int8": bool,
-"shards": bool}}. With `int8` the linear layers of the decoder are stored as ModelOpt's INT8_WEIGHT_ONLY
-export stores them.
+params: {"checkpoints": by the folder to write, {"architecture", "config": overrides, "dtype", "recipe",
+"shards": bool}}. With a recipe the linear layers of the decoder are stored as ModelOpt's export stores them.
 """
 
 import json
@@ -35,12 +34,16 @@ TINY = {
 }
 
 
+# Of what goes into any linear layer, about.
+LARGEST_INPUT = 16.0
+
+
 @dataclass(frozen=True)
 class Wanted:
     architecture: str
     dtype: str
     config: dict[str, Any]
-    int8: bool = False
+    recipe: str = "none"
     shards: bool = False
 
 
@@ -65,21 +68,27 @@ def write_checkpoint(folder: Path, wanted: Wanted) -> None:
             torch.nn.init.normal_(parameter, mean=1.0 if "norm" in parameter_name else 0.0, std=0.1)
     size = "100KB" if wanted.shards else "5GB"
     model.save_pretrained(folder, max_shard_size=size)
-    if wanted.int8:
-        store_as_int8(folder)
+    if wanted.recipe != "none":
+        store_quantized(folder, wanted.recipe)
     byte_tokenizer().save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text("{}")
 
 
-def store_as_int8(folder: Path) -> None:
+def store_quantized(folder: Path, recipe: str) -> None:
     tensors = load_file(folder / "model.safetensors")
     for name in [name for name in tensors if name.endswith("_proj.weight")]:
         weight = tensors[name].float()
-        scale = weight.abs().amax(dim=1) / 127
-        tensors[name] = (weight / scale[:, None]).round().to(torch.int8)
+        if recipe == "fp8":
+            scale = weight.abs().max() / 448
+            tensors[name] = (weight / scale).to(torch.float8_e4m3fn)
+            tensors[name.removesuffix("weight") + "input_scale"] = torch.tensor(LARGEST_INPUT / 448)
+        else:
+            scale = weight.abs().amax(dim=1) / 127
+            tensors[name] = (weight / scale[:, None]).round().to(torch.int8)
         tensors[name + "_scale"] = scale
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    quantization = {"quant_algo": "W8A16", "kv_cache_quant_algo": None, "exclude_modules": ["lm_head"]}
+    algo = {"fp8": "FP8", "int8_weight_only": "W8A16"}[recipe]
+    quantization = {"quant_algo": algo, "kv_cache_quant_algo": None, "exclude_modules": ["lm_head"]}
     content = {"producer": {"name": "modelopt", "version": "0.47.0"}, "quantization": quantization}
     (folder / "hf_quant_config.json").write_text(json.dumps(content))
     config = json.loads((folder / "config.json").read_text())

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tasks.workers.aot.check import YARDSTICKS, compare, eager_logits, ragged_cases, require
+from tasks.workers.aot.checkpoint import load_eager
 from tasks.workers.aot.config import BuildPlan, read_plan
-from tasks.workers.aot.model import load_eager
 from tasks.workers.aot.request import AotAdmission, AotParams
 from tasks.workers.common.io import Refusal, run
 from tasks.workers.common.requests import Nothing, Request, Result
@@ -43,9 +43,10 @@ def main(request: Request[Asked, Nothing]) -> Result:
 
 def verdict(engine: AotEngine, plan: BuildPlan) -> str:
     """What the build's own check says: the class of failure and its words, or nothing."""
-    eager = eager_logits(load_eager(plan, getattr(torch, plan.dtype)))
-    reference = eager_logits(load_eager(plan, YARDSTICKS[plan.dtype]))
-    agreement = compare(engine, eager, reference, ragged_cases(engine.limits, engine.vocab_size))
+    cases = ragged_cases(engine.limits, engine.vocab_size)
+    eager = eager_logits(load_eager(plan, getattr(torch, plan.dtype)), cases)
+    reference = eager_logits(load_eager(plan, YARDSTICKS[plan.dtype]), cases)
+    agreement = compare(engine, eager, reference, cases)
     try:
         require(agreement, plan.dtype)
     except Refusal as refusal:

@@ -79,10 +79,10 @@ BROKEN: list[tuple[Edits, int, str, str, str]] = [
         "once",
     ),
     (
-        (("int8_weight_only", "fp8\n    calibration: null"),),
+        (("int8_weight_only", "nvfp4\n    calibration: null"),),
         10,
         "defaults.quantization.recipe",
-        "'fp8'",
+        "'nvfp4'",
         "none, int8",
     ),
     (
@@ -233,7 +233,8 @@ class TestWithAKindThatTakesEverything:
         monkeypatch.setattr(rules, "load_targets", lambda: table)
         (problem,) = problems_in(text())
         assert (problem.line, problem.field, problem.found) == (20, "variants[1].target", "'cpu-x86-64-v4'")
-        assert problem.accepted == "a target that generous builds for: cpu-x86-64-v2, cpu-x86-64-v3"
+        known = "a target that generous builds for: cpu-x86-64-v2, cpu-x86-64-v3, a100-40gb"
+        assert problem.accepted.startswith(known)
 
 
 @pytest.mark.parametrize(

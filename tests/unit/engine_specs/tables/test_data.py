@@ -86,17 +86,23 @@ def test_a_kind_draws_on_the_other_tables(facts: kind_facts.KindFacts) -> None:
     assert all(row.source for row in (*facts.architectures, *facts.recipes))
 
 
-def test_the_cpu_kind_is_as_other_layers_expect_it() -> None:
+def test_the_kind_of_two_devices_is_as_other_layers_expect_it() -> None:
     facts = load_kinds()["aot-inductor"]
     assert facts.architecture_names == ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-    assert [row.name for row in facts.recipes] == ["none", "int8_weight_only"]
+    assert [row.name for row in facts.recipes] == ["none", "int8_weight_only", "fp8"]
     assert facts.toolchains.model_dump() == {
-        "quantize": {"cpu": "modelopt-cpu"},
-        "build": {"cpu": "aot-cpu"},
-        "serve": {"cpu": "aot-serve-cpu"},
+        "quantize": {"cpu": "modelopt-cpu", "cuda": "modelopt-cuda"},
+        "build": {"cpu": "aot-cpu", "cuda": "aot-cuda"},
+        "serve": {"cpu": "aot-serve-cpu", "cuda": "aot-cuda"},
     }
     assert (facts.export_format, facts.end_of_life, facts.max_tensor_parallel) == ("hf", None, 1)
-    assert facts.recipe("fp8") is None
+    fp8 = facts.recipe("fp8")
+    assert fp8 is not None
+    assert (fp8.cpu, "8.0" in fp8.compute_capabilities, "8.9" in fp8.compute_capabilities) == (
+        False,
+        False,
+        True,
+    )
 
 
 @pytest.mark.parametrize("path", sorted(KINDS_DIR.glob("*.yaml")), ids=lambda p: p.stem)

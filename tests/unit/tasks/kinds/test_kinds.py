@@ -13,7 +13,7 @@ from tasks.kinds import KINDS, kind_named
 from tasks.kinds.vllm_reference import vllm_serve_command
 from tasks.workers.aot.config import BuildPlan
 from tasks.workers.aot.request import AotParams
-from tasks.workers.aot.tree import aot_manifest
+from tasks.workers.aot.tree import Built, aot_manifest
 from tasks.workers.common.sources import closure
 
 
@@ -49,10 +49,14 @@ def test_the_fingerprinted_sources_include_helpers_and_the_shipped_server(varian
         "aot/config.py",
         "aot/check.py",
         "aot/compile.py",
-        "aot/int8.py",
+        "aot/checkpoint.py",
+        "aot/linear.py",
         "common/io.py",
     } <= names
-    assert {f"completions_server/{name}.py" for name in ("main", "http", "text", "aot_engine")} <= names
+    assert {
+        f"completions_server/{name}.py"
+        for name in ("main", "http", "text", "aot_engine", "cuda_engine", "weights")
+    } <= names
 
 
 def test_vllm_serves_within_the_shape(variant: ResolvedVariant) -> None:
@@ -99,7 +103,8 @@ def test_the_manifest_that_the_worker_writes_is_one(tmp_path: Path, variant: Res
         shape=job.params.shape,
         target=job.params.target,
     )
-    written = aot_manifest(plan, replace(job.params, toolchains={"build": "0" * 64}), {"torch": "2.13.0"})
+    params = replace(job.params, toolchains={"build": "0" * 64})
+    written = aot_manifest(plan, params, Built({"torch": "2.13.0"}, gpu=None))
     read = EngineManifest.model_validate(written, strict=False)
     assert read.shape == variant.shape.model_dump()
     assert read.requires.cpu_features == variant.target.cpu_features

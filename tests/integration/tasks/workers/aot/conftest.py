@@ -63,7 +63,7 @@ def checkpoints(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of each architecture, by its name."""
     defaults = {"config": {}, "dtype": "float32"}
     asked = {
-        name: {**defaults, "architecture": name, **options, "int8": recipe != "none"}
+        name: {**defaults, "architecture": name, **options, "recipe": recipe}
         for name, (recipe, options) in ENGINES.items()
     }
     folder = tmp_path_factory.mktemp("made") / "checkpoints"

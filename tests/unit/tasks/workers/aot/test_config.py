@@ -91,7 +91,7 @@ def test_the_dtype_comes_with_its_reason(
         ({"use_sliding_window": True}, {}, "unsupported", "sliding-window"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, {}, "unsupported", "sliding-window"),
         ({"max_position_embeddings": 100}, {}, "input", "100 positions"),
-        ({}, {"recipe": "fp8"}, "unsupported", "recipe fp8"),
+        ({}, {"recipe": "nvfp4"}, "unsupported", "recipe nvfp4"),
         ({}, {"recipe": "int8_weight_only"}, "input", "stored as W8A16"),
         ({}, {"dtype": "float64"}, "unsupported", "float64"),
         ({}, {"shape": PARAMS["shape"] | {"max_input_len": 128}}, "input", "no room for output"),
