@@ -74,7 +74,7 @@ def _prove(plan: BuildPlan, tree: Path) -> dict[str, float]:
 
     from tasks.workers.aot.check import YARDSTICKS, compare, eager_logits, ragged_cases, require
     from tasks.workers.aot.checkpoint import load_eager
-    from tasks.workers.completions_server.aot_engine import open_engine
+    from tasks.workers.completions_server.main import open_engine
 
     say("checking the engine against the eager model")
     cases = ragged_cases(plan.shape, read_facts(tree).vocab_size)

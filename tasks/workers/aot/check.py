@@ -19,9 +19,10 @@ import torch
 
 from tasks.workers.common.io import Refusal
 from tasks.workers.common.shape import Shape
-from tasks.workers.completions_server.aot_engine import AotEngine, AotStep
+from tasks.workers.completions_server.packages import AotStep
 
 if TYPE_CHECKING:
+    from tasks.workers.completions_server.aot_engine import AotEngine
     from tasks.workers.completions_server.cuda_engine import CudaEngine
 
     Checked = AotEngine | CudaEngine

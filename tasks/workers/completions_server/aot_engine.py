@@ -1,4 +1,4 @@
-"""The AOTInductor packages behind the server, on CPU: a compiled graph, its weights and its cache.
+"""The AOTInductor package behind the server, on CPU: a compiled graph, its weights and its cache.
 
 Invariants:
 - Every call is checked before it reaches compiled code, which checks nothing.
@@ -6,15 +6,12 @@ Invariants:
 - It needs only torch; in particular, no compiler.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 
 from tasks.workers.common.shape import Shape
-from tasks.workers.completions_server.engine import TokenScore
 from tasks.workers.completions_server.facts import (
     Facts,
     check_prompts,
@@ -23,33 +20,13 @@ from tasks.workers.completions_server.facts import (
     read_facts,
     rounded,
 )
+from tasks.workers.completions_server.packages import AotStep, open_graph
 from tasks.workers.completions_server.threads import ThreadPlan, measure_threads
 from tasks.workers.completions_server.weights import load_weights
-
-if TYPE_CHECKING:
-    from tasks.workers.completions_server.cuda_engine import CudaEngine
 
 PACKAGE_FILE = "model.pt2"
 # Lengths are rounded up to these, so that kernels that prepare themselves per size do so for few sizes.
 PROMPT_BUCKET, SLOT_BUCKET = 16, 32
-
-
-@dataclass(frozen=True)
-class AotStep:
-    """Result of one iteration: each row's greedy next token, and the logits [rows, vocabulary].
-
-    The logits may be overwritten by the next iteration.
-    """
-
-    tokens: list[int]
-    logits: torch.Tensor
-
-    def score(self, row: int, token: int, alternatives: int) -> TokenScore:
-        """Log-probabilities of one row's token and of the likeliest ones, computed in float32."""
-        logprobs = torch.log_softmax(self.logits[row].float(), dim=-1)
-        values, ids = torch.topk(logprobs, alternatives)
-        top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
-        return TokenScore(float(logprobs[token]), top)
 
 
 class AotEngine:
@@ -132,25 +109,6 @@ class AotEngine:
         inputs = [ids, places, torch.tensor(last), torch.arange(read), *rows]
         chosen, logits = self._graph.boxed_run(inputs)
         return AotStep(chosen.tolist(), logits)
-
-
-def open_engine(tree: Path, limits: Shape) -> "AotEngine | CudaEngine":
-    """Load the engine of a tree, on the device that it was compiled for."""
-    if read_facts(tree).device == "cuda":
-        from tasks.workers.completions_server.cuda_engine import CudaEngine
-
-        return CudaEngine(tree, limits)
-    return AotEngine(tree, limits)
-
-
-def open_graph(package: Path, weights: Mapping[str, torch.Tensor]) -> Any:
-    """Load a package and let it read these weights, which the caller must keep."""
-    # torch's public loader probes for a compiler and warns about the build host's vector width; neither
-    # matters here. Single-threaded: one call at a time, and nothing that a CUDA graph could not hold.
-    loader = torch._C._aoti.AOTIModelPackageLoader(str(package), "model", True, 1, -1)  # noqa: SLF001
-    wanted = {name: weights[name] for name in loader.get_constant_fqns()}
-    loader.load_constants(wanted, False, False, True)  # whole or not is seen above; the weights stay ours
-    return loader
 
 
 def _new_cache(facts: Facts, limits: Shape) -> list[torch.Tensor]:

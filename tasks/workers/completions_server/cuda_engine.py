@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 
 from tasks.workers.common.shape import Shape
-from tasks.workers.completions_server.aot_engine import AotStep, open_graph
 from tasks.workers.completions_server.facts import (
     Facts,
     check_prompts,
@@ -28,6 +27,7 @@ from tasks.workers.completions_server.facts import (
     read_facts,
     rounded,
 )
+from tasks.workers.completions_server.packages import AotStep, open_graph
 from tasks.workers.completions_server.threads import powers_of_two_below
 from tasks.workers.completions_server.weights import load_weights
 

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.workers.common.shape import Shape
+from tasks.workers.completions_server.facts import read_facts
 from tasks.workers.completions_server.host import HostRefused, check_host, read_manifest
 
 if TYPE_CHECKING:
+    from tasks.workers.completions_server.aot_engine import AotEngine
+    from tasks.workers.completions_server.cuda_engine import CudaEngine
     from tasks.workers.completions_server.http import CompletionServer
 
 EXIT_REFUSED = 3
@@ -57,7 +60,6 @@ def _siblings(cpu: int) -> str:
 
 
 def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, *, pinned: bool) -> None:
-    from tasks.workers.completions_server.aot_engine import open_engine
     from tasks.workers.completions_server.batch import Batcher
     from tasks.workers.completions_server.http import CompletionServer, Service
     from tasks.workers.completions_server.protocol import RequestLimits
@@ -77,6 +79,17 @@ def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, 
     batcher.stop()
     worker.join()
     print(f"iterations: {json.dumps(asdict(batcher.iterations) | engine.report())}", flush=True)
+
+
+def open_engine(tree: Path, limits: Shape) -> "AotEngine | CudaEngine":
+    """Load the engine of a tree, on the device that it was compiled for."""
+    if read_facts(tree).device == "cuda":
+        from tasks.workers.completions_server.cuda_engine import CudaEngine
+
+        return CudaEngine(tree, limits)
+    from tasks.workers.completions_server.aot_engine import AotEngine
+
+    return AotEngine(tree, limits)
 
 
 def _stop_on_signals(server: "CompletionServer") -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from tasks.workers.completions_server import aot_engine, main
+from tasks.workers.completions_server.packages import AotStep
 
 CHOICE = Path(sys.argv.pop(1))
 NOISE_NATS = 1.0
@@ -77,7 +78,7 @@ def noise(engine: DamagedEngine, decode: Decode, tokens: Sequence[int], position
     """Logits that are not quite what the model says."""
     logits = decode(tokens, positions).logits.float()
     logits = logits + NOISE_NATS * torch.randn(logits.shape, generator=engine.noise)
-    return aot_engine.AotStep(logits.argmax(dim=-1).tolist(), logits)
+    return AotStep(logits.argmax(dim=-1).tolist(), logits)
 
 
 def stale_cache(

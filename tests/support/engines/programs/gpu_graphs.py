@@ -23,9 +23,9 @@ from tasks.workers.aot.model import dimensions, gpu_graphs
 from tasks.workers.aot.request import AotAdmission, AotParams, Target
 from tasks.workers.common.io import run
 from tasks.workers.common.requests import Nothing, Request, Result
-from tasks.workers.completions_server.aot_engine import AotStep
 from tasks.workers.completions_server.cuda_engine import bucket_of, row_buckets
 from tasks.workers.completions_server.facts import padded_prompts
+from tasks.workers.completions_server.packages import AotStep
 
 # Its kernels are known for as long as it exists.
 KERNELS = torch.library.Library("aten", "IMPL")
