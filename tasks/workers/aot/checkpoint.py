@@ -21,17 +21,23 @@ from tasks.workers.completions_server.facts import CONSTANTS_FILE, Source
 JOINED = {"self_attn": ("q_proj", "k_proj", "v_proj"), "mlp": ("gate_proj", "up_proj")}
 # Scales are constants: joined layers have them in another form than the checkpoint.
 STORED_FIELDS = ("weight", "bias")
+# Of the free memory of a GPU, for the weights of an eager model; the rest is for what it computes.
+EAGER_SHARE = 0.8
 # No weight matrix is as small, no table of positions as large.
 LARGEST_CONSTANT_BYTES = 1 << 24
 
 
 def load_eager(plan: BuildPlan, dtype: torch.dtype) -> PreTrainedModel:
-    """The checkpoint as Hugging Face computes it, in `dtype`: quantized weights are widened."""
+    """The checkpoint as Hugging Face computes it, in `dtype`: quantized weights are widened.
+
+    It is on the engine's device, unless its memory is too small: an engine's may be half as large.
+    """
     tensors, quantized = split_quantized(dict(read_tensors(plan.checkpoint)))
     widened = {name: weight.dequantized(dtype) for name, weight in quantized.items()}
     model = _instantiate(plan, tensors | widened, dtype, "eager")
     round_inputs(model, quantized)
-    return model.to(plan.target.device).requires_grad_(False)
+    held = sum(parameter.nbytes for parameter in model.parameters())
+    return model.to(_device_for(held, plan.target.device)).requires_grad_(False)
 
 
 def load_model(plan: BuildPlan) -> PreTrainedModel:
@@ -105,6 +111,13 @@ def _origins(model: PreTrainedModel, path: str, tensor: torch.Tensor) -> tuple[s
     if isinstance(embedding, nn.Embedding) and tensor is embedding.weight:
         return ("model.embed_tokens.weight",)  # the head may be the same tensor
     return (path,)
+
+
+def _device_for(held: int, device: str) -> str:
+    """Where a model of so many bytes has room."""
+    if device == "cuda" and held > EAGER_SHARE * torch.cuda.mem_get_info()[0]:
+        return "cpu"
+    return device
 
 
 def _instantiate(

@@ -21,14 +21,15 @@ import torch
 from tasks.workers.common.shape import Shape
 from tasks.workers.completions_server.facts import (
     Facts,
+    bucket_of,
     check_prompts,
     check_step,
     padded_prompts,
     read_facts,
     rounded,
+    row_buckets,
 )
 from tasks.workers.completions_server.packages import AotStep, open_graph
-from tasks.workers.completions_server.threads import powers_of_two_below
 from tasks.workers.completions_server.weights import load_weights
 
 PROMPT_PACKAGE, STEP_PACKAGE = "prefill.pt2", "decode.pt2"
@@ -185,16 +186,6 @@ class CudaEngine:
         self._tokens[first:last] = 0
         self._positions[first:last] = self.limits.max_seq_len
         self._used[first:last] = 1
-
-
-def row_buckets(most: int) -> list[int]:
-    """The numbers of rows that graphs are for: 1, 2, 4, ... and the most."""
-    return [*powers_of_two_below(most), most]
-
-
-def bucket_of(buckets: Sequence[int], rows: int) -> int:
-    """The smallest bucket that holds so many rows."""
-    return next(bucket for bucket in buckets if bucket >= rows)
 
 
 def _new_cache(facts: Facts, limits: Shape, device: torch.device) -> list[torch.Tensor]:

@@ -105,6 +105,16 @@ def padded_prompts(
     return tokens, positions
 
 
+def row_buckets(most: int) -> list[int]:
+    """The numbers of rows that graphs are for: 1, 2, 4, ... and the most."""
+    return [*(1 << bit for bit in range(most.bit_length()) if 1 << bit < most), most]
+
+
+def bucket_of(buckets: Sequence[int], rows: int) -> int:
+    """The smallest bucket that holds so many rows."""
+    return next(bucket for bucket in buckets if bucket >= rows)
+
+
 def rounded(value: int, multiple: int) -> int:
     """The next multiple that is at least the value."""
     return -(-value // multiple) * multiple

@@ -3,9 +3,8 @@
 Torch's flash attention has no kernels for processors, so its definition takes their place here; everything
 else (joined projections, the cache, positions, rows that are not in use) is what is compiled. inputs:
 checkpoint; params: {"build": parameters of a build for a GPU, "admission"}. metrics: the agreement that the
-build checks,
-    the
-names of joined weights, and how far tokens are from those of the eager model.
+build checks, which tensors of the checkpoint each weight is, which are constants, and whether a server would
+load the same.
 """
 
 import math
@@ -16,16 +15,27 @@ from typing import Any
 import torch
 
 from tasks.workers.aot.check import YARDSTICKS, compare, eager_logits, ragged_cases, require
-from tasks.workers.aot.checkpoint import join_projections, load_eager, load_model, weight_sources
+from tasks.workers.aot.checkpoint import (
+    join_projections,
+    load_eager,
+    load_model,
+    weight_sources,
+    write_constants,
+)
 from tasks.workers.aot.compile import trace
 from tasks.workers.aot.config import BuildPlan, read_plan
 from tasks.workers.aot.model import dimensions, gpu_graphs
 from tasks.workers.aot.request import AotAdmission, AotParams, Target
 from tasks.workers.common.io import run
 from tasks.workers.common.requests import Nothing, Request, Result
-from tasks.workers.completions_server.cuda_engine import bucket_of, row_buckets
-from tasks.workers.completions_server.facts import padded_prompts
+from tasks.workers.completions_server.facts import (
+    WEIGHTS_FOLDER,
+    bucket_of,
+    padded_prompts,
+    row_buckets,
+)
 from tasks.workers.completions_server.packages import AotStep
+from tasks.workers.completions_server.weights import load_weights
 
 # Its kernels are known for as long as it exists.
 KERNELS = torch.library.Library("aten", "IMPL")
@@ -48,8 +58,25 @@ def main(request: Request[Asked, Nothing]) -> Result:
     agreement = compare(engine, eager, reference, cases)  # type: ignore[arg-type]  an engine in all but name
     require(agreement, plan.dtype)
     sources, constants = weight_sources(plan, engine.model, engine.names)
-    origins = {name: list(source.tensors) for name, source in sources.items()}
-    return Result({"check": asdict(agreement), "origins": origins, "constants": sorted(constants)}, tools={})
+    (request.output / WEIGHTS_FOLDER).symlink_to(plan.checkpoint)
+    write_constants(constants, request.output)
+    loaded = load_weights(request.output, sources, torch.device("cpu"))
+    held = dict(engine.model.named_parameters()) | dict(engine.model.named_buffers())
+    return Result(
+        {
+            "check": asdict(agreement),
+            "origins": {name: list(source.tensors) for name, source in sources.items()},
+            "constants": sorted(constants),
+            "equal": [same(loaded[name], held[name.removeprefix("model.")]) for name in engine.names],
+        },
+        tools={},
+    )
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors have the same type, shape and bytes."""
+    alike = (one.dtype, one.shape) == (other.dtype, other.shape)
+    return alike and torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
 
 
 def on_processor(plan: BuildPlan) -> BuildPlan:
