@@ -20,6 +20,8 @@ from tasks.workers.common.safetensors import tensor_headers
 from tasks.workers.common.shape import Shape
 
 RECIPES = {"none": None, "int8_weight_only": "W8A16", "fp8": "FP8"}
+# AOTInductor's code for processors does not compile with it.
+GPU_RECIPES = ("fp8",)
 # "dynamic" and "longrope" choose their frequencies by the longest position of a call, which one graph cannot
 # do.
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
@@ -167,6 +169,10 @@ def _check_recipe(plan: BuildPlan) -> None:
             f"this kind has no kernels for the recipe {plan.recipe}",
             "quantization.recipe",
             f"supported: {', '.join(RECIPES)}",
+        )
+    if plan.recipe in GPU_RECIPES and plan.target.device == "cpu":
+        raise Refusal(
+            "unsupported", f"{plan.recipe} on processors", "quantization.recipe", "choose a GPU target"
         )
     quantization = _quantization(plan.checkpoint)
     stored = quantization.get("quant_algo")

@@ -37,6 +37,15 @@ def test_the_tree_describes_itself(qwen2: Built) -> None:
     assert (qwen2.tree / "tokenizer.json").read_bytes() == (qwen2.checkpoint / "tokenizer.json").read_bytes()
 
 
+def test_the_store_keeps_its_weights_once_with_the_checkpoint(qwen2: Built) -> None:
+    shards = sorted(qwen2.checkpoint.glob("*.safetensors"))
+    shipped = sorted((qwen2.tree / "weights").iterdir())
+    assert len(shards) > 1
+    assert list(map(sha256_file, shipped)) == list(map(sha256_file, shards))
+    facts = json.loads((qwen2.tree / "decoder.json").read_text())
+    assert facts["weights"]["model.lm_head.weight"]["tensors"] == ["model.embed_tokens.weight"]
+
+
 def test_the_check_looked_at_more_than_one_batch(qwen2: Built) -> None:
     check = qwen2.outcome.metrics["check"]
     assert check["positions"] == 5 * (1 + 1 + 2 + 3 + 4)

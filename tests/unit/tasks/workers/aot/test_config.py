@@ -30,6 +30,14 @@ PARAMS: dict[str, Any] = {
     "serve": {},
 }
 
+GPU = {
+    "machine": "x86_64",
+    "march": None,
+    "cpu_features": [],
+    "gpu_names": ["NVIDIA H200"],
+    "compute_capability": "9.0",
+}
+
 
 def plan_of(folder: Path, params: dict[str, Any]) -> BuildPlan:
     return read_plan(folder, read_record(AotParams, params), AotAdmission(("LlamaForCausalLM",)))
@@ -65,6 +73,11 @@ def test_a_plan_holds_what_was_asked(tmp_path: Path) -> None:
     assert plan.shape.max_seq_len == 128
 
 
+def test_on_a_gpu_it_computes_in_bfloat16_and_its_host_code_runs_on_any_processor(tmp_path: Path) -> None:
+    plan = plan_of(checkpoint(tmp_path, {"dtype": "float32"}), PARAMS | {"target": GPU})
+    assert (plan.dtype, plan.target.march, plan.target.device) == ("bfloat16", "x86-64-v2", "cuda")
+
+
 @pytest.mark.parametrize(
     ("stored", "asked", "chosen", "reason"),
     [
@@ -92,6 +105,9 @@ def test_the_dtype_comes_with_its_reason(
         ({"layer_types": ["full_attention", "sliding_attention"]}, {}, "unsupported", "sliding-window"),
         ({"max_position_embeddings": 100}, {}, "input", "100 positions"),
         ({}, {"recipe": "nvfp4"}, "unsupported", "recipe nvfp4"),
+        ({}, {"recipe": "fp8"}, "unsupported", "fp8 on processors"),
+        ({}, {"recipe": "fp8", "target": GPU}, "input", "stored as FP8"),
+        ({}, {"dtype": "float32", "target": GPU}, "unsupported", "float32 on a GPU"),
         ({}, {"recipe": "int8_weight_only"}, "input", "stored as W8A16"),
         ({}, {"dtype": "float64"}, "unsupported", "float64"),
         ({}, {"shape": PARAMS["shape"] | {"max_input_len": 128}}, "input", "no room for output"),
