@@ -194,13 +194,17 @@ def _restore(name: str, value: str | None) -> None:
 def normalise(raw: Path, package: Path) -> None:
     """Copy the archive without what is never loaded, with fixed dates.
 
-    Left out are C++ sources, which name paths, and the archive's random identity, which nothing reads.
+    Left out are the text of C++ sources, which names paths, and the archive's random identity, which nothing
+    reads. Empty sources stay: torch 2.11 finds the metadata of a package by their names.
     """
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(package, "w", zipfile.ZIP_STORED) as kept:
         for name in source.namelist():
-            if name.endswith((".cpp", "/serialization_id")):
+            if name.endswith("/serialization_id"):
                 continue
             entry = zipfile.ZipInfo(name, ZIP_DATE)
             entry.external_attr = 0o644 << 16
+            if name.endswith(".cpp"):
+                kept.writestr(entry, b"")
+                continue
             with source.open(name) as data, kept.open(entry, "w", force_zip64=True) as copy:
                 shutil.copyfileobj(data, copy, 1 << 20)
