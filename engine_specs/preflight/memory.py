@@ -81,6 +81,7 @@ def estimate_memory(variant: ResolvedVariant, model: ModelFacts) -> MemoryEstima
         _kv_cache(variant, model),
         _activations(variant, model),
         _logits(variant, model),
+        *_step_graphs(variant, model),
         *_reserves(variant.target),
     )
     budget_bytes, arithmetic = _budget(variant.target)
@@ -255,6 +256,20 @@ def _logits(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
         what="logits",
         bytes=sequences * model.vocab_size * LOGIT_BYTES,
         arithmetic=f"{sequences} sequences x {model.vocab_size:,} x {LOGIT_BYTES} B (float32)",
+    )
+
+
+def _step_graphs(variant: ResolvedVariant, model: ModelFacts) -> Iterator[MemoryLine]:
+    """What CUDA graphs for 1, 2, 4, ... sequences hold between steps: less than twice the logits of one."""
+    kind, sequences = load_kinds()[variant.engine.kind], variant.shape.max_batch_size
+    if variant.target.accelerator != "cuda" or not kind.step_graphs:
+        return
+    yield MemoryLine(
+        what="logits of CUDA graphs",
+        bytes=2 * sequences * model.vocab_size * model.dtype_bytes,
+        arithmetic=(
+            f"2 x {sequences} sequences x {model.vocab_size:,} x {model.dtype_bytes} B ({model.dtype})"
+        ),
     )
 
 

@@ -125,6 +125,11 @@ class KindFacts(StrictFrozen):
     options: Annotated[tuple[KindOption, ...], Field(strict=False)] = Field(
         default=(), description="Settings of its tool that a spec may choose (`engine.options`)."
     )
+    step_graphs: bool = Field(
+        default=False,
+        description="Whether its server on GPUs holds CUDA graphs of steps for 1, 2, 4, ... sequences, each "
+        "with logits of its own.",
+    )
     max_tensor_parallel: int = Field(ge=1, description="Most devices that one layer spreads over.")
     max_pipeline_parallel: int = Field(ge=1, description="Most devices that the layers are divided between.")
     end_of_life: EndOfLife | None = Field(description="null: the upstream line is maintained.")

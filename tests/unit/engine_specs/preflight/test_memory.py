@@ -68,6 +68,7 @@ def test_one_device_by_hand(variant: ResolvedVariant) -> None:
         "KV cache (fp8)": 2 * 32 * 8 * 128 * 64 * 8192,
         "activations": 8192 * (2 * 4096 + (80 * 128 + 3 * 14336)) * 2,
         "logits": 64 * 128_256 * 4,
+        "logits of CUDA graphs": 2 * 64 * 128_256 * 2,
         "CUDA context and libraries": 1024 * MIB,
         "runtime and decoder buffers": 512 * MIB,
     }
