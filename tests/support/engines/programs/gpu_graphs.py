@@ -2,14 +2,15 @@
 
 Torch's flash attention has no kernels for processors, so its definition takes their place here; everything
 else (joined projections, the cache, positions, rows that are not in use) is what is compiled. inputs:
-checkpoint; params: {"build": parameters of a build for a GPU, "admission"}. metrics: the agreement that the
-build checks, which tensors of the checkpoint each weight is, which are constants, and whether a server would
-load the same.
+checkpoints; params: {"builds": parameters of a build for a GPU by the name of the checkpoint, "admission"}.
+metrics by that name: the agreement that the build checks, which tensors of the checkpoint each weight is,
+which are constants, and whether a server would load the same.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -43,14 +44,22 @@ KERNELS = torch.library.Library("aten", "IMPL")
 
 @dataclass(frozen=True)
 class Asked:
-    build: AotParams
+    builds: dict[str, AotParams]
     admission: AotAdmission
 
 
 def main(request: Request[Asked, Nothing]) -> Result:
     KERNELS.impl("_flash_attention_forward", flash, "CPU")
-    asked = request.params
-    plan = on_processor(read_plan(request.inputs["checkpoint"], asked.build, asked.admission))
+    found = {}
+    for name, params in request.params.builds.items():
+        output = request.output / name
+        output.mkdir()
+        plan = read_plan(request.inputs["checkpoints"] / name, params, request.params.admission)
+        found[name] = check(on_processor(plan), output)
+    return Result(found, tools={})
+
+
+def check(plan: BuildPlan, output: Path) -> dict[str, Any]:
     engine = Traced(plan)
     cases = ragged_cases(plan.shape, engine.vocab_size)
     reference = eager_logits(load_eager(plan, YARDSTICKS[plan.dtype]), cases)
@@ -58,19 +67,16 @@ def main(request: Request[Asked, Nothing]) -> Result:
     agreement = compare(engine, eager, reference, cases)  # type: ignore[arg-type]  an engine in all but name
     require(agreement, plan.dtype)
     sources, constants = weight_sources(plan, engine.model, engine.names)
-    (request.output / WEIGHTS_FOLDER).symlink_to(plan.checkpoint)
-    write_constants(constants, request.output)
-    loaded = load_weights(request.output, sources, torch.device("cpu"))
+    (output / WEIGHTS_FOLDER).symlink_to(plan.checkpoint)
+    write_constants(constants, output)
+    loaded = load_weights(output, sources, torch.device("cpu"))
     held = dict(engine.model.named_parameters()) | dict(engine.model.named_buffers())
-    return Result(
-        {
-            "check": asdict(agreement),
-            "origins": {name: list(source.tensors) for name, source in sources.items()},
-            "constants": sorted(constants),
-            "equal": [same(loaded[name], held[name.removeprefix("model.")]) for name in engine.names],
-        },
-        tools={},
-    )
+    return {
+        "check": asdict(agreement),
+        "origins": {name: list(source.tensors) for name, source in sources.items()},
+        "constants": sorted(constants),
+        "equal": [same(loaded[name], held[name.removeprefix("model.")]) for name in engine.names],
+    }
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:
