@@ -21,7 +21,7 @@ from tasks.workers.completions_server.facts import (
     rounded,
 )
 from tasks.workers.completions_server.packages import AotStep, open_graph
-from tasks.workers.completions_server.threads import ThreadPlan, measure_threads
+from tasks.workers.completions_server.threads import PROMPT_TOKENS, ThreadPlan, measure_threads
 from tasks.workers.completions_server.weights import load_weights
 
 PACKAGE_FILE = "model.pt2"
@@ -60,7 +60,7 @@ class AotEngine:
         if pinned:
             for rows in range(1, self.limits.max_batch_size + 1):
                 self.decode([0] * rows, [0] * rows)
-            self.prefill(0, [[0] * self.limits.max_input_len])
+            self.prefill(0, [[0] * min(PROMPT_TOKENS, self.limits.max_input_len)])
             return f"threads: {torch.get_num_threads()}, from OMP_NUM_THREADS"
         self._threads = measure_threads(self, cores, torch.set_num_threads)
         return str(self._threads)

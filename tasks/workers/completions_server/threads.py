@@ -3,6 +3,9 @@
 One core reads a small model in less time than two cores need to divide the work, and if other processes use
 the cores too, waiting for a thread that is not running takes longer than the iteration. So the number is
 measured; results do not depend on it. An operator who sets OMP_NUM_THREADS has already decided.
+
+A large model takes seconds per iteration, so the measurement is bounded: prompts are short, and once it has
+taken `BUDGET_S`, each candidate is timed once.
 """
 
 import statistics
@@ -12,7 +15,10 @@ from dataclasses import dataclass
 
 from tasks.workers.completions_server.engine import Engine
 
-ROUNDS = 7
+ROUNDS, PROMPT_ROUNDS = 7, 3
+BUDGET_S = 10.0
+# Tokens of the prompt that is measured: enough for the products of a longer one.
+PROMPT_TOKENS = 64
 # More threads have to be worth it: they take cores from the connections and from other processes.
 WORTH = 0.9
 
@@ -41,11 +47,14 @@ def measure_threads(engine: Engine, cores: int, use: Callable[[int], None]) -> T
     """
     candidates = [*powers_of_two_below(cores), cores]
     position = engine.limits.max_seq_len - 1
+    began = time.perf_counter()
 
     def seconds(iteration: Callable[[], object], rounds: int) -> dict[int, float]:
         taken: dict[int, list[float]] = {count: [] for count in candidates}
         iteration()
-        for _ in range(rounds):
+        for done in range(rounds):
+            if done and time.perf_counter() - began > BUDGET_S:
+                break
             for count in candidates:
                 use(count)
                 started = time.perf_counter()
@@ -59,8 +68,9 @@ def measure_threads(engine: Engine, cores: int, use: Callable[[int], None]) -> T
     most = engine.limits.max_batch_size
     measured = {rows: best(rows) for rows in [*powers_of_two_below(most), most]}
     decode = [measured[max(known for known in measured if known <= rows)] for rows in range(1, most + 1)]
-    prompt = [0] * engine.limits.max_input_len
-    return ThreadPlan(cheapest(seconds(lambda: engine.prefill(0, [prompt]), 3)), tuple(decode))
+    prompt = [0] * min(PROMPT_TOKENS, engine.limits.max_input_len)
+    prefill = cheapest(seconds(lambda: engine.prefill(0, [prompt]), PROMPT_ROUNDS))
+    return ThreadPlan(prefill, tuple(decode))
 
 
 def powers_of_two_below(limit: int) -> list[int]:
