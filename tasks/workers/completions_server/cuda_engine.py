@@ -12,7 +12,7 @@ Invariants:
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class CudaEngine:
     def __init__(self, tree: Path, limits: Shape) -> None:
         self.facts = read_facts(tree)
         self.limits = limits
-        self._device = torch.device("cuda", torch.cuda.current_device())
+        self._device = current_device()
         self.weights = load_weights(tree, self.facts.weights, self._device)
         self._prompt = open_graph(tree / PROMPT_PACKAGE, self.weights)
         self._step = open_graph(tree / STEP_PACKAGE, self.weights)
@@ -176,9 +176,7 @@ class CudaEngine:
         for _ in range(WARM_UPS):
             step()
         torch.cuda.synchronize(self._device)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
-            logits = step()
+        graph, logits = record(step, pool)
         return StepGraph(graph, logits, inputs)
 
     def _leave_unused(self, first: int, last: int) -> None:
@@ -186,6 +184,21 @@ class CudaEngine:
         self._tokens[first:last] = 0
         self._positions[first:last] = self.limits.max_seq_len
         self._used[first:last] = 1
+
+
+def current_device() -> torch.device:
+    """The GPU of this process."""
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def record(
+    step: Callable[[], torch.Tensor], pool: tuple[int, int]
+) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+    """Capture a step with memory of a pool; returns the graph, and what the step returned."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=pool):
+        kept = step()
+    return graph, kept
 
 
 def _new_cache(facts: Facts, limits: Shape, device: torch.device) -> list[torch.Tensor]:

@@ -1,17 +1,20 @@
 """Job: the graphs for GPUs, traced as they are for a GPU and run on the processor, against the eager model.
 
-Torch's flash attention has no kernels for processors, so its definition takes their place here; everything
-else (joined projections, the cache, positions, rows that are not in use) is what is compiled. inputs:
-checkpoints; params: {"builds": parameters of a build for a GPU by the name of the checkpoint, "admission"}.
-metrics by that name: the agreement that the build checks, which tensors of the checkpoint each weight is,
-which are constants, and whether a server would load the same.
+Torch's flash attention has no kernels for processors, so its definition takes their place here, and a graph
+is replayed by running it again; everything else (joined projections, the cache, positions, rows that are not
+in use, the engine) is what runs on a GPU. inputs: checkpoints; params: {"builds": parameters of a build for a
+GPU by the name of the checkpoint, "admission"}. metrics by that name: the agreement that the build checks,
+which tensors of the checkpoint each weight is, which are constants, and whether a server would load the same.
 """
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock, patch
 
 import torch
 
@@ -25,18 +28,13 @@ from tasks.workers.aot.checkpoint import (
 )
 from tasks.workers.aot.compile import trace
 from tasks.workers.aot.config import BuildPlan, read_plan
-from tasks.workers.aot.model import dimensions, gpu_graphs
+from tasks.workers.aot.model import Graph, dimensions, gpu_graphs
 from tasks.workers.aot.request import AotAdmission, AotParams, Target
+from tasks.workers.aot.tree import decoder_facts
 from tasks.workers.common.io import run
 from tasks.workers.common.requests import Nothing, Request, Result
-from tasks.workers.completions_server.facts import (
-    WEIGHTS_FOLDER,
-    bucket_of,
-    padded_prompts,
-    row_buckets,
-)
-from tasks.workers.completions_server.packages import AotStep
-from tasks.workers.completions_server.weights import load_weights
+from tasks.workers.completions_server import cuda_engine
+from tasks.workers.completions_server.facts import FACTS_FILE, WEIGHTS_FOLDER
 
 # Its kernels are known for as long as it exists.
 KERNELS = torch.library.Library("aten", "IMPL")
@@ -55,28 +53,38 @@ def main(request: Request[Asked, Nothing]) -> Result:
         output = request.output / name
         output.mkdir()
         plan = read_plan(request.inputs["checkpoints"] / name, params, request.params.admission)
-        found[name] = check(on_processor(plan), output)
+        found[name] = check(replace(plan, target=processor(plan.target)), output)
     return Result(found, tools={})
 
 
-def check(plan: BuildPlan, output: Path) -> dict[str, Any]:
-    engine = Traced(plan)
-    cases = ragged_cases(plan.shape, engine.vocab_size)
-    reference = eager_logits(load_eager(plan, YARDSTICKS[plan.dtype]), cases)
-    eager = eager_logits(load_eager(plan, getattr(torch, plan.dtype)), cases)
-    agreement = compare(engine, eager, reference, cases)  # type: ignore[arg-type]  an engine in all but name
+def check(plan: BuildPlan, tree: Path) -> dict[str, Any]:
+    model = load_model(plan)
+    join_projections(model)
+    names = [f"model.{name}" for name, _ in (*model.named_parameters(), *model.named_buffers())]
+    sources, constants = weight_sources(plan, model, names)
+    (tree / WEIGHTS_FOLDER).symlink_to(plan.checkpoint)
+    write_constants(constants, tree)
+    facts = decoder_facts(plan, dimensions(model, plan.shape), sources)
+    (tree / FACTS_FILE).write_text(json.dumps(facts))
+    graphs = {f"{graph.name}.pt2": Traced(graph) for graph in gpu_graphs(model, plan.shape)}
+    with on_processor(graphs):
+        engine = cuda_engine.CudaEngine(tree, plan.shape)
+        cases = ragged_cases(plan.shape, engine.vocab_size)
+        reference = eager_logits(load_eager(plan, YARDSTICKS[plan.dtype]), cases)
+        eager = eager_logits(load_eager(plan, getattr(torch, plan.dtype)), cases)
+        agreement = compare(engine, eager, reference, cases)
     require(agreement, plan.dtype)
-    sources, constants = weight_sources(plan, engine.model, engine.names)
-    (output / WEIGHTS_FOLDER).symlink_to(plan.checkpoint)
-    write_constants(constants, output)
-    loaded = load_weights(output, sources, torch.device("cpu"))
-    held = dict(engine.model.named_parameters()) | dict(engine.model.named_buffers())
+    held = dict(model.named_parameters()) | dict(model.named_buffers())
     return {
         "check": asdict(agreement),
         "origins": {name: list(source.tensors) for name, source in sources.items()},
         "constants": sorted(constants),
-        "equal": [same(loaded[name], held[name.removeprefix("model.")]) for name in engine.names],
+        "equal": [same(engine.weights[name], held[name.removeprefix("model.")]) for name in names],
     }
+
+
+def processor(target: Target) -> Target:
+    return Target(target.machine, target.march, ())
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -85,46 +93,49 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return alike and torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
 
 
-def on_processor(plan: BuildPlan) -> BuildPlan:
-    return replace(plan, target=Target(plan.target.machine, plan.target.march, ()))
-
-
 class Traced:
-    """What a GPU's engine does with its graphs, without CUDA."""
+    """A graph as the exporter traced it, in place of the package that would be compiled of it."""
 
-    def __init__(self, plan: BuildPlan) -> None:
-        self.limits = plan.shape
-        self.model = load_model(plan)
-        join_projections(self.model)
-        self.vocab_size = self.model.config.vocab_size
-        prompt, step = gpu_graphs(self.model, plan.shape)
-        self.names = [f"model.{name}" for name, _ in self.model.named_parameters()]
-        self.names += [f"model.{name}" for name, _ in self.model.named_buffers()]
-        self.prompt, self.step = trace(prompt).module(), trace(step).module()
-        self.queries = dimensions(self.model, plan.shape).step_queries
-        like = prompt.inputs[-1]
-        size = (plan.shape.max_batch_size, *like[0].shape[1:])
-        self.cache = [torch.zeros(size, dtype=one.dtype) for one in like]
+    def __init__(self, graph: Graph) -> None:
+        self._program = trace(graph).module()
+        self._before_cache = len(graph.inputs) - 1
 
-    def prefill(self, first_row: int, prompts: Sequence[Sequence[int]]) -> AotStep:
-        width = max(map(len, prompts))
-        tokens, positions = padded_prompts(prompts, width, self.limits.max_seq_len)
-        last = torch.tensor([len(prompt) - 1 for prompt in prompts])
-        rows = [one[first_row : first_row + len(prompts)] for one in self.cache]
-        chosen, logits = self.prompt(torch.tensor(tokens), torch.tensor(positions), last, rows)
-        return AotStep(chosen.tolist(), logits)
+    def run(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        first = self._before_cache
+        return tuple(self._program(*inputs[:first], list(inputs[first:])))
 
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> AotStep:
-        bucket = bucket_of(row_buckets(self.limits.max_batch_size), len(tokens))
-        unused = bucket - len(tokens)
-        ids = torch.tensor([*tokens, *[0] * unused])
-        places = torch.tensor([*positions, *[self.limits.max_seq_len] * unused])
-        used = torch.tensor([*[position + 1 for position in positions], *[1] * unused], dtype=torch.int32)
-        starts = torch.arange(bucket + 1, dtype=torch.int32)
-        slots = starts * (self.limits.max_seq_len + 1)
-        cache = [one[:bucket] for one in self.cache]
-        chosen, logits = self.step(ids, places, used, starts * self.queries, slots, cache)
-        return AotStep(chosen[: len(tokens)].tolist(), logits[: len(tokens)])
+    boxed_run = run
+
+
+class Repeated:
+    """What is captured, run again at each replay, into the same memory."""
+
+    def __init__(self, step: Callable[[], torch.Tensor]) -> None:
+        self._step = step
+        self.kept = step()
+
+    def replay(self) -> None:
+        self.kept.copy_(self._step())
+
+
+def record(step: Callable[[], torch.Tensor], _pool: object) -> tuple[Repeated, torch.Tensor]:
+    repeated = Repeated(step)
+    return repeated, repeated.kept
+
+
+@contextmanager
+def on_processor(graphs: dict[str, Traced]) -> Iterator[None]:
+    """Let the engine for GPUs compute with these graphs on the processor."""
+    nothing = MagicMock()
+    stood_in = {"current_stream": nothing, "synchronize": nothing, "graph_pool_handle": nothing}
+    with (
+        patch.multiple(torch.cuda, **stood_in),
+        patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor),
+        patch.object(cuda_engine, "current_device", lambda: torch.device("cpu")),
+        patch.object(cuda_engine, "record", record),
+        patch.object(cuda_engine, "open_graph", lambda package, _weights: graphs[package.name]),
+    ):
+        yield
 
 
 def flash(
