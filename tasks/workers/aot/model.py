@@ -8,8 +8,9 @@ Invariants:
   of larger tensors works, so rows can come and go without affecting the others.
 
 On CPU one graph serves prompts and single tokens, for every number of rows and every length within the
-limits. On a GPU there are two: one for prompts, and one for single tokens, whose only variable is the number
-of rows, so that a CUDA graph holds it for each.
+limits; large models in bfloat16 have another one for prompts, with products in float32, and the server takes
+the one that is faster on its host. On a GPU there are two: one for prompts, and one for single tokens, whose
+only variable is the number of rows, so that a CUDA graph holds it for each.
 """
 
 from dataclasses import dataclass
@@ -32,10 +33,13 @@ from tasks.workers.aot.attention import (
     queries_per_row,
     use_attention,
 )
+from tasks.workers.aot.linear import widened
 from tasks.workers.aot.tree import Dimensions
 from tasks.workers.common.io import Refusal
 from tasks.workers.common.shape import Shape
 
+# From so many weights in linear layers on, prompts take long enough to be worth a graph of their own.
+LARGE_WEIGHTS = 100_000_000
 EXAMPLE_ROWS, EXAMPLE_TOKENS, EXAMPLE_SLOTS = 2, 5, 7
 
 
@@ -174,7 +178,16 @@ def greedy(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def cpu_graphs(model: PreTrainedModel, shape: Shape) -> list[Graph]:
-    """The graph of a model for CPUs."""
+    """The graphs of a model for CPUs."""
+    graphs = [_cpu_graph("model", model, shape)]
+    plain = sum(layer.weight.numel() for layer in model.modules() if type(layer) is nn.Linear)
+    if model.dtype == torch.bfloat16 and plain >= LARGE_WEIGHTS:
+        # The head reads one row of a prompt, as it does of a single token.
+        graphs.append(_cpu_graph("prompt", widened(model, kept=("lm_head",)), shape))
+    return graphs
+
+
+def _cpu_graph(name: str, model: Any, shape: Shape) -> Graph:
     rows, tokens = _rows(shape), _tokens(shape)
     layers = 2 * model.config.num_hidden_layers
     ids, positions, last = _example_prompt(shape, torch.device("cpu"))
@@ -182,14 +195,8 @@ def cpu_graphs(model: PreTrainedModel, shape: Shape) -> list[Graph]:
     sizes = dimensions(model, shape)
     size = (len(ids), sizes.key_heads, shape.max_seq_len + 1, sizes.head_width)
     dynamic = (rows | tokens, rows | tokens, rows, {0: Dim("slots", min=1, max=shape.max_seq_len)})
-    return [
-        Graph(
-            "model",
-            Decoder(model),
-            (ids, positions, last, slots, _new_cache(model, size)),
-            (*dynamic, [rows] * layers),
-        )
-    ]
+    inputs = (ids, positions, last, slots, _new_cache(model, size))
+    return Graph(name, Decoder(model), inputs, (*dynamic, [rows] * layers))
 
 
 def gpu_graphs(model: PreTrainedModel, shape: Shape) -> list[Graph]:

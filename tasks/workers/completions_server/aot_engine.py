@@ -6,8 +6,10 @@ Invariants:
 - It needs only torch; in particular, no compiler.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,7 +26,9 @@ from tasks.workers.completions_server.packages import AotStep, open_graph
 from tasks.workers.completions_server.threads import PROMPT_TOKENS, ThreadPlan, measure_threads
 from tasks.workers.completions_server.weights import load_weights
 
-PACKAGE_FILE = "model.pt2"
+PACKAGE_FILE, WIDE_PACKAGE_FILE = "model.pt2", "prompt.pt2"
+# Tokens at once from which products in float32 may be worth the widening of every weight.
+WIDE_TOKENS = 16
 # Lengths are rounded up to these, so that kernels that prepare themselves per size do so for few sizes.
 PROMPT_BUCKET, SLOT_BUCKET = 16, 32
 
@@ -37,6 +41,9 @@ class AotEngine:
         self.limits = limits
         self.weights = load_weights(tree, self.facts.weights, torch.device("cpu"))
         self._graph = open_graph(tree / PACKAGE_FILE, self.weights)
+        wide = tree / WIDE_PACKAGE_FILE
+        self._wide = open_graph(wide, self.weights) if wide.is_file() else None
+        self.products = self.ways[0]
         self.cache = _new_cache(self.facts, limits)
         self._threads: ThreadPlan | None = None
 
@@ -50,13 +57,36 @@ class AotEngine:
         """Tokens that end a sequence."""
         return frozenset(self.facts.eos_token_ids)
 
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """How the products of long prompts can be computed; `products` is the one in use."""
+        return (self.facts.dtype,) if self._wide is None else (self.facts.dtype, "float32")
+
     def prepare(self, cores: int, *, pinned: bool) -> str:
-        """Run each number of rows once, so that kernels prepare themselves; returns how threads were chosen.
+        """Run each number of rows once, so that kernels prepare themselves; returns what was chosen.
 
         Args:
             cores: most threads to use.
             pinned: whether the operator chose the number of threads.
         """
+        chosen = self._choose_products()
+        return f"{self._choose_threads(cores, pinned=pinned)}; {chosen}"
+
+    def _choose_products(self) -> str:
+        """Take the way to read prompts that is faster on this host."""
+        prompt = [0] * min(PROMPT_TOKENS, self.limits.max_input_len)
+        seconds = {}
+        for way in self.ways if len(self.ways) > 1 else ():
+            self.products = way
+            self.prefill(0, [prompt[:WIDE_TOKENS]])  # in which its kernels prepare themselves
+            started = time.perf_counter()
+            self.prefill(0, [prompt])
+            seconds[way] = time.perf_counter() - started
+        self.products = min(seconds, key=lambda way: seconds[way], default=self.ways[0])
+        timed = ", ".join(f"{way} {taken:.2f} s" for way, taken in seconds.items())
+        return f"prompts in {self.products}" + (f" ({len(prompt)} tokens: {timed})" if timed else "")
+
+    def _choose_threads(self, cores: int, *, pinned: bool) -> str:
         if pinned:
             for rows in range(1, self.limits.max_batch_size + 1):
                 self.decode([0] * rows, [0] * rows)
@@ -76,7 +106,10 @@ class AotEngine:
             torch.set_num_threads(self._threads.prefill)
         width = min(rounded(max(lengths), PROMPT_BUCKET), self.limits.max_input_len)
         tokens, positions = padded_prompts(prompts, width, self.limits.max_seq_len)
-        return self._run(first_row, tokens, positions, [length - 1 for length in lengths], max(lengths))
+        wide = self.products != self.facts.dtype and len(prompts) * width >= WIDE_TOKENS
+        graph = self._wide if wide else self._graph
+        last = [length - 1 for length in lengths]
+        return self._run(graph, first_row, tokens, positions, last, max(lengths))
 
     def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> AotStep:
         """Append one token to each of the rows 0, 1, ... and return what follows.
@@ -87,9 +120,8 @@ class AotEngine:
         check_step(self.limits, self.vocab_size, tokens, positions)
         if self._threads:
             torch.set_num_threads(self._threads.decode[len(tokens) - 1])
-        return self._run(
-            0, [[t] for t in tokens], [[p] for p in positions], [0] * len(tokens), max(positions) + 1
-        )
+        ids, places = [[token] for token in tokens], [[position] for position in positions]
+        return self._run(self._graph, 0, ids, places, [0] * len(tokens), max(positions) + 1)
 
     def report(self) -> dict[str, float]:
         """Nothing: a step is the processor's work alone."""
@@ -101,13 +133,19 @@ class AotEngine:
             tensor[destination].copy_(tensor[source])
 
     def _run(
-        self, first_row: int, tokens: list[list[int]], positions: list[list[int]], last: list[int], slots: int
+        self,
+        graph: Any,
+        first_row: int,
+        tokens: list[list[int]],
+        positions: list[list[int]],
+        last: list[int],
+        slots: int,
     ) -> AotStep:
         read = min(rounded(slots, SLOT_BUCKET), self.limits.max_seq_len)
         rows = [tensor[first_row : first_row + len(tokens)] for tensor in self.cache]
         ids, places = torch.tensor(tokens), torch.tensor(positions)
         inputs = [ids, places, torch.tensor(last), torch.arange(read), *rows]
-        chosen, logits = self._graph.boxed_run(inputs)
+        chosen, logits = graph.boxed_run(inputs)
         return AotStep(chosen.tolist(), logits)
 
 

@@ -75,6 +75,7 @@ class CudaEngine:
     def __init__(self, tree: Path, limits: Shape) -> None:
         self.facts = read_facts(tree)
         self.limits = limits
+        self.products = self.facts.dtype
         self._device = current_device()
         self.weights = load_weights(tree, self.facts.weights, self._device)
         self._prompt = open_graph(tree / PROMPT_PACKAGE, self.weights)
@@ -89,6 +90,11 @@ class CudaEngine:
         self._stream = torch.cuda.current_stream(self._device)
         self.waited_s = 0.0
         self._graphs = self._capture()
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """How the products of prompts can be computed: in one way."""
+        return (self.products,)
 
     @property
     def vocab_size(self) -> int:

@@ -18,7 +18,7 @@ from tasks.workers.completions_server.engine import Engine
 ROUNDS, PROMPT_ROUNDS = 7, 3
 BUDGET_S = 10.0
 # Tokens of the prompt that is measured: enough for the products of a longer one.
-PROMPT_TOKENS = 64
+PROMPT_TOKENS = 32
 # More threads have to be worth it: they take cores from the connections and from other processes.
 WORTH = 0.9
 

@@ -9,7 +9,7 @@ from engine_specs.preflight import examine
 from engine_specs.reading import PreflightRefused, Problem
 from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
 from engine_specs.spec.variant import Calibration
-from engine_specs.tables import load_kinds
+from engine_specs.tables import load_kinds, load_targets
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -126,6 +126,25 @@ def test_each_refusal_of_the_files(
 ) -> None:
     (problem,) = preflight(spec, variant, CONFIG, files)
     assert str(problem).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "recipe", "refused"),
+    [
+        ("cpu-x86-64-v3", "fp8", True),
+        ("a100-80gb", "fp8", True),
+        ("l4", "fp8", False),
+        ("a100-80gb", "none", False),
+        ("gb200", "int8_weight_only", False),
+    ],
+)
+def test_a_recipe_is_for_processors_or_for_gpus_of_some_capabilities(
+    spec: Spec, variant: ResolvedVariant, target: str, recipe: str, refused: bool
+) -> None:
+    quantization = variant.quantization.model_copy(update={"recipe": recipe})
+    changes = {"target": load_targets()[target], "quantization": quantization}
+    problems = preflight(spec, variant.model_copy(update=changes), CONFIG, FILES)
+    assert [problem.field for problem in problems] == ([RECIPE] if refused else [])
 
 
 def test_an_unquantized_variant_takes_any_dimension(spec: Spec, variant: ResolvedVariant) -> None:

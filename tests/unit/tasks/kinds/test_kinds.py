@@ -8,12 +8,14 @@ from support.paths import SPECS
 
 from artifacts.hosts import EngineManifest
 from engine_specs.spec import ResolvedVariant, VllmConfiguration, load_spec, resolve_variants
+from engine_specs.tables import load_targets
 from tasks.errors import UnknownKind, UnknownSetting
 from tasks.kinds import KINDS, kind_named
 from tasks.kinds.vllm_reference import vllm_serve_command
 from tasks.workers.aot.config import BuildPlan
 from tasks.workers.aot.request import AotParams
 from tasks.workers.aot.tree import Built, aot_manifest
+from tasks.workers.common.gpu_host import GpuFacts
 from tasks.workers.common.sources import closure
 
 
@@ -119,3 +121,35 @@ def test_the_manifest_that_the_worker_writes_is_one(tmp_path: Path, variant: Res
 
 def value_of(command: list[str], flag: str) -> str:
     return command[command.index(flag) + 1]
+
+
+@pytest.mark.parametrize(("target", "capability"), [("a100-80gb", "8.0"), ("h200", "9.0"), ("b200", "10.0")])
+def test_an_engine_for_a_gpu_is_built_and_served_with_the_toolchain_for_gpus(
+    variant: ResolvedVariant, target: str, capability: str
+) -> None:
+    kind, on_gpu = kind_named("aot-inductor"), variant.model_copy(update={"target": load_targets()[target]})
+    job = kind.build_job(on_gpu)
+    assert isinstance(job.params, AotParams)
+    assert (job.toolchain, kind.serve_command(on_gpu).toolchain) == ("aot-cuda", "aot-cuda")
+    assert (job.params.target.device, job.params.target.compute_capability) == ("cuda", capability)
+    gpu = on_gpu.target.gpu
+    assert gpu is not None
+    assert job.params.target.gpu_names == gpu.product_names
+    assert kind.build_job(variant).params.target.device == "cpu"
+
+
+def test_the_manifest_of_a_gpu_engine_names_the_gpus_that_load_it(
+    tmp_path: Path, variant: ResolvedVariant
+) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    on_gpu = variant.model_copy(update={"target": load_targets()["h200"]})
+    params = kind_named("aot-inductor").build_job(on_gpu).params
+    assert isinstance(params, AotParams)
+    plan = BuildPlan(tmp_path, "LlamaForCausalLM", "none", "bfloat16", "", params.shape, params.target)
+    gpu = GpuFacts("NVIDIA H200", "9.0", "580.159.04", 1)
+    written = aot_manifest(plan, params, Built({"torch": "2.13.0", "cuda": "13.0"}, gpu))
+    read = EngineManifest.model_validate(written, strict=False)
+    assert read.requires.gpu_names == ("NVIDIA H200",)
+    assert (read.requires.compute_capability, read.requires.gpu_count) == ("9.0", 1)
+    assert read.built_on is not None
+    assert read.built_on.driver == "580.159.04"
