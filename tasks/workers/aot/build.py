@@ -82,7 +82,7 @@ def _prove(plan: BuildPlan, tree: Path) -> dict[str, float]:
     eager = eager_logits(load_eager(plan, getattr(torch, plan.dtype)), cases)
     engine = open_engine(tree, plan.shape)
     for way in engine.ways:
-        engine.products = way
+        engine.way = way
         agreement = compare(engine, eager, reference, cases)
         say(f"error {agreement.engine_rms:.3g} rms, eager's own {agreement.eager_rms:.3g}")
         require(agreement, plan.dtype)

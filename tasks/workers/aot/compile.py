@@ -69,7 +69,8 @@ def compile_graphs(graphs: Sequence[Graph], target: Target, folder: Path) -> Com
         program = trace(graph)
         traced = time.monotonic()
         say(f"compiling it for {target.compute_capability or target.march}, vector instructions: {vectors}")
-        _compile(program, target, folder / f"{graph.name}.pt2")
+        settings = inductor_settings(target) | graph.settings
+        _compile(program, settings, folder / f"{graph.name}.pt2")
         export_s, compile_s = export_s + traced - started, compile_s + time.monotonic() - traced
     return Compiled(round(export_s, 3), round(compile_s, 3), vectors)
 
@@ -92,11 +93,11 @@ def trace(graph: Graph) -> torch.export.ExportedProgram:
         )
 
 
-def _compile(program: torch.export.ExportedProgram, target: Target, package: Path) -> None:
+def _compile(program: torch.export.ExportedProgram, settings: dict[str, Any], package: Path) -> None:
     with scratch_directory() as scratch, torch.no_grad():
         raw = scratch / "model.pt2"
         torch._inductor.aoti_compile_and_package(  # noqa: SLF001  there is no public name
-            program, package_path=str(raw), inductor_configs=inductor_settings(target)
+            program, package_path=str(raw), inductor_configs=settings
         )
         normalise(raw, package)
 

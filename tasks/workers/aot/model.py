@@ -9,11 +9,13 @@ Invariants:
 
 On CPU one graph serves prompts and single tokens, for every number of rows and every length within the
 limits; large models in bfloat16 have another one for prompts, with products in float32, and the server takes
-the one that is faster on its host. On a GPU there are two: one for prompts, and one for single tokens, whose
-only variable is the number of rows, so that a CUDA graph holds it for each.
+the one that is faster on its host. On a GPU there are three: one for prompts; one
+for single tokens, whose only variable is the number of rows, so that a CUDA graph holds it for each; and one
+for the single token of one row, in which Inductor makes matrix products itself, together with what is before
+and behind them. The server takes the faster one for a row.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -40,6 +42,8 @@ from tasks.workers.common.shape import Shape
 
 # From so many weights in linear layers on, prompts take long enough to be worth a graph of their own.
 LARGE_WEIGHTS = 100_000_000
+# With this, Inductor writes the products of a single row as sums, which it fuses with their neighbours.
+SINGLE_ROW = {"coordinate_descent_tuning": True}
 EXAMPLE_ROWS, EXAMPLE_TOKENS, EXAMPLE_SLOTS = 2, 5, 7
 
 
@@ -52,12 +56,14 @@ class Graph:
         module: the entry point.
         inputs: arguments to trace it with; sizes differ, so that none is mistaken for another.
         dynamic: which dimensions of the arguments vary, and how far. A limit of one is a constant.
+        settings: of Inductor, for this graph only.
     """
 
     name: str
     module: nn.Module
     inputs: tuple[Any, ...]
     dynamic: tuple[Any, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 class Decoder(nn.Module):
@@ -205,8 +211,7 @@ def gpu_graphs(model: PreTrainedModel, shape: Shape) -> list[Graph]:
     Raises:
         Refusal: the width of its heads is none that torch's flash attention takes.
     """
-    sizes = dimensions(model, shape)
-    width, queries = sizes.head_width, sizes.step_queries
+    width = dimensions(model, shape).head_width
     if width % FLASH_HEAD_MULTIPLE or width > FLASH_WIDEST_HEAD:
         raise Refusal(
             "unsupported",
@@ -216,33 +221,39 @@ def gpu_graphs(model: PreTrainedModel, shape: Shape) -> list[Graph]:
             "choose another engine kind",
         )
     rows, tokens = _rows(shape), _tokens(shape)
-    caches = [rows] * (2 * model.config.num_hidden_layers)
     ids, positions, last = _example_prompt(shape, model.device)
-    cache = _new_cache(model, (len(ids), shape.max_seq_len + 1, sizes.key_heads, width))
+    cache = _gpu_cache(model, shape, len(ids))
     prompt = Graph(
         "prefill",
         GpuPrompt(model),
         (ids, positions, last, cache),
-        (rows | tokens, rows | tokens, rows, caches),
+        (rows | tokens, rows | tokens, rows, [rows] * len(cache)),
     )
-    starts = torch.arange(len(ids) + 1, dtype=torch.int32, device=model.device)
-    used = (last + 1).to(torch.int32)
-    inputs = (
-        ids[:, 0].clone(),
-        last.clone(),
-        used,
-        starts * queries,
-        starts * (shape.max_seq_len + 1),
-        cache,
-    )
-    ends = {0: rows[0] + 1} if rows else {}
-    step = Graph(
-        "decode",
+    if shape.max_batch_size == 1:
+        return [prompt, _step_graph("decode", model, shape, 1)]
+    return [prompt, _step_graph("decode", model, shape, len(ids)), _step_graph("single", model, shape, 1)]
+
+
+def _step_graph(name: str, model: PreTrainedModel, shape: Shape, rows: int) -> Graph:
+    """The graph of steps for one row, or for as many as the shape allows, with an example of so many."""
+    varies = _rows(shape) if rows > 1 else {}
+    ends = {0: varies[0] + 1} if varies else {}
+    queries, cache = dimensions(model, shape).step_queries, _gpu_cache(model, shape, rows)
+    tokens = torch.ones(rows, dtype=torch.int64, device=model.device)
+    starts = torch.arange(rows + 1, dtype=torch.int32, device=model.device)
+    begins = (starts * queries, starts * (shape.max_seq_len + 1))
+    return Graph(
+        name,
         GpuStep(model, shape.max_seq_len, queries),
-        inputs,
-        (rows, rows, rows, ends, ends, caches),
+        (tokens, tokens * 3, (tokens * 4).to(torch.int32), *begins, cache),
+        (varies, varies, varies, ends, ends, [varies] * len(cache)),
+        SINGLE_ROW if rows == 1 else {},
     )
-    return [prompt, step]
+
+
+def _gpu_cache(model: PreTrainedModel, shape: Shape, rows: int) -> list[torch.Tensor]:
+    sizes = dimensions(model, shape)
+    return _new_cache(model, (rows, shape.max_seq_len + 1, sizes.key_heads, sizes.head_width))
 
 
 def dimensions(model: PreTrainedModel, shape: Shape) -> Dimensions:

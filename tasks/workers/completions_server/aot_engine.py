@@ -43,7 +43,7 @@ class AotEngine:
         self._graph = open_graph(tree / PACKAGE_FILE, self.weights)
         wide = tree / WIDE_PACKAGE_FILE
         self._wide = open_graph(wide, self.weights) if wide.is_file() else None
-        self.products = self.ways[0]
+        self.way = self.ways[0]
         self.cache = _new_cache(self.facts, limits)
         self._threads: ThreadPlan | None = None
 
@@ -59,7 +59,7 @@ class AotEngine:
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """How the products of long prompts can be computed; `products` is the one in use."""
+        """How the products of long prompts can be computed; `way` is the one in use."""
         return (self.facts.dtype,) if self._wide is None else (self.facts.dtype, "float32")
 
     def prepare(self, cores: int, *, pinned: bool) -> str:
@@ -77,14 +77,14 @@ class AotEngine:
         prompt = [0] * min(PROMPT_TOKENS, self.limits.max_input_len)
         seconds = {}
         for way in self.ways if len(self.ways) > 1 else ():
-            self.products = way
+            self.way = way
             self.prefill(0, [prompt[:WIDE_TOKENS]])  # in which its kernels prepare themselves
             started = time.perf_counter()
             self.prefill(0, [prompt])
             seconds[way] = time.perf_counter() - started
-        self.products = min(seconds, key=lambda way: seconds[way], default=self.ways[0])
+        self.way = min(seconds, key=lambda way: seconds[way], default=self.ways[0])
         timed = ", ".join(f"{way} {taken:.2f} s" for way, taken in seconds.items())
-        return f"prompts in {self.products}" + (f" ({len(prompt)} tokens: {timed})" if timed else "")
+        return f"prompts in {self.way}" + (f" ({len(prompt)} tokens: {timed})" if timed else "")
 
     def _choose_threads(self, cores: int, *, pinned: bool) -> str:
         if pinned:
@@ -106,7 +106,7 @@ class AotEngine:
             torch.set_num_threads(self._threads.prefill)
         width = min(rounded(max(lengths), PROMPT_BUCKET), self.limits.max_input_len)
         tokens, positions = padded_prompts(prompts, width, self.limits.max_seq_len)
-        wide = self.products != self.facts.dtype and len(prompts) * width >= WIDE_TOKENS
+        wide = self.way != self.facts.dtype and len(prompts) * width >= WIDE_TOKENS
         graph = self._wide if wide else self._graph
         last = [length - 1 for length in lengths]
         return self._run(graph, first_row, tokens, positions, last, max(lengths))

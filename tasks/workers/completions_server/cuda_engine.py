@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,7 +33,10 @@ from tasks.workers.completions_server.facts import (
 from tasks.workers.completions_server.packages import AotStep, open_graph
 from tasks.workers.completions_server.weights import load_weights
 
-PROMPT_PACKAGE, STEP_PACKAGE = "prefill.pt2", "decode.pt2"
+PROMPT_PACKAGE, STEP_PACKAGE, SINGLE_PACKAGE = "prefill.pt2", "decode.pt2", "single.pt2"
+# How the step of a single row is computed: by the graph of any number of rows, or by one of its own.
+SHARED, SINGLE = "shared", "single"
+TIMED_STEPS = 20
 PROMPT_BUCKET = 16
 # Torch's libraries prepare themselves when they run for the first time, which must not be while a graph is
 # captured.
@@ -75,11 +79,11 @@ class CudaEngine:
     def __init__(self, tree: Path, limits: Shape) -> None:
         self.facts = read_facts(tree)
         self.limits = limits
-        self.products = self.facts.dtype
         self._device = current_device()
         self.weights = load_weights(tree, self.facts.weights, self._device)
         self._prompt = open_graph(tree / PROMPT_PACKAGE, self.weights)
-        self._step = open_graph(tree / STEP_PACKAGE, self.weights)
+        step = open_graph(tree / STEP_PACKAGE, self.weights)
+        single = tree / SINGLE_PACKAGE
         self.cache = _new_cache(self.facts, limits, self._device)
         self._buckets = row_buckets(limits.max_batch_size)
         self._asked = StepInputs(limits.max_batch_size, torch.device("cpu"))
@@ -89,12 +93,16 @@ class CudaEngine:
         self._used, self._chosen = self._asked.used.numpy(), self._answer.numpy()
         self._stream = torch.cuda.current_stream(self._device)
         self.waited_s = 0.0
-        self._graphs = self._capture()
+        pool = torch.cuda.graph_pool_handle()
+        # Largest first, so that smaller ones use the memory of the pool.
+        self._graphs = {rows: self._capture(step, rows, pool) for rows in reversed(self._buckets)}
+        self._single = self._capture(open_graph(single, self.weights), 1, pool) if single.is_file() else None
+        self.way = self.ways[0]
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """How the products of prompts can be computed: in one way."""
-        return (self.products,)
+        """How the step of a single row can be computed; `way` is the one in use."""
+        return (SHARED,) if self._single is None else (SHARED, SINGLE)
 
     @property
     def vocab_size(self) -> int:
@@ -107,13 +115,24 @@ class CudaEngine:
         return frozenset(self.facts.eos_token_ids)
 
     def prepare(self, cores: int, *, pinned: bool) -> str:  # noqa: ARG002  the processor only starts kernels
-        """Read one prompt of each size that kernels prepare themselves for; returns what is ready."""
-        started = time.perf_counter()
+        """Read prompts, so that kernels prepare themselves, and choose how single rows are computed."""
         for length in (1, self.limits.max_input_len):
             self.prefill(0, [[0] * length])
+        milliseconds = {}
+        for way in self.ways:
+            self.way = way
+            milliseconds[way] = self._time_single()
+        self.way = min(milliseconds, key=lambda way: milliseconds[way])
+        timed = ", ".join(f"{way} {taken:.3f} ms" for way, taken in milliseconds.items())
         held = torch.cuda.memory_reserved(self._device)
-        ready = f"CUDA graphs for {self._buckets} rows, {held:,} B of GPU memory"
-        return f"{ready}, prompts prepared in {time.perf_counter() - started:.2f} s"
+        return f"CUDA graphs for {self._buckets} rows, {held:,} B of GPU memory; one row: {timed}"
+
+    def _time_single(self) -> float:
+        """Milliseconds of a step of one row, half of whose slots are in use."""
+        started = time.perf_counter()
+        for _ in range(TIMED_STEPS):
+            self.decode([0], [self.limits.max_seq_len // 2])
+        return (time.perf_counter() - started) / TIMED_STEPS * 1e3
 
     def prefill(self, first_row: int, prompts: Sequence[Sequence[int]]) -> AotStep:
         """Read prompts into the rows `first_row`, `first_row + 1`, ... and return what follows each.
@@ -140,6 +159,8 @@ class CudaEngine:
         count = len(tokens)
         bucket = bucket_of(self._buckets, count)
         step = self._graphs[bucket]
+        if bucket == 1 and self.way == SINGLE and self._single is not None:
+            step = self._single
         self._tokens[:count], self._positions[:count] = tokens, positions
         self._used[:count] = self._positions[:count] + 1
         self._leave_unused(count, bucket)
@@ -158,15 +179,9 @@ class CudaEngine:
         for tensor in self.cache:
             tensor[destination].copy_(tensor[source])
 
-    def _capture(self) -> dict[int, StepGraph]:
-        """A graph for each number of rows; largest first, so that smaller ones use the memory of its pool."""
+    def _capture(self, package: Any, rows: int, pool: tuple[int, int]) -> StepGraph:
+        """Capture the step of a package for a number of rows, none of which is in use."""
         self._leave_unused(0, self.limits.max_batch_size)
-        pool = torch.cuda.graph_pool_handle()
-        captured = {rows: self._capture_rows(rows, pool) for rows in reversed(self._buckets)}
-        torch.cuda.synchronize(self._device)
-        return captured
-
-    def _capture_rows(self, rows: int, pool: tuple[int, int]) -> StepGraph:
         cache = [tensor[:rows] for tensor in self.cache]
         starts = torch.arange(rows + 1, dtype=torch.int32, device=self._device)
         begins = [starts * self.facts.step_queries, starts * (self.limits.max_seq_len + 1)]
@@ -175,7 +190,7 @@ class CudaEngine:
 
         def step() -> torch.Tensor:
             here.memory.copy_(self._asked.memory, non_blocking=True)
-            chosen, logits = self._step.run(inputs)
+            chosen, logits = package.run(inputs)
             answer.copy_(chosen, non_blocking=True)
             return torch.as_tensor(logits)
 

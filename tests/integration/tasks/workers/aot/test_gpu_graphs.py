@@ -1,5 +1,6 @@
 """The graphs for GPUs: what can be known of them without one."""
 
+import re
 from typing import Any
 
 import pytest
@@ -37,10 +38,18 @@ def found(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
 def test_joined_projections_and_flash_attention_compute_what_the_checkpoint_says(
     found: dict[str, Any], recipe: str
 ) -> None:
-    check = found[recipe]["check"]
-    assert check["positions"] > 20
-    # A wrong mask, position, row or weight would be off by the size of the logits.
-    assert check["engine_rms"] <= 2 * check["eager_rms"] < check["reference_rms"]
+    checks = found[recipe]["checks"]
+    assert checks.keys() == {"shared", "single"}
+    for check in checks.values():
+        assert check["positions"] > 20
+        # A wrong mask, position, row or weight would be off by the size of the logits.
+        assert check["engine_rms"] <= 2 * check["eager_rms"] < check["reference_rms"]
+
+
+def test_a_server_says_which_graphs_it_has_and_what_one_row_takes(found: dict[str, Any]) -> None:
+    said = found["none"]["said"]
+    assert said.startswith("CUDA graphs for [1, 2, 4] rows")
+    assert re.search(r"one row: shared [\d.]+ ms, single [\d.]+ ms", said)
 
 
 @pytest.mark.parametrize("recipe", CHECKPOINTS)
