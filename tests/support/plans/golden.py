@@ -24,6 +24,7 @@ from tasks.toolchains import NotInstalled
 GOLDEN = DATA / "golden"
 # Case: name of a spec, variant, and the directory of the spec.
 CASES = {
+    "aot-inductor-fp8-h200": ("aot-on-gpus", "h200-fp8", DATA),
     "demo": ("demo", "cpu-int8", SPECS),
     "trt-plan-fp8-two-h100": ("llama-3.1-8b-instruct", "h100-tp2", SPECS),
     "trt-plan-int4-awq-l40s": ("llama-3.1-8b-instruct", "l40s", SPECS),
