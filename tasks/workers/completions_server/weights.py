@@ -4,7 +4,7 @@ them.
 Invariants:
 - The files are those of the checkpoint, byte for byte, so that a store keeps one copy for both.
 - On CPU a weight that is stored as the graph wants it is mapped, not read: servers of one host share its
-  memory.
+  memory. One whose kernel wants it at another address is copied.
 - What no file of the checkpoint holds (tables of positions, scales in another form) is in
   `constants.safetensors`.
 - It needs only torch.
@@ -20,6 +20,9 @@ import torch
 from tasks.workers.common.safetensors import LENGTH_BYTES, read_header
 from tasks.workers.completions_server.facts import CONSTANTS_FILE, WEIGHTS_FOLDER, Source
 
+# torch takes floating-point numbers at any address, but its kernel for 8-bit weights loads 16 of them at once
+# from multiples of 16, and ends the process at any other address.
+BYTES_ALIGNMENT = 16
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -88,7 +91,9 @@ def _joined(files: TensorFiles, source: Source, device: torch.device) -> torch.T
     parts = [files.tensor(name) for name in source.tensors]
     dtype = getattr(torch, source.dtype)
     if len(parts) == 1:
-        return parts[0].to(device=device, dtype=dtype)
+        placed = parts[0].to(device=device, dtype=dtype)
+        misplaced = dtype.itemsize == 1 and placed.data_ptr() % BYTES_ALIGNMENT
+        return placed.clone() if misplaced else placed
     rows = sum(part.shape[0] for part in parts)
     joined = torch.empty((rows, *parts[0].shape[1:]), dtype=dtype, device=device)
     for part, place in zip(parts, joined.split([part.shape[0] for part in parts]), strict=True):

@@ -86,7 +86,7 @@ def store_quantized(folder: Path, recipe: str) -> None:
             scale = weight.abs().amax(dim=1) / 127
             tensors[name] = (weight / scale[:, None]).round().to(torch.int8)
         tensors[name + "_scale"] = scale
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    save_misplaced(tensors, folder / "model.safetensors")
     algo = {"fp8": "FP8", "int8_weight_only": "W8A16"}[recipe]
     quantization = {"quant_algo": algo, "kv_cache_quant_algo": None, "exclude_modules": ["lm_head"]}
     content = {"producer": {"name": "modelopt", "version": "0.47.0"}, "quantization": quantization}
@@ -94,6 +94,16 @@ def store_quantized(folder: Path, recipe: str) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {**quantization, "quant_method": "modelopt"}
     (folder / "config.json").write_text(json.dumps(config))
+
+
+def save_misplaced(tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """Save tensors behind a header of such a length that they begin at no multiple of 16 bytes."""
+    for filler in ("", "." * 8):
+        save_file(tensors, file, metadata={"format": "pt", "filler": filler})
+        with file.open("rb") as stream:
+            if (8 + int.from_bytes(stream.read(8), "little")) % 16:
+                return
+    raise AssertionError("every header has a length that is a multiple of 16")
 
 
 def byte_tokenizer() -> Tokenizer:
