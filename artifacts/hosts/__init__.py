@@ -15,6 +15,7 @@ from artifacts.hosts.engine import (
     TuningCache,
     WarmCaches,
 )
+from artifacts.hosts.gpu_readings import GpuProcess, GpuReader, GpuReading, NvmlReader
 from artifacts.hosts.gpus import Gpu, GpusFound, NoGpus, probe_gpus
 from artifacts.hosts.host_match import (
     Fits,
@@ -34,10 +35,14 @@ __all__ = [
     "EngineManifest",
     "Fits",
     "Gpu",
+    "GpuProcess",
+    "GpuReader",
+    "GpuReading",
     "GpusFound",
     "HostFacts",
     "HostRequirements",
     "NoGpus",
+    "NvmlReader",
     "Refused",
     "ServeCommand",
     "TuningCache",

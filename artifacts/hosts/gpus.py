@@ -21,6 +21,7 @@ class Gpu(Frozen):
     uuid: str = Field(description="The driver's unique id of this device: GPU-...")
     memory_bytes: int = Field(gt=0, description="Total memory.")
     compute_capability: str = Field(description="CUDA compute capability, such as 9.0.")
+    mig: bool = Field(default=False, description="Whether it is divided into MIG slices: unsupported here.")
 
 
 class GpusFound(Frozen):
@@ -73,4 +74,14 @@ def _gpu(nvml: ModuleType, index: int) -> Gpu:
         uuid=nvml.nvmlDeviceGetUUID(handle),
         memory_bytes=nvml.nvmlDeviceGetMemoryInfo(handle).total,
         compute_capability=f"{major}.{minor}",
+        mig=_mig(nvml, handle),
     )
+
+
+def _mig(nvml: ModuleType, handle: object) -> bool:
+    """Whether MIG is on; drivers and GPUs without MIG say that they do not support the question."""
+    try:
+        current, _pending = nvml.nvmlDeviceGetMigMode(handle)
+    except nvml.NVMLError:
+        return False
+    return bool(current == nvml.NVML_DEVICE_MIG_ENABLE)

@@ -14,6 +14,7 @@ from artifacts.hosts.gpus import Gpu, GpusFound, probe_gpus
 CPUINFO = Path("/proc/cpuinfo")
 # x86 kernels print "flags", 64-bit ARM kernels "Features".
 FEATURE_LINES = ("flags", "Features")
+MIG_IN_WORDS = ", divided into MIG slices, which are unsupported: turn MIG off (nvidia-smi -mig 0)"
 
 
 class HostFacts(Frozen):
@@ -64,11 +65,12 @@ def fits(requires: HostRequirements, facts: HostFacts) -> Fits | Refused:
 
 
 def suitable_gpus(requires: HostRequirements, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
-    """Return the GPUs that meet the requirements, in their order."""
+    """Return the GPUs that meet the requirements, in their order; none that is divided into MIG slices."""
     return tuple(
         gpu
         for gpu in gpus
-        if (not requires.gpu_names or gpu.name in requires.gpu_names)
+        if not gpu.mig
+        and (not requires.gpu_names or gpu.name in requires.gpu_names)
         and requires.compute_capability in (None, gpu.compute_capability)
     )
 
@@ -77,8 +79,11 @@ def gpus_in_words(facts: HostFacts) -> str:
     """Describe a host's GPUs as part of a sentence, or say why there are none."""
     if not facts.gpus:
         return f"no GPU: {facts.no_gpus}" if facts.no_gpus else "no GPU"
-    kinds = Counter((gpu.name, gpu.compute_capability) for gpu in facts.gpus)
-    return ", ".join(f"{count} x {name} (compute capability {cc})" for (name, cc), count in kinds.items())
+    kinds = Counter((gpu.name, gpu.compute_capability, gpu.mig) for gpu in facts.gpus)
+    return ", ".join(
+        f"{count} x {name} (compute capability {cc}{MIG_IN_WORDS if mig else ''})"
+        for (name, cc, mig), count in kinds.items()
+    )
 
 
 def _cpu_features(cpuinfo: Path) -> tuple[str, ...]:

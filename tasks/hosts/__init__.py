@@ -4,18 +4,36 @@ Promises: no two jobs or servers of this host compute on one GPU at the same tim
 """
 
 from tasks.hosts.disk import free_disk_bytes
-from tasks.hosts.gpu_locks import VISIBLE, GpuNeed, HeldGpus, gpu_environment, gpus_for, need_of
+from tasks.hosts.gpu_locks import (
+    NVML,
+    VISIBLE,
+    GpuNeed,
+    HeldGpus,
+    free_gpus,
+    gpu_environment,
+    gpus_for,
+    locked_by_a_job,
+    need_of,
+)
+from tasks.hosts.gpu_release import await_released, memory_in_use
+from tasks.hosts.gpu_watch import GpuWatch
 from tasks.hosts.host_class import this_host
 from tasks.hosts.requirements import host_requirements
 
 __all__ = [
+    "NVML",
     "VISIBLE",
     "GpuNeed",
+    "GpuWatch",
     "HeldGpus",
+    "await_released",
     "free_disk_bytes",
+    "free_gpus",
     "gpu_environment",
     "gpus_for",
     "host_requirements",
+    "locked_by_a_job",
+    "memory_in_use",
     "need_of",
     "this_host",
 ]

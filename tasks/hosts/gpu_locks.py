@@ -7,6 +7,7 @@ Invariants:
   other, and one that needs many GPUs is not overtaken forever by those that need few.
 - A lock belongs to the open file. Child processes that keep the descriptor keep the GPU, so if an owner is
   killed, nobody else gets the GPU before its server has ended.
+- A GPU that somebody else's process computes on is not taken: whoever holds a lock is alone on its GPU.
 """
 
 import fcntl
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from artifacts.hosts import Gpu, HostFacts, gpus_in_words, probe_host
+from artifacts.hosts import Gpu, GpuReader, GpuReading, HostFacts, NvmlReader, gpus_in_words, probe_host
 from artifacts.progress import Say
 from artifacts.settings import Settings
 from engine_specs.spec import ResolvedVariant
@@ -29,6 +30,13 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Held by the process that is taking GPUs; others wait for it.
 QUEUE = "queue.lock"
 LOOK_AGAIN_S = 0.2
+# How long a GPU may still seem busy after its last owner has ended.
+BUSY_PATIENCE_S = 10.0
+# Memory in use by processes that the driver does not list (another container) counts from here on: displays
+# and the driver's own services take less.
+BUSY_SHARE = 0.05
+
+NVML = NvmlReader()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,10 @@ class HeldGpus:
             for count, end in zip(counts, ends, strict=True)
         )
 
+    def same(self, counts: Sequence[int]) -> tuple["HeldGpus", ...]:
+        """Give each of several servers the first GPUs, as many as it needs."""
+        return tuple(HeldGpus(self.gpus[:count], self.descriptors if count else ()) for count in counts)
+
 
 def gpu_environment(numbers: str) -> dict[str, str]:
     """Return the variables by which a process sees only the GPUs of these numbers; none if there are none.
@@ -98,15 +110,17 @@ def held_gpus(
     *,
     say: Say,
     environ: Mapping[str, str] = os.environ,
+    reader: GpuReader = NVML,
 ) -> Iterator[HeldGpus]:
     """Hold GPUs for the time of the context.
 
     Waits until they are free, and says once what it waits for. Raises GpusUnavailable if this host, or
-    CUDA_VISIBLE_DEVICES, does not have enough of them.
+    CUDA_VISIBLE_DEVICES, does not have enough of them, or if processes that are not of this program compute
+    on too many.
     """
     usable = _usable(need, facts, environ)
     with ExitStack() as stack:
-        taken = _take(stack, usable, need.count, locks_dir, say)
+        taken = _Taking(usable, need.count, reader, say).take(stack, locks_dir)
         gpus = tuple(sorted(taken, key=lambda gpu: gpu.index))
         yield HeldGpus(gpus, tuple(taken[gpu] for gpu in gpus))
 
@@ -139,36 +153,114 @@ def _means(part: str, gpu: Gpu) -> bool:
     return part.startswith("GPU-") and gpu.uuid.startswith(part)
 
 
-def _usable(need: GpuNeed, facts: HostFacts, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
+def busy_with(gpu: Gpu, reading: GpuReading | None) -> str:
+    """Return what computes on a GPU, as part of a sentence; empty if nothing does, or nobody can tell."""
+    if reading is None:
+        return ""
+    used = reading.used_bytes or 0
+    if not reading.processes and used <= BUSY_SHARE * gpu.memory_bytes:
+        return ""
+    return f"GPU {gpu.index} ({gpu.name}), {used / 1e9:.1f} GB in use by {reading.holders}"
+
+
+def free_gpus(
+    need: GpuNeed,
+    facts: HostFacts,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    reader: GpuReader = NVML,
+    ours: Callable[[Gpu], bool] = lambda _gpu: False,
+) -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
+    """Return the suitable GPUs that nobody else computes on, and what computes on the others.
+
+    `ours` says whether a GPU is locked by another job of this program, which will give it back.
+    """
+    suitable = _suitable(need, facts, environ)
+    busy = {gpu: "" if ours(gpu) else busy_with(gpu, reader.read(gpu.uuid)) for gpu in suitable}
+    return tuple(gpu for gpu in suitable if not busy[gpu]), tuple(filter(None, busy.values()))
+
+
+def locked_by_a_job(gpu: Gpu, locks_dir: Path) -> bool:
+    """Whether a job or server of this program holds a GPU."""
+    path = locks_dir / f"{gpu.uuid}.lock"
+    if not path.exists():
+        return False
+    with ExitStack() as stack:
+        return not _try_lock(_open(stack, path))
+
+
+def _suitable(need: GpuNeed, facts: HostFacts, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
     visible = visible_gpus(facts.gpus, environ)
-    usable = [gpu for gpu in visible if not need.names or gpu.name in need.names]
+    return tuple(gpu for gpu in visible if not gpu.mig and (not need.names or gpu.name in need.names))
+
+
+def _usable(need: GpuNeed, facts: HostFacts, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
+    usable = _suitable(need, facts, environ)
     if len(usable) >= need.count:
         return tuple(sorted(usable, key=lambda gpu: gpu.uuid))
+    visible = visible_gpus(facts.gpus, environ)
     hidden = f", of which {VISIBLE} allows {len(visible)}" if len(visible) < len(facts.gpus) else ""
+    slices = "; MIG slices are unsupported" if "MIG-" in environ.get(VISIBLE, "") else ""
     raise GpusUnavailable(
         f"{need.count} x {' or '.join(need.names) or 'NVIDIA GPU'} are needed at once",
-        where=f"this host has {gpus_in_words(facts)}{hidden}",
+        where=f"this host has {gpus_in_words(facts)}{hidden}{slices}",
         fix="run it on a host of the target: `enginery targets list` names the GPUs and the work pools",
     )
 
 
-def _take(stack: ExitStack, usable: Sequence[Gpu], count: int, locks_dir: Path, say: Say) -> dict[Gpu, int]:
-    """Lock as many GPUs as needed; they stay locked as long as the stack is open."""
-    locks_dir.mkdir(parents=True, exist_ok=True)
-    taken: dict[Gpu, int] = {}
-    with ExitStack() as queue:
-        turn = _open(queue, locks_dir / QUEUE)
-        _wait_until(lambda: _try_lock(turn), lambda: "another job is taking some", say)
-        files = {gpu: _open(stack, locks_dir / f"{gpu.uuid}.lock") for gpu in usable}
+class _Taking:
+    """The taking of GPUs by one process."""
 
-        def enough() -> bool:
-            for gpu, descriptor in files.items():
-                if len(taken) < count and gpu not in taken and _try_lock(descriptor):
-                    taken[gpu] = descriptor
-            return len(taken) == count
+    def __init__(self, usable: Sequence[Gpu], count: int, reader: GpuReader, say: Say) -> None:
+        self._usable = usable
+        self._count = count
+        self._reader = reader
+        self._say = say
+        self._taken: dict[Gpu, int] = {}
+        self._busy: dict[Gpu, str] = {}
+        self._busy_since: dict[Gpu, float] = {}
 
-        _wait_until(enough, lambda: f"{len(taken)} of {count} are free", say)
-    return taken
+    def take(self, stack: ExitStack, locks_dir: Path) -> dict[Gpu, int]:
+        """Lock as many GPUs as needed; they stay locked as long as the stack is open."""
+        locks_dir.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as queue:
+            turn = _open(queue, locks_dir / QUEUE)
+            _wait_until(lambda: _try_lock(turn), lambda: "another job is taking some", self._say)
+            files = {gpu: _open(stack, locks_dir / f"{gpu.uuid}.lock") for gpu in self._usable}
+            _wait_until(lambda: self._enough(files), self._missing, self._say)
+        return self._taken
+
+    def _enough(self, files: Mapping[Gpu, int]) -> bool:
+        for gpu, descriptor in files.items():
+            if len(self._taken) < self._count and gpu not in self._taken and _try_lock(descriptor):
+                self._keep_unless_busy(gpu, descriptor)
+        if len(self._usable) - len(self._busy_for_long()) < self._count:
+            raise GpusUnavailable(
+                f"{self._count} GPUs are needed, and processes that are not of this program compute on "
+                f"{len(self._busy)} of {len(self._usable)}",
+                where="; ".join(self._busy.values()),
+                fix="end these processes, or wait until they end",
+            )
+        return len(self._taken) == self._count
+
+    def _keep_unless_busy(self, gpu: Gpu, descriptor: int) -> None:
+        busy = busy_with(gpu, self._reader.read(gpu.uuid))
+        if not busy:
+            self._busy.pop(gpu, None)
+            self._busy_since.pop(gpu, None)
+            self._taken[gpu] = descriptor
+            return
+        self._busy[gpu] = busy
+        self._busy_since.setdefault(gpu, time.monotonic())
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _busy_for_long(self) -> list[Gpu]:
+        now = time.monotonic()
+        return [gpu for gpu, since in self._busy_since.items() if now - since >= BUSY_PATIENCE_S]
+
+    def _missing(self) -> str:
+        others = "".join(f"; {busy}" for busy in self._busy.values())
+        return f"{len(self._taken)} of {self._count} are free{others}"
 
 
 def _wait_until(holds: Callable[[], bool], why: Callable[[], str], say: Say) -> None:

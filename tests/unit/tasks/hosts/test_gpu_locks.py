@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from support.programs.processes import wait_until
-from support.standin.nvml import gpu
+from support.standin.nvml import Recorded, gpu, reading
 
 from artifacts.hosts import HostFacts
 from engine_specs.tables import load_targets
 from tasks.errors import GpusUnavailable
-from tasks.hosts import GpuNeed, HeldGpus
+from tasks.hosts import GpuNeed, HeldGpus, free_gpus, gpu_locks, locked_by_a_job
 from tasks.hosts.gpu_locks import held_gpus, visible_gpus
 
 PAIR = (gpu(index=0), gpu(index=1))
@@ -186,3 +186,62 @@ def test_servers_share_what_is_held_for_all(tmp_path: Path) -> None:
         assert vllm.env["CUDA_VISIBLE_DEVICES"] == "2"
         assert (cpu.env, cpu.descriptors) == ({}, ())
         assert engine.descriptors == vllm.descriptors == held.descriptors
+        whole, part = held.same([3, 1])
+        assert whole.env["CUDA_VISIBLE_DEVICES"] == "0,1,2"
+        assert part.env["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+TAKEN = Recorded({PAIR[0].uuid: [reading(12, (4242, 11.5))], PAIR[1].uuid: [reading(0.4)]})
+
+
+def test_a_gpu_that_somebody_else_computes_on_is_left_alone(tmp_path: Path) -> None:
+    with held_gpus(GpuNeed(1), facts(), tmp_path, say=ignore, environ={}, reader=TAKEN) as held:
+        assert [one.index for one in held.gpus] == [1]
+        assert not locked_by_a_job(PAIR[0], tmp_path)
+        assert locked_by_a_job(PAIR[1], tmp_path)
+    free, busy = free_gpus(GpuNeed(1), facts(), environ={}, reader=TAKEN)
+    assert [one.index for one in free] == [1]
+    assert busy == ("GPU 0 (NVIDIA H200), 12.9 GB in use by process 4242 (python3, 12.3 GB)",)
+    assert free_gpus(GpuNeed(1), facts(), environ={}, reader=TAKEN, ours=lambda _gpu: True) == (PAIR, ())
+
+
+def test_somebody_else_on_too_many_gpus_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_locks, "BUSY_PATIENCE_S", 0.5)
+    waits: list[str] = []
+    with (
+        pytest.raises(
+            GpusUnavailable, match="2 GPUs are needed, and processes that are not of this"
+        ) as caught,
+        held_gpus(GpuNeed(2), facts(), tmp_path, say=waits.append, environ={}, reader=TAKEN),
+    ):
+        pytest.fail("a GPU that is in use was handed out")
+    assert "process 4242 (python3, 12.3 GB)" in str(caught.value)
+    assert len(waits) == 1
+    assert "1 of 2 are free; GPU 0" in waits[0]
+
+
+def test_memory_of_processes_that_are_not_listed_counts(tmp_path: Path) -> None:
+    unlisted = Recorded({PAIR[0].uuid: [reading(20)]})
+    _, busy = free_gpus(GpuNeed(1), facts(), environ={}, reader=unlisted)
+    assert busy == ("GPU 0 (NVIDIA H200), 21.5 GB in use by processes that the driver does not list",)
+
+
+def test_a_gpu_that_was_just_left_is_waited_for(tmp_path: Path) -> None:
+    leaving = Recorded({PAIR[0].uuid: [reading(12, (4242, 11.5)), reading(0)]})
+    waits: list[str] = []
+    with held_gpus(
+        GpuNeed(1), facts(PAIR[0]), tmp_path, say=waits.append, environ={}, reader=leaving
+    ) as held:
+        assert [one.index for one in held.gpus] == [0]
+    assert len(waits) == 1
+
+
+def test_mig_slices_are_named_as_unsupported(tmp_path: Path) -> None:
+    divided = facts(PAIR[0].model_copy(update={"mig": True}))
+    slices = {"CUDA_VISIBLE_DEVICES": "MIG-9c9b3d9a"}
+    for environ, said in (({}, "divided into MIG slices"), (slices, "; MIG slices are unsupported")):
+        with (
+            pytest.raises(GpusUnavailable, match=said),
+            held_gpus(GpuNeed(1), divided, tmp_path, say=ignore, environ=environ),
+        ):
+            pytest.fail("a slice was handed out")
