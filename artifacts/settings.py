@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import platformdirs
 from pydantic import BeforeValidator, Field, ValidationError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PREFIX = "ENGINERY_"
 SETTINGS_FILE = Path("enginery.toml")
+PlacementName = Literal["together", "shared", "in-turn"]
 # Names this similar (difflib's ratio) are taken for a misspelt setting; other programs may have variables of
 # their own that begin like ours.
 ALIKE = 0.65
@@ -94,6 +95,10 @@ class Settings(BaseSettings):
     )
     measurement_max_age_hours: float = Field(
         default=168.0, gt=0, allow_inf_nan=False, description="Measurements older than this are made again."
+    )
+    placement: PlacementName | None = Field(
+        default=None,
+        description="Where and when the sides of a measurement run; default: as memory and GPUs allow.",
     )
     job_time_limit_s: float = Field(
         default=3600.0, gt=0, allow_inf_nan=False, description="Time limit of one worker job."

@@ -13,7 +13,7 @@ from artifacts.errors import EngineryError
 from artifacts.hosts import probe_host
 from artifacts.settings import load_settings
 from artifacts.store import open_store
-from engine_specs.preflight import Examination, examine
+from engine_specs.preflight import Examination, ServedMemory, examine
 from engine_specs.reading import PreflightRefused, Problem
 from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec
 from flows.prefect_run import (
@@ -36,7 +36,7 @@ from flows.prefect_run import page as run_page
 from flows.selection import variants_here
 from flows.text.plan import memory_lines
 from tasks import prefect_tasks as steps
-from tasks.comparison import require_measurable
+from tasks.comparison import placement_here, served_memory
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
 from tasks.judging.decide import Stay
@@ -124,8 +124,9 @@ class _Build:
         self._spec = spec
         self._variants = variants
         self._access = HubAccess.from_environment()
-        self._graph = SpecGraph(spec, variants)
+        self._graph = SpecGraph(spec, variants, placement=pipeline.settings.placement)
         self._made: dict[str, StageResult] = {}
+        self._served: dict[str, ServedMemory | None] = {}
         self._steps: list[StepSummary] = []
         self._links: dict[str, str] = {}
         self._begin = time.monotonic()
@@ -162,8 +163,15 @@ class _Build:
             )
             problems += (*kind_named(variant.engine.kind).option_problems(variant), *examined.problems)
             self._log_examination(variant, examined)
+            self._served[variant.name] = served_memory(self._spec, variant, facts.config, facts.file_bytes)
         if problems:
             raise PreflightRefused(self._spec.name, tuple(dict.fromkeys(problems)))
+
+    def _require_placement(self, variant: ResolvedVariant) -> None:
+        """Refuse what can be built on this host, but not measured, before it is built."""
+        served, settings = self._served[variant.name], self._pipeline.settings
+        choice = placement_here(self._spec, variant, served, probe_host(), settings)
+        self._pipeline.say(f"placement of {variant.name}: {choice.text()}")
 
     def _free_disk_bytes(self, commit: str) -> int | None:
         """Return the free space on this host; None if the checkpoint has been fetched and needs no more."""
@@ -197,7 +205,7 @@ class _Build:
             self._show(judged, baseline_figures(baseline.load, spec.workload.slo))
             self._progress.step(STAGES_OF_A_VARIANT - 1)
             return judged
-        require_measurable(spec, variant, probe_host())
+        self._require_placement(variant)
         case = Case(spec, variant, commit, (self._checkpoint, *self._compile(nodes, sources)))
         measurements = self._measure(case, nodes.measure)
         judged = steps.judge_engine(pipeline, case, baseline, measurements)

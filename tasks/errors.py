@@ -65,6 +65,17 @@ class GpusUnavailable(TaskError):
     failure = "unsupported"
 
 
+class GpuNotReleased(TaskError):
+    """The memory of a GPU is still in use after its server has ended, so the next one cannot start."""
+
+
+class PlacementImpossible(TaskError):
+    """The placement of sides that was asked for is impossible on this host."""
+
+    exit_code = 2
+    failure = "unsupported"
+
+
 class ToolRefused(WorkerFailed):
     """A tool ended with a message that is known to mean: not on this host, or not in this toolchain."""
 

@@ -6,6 +6,7 @@ Promises: pure; a refusal names the field, the arithmetic or table row behind it
 from engine_specs.preflight.build_disk import DiskEstimate
 from engine_specs.preflight.examination import Examination, examine
 from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
+from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
 from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoint
 
 __all__ = [
@@ -13,7 +14,11 @@ __all__ = [
     "Examination",
     "MemoryEstimate",
     "MemoryLine",
+    "ServedMemory",
+    "Sharing",
     "VendoredCheckpoint",
+    "estimate_served",
+    "estimate_sharing",
     "examine",
     "vendored_checkpoint",
 ]

@@ -74,11 +74,19 @@ def load_memory_rules() -> MemoryRules:
     return read_data(MEMORY_FILE, MemoryRules)
 
 
-def estimate_memory(variant: ResolvedVariant, model: ModelFacts) -> MemoryEstimate:
-    """Estimate what the fullest device of a variant holds while it serves."""
+def estimate_memory(
+    variant: ResolvedVariant, model: ModelFacts, *, cached_tokens: int | None = None
+) -> MemoryEstimate:
+    """Estimate what the fullest device of a variant holds while it serves.
+
+    Args:
+        variant: the variant.
+        model: sizes of its checkpoint.
+        cached_tokens: tokens that the KV cache holds; None: as many as the variant's shape allows.
+    """
     lines = (
         *_weights(variant, model),
-        _kv_cache(variant, model),
+        _kv_cache(variant, model, cached_tokens),
         _activations(variant, model),
         _logits(variant, model),
         *_step_graphs(variant, model),
@@ -201,19 +209,24 @@ def _whole(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
     )
 
 
-def _kv_cache(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
+def _kv_cache(variant: ResolvedVariant, model: ModelFacts, cached_tokens: int | None) -> MemoryLine:
     kv_cache = load_kv_caches()[variant.quantization.kv_cache]
     tensor, shape = variant.tensor_parallel, variant.shape
     bits = kv_bits(kv_cache, model)
     heads = max(1, ceil(model.key_value_heads / tensor))
-    values = 2 * _layers(variant, model) * heads * model.head_dim * shape.max_batch_size * shape.max_seq_len
+    tokens, held = (
+        shape.max_batch_size * shape.max_seq_len,
+        f"{shape.max_batch_size} sequences x {shape.max_seq_len:,}",
+    )
+    if cached_tokens is not None:
+        tokens, held = cached_tokens, f"{cached_tokens:,}"
+    values = 2 * _layers(variant, model) * heads * model.head_dim * tokens
     return MemoryLine(
         what=f"KV cache ({kv_cache.name if kv_cache.bits else model.dtype})",
         bytes=ceil(values * bits / 8),
         arithmetic=(
             f"2 x {_stages(variant, model)} x {heads} heads ({model.key_value_heads} / tp {tensor}) "
-            f"x {model.head_dim} x {bits:g} bits / 8 x {shape.max_batch_size} sequences "
-            f"x {shape.max_seq_len:,} tokens"
+            f"x {model.head_dim} x {bits:g} bits / 8 x {held} tokens"
         ),
     )
 

@@ -130,6 +130,10 @@ class KindFacts(StrictFrozen):
         description="Whether its server on GPUs holds CUDA graphs of steps for 1, 2, 4, ... sequences, each "
         "with logits of its own.",
     )
+    server_memory: Literal["fixed", "share", "rest"] = Field(
+        default="rest",
+        description="What its server takes of a GPU: a fixed size, a share that its command sets, or all.",
+    )
     max_tensor_parallel: int = Field(ge=1, description="Most devices that one layer spreads over.")
     max_pipeline_parallel: int = Field(ge=1, description="Most devices that the layers are divided between.")
     end_of_life: EndOfLife | None = Field(description="null: the upstream line is maintained.")

@@ -13,7 +13,7 @@ from engine_specs.tables import Accelerator, Target, load_kinds, load_targets
 from flows.gpu_check.checkpoint import TrainedCheckpoint
 from flows.gpu_check.specs import check_spec
 from flows.gpu_check.variants import CheckVariant, default_variants
-from tasks.comparison import divide_by_host, lacks_for_measuring
+from tasks.comparison import divide_by_host
 from tasks.hosts import host_requirements
 from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
@@ -149,5 +149,3 @@ class _Host:
 
     def _hardware(self, spec: Spec, variant: ResolvedVariant) -> Iterator[str]:
         yield from divide_by_host([variant], self._facts).elsewhere.values()
-        if lacks := lacks_for_measuring(spec, variant, self._facts):
-            yield lacks

@@ -49,6 +49,8 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
         yield from (f"    {line}" for line in memory_lines(variant.memory))
     if variant.disk is not None:
         yield f"    disk of the building host: {_disk(variant.disk)}"
+    if variant.placement:
+        yield f"    placement of sides: {variant.placement}"
     toolchains = (
         f"{role} {found.name} ({'not installed' if isinstance(found, NotInstalled) else 'installed'})"
         for role, found in variant.toolchains.items()

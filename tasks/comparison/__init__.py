@@ -1,16 +1,13 @@
-"""The sides of a comparison: the engine and its references, and bringing them up.
+"""The sides of a comparison: the engine and its references, where and when they run, and bringing them up.
 
-Promises: each side is served from exactly its tree; only one measurement at a time runs on a host.
+Promises: each side is served from exactly its tree; only one measurement at a time runs on a host; where and
+when sides run is recorded with its reason.
 """
 
-from tasks.comparison.host_selection import (
-    HostVariants,
-    devices_at_once,
-    divide_by_host,
-    lacks_for_measuring,
-    require_measurable,
-)
-from tasks.comparison.serve import together
+from tasks.comparison.host_selection import HostVariants, divide_by_host
+from tasks.comparison.measuring import Comparison, measure_sides
+from tasks.comparison.placements import resident_sides
+from tasks.comparison.room import placement_here, served_memory
 from tasks.comparison.sides import (
     ENGINE,
     engine_side,
@@ -22,15 +19,16 @@ from tasks.comparison.sides import (
 
 __all__ = [
     "ENGINE",
+    "Comparison",
     "HostVariants",
-    "devices_at_once",
     "divide_by_host",
     "engine_side",
     "judging_protocol",
-    "lacks_for_measuring",
     "load_plan",
+    "measure_sides",
     "occupied_devices",
+    "placement_here",
     "reference_sides",
-    "require_measurable",
-    "together",
+    "resident_sides",
+    "served_memory",
 ]

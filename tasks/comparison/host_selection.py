@@ -9,10 +9,8 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words
-from engine_specs.spec import ResolvedVariant, Spec
+from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import load_kinds
-from tasks.comparison.sides import reference_sides
-from tasks.errors import GpusUnavailable
 from tasks.hosts import host_requirements
 from tasks.kinds import vllm_serve_command
 
@@ -56,30 +54,3 @@ def _toolchains(variant: ResolvedVariant) -> tuple[str, ...]:
     """Return the toolchains that build a variant's engine and serve both sides."""
     own = load_kinds()[variant.engine.kind].toolchains
     return own.build, own.serve, vllm_serve_command({}, variant).toolchain
-
-
-def devices_at_once(spec: Spec, variant: ResolvedVariant) -> int:
-    """Return the devices that measuring needs: engine and references run together, each on its own."""
-    return variant.devices * (1 + len(reference_sides(spec, variant, checkpoint="")))
-
-
-def lacks_for_measuring(spec: Spec, variant: ResolvedVariant, facts: HostFacts) -> str:
-    """Say what a host lacks to measure a variant that it can build; empty if it lacks nothing."""
-    answer = fits(host_requirements(variant.target, devices_at_once(spec, variant)), facts)
-    if isinstance(answer, Fits):
-        return ""
-    references = len(reference_sides(spec, variant, checkpoint=""))
-    plural = "s" if references > 1 else ""
-    return (
-        f"the engine and {references} vLLM configuration{plural} are measured together, which {answer.reason}"
-    )
-
-
-def require_measurable(spec: Spec, variant: ResolvedVariant, facts: HostFacts) -> None:
-    """Raise GpusUnavailable if this host could build a variant, but not measure it."""
-    if lacks := lacks_for_measuring(spec, variant, facts):
-        raise GpusUnavailable(
-            f"variant {variant.name} can be built on this host, but not measured",
-            where=lacks,
-            fix="build it on a host with more of these GPUs, or declare fewer reference configurations",
-        )

@@ -1,34 +1,120 @@
-"""Bringing up the sides of a measurement by their serve commands, to measure them undisturbed.
+"""Starting the sides of a measurement by their serve commands, to measure them undisturbed.
 
 Invariants:
 - Only one measurement at a time runs on a host, as two would disturb each other.
 - Every side is served from exactly its tree, which is made and verified anew for this measurement.
 - A tree has the same path each time, because vLLM finds what it compiled for a checkpoint by its path.
+- All GPUs are taken at once, and held until the measurement ends: two measurements that each hold some of
+  them would wait for each other.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
-from artifacts.hosts import probe_host, refuse_unservable
-from tasks.hosts import GpuNeed, HeldGpus, gpus_for
-from tasks.judging import Endpoint, Placement, Side, Together
+from artifacts.hosts import Gpu, probe_host, refuse_unservable
+from tasks.hosts import NVML, GpuNeed, GpuWatch, HeldGpus, gpus_for
+from tasks.judging import Endpoint, PlacementChoice, Side
+from tasks.kinds import with_memory_share
 from tasks.runs import Pipeline
 from tasks.toolchains import Toolchain, ensure, serving
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A side that is up.
+
+    Attributes:
+        endpoint: where it answers.
+        pid: process id of its server.
+    """
+
+    endpoint: Endpoint
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Equipped:
+    """A side with its toolchain, tree and GPUs."""
+
+    side: Side
+    toolchain: Toolchain
+    gpus: HeldGpus
+    tree: Path
+
+
+class Bench:
+    """What the servers of one measurement need: trees, toolchains, GPUs, and a watch on these."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        equipped: Mapping[str, _Equipped],
+        choice: PlacementChoice,
+        watch: GpuWatch,
+        label: str,
+    ) -> None:
+        self._pipeline = pipeline
+        self._equipped = equipped
+        self._choice = choice
+        self._label = label
+        self._starts = 0
+        self.watch = watch
+        self.say = pipeline.say
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The GPUs that the measurement holds; none on a CPU host."""
+        return tuple(dict.fromkeys(gpu for one in self._equipped.values() for gpu in one.gpus.gpus))
+
+    @property
+    def unstoppable(self) -> tuple[str, ...]:
+        """Sides whose servers are not plain processes of this host, so that no signal suspends them."""
+        return tuple(name for name, one in self._equipped.items() if not one.toolchain.launcher.plain)
+
+    @contextmanager
+    def start(self, side: Side) -> Iterator[Running]:
+        """Serve a side for the time of the context.
+
+        Raises:
+            tasks.errors.TaskError: the server did not become ready, or ended meanwhile.
+            artifacts.errors.CannotServe: this host or a toolchain cannot serve an engine.
+        """
+        one = self._equipped[side.name]
+        refuse_unservable(one.tree, probe_host(), one.toolchain.versions)
+        name = "".join(character if character.isalnum() else "-" for character in side.name)
+        share = self._choice.memory_share
+        with serving(
+            one.toolchain,
+            with_memory_share(side.serve, share) if share else side.serve,
+            one.tree,
+            log=self._pipeline.log_file(f"{self._label}-{name}"),
+            on_line=self.say,
+            ready_limit_s=self._pipeline.settings.server_ready_limit_s,
+            extra_env=one.gpus.env,
+            gpus=one.gpus.uuids,
+            keep_fds=one.gpus.descriptors,
+        ) as server:
+            self.say(f"{side.name}: ready after {server.ready_s:.1f} s")
+            self._starts += 1
+            endpoint = Endpoint(
+                base_url=server.base_url, side=side, start=self._starts, ready_s=round(server.ready_s, 3)
+            )
+            alone = self._choice.name != "shared"
+            with self.watch.side(side.name, one.gpus.uuids, server.pid, alone=alone):
+                yield Running(endpoint, server.pid)
+
+
 @contextmanager
-def together(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[Placement]:
-    """Bring up all sides at once, and keep them up for the time of the context, a whole measurement.
+def bench(pipeline: Pipeline, sides: Sequence[Side], label: str, choice: PlacementChoice) -> Iterator[Bench]:
+    """Hold everything that these sides need, for the time of the context, a whole measurement.
 
     Raises:
-        tasks.errors.TaskError: a toolchain or its GPUs are unavailable, or a server did not become ready, or
-            ended meanwhile.
-        artifacts.errors.CannotServe: this host or a toolchain cannot serve an engine.
+        tasks.errors.TaskError: a toolchain or its GPUs are unavailable.
     """
     root = pipeline.settings.home / "serving"
     root.mkdir(parents=True, exist_ok=True)
@@ -37,48 +123,23 @@ def together(pipeline: Pipeline, sides: Sequence[Side], label: str) -> Iterator[
             shutil.rmtree(root / tree, ignore_errors=True)  # left by a run that was killed
             stack.callback(shutil.rmtree, root / tree, ignore_errors=True)
             pipeline.store.materialize(tree, root / tree)
-        equipped = _equipped(pipeline, stack, sides)
-        yield Together([_start(pipeline, stack, one, root / one.side.tree, label) for one in equipped])
+        equipped = _equipped(pipeline, stack, sides, choice, root)
+        watch = stack.enter_context(GpuWatch(NVML).running())
+        yield Bench(pipeline, equipped, choice, watch, label)
 
 
-@dataclass(frozen=True, slots=True)
-class _Equipped:
-    """A side with its toolchain and GPUs."""
-
-    side: Side
-    toolchain: Toolchain
-    gpus: HeldGpus
-
-
-def _equipped(pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side]) -> list[_Equipped]:
-    """Get the toolchains and GPUs of all sides.
-
-    All GPUs are taken at once: two measurements that each hold some of them would wait for each other.
-    """
+def _equipped(
+    pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side], choice: PlacementChoice, root: Path
+) -> dict[str, _Equipped]:
+    """Get the toolchains and GPUs of all sides."""
     toolchains = [ensure(side.serve.toolchain, pipeline.settings, say=pipeline.say) for side in sides]
     counts = [each.gpus_held(side.devices) for side, each in zip(sides, toolchains, strict=True)]
     computing = next((one for one in toolchains if one.accelerator == "cuda"), toolchains[0])
-    need = GpuNeed(sum(counts), sides[0].gpu_names)
+    together = choice.name == "together"
+    need = GpuNeed(sum(counts) if together else max(counts), sides[0].gpu_names)
     held = stack.enter_context(gpus_for(computing, need, pipeline.settings, pipeline.say))
-    return [_Equipped(*three) for three in zip(sides, toolchains, held.shares(counts), strict=True)]
-
-
-def _start(pipeline: Pipeline, stack: ExitStack, equipped: _Equipped, tree: Path, label: str) -> Endpoint:
-    side = equipped.side
-    refuse_unservable(tree, probe_host(), equipped.toolchain.versions)
-    name = "".join(character if character.isalnum() else "-" for character in side.name)
-    server = stack.enter_context(
-        serving(
-            equipped.toolchain,
-            side.serve,
-            tree,
-            log=pipeline.log_file(f"{label}-{name}"),
-            on_line=pipeline.say,
-            ready_limit_s=pipeline.settings.server_ready_limit_s,
-            extra_env=equipped.gpus.env,
-            gpus=equipped.gpus.uuids,
-            keep_fds=equipped.gpus.descriptors,
-        )
-    )
-    pipeline.say(f"{side.name}: ready after {server.ready_s:.1f} s")
-    return Endpoint(base_url=server.base_url, side=side)
+    shares = held.shares(counts) if together else held.same(counts)
+    return {
+        side.name: _Equipped(side, toolchain, gpus, root / side.tree)
+        for side, toolchain, gpus in zip(sides, toolchains, shares, strict=True)
+    }

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from artifacts.hosts import EngineManifest
+from artifacts.settings import PlacementName
 from engine_specs.spec import ResolvedVariant, Shape, Spec, VllmConfiguration
 from tasks.hosts import need_of
 from tasks.judging import (
@@ -69,9 +70,12 @@ def _wants_float32(variant: ResolvedVariant, cpu_features: Collection[str]) -> b
     return variant.target.accelerator == "cpu" and not has_bfloat16
 
 
-def occupied_devices(sides: Sequence[Side]) -> int:
-    """Return how many devices sides keep busy that run together: their GPUs, or the CPU of one host."""
-    return sum(side.devices for side in sides) if any(side.gpu_names for side in sides) else 1
+def occupied_devices(sides: Sequence[Side], placement: PlacementName = "together") -> int:
+    """Return how many devices a measurement keeps busy: the GPUs of its sides, or the CPU of one host."""
+    if not any(side.gpu_names for side in sides):
+        return 1
+    counts = [side.devices for side in sides]
+    return sum(counts) if placement == "together" else max(counts)
 
 
 def engine_side(variant: ResolvedVariant, engine: str, manifest: EngineManifest) -> Side:

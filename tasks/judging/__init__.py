@@ -1,7 +1,8 @@
 """Judging one engine against vLLM: measurements over HTTP, and pure decisions from what was measured.
 
 The modules here hold the records that all folders share: what is asked (`protocol`), of whom (`endpoint`),
-and the answers (`results`, `judgement`). `placement` decides which sides run, and when. `judge` holds the
+and the answers (`results`, `judgement`), under which `conditions`. `placement` decides which sides run, and
+when. `judge` holds the
 functions that the pipeline calls. Folders:
 
 - `measure` asks running servers and returns frozen results; it decides nothing.
@@ -15,9 +16,10 @@ Invariants:
   calculate or draw. `judge` loads them, so code that measures imports that module itself.
 """
 
+from tasks.judging.conditions import PlacementChoice, SideMemory, Start
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.judgement import JudgedResult, StageRecord, Subject
-from tasks.judging.placement import Placement, Together
+from tasks.judging.placement import Observer, Placement, Resident
 from tasks.judging.protocol import (
     ROUND_TRIP_ANSWER_TOKENS,
     WAY_OF_JUDGING,
@@ -29,6 +31,8 @@ from tasks.judging.protocol import (
 )
 from tasks.judging.results import (
     AccuracyResult,
+    Conditions,
+    IdleCheck,
     Interval,
     LoadResult,
     Measured,
@@ -43,7 +47,9 @@ __all__ = [
     "WAY_OF_JUDGING",
     "AccuracyPlan",
     "AccuracyResult",
+    "Conditions",
     "Endpoint",
+    "IdleCheck",
     "Interval",
     "JudgedResult",
     "JudgingProtocol",
@@ -51,15 +57,19 @@ __all__ = [
     "LoadResult",
     "Measured",
     "NotMeasured",
+    "Observer",
     "Placement",
+    "PlacementChoice",
+    "Resident",
     "RoundPlan",
     "Side",
+    "SideMemory",
     "SpeedPlan",
     "SpeedPoint",
     "SpeedResult",
     "StageRecord",
+    "Start",
     "Subject",
-    "Together",
     "Vocabulary",
     "end_tokens",
     "vocabulary_of",

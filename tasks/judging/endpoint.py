@@ -30,6 +30,7 @@ class Endpoint(Frozen):
         ge=1,
         description="How many times the side was started, this time included; each start is cold.",
     )
+    ready_s: float = Field(default=0.0, ge=0, description="Seconds from that start until it was ready.")
 
     @property
     def model(self) -> str:

@@ -3,27 +3,33 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from artifacts.progress import Say
 from tasks.judging.decide import Outcomes, decide, qualifies, rejecting
 from tasks.judging.endpoint import Side
 from tasks.judging.gates import Terms, judge_gates
 from tasks.judging.judgement import JudgedResult, Subject, evidence_of
-from tasks.judging.measure import measure_load, measure_speed
-from tasks.judging.measure.accuracy import AccuracyPhases
+from tasks.judging.measure import NothingKept, PhaseKeeper, measure_load, measure_speed
+from tasks.judging.measure.accuracy import AccuracyPhases, Answers, Questions, Scores
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, LoadPlan, require_protocol_digest
-from tasks.judging.results import LoadResult, Measured, NotMeasured
+from tasks.judging.results import AccuracyResult, LoadResult, Measured, NotMeasured
 
 
 def baseline_load(placement: Placement, side: Side, plan: LoadPlan, *, say: Say) -> LoadResult:
     """Measure one side on the declared workload; raise what `CompletionsClient` raises."""
     with placement.serving([side]) as (endpoint,):
-        return asyncio.run(measure_load(endpoint, plan, say=say))
+        return asyncio.run(measure_load(endpoint, plan, placement.observer, say=say))
 
 
 def measure_engine(
-    placement: Placement, texts: Sequence[str], protocol: JudgingProtocol, *, say: Say
+    placement: Placement,
+    texts: Sequence[str],
+    protocol: JudgingProtocol,
+    *,
+    say: Say,
+    kept: PhaseKeeper | None = None,
 ) -> Measured:
     """Measure the engine of a protocol against its references, phase by phase.
 
@@ -37,20 +43,53 @@ def measure_engine(
         texts: held-out texts.
         protocol: what to ask, and of whom.
         say: takes lines of progress.
+        kept: phases that an earlier run of the same measurement finished.
     """
-    phases = AccuracyPhases(placement, protocol, say=say)
-    questions = phases.questions(texts)
-    (accuracy,) = phases.scores(questions, [phases.answers(protocol.engine, questions)])
+    kept = kept or NothingKept()
+    accuracy_of = _Accuracy(AccuracyPhases(placement, protocol, say=say), texts, kept)
+    (accuracy,) = accuracy_of([protocol.engine])
     if failed := rejecting(accuracy, protocol):
         left_out = _not_timed(failed)
         say(left_out.reason)
-        return Measured(protocol_digest=protocol.digest, accuracy=accuracy, speed=left_out)
+        return Measured(
+            protocol_digest=protocol.digest,
+            conditions=placement.conditions(),
+            accuracy=accuracy,
+            speed=left_out,
+        )
     scorer, *others = protocol.references
-    scored = phases.scores(questions, [phases.answers(other, questions) for other in others])
+    scored = accuracy_of(others)
     accurate = {result.side for result in scored if qualifies(result, protocol)}
     compared = [scorer, *(other for other in others if other.name in accurate)]
-    speed = measure_speed(placement, protocol.engine, compared, protocol, say=say)
-    return Measured(protocol_digest=protocol.digest, accuracy=accuracy, references=tuple(scored), speed=speed)
+    speed = measure_speed(placement, protocol.engine, compared, protocol, say=say, kept=kept)
+    return Measured(
+        protocol_digest=protocol.digest,
+        conditions=placement.conditions(),
+        accuracy=accuracy,
+        references=scored,
+        speed=speed,
+    )
+
+
+class _Accuracy:
+    """The accuracy of sides, in phases that are made once."""
+
+    def __init__(self, phases: AccuracyPhases, texts: Sequence[str], kept: PhaseKeeper) -> None:
+        self._phases = phases
+        self._kept = kept
+        self._questions = kept.once("questions", Questions, lambda: phases.questions(texts))
+
+    def __call__(self, sides: Sequence[Side]) -> tuple[AccuracyResult, ...]:
+        """Let each side answer, then the reference score all of them."""
+        if not sides:
+            return ()
+        questions, phases = self._questions, self._phases
+        answers = [
+            self._kept.once(f"answers-{side.name}", Answers, partial(phases.answers, side, questions))
+            for side in sides
+        ]
+        names = "-".join(side.name for side in sides)
+        return self._kept.once(f"scores-{names}", Scores, lambda: phases.scores(questions, answers)).results
 
 
 def _not_timed(failed: Sequence[str]) -> NotMeasured:

@@ -6,57 +6,97 @@ a side is only asked in a phase that has it up. So the placement alone decides h
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
+from tasks.judging.conditions import PlacementChoice, SideMemory, Start
 from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.results import Conditions, IdleCheck
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One timed round that has to be made.
+class Observer(Protocol):
+    """What is observed of the GPUs while sides serve; a host without any has nothing to report."""
 
-    Attributes:
-        side: the side that is asked.
-        index: its place in the sequence of rounds of one comparison.
-    """
+    def throttled(self, side: Side, begin_s: float, end_s: float) -> tuple[str, ...]:
+        """Return why the clocks of a side's GPUs were lowered between two times of `perf_counter`."""
 
-    side: Side
-    index: int
+    def memory(self) -> tuple[SideMemory, ...]:
+        """Return the memory of each side, as seen so far."""
 
 
 class Placement(Protocol):
     """Brings sides up for as long as a phase needs them."""
 
+    @property
+    def resident(self) -> bool:
+        """Whether all sides stay up from the first phase to the last; otherwise each phase starts them."""
+
+    @property
+    def observer(self) -> Observer:
+        """What observes the GPUs."""
+
     def serving(self, sides: Sequence[Side]) -> AbstractContextManager[Sequence[Endpoint]]:
-        """Keep these sides up together for the time of the context; endpoints are in the order of the sides.
+        """Keep these sides up for the time of the context; endpoints are in the order of the sides.
+
+        If sides are not resident, only one may be asked for at a time.
 
         Raises:
             tasks.errors.TaskError: a side did not start, or ended while it was needed.
         """
 
-    def blocks(self, turns: Sequence[Turn]) -> Sequence[Sequence[Turn]]:
-        """Divide rounds into blocks; the sides of a block run together until its last round.
-
-        Every turn is in exactly one block; `turns` are in the order that cancels drift best.
-        """
+    def conditions(self) -> Conditions:
+        """Return the conditions so far."""
 
 
-class Together:
-    """All sides run together, from the first phase to the last; all rounds are one block.
+class Unobserved:
+    """Nothing is observed."""
+
+    def throttled(self, side: Side, begin_s: float, end_s: float) -> tuple[str, ...]:  # noqa: ARG002
+        """Return nothing."""
+        return ()
+
+    def memory(self) -> tuple[SideMemory, ...]:
+        """Return nothing."""
+        return ()
+
+
+class Resident:
+    """All sides run from the first phase to the last.
 
     Args:
         endpoints: running servers of all sides, which outlive the measurement.
+        choice: where they run, and why.
+        observer: observes their GPUs.
+        idle: how the check went that idle sides cost nothing, if there was one.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+    resident = True
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        choice: PlacementChoice,
+        observer: Observer | None = None,
+        idle: Sequence[IdleCheck] = (),
+    ) -> None:
         self._endpoints = {endpoint.side.name: endpoint for endpoint in endpoints}
+        self._choice = choice
+        self._idle = tuple(idle)
+        self.observer = observer or Unobserved()
 
     @contextmanager
     def serving(self, sides: Sequence[Side]) -> Iterator[Sequence[Endpoint]]:
         """Yield the endpoints of these sides."""
         yield [self._endpoints[side.name] for side in sides]
 
-    def blocks(self, turns: Sequence[Turn]) -> Sequence[Sequence[Turn]]:
-        """Return all turns as one block."""
-        return (turns,)
+    def checked(self, idle: Sequence[IdleCheck]) -> "Resident":
+        """Return the same, after a check of what idle sides cost."""
+        return Resident(tuple(self._endpoints.values()), self._choice, self.observer, idle)
+
+    def conditions(self) -> Conditions:
+        """Return the placement, one start per side, and what was observed."""
+        starts = tuple(
+            Start(side=name, ready_s=endpoint.ready_s) for name, endpoint in self._endpoints.items()
+        )
+        return Conditions(
+            placement=self._choice, idle=self._idle, starts=starts, memory=self.observer.memory()
+        )

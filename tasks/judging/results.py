@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
+from statistics import fmean
 from typing import Literal
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from tasks.judging.conditions import PlacementChoice, SideMemory, Start
 from tasks.judging.endpoint import Side
 
 Metric = Literal["goodput_per_device", "throughput_per_device"]
@@ -55,11 +58,19 @@ class RoundResult(Frozen):
     side: str = Field(description="Name of the side that was asked.")
     concurrency: int
     index: int = Field(description="Place in the sequence of rounds at this concurrency.")
+    block: int = Field(
+        description="Place of its block: the rounds that one start of a side makes. If all sides stay up, "
+        "each round is a block."
+    )
     started_s: float = Field(description="Seconds since the first round of this measurement.")
     wall_s: float = Field(gt=0, description="Time from the first request sent to the last token received.")
     devices: int
     prompts_sha256: str = Field(description="Digest of the prompts, in order; no two rounds share one.")
     requests: tuple[RequestRecord, ...]
+    throttled: tuple[str, ...] = Field(
+        default=(),
+        description="Why the driver lowered the clocks of its GPUs meanwhile; empty if it did not.",
+    )
 
     def per_second(self, metric: Metric) -> float:
         """Return output tokens per second and device, of all requests or of the good ones."""
@@ -173,10 +184,14 @@ class AccuracyResult(Frozen):
 
 
 class SpeedPoint(Frozen):
-    """Both sides at one concurrency; rounds in the order in which they were made."""
+    """Both sides at one concurrency; rounds in the order of their blocks.
+
+    The unit of the statistics is the block: what a start of a side decides (memory layout, clocks, tuning) is
+    common to all of its rounds.
+    """
 
     concurrency: int
-    first_stage_pairs: int
+    first_stage_pairs: int = Field(description="Pairs of blocks that estimate the noise.")
     planned_pairs: int = Field(
         description="Pairs that the declared resolution needs, by the noise of the first stage."
     )
@@ -185,8 +200,15 @@ class SpeedPoint(Frozen):
     engine: LoadSummary
     reference: LoadSummary
 
+    @property
+    def pairs_in_words(self) -> str:
+        """How many pairs there are, and of what."""
+        blocks = [len(list(group)) for _, group in groupby(self.rounds, key=lambda one: one.block)]
+        of = "rounds" if max(blocks) == 1 else f"blocks of {max(blocks)} rounds, each after a start"
+        return f"{len(blocks) // 2} pairs of {of}"
+
     def log_ratios(self, metric: Metric) -> tuple[Metric, list[float]]:
-        """Return the metric that is used, and log(engine / reference) of each pair of neighbouring rounds.
+        """Return the metric that is used, and log(engine / reference) of each pair of neighbouring blocks.
 
         See `paired_log_ratios`.
         """
@@ -196,15 +218,21 @@ class SpeedPoint(Frozen):
 def paired_log_ratios(
     rounds: Sequence[RoundResult], metric: Metric, *, engine: str
 ) -> tuple[Metric, list[float]]:
-    """Return the metric that was used, and the log ratios of neighbouring rounds, one per side.
+    """Return the metric that was used, and the log ratios of neighbouring blocks, one per side.
 
-    If a round has no request within the SLO, its goodput is zero and has no logarithm: then all pairs are
-    compared by throughput, and the returned metric says so. Whether the SLO is met is a separate gate.
+    The rate of a block is the geometric mean of its rounds. If a round has no request within the SLO, its
+    goodput is zero and has no logarithm: then all pairs are compared by throughput, and the returned metric
+    says so. Whether the SLO is met is a separate gate.
     """
     used: Metric = metric if all(one.per_second(metric) > 0 for one in rounds) else "throughput_per_device"
-    pairs = zip(rounds[::2], rounds[1::2], strict=True)
-    ordered = [(a, b) if a.side == engine else (b, a) for a, b in pairs]
-    return used, [math.log(a.per_second(used) / b.per_second(used)) for a, b in ordered]
+    blocks = [list(group) for _, group in groupby(rounds, key=lambda one: one.block)]
+    pairs = zip(blocks[::2], blocks[1::2], strict=True)
+    ordered = [(a, b) if a[0].side == engine else (b, a) for a, b in pairs]
+    return used, [_log_rate(a, used) - _log_rate(b, used) for a, b in ordered]
+
+
+def _log_rate(block: Sequence[RoundResult], metric: Metric) -> float:
+    return fmean(math.log(one.per_second(metric)) for one in block)
 
 
 class QualifyingRound(Frozen):
@@ -215,10 +243,26 @@ class QualifyingRound(Frozen):
 
 
 class NotMeasured(Frozen):
-    """No round was timed: the engine is rejected whatever its speed."""
+    """No round was timed: the engine is rejected whatever its speed, or the budget is too small."""
 
     outcome: Literal["not-measured"] = "not-measured"
+    cause: Literal["rejected", "unaffordable"] = Field(
+        default="rejected",
+        description="rejected: its speed would change nothing; unaffordable: the budget is too small.",
+    )
     reason: str = Field(description="Why, in a sentence.")
+
+
+class BlockCost(Frozen):
+    """What one block of an in-turn measurement took."""
+
+    side: str = Field(description="The side that was started.")
+    ready_s: float = Field(ge=0, description="Seconds from its start until it was ready.")
+    spent_s: float = Field(gt=0, description="Seconds that the whole block took, start and stop included.")
+    rounds: int = Field(ge=1, description="Counted rounds at the operating point.")
+    throttled: tuple[str, ...] = Field(
+        description="Why clocks were lowered during its rounds; usually empty."
+    )
 
 
 class SpeedResult(Frozen):
@@ -230,6 +274,9 @@ class SpeedResult(Frozen):
     qualifying: tuple[QualifyingRound, ...]
     operating_point: int
     points: tuple[SpeedPoint, ...]
+    blocks: tuple[BlockCost, ...] = Field(
+        default=(), description="The blocks, in their order, if sides were measured in turn."
+    )
 
     @property
     def at_operating_point(self) -> SpeedPoint:
@@ -237,10 +284,47 @@ class SpeedResult(Frozen):
         return next(p for p in self.points if p.concurrency == self.operating_point)
 
 
+class IdleCheck(Frozen):
+    """What an idle side on the same GPUs costs the side that is asked."""
+
+    side: str = Field(description="The side that was asked.")
+    ratio: Interval = Field(
+        description="Its speed next to idle sides, relative to its speed while they are suspended."
+    )
+    pairs: int = Field(ge=2, description="Pairs of rounds, alone and next to idle sides.")
+    tolerance: float = Field(gt=0, description="Loss of speed that would not matter.")
+
+    @property
+    def costs_nothing(self) -> bool:
+        """Whether the whole interval is within the tolerance."""
+        return self.ratio.lower >= 1 - self.tolerance
+
+    def text(self) -> str:
+        """Write it as part of a sentence."""
+        return (
+            f"next to idle sides, {self.side} is {self.ratio.text()} times as fast as alone "
+            f"({self.pairs} pairs; a loss of {self.tolerance:.1%} is allowed)"
+        )
+
+
+class Conditions(Frozen):
+    """The conditions of a measurement."""
+
+    placement: PlacementChoice
+    idle: tuple[IdleCheck, ...] = Field(
+        default=(), description="What idle sides cost, if sides share GPUs, or were to share them."
+    )
+    starts: tuple[Start, ...] = Field(default=(), description="Every start of a side, in order.")
+    memory: tuple[SideMemory, ...] = Field(
+        default=(), description="GPU memory of each side; empty if nothing computes on a GPU."
+    )
+
+
 class Measured(Frozen):
     """Everything that was measured of one engine under one protocol."""
 
     protocol_digest: str
+    conditions: Conditions
     accuracy: AccuracyResult = Field(description="The engine against the first reference.")
     references: tuple[AccuracyResult, ...] = Field(
         default=(), description="The other references against the first one."

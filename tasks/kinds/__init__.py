@@ -11,7 +11,7 @@ from tasks.kinds.kind import JobPlan, Kind
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
 from tasks.kinds.vllm import VLLM
-from tasks.kinds.vllm_reference import vllm_serve_command
+from tasks.kinds.vllm_reference import vllm_serve_command, with_memory_share
 from tasks.workers.common.tool_command import ToolCommand
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
@@ -32,4 +32,12 @@ def kind_named(name: str) -> Kind:
     return KINDS[name]
 
 
-__all__ = ["KINDS", "JobPlan", "Kind", "ToolCommand", "kind_named", "vllm_serve_command"]
+__all__ = [
+    "KINDS",
+    "JobPlan",
+    "Kind",
+    "ToolCommand",
+    "kind_named",
+    "vllm_serve_command",
+    "with_memory_share",
+]

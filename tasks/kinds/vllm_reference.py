@@ -8,7 +8,7 @@ from typing import Any
 
 from artifacts.hosts import ServeCommand
 from engine_specs.spec import ResolvedVariant
-from tasks.kinds.vllm_flags import TOOLCHAINS, server_flags
+from tasks.kinds.vllm_flags import TOOLCHAINS, VALUES, server_flags
 
 SERVED_MODEL = "model"
 
@@ -34,3 +34,15 @@ def vllm_serve_command(configuration: Mapping[str, Any], variant: ResolvedVarian
     env = {"VLLM_LOGGING_LEVEL": "WARNING"}
     toolchain = TOOLCHAINS[variant.target.accelerator]
     return ServeCommand(toolchain=toolchain, argv=tuple(argv), env=env, model=SERVED_MODEL)
+
+
+def with_memory_share(serve: ServeCommand, share: float) -> ServeCommand:
+    """Return the command with a share of each GPU's memory; unchanged if it is not vLLM's."""
+    if serve.toolchain not in TOOLCHAINS.values():
+        return serve
+    flag, argv = VALUES["gpu_memory_utilization"], list(serve.argv)
+    if flag in argv:
+        argv[argv.index(flag) + 1] = f"{share:g}"
+    else:
+        argv += [flag, f"{share:g}"]
+    return serve.model_copy(update={"argv": tuple(argv)})

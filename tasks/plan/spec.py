@@ -75,7 +75,7 @@ def plan_spec(
     find = find_toolchain or cache(partial(status, settings=pipeline.settings))
     config = checkpoint.facts.config if checkpoint.facts else None
     work = partial(stage_work, find_toolchain=find, config=config) if commands else lambda _: None
-    graph = SpecGraph(spec, variants, probe_host().cpu_features)
+    graph = SpecGraph(spec, variants, probe_host().cpu_features, pipeline.settings.placement)
     stages = tuple(Lookup(pipeline, sources, find, work).stages(graph))
     # If the store holds the checkpoint, room on the disk was checked before it was fetched.
     free_disk = None if stages[0].state == "hit" else free_disk_bytes(pipeline.settings)
@@ -83,7 +83,9 @@ def plan_spec(
         spec=spec.name,
         version=spec.version,
         checkpoint=checkpoint,
-        variants=tuple(plan_variant(spec, one, checkpoint, find, free_disk) for one in variants),
+        variants=tuple(
+            plan_variant(spec, one, checkpoint, find, pipeline.settings, free_disk) for one in variants
+        ),
         stages=stages,
         placeholders=MEANINGS if commands else {},
         passed_variables=(*PASSED_VARIABLES, *sorted(pipeline.settings.tool_env)) if commands else (),

@@ -5,11 +5,13 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from artifacts.hosts import probe_host
+from artifacts.hosts import HostFacts, probe_host
+from artifacts.settings import Settings
 from engine_specs.preflight import Examination, examine
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
-from tasks.comparison import divide_by_host, lacks_for_measuring, reference_sides
+from tasks.comparison import divide_by_host, placement_here, reference_sides, served_memory
+from tasks.errors import GpusUnavailable, PlacementImpossible
 from tasks.kinds import kind_named
 from tasks.plan.checkpoint import PlannedCheckpoint
 from tasks.plan.records import FindToolchain
@@ -21,6 +23,10 @@ class PlannedVariant(Examination):
     """One variant, judged by metadata; its warnings also say what reaches its end of life."""
 
     asked: ResolvedVariant = Field(description="The variant, with everything explicit.")
+    placement: str = Field(
+        description="Where and when its sides would be measured on this host, and why; or why they cannot "
+        "be. Empty if another host builds it, or the model is not known."
+    )
     toolchains: dict[str, Provenance | NotInstalled] = Field(
         description="Toolchains that make it (quantize, build) and serve it (serve, reference), by role."
     )
@@ -31,6 +37,7 @@ def plan_variant(
     variant: ResolvedVariant,
     checkpoint: PlannedCheckpoint,
     find_toolchain: FindToolchain,
+    settings: Settings,
     free_disk: int | None,
 ) -> PlannedVariant:
     """Judge a variant by what is known about its checkpoint.
@@ -40,11 +47,11 @@ def plan_variant(
         variant: the variant.
         checkpoint: what is known of its checkpoint.
         find_toolchain: returns a toolchain of this host, or why it is not installed.
+        settings: may say which placement of sides is wanted.
         free_disk: free bytes of this host's disk, used if it can build the variant; None: not checked.
     """
     facts = probe_host()
     builds_here = bool(divide_by_host([variant], facts).here)
-    lacks = lacks_for_measuring(spec, variant, facts) if builds_here else ""
     if known := checkpoint.facts:
         free_bytes = free_disk if builds_here else None
         examined = examine(spec, variant, known.config, known.file_bytes, free_disk_bytes=free_bytes)
@@ -57,13 +64,26 @@ def plan_variant(
     return PlannedVariant(
         asked=variant,
         problems=(*kind_named(variant.engine.kind).option_problems(variant), *examined.problems),
-        warnings=(*examined.warnings, *ends, *((lacks,) if lacks else ())),
+        warnings=(*examined.warnings, *ends),
+        placement=_placement(spec, variant, checkpoint, facts, settings) if builds_here else "",
         memory=examined.memory,
         disk=examined.disk,
         toolchains={
             role: one.provenance() if isinstance(one, Toolchain) else one for role, one in found.items()
         },
     )
+
+
+def _placement(
+    spec: Spec, variant: ResolvedVariant, checkpoint: PlannedCheckpoint, facts: HostFacts, settings: Settings
+) -> str:
+    if not (known := checkpoint.facts):
+        return ""
+    served = served_memory(spec, variant, known.config, known.file_bytes)
+    try:
+        return placement_here(spec, variant, served, facts, settings).text()
+    except (GpusUnavailable, PlacementImpossible) as error:
+        return f"none: {error.what} ({error.where})"
 
 
 def ends_of_life(variant: ResolvedVariant, toolchains: Iterable[str], today: dt.date) -> tuple[str, ...]:

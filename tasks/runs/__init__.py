@@ -4,6 +4,7 @@ Promises: a stage with an equal fingerprint is not run again; what a killed stag
 """
 
 from tasks.runs.fingerprint import build_document, source_of
+from tasks.runs.kept_phases import KeptPhases
 from tasks.runs.measurements import MeasurementCall, Usable, find_measurement, measure_once
 from tasks.runs.pipeline import Pipeline
 from tasks.runs.scratch import temporary_directory
@@ -11,6 +12,7 @@ from tasks.runs.stage import Hit, Made, Miss, StageCall, StageResult, look_up, r
 
 __all__ = [
     "Hit",
+    "KeptPhases",
     "Made",
     "MeasurementCall",
     "Miss",

@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from artifacts.canonical import digest_of
 from artifacts.store import Measurement, MeasurementKind, new_measurement
 from tasks.runs.pipeline import Pipeline
+
+ResultT = TypeVar("ResultT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +91,13 @@ def keep_measurement(
 def measure_once(
     pipeline: Pipeline,
     call: MeasurementCall,
-    measure: Callable[[], tuple[dict[str, Any], bool]],
+    measure: Callable[[], tuple[ResultT, bool]],
     *,
-    devices: int,
+    devices: Callable[[ResultT], int],
 ) -> tuple[Measurement, str]:
     """Return a usable measurement, or make a new one; and the reason for that.
 
-    `measure` returns the result and whether it is conclusive; it keeps that many `devices` busy.
+    `measure` returns the result and whether it is conclusive; `devices` how many devices it kept busy.
     """
     found = find_measurement(pipeline, call)
     if isinstance(found, Usable):
@@ -102,8 +106,9 @@ def measure_once(
     pipeline.say(f"{call.kind}: measuring ({found.reason})")
     begin = time.monotonic()
     result, conclusive = measure()
-    device_s = (time.monotonic() - begin) * devices
-    made = keep_measurement(pipeline, call, result, conclusive=conclusive, device_s=device_s)
+    device_s = (time.monotonic() - begin) * devices(result)
+    kept = result.model_dump(mode="json")
+    made = keep_measurement(pipeline, call, kept, conclusive=conclusive, device_s=device_s)
     return made, found.reason
 
 

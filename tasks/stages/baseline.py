@@ -5,7 +5,7 @@ from typing import Any
 
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
-from tasks.comparison import load_plan, occupied_devices, reference_sides, together
+from tasks.comparison import load_plan, occupied_devices, reference_sides, resident_sides
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE
 from tasks.judging import LoadPlan, LoadResult, Side, Vocabulary, end_tokens, vocabulary_of
@@ -85,13 +85,15 @@ class MeasureBaseline(MeasuredNode):
         plan = load_plan(self.spec, vocabulary_in(pipeline.store, trees[CHECKPOINT]))
         toolchain = ensure(side.serve.toolchain, pipeline.settings, say=pipeline.say)
 
-        def measure() -> tuple[dict[str, Any], bool]:
-            with together(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as placement:
+        def measure() -> tuple[LoadResult, bool]:
+            with resident_sides(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as placement:
                 load = baseline_load(placement, side, plan, say=pipeline.say)
-            return load.model_dump(mode="json"), True
+            return load, True
 
         call = _call(side, plan, toolchain.identity)
-        measurement, reason = measure_once(pipeline, call, measure, devices=occupied_devices([side]))
+        measurement, reason = measure_once(
+            pipeline, call, measure, devices=lambda _load: occupied_devices([side])
+        )
         load = measurement.result_as(LoadResult)
         decision = self._decide(load)
         pipeline.say(f"baseline {self.variant}: {decision.reason}")

@@ -10,6 +10,7 @@ Invariants:
 
 from collections.abc import Collection, Iterator
 
+from artifacts.settings import PlacementName
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.stages.baseline import MeasureBaseline
 from tasks.stages.build import Build
@@ -31,6 +32,7 @@ class VariantGraph:
         checkpoint: FetchCheckpoint,
         heldout: FetchTexts,
         cpu_features: Collection[str],
+        placement: PlacementName | None,
     ) -> None:
         texts = variant.quantization.calibration
         self.variant = variant
@@ -39,7 +41,7 @@ class VariantGraph:
         self.quantize = Quantize(spec, variant, checkpoint, self.calibration)
         source = checkpoint if self.quantize.left_out else self.quantize
         self.build = Build(spec, variant, source)
-        self.measure = Measure(spec, variant, self.build, checkpoint, heldout, cpu_features)
+        self.measure = Measure(spec, variant, self.build, checkpoint, heldout, cpu_features, placement)
         self.judge = Judge(spec, variant)
 
     def __iter__(self) -> Iterator[Node]:
@@ -58,16 +60,21 @@ class SpecGraph:
         variants: the variants of the spec to include.
         cpu_features: CPU flags of this host, used for variants whose target it matches; empty for any host of
             the target.
+        placement: the placement of sides that the user wants; None: the best one that is possible.
     """
 
     def __init__(
-        self, spec: Spec, variants: tuple[ResolvedVariant, ...], cpu_features: Collection[str] = ()
+        self,
+        spec: Spec,
+        variants: tuple[ResolvedVariant, ...],
+        cpu_features: Collection[str] = (),
+        placement: PlacementName | None = None,
     ) -> None:
         self.spec = spec
         self.checkpoint = FetchCheckpoint(spec)
         self.heldout = FetchTexts(spec, HELDOUT, spec.validation.accuracy)
         self.variants = tuple(
-            VariantGraph(spec, one, self.checkpoint, self.heldout, _features(one, cpu_features))
+            VariantGraph(spec, one, self.checkpoint, self.heldout, _features(one, cpu_features), placement)
             for one in variants
         )
         self.publish = Publish(spec)

@@ -1,20 +1,29 @@
 """measure: engine and vLLM answer the same client, started by their serve commands from what ships."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from artifacts.hosts import ENGINE_FILE, EngineManifest, probe_host, refuse_stand_in
+from artifacts.settings import PlacementName
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
-from tasks.comparison import engine_side, judging_protocol, occupied_devices, reference_sides, together
+from tasks.comparison import (
+    Comparison,
+    engine_side,
+    judging_protocol,
+    measure_sides,
+    occupied_devices,
+    placement_here,
+    reference_sides,
+    served_memory,
+)
 from tasks.hosts import this_host
-from tasks.hub import REPORT_FILE, TextsReport, load_texts
+from tasks.hub import CONFIG_FILE, REPORT_FILE, TextsReport, load_texts
 from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
 from tasks.judging.decide import is_conclusive
-from tasks.judging.judge import measure_engine
 from tasks.kinds import kind_named
-from tasks.runs import MeasurementCall, Pipeline, measure_once
+from tasks.runs import KeptPhases, MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, vocabulary_in
 from tasks.stages.build import Build
 from tasks.stages.fetch import FetchCheckpoint, FetchTexts
@@ -45,12 +54,13 @@ class Measure(MeasuredNode):
         checkpoint: makes the checkpoint that vLLM serves.
         heldout: makes the texts that accuracy is judged by.
         cpu_features: CPU flags of the host that measures; empty for any host of the target.
+        placement: the placement that the user wants; None: the best one that is possible.
     """
 
     stage = STAGE
     does = (
         "One client asks all sides: first for accuracy, then, unless that rejects the engine, for speed, in "
-        "alternating rounds."
+        "alternating rounds; or, if the host cannot hold all sides at once, in alternating blocks of rounds."
     )
 
     def __init__(
@@ -61,9 +71,11 @@ class Measure(MeasuredNode):
         checkpoint: FetchCheckpoint,
         heldout: FetchTexts,
         cpu_features: Collection[str] = (),
+        placement: PlacementName | None = None,
     ) -> None:
         self._variant = variant
         self._cpu_features = cpu_features
+        self._placement = placement
         super().__init__(
             spec,
             variant.name,
@@ -101,12 +113,13 @@ class Measure(MeasuredNode):
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
         """Return what the measurements depend on; reads small files of the three trees."""
         protocol = protocol_for(store, self.spec, self._variant, **inputs.trees)
-        return _call(protocol, {name: inputs.identities[name] for name in _toolchains_of(protocol)})
+        identities = {name: inputs.identities[name] for name in _toolchains_of(protocol)}
+        return _call(protocol, identities, self._placement)
 
     def run(self, pipeline: Pipeline, trees: dict[str, str]) -> Measurements:
         """Measure the engine; raise what `measure` raises."""
         protocol = protocol_for(pipeline.store, self.spec, self._variant, **trees)
-        return measure(pipeline, self.spec, self._variant, protocol, trees[HELDOUT])
+        return measure(pipeline, self.spec, self._variant, protocol, trees)
 
 
 def protocol_for(
@@ -130,32 +143,58 @@ def protocol_for(
 
 
 def measure(
-    pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, protocol: JudgingProtocol, heldout: str
+    pipeline: Pipeline,
+    spec: Spec,
+    variant: ResolvedVariant,
+    protocol: JudgingProtocol,
+    trees: Mapping[str, str],
 ) -> Measurements:
     """Measure an engine against its references, or reuse a recent and conclusive measurement.
 
     Raises:
-        tasks.errors.TaskError: a toolchain is unavailable, or a server did not become ready, failed or ended.
+        tasks.errors.TaskError: a toolchain is unavailable, this host cannot place the sides, or a server did
+            not become ready, failed or ended.
         artifacts.errors.StandInRefused: a stand-in of the tool made the engine.
     """
     refuse_stand_in(pipeline.store, protocol.engine.tree, "measured")
     identities = {
         name: ensure(name, pipeline.settings, say=pipeline.say).identity for name in _toolchains_of(protocol)
     }
-    sides = (protocol.engine, *protocol.references)
+    call = _call(protocol, identities, pipeline.settings.placement)
+    kept = KeptPhases.of(pipeline.settings, call.key, say=pipeline.say, force=pipeline.force)
 
-    def ask() -> tuple[dict[str, Any], bool]:
-        label = f"{spec.name}-{variant.name}-{STAGE}"
-        with pipeline.work_dir(label) as work:
-            pipeline.store.materialize(heldout, work / "heldout")
-            texts = [text.text for text in load_texts(work / "heldout")]
-        with together(pipeline, sides, label) as placement:
-            measured = measure_engine(placement, texts, protocol, say=pipeline.say)
-        return measured.model_dump(mode="json"), is_conclusive(measured, protocol)
+    def ask() -> tuple[Measured, bool]:
+        comparison = _comparison(pipeline, spec, variant, protocol, trees)
+        measured = measure_sides(pipeline, comparison, kept)
+        return measured, is_conclusive(measured, protocol)
 
-    call = _call(protocol, identities)
-    measurement, reason = measure_once(pipeline, call, ask, devices=occupied_devices(sides))
+    def devices(measured: Measured) -> int:
+        sides = (protocol.engine, *protocol.references)
+        return occupied_devices(sides, measured.conditions.placement.name)
+
+    measurement, reason = measure_once(pipeline, call, ask, devices=devices)
+    kept.remove()
     return Measurements(protocol, measurement.result_as(Measured), measurement, reason)
+
+
+def _comparison(
+    pipeline: Pipeline,
+    spec: Spec,
+    variant: ResolvedVariant,
+    protocol: JudgingProtocol,
+    trees: Mapping[str, str],
+) -> Comparison:
+    """Return what is measured, and where on this host."""
+    label = f"{spec.name}-{variant.name}-{STAGE}"
+    with pipeline.work_dir(label) as work:
+        pipeline.store.materialize(trees[HELDOUT], work / "heldout")
+        texts = [text.text for text in load_texts(work / "heldout")]
+    checkpoint = trees[CHECKPOINT]
+    file_bytes = {file.path: file.size for file in pipeline.store.get_listing(checkpoint).files}
+    config = pipeline.store.read_json(checkpoint, CONFIG_FILE)
+    served = served_memory(spec, variant, config, file_bytes)
+    choice = placement_here(spec, variant, served, probe_host(), pipeline.settings)
+    return Comparison(protocol, texts, label, choice, served)
 
 
 def engine_manifest(store: Store, engine: str) -> EngineManifest:
@@ -168,12 +207,19 @@ def _toolchains_of(protocol: JudgingProtocol) -> tuple[str, ...]:
     return tuple(sorted({side.serve.toolchain for side in sides}))
 
 
-def _call(protocol: JudgingProtocol, identities: dict[str, str]) -> MeasurementCall:
-    """Return what the measurements of an engine are keyed by; `identities` of toolchains are by name."""
+def _call(
+    protocol: JudgingProtocol, identities: dict[str, str], placement: PlacementName | None
+) -> MeasurementCall:
+    """Return what the measurements of an engine are keyed by; `identities` of toolchains are by name.
+
+    A placement that the user wants is part of it. One that was chosen follows from the host class, and the
+    result says which it was.
+    """
     document = {
         "stage": STAGE,
         "protocol": protocol.digest,
         "toolchains": identities,
         "host": this_host().model_dump(mode="json"),
+        "placement": placement or "chosen",
     }
     return MeasurementCall("judged", document)

@@ -60,6 +60,11 @@ class Launch:
 class Launcher(Frozen, ABC):
     """Starts the programs of one toolchain."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether its programs are plain processes of this host, which signals reach."""
+        return False
+
     @abstractmethod
     def launch(self, program: Program) -> Launch:
         """The command that starts this program; each call is for one start."""
@@ -75,6 +80,11 @@ class Launcher(Frozen, ABC):
 
 class DirectLauncher(Launcher):
     """Starts the program as a plain process of this host."""
+
+    @property
+    def plain(self) -> bool:
+        """They are."""
+        return True
 
     def launch(self, program: Program) -> Launch:
         """The program's own argument list and environment."""

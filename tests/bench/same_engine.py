@@ -11,7 +11,7 @@ from artifacts.settings import Settings
 from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
-from tasks.judging import Endpoint, JudgingProtocol, Side, Together, vocabulary_of
+from tasks.judging import Endpoint, JudgingProtocol, PlacementChoice, Resident, Side, vocabulary_of
 from tasks.judging.measure import measure_speed
 from tasks.judging.statistics import point_ratio
 from tasks.kinds import vllm_serve_command
@@ -36,7 +36,7 @@ def report(root: Path) -> None:
     ) as server:
         sides = (protocol.engine, *protocol.references)
         one, other = (Endpoint(base_url=server.base_url, side=side) for side in sides)
-        placement = Together([one, other])
+        placement = Resident([one, other], PlacementChoice(name="together", reason="one server"))
         measured = measure_speed(placement, one.side, [other.side], protocol, say=lambda _line: None)
     for point in measured.points:
         ratio = point_ratio(point, protocol.speed)

@@ -27,6 +27,6 @@ def qualifies(answers: AccuracyResult, protocol: JudgingProtocol) -> bool:
 def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:
     """Whether all gates could tell; only then may a measurement be reused."""
     if isinstance(measured.speed, NotMeasured):
-        return True  # it is rejected, and more samples would not change that
+        return measured.speed.cause == "rejected"  # more samples would not change that
     outcomes = judge_gates(Evidence(protocol, measured.accuracy, measured.speed))
     return all(outcome.could_tell for outcome in outcomes.values())

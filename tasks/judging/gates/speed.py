@@ -92,21 +92,52 @@ class SpeedGate(Gate[SpeedOutcome]):
 def judge_speed(point: SpeedPoint, plan: SpeedPlan) -> SpeedOutcome:
     """Judge the lower bound of the ratio at the operating point against the bar."""
     metric, ratios = point.log_ratios(plan.gate.metric)
-    return judge_log_ratios(
-        ratios, plan, metric_used=metric, first_stage=point.first_stage_pairs, needed=point.planned_pairs
+    judged = judge_log_ratios(
+        ratios,
+        plan,
+        metric_used=metric,
+        first_stage=point.first_stage_pairs,
+        needed=point.planned_pairs,
+        pairs=point.pairs_in_words,
     )
+    throttled = _throttled(point)
+    return judged.model_copy(update={"reason": f"{judged.reason} {throttled}"}) if throttled else judged
+
+
+def _throttled(point: SpeedPoint) -> str:
+    """Return a sentence about rounds with lowered clocks; empty if there were none."""
+    counted = {
+        side: sum(bool(one.throttled) for one in point.rounds if one.side == side)
+        for side in (point.engine.side, point.reference.side)
+    }
+    if not any(counted.values()):
+        return ""
+    reasons = sorted({reason for one in point.rounds for reason in one.throttled})
+    rounds = " and ".join(f"{count} rounds of {side}" for side, count in counted.items() if count)
+    why = ", ".join(reasons)
+    return f"The driver lowered the clocks during {rounds}, of {len(point.rounds)} in all ({why})."
 
 
 def judge_log_ratios(
-    log_ratios: Sequence[float], plan: SpeedPlan, *, metric_used: Metric, first_stage: int, needed: int
+    log_ratios: Sequence[float],
+    plan: SpeedPlan,
+    *,
+    metric_used: Metric,
+    first_stage: int,
+    needed: int,
+    pairs: str = "",
 ) -> SpeedOutcome:
-    """Judge log ratios against the bar; simulations of the gate call this directly."""
+    """Judge log ratios against the bar; simulations of the gate call this directly.
+
+    `pairs` says how many there are, and of what.
+    """
     interval = ratio_interval(log_ratios, first_stage=first_stage, confidence=plan.gate.confidence)
+    pairs = pairs or f"{len(log_ratios)} pairs of rounds"
     resolved = len(log_ratios) >= needed
     found = (
         f"{SPOKEN[metric_used]} is {interval.estimate:.3f} times the reference's, "
         f"at {plan.gate.confidence:.0%} confidence above "
-        f"{interval.lower:.3f} and below {interval.upper:.3f} ({len(log_ratios)} pairs of rounds); "
+        f"{interval.lower:.3f} and below {interval.upper:.3f} ({pairs}); "
         f"the bar is {plan.gate.min_speedup:g}"
     )
     if interval.lower >= plan.gate.min_speedup:

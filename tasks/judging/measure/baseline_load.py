@@ -4,15 +4,16 @@ from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import summarize
+from tasks.judging.placement import Observer
 from tasks.judging.protocol import LoadPlan
 from tasks.judging.results import LoadPoint, LoadResult
 
 ROLE = "baseline"
 
 
-async def measure_load(endpoint: Endpoint, plan: LoadPlan, *, say: Say) -> LoadResult:
+async def measure_load(endpoint: Endpoint, plan: LoadPlan, observer: Observer, *, say: Say) -> LoadResult:
     """Measure one side at every declared concurrency."""
-    runner = RoundRunner(plan.workload, plan.vocabulary, plan.rounds, plan.seed)
+    runner = RoundRunner(plan.workload, plan.vocabulary, plan.rounds, plan.seed, observer)
     points: list[LoadPoint] = []
     async with runner.client(endpoint) as client:
         for concurrency in plan.workload.concurrency:

@@ -18,6 +18,7 @@ from tasks.judging.measure.completions import (
 )
 from tasks.judging.measure.prompts import Prompt, random_prompts
 from tasks.judging.measure.summaries import MeasuredRound, record_of
+from tasks.judging.placement import Observer
 from tasks.judging.protocol import RoundPlan
 from tasks.judging.results import RoundResult
 from tasks.judging.vocabulary import Vocabulary
@@ -33,13 +34,17 @@ class RoundRunner:
         vocabulary: the ids that prompts may hold.
         plan: requests per round and warm-up.
         seed: seed of all prompts.
+        observer: observes the GPUs meanwhile.
     """
 
-    def __init__(self, workload: Workload, vocabulary: Vocabulary, plan: RoundPlan, seed: int) -> None:
+    def __init__(
+        self, workload: Workload, vocabulary: Vocabulary, plan: RoundPlan, seed: int, observer: Observer
+    ) -> None:
         self._workload = workload
         self._vocabulary = vocabulary
         self._plan = plan
         self._seed = seed
+        self._observer = observer
         self._made: dict[tuple[str, int], int] = {}
         self._warm: set[tuple[str, str, int, int]] = set()
         self._started = perf_counter()
@@ -62,23 +67,30 @@ class RoundRunner:
         for _ in range(self._plan.warmup_rounds):
             await self._ask(client, self._prompts(concurrency, f"{role}/warm-up"), concurrency)
 
-    async def run(self, client: CompletionsClient, concurrency: int, role: str, index: int) -> MeasuredRound:
-        """Make one counted round, after a few discarded requests that wake up an idle server."""
+    async def run(
+        self, client: CompletionsClient, concurrency: int, role: str, index: int, *, block: int | None = None
+    ) -> MeasuredRound:
+        """Make one counted round, after a few discarded requests that wake up an idle server.
+
+        If the round is not a block of its own, `block` is the place of its block.
+        """
         cut = self._plan.warmup_requests
         prompts = self._prompts(concurrency, role, extra=cut)
         if cut:
             await self._ask(client, prompts[:cut], min(cut, concurrency))
-        started_s = perf_counter() - self._started
+        side, begin = client.endpoint.side, perf_counter()
         traces = await self._ask(client, prompts[cut:], concurrency)
         result = RoundResult(
-            side=client.endpoint.side.name,
+            side=side.name,
             concurrency=concurrency,
             index=index,
-            started_s=round(started_s, 3),
+            block=index if block is None else block,
+            started_s=round(begin - self._started, 3),
             wall_s=_wall_s(traces, client.endpoint.base_url),
-            devices=client.endpoint.side.devices,
+            devices=side.devices,
             prompts_sha256=_digest(prompts[cut:]),
             requests=tuple(record_of(trace, self._workload.slo) for trace in traces),
+            throttled=self._observer.throttled(side, begin, perf_counter()),
         )
         return MeasuredRound(result, tuple(wait for trace in traces for wait in trace.itl_ms()))
 

@@ -8,6 +8,7 @@ limits. Whether a side meets the SLO is decided separately, by the pooled 99th p
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import fmean
 
 from engine_specs.spec import Slo
@@ -62,7 +63,10 @@ def summarize(rounds: Sequence[MeasuredRound]) -> LoadSummary:
 
 
 def _rate(rounds: Sequence[RoundResult], metric: Metric) -> Interval:
-    return mean_interval([result.per_second(metric) for result in rounds], SUMMARY_CONFIDENCE)
+    """Return the interval of the mean over blocks."""
+    blocks = [list(group) for _, group in groupby(rounds, key=lambda one: one.block)]
+    means = [fmean(result.per_second(metric) for result in block) for block in blocks]
+    return mean_interval(means, SUMMARY_CONFIDENCE)
 
 
 def quantiles(values: Sequence[float]) -> Quantiles:

@@ -92,6 +92,8 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "subject": result.subject,
         "verdict": result.verdict,
         "protocol": result.protocol,
+        "conditions": result.measured.conditions,
+        "throttled": _throttled(result),
         "measured": result.measured,
         "worst": _worst(samples),
         "differing": sum(sample.regret_nats > 0 for sample in samples),
@@ -103,6 +105,15 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "regret_plot": regret_histogram(samples, margin=margin, interval=regret_interval(samples, plan)),
         "token_plot": regret_by_token(samples, margin=margin),
     }
+
+
+def _throttled(result: JudgedResult) -> str:
+    """Return how many rounds had lowered clocks, and why; empty if none had."""
+    speed = result.measured.speed
+    rounds = [] if isinstance(speed, NotMeasured) else [one for point in speed.points for one in point.rounds]
+    lowered = [one for one in rounds if one.throttled]
+    reasons = sorted({reason for one in lowered for reason in one.throttled})
+    return f"in {len(lowered)} of {len(rounds)} rounds: {', '.join(reasons)}" if lowered else ""
 
 
 def _worst(samples: Sequence[RegretSample]) -> list[tuple[RegretSample, Departure]]:
@@ -121,7 +132,6 @@ def _timed_view(result: JudgedResult) -> dict[str, Any]:
     return {
         "speed": speed,
         "point": point,
-        "pairs": len(ratio.log_ratios),
         "plots": {
             "ratio": ratio_plot(ratio.log_ratios, ratio.interval, bar=plan.gate.min_speedup),
             "throughput": throughput_plot(speed.points),

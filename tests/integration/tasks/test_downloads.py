@@ -28,8 +28,8 @@ from artifacts.store.trees import scan
 from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from flows.prefect_run.page import REPORT_PAGE, report_link
+from tasks.comparison import resident_sides
 from tasks.comparison import serve as serving
-from tasks.comparison import together
 from tasks.hub import HubAccess, load_texts
 from tasks.judging.endpoint import Side
 from tasks.runs import Made, Pipeline, StageCall, StageResult, build_document, run_stage
@@ -134,7 +134,7 @@ def measure(pipeline: Pipeline, trees: dict[str, str], work: Path) -> None:
     assert load_texts(work / "heldout")
     sides = [Side(name="engine", serve=SERVE, tree=trees["engine"], devices=1)]
     with (
-        together(pipeline, sides, "measure") as placement,
+        resident_sides(pipeline, sides, "measure") as placement,
         placement.serving(sides) as (endpoint,),
         urllib.request.urlopen(endpoint.url("/health"), timeout=10) as answer,
     ):

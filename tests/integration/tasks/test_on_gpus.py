@@ -2,22 +2,24 @@
 
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
-from support.standin.nvml import gpu
+from support.standin.nvml import Recorded, gpu, reading
 
-from artifacts.hosts import HostFacts, ServeCommand
+from artifacts.hosts import GpuReading, HostFacts, ServeCommand
 from artifacts.settings import Settings
 from artifacts.store import Store
+from tasks.comparison import placements, resident_sides
 from tasks.comparison import serve as serving
-from tasks.comparison import together
-from tasks.errors import GpusUnavailable
-from tasks.hosts import GpuNeed
+from tasks.errors import GpuNotReleased, GpusUnavailable
+from tasks.hosts import GpuNeed, await_released
 from tasks.hosts import gpu_locks as gpus
-from tasks.judging import Endpoint, Side
-from tasks.runs import Pipeline
+from tasks.judging import Endpoint, PlacementChoice, Side
+from tasks.runs import KeptPhases, Pipeline
 from tasks.stages import WorkerStage, worker_stage
 from tasks.stages.worker_stage import run_worker_stage
 from tasks.toolchains import Toolchain
@@ -149,7 +151,7 @@ def test_a_job_that_this_host_has_too_few_gpus_for_does_not_start(pipeline: Pipe
 
 def test_sides_of_a_measurement_are_served_on_gpus_of_their_own(pipeline: Pipeline, tmp_path: Path) -> None:
     both = sides(pipeline.store, tmp_path, 2, 1)
-    with together(pipeline, both, "measure") as placement, placement.serving(both) as (engine, vllm):
+    with resident_sides(pipeline, both, "measure") as placement, placement.serving(both) as (engine, vllm):
         assert (shown(engine), shown(vllm)) == ("0,1", "2")
 
 
@@ -158,9 +160,68 @@ def test_sides_that_do_not_fit_at_once_are_refused_instead_of_waiting_for_each_o
 ) -> None:
     with (
         pytest.raises(GpusUnavailable, match="4 x NVIDIA H200 are needed at once"),
-        together(pipeline, sides(pipeline.store, tmp_path, 2, 2), "measure"),
+        resident_sides(pipeline, sides(pipeline.store, tmp_path, 2, 2), "measure"),
     ):
         pytest.fail("GPUs that this host does not have were handed out")
+
+
+def test_sides_that_share_are_served_on_the_same_gpus(pipeline: Pipeline, tmp_path: Path) -> None:
+    both = sides(pipeline.store, tmp_path, 2, 1)
+    with (
+        resident_sides(pipeline, both, "measure", choice("shared")) as placement,
+        placement.serving(both) as (engine, vllm),
+    ):
+        assert (shown(engine), shown(vllm)) == ("0,1", "0")
+
+
+def test_sides_in_turn_are_served_on_the_same_gpus_with_what_was_seen_of_them(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Following()
+    monkeypatch.setattr(placements, "NVML", reader)
+    monkeypatch.setattr(serving, "NVML", reader)
+    both = sides(pipeline.store, tmp_path, 1, 1)
+    kept = KeptPhases(tmp_path / "kept", say=lambda _line: None)
+    with placements.sides_in_turn(pipeline, both, "measure", choice("in-turn"), kept) as placement:
+        for side in both:
+            with placement.serving([side]) as (endpoint,):
+                assert shown(endpoint) == "0"
+                reader.now = reading(7, throttled="power cap")
+                begin = perf_counter()
+                assert placement.observer.throttled(side, begin, perf_counter()) == ("power cap",)
+            reader.now = reading(1)
+    found = placement.conditions()
+    assert [one.side for one in found.starts] == ["side 0", "side 1"]
+    seen = [(one.side, one.peak_bytes, one.read_by) for one in found.memory]
+    assert seen == [("side 0", 7 << 30, "device"), ("side 1", 7 << 30, "device")]
+
+
+class Following:
+    """A reader of GPUs that returns what a test has set last."""
+
+    now = reading(1)
+
+    def read(self, uuid: str) -> GpuReading:
+        return self.now
+
+
+def test_memory_that_a_side_leaves_behind_keeps_the_next_from_starting(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placements, "NVML", Recorded({THREE[0].uuid: [reading(1), reading(9, (4242, 8.0))]}))
+    monkeypatch.setattr(placements, "await_released", partial(await_released, limit_s=0.3))
+    both = sides(pipeline.store, tmp_path, 1, 1)
+    kept = KeptPhases(tmp_path / "kept", say=lambda _line: None)
+    with (
+        pytest.raises(GpuNotReleased, match=r"8\.6 GB held by process 4242"),
+        placements.sides_in_turn(pipeline, both, "measure", choice("in-turn"), kept) as placement,
+        placement.serving(both[:1]),
+    ):
+        pytest.fail("a side was started next to what another left behind")
+
+
+def choice(name: str) -> PlacementChoice:
+    return PlacementChoice.model_validate({"name": name, "reason": "a test says so"})
 
 
 def test_sides_on_the_processor_hold_none(
@@ -168,5 +229,5 @@ def test_sides_on_the_processor_hold_none(
 ) -> None:
     use_toolchain(monkeypatch, "cpu")
     alone = sides(pipeline.store, tmp_path, 8)
-    with together(pipeline, alone, "measure") as placement, placement.serving(alone) as (engine,):
+    with resident_sides(pipeline, alone, "measure") as placement, placement.serving(alone) as (engine,):
         assert shown(engine) == "all"

@@ -13,5 +13,5 @@ def measure_accuracy(
     """Run all phases for one side, against the protocol's first reference."""
     phases = AccuracyPhases(placement, protocol, say=say)
     questions = phases.questions(texts)
-    (result,) = phases.scores(questions, [phases.answers(side, questions)])
+    (result,) = phases.scores(questions, [phases.answers(side, questions)]).results
     return result

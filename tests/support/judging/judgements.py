@@ -11,9 +11,12 @@ from support.judging.fake_completions import BEGIN, END, VOCABULARY, Speech
 from tasks.judging import (
     AccuracyPlan,
     AccuracyResult,
+    Conditions,
     Endpoint,
     JudgingProtocol,
     Measured,
+    PlacementChoice,
+    Resident,
     RoundPlan,
     Side,
     SpeedPlan,
@@ -58,6 +61,14 @@ SUBJECT = Subject(
     environment={"cpu": "a test's imagination", "torch": "2.13.0+cpu"},
     stages=(StageRecord(stage="build", fingerprint="f" * 64, tree="e" * 64, duration_s=21.5, reused=False),),
 )
+
+
+TOGETHER = PlacementChoice(name="together", reason="a test has both sides up")
+
+
+def resident(endpoints: Sequence[Endpoint]) -> Resident:
+    """A placement of servers that a test has up."""
+    return Resident(endpoints, TOGETHER)
 
 
 def side(name: str, speaks: Speech = "vllm") -> Side:
@@ -212,6 +223,7 @@ def _round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
         side=name,
         concurrency=concurrency,
         index=index,
+        block=index,
         started_s=float(index),
         wall_s=96 / rate,
         devices=1,
@@ -228,6 +240,7 @@ def measured(digest: str, regrets: Sequence[float], *, ratio: float, noise: floa
     )
     return Measured(
         protocol_digest=digest,
+        conditions=Conditions(placement=TOGETHER),
         accuracy=accuracy_result(digest, regrets),
         speed=SpeedResult(
             engine="engine",

@@ -10,7 +10,6 @@ from engine_specs.preflight.vendored import VendoredCheckpoint
 from engine_specs.reading import is_commit
 from engine_specs.spec import Spec, TextSource, list_specs, load_spec, resolve_variants
 from flows.cli.commands import specs
-from tasks.comparison import devices_at_once
 from tasks.hub.selection import HubFile
 from tasks.hub.texts import split_files
 
@@ -89,7 +88,7 @@ def test_calibration_and_judging_never_read_the_same_texts(spec: Spec) -> None:
 @on_the_hub
 def test_a_host_of_eight_gpus_can_judge_every_variant(spec: Spec) -> None:
     for variant in resolve_variants(spec):
-        assert devices_at_once(spec, variant) <= GPUS_OF_A_HOST
+        assert variant.devices <= GPUS_OF_A_HOST
 
 
 @on_the_hub

@@ -16,6 +16,8 @@ says
 This does not cover tokens beyond the longest continuation, nor contexts longer than the held-out texts.
 """
 
-from tasks.judging.measure.accuracy.phases import AccuracyPhases
+from tasks.judging.measure.accuracy.answers import Answers
+from tasks.judging.measure.accuracy.phases import AccuracyPhases, Scores
+from tasks.judging.measure.accuracy.questions import Questions
 
-__all__ = ["AccuracyPhases"]
+__all__ = ["AccuracyPhases", "Answers", "Questions", "Scores"]

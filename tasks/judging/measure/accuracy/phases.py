@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from statistics import fmean
 from typing import TypeVar
 
+from pydantic import Field
+
+from artifacts.frozen import Frozen
 from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.accuracy.answers import Answers, collect_answers
@@ -16,6 +19,12 @@ from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
 from tasks.judging.results import AccuracyResult
 
 Kept = TypeVar("Kept")
+
+
+class Scores(Frozen):
+    """What the reference found of one or more sides."""
+
+    results: tuple[AccuracyResult, ...] = Field(description="In the order of the sides.")
 
 
 class AccuracyPhases:
@@ -47,17 +56,17 @@ class AccuracyPhases:
         self._say(f"{side.name}: {len(answers.continued)} texts continued; the answers are kept for scoring")
         return answers
 
-    def scores(self, questions: Questions, kept: Sequence[Answers]) -> list[AccuracyResult]:
+    def scores(self, questions: Questions, kept: Sequence[Answers]) -> Scores:
         """Score the answers of one or more sides; needs the reference."""
 
         async def score(client: CompletionsClient) -> list[AccuracyResult]:
             return [await score_answers(client, questions, answers, self._protocol) for answers in kept]
 
-        results = self._with(self._reference, score) if kept else []
+        results = self._with(self._reference, score)
         for result in results:
             for line in _lines(result, self._plan):
                 self._say(f"{result.side}: {line}")
-        return results
+        return Scores(results=tuple(results))
 
     def _with(self, side: Side, ask: Callable[[CompletionsClient], Awaitable[Kept]]) -> Kept:
         with self._placement.serving([side]) as (endpoint,):

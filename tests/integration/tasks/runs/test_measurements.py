@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from artifacts.canonical import digest_of
+from artifacts.frozen import Frozen
 from artifacts.settings import Settings
 from artifacts.store import Store
 from tasks.runs import MeasurementCall, Pipeline, Usable, find_measurement, measure_once
@@ -63,12 +64,15 @@ def test_an_inconclusive_one_is_kept_and_never_reused(pipeline: Pipeline, store:
 def test_measure_once_measures_once(pipeline: Pipeline) -> None:
     values: Iterator[int] = iter([1])
 
-    def measure() -> tuple[dict[str, int], bool]:
+    class Value(Frozen):
+        value: int
+
+    def measure() -> tuple[Value, bool]:
         time.sleep(0.05)
-        return {"value": next(values)}, True
+        return Value(value=next(values)), True
 
     for _ in range(2):
-        made, _reason = measure_once(pipeline, CALL, measure, devices=3)
+        made, _reason = measure_once(pipeline, CALL, measure, devices=lambda one: 3 * one.value)
         assert made.result == {"value": 1}
         assert made.device_s >= 3 * 0.05
 

@@ -10,8 +10,7 @@ from engine_specs.tables import load_targets
 from flows import nightly
 from flows.errors import BadArgument, HostUnsuitable
 from flows.selection import variants_here
-from tasks.comparison import divide_by_host, lacks_for_measuring, require_measurable
-from tasks.errors import GpusUnavailable
+from tasks.comparison import divide_by_host
 
 GIB = 2**30
 LLAMA = load_spec("llama-3.1-8b-instruct")
@@ -121,25 +120,3 @@ def test_nightly_leaves_a_spec_to_other_hosts_before_it_asks_the_store(
     assert nightly._reason_to_skip(LLAMA, Settings(), force=True) is None
     with pytest.raises(AssertionError, match="the store was asked"):
         nightly._reason_to_skip(LLAMA, Settings(), force=False)
-
-
-@pytest.mark.parametrize(("gpus", "lacks"), [(1, True), (2, True), (3, False)])
-def test_a_host_that_can_build_but_not_measure_is_told_before_it_builds(gpus: int, lacks: bool) -> None:
-    """The engine and the two vLLM configurations that this spec declares are up at once."""
-    variant = next(one for one in resolve_variants(LLAMA) if one.name == "h100")
-    facts = host(*["h100-sxm"] * gpus)
-    assert divide_by_host([variant], facts).here
-    if not lacks:
-        require_measurable(LLAMA, variant, facts)
-        return
-    with pytest.raises(GpusUnavailable, match="can be built on this host, but not measured") as caught:
-        require_measurable(LLAMA, variant, facts)
-    told = caught.value.where
-    assert told.startswith("the engine and 2 vLLM configurations are measured together, which needs 3 x ")
-    assert f"this host has {gpus} x NVIDIA H100 80GB HBM3" in told
-
-
-def test_devices_of_a_cpu_are_not_counted() -> None:
-    demo = load_spec("demo")
-    for variant in resolve_variants(demo):
-        assert lacks_for_measuring(demo, variant, host()) == ""

@@ -18,11 +18,11 @@ from support.judging.fake_completions import (
     fake_server,
     next_byte,
 )
-from support.judging.judgements import endpoint
+from support.judging.judgements import endpoint, resident
 from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, another, ignore, wrong_now_and_then
 
 from tasks.errors import ServerBroke, TooLittleText
-from tasks.judging import AccuracyResult, JudgingProtocol, Together
+from tasks.judging import AccuracyResult, JudgingProtocol
 from tasks.judging.gates.length import judge_lengths
 from tasks.judging.gates.regret import judge_regret
 from tasks.judging.gates.tokenizer import judge_tokenizer
@@ -41,7 +41,7 @@ def accuracy_under(
     asked: JudgingProtocol, engine: FakeServer, reference: FakeServer, texts: Sequence[str] = TEXTS
 ) -> AccuracyResult:
     side = endpoint("engine", engine.base_url, engine.behaviour.speaks)
-    placement = Together([side, endpoint("vllm", reference.base_url)])
+    placement = resident([side, endpoint("vllm", reference.base_url)])
     return measure_accuracy(placement, side.side, texts, asked, say=ignore)
 
 

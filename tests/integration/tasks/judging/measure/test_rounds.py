@@ -13,6 +13,7 @@ from support.judging.judgements import (
     VOCABULARY_OF_FAKES,
     endpoint,
     protocol,
+    resident,
     side,
     terms,
     workload,
@@ -21,7 +22,7 @@ from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong
 
 from engine_specs.spec import Slo
 from tasks.errors import ServerBroke
-from tasks.judging import NotMeasured, RoundPlan, SpeedResult, Together
+from tasks.judging import NotMeasured, RoundPlan, SpeedResult
 from tasks.judging.decide.table import row_for
 from tasks.judging.gates.speed import judge_speed
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
@@ -37,7 +38,7 @@ def speed_of(
     asked = endpoint("engine", engine.base_url, engine.behaviour.speaks)
     others = [endpoint(name, one.base_url) for name, one in zip(names, references, strict=True)]
     return measure_speed(
-        Together([asked, *others]),
+        resident([asked, *others]),
         asked.side,
         [other.side for other in others],
         protocol(references=names, resolution=5.0, budget_minutes=0.001),
@@ -114,7 +115,9 @@ def test_progress_tells_the_interval_and_why_no_more_rounds_were_made(reference:
     with fake_server(Behaviour()) as engine:
         speed_of(engine, [reference], lines)
     (decisive,) = [line for line in lines if line.startswith("2 in flight: engine / vllm = ")]
-    assert re.search(r"= [\d.]+ \[[\d.]+, [\d.]+\] after \d+ pairs \((the budget|\d+ pairs reach)", decisive)
+    assert re.search(
+        r"= [\d.]+ \[[\d.]+, [\d.]+\] after \d+ pairs of rounds \((the budget|\d+ pairs reach)", decisive
+    )
 
 
 def test_a_server_that_dies_while_it_is_measured_is_an_error_and_no_result(reference: FakeServer) -> None:
@@ -143,7 +146,7 @@ def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
     )
     lines: list[str] = []
     up = endpoint("vllm", reference.base_url)
-    result = baseline_load(Together([up]), up.side, plan, say=lines.append)
+    result = baseline_load(resident([up]), up.side, plan, say=lines.append)
     assert [point.summary.concurrency for point in result.points] == [1, 2]
     assert [point.summary.requests for point in result.points] == [4, 8]
     assert result.at_operating_point.summary.good_share == 1.0
@@ -165,7 +168,7 @@ def test_an_engine_that_its_answers_reject_is_not_timed(behaviour: Behaviour, fa
     wrong_costs = Behaviour(regret_of=lambda _token: 1.5)
     with fake_server(wrong_costs) as reference, fake_server(behaviour) as engine:
         up = [endpoint("engine", engine.base_url), endpoint("vllm", reference.base_url)]
-        measured = measure_engine(Together(up), TEXTS, asked, say=ignore)
+        measured = measure_engine(resident(up), TEXTS, asked, say=ignore)
     assert isinstance(measured.speed, NotMeasured)
     assert failed in measured.speed.reason
     assert measured.references == ()
@@ -186,7 +189,7 @@ def test_an_engine_is_measured_and_judged_from_end_to_end(speaks: Speech) -> Non
         fake_server(Behaviour(speaks=speaks)) as engine,
     ):
         up = [endpoint("engine", engine.base_url, speaks), endpoint("vllm", reference.base_url)]
-        measured = measure_engine(Together(up), TEXTS, asked, say=ignore)
+        measured = measure_engine(resident(up), TEXTS, asked, say=ignore)
     result = judge_engine(
         measured, asked, terms(PRICES, compile_mode="when-justified", build_device_hours=0.1), SUBJECT
     )

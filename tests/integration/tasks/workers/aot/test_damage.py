@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.engines.built import RunJob, variant
 from support.judging.accuracy import measure_accuracy
+from support.judging.judgements import resident
 from support.paths import TESTS
 
 from artifacts.hosts import EngineManifest
@@ -17,7 +18,7 @@ from artifacts.settings import Settings
 from engine_specs.spec import Shape, load_spec
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
-from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, Together, vocabulary_of
+from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, vocabulary_of
 from tasks.judging.decide import rejecting
 from tasks.judging.gates.regret import judge_regret
 from tasks.kinds import kind_named, vllm_serve_command
@@ -123,7 +124,7 @@ def accuracy_of(asked: Endpoint, reference: Endpoint, samples: int) -> Measured:
     protocol = protocol.model_copy(update={"accuracy": plan})
     with HELDOUT.open(encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line in lines][: gate.samples]
-    placement = Together([asked, reference])
+    placement = resident([asked, reference])
     result = measure_accuracy(placement, asked.side, texts, protocol, say=lambda _line: None)
     return result, protocol
 

@@ -11,7 +11,7 @@ from support.judging.judgements import protocol, speed_point
 
 from tasks.judging import SpeedPlan
 from tasks.judging.gates.speed import SpeedOutcome, judge_log_ratios, judge_speed
-from tasks.judging.measure.speed import plan_second_stage
+from tasks.judging.measure.stages import plan_second_stage
 from tasks.judging.statistics import ratio_bounds
 
 RUNS = 1000

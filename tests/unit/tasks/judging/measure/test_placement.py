@@ -3,37 +3,47 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from support.judging.accuracy import measure_accuracy
 from support.judging.fake_completions import Behaviour, FakeServer, fake_server
-from support.judging.judgements import SUBJECT, endpoint, protocol, side, terms
+from support.judging.judgements import SUBJECT, endpoint, protocol, resident, side, terms
 from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong_now_and_then
 
 from tasks.judging import (
     AccuracyResult,
+    Conditions,
     Endpoint,
     JudgingProtocol,
     Measured,
     NotMeasured,
+    PlacementChoice,
     Side,
     SpeedResult,
-    Together,
+    Start,
 )
+from tasks.judging.decide import is_conclusive
 from tasks.judging.judge import judge_engine, measure_engine
 from tasks.judging.measure import measure_speed
 from tasks.judging.measure.accuracy import AccuracyPhases
 from tasks.judging.measure.accuracy.answers import Answers
 from tasks.judging.measure.accuracy.questions import Questions
+from tasks.judging.measure.blocks import LEAST_ROUNDS, MOST_ROUNDS, first_stage_pairs, rounds_of_a_block
 from tasks.judging.measure.rounds import RoundRunner
-from tasks.judging.placement import Turn
+from tasks.judging.placement import Unobserved
+from tasks.runs import KeptPhases
 
 
 class OneAtATime:
     """Starts a side when it is asked for, and ends it before another one may be."""
 
-    def __init__(self, behaviours: Mapping[str, Behaviour]) -> None:
+    resident = False
+    observer = Unobserved()
+
+    def __init__(self, behaviours: Mapping[str, Behaviour], ready_s: float = 0.0) -> None:
         self._behaviours = behaviours
+        self.ready_s = ready_s
         self.up: list[str] = []
         self.starts: list[str] = []
         self.servers: list[FakeServer] = []
@@ -46,13 +56,14 @@ class OneAtATime:
         self.starts.append(one.name)
         with fake_server(self._behaviours[one.name]) as server:
             self.servers.append(server)
-            yield [Endpoint(base_url=server.base_url, side=one, start=len(self.starts))]
+            start = {"start": len(self.starts), "ready_s": self.ready_s}
+            yield [Endpoint(base_url=server.base_url, side=one, **start)]
         self.up.remove(one.name)
 
-    def blocks(self, turns: Sequence[Turn]) -> list[list[Turn]]:
-        """All rounds of one side, then all of the other."""
-        names = dict.fromkeys(turn.side.name for turn in turns)
-        return [[turn for turn in turns if turn.side.name == name] for name in names]
+    def conditions(self) -> Conditions:
+        """Every start took as long as a test wants."""
+        starts = tuple(Start(side=name, ready_s=self.ready_s) for name in self.starts)
+        return Conditions(placement=PlacementChoice(name="in-turn", reason="a test"), starts=starts)
 
 
 @pytest.fixture(params=SPEECHES)
@@ -79,7 +90,7 @@ def test_accuracy_is_the_same_whether_sides_are_up_in_turn_or_together(
             Endpoint(base_url=engine.base_url, side=asked.engine),
             endpoint("vllm", reference.base_url),
         ]
-        assert measure_accuracy(Together(both), asked.engine, TEXTS, asked, say=ignore) == apart
+        assert measure_accuracy(resident(both), asked.engine, TEXTS, asked, say=ignore) == apart
     assert sum(len(sample.departures) for sample in apart.samples) > 40
 
 
@@ -88,7 +99,7 @@ def test_what_a_phase_leaves_for_the_next_is_data(behaviours: dict[str, Behaviou
     phases = AccuracyPhases(placement, asked, say=ignore)
     questions = Questions.model_validate_json(phases.questions(TEXTS).model_dump_json())
     answers = Answers.model_validate_json(phases.answers(asked.engine, questions).model_dump_json())
-    (result,) = phases.scores(questions, [answers])
+    (result,) = phases.scores(questions, [answers]).results
     assert AccuracyResult.model_validate_json(result.model_dump_json()) == result
     assert len(result.samples) == len(result.lengths) == 40
     assert placement.starts == ["vllm", "engine", "vllm"]
@@ -100,47 +111,119 @@ def test_answers_of_several_sides_are_scored_while_the_reference_is_up_once() ->
     phases = AccuracyPhases(placement, asked, say=ignore)
     questions = phases.questions(TEXTS)
     kept = [phases.answers(one, questions) for one in asked.references[1:]]
-    assert [one.side for one in phases.scores(questions, kept)] == ["vllm fp8", "vllm int8"]
+    assert [one.side for one in phases.scores(questions, kept).results] == ["vllm fp8", "vllm int8"]
     assert placement.starts == ["vllm", "vllm fp8", "vllm int8", "vllm"]
 
 
 def speed_in_turn(placement: OneAtATime, asked: JudgingProtocol) -> SpeedResult:
-    return measure_speed(placement, asked.engine, asked.references, asked, say=ignore)
+    measured = measure_speed(placement, asked.engine, asked.references, asked, say=ignore)
+    assert isinstance(measured, SpeedResult)
+    return measured
 
 
-def test_rounds_of_sides_that_are_up_in_turn_are_reported_in_the_order_of_their_pairs() -> None:
-    asked = protocol(resolution=5.0, budget_minutes=1e-6, first_stage_pairs=4)
+def test_blocks_of_sides_that_are_up_in_turn_alternate_and_each_is_a_start() -> None:
+    asked = protocol(resolution=5.0, first_stage_pairs=4)
     placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()})
     result = speed_in_turn(placement, asked)
-    for point in result.points:
-        assert [one.index for one in point.rounds] == list(range(2 * point.first_stage_pairs))
-        assert [one.side for one in point.rounds[:4]] == ["vllm", "engine", "engine", "vllm"]
-        assert point.log_ratios("goodput_per_device")[0] == "goodput_per_device"
-        started = {
-            name: [one.started_s for one in point.rounds if one.side == name] for name in ("vllm", "engine")
-        }
-        assert max(started["vllm"]) < min(started["engine"]), "one block per side"
-    assert placement.starts == ["vllm", *["vllm", "engine"] * len(result.points)]
+    assert placement.starts == [*["vllm", "engine", "engine", "vllm"] * 2]
+    assert [one.side for one in result.blocks] == placement.starts
+    decisive = result.at_operating_point
+    assert [one.index for one in decisive.rounds] == list(range(8 * LEAST_ROUNDS))
+    assert [one.block for one in decisive.rounds] == [
+        place for place in range(8) for _ in range(LEAST_ROUNDS)
+    ]
+    assert len(decisive.log_ratios("goodput_per_device")[1]) == decisive.first_stage_pairs == 4
+    (elsewhere,) = (point for point in result.points if point.concurrency == 1)
+    assert [one.block for one in elsewhere.rounds] == list(range(6)), "three pairs are declared elsewhere"
+    digests = [one.prompts_sha256 for point in result.points for one in point.rounds]
+    assert len(set(digests)) == len(digests)
 
 
 def test_each_start_is_warmed_up_before_its_rounds_count() -> None:
-    asked = protocol(resolution=5.0, budget_minutes=1e-6, first_stage_pairs=4)
+    asked = protocol(resolution=5.0, first_stage_pairs=4)
     placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()})
-    result = speed_in_turn(placement, asked)
-    decisive, further = (
-        (point.concurrency, point.first_stage_pairs)
-        for point in (result.at_operating_point, next(p for p in result.points if p.concurrency == 1))
-    )
-    blocks = [(2, asked.speed.qualifying_rounds), decisive, decisive, further, further]
-    for server, (concurrency, rounds) in zip(placement.servers, blocks, strict=True):
-        of_a_round = asked.rounds.requests(concurrency)
-        discarded = asked.rounds.warmup_requests
-        assert len(server.requests) == of_a_round + rounds * (of_a_round + discarded)
+    speed_in_turn(placement, asked)
+    discarded = asked.rounds.warmup_requests
+    at_two, at_one = (asked.rounds.requests(concurrency) for concurrency in (2, 1))
+    for place, server in enumerate(placement.servers):
+        elsewhere = at_one + at_one + discarded if place < 6 else 0
+        assert len(server.requests) == at_two + LEAST_ROUNDS * (at_two + discarded) + elsewhere
+
+
+def test_a_block_of_a_slow_start_has_more_rounds() -> None:
+    asked = protocol(resolution=5.0, first_stage_pairs=3)
+    placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()}, ready_s=9.0)
+    assert {one.rounds for one in speed_in_turn(placement, asked).blocks} == {MOST_ROUNDS}
+
+
+@pytest.mark.parametrize(
+    ("ready_s", "round_s", "rounds"), [(60, 10, 6), (60, 1, 12), (0.3, 5, 3), (31, 10, 4)]
+)
+def test_the_rounds_of_a_block_take_about_as_long_as_its_start(
+    ready_s: float, round_s: float, rounds: int
+) -> None:
+    assert rounds_of_a_block(ready_s, round_s) == rounds
+
+
+def test_references_to_choose_between_are_started_once_more() -> None:
+    asked = protocol(resolution=5.0, references=["vllm", "vllm fp8"])
+    behaviours = {"engine": Behaviour(), "vllm": Behaviour(per_token_s=0.02), "vllm fp8": Behaviour()}
+    placement = OneAtATime(behaviours)
+    assert speed_in_turn(placement, asked).reference == "vllm fp8"
+    assert placement.starts[:4] == ["vllm", "vllm fp8", "vllm fp8", "engine"]
+
+
+def test_a_budget_that_is_too_small_for_blocks_is_said_before_they_start() -> None:
+    asked = ASKED.model_copy(update={"speed": protocol(budget_minutes=20.0).speed})
+    placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()}, ready_s=190.0)
+    made = measure_engine(placement, TEXTS, asked, say=ignore)
+    assert isinstance(made.speed, NotMeasured)
+    assert placement.starts == ["vllm", "engine", "vllm"], "accuracy alone was measured"
+    said = "By the starts so far (vllm 190 s, engine 190 s), they take about 38 min"
+    assert said in made.speed.reason
+    assert not is_conclusive(made, asked)
+    result = judge_engine(made, asked, terms(), SUBJECT)
+    assert (result.verdict.verdict, result.verdict.row) == ("inconclusive", "speed-not-measured")
+    assert result.verdict.reasons[0] == made.speed.reason
+
+
+@pytest.mark.parametrize(("pair_s", "pairs"), [(1, 6), (60, 6), (150, 4), (600, 3)])
+def test_the_first_stage_has_as_many_pairs_as_the_budget_allows(pair_s: float, pairs: int) -> None:
+    plan = protocol(budget_minutes=10.0, first_stage_pairs=6).speed
+    assert first_stage_pairs(plan, pair_s) == pairs
+
+
+def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -> None:
+    asked = ASKED.model_copy(update={"speed": protocol(resolution=5.0, first_stage_pairs=4).speed})
+    behaviours = {"engine": Behaviour(), "vllm": Behaviour()}
+
+    class Ends(OneAtATime):
+        """A placement that is ended at its last but one start."""
+
+        @contextmanager
+        def serving(self, sides: Sequence[Side]) -> Iterator[list[Endpoint]]:
+            if len(self.starts) == 9:
+                raise KeyboardInterrupt
+            with super().serving(sides) as endpoints:
+                yield endpoints
+
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        measure_engine(Ends(behaviours), TEXTS, asked, say=ignore, kept=KeptPhases(tmp_path, say=ignore))
+    placement = OneAtATime(behaviours)
+    kept = KeptPhases(tmp_path, say=lines.append)
+    made = measure_engine(placement, TEXTS, asked, say=ignore, kept=kept)
+    reused = ["questions", "answers-engine", "scores-engine", "pair-000", "pair-001", "pair-002"]
+    assert lines == [f"phase {name}: reused from an earlier run" for name in reused]
+    assert placement.starts == ["engine", "vllm"], "the pair that was not finished is made anew"
+    assert isinstance(made.speed, SpeedResult)
+    prompts = [one.prompts_sha256 for point in made.speed.points for one in point.rounds]
+    assert len(set(prompts)) == len(prompts)
 
 
 def test_a_server_that_stays_up_is_warmed_up_once() -> None:
     asked = protocol()
-    runner = RoundRunner(asked.workload, asked.vocabulary, asked.rounds, asked.seed)
+    runner = RoundRunner(asked.workload, asked.vocabulary, asked.rounds, asked.seed, Unobserved())
 
     async def warm_up(one: Endpoint) -> None:
         async with runner.client(one) as client:
@@ -154,11 +237,6 @@ def test_a_server_that_stays_up_is_warmed_up_once() -> None:
         assert len(server.requests) == once > 0
         asyncio.run(warm_up(up.model_copy(update={"start": 2})))
         assert len(server.requests) == 2 * once
-
-
-def test_one_block_is_all_where_sides_stay_up() -> None:
-    turns = [Turn(side(name), index) for index, name in enumerate(("vllm", "engine", "engine", "vllm"))]
-    assert list(Together([]).blocks(turns)) == [turns]
 
 
 def measured_in_turn(behaviours: Mapping[str, Behaviour], asked: JudgingProtocol) -> Measured:

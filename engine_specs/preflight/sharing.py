@@ -1,0 +1,98 @@
+"""Whether all sides of a comparison fit on the same GPUs at once, each with the same share of the memory.
+
+Invariants:
+- Every side gets the same share: none is faster because it could keep more.
+- A share is big enough only if it holds weights, activations, and the KV cache of the whole workload: with
+  less, a side would have to wait, and its speed would not be its own.
+- References count as unquantized: vLLM loads the checkpoint before it quantizes.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import floor
+
+from pydantic import Field
+
+from engine_specs.preflight.memory import MemoryEstimate, estimate_memory, load_memory_rules
+from engine_specs.preflight.model_facts import Config, UnknownFacts, read_model_facts
+from engine_specs.reading import StrictFrozen
+from engine_specs.spec import ResolvedVariant, Spec
+from engine_specs.tables import load_kinds
+
+GB = 1e9
+
+
+class ServedMemory(StrictFrozen):
+    """What serving takes of one device."""
+
+    engine: MemoryEstimate = Field(description="The engine.")
+    reference: MemoryEstimate = Field(description="vLLM, with the unquantized checkpoint.")
+
+
+class Sharing(StrictFrozen):
+    """The division of a GPU's memory between sides."""
+
+    share: float = Field(gt=0, le=1, description="Share of each GPU's memory that every side would get.")
+    obstacle: str = Field(description="Why sides cannot share GPUs, with figures; empty if they can.")
+    reason: str = Field(description="What a share holds, with figures, as part of a sentence.")
+
+
+def estimate_served(
+    spec: Spec, variant: ResolvedVariant, config: Config, file_bytes: Mapping[str, int]
+) -> ServedMemory | None:
+    """Estimate what each side takes of one device while it serves the workload.
+
+    Returns None if the checkpoint's configuration does not give the sizes.
+    """
+    model = read_model_facts(config, file_bytes)
+    if isinstance(model, UnknownFacts):
+        return None
+    plain = variant.quantization.model_copy(update={"recipe": "none", "kv_cache": "none", "search": None})
+    tokens = cached_tokens(spec, variant)
+    paged = load_kinds()[variant.engine.kind].server_memory == "share"
+    return ServedMemory(
+        engine=estimate_memory(variant, model, cached_tokens=tokens if paged else None),
+        reference=estimate_memory(
+            variant.model_copy(update={"quantization": plain}), model, cached_tokens=tokens
+        ),
+    )
+
+
+def cached_tokens(spec: Spec, variant: ResolvedVariant) -> int:
+    """Return how many tokens the workload keeps at once; a server also has to hold its longest sequence."""
+    load = spec.workload
+    return max(max(load.concurrency) * (load.input_tokens + load.output_tokens), variant.shape.max_seq_len)
+
+
+def estimate_sharing(variant: ResolvedVariant, served: ServedMemory | None, sides: int) -> Sharing:
+    """Decide whether that many sides fit on the same GPUs.
+
+    Args:
+        variant: gives target and kind.
+        served: what each side takes; None if it is not known.
+        sides: the engine and its references.
+    """
+    share = floor(100 * load_memory_rules().usable_share / sides) / 100
+    memory = variant.target.memory_bytes
+    if load_kinds()[variant.engine.kind].server_memory == "rest":
+        return _refused(share, f"the server of {variant.engine.kind} takes all of the memory that is left")
+    if served is None or memory is None:
+        return _refused(share, "the memory of the sides is not known")
+    share_bytes = int(memory * share)
+    squeezed = list(_squeezed(served, share_bytes))
+    engine, vllm = served.engine.total_bytes / GB, served.reference.total_bytes / GB
+    figures = (
+        f"{sides} shares of {share_bytes / GB:.1f} GB; the engine takes {engine:.1f} GB, vLLM {vllm:.1f} GB"
+    )
+    obstacle = f"{' and '.join(squeezed)} would not fit: {figures}" if squeezed else ""
+    return Sharing(share=share, obstacle=obstacle, reason=figures)
+
+
+def _refused(share: float, obstacle: str) -> Sharing:
+    return Sharing(share=share, obstacle=obstacle, reason=obstacle)
+
+
+def _squeezed(served: ServedMemory, share_bytes: int) -> Iterator[str]:
+    if served.engine.total_bytes > share_bytes:
+        yield "the engine"
+    if served.reference.total_bytes > share_bytes:
+        yield "vLLM"

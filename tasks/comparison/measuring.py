@@ -1,0 +1,99 @@
+"""Measuring an engine against its references in the chosen placement, or in the next one that is possible.
+
+Invariants:
+- Sides share GPUs only if it was shown that idle ones cost nothing; otherwise they are measured in turn, and
+  the record says why.
+- What a run finished in turn is used by the next one if it was ended.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine_specs.preflight import ServedMemory
+from tasks.comparison.placements import resident_sides, sides_in_turn
+from tasks.errors import WorkerOutOfMemory
+from tasks.judging import IdleCheck, JudgingProtocol, Measured, PlacementChoice, Side
+from tasks.judging.judge import measure_engine
+from tasks.judging.measure import IdleChecks, check_idle_sides
+from tasks.runs import KeptPhases, Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is measured, and where.
+
+    Attributes:
+        protocol: what to ask, and of whom.
+        texts: held-out texts.
+        label: part of the names of logs.
+        choice: the placement.
+        served: pre-flight's estimate of each side's memory, for the record.
+    """
+
+    protocol: JudgingProtocol
+    texts: Sequence[str]
+    label: str
+    choice: PlacementChoice
+    served: ServedMemory | None
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The engine and its references."""
+        return (self.protocol.engine, *self.protocol.references)
+
+
+def measure_sides(pipeline: Pipeline, comparison: Comparison, kept: KeptPhases) -> Measured:
+    """Measure an engine in the chosen placement; raise what `measure_engine` raises."""
+    pipeline.say(f"placement: {comparison.choice.text()}")
+    if comparison.choice.name == "in-turn":
+        return _in_turn(pipeline, comparison, kept, comparison.choice)
+    if comparison.choice.name == "together":
+        one = comparison
+        with resident_sides(pipeline, one.sides, one.label, one.choice, one.served) as placement:
+            return measure_engine(placement, one.texts, one.protocol, say=pipeline.say)
+    made = _shared(pipeline, comparison, kept)
+    if isinstance(made, Measured):
+        return made
+    choice = PlacementChoice(name="in-turn", reason=f"sides cannot share GPUs: {made.why}")
+    pipeline.say(f"placement: {choice.text()}")
+    return _in_turn(pipeline, comparison, kept, choice, made.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class _CannotShare:
+    """Why sides cannot share GPUs after all, and how the check of idle sides went."""
+
+    why: str
+    checks: tuple[IdleCheck, ...] = ()
+
+
+def _shared(pipeline: Pipeline, one: Comparison, kept: KeptPhases) -> Measured | _CannotShare:
+    for found in kept.appended("idle", IdleChecks):
+        return _CannotShare(found.obstacle, found.checks)
+    try:
+        with resident_sides(pipeline, one.sides, one.label, one.choice, one.served) as placement:
+            if placement.unstoppable:
+                names = " and ".join(placement.unstoppable)
+                return _CannotShare(f"{names} cannot be suspended, to show that idle sides cost nothing")
+            idle = check_idle_sides(placement, placement.alone, one.protocol, say=pipeline.say)
+            if not idle.obstacle:
+                return measure_engine(
+                    placement.checked(idle.checks), one.texts, one.protocol, say=pipeline.say
+                )
+    except WorkerOutOfMemory as error:
+        return _CannotShare(f"a side ran out of memory next to the others ({error.what})")
+    kept.append("idle", idle)
+    return _CannotShare(idle.obstacle, idle.checks)
+
+
+def _in_turn(
+    pipeline: Pipeline,
+    one: Comparison,
+    kept: KeptPhases,
+    choice: PlacementChoice,
+    idle: Sequence[IdleCheck] = (),
+) -> Measured:
+    with sides_in_turn(
+        pipeline, one.sides, one.label, choice, kept, served=one.served, idle=idle
+    ) as placement:
+        return measure_engine(placement, one.texts, one.protocol, say=pipeline.say, kept=kept)

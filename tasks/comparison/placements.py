@@ -1,0 +1,187 @@
+"""The placements of a measurement: all sides up at once, on their own GPUs or on the same, or one at a time.
+
+Invariants:
+- A side is up exactly as long as the placement's context or phase lasts, and ends with its owner.
+- In turn, the next side starts only when the GPUs are as free as they were before the first one.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from engine_specs.preflight import ServedMemory
+from tasks.comparison.serve import Bench, Running, bench
+from tasks.comparison.sides import ENGINE
+from tasks.comparison.suspension import suspended
+from tasks.hosts import NVML, GpuWatch, await_released, memory_in_use
+from tasks.judging import (
+    Conditions,
+    Endpoint,
+    IdleCheck,
+    Placement,
+    PlacementChoice,
+    Resident,
+    Side,
+    SideMemory,
+    Start,
+)
+from tasks.runs import KeptPhases, Pipeline
+
+ALONE = PlacementChoice(name="together", reason="one side is measured alone")
+
+
+class Observed:
+    """What is seen of the GPUs, next to pre-flight's estimate."""
+
+    def __init__(self, watch: GpuWatch, served: ServedMemory | None) -> None:
+        self._watch = watch
+        self._served = served
+
+    def throttled(self, side: Side, begin_s: float, end_s: float) -> tuple[str, ...]:
+        """Return why the clocks of a side's GPUs were lowered between two times of `perf_counter`."""
+        return self._watch.throttled(side.name, begin_s, end_s)
+
+    def memory(self) -> tuple[SideMemory, ...]:
+        """Return the peak of each side that computes on GPUs."""
+        return tuple(
+            SideMemory(
+                side=name, estimated_bytes=self._estimated(name), peak_bytes=peak.bytes, read_by=peak.read_by
+            )
+            for name, peak in self._watch.peaks().items()
+        )
+
+    def _estimated(self, name: str) -> int | None:
+        if self._served is None:
+            return None
+        estimate = self._served.engine if name == ENGINE else self._served.reference
+        return estimate.total_bytes
+
+
+class ServedSides(Resident):
+    """All sides up; all but one can be suspended.
+
+    Args:
+        running: the sides.
+        choice: the placement, and why.
+        observer: observes their GPUs.
+        unstoppable: sides that cannot be suspended after all.
+    """
+
+    def __init__(
+        self,
+        running: Sequence[Running],
+        choice: PlacementChoice,
+        observer: Observed,
+        unstoppable: Sequence[str],
+    ) -> None:
+        super().__init__([one.endpoint for one in running], choice, observer)
+        self._pids = {one.endpoint.side.name: one.pid for one in running}
+        self.unstoppable = tuple(unstoppable)
+
+    def alone(self, side: Side) -> AbstractContextManager[None]:
+        """Suspend all other sides for the time of the context."""
+        return suspended([pid for name, pid in self._pids.items() if name != side.name])
+
+
+class InTurn:
+    """Starts a side for each phase, and ends it with the phase.
+
+    Args:
+        bench: starts servers.
+        choice: the placement, and why.
+        observer: observes their GPUs.
+        kept: what earlier runs of this measurement recorded.
+        idle: how the check went that idle sides cost nothing, if sides were to share GPUs.
+    """
+
+    resident = False
+
+    def __init__(
+        self,
+        bench: Bench,
+        choice: PlacementChoice,
+        observer: Observed,
+        kept: KeptPhases,
+        idle: Sequence[IdleCheck],
+    ) -> None:
+        self._bench = bench
+        self._choice = choice
+        self._kept = kept
+        self._idle = tuple(idle)
+        self._before = memory_in_use(bench.gpus, NVML)
+        self.observer = observer
+
+    @contextmanager
+    def serving(self, sides: Sequence[Side]) -> Iterator[Sequence[Endpoint]]:
+        """Start the one side that a phase needs.
+
+        Raises:
+            tasks.errors.GpuNotReleased: the memory of the side before it is still in use.
+            tasks.errors.TaskError: it did not start, or ended meanwhile.
+        """
+        (side,) = sides
+        await_released(self._bench.gpus, self._before, NVML)
+        with self._bench.start(side) as running:
+            endpoint = running.endpoint
+            self._kept.append("starts", Start(side=side.name, ready_s=endpoint.ready_s))
+            yield [endpoint]
+        for one in self.observer.memory():
+            if one.side == side.name:
+                self._kept.append("memory", one)
+
+    def conditions(self) -> Conditions:
+        """Return the placement, with all starts and peaks of this run and of earlier ones."""
+        return Conditions(
+            placement=self._choice,
+            idle=self._idle,
+            starts=self._kept.appended("starts", Start),
+            memory=_most(self._kept.appended("memory", SideMemory)),
+        )
+
+
+def _most(seen: Sequence[SideMemory]) -> tuple[SideMemory, ...]:
+    """Return the largest peak of each side."""
+    most: dict[str, SideMemory] = {}
+    for one in seen:
+        if one.side not in most or (one.peak_bytes or 0) > (most[one.side].peak_bytes or 0):
+            most[one.side] = one
+    return tuple(most.values())
+
+
+@contextmanager
+def resident_sides(
+    pipeline: Pipeline,
+    sides: Sequence[Side],
+    label: str,
+    choice: PlacementChoice = ALONE,
+    served: ServedMemory | None = None,
+) -> Iterator[ServedSides]:
+    """Bring up all sides at once, and keep them up for the time of the context, a whole measurement.
+
+    Raises:
+        tasks.errors.TaskError: a toolchain or its GPUs are unavailable, or a server did not become ready, or
+            ended meanwhile.
+        artifacts.errors.CannotServe: this host or a toolchain cannot serve an engine.
+    """
+    with bench(pipeline, sides, label, choice) as at, ExitStack() as stack:
+        running = [stack.enter_context(at.start(side)) for side in sides]
+        yield ServedSides(running, choice, Observed(at.watch, served), at.unstoppable)
+
+
+@contextmanager
+def sides_in_turn(
+    pipeline: Pipeline,
+    sides: Sequence[Side],
+    label: str,
+    choice: PlacementChoice,
+    kept: KeptPhases,
+    *,
+    served: ServedMemory | None = None,
+    idle: Sequence[IdleCheck] = (),
+) -> Iterator[Placement]:
+    """Hold what all sides need for the time of the context, and start each when a phase needs it.
+
+    Raises:
+        tasks.errors.TaskError: a toolchain or its GPUs are unavailable.
+    """
+    with bench(pipeline, sides, label, choice) as at:
+        yield InTurn(at, choice, Observed(at.watch, served), kept, idle)

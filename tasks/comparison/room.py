@@ -1,0 +1,48 @@
+"""The placement of a variant's sides on this host, by what its GPUs hold at this moment."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from artifacts.hosts import HostFacts
+from artifacts.settings import Settings
+from engine_specs.preflight import ServedMemory, estimate_served
+from engine_specs.spec import ResolvedVariant, Spec
+from tasks.comparison.choice import Room, choose_placement
+from tasks.comparison.sides import reference_sides
+from tasks.hosts import free_gpus, locked_by_a_job, need_of
+from tasks.judging import PlacementChoice
+
+
+def placement_here(
+    spec: Spec, variant: ResolvedVariant, served: ServedMemory | None, facts: HostFacts, settings: Settings
+) -> PlacementChoice:
+    """Choose the placement for a variant that this host can build.
+
+    Args:
+        spec: gives the references.
+        variant: gives target and devices.
+        served: what each side takes of a device; None if it is not known.
+        facts: what this host has.
+        settings: may say which placement is wanted.
+
+    Raises:
+        tasks.errors.GpusUnavailable: processes that are not of this program leave too few GPUs.
+        tasks.errors.PlacementImpossible: this host cannot place the sides as the user wants.
+    """
+    sides = 1 + len(reference_sides(spec, variant, "", facts.cpu_features))
+    room = Room((), (), served)
+    if variant.target.gpu is not None:
+        free, busy = free_gpus(
+            need_of(variant), facts, ours=lambda gpu: locked_by_a_job(gpu, settings.gpu_locks_dir)
+        )
+        room = Room(free, busy, served)
+    return choose_placement(variant, sides, room, settings.placement)
+
+
+def served_memory(
+    spec: Spec, variant: ResolvedVariant, config: Mapping[str, Any], file_bytes: Mapping[str, int]
+) -> ServedMemory | None:
+    """Return what each side takes of a device; None on a CPU, or if the configuration gives no sizes."""
+    if variant.target.gpu is None:
+        return None
+    return estimate_served(spec, variant, dict(config), file_bytes)

@@ -1,0 +1,89 @@
+"""Alternating rounds of two sides that are both up: A B B A A B B A, each with new prompts.
+
+Invariants:
+- The rounds of a pair follow each other, and every other pair is made in reverse order, so drift cancels.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from artifacts.progress import Say
+from tasks.judging.endpoint import Endpoint
+from tasks.judging.measure.rounds import RoundRunner
+from tasks.judging.measure.stages import Sides, elsewhere, finish_point, log_ratios, plan_second_stage
+from tasks.judging.measure.summaries import MeasuredRound
+from tasks.judging.placement import Placement
+from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.results import RoundResult, SpeedPoint
+
+
+def compare_in_rounds(
+    placement: Placement, runner: RoundRunner, sides: Sides, protocol: JudgingProtocol, *, say: Say
+) -> list[SpeedPoint]:
+    """Compare two resident sides at the operating point, then at the other concurrencies.
+
+    Args:
+        placement: has all sides up.
+        runner: makes the rounds.
+        sides: the reference and the engine.
+        protocol: how many rounds, and for how long.
+        say: takes lines of progress.
+    """
+    with placement.serving(sides) as endpoints:
+        return asyncio.run(_Alternation(runner, endpoints, sides, protocol, say).points())
+
+
+class _Alternation:
+    def __init__(
+        self,
+        runner: RoundRunner,
+        endpoints: Sequence[Endpoint],
+        sides: Sides,
+        protocol: JudgingProtocol,
+        say: Say,
+    ) -> None:
+        self._runner = runner
+        self._endpoints = endpoints
+        self._sides = sides
+        self._protocol = protocol
+        self._plan = protocol.speed
+        self._say = say
+
+    async def points(self) -> list[SpeedPoint]:
+        load = self._protocol.workload
+        others = [one for one in load.concurrency if one != load.operating_point]
+        return [await self._point(one, decisive=one not in others) for one in (load.operating_point, *others)]
+
+    async def _point(self, concurrency: int, *, decisive: bool) -> SpeedPoint:
+        """Make the first stage and, if this point decides, the second."""
+        first = self._plan.first_stage_pairs if decisive else self._plan.pairs_elsewhere
+        rounds = await self._pairs(concurrency, range(first))
+        stage = elsewhere(first)
+        if decisive:
+            ratios = log_ratios(rounds, self._plan, self._sides[1].name)
+            stage = plan_second_stage(ratios, self._plan, spent_s=_spent_s([one.result for one in rounds]))
+        if stage.pairs > first:
+            rounds += await self._pairs(concurrency, range(first, stage.pairs))
+        point, line = finish_point(rounds, self._sides, self._protocol, first_stage=first, stage=stage)
+        self._say(line)
+        return point
+
+    async def _pairs(self, concurrency: int, pairs: range) -> list[MeasuredRound]:
+        """Make the rounds of these pairs, every other pair in reverse order."""
+        made: list[MeasuredRound] = []
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(self._runner.client(one)) for one in self._endpoints]
+            asked = list(zip(clients, ("reference", "engine"), strict=True))
+            for client, role in asked:
+                await self._runner.warm_up(client, concurrency, role)
+            for pair in pairs:
+                for place, (client, role) in enumerate(asked if pair % 2 == 0 else asked[::-1]):
+                    made.append(await self._runner.run(client, concurrency, role, 2 * pair + place))
+        return made
+
+
+def _spent_s(rounds: Sequence[RoundResult]) -> float:
+    """Return the seconds from the first request of these rounds to their last token, without warm-up."""
+    begin = min(one.started_s for one in rounds)
+    return max(one.started_s + one.wall_s for one in rounds) - begin

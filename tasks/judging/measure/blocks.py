@@ -1,0 +1,219 @@
+"""Blocks of two sides that are never up together: A B B A, each with a start, warm-up, rounds and a stop.
+
+Invariants:
+- The unit of the statistics is the block: what a start decides is common to all of its rounds.
+- A block has as many rounds as take about as long as a start: then neither the noise between rounds nor that
+  between starts costs more than twice the time of the best choice. The first block decides it for all.
+- How many pairs there are follows from noise, durations and budget, never from the ratio. Starts and stops
+  count against the budget.
+- A pair of blocks is made in one go. A run that was ended keeps whole pairs only, because a pair cancels
+  drift only if its blocks follow each other.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.progress import Say
+from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.measure.kept import PhaseKeeper
+from tasks.judging.measure.rounds import RoundRunner
+from tasks.judging.measure.stages import (
+    SECONDS_PER_MINUTE,
+    Sides,
+    StagePlan,
+    elsewhere,
+    finish_point,
+    log_ratios,
+    plan_second_stage,
+)
+from tasks.judging.measure.summaries import MeasuredRound
+from tasks.judging.placement import Placement
+from tasks.judging.protocol import JudgingProtocol, SpeedPlan
+from tasks.judging.results import BlockCost, NotMeasured, SpeedPoint
+
+LEAST_PAIRS = 3
+LEAST_ROUNDS, MOST_ROUNDS = 3, 12
+
+
+class Block(Frozen):
+    """What one block made."""
+
+    cost: BlockCost
+    rounds: tuple[MeasuredRound, ...] = Field(description="Its counted rounds, at all concurrencies.")
+
+
+class BlockPair(Frozen):
+    """Two blocks in a row, one per side."""
+
+    blocks: tuple[Block, Block]
+
+    @property
+    def spent_s(self) -> float:
+        """The seconds that both took."""
+        return sum(block.cost.spent_s for block in self.blocks)
+
+
+def compare_in_blocks(
+    placement: Placement,
+    runner: RoundRunner,
+    sides: Sides,
+    protocol: JudgingProtocol,
+    *,
+    kept: PhaseKeeper,
+    say: Say,
+) -> tuple[list[SpeedPoint], tuple[BlockCost, ...]] | NotMeasured:
+    """Compare two sides in turn, at all concurrencies; or say what that takes if the budget is too small.
+
+    Args:
+        placement: starts one side at a time.
+        runner: makes the rounds.
+        sides: the reference and the engine.
+        protocol: how many pairs, and for how long.
+        kept: pairs that an earlier run made.
+        say: takes lines of progress.
+    """
+    starts = {one.side: one.ready_s for one in placement.conditions().starts}
+    if refused := unaffordable(starts, sides, protocol.speed):
+        say(refused.reason)
+        return refused
+    return _Blocks(placement, runner, sides, protocol, kept, say).compare()
+
+
+def unaffordable(starts: Mapping[str, float], sides: Sides, plan: SpeedPlan) -> NotMeasured | None:
+    """Return why the budget allows too few blocks, by what earlier starts took; None if it allows them."""
+    known = [starts[side.name] for side in sides if side.name in starts]
+    # The rounds of a block take about as long as its start.
+    needed_s = LEAST_PAIRS * 2 * sum(known)
+    if needed_s <= plan.gate.budget_minutes * SECONDS_PER_MINUTE:
+        return None
+    minutes = math.ceil(needed_s / SECONDS_PER_MINUTE)
+    shown = ", ".join(f"{name} {ready_s:.0f} s" for name, ready_s in starts.items())
+    budget = f"{plan.gate.budget_minutes:g} min"
+    reason = (
+        f"No round was timed: in turn, at least {LEAST_PAIRS} pairs of blocks are needed. By the starts "
+        f"so far ({shown}), they take about {minutes} min, and the budget is {budget}. Raise "
+        f"validation.speed.budget_minutes to {minutes} or more, or measure on a host that holds all "
+        "sides at once."
+    )
+    return NotMeasured(cause="unaffordable", reason=reason)
+
+
+def rounds_of_a_block(ready_s: float, round_s: float) -> int:
+    """Return how many rounds take about as long as a start."""
+    return max(LEAST_ROUNDS, min(MOST_ROUNDS, math.ceil(ready_s / round_s)))
+
+
+def first_stage_pairs(plan: SpeedPlan, pair_s: float) -> int:
+    """Return the pairs of the first stage: as declared, or fewer if the budget ends before, at this pace."""
+    affordable = math.floor(plan.gate.budget_minutes * SECONDS_PER_MINUTE / pair_s)
+    return max(LEAST_PAIRS, min(plan.first_stage_pairs, affordable))
+
+
+class _Blocks:
+    def __init__(
+        self,
+        placement: Placement,
+        runner: RoundRunner,
+        sides: Sides,
+        protocol: JudgingProtocol,
+        kept: PhaseKeeper,
+        say: Say,
+    ) -> None:
+        self._placement = placement
+        self._runner = runner
+        self._sides = sides
+        self._protocol = protocol
+        self._plan = protocol.speed
+        self._kept = kept
+        self._say = say
+        self._rounds_each: int | None = None
+
+    def compare(self) -> tuple[list[SpeedPoint], tuple[BlockCost, ...]]:
+        pairs = [self._pair(0)]
+        self._rounds_each = pairs[0].blocks[0].cost.rounds
+        first = first_stage_pairs(self._plan, pairs[0].spent_s)
+        pairs += [self._pair(index) for index in range(1, first)]
+        operating_point = self._protocol.workload.operating_point
+        ratios = log_ratios(_rounds_at(pairs, operating_point), self._plan, self._sides[1].name)
+        stage = plan_second_stage(ratios, self._plan, spent_s=sum(pair.spent_s for pair in pairs))
+        pairs += [self._pair(index) for index in range(first, stage.pairs)]
+        points = [
+            self._point(pairs, concurrency, first if concurrency == operating_point else None, stage)
+            for concurrency in self._protocol.workload.concurrency
+        ]
+        return points, tuple(block.cost for pair in pairs for block in pair.blocks)
+
+    def _point(
+        self, pairs: Sequence[BlockPair], concurrency: int, first: int | None, stage: StagePlan
+    ) -> SpeedPoint:
+        """Return the point at one concurrency; `first` is None unless it decides."""
+        rounds = _rounds_at(pairs, concurrency)
+        made = len({one.result.block for one in rounds}) // 2
+        point, line = finish_point(
+            rounds,
+            self._sides,
+            self._protocol,
+            first_stage=first or made,
+            stage=stage if first else elsewhere(made),
+        )
+        self._say(line)
+        return point
+
+    def _pair(self, index: int) -> BlockPair:
+        return self._kept.once(f"pair-{index:03d}", BlockPair, lambda: self._make_pair(index))
+
+    def _make_pair(self, index: int) -> BlockPair:
+        order = self._sides if index % 2 == 0 else self._sides[::-1]
+        first, second = (self._block(side, index, 2 * index + place) for place, side in enumerate(order))
+        return BlockPair(blocks=(first, second))
+
+    def _block(self, side: Side, pair: int, place: int) -> Block:
+        """Start a side, ask it, and stop it."""
+        begin = perf_counter()
+        with self._placement.serving([side]) as (endpoint,):
+            rounds = asyncio.run(self._rounds(endpoint, pair, place))
+        decisive = [
+            one for one in rounds if one.result.concurrency == self._protocol.workload.operating_point
+        ]
+        cost = BlockCost(
+            side=side.name,
+            ready_s=endpoint.ready_s,
+            spent_s=perf_counter() - begin,
+            rounds=len(decisive),
+            throttled=tuple(sorted({reason for one in rounds for reason in one.result.throttled})),
+        )
+        self._say(
+            f"block {place + 1}, {side.name}: ready after {cost.ready_s:.1f} s, {cost.rounds} rounds, "
+            f"{cost.spent_s:.1f} s in all"
+        )
+        return Block(cost=cost, rounds=tuple(rounds))
+
+    async def _rounds(self, endpoint: Endpoint, pair: int, place: int) -> list[MeasuredRound]:
+        """Make the rounds of one block: at the operating point, then one at each other concurrency."""
+        load = self._protocol.workload
+        # Prompts depend on the block: those of pairs that an earlier run made do not come again.
+        role = f"{'reference' if endpoint.side == self._sides[0] else 'engine'}/block {place}"
+        made: list[MeasuredRound] = []
+        async with self._runner.client(endpoint) as client:
+            await self._runner.warm_up(client, load.operating_point, role)
+            while len(made) < (self._rounds_each or LEAST_ROUNDS):
+                index = place * (self._rounds_each or 0) + len(made)
+                made.append(await self._runner.run(client, load.operating_point, role, index, block=place))
+                if self._rounds_each is None:
+                    self._rounds_each = rounds_of_a_block(endpoint.ready_s, made[0].result.wall_s)
+            if pair < self._plan.pairs_elsewhere:
+                for concurrency in load.concurrency:
+                    if concurrency != load.operating_point:
+                        await self._runner.warm_up(client, concurrency, role)
+                        made.append(await self._runner.run(client, concurrency, role, place, block=place))
+        return made
+
+
+def _rounds_at(pairs: Sequence[BlockPair], concurrency: int) -> list[MeasuredRound]:
+    rounds = [one for pair in pairs for block in pair.blocks for one in block.rounds]
+    return [one for one in rounds if one.result.concurrency == concurrency]

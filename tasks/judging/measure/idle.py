@@ -1,0 +1,102 @@
+"""Whether an idle side costs the side that is asked anything: rounds next to it, and while it is suspended.
+
+Invariants:
+- Rounds alone and next to idle sides alternate, every other pair in reverse order, so drift cancels.
+- It has to be shown that nothing is lost: if the interval is too wide to tell, sides do not share GPUs.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.progress import Say
+from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.measure.rounds import RoundRunner
+from tasks.judging.placement import Placement
+from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.results import IdleCheck
+from tasks.judging.statistics import pairs_needed, ratio_interval
+
+FIRST_PAIRS, MOST_PAIRS = 4, 16
+
+Alone = Callable[[Side], AbstractContextManager[None]]
+"""Suspends all sides but one for the time of a context."""
+
+
+class IdleChecks(Frozen):
+    """The checks of one measurement."""
+
+    checks: tuple[IdleCheck, ...] = Field(description="One per side that was asked.")
+
+    @property
+    def obstacle(self) -> str:
+        """Why sides must not share GPUs, as part of a sentence; empty if they may."""
+        return "; ".join(one.text() for one in self.checks if not one.costs_nothing)
+
+
+def check_idle_sides(
+    placement: Placement, alone: Alone, protocol: JudgingProtocol, *, say: Say
+) -> IdleChecks:
+    """Ask the engine and the first reference, each alone and next to idle sides, at the operating point.
+
+    Args:
+        placement: has all sides up.
+        alone: suspends the other sides.
+        protocol: what to ask; its resolution is the loss of speed that would not matter.
+        say: takes lines of progress.
+    """
+    made = []
+    for side in (protocol.engine, protocol.references[0]):
+        with placement.serving([side]) as (endpoint,):
+            check = _Check(placement, endpoint, alone, protocol).make()
+        say(f"idle sides: {check.text()}")
+        made.append(check)
+    return IdleChecks(checks=tuple(made))
+
+
+class _Check:
+    """The check of one side."""
+
+    def __init__(
+        self, placement: Placement, endpoint: Endpoint, alone: Alone, protocol: JudgingProtocol
+    ) -> None:
+        self._endpoint = endpoint
+        self._alone = alone
+        self._protocol = protocol
+        self._concurrency = protocol.workload.operating_point
+        self._role = f"idle/{endpoint.side.name}"
+        self._runner = RoundRunner(
+            protocol.workload, protocol.vocabulary, protocol.rounds, protocol.seed, placement.observer
+        )
+
+    def make(self) -> IdleCheck:
+        plan = self._protocol.speed
+        ratios = asyncio.run(self._log_ratios(range(FIRST_PAIRS), warm_up=True))
+        needed = pairs_needed(ratios, resolution=plan.resolution, confidence=plan.gate.confidence)
+        more = range(FIRST_PAIRS, min(needed, MOST_PAIRS))
+        ratios += asyncio.run(self._log_ratios(more)) if more else []
+        return IdleCheck(
+            side=self._endpoint.side.name,
+            ratio=ratio_interval(ratios, first_stage=FIRST_PAIRS, confidence=plan.gate.confidence),
+            pairs=len(ratios),
+            tolerance=plan.resolution,
+        )
+
+    async def _log_ratios(self, pairs: Sequence[int], *, warm_up: bool = False) -> list[float]:
+        """Return log(next to idle sides / alone) of each pair."""
+        ratios = []
+        async with self._runner.client(self._endpoint) as client:
+            if warm_up:
+                await self._runner.warm_up(client, self._concurrency, self._role)
+            for pair in pairs:
+                speeds = {}
+                for suspended in (True, False) if pair % 2 == 0 else (False, True):
+                    with self._alone(self._endpoint.side) if suspended else nullcontext():
+                        made = await self._runner.run(client, self._concurrency, self._role, pair)
+                    speeds[suspended] = made.result.per_second("throughput_per_device")
+                ratios.append(math.log(speeds[False] / speeds[True]))
+        return ratios

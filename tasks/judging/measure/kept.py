@@ -1,0 +1,23 @@
+"""Phases of a measurement that were finished before, by a run that was ended."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
+
+PhaseT = TypeVar("PhaseT", bound=BaseModel)
+
+
+class PhaseKeeper(Protocol):
+    """Keeps what phases leave, by name, until the whole measurement is done."""
+
+    def once(self, name: str, model: type[PhaseT], make: Callable[[], PhaseT]) -> PhaseT:
+        """Return what an earlier run kept under this name, or make it and keep it."""
+
+
+class NothingKept:
+    """Every phase is made."""
+
+    def once(self, name: str, model: type[PhaseT], make: Callable[[], PhaseT]) -> PhaseT:  # noqa: ARG002
+        """Make it."""
+        return make()

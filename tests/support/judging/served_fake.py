@@ -1,0 +1,69 @@
+"""The stand-in of a completions server as a program of its own: `--host H --port P`, and what is planted.
+
+An idle neighbour that costs something can be planted as well: a server with `--disturbs FILE` writes its
+process id there, and one with `--disturbed-by FILE` waits twice as long for each token while that process
+runs and is not suspended.
+"""
+
+import argparse
+import asyncio
+import os
+from pathlib import Path
+
+from aiohttp import web
+
+from support.judging.fake_completions import Behaviour, FakeServer
+
+
+class Served(FakeServer):
+    """A stand-in that answers health checks, and notices its neighbour."""
+
+    def __init__(self, behaviour: Behaviour, disturbed_by: Path | None) -> None:
+        super().__init__(behaviour)
+        self._own_wait_s = behaviour.per_token_s
+        self._disturbed_by = disturbed_by
+
+    def app(self) -> web.Application:
+        app = super().app()
+        app.router.add_get("/health", self._health)
+        return app
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ready")
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        disturbed = self._disturbed_by is not None and runs(self._disturbed_by)
+        self.behaviour.per_token_s = self._own_wait_s * (2 if disturbed else 1)
+        return await super()._completions(request)
+
+
+def runs(pid_file: Path) -> bool:
+    """Whether the process that is named in a file runs, and is not suspended."""
+    if not pid_file.exists():
+        return False
+    stat = Path(f"/proc/{pid_file.read_text()}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "T"
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    behaviour = Behaviour(first_token_s=arguments.per_token_s, per_token_s=arguments.per_token_s)
+    if arguments.disturbs is not None:
+        arguments.disturbs.write_text(str(os.getpid()))
+    runner = web.AppRunner(Served(behaviour, arguments.disturbed_by).app(), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, arguments.host, arguments.port).start()
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--per-token-s", type=float, default=0.0)
+    parser.add_argument("--disturbs", type=Path)
+    parser.add_argument("--disturbed-by", type=Path)
+    asyncio.run(serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
