@@ -43,12 +43,11 @@ def test_perturbed_weights_are_rejected_and_not_published(
     assert matrices >= 7 * 4, "four layers of seven matrices each"
     engine = made["build"].model_copy(update={"tree": store.put_tree(tmp_path / "damaged").digest})
 
-    protocol = protocol_for(
-        store, spec, variant, engine=engine.tree, checkpoint=checkpoint.tree, heldout=heldout.tree
-    )
+    trees = {"engine": engine.tree, "checkpoint": checkpoint.tree, "heldout": heldout.tree}
+    protocol = protocol_for(store, spec, variant, **trees)
     (nodes,) = SpecGraph(spec, (variant,)).variants
     baseline = nodes.baseline.run(pipeline, {"checkpoint": checkpoint.tree})
-    measurements = measure(pipeline, spec, variant, protocol, heldout.tree)
+    measurements = measure(pipeline, spec, variant, protocol, trees)
     commit = finished.summary["commit"]
     case = Case(spec, variant, commit, (checkpoint, quantized, engine))
     judged = judge(pipeline, case, baseline, measurements)

@@ -106,16 +106,14 @@ def judge_speed(point: SpeedPoint, plan: SpeedPlan) -> SpeedOutcome:
 
 def _throttled(point: SpeedPoint) -> str:
     """Return a sentence about rounds with lowered clocks; empty if there were none."""
-    counted = {
-        side: sum(bool(one.throttled) for one in point.rounds if one.side == side)
-        for side in (point.engine.side, point.reference.side)
-    }
-    if not any(counted.values()):
-        return ""
+    found = []
+    for side in (point.engine.side, point.reference.side):
+        rounds = [one for one in point.rounds if one.side == side]
+        if lowered := sum(bool(one.throttled) for one in rounds):
+            found.append(f"{lowered} of {len(rounds)} rounds of {side}")
     reasons = sorted({reason for one in point.rounds for reason in one.throttled})
-    rounds = " and ".join(f"{count} rounds of {side}" for side, count in counted.items() if count)
     why = ", ".join(reasons)
-    return f"The driver lowered the clocks during {rounds}, of {len(point.rounds)} in all ({why})."
+    return f"The driver lowered the clocks during {' and '.join(found)} ({why})." if found else ""
 
 
 def judge_log_ratios(

@@ -185,6 +185,8 @@ def test_the_demo_is_judged_by_its_own_checkpoint(store: Store, tmp_path: Path) 
     assert variant.memory is not None
     assert (variant.problems, variant.memory.fit) == ((), "target fixes no memory")
     assert "disagree" not in variant.memory.counting_note
+    assert variant.placement == "together (a CPU host holds all sides)"
+    assert "    placement of sides: together (a CPU host holds all sides)" in list(plan_lines([made]))
 
 
 def test_once_it_is_fetched_the_hub_is_not_needed(store: Store, closed: HubAccess, tmp_path: Path) -> None:

@@ -76,3 +76,12 @@ def test_a_continuation_ends_where_any_file_of_the_checkpoint_says(
     monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str]
 ) -> None:
     assert protocol_on(monkeypatch, store, trees, "avx2").accuracy.end_tokens == (1, 2, 7)
+
+
+def test_a_placement_that_is_forced_has_measurements_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str]
+) -> None:
+    protocol = protocol_on(monkeypatch, store, trees, "avx2")
+    keys = {name: measure._call(protocol, {}, name).key for name in (None, "together", "shared", "in-turn")}
+    assert len(set(keys.values())) == 4
+    assert keys[None] == measure._call(protocol, {}, None).key, "one that is chosen is found again"

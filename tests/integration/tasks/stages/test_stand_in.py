@@ -108,7 +108,7 @@ def test_there_is_no_protocol_for_it(store: Store, engine: str) -> None:
 
 def test_it_is_not_measured_by_a_protocol_made_elsewhere(pipeline: Pipeline, engine: str) -> None:
     with pytest.raises(StandInRefused, match="was to be measured"):
-        measure(pipeline, SPEC, VARIANT, asked_of(engine), HELDOUT)
+        measure(pipeline, SPEC, VARIANT, asked_of(engine), {"heldout": HELDOUT})
 
 
 def test_it_is_not_judged_by_measurements_made_elsewhere(pipeline: Pipeline, engine: str) -> None:

@@ -4,6 +4,7 @@ budgets.
 
 import math
 from functools import cache
+from statistics import stdev
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tasks.judging import SpeedPlan
 from tasks.judging.gates.speed import SpeedOutcome, judge_log_ratios, judge_speed
 from tasks.judging.measure.stages import plan_second_stage
 from tasks.judging.statistics import ratio_bounds
+from tasks.judging.statistics.ratio_bounds import student_quantile
 
 RUNS = 1000
 TOLERATED = 0.05 + 3 * math.sqrt(0.05 * 0.95 / RUNS)
@@ -128,3 +130,34 @@ def test_a_round_without_good_requests_is_compared_by_throughput() -> None:
     outcome = judge_speed(point, plan())
     assert outcome.metric == "throughput_per_device"
     assert "Throughput per device" in outcome.reason
+
+
+def test_rounds_with_lowered_clocks_are_counted_in_the_reason() -> None:
+    point = speed_point(1.5, noise=0.02, pairs=6)
+    assert "clocks" not in judge_speed(point, plan()).reason
+    hot = [
+        one.model_copy(update={"throttled": ("power cap",)}) if one.index in (0, 1, 2) else one
+        for one in point.rounds
+    ]
+    outcome = judge_speed(point.model_copy(update={"rounds": tuple(hot)}), plan())
+    assert outcome.outcome == "faster"
+    assert outcome.reason.endswith(
+        "The driver lowered the clocks during 2 of 6 rounds of engine and 1 of 6 rounds of vllm (power cap)."
+    )
+
+
+def test_blocks_of_rounds_count_once_each() -> None:
+    """Three rounds of a start are one observation: their agreement says nothing about other starts."""
+    point = speed_point(1.3, noise=0.1, pairs=12)
+    rounds = sorted(point.rounds, key=lambda one: (one.index // 6, one.side))
+    blocks = tuple(one.model_copy(update={"block": index // 3}) for index, one in enumerate(rounds))
+    in_blocks = point.model_copy(update={"rounds": blocks, "first_stage_pairs": 4, "planned_pairs": 4})
+    assert [(one.block, one.side) for one in blocks[:4]] == [(0, "engine")] * 3 + [(1, "vllm")]
+    outcome = judge_speed(in_blocks, plan())
+    assert (outcome.pairs, len(in_blocks.log_ratios("goodput_per_device")[1])) == (4, 4)
+    assert "(4 pairs of blocks of 3 rounds, each after a start)" in outcome.reason
+    assert outcome.ratio.estimate == pytest.approx(judge_speed(point, plan()).ratio.estimate)
+    noise = stdev(in_blocks.log_ratios("goodput_per_device")[1]) / math.sqrt(4)
+    assert math.log(outcome.ratio.upper / outcome.ratio.estimate) == pytest.approx(
+        student_quantile(0.95, 3) * noise
+    )

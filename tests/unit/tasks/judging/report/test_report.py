@@ -8,13 +8,23 @@ from pathlib import Path
 import pytest
 from support.judging.judgements import PRICES, SUBJECT, measured, protocol, side, speed_point, terms
 
+from tasks.judging import PlacementChoice, SideMemory, Start
 from tasks.judging.decide import Stay
 from tasks.judging.decide.verdict import decide_baseline
 from tasks.judging.gates import compare_months
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.report.report import render_baseline, render_report
-from tasks.judging.results import LoadPoint, LoadResult, NotMeasured
+from tasks.judging.results import (
+    BlockCost,
+    Conditions,
+    IdleCheck,
+    Interval,
+    LoadPoint,
+    LoadResult,
+    NotMeasured,
+    SpeedResult,
+)
 
 HOSTILE = '<script>alert("x")</script>'
 VOID = {"meta", "br", "link", "path", "use", "rect"}
@@ -140,3 +150,53 @@ def test_the_page_of_a_baseline_shows_the_arithmetic(tmp_path: Path) -> None:
         assert shown in text
     document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert LoadResult.model_validate(document["load"]) == load
+
+
+def test_the_page_shows_placement_starts_memory_and_lowered_clocks(tmp_path: Path) -> None:
+    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+    made = measured(asked.digest, [0.0] * 400, ratio=1.4)
+    assert isinstance(made.speed, SpeedResult)
+    within = Interval(estimate=0.9, lower=0.8, upper=0.95, confidence=0.95)
+    conditions = Conditions(
+        placement=PlacementChoice(name="in-turn", reason=f"1 GPU is free {HOSTILE}"),
+        idle=(IdleCheck(side="engine", ratio=within, pairs=4, tolerance=0.05),),
+        starts=(Start(side="vllm", ready_s=46.12), Start(side="engine", ready_s=3.0)),
+        memory=(
+            SideMemory(
+                side="engine", estimated_bytes=5_000_000_000, peak_bytes=4_120_000_000, read_by="process"
+            ),
+            SideMemory(side="vllm"),
+        ),
+    )
+    costs = (("vllm", ()), ("engine", ("power cap",)))
+    blocks = tuple(
+        BlockCost(side=name, ready_s=46.12, spent_s=98.7, rounds=3, throttled=why) for name, why in costs
+    )
+    hot = tuple(
+        point.model_copy(
+            update={
+                "rounds": tuple(one.model_copy(update={"throttled": ("power cap",)}) for one in point.rounds)
+            }
+        )
+        for point in made.speed.points
+    )
+    speed = made.speed.model_copy(update={"blocks": blocks, "points": hot, "qualifying": ()})
+    made = made.model_copy(update={"conditions": conditions, "speed": speed})
+    judged = judge_engine(made, asked, terms(PRICES, compile_mode="always"), SUBJECT)
+    page = render_report(judged, tmp_path)
+    text = page.read_text(encoding="utf-8")
+    Balanced().feed(text)
+    assert HOSTILE not in text
+    for shown in (
+        "in-turn (1 GPU is free",
+        "next to idle sides, engine is 0.900 [0.800, 0.950] times as fast as alone",
+        "vllm 46.1 s, engine 3.0 s",
+        "<td>4.12</td><td>5.00</td>",
+        "<td>unknown</td><td>unknown</td>",
+        "in 32 of 32 rounds: power cap",
+        '<td>98.7</td><td class="text">power cap</td>',
+    ):
+        assert shown in text
+    assert "during 12 of 12 rounds of engine and 12 of 12 rounds of vllm (power cap)." in text
+    document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert JudgedResult.model_validate(document["result"]).measured.conditions == conditions
