@@ -59,11 +59,11 @@ def served(store: Store, root: Path, name: str, *more: str, per_token_s: float =
 def asked(engine: Side, *references: Side, **speed: Any) -> JudgingProtocol:
     """A protocol of short rounds over these sides."""
     base = protocol(
-        load=workload(concurrency=(2,), operating_point=2),
+        load=workload(concurrency=(2,), operating_point=2, output_tokens=4),
         # Coarse, as other tests may keep the processors busy: idle sides may seem to cost this much, too.
         **({"resolution": 0.25, "budget_minutes": 1.0, "first_stage_pairs": 4} | speed),
     )
-    rounds = RoundPlan(requests_per_slot=3, min_requests=1, request_limit_s=10)
+    rounds = RoundPlan(requests_per_slot=2, min_requests=1, request_limit_s=10)
     return base.model_copy(update={"rounds": rounds, "engine": engine, "references": references})
 
 

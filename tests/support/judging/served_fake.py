@@ -2,12 +2,15 @@
 
 An idle neighbour that costs something can be planted as well: a server with `--disturbs FILE` writes its
 process id there, and one with `--disturbed-by FILE` waits twice as long for each token while that process
-runs and is not suspended.
+runs and is not suspended. With `--needs-alone FILE` it runs out of memory if that process runs.
+
+Only timed requests have to wait.
 """
 
 import argparse
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 from aiohttp import web
@@ -32,8 +35,10 @@ class Served(FakeServer):
         return web.Response(text="ready")
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
+        timed = (await request.json()).get("ignore_eos")
         disturbed = self._disturbed_by is not None and runs(self._disturbed_by)
-        self.behaviour.per_token_s = self._own_wait_s * (2 if disturbed else 1)
+        wait_s = self._own_wait_s * (2 if disturbed else 1) if timed else 0.0
+        self.behaviour.per_token_s = self.behaviour.first_token_s = wait_s
         return await super()._completions(request)
 
 
@@ -46,7 +51,9 @@ def runs(pid_file: Path) -> bool:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    behaviour = Behaviour(first_token_s=arguments.per_token_s, per_token_s=arguments.per_token_s)
+    behaviour = Behaviour(per_token_s=arguments.per_token_s)
+    if arguments.needs_alone is not None and runs(arguments.needs_alone):
+        sys.exit("torch.OutOfMemoryError: out of memory")
     if arguments.disturbs is not None:
         arguments.disturbs.write_text(str(os.getpid()))
     runner = web.AppRunner(Served(behaviour, arguments.disturbed_by).app(), access_log=None)
@@ -62,6 +69,7 @@ def main() -> None:
     parser.add_argument("--per-token-s", type=float, default=0.0)
     parser.add_argument("--disturbs", type=Path)
     parser.add_argument("--disturbed-by", type=Path)
+    parser.add_argument("--needs-alone", type=Path)
     asyncio.run(serve(parser.parse_args()))
 
 

@@ -135,6 +135,18 @@ def test_sides_whose_idle_neighbour_costs_something_are_measured_in_turn(
     assert found.checks == conditions.idle, "a run that is ended does not have to find out again"
 
 
+def test_sides_that_run_out_of_memory_next_to_each_other_are_measured_in_turn(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    first = str(tmp_path / "first.pid")
+    engine = served(pipeline.store, tmp_path, "engine", "--disturbs", first)
+    vllm = served(pipeline.store, tmp_path, "vllm", "--needs-alone", first)
+    made = measure(pipeline, asked(engine, vllm, first_stage_pairs=3), "shared")
+    assert made.conditions.placement.name == "in-turn"
+    assert "a side ran out of memory next to the others" in made.conditions.placement.reason
+    assert isinstance(made.speed, SpeedResult)
+
+
 def test_memory_that_is_not_released_ends_the_measurement_with_who_holds_it(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
