@@ -21,7 +21,7 @@ from tasks.runs import KeptPhases, Pipeline
 
 PLACEMENTS = ("together", "shared", "in-turn")
 # Next to which it does not matter how late a busy host wakes a server up.
-LONG_WAIT_S = 0.03
+LONG_WAIT_S = 0.05
 SLOWDOWN = 1.2
 # How far ratios of different placements may be apart, while other tests keep the processors busy.
 ALIKE = 1.15
