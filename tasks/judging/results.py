@@ -296,8 +296,13 @@ class IdleCheck(Frozen):
 
     @property
     def costs_nothing(self) -> bool:
-        """Whether the whole interval is within the tolerance."""
-        return self.ratio.lower >= 1 - self.tolerance
+        """Whether no loss that would matter is possible by the interval.
+
+        The interval is planned to reach as far as the tolerance to either side. So one that holds 1, as it
+        does for a side that loses nothing, may reach twice as far below 1.
+        """
+        allowed = 2 * self.tolerance if self.ratio.upper >= 1 else self.tolerance
+        return self.ratio.lower >= 1 - allowed
 
     def text(self) -> str:
         """Write it as part of a sentence."""

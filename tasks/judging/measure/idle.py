@@ -2,7 +2,7 @@
 
 Invariants:
 - Rounds alone and next to idle sides alternate, every other pair in reverse order, so drift cancels.
-- It has to be shown that nothing is lost: if the interval is too wide to tell, sides do not share GPUs.
+- If the interval is too wide to tell, sides do not share GPUs.
 """
 
 import asyncio
