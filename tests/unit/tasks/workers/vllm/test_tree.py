@@ -27,9 +27,7 @@ def params(target: str, **sizes: int) -> VllmParams:
         name="v",
         target=row,
         tensor_parallel=2 if row.gpu else 1,
-        engine=Engine(
-            kind="vllm", options={each.name: each.default for each in load_kinds()["vllm"].options}
-        ),
+        engine=Engine(kind="vllm", options=options),
         quantization=Quantization(recipe="none", device=row.accelerator),
         shape=Shape(**shape),
     )
