@@ -117,7 +117,7 @@ class _Host:
         graph = SpecGraph(spec, (resolved,), self._facts.cpu_features)
         run = [node for node in graph if not node.left_out]
         toolchains = sorted({name for node in run for name in node.toolchains})
-        obstacles = (*self._toolchains(toolchains), *self._hardware(spec, resolved))
+        obstacles = (*self._toolchains(toolchains), *self._hardware(resolved))
         return Chosen(variant=variant, toolchains=tuple(toolchains), obstacles=obstacles)
 
     def preflight(self, variant: CheckVariant) -> Iterator[str]:
@@ -147,5 +147,5 @@ class _Host:
             if isinstance(found, NotInstalled):
                 yield f"toolchain {name}: {found.reason} (fix: {found.fix})"
 
-    def _hardware(self, spec: Spec, variant: ResolvedVariant) -> Iterator[str]:
+    def _hardware(self, variant: ResolvedVariant) -> Iterator[str]:
         yield from divide_by_host([variant], self._facts).elsewhere.values()

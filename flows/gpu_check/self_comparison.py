@@ -1,56 +1,76 @@
-"""vLLM against itself: two servers of one command, by the rounds that a verdict is made of.
+"""vLLM against itself: two servers of one command, measured as an engine is.
 
 An interval without 1 here means that order, client, placement or host favours a side: then no ratio of this
 host is worth anything.
 """
 
+from artifacts.canonical import digest_of
 from engine_specs.spec import Spec, resolve_variants
-from flows.gpu_check.figures import point_figures
+from flows.gpu_check.figures import idle_of, placement_text, point_figures, starts_of
 from flows.gpu_check.result import SelfComparison
-from tasks.comparison import judging_protocol, reference_sides, together
-from tasks.hub import HubAccess
-from tasks.judging import JudgingProtocol
-from tasks.judging.measure import measure_speed
-from tasks.runs import Pipeline
-from tasks.stages import Sources, SpecGraph, vocabulary_in
-
-NOTHING = "0" * 64  # no text is asked
+from tasks.comparison import judging_protocol, measure_sides, reference_sides
+from tasks.errors import ServerBroke
+from tasks.hub import REPORT_FILE, HubAccess, TextsReport
+from tasks.judging import JudgingProtocol, NotMeasured
+from tasks.runs import KeptPhases, Pipeline
+from tasks.stages import (
+    CHECKPOINT,
+    HELDOUT,
+    Sources,
+    SpecGraph,
+    comparison_of,
+    end_tokens_in,
+    vocabulary_in,
+)
 
 
 def compare_with_itself(pipeline: Pipeline, spec: Spec, placement: str) -> SelfComparison:
-    """Fetch a spec's checkpoint unless it is in the store, and compare its first reference with itself.
+    """Fetch a spec's checkpoint and texts unless they are in the store, and compare vLLM with itself.
 
     Args:
         pipeline: settings and store.
-        spec: gives checkpoint, workload and shape.
+        spec: gives checkpoint, texts, workload and shape.
         placement: name of the placement; empty for the automatic one.
 
     Raises:
         tasks.errors.TaskError: a toolchain is unavailable, or a server did not start, or ended.
     """
-    graph = SpecGraph(spec, resolve_variants(spec))
-    fetched = graph.checkpoint.run(pipeline, Sources(spec, HubAccess.from_environment()))
-    protocol = _protocol(pipeline, spec, fetched.tree)
-    sides = (protocol.engine, *protocol.references)
-    with together(pipeline, sides, f"{spec.name}-itself") as up:
-        speed = measure_speed(up, protocol.engine, protocol.references, protocol, say=pipeline.say)
+    (variant,) = resolve_variants(spec)
+    graph, sources = SpecGraph(spec, (variant,)), Sources(spec, HubAccess.from_environment())
+    trees = {
+        CHECKPOINT: graph.checkpoint.run(pipeline, sources).tree,
+        HELDOUT: graph.heldout.run(pipeline, sources).tree,
+    }
+    protocol = _protocol(pipeline, spec, trees)
+    key = digest_of({"itself": protocol.digest, "placement": placement})
+    kept = KeptPhases.of(pipeline.settings, key, say=pipeline.say, force=pipeline.force)
+    measured = measure_sides(pipeline, comparison_of(pipeline, spec, variant, protocol, trees), kept)
+    kept.remove()
+    if isinstance(measured.speed, NotMeasured):
+        raise ServerBroke(
+            f"vLLM gives other answers than itself: {measured.speed.reason}",
+            where=spec.name,
+            fix="Look at the logs of both servers; nothing that this host measures can be relied on.",
+        )
+    conditions = measured.conditions.model_dump(mode="json")
     return SelfComparison(
-        placement=placement or "automatic",
-        points=tuple(point_figures(point, protocol.speed) for point in speed.points),
-        starts=(),
-        idle=(),
+        placement=placement_text(conditions) or placement,
+        points=tuple(point_figures(point, protocol.speed) for point in measured.speed.points),
+        starts=starts_of(conditions),
+        idle=idle_of(conditions),
     )
 
 
-def _protocol(pipeline: Pipeline, spec: Spec, checkpoint: str) -> JudgingProtocol:
+def _protocol(pipeline: Pipeline, spec: Spec, trees: dict[str, str]) -> JudgingProtocol:
     (variant,) = resolve_variants(spec)
+    store, checkpoint = pipeline.store, trees[CHECKPOINT]
     reference = reference_sides(spec, variant, checkpoint)[0]
     return judging_protocol(
         spec,
         variant,
         engine=reference.model_copy(update={"name": "vllm again"}),
         references=(reference,),
-        vocabulary=vocabulary_in(pipeline.store, checkpoint),
-        end_tokens=(),
-        text_sha256=NOTHING,
+        vocabulary=vocabulary_in(store, checkpoint),
+        end_tokens=end_tokens_in(store, checkpoint),
+        text_sha256=store.read_document(trees[HELDOUT], REPORT_FILE, TextsReport).sample_digest,
     )

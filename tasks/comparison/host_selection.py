@@ -52,5 +52,5 @@ def divide_by_host(variants: Iterable[ResolvedVariant], facts: HostFacts) -> Hos
 
 def _toolchains(variant: ResolvedVariant) -> tuple[str, ...]:
     """Return the toolchains that build a variant's engine and serve both sides."""
-    own = load_kinds()[variant.engine.kind].toolchains
-    return own.build, own.serve, vllm_serve_command({}, variant).toolchain
+    own, accelerator = load_kinds()[variant.engine.kind].toolchains, variant.target.accelerator
+    return own.build[accelerator], own.serve[accelerator], vllm_serve_command({}, variant).toolchain

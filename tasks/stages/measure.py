@@ -164,7 +164,7 @@ def measure(
     kept = KeptPhases.of(pipeline.settings, call.key, say=pipeline.say, force=pipeline.force)
 
     def ask() -> tuple[Measured, bool]:
-        comparison = _comparison(pipeline, spec, variant, protocol, trees)
+        comparison = comparison_of(pipeline, spec, variant, protocol, trees)
         measured = measure_sides(pipeline, comparison, kept)
         return measured, is_conclusive(measured, protocol)
 
@@ -177,14 +177,18 @@ def measure(
     return Measurements(protocol, measurement.result_as(Measured), measurement, reason)
 
 
-def _comparison(
+def comparison_of(
     pipeline: Pipeline,
     spec: Spec,
     variant: ResolvedVariant,
     protocol: JudgingProtocol,
     trees: Mapping[str, str],
 ) -> Comparison:
-    """Return what is measured, and where on this host."""
+    """Return what is measured, and where on this host; of the trees, checkpoint and texts are read.
+
+    Raises:
+        tasks.errors.TaskError: this host cannot place the sides.
+    """
     label = f"{spec.name}-{variant.name}-{STAGE}"
     with pipeline.work_dir(label) as work:
         pipeline.store.materialize(trees[HELDOUT], work / "heldout")

@@ -61,6 +61,7 @@ class VllmParams:
         commands: the cold start and the warm start.
         serve: the serve command that engine.json carries, as it is.
         toolchains: identity of each toolchain that takes part, by role.
+        driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
         stand_in: whether a stand-in of the tool builds it.
     """
 
@@ -72,6 +73,7 @@ class VllmParams:
     commands: tuple[ToolCommand, ...]
     serve: dict[str, Any]
     toolchains: dict[str, str] = field(default_factory=dict)
+    driver_floor: str | None = None
     stand_in: bool = False
 
 
