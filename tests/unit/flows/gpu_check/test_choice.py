@@ -76,7 +76,7 @@ def test_what_is_missing_is_told_with_the_remedy() -> None:
         one.variant.name: "\n".join(one.obstacles) for one in on("h100-sxm", 8, identity=absent).variants
     }
     for kind in GPU_KINDS:
-        for name in (kind.toolchains.build, kind.toolchains.quantize["cuda"]):
+        for name in (kind.toolchains.build["cuda"], kind.toolchains.quantize["cuda"]):
             assert f"toolchain {name}: it is not installed yet" in lacking[f"{kind.name}/fp8"]
             assert f"enginery toolchain install {name}" in lacking[f"{kind.name}/fp8"]
 
@@ -87,8 +87,7 @@ def test_what_is_not_quantized_needs_no_modelopt() -> None:
 
 
 def test_what_was_asked_for_is_taken_instead_and_refused_in_words() -> None:
-    kind = GPU_KINDS[0].name
-    choice = on("l4", 2, f"{kind}/none", f"{kind}/nvfp4", "trtllm-torch/none/tp4")
+    choice = on("l4", 2, "trtllm-torch/none", "trtllm-torch/nvfp4", "trtllm-torch/none/tp4")
     fine, unsupported, too_many = choice.variants
     assert fine.obstacles == ()
     assert "pre-flight refuses it" in unsupported.obstacles[0]
