@@ -155,6 +155,19 @@ def test_a_variant_to_stay_on_vllm_with_is_chosen_like_any_other() -> None:
     assert choice.reason.startswith("stay-on-vllm")
 
 
+@pytest.mark.parametrize("verdict", ["compile", "stay-on-vllm"])
+def test_a_host_with_an_older_driver_pulls_what_needs_none_and_nothing_else(verdict: str) -> None:
+    requires = on_gpus(1, "NVIDIA H200", compute_capability="9.0", driver_floor="580")
+    h200 = variant("h200", requires=requires, verdict=verdict)
+    old = H200.model_copy(update={"driver": "575.57.08"})
+    with pytest.raises(
+        NothingFits, match=r"h200: needs NVIDIA driver 580 or newer, this host has 575\.57\.08"
+    ):
+        choose_variant(release(h200), old)
+    assert choose_variant(release(h200, variant("cpu", NOTHING, "avx2")), old).variant.name == "cpu"
+    assert choose_variant(release(h200), H200).variant == h200
+
+
 def test_where_nothing_fits_every_candidate_is_named_with_its_reason() -> None:
     rejected = variant("bad", verdict="rejected")
     with pytest.raises(NothingFits) as caught:
