@@ -2,7 +2,7 @@
 
 Invariants:
 - The page is written again after every step: a check that is interrupted has one, too.
-- The stack that the check started is stopped at its end, whatever happened.
+- A stack that the check started is stopped at its end, whatever happened; one that was running stays.
 """
 
 import datetime as dt
@@ -70,6 +70,7 @@ class Report:
         self._command = command
         self._directory = options.directory(settings)
         self._host = _host_summary(facts, target)
+        self._day = dt.datetime.now(dt.UTC).date()
 
     def write(self) -> Path:
         """Write both; return the path of the page."""
@@ -90,7 +91,7 @@ class Report:
             reused=trained.reused,
         )
         return CheckResult(
-            day=dt.datetime.now(dt.UTC).date(),
+            day=self._day,
             rehearsal=self._options.cpu,
             command=self._command,
             host=self._host,
@@ -140,8 +141,10 @@ def _in_the_stack(
 ) -> None:
     """Run a check with the local stack and a small Hub that serves the checkpoint."""
     from flows.demo.environment import demo_hub, enter
+    from flows.stack.environment import stack_environment
     from flows.stack.lifecycle import down, up
 
+    keep = options.keep_stack or bool(stack_environment(settings))
     if steps.run("start the local stack", lambda: up(settings, say)) is None:
         return
     try:
@@ -149,7 +152,7 @@ def _in_the_stack(
             enter(settings, hub_url)
             check.run(options.placements)
     finally:
-        if not options.keep_stack:
+        if not keep:
             steps.run("stop the local stack", lambda: down(settings, say), always=True)
 
 

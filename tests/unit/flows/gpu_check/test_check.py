@@ -1,7 +1,9 @@
 """A whole check, its work replaced: what it writes, and which exit code it returns."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from engine_specs.tables import load_targets
 from flows.errors import BadArgument
 from flows.gpu_check import __main__ as program
 from flows.gpu_check import check as module
+from flows.gpu_check.options import Options
 from flows.gpu_check.run import Check, placed
+from flows.gpu_check.steps import Steps
 from tasks.errors import WorkerFailed
 from tasks.toolchains import NotInstalled
 
@@ -102,6 +106,39 @@ def test_a_size_that_the_gpu_cannot_train_is_refused_with_one_that_it_can(on: An
         on(host(load_targets()["h100-sxm"], 1), "--size", "8B")
     assert caught.value.fix == "--size 4.6B, or smaller"
     assert on(host(load_targets()["h200"], 1), "--size", "8B", "--train-only")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("running", "arguments", "stopped"),
+    [({}, (), True), ({}, ("--keep-stack",), False), ({"PREFECT_API_URL": "x"}, (), False)],
+)
+def test_a_stack_is_stopped_by_the_check_that_started_it(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    running: dict[str, str],
+    arguments: tuple[str, ...],
+    stopped: bool,
+) -> None:
+    from flows.demo import environment
+    from flows.stack import environment as stack_environment
+    from flows.stack import lifecycle
+
+    seen: list[str] = []
+    monkeypatch.setattr(stack_environment, "stack_environment", lambda _: running)
+    monkeypatch.setattr(lifecycle, "up", lambda *_: seen.append("up") or "up")
+    monkeypatch.setattr(lifecycle, "down", lambda *_: seen.append("down"))
+    monkeypatch.setattr(environment, "enter", lambda *_: None)
+    monkeypatch.setattr(environment, "demo_hub", lambda _: nullcontext("http://127.0.0.1:9"))
+    steps = Steps(lambda _line: None)
+
+    def fail(_: object) -> None:
+        seen.append("run")
+        raise RuntimeError
+
+    check, options = SimpleNamespace(run=fail), Options(keep_stack=bool(arguments))
+    with pytest.raises(RuntimeError):
+        module._in_the_stack(check, checkpoint(), options, settings, steps)  # type: ignore[arg-type]
+    assert seen == ["up", "run", *(["down"] if stopped else [])]
 
 
 def test_a_placement_is_forced_for_its_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
