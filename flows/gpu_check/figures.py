@@ -8,7 +8,7 @@ from typing import Any
 
 from engine_specs.tables import Target
 from flows.gpu_check.result import Limits, Measured, MemoryFigures, PointFigures, StartFigures
-from tasks.judging import Interval, SpeedPlan, SpeedPoint, SpeedResult
+from tasks.judging import Conditions, JudgedResult, NotMeasured, SpeedPlan, SpeedPoint, SpeedResult
 from tasks.judging.statistics import point_ratio
 
 MS_PER_S = 1000.0
@@ -16,29 +16,27 @@ MS_PER_S = 1000.0
 
 def measured_of(report: Mapping[str, Any]) -> Measured | None:
     """Return the figures of `report.json`; None if no engine was measured."""
-    result = report.get("result")
-    if result is None:
+    if "result" not in report:
         return None
-    measured, protocol = result["measured"], result["protocol"]
-    conditions = measured.get("conditions") or {}
-    timed = measured["speed"].get("outcome") != "not-measured"
-    speed = SpeedResult.model_validate(measured["speed"]) if timed else None
-    plan = SpeedPlan.model_validate(protocol["speed"])
+    result = JudgedResult.model_validate(report["result"])
+    speed, conditions = result.measured.speed, result.measured.conditions
     return Measured(
-        reference=speed.reference if speed else None,
-        placement=placement_text(conditions),
-        points=tuple(point_figures(point, plan) for point in speed.points) if speed else (),
+        reference=None if isinstance(speed, NotMeasured) else speed.reference,
+        placement=conditions.placement.text(),
+        points=points_of(speed, result.protocol.speed),
         starts=starts_of(conditions),
-        memory=tuple(
-            MemoryFigures.model_validate(_only(one, MemoryFigures)) for one in conditions.get("memory", ())
-        ),
+        memory=memory_of(conditions),
         idle=idle_of(conditions),
-        serve=tuple(protocol["engine"]["serve"]["argv"]),
+        serve=result.protocol.engine.serve.argv,
     )
 
 
-def point_figures(point: SpeedPoint, plan: SpeedPlan) -> PointFigures:
-    """Return the figures of both sides at one number of requests in flight."""
+def points_of(speed: SpeedResult | NotMeasured, plan: SpeedPlan) -> tuple[PointFigures, ...]:
+    """Return the figures of both sides at every number of requests in flight; none if no round was timed."""
+    return () if isinstance(speed, NotMeasured) else tuple(_point(one, plan) for one in speed.points)
+
+
+def _point(point: SpeedPoint, plan: SpeedPlan) -> PointFigures:
     ratio = point_ratio(point, plan)
     return PointFigures(
         concurrency=point.concurrency,
@@ -52,29 +50,22 @@ def point_figures(point: SpeedPoint, plan: SpeedPlan) -> PointFigures:
     )
 
 
-def placement_text(conditions: Mapping[str, Any]) -> str | None:
-    """Return the placement of a measurement with its reason; None if the report does not have it."""
-    choice = conditions.get("placement")
-    if not choice:
-        return None
-    share = choice.get("memory_share")
-    return f"{choice['name']}{f', each with {share:g} of the memory' if share else ''}: {choice['reason']}"
-
-
-def starts_of(conditions: Mapping[str, Any]) -> tuple[StartFigures, ...]:
+def starts_of(conditions: Conditions) -> tuple[StartFigures, ...]:
     """Return the starts of the sides, in order."""
+    return tuple(StartFigures(side=one.side, ready_s=one.ready_s) for one in conditions.starts)
+
+
+def memory_of(conditions: Conditions) -> tuple[MemoryFigures, ...]:
+    """Return the GPU memory of each side, next to its estimate; none on a CPU."""
     return tuple(
-        StartFigures.model_validate(_only(one, StartFigures)) for one in conditions.get("starts", ())
+        MemoryFigures(side=one.side, estimated_bytes=one.estimated_bytes, peak_bytes=one.peak_bytes)
+        for one in conditions.memory
     )
 
 
-def idle_of(conditions: Mapping[str, Any]) -> tuple[str, ...]:
+def idle_of(conditions: Conditions) -> tuple[str, ...]:
     """Return what idle sides cost the others, in sentences."""
-    return tuple(
-        f"next to idle sides, {one['side']} is {Interval.model_validate(one['ratio']).text()} times as fast "
-        f"as alone ({one['pairs']} pairs)"
-        for one in conditions.get("idle", ())
-    )
+    return tuple(one.text() for one in conditions.idle)
 
 
 def limits_of(target: Target, engine_bytes: int, reference_bytes: int, devices: int) -> Limits | None:
@@ -102,7 +93,3 @@ def build_starts(metrics: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
 def weight_bytes(files: Sequence[tuple[str, int]]) -> int:
     """Return the bytes of a tree's weights, given its files with their sizes."""
     return sum(size for path, size in files if path.endswith(".safetensors"))
-
-
-def _only(record: Mapping[str, Any], model: type[Any]) -> dict[str, Any]:
-    return {name: record[name] for name in model.model_fields if name in record}

@@ -156,6 +156,9 @@ def _memory(result: CheckResult) -> Iterator[str]:
         rows += [(one.name, side.side, _gb(side.estimated_bytes), _gb(side.peak_bytes)) for side in sides]
         if one.verdict and not sides:
             rows.append((one.name, "engine", _gb(one.estimated_bytes), UNAVAILABLE))
+    for two in result.comparisons:
+        name = f"vLLM against itself, {two.placement}"
+        rows += [(name, side.side, _gb(side.estimated_bytes), _gb(side.peak_bytes)) for side in two.memory]
     yield from _table(("variant", "side", "estimate", "measured peak"), rows)
 
 
@@ -170,7 +173,12 @@ def _itself(result: CheckResult) -> Iterator[str]:
         for point in one.points
     ]
     yield from _table(("placement", "in flight", "ratio", "pairs", "holds 1"), rows)
-    yield from _bullets(sentence for one in result.comparisons for sentence in one.idle)
+    yield from _bullets(
+        sentence
+        for one in result.comparisons
+        for sentence in (f"placement: {one.why}", *one.idle, one.not_timed)
+        if sentence
+    )
 
 
 def _holds_one(interval: Interval) -> str:

@@ -89,10 +89,10 @@ class Measured(Frozen):
     """What was measured of one engine, from its report."""
 
     reference: str | None = Field(description="The reference that it was compared with.")
-    placement: str | None = Field(description="Where and when the sides ran, and why; null if not recorded.")
+    placement: str = Field(description="Where and when the sides ran, and why.")
     points: tuple[PointFigures, ...] = Field(description="Every number of requests in flight.")
-    starts: tuple[StartFigures, ...] = Field(description="Starts of the sides, in order, if recorded.")
-    memory: tuple[MemoryFigures, ...] = Field(description="GPU memory per side, if recorded.")
+    starts: tuple[StartFigures, ...] = Field(description="Starts of the sides, in order.")
+    memory: tuple[MemoryFigures, ...] = Field(description="GPU memory per side; none on a CPU.")
     idle: tuple[str, ...] = Field(description="What idle sides cost the others, if that was checked.")
     serve: tuple[str, ...] = Field(description="The engine's serve command.")
 
@@ -140,9 +140,12 @@ class VariantResult(Frozen):
 class SelfComparison(Frozen):
     """vLLM against itself."""
 
-    placement: str = Field(description="Where and when both ran.")
+    placement: str = Field(description="Where and when both ran: a placement's name.")
+    why: str = Field(description="The same with its reason.")
+    not_timed: str = Field(default="", description="Why no round was timed; empty if some were.")
     points: tuple[PointFigures, ...] = Field(description="Every number of requests in flight.")
-    starts: tuple[StartFigures, ...] = Field(description="Starts of both, in order, if recorded.")
+    starts: tuple[StartFigures, ...] = Field(description="Starts of both, in order.")
+    memory: tuple[MemoryFigures, ...] = Field(default=(), description="GPU memory of both; none on a CPU.")
     idle: tuple[str, ...] = Field(description="What an idle side costs the other, if that was checked.")
 
 

@@ -6,10 +6,9 @@ host is worth anything.
 
 from artifacts.canonical import digest_of
 from engine_specs.spec import Spec, resolve_variants
-from flows.gpu_check.figures import idle_of, placement_text, point_figures, starts_of
+from flows.gpu_check.figures import idle_of, memory_of, points_of, starts_of
 from flows.gpu_check.result import SelfComparison
 from tasks.comparison import judging_protocol, measure_sides, reference_sides
-from tasks.errors import ServerBroke
 from tasks.hub import REPORT_FILE, HubAccess, TextsReport
 from tasks.judging import JudgingProtocol, NotMeasured
 from tasks.runs import KeptPhases, Pipeline
@@ -46,17 +45,14 @@ def compare_with_itself(pipeline: Pipeline, spec: Spec, placement: str) -> SelfC
     kept = KeptPhases.of(pipeline.settings, key, say=pipeline.say, force=pipeline.force)
     measured = measure_sides(pipeline, comparison_of(pipeline, spec, variant, protocol, trees), kept)
     kept.remove()
-    if isinstance(measured.speed, NotMeasured):
-        raise ServerBroke(
-            f"vLLM gives other answers than itself: {measured.speed.reason}",
-            where=spec.name,
-            fix="Look at the logs of both servers; nothing that this host measures can be relied on.",
-        )
-    conditions = measured.conditions.model_dump(mode="json")
+    speed, conditions = measured.speed, measured.conditions
     return SelfComparison(
-        placement=placement_text(conditions) or placement,
-        points=tuple(point_figures(point, protocol.speed) for point in measured.speed.points),
+        placement=conditions.placement.name,
+        why=conditions.placement.text(),
+        not_timed=speed.reason if isinstance(speed, NotMeasured) else "",
+        points=points_of(speed, protocol.speed),
         starts=starts_of(conditions),
+        memory=memory_of(conditions),
         idle=idle_of(conditions),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from engine_specs.spec import Spec, load_spec, needs_calibration, read_spec
-from engine_specs.tables import Target
+from engine_specs.tables import Target, load_kinds
 from flows.gpu_check.checkpoint import REPO
 from flows.gpu_check.variants import CheckVariant
 
@@ -20,6 +20,8 @@ WORKLOAD = {
     "operating_point": 1,
     "slo": {"ttft_p99_ms": 1000, "itl_p99_ms": 200},
 }
+# Options of kinds that decide only how long a build takes.
+SMALL = {"warmth_starts": 2}
 # What an hour of one device of a cloud's host costs, by order of magnitude.
 HOUR_USD = {"cpu": 0.10, "cuda": 3.00}
 
@@ -50,7 +52,7 @@ def check_text(variant: CheckVariant, target: Target, commit: str, rounds_minute
         "validation": validation | {"speed": validation["speed"] | {"budget_minutes": rounds_minutes}},
         "economics": document["economics"] | {"gpu_hour_usd": HOUR_USD[target.accelerator]},
         "defaults": {
-            "engine": {"kind": variant.kind},
+            "engine": {"kind": variant.kind, "options": _options(variant.kind)},
             "quantization": _recipe(variant.recipe, texts),
             "shape": SHAPE,
         },
@@ -65,6 +67,10 @@ VARIANT = "checked"
 def spec_name(variant: CheckVariant) -> str:
     """Return the name of a variant's spec; each variant has its own, so that each gets a release."""
     return f"gpu-check-{variant.slug}"
+
+
+def _options(kind: str) -> dict[str, int]:
+    return {option.name: SMALL[option.name] for option in load_kinds()[kind].options if option.name in SMALL}
 
 
 def _recipe(recipe: str, texts: dict[str, str]) -> dict[str, Any]:

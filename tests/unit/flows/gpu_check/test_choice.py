@@ -94,6 +94,20 @@ def test_what_was_asked_for_is_taken_instead_and_refused_in_words() -> None:
     assert any("needs 4 x NVIDIA L4" in obstacle for obstacle in too_many.obstacles)
 
 
+def test_one_card_is_enough_for_variants_of_one_device() -> None:
+    choice = on("h100-sxm", 1, "vllm/fp8", "aot-inductor/none", "vllm/none/tp2")
+    assert [one.variant.name for one in choice.runnable] == ["vllm/fp8", "aot-inductor/none"]
+
+
+def test_options_that_only_cost_time_are_small() -> None:
+    def options(kind: str) -> dict[str, object]:
+        spec = check_spec(CheckVariant(kind=kind, recipe="none"), TARGETS["h100-sxm"], TRAINED.commit, 2.0)
+        return dict(resolve_variants(spec)[0].engine.options)
+
+    assert options("vllm")["warmth_starts"] == 2
+    assert options("aot-inductor") == {}
+
+
 def test_an_old_driver_keeps_a_variant_from_running() -> None:
     facts = host(TARGETS["h100-sxm"], 8).model_copy(update={"driver": "535.183.01"})
     choice = choose(facts, TARGETS["h100-sxm"], installed, TRAINED, (), lambda _: 2.0)

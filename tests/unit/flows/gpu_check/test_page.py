@@ -231,10 +231,18 @@ def test_a_variant_that_was_not_run_says_why() -> None:
 
 @pytest.mark.parametrize(("ratio", "said"), [(interval(0.99), "yes"), (interval(0.9), "no: order, client")])
 def test_vllm_against_itself_holds_one_or_not(ratio: Interval, said: str) -> None:
-    one = SelfComparison(placement="in-turn", points=(point(ratio),), starts=(), idle=("idle costs nothing",))
+    one = SelfComparison(
+        placement="in-turn",
+        why="in-turn: one GPU is free",
+        points=(point(ratio),),
+        starts=(),
+        idle=("idle costs nothing",),
+        not_timed="the budget is small",
+    )
     text = page(result(comparisons=(one,)))
     assert f"| in-turn | 1 | {ratio.text()} | 10 | {said}" in text
-    assert "- idle costs nothing" in text
+    for said in ("- placement: in-turn: one GPU is free", "- idle costs nothing", "- the budget is small"):
+        assert said in text
 
 
 def test_the_json_is_read_back() -> None:

@@ -146,7 +146,7 @@ def test_vllm_is_compared_with_itself_in_each_placement_before_anything_is_built
     def compare(_pipeline: Any, spec: Any, placement: str) -> SelfComparison:
         asked.append(placement)
         assert spec.name.startswith(spec_name(parse_variant(NAMES[0])))
-        return SelfComparison(placement=placement or "automatic", points=(), starts=(), idle=())
+        return SelfComparison(placement=placement, why=placement, points=(), starts=(), idle=())
 
     class Nowhere:
         def ensure_bucket(self) -> None:
