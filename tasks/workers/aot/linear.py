@@ -48,7 +48,8 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
-        self.register_buffer("weight", weight.contiguous())
+        # A copy: the kernel crashes on addresses at which a file may have it.
+        self.register_buffer("weight", weight.clone(memory_format=torch.contiguous_format))
         self.register_buffer("scale", scale.contiguous())
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
 

@@ -45,6 +45,8 @@ LARGE_WEIGHTS = 100_000_000
 # With this, Inductor writes the products of a single row as sums, which it fuses with their neighbours.
 SINGLE_ROW = {"coordinate_descent_tuning": True}
 EXAMPLE_ROWS, EXAMPLE_TOKENS, EXAMPLE_SLOTS = 2, 5, 7
+# Blocks of kernels for GPUs are chosen for about as many tokens.
+EXAMPLE_GPU_TOKENS = 127
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def cpu_graphs(model: PreTrainedModel, shape: Shape) -> list[Graph]:
 def _cpu_graph(name: str, model: Any, shape: Shape) -> Graph:
     rows, tokens = _rows(shape), _tokens(shape)
     layers = 2 * model.config.num_hidden_layers
-    ids, positions, last = _example_prompt(shape, torch.device("cpu"))
+    ids, positions, last = _example_prompt(shape, EXAMPLE_TOKENS, torch.device("cpu"))
     slots = torch.arange(min(EXAMPLE_SLOTS, shape.max_seq_len))
     sizes = dimensions(model, shape)
     size = (len(ids), sizes.key_heads, shape.max_seq_len + 1, sizes.head_width)
@@ -221,7 +223,7 @@ def gpu_graphs(model: PreTrainedModel, shape: Shape) -> list[Graph]:
             "choose another engine kind",
         )
     rows, tokens = _rows(shape), _tokens(shape)
-    ids, positions, last = _example_prompt(shape, model.device)
+    ids, positions, last = _example_prompt(shape, EXAMPLE_GPU_TOKENS, model.device)
     cache = _gpu_cache(model, shape, len(ids))
     prompt = Graph(
         "prefill",
@@ -265,8 +267,10 @@ def dimensions(model: PreTrainedModel, shape: Shape) -> Dimensions:
     return Dimensions(config.num_hidden_layers, key_heads, width, queries)
 
 
-def _example_prompt(shape: Shape, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    rows, count = min(EXAMPLE_ROWS, shape.max_batch_size), min(EXAMPLE_TOKENS, shape.max_input_len)
+def _example_prompt(
+    shape: Shape, most: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rows, count = min(EXAMPLE_ROWS, shape.max_batch_size), min(most, shape.max_input_len)
     tokens = torch.ones(rows, count, dtype=torch.int64, device=device)
     positions = torch.arange(count, device=device).repeat(rows, 1)
     return tokens, positions, torch.full((rows,), count - 1, device=device)
