@@ -68,7 +68,7 @@ def compile_graphs(graphs: Sequence[Graph], target: Target, folder: Path) -> Com
         say(f"tracing the graph {graph.name}")
         program = trace(graph)
         traced = time.monotonic()
-        say(f"compiling it for {target.compute_capability or target.march}, vector instructions: {vectors}")
+        say(f"compiling for {target.compute_capability or target.march}, vector instructions: {vectors}")
         settings = inductor_settings(target) | graph.settings
         _compile(program, settings, folder / f"{graph.name}.pt2")
         export_s, compile_s = export_s + traced - started, compile_s + time.monotonic() - traced
