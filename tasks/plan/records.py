@@ -40,7 +40,9 @@ class StageWork(Frozen):
 
     does: str = Field(description="What happens, in a sentence.")
     work_pool: str | None = Field(description="Work pool that runs it; null for any.")
-    gpus: int = Field(ge=0, description="GPUs that it holds while it runs.")
+    gpus: int = Field(
+        ge=0, description="GPUs that it holds while it runs; while measuring, at most: sides may share them."
+    )
     toolchains: tuple[str, ...] = Field(description="Names of the toolchains that it uses.")
     inputs: dict[str, str] = Field(description="Placeholder of each tree that it reads, by its role.")
     params: dict[str, Any] = Field(description="What decides its result besides the inputs, as plain JSON.")

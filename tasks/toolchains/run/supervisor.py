@@ -122,6 +122,8 @@ def _end_descendants(ended: _Ended, grace_s: float) -> int:
     """Send all descendants SIGTERM and, after the grace, SIGKILL until none is left; returns their number."""
     found = _descendants()
     _send(found, signal.SIGTERM)
+    # Otherwise those that were suspended, to measure others undisturbed, would get it only if they went on.
+    _send(found, signal.SIGCONT)
     grace_ends = time.monotonic() + grace_s
     gives_up = grace_ends + KILL_LIMIT_S
     left = found

@@ -1,6 +1,6 @@
 """A whole measurement with real servers: stand-ins as programs of the tests' own interpreter.
 
-As a program, `python -m support.judging.comparisons ROOT` measures in turn, for tests that kill it.
+As a program, `python -m support.judging.comparisons ROOT PLACEMENT` measures, for tests that kill it.
 """
 
 import sys
@@ -81,13 +81,13 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def main(root: Path) -> None:
-    """Measure in turn, and print what came of it as the last line."""
+def main(root: Path, placement: str) -> None:
+    """Measure in a placement, and print what came of it as the last line."""
     pipeline = open_pipeline(root, say)
     engine, vllm = (served(pipeline.store, root, name, per_token_s=0.0) for name in ("engine", "vllm"))
-    made = measure(pipeline, asked(engine, vllm, resolution=5.0, first_stage_pairs=3), "in-turn")
+    made = measure(pipeline, asked(engine, vllm, resolution=5.0, first_stage_pairs=3), placement)
     print(made.model_dump_json(), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

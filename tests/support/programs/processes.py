@@ -13,6 +13,11 @@ def alive(pid: int) -> bool:
     return bool(fields := _stat(pid)) and fields[0] not in "ZX"
 
 
+def is_suspended(pid: int) -> bool:
+    """Whether a process is stopped by a signal."""
+    return _stat(pid)[:1] == ["T"]
+
+
 def parent_of(pid: int) -> int:
     """The parent's process id."""
     return int(_stat(pid)[1])

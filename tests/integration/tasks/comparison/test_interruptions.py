@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 from support.paths import ROOT, TESTS
-from support.programs.processes import alive, wait_until
+from support.programs.processes import alive, is_suspended, wait_until
 
 from tasks.judging import Measured, SpeedResult
 
@@ -28,9 +29,9 @@ FINISHED = ("questions", "answers-engine", "scores-engine", "pair-000", "pair-00
 class Run:
     """One run of the measurement as a process of its own."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, placement: str = "in-turn") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "support.judging.comparisons", str(root)],
+            [sys.executable, "-m", "support.judging.comparisons", str(root), placement],
             env=os.environ | {"PYTHONPATH": f"{ROOT}:{TESTS}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -46,16 +47,21 @@ class Run:
             self.lines.append(line.rstrip())
 
     def kill_at(self, start: str) -> None:
-        """Kill it once it has said a line that starts like this, and wait until everything is gone."""
-        wait_until(
-            lambda: any(one.startswith(start) for one in self.lines) or self.process.poll() is not None,
-            LIMIT_S,
-        )
+        """Kill it once it has said a line that starts like this."""
+        self.kill_when(lambda: any(one.startswith(start) for one in self.lines))
+
+    def kill_when(self, holds: Callable[[], bool]) -> None:
+        """Kill it, and wait until everything is gone."""
+        wait_until(lambda: holds() or self.process.poll() is not None, LIMIT_S)
         assert self.process.poll() is None, "\n".join(self.lines)
-        family = psutil.Process(self.process.pid).children(recursive=True)
+        family = self.family()
         self.process.kill()
         self.process.wait()
         wait_until(lambda: not any(alive(one.pid) for one in family), LIMIT_S)
+
+    def family(self) -> list[psutil.Process]:
+        """Everything that it started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
 
     def finish(self) -> Measured:
         """Wait for its end."""
@@ -85,3 +91,8 @@ def test_killed_in_every_phase_it_leaves_no_server_and_makes_no_finished_phase_a
     assert [one.side for one in made.speed.blocks] == ["vllm", "engine", "engine", "vllm"] * 2
     starts = [one.side for one in made.conditions.starts]
     assert len(starts) > 3 + len(made.speed.blocks), "those of runs that were killed are shown as well"
+
+
+def test_killed_while_a_side_is_suspended_it_leaves_no_server(tmp_path: Path) -> None:
+    run = Run(tmp_path, "shared")
+    run.kill_when(lambda: any(is_suspended(one.pid) for one in run.family()))

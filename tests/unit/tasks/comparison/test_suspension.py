@@ -3,10 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from support.programs.processes import wait_until
+from support.programs.processes import is_suspended, wait_until
 
 from tasks.comparison.suspension import suspended
 
@@ -31,22 +30,18 @@ def family() -> Iterator[tuple[int, int]]:
     process.stdout.close()
 
 
-def state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
 def test_all_processes_of_a_server_stand_still(family: tuple[int, int]) -> None:
     with suspended([family[0]]):
-        wait_until(lambda: {state(pid) for pid in family} == {"T"})
-    wait_until(lambda: "T" not in {state(pid) for pid in family})
+        wait_until(lambda: all(map(is_suspended, family)))
+    wait_until(lambda: not any(map(is_suspended, family)))
 
 
 def test_they_go_on_after_an_error(family: tuple[int, int]) -> None:
     with pytest.raises(KeyboardInterrupt), suspended([family[0]]):
         raise KeyboardInterrupt
-    wait_until(lambda: "T" not in {state(pid) for pid in family})
+    wait_until(lambda: not any(map(is_suspended, family)))
 
 
 def test_a_server_that_has_ended_is_left_out(family: tuple[int, int]) -> None:
     with suspended([4_000_000, family[0]]):
-        wait_until(lambda: state(family[1]) == "T")
+        wait_until(lambda: is_suspended(family[1]))
