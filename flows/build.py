@@ -39,7 +39,9 @@ from tasks import prefect_tasks as steps
 from tasks.comparison import placement_here, served_memory
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
+from tasks.judging import LoadResult, SpeedPlan
 from tasks.judging.decide import Stay
+from tasks.judging.measure import too_few_blocks
 from tasks.kinds import kind_named
 from tasks.runs import Hit, Pipeline, StageResult, look_up
 from tasks.stages import (
@@ -167,11 +169,14 @@ class _Build:
         if problems:
             raise PreflightRefused(self._spec.name, tuple(dict.fromkeys(problems)))
 
-    def _require_placement(self, variant: ResolvedVariant) -> None:
+    def _require_placement(self, variant: ResolvedVariant, load: LoadResult) -> None:
         """Refuse what can be built on this host, but not measured, before it is built."""
         served, settings = self._served[variant.name], self._pipeline.settings
         choice = placement_here(self._spec, variant, served, probe_host(), settings)
         self._pipeline.say(f"placement of {variant.name}: {choice.text()}")
+        plan = SpeedPlan(gate=self._spec.validation.speed)
+        if choice.name == "in-turn" and (known := too_few_blocks({load.side.name: load.ready_s}, plan)):
+            self._pipeline.say(f"warning: {variant.name} may be inconclusive: {known}")
 
     def _free_disk_bytes(self, commit: str) -> int | None:
         """Return the free space on this host; None if the checkpoint has been fetched and needs no more."""
@@ -205,7 +210,7 @@ class _Build:
             self._show(judged, baseline_figures(baseline.load, spec.workload.slo))
             self._progress.step(STAGES_OF_A_VARIANT - 1)
             return judged
-        self._require_placement(variant)
+        self._require_placement(variant, baseline.load)
         case = Case(spec, variant, commit, (self._checkpoint, *self._compile(nodes, sources)))
         measurements = self._measure(case, nodes.measure)
         judged = steps.judge_engine(pipeline, case, baseline, measurements)

@@ -108,6 +108,7 @@ class LoadResult(Frozen):
     protocol_digest: str = Field(description="Digest of workload, round plan, seed and side.")
     operating_point: int
     points: tuple[LoadPoint, ...]
+    ready_s: float = Field(default=0.0, ge=0, description="Seconds from the start of its server until ready.")
 
     @property
     def at_operating_point(self) -> LoadPoint:

@@ -27,6 +27,7 @@ async def measure_load(endpoint: Endpoint, plan: LoadPlan, observer: Observer, *
         protocol_digest=plan.digest(endpoint.side),
         operating_point=plan.workload.operating_point,
         points=tuple(points),
+        ready_s=endpoint.ready_s,
     )
 
 

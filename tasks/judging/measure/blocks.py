@@ -77,30 +77,33 @@ def compare_in_blocks(
         kept: pairs that an earlier run made.
         say: takes lines of progress.
     """
-    starts = {one.side: one.ready_s for one in placement.conditions().starts}
-    if refused := unaffordable(starts, sides, protocol.speed):
+    names = [side.name for side in sides]
+    starts = {one.side: one.ready_s for one in placement.conditions().starts if one.side in names}
+    if too_few := too_few_blocks(starts, protocol.speed):
+        refused = NotMeasured(cause="unaffordable", reason=f"No round was timed: {too_few}")
         say(refused.reason)
         return refused
     return _Blocks(placement, runner, sides, protocol, kept, say).compare()
 
 
-def unaffordable(starts: Mapping[str, float], sides: Sides, plan: SpeedPlan) -> NotMeasured | None:
-    """Return why the budget allows too few blocks, by what earlier starts took; None if it allows them."""
-    known = [starts[side.name] for side in sides if side.name in starts]
+def too_few_blocks(starts: Mapping[str, float], plan: SpeedPlan) -> str:
+    """Say what blocks would take if the budget allows too few of them; empty if it allows enough.
+
+    `starts` are the seconds that starts of the two sides took, by name; of one side alone, it says what is
+    needed at least.
+    """
     # The rounds of a block take about as long as its start.
-    needed_s = LEAST_PAIRS * 2 * sum(known)
+    needed_s = LEAST_PAIRS * 2 * sum(starts.values())
     if needed_s <= plan.gate.budget_minutes * SECONDS_PER_MINUTE:
-        return None
+        return ""
     minutes = math.ceil(needed_s / SECONDS_PER_MINUTE)
     shown = ", ".join(f"{name} {ready_s:.0f} s" for name, ready_s in starts.items())
-    budget = f"{plan.gate.budget_minutes:g} min"
-    reason = (
-        f"No round was timed: in turn, at least {LEAST_PAIRS} pairs of blocks are needed. By the starts "
-        f"so far ({shown}), they take about {minutes} min, and the budget is {budget}. Raise "
-        f"validation.speed.budget_minutes to {minutes} or more, or measure on a host that holds all "
-        "sides at once."
+    return (
+        f"in turn, at least {LEAST_PAIRS} pairs of blocks are needed. By the starts so far ({shown}), they "
+        f"take about {minutes} min, and the budget is {plan.gate.budget_minutes:g} min. Raise "
+        f"validation.speed.budget_minutes to {minutes} or more, or measure on a host that holds all sides "
+        "at once."
     )
-    return NotMeasured(cause="unaffordable", reason=reason)
 
 
 def rounds_of_a_block(ready_s: float, round_s: float) -> int:
