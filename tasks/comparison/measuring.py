@@ -54,7 +54,7 @@ def measure_sides(pipeline: Pipeline, comparison: Comparison, kept: KeptPhases) 
     made = _shared(pipeline, comparison, kept)
     if isinstance(made, Measured):
         return made
-    choice = PlacementChoice(name="in-turn", reason=f"sides cannot share GPUs: {made.why}")
+    choice = PlacementChoice(name="in-turn", reason=f"sides cannot share devices: {made.why}")
     pipeline.say(f"placement: {choice.text()}")
     return _in_turn(pipeline, comparison, kept, choice, made.checks)
 

@@ -125,7 +125,7 @@ def test_sides_whose_idle_neighbour_costs_something_are_measured_in_turn(
     conditions = made.conditions
     assert conditions.placement.name == "in-turn"
     assert re.match(
-        r"sides cannot share GPUs: next to idle sides, engine is 0\.\d+ \[.*\] times as fast as alone",
+        r"sides cannot share devices: next to idle sides, engine is 0\.\d+ \[.*\] times as fast as alone",
         conditions.placement.reason,
     )
     assert [(one.side, one.costs_nothing) for one in conditions.idle] == [("engine", False), ("vllm", True)]
