@@ -61,7 +61,7 @@ def measure_sides(pipeline: Pipeline, comparison: Comparison, kept: KeptPhases) 
 
 @dataclass(frozen=True, slots=True)
 class _CannotShare:
-    """Why sides cannot share GPUs after all, and how the check of idle sides went."""
+    """Why sides cannot share devices after all, and how the check of idle sides went."""
 
     why: str
     checks: tuple[IdleCheck, ...] = ()

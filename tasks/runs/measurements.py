@@ -1,8 +1,8 @@
 """Keeping measurements, and finding them again.
 
 Invariants:
-- A measurement is keyed by trees and serve commands (through the protocol), toolchains, the host class and, if
-  it is forced, the placement of the sides.
+- A measurement is keyed by trees and serve commands (through the protocol), toolchains, the host class and,
+  if it is forced, the placement of the sides.
 - It is reused only if it is younger than the configured age and conclusive; it is never replaced.
 """
 
