@@ -44,9 +44,14 @@ VARIABLES = {
     "VLLM_LOG_STATS_INTERVAL": "3600",
 }
 ACCELERATOR_VARIABLES = {
-    # For CPUs, vLLM 0.32 compiles without its own backend: what it saves ahead of time cannot be loaded, and
-    # every start would try, fail and save it again (vllm/compilation/decorators.py). Inductor's caches work.
-    "cpu": {"VLLM_USE_AOT_COMPILE": "0"},
+    "cpu": {
+        # vLLM 0.32 compiles for CPUs without its own backend: what it saves ahead of time cannot be loaded, and
+        # every start would try, fail and save it again (vllm/compilation/decorators.py).
+        "VLLM_USE_AOT_COMPILE": "0",
+        # Inductor keeps compiled headers in the directory for temporary files, where a fresh host has none, and
+        # would compile them before it looks for the kernels that it has (torch/_inductor/codecache.py).
+        "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
+    },
     # It is compiled with nvcc at each new place, and without nvcc the server does not start.
     "cuda": {"VLLM_USE_FLASHINFER_SAMPLER": "0"},
 }

@@ -121,6 +121,7 @@ def test_the_launcher_serves_from_the_tree_alone() -> None:
         "VLLM_LOGGING_LEVEL": "INFO",
         "VLLM_LOG_STATS_INTERVAL": "3600",
         "VLLM_USE_AOT_COMPILE": "0",
+        "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
     }
     assert serve.served_model("demo") == "demo"
     on_gpu = KIND.serve_command(variant("h200"))
