@@ -45,11 +45,11 @@ VARIABLES = {
 }
 ACCELERATOR_VARIABLES = {
     "cpu": {
-        # vLLM 0.32 compiles for CPUs without its own backend: what it saves ahead of time cannot be loaded, and
-        # every start would try, fail and save it again (vllm/compilation/decorators.py).
+        # For CPUs, vLLM 0.32 compiles without its own backend: what it saves ahead of time cannot be loaded,
+        # and every start would try, fail and save it again (vllm/compilation/decorators.py).
         "VLLM_USE_AOT_COMPILE": "0",
-        # Inductor keeps compiled headers in the directory for temporary files, where a fresh host has none, and
-        # would compile them before it looks for the kernels that it has (torch/_inductor/codecache.py).
+        # Inductor keeps compiled headers in the directory for temporary files, where a fresh host has none,
+        # and compiles them before it looks for the kernels that it has (torch/_inductor/codecache.py).
         "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
     },
     # It is compiled with nvcc at each new place, and without nvcc the server does not start.
