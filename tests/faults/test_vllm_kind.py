@@ -24,7 +24,7 @@ from tasks.toolchains import ensure, serving
 from tasks.workers.vllm.place import Place, vacate
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(3600)]
-SPEC = DATA / "vllm-e2e.yaml"
+SPEC = DATA / "specs" / "vllm-e2e.yaml"
 
 
 @dataclass(frozen=True)

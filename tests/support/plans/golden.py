@@ -24,13 +24,13 @@ from tasks.toolchains import NotInstalled
 GOLDEN = DATA / "golden"
 # Case: name of a spec, variant, and the directory of the spec.
 CASES = {
-    "aot-inductor-fp8-h200": ("aot-on-gpus", "h200-fp8", DATA),
+    "aot-inductor-fp8-h200": ("aot-on-gpus", "h200-fp8", DATA / "specs"),
     "demo": ("demo", "cpu-int8", SPECS),
     "trt-plan-fp8-two-h100": ("llama-3.1-8b-instruct", "h100-tp2", SPECS),
     "trt-plan-int4-awq-l40s": ("llama-3.1-8b-instruct", "l40s", SPECS),
     "trtllm-torch-nvfp4-b200": ("llama-3.1-8b-instruct", "b200", SPECS),
-    "vllm-cpu": ("vllm-e2e", "cpu", DATA),
-    "vllm-fp8-h200": ("vllm-e2e", "h200-fp8", DATA),
+    "vllm-cpu": ("vllm-e2e", "cpu", DATA / "specs"),
+    "vllm-fp8-h200": ("vllm-e2e", "h200-fp8", DATA / "specs"),
 }
 
 
