@@ -20,7 +20,7 @@ from tasks.workers.vllm.captured import captured_with
 from tasks.workers.vllm.place import Place, compiled_files, place_of, vacate
 from tasks.workers.vllm.proof import Proof, Start, nothing_to_keep, prove, unused
 from tasks.workers.vllm.request import Target, VllmAdmission, VllmParams, VllmRequest
-from tasks.workers.vllm.starts import Guest, guest_of, start_copy, start_here
+from tasks.workers.vllm.starts import Guest, as_this_user, guest_of, start_copy, start_here
 from tasks.workers.vllm.tree import CACHES, capture, identity_of, vllm_manifest, write_launcher
 
 TOOLS = ("vllm", "torch", "cuda")
@@ -67,7 +67,7 @@ class _Trials:
     cold: list[Start] = field(default_factory=list)
     warm: list[Start] = field(default_factory=list)
     copy: list[Start] = field(default_factory=list)
-    differs: str = ""
+    guests: list[Guest] = field(default_factory=list)
     files: int = 0
     cache_bytes: int = 0
 
@@ -79,8 +79,8 @@ class _Trials:
                 return Proof(ships=False, reason=reason)
             self.files, self.cache_bytes = capture(self.place, self.tree)
             with guest_of(self.tree) as guest:
-                self.differs = guest.differs
-                return self._in_turn(guest)
+                self.guests.append(guest)
+                return self._in_turn()
         finally:
             vacate(self.place, os.geteuid())
 
@@ -90,13 +90,13 @@ class _Trials:
         return {
             **asdict(proof),
             "starts": {name: [asdict(start) for start in group] for name, group in starts.items()},
-            "copy_differs_by": self.differs,
+            "copy_differs_by": self.guests[-1].differs if self.guests else "",
             "cache_files": self.files,
             "cache_bytes": self.cache_bytes,
         }
 
-    def _in_turn(self, guest: Guest) -> Proof:
-        forwards = (self._start_cold, self._start_warm, lambda: self._start_copy(guest))
+    def _in_turn(self) -> Proof:
+        forwards = (self._start_cold, self._start_warm, self._start_copy)
         todo: list[Callable[[], None]] = [*forwards[1:]]
         for turn in range(1, self.params.warm_up.starts):
             todo += forwards[::-1] if turn % 2 else forwards
@@ -119,13 +119,22 @@ class _Trials:
         had = compiled_files(self.tree / CACHES)
         self.warm.append(start_here(self.params, self.params.commands[1], self.tree, self.place, had))
 
-    def _start_copy(self, guest: Guest) -> None:
+    def _start_copy(self) -> None:
+        """Start a copy as another user; if that user cannot start it at all, as this one from then on."""
+        guest = self.guests[-1]
         vacate(self.place, os.geteuid())
         had = compiled_files(self.tree / CACHES)
         try:
             self.copy.append(start_copy(self.params, guest, self.place, had))
+        except SystemExit as ended:
+            if guest.user is None:
+                raise
+            say(f"the copy is started by this user: {ended}")
+            self.guests.append(as_this_user(guest, str(ended)))
         finally:
             vacate(self.place, guest.user[0] if guest.user else os.geteuid())
+        if self.guests[-1] is not guest:
+            self._start_copy()
 
 
 if __name__ == "__main__":

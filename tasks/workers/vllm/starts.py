@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.workers.common.io import say
@@ -93,8 +93,15 @@ def guest_of(tree: Path) -> Iterator[Guest]:
         python = relocated_python(directory / "toolchain")
         user, who = _other_user(directory, python)
         toolchain = "" if python == Path(sys.executable) else "another path of the toolchain, "
-        differs = f"another directory, another home, {toolchain}{who}"
-        yield Guest(directory, directory / "engine", python, user, differs)
+        differs = f"another directory, another home, {toolchain}"
+        yield Guest(directory, directory / "engine", python, user, f"{differs}{who}")
+
+
+def as_this_user(guest: Guest, because: str) -> Guest:
+    """Return the guest without its other user, who could not start the copy."""
+    os.chown(guest.directory, os.geteuid(), os.getegid())
+    differs = guest.differs.removesuffix(f"user {OTHER_USER}")
+    return replace(guest, user=None, differs=f"{differs}the same user ({OTHER_USER}: {because})")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,11 @@ from engine_specs.tables import load_kinds, load_targets
 from tasks.kinds import kind_named
 from tasks.workers.common.records import as_json
 from tasks.workers.common.requests import Request
+from tasks.workers.vllm import build as worker
+from tasks.workers.vllm.place import place_of
+from tasks.workers.vllm.proof import Start
 from tasks.workers.vllm.request import SERVER
+from tasks.workers.vllm.starts import Guest
 
 KIND = kind_named("vllm")
 Build = Callable[..., tuple[Path, dict[str, Any]]]
@@ -55,11 +59,11 @@ def build(tmp_path: Path, checkpoint: Path) -> Build:
         plan, output = KIND.build_job(variant(**options)), tmp_path / "engine"
         output.mkdir()
         site = write_vllm(tmp_path / "site", slow_s=slow_s)
-        worker = staged(tmp_path / "worker", plan.worker, SERVER)
+        sources = staged(tmp_path / "worker", plan.worker, SERVER)
         params = replace(plan.params, toolchains={"build": "0" * 64})
         request = Request(params, plan.admission, {"checkpoint": checkpoint}, output)
         (tmp_path / "request.json").write_text(json.dumps(as_json(request)))
-        path = os.pathsep.join((str(worker.import_path), str(site)))
+        path = os.pathsep.join((str(sources.import_path), str(site)))
         env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": path, "TMPDIR": str(tmp_path)}
         files = (str(tmp_path / "request.json"), str(tmp_path / "response.json"))
         done = run_module(plan.worker, env, *files)
@@ -126,3 +130,29 @@ def test_a_checkpoint_of_another_architecture_is_refused(build: Build, checkpoin
     _, response = build()
     assert not response["ok"]
     assert "MambaForCausalLM" in response["error"]["what"]
+
+
+def test_a_user_who_cannot_start_the_copy_does_not_end_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users: list[object] = []
+
+    def start(_params: object, guest: Guest, *_: object) -> Start:
+        users.append(guest.user)
+        if guest.user is not None:
+            raise SystemExit("python ended with exit code 1: no GPU for you")
+        return Start(1.0, 1.0, 0, 0, None, None, 3, 0)
+
+    monkeypatch.setattr(worker, "start_copy", start)
+    params = KIND.build_job(variant()).params
+    trials = worker._Trials(params, tmp_path, place_of("f" * 64, tmp_path))  # type: ignore[arg-type]
+    directory = tmp_path / "guest"
+    directory.mkdir()
+    me = (os.geteuid(), os.getegid())
+    trials.guests.append(Guest(directory, tmp_path, Path("python"), me, "another home, user nobody"))
+    trials._start_copy()
+    trials._start_copy()
+    assert users == [me, None, None]
+    said = "another home, the same user (nobody: python ended with exit code 1: no GPU for you)"
+    assert trials.guests[-1].differs == said
+    assert len(trials.copy) == 2
