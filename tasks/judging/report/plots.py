@@ -108,7 +108,7 @@ def ratio_plot(log_ratios: Sequence[float], interval: Interval, *, bar: float) -
         axes.axhline(bar, color=LIMIT, linewidth=1.6, label=f"bar {bar:g}")
         axes.axhline(1.0, color=MUTED, linewidth=1.0, linestyle=(0, (2, 3)), label="equal speed")
         axes.plot(pairs, ratios, "o", color=ENGINE, markersize=4.5)
-        axes.set_xlabel("pair of rounds")
+        axes.set_xlabel("pair")
         axes.set_ylabel("engine / reference")
         axes.set_xlim(0.4, len(ratios) + 0.6)
         axes.xaxis.set_major_locator(_whole_numbers())
