@@ -1,6 +1,7 @@
 """A whole measurement with real servers: stand-ins as programs of the tests' own interpreter.
 
-As a program, `python -m support.judging.comparisons ROOT PLACEMENT` measures, for tests that kill it.
+As a program, `python -m support.judging.comparisons ROOT PLACEMENT WAIT` measures, for tests that kill it;
+WAIT is in seconds per token.
 """
 
 import sys
@@ -63,7 +64,7 @@ def asked(engine: Side, *references: Side, **speed: Any) -> JudgingProtocol:
         # Coarse, as other tests may keep the processors busy: idle sides may seem to cost this much, too.
         **({"resolution": 0.25, "budget_minutes": 1.0, "first_stage_pairs": 4} | speed),
     )
-    rounds = RoundPlan(requests_per_slot=2, min_requests=1, request_limit_s=10)
+    rounds = RoundPlan(requests_per_slot=2, min_requests=1, warmup_requests=0, request_limit_s=10)
     return base.model_copy(update={"rounds": rounds, "engine": engine, "references": references})
 
 
@@ -81,13 +82,15 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def main(root: Path, placement: str) -> None:
+def main(root: Path, placement: str, per_token_s: float) -> None:
     """Measure in a placement, and print what came of it as the last line."""
     pipeline = open_pipeline(root, say)
-    engine, vllm = (served(pipeline.store, root, name, per_token_s=0.0) for name in ("engine", "vllm"))
+    engine, vllm = (
+        served(pipeline.store, root, name, per_token_s=per_token_s) for name in ("engine", "vllm")
+    )
     made = measure(pipeline, asked(engine, vllm, resolution=5.0, first_stage_pairs=3), placement)
     print(made.model_dump_json(), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]))

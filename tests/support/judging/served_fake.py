@@ -35,7 +35,8 @@ class Served(FakeServer):
         return web.Response(text="ready")
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
-        timed = (await request.json()).get("ignore_eos")
+        body = await request.json()
+        timed = body.get("stream") and not body.get("return_token_ids")
         disturbed = self._disturbed_by is not None and runs(self._disturbed_by)
         wait_s = self._own_wait_s * (2 if disturbed else 1) if timed else 0.0
         self.behaviour.per_token_s = self.behaviour.first_token_s = wait_s

@@ -20,8 +20,7 @@ KILLS = (
     ("engine: ready", ()),
     ("vllm: ready", ("questions",)),
     ("block 1, vllm", ("questions", "answers-engine")),
-    ("block 3, engine", ("questions", "answers-engine", "scores-engine")),
-    ("block 5, vllm", ("questions", "answers-engine", "scores-engine", "pair-000")),
+    ("block 5, vllm", ("questions", "answers-engine", "scores-engine")),
 )
 FINISHED = ("questions", "answers-engine", "scores-engine", "pair-000", "pair-001")
 
@@ -29,9 +28,9 @@ FINISHED = ("questions", "answers-engine", "scores-engine", "pair-000", "pair-00
 class Run:
     """One run of the measurement as a process of its own."""
 
-    def __init__(self, root: Path, placement: str = "in-turn") -> None:
+    def __init__(self, root: Path, placement: str = "in-turn", per_token_s: float = 0.0) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "support.judging.comparisons", str(root), placement],
+            [sys.executable, "-m", "support.judging.comparisons", str(root), placement, str(per_token_s)],
             env=os.environ | {"PYTHONPATH": f"{ROOT}:{TESTS}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -94,5 +93,5 @@ def test_killed_in_every_phase_it_leaves_no_server_and_makes_no_finished_phase_a
 
 
 def test_killed_while_a_side_is_suspended_it_leaves_no_server(tmp_path: Path) -> None:
-    run = Run(tmp_path, "shared")
+    run = Run(tmp_path, "shared", per_token_s=0.05)
     run.kill_when(lambda: any(is_suspended(one.pid) for one in run.family()))
