@@ -296,11 +296,15 @@ class IdleCheck(Frozen):
     tolerance: float = Field(gt=0, description="Loss of speed that would not matter.")
 
     @property
+    def tells(self) -> bool:
+        """Whether the interval excludes a loss that would matter, or nothing but such a loss."""
+        return self.ratio.lower >= 1 - self.tolerance or self.ratio.upper < 1 - self.tolerance
+
+    @property
     def costs_nothing(self) -> bool:
         """Whether no loss that would matter is possible by the interval.
 
-        The interval is planned to reach as far as the tolerance to either side. So one that holds 1, as it
-        does for a side that loses nothing, may reach twice as far below 1.
+        One that could not tell after all pairs, but holds 1, may reach twice as far below 1 as the tolerance.
         """
         allowed = 2 * self.tolerance if self.ratio.upper >= 1 else self.tolerance
         return self.ratio.lower >= 1 - allowed
