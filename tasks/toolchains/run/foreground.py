@@ -58,17 +58,18 @@ def run_foreground(
         watcher = threading.Thread(target=announce, daemon=True)
         watcher.start()
         try:
-            return _supervised(launch, keep_fds)
+            return _supervised(launch, scratch, keep_fds)
         finally:
             ended.set()
             watcher.join()
 
 
-def _supervised(launch: Launch, keep_fds: Sequence[int]) -> int:
+def _supervised(launch: Launch, directory: Path, keep_fds: Sequence[int]) -> int:
     status_out, status_in = os.pipe()
     process = subprocess.Popen(
         supervisor_command(launch.argv, status_in, GRACE_S, math.inf, launch.end),
-        stdin=subprocess.PIPE, env=dict(launch.env), start_new_session=True, pass_fds=(status_in, *keep_fds),
+        stdin=subprocess.PIPE, env=dict(launch.env), cwd=directory, start_new_session=True,
+        pass_fds=(status_in, *keep_fds),
     )  # fmt: skip
     os.close(status_in)
     forwarded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -25,7 +25,7 @@ from tasks.errors import (
 )
 from tasks.toolchains.records import Server, Toolchain
 from tasks.toolchains.run.exit_status import failure, log_with_tail
-from tasks.toolchains.run.ports import probe
+from tasks.toolchains.run.ports import probe, strangers_at
 from tasks.toolchains.run.serve_command import server_command, server_launch, server_scratch
 from tasks.toolchains.run.supervised import Supervised
 
@@ -36,6 +36,10 @@ DEATH_THROES_S = 1.0
 PROBE_EVERY_S = 0.1
 
 OnLine = Callable[[str], None]
+
+
+class _PortTaken(ServerNotReady):
+    """Another program's server answers on the port; ours would have been taken for it."""
 
 
 @contextmanager
@@ -76,8 +80,10 @@ def serving(
                 time_limit_s=math.inf,
                 keep_fds=keep_fds,
                 end=launch.end,
+                # Python programs import from where they are started, so not from wherever the user is.
+                cwd=scratch,
             )
-            return _Running(process, on_line, title)
+            return _Running(process, on_line, title, plain=toolchain.launcher.plain)
 
         running, server = _start_on_free_port(start, serve_command, on_line, ready_limit_s)
         with running:
@@ -92,10 +98,14 @@ def serving(
 
 
 class _Running:
-    """A server's process, and the thread that reads its output."""
+    """A server's process, and the thread that reads its output.
 
-    def __init__(self, process: Supervised, on_line: OnLine, title: str) -> None:
+    If it is `plain`, processes of this host listen for it, and not those of a container.
+    """
+
+    def __init__(self, process: Supervised, on_line: OnLine, title: str, *, plain: bool) -> None:
         self.process = process
+        self._plain = plain
         self._title = title
         self._on_line = on_line
         self._line_error: Exception | None = None
@@ -136,9 +146,15 @@ class _Running:
                     f"was not ready within {limit_s:g} s: no answer on {serve_command.ready_path}"
                 )
             time.sleep(PROBE_EVERY_S)
-        # The answer may come from another server, on a port that ours found taken.
+        # The answer may come from another server, on a port that ours found taken, or has yet to ask for.
         if not self.process.running():
             raise self._not_ready("ended at once")
+        if self._plain and (strangers := strangers_at(port, self.process.supervisor_pid)):
+            raise _PortTaken(
+                f"port {port} of {self._title} was taken by {' and '.join(strangers)}",
+                where=self._where(),
+                fix="end other servers on ports from 20000 to 31999",
+            )
         base_url, ready_s = f"http://{HOST}:{port}", time.monotonic() - started
         return Server(
             base_url=base_url,
@@ -184,8 +200,9 @@ def _start_on_free_port(
             return running, running.await_ready(serve_command, port, ready_limit_s)
         except BaseException as error:
             running.__exit__(type(error), error, error.__traceback__)
-            taken = isinstance(error, ServerNotReady) and any(
-                PORT_TAKEN.search(line) for line in running.process.tail
+            taken = isinstance(error, _PortTaken) or (
+                isinstance(error, ServerNotReady)
+                and any(PORT_TAKEN.search(line) for line in running.process.tail)
             )
             if not taken or attempt == PORT_ATTEMPTS:
                 raise

@@ -93,6 +93,7 @@ class Supervised:
             cast("IO[bytes]", self._process.stdout),
         )
         self._status = os.fdopen(status_out, "r", encoding="utf-8")
+        self.supervisor_pid = self._process.pid
         self.pid = int(self._next_status().get("pid", self._process.pid))
 
     def __enter__(self) -> Self:

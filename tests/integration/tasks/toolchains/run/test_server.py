@@ -1,11 +1,13 @@
 """Servers: ready, never ready, dead early, dead late, and gone with their owner."""
 
+import http.server
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -25,7 +27,7 @@ from tasks.errors import (
     WorkerOutOfMemory,
 )
 from tasks.toolchains import serving
-from tasks.toolchains.run import ports
+from tasks.toolchains.run import ports, server
 
 SERVER = Path(__file__).parent / "workers" / "small_server.py"
 
@@ -102,6 +104,34 @@ def test_taken_port_is_followed_by_another(serve, tmp_path, monkeypatch):
     with serve("taken-once") as running:
         assert get(running.base_url + "/health") == "hello"
     assert any("was taken meanwhile" in line for line in serve.lines)
+
+
+def test_a_server_of_another_program_is_not_taken_for_ours(serve, monkeypatch):
+    class Stranger(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"a stranger")
+
+        def log_message(self, *_):
+            """Say nothing of requests."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        chosen = iter([stranger.server_port, free_port()])
+        monkeypatch.setattr(server, "free_port", lambda: next(chosen))
+        with serve("slow") as running:
+            assert get(running.base_url + "/health") == "hello"
+        stranger.shutdown()
+    assert any("was taken meanwhile" in line for line in serve.lines)
+
+
+def test_a_server_is_started_in_its_own_directory_for_temporary_files(serve, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with serve("good") as running:
+        directory = Path(f"/proc/{running.pid}/cwd").resolve()
+        assert directory != tmp_path
+    assert not directory.exists()
 
 
 def test_death_in_use_is_told_instead_of_the_clients_error(serve):
