@@ -1,52 +1,43 @@
-"""Damage a compiled engine: the same package, with noise on every weight matrix in it.
+"""Damage a compiled engine: the same packages, with noise on every weight matrix that they read.
 
-The matrices are found by the bytes that the checkpoint has for them. Equal arguments give equal bytes.
+Equal arguments give equal bytes.
 """
 
 import json
 import shutil
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-PACKAGE = "model.pt2"
-HEADER_LENGTH_BYTES = 8
+from tasks.workers.common.safetensors import LENGTH_BYTES
+
+WEIGHTS_FOLDER = "weights"
 
 
-def damage_engine(engine: Path, checkpoint: Path, dest: Path, *, noise: float, seed: int = 0) -> int:
+def damage_engine(engine: Path, dest: Path, *, noise: float, seed: int = 0) -> int:
     """Write a damaged copy of an engine tree; returns how many matrices were damaged.
 
     `noise` is the standard deviation of what is added, as a share of each matrix's own.
     """
     shutil.copytree(engine, dest)
     source = np.random.default_rng(seed)
-    damaged = 0
-    (dest / PACKAGE).unlink()  # the copy may be read-only
-    with zipfile.ZipFile(engine / PACKAGE) as whole, zipfile.ZipFile(dest / PACKAGE, "w") as copy:
-        for entry in whole.infolist():
-            content = whole.read(entry)
-            for dtype, matrix in matrices(checkpoint):
-                if len(content) > len(matrix) and content.count(matrix) == 1:
-                    content = content.replace(matrix, with_noise(dtype, matrix, noise, source))
-                    damaged += 1
-            copy.writestr(entry, content)
+    return sum(_damage(file, noise, source) for file in sorted((dest / WEIGHTS_FOLDER).glob("*.safetensors")))
+
+
+def _damage(file: Path, noise: float, source: np.random.Generator) -> int:
+    content, damaged = bytearray(file.read_bytes()), 0
+    begin = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
+    header = json.loads(content[LENGTH_BYTES:begin])
+    header.pop("__metadata__", None)
+    for tensor in header.values():
+        if len(tensor["shape"]) == 2:
+            first, end = (begin + offset for offset in tensor["data_offsets"])
+            content[first:end] = with_noise(tensor["dtype"], bytes(content[first:end]), noise, source)
+            damaged += 1
+    file.unlink()  # the copy may be read-only
+    file.write_bytes(content)
     return damaged
-
-
-def matrices(checkpoint: Path) -> Iterator[tuple[str, bytes]]:
-    """dtype and bytes of all matrices of a checkpoint, in the layout of safetensors."""
-    for file in sorted(checkpoint.glob("*.safetensors")):
-        raw = file.read_bytes()
-        begin = HEADER_LENGTH_BYTES + int.from_bytes(raw[:HEADER_LENGTH_BYTES], "little")
-        header = json.loads(raw[HEADER_LENGTH_BYTES:begin])
-        header.pop("__metadata__", None)
-        for tensor in header.values():
-            first, end = tensor["data_offsets"]
-            if len(tensor["shape"]) == 2:
-                yield tensor["dtype"], raw[begin + first : begin + end]
 
 
 def with_noise(dtype: str, matrix: bytes, noise: float, source: np.random.Generator) -> bytes:
