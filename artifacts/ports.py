@@ -1,8 +1,10 @@
-"""TCP ports of 127.0.0.1: a free one, and whether one is free."""
+"""TCP ports of 127.0.0.1: a free one, whether one is free, and whose processes listen on one."""
 
 import random
 import socket
 from collections.abc import Collection
+
+import psutil
 
 from artifacts.errors import NoFreePort
 
@@ -30,6 +32,39 @@ def free_port(taken: Collection[int] = ()) -> int:
 def is_free(port: int) -> bool:
     """Whether a server could listen on this port now."""
     return _can_bind(port, reuse=True)
+
+
+def listens(port: int, ancestor: int | None) -> bool:
+    """Whether a process, or a descendant of it, listens on a port."""
+    return bool(_listeners(port) & _family(ancestor))
+
+
+def strangers_at(port: int, ancestor: int | None) -> list[str]:
+    """Name the processes that listen on a port, but are neither `ancestor` nor descend from it.
+
+    Servers may share a port (SO_REUSEPORT), so one of `ancestor` does not exclude others.
+    """
+    strangers = _listeners(port) - _family(ancestor)
+    return sorted("a process of another user" if pid is None else f"process {pid}" for pid in strangers)
+
+
+def _listeners(port: int) -> set[int | None]:
+    """The ids of the processes that listen on a port; None for one of another user."""
+    return {
+        one.pid
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
+    }
+
+
+def _family(ancestor: int | None) -> set[int | None]:
+    """The ids of a process and of its descendants; empty if it is gone."""
+    if ancestor is None:
+        return set()
+    try:
+        return {ancestor, *(child.pid for child in psutil.Process(ancestor).children(recursive=True))}
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def _can_bind(port: int, *, reuse: bool) -> bool:

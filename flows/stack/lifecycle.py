@@ -4,16 +4,16 @@
 one has changed. It can be repeated, and can be killed at any point.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from artifacts.ports import HOST, free_port
+from artifacts.ports import HOST, free_port, strangers_at
 from artifacts.progress import Say
 from artifacts.settings import Settings
-from flows.errors import FlowError
+from flows.errors import ComponentFailed, FlowError
 from flows.stack.components import deployments, object_store, prefect_server, store_security, worker
 from flows.stack.components.orphans import reconcile_orphans
 from flows.stack.status import NAMES, StackStatus, check_components
@@ -22,7 +22,7 @@ from flows.stack.system.child_environment import SERVERS, checkout, inherited
 from flows.stack.system.disk import disk_full_errors, require_room
 from flows.stack.system.liveness import birth, is_running
 from flows.stack.system.private_files import fingerprint
-from flows.stack.system.probes import answers, wait_ready
+from flows.stack.system.probes import answers, port_of, wait_ready
 from flows.stack.system.processes import MARK, PART, end_part, marked, spawn
 from flows.stack.system.state import Component, StackPaths, StackState, read_state, write_state
 
@@ -32,6 +32,7 @@ _LOCK_LIMIT_S = 180.0
 # has acknowledged is already written. Flow runs need time to stop their own processes.
 _GRACE_S = {object_store.NAME: 2.0, prefect_server.NAME: 10.0, worker.NAME: 20.0}
 _PRIVATE_UMASK = 0o077
+_PORT_RETRIES = 2  # stacks that start at once may choose the same port, and one of them gets it
 _SILENCE_LIMIT_S = 20.0  # a component that runs but does not answer is restarted after this time
 
 
@@ -118,16 +119,40 @@ class Lifecycle:
             ) from error
 
     def _start_servers(self) -> bool:
-        to_start = [name for name in (object_store.NAME, prefect_server.NAME) if not self._keep_or_stop(name)]
+        servers = (object_store.NAME, prefect_server.NAME)
+        to_start = [name for name in servers if not self._keep_or_stop(name)]
         for name in to_start:
-            {object_store.NAME: self._start_store, prefect_server.NAME: self._start_prefect}[name]()
+            self._start_server(name)
         if to_start:
             self.say(f"waiting for {' and '.join(to_start)}")
-        store = self.state.components[object_store.NAME]
-        bucket_ready = object_store.bucket_ready(self.paths, store.url, self.settings.store_bucket)
-        wait_ready(store, _READY_LIMIT_S, bucket_ready)
-        wait_ready(self.state.components[prefect_server.NAME], _READY_LIMIT_S)
+        for name in servers:
+            self._await_server(name)
         return bool(to_start)
+
+    def _start_server(self, name: str) -> None:
+        {object_store.NAME: self._start_store, prefect_server.NAME: self._start_prefect}[name]()
+
+    def _await_server(self, name: str) -> None:
+        """Wait for a server; if another program took its port before it did, start it on another one."""
+        for retry in range(_PORT_RETRIES + 1):
+            component = self.state.components[name]
+            try:
+                wait_ready(component, _READY_LIMIT_S, self._readiness(component))
+            except ComponentFailed:
+                strangers = strangers_at(port_of(component), component.pid)
+                if not strangers or retry == _PORT_RETRIES:
+                    raise
+                self.say(f"{name}: its port was taken meanwhile by {' and '.join(strangers)}")
+                end_part(self.paths.root, name, _GRACE_S[name])
+                self._start_server(name)
+            else:
+                return
+
+    def _readiness(self, component: Component) -> Callable[[], bool] | None:
+        """Return what else has to be true of a server before it counts as ready."""
+        if component.name != object_store.NAME:
+            return None
+        return object_store.bucket_ready(self.paths, component.url, self.settings.store_bucket)
 
     def _start_store(self) -> None:
         require_room(self.paths.root)

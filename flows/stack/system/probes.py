@@ -5,8 +5,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from artifacts.ports import listens
 from flows.errors import ComponentFailed
 from flows.stack.system.liveness import is_running
 from flows.stack.system.processes import tail
@@ -25,18 +25,9 @@ def answers(component: Component, timeout_s: float = 3.0) -> bool:
         return False
 
 
-def listens(component: Component) -> bool:
-    """Return whether the component's own processes listen on its port."""
-    import psutil  # not in the light install, which never starts a stack
-
-    port = urlsplit(component.url).port
-    try:
-        process = psutil.Process(component.pid)
-        processes = [process, *process.children(recursive=True)]
-        sockets = [socket for each in processes for socket in each.net_connections("tcp")]
-    except psutil.NoSuchProcess:
-        return False
-    return any(socket.status == psutil.CONN_LISTEN and socket.laddr.port == port for socket in sockets)
+def port_of(component: Component) -> int:
+    """Return the port that the component's server listens on."""
+    return int(component.url.rsplit(":", 1)[1])
 
 
 def wait_ready(component: Component, limit_s: float, ready: Callable[[], bool] | None = None) -> None:
@@ -49,7 +40,7 @@ def wait_ready(component: Component, limit_s: float, ready: Callable[[], bool] |
     """
     ready = ready or (lambda: answers(component))
     deadline = time.monotonic() + limit_s
-    while not (ready() and listens(component)):
+    while not (ready() and listens(port_of(component), component.pid)):
         if not is_running(component):
             raise _failed(component, "ended while starting")
         if time.monotonic() > deadline:

@@ -1,10 +1,8 @@
-"""Whether a server can listen on an address of this host, whether one answers there, and which one."""
+"""Whether a server can listen on an address of this host, and whether one answers there."""
 
 import errno
 import http.client
 import socket
-
-import psutil
 
 from artifacts.ports import HOST, VALID
 from tasks.errors import PortUnusable
@@ -58,21 +56,3 @@ def probe(port: int, path: str, host: str = HOST) -> bool:
         return False
     finally:
         connection.close()
-
-
-def strangers_at(port: int, ancestor: int) -> list[str]:
-    """Name the processes that listen on a port of this host, but are neither `ancestor` nor descend from it.
-
-    Servers may share a port (SO_REUSEPORT), so one that is ours does not exclude others.
-    """
-    try:
-        own = {ancestor, *(child.pid for child in psutil.Process(ancestor).children(recursive=True))}
-    except psutil.NoSuchProcess:
-        own = set()
-    # Processes of other users have no pid here, unless this one is root's.
-    owners = {
-        one.pid
-        for one in psutil.net_connections("tcp")
-        if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
-    }
-    return sorted("a process of another user" if pid is None else f"process {pid}" for pid in owners - own)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from artifacts.hosts import ServeCommand
-from artifacts.ports import HOST, free_port
+from artifacts.ports import HOST, free_port, strangers_at
 from tasks.errors import (
     ServerNotReady,
     TaskError,
@@ -25,7 +25,7 @@ from tasks.errors import (
 )
 from tasks.toolchains.records import Server, Toolchain
 from tasks.toolchains.run.exit_status import failure, log_with_tail
-from tasks.toolchains.run.ports import probe, strangers_at
+from tasks.toolchains.run.ports import probe
 from tasks.toolchains.run.serve_command import server_command, server_launch, server_scratch
 from tasks.toolchains.run.supervised import Supervised
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from artifacts.ports import listens
 from flows.errors import ComponentFailed
 from flows.stack.system.liveness import birth
-from flows.stack.system.probes import listens, wait_ready
+from flows.stack.system.probes import wait_ready
 from flows.stack.system.state import Component
 
 SERVER = """
@@ -61,9 +62,11 @@ def test_another_servers_answer_does_not_make_a_daemon_ready(
 def test_a_daemon_that_answers_on_its_own_port_is_ready(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", SERVER], text=True, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        daemon = component(process, int(process.stdout.readline()), tmp_path / "log")
-        wait_ready(daemon, limit_s=60)
-        assert listens(daemon)
-        process.kill()
-        process.wait()
-        assert not listens(daemon)
+        port = int(process.stdout.readline())
+        try:
+            wait_ready(component(process, port, tmp_path / "log"), limit_s=60)
+            assert listens(port, process.pid)
+        finally:
+            process.kill()
+            process.wait()
+        assert not listens(port, process.pid)
