@@ -42,7 +42,7 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
 
 def test_a_host_with_the_light_install_finds_the_stack() -> None:
     probe = (
-        "import sys; sys.modules['psutil'] = sys.modules['prefect'] = None;"
+        "import sys; sys.modules['prefect'] = None;"
         "from artifacts.settings import Settings; from flows.stack.environment import stack_environment;"
         "from flows.stack.system.state import *; s = Settings(); p = StackPaths.below(s.home);"
         "from flows.stack.system.liveness import birth; import os;"
