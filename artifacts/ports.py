@@ -7,6 +7,7 @@ from collections.abc import Collection
 import psutil
 
 from artifacts.errors import NoFreePort
+from artifacts.processes import family
 
 HOST = "127.0.0.1"
 VALID = range(1, 65536)
@@ -36,7 +37,7 @@ def is_free(port: int) -> bool:
 
 def listens(port: int, ancestor: int | None) -> bool:
     """Whether a process, or a descendant of it, listens on a port."""
-    return bool(_listeners(port) & _family(ancestor))
+    return bool(_listeners(port) & family(ancestor))
 
 
 def strangers_at(port: int, ancestor: int | None) -> list[str]:
@@ -44,7 +45,7 @@ def strangers_at(port: int, ancestor: int | None) -> list[str]:
 
     Servers may share a port (SO_REUSEPORT), so one of `ancestor` does not exclude others.
     """
-    strangers = _listeners(port) - _family(ancestor)
+    strangers = _listeners(port) - family(ancestor)
     return sorted("a process of another user" if pid is None else f"process {pid}" for pid in strangers)
 
 
@@ -55,16 +56,6 @@ def _listeners(port: int) -> set[int | None]:
         for one in psutil.net_connections("tcp")
         if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
     }
-
-
-def _family(ancestor: int | None) -> set[int | None]:
-    """The ids of a process and of its descendants; empty if it is gone."""
-    if ancestor is None:
-        return set()
-    try:
-        return {ancestor, *(child.pid for child in psutil.Process(ancestor).children(recursive=True))}
-    except psutil.NoSuchProcess:
-        return set()
 
 
 def _can_bind(port: int, *, reuse: bool) -> bool:

@@ -8,5 +8,5 @@ Invariants:
 - Every change to the stack happens under one file lock.
 - The daemons outlive the command that started them and write to log files.
 
-Nothing is imported here: a host with the light install finds a running stack without psutil and Prefect.
+Nothing is imported here: a host with the light install finds a running stack without Prefect.
 """

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
 from artifacts.hosts import GpuReader, GpuReading
+from artifacts.processes import descends
 
 LOOK_EVERY_S = 1.0
 # Enough for the longest round.
@@ -51,7 +51,7 @@ class _Watched:
 
     def _is_ours(self, pid: int) -> bool:
         if pid not in self.family:
-            self.family[pid] = _descends(pid, self.pid)
+            self.family[pid] = descends(pid, self.pid)
         return self.family[pid]
 
 
@@ -163,16 +163,3 @@ def _most(watched: Sequence[_Watched]) -> Peak:
         return Peak(None, None)
     most = max(known, key=lambda one: one.peak or 0)
     return Peak(most.peak, most.read_by)
-
-
-def _descends(pid: int, ancestor: int) -> bool:
-    """Whether a process is this one, or was started by it or its children."""
-    while pid > 1:
-        if pid == ancestor:
-            return True
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return False
-        pid = int(stat.rpartition(")")[2].split()[1])
-    return False

@@ -7,32 +7,8 @@ from artifacts.hosts import ServeCommand
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from tasks.workers.common.records import Record
-from tasks.workers.common.requests import Nothing
+from tasks.workers.common.requests import EngineParams, Nothing
 from tasks.workers.common.tool_command import ToolCommand
-
-
-class BuildParams(Record, Protocol):
-    """What decides an engine: a record of the kind's worker, which has at least these fields."""
-
-    @property
-    def kind(self) -> str:
-        """The name of the kind."""
-
-    @property
-    def recipe(self) -> str:
-        """The quantization recipe of the weights."""
-
-    @property
-    def toolchains(self) -> dict[str, str]:
-        """The identity of each toolchain that takes part, by role."""
-
-    @property
-    def driver_floor(self) -> str | None:
-        """The oldest NVIDIA driver that its toolchains run with; None on CPUs."""
-
-    @property
-    def stand_in(self) -> bool:
-        """Whether a stand-in of the tool builds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +26,7 @@ class JobPlan:
 
     toolchain: str
     worker: str
-    params: BuildParams
+    params: EngineParams
     admission: Record = field(default=Nothing())
     commands: tuple[ToolCommand, ...] = ()
     ships: tuple[str, ...] = ()

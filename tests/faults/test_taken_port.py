@@ -23,7 +23,7 @@ def test_a_server_whose_port_was_taken_meanwhile_gets_another_one(
         monkeypatch.setenv(name, value)
     settings, said = Settings(home=tmp_path), list[str]()
     seed_database(settings.home)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as stranger:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as stranger:
         threading.Thread(target=stranger.serve_forever, daemon=True).start()
         choose, looked = ports.choose, list[str]()
 

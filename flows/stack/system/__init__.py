@@ -1,4 +1,4 @@
 """What the local stack needs from the machine: processes, ports, disk, private files, and its state on disk.
 
-Nothing is imported here, so that a host with the light install can read the stack's state without psutil.
+Nothing is imported here: whoever reads the stack's state starts no more than that.
 """

@@ -4,6 +4,8 @@ Invariants:
 - Rounds alone and next to idle sides alternate, every other pair in reverse order, so drift cancels.
 - Pairs are added until the interval tells, or there are as many as a check may have. Few pairs underestimate
   the noise of some hosts: two copies of one server have shown 1.05 and 0.93, with intervals that exclude 1.
+- As many looks as there may be share the error: each interval is at the confidence that leaves all of them
+  together at the declared one.
 - If the interval is too wide to tell, sides do not share GPUs.
 """
 
@@ -23,7 +25,8 @@ from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import IdleCheck
 from tasks.judging.statistics import ratio_interval
 
-FIRST_PAIRS, MORE_PAIRS, MOST_PAIRS = 8, 4, 24
+FIRST_PAIRS, MORE_PAIRS, MOST_PAIRS = 8, 8, 24
+LOOKS = 1 + (MOST_PAIRS - FIRST_PAIRS) // MORE_PAIRS
 
 Alone = Callable[[Side], AbstractContextManager[None]]
 """Suspends all sides but one for the time of a context."""
@@ -83,9 +86,10 @@ class _Check:
 
     def _check(self, ratios: Sequence[float]) -> IdleCheck:
         plan = self._protocol.speed
+        confidence = 1 - (1 - plan.gate.confidence) / LOOKS
         return IdleCheck(
             side=self._endpoint.side.name,
-            ratio=ratio_interval(ratios, first_stage=len(ratios), confidence=plan.gate.confidence),
+            ratio=ratio_interval(ratios, first_stage=len(ratios), confidence=confidence),
             pairs=len(ratios),
             tolerance=plan.resolution,
         )

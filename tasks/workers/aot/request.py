@@ -3,10 +3,9 @@
 The input `checkpoint` is a directory in Hugging Face's layout.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from tasks.workers.common.requests import Request
+from tasks.workers.common.requests import EngineParams, Request
 from tasks.workers.common.shape import Shape
 
 # The module that serves the engine; the tree ships it, with everything that it imports.
@@ -37,30 +36,18 @@ class Target:
         return "cpu" if self.compute_capability is None else "cuda"
 
 
-@dataclass(frozen=True)
-class AotParams:
+@dataclass(frozen=True, kw_only=True)
+class AotParams(EngineParams):
     """What decides the engine.
 
     Attributes:
-        kind: name of the kind.
-        recipe: quantization recipe of the weights.
         shape: how large it is.
         target: hosts.
-        serve: the serve command that engine.json carries, as it is.
-        toolchains: identity of each toolchain that takes part, by role.
-        driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
-        stand_in: whether a stand-in of the tool builds it.
         dtype: bfloat16 or float32; None: as the checkpoint is stored, and bfloat16 on GPUs.
     """
 
-    kind: str
-    recipe: str
     shape: Shape
     target: Target
-    serve: dict[str, Any]
-    toolchains: dict[str, str] = field(default_factory=dict)
-    driver_floor: str | None = None
-    stand_in: bool = False
     dtype: str | None = None
 
 

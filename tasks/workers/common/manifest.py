@@ -10,41 +10,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from tasks.workers.common.requests import EngineParams
 
 MANIFEST_FILE = "engine.json"
 
 
-class Asked(Protocol):
-    """What the requests of all workers that build an engine have in common."""
-
-    @property
-    def kind(self) -> str:
-        """Name of the kind."""
-
-    @property
-    def recipe(self) -> str:
-        """Quantization recipe of the weights."""
-
-    @property
-    def serve(self) -> dict[str, Any]:
-        """The serve command."""
-
-    @property
-    def toolchains(self) -> dict[str, str]:
-        """Identity of each toolchain that takes part, by role."""
-
-    @property
-    def driver_floor(self) -> str | None:
-        """Oldest NVIDIA driver that its toolchains run with; None on CPUs."""
-
-    @property
-    def stand_in(self) -> bool:
-        """Whether a stand-in of the tool builds it."""
-
-
 def manifest(
-    asked: Asked,
+    asked: EngineParams,
     architecture: str,
     shape: Mapping[str, int],
     tokenizer_sha256: str,

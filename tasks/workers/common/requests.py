@@ -7,7 +7,7 @@ Invariants:
 - A response is a result or a refusal. A worker that dies leaves no response.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -38,6 +38,27 @@ class Request(Generic[P, A]):
     admission: A
     inputs: dict[str, Path]
     output: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineParams:
+    """What decides an engine, whatever its kind; the request of each worker that builds one adds its own.
+
+    Attributes:
+        kind: name of the kind.
+        recipe: quantization recipe of the weights.
+        serve: the serve command that engine.json carries, as it is.
+        toolchains: identity of each toolchain that takes part, by role.
+        driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
+        stand_in: whether a stand-in of the tool builds it.
+    """
+
+    kind: str
+    recipe: str
+    serve: dict[str, Any]
+    toolchains: dict[str, str] = field(default_factory=dict)
+    driver_floor: str | None = None
+    stand_in: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 The input `checkpoint` is a directory in TensorRT-LLM's layout.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from tasks.workers.common.requests import Nothing, Request
+from tasks.workers.common.requests import EngineParams, Nothing, Request
 from tasks.workers.common.tool_command import ToolCommand
 
 
@@ -49,35 +48,23 @@ class Asked:
     features: dict[str, bool]
 
 
-@dataclass(frozen=True)
-class TrtPlanParams:
+@dataclass(frozen=True, kw_only=True)
+class TrtPlanParams(EngineParams):
     """What decides the engine.
 
     Attributes:
-        kind: name of the kind.
-        recipe: quantization recipe of the weights.
         checkpoint: what the checkpoint must be.
         target: hosts.
         tool: version line.
         asked: what the built engine must be.
         commands: commands of the tool, in order.
-        serve: the serve command that engine.json carries, as it is.
-        toolchains: identity of each toolchain that takes part, by role.
-        driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
-        stand_in: whether a stand-in of the tool builds it.
     """
 
-    kind: str
-    recipe: str
     checkpoint: WantedCheckpoint
     target: Target
     tool: Tool
     asked: Asked
     commands: tuple[ToolCommand, ...]
-    serve: dict[str, Any]
-    toolchains: dict[str, str] = field(default_factory=dict)
-    driver_floor: str | None = None
-    stand_in: bool = False
 
 
 TrtPlanRequest = Request[TrtPlanParams, Nothing]

@@ -3,10 +3,10 @@
 The input `checkpoint` is a directory in Hugging Face's layout.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from tasks.workers.common.requests import Request
+from tasks.workers.common.requests import EngineParams, Request
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
 
@@ -46,37 +46,25 @@ class WarmUp:
     model: str
 
 
-@dataclass(frozen=True)
-class TrtllmTorchParams:
+@dataclass(frozen=True, kw_only=True)
+class TrtllmTorchParams(EngineParams):
     """What decides the engine.
 
     Attributes:
-        kind: name of the kind.
-        recipe: quantization recipe of the weights.
         shape: how large it is.
         target: hosts.
         llm_args: arguments of TensorRT-LLM's LLM class by its names, as they are.
         files: where the parts of the tree are.
         warm_up: how to query the server.
         commands: the one command, which starts the server.
-        serve: the serve command that engine.json carries, as it is.
-        toolchains: identity of each toolchain that takes part, by role.
-        driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
-        stand_in: whether a stand-in of the tool builds it.
     """
 
-    kind: str
-    recipe: str
     shape: Shape
     target: Target
     llm_args: dict[str, Any]
     files: Files
     warm_up: WarmUp
     commands: tuple[ToolCommand, ...]
-    serve: dict[str, Any]
-    toolchains: dict[str, str] = field(default_factory=dict)
-    driver_floor: str | None = None
-    stand_in: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 The input `checkpoint` is a directory in Hugging Face's layout.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from tasks.workers.common.requests import Request
+from tasks.workers.common.requests import EngineParams, Request
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
 
@@ -48,33 +47,21 @@ class WarmUp:
     starts: int
 
 
-@dataclass(frozen=True)
-class VllmParams:
+@dataclass(frozen=True, kw_only=True)
+class VllmParams(EngineParams):
     """What decides the engine.
 
     Attributes:
-        kind: name of the kind.
-        recipe: quantization recipe of the weights.
         shape: how large it is.
         target: hosts.
         warm_up: how to query the server.
         commands: the cold start and the warm start.
-        serve: the serve command that engine.json carries, as it is.
-        toolchains: identity of each toolchain that takes part, by role.
-        driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
-        stand_in: whether a stand-in of the tool builds it.
     """
 
-    kind: str
-    recipe: str
     shape: Shape
     target: Target
     warm_up: WarmUp
     commands: tuple[ToolCommand, ...]
-    serve: dict[str, Any]
-    toolchains: dict[str, str] = field(default_factory=dict)
-    driver_floor: str | None = None
-    stand_in: bool = False
 
 
 @dataclass(frozen=True)
