@@ -1,7 +1,7 @@
 """What the driver says of a GPU at this moment: memory in use, by which processes, and lowered clocks.
 
 Invariants:
-- What the driver does not tell (an older one, another process namespace) is absent, never zero.
+- What the driver does not report (an older one, another process namespace) is absent, never zero.
 - Reading changes nothing and takes milliseconds.
 """
 
@@ -69,9 +69,9 @@ class NvmlReader:
         except pynvml.NVMLError:
             return None
         return GpuReading(
-            used_bytes=_told(pynvml, lambda: _used_bytes(pynvml, handle)),
-            processes=_told(pynvml, lambda: _processes(pynvml, handle)) or (),
-            throttled=_told(pynvml, lambda: _throttled(pynvml, handle)) or (),
+            used_bytes=_answer(pynvml, lambda: _used_bytes(pynvml, handle)),
+            processes=_answer(pynvml, lambda: _processes(pynvml, handle)) or (),
+            throttled=_answer(pynvml, lambda: _throttled(pynvml, handle)) or (),
         )
 
     def _handle(self, nvml: Any, uuid: str) -> Any:
@@ -83,7 +83,7 @@ class NvmlReader:
         return self._handles[uuid]
 
 
-def _told(nvml: Any, ask: Callable[[], Any]) -> Any:
+def _answer(nvml: Any, ask: Callable[[], Any]) -> Any:
     """Return the driver's answer; None if it has none."""
     with suppress(nvml.NVMLError):
         return ask()

@@ -296,7 +296,7 @@ class IdleCheck(Frozen):
     tolerance: float = Field(gt=0, description="Loss of speed that would not matter.")
 
     @property
-    def tells(self) -> bool:
+    def is_clear(self) -> bool:
         """Whether the interval excludes a loss that would matter, or nothing but such a loss."""
         return self.ratio.lower >= 1 - self.tolerance or self.ratio.upper < 1 - self.tolerance
 

@@ -2,7 +2,7 @@
 
 Invariants:
 - Rounds alone and next to idle sides alternate, every other pair in reverse order, so drift cancels.
-- Pairs are added until the interval tells, or there are as many as a check may have. Few pairs underestimate
+- Pairs are added until the interval is clear, or there are as many as a check may have. Few pairs underestimate
   the noise of some hosts: two copies of one server have shown 1.05 and 0.93, with intervals that exclude 1.
 - As many looks as there may be share the error: each interval is at the confidence that leaves all of them
   together at the declared one.
@@ -80,7 +80,7 @@ class _Check:
 
     def make(self) -> IdleCheck:
         ratios = asyncio.run(self._log_ratios(range(FIRST_PAIRS), warm_up=True))
-        while not (check := self._check(ratios)).tells and len(ratios) < MOST_PAIRS:
+        while not (check := self._check(ratios)).is_clear and len(ratios) < MOST_PAIRS:
             ratios += asyncio.run(self._log_ratios(range(len(ratios), len(ratios) + MORE_PAIRS)))
         return check
 

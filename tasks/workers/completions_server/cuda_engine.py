@@ -59,7 +59,7 @@ class StepGraph:
 
 
 class StepInputs:
-    """What a step is told of each row, in one piece of memory, so that one copy takes it to the GPU.
+    """What a step gets for each row, in one piece of memory, so that one copy takes it to the GPU.
 
     Tokens and positions are int64, the slots in use int32, each [rows].
     """

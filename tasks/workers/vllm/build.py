@@ -80,6 +80,7 @@ class _Trials:
             self.files, self.cache_bytes = capture(self.place, self.tree)
             with guest_of(self.tree) as guest:
                 self.guests.append(guest)
+                say(f"a copy of the engine is started with: {guest.differs}")
                 return self._in_turn()
         finally:
             vacate(self.place, os.geteuid())

@@ -6,7 +6,7 @@ from tasks.judging.results import IdleCheck, Interval
 
 
 @pytest.mark.parametrize(
-    ("lower", "upper", "tells", "nothing"),
+    ("lower", "upper", "clear", "nothing"),
     [
         (0.99, 1.01, True, True),
         (0.96, 0.99, True, True),
@@ -18,8 +18,8 @@ from tasks.judging.results import IdleCheck, Interval
     ],
 )
 def test_what_idle_sides_cost_is_judged_by_the_interval(
-    lower: float, upper: float, tells: bool, nothing: bool
+    lower: float, upper: float, clear: bool, nothing: bool
 ) -> None:
     ratio = Interval(estimate=(lower + upper) / 2, lower=lower, upper=upper, confidence=0.95)
     check = IdleCheck(side="engine", ratio=ratio, pairs=4, tolerance=0.05)
-    assert (check.tells, check.costs_nothing) == (tells, nothing)
+    assert (check.is_clear, check.costs_nothing) == (clear, nothing)
