@@ -2,8 +2,9 @@
 
 Invariants:
 - Rounds alone and next to idle sides alternate, every other pair in reverse order, so drift cancels.
-- Pairs are added until the interval is clear, or there are as many as a check may have. Few pairs underestimate
-  the noise of some hosts: two copies of one server have shown 1.05 and 0.93, with intervals that exclude 1.
+- Pairs are added until the interval is clear, or there are as many as a check may have. Few pairs
+  underestimate the noise of some hosts: two copies of one server have shown 1.05 and 0.93, each with an
+  interval that excludes 1.
 - As many looks as there may be share the error: each interval is at the confidence that leaves all of them
   together at the declared one.
 - If the interval is too wide to tell, sides do not share GPUs.
