@@ -6,6 +6,8 @@ Invariants:
 """
 
 import datetime as dt
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from artifacts.hosts import GpusFound, HostFacts, gpus_in_words, probe_gpus, probe_host
@@ -21,7 +23,7 @@ from flows.gpu_check.result import CheckpointSummary, CheckResult, HostSummary
 from flows.gpu_check.run import Check, Found
 from flows.gpu_check.sizes import ModelSize
 from flows.gpu_check.steps import Steps
-from tasks.hosts import this_host
+from tasks.hosts import this_host, visible_gpus
 from tasks.toolchains import NotInstalled, planned_identity
 
 DONE, FAILED, NOTHING_RUNS = 0, 1, 4
@@ -36,7 +38,7 @@ def run_check(options: Options, command: str) -> int:
     Raises:
         BadArgument: an option is invalid, or this GPU cannot train a checkpoint of that size.
     """
-    settings, facts = load_settings(), probe_host()
+    settings, facts = load_settings(), visible_host(probe_host(), os.environ)
     options.require_valid()
     target = host_target(facts, options.accelerator)
     if isinstance(target, str):
@@ -49,6 +51,11 @@ def run_check(options: Options, command: str) -> int:
     if not options.train_only:
         emit(str(report.write()))
     return code
+
+
+def visible_host(facts: HostFacts, environ: Mapping[str, str]) -> HostFacts:
+    """Return the facts of a host with only the GPUs that CUDA_VISIBLE_DEVICES allows: no others take part."""
+    return facts.model_copy(update={"gpus": visible_gpus(facts.gpus, environ)})
 
 
 class Report:

@@ -14,6 +14,7 @@ from tasks.hosts.gpu_locks import (
     gpus_for,
     locked_by_a_job,
     need_of,
+    visible_gpus,
 )
 from tasks.hosts.gpu_release import await_released, memory_in_use
 from tasks.hosts.gpu_watch import GpuWatch
@@ -36,4 +37,5 @@ __all__ = [
     "memory_in_use",
     "need_of",
     "this_host",
+    "visible_gpus",
 ]

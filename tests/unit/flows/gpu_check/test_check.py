@@ -27,6 +27,7 @@ H200 = host(load_targets()["h200"], 1)
 @pytest.fixture
 def on(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs the check on a host of the test's own; nothing is trained, started or built."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(module, "planned_identity", lambda *_: "a" * 64)
     monkeypatch.setattr(module, "trained_checkpoint", lambda *_: checkpoint())
     monkeypatch.setattr(module, "_in_the_stack", lambda check, *_: check.run(()))
@@ -65,6 +66,21 @@ def test_page_and_json_are_written_side_by_side(on: Any, tmp_path: Path) -> None
     document = json.loads(next(tmp_path.glob("results/*.json")).read_text())
     assert document["checkpoint"]["asked"] == "1B"
     assert document["rehearsal"] is False
+
+
+def test_only_gpus_that_cuda_visible_devices_allows_take_part(
+    on: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    on(host(load_targets()["h200"], 2))
+    (text,) = (path.read_text() for path in tmp_path.glob("results/*.md"))
+    assert "1 x NVIDIA H200" in text
+    assert "2 x NVIDIA H200" not in text
+
+
+def test_with_all_gpus_hidden_it_runs_nothing(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert on(H200) == (4, [])
 
 
 def test_a_host_without_the_toolchain_that_trains_gets_a_page_that_says_so(
