@@ -132,10 +132,10 @@ def _check(options: Options, settings: Settings, facts: HostFacts, target: Targe
         lambda name: planned_identity(name, settings),
         trained,
         options.variants,
-        options.budget,
+        options.terms,
     )
     say_choice(choice)
-    check = Check(settings, choice, trained, options.budget, report.found, report.write)
+    check = Check(settings, choice, trained, options.terms, report.found, report.write)
     if not choice.runnable:
         check.run(())
         return NOTHING_RUNS

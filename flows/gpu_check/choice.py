@@ -11,7 +11,7 @@ from engine_specs.reading import SpecInvalid
 from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
 from engine_specs.tables import Accelerator, Target, load_kinds, load_targets
 from flows.gpu_check.checkpoint import TrainedCheckpoint
-from flows.gpu_check.specs import check_spec
+from flows.gpu_check.specs import CheckTerms, check_spec
 from flows.gpu_check.variants import CheckVariant, default_variants
 from tasks.comparison import divide_by_host
 from tasks.hosts import host_requirements
@@ -19,7 +19,6 @@ from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
 
 Identity = Callable[[str], str | NotInstalled]
-Budget = Callable[[str], float]
 
 
 class Chosen(Frozen):
@@ -72,7 +71,7 @@ def choose(
     identity: Identity,
     checkpoint: TrainedCheckpoint,
     asked: Sequence[CheckVariant],
-    budget: Budget,
+    terms: CheckTerms,
 ) -> HostChoice:
     """Decide what can run on a host.
 
@@ -82,9 +81,9 @@ def choose(
         identity: returns the identity of an installed toolchain, or why it is not installed.
         checkpoint: what is compiled.
         asked: variants that the user names; empty for the default.
-        budget: returns the minutes of timed rounds under a forced placement.
+        terms: what the user decides of every spec.
     """
-    host = _Host(facts, target, identity, checkpoint, budget)
+    host = _Host(facts, target, identity, checkpoint, terms)
     variants = asked or default_variants(target, len(facts.gpus), lambda one: not list(host.preflight(one)))
     driver = f", driver {facts.driver}" if facts.driver else ""
     return HostChoice(
@@ -101,13 +100,13 @@ class _Host:
         target: Target,
         identity: Identity,
         checkpoint: TrainedCheckpoint,
-        budget: Budget,
+        terms: CheckTerms,
     ) -> None:
         self._facts = facts
         self._target = target
         self._identity = identity
         self._checkpoint = checkpoint
-        self._budget = budget
+        self._terms = terms
 
     def chosen(self, variant: CheckVariant) -> Chosen:
         """Return a variant with what keeps it from running here."""
@@ -136,8 +135,7 @@ class _Host:
         yield from (f"pre-flight refuses it: {problem}" for problem in problems)
 
     def _resolved(self, variant: CheckVariant) -> tuple[Spec, ResolvedVariant]:
-        minutes = self._budget(variant.placement)
-        spec = check_spec(variant, self._target, self._checkpoint.commit, minutes)
+        spec = check_spec(variant, self._target, self._checkpoint.commit, self._terms)
         (resolved,) = resolve_variants(spec)
         return spec, resolved
 

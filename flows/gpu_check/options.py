@@ -10,10 +10,13 @@ from artifacts.settings import Settings
 from engine_specs.tables import Accelerator
 from flows.errors import BadArgument
 from flows.gpu_check.sizes import ModelSize, parse_size, size_near
+from flows.gpu_check.specs import INPUT_TOKENS, SHAPE, CheckTerms
 from flows.gpu_check.variants import CheckVariant, parse_variant
 
 RESULTS = Path("docs/results")
-AUTOMATIC, NONE, IN_TURN = "auto", "none", "in-turn"
+# Fewer say little about the time between tokens.
+LEAST_OUTPUT_TOKENS = 8
+AUTOMATIC, NONE = "auto", "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,7 @@ class Options:
     in_turn_minutes: Annotated[
         float, Parameter(help="The same if sides are forced to run in turn, where starts count, too.")
     ] = 8.0
+    output_tokens: Annotated[int, Parameter(help="Tokens that every timed request generates.")] = 128
     variant: Annotated[
         tuple[str, ...],
         Parameter(
@@ -72,9 +76,10 @@ class Options:
         """The dimensions of the checkpoint; raises BadArgument."""
         return size_near(parse_size(self.size))
 
-    def budget(self, placement: str) -> float:
-        """Return the minutes of timed rounds under a forced placement; an empty name forces none."""
-        return self.in_turn_minutes if placement == IN_TURN else self.rounds_minutes
+    @property
+    def terms(self) -> CheckTerms:
+        """What the user decides of every spec."""
+        return CheckTerms(self.rounds_minutes, self.in_turn_minutes, self.output_tokens)
 
     @property
     def variants(self) -> tuple[CheckVariant, ...]:
@@ -99,6 +104,12 @@ class Options:
         _ = self.dimensions, self.variants, self.placements
         if min(self.minutes, self.rounds_minutes, self.in_turn_minutes, self.allowed_minutes or 1) <= 0:
             raise BadArgument("minutes have to be more than 0", fix="name a number such as 2 or 0.5")
+        most = SHAPE["max_seq_len"] - INPUT_TOKENS
+        if not LEAST_OUTPUT_TOKENS <= self.output_tokens <= most:
+            raise BadArgument(
+                f"{self.output_tokens} output tokens cannot be timed with the shape of the check",
+                fix=f"--output-tokens from {LEAST_OUTPUT_TOKENS} to {most}",
+            )
 
     def directory(self, settings: Settings) -> Path:
         """Return where page and JSON go."""

@@ -25,11 +25,11 @@ from engine_specs.tables import load_targets
 from flows.cli.console import say
 from flows.demo.proof import complete
 from flows.gpu_check.checkpoint import TrainedCheckpoint
-from flows.gpu_check.choice import Budget, Chosen, HostChoice
+from flows.gpu_check.choice import Chosen, HostChoice
 from flows.gpu_check.figures import build_starts, limits_of, measured_of, weight_bytes
 from flows.gpu_check.result import Pulled, SelfComparison, ToolchainSummary, VariantResult
 from flows.gpu_check.self_comparison import compare_with_itself
-from flows.gpu_check.specs import VARIANT, check_text, spec_name
+from flows.gpu_check.specs import VARIANT, CheckTerms, check_text, spec_name
 from flows.gpu_check.steps import Steps
 from tasks.hosts import GpuNeed, gpus_for
 from tasks.runs import Pipeline
@@ -70,7 +70,7 @@ class Check:
         settings: resolved settings.
         choice: what can run.
         checkpoint: what is compiled.
-        budget: returns the minutes of timed rounds under a forced placement.
+        terms: what the user decides of every spec.
         found: takes what is found.
         on_change: is called after every step, so that an interrupted check has its page, too.
     """
@@ -80,7 +80,7 @@ class Check:
         settings: Settings,
         choice: HostChoice,
         checkpoint: TrainedCheckpoint,
-        budget: Budget,
+        terms: CheckTerms,
         found: Found,
         on_change: Callable[[], object],
     ) -> None:
@@ -88,7 +88,7 @@ class Check:
         self._choice = choice
         self._target = load_targets()[choice.target]
         self._checkpoint = checkpoint
-        self._budget = budget
+        self._terms = terms
         self._found = found
         self._on_change = on_change
 
@@ -212,8 +212,7 @@ class Check:
 
     def _spec_file(self, chosen: Chosen) -> Path:
         variant = chosen.variant
-        minutes = self._budget(variant.placement)
-        text = check_text(variant, self._target, self._checkpoint.commit, minutes)
+        text = check_text(variant, self._target, self._checkpoint.commit, self._terms)
         path = self._settings.home / "gpu-check" / "specs" / f"{spec_name(variant)}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -1,5 +1,6 @@
 """Small specs for the check: the checkpoint that was trained, compiled by one kind for one target. Pure."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ from engine_specs.tables import Target, load_kinds
 from flows.gpu_check.checkpoint import REPO
 from flows.gpu_check.variants import CheckVariant
 
-DEMO = "demo"
+DEMO, IN_TURN = "demo", "in-turn"
 SHAPE = {"max_batch_size": 8, "max_input_len": 256, "max_seq_len": 512, "max_num_tokens": 2048}
 CALIBRATION = {"split": "calibration", "samples": 64, "sequence_length": 256}
+INPUT_TOKENS = 128
 WORKLOAD = {
-    "input_tokens": 128,
-    "output_tokens": 128,
+    "input_tokens": INPUT_TOKENS,
     "concurrency": [1, 8],
     "operating_point": 1,
     "slo": {"ttft_p99_ms": 1000, "itl_p99_ms": 200},
@@ -26,20 +27,40 @@ SMALL = {"warmth_starts": 2}
 HOUR_USD = {"cpu": 0.10, "cuda": 3.00}
 
 
-def check_spec(variant: CheckVariant, target: Target, commit: str, rounds_minutes: float) -> Spec:
+@dataclass(frozen=True, slots=True)
+class CheckTerms:
+    """What the user decides of every spec of a check.
+
+    Attributes:
+        rounds_minutes: budget of timed rounds.
+        in_turn_minutes: the same if sides are forced to run in turn.
+        output_tokens: tokens that every timed request generates.
+    """
+
+    rounds_minutes: float = 2.0
+    in_turn_minutes: float = 8.0
+    output_tokens: int = 128
+
+    def budget_minutes(self, placement: str) -> float:
+        """Return the minutes of timed rounds under a forced placement; an empty name forces none."""
+        return self.in_turn_minutes if placement == IN_TURN else self.rounds_minutes
+
+
+def check_spec(variant: CheckVariant, target: Target, commit: str, terms: CheckTerms) -> Spec:
     """Return the spec that checks a variant; raise SpecInvalid if its kind does not run on the target."""
-    return read_spec(check_text(variant, target, commit, rounds_minutes), Path(f"{spec_name(variant)}.yaml"))
+    return read_spec(check_text(variant, target, commit, terms), Path(f"{spec_name(variant)}.yaml"))
 
 
-def check_text(variant: CheckVariant, target: Target, commit: str, rounds_minutes: float) -> str:
+def check_text(variant: CheckVariant, target: Target, commit: str, terms: CheckTerms) -> str:
     """Return the same spec as YAML.
 
     Args:
         variant: what is built.
         target: for which hosts.
         commit: of the checkpoint that was trained.
-        rounds_minutes: budget of timed rounds.
+        terms: what the user decides.
     """
+    budget_minutes = terms.budget_minutes(variant.placement)
     document = load_spec(DEMO).model_dump(mode="json", exclude_unset=True)
     validation = document["validation"]
     texts = {name: validation["accuracy"][name] for name in ("dataset", "revision")}
@@ -48,8 +69,8 @@ def check_text(variant: CheckVariant, target: Target, commit: str, rounds_minute
         "checkpoint": {"repo": REPO, "revision": commit},
         "compile": "always",
         "channels": [],
-        "workload": WORKLOAD,
-        "validation": validation | {"speed": validation["speed"] | {"budget_minutes": rounds_minutes}},
+        "workload": WORKLOAD | {"output_tokens": terms.output_tokens},
+        "validation": validation | {"speed": validation["speed"] | {"budget_minutes": budget_minutes}},
         "economics": document["economics"] | {"gpu_hour_usd": HOUR_USD[target.accelerator]},
         "defaults": {
             "engine": {"kind": variant.kind, "options": _options(variant.kind)},

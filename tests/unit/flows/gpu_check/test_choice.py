@@ -12,14 +12,14 @@ from engine_specs.tables import Target, load_kinds, load_targets
 from flows.errors import BadArgument
 from flows.gpu_check.choice import HostChoice, choose, host_target
 from flows.gpu_check.options import Options, placement_names
-from flows.gpu_check.specs import VARIANT, check_spec
+from flows.gpu_check.specs import VARIANT, CheckTerms, check_spec
 from flows.gpu_check.variants import CheckVariant, parse_variant
 
 TARGETS = load_targets()
 GPU_TARGETS = [target for target in TARGETS.values() if target.gpu]
 GPU_KINDS = [kind for kind in load_kinds().values() if "cuda" in kind.accelerators]
 CPU_KINDS = [kind for kind in load_kinds().values() if "cpu" in kind.accelerators]
-TRAINED = checkpoint()
+TRAINED, TERMS = checkpoint(), CheckTerms()
 
 
 def installed(_name: str) -> str:
@@ -28,7 +28,7 @@ def installed(_name: str) -> str:
 
 def on(target: str, count: int = 1, *asked: str, identity=installed) -> HostChoice:
     facts = host(TARGETS[target], count) if TARGETS[target].gpu else cpu_host()
-    return choose(facts, TARGETS[target], identity, TRAINED, tuple(map(parse_variant, asked)), lambda _: 2.0)
+    return choose(facts, TARGETS[target], identity, TRAINED, tuple(map(parse_variant, asked)), TERMS)
 
 
 @pytest.mark.parametrize("target", GPU_TARGETS, ids=lambda one: one.name)
@@ -101,7 +101,7 @@ def test_one_card_is_enough_for_variants_of_one_device() -> None:
 
 def test_options_that_only_cost_time_are_small() -> None:
     def options(kind: str) -> dict[str, object]:
-        spec = check_spec(CheckVariant(kind=kind, recipe="none"), TARGETS["h100-sxm"], TRAINED.commit, 2.0)
+        spec = check_spec(CheckVariant(kind=kind, recipe="none"), TARGETS["h100-sxm"], TRAINED.commit, TERMS)
         return dict(resolve_variants(spec)[0].engine.options)
 
     assert options("vllm")["warmth_starts"] == 2
@@ -110,17 +110,19 @@ def test_options_that_only_cost_time_are_small() -> None:
 
 def test_an_old_driver_keeps_a_variant_from_running() -> None:
     facts = host(TARGETS["h100-sxm"], 8).model_copy(update={"driver": "535.183.01"})
-    choice = choose(facts, TARGETS["h100-sxm"], installed, TRAINED, (), lambda _: 2.0)
+    choice = choose(facts, TARGETS["h100-sxm"], installed, TRAINED, (), TERMS)
     assert choice.runnable == ()
     assert "needs NVIDIA driver 580 or newer, this host has 535.183.01" in choice.variants[0].obstacles[0]
 
 
 def test_specs_of_the_check_have_the_checkpoint_and_the_budget() -> None:
     variant = CheckVariant(kind="trtllm-torch", recipe="fp8", tensor_parallel=2)
-    spec = check_spec(variant, TARGETS["h100-sxm"], TRAINED.commit, 3.5)
+    spec = check_spec(
+        variant, TARGETS["h100-sxm"], TRAINED.commit, CheckTerms(rounds_minutes=3.5, output_tokens=64)
+    )
     (resolved,) = resolve_variants(spec)
     assert (resolved.name, resolved.tensor_parallel, resolved.target.name) == (VARIANT, 2, "h100-sxm")
-    assert spec.validation.speed.budget_minutes == 3.5
+    assert (spec.validation.speed.budget_minutes, spec.workload.output_tokens) == (3.5, 64)
     assert spec.checkpoint.revision == TRAINED.commit
     assert (spec.name, spec.compile, spec.channels) == ("gpu-check-trtllm-torch-fp8-tp2", "always", ())
 
@@ -156,7 +158,7 @@ def test_placements_are_those_of_the_settings() -> None:
 
 def test_in_turn_has_a_budget_of_its_own() -> None:
     options = Options(rounds_minutes=1.5, in_turn_minutes=7)
-    assert [options.budget(name) for name in ("", "shared", "in-turn")] == [1.5, 1.5, 7]
+    assert [options.terms.budget_minutes(name) for name in ("", "shared", "in-turn")] == [1.5, 1.5, 7]
 
 
 def test_a_rehearsal_does_not_write_to_the_results_of_the_project(tmp_path: Path) -> None:
@@ -172,3 +174,11 @@ def test_a_rehearsal_does_not_write_to_the_results_of_the_project(tmp_path: Path
 def test_minutes_have_to_be_positive(wrong: dict[str, float]) -> None:
     with pytest.raises(BadArgument, match="more than 0"):
         Options(**wrong).require_valid()
+
+
+@pytest.mark.parametrize("tokens", [-1, 0, 7, 385])
+def test_output_tokens_fit_the_shape_of_the_check(tokens: int) -> None:
+    Options(output_tokens=384).require_valid()
+    with pytest.raises(BadArgument, match="output tokens") as caught:
+        Options(output_tokens=tokens).require_valid()
+    assert "from 8 to 384" in caught.value.fix

@@ -14,7 +14,7 @@ from flows.gpu_check import run as module
 from flows.gpu_check.choice import Chosen, HostChoice
 from flows.gpu_check.result import Pulled, SelfComparison, VariantResult
 from flows.gpu_check.run import Check, Found
-from flows.gpu_check.specs import spec_name
+from flows.gpu_check.specs import CheckTerms, spec_name
 from flows.gpu_check.steps import Steps
 from flows.gpu_check.variants import parse_variant
 from flows.prefect_run import BuildSummary
@@ -48,7 +48,7 @@ class Run:
         self.writes: list[int] = []
         self.found = Found(Steps(lambda _line: None))
         choice = HostChoice(gpus="1 x NVIDIA H200", target=TARGET.name, variants=variants)
-        self.check = Check(settings, choice, checkpoint(), lambda _: 2.0, self.found, self._write)
+        self.check = Check(settings, choice, checkpoint(), CheckTerms(), self.found, self._write)
         toolchain = Toolchain.model_construct(
             name="aot-cuda", provider="host", identity="a" * 64, versions={"torch": "2.11.0"}, differences=()
         )
