@@ -130,6 +130,10 @@ class WarmCaches(Frozen):
     captured: dict[str, str] = Field(
         description="What it was captured with: elsewhere the server starts without it."
     )
+    environment: dict[str, str | None] = Field(
+        description="Variables that may enter the tool's key of it, as they were then; null: not set. The "
+        "server starts with these."
+    )
 
 
 class EngineManifest(Frozen):

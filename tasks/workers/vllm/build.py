@@ -34,15 +34,15 @@ def main(request: VllmRequest) -> Result:
     checkpoint = read_checkpoint(request.inputs["checkpoint"], request.admission)
     copied = copy_checkpoint(checkpoint.directory, output)
     say(f"copied {copied} bytes of checkpoint")
-    place = place_of(identity_of(params, output))
+    place, environment = place_of(identity_of(params, output)), os.environ | dict(params.serve["env"])
     write_launcher(output)
-    write_manifest(output, vllm_manifest(params, checkpoint, captured, place))
+    write_manifest(output, vllm_manifest(params, checkpoint, captured, place, environment))
     trials = _Trials(params, output, place)
     proof = trials.run()
     say(f"the caches {'ship' if proof.ships else 'do not ship'}: {proof.reason}")
     if not proof.ships:
         shutil.rmtree(output / CACHES, ignore_errors=True)
-        write_manifest(output, vllm_manifest(params, checkpoint, captured, None))
+        write_manifest(output, vllm_manifest(params, checkpoint, captured, None, environment))
     tools = {name: captured[name] for name in TOOLS if name in captured}
     return Result(metrics={"checkpoint_bytes": copied, "warmth": trials.metrics(proof)}, tools=tools)
 

@@ -29,6 +29,14 @@ CACHE_VARIABLES = {
 }
 
 
+# The only one of vLLM's key that is not its own, and that tools of CUDA read.
+CUDA_HOME = "CUDA_HOME"
+VLLM_PREFIX = "VLLM_"
+
+Pinned = Mapping[str, str | None]
+"""Variables that may enter vLLM's key, with the values that the caches were filled with; None: not set."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is to be served, and where.
@@ -54,14 +62,43 @@ def server_command(python: Path, model: Path, asked: Asked) -> list[str]:
     return [str(python), "-m", MODULE, "--model", str(model), *address, *asked.flags]
 
 
+def pinned_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what may enter vLLM's key of the caches that a server with this environment fills."""
+    own = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(VLLM_PREFIX) and name not in CACHE_VARIABLES
+    }
+    return {CUDA_HOME: environment.get(CUDA_HOME), **dict(sorted(own.items()))}
+
+
 def server_environment(
-    environment: Mapping[str, str], caches: Path, import_path: Sequence[Path]
+    environment: Mapping[str, str], caches: Path, import_path: Sequence[Path], pinned: Pinned | None = None
 ) -> dict[str, str]:
-    """Return the environment of vLLM's server: the given one, with these caches and this import path."""
+    """Return the environment of vLLM's server: the given one, with these caches and this import path.
+
+    Args:
+        environment: of this process.
+        caches: the directory of the caches.
+        import_path: directories for PYTHONPATH.
+        pinned: variables that the caches were filled with; they replace those of the environment.
+    """
+    pinned = pinned or {}
     ours = {name: str(caches / folder) for name, folder in CACHE_VARIABLES.items()}
-    rest = {name: value for name, value in environment.items() if name != PYTHON_PATH}
+    rest = {name: value for name, value in environment.items() if name not in {PYTHON_PATH, *pinned}}
+    kept = {name: value for name, value in pinned.items() if value is not None}
     path = {PYTHON_PATH: os.pathsep.join(map(str, import_path))} if import_path else {}
-    return rest | ours | path
+    return rest | kept | ours | path
+
+
+def replaced_variables(environment: Mapping[str, str], pinned: Pinned) -> str:
+    """Say which variables of this host the caches do not allow, as part of a sentence; empty if none."""
+    own = pinned_variables(environment)
+    replaced = sorted(name for name in pinned if own.get(name) != pinned[name])
+    further = sorted(own.keys() - pinned.keys())
+    said = [f"{name} is {pinned[name] or 'not set'} as in the build" for name in replaced]
+    said += [f"the build did not have {name}: vLLM may compile again" for name in further]
+    return "; ".join(said)
 
 
 def import_path_without(own: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:

@@ -21,8 +21,10 @@ from tasks.workers.common.io import Refusal
 from tasks.workers.vllm.captured import captured_with, differences
 from tasks.workers.vllm.launch import (
     Asked,
+    Pinned,
     import_path_without,
     relocated_python,
+    replaced_variables,
     server_command,
     server_environment,
 )
@@ -58,14 +60,16 @@ def prepared(asked: Asked, caches: Caches, environment: Mapping[str, str]) -> St
     """Return how to start: warm, or cold with the reason."""
     try:
         manifest = _manifest(asked.tree)
-        place = _valid_place(manifest)
+        place, pinned = _valid_place(manifest), _pinned(manifest)
         occupy(place, _content(asked.tree, caches), _filler(asked, caches, manifest, environment))
     except (PlaceRefused, Refusal) as refusal:
         return _cold(asked, environment, str(refusal))
     except (OSError, ValueError, KeyError, TypeError) as error:
         return _cold(asked, environment, f"its caches cannot be used: {error!r}")
     said = f"{WARM if caches == 'shipped' else FILLING}: {place.caches}"
-    return _at(place, asked, environment, said)
+    if replaced := replaced_variables(environment, pinned):
+        said = f"{said} ({replaced})"
+    return _at(place, asked, environment, pinned, said)
 
 
 def _manifest(tree: Path) -> dict[str, Any]:
@@ -87,6 +91,12 @@ def _valid_place(manifest: Mapping[str, Any]) -> Place:
     if found := differences(warm["captured"], here):
         raise PlaceRefused(f"its caches are not valid here: {'; '.join(found)}")
     return Place(Path(warm["place"]))
+
+
+def _pinned(manifest: Mapping[str, Any]) -> Pinned:
+    """Return the variables that the caches were filled with."""
+    pinned: Pinned = manifest["warm_caches"]["environment"]
+    return pinned
 
 
 def _content(tree: Path, caches: Caches) -> str:
@@ -113,11 +123,13 @@ def _filler(
     return fill
 
 
-def _at(place: Place, asked: Asked, environment: Mapping[str, str], said: str) -> Start:
+def _at(place: Place, asked: Asked, environment: Mapping[str, str], pinned: Pinned, said: str) -> Start:
     count = len(import_path_without(OWN, environment))
     return Start(
         server_command(relocated_python(place.toolchain), place.model, asked),
-        server_environment(environment, place.caches, [place.imports(index) for index in range(count)]),
+        server_environment(
+            environment, place.caches, [place.imports(index) for index in range(count)], pinned
+        ),
         said,
     )
 

@@ -14,6 +14,7 @@ from tasks.workers.common.hf_checkpoint import Checkpoint
 from tasks.workers.common.manifest import manifest
 from tasks.workers.common.records import as_json
 from tasks.workers.common.sources import closure, write_sources
+from tasks.workers.vllm.launch import pinned_variables
 from tasks.workers.vllm.place import Place, copy_files
 from tasks.workers.vllm.request import SERVER, VllmParams
 
@@ -54,6 +55,7 @@ def vllm_manifest(
     checkpoint: Checkpoint,
     captured: Mapping[str, str],
     place: Place | None,
+    environment: Mapping[str, str],
 ) -> dict[str, Any]:
     """The content of engine.json.
 
@@ -64,6 +66,7 @@ def vllm_manifest(
         checkpoint: what is served.
         captured: what its caches were captured with.
         place: where they are used; None: it ships none.
+        environment: of the process that fills them.
     """
     target = params.target
     on_gpu = bool(target.gpu_names)
@@ -73,7 +76,12 @@ def vllm_manifest(
         "gpu_count": target.gpu_count,
     }
     requires = {"machine": target.machine, "cpu_features": list(target.cpu_features)}
-    warm = {"path": CACHES, "place": str(place.path), "captured": dict(captured)} if place else None
+    warm = {
+        "path": CACHES,
+        "place": str(place.path) if place else "",
+        "captured": dict(captured),
+        "environment": pinned_variables(environment),
+    }
     return manifest(
         params,
         checkpoint.architecture,
@@ -81,7 +89,7 @@ def vllm_manifest(
         checkpoint.tokenizer_sha256,
         {"vllm": captured["vllm"]},
         requires=requires | (gpu if on_gpu else {}),
-        **({"warm_caches": warm} if warm else {}),
+        **({"warm_caches": warm} if place else {}),
     )
 
 

@@ -45,6 +45,29 @@ def content_digest(paths: Iterable[Path], memory: Path) -> str:
     return whole.hexdigest()
 
 
+def without_byte_code(paths: Iterable[Path], python: str) -> dict[Path, tuple[int, int]]:
+    """Return the directories in which modules have no byte code: how many have none, and how many there are.
+
+    Args:
+        paths: where packages are.
+        python: version of the interpreter that would read it, such as 3.12.3; without optimization.
+    """
+    ending = f".cpython-{''.join(python.split('.')[:2])}.pyc"
+    found = {path: _modules(str(path), ending) for path in paths}
+    return {path: counts for path, counts in found.items() if counts[0]}
+
+
+def _modules(root: str, ending: str) -> tuple[int, int]:
+    lacking, modules = 0, 0
+    for directory, below, names in os.walk(root):
+        sources = [name.removesuffix(".py") for name in names if name.endswith(".py")]
+        cache = Path(directory, "__pycache__").iterdir() if "__pycache__" in below else ()
+        lacking += len({f"{name}{ending}" for name in sources}.difference(path.name for path in cache))
+        modules += len(sources)
+        below[:] = [name for name in below if name != "__pycache__"]
+    return lacking, modules
+
+
 def _files(root: str, relative: str = "") -> Iterator[_File]:
     """Yield the regular files below a directory, also behind links to files, but not to directories."""
     metadata = root.endswith(".dist-info")

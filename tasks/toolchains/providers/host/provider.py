@@ -26,7 +26,7 @@ from tasks.toolchains.host_checks import (
     unavailable,
 )
 from tasks.toolchains.providers.facts import PROBE, Facts, differences, facts_obstacles, torch_obstacles
-from tasks.toolchains.providers.host.content import content_digest
+from tasks.toolchains.providers.host.content import content_digest, without_byte_code
 from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.smoke import smoke_program, torch_build
 from tasks.toolchains.records import NotInstalled, Toolchain
@@ -34,6 +34,8 @@ from tasks.toolchains.run import PYTHON_PATH, job_environment
 
 LOOK_LIMIT_S = 60.0
 SAID_CHARS = 200
+# Some packages hold a few modules that cannot be compiled, or that nothing imports.
+TOLERATED_SHARE = 0.1
 IMPORT_LIMIT_S = 600.0
 
 
@@ -123,9 +125,27 @@ def _proof(request: ToolchainRequest, table: HostTable, facts: Facts, content: s
             fix=f"make this work: {table.python} -c {request.declared.smoke!r}",
         )
         raise unavailable(request.declared.name, [obstacle])
+    if slow := _compiles_at_every_start(facts):
+        say(f"{request.declared.name}: {slow}")
     proof = Proof(content=content, torch=torch_build(done.stdout.rstrip("\n").rpartition("\n")[2]))
     memory.write_text(proof.model_dump_json(), encoding="utf-8")
     return proof
+
+
+def _compiles_at_every_start(facts: Facts) -> str:
+    """Say what its programs compile at every start, as they write no byte code; empty if it is little."""
+    lacking = {
+        path: counts
+        for path, counts in without_byte_code(facts.paths, facts.python).items()
+        if counts[0] > TOLERATED_SHARE * counts[1]
+    }
+    if not lacking:
+        return ""
+    count, of = (sum(counts) for counts in zip(*lacking.values(), strict=True))
+    return (
+        f"{count} of {of} modules have no byte code, and are compiled again whenever a program starts "
+        f"(fix: {facts.executable} -m compileall -q {' '.join(map(str, lacking))})"
+    )
 
 
 def _run(

@@ -96,6 +96,26 @@ def test_byte_code_and_what_installers_write_are_no_content(python, wanted):
     assert HOST.ensure(wanted({"python": str(python)}), print).identity == first
 
 
+def test_packages_without_byte_code_are_reported_with_the_fix_and_it_works(python, wanted, tmp_path):
+    compiled, bare = site_packages(python.parents[1]), tmp_path / "bare"
+    add(bare, "extra", "1", "")
+    add(bare, "more", "1", "")
+    subprocess.run([python, "-m", "compileall", "-q", compiled], check=True)
+    said: list[str] = []
+    HOST.ensure(wanted({"python": str(python), "extra_paths": [str(bare)]}), said.append)
+    (line,) = [line for line in said if "byte code" in line]
+    assert "2 of 2 modules have no byte code" in line
+    fix = line.partition("(fix: ")[2].rstrip(")")
+    assert fix == f"{python} -m compileall -q {bare}"
+    subprocess.run(fix.split(), check=True)
+    add(bare, "third", "1", "")
+    subprocess.run(fix.split(), check=True)
+    said.clear()
+    HOST.ensure(wanted({"python": str(python), "extra_paths": [str(bare)]}), said.append)
+    assert said, "its content changed, so it is imported again"
+    assert not [line for line in said if "byte code" in line]
+
+
 def test_links_count_by_the_file_that_they_lead_to_if_any(python, wanted):
     folder = site_packages(python.parents[1])
     (folder / "data.txt").write_text("1")

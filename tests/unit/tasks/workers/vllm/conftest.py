@@ -21,6 +21,9 @@ def fake_vllm(tmp_path: Path) -> Path:
     return write_vllm(tmp_path / "site")
 
 
+PINNED = {"CUDA_HOME": None, "VLLM_LOGGING_LEVEL": "INFO"}
+
+
 @pytest.fixture
 def tree(tmp_path: Path, fake_vllm: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An engine whose caches were captured on this host, for a place below the test's own directory."""
@@ -31,7 +34,9 @@ def tree(tmp_path: Path, fake_vllm: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     write_launcher(folder)
     place = place_of("f" * 64, tmp_path).path
     captured = captured_with(on_gpu=False) | {"vllm": "0.32.0", "torch": "2.13.0"}
-    write_manifest(folder, {"path": "caches", "place": str(place), "captured": captured})
+    write_manifest(
+        folder, {"path": "caches", "place": str(place), "captured": captured, "environment": PINNED}
+    )
     return folder
 
 
@@ -47,6 +52,7 @@ def serve(fake_vllm: Path, tmp_path: Path) -> Serve:
         argv = [python, "-P", "-m", "tasks.workers.vllm.serve", *own, *more, "--", "--no-enforce-eager"]
         path = os.pathsep.join((str(tree / "server"), str(fake_vllm)))
         env = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "PYTHONPATH": path, "TMPDIR": str(scratch)}
+        env["VLLM_LOGGING_LEVEL"] = "INFO"
         with TrialServer(argv, env | variables, scratch) as server:
             server.await_ready(port, "/health")
         said, seen = server.lines[0], json.loads(server.lines[1])

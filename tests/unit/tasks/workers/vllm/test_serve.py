@@ -49,6 +49,27 @@ def test_a_toolchain_elsewhere_is_the_same_for_vllm(tree: Path, serve: Serve, tm
     assert {name: after.env[name] for name in stable} == {name: before.env[name] for name in stable}
 
 
+def test_variables_of_vllms_key_are_those_of_the_build(tree: Path, serve: Serve) -> None:
+    started = serve(tree, CUDA_HOME="/elsewhere", VLLM_LOGGING_LEVEL="DEBUG")
+    assert started.env["VLLM_LOGGING_LEVEL"] == "INFO"
+    assert "CUDA_HOME" not in started.env
+    assert started.said.startswith("enginery: warm start: ")
+    assert started.said.endswith(
+        " (CUDA_HOME is not set as in the build; VLLM_LOGGING_LEVEL is INFO as in the build)"
+    )
+
+
+def test_variables_that_the_build_did_not_have_stay_and_are_named(tree: Path, serve: Serve) -> None:
+    started = serve(tree, VLLM_FURTHER="1")
+    assert started.env["VLLM_FURTHER"] == "1"
+    assert "(the build did not have VLLM_FURTHER: vLLM may compile again)" in started.said
+
+
+def test_a_cold_start_has_the_variables_of_its_host(tree: Path, serve: Serve) -> None:
+    captured_changed(tree, vllm="0.26.0")
+    assert serve(tree, CUDA_HOME="/elsewhere").env["CUDA_HOME"] == "/elsewhere"
+
+
 def test_a_build_starts_it_without_the_caches_that_it_fills(tree: Path, serve: Serve) -> None:
     started, here = serve(tree, "--caches", "empty"), place(tree)
     assert started.said == f"enginery: start without caches, which fills them: {here}/caches"

@@ -37,19 +37,21 @@ def params(target: str, **sizes: int) -> VllmParams:
 
 
 def test_an_engine_for_gpus_asks_for_all_that_it_occupies_and_ships_what_was_captured() -> None:
-    written = vllm_manifest(params("h200"), CHECKPOINT, CAPTURED, place_of("f" * 64))
+    environment = {"CUDA_HOME": "/cuda", "HOME": "/a", "VLLM_X": "1", "VLLM_CACHE_ROOT": "/b"}
+    written = vllm_manifest(params("h200"), CHECKPOINT, CAPTURED, place_of("f" * 64), environment)
     manifest = EngineManifest.model_validate(written, strict=False)
     assert manifest.requires.gpu_names == load_targets()["h200"].gpu.product_names  # type: ignore[union-attr]
     assert (manifest.requires.compute_capability, manifest.requires.gpu_count) == ("9.0", 2)
     assert manifest.warm_caches is not None
     assert manifest.warm_caches.captured == CAPTURED
+    assert manifest.warm_caches.environment == {"CUDA_HOME": "/cuda", "VLLM_X": "1"}
     assert manifest.warm_caches.place == "/var/tmp/enginery-vllm-ffffffffffffffff"
     assert manifest.built_on is manifest.tuning is None
 
 
 def test_another_vllm_serves_it_too_so_that_no_tool_binds_it() -> None:
     manifest = EngineManifest.model_validate(
-        vllm_manifest(params("cpu-x86-64-v3"), CHECKPOINT, CAPTURED, None), strict=False
+        vllm_manifest(params("cpu-x86-64-v3"), CHECKPOINT, CAPTURED, None, {}), strict=False
     )
     assert manifest.tools == {"vllm": "0.26.0"}
     assert manifest.warm_caches is None
