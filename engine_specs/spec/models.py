@@ -17,8 +17,21 @@ from engine_specs.spec.rules import violations
 from engine_specs.spec.validation import Validation
 from engine_specs.spec.variant import VariantDefaults, VariantOverrides, VariantSettings
 from engine_specs.spec.workload import Workload
+from engine_specs.tables import TargetName
 
 INCONSISTENT = "inconsistent"
+
+
+def _is_empty(value: dict[str, float]) -> bool:
+    return not value
+
+
+def _is_one(value: float) -> bool:
+    return value == 1.0
+
+
+def _is_zero(value: int) -> bool:
+    return value == 0
 
 
 class Checkpoint(StrictFrozen):
@@ -37,18 +50,38 @@ class Economics(StrictFrozen):
     """Prices and load, at which an engine must pay for itself."""
 
     gpu_hour_usd: float = Field(
-        ge=0, description="Price of one device for an hour: a GPU, or the host of a CPU engine."
+        ge=0, le=10_000, description="Price of one device for an hour: a GPU, or the host of a CPU engine."
+    )
+    target_gpu_hour_usd: dict[TargetName, Annotated[float, Field(ge=0, le=10_000)]] = Field(
+        default_factory=dict,
+        exclude_if=_is_empty,
+        description="The same for single targets, by name, where it differs.",
     )
     requests_per_day: float = Field(
-        gt=0, description="Requests of the workload's shape that are served in a day."
+        gt=0, le=1e12, description="Requests of the workload's shape that are served in a day."
+    )
+    peak_to_mean: float = Field(
+        default=1.0,
+        ge=1,
+        le=1_000,
+        exclude_if=_is_one,
+        description="The load at its peak, for which devices are bought, by its mean over the day.",
+    )
+    spare_servers: int = Field(
+        default=0, ge=0, le=1_000, exclude_if=_is_zero, description="Servers that stand by for a failure."
     )
     upkeep_hours_per_month: float = Field(
-        ge=0, description="Hours of work per month that a compiled engine takes."
+        ge=0, le=10_000, description="Hours of work per month that a compiled engine takes."
     )
-    engineer_hour_usd: float = Field(ge=0, description="Price of an hour of that work.")
+    engineer_hour_usd: float = Field(ge=0, le=10_000, description="Price of an hour of that work.")
     builds_per_month: float = Field(
-        default=1, ge=0, description="Rebuilds of the engine per month, on one device."
+        default=1, ge=0, le=10_000, description="Rebuilds of the engine per month, on one device."
     )
+
+    def at(self, target: str) -> Self:
+        """Return the economics with the price of one target, and no others."""
+        price = self.target_gpu_hour_usd.get(target, self.gpu_hour_usd)
+        return self.model_copy(update={"gpu_hour_usd": price, "target_gpu_hour_usd": {}})
 
 
 class Spec(StrictFrozen):

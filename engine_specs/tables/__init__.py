@@ -5,6 +5,7 @@ Promises: every row is data with its source; each file is read once and validate
 
 from engine_specs.tables.kind_facts import (
     EndOfLife,
+    HopedSpeedup,
     KindFacts,
     KindName,
     KvCacheSupport,
@@ -28,6 +29,7 @@ __all__ = [
     "Accelerator",
     "Device",
     "EndOfLife",
+    "HopedSpeedup",
     "KindFacts",
     "KindName",
     "KvCacheFormat",

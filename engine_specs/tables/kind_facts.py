@@ -94,6 +94,13 @@ class EndOfLife(StrictFrozen):
         return f"{what}: its upstream line {verb} on {self.date}; instead: {self.instead}"
 
 
+class HopedSpeedup(StrictFrozen):
+    """How much faster than vLLM an engine may be: nothing is compiled if not even that would pay."""
+
+    ratio: float = Field(gt=1, le=100, description="Engine / vLLM; rather too large than too small.")
+    source: str = Field(min_length=10, description="Where it was seen, or how it is derived.")
+
+
 class KindFacts(StrictFrozen):
     """The content of `kinds/<name>.yaml`."""
 
@@ -136,6 +143,9 @@ class KindFacts(StrictFrozen):
     )
     max_tensor_parallel: int = Field(ge=1, description="Most devices that one layer spreads over.")
     max_pipeline_parallel: int = Field(ge=1, description="Most devices that the layers are divided between.")
+    hoped_speedup: HopedSpeedup = Field(
+        description="How many times as fast as vLLM an engine of this kind can be hoped to be."
+    )
     end_of_life: EndOfLife | None = Field(description="null: the upstream line is maintained.")
     source: str = Field(min_length=10, description="Source of the facts that name none of their own.")
 

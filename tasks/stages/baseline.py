@@ -5,6 +5,7 @@ from typing import Any
 
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
+from engine_specs.tables import load_kinds
 from tasks.comparison import load_plan, occupied_devices, reference_sides, resident_sides
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE
@@ -42,8 +43,8 @@ class MeasureBaseline(MeasuredNode):
     stage = STAGE
     does = (
         "vLLM serves the checkpoint and is measured on the declared workload. With compile: when-justified, "
-        "if it meets the SLO and an engine twice as fast would not pay off, the verdict is stay-on-vllm and "
-        "nothing is compiled."
+        "if it meets the SLO and an engine as fast as can be hoped would not pay off, the verdict is "
+        "stay-on-vllm and nothing is compiled."
     )
 
     def __init__(self, spec: Spec, variant: ResolvedVariant, checkpoint: FetchCheckpoint) -> None:
@@ -100,8 +101,14 @@ class MeasureBaseline(MeasuredNode):
         return Baseline(load, decision, measurement, reason)
 
     def _decide(self, load: LoadResult) -> Stay | Go:
-        spec = self.spec
-        return baseline_decision(load, spec.economics, spec.workload, compile_mode=spec.compile)
+        spec, variant = self.spec, self._variant
+        return baseline_decision(
+            load,
+            spec.economics.at(variant.target.name),
+            spec.workload,
+            speedup=load_kinds()[variant.engine.kind].hoped_speedup,
+            compile_mode=spec.compile,
+        )
 
 
 def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:

@@ -38,13 +38,14 @@ class Judge(Node):
     def __init__(self, spec: Spec, variant: ResolvedVariant) -> None:
         super().__init__(spec, variant.name)
         self.work_pool = variant.target.work_pool
+        self._target = variant.target.name
 
     def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec is enough
         """Return what the spec requires of an engine."""
         asked = self.spec.validation
         return {
             "compile": self.spec.compile,
-            "economics": self.spec.economics.model_dump(mode="json"),
+            "economics": self.spec.economics.at(self._target).model_dump(mode="json"),
             "accuracy": asked.accuracy.model_dump(mode="json", exclude_none=True),
             "speed": asked.speed.model_dump(mode="json"),
         }
@@ -118,7 +119,7 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
         measurements.measured,
         measurements.protocol,
         Terms(
-            prices=case.spec.economics,
+            prices=case.spec.economics.at(case.variant.target.name),
             compile_mode=case.spec.compile,
             build_device_hours=_device_hours(case.stages, [baseline.measurement, measurements.measurement]),
         ),

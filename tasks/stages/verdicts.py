@@ -17,6 +17,7 @@ from artifacts.store import Store
 from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
 from tasks.judging import WAY_OF_JUDGING
 from tasks.judging.decide import verdict_table
+from tasks.judging.gates import WAY_OF_COUNTING
 
 
 class Gathered(Frozen):
@@ -43,8 +44,8 @@ def basis(spec: Spec, variant: ResolvedVariant) -> str:
             "variant": asked | {"target": variant.target.name},
             "workload": spec.workload.model_dump(mode="json"),
             "validation": spec.validation.model_dump(mode="json"),
-            "economics": spec.economics.model_dump(mode="json"),
-            "judged by": list(WAY_OF_JUDGING),
+            "economics": spec.economics.at(variant.target.name).model_dump(mode="json"),
+            "judged by": [*WAY_OF_JUDGING, WAY_OF_COUNTING],
             "table": [[row.id, dict(row.when), row.verdict] for row in verdict_table()],
         }
     )

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from engine_specs.spec import Economics, Slo, Workload
+from engine_specs.tables import HopedSpeedup
 from tasks.judging.gates import (
     EconomicsOutcome,
     Figure,
     Tile,
+    capacity_alone,
     compare_months,
     interval_figure,
     latency_figures,
@@ -14,9 +16,6 @@ from tasks.judging.gates import (
     money_tiles,
 )
 from tasks.judging.results import LoadResult
-
-HOPED_SPEEDUP = 2.0
-"""Nothing is compiled if even an engine this many times as fast would not pay off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +44,34 @@ def baseline_decision(
     prices: Economics,
     workload: Workload,
     *,
+    speedup: HopedSpeedup,
     compile_mode: str,
     build_device_hours: float = 0.0,
 ) -> Stay | Go:
     """Decide whether compiling is worth trying, by vLLM's own figures.
 
-    With `when-justified`, the decision is to stay if vLLM meets the SLO and an engine `HOPED_SPEEDUP` times
-    as fast would not pay off. `build_device_hours` is an estimate, such as that of the last build; zero
-    favours compiling.
+    With `when-justified`, the decision is to stay if vLLM meets the SLO and an engine as fast as can be hoped
+    would not pay off, counted as the gate `economics` counts.
+
+    Args:
+        load: the baseline.
+        prices: declared prices and load.
+        workload: the declared workload.
+        speedup: how much faster than vLLM an engine of this kind can be hoped to be.
+        compile_mode: what the spec says about compiling.
+        build_device_hours: an estimate, such as that of the last build; zero favours compiling.
     """
     summary = load.at_operating_point.summary
+    reference = capacity_alone([point.summary for point in load.points], workload.slo, load.side.devices)
+    fast = {"side": "engine", "tokens_per_s": reference.tokens_per_s * speedup.ratio}
     hoped = compare_months(
         prices,
         workload,
-        reference_tokens_per_s=summary.throughput_per_device.estimate,
-        ratio=HOPED_SPEEDUP,
+        reference=reference,
+        engine=reference.model_copy(update=fast),
         build_device_hours=build_device_hours,
     )
+    times = f"{speedup.ratio:g} times its speed, the most that can be hoped of this kind,"
     found = (
         f"vLLM reaches {summary.throughput_per_device.text('{:.0f}')} tokens/s per device with TTFT p99 "
         f"{summary.ttft_ms.p99:.1f} ms (limit {workload.slo.ttft_p99_ms:g}) "
@@ -73,10 +83,8 @@ def baseline_decision(
     if not meets(summary, workload.slo):
         return Go(f"{found} It misses the objective, so an engine is worth trying.", hoped)
     if hoped.outcome == "positive":
-        return Go(f"{found} It meets the objective, and twice its speed would pay off: {hoped.reason}", hoped)
-    return Stay(
-        f"{found} It meets the objective, and not even twice its speed would pay off: {hoped.reason}", hoped
-    )
+        return Go(f"{found} It meets the objective, and {times} would pay off: {hoped.reason}", hoped)
+    return Stay(f"{found} It meets the objective, and not even {times} would pay off: {hoped.reason}", hoped)
 
 
 def load_figures(load: LoadResult, slo: Slo) -> tuple[Figure, ...]:

@@ -4,7 +4,13 @@ There is one file per gate, behind one interface (`gate`); `registry` lists the 
 they decide. Other code iterates over `all_gates()`, and names none of them.
 """
 
-from tasks.judging.gates.economics import EconomicsOutcome, compare_months, money_tiles
+from tasks.judging.gates.capacity import Capacity, capacity_alone
+from tasks.judging.gates.economics import (
+    WAY_OF_COUNTING,
+    EconomicsOutcome,
+    compare_months,
+    money_tiles,
+)
 from tasks.judging.gates.figures import Figure, Shown, Tile, interval_figure
 from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome, Terms
 from tasks.judging.gates.registry import all_gates, judge_gates
@@ -14,6 +20,8 @@ from tasks.judging.gates.slo import latency_figures, meets
 __all__ = [
     "NOT_MEASURED",
     "UNTIMED",
+    "WAY_OF_COUNTING",
+    "Capacity",
     "EconomicsOutcome",
     "Evidence",
     "Figure",
@@ -25,6 +33,7 @@ __all__ = [
     "Tile",
     "VerdictName",
     "all_gates",
+    "capacity_alone",
     "compare_months",
     "interval_figure",
     "judge_gates",

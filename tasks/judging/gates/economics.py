@@ -1,38 +1,66 @@
 """The gate `economics`: what an engine saves and costs per month at the declared load, shown step by step.
 
-Capacity is bought by the hour and follows the load, so device-hours are fractional. The engine is priced at
-the lower bound of its speed ratio, which is proven, not at the estimate. A build occupies one device for as
-long as it takes; a measurement occupies the devices of all sides.
+Devices are bought whole and for the month, as many as the peak of the load takes; those of the reference at
+the upper bound of its rate, those of the engine at the lower bound of its own (`capacity`). A build occupies
+one device for as long as it takes; a measurement occupies the devices of all sides.
 """
 
+import math
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
+from artifacts.frozen import Frozen
 from engine_specs.spec import Economics, Workload
+from tasks.judging.gates.capacity import (
+    SECONDS_PER_DAY,
+    Capacity,
+    capacities,
+    devices_for,
+    peak_tokens_per_s,
+)
 from tasks.judging.gates.figures import Figure, Shown, Tile
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
-from tasks.judging.statistics import point_ratio
+
+WAY_OF_COUNTING = "whole-devices-at-the-best-rate-within-the-objective/1"
+"""How this version counts money; verdicts that were counted in another way are not reused."""
 
 DAYS_PER_MONTH = 365.25 / 12
-SECONDS_PER_HOUR = 3600.0
+HOURS_PER_MONTH = 24 * DAYS_PER_MONTH
+# Other loads and prices of the map, as multiples of the declared ones.
+LOADS, PRICES = (0.1, 0.3, 1.0, 3.0, 10.0), (0.5, 1.0, 2.0)
+# Servers of the reference up to which a load that pays is looked for.
+MOST_SERVERS = 100_000
+
+
+class MapCell(Frozen):
+    """What a month is worth at another load and price."""
+
+    requests_per_day: float
+    gpu_hour_usd: float
+    net_usd: float
 
 
 class EconomicsOutcome(GateOutcome):
     """Money per month at the declared load."""
 
     outcome: Literal["positive", "negative"]
-    reference_device_hours: float
-    engine_device_hours: float = Field(description="At the lower bound of the speed ratio.")
+    reference: Capacity = Field(description="The rate of vLLM, at its upper bound.")
+    engine: Capacity = Field(description="The rate of the engine, at its lower bound.")
+    reference_devices: int = Field(ge=1, description="Devices that vLLM takes, spare ones included.")
+    engine_devices: int = Field(ge=1, description="Devices that the engine takes, spare ones included.")
     saved_usd: float = Field(description="Device time saved per month.")
     build_usd: float = Field(description="Device time of a month's builds, measurements included.")
     upkeep_usd: float = Field(description="Engineers' time per month.")
     net_usd: float
     break_even_requests_per_day: float | None = Field(
-        description="Load at which the net is zero; None if the engine saves nothing per request."
+        description="The smallest load at which the engine pays; None if there is none. As devices are "
+        "whole, it may not pay at a somewhat larger load."
     )
     lines: tuple[str, ...] = Field(description="The arithmetic, one step per line.")
+    map: tuple[MapCell, ...] = Field(description="The net at other loads and prices.")
 
 
 class EconomicsGate(Gate[EconomicsOutcome]):
@@ -67,13 +95,14 @@ class EconomicsGate(Gate[EconomicsOutcome]):
     )
 
     def judge(self, evidence: Evidence) -> EconomicsOutcome:
-        """Judge what the engine is worth at the lower bound of its ratio."""
-        point, protocol, terms = evidence.point, evidence.protocol, evidence.known_terms
+        """Judge what the engine is worth, each side where it is best within the objective."""
+        protocol, terms = evidence.protocol, evidence.known_terms
+        reference, engine = capacities(evidence.timed, protocol.workload.slo)
         return compare_months(
             terms.prices,
             protocol.workload,
-            reference_tokens_per_s=point.reference.throughput_per_device.estimate,
-            ratio=point_ratio(point, protocol.speed).interval.lower,
+            reference=reference,
+            engine=engine,
             build_device_hours=terms.build_device_hours,
         )
 
@@ -86,7 +115,7 @@ class EconomicsGate(Gate[EconomicsOutcome]):
 
 
 def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
-    """Return tiles for money, device-hours, and the load at which the engine breaks even."""
+    """Return tiles for money, devices, and the load from which the engine pays."""
     saved, builds, upkeep = outcome.saved_usd, outcome.build_usd, outcome.upkeep_usd
     even = outcome.break_even_requests_per_day
     return (
@@ -97,14 +126,14 @@ def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
             f"saved {saved:,.0f}, builds {builds:,.0f}, upkeep {upkeep:,.0f}",
         ),
         Tile(
-            "Device-hours per month",
-            f"{outcome.engine_device_hours:,.0f}",
-            f"against {outcome.reference_device_hours:,.0f}",
-            "engine at the lower bound, against vLLM",
+            "Devices",
+            f"{outcome.engine_devices:,}",
+            f"instead of {outcome.reference_devices:,}",
+            "engine at the lower bound of its rate, vLLM at the upper one",
         ),
-        Tile("Breaks even at", "never", note="it saves nothing per request")
+        Tile("First pays at", "no load", note="at these prices and rates")
         if even is None
-        else Tile("Breaks even at", f"{even:,.0f}", "requests a day", "at these prices and this ratio"),
+        else Tile("First pays at", f"{even:,.0f}", "requests a day", "at these prices and rates"),
     )
 
 
@@ -112,117 +141,161 @@ def compare_months(
     prices: Economics,
     workload: Workload,
     *,
-    reference_tokens_per_s: float,
-    ratio: float,
+    reference: Capacity,
+    engine: Capacity,
     build_device_hours: float,
 ) -> EconomicsOutcome:
-    """Compare a month on vLLM with a month on an engine `ratio` times as fast.
+    """Compare a month on vLLM with a month on an engine.
 
     Args:
         prices: declared prices and load.
         workload: gives the tokens of one request.
-        reference_tokens_per_s: output tokens per second and device of the reference; greater than zero.
-        ratio: engine / reference, at the lower bound.
+        reference: what vLLM serves.
+        engine: what the engine serves.
         build_device_hours: device time of one build, quantization and measurement included.
     """
-    month = _Month(prices, workload, reference_tokens_per_s, ratio, build_device_hours)
+    month = _Month(prices, workload, reference, engine, build_device_hours)
     return EconomicsOutcome(
         outcome="positive" if month.net_usd > 0 else "negative",
         reason=month.reason(),
-        reference_device_hours=month.reference_hours,
-        engine_device_hours=month.engine_hours,
+        reference=reference,
+        engine=engine,
+        reference_devices=month.reference_devices,
+        engine_devices=month.engine_devices,
         saved_usd=month.saved_usd,
         build_usd=month.build_usd,
         upkeep_usd=month.upkeep_usd,
         net_usd=month.net_usd,
-        break_even_requests_per_day=month.break_even,
-        lines=month.lines(),
+        break_even_requests_per_day=month.break_even(),
+        lines=tuple(month.lines()),
+        map=tuple(month.elsewhere()),
     )
 
 
 class _Month:
-    """One month on both sides; the arguments are those of `economics`."""
+    """One month on both sides; the arguments are those of `compare_months`."""
 
     def __init__(
         self,
         prices: Economics,
         workload: Workload,
-        reference_tokens_per_s: float,
-        ratio: float,
+        reference: Capacity,
+        engine: Capacity,
         build_device_hours: float,
     ) -> None:
-        self._prices, self._workload, self._ratio = prices, workload, ratio
-        self._tokens_per_s, self._build_hours = reference_tokens_per_s, build_device_hours
-        self._requests = prices.requests_per_day * DAYS_PER_MONTH
-        self._requests_per_hour = reference_tokens_per_s * SECONDS_PER_HOUR / workload.output_tokens
-        self.reference_hours = self._requests / self._requests_per_hour
-        self.engine_hours = self.reference_hours / ratio
-        self.saved_usd = (self.reference_hours - self.engine_hours) * prices.gpu_hour_usd
+        self._prices, self._workload, self._build_hours = prices, workload, build_device_hours
+        self._reference, self._engine = reference, engine
+        self._peak = peak_tokens_per_s(prices, workload)
+        self.reference_devices = devices_for(self._peak, reference, prices.spare_servers)
+        self.engine_devices = devices_for(self._peak, engine, prices.spare_servers)
+        self._device_usd = HOURS_PER_MONTH * prices.gpu_hour_usd
+        self.saved_usd = (self.reference_devices - self.engine_devices) * self._device_usd
         self.build_usd = build_device_hours * prices.builds_per_month * prices.gpu_hour_usd
         self.upkeep_usd = prices.upkeep_hours_per_month * prices.engineer_hour_usd
         self.net_usd = self.saved_usd - self.build_usd - self.upkeep_usd
 
-    @property
     def break_even(self) -> float | None:
-        """Requests per day at which the net is zero; None if there is no such load."""
-        if self.saved_usd <= 0:
+        """Return the smallest load, in requests per day, at which more is saved than spent.
+
+        The reference needs one more server just above each multiple of what one serves: only there can an
+        engine begin to pay.
+        """
+        per_request = self._peak / self._prices.requests_per_day
+        step, spare = self._reference.server_tokens_per_s, self._prices.spare_servers
+        if self._device_usd == 0 or self._engine.tokens_per_s <= self._reference.tokens_per_s:
             return None
-        return (self.build_usd + self.upkeep_usd) / (self.saved_usd / self._requests) / DAYS_PER_MONTH
+        for servers in range(MOST_SERVERS):
+            load = math.nextafter(servers * step, math.inf)
+            fewer = devices_for(load, self._reference, spare) - devices_for(load, self._engine, spare)
+            if fewer * self._device_usd > self.build_usd + self.upkeep_usd:
+                return load / per_request
+        return None
 
-    def lines(self) -> tuple[str, ...]:
-        """Return the arithmetic, one step per line."""
-        return (*self._load_lines(), *self._money_lines())
+    def elsewhere(self) -> Iterator[MapCell]:
+        """Yield the net at other loads and prices."""
+        for load in LOADS:
+            for price in PRICES:
+                changed = self._prices.model_copy(
+                    update={
+                        "requests_per_day": self._prices.requests_per_day * load,
+                        "gpu_hour_usd": self._prices.gpu_hour_usd * price,
+                    }
+                )
+                month = _Month(changed, self._workload, self._reference, self._engine, self._build_hours)
+                yield MapCell(
+                    requests_per_day=changed.requests_per_day,
+                    gpu_hour_usd=changed.gpu_hour_usd,
+                    net_usd=month.net_usd,
+                )
 
-    def _load_lines(self) -> tuple[str, ...]:
-        prices, before, after = self._prices, self.reference_hours, self.engine_hours
-        return (
-            (
-                f"requests: {prices.requests_per_day:,.0f} per day x {DAYS_PER_MONTH:.2f} days = "
-                f"{self._requests:,.0f} per month"
-            ),
-            (
-                f"vLLM: {self._tokens_per_s:,.1f} tokens/s / {self._workload.output_tokens} tokens x 3600 s "
-                f"= {self._requests_per_hour:,.0f} requests per device-hour, so {before:,.2f} device-hours"
-            ),
-            f"engine: {before:,.2f} device-hours / {self._ratio:.3f} = {after:,.2f} device-hours",
+    def lines(self) -> Iterator[str]:
+        """Yield the arithmetic, one step per line."""
+        yield from self._load_lines()
+        yield from self._money_lines()
+        yield from self._map_lines()
+
+    def _load_lines(self) -> Iterator[str]:
+        prices, tokens = self._prices, self._workload.output_tokens
+        yield (
+            f"load: {prices.requests_per_day:,.0f} requests per day / {SECONDS_PER_DAY:,.0f} s x {tokens} "
+            f"tokens x {prices.peak_to_mean:g} at the peak = {self._peak:,.1f} tokens/s"
         )
+        for name, side, devices in (
+            ("vLLM", self._reference, self.reference_devices),
+            ("engine", self._engine, self.engine_devices),
+        ):
+            spare = f", of which {prices.spare_servers} servers are spare" if prices.spare_servers else ""
+            objective = "within the objective" if side.within_objective else "which misses the objective"
+            yield (
+                f"{name}: {side.tokens_per_s:,.1f} tokens/s per device at {side.concurrency} in flight "
+                f"({objective}), {_devices(side.devices)} per server: {_devices(devices)}{spare}"
+            )
 
-    def _money_lines(self) -> tuple[str, ...]:
-        prices, hours = self._prices, self.reference_hours - self.engine_hours
-        return (
-            f"saved: {hours:,.2f} device-hours x {prices.gpu_hour_usd:,.2f} USD = {self.saved_usd:,.2f} USD",
-            (
-                f"build and measuring: {self._build_hours:,.3f} device-hours x "
-                f"{prices.builds_per_month:g} per month x {prices.gpu_hour_usd:,.2f} USD = "
-                f"{self.build_usd:,.2f} USD"
-            ),
-            (
-                f"upkeep: {prices.upkeep_hours_per_month:g} h x {prices.engineer_hour_usd:,.2f} USD = "
-                f"{self.upkeep_usd:,.2f} USD"
-            ),
-            (
-                f"net: {self.saved_usd:,.2f} - {self.build_usd:,.2f} - {self.upkeep_usd:,.2f} = "
-                f"{self.net_usd:,.2f} USD per month"
-            ),
-            f"break-even: {self._break_even_text()}",
+    def _money_lines(self) -> Iterator[str]:
+        prices, fewer = self._prices, self.reference_devices - self.engine_devices
+        yield (
+            f"saved: {_devices(fewer)} x {HOURS_PER_MONTH:.1f} h x {prices.gpu_hour_usd:,.2f} USD = "
+            f"{self.saved_usd:,.2f} USD"
         )
+        yield (
+            f"build and measuring: {self._build_hours:,.3f} device-hours x {prices.builds_per_month:g} per "
+            f"month x {prices.gpu_hour_usd:,.2f} USD = {self.build_usd:,.2f} USD"
+        )
+        yield (
+            f"upkeep: {prices.upkeep_hours_per_month:g} h x {prices.engineer_hour_usd:,.2f} USD = "
+            f"{self.upkeep_usd:,.2f} USD"
+        )
+        yield (
+            f"net: {self.saved_usd:,.2f} - {self.build_usd:,.2f} - {self.upkeep_usd:,.2f} = "
+            f"{self.net_usd:,.2f} USD per month"
+        )
+        yield f"pays {self._break_even_text()}"
+
+    def _map_lines(self) -> Iterator[str]:
+        yield "net per month, by requests per day (rows) and USD per device-hour (columns):"
+        cells = list(self.elsewhere())
+        head = [f"{cell.gpu_hour_usd:,.2f}" for cell in cells[: len(PRICES)]]
+        yield f"{'':>16}" + "".join(f"{text:>16}" for text in head)
+        for start in range(0, len(cells), len(PRICES)):
+            row = cells[start : start + len(PRICES)]
+            nets = "".join(f"{cell.net_usd:>16,.0f}" for cell in row)
+            yield f"{row[0].requests_per_day:>16,.0f}{nets}"
 
     def _break_even_text(self) -> str:
-        if self.break_even is None:
-            return "never; the engine saves nothing per request"
-        return f"{self.break_even:,.0f} requests per day"
+        even = self.break_even()
+        return "at no load" if even is None else f"first at {even:,.0f} requests a day"
 
     def reason(self) -> str:
         """Return the reason for the outcome, in one sentence."""
         saved, costs = self.saved_usd, self.build_usd + self.upkeep_usd
         device_time = f"saves {saved:,.2f} USD" if saved >= 0 else f"takes {-saved:,.2f} USD more"
-        breaks = (
-            "no load pays for it"
-            if self.break_even is None
-            else f"it breaks even at {self.break_even:,.0f} requests a day"
-        )
         return (
-            f"At {self._ratio:.3f} times vLLM's speed the engine "
-            f"{device_time} of device time a month and costs "
-            f"{costs:,.2f} USD in builds and upkeep: {self.net_usd:,.2f} USD net; {breaks}."
+            f"The declared load takes {_devices(self.reference_devices)} with vLLM and "
+            f"{_devices(self.engine_devices)} with the engine, which {device_time} of device time a month "
+            f"and costs {costs:,.2f} USD in builds and upkeep: {self.net_usd:,.2f} USD net; it pays "
+            f"{self._break_even_text()}."
         )
+
+
+def _devices(count: int) -> str:
+    return f"{count:,} device" if count == 1 else f"{count:,} devices"

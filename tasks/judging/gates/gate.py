@@ -61,11 +61,16 @@ class Evidence:
         return {"answers": True, "rounds": timed, "prices": timed and self.terms is not None}[gate.asks]
 
     @property
-    def point(self) -> SpeedPoint:
-        """Both sides at the operating point; only for gates that need rounds."""
+    def timed(self) -> SpeedResult:
+        """All timed rounds; only for gates that need them."""
         if self.speed is None:
             raise LookupError("a gate that reads rounds must ask for them")
-        return self.speed.at_operating_point
+        return self.speed
+
+    @property
+    def point(self) -> SpeedPoint:
+        """Both sides at the operating point; only for gates that need rounds."""
+        return self.timed.at_operating_point
 
     @property
     def known_terms(self) -> Terms:

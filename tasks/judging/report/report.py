@@ -47,7 +47,7 @@ def render_baseline(subject: Subject, load: LoadResult, stay: Stay, verdict: Ver
     """Write the report if the baseline suffices and nothing was compiled; return the path of the page."""
     records = {"subject": subject, "load": load, "economics": stay.economics, "verdict": verdict}
     _write_json(out_dir, {name: record.model_dump(mode="json") for name, record in records.items()})
-    hoped = Section("Economics of an engine twice as fast", stay.tiles, stay.economics.lines)
+    hoped = Section("Economics of an engine as fast as can be hoped", stay.tiles, stay.economics.lines)
     return _write_page(out_dir, "baseline.html.j2", records | {"hoped": hoped})
 
 

@@ -25,7 +25,7 @@ from tasks.judging import (
     Subject,
     Vocabulary,
 )
-from tasks.judging.gates import Terms
+from tasks.judging.gates import Capacity, Terms
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.results import (
     Departure,
@@ -61,6 +61,18 @@ SUBJECT = Subject(
     environment={"cpu": "a test's imagination", "torch": "2.13.0+cpu"},
     stages=(StageRecord(stage="build", fingerprint="f" * 64, tree="e" * 64, duration_s=21.5, reused=False),),
 )
+
+
+def capacity(tokens_per_s: float, side: str = "vllm", devices: int = 1) -> Capacity:
+    """What a side serves at one request in flight, within the objective."""
+    return Capacity(
+        side=side,
+        concurrency=1,
+        within_objective=True,
+        metric="goodput_per_device",
+        tokens_per_s=tokens_per_s,
+        devices=devices,
+    )
 
 
 TOGETHER = PlacementChoice(name="together", reason="a test has both sides up")

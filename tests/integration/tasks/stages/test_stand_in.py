@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.engines.stand_ins import put_engine
-from support.judging.judgements import measured, protocol, speed_point
+from support.judging.judgements import capacity, measured, protocol, speed_point
 from support.paths import E2E_SPEC
 
 from artifacts.errors import NotFound, StandInRefused
@@ -74,7 +74,11 @@ def baseline() -> Baseline:
         points=(LoadPoint(summary=point.reference, rounds=rounds),),
     )
     hoped = compare_months(
-        SPEC.economics, plan.workload, reference_tokens_per_s=500.0, ratio=2.0, build_device_hours=0.0
+        SPEC.economics,
+        plan.workload,
+        reference=capacity(500.0),
+        engine=capacity(1000.0),
+        build_device_hours=0.0,
     )
     kept = new_measurement("baseline", {}, load.model_dump(mode="json"), conclusive=True, device_s=360.0)
     return Baseline(load, Go("try it", hoped), kept, "measured")

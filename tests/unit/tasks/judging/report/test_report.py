@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from support.judging.judgements import PRICES, SUBJECT, measured, protocol, side, speed_point, terms
+from support.judging.judgements import PRICES, SUBJECT, capacity, measured, protocol, side, speed_point, terms
 
 from tasks.judging import PlacementChoice, SideMemory, Start
 from tasks.judging.decide import Stay
@@ -140,7 +140,7 @@ def test_the_page_of_a_baseline_shows_the_arithmetic(tmp_path: Path) -> None:
         points=(LoadPoint(summary=point.reference, rounds=rounds),),
     )
     hoped = compare_months(
-        PRICES, asked.workload, reference_tokens_per_s=500.0, ratio=2.0, build_device_hours=0.0
+        PRICES, asked.workload, reference=capacity(500.0), engine=capacity(1000.0), build_device_hours=0.0
     )
     stay = Stay("It meets the objective.", hoped)
     page = render_baseline(SUBJECT, load, stay, decide_baseline(stay), tmp_path)
