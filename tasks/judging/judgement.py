@@ -34,6 +34,11 @@ class Subject(Frozen):
     environment: dict[str, str] = Field(description="Host class and tool versions, by name.")
     stages: tuple[StageRecord, ...] = ()
 
+    @property
+    def host(self) -> str:
+        """The processor or the GPUs that it was judged on, as part of a sentence."""
+        return self.environment.get("gpus") or self.environment.get("cpu_model") or "an unknown host"
+
 
 class JudgedResult(Frozen):
     """A verdict with all its evidence."""

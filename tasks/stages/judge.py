@@ -189,9 +189,13 @@ def _subject(case: Case) -> Subject:
         target=case.variant.target.name,
         kind=case.variant.engine.kind,
         quantization=case.variant.quantization.recipe,
-        environment={name: str(value) for name, value in (host | tools).items() if value},
+        environment={name: _text(value) for name, value in (host | tools).items() if value},
         stages=tuple(_record(stage) for stage in case.stages),
     )
+
+
+def _text(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _record(stage: StageResult) -> StageRecord:

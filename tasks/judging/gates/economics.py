@@ -131,9 +131,9 @@ def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
             f"instead of {outcome.reference_devices:,}",
             "engine at the lower bound of its rate, vLLM at the upper one",
         ),
-        Tile("First pays at", "no load", note="at these prices and rates")
+        Tile("Pays from", "no load", note="at these prices and rates")
         if even is None
-        else Tile("First pays at", f"{even:,.0f}", "requests a day", "at these prices and rates"),
+        else Tile("Pays from", f"{even:,.0f}", "requests a day", "at these prices and rates"),
     )
 
 
@@ -283,7 +283,7 @@ class _Month:
 
     def _break_even_text(self) -> str:
         even = self.break_even()
-        return "at no load" if even is None else f"first at {even:,.0f} requests a day"
+        return "at no load" if even is None else f"from {even:,.0f} requests a day"
 
     def reason(self) -> str:
         """Return the reason for the outcome, in one sentence."""

@@ -26,11 +26,12 @@ VARIABLES = {
     REFERENCE: "var(--reference)",
     LIMIT: "var(--limit)",
 }
-WIDTH_IN, HEIGHT_IN = 5.8, 2.9
+# On a phone of 390 px a plot is about as wide as drawn, so its text stays legible; elsewhere it is enlarged.
+WIDTH_IN, HEIGHT_IN = 4.6, 2.7
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 9.5,
+    "font.size": 9.0,
     "text.color": INK,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
@@ -56,13 +57,13 @@ def regret_histogram(samples: Sequence[RegretSample], *, margin: float, interval
         edges = _log_edges(max(lowest, 1e-6), highest)
         axes.hist([max(value, edges[0]) for value in above], bins=edges, color=ENGINE, rwidth=0.92)
         axes.set_xscale("log")
-        axes.axvline(margin, color=LIMIT, linewidth=1.6, label=f"margin of the mean {margin:g}")
+        axes.axvline(margin, color=LIMIT, linewidth=1.6, label=f"margin {margin:g}")
         axes.axvline(
             interval.upper,
             color=INK,
             linewidth=1.4,
             linestyle=(0, (4, 2)),
-            label=f"upper bound of the mean {interval.upper:.4f}",
+            label=f"upper bound {interval.upper:.4f}",
         )
         axes.set_xlabel("mean regret of a text, nats per token")
         axes.set_ylabel("texts")
@@ -92,6 +93,29 @@ def regret_by_token(samples: Sequence[RegretSample], *, margin: float) -> str:
     return _svg(draw, f"Mean regret at each of {len(sums)} tokens of the continuations")
 
 
+def regret_by_context(samples: Sequence[RegretSample], *, margin: float, bins: int = 12) -> str:
+    """Plot the mean regret by length of the context: it shows whether errors grow with the prompt."""
+    shortest = min(sample.context_tokens for sample in samples)
+    longest = max(sample.context_tokens for sample in samples)
+    width = (longest - shortest + 1) / bins
+    groups: list[list[float]] = [[] for _ in range(bins)]
+    for sample in samples:
+        groups[min(bins - 1, int((sample.context_tokens - shortest) / width))].append(sample.regret_nats)
+    middles = [shortest + (index + 0.5) * width for index in range(bins)]
+
+    def draw(axes: "Axes") -> None:
+        means = [sum(group) / len(group) if group else 0.0 for group in groups]
+        axes.bar(middles, means, color=ENGINE, width=0.8 * width)
+        axes.axhline(margin, color=LIMIT, linewidth=1.6, label=f"margin of the mean {margin:g}")
+        axes.set_xlabel("tokens of context")
+        axes.set_ylabel("mean regret, nats")
+        axes.xaxis.set_major_locator(_whole_numbers())
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), borderaxespad=0, handlelength=1.6)
+
+    return _svg(draw, f"Mean regret by length of the context, {shortest} to {longest} tokens")
+
+
 def _log_edges(lowest: float, highest: float, bins: int = 28) -> list[float]:
     step = math.log(highest / lowest) / bins
     return [lowest * math.exp(step * index) for index in range(bins + 1)]
@@ -118,41 +142,34 @@ def ratio_plot(log_ratios: Sequence[float], interval: Interval, *, bar: float) -
     return _svg(draw, f"Speed ratio of {len(ratios)} pairs of rounds; mean {interval.text()}")
 
 
-def throughput_plot(points: Sequence[SpeedPoint]) -> str:
-    """Plot the goodput of both sides at each concurrency, with intervals."""
+def trade_off_plot(points: Sequence[SpeedPoint], *, operating_point: int, limit_ms: float) -> str:
+    """Plot the time between tokens against the throughput of both sides, by requests in flight."""
 
     def draw(axes: "Axes") -> None:
-        for place, (name, color) in enumerate((("reference", REFERENCE), ("engine", ENGINE))):
-            rates = [getattr(point, name).goodput_per_device for point in points]
-            at = [index + (place - 0.5) * 0.32 for index in range(len(points))]
-            axes.bar(
-                at,
-                [rate.estimate for rate in rates],
-                width=0.3,
-                color=color,
-                label=getattr(points[0], name).side,
-            )
-            reach = [
-                [rate.estimate - rate.lower for rate in rates],
-                [rate.upper - rate.estimate for rate in rates],
-            ]
-            axes.errorbar(
-                at,
-                [rate.estimate for rate in rates],
-                yerr=reach,
-                fmt="none",
-                ecolor=INK,
-                capsize=3,
-                linewidth=1,
-            )
-        axes.set_xticks(range(len(points)), [str(point.concurrency) for point in points])
-        axes.set_xlabel("requests in flight")
-        axes.set_ylabel("good tokens/s per device")
+        highest = 0.0
+        for name, color in (("reference", REFERENCE), ("engine", ENGINE)):
+            sides = [getattr(point, name) for point in points]
+            rates = [side.throughput_per_device for side in sides]
+            waits = [side.itl_ms.p99 for side in sides]
+            highest = max(highest, *waits)
+            reach = [[r.estimate - r.lower for r in rates], [r.upper - r.estimate for r in rates]]
+            at = [rate.estimate for rate in rates]
+            axes.errorbar(at, waits, xerr=reach, color=color, linewidth=1.6, capsize=2, label=sides[0].side)
+            for side, rate, wait in zip(sides, at, waits, strict=True):
+                decides = side.concurrency == operating_point
+                axes.plot(rate, wait, "o", color=color, markersize=7 if decides else 4)
+                axes.annotate(
+                    f"{side.concurrency}", (rate, wait), xytext=(4, 5), textcoords="offset points", color=INK
+                )
+        if limit_ms <= 4 * highest:
+            axes.axhline(limit_ms, color=LIMIT, linewidth=1.6, label=f"limit {limit_ms:g}")
+        axes.set_xlabel("output tokens/s per device")
+        axes.set_ylabel("time between tokens, p99, ms")
+        axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
-        axes.grid(visible=False, axis="x")
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=2, borderaxespad=0, handlelength=1.2)
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=3, borderaxespad=0, handlelength=1.2)
 
-    return _svg(draw, "Goodput per device of both sides at each number of requests in flight")
+    return _svg(draw, "Time between tokens against throughput of both sides, by requests in flight")
 
 
 def latency_plot(point: SpeedPoint) -> str:

@@ -15,12 +15,15 @@ from tasks.judging.decide import Stay, Verdict
 from tasks.judging.gates import Tile
 from tasks.judging.judgement import JudgedResult, Subject
 from tasks.judging.protocol import SpeedPlan
+from tasks.judging.report.advice import advice_on, advice_without_engine
+from tasks.judging.report.as_markdown import as_markdown
 from tasks.judging.report.plots import (
     latency_plot,
     ratio_plot,
+    regret_by_context,
     regret_by_token,
     regret_histogram,
-    throughput_plot,
+    trade_off_plot,
 )
 from tasks.judging.results import Departure, LoadResult, NotMeasured, RegretSample, SpeedPoint
 from tasks.judging.statistics import point_ratio, regret_interval
@@ -48,7 +51,11 @@ def render_baseline(subject: Subject, load: LoadResult, stay: Stay, verdict: Ver
     records = {"subject": subject, "load": load, "economics": stay.economics, "verdict": verdict}
     _write_json(out_dir, {name: record.model_dump(mode="json") for name, record in records.items()})
     hoped = Section("Economics of an engine as fast as can be hoped", stay.tiles, stay.economics.lines)
-    return _write_page(out_dir, "baseline.html.j2", records | {"hoped": hoped})
+    return _write_page(
+        out_dir,
+        "baseline.html.j2",
+        records | {"hoped": hoped, "advice": advice_without_engine(subject, verdict)},
+    )
 
 
 def point_view(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
@@ -86,7 +93,7 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
     """Return what the template reads."""
     samples, plan = result.measured.accuracy.samples, result.protocol.accuracy
     margin = plan.gate.max_regret_nats_per_token
-    sections = _sections(result)
+    sections, advice = _sections(result), advice_on(result)
     return {
         "result": result,
         "subject": result.subject,
@@ -104,6 +111,10 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "further": list(sections.values()),
         "regret_plot": regret_histogram(samples, margin=margin, interval=regret_interval(samples, plan)),
         "token_plot": regret_by_token(samples, margin=margin),
+        "context_plot": regret_by_context(samples, margin=margin),
+        "advice": advice,
+        "markdown": as_markdown(result, advice),
+        "judged_at": result.created_at,
     }
 
 
@@ -132,9 +143,16 @@ def _timed_view(result: JudgedResult) -> dict[str, Any]:
     return {
         "speed": speed,
         "point": point,
+        "slowest_itl_ms": max(
+            side.itl_ms.p99 for one in speed.points for side in (one.engine, one.reference)
+        ),
         "plots": {
             "ratio": ratio_plot(ratio.log_ratios, ratio.interval, bar=plan.gate.min_speedup),
-            "throughput": throughput_plot(speed.points),
+            "trade_off": trade_off_plot(
+                speed.points,
+                operating_point=speed.operating_point,
+                limit_ms=result.protocol.workload.slo.itl_p99_ms,
+            ),
             "latency": latency_plot(point),
         },
     }

@@ -147,4 +147,4 @@ def test_an_engine_that_was_not_timed_is_rejected_by_its_answers_alone() -> None
 def test_a_faster_engine_that_does_not_pay_is_not_published() -> None:
     result = judged([0.0] * 400, ratio=1.4, requests_per_day=1000)
     assert result.verdict.row == "does-not-pay"
-    assert "first at" in result.verdict.reasons[0]
+    assert "it pays from" in result.verdict.reasons[0]

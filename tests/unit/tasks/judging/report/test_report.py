@@ -1,5 +1,6 @@
 """The page: self-contained, escaped, with every gate; the JSON twin: every number, and readable again."""
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from tasks.judging.decide.verdict import decide_baseline
 from tasks.judging.gates import compare_months
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
+from tasks.judging.report.advice import advice_on
 from tasks.judging.report.report import render_baseline, render_report
 from tasks.judging.results import (
     BlockCost,
@@ -91,8 +93,69 @@ def test_the_page_shows_verdict_gates_intervals_and_both_commands(page: Path, re
         *result.outcomes.gates["economics"].lines,
     ):
         assert shown in text
-    assert text.count("<svg") == 5
+    assert text.count("<svg") == 6
     assert text.count('<span class="mark') == len(result.outcomes.gates)
+
+
+def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: JudgedResult) -> None:
+    banner = page.read_text(encoding="utf-8").partition("<h2>Gates</h2>")[0]
+    gates = result.outcomes.gates
+    for shown in (
+        "Serve this engine instead of vLLM.",
+        "as far as tokenizer, regret and length can tell.",
+        html.escape(gates["speed"].reason),
+        html.escape(gates["economics"].reason),
+        "enginery pull demo --to ./engines --variant cpu-int8",
+        f"Judged {result.created_at:%Y-%m-%d %H:%M} UTC on a test&#39;s imagination.",
+    ):
+        assert shown in banner
+
+
+def test_details_are_folded_and_open_in_print(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    folded = re.findall(r"<details[^>]*><summary>(.*?)</summary>", text)
+    assert folded == ["Placement", "Protocol", "Provenance", "As Markdown", "Terms"]
+    assert "details::details-content { content-visibility: visible" in text
+
+
+def test_every_column_has_a_scope_and_every_table_of_the_body_a_caption(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "<th>" not in text
+    assert text.count("<th") - text.count("<thead") == text.count('scope="col"')
+
+
+def test_the_verdict_as_markdown_can_be_pasted(page: Path, result: JudgedResult) -> None:
+    (area,) = re.findall(
+        r"<textarea[^>]*>(.*?)</textarea>", page.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    lines = html.unescape(area).splitlines()
+    assert lines[0] == "## demo / cpu-int8: compile"
+    assert lines[2] == "Serve this engine instead of vLLM."
+    rows = [line for line in lines if line.startswith("| ")][2:]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(result.outcomes.reasons())
+    assert lines[-2] == "enginery pull demo --to ./engines --variant cpu-int8"
+
+
+@pytest.mark.parametrize(
+    ("regrets", "ratio", "do", "safe", "pulls"),
+    [
+        ([0.0] * 400, 0.8, "Stay on vLLM.", "as good as vLLM's", True),
+        ([0.8] * 400, 1.4, "Do not serve this engine.", "not accepted by regret.", False),
+        ([0.0] * 40, 1.4, "Change nothing yet.", "not accepted by regret.", False),
+    ],
+)
+def test_the_advice_follows_the_verdict(
+    regrets: list[float], ratio: float, do: str, safe: str, *, pulls: bool
+) -> None:
+    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+    judged = judge_engine(
+        measured(asked.digest, regrets, ratio=ratio), asked, terms(PRICES, compile_mode="always"), SUBJECT
+    )
+    advice = advice_on(judged)
+    assert advice.do.startswith(do)
+    assert safe in advice.safe
+    assert advice.worth[0] == judged.verdict.reasons[0]
+    assert bool(advice.pull) is pulls
 
 
 def test_plots_take_their_colours_from_the_page(page: Path) -> None:
@@ -121,8 +184,8 @@ def test_the_page_of_an_engine_that_was_not_timed_says_why(tmp_path: Path) -> No
     )
     text = render_report(rejected, tmp_path).read_text(encoding="utf-8")
     Balanced().feed(text)
-    assert text.count(left_out.reason) == 2
-    assert text.count("<svg") == 2
+    assert text.count(left_out.reason) == 3, "among the gates, under Speed, and in the Markdown"
+    assert text.count("<svg") == 3
     assert text.count('<span class="mark') == len(rejected.outcomes.gates) + 1, "and that no round was timed"
     document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert JudgedResult.model_validate(document["result"]) == rejected
