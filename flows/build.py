@@ -56,6 +56,7 @@ from tasks.stages import (
     checkpoint_call,
     checkpoint_facts,
     measure,
+    require_disjoint,
 )
 
 STAGES_OF_A_VARIANT = 5
@@ -224,6 +225,8 @@ class _Build:
         if nodes.calibration is not None:
             texts = steps.fetch_texts(pipeline, nodes.calibration, sources)
             self._keep(nodes.calibration, texts, in_progress_bar=False)
+            heldout = self._made[self._graph.heldout.title].tree
+            require_disjoint(pipeline.store, texts.tree, heldout, nodes.variant.name)
         if quantize.left_out:
             pipeline.say(f"{quantize.title}: left out ({quantize.left_out})")
             self._progress.step()

@@ -140,6 +140,10 @@ class TextsInvalid(TaskError):
     failure = "input"
 
 
+class TokenizerForeign(TaskError):
+    """An engine holds another tokenizer than the checkpoint that it is judged against."""
+
+
 class CheckpointUnsupported(TaskError):
     """The checkpoint cannot be used: only pickles, no architecture, or an unreadable index or config."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from artifacts.canonical import digest_of
 from artifacts.hosts import EngineManifest
 from artifacts.settings import PlacementName
 from engine_specs.spec import ResolvedVariant, Shape, Spec, VllmConfiguration
@@ -19,7 +20,6 @@ from tasks.judging import (
 )
 from tasks.kinds import vllm_serve_command
 
-SEED = 20240229
 ENGINE = "engine"
 # Longest continuation that is scored, or measured for its length: most faulty engines have failed by then,
 # and every further token costs time on both sides.
@@ -86,7 +86,7 @@ def engine_side(variant: ResolvedVariant, engine: str, manifest: EngineManifest)
 
 def load_plan(spec: Spec, vocabulary: Vocabulary) -> LoadPlan:
     """Return what a baseline asks."""
-    return LoadPlan(workload=spec.workload, vocabulary=vocabulary, seed=SEED)
+    return LoadPlan(workload=spec.workload, vocabulary=vocabulary, seed=seed_of(spec))
 
 
 def judging_protocol(
@@ -107,7 +107,7 @@ def judging_protocol(
     how many rows it computes at once.
     """
     return JudgingProtocol(
-        seed=SEED,
+        seed=seed_of(spec),
         workload=spec.workload,
         vocabulary=vocabulary,
         rounds=RoundPlan(),
@@ -133,6 +133,14 @@ def _accuracy_plan(spec: Spec, shape: Shape, end_tokens: tuple[int, ...], text_s
         round_trip_tokens=min(shape.max_input_len, max(1, shape.max_seq_len - ROUND_TRIP_ANSWER_TOKENS)),
         in_flight=tuple(dict.fromkeys((load.operating_point, max(load.concurrency)))),
     )
+
+
+def seed_of(spec: Spec) -> int:
+    """Return the seed of prompts and windows: another one for each spec and declared version.
+
+    With a constant one, engines of many releases would be judged, and in the end chosen, by the same samples.
+    """
+    return int(digest_of({"spec": spec.name, "version": spec.version})[:8], 16)
 
 
 def _reference_name(settings: dict[str, Any]) -> str:

@@ -8,12 +8,22 @@ Promises:
 from tasks.hub.access import HubAccess
 from tasks.hub.checkpoint import CheckpointFacts
 from tasks.hub.client import Repository, Resolved, resolve_revision
+from tasks.hub.overlap import refuse_overlap
 from tasks.hub.selection import CONFIG_FILE
-from tasks.hub.texts import REPORT_FILE, Location, TextsReport, load_texts, locate
+from tasks.hub.texts import (
+    REPORT_FILE,
+    TEXTS_FILE,
+    Location,
+    TextsReport,
+    load_texts,
+    locate,
+    parse_texts,
+)
 
 __all__ = [
     "CONFIG_FILE",
     "REPORT_FILE",
+    "TEXTS_FILE",
     "CheckpointFacts",
     "HubAccess",
     "Location",
@@ -22,5 +32,7 @@ __all__ = [
     "TextsReport",
     "load_texts",
     "locate",
+    "parse_texts",
+    "refuse_overlap",
     "resolve_revision",
 ]

@@ -144,8 +144,12 @@ def fetch_texts(
 
 def load_texts(tree: Path) -> tuple[Text, ...]:
     """Read the texts that `fetch_texts` wrote."""
-    with (tree / TEXTS_FILE).open(encoding="utf-8") as stream:
-        return tuple(Text.model_validate_json(line) for line in stream)
+    return parse_texts((tree / TEXTS_FILE).read_bytes())
+
+
+def parse_texts(content: bytes) -> tuple[Text, ...]:
+    """Return the texts of the content of `texts.jsonl`."""
+    return tuple(Text.model_validate_json(line) for line in content.splitlines())
 
 
 def choose(texts: Iterable[Text], samples: int, seed: int) -> tuple[Text, ...]:

@@ -6,7 +6,7 @@ Promises:
 """
 
 from tasks.stages.baseline import Baseline, end_tokens_in, vocabulary_in
-from tasks.stages.fetch import checkpoint_call, checkpoint_facts
+from tasks.stages.fetch import checkpoint_call, checkpoint_facts, require_disjoint
 from tasks.stages.graph import SpecGraph, VariantGraph
 from tasks.stages.judge import Case, Judged
 from tasks.stages.measure import Measurements, comparison_of
@@ -41,5 +41,6 @@ __all__ = [
     "content",
     "end_tokens_in",
     "gather",
+    "require_disjoint",
     "vocabulary_in",
 ]

@@ -9,7 +9,15 @@ from typing import Any
 from artifacts.errors import StoreUnreachable
 from artifacts.store import Store
 from engine_specs.spec import Spec, TextSource
-from tasks.hub import CONFIG_FILE, CheckpointFacts, HubAccess, Repository
+from tasks.hub import (
+    CONFIG_FILE,
+    TEXTS_FILE,
+    CheckpointFacts,
+    HubAccess,
+    Repository,
+    parse_texts,
+    refuse_overlap,
+)
 from tasks.hub import checkpoint as hub_checkpoint
 from tasks.hub import selection as hub_selection
 from tasks.hub import texts as hub_texts
@@ -116,6 +124,16 @@ class FetchTexts(KeyedNode):
 
         call = self.call(Inputs({}, {}), sources, pipeline.store)
         return run_stage(pipeline, call, produce)
+
+
+def require_disjoint(store: Store, calibration: str, heldout: str, variant: str) -> None:
+    """Refuse calibration texts that are held-out texts as well; both trees are in the store.
+
+    Raises:
+        tasks.errors.TextsInvalid: at least one text is in both.
+    """
+    ours, judged = (parse_texts(store.read_file(tree, TEXTS_FILE)) for tree in (calibration, heldout))
+    refuse_overlap(ours, judged, variant)
 
 
 def checkpoint_call(spec: Spec, commit: str) -> StageCall:

@@ -18,6 +18,7 @@ from tasks.comparison import (
     reference_sides,
     served_memory,
 )
+from tasks.errors import TokenizerForeign
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE, REPORT_FILE, TextsReport, load_texts
 from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
@@ -26,7 +27,7 @@ from tasks.kinds import kind_named
 from tasks.runs import KeptPhases, MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, vocabulary_in
 from tasks.stages.build import Build
-from tasks.stages.fetch import FetchCheckpoint, FetchTexts
+from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
 from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, MeasuredNode, Need
 from tasks.stages.sources import Sources
 from tasks.toolchains import ensure
@@ -131,10 +132,12 @@ def protocol_for(
         artifacts.errors.StandInRefused: a stand-in of the tool made the engine, so it cannot be measured.
     """
     refuse_stand_in(store, engine, "measured")
+    manifest = engine_manifest(store, engine)
+    require_tokenizer(store, manifest, checkpoint)
     return judging_protocol(
         spec,
         variant,
-        engine=engine_side(variant, engine, engine_manifest(store, engine)),
+        engine=engine_side(variant, engine, manifest),
         references=reference_sides(spec, variant, checkpoint, probe_host().cpu_features),
         vocabulary=vocabulary_in(store, checkpoint),
         end_tokens=end_tokens_in(store, checkpoint),
@@ -199,6 +202,21 @@ def comparison_of(
     served = served_memory(spec, variant, config, file_bytes)
     choice = placement_here(spec, variant, served, probe_host(), pipeline.settings)
     return Comparison(protocol, texts, label, choice, served)
+
+
+def require_tokenizer(store: Store, manifest: EngineManifest, checkpoint: str) -> None:
+    """Refuse an engine that was built with another tokenizer than the checkpoint's.
+
+    Raises:
+        tasks.errors.TokenizerForeign: the digests of tokenizer.json differ.
+    """
+    own = {file.path: file.sha256 for file in store.get_listing(checkpoint).files}.get(TOKENIZER_FILE)
+    if manifest.tokenizer_sha256 != own:
+        raise TokenizerForeign(
+            "The engine was built with another tokenizer.json than the checkpoint's",
+            where=f"engine.json: {manifest.tokenizer_sha256[:16]}, checkpoint: {(own or 'none')[:16]}",
+            fix="Build the engine again from this checkpoint (--force), or report a defect of its kind.",
+        )
 
 
 def engine_manifest(store: Store, engine: str) -> EngineManifest:

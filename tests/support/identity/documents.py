@@ -68,7 +68,8 @@ class SmallFiles(Store):
         }
 
     def get_listing(self, digest: str) -> Listing:
-        return cast("Listing", SimpleNamespace(files=[SimpleNamespace(path=path) for path in self._files]))
+        files = [SimpleNamespace(path=path, sha256=DIGEST) for path in self._files]
+        return cast("Listing", SimpleNamespace(files=files))
 
     def read_file(self, tree: str, path: str) -> bytes:
         if path not in self._files:

@@ -1,6 +1,7 @@
 """The judging protocol as it is made from trees in the store, and from the host that measures."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from support.engines.stand_ins import put_engine
 from artifacts.hosts import HostFacts
 from artifacts.store import Store
 from engine_specs.spec import load_spec, resolve_variants
+from tasks.comparison.sides import seed_of
+from tasks.errors import TokenizerForeign
 from tasks.hub import REPORT_FILE, TextsReport
 from tasks.judging import JudgingProtocol
 from tasks.stages import measure
@@ -47,7 +50,12 @@ def put(store: Store, directory: Path, files: dict[str, dict[str, object]]) -> s
 @pytest.fixture
 def trees(store: Store, tmp_path: Path) -> dict[str, str]:
     return {
-        "engine": put_engine(store, tmp_path / "engine", stand_in=False),
+        "engine": put_engine(
+            store,
+            tmp_path / "engine",
+            stand_in=False,
+            tokenizer_sha256=sha256(json.dumps(TOKENIZER).encode()).hexdigest(),
+        ),
         "checkpoint": put(store, tmp_path / "checkpoint", dict(CHECKPOINT)),
         "heldout": put(store, tmp_path / "heldout", {REPORT_FILE: REPORT.model_dump(mode="json")}),
     }
@@ -60,6 +68,25 @@ def protocol_on(
     facts = HostFacts(machine="x86_64", cpu_features=features)
     monkeypatch.setattr(measure, "probe_host", lambda: facts)
     return measure.protocol_for(store, SPEC, VARIANT, **trees)
+
+
+def test_an_engine_with_another_tokenizer_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str], tmp_path: Path
+) -> None:
+    changed = CHECKPOINT | {"tokenizer.json": TOKENIZER | {"truncation": {"max_length": 8}}}
+    other = put(store, tmp_path / "other", changed)
+    with pytest.raises(TokenizerForeign, match=r"another tokenizer\.json than the checkpoint's"):
+        protocol_on(monkeypatch, store, trees | {"checkpoint": other})
+
+
+def test_prompts_differ_between_specs_and_versions(
+    monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str]
+) -> None:
+    made = protocol_on(monkeypatch, store, trees)
+    assert made.seed == protocol_on(monkeypatch, store, trees).seed
+    seeds = {seed_of(SPEC.model_copy(update=change)) for change in ({}, {"version": "0.2"}, {"name": "x"})}
+    assert len(seeds) == 3
+    assert made.seed in seeds
 
 
 def test_the_host_that_measures_decides_whether_float32_is_a_reference(
