@@ -23,7 +23,7 @@ from tasks.judging.vocabulary import Vocabulary
 PROMPTS = "uniform-token-ids/1"
 REQUESTS = "neutral-text-counted-by-usage/2"
 CONTINUATIONS = "streamed-and-scored-token-by-token/2"
-METHOD = "pseudo-observation-bound-over-texts+stein/2"
+METHOD = "pseudo-observation-bound-over-texts+stein/3"
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 

@@ -93,27 +93,34 @@ class GateOutcome(Frozen):
 
 
 Tested = Literal["pass", "fail", "underpowered"]
-"""`underpowered` means that there are too few samples to tell."""
+"""`fail` is shown, too: `underpowered` means that neither was."""
 
 
 class SampledOutcome(GateOutcome):
     """A test of non-inferiority over samples.
 
-    It passes if the whole interval is inside the margin. Otherwise it fails if the interval is outside, or if
-    there were enough samples for a faultless engine to pass with 80 % power. In any other case nothing is
-    shown, and it is underpowered; the outcome gives the number of samples that would be enough.
+    It passes if the whole interval is inside the margin, and fails if the whole interval is outside. In any
+    other case neither was shown, and it is underpowered, however many samples there were. The outcome gives
+    the number of samples with which an engine at half the margin, and with the spread that was found, passes
+    with 80 % power.
     """
 
     outcome: Tested
     samples: int = Field(description="Number of texts.")
     samples_needed: int = Field(
-        description="Texts that would be enough; at most `samples` unless underpowered."
+        description="Texts that an engine at half the margin needs to pass with 80 % power."
     )
 
     @property
     def could_tell(self) -> bool:
         """False if there were too few samples."""
         return self.outcome != "underpowered"
+
+
+def undecided(samples: int, needed: int) -> str:
+    """Return the end of a sentence about an interval that the margin divides."""
+    said = f"neither is shown; an engine at half the margin needs {needed} texts to pass with 80 % power"
+    return f"{said}." if needed > samples else f"{said}, so this one is probably nearer to it."
 
 
 OutcomeT = TypeVar("OutcomeT", bound=GateOutcome)

@@ -5,12 +5,13 @@ from statistics import fmean, pstdev
 
 from pydantic import Field
 
+from engine_specs.spec import AccuracyGate
 from tasks.judging.gates.figures import Shown, Tile, interval_figure
-from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested
+from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested, undecided
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, LengthSample
-from tasks.judging.statistics import length_ratio_interval, samples_for_spread, samples_for_zero_regret
+from tasks.judging.statistics import length_ratio_interval, samples_to_pass
 
 # Bounds of exactly 1 tolerate no difference, so no number of samples is enough; this keeps it finite.
 SMALLEST_DISTANCE = 1e-6
@@ -36,13 +37,13 @@ class LengthGate(Gate[LengthOutcome]):
             "length-fails",
             {"length": ("fail",)},
             "rejected",
-            "the engine's continuations are too short or too long",
+            "the engine's continuations were shown to be too short or too long",
         ),
         Rule(
             "length-underpowered",
             {"length": ("underpowered",)},
             "inconclusive",
-            "too few continuations to tell whether they have the right length",
+            "the engine's continuations were shown to be neither of the right length nor of a wrong one",
         ),
     )
 
@@ -66,41 +67,38 @@ def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan) -> Length
     pairs = [(sample.engine_tokens, sample.reference_tokens) for sample in samples]
     interval = length_ratio_interval(pairs, longest=plan.length_max_tokens, confidence=plan.gate.confidence)
     needed = _length_samples_needed(pairs, plan)
-    outcome: Tested = "fail"
-    if plan.gate.min_length_ratio <= interval.lower and interval.upper <= plan.gate.max_length_ratio:
-        outcome = "pass"
-    elif (
-        len(samples) < needed
-        and interval.upper >= plan.gate.min_length_ratio
-        and interval.lower <= plan.gate.max_length_ratio
-    ):
-        outcome = "underpowered"
-    found = (
-        f"Greedy continuations are {interval.estimate:.3f} times as long as the reference's, at "
-        f"{plan.gate.confidence:.0%} confidence each between {interval.lower:.3f} and {interval.upper:.3f} "
-        f"({len(samples)} texts); the bounds are {plan.gate.min_length_ratio:g} "
-        f"and {plan.gate.max_length_ratio:g}"
-    )
+    outcome = _tested(interval, plan.gate)
     ends = {
         "pass": "within them.",
-        "fail": "not within them.",
-        "underpowered": f"too few texts to tell: {needed} would be enough.",
+        "fail": "even the bound that is nearer to them is outside.",
+        "underpowered": undecided(len(samples), needed),
     }
     return LengthOutcome(
         outcome=outcome,
-        reason=f"{found}: {ends[outcome]}",
+        reason=(
+            f"Greedy continuations are {interval.estimate:.3f} times as long as the reference's, at "
+            f"{plan.gate.confidence:.0%} confidence each between {interval.lower:.3f} and "
+            f"{interval.upper:.3f} ({len(samples)} texts); the bounds are {plan.gate.min_length_ratio:g} "
+            f"and {plan.gate.max_length_ratio:g}: {ends[outcome]}"
+        ),
         ratio=interval,
         samples=len(samples),
-        samples_needed=needed if outcome == "underpowered" else min(needed, len(samples)),
+        samples_needed=needed,
     )
 
 
+def _tested(interval: Interval, gate: AccuracyGate) -> Tested:
+    if gate.min_length_ratio <= interval.lower and interval.upper <= gate.max_length_ratio:
+        return "pass"
+    outside = interval.upper < gate.min_length_ratio or interval.lower > gate.max_length_ratio
+    return "fail" if outside else "underpowered"
+
+
 def _length_samples_needed(pairs: Sequence[tuple[int, int]], plan: AccuracyPlan) -> int:
-    """Return the texts with which an engine of equal lengths and equal noise would pass with 80 % power."""
+    """Return the texts with which an engine half as far off as it may be passes with 80 % power."""
     mean = fmean(reference for _, reference in pairs)
-    distance = max(min(1 - plan.gate.min_length_ratio, plan.gate.max_length_ratio - 1), SMALLEST_DISTANCE)
+    half = max(min(1 - plan.gate.min_length_ratio, plan.gate.max_length_ratio - 1) / 2, SMALLEST_DISTANCE)
     spread = pstdev([(engine - reference) / mean for engine, reference in pairs])
-    # Even with equal lengths, the bound assumes one extra pair, (longest, 1): how much weight may it have?
-    weight = mean * distance / (plan.length_max_tokens - 1 - distance + mean * distance)
-    flat = samples_for_zero_regret(margin=weight, cap=1.0, confidence=plan.gate.confidence)
-    return max(flat, samples_for_spread(spread=spread, distance=distance, confidence=plan.gate.confidence))
+    # The bound adds one pair, (longest, 1).
+    worst = max((plan.length_max_tokens - 1) / mean, half)
+    return samples_to_pass(spread=spread, distance=half, worst=worst, confidence=plan.gate.confidence)

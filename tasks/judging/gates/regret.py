@@ -6,15 +6,14 @@ from statistics import fmean, pstdev
 from pydantic import Field
 
 from tasks.judging.gates.figures import Shown, Tile, interval_figure
-from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested
+from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested, undecided
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, RegretSample
 from tasks.judging.statistics import (
     bounded_mean_interval,
     regret_interval,
-    samples_for_spread,
-    samples_for_zero_regret,
+    samples_to_pass,
 )
 
 
@@ -46,13 +45,13 @@ class RegretGate(Gate[RegretOutcome]):
             "accuracy-fails",
             {"regret": ("fail",)},
             "rejected",
-            "the engine was not shown to be within the accuracy margin, although there were enough samples",
+            "the engine was shown to be beyond the accuracy margin",
         ),
         Rule(
             "accuracy-underpowered",
             {"regret": ("underpowered",)},
             "inconclusive",
-            "too few samples to tell whether the engine is accurate",
+            "the engine was shown to be neither within the accuracy margin nor beyond it",
         ),
     )
 
@@ -85,50 +84,49 @@ def judge_regret(samples: Sequence[RegretSample], plan: AccuracyPlan) -> RegretO
 
     The mean of one text is one observation: tokens of a continuation depend on each other, texts do not.
     """
-    margin = plan.gate.max_regret_nats_per_token
     regrets = [sample.regret_nats for sample in samples]
-    interval = regret_interval(samples, plan)
-    decisive = _regret_samples_needed(regrets, plan)
-    outcome: Tested = "pass" if interval.upper <= margin else "fail"
-    if outcome == "fail" and interval.lower <= margin and len(samples) < decisive:
-        outcome = "underpowered"
+    interval, needed = regret_interval(samples, plan), _regret_samples_needed(regrets, plan)
+    outcome = _tested(interval, plan.gate.max_regret_nats_per_token)
     return RegretOutcome(
         outcome=outcome,
-        reason=f"{_regret_reason(outcome, interval, plan, len(samples), decisive)} {_worst(samples)}",
+        reason=f"{_regret_reason(outcome, interval, plan, len(samples), needed)} {_worst(samples)}",
         regret_nats=interval,
         uncapped_mean_nats=fmean(regrets),
         agreement=bounded_mean_interval(
             [sample.agreement for sample in samples], cap=1.0, confidence=plan.gate.confidence
         ),
         samples=len(samples),
-        samples_needed=decisive if outcome == "underpowered" else min(decisive, len(samples)),
+        samples_needed=needed,
     )
 
 
+def _tested(interval: Interval, margin: float) -> Tested:
+    if interval.upper <= margin:
+        return "pass"
+    return "fail" if interval.lower > margin else "underpowered"
+
+
 def _regret_samples_needed(regrets: Sequence[float], plan: AccuracyPlan) -> int:
-    """Return the texts with which an engine without regret, but equal noise, would pass with 80 % power."""
-    margin, cap = plan.gate.max_regret_nats_per_token, plan.regret_cap_nats
+    """Return the texts with which an engine at half the margin, of equal spread, passes with 80 % power."""
+    half, cap = plan.gate.max_regret_nats_per_token / 2, plan.regret_cap_nats
     spread = pstdev([min(regret, cap) for regret in regrets])
-    flat = samples_for_zero_regret(margin=margin, cap=cap, confidence=plan.gate.confidence)
-    return max(flat, samples_for_spread(spread=spread, distance=margin, confidence=plan.gate.confidence))
+    worst = max(cap - half, half)
+    return samples_to_pass(spread=spread, distance=half, worst=worst, confidence=plan.gate.confidence)
 
 
 def _regret_reason(outcome: Tested, interval: Interval, plan: AccuracyPlan, samples: int, needed: int) -> str:
-    found = (
+    ends = {
+        "pass": "the upper bound is within it.",
+        "fail": "even the lower bound is beyond it.",
+        "underpowered": undecided(samples, needed),
+    }
+    return (
         f"Mean regret is {interval.estimate:.5f} nats per token, "
         f"at {plan.gate.confidence:.0%} confidence below "
         f"{interval.upper:.5f} and above {interval.lower:.5f} "
         f"({samples} texts, {plan.continuation_tokens} tokens each); the margin is "
-        f"{plan.gate.max_regret_nats_per_token:g}"
+        f"{plan.gate.max_regret_nats_per_token:g}: {ends[outcome]}"
     )
-    ends = {
-        "pass": "the upper bound is within it.",
-        "fail": "there were enough samples to show that the engine is within it, but they do not.",
-        "underpowered": f"too few texts to tell: {needed} would be enough.",
-    }
-    if outcome == "fail" and interval.lower > plan.gate.max_regret_nats_per_token:
-        return f"{found}: the lower bound is above it."
-    return f"{found}: {ends[outcome]}"
 
 
 def _worst(samples: Sequence[RegretSample]) -> str:

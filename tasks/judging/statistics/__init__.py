@@ -8,8 +8,7 @@ from tasks.judging.statistics.regret_bounds import (
     bounded_mean_interval,
     length_ratio_interval,
     regret_interval,
-    samples_for_spread,
-    samples_for_zero_regret,
+    samples_to_pass,
     share_interval,
 )
 
@@ -21,7 +20,6 @@ __all__ = [
     "point_ratio",
     "ratio_interval",
     "regret_interval",
-    "samples_for_spread",
-    "samples_for_zero_regret",
+    "samples_to_pass",
     "share_interval",
 ]

@@ -80,22 +80,34 @@ def share_interval(successes: int, trials: int, confidence: float) -> Interval:
     return Interval(estimate=successes / trials, lower=lower, upper=upper, confidence=confidence)
 
 
-def samples_for_zero_regret(*, margin: float, cap: float, confidence: float) -> int:
-    """Return how many samples, all of them zero, have an upper bound within the margin."""
-    if margin >= cap:
-        return 1
-    return math.ceil(math.log(1 - confidence) / math.log1p(-margin / cap))
+def samples_to_pass(*, spread: float, distance: float, worst: float, confidence: float) -> int:
+    """Return how many samples, of a mean at `distance` below the margin, pass with 80 % power.
 
+    Args:
+        spread: standard deviation of one sample.
+        distance: from their mean to the margin.
+        worst: value of the one observation that the bound adds, above their mean.
+        confidence: of the bound that must reach the margin.
 
-def samples_for_spread(*, spread: float, distance: float, confidence: float) -> int:
-    """Return how many samples distinguish the margin from a mean at `distance` from it, with 80 % power.
-
-    It is a normal approximation.
+    It is a normal approximation; without spread, it is as exact as the bound.
     """
     from scipy.special import ndtri
 
-    reach = float(ndtri(confidence)) + float(ndtri(POWER))
-    return math.ceil((reach * spread / distance) ** 2)
+    bound, power = float(ndtri(confidence)), float(ndtri(POWER))
+    # The quantile of the added observation's exponential weight, above its mean of 1.
+    added = -math.log(1 - confidence) - 1
+
+    def reach(samples: int) -> float:
+        error, shift = spread / math.sqrt(samples), worst / samples
+        return shift + math.hypot(bound * error, added * shift) + power * error
+
+    low, high = 0, 1
+    while reach(high) > distance:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reach(middle) <= distance else (middle, high)
+    return high
 
 
 def _dirichlet_sums(

@@ -9,14 +9,14 @@ import pytest
 from tasks.judging.statistics import (
     bounded_mean_interval,
     length_ratio_interval,
-    samples_for_spread,
-    samples_for_zero_regret,
+    samples_to_pass,
     share_interval,
 )
 
 CAP = 2.0
 MARGIN = 0.05
 RUNS = 300
+POWER_RUNS = 100
 # Three standard errors of a share of 5 % among that many runs.
 TOLERATED = 0.05 + 3 * math.sqrt(0.05 * 0.95 / RUNS)
 
@@ -71,17 +71,37 @@ def test_a_sample_of_zeros_has_clopper_and_pearsons_width() -> None:
     assert interval.upper == pytest.approx(CAP * (1 - 0.05 ** (1 / 300)), rel=0.02)
 
 
-def test_samples_for_zero_regret_is_the_smallest_number_that_passes() -> None:
-    needed = samples_for_zero_regret(margin=MARGIN, cap=CAP, confidence=0.95)
-    assert CAP * (1 - 0.05 ** (1 / needed)) <= MARGIN < CAP * (1 - 0.05 ** (1 / (needed - 1)))
+def test_samples_without_spread_need_hardly_more_than_the_smallest_number_that_passes() -> None:
+    needed = samples_to_pass(spread=0.0, distance=MARGIN, worst=CAP, confidence=0.95)
+    assert CAP * (1 - 0.05 ** (1 / needed)) <= MARGIN < CAP * (1 - 0.05 ** (1 / (needed - 3)))
 
 
 def test_more_samples_are_needed_for_more_spread_and_less_distance() -> None:
     def needed(spread: float, distance: float) -> int:
-        return samples_for_spread(spread=spread, distance=distance, confidence=0.95)
+        return samples_to_pass(spread=spread, distance=distance, worst=CAP, confidence=0.95)
 
-    assert needed(0.1, 0.02) == math.ceil(((1.6449 + 0.8416) * 0.1 / 0.02) ** 2)
-    assert needed(0.2, 0.02) > needed(0.1, 0.02) > needed(0.1, 0.04)
+    assert needed(0.0, 0.02) < needed(0.1, 0.02) < needed(0.2, 0.02)
+    assert needed(0.1, 0.04) < needed(0.1, 0.02)
+    assert needed(4.0, 0.02) == pytest.approx(((1.6449 + 0.8416) * 4.0 / 0.02) ** 2, rel=0.01)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.6])
+def test_an_engine_at_half_the_margin_passes_with_the_power_that_was_promised(share: float) -> None:
+    """With as many samples as are said to be needed, in at least 80 % of runs; three standard errors less."""
+    source, half = np.random.default_rng(14), MARGIN / 2
+    spread = half * math.sqrt(2 / share - 1)
+    needed = samples_to_pass(spread=spread, distance=half, worst=CAP - half, confidence=0.95)
+    passed = sum(
+        bounded_mean_interval(
+            np.where(source.random(needed) < share, source.exponential(half / share, needed), 0.0).tolist(),
+            cap=CAP,
+            confidence=0.95,
+            draws=500,
+        ).upper
+        <= MARGIN
+        for _ in range(POWER_RUNS)
+    )
+    assert passed / POWER_RUNS >= 0.8 - 3 * math.sqrt(0.16 / POWER_RUNS)
 
 
 def test_a_regret_beyond_the_cap_counts_as_the_cap() -> None:
