@@ -8,6 +8,10 @@ from engine_specs.reading import StrictFrozen
 from engine_specs.spec.text_source import TextSource
 
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
+GROSS_ERROR_NATS = 2.0
+# An engine that writes garbage for a share of requests has a regret of 8 to 10 nats per token there. Below
+# this share, that is less than the usual margin of 0.02 in the mean.
+MAX_GROSS_ERROR_SHARE = 0.002
 
 
 class VllmConfiguration(StrictFrozen):
@@ -56,6 +60,22 @@ class AccuracyGate(TextSource):
     max_regret_nats_per_token: float = Field(
         gt=0,
         description="How much less likely the reference may find the engine's tokens than its own.",
+    )
+    gross_error_nats: float = Field(
+        default=GROSS_ERROR_NATS,
+        gt=0,
+        exclude_if=lambda nats: nats == GROSS_ERROR_NATS,
+        description="A token with a larger regret is a gross error: e**2 = 7.4 times less likely than the "
+        "reference's own, by default. So large is also the mean regret of the one text that the bound of the "
+        "mean assumes besides those that were measured.",
+    )
+    max_gross_error_share: float = Field(
+        default=MAX_GROSS_ERROR_SHARE,
+        gt=0,
+        lt=1,
+        exclude_if=lambda share: share == MAX_GROSS_ERROR_SHARE,
+        description="Largest share of tokens that are gross errors. The mean hides rare garbage, as long as "
+        "none is among the samples. An engine without any needs 3 / share texts: 1,500 by default.",
     )
     confidence: Confidence = Field(
         default=0.95, description="Confidence of the bound that must lie within the margin."

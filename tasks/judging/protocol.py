@@ -23,7 +23,7 @@ from tasks.judging.vocabulary import Vocabulary
 PROMPTS = "uniform-token-ids/1"
 REQUESTS = "neutral-text-counted-by-usage/2"
 CONTINUATIONS = "streamed-and-scored-token-by-token/2"
-METHOD = "pseudo-observation-bound-over-texts+stein/3"
+METHOD = "pseudo-observation-bound-over-texts-and-groups+stein/4"
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 
@@ -91,7 +91,6 @@ class AccuracyPlan(Frozen):
     gate: AccuracyGate
     asked: str = Field(default=CONTINUATIONS, description="How an engine's answers are obtained and scored.")
     text_sha256: str = Field(description="Digest of the held-out texts, in order.")
-    regret_cap_nats: float = Field(default=2.0, gt=0, description="Cap of the mean regret of one text.")
     min_context_tokens: int = Field(
         default=16, ge=1, description="Tokens of context before a continuation, at least."
     )

@@ -143,6 +143,10 @@ class RegretSample(Frozen):
         """The mean regret of the continuation's tokens."""
         return math.fsum(one.regret_nats for one in self.departures) / len(self.engine_tokens)
 
+    def tokens_beyond(self, nats: float) -> int:
+        """Return how many of its tokens have a larger regret."""
+        return sum(one.regret_nats > nats for one in self.departures)
+
     @property
     def agreement(self) -> float:
         """The share of its tokens that are the reference's own choice."""

@@ -17,7 +17,7 @@ from engine_specs.spec import Economics
 from tasks.judging.gates.figures import Shown
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import AccuracyResult, SpeedPoint, SpeedResult
+from tasks.judging.results import AccuracyResult, Interval, SpeedPoint, SpeedResult
 
 Asks = Literal["answers", "rounds", "prices"]
 """What a gate needs: `answers` of the engine, scored by the reference; timed `rounds` as well; or `prices`,
@@ -117,9 +117,16 @@ class SampledOutcome(GateOutcome):
         return self.outcome != "underpowered"
 
 
-def undecided(samples: int, needed: int) -> str:
-    """Return the end of a sentence about an interval that the margin divides."""
-    said = f"neither is shown; an engine at half the margin needs {needed} texts to pass with 80 % power"
+def tested(interval: Interval, limit: float) -> Tested:
+    """Return what an interval shows of something that may be as large as the limit."""
+    if interval.upper <= limit:
+        return "pass"
+    return "fail" if interval.lower > limit else "underpowered"
+
+
+def undecided(samples: int, needed: int, limit: Literal["margin", "limit"] = "margin") -> str:
+    """Return the end of a sentence about an interval that the limit divides."""
+    said = f"neither is shown; an engine at half the {limit} needs {needed} texts to pass with 80 % power"
     return f"{said}." if needed > samples else f"{said}, so this one is probably nearer to it."
 
 

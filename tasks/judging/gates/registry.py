@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.judging.gates.economics import EconomicsGate
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
+from tasks.judging.gates.gross_errors import GrossErrorsGate
 from tasks.judging.gates.length import LengthGate
 from tasks.judging.gates.regret import RegretGate
 from tasks.judging.gates.slo import SloGate
@@ -17,6 +18,7 @@ from tasks.judging.gates.tokenizer import TokenizerGate
 GATES: tuple[Gate[Any], ...] = (
     TokenizerGate(),
     RegretGate(),
+    GrossErrorsGate(),
     LengthGate(),
     SloGate(),
     SpeedGate(),

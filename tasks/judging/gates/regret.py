@@ -1,12 +1,13 @@
 """The gate `regret`: how much less likely the reference finds the engine's tokens than its own choices."""
 
 from collections.abc import Sequence
-from statistics import fmean, pstdev
+from statistics import pstdev
 
 from pydantic import Field
 
+from engine_specs.spec import AccuracyGate
 from tasks.judging.gates.figures import Shown, Tile, interval_figure
-from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested, undecided
+from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested, tested, undecided
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, RegretSample
@@ -20,12 +21,7 @@ from tasks.judging.statistics import (
 class RegretOutcome(SampledOutcome):
     """Mean regret against its margin; each text is one observation."""
 
-    regret_nats: Interval = Field(
-        description="Mean over texts of the mean regret per token, each text counted up to the cap."
-    )
-    uncapped_mean_nats: float = Field(
-        description="Mean regret without the cap; equals the estimate unless a text is capped."
-    )
+    regret_nats: Interval = Field(description="Mean over texts of the mean regret per token.")
     agreement: Interval = Field(
         description="Share of tokens that the reference would have chosen, too; mean over texts."
     )
@@ -82,36 +78,29 @@ class RegretGate(Gate[RegretOutcome]):
 def judge_regret(samples: Sequence[RegretSample], plan: AccuracyPlan) -> RegretOutcome:
     """Judge the upper bound of the mean regret against the margin.
 
-    The mean of one text is one observation: tokens of a continuation depend on each other, texts do not.
+    The mean of one text is one observation: tokens of a continuation depend on each other.
     """
-    regrets = [sample.regret_nats for sample in samples]
-    interval, needed = regret_interval(samples, plan), _regret_samples_needed(regrets, plan)
-    outcome = _tested(interval, plan.gate.max_regret_nats_per_token)
+    gate, regrets = plan.gate, [sample.regret_nats for sample in samples]
+    interval = regret_interval(regrets, [sample.in_flight for sample in samples], gate)
+    needed = _regret_samples_needed(regrets, gate)
+    outcome = tested(interval, gate.max_regret_nats_per_token)
     return RegretOutcome(
         outcome=outcome,
         reason=f"{_regret_reason(outcome, interval, plan, len(samples), needed)} {_worst(samples)}",
         regret_nats=interval,
-        uncapped_mean_nats=fmean(regrets),
         agreement=bounded_mean_interval(
-            [sample.agreement for sample in samples], cap=1.0, confidence=plan.gate.confidence
+            [sample.agreement for sample in samples], cap=1.0, confidence=gate.confidence
         ),
         samples=len(samples),
         samples_needed=needed,
     )
 
 
-def _tested(interval: Interval, margin: float) -> Tested:
-    if interval.upper <= margin:
-        return "pass"
-    return "fail" if interval.lower > margin else "underpowered"
-
-
-def _regret_samples_needed(regrets: Sequence[float], plan: AccuracyPlan) -> int:
+def _regret_samples_needed(regrets: Sequence[float], gate: AccuracyGate) -> int:
     """Return the texts with which an engine at half the margin, of equal spread, passes with 80 % power."""
-    half, cap = plan.gate.max_regret_nats_per_token / 2, plan.regret_cap_nats
-    spread = pstdev([min(regret, cap) for regret in regrets])
-    worst = max(cap - half, half)
-    return samples_to_pass(spread=spread, distance=half, worst=worst, confidence=plan.gate.confidence)
+    half = gate.max_regret_nats_per_token / 2
+    worst = max(gate.gross_error_nats - half, half)
+    return samples_to_pass(spread=pstdev(regrets), distance=half, worst=worst, confidence=gate.confidence)
 
 
 def _regret_reason(outcome: Tested, interval: Interval, plan: AccuracyPlan, samples: int, needed: int) -> str:

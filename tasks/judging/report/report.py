@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from tasks.judging.decide import Stay, Verdict
@@ -93,6 +92,9 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
     """Return what the template reads."""
     samples, plan = result.measured.accuracy.samples, result.protocol.accuracy
     margin = plan.gate.max_regret_nats_per_token
+    interval = regret_interval(
+        [sample.regret_nats for sample in samples], [sample.in_flight for sample in samples], plan.gate
+    )
     sections, advice = _sections(result), advice_on(result)
     return {
         "result": result,
@@ -104,12 +106,11 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "measured": result.measured,
         "worst": _worst(samples),
         "differing": sum(sample.regret_nats > 0 for sample in samples),
-        "uncapped_mean": fmean(sample.regret_nats for sample in samples),
         "gates": _gates(result),
         "answers": sections.pop(ANSWERS),
         "rounds": sections.pop(ROUNDS, None),
         "further": list(sections.values()),
-        "regret_plot": regret_histogram(samples, margin=margin, interval=regret_interval(samples, plan)),
+        "regret_plot": regret_histogram(samples, margin=margin, interval=interval),
         "token_plot": regret_by_token(samples, margin=margin),
         "context_plot": regret_by_context(samples, margin=margin),
         "advice": advice,

@@ -1,30 +1,38 @@
-"""Bounds on the mean of bounded, skewed samples with many zeros: regret, and lengths of continuations. Pure.
+"""Bounds on the mean of skewed samples with many zeros: regret, gross errors, lengths. Pure.
 
 Why not Student's t or a bootstrap? Most regrets are zero, and a few are large. A sample without a single
 disagreement would get an interval of zero width, and a sample without the rare large values an interval that
 is far too short. Only a declared worst value can fix that: n samples never exclude a rare loss of unlimited
-size. So a regret above the protocol's cap counts as the cap, and the bound assumes one observation at the cap
-besides those that were made:
+size. So the bound assumes one observation of the worst value besides those that were made:
 
-    upper bound = c-quantile of  (sum w_i x_i + w_0 cap) / (sum w_i + w_0),   w independent standard
+    upper bound = c-quantile of  (sum w_i x_i + w_0 worst) / (sum w_i + w_0),   w independent standard
     exponentials
 
 This is Gaffke's bound (N. Gaffke, Math. Methods Statist. 14, 2005; studied as a confidence bound by E.
-Learned-Miller and P. Thomas, arXiv:1905.06208). For a sample of zeros it is exactly cap * (1 - (1 -
+Learned-Miller and P. Thomas, arXiv:1905.06208). For a sample of zeros it is exactly worst * (1 - (1 -
 c)**(1/n)), Clopper and Pearson's bound; for many well-behaved samples it approaches the usual normal bound.
-No distribution on [0, cap] is known for which it covers less often than c; tests/unit/tasks/judging simulates
-the hard ones. For lower bounds, the extra observation is zero.
+No distribution on [0, worst] is known for which it covers less often than c. For lower bounds, the extra
+observation is zero.
 
-The quantile is that of a fixed number of draws from a fixed seed, so equal samples give equal bounds.
+Invariants:
+- No regret is capped: what was found counts in full, so an engine with rare garbage does not pass more often
+  with more samples. What was not found is assumed to be the declared gross error, or `TAIL` times the worst
+  text that was found: where there are large values, there are larger ones.
+- Texts are the units, and texts that were asked together are units as well; the wider interval counts. A
+  fault of one iteration harms all requests in it.
+- The quantile is that of a fixed number of draws from a fixed seed, so equal samples give equal bounds.
+
+tests/unit/tasks/judging/statistics simulates heavy tails and dependent texts.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from tasks.judging.protocol import AccuracyPlan
-from tasks.judging.results import Interval, RegretSample
+from engine_specs.spec import AccuracyGate
+from tasks.judging.results import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +40,9 @@ if TYPE_CHECKING:
 DRAWS = 10_000
 SEED = 20_260_101
 POWER = 0.8
+TAIL = 3.0
+
+Unit = tuple[float, float]
 
 
 def bounded_mean_interval(
@@ -48,10 +59,33 @@ def bounded_mean_interval(
     )
 
 
-def regret_interval(samples: Sequence[RegretSample], plan: AccuracyPlan) -> Interval:
-    """Return bounds of the mean regret, each text counted up to the plan's cap."""
-    regrets = [sample.regret_nats for sample in samples]
-    return bounded_mean_interval(regrets, cap=plan.regret_cap_nats, confidence=plan.gate.confidence)
+def regret_interval(
+    regrets: Sequence[float], in_flight: Sequence[int], gate: AccuracyGate, *, draws: int = DRAWS
+) -> Interval:
+    """Return bounds of the mean regret.
+
+    Args:
+        regrets: mean regret of each text, in the order in which texts were asked.
+        in_flight: requests that were in flight with each of them.
+        gate: declares what is a gross error, and the confidence.
+        draws: of the quantile.
+    """
+
+    def worst(largest: float) -> float:
+        return max(gate.gross_error_nats, TAIL * largest)
+
+    return _wider([_mean_bounds(u, worst, gate.confidence, draws) for u in _units(regrets, in_flight)])
+
+
+def gross_error_interval(
+    shares: Sequence[float], in_flight: Sequence[int], gate: AccuracyGate, *, draws: int = DRAWS
+) -> Interval:
+    """Return bounds of the share of tokens that are gross errors, from the share of each text."""
+
+    def worst(largest: float) -> float:
+        return max(1.0, largest)
+
+    return _wider([_mean_bounds(u, worst, gate.confidence, draws) for u in _units(shares, in_flight)])
 
 
 def length_ratio_interval(
@@ -108,6 +142,35 @@ def samples_to_pass(*, spread: float, distance: float, worst: float, confidence:
         middle = (low + high) // 2
         low, high = (low, middle) if reach(middle) <= distance else (middle, high)
     return high
+
+
+def _units(values: Sequence[float], in_flight: Sequence[int]) -> tuple[list[Unit], list[Unit]]:
+    """Return texts one by one, and neighbours together, as many as were in flight: sum and number of each."""
+    groups: list[Unit] = []
+    for together, run in groupby(zip(values, in_flight, strict=True), key=lambda one: one[1]):
+        own = [value for value, _ in run]
+        parts = (own[start : start + together] for start in range(0, len(own), together))
+        groups += [(math.fsum(part), float(len(part))) for part in parts]
+    return [(value, 1.0) for value in values], groups
+
+
+def _mean_bounds(
+    units: Sequence[Unit], worst: Callable[[float], float], confidence: float, draws: int
+) -> Interval:
+    """Return bounds of the mean; besides the units, one text is assumed, by the largest sum of a unit."""
+    sums, numbers, extra = _dirichlet_sums(units, draws)
+    assumed = worst(max(total for total, _ in units))
+    return Interval(
+        estimate=math.fsum(total for total, _ in units) / math.fsum(number for _, number in units),
+        lower=_quantile(sums / (numbers + extra), 1 - confidence),
+        upper=_quantile((sums + extra * assumed) / (numbers + extra), confidence),
+        confidence=confidence,
+    )
+
+
+def _wider(found: Sequence[Interval]) -> Interval:
+    lower, upper = min(one.lower for one in found), max(one.upper for one in found)
+    return found[0].model_copy(update={"lower": lower, "upper": upper})
 
 
 def _dirichlet_sums(

@@ -115,6 +115,7 @@ def protocol(
     *,
     samples: int = 40,
     margin: float = 0.3,
+    max_gross_error_share: float = 0.1,
     min_speedup: float = 1.1,
     budget_minutes: float = 1.0,
     references: Sequence[str] = ("vllm",),
@@ -123,7 +124,12 @@ def protocol(
     **speed: Any,
 ) -> JudgingProtocol:
     """A protocol over the stand-ins' vocabulary."""
-    accuracy = AccuracyGate(path="held-out.jsonl", samples=samples, max_regret_nats_per_token=margin)
+    accuracy = AccuracyGate(
+        path="held-out.jsonl",
+        samples=samples,
+        max_regret_nats_per_token=margin,
+        max_gross_error_share=max_gross_error_share,
+    )
     gate = SpeedGate(metric="goodput_per_device", min_speedup=min_speedup, budget_minutes=budget_minutes)
     return JudgingProtocol(
         seed=seed,

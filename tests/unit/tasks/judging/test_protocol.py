@@ -52,7 +52,7 @@ def test_no_record_takes_what_is_no_number(number: float) -> None:
         lambda: Interval(estimate=number, lower=0, upper=1, confidence=0.95),
         lambda: Departure(index=0, engine_token=1, reference_token=2, regret_nats=number),
         lambda: protocol(margin=0.02).accuracy.model_validate(
-            protocol().accuracy.model_dump() | {"regret_cap_nats": number}
+            protocol().accuracy.model_dump() | {"request_limit_s": number}
         ),
         lambda: TypeAdapter(EconomicsOutcome).validate_python(
             dict.fromkeys(EconomicsOutcome.model_fields, number)

@@ -22,6 +22,7 @@ KNOWN_GOOD = {
     "baseline": "go",
     "tokenizer": "same",
     "regret": "pass",
+    "gross errors": "pass",
     "length": "pass",
     "slo": "met",
     "reference slo": "met",
@@ -54,7 +55,7 @@ def test_every_row_is_reached_and_names_known_conditions() -> None:
 
 
 def test_nothing_is_compiled_unless_every_proof_was_given() -> None:
-    proofs = {"tokenizer": "same", "regret": "pass", "length": "pass", "slo": "met"}
+    proofs = {"tokenizer": "same", "regret": "pass", "gross errors": "pass", "length": "pass", "slo": "met"}
     for outcomes in all_combinations():
         if row_for(outcomes).verdict == "compile":
             assert proofs.items() <= outcomes.items()
@@ -77,6 +78,8 @@ def test_nobody_stays_on_a_vllm_that_misses_what_the_engine_meets() -> None:
         ({"baseline": "stay"}, "stay-on-vllm", "baseline-suffices"),
         ({"tokenizer": "different"}, "rejected", "tokenizer-differs"),
         ({"regret": "fail"}, "rejected", "accuracy-fails"),
+        ({"gross errors": "fail"}, "rejected", "gross-errors"),
+        ({"gross errors": "underpowered"}, "inconclusive", "gross-errors-underpowered"),
         ({"length": "fail"}, "rejected", "length-fails"),
         ({"regret": "underpowered"}, "inconclusive", "accuracy-underpowered"),
         ({"length": "underpowered"}, "inconclusive", "length-underpowered"),
