@@ -8,10 +8,12 @@ from engine_specs.reading import StrictFrozen
 from engine_specs.spec.text_source import TextSource
 
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
+TokenId = Annotated[int, Field(ge=0)]
 GROSS_ERROR_NATS = 2.0
 # An engine that writes garbage for a share of requests has a regret of 8 to 10 nats per token there. Below
 # this share, that is less than the usual margin of 0.02 in the mean.
 MAX_GROSS_ERROR_SHARE = 0.002
+LENGTH_SAMPLES = 400
 
 
 class VllmConfiguration(StrictFrozen):
@@ -79,6 +81,19 @@ class AccuracyGate(TextSource):
     )
     confidence: Confidence = Field(
         default=0.95, description="Confidence of the bound that must lie within the margin."
+    )
+    length_samples: int = Field(
+        default=LENGTH_SAMPLES,
+        ge=1,
+        exclude_if=lambda samples: samples == LENGTH_SAMPLES,
+        description="Texts, of `samples`, that both sides continue to their own end, to compare lengths. At "
+        "least 30 of the reference's answers must end before they are as long as the workload's.",
+    )
+    stop_token_ids: Annotated[tuple[TokenId, ...], Field(strict=False)] = Field(
+        default=(),
+        exclude_if=lambda ids: not ids,
+        description="Token ids at which users let answers end, besides the checkpoint's own end tokens: "
+        "lengths are compared up to the first of them.",
     )
     min_length_ratio: float = Field(
         default=0.90, gt=0, le=1, description="Shortest output, relative to the reference's."

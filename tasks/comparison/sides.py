@@ -21,8 +21,8 @@ from tasks.judging import (
 from tasks.kinds import vllm_serve_command
 
 ENGINE = "engine"
-# Longest continuation that is scored, or measured for its length: most faulty engines have failed by then,
-# and every further token costs time on both sides.
+# Longest continuation that is scored: most faulty engines have failed by then, and every further token costs
+# time on both sides. Lengths are compared up to this, or up to the workload's own output length.
 CONTINUATION_TOKENS = 64
 # CPU flags in /proc/cpuinfo of instructions that multiply bfloat16, on x86-64 and on Arm.
 BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -119,17 +119,17 @@ def judging_protocol(
 
 
 def _accuracy_plan(spec: Spec, shape: Shape, end_tokens: tuple[int, ...], text_sha256: str) -> AccuracyPlan:
-    load, room = spec.workload, shape.max_seq_len - SCORING_TOKENS
+    gate, load, room = spec.validation.accuracy, spec.workload, shape.max_seq_len - SCORING_TOKENS
     continuation = min(load.output_tokens, CONTINUATION_TOKENS, room - 1)
     context = min(max(load.input_tokens, LONG_CONTEXT_TOKENS), shape.max_input_len, room - continuation)
     return AccuracyPlan(
-        gate=spec.validation.accuracy,
+        gate=gate,
         text_sha256=text_sha256,
         min_context_tokens=min(MIN_CONTEXT_TOKENS, context),
         max_context_tokens=context,
         continuation_tokens=continuation,
-        length_max_tokens=min(CONTINUATION_TOKENS, shape.max_seq_len - context),
-        end_tokens=end_tokens,
+        length_max_tokens=min(max(CONTINUATION_TOKENS, load.output_tokens), shape.max_seq_len - context),
+        end_tokens=tuple(sorted({*end_tokens, *gate.stop_token_ids})),
         round_trip_tokens=min(shape.max_input_len, max(1, shape.max_seq_len - ROUND_TRIP_ANSWER_TOKENS)),
         in_flight=tuple(dict.fromkeys((load.operating_point, max(load.concurrency)))),
     )

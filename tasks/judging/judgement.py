@@ -47,9 +47,7 @@ class JudgedResult(Frozen):
     protocol: JudgingProtocol
     measured: Measured
     terms: Terms
-    disqualified: tuple[str, ...] = Field(
-        description="References that were not accurate enough to compare with."
-    )
+    disqualified: tuple[str, ...] = Field(description="References that were shown not to be accurate enough.")
     outcomes: Outcomes
     verdict: Verdict
     created_at: AwareDatetime

@@ -23,7 +23,7 @@ from tasks.judging.vocabulary import Vocabulary
 PROMPTS = "uniform-token-ids/1"
 REQUESTS = "neutral-text-counted-by-usage/2"
 CONTINUATIONS = "streamed-and-scored-token-by-token/2"
-METHOD = "pseudo-observation-bound-over-texts-and-groups+stein/4"
+METHOD = "pseudo-observation-bound-over-texts-and-groups+stein/3"
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 
@@ -98,10 +98,9 @@ class AccuracyPlan(Frozen):
     continuation_tokens: int = Field(
         ge=1, description="Tokens by which every text is continued, and that are scored."
     )
-    length_windows: int = Field(
-        default=64, ge=10, description="Texts, at most, that both sides continue to their own end."
+    length_max_tokens: int = Field(
+        ge=2, description="Token limit of continuations that are compared by their length."
     )
-    length_max_tokens: int = Field(default=64, ge=2, description="Token limit of these continuations.")
     end_tokens: tuple[int, ...] = Field(
         default=(),
         description="Ids that end a continuation on every side, whichever of them a server knows itself.",

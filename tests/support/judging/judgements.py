@@ -143,7 +143,6 @@ def protocol(
             min_context_tokens=8,
             max_context_tokens=32,
             continuation_tokens=6,
-            length_windows=40,
             length_max_tokens=8,
             round_trip_texts=2,
             round_trip_tokens=300,
@@ -192,7 +191,7 @@ def accuracy_result(digest: str, regrets: Sequence[float], *, name: str = "engin
         reference="vllm",
         protocol_digest=digest,
         samples=regret_samples(regrets),
-        lengths=length_samples([(64, 64)] * 64),
+        lengths=length_samples([(6, 6)] * 128),
         tokenizer=(TokenizerCheck(text="Größe", same_ids=True, same_text=True),),
     )
 

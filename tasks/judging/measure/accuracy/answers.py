@@ -40,7 +40,7 @@ class Answers(Frozen):
 
 async def collect_answers(asked: CompletionsClient, questions: Questions, plan: AccuracyPlan) -> Answers:
     """Ask one side everything; raise what `CompletionsClient` raises."""
-    first = questions.windows[: plan.length_windows]
+    first = questions.windows[: plan.gate.length_samples]
     streamed = [window.prompt for window in questions.windows[: plan.streamed_texts]]
     to_end = partial(to_its_end, asked, plan=plan)
     return Answers(

@@ -33,7 +33,7 @@ async def prepare_questions(
     """
     plan = protocol.accuracy
     windows = await _windows(reference, texts, plan, protocol.seed)
-    first = windows[: plan.length_windows]
+    first = windows[: plan.gate.length_samples]
     return Questions(
         windows=tuple(windows),
         continuations=tuple(await _own_continuations(reference, first, plan)),

@@ -119,6 +119,21 @@ def test_long_answers_are_scored_as_far_as_it_is_affordable() -> None:
     assert protocol(long).accuracy.continuation_tokens == 64
 
 
+@pytest.mark.parametrize(("answer", "seq_len", "limit"), [(16, 300, 64), (200, 300, 200), (200, 250, 154)])
+def test_lengths_are_compared_up_to_those_of_the_workload_as_far_as_the_shape_allows(
+    answer: int, seq_len: int, limit: int
+) -> None:
+    text = TEXT.replace("output_tokens: 16", f"output_tokens: {answer}")
+    text = text.replace("max_input_len: 64, max_seq_len: 96", f"max_input_len: 96, max_seq_len: {seq_len}")
+    assert protocol(read_spec(text, Path("e2e.yaml"))).accuracy.length_max_tokens == limit
+
+
+def test_answers_end_at_the_checkpoints_end_tokens_and_at_those_that_are_declared() -> None:
+    declared = spec_with().validation.accuracy.stop_token_ids
+    assert declared
+    assert protocol(spec_with()).accuracy.end_tokens == (0, *declared)
+
+
 @pytest.mark.parametrize(
     ("shape", "context"),
     [("max_input_len: 32, max_seq_len: 48", 31), ("max_input_len: 40, max_seq_len: 49", 32)],

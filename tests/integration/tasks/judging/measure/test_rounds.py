@@ -185,8 +185,8 @@ def test_an_engine_that_its_answers_reject_is_not_timed(behaviour: Behaviour, fa
 def test_an_engine_is_measured_and_judged_from_end_to_end(speaks: Speech) -> None:
     asked = ASKED.model_copy(update={"engine": side("engine", speaks)})
     with (
-        fake_server(Behaviour(per_token_s=0.01)) as reference,
-        fake_server(Behaviour(speaks=speaks)) as engine,
+        fake_server(Behaviour(per_token_s=0.01, stops_after=7)) as reference,
+        fake_server(Behaviour(speaks=speaks, stops_after=7)) as engine,
     ):
         up = [endpoint("engine", engine.base_url, speaks), endpoint("vllm", reference.base_url)]
         measured = measure_engine(resident(up), TEXTS, asked, say=ignore)

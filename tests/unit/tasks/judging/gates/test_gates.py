@@ -154,28 +154,51 @@ def test_more_noise_needs_more_samples() -> None:
 @pytest.mark.parametrize(
     ("pairs", "expected"),
     [
-        ([(64, 64)] * 64, "pass"),
-        ([(60, 64), (64, 60)] * 60, "pass"),
-        ([(64, 64)] * 10, "underpowered"),
+        ([(40, 40)] * 128, "pass"),
+        ([(36, 40), (40, 36)] * 60, "pass"),
+        ([(40, 40)] * 31, "underpowered"),
         ([(30, 64)] * 64, "fail"),
         ([(64, 30)] * 64, "fail"),
-        ([(1, 64), (64, 1)] * 30, "underpowered"),
-        ([(57, 64), (58, 64)] * 800 + [(58, 64)] * 400, "underpowered"),
+        ([(1, 63), (63, 1)] * 30, "underpowered"),
+        ([(36, 40)] * 4000, "underpowered"),
     ],
 )
 def test_lengths_pass_fail_or_are_too_few(pairs: Sequence[tuple[int, int]], expected: str) -> None:
-    settings = plan().model_copy(update={"length_max_tokens": 64})
-    outcome = judge_lengths(length_samples(pairs), settings)
+    outcome = judge_lengths(length_samples(pairs), up_to_64())
     assert outcome.outcome == expected
     assert ("80 % power" in outcome.reason) == (expected == "underpowered")
-    assert f"{len(pairs)} texts" in outcome.reason
+    assert f"of {len(pairs)} answers" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [([], "underpowered"), ([(20, 20)] * 29, "underpowered"), ([(20, 20)] * 300, "pass")],
+)
+def test_answers_of_which_too_few_ended_show_nothing(ended: list[tuple[int, int]], expected: str) -> None:
+    outcome = judge_lengths(length_samples([(64, 64)] * 600 + ended), up_to_64())
+    assert (outcome.outcome, outcome.ended) == (expected, len(ended))
+    assert outcome.ratio.estimate == 1
+    assert outcome.reason.startswith(f"The reference ended {len(ended)} of {600 + len(ended)} answers")
+    if expected == "underpowered":
+        assert "30 are needed" in outcome.reason
+        assert outcome.samples_needed * len(ended) >= 30 * outcome.samples or not ended
+
+
+@pytest.mark.parametrize("engine", [64, 4], ids=["never-ends", "ends-at-once"])
+def test_an_engine_that_ends_elsewhere_is_seen_among_many_answers_that_never_end(engine: int) -> None:
+    pairs = [(64, 64)] * 900 + [(engine, 20)] * 60
+    assert judge_lengths(length_samples(pairs), up_to_64()).outcome == "fail"
 
 
 def test_the_number_of_texts_said_to_be_enough_for_half_the_way_is_enough() -> None:
-    settings = plan().model_copy(update={"length_max_tokens": 64})
-    half = [(61, 64)] * 10
-    needed = judge_lengths(length_samples(half), settings).samples_needed
-    assert judge_lengths(length_samples(half[:1] * (needed + 1)), settings).outcome == "pass"
+    half = [(38, 40)] * 30
+    needed = judge_lengths(length_samples(half), up_to_64()).samples_needed
+    assert needed > len(half)
+    assert judge_lengths(length_samples(half[:1] * (needed + needed // 30)), up_to_64()).outcome == "pass"
+
+
+def up_to_64() -> AccuracyPlan:
+    return plan().model_copy(update={"length_max_tokens": 64})
 
 
 def test_one_text_that_reads_differently_is_enough() -> None:
@@ -202,6 +225,6 @@ def test_the_objective_is_read_from_the_99th_percentiles() -> None:
 
 
 def test_only_an_accurate_reference_qualifies() -> None:
-    asked = protocol().model_copy(update={"accuracy": plan().model_copy(update={"length_max_tokens": 64})})
+    asked = protocol(margin=0.02)
     assert qualifies(accuracy_result("0" * 64, SMALL, name="vllm fp8"), asked)
     assert not qualifies(accuracy_result("0" * 64, DAMAGED, name="vllm fp8"), asked)

@@ -175,7 +175,7 @@ def test_references_to_choose_between_are_started_once_more() -> None:
 
 def test_a_budget_that_is_too_small_for_blocks_is_said_before_they_start() -> None:
     asked = ASKED.model_copy(update={"speed": protocol(budget_minutes=20.0).speed})
-    placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()}, ready_s=190.0)
+    placement = OneAtATime({name: Behaviour(stops_after=7) for name in ("engine", "vllm")}, ready_s=190.0)
     made = measure_engine(placement, TEXTS, asked, say=ignore)
     assert isinstance(made.speed, NotMeasured)
     assert placement.starts == ["vllm", "engine", "vllm"], "accuracy alone was measured"
@@ -245,7 +245,9 @@ def measured_in_turn(behaviours: Mapping[str, Behaviour], asked: JudgingProtocol
 
 def test_a_whole_judgement_needs_one_side_at_a_time() -> None:
     asked = ASKED.model_copy(update={"references": (side("vllm"), side("vllm fp8"))})
-    made = measured_in_turn({name: Behaviour() for name in ("engine", "vllm", "vllm fp8")}, asked)
+    made = measured_in_turn(
+        {name: Behaviour(stops_after=7) for name in ("engine", "vllm", "vllm fp8")}, asked
+    )
     assert not isinstance(made.speed, NotMeasured)
     assert [one.reference for one in made.speed.qualifying] == ["vllm", "vllm fp8"]
     result = judge_engine(made, asked, terms(), SUBJECT)
