@@ -8,29 +8,33 @@ import queue
 import select
 import socket
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tasks.workers.completions_server.batch import Batcher, Event, Failed, Sequence
-from tasks.workers.completions_server.engine import TokenScore
+from tasks.workers.completions_server.batching import Batcher, Event, Failed, Sequence
+from tasks.workers.completions_server.engine import Engine
 from tasks.workers.completions_server.protocol import (
+    Answer,
     BadRequest,
-    Completion,
-    RequestLimits,
-    choice,
+    Choice,
+    Codec,
+    Piece,
+    Request,
+    Served,
     error_object,
-    logprobs_object,
+    read_chat,
     read_completion,
-    usage,
 )
-from tasks.workers.completions_server.text import Codec, TextStream
 
+READERS = {"/v1/completions": read_completion, "/v1/chat/completions": read_chat}
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_BODY_BYTES = 64 << 20
 # How often a connection that waits for a token checks whether its client is still there.
 DISCONNECT_POLL_S = 0.25
+# Names of ignored fields come from clients, so only so many are reported.
+MOST_REPORTED = 100
 
 
 class EngineFailed(Exception):
@@ -42,13 +46,46 @@ class Gone(Exception):
 
 
 class Service:
-    """What all connections share."""
+    """What all connections share.
 
-    def __init__(self, batcher: Batcher, codec: Codec, limits: RequestLimits, model: str) -> None:
+    Args:
+        batcher: takes sequences.
+        codec: of the checkpoint.
+        served: what requests are checked against.
+        engine: its rows, and the tokens that end a sequence.
+    """
+
+    def __init__(self, batcher: Batcher, codec: Codec, served: Served, engine: Engine) -> None:
         self.batcher = batcher
         self.codec = codec
-        self.limits = limits
-        self.model = model
+        self.served = served
+        self.eos = engine.eos_token_ids
+        self.rows = engine.limits.max_batch_size
+        self.started = int(time.time())
+        self._reported: set[str] = set()
+
+    def models(self) -> dict[str, Any]:
+        """The list of models, with the one that there is."""
+        name = self.served.model
+        model = {"id": name, "object": "model", "created": self.started, "owned_by": "enginery"}
+        return {
+            "object": "list",
+            "data": [{**model, "root": name, "max_model_len": self.served.limits.max_seq_len}],
+        }
+
+    def metrics(self) -> str:
+        """What the server did and does, in Prometheus' text form."""
+        running, waiting = self.batcher.load()
+        return self.batcher.metrics.render(
+            self.served.model, running=running, waiting=waiting, rows=self.rows
+        )
+
+    def report_ignored(self, fields: tuple[str, ...]) -> None:
+        """Log unknown fields, each once."""
+        new = [name for name in fields if name not in self._reported][: MOST_REPORTED - len(self._reported)]
+        if new:
+            self._reported.update(new)
+            print(f"requests have fields that are ignored: {', '.join(map(repr, new))}", flush=True)
 
 
 class CompletionServer(ThreadingHTTPServer):
@@ -80,23 +117,26 @@ class Handler(BaseHTTPRequestHandler):
         """Log nothing: at a millisecond per token, logging would take most of the time."""
 
     def do_GET(self) -> None:
-        """Answer health checks and the list of models."""
+        """Answer health checks, the list of models, and metrics."""
+        service = self.server.service
         if self.path == "/health":
             self._send_json(200, {})
         elif self.path == "/v1/models":
-            model = {"id": self.server.service.model, "object": "model", "owned_by": "enginery"}
-            self._send_json(200, {"object": "list", "data": [model]})
+            self._send_json(200, service.models())
+        elif self.path == "/metrics":
+            self._send(200, METRICS_TYPE, service.metrics().encode())
         else:
             self._send_json(404, error_object(f"no such path: {self.path}", None, 404))
 
     def do_POST(self) -> None:
-        """Answer completions."""
+        """Answer completions and chats."""
         try:
             body = self._read_body()
-            if self.path != "/v1/completions":
+            if self.path not in READERS:
                 raise BadRequest(f"no such path: {self.path}", None, 404)  # noqa: TRY301
             service = self.server.service
-            request = read_completion(body, service.limits, service.model, service.codec.encode)
+            request = READERS[self.path](body, service.served)
+            service.report_ignored(request.ignored)
             self._complete(request)
         except BadRequest as error:
             self._send_json(error.status, error_object(str(error), error.param, error.status))
@@ -115,42 +155,62 @@ class Handler(BaseHTTPRequestHandler):
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise BadRequest(f"the body is not JSON: {error}") from None
 
-    def _complete(self, request: Completion) -> None:
-        sequence = self.server.service.batcher.submit(request)
+    def _complete(self, request: Request) -> None:
+        service = self.server.service
+        sequences = service.batcher.submit(*request.generations)
         try:
-            answer = Answer(self.server.service, request)
-            if request.stream:
-                self._stream(answer, self._events(sequence))
+            answer = Answer(request, service.served.model, service.codec.spell)
+            pieces = self._pieces(request, sequences)
+            if request.form.stream:
+                self._stream(answer, pieces)
             else:
-                self._send_json(200, answer.whole(list(self._events(sequence))))
+                self._send_json(200, answer.whole(pieces))
         finally:
-            sequence.cancelled = True  # without effect on one that is done
+            for sequence in sequences:
+                sequence.leave("abort")  # without effect on one that is done
 
-    def _events(self, sequence: Sequence) -> Iterator[Event]:
-        """Yield tokens as they come, ending with the last.
+    def _pieces(self, request: Request, sequences: list[Sequence]) -> Iterator[Piece]:
+        """Yield what tokens add to the choices as they come, until all choices are complete.
 
         Raises:
-            EngineFailed: the engine gave up on this sequence.
+            EngineFailed: the engine gave up on a sequence.
             Gone: the client closed the connection.
         """
-        while True:
-            try:
-                event = sequence.events.get(timeout=DISCONNECT_POLL_S)
-            except queue.Empty:
-                self._check_client()
+        service = self.server.service
+        choices = {
+            index: Choice(request, index, service.codec, service.eos) for index in range(len(sequences))
+        }
+        for event in self._events(sequences[0]):
+            choice = choices.get(event.index)
+            if choice is None:  # a token behind a stop string
                 continue
-            if isinstance(event, Failed):
-                raise EngineFailed(event.reason)
-            yield event
-            if event.finish:
+            piece = choice.take(event.token, event.score, event.finish)
+            if piece.finish:
+                sequences[piece.index].leave("stop")
+                del choices[piece.index]
+            yield piece
+            if not choices:
                 return
+
+    def _events(self, sequence: Sequence) -> Iterator[Event]:
+        """Yield tokens of all sequences of a request as they come, and check now and then for the client."""
+        checked = time.monotonic()
+        while True:
+            with suppress(queue.Empty):
+                event = sequence.events.get(timeout=DISCONNECT_POLL_S)
+                if isinstance(event, Failed):
+                    raise EngineFailed(event.reason)
+                yield event
+            if time.monotonic() - checked >= DISCONNECT_POLL_S:
+                self._check_client()
+                checked = time.monotonic()
 
     def _check_client(self) -> None:
         readable, _, _ = select.select([self.connection], [], [], 0)
         if readable and not self.connection.recv(1, socket.MSG_PEEK):
             raise Gone
 
-    def _stream(self, answer: "Answer", events: Iterator[Event]) -> None:
+    def _stream(self, answer: Answer, pieces: Iterator[Piece]) -> None:
         """Send server-sent events in HTTP chunks, one chunk per token."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
@@ -158,7 +218,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:
-            for chunk in answer.chunks(events):
+            for chunk in answer.chunks(pieces):
                 self._send_event(json.dumps(chunk, ensure_ascii=False))
         except EngineFailed as error:  # the status line was sent long before
             self._send_event(json.dumps(error_object(str(error), None, 500)))
@@ -170,67 +230,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def _send_json(self, status: int, content: dict[str, Any]) -> None:
-        data = json.dumps(content, ensure_ascii=False).encode()
+        self._send(status, "application/json", json.dumps(content, ensure_ascii=False).encode())
+
+    def _send(self, status: int, kind: str, data: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-
-
-class Answer:
-    """The objects that answer one request."""
-
-    def __init__(self, service: Service, request: Completion) -> None:
-        self._service = service
-        self._request = request
-        self._frame = {
-            "id": f"cmpl-{uuid.uuid4().hex}",
-            "object": "text_completion",
-            "created": int(time.time()),
-            "model": service.model,
-        }
-
-    def whole(self, events: list[Event]) -> dict[str, Any]:
-        """The complete answer."""
-        text = TextStream(self._service.codec, self._request.prompt)
-        tokens = [event.token for event in events]
-        pieces = [text.push(token) for token in tokens]
-        made = choice(
-            "".join(pieces) + text.finish(),
-            events[-1].finish,
-            token_ids=tokens if self._request.return_token_ids else None,
-            prompt_token_ids=self._request.prompt if self._request.return_token_ids else None,
-            logprobs=self._logprobs(tokens, [event.score for event in events], 0),
-        )
-        return {**self._frame, "choices": [made], "usage": usage(len(self._request.prompt), len(tokens))}
-
-    def chunks(self, events: Iterator[Event]) -> Iterator[dict[str, Any]]:
-        """The answer token by token; if requested, the last chunk counts the tokens, or every chunk does."""
-        text = TextStream(self._service.codec, self._request.prompt)
-        count = offset = 0
-        for event in events:
-            piece = text.push(event.token)
-            if event.finish:
-                piece += text.finish()
-            first = self._request.return_token_ids and count == 0
-            made = choice(
-                piece,
-                event.finish,
-                token_ids=[event.token] if self._request.return_token_ids else None,
-                prompt_token_ids=self._request.prompt if first else None,
-                logprobs=self._logprobs([event.token], [event.score], offset),
-            )
-            count, offset = count + 1, offset + len(piece)
-            chunk = {**self._frame, "choices": [made]}
-            if self._request.continuous_usage:
-                chunk["usage"] = usage(len(self._request.prompt), count)
-            yield chunk
-        if self._request.include_usage:
-            yield {**self._frame, "choices": [], "usage": usage(len(self._request.prompt), count)}
-
-    def _logprobs(
-        self, tokens: list[int], scores: list[TokenScore | None], offset: int
-    ) -> dict[str, Any] | None:
-        known = [score for score in scores if score is not None]
-        return logprobs_object(tokens, known, self._service.codec.spell, offset) if known else None

@@ -1,8 +1,8 @@
-"""Serves one engine tree by OpenAI's completions protocol: `--tree DIR --host H --port P --model NAME`.
+"""Serves one engine tree by OpenAI's protocol: `--tree DIR --host H --port P --model NAME`.
 
-Standard library, torch and tokenizers only. The port opens once the engine is loaded and has run, so an
-answer of `/health` means ready. The last line says what iterations took. The exit code is 0 after SIGTERM or
-SIGINT, and 3 on a host that cannot run the engine.
+Standard library, torch, its dependency jinja2, and tokenizers only. The port opens once the engine is loaded
+and has run, so an answer of `/health` means ready. The last line says what iterations took. The exit code is
+0 after SIGTERM or SIGINT, and 3 on a host that cannot run the engine.
 """
 
 import argparse
@@ -25,6 +25,18 @@ if TYPE_CHECKING:
     from tasks.workers.completions_server.http import CompletionServer
 
 EXIT_REFUSED = 3
+DEFAULTS_FILE = "generation_config.json"
+# The part of it that vLLM 0.32 takes as defaults of requests (config/model.py, get_diff_sampling_param).
+REQUEST_DEFAULTS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "max_new_tokens",
+)
 
 
 def main() -> int:
@@ -60,16 +72,20 @@ def _siblings(cpu: int) -> str:
 
 
 def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, *, pinned: bool) -> None:
-    from tasks.workers.completions_server.batch import Batcher
+    from tasks.workers.completions_server.batching import Batcher
     from tasks.workers.completions_server.http import CompletionServer, Service
-    from tasks.workers.completions_server.protocol import RequestLimits
-    from tasks.workers.completions_server.text import Codec
+    from tasks.workers.completions_server.protocol import RequestLimits, Served
+    from tasks.workers.completions_server.text import ChatTemplate, Codec
 
     engine = open_engine(arguments.tree, Shape(**manifest["shape"]))
     print(engine.prepare(cores, pinned=pinned), flush=True)
     batcher = Batcher(engine)
     limits = RequestLimits(engine.limits.max_input_len, engine.limits.max_seq_len, engine.vocab_size)
-    service = Service(batcher, Codec(arguments.tree), limits, arguments.model)
+    codec, defaults = Codec(arguments.tree), request_defaults(arguments.tree)
+    if defaults:
+        print(f"defaults of requests, from {DEFAULTS_FILE}: {json.dumps(defaults)}", flush=True)
+    served = Served(arguments.model, limits, codec, ChatTemplate(arguments.tree), defaults)
+    service = Service(batcher, codec, served, engine)
     server = CompletionServer((arguments.host, arguments.port), service)
     _stop_on_signals(server)
     worker = threading.Thread(target=batcher.run, name="engine")
@@ -90,6 +106,13 @@ def open_engine(tree: Path, limits: Shape) -> "AotEngine | CudaEngine":
     from tasks.workers.completions_server.aot_engine import AotEngine
 
     return AotEngine(tree, limits)
+
+
+def request_defaults(tree: Path) -> dict[str, Any]:
+    """What generation_config.json of the checkpoint says for fields that a request leaves out, as in vLLM."""
+    path = tree / DEFAULTS_FILE
+    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {name: said[name] for name in REQUEST_DEFAULTS if said.get(name) is not None}
 
 
 def _stop_on_signals(server: "CompletionServer") -> None:

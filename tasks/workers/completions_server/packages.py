@@ -1,13 +1,14 @@
 """AOTInductor packages: how one is opened with weights from elsewhere, and what an iteration returns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tasks.workers.completions_server.engine import TokenScore
+from tasks.workers.completions_server import sampling
+from tasks.workers.completions_server.engine import Draw, TokenScore
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class AotStep:
 
     tokens: list[int]
     logits: torch.Tensor
+
+    def choose(self, rows: Sequence[int], draws: Sequence[Draw]) -> list[int]:
+        """The next tokens of some rows, chosen where the logits are."""
+        return sampling.choose(self.logits[list(rows)], draws)
 
     def score(self, row: int, token: int, alternatives: int) -> TokenScore:
         """Log-probabilities of one row's token and of the likeliest ones, computed in float32."""

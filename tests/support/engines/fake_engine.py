@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks.workers.common.shape import Shape
-from tasks.workers.completions_server.engine import TokenScore
+from tasks.workers.completions_server.engine import Draw, TokenScore
 
 EOS = 0
 VOCABULARY = 128
@@ -27,6 +27,12 @@ def continuation(prompt: Sequence[int], count: int) -> list[int]:
 @dataclass
 class FakeStep:
     tokens: list[int]
+    chosen: list[Sequence[int]]
+
+    def choose(self, rows: Sequence[int], draws: Sequence[Draw]) -> list[int]:
+        """Letters by each draw's random numbers alone."""
+        self.chosen.append(rows)
+        return [97 + int(26 * draw.source.random()) for draw in draws]
 
     def score(self, row: int, token: int, alternatives: int) -> TokenScore:
         assert self.tokens[row] == token
@@ -40,6 +46,7 @@ class FakeEngine:
     ends_after: int | None = None
     fails: bool = False
     calls: list[tuple[str, int]] = field(default_factory=list)
+    chosen: list[Sequence[int]] = field(default_factory=list)
     gate: threading.Semaphore | None = None
     vocab_size: int = VOCABULARY
     eos_token_ids: frozenset[int] = frozenset([EOS])
@@ -72,7 +79,7 @@ class FakeEngine:
         self.calls.append((name, rows))
 
     def _step(self, rows: range) -> FakeStep:
-        return FakeStep([self._next(self.rows[row]) for row in rows])
+        return FakeStep([self._next(self.rows[row]) for row in rows], self.chosen)
 
     def _next(self, history: list[int]) -> int:
         ended = self.ends_after is not None and len(history) >= self.ends_after

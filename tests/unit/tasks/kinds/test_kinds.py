@@ -57,7 +57,15 @@ def test_the_fingerprinted_sources_include_helpers_and_the_shipped_server(varian
     } <= names
     assert {
         f"completions_server/{name}.py"
-        for name in ("main", "http", "text", "aot_engine", "cuda_engine", "weights")
+        for name in (
+            "main",
+            "http",
+            "text/codec",
+            "protocol/reading",
+            "sampling",
+            "aot_engine",
+            "cuda_engine",
+        )
     } <= names
 
 

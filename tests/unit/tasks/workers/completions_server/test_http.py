@@ -7,14 +7,16 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.engines.fake_engine import VOCABULARY, FakeEngine, continuation
 
-from tasks.workers.completions_server.batch import Batcher
+from tasks.workers.completions_server.batching import Batcher
 from tasks.workers.completions_server.http import CompletionServer, Service
-from tasks.workers.completions_server.protocol import RequestLimits
+from tasks.workers.completions_server.protocol import RequestLimits, Served
+from tasks.workers.completions_server.text import ChatTemplate
 
 WAIT_S = 10.0
 
@@ -22,11 +24,13 @@ WAIT_S = 10.0
 class LetterCodec:
     """One token a character."""
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
         return list(text.encode())
 
     def decode(self, tokens: Sequence[int]) -> str:
         return bytes(token for token in tokens if token).decode()
+
+    decode_all = decode
 
     def spell(self, token: int) -> str:
         return chr(token)
@@ -38,9 +42,17 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def port(engine: FakeEngine) -> Iterator[int]:
-    batcher = Batcher(engine)
-    service = Service(batcher, LetterCodec(), RequestLimits(8, 40, VOCABULARY), "model")
+def template() -> str:
+    return "{% for message in messages %}{{ message.content }}{% endfor %}"
+
+
+@pytest.fixture
+def port(engine: FakeEngine, template: str, tmp_path: Path) -> Iterator[int]:
+    batcher, codec = Batcher(engine), LetterCodec()
+    (tmp_path / "chat_template.jinja").write_text(template)
+    defaults = {"temperature": 0}
+    served = Served("model", RequestLimits(8, 40, VOCABULARY), codec, ChatTemplate(tmp_path), defaults)
+    service = Service(batcher, codec, served, engine)
     server = CompletionServer(("127.0.0.1", 0), service)
     threads = [
         threading.Thread(target=batcher.run),
@@ -67,13 +79,18 @@ def call(port: int, method: str, path: str, body: str | None = None) -> tuple[in
     return response.status, answer
 
 
+def chat(port: int, **body: Any) -> tuple[int, dict[str, Any]]:
+    asked = {"messages": [{"role": "user", "content": "ab"}], **body}
+    return call(port, "POST", "/v1/chat/completions", json.dumps(asked))
+
+
 def complete(port: int, **body: Any) -> tuple[int, dict[str, Any]]:
     return call(port, "POST", "/v1/completions", json.dumps(body))
 
 
-def stream(port: int, **body: Any) -> list[dict[str, Any]]:
+def stream(port: int, path: str = "/v1/completions", **body: Any) -> list[dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
-    connection.request("POST", "/v1/completions", json.dumps({**body, "stream": True}))
+    connection.request("POST", path, json.dumps({**body, "stream": True}))
     events = connection.getresponse().read().decode().split("\n\n")
     connection.close()
     assert events[-2:] == ["data: [DONE]", ""]
@@ -133,6 +150,7 @@ def test_the_stop_reason_and_no_text_for_the_end_token(port: int, engine: FakeEn
     [
         ("{bad", 400, "not JSON"),
         ('{"prompt": [1], "n": 3}', 400, "n = 3"),
+        ('{"prompt": [1], "suffix": "x"}', 400, "suffix"),
         ('{"prompt": [1], "model": "x"}', 404, "'x'"),
     ],
 )
@@ -200,6 +218,128 @@ def test_a_client_that_leaves_frees_its_row(port: int, engine: FakeEngine, strea
         if len(engine.calls) == before:
             break
     assert len(engine.calls) < 39
+    until(lambda: metrics(port)["vllm:num_requests_running"] == 0)
+    assert metrics(port)['vllm:request_success_total{finished_reason="abort"}'] == 1
+
+
+def metrics(port: int) -> dict[str, float]:
+    """The samples by name, with the labels that not all have."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    samples = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    common = 'model_name="model",engine="0"'
+    short = (
+        (name.replace(f"{{{common}}}", "").replace(f"{common},", ""), value) for name, _, value in samples
+    )
+    return {name: float(value) for name, value in short}
+
+
+def test_metrics_count_what_was_served(port: int) -> None:
+    complete(port, prompt=[1, 2], max_tokens=3)
+    found = metrics(port)
+    assert found["vllm:prompt_tokens_total"] == 2
+    assert found["vllm:generation_tokens_total"] == 3
+    assert found["vllm:time_to_first_token_seconds_count"] == 1
+    assert found["vllm:inter_token_latency_seconds_count"] == 2
+    until(lambda: metrics(port)['vllm:request_success_total{finished_reason="length"}'] == 1)
+
+
+def test_those_who_wait_for_a_row_are_counted(port: int, engine: FakeEngine) -> None:
+    engine.gate = threading.Semaphore(2)
+    body = json.dumps({"prompt": [[1]] * 5, "max_tokens": 9}).encode()
+    client = socket.create_connection(("127.0.0.1", port))
+    client.sendall(
+        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    until(lambda: metrics(port)["vllm:num_requests_running"] == 3)
+    assert metrics(port)["vllm:num_requests_waiting"] == 2
+    client.close()
+
+
+def test_a_chat_in_one_piece(port: int) -> None:
+    status, answer = chat(port, max_tokens=4, logprobs=True, top_logprobs=2, return_token_ids=True)
+    choice, expected = answer["choices"][0], continuation(b"ab", 4)
+    assert (status, answer["object"]) == (200, "chat.completion")
+    assert choice["message"] == {"role": "assistant", "content": bytes(expected).decode()}
+    assert (answer["prompt_token_ids"], choice["token_ids"]) == ([97, 98], expected)
+    assert choice["finish_reason"] == "length"
+    first = choice["logprobs"]["content"][0]
+    assert (first["token"], first["bytes"]) == (chr(expected[0]), [expected[0]])
+    assert [one["token"] for one in first["top_logprobs"]] == ["a", "b"]
+
+
+def test_a_streamed_chat_begins_with_the_role(port: int) -> None:
+    chunks = stream(
+        port,
+        "/v1/chat/completions",
+        messages=[{"role": "user", "content": "ab"}],
+        max_tokens=3,
+        stream_options={"include_usage": True},
+    )
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks[:-1]]
+    assert deltas[0] == {"role": "assistant", "content": ""}
+    assert "".join(delta["content"] for delta in deltas) == bytes(continuation(b"ab", 3)).decode()
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    assert chunks[-2]["choices"][0]["finish_reason"] == "length"
+    assert chunks[-1]["usage"] == {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('roles must alternate') }}"])
+def test_what_the_template_refuses_is_a_bad_request(port: int) -> None:
+    status, answer = chat(port)
+    assert (status, answer["error"]["param"]) == (400, "messages")
+    assert "roles must alternate" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("included", [True, False])
+def test_a_stop_string_over_two_tokens_ends_the_text_and_frees_the_row(
+    port: int, engine: FakeEngine, streamed: bool, included: bool
+) -> None:
+    text = bytes(continuation(b"ab", 38)).decode()
+    stop = text[3:5]
+    asked = {"prompt": "ab", "max_tokens": 38, "stop": [stop], "include_stop_str_in_output": included}
+    if streamed:
+        choices = [chunk["choices"][0] for chunk in stream(port, **asked)]
+    else:
+        choices = complete(port, **asked)[1]["choices"]
+    assert "".join(choice["text"] for choice in choices) == text[: text.find(stop)] + stop * included
+    assert (choices[-1]["finish_reason"], choices[-1]["stop_reason"]) == ("stop", stop)
+    until(lambda: metrics(port)["vllm:num_requests_running"] == 0)
+
+
+def test_the_token_that_ends_a_text_is_named_and_not_part_of_it(port: int) -> None:
+    tokens = continuation(b"ab", 4)
+    _, answer = complete(port, prompt="ab", max_tokens=4, stop_token_ids=[tokens[2]], return_token_ids=True)
+    (choice,) = answer["choices"]
+    kept = tokens[: tokens.index(tokens[2]) + 1]
+    assert choice["token_ids"] == kept
+    assert choice["text"] == bytes(kept[:-1]).decode()
+    assert choice["stop_reason"] == tokens[2]
+
+
+def test_several_choices_of_several_prompts(port: int) -> None:
+    asked = {"prompt": ["ab", "c"], "n": 2, "temperature": 1, "seed": 1, "max_tokens": 5, "echo": True}
+    choices = complete(port, **asked)[1]["choices"]
+    assert [choice["index"] for choice in choices] == [0, 1, 2, 3]
+    assert [choice["text"][:-5] for choice in choices] == ["ab", "ab", "c", "c"]
+    texts = [choice["text"][-5:] for choice in choices]
+    assert texts[0] != texts[1], "each choice has a seed of its own"
+    assert texts[:2] == texts[2:], "the fake engine draws by the seed alone"
+    chunks = stream(port, **asked, stream_options={"include_usage": True})
+    streamed = ["", "", "", ""]
+    for chunk in chunks[:-1]:
+        streamed[chunk["choices"][0]["index"]] += chunk["choices"][0]["text"]
+    assert streamed == [choice["text"] for choice in choices]
+    assert chunks[-1]["usage"] == {"prompt_tokens": 3, "completion_tokens": 20, "total_tokens": 23}
+
+
+def test_unknown_fields_are_logged_once(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert complete(port, prompt=[1], max_tokens=1, best_friend=True)[0] == 200
+    assert capfd.readouterr().out.count("best_friend") == 1
 
 
 def test_a_reset_connection_leaves_no_traceback(port: int, capfd: pytest.CaptureFixture[str]) -> None:

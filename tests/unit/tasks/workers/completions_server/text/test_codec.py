@@ -16,7 +16,7 @@ class ByteCodec:
 
 
 def pieces(prompt: bytes, generated: bytes) -> list[str]:
-    stream = TextStream(ByteCodec(), list(prompt))
+    stream = TextStream(ByteCodec().decode, list(prompt))
     made = [stream.push(byte) for byte in generated]
     return [*made, stream.finish()]
 

@@ -4,9 +4,8 @@ A character may be spread over several tokens, and what a token spells depends o
 is the difference between two decodings of a short window, held back while it ends inside a character.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 # Enough tokens before the new ones for the decoder to know how they join.
 CONTEXT_TOKENS = 6
@@ -15,11 +14,7 @@ UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 LONGEST_UNFINISHED = 4
 
 
-class Decoder(Protocol):
-    """Turns token ids into text."""
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token ids; special tokens have none."""
+Decode = Callable[[Sequence[int]], str]
 
 
 class Codec:
@@ -36,13 +31,17 @@ class Codec:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a prompt, with the special tokens that the tokenizer adds."""
-        return list(self._tokenizer.encode(text, add_special_tokens=True).ids)
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids of a text, with the special tokens that the tokenizer adds, or without them."""
+        return list(self._tokenizer.encode(text, add_special_tokens=special).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of token ids; special tokens have none."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def decode_all(self, tokens: Sequence[int]) -> str:
+        """Text of token ids, special tokens by name."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
 
     def spell(self, token: int) -> str:
         """The text of one token on its own; special ones by name."""
@@ -56,8 +55,8 @@ class TextStream:
     The pieces of all `push` calls and of `finish`, joined, are the text that follows the prompt.
     """
 
-    def __init__(self, codec: Decoder, prompt: Sequence[int]) -> None:
-        self._codec = codec
+    def __init__(self, decode: Decode, prompt: Sequence[int]) -> None:
+        self._decode = decode
         self._window = list(prompt[-CONTEXT_TOKENS:])
         self._known = len(self._window)
 
@@ -65,14 +64,14 @@ class TextStream:
         """Append a token; returns the characters that are now certain."""
         self._window.append(token)
         unfinished = len(self._window) - self._known <= LONGEST_UNFINISHED
-        if unfinished and self._codec.decode(self._window).endswith(UNFINISHED):
+        if unfinished and self._decode(self._window).endswith(UNFINISHED):
             return ""
         return self.finish()
 
     def finish(self) -> str:
         """Return the text that was held back."""
-        before = self._codec.decode(self._window[: self._known])
-        piece = self._codec.decode(self._window)[len(before) :]
+        before = self._decode(self._window[: self._known])
+        piece = self._decode(self._window)[len(before) :]
         self._window = self._window[-CONTEXT_TOKENS:]
         self._known = len(self._window)
         return piece

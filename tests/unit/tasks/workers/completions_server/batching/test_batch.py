@@ -9,14 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.engines.fake_engine import FakeEngine, continuation
 
-from tasks.workers.completions_server.batch import Batcher, Event, Failed, Sequence, group_size
-from tasks.workers.completions_server.protocol import Completion
+from tasks.workers.completions_server.batching import Batcher, Event, Failed, Sequence
+from tasks.workers.completions_server.batching.batch import group_size
+from tasks.workers.completions_server.engine import Sampling
+from tasks.workers.completions_server.protocol import Generation
 
 WAIT_S = 10.0
 
 
-def request(prompt: list[int], max_tokens: int, *, ignore_eos: bool = False) -> Completion:
-    return Completion(tuple(prompt), max_tokens, False, False, False, None, ignore_eos, False)
+def request(prompt: list[int], max_tokens: int, *, ignore_eos: bool = False) -> Generation:
+    return Generation(tuple(prompt), max_tokens, ignore_eos=ignore_eos)
+
+
+def submit(batcher: Batcher, prompt: list[int], max_tokens: int, *, ignore_eos: bool = False) -> Sequence:
+    return batcher.submit(request(prompt, max_tokens, ignore_eos=ignore_eos))[0]
 
 
 @contextmanager
@@ -55,7 +61,7 @@ def test_every_sequence_gets_its_own_continuation(
     requests: list[tuple[list[int], int]], rows: int, budget: int
 ) -> None:
     with running(FakeEngine(max_batch_size=rows, max_num_tokens=budget)) as batcher:
-        sequences = [batcher.submit(request(prompt, count)) for prompt, count in requests]
+        sequences = [submit(batcher, prompt, count) for prompt, count in requests]
         for sequence, (prompt, count) in zip(sequences, requests, strict=True):
             events = collect(sequence)
             assert [event.token for event in events] == continuation(prompt, count)
@@ -64,20 +70,48 @@ def test_every_sequence_gets_its_own_continuation(
 
 def test_the_end_token_ends_unless_it_is_ignored() -> None:
     with running(FakeEngine(ends_after=3)) as batcher:
-        stopped = collect(batcher.submit(request([5, 6], 6)))
-        ignored = collect(batcher.submit(request([5, 6], 6, ignore_eos=True)))
+        stopped = collect(submit(batcher, [5, 6], 6))
+        ignored = collect(submit(batcher, [5, 6], 6, ignore_eos=True))
     assert [event.finish for event in stopped] == [None, "stop"]
     assert (len(ignored), ignored[-1].finish) == (6, "length")
+
+
+def test_only_rows_that_draw_are_chosen_for() -> None:
+    engine = FakeEngine()
+    drawn = Generation((2,), 4, sampling=Sampling(temperature=1.0, seed=5))
+    with running(engine) as batcher:
+        greedy = submit(batcher, [1], 4)
+        collect(greedy)
+        assert engine.chosen == []
+        first, again = (collect(batcher.submit(drawn)[0]) for _ in range(2))
+        plain, beside = batcher.submit(request([1], 4), drawn)
+        shared = collect_all(plain, 2)
+    assert {len(rows) for rows in engine.chosen} == {1}
+    tokens = [event.token for event in first]
+    assert tokens == [event.token for event in again] == shared[beside.index]
+    assert tokens != continuation([2], 4)
+    assert shared[plain.index] == continuation([1], 4)
+
+
+def collect_all(sequence: Sequence, count: int) -> dict[int, list[int]]:
+    """The tokens of all sequences of a request, by their index."""
+    tokens: dict[int, list[int]] = {}
+    while count:
+        event = sequence.events.get(timeout=WAIT_S)
+        assert isinstance(event, Event), event
+        tokens.setdefault(event.index, []).append(event.token)
+        count -= event.finish is not None
+    return tokens
 
 
 def test_a_newcomer_joins_while_others_generate() -> None:
     engine = FakeEngine(gate=threading.Semaphore(0))
     with running(engine) as batcher:
-        first = batcher.submit(request([1], 5))
+        first = submit(batcher, [1], 5)
         engine.gate.release(2)
         first.events.get(timeout=WAIT_S)
         first.events.get(timeout=WAIT_S)
-        second = batcher.submit(request([2], 2))
+        second = submit(batcher, [2], 2)
         engine.gate.release(20)
         assert len(collect(second)) == 2
         assert len(collect(first)) == 3
@@ -87,11 +121,11 @@ def test_a_newcomer_joins_while_others_generate() -> None:
 def test_a_cancelled_sequence_leaves_its_row_to_others() -> None:
     engine = FakeEngine(max_batch_size=1, gate=threading.Semaphore(0))
     with running(engine) as batcher:
-        abandoned = batcher.submit(request([1], 1000))
+        abandoned = submit(batcher, [1], 1000)
         engine.gate.release(2)
         abandoned.events.get(timeout=WAIT_S)
-        waiting = batcher.submit(request([2], 2))
-        abandoned.cancelled = True
+        waiting = submit(batcher, [2], 2)
+        abandoned.leave("abort")
         engine.gate.release(10)
         assert [event.token for event in collect(waiting)] == continuation([2], 2)
 
@@ -99,9 +133,9 @@ def test_a_cancelled_sequence_leaves_its_row_to_others() -> None:
 def test_a_broken_iteration_ends_its_sequences_and_not_the_server() -> None:
     engine = FakeEngine(fails=True)
     with running(engine) as batcher:
-        failed = batcher.submit(request([1], 2)).events.get(timeout=WAIT_S)
+        failed = submit(batcher, [1], 2).events.get(timeout=WAIT_S)
         engine.fails = False
-        assert len(collect(batcher.submit(request([1], 2)))) == 2
+        assert len(collect(submit(batcher, [1], 2))) == 2
     assert isinstance(failed, Failed)
     assert "the graph broke" in failed.reason
 
@@ -109,7 +143,7 @@ def test_a_broken_iteration_ends_its_sequences_and_not_the_server() -> None:
 def test_stopping_tells_those_who_wait() -> None:
     engine = FakeEngine(max_batch_size=1, gate=threading.Semaphore(0))
     with running(engine) as batcher:
-        sequences = [batcher.submit(request([1], 100)) for _ in range(2)]
+        sequences = [submit(batcher, [1], 100) for _ in range(2)]
     for sequence in sequences:
         events = [sequence.events.get(timeout=WAIT_S)]
         while not isinstance(events[-1], Failed):

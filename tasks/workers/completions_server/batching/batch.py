@@ -5,6 +5,7 @@ Invariants:
 - Waiting requests are read in the order of their arrival, as many at once as `max_num_tokens` allows.
 - Only the thread of `Batcher.run` uses the engine. Others only append to the queue and read what comes out.
 - An error in an iteration ends the sequences in it, with the reason; the server continues.
+- A sequence whose client left, or whose text is complete, gives its row back before the next iteration.
 """
 
 import queue
@@ -14,14 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tasks.workers.completions_server.engine import Engine, Step, TokenScore
-from tasks.workers.completions_server.protocol import Completion
+from tasks.workers.completions_server.batching.metrics import Metrics
+from tasks.workers.completions_server.engine import Draw, Engine, Step, TokenScore
+from tasks.workers.completions_server.protocol import Generation
 
 
 @dataclass(frozen=True)
 class Event:
-    """One generated token; `finish` is set on the last."""
+    """One generated token of the sequence `index` of its request; `finish` is set on the last."""
 
+    index: int
     token: int
     score: TokenScore | None
     finish: Literal["stop", "length"] | None
@@ -34,20 +37,44 @@ class Failed:
     reason: str
 
 
+Events = queue.SimpleQueue[Event | Failed]
+
+
 @dataclass(eq=False)
 class Sequence:
-    """One request in progress. Any thread may set `cancelled`; the rest belongs to the batcher."""
+    """One sequence in progress. Any thread may call `leave`; the rest belongs to the batcher.
 
-    request: Completion
-    events: queue.SimpleQueue[Event | Failed] = field(default_factory=queue.SimpleQueue)
-    cancelled: bool = False
+    Attributes:
+        generation: what was asked for.
+        events: where its tokens go; sequences of one request share it.
+        index: of the sequence in its request.
+        draw: how its tokens are chosen; None: the likeliest ones.
+        generated: number of tokens so far.
+        token: the last one.
+        finish: why it ended.
+        left: why nobody waits for its tokens any more: the client is gone, or a stop string came.
+        arrived_s, token_s: perf_counter() at the request and at the last token.
+    """
+
+    generation: Generation
+    events: Events
+    index: int
+    draw: Draw | None
     generated: int = 0
     token: int = 0
+    finish: Literal["stop", "length"] | None = None
+    left: Literal["stop", "abort"] | None = None
+    arrived_s: float = field(default_factory=time.perf_counter)
+    token_s: float = 0.0
 
     @property
     def position(self) -> int:
         """The position of the last generated token once it is fed back."""
-        return len(self.request.prompt) + self.generated - 1
+        return len(self.generation.prompt) + self.generated - 1
+
+    def leave(self, reason: Literal["stop", "abort"]) -> None:
+        """Give the row back; without effect if the sequence is over."""
+        self.left = self.left or reason
 
 
 @dataclass
@@ -76,6 +103,7 @@ class Batcher:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.metrics = Metrics()
         self._eos = engine.eos_token_ids
         self._waiting: list[Sequence] = []
         self._active: list[Sequence] = []
@@ -83,13 +111,26 @@ class Batcher:
         self._stopping = False
         self.iterations = Iterations()
 
-    def submit(self, request: Completion) -> Sequence:
-        """Queue a request; its tokens appear in `events`."""
-        sequence = Sequence(request)
+    def submit(self, *generations: Generation) -> list[Sequence]:
+        """Queue what a request asks for; the tokens of all its sequences appear in their common `events`."""
+        events: Events = queue.SimpleQueue()
+        sequences = [
+            Sequence(generation, events, index, self._draw(generation))
+            for index, generation in enumerate(generations)
+        ]
         with self._changed:
-            self._waiting.append(sequence)
+            self._waiting += sequences
             self._changed.notify()
-        return sequence
+        return sequences
+
+    def _draw(self, generation: Generation) -> Draw | None:
+        if generation.sampling.takes_the_likeliest:
+            return None
+        return Draw(generation.sampling, generation.prompt, self._eos | generation.stop_token_ids)
+
+    def load(self) -> tuple[int, int]:
+        """The number of sequences in rows, and of those that wait for one."""
+        return len(self._active), len(self._waiting)
 
     def stop(self) -> None:
         """Let `run` return after the current iteration; unfinished sequences fail."""
@@ -121,7 +162,7 @@ class Batcher:
             first = len(self._active)
             self._active.extend(group)
             started = time.perf_counter()
-            step = self._engine.prefill(first, [sequence.request.prompt for sequence in group])
+            step = self._engine.prefill(first, [sequence.generation.prompt for sequence in group])
             self.iterations.prefill_s += time.perf_counter() - started
             self.iterations.prompts += len(group)
             self._hand_out(step, group)
@@ -132,8 +173,8 @@ class Batcher:
         while True:
             with self._changed:
                 free = limits.max_batch_size - len(self._active)
-                self._waiting = [sequence for sequence in self._waiting if not sequence.cancelled]
-                lengths = [len(sequence.request.prompt) for sequence in self._waiting]
+                self._waiting = [sequence for sequence in self._waiting if not self._is_over(sequence)]
+                lengths = [len(sequence.generation.prompt) for sequence in self._waiting]
                 count = group_size(lengths, free, limits.max_num_tokens)
                 group, self._waiting = self._waiting[:count], self._waiting[count:]
             if not group:
@@ -155,23 +196,40 @@ class Batcher:
         self._drop_finished()
 
     def _hand_out(self, step: Step, rows: list[Sequence]) -> None:
-        for index, (sequence, token) in enumerate(zip(rows, step.tokens, strict=True)):
+        tokens, now = _choose(step, rows), time.perf_counter()
+        for index, (sequence, token) in enumerate(zip(rows, tokens, strict=True)):
             sequence.token = token
             sequence.generated += 1
-            wanted = sequence.request.logprobs
+            sequence.finish = self._finish(sequence)
+            wanted = sequence.generation.logprobs
             score = None if wanted is None else step.score(index, token, wanted)
-            sequence.events.put(Event(token, score, self._finish(sequence)))
+            sequence.events.put(Event(sequence.index, token, score, sequence.finish))
+            self._measure(sequence, now)
+
+    def _measure(self, sequence: Sequence, now: float) -> None:
+        if sequence.generated == 1:
+            self.metrics.began(len(sequence.generation.prompt), now - sequence.arrived_s)
+        else:
+            self.metrics.continued(now - sequence.token_s)
+        sequence.token_s = now
 
     def _finish(self, sequence: Sequence) -> Literal["stop", "length"] | None:
-        ended = sequence.token in self._eos and not sequence.request.ignore_eos
-        if ended or sequence.token in sequence.request.stop_token_ids:
+        asked = sequence.generation
+        ended = sequence.token in self._eos and not asked.ignore_eos
+        if ended or sequence.token in asked.stop_token_ids:
             return "stop"
-        return "length" if sequence.generated >= sequence.request.max_tokens else None
+        return "length" if sequence.generated >= asked.max_tokens else None
+
+    def _is_over(self, sequence: Sequence) -> bool:
+        """Whether a sequence needs no row any more; counts it if so."""
+        reason = sequence.finish or sequence.left
+        if reason is not None:
+            self.metrics.ended(reason, time.perf_counter() - sequence.arrived_s)
+        return reason is not None
 
     def _drop_finished(self) -> None:
         for row in reversed(range(len(self._active))):
-            sequence = self._active[row]
-            if not sequence.cancelled and self._finish(sequence) is None:
+            if not self._is_over(self._active[row]):
                 continue
             last = len(self._active) - 1
             if row != last:
@@ -185,7 +243,21 @@ class Batcher:
             if self._stopping:
                 failed, self._waiting = failed + self._waiting, []
         for sequence in failed:
+            self.metrics.ended("error", time.perf_counter() - sequence.arrived_s)
             sequence.events.put(Failed(reason))
+
+
+def _choose(step: Step, rows: list[Sequence]) -> list[int]:
+    """The next token of each row: the iteration's own, except for rows that draw."""
+    tokens = list(step.tokens)
+    drawing = [(row, sequence.draw) for row, sequence in enumerate(rows) if sequence.draw is not None]
+    if not drawing:
+        return tokens
+    chosen = step.choose([row for row, _ in drawing], [draw for _, draw in drawing])
+    for (row, draw), token in zip(drawing, chosen, strict=True):
+        tokens[row] = token
+        draw.generated.append(token)
+    return tokens
 
 
 def group_size(lengths: list[int], free_rows: int, max_num_tokens: int) -> int:
