@@ -79,6 +79,15 @@ class KvCacheSupport(StrictFrozen):
     source: str = Field(min_length=10, description="How it is known to work.")
 
 
+class ServerGap(StrictFrozen):
+    """Something that vLLM's server does for its users, and a kind's server does not."""
+
+    feature: str = Field(min_length=1, description="What is missing, in a few words.")
+    refused: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="Fields of requests that its server refuses for it, and paths that it lacks."
+    )
+
+
 class EndOfLife(StrictFrozen):
     """The end of the upstream line that a kind compiles with."""
 
@@ -140,6 +149,9 @@ class KindFacts(StrictFrozen):
     server_memory: Literal["fixed", "share", "rest"] = Field(
         default="rest",
         description="What its server takes of a GPU: a fixed size, a share that its command sets, or all.",
+    )
+    server_lacks: Annotated[tuple[ServerGap, ...], Field(strict=False)] = Field(
+        default=(), description="What users of vLLM's server miss in its server; empty: nothing is known."
     )
     max_tensor_parallel: int = Field(ge=1, description="Most devices that one layer spreads over.")
     max_pipeline_parallel: int = Field(ge=1, description="Most devices that the layers are divided between.")

@@ -105,7 +105,7 @@ def _least_kept(
     inside[:, 0] = True
     least = best.masked_fill(~inside, torch.inf).amin(-1, keepdim=True)
     free = (top_k == 0) & (top_p >= 1)
-    enough = free | (torch.where(top_k > 0, top_k, torch.inf) <= width) | ~inside[:, -1:]
+    enough = free | torch.where(top_k > 0, top_k <= width, ~inside[:, -1:])
     return torch.where(free, -torch.inf, least), enough
 
 

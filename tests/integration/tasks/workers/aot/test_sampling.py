@@ -15,6 +15,7 @@ TOLERANCE = 4.0
 LOGITS = [3.0, 2.0, 1.0, 0.5, 0.0, -1.0, -20.0]
 # Flat: nearly as many tokens as there are share the probability, more than are sorted first.
 FLAT = [-0.001 * token for token in range(1000)]
+SLOPE = [-0.02 * token for token in range(1000)]
 
 # By name: rows of logits and how their tokens are chosen.
 ROWS: dict[str, list[dict[str, Any]]] = {
@@ -30,6 +31,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"logits": FLAT, "sampling": {"temperature": 1.0, "seed": 1, **cut}}
         for cut in ({"top_p": 0.5}, {"top_k": 400}, {"top_k": 10, "top_p": 0.5})
     ],
+    "slope": [{"logits": SLOPE, "sampling": {"temperature": 1.0, "seed": 1, "top_k": 300, "top_p": 0.95}}],
     "likeliest": [
         {"logits": LOGITS, "sampling": {"presence": 1.5}, "generated": [0, 0]},
         {"logits": LOGITS, "sampling": {"frequency": 0.75}, "generated": [0, 0]},
@@ -92,14 +94,26 @@ def test_what_is_cut_never_comes_and_the_rest_keeps_its_proportions(
 
 def test_a_long_tail_is_cut_where_it_has_to_be(chosen: dict[str, list[list[int]]]) -> None:
     half, best, few = chosen["flat"]
-    line, kept = 0.0, 0
-    for share in probabilities(FLAT):
-        if line >= 0.5:
-            break
-        line, kept = line + share, kept + 1
+    kept = within(probabilities(FLAT), 0.5)
     assert 256 < kept - 10 < max(half) < kept
     assert 390 < max(best) < 400
     assert max(few) == 4
+
+
+def test_top_p_counts_from_all_tokens_that_top_k_leaves(chosen: dict[str, list[list[int]]]) -> None:
+    kept = within(probabilities(SLOPE[:300]), 0.95)
+    # If the 256 that are sorted first were all that counted, three tokens less would remain.
+    assert kept - 3 <= max(chosen["slope"][0]) < kept
+
+
+def within(shares: list[float], limit: float) -> int:
+    """How many of the likeliest tokens together reach a probability."""
+    line = 0.0
+    for kept, share in enumerate(shares):
+        if line >= limit:
+            return kept
+        line += share
+    return len(shares)
 
 
 @pytest.mark.parametrize(

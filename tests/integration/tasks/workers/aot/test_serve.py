@@ -54,10 +54,10 @@ def eager(job: RunJob, qwen2: Built) -> dict[str, list[Any]]:
     return job(PROGRAMS / "eager_tokens.py", params, checkpoint=qwen2.checkpoint).metrics
 
 
-def ask(server: Server, **body: Any) -> Any:
+def ask(server: Server, path: str = "completions", **body: Any) -> Any:
     """The decoded answer; of a stream the list of its chunks."""
     data = json.dumps({"model": server.model, "temperature": 0, **body}).encode()
-    with urllib.request.urlopen(f"{server.base_url}/v1/completions", data, timeout=60) as response:
+    with urllib.request.urlopen(f"{server.base_url}/v1/{path}", data, timeout=60) as response:
         text = response.read().decode()
     if not body.get("stream"):
         return json.loads(text)
@@ -147,6 +147,34 @@ def test_a_sequence_ends_at_the_tokens_that_the_request_names(
     choice = answer["choices"][0]
     assert choice["token_ids"] == tokens[: tokens.index(end) + 1]
     assert choice["finish_reason"] == "stop"
+
+
+def test_a_checkpoint_without_a_chat_template_says_what_to_use_instead(server: Server) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        ask(server, "chat/completions", messages=[{"role": "user", "content": "hi"}])
+    error = json.loads(caught.value.read())["error"]
+    assert (caught.value.code, error["param"]) == (400, "messages")
+    assert "no chat template" in error["message"]
+    assert "/v1/completions" in error["message"]
+
+
+def test_rows_that_draw_leave_greedy_rows_as_they_are(server: Server, eager: dict[str, list[Any]]) -> None:
+    """Choosing other tokens for some rows of an iteration must not touch the others."""
+    answers: dict[int, Any] = {}
+
+    def one(index: int) -> None:
+        heat = 0 if index % 2 == 0 else 1.0
+        body = {"prompt": PROMPTS[index], "temperature": heat, "top_p": 0.9, "seed": 3}
+        answers[index] = ask(server, max_tokens=COUNT, ignore_eos=True, return_token_ids=True, **body)
+
+    threads = [threading.Thread(target=one, args=(index,)) for index in range(len(PROMPTS))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tokens = [answers[index]["choices"][0]["token_ids"] for index in range(len(PROMPTS))]
+    assert tokens[::2] == eager["tokens"][::2]
+    assert tokens[1::2] != eager["tokens"][1::2]
 
 
 def test_what_a_tokenizer_keeps_from_training_neither_cuts_nor_pads_a_prompt(
