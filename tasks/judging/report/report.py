@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine_specs.tables import load_kinds
 from tasks.judging.decide import Stay, Verdict
 from tasks.judging.gates import Tile
 from tasks.judging.judgement import JudgedResult, Subject
@@ -116,7 +117,14 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "advice": advice,
         "markdown": as_markdown(result, advice),
         "judged_at": result.created_at,
+        "lacks": _lacks(result.subject.kind),
     }
+
+
+def _lacks(kind: str) -> tuple[str, ...]:
+    """Return what users of vLLM's server miss in that of a kind."""
+    known = load_kinds().get(kind)
+    return tuple(gap.feature for gap in known.server_lacks) if known else ()
 
 
 def _throttled(result: JudgedResult) -> str:

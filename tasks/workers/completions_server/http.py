@@ -13,20 +13,13 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tasks.workers.completions_server.batching import Batcher, Event, Failed, Sequence
+from tasks.workers.completions_server.batching.batch import Batcher, Event, Failed, Sequence
 from tasks.workers.completions_server.engine import Engine
-from tasks.workers.completions_server.protocol import (
-    Answer,
-    BadRequest,
-    Choice,
-    Codec,
-    Piece,
-    Request,
-    Served,
-    error_object,
-    read_chat,
-    read_completion,
-)
+from tasks.workers.completions_server.protocol.answers import Answer
+from tasks.workers.completions_server.protocol.choices import Choice, Codec, Piece
+from tasks.workers.completions_server.protocol.errors import BadRequest, error_object
+from tasks.workers.completions_server.protocol.reading import Served, read_chat, read_completion
+from tasks.workers.completions_server.protocol.records import Request
 
 READERS = {"/v1/completions": read_completion, "/v1/chat/completions": read_chat}
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -181,29 +174,32 @@ class Handler(BaseHTTPRequestHandler):
             index: Choice(request, index, service.codec, service.eos) for index in range(len(sequences))
         }
         for event in self._events(sequences[0]):
-            choice = choices.get(event.index)
+            choice = choices.get(event.choice)
             if choice is None:  # a token behind a stop string
                 continue
             piece = choice.take(event.token, event.score, event.finish)
             if piece.finish:
-                sequences[piece.index].leave("stop")
-                del choices[piece.index]
+                sequences[piece.choice].leave("stop")
+                del choices[piece.choice]
             yield piece
             if not choices:
                 return
 
     def _events(self, sequence: Sequence) -> Iterator[Event]:
         """Yield tokens of all sequences of a request as they come, and check now and then for the client."""
-        checked = time.monotonic()
+        check_at = time.monotonic() + DISCONNECT_POLL_S
         while True:
-            with suppress(queue.Empty):
+            try:
                 event = sequence.events.get(timeout=DISCONNECT_POLL_S)
-                if isinstance(event, Failed):
-                    raise EngineFailed(event.reason)
+            except queue.Empty:
+                event = None
+            if isinstance(event, Failed):
+                raise EngineFailed(event.reason)
+            if event is not None:
                 yield event
-            if time.monotonic() - checked >= DISCONNECT_POLL_S:
+            if (now := time.monotonic()) >= check_at:
                 self._check_client()
-                checked = time.monotonic()
+                check_at = now + DISCONNECT_POLL_S
 
     def _check_client(self) -> None:
         readable, _, _ = select.select([self.connection], [], [], 0)

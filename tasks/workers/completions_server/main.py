@@ -72,10 +72,12 @@ def _siblings(cpu: int) -> str:
 
 
 def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, *, pinned: bool) -> None:
-    from tasks.workers.completions_server.batching import Batcher
+    from tasks.workers.completions_server.batching.batch import Batcher
     from tasks.workers.completions_server.http import CompletionServer, Service
-    from tasks.workers.completions_server.protocol import RequestLimits, Served
-    from tasks.workers.completions_server.text import ChatTemplate, Codec
+    from tasks.workers.completions_server.protocol.reading import Served
+    from tasks.workers.completions_server.protocol.records import RequestLimits
+    from tasks.workers.completions_server.text.chat_template import ChatTemplate
+    from tasks.workers.completions_server.text.codec import Codec
 
     engine = open_engine(arguments.tree, Shape(**manifest["shape"]))
     print(engine.prepare(cores, pinned=pinned), flush=True)

@@ -33,14 +33,15 @@ def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
     temperature, min_p, top_p, top_k = (
         column[:, None] for column in torch.tensor(numbers, device=logits.device).T
     )
-    likeliest = adjusted.argmax(-1)
+    chosen = adjusted.argmax(-1)
     randoms = [draw.source.random() for draw in draws]
-    if not any(draw.sampling.temperature for draw in draws):
-        return likeliest.tolist()  # type: ignore[no-any-return]
-    scaled = _with_min_p(adjusted / temperature, min_p)
-    picked = _picked(_cut(scaled, top_k, top_p, draws), randoms)
-    greedy = torch.tensor([not draw.sampling.temperature for draw in draws], device=logits.device)
-    return torch.where(greedy, likeliest, picked).tolist()  # type: ignore[no-any-return]
+    if any(draw.sampling.temperature for draw in draws):
+        scaled = _with_min_p(adjusted / temperature, min_p)
+        picked = _picked(_cut(scaled, top_k, top_p, draws), randoms)
+        greedy = torch.tensor([not draw.sampling.temperature for draw in draws], device=logits.device)
+        chosen = torch.where(greedy, chosen, picked)
+    tokens: list[int] = chosen.tolist()
+    return tokens
 
 
 def _adjusted(logits: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:

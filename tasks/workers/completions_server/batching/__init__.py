@@ -3,8 +3,3 @@
 `Batcher` gives rows to requests and takes them back between iterations. `Metrics` counts what it did, under
 vLLM's names.
 """
-
-from tasks.workers.completions_server.batching.batch import Batcher, Event, Failed, Sequence
-from tasks.workers.completions_server.batching.metrics import Metrics
-
-__all__ = ["Batcher", "Event", "Failed", "Metrics", "Sequence"]

@@ -13,18 +13,17 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tasks.workers.completions_server.batching.metrics import Metrics
 from tasks.workers.completions_server.engine import Draw, Engine, Step, TokenScore
-from tasks.workers.completions_server.protocol import Generation
+from tasks.workers.completions_server.protocol.records import Generation
 
 
-@dataclass(frozen=True)
-class Event:
-    """One generated token of the sequence `index` of its request; `finish` is set on the last."""
+class Event(NamedTuple):
+    """One generated token of a choice, by its index in the request; `finish` is set on the last."""
 
-    index: int
+    choice: int
     token: int
     score: TokenScore | None
     finish: Literal["stop", "length"] | None

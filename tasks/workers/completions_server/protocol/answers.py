@@ -32,7 +32,7 @@ class Answer:
         """The complete answer."""
         by_choice: list[list[Piece]] = [[] for _ in self._request.generations]
         for piece in pieces:
-            by_choice[piece.index].append(piece)
+            by_choice[piece.choice].append(piece)
         choices = [self._choice(index, made, first=True) for index, made in enumerate(by_choice)]
         usage = self._usage(sum(map(len, by_choice)))
         return {**self._frame, **self._prompt_ids(), "choices": choices, "usage": usage}
@@ -43,10 +43,10 @@ class Answer:
         for piece in pieces:
             if self._form.chat and not any(counts):
                 yield from self._openings()
-            first = counts[piece.index] == 0
-            counts[piece.index] += 1
-            chunk = {**self._frame, "choices": [self._choice(piece.index, [piece], first=first)]}
-            yield self._counted(chunk, counts[piece.index])
+            first = counts[piece.choice] == 0
+            counts[piece.choice] += 1
+            chunk = {**self._frame, "choices": [self._choice(piece.choice, (piece,), first=first)]}
+            yield self._counted(chunk, counts[piece.choice])
         if self._form.include_usage:
             yield {**self._frame, "choices": [], "usage": self._usage(sum(counts))}
 
@@ -58,7 +58,9 @@ class Answer:
             yield self._counted({**self._frame, **self._prompt_ids(), "choices": [opening]}, 0)
 
     def _counted(self, chunk: dict[str, Any], tokens: int) -> dict[str, Any]:
-        return {**chunk, "usage": self._usage(tokens)} if self._form.continuous_usage else chunk
+        if self._form.continuous_usage:
+            chunk["usage"] = self._usage(tokens)
+        return chunk
 
     def _usage(self, tokens: int) -> dict[str, int]:
         prompt = self._request.prompt_tokens
@@ -73,7 +75,7 @@ class Answer:
     def _choice(self, index: int, pieces: Sequence[Piece], *, first: bool) -> dict[str, Any]:
         """Successive pieces of one choice, which begins with them if `first`."""
         form, last = self._form, pieces[-1]
-        text = "".join(piece.text for piece in pieces)
+        text = "".join([piece.text for piece in pieces])
         content: dict[str, Any]
         if form.chat and form.stream:
             content = {"delta": {"content": text}}
@@ -85,7 +87,7 @@ class Answer:
         made = {
             "index": index,
             **content,
-            "logprobs": self._logprobs(pieces),
+            "logprobs": None if last.score is None else self._logprobs(pieces),
             "finish_reason": last.finish,
             "stop_reason": last.stop_reason,
         }
@@ -95,10 +97,8 @@ class Answer:
                 made["prompt_token_ids"] = list(self._request.generations[index].prompt)
         return made
 
-    def _logprobs(self, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+    def _logprobs(self, pieces: Sequence[Piece]) -> dict[str, Any]:
         scored = [(piece, piece.score) for piece in pieces if piece.score is not None]
-        if not scored:
-            return None
         if self._form.chat:
             return {"content": [self._scored_content(piece.token, score) for piece, score in scored]}
         return {

@@ -9,7 +9,7 @@ from tasks.workers.completions_server.protocol.fields import ignored_fields
 from tasks.workers.completions_server.protocol.records import Form, Generation, Request, RequestLimits
 from tasks.workers.completions_server.protocol.sampling import of_choice, read_sampling
 from tasks.workers.completions_server.protocol.values import Body, flag, ids, mapping, refused, whole
-from tasks.workers.completions_server.text import TemplateRefused
+from tasks.workers.completions_server.text.chat_template import TemplateRefused
 
 MAX_LOGPROBS = 20
 DEFAULT_MAX_TOKENS = 16

@@ -3,9 +3,3 @@
 Pieces of text are final: what was once handed out is never taken back, and what might still become part of a
 character or of a stop string is held back.
 """
-
-from tasks.workers.completions_server.text.chat_template import ChatTemplate, TemplateRefused
-from tasks.workers.completions_server.text.codec import Codec, TextStream
-from tasks.workers.completions_server.text.stops import StopFinder
-
-__all__ = ["ChatTemplate", "Codec", "StopFinder", "TemplateRefused", "TextStream"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.judging.judgements import PRICES, SUBJECT, capacity, measured, protocol, side, speed_point, terms
 
+from engine_specs.tables import load_kinds
 from tasks.judging import PlacementChoice, SideMemory, Start
 from tasks.judging.decide import Stay
 from tasks.judging.decide.verdict import decide_baseline
@@ -95,6 +96,11 @@ def test_the_page_shows_verdict_gates_intervals_and_both_commands(page: Path, re
         assert shown in text
     assert text.count("<svg") == 6
     assert text.count('<span class="mark') == len(result.outcomes.gates)
+
+
+def test_next_to_its_command_it_says_what_the_server_lacks(page: Path, result: JudgedResult) -> None:
+    (gap, *_) = load_kinds()[result.subject.kind].server_lacks
+    assert f"that of {result.subject.kind} lacks: {gap.feature}; " in page.read_text()
 
 
 def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: JudgedResult) -> None:

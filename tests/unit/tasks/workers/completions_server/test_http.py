@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from support.engines.fake_engine import VOCABULARY, FakeEngine, continuation
 
-from tasks.workers.completions_server.batching import Batcher
+from tasks.workers.completions_server.batching.batch import Batcher
 from tasks.workers.completions_server.http import CompletionServer, Service
-from tasks.workers.completions_server.protocol import RequestLimits, Served
-from tasks.workers.completions_server.text import ChatTemplate
+from tasks.workers.completions_server.protocol.reading import Served
+from tasks.workers.completions_server.protocol.records import RequestLimits
+from tasks.workers.completions_server.text.chat_template import ChatTemplate
 
 WAIT_S = 10.0
 

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.engines.fake_engine import FakeEngine, continuation
 
-from tasks.workers.completions_server.batching import Batcher, Event, Failed, Sequence
-from tasks.workers.completions_server.batching.batch import group_size
+from tasks.workers.completions_server.batching.batch import Batcher, Event, Failed, Sequence, group_size
 from tasks.workers.completions_server.engine import Sampling
-from tasks.workers.completions_server.protocol import Generation
+from tasks.workers.completions_server.protocol.records import Generation
 
 WAIT_S = 10.0
 
@@ -99,7 +98,7 @@ def collect_all(sequence: Sequence, count: int) -> dict[int, list[int]]:
     while count:
         event = sequence.events.get(timeout=WAIT_S)
         assert isinstance(event, Event), event
-        tokens.setdefault(event.index, []).append(event.token)
+        tokens.setdefault(event.choice, []).append(event.token)
         count -= event.finish is not None
     return tokens
 

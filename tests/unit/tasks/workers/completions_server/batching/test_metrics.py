@@ -2,7 +2,7 @@
 
 import re
 
-from tasks.workers.completions_server.batching import Metrics
+from tasks.workers.completions_server.batching.metrics import Metrics
 
 
 def rendered(metrics: Metrics, model: str = "m") -> dict[str, float]:

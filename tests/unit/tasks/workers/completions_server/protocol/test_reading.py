@@ -7,17 +7,10 @@ from typing import Any
 import pytest
 
 from tasks.workers.completions_server.engine import Sampling
-from tasks.workers.completions_server.protocol import (
-    BadRequest,
-    Form,
-    Generation,
-    Request,
-    RequestLimits,
-    Served,
-    read_chat,
-    read_completion,
-)
-from tasks.workers.completions_server.text import TemplateRefused
+from tasks.workers.completions_server.protocol.errors import BadRequest
+from tasks.workers.completions_server.protocol.reading import Served, read_chat, read_completion
+from tasks.workers.completions_server.protocol.records import Form, Generation, Request, RequestLimits
+from tasks.workers.completions_server.text.chat_template import TemplateRefused
 
 
 class Letters:

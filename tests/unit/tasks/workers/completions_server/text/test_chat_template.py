@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.workers.completions_server.text import ChatTemplate, TemplateRefused
+from tasks.workers.completions_server.text.chat_template import ChatTemplate, TemplateRefused
 
 MESSAGES = [{"role": "system", "content": "<&>"}, {"role": "user", "content": "hi"}]
 CHATML = (

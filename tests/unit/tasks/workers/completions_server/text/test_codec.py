@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.workers.completions_server.text import TextStream
+from tasks.workers.completions_server.text.codec import TextStream
 
 
 class ByteCodec:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.workers.completions_server.text import StopFinder
+from tasks.workers.completions_server.text.stops import StopFinder
 
 letters = st.text(alphabet="ab", max_size=12)
 stops = st.lists(st.text(alphabet="ab", min_size=1, max_size=4), min_size=1, max_size=3)
