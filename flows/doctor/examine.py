@@ -59,10 +59,7 @@ def _ports(settings: Settings) -> Iterator[Check]:
 
 def _services(settings: Settings) -> Iterator[Check]:
     up = "enginery up, or set the variables of your own service"
-    store = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-    yield judgements.judge_service(
-        "S3 store", store, _store_problem(settings), f"{up} (AWS_ENDPOINT_URL_S3, ...)"
-    )
+    yield judgements.judge_service("store", *_store(settings), f"{up} (AWS_ENDPOINT_URL_S3, ...)")
     api = os.environ.get("PREFECT_API_URL", "")
     yield judgements.judge_service("Prefect", api, _prefect_problem(api), f"{up} (PREFECT_API_URL)")
     if api:
@@ -70,13 +67,14 @@ def _services(settings: Settings) -> Iterator[Check]:
     yield judgements.judge_hub_token(os.environ, probes.hub_token_file().exists())
 
 
-def _store_problem(settings: Settings) -> str:
-    """Return why the store cannot be listed; empty if it can."""
+def _store(settings: Settings) -> tuple[str, str]:
+    """Return where the store is, and why it cannot be listed; empty if it can."""
     try:
-        next(open_store(settings).bucket.children("releases/"), None)
+        bucket = open_store(settings).bucket
+        next(bucket.children("releases/"), None)
     except ArtifactError as error:
-        return f"{error.what} ({error.where})"
-    return ""
+        return "", f"{error.what} ({error.where})"
+    return str(bucket), ""
 
 
 def _prefect_problem(api: str) -> str:

@@ -141,10 +141,10 @@ def judge_port(use: str, port: int, free: bool, ours: bool) -> Check:
     )
 
 
-def judge_service(name: str, address: str, problem: str, remedy: str) -> Check:
+def judge_service(name: str, place: str, problem: str, remedy: str) -> Check:
     """Judge a service that was asked to answer; `problem` is empty if it did."""
     if not problem:
-        return Check(group="services", name=name, outcome="ok", found=f"answers at {address}")
+        return Check(group="services", name=name, outcome="ok", found=f"{place} answers")
     return Check(group="services", name=name, outcome="warn", found=problem, remedy=remedy)
 
 

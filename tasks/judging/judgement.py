@@ -10,6 +10,7 @@ from tasks.judging.gates import Evidence, Gate, Shown, Terms, all_gates
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import Interval, Measured, NotMeasured
 from tasks.judging.statistics import point_ratio
+from tasks.toolchains import Provenance
 
 
 class StageRecord(Frozen):
@@ -20,6 +21,9 @@ class StageRecord(Frozen):
     tree: str = Field(default="", description="Digest of the tree that it made, if it makes one.")
     duration_s: float = Field(ge=0, description="Time that it took when it ran, in seconds.")
     reused: bool = Field(description="Whether the result of an earlier run was used.")
+    toolchain: Provenance | None = Field(
+        default=None, description="Where the toolchain that made it comes from; None if none took part."
+    )
 
 
 class Subject(Frozen):

@@ -34,8 +34,10 @@ GPU_OPTIONS = (
     "async_scheduling",
 )
 GPU_MEMORY_UTILIZATION = 0.9
-# vLLM's names for the recipes of weights and of the KV cache; modelopt reads ModelOpt's own metadata.
-QUANTIZATIONS = {"fp8": "modelopt"}
+# vLLM's name for every recipe: hf_quant_config.json says which format ModelOpt exported, and vLLM replaces
+# this name by that of the format's own loader (vllm/config/model.py, ModelConfig._verify_quantization).
+QUANTIZATION = "modelopt"
+# vLLM's names for formats of the KV cache.
 KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8"}
 VARIABLES = {
     # The lines by which vLLM says whether it used its caches are of this level.
@@ -134,11 +136,15 @@ def _derived(variant: ResolvedVariant) -> dict[str, Any]:
         "max_num_batched_tokens": shape.max_num_tokens,
         "kv_cache_dtype": KV_CACHE_DTYPES[quantization.kv_cache],
     }
-    if quantization.recipe in QUANTIZATIONS:
-        settings["quantization"] = QUANTIZATIONS[quantization.recipe]
+    if _is_quantized(variant):
+        settings["quantization"] = QUANTIZATION
     if variant.target.accelerator == "cuda":
         settings["gpu_memory_utilization"] = GPU_MEMORY_UTILIZATION
     return settings
+
+
+def _is_quantized(variant: ResolvedVariant) -> bool:
+    return load_recipes()[variant.quantization.recipe].form != "none"
 
 
 def _variables(variant: ResolvedVariant) -> dict[str, str]:
@@ -153,7 +159,7 @@ def _problems(variant: ResolvedVariant) -> Iterator[Problem]:
             if options[name] is not None:
                 found = f"{options[name]} on {variant.target.name}"
                 yield Problem(f"{where}.engine.options.{name}", found, "leave it out: it is for GPUs")
-    if variant.quantization.recipe in QUANTIZATIONS and options["dtype"] == "float32":
+    if _is_quantized(variant) and options["dtype"] == "float32":
         found = f"float32 with recipe {variant.quantization.recipe}"
         yield Problem(f"{where}.engine.options.dtype", found, "auto, bfloat16 or float16")
     if shape.max_num_tokens < shape.max_batch_size:

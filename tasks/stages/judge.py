@@ -205,6 +205,7 @@ def _record(stage: StageResult) -> StageRecord:
         tree=stage.tree,
         duration_s=stage.made_in_s,
         reused=stage.reused,
+        toolchain=stage.metrics.get("toolchain"),
     )
 
 

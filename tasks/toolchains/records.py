@@ -33,6 +33,13 @@ class Provenance(Frozen):
     identity: str = Field(description="Digest of what is actually there.")
     differences: tuple[Difference, ...] = Field(description="What is not as the lock names it.")
 
+    def __str__(self) -> str:
+        if not self.adopted:
+            return f"{self.name} ({self.provider})"
+        count = len(self.differences)
+        packages = "1 package differs" if count == 1 else f"{count} packages differ"
+        return f"{self.name} ({self.provider}, adopted: {packages} from its lock)"
+
 
 class Toolchain(Frozen):
     """A toolchain that is ready to run programs; only its launcher knows how they are started."""

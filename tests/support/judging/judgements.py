@@ -37,6 +37,7 @@ from tasks.judging.results import (
     SpeedPoint,
     TokenizerCheck,
 )
+from tasks.toolchains import Provenance
 
 PRICES = Economics(
     gpu_hour_usd=2.5, requests_per_day=2_000_000, upkeep_hours_per_month=4, engineer_hour_usd=120
@@ -59,7 +60,18 @@ SUBJECT = Subject(
     kind="aot-inductor",
     quantization="int8_weight_only",
     environment={"cpu": "a test's imagination", "torch": "2.13.0+cpu"},
-    stages=(StageRecord(stage="build", fingerprint="f" * 64, tree="e" * 64, duration_s=21.5, reused=False),),
+    stages=(
+        StageRecord(
+            stage="build",
+            fingerprint="f" * 64,
+            tree="e" * 64,
+            duration_s=21.5,
+            reused=False,
+            toolchain=Provenance(
+                name="aot-cpu", provider="lock", adopted=False, identity="d" * 64, differences=()
+            ),
+        ),
+    ),
 )
 
 

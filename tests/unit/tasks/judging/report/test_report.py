@@ -28,6 +28,8 @@ from tasks.judging.results import (
     NotMeasured,
     SpeedResult,
 )
+from tasks.toolchains import Provenance
+from tasks.toolchains.records import Difference
 
 HOSTILE = '<script>alert("x")</script>'
 VOID = {"meta", "br", "link", "path", "use", "rect"}
@@ -162,6 +164,23 @@ def test_the_advice_follows_the_verdict(
     assert safe in advice.safe
     assert advice.worth[0] == judged.verdict.reasons[0]
     assert bool(advice.pull) is pulls
+def test_the_page_says_which_stages_an_adopted_toolchain_made(tmp_path: Path, result: JudgedResult) -> None:
+    (installed,) = result.subject.stages
+    difference = Difference(name="numpy", locked="2.3.1", found="2.2.0")
+    adopted = Provenance(
+        name="aot-cpu", provider="host", adopted=True, identity="c" * 64, differences=(difference,)
+    )
+    stages = (
+        installed.model_copy(update={"stage": "fetch", "toolchain": None}),
+        installed,
+        installed.model_copy(update={"toolchain": adopted}),
+    )
+    changed = result.model_copy(update={"subject": result.subject.model_copy(update={"stages": stages})})
+    rows = re.findall(r"<tr><td>(?:fetch|build).*?</tr>", render_report(changed, tmp_path).read_text())
+    said = ["", "aot-cpu (lock)", "aot-cpu (host, adopted: 1 package differs from its lock)"]
+    assert [re.findall(r"<td[^>]*>(.*?)</td>", row)[3] for row in rows] == said
+    kept = JudgedResult.model_validate(json.loads((tmp_path / "report.json").read_text())["result"])
+    assert kept.subject.stages[2].toolchain == adopted
 
 
 def test_plots_take_their_colours_from_the_page(page: Path) -> None:

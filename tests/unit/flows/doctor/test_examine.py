@@ -1,0 +1,39 @@
+"""Examining a host: what is asked is what commands would use."""
+
+from pathlib import Path
+
+import pytest
+from support.stores.directory_bucket import DirectoryBucket
+
+from artifacts.errors import StoreUnreachable
+from artifacts.settings import Settings
+from artifacts.store import Store
+from artifacts.store.cache import BlobCache
+from flows.doctor import examine as module
+from flows.doctor.examine import examine
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", cache_dir=tmp_path / "cache")
+
+
+def test_the_store_is_named_by_what_keeps_its_bytes(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = DirectoryBucket(tmp_path)
+    monkeypatch.setattr(module, "open_store", lambda asked: Store(bucket, BlobCache(asked.cache_dir)))
+    check = next(examine(settings, "services"))
+    assert (check.name, check.outcome, check.found) == ("store", "ok", f"directory {tmp_path} answers")
+
+
+def test_a_store_that_cannot_be_opened_is_a_warning(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_settings: Settings) -> Store:
+        raise StoreUnreachable("The configuration cannot be read.", where="~/.aws/config")
+
+    monkeypatch.setattr(module, "open_store", refuse)
+    check = next(examine(settings, "services"))
+    assert (check.name, check.outcome) == ("store", "warn")
+    assert check.found == "The configuration cannot be read. (~/.aws/config)"
