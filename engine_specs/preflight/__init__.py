@@ -4,18 +4,23 @@ Promises: pure; a refusal names the field, the arithmetic or table row behind it
 """
 
 from engine_specs.preflight.build_disk import DiskEstimate
+from engine_specs.preflight.checkpoint import TOKENIZER_FILE
 from engine_specs.preflight.examination import Examination, examine
 from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
+from engine_specs.preflight.plain_weights import SIDECARS, SmallFiles
 from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
 from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoint
 
 __all__ = [
+    "SIDECARS",
+    "TOKENIZER_FILE",
     "DiskEstimate",
     "Examination",
     "MemoryEstimate",
     "MemoryLine",
     "ServedMemory",
     "Sharing",
+    "SmallFiles",
     "VendoredCheckpoint",
     "estimate_served",
     "estimate_sharing",

@@ -1,7 +1,9 @@
 """Pre-flight: what can be refused from metadata alone, before anything is downloaded, loaded or compiled.
 
 Invariants:
-- Pure: it reads a checkpoint's config.json and the sizes of its files; what this host has is passed in.
+- Pure: it reads a checkpoint's config.json, other small files and the sizes of its files, which are passed
+  in, as is what this host has.
+- Whatever a worker would refuse by these files is refused here: a worker runs hours later.
 - All problems are reported at once, each with the nearest setting that would fit.
 - What needs a stage's output (such as the bits that a recipe file chooses) is not judged but reported as
   "known after" that stage.
@@ -12,10 +14,12 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from engine_specs.preflight.build_disk import DiskEstimate, required_disk
-from engine_specs.preflight.checkpoint import checkpoint_problems, length_problems
+from engine_specs.preflight.checkpoint import checkpoint_problems
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory
 from engine_specs.preflight.model_facts import Config, ModelFacts, UnknownFacts, read_model_facts
 from engine_specs.preflight.parallel import dimension_problems, parallel_problems
+from engine_specs.preflight.plain_weights import NOTHING_MORE, SmallFiles, size_problems
+from engine_specs.preflight.positions import length_problems, position_problems
 from engine_specs.preflight.room import disk_problems, memory_problems, reference_warnings
 from engine_specs.preflight.support import support_problems
 from engine_specs.reading import Problem, StrictFrozen
@@ -38,6 +42,7 @@ def examine(
     config: Config,
     file_bytes: Mapping[str, int],
     *,
+    small: SmallFiles = NOTHING_MORE,
     free_disk_bytes: int | None = None,
 ) -> Examination:
     """Judge a variant, and show the arithmetic.
@@ -47,18 +52,22 @@ def examine(
         variant: one of its resolved variants.
         config: the checkpoint's config.json.
         file_bytes: size in bytes of each file of the checkpoint, by its path in the repository.
+        small: its other small files and the types of its tensors, as far as they were read.
         free_disk_bytes: free disk of the host that would build; None if another host builds.
     """
     kind = load_kinds()[variant.engine.kind]
     model = read_model_facts(config, file_bytes)
     known = (
-        *checkpoint_problems(spec.checkpoint.repo, kind, config, file_bytes),
+        *checkpoint_problems(spec.checkpoint.repo, kind, config, file_bytes, small),
         *support_problems(spec.checkpoint.repo, variant, kind, config),
+        *position_problems(spec.checkpoint.repo, variant, kind, config),
     )
     if isinstance(model, UnknownFacts):
         return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
-    disk = required_disk(variant, model, file_bytes)
-    return _with_sizes(spec, variant, model, known, disk, free_disk_bytes)
+    known += tuple(size_problems(spec.checkpoint.repo, model))
+    computed = model.computed_by(kind, variant.target.accelerator)
+    disk = required_disk(variant, computed, file_bytes)
+    return _with_sizes(spec, variant, computed, known, disk, free_disk_bytes)
 
 
 def _with_sizes(

@@ -6,13 +6,14 @@ Invariants:
 - A size that only a stage's output determines is an upper limit here, and names that stage.
 
 The formulas (all per device):
-    linear weights   layers / pp x weights of a layer / tp x bits of a weight
+    linear weights   layers / pp x weights of a layer / tp x bits of a weight; a key-value head is not cut, so
+                     with fewer heads than devices each device holds a whole one
     tables           rows of the vocabulary / tp x hidden size, once for the embedding, once for lm_head
     KV cache         2 x layers / pp x key-value heads / tp x head size x bits x sequences x tokens
     activations      tokens of an iteration x what one layer holds per token; layers reuse the same memory
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import ceil
 from typing import Annotated, Literal
@@ -20,6 +21,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from engine_specs.preflight.model_facts import ModelFacts
+from engine_specs.preflight.weights import Weight
 from engine_specs.reading import MEMORY_FILE, StrictFrozen, read_data
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import KvCacheFormat, Recipe, Target, load_kinds, load_kv_caches, load_recipes
@@ -146,15 +148,14 @@ def tables(model: ModelFacts, export_format: str) -> int:
 
 def _weights(variant: ResolvedVariant, model: ModelFacts) -> Iterator[MemoryLine]:
     recipe = load_recipes()[variant.quantization.recipe]
-    quantized = quantized_parameters(recipe, model)
-    split = sum(one.parameters for one in model.weights if one.split != "none")
+    split = [one for one in model.weights if one.split != "none"]
+    quantized = [one for one in split if not one.is_left_out(recipe.left_out)]
+    left_out = [one for one in split if one.is_left_out(recipe.left_out)]
     if quantized:
         yield _linear("linear weights", variant, model, quantized, linear_bits(variant, recipe, model))
-    if split > quantized:
+    if left_out:
         bits = 8.0 * model.dtype_bytes
-        yield _linear(
-            f"linear weights that {recipe.name} leaves out", variant, model, split - quantized, bits
-        )
+        yield _linear(f"linear weights that {recipe.name} leaves out", variant, model, left_out, bits)
     yield _tables(variant, model)
     yield _whole(variant, model)
     if model.surplus_bytes > 0:
@@ -166,19 +167,28 @@ def _weights(variant: ResolvedVariant, model: ModelFacts) -> Iterator[MemoryLine
 
 
 def _linear(
-    what: str, variant: ResolvedVariant, model: ModelFacts, parameters: int, bits: float | None
+    what: str, variant: ResolvedVariant, model: ModelFacts, weights: Sequence[Weight], bits: float | None
 ) -> MemoryLine:
     tensor, layers = variant.tensor_parallel, _layers(variant, model)
+    parameters = sum(one.parameters for one in weights)
+    here = sum(one.parameters_with(tensor) for one in weights)
+    repeated = here - ceil(parameters / tensor)
+    more = f" + {repeated:,} of heads that repeat" if repeated >= tensor else ""
     known = bits if bits is not None else 8.0 * model.dtype_bytes
     limit = "" if bits is not None else f" ({model.dtype})"
     return MemoryLine(
         what=what,
-        bytes=ceil(layers * ceil(parameters / tensor) * known / 8),
+        bytes=ceil(layers * here * known / 8),
         arithmetic=(
-            f"{_stages(variant, model)} x {parameters:,} weights / tp {tensor} x {known:g} bits / 8{limit}"
+            f"{_stages(variant, model)} x {_divided(parameters, tensor, more)} x {known:g} bits / 8{limit}"
         ),
         known_after=QUANTIZE if bits is None else None,
     )
+
+
+def _divided(parameters: int, tensor: int, more: str) -> str:
+    divided = f"{parameters:,} weights / tp {tensor}"
+    return f"({divided}{more})" if more else divided
 
 
 def _tables(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
@@ -250,7 +260,8 @@ def _activations(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
     """
     tensor, tokens = variant.tensor_parallel, variant.shape.max_num_tokens
     active = model.experts.active if model.experts else 1
-    attention = (2 * model.attention_heads + 2 * model.key_value_heads) * model.head_dim
+    key_value_heads = max(model.key_value_heads, tensor)
+    attention = (2 * model.attention_heads + 2 * key_value_heads) * model.head_dim
     inner = 3 * model.intermediate_size * active
     per_token = 2 * model.hidden_size + ceil((attention + inner) / tensor)
     return MemoryLine(

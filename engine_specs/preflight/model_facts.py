@@ -3,8 +3,10 @@
 Invariants:
 - Nothing is guessed: a size that config.json does not give is a problem that names the keys.
 - What a config.json may omit (key-value heads, the dimension of a head, tied embeddings) has the default that
-  transformers gives it.
+  transformers gives it, per model type.
 - Counts come from config.json; the safetensors files say whether they are right (`ModelFacts.surplus_bytes`).
+- What is stored and what is computed from it are two things: files may hold a wider type than config.json
+  names, or an lm_head that is the embedding again, and a kind may compute in a narrower one (`computed_by`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,7 @@ from pydantic import Field
 
 from engine_specs.preflight.weights import Experts, Weight, decoder_weights
 from engine_specs.reading import Problem, StrictFrozen
+from engine_specs.tables import Accelerator, KindFacts, with_defaults
 
 Config = Mapping[str, Any]
 DType = Literal["float32", "float16", "bfloat16"]
@@ -29,9 +32,12 @@ POSITIONS = ("max_position_embeddings",)
 TYPE = ("dtype", "torch_dtype")
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 SIZES = (LAYERS, HIDDEN, INNER, HEADS, VOCABULARY, POSITIONS)
-OPTIONAL = ("num_key_value_heads", "head_dim", "moe_intermediate_size", "num_experts_per_tok")
-# If config.json does not say, only these tie lm_head to the embedding (transformers 4.57.6 and 5.14.1).
-TIED_BY_DEFAULT = ("GemmaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM")
+OF_EXPERTS = ("moe_intermediate_size", "num_experts_per_tok")
+OPTIONAL = ("num_key_value_heads", "head_dim", *OF_EXPERTS)
+COUNTS_OF_EXPERTS = "num_local_experts, num_experts or n_routed_experts"
+# Rotary scalings that multiply the positions: the others' max_position_embeddings is scaled already.
+MULTIPLYING = ("linear", "dynamic")
+STORED_WIDTHS = (2, 4)
 # How far files and count may differ before it is reported: norms and biases are a few in ten thousand.
 TOLERATED_SHARE = 0.03
 
@@ -48,14 +54,15 @@ class ModelFacts(StrictFrozen):
     head_dim: int = Field(ge=1, description="Width of one head.")
     vocab_size: int = Field(ge=1, description="Rows of the embedding table.")
     tied_embeddings: bool = Field(description="Whether lm_head is the embedding table.")
-    dtype: DType = Field(description="Type of the stored weights, and of what is computed from them.")
+    dtype: DType = Field(description="Type that the model is computed in.")
+    named_dtype: DType = Field(description="Type of the stored weights that config.json names.")
     max_positions: int = Field(ge=1, description="Positions that the model was made for.")
     experts: Experts | None = Field(default=None, description="Its mixture of experts; null: a dense model.")
     checkpoint_bytes: int = Field(ge=0, description="Size of all safetensors files.")
 
     @property
     def dtype_bytes(self) -> int:
-        """Bytes of one weight as the checkpoint stores it."""
+        """Bytes of one weight, key or value that is not quantized, while it is computed with."""
         return DTYPE_BYTES[self.dtype]
 
     @property
@@ -66,6 +73,7 @@ class ModelFacts(StrictFrozen):
             inner=self.intermediate_size,
             attention=self.attention_heads * self.head_dim,
             key_value=self.key_value_heads * self.head_dim,
+            head=self.head_dim,
             experts=self.experts,
         )
 
@@ -87,27 +95,54 @@ class ModelFacts(StrictFrozen):
     @property
     def counted_bytes(self) -> int:
         """Size of the weights according to config.json, as the checkpoint stores them."""
-        tables = self.table_parameters * (1 if self.tied_embeddings else 2)
-        return (self.linear_parameters + tables + self.norm_parameters) * self.dtype_bytes
+        return self._layout[1]
 
     @property
     def surplus_bytes(self) -> int:
         """What the files hold beyond the count (negative: less); 0 within the tolerated share."""
-        surplus = self.checkpoint_bytes - self.counted_bytes
-        return surplus if abs(surplus) > TOLERATED_SHARE * self.counted_bytes else 0
+        counted = self.counted_bytes
+        return 0 if self._agrees(counted) else self.checkpoint_bytes - counted
 
     @property
     def counting_note(self) -> str:
         """How the count and the files compare, in one sentence."""
-        surplus = self.checkpoint_bytes - self.counted_bytes
-        share = surplus / self.counted_bytes
+        how, counted = self._layout
+        share = (self.checkpoint_bytes - counted) / counted
         compared = (
-            f"config.json counts {self.counted_bytes:,} B of weights in {self.dtype}, the safetensors hold "
+            f"config.json counts {counted:,} B of weights in {how}, the safetensors hold "
             f"{self.checkpoint_bytes:,} B ({share:+.2%})"
         )
         if not self.surplus_bytes:
             return compared
         return f"{compared}: they disagree, so this architecture has weights that are not counted here"
+
+    def computed_by(self, kind: KindFacts, accelerator: Accelerator) -> "ModelFacts":
+        """Return the model as an engine of a kind computes it: few compute in float32."""
+        dtype = kind.float32_as.get(accelerator, self.dtype) if self.dtype == "float32" else self.dtype
+        return self.model_copy(update={"dtype": dtype})
+
+    @property
+    def _layout(self) -> tuple[str, int]:
+        """How the files store the weights: as config.json says, unless another way explains their size."""
+        layouts = list(self._layouts())
+        return next((one for one in layouts if self._agrees(one[1])), layouts[0])
+
+    def _layouts(self) -> Iterator[tuple[str, int]]:
+        """Ways to store the weights, with their sizes: first as config.json says.
+
+        One byte per weight is never among them: such weights are quantized.
+        """
+        own = DTYPE_BYTES[self.named_dtype]
+        others = [width for width in STORED_WIDTHS if width != own]
+        for width in (own, *others):
+            named = self.named_dtype if width == own else f"a type of {width} bytes, not {self.named_dtype}"
+            for tables in (1, 2) if self.tied_embeddings else (2,):
+                extra = ", with lm_head next to its tied table" if self.tied_embeddings and tables > 1 else ""
+                weights = self.linear_parameters + tables * self.table_parameters + self.norm_parameters
+                yield named + extra, weights * width
+
+    def _agrees(self, counted: int) -> bool:
+        return abs(self.checkpoint_bytes - counted) <= TOLERATED_SHARE * counted
 
 
 class UnknownFacts(StrictFrozen):
@@ -123,25 +158,46 @@ def read_model_facts(config: Config, file_bytes: Mapping[str, int]) -> ModelFact
         config: its config.json.
         file_bytes: size in bytes of each file of the checkpoint, by its path in the repository.
     """
-    problems = tuple(_problems(config))
+    filled = with_defaults(config)
+    problems = tuple(_problems(filled))
     if problems:
         return UnknownFacts(problems=problems)
-    heads, hidden = _size(config, HEADS), _size(config, HIDDEN)
+    heads, hidden, named = _size(filled, HEADS), _size(filled, HIDDEN), _dtype(filled)
     return ModelFacts(
-        architecture=_architecture(config),
-        layers=_size(config, LAYERS),
+        architecture=_architecture(filled),
+        layers=_size(filled, LAYERS),
         hidden_size=hidden,
-        intermediate_size=config.get("moe_intermediate_size") or _size(config, INNER),
+        intermediate_size=_inner(filled),
         attention_heads=heads,
-        key_value_heads=config.get("num_key_value_heads") or heads,
-        head_dim=config.get("head_dim") or hidden // heads,
-        vocab_size=_size(config, VOCABULARY),
-        tied_embeddings=bool(config.get("tie_word_embeddings", _architecture(config) in TIED_BY_DEFAULT)),
-        dtype=_dtype(config),
-        max_positions=_size(config, POSITIONS),
-        experts=_experts(config),
+        key_value_heads=filled.get("num_key_value_heads") or heads,
+        head_dim=filled.get("head_dim") or hidden // heads,
+        vocab_size=_size(filled, VOCABULARY),
+        tied_embeddings=bool(filled.get("tie_word_embeddings", False)),
+        dtype=named,
+        named_dtype=named,
+        max_positions=_positions(filled),
+        experts=_experts(filled),
         checkpoint_bytes=sum(size for name, size in file_bytes.items() if name.endswith(".safetensors")),
     )
+
+
+def rope_scaling(config: Config) -> Mapping[str, Any]:
+    """Return how rotary positions are scaled, in either spelling; empty if they are not."""
+    scaling = config.get("rope_parameters") or config.get("rope_scaling")
+    return scaling if isinstance(scaling, Mapping) else {}
+
+
+def rope_type(config: Config) -> str:
+    """Return the name of that scaling; `default` if there is none."""
+    scaling = rope_scaling(config)
+    return str(scaling.get("rope_type") or scaling.get("type") or "default")
+
+
+def architectures(config: Config) -> tuple[str, ...]:
+    """Return the names in `architectures`; none if that is not a list of names."""
+    named = config.get("architectures")
+    listed = isinstance(named, list | tuple) and all(isinstance(one, str) for one in named)
+    return tuple(named) if listed and named else ()
 
 
 def _problems(config: Config) -> Iterator[Problem]:
@@ -149,11 +205,39 @@ def _problems(config: Config) -> Iterator[Problem]:
         if not _is_size(_first(config, keys)):
             yield unknown(" or ".join(keys))
     for key in OPTIONAL:
-        if config.get(key) is not None and not _is_size(config[key]):
+        unused = key in OF_EXPERTS and _is_dense(config)
+        if config.get(key) is not None and not _is_size(config[key]) and not unused:
             yield unknown(f"a usable {key}")
-    if _first(config, EXPERTS) is not None and config.get("num_experts_per_tok") is None:
-        yield unknown("num_experts_per_tok next to its number of experts")
+    yield from _head_problems(config)
+    yield from _expert_problems(config)
     yield from _dtype_problems(config)
+
+
+def _head_problems(config: Config) -> Iterator[Problem]:
+    """Yield heads that would have no width: config.json gives the width of a head only if it is unusual."""
+    heads, hidden = _first(config, HEADS), _first(config, HIDDEN)
+    if _is_size(heads) and _is_size(hidden) and not config.get("head_dim") and heads > hidden:
+        yield Problem(
+            "checkpoint.repo",
+            f"{heads} attention heads (num_attention_heads) on a width of {hidden} (hidden_size)",
+            "a checkpoint whose config.json has at most as many heads as its width, or head_dim",
+        )
+
+
+def _expert_problems(config: Config) -> Iterator[Problem]:
+    if _is_dense(config):
+        return
+    count, active = _first(config, EXPERTS), config.get("num_experts_per_tok")
+    if not _is_size(count):
+        yield unknown(f"a usable {COUNTS_OF_EXPERTS}")
+    elif active is None:
+        yield unknown("num_experts_per_tok next to its number of experts")
+    elif _is_size(active) and active > count:
+        yield Problem(
+            "checkpoint.repo",
+            f"{active} experts per token (num_experts_per_tok) of {count}",
+            "a checkpoint with at least as many experts as each token passes through",
+        )
 
 
 def _dtype_problems(config: Config) -> Iterator[Problem]:
@@ -166,12 +250,30 @@ def _dtype_problems(config: Config) -> Iterator[Problem]:
         )
 
 
+def _positions(config: Config) -> int:
+    """Positions as vLLM counts them (see `positions`): some scalings multiply what config.json names."""
+    factor = rope_scaling(config).get("factor") if rope_type(config) in MULTIPLYING else None
+    usable = isinstance(factor, int | float) and factor > 0
+    return int(_size(config, POSITIONS) * (factor if usable and factor else 1))
+
+
+def _inner(config: Config) -> int:
+    narrow = None if _is_dense(config) else config.get("moe_intermediate_size")
+    return narrow or _size(config, INNER)
+
+
 def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_dense(config: Config) -> bool:
+    """Whether a layer has no experts: no count of them, or an explicit 0."""
+    count = _first(config, EXPERTS)
+    return count is None or (count == 0 and not isinstance(count, bool))
+
+
 def _architecture(config: Config) -> str:
-    return str((config.get("architectures") or ["unknown"])[0])
+    return next(iter(architectures(config)), "unknown")
 
 
 def unknown(keys: str) -> Problem:
@@ -194,7 +296,6 @@ def _dtype(config: Config) -> Any:
 
 
 def _experts(config: Config) -> Experts | None:
-    count = _first(config, EXPERTS)
-    if count is None:
+    if _is_dense(config):
         return None
-    return Experts(count=count, active=config["num_experts_per_tok"])
+    return Experts(count=_first(config, EXPERTS), active=config["num_experts_per_tok"])

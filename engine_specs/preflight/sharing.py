@@ -19,6 +19,8 @@ from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
 
 GB = 1e9
+# The kind that computes as the reference does.
+REFERENCE = "vllm"
 
 
 class ServedMemory(StrictFrozen):
@@ -48,11 +50,16 @@ def estimate_served(
         return None
     plain = variant.quantization.model_copy(update={"recipe": "none", "kv_cache": "none", "search": None})
     tokens = cached_tokens(spec, variant)
-    paged = load_kinds()[variant.engine.kind].server_memory == "share"
+    kind, accelerator = load_kinds()[variant.engine.kind], variant.target.accelerator
+    paged = kind.server_memory == "share"
     return ServedMemory(
-        engine=estimate_memory(variant, model, cached_tokens=tokens if paged else None),
+        engine=estimate_memory(
+            variant, model.computed_by(kind, accelerator), cached_tokens=tokens if paged else None
+        ),
         reference=estimate_memory(
-            variant.model_copy(update={"quantization": plain}), model, cached_tokens=tokens
+            variant.model_copy(update={"quantization": plain}),
+            model.computed_by(load_kinds()[REFERENCE], accelerator),
+            cached_tokens=tokens,
         ),
     )
 

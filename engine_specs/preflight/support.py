@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from engine_specs.preflight.model_facts import Config
+from engine_specs.preflight.model_facts import Config, architectures
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import (
@@ -78,14 +78,17 @@ def usable_targets(kind: KindFacts, *rows: Support | None) -> tuple[Target, ...]
 
 
 def _architecture(config: Config) -> str | None:
-    names = config.get("architectures") or []
-    return str(names[0]) if len(names) == 1 else None
+    names = architectures(config)
+    return names[0] if len(names) == 1 else None
 
 
 def _architectures(repo: str, kind: KindFacts, config: Config, architecture: str | None) -> Iterator[Problem]:
     if architecture is not None and kind.architecture(architecture) is not None:
         return
-    found = ", ".join(map(str, config.get("architectures") or [])) or "no architectures in config.json"
+    named = config.get("architectures")
+    found = ", ".join(architectures(config)) or "no architectures in config.json"
+    if named and not architectures(config):
+        found = f"architectures that are {named!r} in config.json, not a list of names,"
     others = [one.name for one in load_kinds().values() if architecture and one.architecture(architecture)]
     accepted = f"an architecture that {kind.name} compiles: {', '.join(kind.architecture_names)}" + (
         f"; or a kind that compiles {architecture}: {', '.join(others)}" if others else ""

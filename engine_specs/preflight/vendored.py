@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from engine_specs.preflight.plain_weights import NOTHING_MORE, SmallFiles
 from engine_specs.reading import PACKAGE, SHA256_PATTERN, Problem, Repo, SpecInvalid, StrictFrozen, read_data
 
 CHECKPOINTS_DIR = PACKAGE / "data" / "checkpoints"
@@ -35,6 +36,11 @@ class VendoredCheckpoint(StrictFrozen):
         gt=0, description="Size of all tensors: `metadata.total_size` of model.safetensors.index.json."
     )
     sources: dict[FactGroup, str] = Field(description="Where each group of facts comes from.")
+
+    @property
+    def small(self) -> SmallFiles:
+        """None of its other files is known."""
+        return NOTHING_MORE
 
     @property
     def weight_files(self) -> dict[str, int]:

@@ -5,6 +5,7 @@ has other weights, and pre-flight says so.
 """
 
 from fnmatch import fnmatchcase
+from math import ceil
 from typing import Literal
 
 from pydantic import Field
@@ -29,11 +30,22 @@ class Weight(StrictFrozen):
     split: Literal["inputs", "outputs", "none"] = Field(
         description="The dimension that tensor parallelism divides; none: every device holds all of it."
     )
+    least_outputs: int = Field(
+        default=1, ge=1, description="Outputs that a device holds at least: a head repeats, it is not cut."
+    )
 
     @property
     def parameters(self) -> int:
         """Weights of all matrices of this name in one layer."""
         return self.inputs * self.outputs * self.copies
+
+    def parameters_with(self, tensor_parallel: int) -> int:
+        """Return the weights of this name in one layer that one device holds."""
+        if self.split == "none":
+            return self.parameters
+        if self.split == "outputs":
+            return self.inputs * max(ceil(self.outputs / tensor_parallel), self.least_outputs) * self.copies
+        return ceil(self.parameters / tensor_parallel)
 
     def inputs_with(self, tensor_parallel: int) -> float:
         """Return the input dimension on one device; fractional if it does not divide evenly."""
@@ -51,7 +63,7 @@ class Weight(StrictFrozen):
 
 
 def decoder_weights(
-    *, hidden: int, inner: int, attention: int, key_value: int, experts: Experts | None
+    *, hidden: int, inner: int, attention: int, key_value: int, head: int, experts: Experts | None
 ) -> tuple[Weight, ...]:
     """Return the linear layers of one decoder layer.
 
@@ -60,12 +72,17 @@ def decoder_weights(
         inner: inner width of the feed-forward block, or of one expert.
         attention: width of all heads of the queries.
         key_value: width of all heads of the keys, and of the values.
+        head: width of one head, which a device holds whole.
         experts: the mixture of experts, if there is one.
     """
     return (
         Weight(module="self_attn.q_proj", inputs=hidden, outputs=attention, split="outputs"),
-        Weight(module="self_attn.k_proj", inputs=hidden, outputs=key_value, split="outputs"),
-        Weight(module="self_attn.v_proj", inputs=hidden, outputs=key_value, split="outputs"),
+        Weight(
+            module="self_attn.k_proj", inputs=hidden, outputs=key_value, split="outputs", least_outputs=head
+        ),
+        Weight(
+            module="self_attn.v_proj", inputs=hidden, outputs=key_value, split="outputs", least_outputs=head
+        ),
         Weight(module="self_attn.o_proj", inputs=attention, outputs=hidden, split="inputs"),
         *_feed_forward(hidden, inner, experts),
     )

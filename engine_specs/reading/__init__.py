@@ -4,6 +4,7 @@ Promises: every problem of a file is reported at once, each with its line; nothi
 """
 
 from engine_specs.reading.data_files import (
+    CONFIG_DEFAULTS_FILE,
     KINDS_DIR,
     MEMORY_FILE,
     PACKAGE,
@@ -35,6 +36,7 @@ from engine_specs.reading.pydantic_errors import explain, shown
 from engine_specs.reading.yaml_tree import Document, Loc, dotted, parse
 
 __all__ = [
+    "CONFIG_DEFAULTS_FILE",
     "KINDS_DIR",
     "MEMORY_FILE",
     "PACKAGE",

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1]
 TARGETS_FILE = PACKAGE / "data" / "targets.yaml"
 RECIPES_FILE = PACKAGE / "data" / "recipes.yaml"
 MEMORY_FILE = PACKAGE / "data" / "memory.yaml"
+CONFIG_DEFAULTS_FILE = PACKAGE / "data" / "config_defaults.yaml"
 KINDS_DIR = PACKAGE / "kinds"
 
 ModelT = TypeVar("ModelT", bound=StrictFrozen)

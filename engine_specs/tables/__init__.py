@@ -3,6 +3,12 @@
 Promises: every row is data with its source; each file is read once and validated as a whole.
 """
 
+from engine_specs.tables.config_defaults import (
+    ConfigDefaults,
+    defaults_of,
+    load_config_defaults,
+    with_defaults,
+)
 from engine_specs.tables.kind_facts import (
     EndOfLife,
     HopedSpeedup,
@@ -27,6 +33,7 @@ from engine_specs.tables.targets import Accelerator, Target, TargetName, load_ta
 
 __all__ = [
     "Accelerator",
+    "ConfigDefaults",
     "Device",
     "EndOfLife",
     "HopedSpeedup",
@@ -42,8 +49,11 @@ __all__ = [
     "RecipeSupport",
     "Target",
     "TargetName",
+    "defaults_of",
+    "load_config_defaults",
     "load_kinds",
     "load_kv_caches",
     "load_recipes",
     "load_targets",
+    "with_defaults",
 ]

@@ -41,6 +41,10 @@ class Toolchains(StrictFrozen):
     )
 
 
+# The same as the model; full attention, which is the same for sequences within the window; or refused.
+Windows = Literal["served", "within", "refused"]
+
+
 class ArchitectureSupport(StrictFrozen):
     """One architecture that a kind compiles."""
 
@@ -50,6 +54,9 @@ class ArchitectureSupport(StrictFrozen):
     )
     recipes: Annotated[tuple[RecipeName, ...] | None, Field(strict=False)] = Field(
         default=None, description="Recipes that the kind supports for it; null: all of the kind's."
+    )
+    sliding_windows: Windows | None = Field(
+        default=None, description="What the kind does with its sliding windows; null: as the kind says."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 
@@ -127,6 +134,16 @@ class KindFacts(StrictFrozen):
     modelopt: ModelOptLine = Field(description="Line of ModelOpt whose exports it reads.")
     transformers_major: int = Field(
         ge=4, description="Major version of transformers with which its toolchains read a checkpoint."
+    )
+    float32_as: dict[Accelerator, Literal["float32", "bfloat16"]] = Field(
+        description="Type in which its engines compute if the checkpoint is float32, by what they compute on."
+    )
+    rope_types: Annotated[tuple[str, ...] | None, Field(strict=False)] = Field(
+        description="Scalings of rotary positions that it builds as the model was trained; null: all that "
+        "its architectures have."
+    )
+    sliding_windows: Windows = Field(
+        description="What it does with layers that look back a few tokens only, unless an architecture says."
     )
     toolchains: Toolchains = Field(description="Toolchains by role.")
     architectures: Annotated[tuple[ArchitectureSupport, ...], Field(strict=False, min_length=1)] = Field(

@@ -121,7 +121,7 @@ def _choose_dtype(config: Mapping[str, Any], asked: str | None, device: str) -> 
 
 
 def _check_shape(shape: Shape, config: Mapping[str, Any]) -> None:
-    positions = config.get("max_position_embeddings", shape.max_seq_len)
+    positions = int(config.get("max_position_embeddings", shape.max_seq_len) * _stretch(config))
     if shape.max_seq_len > positions:
         _refuse_shape(
             f"max_seq_len {shape.max_seq_len} is beyond the model's {positions} positions", "max_seq_len"
@@ -142,9 +142,20 @@ def _refuse_shape(what: str, field: str) -> None:
     raise Refusal("input", what, f"shape.{field}", f"change {field} in the spec")
 
 
-def _check_positions(config: Mapping[str, Any]) -> None:
+def _rope(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """How rotary positions are scaled: the name, and its settings."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type", rope.get("type", "default"))
+    return rope.get("rope_type", rope.get("type", "default")), rope
+
+
+def _stretch(config: Mapping[str, Any]) -> float:
+    """What linear scaling multiplies the positions by; the other scalings are counted in them already."""
+    kind, rope = _rope(config)
+    return float(rope.get("factor") or 1.0) if kind == "linear" else 1.0
+
+
+def _check_positions(config: Mapping[str, Any]) -> None:
+    kind, _settings = _rope(config)
     if kind not in ROPE_TYPES:
         raise Refusal(
             "unsupported",

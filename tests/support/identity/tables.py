@@ -116,6 +116,7 @@ def another(rows: list[Any], model: str, **other: Any) -> None:
 
 TARGETS = "engine_specs/data/targets.yaml"
 RECIPES = "engine_specs/data/recipes.yaml"
+CONFIG_DEFAULTS = "engine_specs/data/config_defaults.yaml"
 MEMORY = "engine_specs/data/memory.yaml"
 QWEN = "engine_specs/data/checkpoints/Qwen--Qwen3-8B.yaml"
 DEMO = "engine_specs/demo.yaml"
@@ -222,6 +223,11 @@ def _more_messages(content: Any) -> None:
     content["messages"].insert(0, {**content["messages"][0], "name": "other"})
 
 
+def _other_defaults(content: Any) -> None:
+    content["model_types"].append({**content["model_types"][0], "model_type": "other"})
+    content["model_types"][0]["max_position_embeddings"] = 1
+
+
 def _more_memory(content: Any) -> None:
     content["reserves"].append({"what": "other", "bytes": 1, "source": SOURCE})
     content["usable_share"] = 0.5
@@ -270,6 +276,11 @@ TABLES = (
                 _stages(("*/h100*", "*/h200*", "qwen3-8b/l40s"), "quantize"),
             )
         },
+    ),
+    Table(
+        files=CONFIG_DEFAULTS,
+        unrelated=(changed(CONFIG_DEFAULTS, _other_defaults),),
+        unused="pre-flight alone needs sizes that config.json leaves out",
     ),
     Table(
         files=MEMORY,

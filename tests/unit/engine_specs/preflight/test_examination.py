@@ -116,7 +116,7 @@ def test_sizes_that_are_unknown_leave_the_arithmetic_out(spec: Spec, variant: Re
         ),
         ({"model.safetensors": 0, "tokenizer.json": 9}, "checkpoint.repo: found no weights in owner/model"),
         (
-            {"model.safetensors": 8, "tokenizer.model": 9},
+            {"model.safetensors": 4_000_000, "tokenizer.model": 9},
             "checkpoint.repo: found no tokenizer.json in owner/model",
         ),
     ],

@@ -56,7 +56,7 @@ def test_files_that_agree_leave_no_surplus() -> None:
     )
 
 
-@pytest.mark.parametrize("held", [32_121_044_992, 8_030_261_248])
+@pytest.mark.parametrize("held", [3 * 16_060_522_496, 8_030_261_248])
 def test_files_that_disagree_are_said_to(held: int) -> None:
     model = facts(LLAMA_8B, held)
     assert model.surplus_bytes == held - 16_060_522_496
@@ -81,7 +81,7 @@ def test_each_key_that_is_missing_is_named(change: dict[str, Any], named: str) -
 
 
 def test_all_missing_keys_come_at_once() -> None:
-    assert len(problems({"architectures": ["LlamaForCausalLM"]})) == 7
+    assert len(problems({"architectures": ["OPTForCausalLM"]})) == 7
 
 
 def test_the_newer_spelling_of_the_type_is_read() -> None:

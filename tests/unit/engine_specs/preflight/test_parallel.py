@@ -53,7 +53,8 @@ def test_layers_are_enough_for_a_pipeline(spec: Spec, kind: str, asked: int, exp
 def test_groups_have_to_divide_on_each_device(spec: Spec) -> None:
     config = CONFIG | {"intermediate_size": 128 * 4, "max_position_embeddings": 8192}
     variant = gpu_variant(spec, recipe="int4_awq", tensor_parallel=8)
-    (problem,) = preflight(spec, variant, config, FILES)
+    files = FILES | {"model.safetensors": 5_000_000_000}
+    (problem,) = preflight(spec, variant, config, files)
     assert problem.field == "variants.first.quantization.recipe"
     assert problem.found == "int4_awq with mlp.down_proj 512 / tp 8"
     assert problem.accepted.endswith("are multiples of 128 on each device; or tensor_parallel 4")

@@ -141,7 +141,7 @@ def test_where_nothing_alone_is_enough_it_says_so(spec: Spec) -> None:
         spec, "trt-plan", "a10", "none", shape=LARGE.model_copy(update={"max_batch_size": 4096})
     )
     config = CONFIG_70B | {"num_hidden_layers": 800}
-    (problem,) = preflight(spec, variant, config, FILES)
+    (problem,) = preflight(spec, variant, config, FILES | {"model.safetensors": 1_373_000_000_000})
     assert problem.accepted == NO_SINGLE_SETTING
 
 

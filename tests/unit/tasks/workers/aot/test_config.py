@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from engine_specs.tables import load_kinds
 from tasks.judging import end_tokens
-from tasks.workers.aot.config import BuildPlan, read_plan
+from tasks.workers.aot.config import ROPE_TYPES, BuildPlan, read_plan
 from tasks.workers.aot.request import AotAdmission, AotParams
 from tasks.workers.aot.tree import eos_token_ids
 from tasks.workers.common.io import Refusal
@@ -134,6 +135,22 @@ def test_int8_weights_need_their_recipe_and_their_widths(tmp_path: Path) -> None
 def test_int8_widths_that_the_kernel_misreads_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"multiple of 16, but q\.weight has 36"):
         plan_of(int8_checkpoint(tmp_path, width=36), PARAMS | {"recipe": "int8_weight_only"})
+
+
+def test_linear_scaling_stretches_the_positions_as_pre_flight_counts_them(tmp_path: Path) -> None:
+    stretched = {
+        "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4},
+        "max_position_embeddings": 64,
+    }
+    assert plan_of(checkpoint(tmp_path, stretched), PARAMS).shape.max_seq_len == 128
+    with pytest.raises(Refusal, match="126 positions"):
+        plan_of(checkpoint(tmp_path, stretched | {"max_position_embeddings": 63}), PARAMS)
+
+
+def test_pre_flight_names_the_scalings_and_types_that_this_worker_takes() -> None:
+    facts = load_kinds()["aot-inductor"]
+    assert facts.rope_types == ROPE_TYPES
+    assert facts.float32_as == {"cpu": "float32", "cuda": "bfloat16"}
 
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors"])
