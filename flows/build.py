@@ -162,7 +162,12 @@ class _Build:
         problems: list[Problem] = []
         for variant in self._variants:
             examined = examine(
-                self._spec, variant, facts.config, facts.file_bytes, free_disk_bytes=free_bytes
+                self._spec,
+                variant,
+                facts.config,
+                facts.file_bytes,
+                small=facts.small,
+                free_disk_bytes=free_bytes,
             )
             problems += (*kind_named(variant.engine.kind).option_problems(variant), *examined.problems)
             self._log_examination(variant, examined)

@@ -131,7 +131,9 @@ class _Host:
             yield f"it is refused: {error}"
             return
         metadata = self._checkpoint.metadata
-        problems = examine(spec, resolved, metadata.config, metadata.file_bytes).problems
+        problems = examine(
+            spec, resolved, metadata.config, metadata.file_bytes, small=metadata.small
+        ).problems
         yield from (f"pre-flight refuses it: {problem}" for problem in problems)
 
     def _resolved(self, variant: CheckVariant) -> tuple[Spec, ResolvedVariant]:

@@ -6,7 +6,7 @@ Promises:
 """
 
 from tasks.hub.access import HubAccess
-from tasks.hub.checkpoint import CheckpointFacts
+from tasks.hub.checkpoint import SMALL_FILES, CheckpointFacts
 from tasks.hub.client import Repository, Resolved, resolve_revision
 from tasks.hub.overlap import refuse_overlap
 from tasks.hub.selection import CONFIG_FILE
@@ -23,6 +23,7 @@ from tasks.hub.texts import (
 __all__ = [
     "CONFIG_FILE",
     "REPORT_FILE",
+    "SMALL_FILES",
     "TEXTS_FILE",
     "CheckpointFacts",
     "HubAccess",

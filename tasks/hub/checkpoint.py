@@ -3,7 +3,7 @@
 Invariants:
 - The directory holds exactly the selected files, none of them a symbolic link, each verified against the
   Hub's digest.
-- Facts for pre-flight (`metadata`) cost a listing and two small files, never weights.
+- Facts for pre-flight (`metadata`) cost a listing, a few small files and headers of weights, never weights.
 """
 
 import json
@@ -17,12 +17,16 @@ from pydantic import Field
 from artifacts.disk import disk_errors, link_or_copy, require_space
 from artifacts.frozen import Frozen
 from artifacts.progress import Say
+from engine_specs.preflight import SIDECARS, TOKENIZER_FILE, SmallFiles
 from tasks.errors import CheckpointUnsupported
 from tasks.hub.access import HubAccess
 from tasks.hub.client import Repository, download, list_files
+from tasks.hub.headers import tensor_types
 from tasks.hub.selection import CONFIG_FILE, INDEX_FILE, HubFile, Selection, read_index, select_files
 
 PARALLEL_DOWNLOADS = 4
+# What pre-flight reads besides config.json: who quantized the weights, and which class reads the tokenizer.
+SMALL_FILES = (*SIDECARS, TOKENIZER_FILE)
 
 
 class CheckpointFacts(Frozen):
@@ -31,6 +35,10 @@ class CheckpointFacts(Frozen):
     commit: str = Field(description="Commit that was read.")
     config: dict[str, Any] = Field(description="Content of config.json.")
     file_bytes: dict[str, int] = Field(description="Size of each file that would be fetched, by path.")
+    small: SmallFiles = Field(
+        default=SmallFiles(),
+        description="Its other small files, and types of tensors, as far as they were read.",
+    )
 
 
 class FetchReport(Frozen):
@@ -46,12 +54,28 @@ def metadata(repo: Repository, commit: str, access: HubAccess, say: Say) -> Chec
     """Read a checkpoint's configuration and file sizes; raise what `fetch` raises before it reads weights."""
     selection = select(repo, commit, access, say)
     config_file = next(file for file in selection.files if file.path == CONFIG_FILE)
-    content = download(repo, commit, config_file, access, say).read_text(encoding="utf-8")
+    content = download(repo, commit, config_file, access, say).read_bytes()
     return CheckpointFacts(
         commit=commit,
         config=_read_config(content, repo.at(commit)),
         file_bytes={file.path: file.size_bytes for file in selection.files},
+        small=_small_files(repo, commit, selection, access, say),
     )
+
+
+def _small_files(
+    repo: Repository, commit: str, selection: Selection, access: HubAccess, say: Say
+) -> SmallFiles:
+    files = {file.path: file for file in selection.files}
+    contents = {
+        path: read_object(
+            download(repo, commit, files[path], access, say).read_bytes(), path, repo.at(commit)
+        )
+        for path in SMALL_FILES
+        if path in files
+    }
+    weights = [file for path, file in files.items() if path.endswith(".safetensors")]
+    return SmallFiles(json_files=contents, tensor_types=tensor_types(repo, commit, weights, access))
 
 
 def select(repo: Repository, commit: str, access: HubAccess, say: Say) -> Selection:
@@ -123,14 +147,24 @@ def _missing_bytes(repo: Repository, commit: str, files: tuple[HubFile, ...], ac
     return sum(file.size_bytes for file in files if not cached(file))
 
 
-def _read_config(content: str, where: str) -> dict[str, Any]:
+def read_object(content: bytes, path: str, where: str) -> dict[str, Any]:
+    """Read a JSON file of a checkpoint; raise CheckpointUnsupported if it is not a JSON object."""
     try:
-        config = json.loads(content)
+        found = json.loads(content)
     except ValueError as error:
         raise CheckpointUnsupported(
-            f"{CONFIG_FILE} is not JSON: {error}", where=where, fix="report it to the publisher"
+            f"{path} is not JSON: {error}", where=where, fix="report it to the publisher"
         ) from error
-    if not isinstance(config, dict) or not config.get("architectures"):
+    if not isinstance(found, dict):
+        raise CheckpointUnsupported(
+            f"{path} is not a JSON object", where=where, fix="report it to the publisher"
+        )
+    return found
+
+
+def _read_config(content: bytes, where: str) -> dict[str, Any]:
+    config = read_object(content, CONFIG_FILE, where)
+    if not config.get("architectures"):
         raise CheckpointUnsupported(
             f"{CONFIG_FILE} names no architecture",
             where=where,

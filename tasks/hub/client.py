@@ -17,7 +17,6 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.progress import Say
-from artifacts.store import path_problem
 from tasks.errors import CheckpointCorrupt, CheckpointUnavailable, RevisionNotPinned
 from tasks.hub.access import HubAccess
 from tasks.hub.digests import content_problem
@@ -65,12 +64,15 @@ def resolve_revision(repo: Repository, revision: str, *, track: bool, access: Hu
 
 
 def list_files(repo: Repository, commit: str, access: HubAccess) -> tuple[HubFile, ...]:
-    """Return every file of a repository at a commit, sorted by path, with its size and digest."""
+    """Return every file of a repository at a commit, sorted by path, with its size and digest.
+
+    Paths are as the Hub lists them: who selects a file checks that its path can be written.
+    """
     files = []
     for entry in _info(repo, commit, access, files=True).siblings or ():
-        if path_problem(entry.rfilename) or entry.size is None or entry.blob_id is None:
+        if entry.size is None or entry.blob_id is None:
             raise CheckpointUnavailable(
-                f"the Hub lists {entry.rfilename!r} without size or digest, or under an unsafe path",
+                f"the Hub lists {entry.rfilename!r} without size or digest",
                 where=repo.at(commit),
                 fix=f"check that {access.endpoint} speaks the Hub's API",
             )

@@ -13,14 +13,18 @@ from pathlib import PurePosixPath
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from artifacts.store import path_problem
+from engine_specs.preflight import SIDECARS
 from tasks.errors import CheckpointUnsupported
 
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-# What transformers and vLLM read besides the weights: JSON, text, and SentencePiece's tokenizer.model.
+# What transformers and vLLM read besides the weights: JSON, text, and SentencePiece's tokenizer.model; and
+# what quantizers write, by which pre-flight knows their checkpoints.
 SIDE_FILES = frozenset(
     {
+        *SIDECARS,
         CONFIG_FILE,
         "generation_config.json",
         "tokenizer.json",
@@ -102,6 +106,7 @@ def select_files(files: Iterable[HubFile], shards: frozenset[str], *, where: str
         )
     weights = _weights(frozenset(listing), shards, where)
     wanted = SIDE_FILES | weights | ({INDEX_FILE} if shards else set())
+    _require_safe(wanted & listing.keys(), where)
     return Selection(
         files=tuple(listing[path] for path in sorted(listing) if path in wanted),
         refused=tuple(
@@ -130,6 +135,15 @@ def _weights(paths: frozenset[str], shards: frozenset[str], where: str) -> froze
         fix="pin a commit with safetensors (often a `refs/pr/N` made by the Hub's conversion bot), or "
         "convert a trusted copy and upload it: pickles can run code and are never loaded",
     )
+
+
+def _require_safe(paths: Iterable[str], where: str) -> None:
+    """Refuse weights under a path that cannot be written; a name that is left on the Hub may be any."""
+    for path in paths:
+        if problem := path_problem(path):
+            raise CheckpointUnsupported(
+                f"{INDEX_FILE} names {path!r}, which {problem}", where=where, fix="report it to the publisher"
+            )
 
 
 def _refusal(path: str) -> str:

@@ -54,7 +54,9 @@ def plan_variant(
     builds_here = bool(divide_by_host([variant], facts).here)
     if known := checkpoint.facts:
         free_bytes = free_disk if builds_here else None
-        examined = examine(spec, variant, known.config, known.file_bytes, free_disk_bytes=free_bytes)
+        examined = examine(
+            spec, variant, known.config, known.file_bytes, small=known.small, free_disk_bytes=free_bytes
+        )
     else:
         examined = Examination(problems=checkpoint.problems, warnings=(), memory=None, disk=None)
     reference = reference_sides(spec, variant, "")[0].serve.toolchain

@@ -8,9 +8,11 @@ from typing import Any
 
 from artifacts.errors import StoreUnreachable
 from artifacts.store import Store
+from engine_specs.preflight import SmallFiles
 from engine_specs.spec import Spec, TextSource
 from tasks.hub import (
     CONFIG_FILE,
+    SMALL_FILES,
     TEXTS_FILE,
     CheckpointFacts,
     HubAccess,
@@ -148,8 +150,8 @@ def checkpoint_call(spec: Spec, commit: str) -> StageCall:
 def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAccess) -> CheckpointFacts:
     """Return what pre-flight needs to know about a checkpoint, from the store or else from the Hub.
 
-    It costs a listing and one small file, never weights. If the store does not answer, the Hub is asked: a
-    plan needs no store, and a build fails at its next use of the store.
+    It costs a listing, small files and headers of weights, never weights. If the store does not answer, the
+    Hub is asked: a plan needs no store, and a build fails at its next use of the store.
     """
     try:
         found = look_up(pipeline.store, checkpoint_call(spec, commit))
@@ -157,10 +159,17 @@ def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAcc
             listing = pipeline.store.get_listing(found.action.tree)
             sizes = {file.path: file.size for file in listing.files}
             config = checkpoint_config(pipeline.store, found.action.tree)
-            return CheckpointFacts(commit=commit, config=config, file_bytes=sizes)
+            small = _small_files(pipeline.store, found.action.tree, sizes)
+            return CheckpointFacts(commit=commit, config=config, file_bytes=sizes, small=small)
     except StoreUnreachable:
         pass
     return hub_checkpoint.metadata(_repository(spec), commit, access, pipeline.say)
+
+
+def _small_files(store: Store, checkpoint: str, file_bytes: dict[str, int]) -> SmallFiles:
+    """Read small files of a checkpoint in the store, whose tensors were looked at before it was fetched."""
+    present = [path for path in SMALL_FILES if path in file_bytes]
+    return SmallFiles(json_files={path: store.read_json(checkpoint, path) for path in present})
 
 
 def checkpoint_config(store: Store, checkpoint: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.checkpoints.repositories import SHARDS, sharded_model, write_repo
+from support.checkpoints.repositories import SHARDS, safetensors, sharded_model, write_repo
 from support.servers.hub_faults import Fault, FaultyHub
 
 from tasks.errors import CheckpointUnsupported, RevisionNotPinned
-from tasks.hub import HubAccess, Repository, resolve_revision
+from tasks.hub import HubAccess, Repository, headers, resolve_revision
 from tasks.hub.checkpoint import fetch, metadata
 
 TINY = Repository(kind="model", id="acme/tiny")
@@ -57,14 +57,68 @@ def test_a_fetched_checkpoint_holds_exactly_the_selected_files(
     assert hub.count("GET", "*.bin") + hub.count("GET", "*.pth") + hub.count("GET", "*.py") == 0
 
 
-def test_metadata_costs_no_weights(hub_root: Path, start_hub: StartHub, access_to: AccessTo) -> None:
+def test_metadata_costs_headers_of_weights_and_no_weights(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo
+) -> None:
     sharded_model(hub_root)
     hub = start_hub()
     facts = metadata(TINY, commit_of(hub), access_to(hub), quiet)
     assert facts.config["hidden_size"] == 64
     assert facts.file_bytes.keys() == CHECKPOINT
     assert facts.file_bytes[SHARDS[0]] == (hub_root / "acme/tiny" / SHARDS[0]).stat().st_size
-    assert hub.count("*", "*.safetensors") + hub.count("GET", "*.safetensors") == 0
+    assert facts.small.tensor_types == {"layer.0.weight": "BF16", "layer.1.weight": "BF16"}
+    assert facts.small.json_files == {"tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"}}
+    assert hub.count("GET", "*.safetensors") == len(SHARDS)
+    cached = {path.name for path in access_to(hub).cache_dir.rglob("*") if path.is_file()}
+    assert not any(name.endswith(".safetensors") for name in cached)
+
+
+def test_a_header_of_any_length_is_read_without_weights(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharded_model(hub_root)
+    hub = start_hub()
+    monkeypatch.setattr(headers, "FIRST_BYTES", 20)
+    facts = metadata(TINY, commit_of(hub), access_to(hub), quiet)
+    assert set(facts.small.tensor_types.values()) == {"BF16"}
+    assert hub.count("GET", "*.safetensors") == 2 * len(SHARDS)
+
+
+def test_quantized_weights_show_before_they_are_fetched(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo
+) -> None:
+    source = sharded_model(hub_root)
+    (source / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "FP8"}}')
+    weights = safetensors({"layer.0.weight": (4, 4)}).replace(b'"BF16"', b'"U8"  ')
+    (source / SHARDS[0]).write_bytes(weights)
+    hub = start_hub()
+    facts = metadata(TINY, commit_of(hub), access_to(hub), quiet)
+    assert facts.small.tensor_types["layer.0.weight"] == "U8"
+    assert facts.small.content("hf_quant_config.json") == {"quantization": {"quant_algo": "FP8"}}
+
+
+def test_pointers_that_were_committed_in_place_of_weights_are_refused(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo
+) -> None:
+    source = sharded_model(hub_root)
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 4976698672\n"
+    (source / SHARDS[1]).write_text(pointer)
+    hub = start_hub()
+    with pytest.raises(CheckpointUnsupported, match="not a safetensors file: it has 1") as refusal:
+        metadata(TINY, commit_of(hub), access_to(hub), quiet)
+    assert SHARDS[1] in refusal.value.where
+    assert "Git LFS" in refusal.value.fix
+
+
+def test_a_strange_name_that_is_not_selected_is_left_on_the_hub(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+) -> None:
+    source = sharded_model(hub_root)
+    (source / "cafe\u0301.png").write_bytes(b"x")
+    hub = start_hub()
+    report = fetch(TINY, commit_of(hub), tmp_path / "dest", access_to(hub), quiet)
+    assert {path.name for path in (tmp_path / "dest").iterdir()} == CHECKPOINT
+    assert "cafe\u0301.png" in {refused.path for refused in report.selection.refused}
 
 
 def test_the_clients_environment_is_honoured(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.checkpoints.repositories import write_repo
+from support.checkpoints.repositories import safetensors, write_repo
 from support.programs.cli import run_cli
 from support.servers.hub_faults import FaultyHub, faulty_hub
 
@@ -54,7 +54,7 @@ def hub(tmp_path: Path) -> Iterator[FaultyHub]:
     files: dict[str, Any] = {
         "config.json": known.config,
         "tokenizer.json": {},
-        "model.safetensors": b"1",
+        "model.safetensors": safetensors({"model.norm.weight": (1, 4096)}),
     }
     root = tmp_path / "hub"
     write_repo(root / LLAMA, files, {"mode": "gated", "tokens": ["good"]})

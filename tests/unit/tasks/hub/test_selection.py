@@ -82,3 +82,10 @@ def test_an_index_names_its_shards() -> None:
 def test_a_broken_index_is_refused(content: bytes) -> None:
     with pytest.raises(CheckpointUnsupported, match=INDEX_FILE):
         read_index(content, WHERE)
+
+
+@pytest.mark.parametrize("path", ["../model.safetensors", "/model.safetensors", "cafe\u0301.safetensors"])
+def test_weights_under_a_path_that_cannot_be_written_are_refused(path: str) -> None:
+    with pytest.raises(CheckpointUnsupported, match="which is "):
+        select_files(listing("config.json", INDEX_FILE, path), frozenset({path}), where=WHERE)
+    assert select_files(listing("config.json", "model.safetensors", path), frozenset(), where=WHERE).files
