@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PREFIX = "ENGINERY_"
 SETTINGS_FILE = Path("enginery.toml")
 PlacementName = Literal["together", "shared", "in-turn"]
+QuietHost = Literal["require", "record"]
 # Names this similar (difflib's ratio) are taken for a misspelt setting; other programs may have variables of
 # their own that begin like ours.
 ALIKE = 0.65
@@ -99,6 +100,11 @@ class Settings(BaseSettings):
     placement: PlacementName | None = Field(
         default=None,
         description="Where and when the sides of a measurement run; default: as memory and GPUs allow.",
+    )
+    quiet_host: QuietHost = Field(
+        default="require",
+        description="Whether speed is measured only while nobody else computes on the host; record: at any "
+        "time, and the record says so.",
     )
     job_time_limit_s: float = Field(
         default=3600.0, gt=0, allow_inf_nan=False, description="Time limit of one worker job."

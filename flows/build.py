@@ -127,7 +127,12 @@ class _Build:
         self._spec = spec
         self._variants = variants
         self._access = HubAccess.from_environment()
-        self._graph = SpecGraph(spec, variants, placement=pipeline.settings.placement)
+        self._graph = SpecGraph(
+            spec,
+            variants,
+            placement=pipeline.settings.placement,
+            quiet_host=pipeline.settings.quiet_host,
+        )
         self._made: dict[str, StageResult] = {}
         self._served: dict[str, ServedMemory | None] = {}
         self._steps: list[StepSummary] = []

@@ -69,6 +69,10 @@ class GpuNotReleased(TaskError):
     """The memory of a GPU is still in use after its server has ended, so the next one cannot start."""
 
 
+class HostBusy(TaskError):
+    """Others keep computing on this host, so that a speed measured now would be theirs as well."""
+
+
 class PlacementImpossible(TaskError):
     """The placement of sides that was asked for is impossible on this host."""
 

@@ -46,6 +46,8 @@ def pytest_configure() -> None:
     hypothesis.settings.register_profile("enginery", deadline=None, max_examples=50)
     hypothesis.settings.load_profile("enginery")
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # Tests run next to each other, and nobody asks how fast anything really is.
+    os.environ["ENGINERY_QUIET_HOST"] = "record"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from engine_specs.preflight import ServedMemory
 from tasks.comparison.placements import resident_sides, sides_in_turn
-from tasks.errors import WorkerOutOfMemory
+from tasks.errors import HostBusy, WorkerOutOfMemory
 from tasks.judging import IdleCheck, JudgingProtocol, Measured, PlacementChoice, Side
 from tasks.judging.judge import measure_engine
 from tasks.judging.measure import IdleChecks, check_idle_sides
@@ -80,6 +80,8 @@ def _shared(pipeline: Pipeline, one: Comparison, kept: KeptPhases) -> Measured |
                 return measure_engine(
                     placement.checked(idle.checks), one.texts, one.protocol, say=pipeline.say
                 )
+    except HostBusy as error:
+        return _CannotShare(f"others kept the host too busy to find out what idle sides cost ({error.what})")
     except WorkerOutOfMemory as error:
         return _CannotShare(f"a side ran out of memory next to the others ({error.what})")
     kept.append("idle", idle)

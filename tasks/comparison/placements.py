@@ -7,15 +7,19 @@ Invariants:
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from time import perf_counter
 
+from artifacts.progress import Say
+from artifacts.settings import QuietHost
 from engine_specs.preflight import ServedMemory
 from tasks.comparison.serve import Bench, Running, bench
 from tasks.comparison.sides import ENGINE
 from tasks.comparison.suspension import suspended
-from tasks.hosts import NVML, GpuWatch, await_released, memory_in_use
+from tasks.hosts import NVML, await_released, memory_in_use
 from tasks.judging import (
     Conditions,
     Endpoint,
+    HostLoad,
     IdleCheck,
     Placement,
     PlacementChoice,
@@ -30,11 +34,38 @@ ALONE = PlacementChoice(name="together", reason="one side is measured alone")
 
 
 class Observed:
-    """What is seen of the GPUs, next to pre-flight's estimate."""
+    """What is seen of the host and its GPUs, next to pre-flight's estimate of their memory."""
 
-    def __init__(self, watch: GpuWatch, served: ServedMemory | None) -> None:
-        self._watch = watch
+    def __init__(self, bench: Bench, served: ServedMemory | None) -> None:
+        self._watch = bench.watch
+        self._host = bench.host
         self._served = served
+
+    @property
+    def quiet_host(self) -> QuietHost:
+        """Whether speed is measured only while nobody else computes on the host."""
+        return self._host.required
+
+    def await_quiet(self, say: Say) -> None:
+        """Return when the host is quiet, if it has to be; raise HostBusy if others keep computing on it."""
+        self._host.await_quiet(say)
+
+    def begin_round(self) -> None:
+        """Take the reading before a round, and none until it has ended."""
+        self._host.begin_round()
+
+    def end_round(self, side: Side, begin_s: float) -> HostLoad | None:
+        """Return what others used of the host since a time of `perf_counter`; None if nobody can say."""
+        found = self._host.end_round(begin_s)
+        if found is None:
+            return None
+        load = HostLoad(
+            cores=found.cores,
+            foreign=round(found.share, 4),
+            steal=round(found.steal, 4),
+            on_gpus=self._watch.strangers(side.name, begin_s, perf_counter()),
+        )
+        return load.model_copy(update={"busiest": found.busiest}) if load.disturbs else load
 
     def throttled(self, side: Side, begin_s: float, end_s: float) -> tuple[str, ...]:
         """Return why the clocks of a side's GPUs were lowered between two times of `perf_counter`."""
@@ -164,7 +195,7 @@ def resident_sides(
     """
     with bench(pipeline, sides, label, choice) as at, ExitStack() as stack:
         running = [stack.enter_context(at.start(side)) for side in sides]
-        yield ServedSides(running, choice, Observed(at.watch, served), at.unstoppable)
+        yield ServedSides(running, choice, Observed(at, served), at.unstoppable)
 
 
 @contextmanager
@@ -184,4 +215,4 @@ def sides_in_turn(
         tasks.errors.TaskError: a toolchain or its GPUs are unavailable.
     """
     with bench(pipeline, sides, label, choice) as at:
-        yield InTurn(at, choice, Observed(at.watch, served), kept, idle)
+        yield InTurn(at, choice, Observed(at, served), kept, idle)

@@ -17,7 +17,16 @@ from pathlib import Path
 from filelock import FileLock
 
 from artifacts.hosts import Gpu, probe_host, refuse_unservable
-from tasks.hosts import NVML, GpuNeed, GpuWatch, HeldGpus, gpus_for
+from tasks.hosts import (
+    NVML,
+    GpuNeed,
+    GpuWatch,
+    HeldGpus,
+    HostWatch,
+    ProcReader,
+    Unattributable,
+    gpus_for,
+)
 from tasks.judging import Endpoint, PlacementChoice, Side
 from tasks.kinds import with_memory_share
 from tasks.runs import Pipeline
@@ -48,7 +57,7 @@ class _Equipped:
 
 
 class Bench:
-    """What the servers of one measurement need: trees, toolchains, GPUs, and a watch on these."""
+    """What the servers of one measurement need: trees, toolchains, GPUs, and watches."""
 
     def __init__(
         self,
@@ -56,6 +65,7 @@ class Bench:
         equipped: Mapping[str, _Equipped],
         choice: PlacementChoice,
         watch: GpuWatch,
+        host: HostWatch,
         label: str,
     ) -> None:
         self._pipeline = pipeline
@@ -64,6 +74,7 @@ class Bench:
         self._label = label
         self._starts = 0
         self.watch = watch
+        self.host = host
         self.say = pipeline.say
 
     @property
@@ -125,7 +136,13 @@ def bench(pipeline: Pipeline, sides: Sequence[Side], label: str, choice: Placeme
             pipeline.store.materialize(tree, root / tree)
         equipped = _equipped(pipeline, stack, sides, choice, root)
         watch = stack.enter_context(GpuWatch(NVML).running())
-        yield Bench(pipeline, equipped, choice, watch, label)
+        plain = all(one.toolchain.launcher.plain for one in equipped.values())
+        host = HostWatch(
+            ProcReader() if plain else Unattributable(),
+            pipeline.settings.quiet_host,
+            strangers=watch.strangers_now,
+        )
+        yield Bench(pipeline, equipped, choice, watch, stack.enter_context(host.running()), label)
 
 
 def _equipped(

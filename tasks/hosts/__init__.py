@@ -1,8 +1,10 @@
-"""This host as a place to build and measure: its class, its disk, its GPUs and their locks.
+"""This host as a place to build and measure: its class, its disk, its GPUs and their locks, and who else
+computes on it.
 
 Promises: no two jobs or servers of this host compute on one GPU at the same time, across all processes.
 """
 
+from tasks.hosts.cpu_readings import ProcReader
 from tasks.hosts.disk import free_disk_bytes
 from tasks.hosts.gpu_locks import (
     NVML,
@@ -19,6 +21,7 @@ from tasks.hosts.gpu_locks import (
 from tasks.hosts.gpu_release import await_released, memory_in_use
 from tasks.hosts.gpu_watch import GpuWatch
 from tasks.hosts.host_class import this_host
+from tasks.hosts.host_watch import HostWatch, Unattributable
 from tasks.hosts.requirements import host_requirements
 
 __all__ = [
@@ -27,6 +30,9 @@ __all__ = [
     "GpuNeed",
     "GpuWatch",
     "HeldGpus",
+    "HostWatch",
+    "ProcReader",
+    "Unattributable",
     "await_released",
     "free_disk_bytes",
     "free_gpus",

@@ -1,11 +1,14 @@
-"""What is seen of the GPUs while sides serve: peak memory by side, and lowered clocks.
+"""What is seen of the GPUs while sides serve: peak memory by side, lowered clocks, and who else computes.
 
 Invariants:
 - Memory counts by process if the driver names the side's processes; otherwise by device, if no other side is
   on it; otherwise it is absent.
 - A reading per second: the thread must not disturb what is timed in the same process.
+- A process that is not visible from here (the driver sees other process ids than a container) may be one of
+  ours, and is never taken for a stranger.
 """
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -68,6 +71,15 @@ class Peak:
     read_by: Literal["process", "device"] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one look at a GPU showed besides memory."""
+
+    at_s: float
+    throttled: tuple[str, ...]
+    strangers: tuple[str, ...]
+
+
 class GpuWatch:
     """Watches the GPUs of servers from a thread of its own; a context manager starts and ends it."""
 
@@ -76,7 +88,8 @@ class GpuWatch:
         self._every_s = every_s
         self._now: list[_Watched] = []
         self._all: dict[str, list[_Watched]] = {}
-        self._throttled: dict[str, deque[tuple[float, tuple[str, ...]]]] = {}
+        self._seen: dict[str, deque[_Seen]] = {}
+        self._ours: dict[int, bool] = {}
         self._lock = threading.Lock()
         self._end = threading.Event()
 
@@ -118,27 +131,39 @@ class GpuWatch:
 
     def throttled(self, name: str, begin_s: float, end_s: float) -> tuple[str, ...]:
         """Return why the clocks of a side's GPUs were lowered between two times of `perf_counter`."""
+        seen = self._seen_between(name, begin_s, end_s)
+        return tuple(sorted({reason for one in seen for reason in one.throttled}))
+
+    def strangers(self, name: str, begin_s: float, end_s: float) -> tuple[str, ...]:
+        """Return the processes that are not ours and computed on a side's GPUs between two such times."""
+        seen = self._seen_between(name, begin_s, end_s)
+        return tuple(sorted({stranger for one in seen for stranger in one.strangers}))
+
+    def strangers_now(self) -> tuple[str, ...]:
+        """Return the processes that are not ours and compute on the GPUs of sides that are up."""
+        self._look()
+        with self._lock:
+            last = [self._seen[uuid][-1] for one in self._now for uuid in one.gpus if uuid in self._seen]
+        return tuple(sorted({stranger for one in last for stranger in one.strangers}))
+
+    def _seen_between(self, name: str, begin_s: float, end_s: float) -> list[_Seen]:
         watched = self._all.get(name)
         if not watched or not watched[-1].gpus:
-            return ()
+            return []
         if not self._looked_between(watched[-1].gpus, begin_s, end_s):
             self._look()
             end_s = perf_counter()
         with self._lock:
-            found = {
-                reason
+            return [
+                one
                 for uuid in watched[-1].gpus
-                for at_s, reasons in self._throttled.get(uuid, ())
-                if begin_s <= at_s <= end_s
-                for reason in reasons
-            }
-        return tuple(sorted(found))
+                for one in self._seen.get(uuid, ())
+                if begin_s <= one.at_s <= end_s
+            ]
 
     def _looked_between(self, gpus: Sequence[str], begin_s: float, end_s: float) -> bool:
         with self._lock:
-            return all(
-                any(begin_s <= at_s <= end_s for at_s, _ in self._throttled.get(uuid, ())) for uuid in gpus
-            )
+            return all(any(begin_s <= one.at_s <= end_s for one in self._seen.get(uuid, ())) for uuid in gpus)
 
     def _run(self) -> None:
         while not self._end.wait(self._every_s):
@@ -152,9 +177,18 @@ class GpuWatch:
         at_s = perf_counter()
         with self._lock:
             for uuid, reading in readings.items():
-                self._throttled.setdefault(uuid, deque(maxlen=KEPT_LOOKS)).append((at_s, reading.throttled))
+                seen = _Seen(at_s, reading.throttled, self._strangers_in(reading))
+                self._seen.setdefault(uuid, deque(maxlen=KEPT_LOOKS)).append(seen)
             for one in now:
                 one.look(readings)
+
+    def _strangers_in(self, reading: GpuReading) -> tuple[str, ...]:
+        return tuple(str(one) for one in reading.processes if one.name and not self._is_ours(one.pid))
+
+    def _is_ours(self, pid: int) -> bool:
+        if pid not in self._ours:
+            self._ours[pid] = descends(pid, os.getpid())
+        return self._ours[pid]
 
 
 def _most(watched: Sequence[_Watched]) -> Peak:

@@ -16,7 +16,7 @@ Invariants:
   calculate or draw. `judge` loads them, so code that measures imports that module itself.
 """
 
-from tasks.judging.conditions import PlacementChoice, SideMemory, Start
+from tasks.judging.conditions import HostLoad, PlacementChoice, SideMemory, Start
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.judgement import JudgedResult, StageRecord, Subject
 from tasks.judging.placement import Observer, Placement, Resident
@@ -49,6 +49,7 @@ __all__ = [
     "AccuracyResult",
     "Conditions",
     "Endpoint",
+    "HostLoad",
     "IdleCheck",
     "Interval",
     "JudgedResult",

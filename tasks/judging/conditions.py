@@ -1,11 +1,21 @@
-"""The conditions under which sides were measured: their placement, their starts, and the GPUs' memory."""
+"""The conditions under which sides were measured: placement, starts, GPU memory, and others' load."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from artifacts.settings import PlacementName
+from artifacts.settings import PlacementName, QuietHost
+
+# In 33 measurements of the demo on a host of 2 cores, others used at most .10 cores (5 %) in those whose
+# ratios agreed, and at least .40 cores (20 %) in those that were off. This is between: far enough above the
+# quiet ones that few pairs are made again for nothing.
+MOST_FOREIGN = 0.10
+# Nobody on this host sees what a hypervisor takes, so less of it is accepted.
+MOST_STEAL = 0.05
+# If more of the pairs had to be made again, the others were hardly made in quiet, either.
+MOST_MADE_AGAIN = 0.25
 
 
 class PlacementChoice(Frozen):
@@ -50,3 +60,50 @@ class SideMemory(Frozen):
         description="Whether the driver counted the side's own processes, or the whole device, which it had "
         "to itself; null if nothing could be read.",
     )
+
+
+class HostLoad(Frozen):
+    """What others used of the host during one round: all but the servers of the sides, and their client."""
+
+    cores: float = Field(gt=0, description="Cores that this process may use.")
+    foreign: float = Field(ge=0, le=1, description="Share of these cores that others kept busy.")
+    steal: float = Field(ge=0, description="Share of their time that other machines on the same host got.")
+    on_gpus: tuple[str, ...] = Field(
+        default=(), description="Processes of others that computed on the GPUs of the side."
+    )
+    busiest: tuple[str, ...] = Field(
+        default=(), description="Processes of others that used most, if they disturbed the round."
+    )
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether a round with this load says too much about others."""
+        return self.foreign > MOST_FOREIGN or self.steal > MOST_STEAL or bool(self.on_gpus)
+
+    def text(self) -> str:
+        """Write it as part of a sentence."""
+        steal = f", other machines {self.steal:.0%}" if self.steal > MOST_STEAL else ""
+        who = "".join(f"; {one}" for one in dict.fromkeys((*self.on_gpus, *self.busiest)))
+        return f"others used {self.foreign:.1%} of {self.cores:g} cores{steal}{who}"
+
+
+def host_in_words(
+    required: QuietHost, loads: Sequence[HostLoad | None], *, made_again: int = 0, pairs: int = 0
+) -> str:
+    """Say in sentences how quiet the host was during rounds; empty if it was quiet, and had to be.
+
+    `made_again` is how many of the `pairs` were made more than once.
+    """
+    known = [one for one in loads if one is not None]
+    said = []
+    if required == "record":
+        said.append("The host was not required to be quiet.")
+    if len(known) < len(loads):
+        said.append("Nobody can say what others used of it meanwhile.")
+    if known and any(one.disturbs for one in known):
+        worst = max(known, key=lambda one: (bool(one.on_gpus), max(one.foreign, one.steal)))
+        disturbed = sum(one.disturbs for one in known)
+        said.append(f"Others disturbed {disturbed} of {len(known)} rounds; at most, {worst.text()}.")
+    if made_again:
+        said.append(f"For others' load, {made_again} of {pairs} pairs were made again.")
+    return " ".join(said)

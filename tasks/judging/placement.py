@@ -8,13 +8,32 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from tasks.judging.conditions import PlacementChoice, SideMemory, Start
+from artifacts.progress import Say
+from artifacts.settings import QuietHost
+from tasks.judging.conditions import HostLoad, PlacementChoice, SideMemory, Start
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.results import Conditions, IdleCheck
 
 
 class Observer(Protocol):
-    """What is observed of the GPUs while sides serve; a host without any has nothing to report."""
+    """What is observed of the host and its GPUs while sides serve; what nobody can say is absent."""
+
+    @property
+    def quiet_host(self) -> QuietHost:
+        """Whether speed is measured only while nobody else computes on the host."""
+
+    def await_quiet(self, say: Say) -> None:
+        """Return when the host is quiet, if it has to be.
+
+        Raises:
+            tasks.errors.HostBusy: others keep computing on it.
+        """
+
+    def begin_round(self) -> None:
+        """Note that a round begins: nothing is read until it has ended."""
+
+    def end_round(self, side: Side, begin_s: float) -> HostLoad | None:
+        """Return what others used of the host since a time of `perf_counter`; None if nobody can say."""
 
     def throttled(self, side: Side, begin_s: float, end_s: float) -> tuple[str, ...]:
         """Return why the clocks of a side's GPUs were lowered between two times of `perf_counter`."""
@@ -49,6 +68,18 @@ class Placement(Protocol):
 
 class Unobserved:
     """Nothing is observed."""
+
+    quiet_host: QuietHost = "record"
+
+    def await_quiet(self, say: Say) -> None:
+        """Return at once."""
+
+    def begin_round(self) -> None:
+        """Do nothing."""
+
+    def end_round(self, side: Side, begin_s: float) -> HostLoad | None:  # noqa: ARG002
+        """Return nothing."""
+        return None
 
     def throttled(self, side: Side, begin_s: float, end_s: float) -> tuple[str, ...]:  # noqa: ARG002
         """Return nothing."""

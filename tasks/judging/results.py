@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from tasks.judging.conditions import PlacementChoice, SideMemory, Start
+from artifacts.settings import QuietHost
+from tasks.judging.conditions import HostLoad, PlacementChoice, SideMemory, Start
 from tasks.judging.endpoint import Side
 
 Metric = Literal["goodput_per_device", "throughput_per_device"]
@@ -71,6 +72,9 @@ class RoundResult(Frozen):
         default=(),
         description="Why the driver lowered the clocks of its GPUs meanwhile; empty if it did not.",
     )
+    load: HostLoad | None = Field(
+        default=None, description="What others used of the host meanwhile; null if nobody can say."
+    )
 
     def per_second(self, metric: Metric) -> float:
         """Return output tokens per second and device, of all requests or of the good ones."""
@@ -109,6 +113,12 @@ class LoadResult(Frozen):
     operating_point: int
     points: tuple[LoadPoint, ...]
     ready_s: float = Field(default=0.0, ge=0, description="Seconds from the start of its server until ready.")
+    quiet_host: QuietHost = Field(
+        default="record", description="Whether the host had to be quiet while it was measured."
+    )
+    host_busy: str = Field(
+        default="", description="Who kept the host busy although it had to be quiet; empty if nobody did."
+    )
 
     @property
     def at_operating_point(self) -> LoadPoint:
@@ -201,6 +211,9 @@ class SpeedPoint(Frozen):
         description="Pairs that the declared resolution needs, by the noise of the first stage."
     )
     stopped: str = Field(description="Why no more rounds were made.")
+    made_again: int = Field(
+        default=0, ge=0, description="How often pairs were discarded because others disturbed them."
+    )
     rounds: tuple[RoundResult, ...]
     engine: LoadSummary
     reference: LoadSummary
@@ -248,12 +261,13 @@ class QualifyingRound(Frozen):
 
 
 class NotMeasured(Frozen):
-    """No round was timed: the engine is rejected whatever its speed, or the budget is too small."""
+    """No speed was measured: it would change nothing, the budget is too small, or the host was busy."""
 
     outcome: Literal["not-measured"] = "not-measured"
-    cause: Literal["rejected", "unaffordable"] = Field(
+    cause: Literal["rejected", "unaffordable", "host-busy"] = Field(
         default="rejected",
-        description="rejected: its speed would change nothing; unaffordable: the budget is too small.",
+        description="rejected: its speed would change nothing; unaffordable: the budget is too small; "
+        "host-busy: others computed on the host.",
     )
     reason: str = Field(description="Why, in a sentence.")
 
@@ -281,6 +295,9 @@ class SpeedResult(Frozen):
     points: tuple[SpeedPoint, ...]
     blocks: tuple[BlockCost, ...] = Field(
         default=(), description="The blocks, in their order, if sides were measured in turn."
+    )
+    quiet_host: QuietHost = Field(
+        default="record", description="Whether the host had to be quiet while it was measured."
     )
 
     @property

@@ -75,7 +75,9 @@ def plan_spec(
     find = find_toolchain or cache(partial(status, settings=pipeline.settings))
     config = checkpoint.facts.config if checkpoint.facts else None
     work = partial(stage_work, find_toolchain=find, config=config) if commands else lambda _: None
-    graph = SpecGraph(spec, variants, probe_host().cpu_features, pipeline.settings.placement)
+    graph = SpecGraph(
+        spec, variants, probe_host().cpu_features, pipeline.settings.placement, pipeline.settings.quiet_host
+    )
     stages = tuple(Lookup(pipeline, sources, find, work).stages(graph))
     # If the store holds the checkpoint, room on the disk was checked before it was fetched.
     free_disk = None if stages[0].state == "hit" else free_disk_bytes(pipeline.settings)

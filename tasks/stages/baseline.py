@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from artifacts.settings import QuietHost
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
@@ -38,6 +39,7 @@ class MeasureBaseline(MeasuredNode):
         spec: the spec.
         variant: gives target and devices.
         checkpoint: makes the checkpoint that is served.
+        quiet_host: whether the host has to be quiet.
     """
 
     stage = STAGE
@@ -47,7 +49,13 @@ class MeasureBaseline(MeasuredNode):
         "stay-on-vllm and nothing is compiled."
     )
 
-    def __init__(self, spec: Spec, variant: ResolvedVariant, checkpoint: FetchCheckpoint) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        variant: ResolvedVariant,
+        checkpoint: FetchCheckpoint,
+        quiet_host: QuietHost = "require",
+    ) -> None:
         super().__init__(
             spec,
             variant.name,
@@ -55,6 +63,7 @@ class MeasureBaseline(MeasuredNode):
             toolchains=(reference_sides(spec, variant, "")[0].serve.toolchain,),
         )
         self._variant = variant
+        self._quiet_host = quiet_host
         self.work_pool = variant.target.work_pool
 
     def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  the spec is enough
@@ -69,7 +78,7 @@ class MeasureBaseline(MeasuredNode):
         """Return what the measurement depends on; reads the tokenizer."""
         (side,) = self.sides(inputs)
         plan = load_plan(self.spec, vocabulary_in(store, inputs.trees[CHECKPOINT]))
-        return _call(side, plan, inputs.identities[side.serve.toolchain])
+        return _call(side, plan, inputs.identities[side.serve.toolchain], self._quiet_host)
 
     def end_after(self, measurement: Measurement) -> str:
         """Return why nothing is compiled for this variant; empty if it is."""
@@ -89,9 +98,9 @@ class MeasureBaseline(MeasuredNode):
         def measure() -> tuple[LoadResult, bool]:
             with resident_sides(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as placement:
                 load = baseline_load(placement, side, plan, say=pipeline.say)
-            return load, True
+            return load, not load.host_busy
 
-        call = _call(side, plan, toolchain.identity)
+        call = _call(side, plan, toolchain.identity, pipeline.settings.quiet_host)
         measurement, reason = measure_once(
             pipeline, call, measure, devices=lambda _load: occupied_devices([side])
         )
@@ -128,12 +137,13 @@ def vocabulary_in(store: Store, checkpoint: str) -> Vocabulary:
     return vocabulary_of(store.read_json(checkpoint, TOKENIZER_FILE))
 
 
-def _call(side: Side, plan: LoadPlan, identity: str) -> MeasurementCall:
+def _call(side: Side, plan: LoadPlan, identity: str, quiet_host: QuietHost) -> MeasurementCall:
     """Return what a baseline is keyed by; `identity` is that of the serving toolchain."""
     document = {
         "stage": STAGE,
         "protocol": plan.digest(side),
         "toolchains": {side.serve.toolchain: identity},
         "host": this_host().model_dump(mode="json"),
+        "quiet_host": quiet_host,
     }
     return MeasurementCall("baseline", document)

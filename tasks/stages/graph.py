@@ -10,7 +10,7 @@ Invariants:
 
 from collections.abc import Collection, Iterator
 
-from artifacts.settings import PlacementName
+from artifacts.settings import PlacementName, QuietHost
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.stages.baseline import MeasureBaseline
 from tasks.stages.build import Build
@@ -33,15 +33,18 @@ class VariantGraph:
         heldout: FetchTexts,
         cpu_features: Collection[str],
         placement: PlacementName | None,
+        quiet_host: QuietHost,
     ) -> None:
         texts = variant.quantization.calibration
         self.variant = variant
-        self.baseline = MeasureBaseline(spec, variant, checkpoint)
+        self.baseline = MeasureBaseline(spec, variant, checkpoint, quiet_host)
         self.calibration = FetchTexts(spec, f"{CALIBRATION}-{variant.name}", texts) if texts else None
         self.quantize = Quantize(spec, variant, checkpoint, self.calibration)
         source = checkpoint if self.quantize.left_out else self.quantize
         self.build = Build(spec, variant, source)
-        self.measure = Measure(spec, variant, self.build, checkpoint, heldout, cpu_features, placement)
+        self.measure = Measure(
+            spec, variant, self.build, checkpoint, heldout, cpu_features, placement, quiet_host
+        )
         self.judge = Judge(spec, variant)
 
     def __iter__(self) -> Iterator[Node]:
@@ -61,6 +64,7 @@ class SpecGraph:
         cpu_features: CPU flags of this host, used for variants whose target it matches; empty for any host of
             the target.
         placement: the placement of sides that the user wants; None: the best one that is possible.
+        quiet_host: whether the host has to be quiet while speed is measured.
     """
 
     def __init__(
@@ -69,12 +73,15 @@ class SpecGraph:
         variants: tuple[ResolvedVariant, ...],
         cpu_features: Collection[str] = (),
         placement: PlacementName | None = None,
+        quiet_host: QuietHost = "require",
     ) -> None:
         self.spec = spec
         self.checkpoint = FetchCheckpoint(spec)
         self.heldout = FetchTexts(spec, HELDOUT, spec.validation.accuracy)
         self.variants = tuple(
-            VariantGraph(spec, one, self.checkpoint, self.heldout, _features(one, cpu_features), placement)
+            VariantGraph(
+                spec, one, self.checkpoint, self.heldout, _features(one, cpu_features), placement, quiet_host
+            )
             for one in variants
         )
         self.publish = Publish(spec)

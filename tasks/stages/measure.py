@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from artifacts.hosts import ENGINE_FILE, EngineManifest, probe_host, refuse_stand_in
-from artifacts.settings import PlacementName
+from artifacts.settings import PlacementName, QuietHost
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import (
@@ -56,6 +56,7 @@ class Measure(MeasuredNode):
         heldout: makes the texts that accuracy is judged by.
         cpu_features: CPU flags of the host that measures; empty for any host of the target.
         placement: the placement that the user wants; None: the best one that is possible.
+        quiet_host: whether the host has to be quiet.
     """
 
     stage = STAGE
@@ -73,10 +74,12 @@ class Measure(MeasuredNode):
         heldout: FetchTexts,
         cpu_features: Collection[str] = (),
         placement: PlacementName | None = None,
+        quiet_host: QuietHost = "require",
     ) -> None:
         self._variant = variant
         self._cpu_features = cpu_features
         self._placement = placement
+        self._quiet_host = quiet_host
         super().__init__(
             spec,
             variant.name,
@@ -115,7 +118,7 @@ class Measure(MeasuredNode):
         """Return what the measurements depend on; reads small files of the three trees."""
         protocol = protocol_for(store, self.spec, self._variant, **inputs.trees)
         identities = {name: inputs.identities[name] for name in _toolchains_of(protocol)}
-        return _call(protocol, identities, self._placement)
+        return _call(protocol, identities, self._placement, self._quiet_host)
 
     def run(self, pipeline: Pipeline, trees: dict[str, str]) -> Measurements:
         """Measure the engine; raise what `measure` raises."""
@@ -163,7 +166,7 @@ def measure(
     identities = {
         name: ensure(name, pipeline.settings, say=pipeline.say).identity for name in _toolchains_of(protocol)
     }
-    call = _call(protocol, identities, pipeline.settings.placement)
+    call = _call(protocol, identities, pipeline.settings.placement, pipeline.settings.quiet_host)
     kept = KeptPhases.of(pipeline.settings, call.key, say=pipeline.say, force=pipeline.force)
 
     def ask() -> tuple[Measured, bool]:
@@ -230,12 +233,16 @@ def _toolchains_of(protocol: JudgingProtocol) -> tuple[str, ...]:
 
 
 def _call(
-    protocol: JudgingProtocol, identities: dict[str, str], placement: PlacementName | None
+    protocol: JudgingProtocol,
+    identities: dict[str, str],
+    placement: PlacementName | None,
+    quiet_host: QuietHost,
 ) -> MeasurementCall:
     """Return what the measurements of an engine are keyed by; `identities` of toolchains are by name.
 
     A placement that the user wants is part of it. One that was chosen follows from the host class, and the
-    result says which it was.
+    result says which it was. What was measured on a host that need not be quiet is not used on one that has
+    to be.
     """
     document = {
         "stage": STAGE,
@@ -243,5 +250,6 @@ def _call(
         "toolchains": identities,
         "host": this_host().model_dump(mode="json"),
         "placement": placement or "chosen",
+        "quiet_host": quiet_host,
     }
     return MeasurementCall("judged", document)

@@ -78,6 +78,8 @@ def baseline_decision(
         f"and ITL p99 {summary.itl_ms.p99:.2f} ms "
         f"(limit {workload.slo.itl_p99_ms:g})."
     )
+    if load.host_busy:
+        return Go(f"{found} The host was busy, so these figures decide nothing: {load.host_busy}.", hoped)
     if compile_mode == "always":
         return Go(f"{found} The spec says compile: always.", hoped)
     if not meets(summary, workload.slo):

@@ -7,7 +7,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 
 from artifacts.frozen import Frozen
 from tasks.judging.decide.table import BASELINE, COMPILE
-from tasks.judging.gates import NOT_MEASURED, UNTIMED, GateOutcome, all_gates
+from tasks.judging.gates import HOST_BUSY, NOT_MEASURED, UNTIMED, GateOutcome, all_gates
 from tasks.judging.results import NotMeasured
 
 
@@ -36,6 +36,8 @@ class Outcomes(Frozen):
             judged = self.gates.get(gate.name)
             missing = {one.name: NOT_MEASURED for one in gate.conditions}
             values |= missing if judged is None else gate.values(judged)
+        if self.not_timed is not None and self.not_timed.cause == "host-busy":
+            values[UNTIMED] = HOST_BUSY
         return values
 
     def reasons(self) -> dict[str, str]:

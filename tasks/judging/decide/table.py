@@ -15,7 +15,7 @@ from functools import cache
 from itertools import product
 from typing import Any, get_args
 
-from tasks.judging.gates import NOT_MEASURED, Gate, Rule, VerdictName, all_gates
+from tasks.judging.gates import HOST_BUSY, NOT_MEASURED, UNTIMED, Gate, Rule, VerdictName, all_gates
 
 BASELINE, COMPILE = "baseline", "compile"
 PUBLISHES: Mapping[VerdictName, str] = {
@@ -64,11 +64,18 @@ def verdict_table() -> tuple[Row, ...]:
 def conditions() -> dict[str, tuple[str, ...]]:
     """Return every condition with all its outcomes, in the order in which they decide."""
     of_gates = {
-        condition.name: condition.outcomes if gate.asks == "answers" else (*condition.outcomes, NOT_MEASURED)
+        condition.name: (*condition.outcomes, *_if_untimed(gate, condition.name))
         for gate in all_gates()
         for condition in gate.conditions
     }
     return {BASELINE: ("stay", "go")} | of_gates | {COMPILE: ("when-justified", "always")}
+
+
+def _if_untimed(gate: Gate[Any], condition: str) -> tuple[str, ...]:
+    """Return the values of a condition if no round was timed; one of the conditions says why."""
+    if gate.asks == "answers":
+        return ()
+    return (NOT_MEASURED, HOST_BUSY) if condition == UNTIMED else (NOT_MEASURED,)
 
 
 @cache
@@ -90,7 +97,7 @@ def _step(gate: Gate[Any], rule: Rule) -> int:
     """Return the step at which a rule decides; within a step, the order of the gates counts."""
     if gate.asks == "answers":
         return 0 if rule.verdict == "rejected" else 1
-    return 2 if any(NOT_MEASURED in outcomes for outcomes in rule.when.values()) else 3
+    return 2 if any({NOT_MEASURED, HOST_BUSY} & set(outcomes) for outcomes in rule.when.values()) else 3
 
 
 def _row(gate: Gate[Any], rule: Rule, left: Mapping[str, "_Left"]) -> Row:

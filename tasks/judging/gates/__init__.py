@@ -14,10 +14,11 @@ from tasks.judging.gates.economics import (
 from tasks.judging.gates.figures import Figure, Shown, Tile, interval_figure
 from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome, Terms
 from tasks.judging.gates.registry import all_gates, judge_gates
-from tasks.judging.gates.rule import NOT_MEASURED, Rule, VerdictName
+from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Rule, VerdictName
 from tasks.judging.gates.slo import latency_figures, meets
 
 __all__ = [
+    "HOST_BUSY",
     "NOT_MEASURED",
     "UNTIMED",
     "WAY_OF_COUNTING",

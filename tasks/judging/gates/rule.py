@@ -9,6 +9,9 @@ VerdictName = Literal["compile", "stay-on-vllm", "rejected", "inconclusive"]
 NOT_MEASURED = "not-measured"
 """The value of conditions on timed rounds if no round was timed."""
 
+HOST_BUSY = "host-busy"
+"""The value of the condition that says so, if that is because others kept the host busy."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

@@ -5,9 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from tasks.judging.conditions import host_in_words
 from tasks.judging.gates.figures import Shown, Tile, interval_figure
 from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
-from tasks.judging.gates.rule import NOT_MEASURED, Condition, Rule
+from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Condition, Rule
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import Interval, Metric, SpeedPoint
 from tasks.judging.statistics import ratio_interval
@@ -43,6 +44,12 @@ class SpeedGate(Gate[SpeedOutcome]):
     outcome_type = SpeedOutcome
     rules = (
         Rule(
+            "host-busy",
+            {UNTIMED: (HOST_BUSY,)},
+            "inconclusive",
+            "the engine is accurate, but others kept the host busy while its speed was to be measured",
+        ),
+        Rule(
             "speed-not-measured",
             {UNTIMED: (NOT_MEASURED,)},
             "inconclusive",
@@ -64,7 +71,11 @@ class SpeedGate(Gate[SpeedOutcome]):
 
     def judge(self, evidence: Evidence) -> SpeedOutcome:
         """Judge whether the lower bound reaches the bar."""
-        return judge_speed(evidence.point, evidence.protocol.speed)
+        judged = judge_speed(evidence.point, evidence.protocol.speed)
+        point, required = evidence.point, evidence.timed.quiet_host
+        loads = [one.load for one in point.rounds]
+        host = host_in_words(required, loads, made_again=point.made_again, pairs=judged.pairs)
+        return judged.model_copy(update={"reason": f"{judged.reason} {host}"}) if host else judged
 
     def show(self, outcome: SpeedOutcome, evidence: Evidence) -> Shown:
         """Show the goodput of both sides, the ratio that decides, and the bar that it has to reach."""

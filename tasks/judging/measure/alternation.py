@@ -7,9 +7,11 @@ Invariants:
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint
+from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.stages import Sides, elsewhere, finish_point, log_ratios, plan_second_stage
 from tasks.judging.measure.summaries import MeasuredRound
@@ -23,6 +25,8 @@ def compare_in_rounds(
 ) -> list[SpeedPoint]:
     """Compare two resident sides at the operating point, then at the other concurrencies.
 
+    Raises `HostBusy` if too many pairs had to be made again.
+
     Args:
         placement: has all sides up.
         runner: makes the rounds.
@@ -30,8 +34,11 @@ def compare_in_rounds(
         protocol: how many rounds, and for how long.
         say: takes lines of progress.
     """
+    repeats = Repeats(placement.observer, say)
     with placement.serving(sides) as endpoints:
-        return asyncio.run(_Alternation(runner, endpoints, sides, protocol, say).points())
+        points = asyncio.run(_Alternation(runner, endpoints, sides, protocol, repeats, say).points())
+    repeats.require_few(sum(len(one.rounds) // 2 for one in points))
+    return points
 
 
 class _Alternation:
@@ -41,8 +48,10 @@ class _Alternation:
         endpoints: Sequence[Endpoint],
         sides: Sides,
         protocol: JudgingProtocol,
+        repeats: Repeats,
         say: Say,
     ) -> None:
+        self._repeats = repeats
         self._runner = runner
         self._endpoints = endpoints
         self._sides = sides
@@ -57,17 +66,19 @@ class _Alternation:
 
     async def _point(self, concurrency: int, *, decisive: bool) -> SpeedPoint:
         """Make the first stage and, if this point decides, the second."""
+        made_again = self._repeats.made_again
         first = self._plan.first_stage_pairs if decisive else self._plan.pairs_elsewhere
         rounds = await self._pairs(concurrency, range(first))
         stage = elsewhere(first)
         if decisive:
             ratios = log_ratios(rounds, self._plan, self._sides[1].name)
             stage = plan_second_stage(ratios, self._plan, spent_s=_spent_s([one.result for one in rounds]))
+            self._repeats.require_few(stage.pairs)
         if stage.pairs > first:
             rounds += await self._pairs(concurrency, range(first, stage.pairs))
         point, line = finish_point(rounds, self._sides, self._protocol, first_stage=first, stage=stage)
         self._say(line)
-        return point
+        return point.model_copy(update={"made_again": self._repeats.made_again - made_again})
 
     async def _pairs(self, concurrency: int, pairs: range) -> list[MeasuredRound]:
         """Make the rounds of these pairs, every other pair in reverse order."""
@@ -77,9 +88,14 @@ class _Alternation:
             asked = list(zip(clients, ("reference", "engine"), strict=True))
             for client, role in asked:
                 await self._runner.warm_up(client, concurrency, role)
+
+            async def make(pair: int) -> list[MeasuredRound]:
+                ordered = enumerate(asked if pair % 2 == 0 else asked[::-1])
+                run = self._runner.run
+                return [await run(client, concurrency, role, 2 * pair + i) for i, (client, role) in ordered]
+
             for pair in pairs:
-                for place, (client, role) in enumerate(asked if pair % 2 == 0 else asked[::-1]):
-                    made.append(await self._runner.run(client, concurrency, role, 2 * pair + place))
+                made += await self._repeats.undisturbed(partial(make, pair), units=len(pairs))
         return made
 
 

@@ -1,9 +1,20 @@
-"""The baseline: one side on the declared workload, before anything is compiled."""
+"""The baseline: one side on the declared workload, before anything is compiled.
+
+If others keep the host busy, it is measured nevertheless, and the result says so: such figures decide
+nothing, and are not used again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from artifacts.progress import Say
+from tasks.errors import HostBusy
 from tasks.judging.endpoint import Endpoint
+from tasks.judging.measure.completions import CompletionsClient
+from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
-from tasks.judging.measure.summaries import summarize
+from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.placement import Observer
 from tasks.judging.protocol import LoadPlan
 from tasks.judging.results import LoadPoint, LoadResult
@@ -14,12 +25,15 @@ ROLE = "baseline"
 async def measure_load(endpoint: Endpoint, plan: LoadPlan, observer: Observer, *, say: Say) -> LoadResult:
     """Measure one side at every declared concurrency."""
     runner = RoundRunner(plan.workload, plan.vocabulary, plan.rounds, plan.seed, observer)
+    quiet = _Quiet(observer, say)
+    await quiet.begin()
     points: list[LoadPoint] = []
     async with runner.client(endpoint) as client:
         for concurrency in plan.workload.concurrency:
             await runner.warm_up(client, concurrency, ROLE)
-            indexes = range(plan.rounds_per_point)
-            made = [await runner.run(client, concurrency, ROLE, index) for index in indexes]
+            made: list[MeasuredRound] = []
+            for index in range(plan.rounds_per_point):
+                made += await quiet.round(partial(_round, runner, client, concurrency, index), plan)
             points.append(LoadPoint(summary=summarize(made), rounds=tuple(one.result for one in made)))
             say(_line(points[-1]))
     return LoadResult(
@@ -28,7 +42,46 @@ async def measure_load(endpoint: Endpoint, plan: LoadPlan, observer: Observer, *
         operating_point=plan.workload.operating_point,
         points=tuple(points),
         ready_s=endpoint.ready_s,
+        quiet_host=observer.quiet_host,
+        host_busy=quiet.given_up,
     )
+
+
+async def _round(
+    runner: RoundRunner, client: CompletionsClient, concurrency: int, index: int
+) -> list[MeasuredRound]:
+    return [await runner.run(client, concurrency, ROLE, index)]
+
+
+class _Quiet:
+    """Waits for a quiet host and makes disturbed rounds again, until it gives up."""
+
+    def __init__(self, observer: Observer, say: Say) -> None:
+        self._observer = observer
+        self._repeats = Repeats(observer, say)
+        self._say = say
+        self.given_up = ""
+
+    async def begin(self) -> None:
+        try:
+            await asyncio.to_thread(self._observer.await_quiet, self._say)
+        except HostBusy as error:
+            self._give_up(error)
+
+    async def round(
+        self, make: Callable[[], Awaitable[list[MeasuredRound]]], plan: LoadPlan
+    ) -> list[MeasuredRound]:
+        if not self.given_up:
+            try:
+                return await self._repeats.undisturbed(make, units=plan.rounds_per_point)
+            except HostBusy as error:
+                self._give_up(error)
+        return await make()
+
+    def _give_up(self, error: HostBusy) -> None:
+        where = f" ({error.where})" if error.where else ""
+        self.given_up = f"{error.what}{where}"
+        self._say(f"host busy: {self.given_up}; the baseline's figures decide nothing")
 
 
 def _line(point: LoadPoint) -> str:

@@ -21,6 +21,7 @@ from artifacts.frozen import Frozen
 from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.kept import PhaseKeeper
+from tasks.judging.measure.repeats import Repeats, require_few
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.stages import (
     SECONDS_PER_MINUTE,
@@ -38,6 +39,8 @@ from tasks.judging.results import BlockCost, NotMeasured, SpeedPoint
 
 LEAST_PAIRS = 3
 LEAST_ROUNDS, MOST_ROUNDS = 3, 12
+# A block takes minutes: a pair that others have disturbed this often will not become quiet.
+MOST_TRIES = 2
 
 
 class Block(Frozen):
@@ -51,6 +54,7 @@ class BlockPair(Frozen):
     """Two blocks in a row, one per side."""
 
     blocks: tuple[Block, Block]
+    made_again: int = Field(default=0, ge=0, description="How often it was made anew for others' load.")
 
     @property
     def spent_s(self) -> float:
@@ -68,6 +72,8 @@ def compare_in_blocks(
     say: Say,
 ) -> tuple[list[SpeedPoint], tuple[BlockCost, ...]] | NotMeasured:
     """Compare two sides in turn, at all concurrencies; or say what that takes if the budget is too small.
+
+    Raises `HostBusy` if too many pairs had to be made again.
 
     Args:
         placement: starts one side at a time.
@@ -144,7 +150,9 @@ class _Blocks:
         operating_point = self._protocol.workload.operating_point
         ratios = log_ratios(_rounds_at(pairs, operating_point), self._plan, self._sides[1].name)
         stage = plan_second_stage(ratios, self._plan, spent_s=sum(pair.spent_s for pair in pairs))
+        require_few(_made_again(pairs), stage.pairs)
         pairs += [self._pair(index) for index in range(first, stage.pairs)]
+        require_few(_made_again(pairs), len(pairs))
         points = [
             self._point(pairs, concurrency, first if concurrency == operating_point else None, stage)
             for concurrency in self._protocol.workload.concurrency
@@ -165,15 +173,19 @@ class _Blocks:
             stage=stage if first else elsewhere(made),
         )
         self._say(line)
-        return point
+        return point.model_copy(update={"made_again": _made_again(pairs)})
 
     def _pair(self, index: int) -> BlockPair:
         return self._kept.once(f"pair-{index:03d}", BlockPair, lambda: self._make_pair(index))
 
     def _make_pair(self, index: int) -> BlockPair:
         order = self._sides if index % 2 == 0 else self._sides[::-1]
-        first, second = (self._block(side, index, 2 * index + place) for place, side in enumerate(order))
-        return BlockPair(blocks=(first, second))
+        repeats = Repeats(self._placement.observer, self._say)
+        while True:
+            first, second = (self._block(side, index, 2 * index + place) for place, side in enumerate(order))
+            if not repeats.needed((*first.rounds, *second.rounds), units=MOST_TRIES):
+                return BlockPair(blocks=(first, second), made_again=repeats.made_again)
+            self._placement.observer.await_quiet(self._say)
 
     def _block(self, side: Side, pair: int, place: int) -> Block:
         """Start a side, ask it, and stop it."""
@@ -215,6 +227,10 @@ class _Blocks:
                         await self._runner.warm_up(client, concurrency, role)
                         made.append(await self._runner.run(client, concurrency, role, place, block=place))
         return made
+
+
+def _made_again(pairs: Sequence[BlockPair]) -> int:
+    return sum(pair.made_again for pair in pairs)
 
 
 def _rounds_at(pairs: Sequence[BlockPair], concurrency: int) -> list[MeasuredRound]:

@@ -8,19 +8,24 @@ Invariants:
 - As many looks as there may be share the error: each interval is at the confidence that leaves all of them
   together at the declared one.
 - If the interval is too wide to tell, sides do not share GPUs.
+- A pair that others on the host disturbed is made again.
 """
 
 import asyncio
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.measure.completions import CompletionsClient
+from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
+from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import IdleCheck
@@ -54,11 +59,15 @@ def check_idle_sides(
         alone: suspends the other sides.
         protocol: what to ask; its resolution is the loss of speed that would not matter.
         say: takes lines of progress.
+
+    Raises:
+        tasks.errors.HostBusy: others keep computing on the host, so nobody can tell.
     """
+    placement.observer.await_quiet(say)
     made = []
     for side in (protocol.engine, protocol.references[0]):
         with placement.serving([side]) as (endpoint,):
-            check = _Check(placement, endpoint, alone, protocol).make()
+            check = _Check(placement, endpoint, alone, protocol, say).make()
         say(f"idle sides: {check.text()}")
         made.append(check)
     return IdleChecks(checks=tuple(made))
@@ -68,8 +77,9 @@ class _Check:
     """The check of one side."""
 
     def __init__(
-        self, placement: Placement, endpoint: Endpoint, alone: Alone, protocol: JudgingProtocol
+        self, placement: Placement, endpoint: Endpoint, alone: Alone, protocol: JudgingProtocol, say: Say
     ) -> None:
+        self._repeats = Repeats(placement.observer, say)
         self._endpoint = endpoint
         self._alone = alone
         self._protocol = protocol
@@ -83,6 +93,7 @@ class _Check:
         ratios = asyncio.run(self._log_ratios(range(FIRST_PAIRS), warm_up=True))
         while not (check := self._check(ratios)).is_clear and len(ratios) < MOST_PAIRS:
             ratios += asyncio.run(self._log_ratios(range(len(ratios), len(ratios) + MORE_PAIRS)))
+        self._repeats.require_few(len(ratios))
         return check
 
     def _check(self, ratios: Sequence[float]) -> IdleCheck:
@@ -102,10 +113,19 @@ class _Check:
             if warm_up:
                 await self._runner.warm_up(client, self._concurrency, self._role)
             for pair in pairs:
-                speeds = {}
-                for suspended in (True, False) if pair % 2 == 0 else (False, True):
-                    with self._alone(self._endpoint.side) if suspended else nullcontext():
-                        made = await self._runner.run(client, self._concurrency, self._role, pair)
-                    speeds[suspended] = made.result.per_second("throughput_per_device")
-                ratios.append(math.log(speeds[False] / speeds[True]))
+                apart = (True, False) if pair % 2 == 0 else (False, True)
+                made = await self._repeats.undisturbed(
+                    partial(self._pair, client, pair, apart), units=len(pairs)
+                )
+                speeds = [one.result.per_second("throughput_per_device") for one in made]
+                alone, next_to_idle = speeds if apart[0] else speeds[::-1]
+                ratios.append(math.log(next_to_idle / alone))
         return ratios
+
+    async def _pair(self, client: CompletionsClient, pair: int, apart: Sequence[bool]) -> list[MeasuredRound]:
+        """Make one round while the other sides are suspended, and one while they are not, in this order."""
+        made = []
+        for suspended in apart:
+            with self._alone(self._endpoint.side) if suspended else nullcontext():
+                made.append(await self._runner.run(client, self._concurrency, self._role, pair))
+        return made

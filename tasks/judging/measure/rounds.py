@@ -74,6 +74,7 @@ class RoundRunner:
 
         If the round is not a block of its own, `block` is the place of its block.
         """
+        self._observer.begin_round()
         cut = self._plan.warmup_requests
         prompts = self._prompts(concurrency, role, extra=cut)
         if cut:
@@ -90,6 +91,7 @@ class RoundRunner:
             devices=side.devices,
             prompts_sha256=_digest(prompts[cut:]),
             requests=tuple(record_of(trace, self._workload.slo) for trace in traces),
+            load=self._observer.end_round(side, begin),
             throttled=self._observer.throttled(side, begin, perf_counter()),
         )
         return MeasuredRound(result, tuple(wait for trace in traces for wait in trace.itl_ms()))

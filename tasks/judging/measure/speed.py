@@ -5,6 +5,7 @@ Invariants:
 - The number of pairs follows from the noise of the first stage and from the time budget, never from the
   ratio.
 - Nothing is decided here about the speed of the engine.
+- Rounds begin when the host is quiet. If it does not become so, or stay so, there is no result.
 """
 
 import asyncio
@@ -13,10 +14,12 @@ from functools import partial
 from statistics import fmean
 
 from artifacts.progress import Say
+from tasks.errors import HostBusy
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.alternation import compare_in_rounds
 from tasks.judging.measure.blocks import compare_in_blocks
 from tasks.judging.measure.kept import NothingKept, PhaseKeeper
+from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.placement import Placement
@@ -35,6 +38,8 @@ def measure_speed(
 ) -> SpeedResult | NotMeasured:
     """Choose the fastest reference, then compare at the operating point and at the other concurrencies.
 
+    If others kept the host busy, the result says so, and nothing else.
+
     Args:
         placement: brings up sides.
         engine: the side to judge.
@@ -44,7 +49,24 @@ def measure_speed(
         say: takes lines of progress.
         kept: what an earlier run finished, if sides are not resident.
     """
-    kept = kept or NothingKept()
+    try:
+        placement.observer.await_quiet(say)
+        return _measure(placement, engine, references, protocol, say, kept or NothingKept())
+    except HostBusy as error:
+        where = f" ({error.where})" if error.where else ""
+        refused = NotMeasured(cause="host-busy", reason=f"Host busy: {error.what}{where}.")
+        say(refused.reason)
+        return refused
+
+
+def _measure(
+    placement: Placement,
+    engine: Side,
+    references: Sequence[Side],
+    protocol: JudgingProtocol,
+    say: Say,
+    kept: PhaseKeeper,
+) -> SpeedResult | NotMeasured:
     runner = RoundRunner(
         protocol.workload, protocol.vocabulary, protocol.rounds, protocol.seed, placement.observer
     )
@@ -76,6 +98,7 @@ def measure_speed(
         operating_point=protocol.workload.operating_point,
         points=tuple(sorted(points, key=lambda point: point.concurrency)),
         blocks=blocks,
+        quiet_host=placement.observer.quiet_host,
     )
 
 
@@ -84,12 +107,18 @@ def _qualify(
 ) -> QualifyingRound:
     """Measure a reference at the operating point, in rounds that are not used again."""
     concurrency, plan = protocol.workload.operating_point, protocol.speed
-    role = f"qualify/{reference.name}"
+    role, repeats = f"qualify/{reference.name}", Repeats(placement.observer, say)
 
     async def make(endpoint: Endpoint) -> list[MeasuredRound]:
         async with runner.client(endpoint) as client:
+
+            async def run(index: int) -> list[MeasuredRound]:
+                return [await runner.run(client, concurrency, role, index)]
+
             await runner.warm_up(client, concurrency, role)
-            return [await runner.run(client, concurrency, role, i) for i in range(plan.qualifying_rounds)]
+            count = plan.qualifying_rounds
+            made = [await repeats.undisturbed(partial(run, i), units=count) for i in range(count)]
+        return [one for (one,) in made]
 
     with placement.serving([reference]) as (endpoint,):
         made = asyncio.run(make(endpoint))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from tasks.judging.decide.table import conditions
-from tasks.judging.gates import NOT_MEASURED, all_gates
+from tasks.judging.gates import HOST_BUSY, NOT_MEASURED, all_gates
 
 
 def timed_conditions() -> tuple[str, ...]:
@@ -18,5 +18,5 @@ def all_combinations() -> Iterator[dict[str, str]]:
     columns, timed = conditions(), timed_conditions()
     for values in product(*columns.values()):
         outcomes = dict(zip(columns, values, strict=True))
-        if len({outcomes[name] == NOT_MEASURED for name in timed}) == 1:
+        if len({outcomes[name] in (NOT_MEASURED, HOST_BUSY) for name in timed}) == 1:
             yield outcomes

@@ -1,0 +1,86 @@
+"""Rounds that others disturbed are made again.
+
+Invariants:
+- Whether rounds are made again follows from what others used of the host, never from what the rounds say.
+- Rounds are made again only after the host has been quiet for a while.
+- If too many had to be made again, there is no result: the others were hardly made in quiet, either.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from artifacts.progress import Say
+from tasks.errors import HostBusy
+from tasks.judging.conditions import MOST_MADE_AGAIN, HostLoad
+from tasks.judging.measure.summaries import MeasuredRound
+from tasks.judging.placement import Observer
+
+
+class Repeats:
+    """The rounds of one comparison that were made again.
+
+    Args:
+        observer: says what others used, and waits until the host is quiet.
+        say: takes lines of progress.
+    """
+
+    def __init__(self, observer: Observer, say: Say) -> None:
+        self._observer = observer
+        self._say = say
+        self._worst: HostLoad | None = None
+        self.made_again = 0
+
+    async def undisturbed(
+        self, make: Callable[[], Awaitable[list[MeasuredRound]]], *, units: int
+    ) -> list[MeasuredRound]:
+        """Make rounds that belong together until nobody has disturbed them.
+
+        `units` are how many times rounds are made like this in all; it limits how often they are made again.
+
+        Raises:
+            tasks.errors.HostBusy: others keep disturbing them.
+        """
+        while self.needed(made := await make(), units=units):
+            # From a thread: meanwhile the client notices if the server closes idle connections.
+            await asyncio.to_thread(self._observer.await_quiet, self._say)
+        return made
+
+    def needed(self, rounds: Sequence[MeasuredRound], *, units: int) -> bool:
+        """Return whether rounds that were just made have to be made again, and count them if so.
+
+        Raises:
+            tasks.errors.HostBusy: as many were made again as are needed in all.
+        """
+        loads = [one.result.load for one in rounds]
+        found = [load for load in loads if load is not None and load.disturbs]
+        if not found or self._observer.quiet_host == "record":
+            return False
+        self._worst = max([*found, *([self._worst] if self._worst else [])], key=_weight)
+        self.made_again += 1
+        if self.made_again > units:
+            raise _disturbed(self.made_again, units, self._worst)
+        self._say(f"made again: {max(found, key=_weight).text()}")
+        return True
+
+    def require_few(self, units: int) -> None:
+        """Raise `HostBusy` if too many of this number of units had to be made again."""
+        require_few(self.made_again, units, self._worst)
+
+
+def require_few(made_again: int, units: int, worst: HostLoad | None = None) -> None:
+    """Raise `HostBusy` if more units than allowed had to be made again; `worst` is what others used then."""
+    if made_again > MOST_MADE_AGAIN * units:
+        raise _disturbed(made_again, units, worst)
+
+
+def _disturbed(made_again: int, units: int, worst: HostLoad | None) -> HostBusy:
+    return HostBusy(
+        f"Others disturbed the rounds: for {units} pairs, {made_again} had to be made again, and "
+        f"{MOST_MADE_AGAIN:.0%} are allowed",
+        where=worst.text() if worst else "",
+        fix="measure again when nobody else computes on this host",
+    )
+
+
+def _weight(load: HostLoad) -> tuple[bool, float]:
+    return bool(load.on_gpus), max(load.foreign, load.steal)
