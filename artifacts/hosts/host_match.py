@@ -14,6 +14,7 @@ from artifacts.hosts.gpus import Gpu, GpusFound, probe_gpus
 CPUINFO = Path("/proc/cpuinfo")
 # x86 kernels print "flags", 64-bit ARM kernels "Features".
 FEATURE_LINES = ("flags", "Features")
+MODEL_LINES = ("model name", "CPU part")
 MIG_IN_WORDS = ", divided into MIG slices, which are unsupported: turn MIG off (nvidia-smi -mig 0)"
 
 
@@ -22,6 +23,9 @@ class HostFacts(Frozen):
 
     machine: str = Field(description="platform.machine(): x86_64, aarch64.")
     cpu_features: tuple[str, ...] = Field(description="CPU flags as in /proc/cpuinfo, sorted.")
+    cpu_model: str = Field(
+        default="", description="Model name of its processor; empty if the kernel does not say."
+    )
     gpus: tuple[Gpu, ...] = Field(default=(), description="Its NVIDIA GPUs, in the driver's order.")
     driver: str | None = Field(
         default=None, description="Version of the NVIDIA driver; none if no driver answers."
@@ -43,7 +47,11 @@ class Refused(Frozen):
 
 def probe_host(cpuinfo: Path = CPUINFO) -> HostFacts:
     """Return the facts of this host; the CPU flags are those of its first processor."""
-    facts = HostFacts(machine=platform.machine(), cpu_features=_cpu_features(cpuinfo))
+    facts = HostFacts(
+        machine=platform.machine(),
+        cpu_features=tuple(sorted(_first(FEATURE_LINES, cpuinfo).split())),
+        cpu_model=_first(MODEL_LINES, cpuinfo),
+    )
     found = probe_gpus()
     if isinstance(found, GpusFound):
         return facts.model_copy(update={"gpus": found.gpus, "driver": found.driver})
@@ -86,12 +94,18 @@ def gpus_in_words(facts: HostFacts) -> str:
     )
 
 
-def _cpu_features(cpuinfo: Path) -> tuple[str, ...]:
+def cpu_model(cpuinfo: Path = CPUINFO) -> str:
+    """Return the model name of this host's first processor; empty if the kernel does not say."""
+    return _first(MODEL_LINES, cpuinfo)
+
+
+def _first(labels: tuple[str, ...], cpuinfo: Path) -> str:
+    """Return the value of the first line with one of these labels; empty if there is none."""
     for line in cpuinfo.read_text(errors="replace").splitlines():
         label, _, value = line.partition(":")
-        if label.strip() in FEATURE_LINES:
-            return tuple(sorted(value.split()))
-    return ()
+        if label.strip() in labels:
+            return value.strip()
+    return ""
 
 
 def _lacks_machine(requires: HostRequirements, facts: HostFacts) -> str:

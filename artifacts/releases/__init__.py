@@ -15,6 +15,7 @@ from artifacts.releases.installs import (
     require_whole,
     verify_install,
 )
+from artifacts.releases.judged_on import JudgedOn, judged_elsewhere, judged_here
 from artifacts.releases.kept_verdicts import KeptVerdict, VerdictKey, keep_verdict, newest_verdict
 from artifacts.releases.pull import PulledRelease, pull_release
 from artifacts.releases.references import PATTERN, parse_reference, resolve
@@ -35,6 +36,7 @@ __all__ = [
     "DEPLOYABLE",
     "PATTERN",
     "Channel",
+    "JudgedOn",
     "KeptVerdict",
     "PulledRelease",
     "Release",
@@ -43,6 +45,8 @@ __all__ = [
     "inspect_release",
     "installed_variant",
     "is_install",
+    "judged_elsewhere",
+    "judged_here",
     "keep_verdict",
     "list_channels",
     "list_names",

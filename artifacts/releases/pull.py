@@ -32,6 +32,7 @@ from artifacts.releases.installs import (
     refuse_foreign,
     refuse_reserved,
 )
+from artifacts.releases.judged_on import judged_elsewhere
 from artifacts.releases.references import resolve
 from artifacts.releases.releases import Release
 from artifacts.releases.selection import Choice, choose_variant
@@ -46,6 +47,9 @@ class PulledRelease(Frozen):
     directory: Path = Field(description="Where it is installed: exactly its tree.")
     tree: Digest = Field(description="The tree.")
     reason: str = Field(description="Why this variant.")
+    judged_elsewhere: str = Field(
+        description="How this host differs from that on which the variant was judged; empty if it does not."
+    )
     downloaded_bytes: int = Field(ge=0, description="Bytes that this pull downloaded from the store.")
     already_installed: bool = Field(description="Whether it was there before.")
 
@@ -71,8 +75,8 @@ def pull_release(
     Raises BadReference, NotFound, NothingFits, StandInRefused, InTheWay, IntegrityError, StoreUnreachable,
     LocalDiskError.
     """
-    release = resolve(store, reference).release
-    choice = choose_variant(release, facts or probe_host(), variant)
+    release, facts = resolve(store, reference).release, facts or probe_host()
+    choice = choose_variant(release, facts, variant)
     refuse_reserved(release, choice.variant.name)
     paths = InstallPaths(root.resolve(), release.name, release.version, choice.variant.name)
     with disk_errors(root):
@@ -90,6 +94,7 @@ def pull_release(
         directory=paths.directory,
         tree=choice.tree,
         reason=choice.reason,
+        judged_elsewhere=judged_elsewhere(choice.variant.judged_on, choice.variant.requires, facts),
         downloaded_bytes=downloaded_bytes,
         already_installed=found,
     )

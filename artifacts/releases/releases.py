@@ -20,6 +20,7 @@ from artifacts.errors import AlreadyExists, Conflict, IntegrityError, NotFound
 from artifacts.frozen import Frozen
 from artifacts.hosts import HostRequirements, ServeCommand, refuse_stand_in
 from artifacts.parallel import READ_THREADS, run_all
+from artifacts.releases.judged_on import JudgedOn
 from artifacts.store import warn_skipped
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class VariantRelease(Frozen):
     verdict: Verdict = Field(description="What was decided.")
     reasons: tuple[str, ...] = Field(description="Why, in sentences.")
     requires: HostRequirements = Field(description="What a host must have to serve the tree to deploy.")
+    judged_on: JudgedOn = Field(description="The hardware that its speed was measured on.")
     serve: ServeCommand | None = Field(
         description="The command that serves it; none if rejected or inconclusive."
     )

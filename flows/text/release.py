@@ -27,6 +27,7 @@ def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str)
     yield from (f"  {reason}" for reason in variant.reasons)
     yield f"  target   {variant.target}"
     yield f"  needs    {needs(variant.requires)}"
+    yield f"  judged   on {variant.judged_on.text()}"
     if engine is not None and engine.built_on is not None:
         yield f"  built on {_built_on(engine.built_on)}"
     if engine is not None and engine.tuning is not None:

@@ -3,12 +3,11 @@
 import os
 import platform
 from functools import cache
-from pathlib import Path
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from artifacts.hosts import GpusFound, NoGpus, probe_gpus
+from artifacts.hosts import GpusFound, NoGpus, cpu_model, probe_gpus
 from artifacts.settings import load_settings
 
 
@@ -32,7 +31,7 @@ def this_host() -> HostClass:
     page_bytes, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
     return HostClass(
         machine=platform.machine(),
-        cpu_model=_cpu_model(),
+        cpu_model=cpu_model() or "unknown",
         cores=len(os.sched_getaffinity(0)),
         memory_gib=round(page_bytes * pages / 2**30),
         gpus=gpu_class(probe_gpus()),
@@ -45,11 +44,3 @@ def gpu_class(found: GpusFound | NoGpus) -> tuple[str, ...]:
     if isinstance(found, NoGpus):
         return ()
     return tuple(sorted(f"{gpu.name}, driver {found.driver}" for gpu in found.gpus))
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in {"model name", "CPU part"}:
-            return value.strip()
-    return "unknown"

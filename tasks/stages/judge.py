@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artifacts.hosts import ServeCommand, refuse_stand_in
-from artifacts.releases import VariantRelease
+from artifacts.hosts import ServeCommand, probe_host, refuse_stand_in
+from artifacts.releases import VariantRelease, judged_here
 from artifacts.store import Measurement
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.hosts import host_requirements, this_host
@@ -169,6 +169,7 @@ def _entry(
         verdict=verdict.verdict,
         reasons=verdict.reasons,
         requires=requires,
+        judged_on=judged_here(requires, probe_host()),
         serve=serve,
         tree=tree,
         vllm_serve=vllm,

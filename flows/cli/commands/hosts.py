@@ -13,6 +13,7 @@ from artifacts.releases import (
     CURRENT,
     installed_variant,
     is_install,
+    judged_elsewhere,
     read_install,
     require_whole,
     verify_install,
@@ -61,6 +62,8 @@ def pull(
     with progress(f"pulling {release}") as on_progress:
         pulled = pull_release(store, release, to, variant, on_progress=on_progress)
     say(f"{release}, variant {pulled.variant}: {pulled.reason}")
+    if pulled.judged_elsewhere:
+        say(pulled.judged_elsewhere)
     if pulled.already_installed:
         say("already installed: names and sizes match (`enginery verify` reads every byte)")
     else:
@@ -98,7 +101,8 @@ def serve(
     _require_install(directory)
     settings, facts, record = load_settings(), probe_host(), read_install(directory)
     require_port(host, port)
-    requires = installed_variant(directory).requires
+    entry = installed_variant(directory)
+    requires = entry.requires
     require_whole(directory)
     refuse_host(requires, facts, str(directory))
     toolchain = ensure(record.serve.toolchain, settings, say)
@@ -107,6 +111,8 @@ def serve(
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
     model = record.serve.served_model(record.name)
     with gpus_for(toolchain, GpuNeed(requires.gpu_count, requires.gpu_names), settings, say) as held:
+        if elsewhere := judged_elsewhere(entry.judged_on, requires, facts):
+            say(elsewhere)
         say(f"starting {name}; press Ctrl-C to stop it")
         return run_foreground(
             toolchain,

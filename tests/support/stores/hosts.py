@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from artifacts.hosts import ENGINE_FILE, HostRequirements, ServeCommand
-from artifacts.releases import Release, VariantRelease
+from artifacts.releases import JudgedOn, Release, VariantRelease
 from artifacts.releases.releases import Verdict
 from artifacts.settings import Settings
 from artifacts.store import Store
@@ -44,6 +44,7 @@ class Host:
             verdict=verdict,
             reasons=("because",),
             requires=HostRequirements(machine="x86_64"),
+            judged_on=JudgedOn(cpu_model="a processor of the tests"),
             serve=RECIPE if tree else None,
             tree=tree,
             vllm_serve=RECIPE,

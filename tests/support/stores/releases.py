@@ -5,10 +5,11 @@ from typing import Any
 
 from artifacts.canonical import digest_of
 from artifacts.hosts import HostRequirements, ServeCommand
-from artifacts.releases import DEPLOYABLE, Release, VariantRelease, reserve_version
+from artifacts.releases import DEPLOYABLE, JudgedOn, Release, VariantRelease, reserve_version
 from artifacts.releases.releases import publish
 from artifacts.store import Store
 
+CPU_MODEL = "a processor of the tests"
 RECIPE = ServeCommand(toolchain="aot-serve-cpu", argv=("{python}", "{tree}/serve.py"), model="demo")
 NOTHING = "0" * 64
 
@@ -25,6 +26,7 @@ def variant(
         "verdict": verdict,
         "reasons": (f"because of {name}",),
         "requires": HostRequirements(machine="x86_64", cpu_features=tuple(sorted(features))),
+        "judged_on": JudgedOn(cpu_model=CPU_MODEL),
         "serve": RECIPE if deployable else None,
         "tree": tree if deployable else None,
         "vllm_serve": RECIPE,

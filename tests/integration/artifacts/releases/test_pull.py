@@ -63,6 +63,20 @@ def paths(root: Path, name: str = "v2") -> InstallPaths:
     return InstallPaths(root, "demo", "1.4.0", name)
 
 
+def test_a_host_with_another_processor_learns_that_the_measured_speed_may_not_hold(
+    store: Store, demo: Release, tmp_path: Path
+) -> None:
+    judged = demo.variant("v2").judged_on.cpu_model
+    same = HOST.model_copy(update={"cpu_model": judged})
+    assert pull_release(store, "demo@1.4", tmp_path / "root", facts=same).judged_elsewhere == ""
+    other = HOST.model_copy(update={"cpu_model": "AMD EPYC 9D25"})
+    pulled = pull_release(store, "demo@1.4", tmp_path / "root", facts=other)
+    assert pulled.judged_elsewhere == (
+        f"judged on {judged}, this host has AMD EPYC 9D25: measured speed may not hold here"
+    )
+    assert pulled.already_installed, "it is no reason to refuse"
+
+
 def test_the_installed_directory_is_exactly_the_tree(
     store: Store, demo: Release, source: Path, tmp_path: Path
 ) -> None:

@@ -9,9 +9,9 @@ import pytest
 from support.engines.directories import on_h200, write_engine
 from support.programs.cli import run_cli
 from support.standin.nvml import compile_standin, environment, gpu
-from support.stores.releases import published, variant
+from support.stores.releases import CPU_MODEL, published, variant
 
-from artifacts.hosts import Gpu
+from artifacts.hosts import Gpu, cpu_model
 from artifacts.releases import move_channel, read_release
 from artifacts.releases.releases import publish
 from artifacts.settings import Settings
@@ -60,6 +60,7 @@ def test_each_host_gets_the_engine_of_its_gpu_and_others_are_told_why_not(cli: C
     assert pulled.returncode == 0, pulled.stderr
     assert pulled.stdout.strip().endswith("/h200")
     assert "2 x NVIDIA H200, driver 580.95.05" in pulled.stderr
+    assert f"judged on {CPU_MODEL}, this host has {cpu_model()}: measured speed may not hold" in pulled.stderr
     assert cli("pull", "demo@1.4", "--to", root, gpus=L40S).stdout.strip().endswith("/l40s")
     refused = cli("pull", "demo@1.4", "--to", root, gpus=L40S, driver="570.10")
     assert refused.returncode == 4

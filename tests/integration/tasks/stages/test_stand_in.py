@@ -10,7 +10,7 @@ from support.paths import E2E_SPEC
 
 from artifacts.errors import NotFound, StandInRefused
 from artifacts.hosts import HostRequirements, ServeCommand
-from artifacts.releases import VariantRelease, list_releases, newest_verdict
+from artifacts.releases import JudgedOn, VariantRelease, list_releases, newest_verdict
 from artifacts.settings import Settings
 from artifacts.store import Store, blob_key, new_measurement
 from engine_specs.spec import load_spec, resolve_variants
@@ -98,6 +98,7 @@ def entry(tree: str) -> VariantRelease:
         verdict="compile",
         reasons=("because",),
         requires=HostRequirements(machine="x86_64"),
+        judged_on=JudgedOn(cpu_model="a processor"),
         serve=SERVE,
         tree=tree,
         vllm_serve=SERVE,

@@ -22,13 +22,17 @@ WRONG = {
     **dict.fromkeys(DIRECTORIES, (FILE, f"{FILE}/below")),
     "store_prefix": (os.fsdecode(b"\xff"),),
     "placement": ("side-by-side", "TOGETHER"),
+    "quiet_host": ("maybe", "REQUIRE"),
     "toolchains": ("aot-cpu", "[]", '{"aot-cpu": "/usr/bin/python3"}'),
     "tool_env": ("HF_TOKEN=x", "PATH=/x", "{}}"),
 }
 # What one run can report together.
 TOGETHER = [
     {name: values[one] for name, values in WRONG.items() if name in names and one < len(values)}
-    for names in ((*NUMBERS, "store_bucket", "placement", "toolchains", "tool_env"), DIRECTORIES)
+    for names in (
+        (*NUMBERS, "store_bucket", "placement", "quiet_host", "toolchains", "tool_env"),
+        DIRECTORIES,
+    )
     for one in range(max(len(WRONG[name]) for name in names))
 ]
 STORE = {

@@ -7,7 +7,7 @@ import pytest
 from support.paths import E2E_SPEC
 
 from artifacts.hosts import HostRequirements, ServeCommand
-from artifacts.releases import VariantRelease
+from artifacts.releases import JudgedOn, VariantRelease
 from artifacts.releases.releases import Verdict
 from engine_specs.spec import read_spec, resolve_variants
 from flows.prefect_run import BuildSummary, VariantSummary
@@ -33,6 +33,7 @@ def entry(name: str, verdict: Verdict, *, required: bool = True, report: str = "
         verdict=verdict,
         reasons=("because",),
         requires=HostRequirements(machine="x86_64"),
+        judged_on=JudgedOn(cpu_model="a processor"),
         serve=RECIPE if deployable else None,
         tree="b" * 64 if deployable else None,
         vllm_serve=RECIPE,

@@ -21,7 +21,7 @@ from support.standin.trtllm_toolchain import NAME, Gpu, install
 
 from artifacts.errors import StandInRefused
 from artifacts.hosts import EngineManifest
-from artifacts.releases import VariantRelease, list_releases
+from artifacts.releases import JudgedOn, VariantRelease, list_releases
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 from engine_specs.spec import ResolvedVariant, Spec, load_spec, resolve_variants
@@ -197,6 +197,7 @@ def entry_of(
         verdict="compile",
         reasons=("because",),
         requires=manifest.requires,
+        judged_on=JudgedOn(cpu_model="a processor"),
         serve=manifest.serve,
         tree=engine.tree,
         vllm_serve=manifest.serve,

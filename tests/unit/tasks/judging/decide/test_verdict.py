@@ -11,8 +11,9 @@ from support.judging.judgements import PRICES, SUBJECT, measured, protocol, term
 from support.judging.verdict_combinations import all_combinations, timed_conditions
 from support.paths import ROOT
 
+from tasks.judging.decide import is_conclusive
 from tasks.judging.decide.table import conditions, markdown_table, row_for, verdict_table
-from tasks.judging.gates import all_gates
+from tasks.judging.gates import HOST_BUSY, NOT_MEASURED, all_gates
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.results import NotMeasured
@@ -38,9 +39,11 @@ UNTIMED = dict.fromkeys(timed_conditions(), "not-measured")
 def test_exactly_one_row_matches_every_combination() -> None:
     counts = [sum(row.matches(outcomes) for row in verdict_table()) for outcomes in all_combinations()]
     assert set(counts) == {1}
-    sizes = {name: len(values) for name, values in conditions().items()}
-    timed = prod(sizes.pop(name) - 1 for name in timed_conditions())
-    assert len(counts) == prod(sizes.values()) * (timed + 1)
+    values = [set(conditions()[name]) for name in timed_conditions()]
+    timed = prod(len(one - {NOT_MEASURED, HOST_BUSY}) for one in values)
+    untimed = prod(len(one & {NOT_MEASURED, HOST_BUSY}) for one in values)
+    asked = prod(len(each) for name, each in conditions().items() if name not in timed_conditions())
+    assert len(counts) == asked * (timed + untimed)
 
 
 def test_what_is_good_of_each_gate_is_what_pays() -> None:
@@ -145,6 +148,17 @@ def test_an_engine_that_was_not_timed_is_rejected_by_its_answers_alone() -> None
     assert len(result.verdict.reasons) == 1 + sum(gate.asks == "answers" for gate in all_gates())
     assert left_out.reason in result.verdict.reasons
     assert JudgedResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_an_accurate_engine_on_a_busy_host_is_inconclusive_and_not_measured_for_good() -> None:
+    asked = protocol(samples=400, margin=0.02)
+    busy = NotMeasured(cause="host-busy", reason="Host busy: others used 52.0% of 2 cores.")
+    made = measured(asked.digest, [0.0] * 400, ratio=1.4).model_copy(update={"speed": busy})
+    result = judge_engine(made, asked, terms(PRICES), SUBJECT)
+    assert (result.verdict.verdict, result.verdict.row) == ("inconclusive", "host-busy")
+    assert result.verdict.reasons[0] == busy.reason
+    assert result.outcomes.conditions()["speed"] == "host-busy"
+    assert not is_conclusive(made, asked)
 
 
 def test_a_faster_engine_that_does_not_pay_is_not_published() -> None:
