@@ -3,11 +3,13 @@
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from support.engines.stand_ins import put_engine
 
 from artifacts.hosts import HostFacts
+from artifacts.settings import QuietHost
 from artifacts.store import Store
 from engine_specs.spec import load_spec, resolve_variants
 from tasks.comparison.sides import seed_of
@@ -109,6 +111,18 @@ def test_a_placement_that_is_forced_has_measurements_of_its_own(
     monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str]
 ) -> None:
     protocol = protocol_on(monkeypatch, store, trees, "avx2")
-    keys = {name: measure._call(protocol, {}, name).key for name in (None, "together", "shared", "in-turn")}
+    keys = {
+        name: measure._call(protocol, {}, name, "require").key
+        for name in (None, "together", "shared", "in-turn")
+    }
     assert len(set(keys.values())) == 4
-    assert keys[None] == measure._call(protocol, {}, None).key, "one that is chosen is found again"
+    again = measure._call(protocol, {}, None, "require")
+    assert keys[None] == again.key, "one that is chosen is found again"
+
+
+def test_what_was_measured_on_any_host_is_not_used_where_it_has_to_be_quiet(
+    monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str]
+) -> None:
+    protocol = protocol_on(monkeypatch, store, trees, "avx2")
+    keys = {measure._call(protocol, {}, None, quiet).key for quiet in get_args(QuietHost)}
+    assert len(keys) == 2
