@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine_specs.spec import Economics, Slo, Workload
 from engine_specs.tables import HopedSpeedup
+from tasks.judging.conditions import host_in_words
 from tasks.judging.gates import (
     EconomicsOutcome,
     Figure,
@@ -78,6 +79,9 @@ def baseline_decision(
         f"and ITL p99 {summary.itl_ms.p99:.2f} ms "
         f"(limit {workload.slo.itl_p99_ms:g})."
     )
+    loads = [one.load for point in load.points for one in point.rounds]
+    if host := host_in_words(load.quiet_host, loads):
+        found += f" {host}"
     if load.host_busy:
         return Go(f"{found} The host was busy, so these figures decide nothing: {load.host_busy}.", hoped)
     if compile_mode == "always":

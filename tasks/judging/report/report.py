@@ -17,6 +17,7 @@ from tasks.judging.judgement import JudgedResult, Subject
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.report.advice import advice_on, advice_without_engine
 from tasks.judging.report.as_markdown import as_markdown
+from tasks.judging.report.host_load import host_rows, host_sentence
 from tasks.judging.report.plots import (
     latency_plot,
     ratio_plot,
@@ -104,6 +105,8 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "protocol": result.protocol,
         "conditions": result.measured.conditions,
         "throttled": _throttled(result),
+        "host": host_sentence(result.measured.speed),
+        "host_rows": host_rows(result.measured.speed),
         "measured": result.measured,
         "worst": _worst(samples),
         "differing": sum(sample.regret_nats > 0 for sample in samples),

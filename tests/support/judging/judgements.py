@@ -13,6 +13,7 @@ from tasks.judging import (
     AccuracyResult,
     Conditions,
     Endpoint,
+    HostLoad,
     JudgingProtocol,
     Measured,
     PlacementChoice,
@@ -258,6 +259,7 @@ def _round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
         devices=1,
         prompts_sha256="c" * 64,
         requests=(record,) * 3,
+        load=HostLoad(cores=2, foreign=0.012, steal=0.0),
     )
 
 
@@ -278,5 +280,6 @@ def measured(digest: str, regrets: Sequence[float], *, ratio: float, noise: floa
             qualifying=(QualifyingRound(reference="vllm", rates=(500.0, 505.0)),),
             operating_point=2,
             points=points[::-1],
+            quiet_host="require",
         ),
     )

@@ -1,0 +1,183 @@
+"""Rounds that others disturbed are made again, by their load alone; too many of them are no result."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, repeat
+
+import pytest
+from support.judging.fake_completions import Behaviour, fake_server
+from support.judging.judgements import SUBJECT, TOGETHER, endpoint, protocol, terms
+from support.judging.measured_fakes import TEXTS, ignore
+
+from artifacts.progress import Say
+from artifacts.settings import QuietHost
+from tasks.errors import HostBusy
+from tasks.judging import HostLoad, JudgingProtocol, LoadPlan, NotMeasured, Resident, SideMemory, SpeedResult
+from tasks.judging.conditions import host_in_words
+from tasks.judging.decide import is_conclusive
+from tasks.judging.endpoint import Side
+from tasks.judging.judge import baseline_load, judge_engine, measure_engine
+from tasks.judging.measure import measure_speed
+
+QUIET = HostLoad(cores=2, foreign=0.02, steal=0.0)
+BUSY = HostLoad(cores=2, foreign=0.5, steal=0.0, busiest=("process 7 (burner, 1.00 cores)",))
+STOLEN = HostLoad(cores=2, foreign=0.0, steal=0.06)
+VISITED = HostLoad(cores=2, foreign=0.0, steal=0.0, on_gpus=("process 8 (train, 2.0 GB)",))
+# Next to no budget: as many pairs as the first stage has.
+ASKED = protocol(resolution=5.0, budget_minutes=0.001, first_stage_pairs=4, pairs_elsewhere=3)
+CHOSEN = [QUIET] * ASKED.speed.qualifying_rounds
+
+
+class Planted:
+    """Observes what a test says, round by round; then a quiet host."""
+
+    def __init__(
+        self,
+        loads: Sequence[HostLoad | None],
+        then: HostLoad | None = QUIET,
+        quiet_host: QuietHost = "require",
+    ) -> None:
+        self._loads: Iterator[HostLoad | None] = chain(loads, repeat(then))
+        self.quiet_host: QuietHost = quiet_host
+        self.waits = 0
+        self.patience = 1000
+
+    def await_quiet(self, say: Say) -> None:
+        self.waits += 1
+        if self.waits > self.patience:
+            raise HostBusy("others kept it busy", where="process 7 (burner, 1.00 cores)")
+
+    def begin_round(self) -> None: ...
+
+    def end_round(self, side: Side, begin_s: float) -> HostLoad | None:
+        return next(self._loads)
+
+    def throttled(self, side: Side, begin_s: float, end_s: float) -> tuple[str, ...]:
+        return ()
+
+    def memory(self) -> tuple[SideMemory, ...]:
+        return ()
+
+
+@contextmanager
+def placed(observer: Planted) -> Iterator[Resident]:
+    with fake_server(Behaviour()) as engine, fake_server(Behaviour()) as vllm:
+        sides = [endpoint("engine", engine.base_url), endpoint("vllm", vllm.base_url)]
+        yield Resident(sides, TOGETHER, observer)
+
+
+def speed_of(
+    observer: Planted, asked: JudgingProtocol = ASKED, say: Say = ignore
+) -> SpeedResult | NotMeasured:
+    with placed(observer) as placement:
+        return measure_speed(placement, asked.engine, asked.references, asked, say=say)
+
+
+@pytest.mark.parametrize("load", [BUSY, STOLEN, VISITED])
+def test_a_pair_that_others_disturbed_is_made_again_after_a_quiet_while(load: HostLoad) -> None:
+    observer, lines = Planted([*CHOSEN, QUIET, QUIET, QUIET, load]), list[str]()
+    made = speed_of(observer, say=lines.append)
+    assert isinstance(made, SpeedResult)
+    point = made.at_operating_point
+    assert point.made_again == 1
+    assert sum(one.made_again for one in made.points) == 1
+    assert observer.waits == 2, "once before the first round, once before the pair was made again"
+    assert lines[1] == f"made again: {load.text()}"
+    assert [one.index for one in point.rounds] == list(range(8)), "the disturbed pair is not among them"
+    assert {one.load for one in point.rounds} == {QUIET}
+
+
+def test_if_more_than_a_quarter_had_to_be_made_again_the_host_was_busy() -> None:
+    made = speed_of(Planted([*CHOSEN, *[BUSY, QUIET] * 2]))
+    assert isinstance(made, NotMeasured)
+    assert made.cause == "host-busy"
+    assert made.reason == (
+        "Host busy: Others disturbed rounds: 2 had to be made again for 4 that are needed (25% are allowed) "
+        "(others used 50.0% of 2 cores; process 7 (burner, 1.00 cores))."
+    )
+
+
+def test_a_host_that_is_always_busy_is_not_asked_for_ever() -> None:
+    observer = Planted(CHOSEN, then=BUSY)
+    made = speed_of(observer)
+    assert isinstance(made, NotMeasured)
+    assert observer.waits == 5, "no more often than pairs are needed"
+
+
+def test_a_host_that_does_not_become_quiet_is_inconclusive_and_never_used_again() -> None:
+    observer = Planted([])
+    observer.patience = 0
+    asked = protocol(resolution=5.0, margin=0.3)
+    with placed(observer) as placement:
+        made = measure_engine(placement, TEXTS, asked, say=ignore)
+    assert not is_conclusive(made, asked)
+    result = judge_engine(made, asked, terms(), SUBJECT)
+    assert (result.verdict.verdict, result.verdict.row) == ("inconclusive", "host-busy")
+    assert result.verdict.reasons[0].startswith("Host busy: others kept it busy (process 7")
+
+
+def test_a_host_that_need_not_be_quiet_is_measured_as_it_is_and_the_verdict_says_so() -> None:
+    observer = Planted([], then=BUSY, quiet_host="record")
+    asked = protocol(resolution=5.0)
+    with placed(observer) as placement:
+        made = measure_engine(placement, TEXTS, asked, say=ignore)
+    assert isinstance(made.speed, SpeedResult)
+    assert sum(one.made_again for one in made.speed.points) == 0
+    reason = judge_engine(made, asked, terms(), SUBJECT).outcomes.gates["speed"].reason
+    said = r"The host was not required to be quiet\. Others disturbed (\d+) of \1 rounds; at most"
+    assert re.search(said, reason)
+
+
+def test_the_reference_is_chosen_by_rounds_that_nobody_disturbed() -> None:
+    asked = protocol(resolution=5.0, references=["vllm", "vllm fp8"])
+    observer = Planted([BUSY])
+    with placed(observer) as placement, fake_server(Behaviour()) as other:
+        third = endpoint("vllm fp8", other.base_url)
+        sides = [*placement._endpoints.values(), third]
+        made = measure_speed(
+            Resident(sides, TOGETHER, observer), asked.engine, asked.references, asked, say=ignore
+        )
+    assert isinstance(made, SpeedResult)
+    assert observer.waits == 2
+    assert [len(one.rates) for one in made.qualifying] == [asked.speed.qualifying_rounds] * 2
+
+
+def test_a_baseline_on_a_busy_host_is_measured_but_decides_nothing() -> None:
+    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary)
+    observer = Planted([])
+    observer.patience = 0
+    with placed(observer) as placement:
+        load = baseline_load(placement, ASKED.references[0], plan, say=ignore)
+    assert load.host_busy == "others kept it busy (process 7 (burner, 1.00 cores))"
+    assert [len(one.rounds) for one in load.points] == [plan.rounds_per_point] * 2
+
+
+def test_a_round_of_the_baseline_that_others_disturbed_is_made_again() -> None:
+    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary)
+    observer = Planted([QUIET, BUSY])
+    with placed(observer) as placement:
+        load = baseline_load(placement, ASKED.references[0], plan, say=ignore)
+    assert (load.host_busy, observer.waits) == ("", 2)
+    assert {one.load for point in load.points for one in point.rounds} == {QUIET}
+
+
+@pytest.mark.parametrize(
+    ("load", "disturbs"),
+    [
+        (HostLoad(cores=2, foreign=0.10, steal=0.05), False),
+        (HostLoad(cores=2, foreign=0.101, steal=0.0), True),
+        (HostLoad(cores=2, foreign=0.0, steal=0.051), True),
+        (VISITED, True),
+    ],
+)
+def test_what_disturbs_a_round(load: HostLoad, disturbs: bool) -> None:
+    assert load.disturbs == disturbs
+
+
+def test_a_quiet_host_that_had_to_be_quiet_is_nothing_to_speak_of() -> None:
+    assert host_in_words("require", [QUIET] * 8) == ""
+    said = host_in_words("require", [QUIET, None], made_again=1, pairs=8)
+    assert said == (
+        "Nobody can say what others used of it meanwhile. For others' load, 1 of 8 pairs were made again."
+    )
