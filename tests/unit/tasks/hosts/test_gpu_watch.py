@@ -6,6 +6,7 @@ from time import perf_counter
 
 from support.standin.nvml import Recorded, gpu, reading
 
+from artifacts.hosts import GpuProcess, GpuReading
 from tasks.hosts import GpuWatch
 from tasks.hosts.gpu_watch import Peak
 
@@ -79,6 +80,33 @@ def test_a_round_without_a_look_is_looked_at_when_it_ends() -> None:
     with watch.side("engine", (ONE.uuid,), OURS, alone=True):
         begin = perf_counter()
         assert watch.throttled("engine", begin, perf_counter()) == ("temperature",)
+
+
+def test_somebody_elses_process_counts_in_the_round_in_which_it_computed() -> None:
+    readings = [reading(1, (OURS, 1.0)), reading(3, (OURS, 1.0), (THEIRS, 2.0)), reading(1, (OURS, 1.0))]
+    watch = GpuWatch(Recorded({ONE.uuid: readings}))
+    with watch.side("engine", (ONE.uuid,), OURS, alone=True):
+        times = [perf_counter()]
+        for _ in readings:
+            watch._look()
+            times.append(perf_counter())
+        rounds = [watch.strangers("engine", begin, end) for begin, end in itertools.pairwise(times)]
+    assert rounds == [(), ("process 4000000 (python3, 2.1 GB)",), ()]
+
+
+def test_who_computes_on_the_gpus_now_is_asked_now() -> None:
+    watch = GpuWatch(Recorded({ONE.uuid: [reading(3, (THEIRS, None)), reading(0)]}))
+    assert watch.strangers_now() == (), "no side is up, so no GPU is looked at"
+    with watch.side("engine", (ONE.uuid,), OURS, alone=True):
+        assert watch.strangers_now() == ("process 4000000 (python3)",)
+        assert watch.strangers_now() == ()
+
+
+def test_a_process_that_is_not_visible_from_here_may_be_one_of_ours() -> None:
+    hidden = GpuProcess(pid=THEIRS, name="", used_bytes=None)
+    watch = GpuWatch(Recorded({ONE.uuid: [GpuReading(processes=(hidden,))]}))
+    with watch.side("engine", (ONE.uuid,), OURS, alone=True):
+        assert watch.strangers_now() == ()
 
 
 def test_the_thread_looks_by_itself() -> None:

@@ -13,7 +13,18 @@ from support.judging.measured_fakes import TEXTS, ignore
 from artifacts.progress import Say
 from artifacts.settings import QuietHost
 from tasks.errors import HostBusy
-from tasks.judging import HostLoad, JudgingProtocol, LoadPlan, NotMeasured, Resident, SideMemory, SpeedResult
+from tasks.judging import (
+    Conditions,
+    Endpoint,
+    HostLoad,
+    JudgingProtocol,
+    LoadPlan,
+    NotMeasured,
+    PlacementChoice,
+    Resident,
+    SideMemory,
+    SpeedResult,
+)
 from tasks.judging.conditions import host_in_words
 from tasks.judging.decide import is_conclusive
 from tasks.judging.endpoint import Side
@@ -58,6 +69,26 @@ class Planted:
 
     def memory(self) -> tuple[SideMemory, ...]:
         return ()
+
+
+class InTurn:
+    """Sides that are up one at a time, each start on a server of its own."""
+
+    resident = False
+
+    def __init__(self, observer: Planted) -> None:
+        self.observer = observer
+        self.starts: list[str] = []
+
+    @contextmanager
+    def serving(self, sides: Sequence[Side]) -> Iterator[list[Endpoint]]:
+        (one,) = sides
+        self.starts.append(one.name)
+        with fake_server(Behaviour()) as server:
+            yield [Endpoint(base_url=server.base_url, side=one, start=len(self.starts))]
+
+    def conditions(self) -> Conditions:
+        return Conditions(placement=PlacementChoice(name="in-turn", reason="a test"))
 
 
 @contextmanager
@@ -127,6 +158,25 @@ def test_a_host_that_need_not_be_quiet_is_measured_as_it_is_and_the_verdict_says
     reason = judge_engine(made, asked, terms(), SUBJECT).outcomes.gates["speed"].reason
     said = r"The host was not required to be quiet\. Others disturbed (\d+) of \1 rounds; at most"
     assert re.search(said, reason)
+
+
+def test_a_pair_of_blocks_that_others_disturbed_is_made_again() -> None:
+    asked = protocol(resolution=5.0, first_stage_pairs=4)
+    placement = InTurn(Planted([QUIET, QUIET, BUSY]))
+    made = measure_speed(placement, asked.engine, asked.references, asked, say=ignore)
+    assert isinstance(made, SpeedResult)
+    assert placement.starts == ["vllm", "engine", *["vllm", "engine", "engine", "vllm"] * 2], (
+        "the first pair, then four"
+    )
+    assert made.at_operating_point.made_again == 1
+    assert {one.load for one in made.at_operating_point.rounds} == {QUIET}
+
+
+def test_blocks_on_a_host_that_stays_busy_are_given_up() -> None:
+    placement = InTurn(Planted([], then=BUSY))
+    made = measure_speed(placement, ASKED.engine, ASKED.references, ASKED, say=ignore)
+    assert isinstance(made, NotMeasured)
+    assert (made.cause, len(placement.starts)) == ("host-busy", 6)
 
 
 def test_the_reference_is_chosen_by_rounds_that_nobody_disturbed() -> None:

@@ -66,6 +66,17 @@ def page(result: JudgedResult, tmp_path_factory: pytest.TempPathFactory) -> Path
     return render_report(result, tmp_path_factory.mktemp("report"))
 
 
+def test_the_page_shows_what_others_used_of_the_host(result: JudgedResult, tmp_path: Path) -> None:
+    quiet = render_report(result, tmp_path).read_text(encoding="utf-8")
+    assert "The host had to be quiet, and was." in quiet
+    assert "<td>1.2</td><td>0.0</td><td>0</td>" in quiet
+    speed = result.measured.speed
+    assert isinstance(speed, SpeedResult)
+    loose = result.measured.model_copy(update={"speed": speed.model_copy(update={"quiet_host": "record"})})
+    page = render_report(result.model_copy(update={"measured": loose}), tmp_path)
+    assert "The host was not required to be quiet." in page.read_text(encoding="utf-8")
+
+
 def test_the_page_needs_nothing_from_outside(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     parser = Balanced()
