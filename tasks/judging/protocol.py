@@ -21,7 +21,7 @@ from tasks.judging.endpoint import Side
 from tasks.judging.vocabulary import Vocabulary
 
 PROMPTS = "uniform-token-ids/1"
-REQUESTS = "neutral-text-counted-by-usage/2"
+REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
 CONTINUATIONS = "streamed-and-scored-token-by-token/2"
 METHOD = "pseudo-observation-bound-over-texts-and-groups+stein/3"
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
@@ -46,6 +46,9 @@ class RoundPlan(Frozen):
     )
     warmup_requests: int = Field(
         default=1, ge=0, description="Requests that are discarded at the start of every round."
+    )
+    kept_requests: int = Field(
+        default=4, ge=1, description="Requests of a round, drawn by lot, that may be asked again after it."
     )
     request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request, in seconds.")
 
@@ -83,6 +86,13 @@ class SpeedPlan(Frozen):
     qualifying_rounds: int = Field(
         default=2, ge=1, description="Rounds per reference that choose the fastest one."
     )
+    checked_requests: int = Field(
+        default=32,
+        ge=1,
+        description="Timed requests at the operating point that the engine is asked again, and whose timed "
+        "answers the reference scores.",
+    )
+    checked_elsewhere: int = Field(default=8, ge=1, description="The same at each other concurrency.")
 
 
 class AccuracyPlan(Frozen):

@@ -45,12 +45,14 @@ class RequestRecord(Frozen):
 
     ttft_ms: float = Field(description="Time from sending to the first token.")
     itl_mean_ms: float = Field(
-        description="Mean time between tokens after the first; 0 if all came in one chunk."
+        description="Mean gap between arrivals of tokens; the whole time if all tokens arrived at once."
     )
-    itl_max_ms: float = Field(description="Longest time between tokens.")
+    itl_max_ms: float = Field(description="Longest of these gaps.")
+    arrivals: int = Field(ge=1, description="Times at which tokens arrived.")
+    largest_chunk: int = Field(ge=1, description="Most tokens in one chunk of the stream.")
     e2e_ms: float = Field(description="Time from sending to the last token.")
     output_tokens: int
-    good: bool = Field(description="Whether the first token and the mean time between tokens met the SLO.")
+    good: bool = Field(description="Whether the first token and the mean gap met the SLO.")
 
 
 class RoundResult(Frozen):
@@ -67,6 +69,9 @@ class RoundResult(Frozen):
     wall_s: float = Field(gt=0, description="Time from the first request sent to the last token received.")
     devices: int
     prompts_sha256: str = Field(description="Digest of the prompts, in order; no two rounds share one.")
+    answers_sha256: str = Field(
+        description="Digest of the answers' texts and counted tokens, in the order of the requests."
+    )
     requests: tuple[RequestRecord, ...]
     throttled: tuple[str, ...] = Field(
         default=(),
@@ -94,7 +99,11 @@ class LoadSummary(Frozen):
     goodput_per_device: Interval = Field(description="The same of requests that met the SLO.")
     good_share: float = Field(description="Share of requests that met the SLO.")
     ttft_ms: Quantiles
-    itl_ms: Quantiles = Field(description="Time between tokens, pooled over all tokens of all rounds.")
+    itl_ms: Quantiles = Field(
+        description="Gaps between arrivals of tokens, pooled over all requests of all rounds."
+    )
+    tokens_per_arrival: float = Field(ge=1, description="Mean number of tokens that arrived at a time.")
+    largest_chunk: int = Field(ge=1, description="Most tokens in one chunk of a stream.")
     e2e_ms: Quantiles
 
 
@@ -284,6 +293,62 @@ class BlockCost(Frozen):
     )
 
 
+class TimedSample(Frozen):
+    """One timed answer of the engine, read and scored after the rounds."""
+
+    concurrency: int = Field(ge=1, description="Requests that were in flight.")
+    claimed_tokens: int = Field(ge=1, description="Its tokens by the engine's own count.")
+    same_text: bool = Field(
+        description="Whether it has the text of the ids that the engine gave when it was asked again."
+    )
+    tokens: tuple[int, ...] = Field(
+        description="Its ids: those given when asked again, as far as they have the same text, then the "
+        "reference's reading of the rest."
+    )
+    scored_tokens: int = Field(ge=0, description="How many of them the reference scored, from the first on.")
+    departures: tuple[Departure, ...] = Field(
+        description="Scored tokens that are not the reference's own choice."
+    )
+
+    @property
+    def regret_nats(self) -> float:
+        """The mean regret of the scored tokens; 0 if there are none."""
+        return math.fsum(one.regret_nats for one in self.departures) / max(1, self.scored_tokens)
+
+    @property
+    def missing_share(self) -> float:
+        """The share of the claimed tokens that its text does not have."""
+        return max(0.0, 1 - len(self.tokens) / self.claimed_tokens)
+
+    @property
+    def distinct_share(self) -> float:
+        """The share of its tokens that are different ones."""
+        return len(set(self.tokens)) / max(1, len(self.tokens))
+
+
+class TimedCount(Frozen):
+    """The tokens of all timed answers of one side, by its own count and by the reference's tokenizer."""
+
+    side: str
+    claimed: tuple[int, ...] = Field(min_length=1, description="By the side's count, per answer.")
+    read: tuple[int, ...] = Field(
+        min_length=1, description="Tokens that the reference reads in the text; special ones have no text."
+    )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of the claimed tokens that can be read, per answer."""
+        return tuple(min(1.0, r / c) for r, c in zip(self.read, self.claimed, strict=True))
+
+
+class TimedAnswers(Frozen):
+    """What the reference found in the answers of timed rounds."""
+
+    samples: tuple[TimedSample, ...] = Field(min_length=1, description="Answers of the engine, drawn by lot.")
+    engine: TimedCount = Field(description="All answers of the engine.")
+    reference: TimedCount = Field(description="All answers of the side that it is compared with.")
+
+
 class SpeedResult(Frozen):
     """Engine against the fastest reference that qualified."""
 
@@ -299,6 +364,7 @@ class SpeedResult(Frozen):
     quiet_host: QuietHost = Field(
         default="record", description="Whether the host had to be quiet while it was measured."
     )
+    timed: TimedAnswers = Field(description="What the timed rounds were answered with.")
 
     @property
     def at_operating_point(self) -> SpeedPoint:

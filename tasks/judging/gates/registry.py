@@ -1,7 +1,8 @@
 """The gates, in the order in which they decide.
 
 A gate on answers can reject before any other says that it could not tell; gates on rounds decide once all
-gates on answers are passed. The last gate always decides: its rules accept all of its outcomes.
+gates on answers are passed, and the first of them whether what was timed counts. The last gate always
+decides: its rules accept all of its outcomes.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ from tasks.judging.gates.length import LengthGate
 from tasks.judging.gates.regret import RegretGate
 from tasks.judging.gates.slo import SloGate
 from tasks.judging.gates.speed import SpeedGate
+from tasks.judging.gates.timed_answers import TimedAnswersGate
 from tasks.judging.gates.tokenizer import TokenizerGate
 
 GATES: tuple[Gate[Any], ...] = (
@@ -20,6 +22,7 @@ GATES: tuple[Gate[Any], ...] = (
     RegretGate(),
     GrossErrorsGate(),
     LengthGate(),
+    TimedAnswersGate(),
     SloGate(),
     SpeedGate(),
     EconomicsGate(),

@@ -15,6 +15,7 @@ from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.stages import Sides, elsewhere, finish_point, log_ratios, plan_second_stage
 from tasks.judging.measure.summaries import MeasuredRound
+from tasks.judging.measure.timed import Repeated, TimedRounds, ask_again, count_to_ask
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import RoundResult, SpeedPoint
@@ -22,7 +23,7 @@ from tasks.judging.results import RoundResult, SpeedPoint
 
 def compare_in_rounds(
     placement: Placement, runner: RoundRunner, sides: Sides, protocol: JudgingProtocol, *, say: Say
-) -> list[SpeedPoint]:
+) -> tuple[list[SpeedPoint], TimedRounds]:
     """Compare two resident sides at the operating point, then at the other concurrencies.
 
     Raises `HostBusy` if too many pairs had to be made again.
@@ -36,9 +37,10 @@ def compare_in_rounds(
     """
     repeats = Repeats(placement.observer, say)
     with placement.serving(sides) as endpoints:
-        points = asyncio.run(_Alternation(runner, endpoints, sides, protocol, repeats, say).points())
+        alternation = _Alternation(runner, endpoints, sides, protocol, repeats, say)
+        points = asyncio.run(alternation.points())
     repeats.require_few(sum(len(one.rounds) // 2 for one in points))
-    return points
+    return points, alternation.timed()
 
 
 class _Alternation:
@@ -58,6 +60,15 @@ class _Alternation:
         self._protocol = protocol
         self._plan = protocol.speed
         self._say = say
+        self._made: list[MeasuredRound] = []
+        self._repeated: list[Repeated] = []
+
+    def timed(self) -> TimedRounds:
+        """Return all rounds so far, and what was asked again."""
+        reference, engine = (
+            [one for one in self._made if one.result.side == side.name] for side in self._sides
+        )
+        return TimedRounds(engine=engine, reference=reference, repeated=self._repeated)
 
     async def points(self) -> list[SpeedPoint]:
         load = self._protocol.workload
@@ -76,9 +87,16 @@ class _Alternation:
             self._repeats.require_few(stage.pairs)
         if stage.pairs > first:
             rounds += await self._pairs(concurrency, range(first, stage.pairs))
+        await self._ask_again([one for one in rounds if one.result.side == self._sides[1].name])
+        self._made += rounds
         point, line = finish_point(rounds, self._sides, self._protocol, first_stage=first, stage=stage)
         self._say(line)
         return point.model_copy(update={"made_again": self._repeats.made_again - made_again})
+
+    async def _ask_again(self, rounds: Sequence[MeasuredRound]) -> None:
+        count = count_to_ask(rounds[0].result.concurrency, self._protocol)
+        async with self._runner.client(self._endpoints[1]) as client:
+            self._repeated += await ask_again(client, rounds, self._protocol, count)
 
     async def _pairs(self, concurrency: int, pairs: range) -> list[MeasuredRound]:
         """Make the rounds of these pairs, every other pair in reverse order."""

@@ -33,6 +33,7 @@ from tasks.judging.measure.stages import (
     plan_second_stage,
 )
 from tasks.judging.measure.summaries import MeasuredRound
+from tasks.judging.measure.timed import Repeated, TimedRounds, ask_again, count_to_ask
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, SpeedPlan
 from tasks.judging.results import BlockCost, NotMeasured, SpeedPoint
@@ -48,6 +49,9 @@ class Block(Frozen):
 
     cost: BlockCost
     rounds: tuple[MeasuredRound, ...] = Field(description="Its counted rounds, at all concurrencies.")
+    repeated: tuple[Repeated, ...] = Field(
+        description="Requests of these rounds that it was asked again; none of the reference's."
+    )
 
 
 class BlockPair(Frozen):
@@ -70,7 +74,7 @@ def compare_in_blocks(
     *,
     kept: PhaseKeeper,
     say: Say,
-) -> tuple[list[SpeedPoint], tuple[BlockCost, ...]] | NotMeasured:
+) -> tuple[list[SpeedPoint], TimedRounds, tuple[BlockCost, ...]] | NotMeasured:
     """Compare two sides in turn, at all concurrencies; or say what that takes if the budget is too small.
 
     Raises `HostBusy` if too many pairs had to be made again.
@@ -142,7 +146,7 @@ class _Blocks:
         self._say = say
         self._rounds_each: int | None = None
 
-    def compare(self) -> tuple[list[SpeedPoint], tuple[BlockCost, ...]]:
+    def compare(self) -> tuple[list[SpeedPoint], TimedRounds, tuple[BlockCost, ...]]:
         pairs = [self._pair(0)]
         self._rounds_each = pairs[0].blocks[0].cost.rounds
         first = first_stage_pairs(self._plan, pairs[0].spent_s)
@@ -157,7 +161,16 @@ class _Blocks:
             self._point(pairs, concurrency, first if concurrency == operating_point else None, stage)
             for concurrency in self._protocol.workload.concurrency
         ]
-        return points, tuple(block.cost for pair in pairs for block in pair.blocks)
+        blocks = [block for pair in pairs for block in pair.blocks]
+        return points, self._timed(blocks), tuple(block.cost for block in blocks)
+
+    def _timed(self, blocks: Sequence[Block]) -> TimedRounds:
+        reference, engine = (
+            [one for block in blocks if block.cost.side == side.name for one in block.rounds]
+            for side in self._sides
+        )
+        repeated = [one for block in blocks for one in block.repeated]
+        return TimedRounds(engine=engine, reference=reference, repeated=repeated)
 
     def _point(
         self, pairs: Sequence[BlockPair], concurrency: int, first: int | None, stage: StagePlan
@@ -192,6 +205,7 @@ class _Blocks:
         begin = perf_counter()
         with self._placement.serving([side]) as (endpoint,):
             rounds = asyncio.run(self._rounds(endpoint, pair, place))
+            repeated = asyncio.run(self._repeated(endpoint, rounds))
         decisive = [
             one for one in rounds if one.result.concurrency == self._protocol.workload.operating_point
         ]
@@ -206,7 +220,19 @@ class _Blocks:
             f"block {place + 1}, {side.name}: ready after {cost.ready_s:.1f} s, {cost.rounds} rounds, "
             f"{cost.spent_s:.1f} s in all"
         )
-        return Block(cost=cost, rounds=tuple(rounds))
+        return Block(cost=cost, rounds=tuple(rounds), repeated=tuple(repeated))
+
+    async def _repeated(self, endpoint: Endpoint, rounds: Sequence[MeasuredRound]) -> list[Repeated]:
+        """Ask the engine its share of the timed requests again; it is not up when all blocks are made."""
+        if endpoint.side == self._sides[0]:
+            return []
+        repeated: list[Repeated] = []
+        async with self._runner.client(endpoint) as client:
+            for concurrency in sorted({one.result.concurrency for one in rounds}):
+                own = [one for one in rounds if one.result.concurrency == concurrency]
+                count = math.ceil(count_to_ask(concurrency, self._protocol) / LEAST_PAIRS)
+                repeated += await ask_again(client, own, self._protocol, count)
+        return repeated
 
     async def _rounds(self, endpoint: Endpoint, pair: int, place: int) -> list[MeasuredRound]:
         """Make the rounds of one block: at the operating point, then one at each other concurrency."""

@@ -16,14 +16,17 @@ from tasks.judging.measure.completions import (
     all_or_first_error,
     open_client,
 )
-from tasks.judging.measure.prompts import Prompt, random_prompts
-from tasks.judging.measure.summaries import MeasuredRound, record_of
+from tasks.judging.measure.prompts import Prompt, generator, random_prompts
+from tasks.judging.measure.summaries import KeptAnswer, MeasuredRound, record_of
 from tasks.judging.placement import Observer
 from tasks.judging.protocol import RoundPlan
 from tasks.judging.results import RoundResult
 from tasks.judging.vocabulary import Vocabulary
 
 NS_PER_S = 1e9
+
+Asked = tuple[Prompt, Trace]
+"""A prompt, and the stream that answered it."""
 
 
 class RoundRunner:
@@ -80,7 +83,8 @@ class RoundRunner:
         if cut:
             await self._ask(client, prompts[:cut], min(cut, concurrency))
         side, begin = client.endpoint.side, perf_counter()
-        traces = await self._ask(client, prompts[cut:], concurrency)
+        asked = await self._ask(client, prompts[cut:], concurrency)
+        traces = [trace for _, trace in asked]
         result = RoundResult(
             side=side.name,
             concurrency=concurrency,
@@ -90,11 +94,26 @@ class RoundRunner:
             wall_s=_wall_s(traces, client.endpoint.base_url),
             devices=side.devices,
             prompts_sha256=_digest(prompts[cut:]),
+            answers_sha256=_digest([(trace.text, trace.output_tokens) for trace in traces]),
             requests=tuple(record_of(trace, self._workload.slo) for trace in traces),
             load=self._observer.end_round(side, begin),
             throttled=self._observer.throttled(side, begin, perf_counter()),
         )
-        return MeasuredRound(result, tuple(wait for trace in traces for wait in trace.itl_ms()))
+        return MeasuredRound(
+            result,
+            gaps_ms=tuple(gap for trace in traces for gap in trace.gaps_ms()),
+            texts=tuple(trace.text for trace in traces),
+            lot=self._lot(asked, f"{result.prompts_sha256}/lot"),
+        )
+
+    def _lot(self, asked: Sequence[Asked], purpose: str) -> tuple[KeptAnswer, ...]:
+        """Draw the requests that may be asked again; no server can tell them from others."""
+        count = min(self._plan.kept_requests, len(asked))
+        drawn = generator(self._seed, purpose, 0).sample(asked, count)
+        return tuple(
+            KeptAnswer(prompt=prompt, text=trace.text, claimed_tokens=trace.output_tokens)
+            for prompt, trace in drawn
+        )
 
     def _prompts(self, concurrency: int, role: str, extra: int = 0) -> list[Prompt]:
         key = (role, concurrency)
@@ -108,17 +127,19 @@ class RoundRunner:
             length=self._workload.input_tokens,
         )
 
-    async def _ask(self, client: CompletionsClient, prompts: Sequence[Prompt], slots: int) -> list[Trace]:
+    async def _ask(self, client: CompletionsClient, prompts: Sequence[Prompt], slots: int) -> list[Asked]:
+        """Ask with as many requests in flight; return the answers in the order in which they ended."""
         waiting = deque(prompts)
-        streams: list[RawStream] = []
+        streams: list[tuple[Prompt, RawStream]] = []
 
         async def slot() -> None:
             while waiting:
-                streams.append(await client.stream(waiting.popleft(), self._workload.output_tokens))
+                prompt = waiting.popleft()
+                streams.append((prompt, await client.stream(prompt, self._workload.output_tokens)))
 
         await all_or_first_error(slot() for _ in range(slots))
         # JSON is parsed only now: earlier, it would delay the time stamps of requests still in flight.
-        return [stream.read() for stream in streams]
+        return [(prompt, stream.read()) for prompt, stream in streams]
 
 
 def _wall_s(traces: Sequence[Trace], where: str) -> float:
@@ -134,5 +155,5 @@ def _wall_s(traces: Sequence[Trace], where: str) -> float:
     return wall_s
 
 
-def _digest(prompts: Sequence[Prompt]) -> str:
-    return hashlib.sha256(repr(prompts).encode()).hexdigest()
+def _digest(asked: Sequence[object]) -> str:
+    return hashlib.sha256(repr(asked).encode()).hexdigest()

@@ -6,6 +6,7 @@ Invariants:
   ratio.
 - Nothing is decided here about the speed of the engine.
 - Rounds begin when the host is quiet. If it does not become so, or stay so, there is no result.
+- What the rounds were answered with is read after them, by the first reference.
 """
 
 import asyncio
@@ -22,9 +23,10 @@ from tasks.judging.measure.kept import NothingKept, PhaseKeeper
 from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
+from tasks.judging.measure.timed import read_timed_answers
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import BlockCost, NotMeasured, QualifyingRound, SpeedResult
+from tasks.judging.results import BlockCost, NotMeasured, QualifyingRound, SpeedResult, TimedAnswers
 
 
 def measure_speed(
@@ -83,13 +85,13 @@ def _measure(
     fastest = max(qualifying, key=lambda one: fmean(one.rates)).reference if asked else references[0].name
     reference = next(one for one in references if one.name == fastest)
     if placement.resident:
-        points = compare_in_rounds(placement, runner, (reference, engine), protocol, say=say)
+        points, rounds = compare_in_rounds(placement, runner, (reference, engine), protocol, say=say)
         blocks: tuple[BlockCost, ...] = ()
     else:
         found = compare_in_blocks(placement, runner, (reference, engine), protocol, kept=kept, say=say)
         if isinstance(found, NotMeasured):
             return found
-        points, blocks = found
+        points, rounds, blocks = found
     return SpeedResult(
         engine=engine.name,
         reference=fastest,
@@ -99,6 +101,11 @@ def _measure(
         points=tuple(sorted(points, key=lambda point: point.concurrency)),
         blocks=blocks,
         quiet_host=placement.observer.quiet_host,
+        timed=kept.once(
+            "timed-answers",
+            TimedAnswers,
+            lambda: read_timed_answers(placement, rounds, protocol, say=say),
+        ),
     )
 
 

@@ -1,6 +1,6 @@
 """From timed requests to rates and latencies. Pure.
 
-A request is good if its time to the first token and its own mean time between tokens are within the SLO's
+A request is good if its time to the first token and its own mean gap between arrivals are within the SLO's
 limits. Whether a side meets the SLO is decided separately, by the pooled 99th percentiles (see
 `tasks.judging.gates.slo`).
 """
@@ -11,31 +11,54 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 
+from pydantic import Field
+
+from artifacts.frozen import Frozen
 from engine_specs.spec import Slo
 from tasks.judging.measure.completions import Trace
+from tasks.judging.measure.prompts import Prompt
 from tasks.judging.results import Interval, LoadSummary, Metric, Quantiles, RequestRecord, RoundResult
 from tasks.judging.statistics import mean_interval
 
 SUMMARY_CONFIDENCE = 0.95
 
 
+class KeptAnswer(Frozen):
+    """One timed request with its answer, as it was streamed."""
+
+    prompt: Prompt
+    text: str = Field(description="The text of all chunks.")
+    claimed_tokens: int = Field(ge=1, description="The tokens that the side counted.")
+
+
 @dataclass(frozen=True, slots=True)
 class MeasuredRound:
-    """A round with the times between all tokens, which are too many to keep in the result."""
+    """A round with what is too much to keep in the result, and is kept as long as the measurement runs.
+
+    Attributes:
+        result: what is kept.
+        gaps_ms: all gaps between arrivals.
+        texts: the text of every answer, in the order of the result's requests.
+        lot: requests that may be asked again, drawn by lot.
+    """
 
     result: RoundResult
-    itl_ms: tuple[float, ...]
+    gaps_ms: tuple[float, ...]
+    texts: tuple[str, ...] = ()
+    lot: tuple[KeptAnswer, ...] = ()
 
 
 def record_of(trace: Trace, slo: Slo) -> RequestRecord:
     """Return the figures of one request that are kept."""
-    waits = trace.itl_ms()
-    mean_ms = fmean(waits) if waits else 0.0
+    gaps = trace.gaps_ms()
+    mean_ms = fmean(gaps) if gaps else 0.0
     good = trace.ttft_ms <= slo.ttft_p99_ms and mean_ms <= slo.itl_p99_ms
     return RequestRecord(
         ttft_ms=round(trace.ttft_ms, 4),
         itl_mean_ms=round(mean_ms, 4),
-        itl_max_ms=round(max(waits, default=0.0), 4),
+        itl_max_ms=round(max(gaps, default=0.0), 4),
+        arrivals=len(trace.arrivals_ns),
+        largest_chunk=trace.largest_chunk,
         e2e_ms=round(trace.e2e_ms, 4),
         output_tokens=trace.output_tokens,
         good=good,
@@ -46,18 +69,21 @@ def summarize(rounds: Sequence[MeasuredRound]) -> LoadSummary:
     """Summarize all rounds of one side at one concurrency."""
     results = [measured.result for measured in rounds]
     records = [record for result in results for record in result.requests]
-    waits = [wait for measured in rounds for wait in measured.itl_ms]
+    gaps = [gap for measured in rounds for gap in measured.gaps_ms]
+    tokens = sum(record.output_tokens for record in records)
     return LoadSummary(
         side=results[0].side,
         concurrency=results[0].concurrency,
         rounds=len(results),
         requests=len(records),
-        output_tokens=sum(record.output_tokens for record in records),
+        output_tokens=tokens,
         throughput_per_device=_rate(results, "throughput_per_device"),
         goodput_per_device=_rate(results, "goodput_per_device"),
         good_share=sum(record.good for record in records) / len(records),
         ttft_ms=quantiles([record.ttft_ms for record in records]),
-        itl_ms=quantiles(waits or [0.0]),
+        itl_ms=quantiles(gaps or [0.0]),
+        tokens_per_arrival=tokens / sum(record.arrivals for record in records),
+        largest_chunk=max(record.largest_chunk for record in records),
         e2e_ms=quantiles([record.e2e_ms for record in records]),
     )
 

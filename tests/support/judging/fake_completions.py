@@ -8,6 +8,7 @@ generated ids only instead of text and the prompt's never, and has no paths of a
 """
 
 import asyncio
+import codecs
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,9 @@ Fault = Literal[
     "negative",
     "no-whole-count",
 ]
+Cheat = Literal[
+    "none", "stops-early", "counts-twice", "empty", "garbage", "one-chunk", "garbage-with-ids-too"
+]
 Speech = Literal["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
 
 
@@ -72,6 +76,9 @@ class Behaviour:
         spells: how it writes ids out, when that is not the fakes' own way.
         streams: what becomes of the text of a chunk where nobody asks for ids, as in timed rounds.
         scores: what becomes of the entries of `prompt_logprobs`.
+        cheats: how it answers streamed text, as in timed rounds, once it has been judged: without the waits
+            per token that it would need for honest answers.
+        cheats_after: streams of text that it answers honestly before that.
         speaks: whose protocol it speaks.
         fault: what goes wrong in completions.
     """
@@ -88,6 +95,8 @@ class Behaviour:
     spells: Callable[[str], str] = str
     streams: Callable[[str], str] = str
     scores: Callable[[list[Any]], list[Any]] = list
+    cheats: Cheat = "none"
+    cheats_after: int = 3
     speaks: Speech = "vllm"
     fault: Fault = "none"
 
@@ -101,6 +110,12 @@ class FakeServer:
     requests: list[dict[str, Any]] = field(default_factory=list)
     streaming: int = 0
     most_streaming: int = 0
+    text_streams: int = 0
+
+    @property
+    def timed_requests(self) -> list[dict[str, Any]]:
+        """Requests as they are timed: streams of text, without ids."""
+        return [one for one in self.requests if one.get("stream") and _asks_for_text(one)]
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -142,11 +157,14 @@ class FakeServer:
             case "hang":
                 await asyncio.sleep(60)
         tokens = self._generate(prompt, body)
+        cheat = self._cheat(body)
+        if cheat in {"garbage", "garbage-with-ids-too"}:
+            tokens = [SHIFT + ord("x")] * len(tokens)
         if body.get("stream"):
             self.streaming += 1
             self.most_streaming = max(self.most_streaming, self.streaming)
             try:
-                return await self._stream(request, body, tokens, len(prompt))
+                return await self._stream(request, body, prompt, tokens, cheat)
             finally:
                 self.streaming -= 1
         choice = self._choice(body, tokens)
@@ -211,42 +229,80 @@ class FakeServer:
             score[str(given)] = {"logprob": -0.1 - self.behaviour.regret_of(given), "rank": 2}
         return score
 
+    def _cheat(self, body: dict[str, Any]) -> Cheat:
+        """How it cheats in this request: in a stream of text, after those of the judge."""
+        cheat = self.behaviour.cheats
+        if cheat == "none" or not body.get("stream"):
+            return "none"
+        text = _asks_for_text(body)
+        self.text_streams += text
+        judged = self.text_streams > self.behaviour.cheats_after
+        return cheat if judged and (text or cheat == "garbage-with-ids-too") else "none"
+
+    def _chunks(self, tokens: list[int], cheat: Cheat) -> list[tuple[list[int], int]]:
+        """The ids of every chunk, and how many it counts."""
+        size, half = self.behaviour.tokens_per_chunk, len(tokens) // 2
+        chunks = [tokens[at : at + size] for at in range(0, len(tokens), size)]
+        match cheat:
+            case "stops-early":
+                return [([token], 1) for token in tokens[:half]] + [([], 1)] * (len(tokens) - half)
+            case "counts-twice":
+                return [([token], 2) for token in tokens[:half]]
+            case "one-chunk":
+                return [(tokens, len(tokens))]
+        return [(ids, len(ids)) for ids in chunks]
+
     async def _stream(
-        self, request: web.Request, body: dict[str, Any], tokens: list[int], prompt_tokens: int
+        self, request: web.Request, body: dict[str, Any], prompt: list[int], tokens: list[int], cheat: Cheat
     ) -> web.StreamResponse:
         behaviour = self.behaviour
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        size = behaviour.tokens_per_chunk
-        chunks = [tokens[at : at + size] for at in range(0, len(tokens), size)]
+        letters = codecs.getincrementaldecoder("utf-8")("replace")
+        self._letters(letters, prompt, last=False)
+        chunks = self._chunks(tokens, cheat)
         if behaviour.fault == "short":
             chunks = chunks[:-1]
         counts = (
             body.get("stream_options", {}).get("continuous_usage_stats") and behaviour.fault != "uncounted"
         )
         sent = 0
-        for index, ids in enumerate(chunks):
-            await asyncio.sleep(behaviour.per_token_s * len(ids) if index else behaviour.first_token_s)
+        for index, (ids, counted) in enumerate(chunks):
+            wait_s = behaviour.per_token_s * len(ids) if index else behaviour.first_token_s
+            await asyncio.sleep(wait_s if cheat == "none" else 0)
             if behaviour.fault == "break" and index == 2:
                 assert request.transport is not None
                 request.transport.close()
                 return response
-            sent += len(ids)
-            usage = {"usage": self._usage(prompt_tokens, sent, at_end=False)} if counts else {}
+            sent += counted
+            usage = {"usage": self._usage(len(prompt), sent, at_end=False)} if counts else {}
             choice = self._choice(body, ids)
-            if not {"return_token_ids", "detokenize"} & set(body):
+            if choice["text"]:
+                last = index == len(chunks) - 1
+                choice["text"] = behaviour.spells(self._letters(letters, ids, last=last))
+            if cheat == "empty":
+                choice["text"] = ""
+            if _asks_for_text(body):
                 choice["text"] = behaviour.streams(choice["text"])
             await self._event(response, {"choices": [choice], **usage})
         if behaviour.fault == "error-event":
             await self._event(response, {"error": {"message": "engine died"}})
         if behaviour.fault != "no-done":
-            await self._event(response, {"choices": [], "usage": self._usage(prompt_tokens, sent)})
+            await self._event(response, {"choices": [], "usage": self._usage(len(prompt), sent)})
             await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response
 
+    def _letters(self, letters: codecs.IncrementalDecoder, ids: Sequence[int], *, last: bool) -> str:
+        """The characters that are complete by now; after the last token, all."""
+        return letters.decode(bytes(i - SHIFT for i in ids if i >= SHIFT), final=last)
+
     async def _event(self, response: web.StreamResponse, payload: dict[str, Any]) -> None:
         await response.write(f"data: {json.dumps(payload)}\n\n".encode())
+
+
+def _asks_for_text(body: dict[str, Any]) -> bool:
+    return not {"return_token_ids", "detokenize"} & set(body)
 
 
 @contextmanager

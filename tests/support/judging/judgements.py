@@ -36,6 +36,9 @@ from tasks.judging.results import (
     RequestRecord,
     RoundResult,
     SpeedPoint,
+    TimedAnswers,
+    TimedCount,
+    TimedSample,
     TokenizerCheck,
 )
 from tasks.toolchains import Provenance
@@ -220,7 +223,7 @@ def speed_point(
         for made in _pair(pair, concurrency, rate, ratio * math.exp(source.gauss(0, noise)))
     ]
     engine, reference = (
-        summarize([MeasuredRound(one, tuple([5.0] * 31)) for one in rounds if one.side == name])
+        summarize([MeasuredRound(one, gaps_ms=tuple([5.0] * 31)) for one in rounds if one.side == name])
         for name in ("engine", "vllm")
     )
     return SpeedPoint(
@@ -245,6 +248,8 @@ def _round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
         ttft_ms=12.0 * 500 / rate,
         itl_mean_ms=1000 / rate,
         itl_max_ms=1500 / rate,
+        arrivals=32,
+        largest_chunk=1,
         e2e_ms=32_000 / rate,
         output_tokens=32,
         good=True,
@@ -258,6 +263,7 @@ def _round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
         wall_s=96 / rate,
         devices=1,
         prompts_sha256="c" * 64,
+        answers_sha256="d" * 64,
         requests=(record,) * 3,
         load=HostLoad(cores=2, foreign=0.012, steal=0.0),
     )
@@ -281,5 +287,30 @@ def measured(digest: str, regrets: Sequence[float], *, ratio: float, noise: floa
             operating_point=2,
             points=points[::-1],
             quiet_host="require",
+            timed=timed_answers(),
         ),
     )
+
+
+def timed_answers(
+    *, regret: float = 0.0, missing: int = 0, read_of_32: int = 30, samples: int = 32
+) -> TimedAnswers:
+    """Timed answers of 32 tokens, with planted mean regret, missing tokens and tokens that can be read."""
+    tokens = tuple(range(5, 37 - missing))
+    one = TimedSample(
+        concurrency=2,
+        claimed_tokens=32,
+        same_text=not regret and not missing,
+        tokens=tokens,
+        scored_tokens=len(tokens),
+        departures=(
+            (Departure(index=2, engine_token=7, reference_token=0, regret_nats=len(tokens) * regret),)
+            if regret
+            else ()
+        ),
+    )
+    read = {"engine": read_of_32, "vllm": 30}
+    engine, reference = (
+        TimedCount(side=name, claimed=(32,) * 72, read=(count,) * 72) for name, count in read.items()
+    )
+    return TimedAnswers(samples=(one,) * samples, engine=engine, reference=reference)

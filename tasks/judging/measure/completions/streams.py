@@ -3,7 +3,9 @@
 Invariants:
 - The time of an event is when the read that completed it returned; events of one read share a stamp.
 - Tokens are counted by the usage in every chunk, which is the number so far, and not by chunks: a server may
-  put several tokens into one chunk. They share the wait for it evenly.
+  put several tokens into one chunk.
+- Users wait for the next arrival, whatever number of tokens it has: a gap is the time between two arrivals,
+  and is not divided by tokens.
 - If a chunk has token ids, there are as many as its usage adds.
 - A stream without `[DONE]`, with a chunk without usage, with a count that falls or that the final usage does
   not confirm, or with another number of tokens than requested, is an error and never a sample.
@@ -59,12 +61,20 @@ class Trace:
         """The time from sending to the last token."""
         return (self.stamps_ns[-1] - self.sent_ns) / NS_PER_MS
 
-    def itl_ms(self) -> list[float]:
-        """Return the time before each token after the first chunk; tokens of one chunk share it evenly."""
-        waits: list[float] = []
-        for (before, after), tokens in zip(pairwise(self.stamps_ns), self.chunk_tokens[1:], strict=True):
-            waits += [(after - before) / NS_PER_MS / tokens] * tokens
-        return waits
+    @property
+    def arrivals_ns(self) -> tuple[int, ...]:
+        """The times at which tokens arrived; chunks of one read arrived together."""
+        return tuple(dict.fromkeys(self.stamps_ns))
+
+    @property
+    def largest_chunk(self) -> int:
+        """The most tokens of one chunk."""
+        return max(self.chunk_tokens)
+
+    def gaps_ms(self) -> list[float]:
+        """Return the time between arrivals; if several tokens arrived all at once, the time until then."""
+        gaps = [(after - before) / NS_PER_MS for before, after in pairwise(self.arrivals_ns)]
+        return gaps if gaps or self.output_tokens == 1 else [self.e2e_ms]
 
 
 @dataclass(frozen=True, slots=True)

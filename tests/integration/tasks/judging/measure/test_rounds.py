@@ -56,7 +56,7 @@ def test_rounds_alternate_and_every_prompt_is_asked_once(reference: FakeServer) 
         assert [one.index for one in point.rounds] == list(range(len(sides)))
         assert all(len(one.requests) == 2 * point.concurrency for one in point.rounds)
         assert len(point.rounds) >= 2 * point.first_stage_pairs
-    prompts = [tuple(one["prompt"]) for one in [*engine.requests, *reference.requests]]
+    prompts = [tuple(one["prompt"]) for one in [*engine.timed_requests, *reference.timed_requests]]
     assert len(set(prompts)) == len(prompts)
     assert all(len(prompt) == 8 for prompt in prompts)
     digests = [one.prompts_sha256 for point in result.points for one in point.rounds]
@@ -68,7 +68,7 @@ def test_both_sides_of_a_timed_round_do_the_same_work(reference: FakeServer, spe
     with fake_server(Behaviour(speaks=speaks)) as engine:
         result = speed_of(engine, [reference])
     assert {record.output_tokens for p in result.points for one in p.rounds for record in one.requests} == {6}
-    alike = [one | {"prompt": None} for one in [*engine.requests, *reference.requests]]
+    alike = [one | {"prompt": None} for one in [*engine.timed_requests, *reference.timed_requests]]
     assert all(one == alike[0] for one in alike)
     assert not {"return_token_ids", "detokenize"} & set(alike[0])
 
@@ -79,7 +79,23 @@ def test_warm_up_is_asked_and_not_counted(reference: FakeServer) -> None:
     counted = sum(len(one.requests) for p in result.points for one in p.rounds if one.side == "engine")
     rounds = sum(one.side == "engine" for p in result.points for one in p.rounds)
     warm_up = sum(2 * point.concurrency for point in result.points)
-    assert len(engine.requests) == counted + rounds + warm_up
+    assert len(engine.timed_requests) == counted + rounds + warm_up
+
+
+def test_some_timed_requests_are_asked_again_for_ids_and_scored(reference: FakeServer) -> None:
+    with fake_server(Behaviour()) as engine:
+        result = speed_of(engine, [reference])
+    timed = [tuple(one["prompt"]) for one in engine.timed_requests]
+    again = [tuple(one["prompt"]) for one in engine.requests if one not in engine.timed_requests]
+    assert set(again) < set(timed)
+    rounds = {p.concurrency: [one for one in p.rounds if one.side == "engine"] for p in result.points}
+    drawn = min(32, 4 * len(rounds[2])) + min(8, 2 * len(rounds[1]))
+    assert len(set(again)) == len(again) == len(result.timed.samples) == drawn
+    scored = [tuple(one["prompt"]) for one in reference.requests if "prompt_logprobs" in one]
+    assert {prompt[:8] for prompt in scored} == set(again)
+    assert {len(prompt) for prompt in scored} == {8 + 5}
+    answers = sum(len(one.requests) for made in rounds.values() for one in made)
+    assert len(result.timed.engine.claimed) == answers
 
 
 def test_planted_latency_is_measured_in_its_direction() -> None:
@@ -106,7 +122,7 @@ def test_the_fastest_reference_is_the_one_to_beat() -> None:
 
 def test_one_server_under_two_names_is_never_asked_the_same_prompt_twice(reference: FakeServer) -> None:
     speed_of(reference, [reference])
-    prompts = [tuple(one["prompt"]) for one in reference.requests]
+    prompts = [tuple(one["prompt"]) for one in reference.timed_requests]
     assert len(set(prompts)) == len(prompts)
 
 

@@ -125,8 +125,9 @@ def test_blocks_of_sides_that_are_up_in_turn_alternate_and_each_is_a_start() -> 
     asked = protocol(resolution=5.0, first_stage_pairs=4)
     placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()})
     result = speed_in_turn(placement, asked)
-    assert placement.starts == [*["vllm", "engine", "engine", "vllm"] * 2]
-    assert [one.side for one in result.blocks] == placement.starts
+    blocks = ["vllm", "engine", "engine", "vllm"] * 2
+    assert placement.starts == [*blocks, "vllm"], "at last, the reference reads what was timed"
+    assert [one.side for one in result.blocks] == blocks
     decisive = result.at_operating_point
     assert [one.index for one in decisive.rounds] == list(range(8 * LEAST_ROUNDS))
     assert [one.block for one in decisive.rounds] == [
@@ -145,9 +146,9 @@ def test_each_start_is_warmed_up_before_its_rounds_count() -> None:
     speed_in_turn(placement, asked)
     discarded = asked.rounds.warmup_requests
     at_two, at_one = (asked.rounds.requests(concurrency) for concurrency in (2, 1))
-    for place, server in enumerate(placement.servers):
+    for place, server in enumerate(placement.servers[:-1]):
         elsewhere = at_one + at_one + discarded if place < 6 else 0
-        assert len(server.requests) == at_two + LEAST_ROUNDS * (at_two + discarded) + elsewhere
+        assert len(server.timed_requests) == at_two + LEAST_ROUNDS * (at_two + discarded) + elsewhere
 
 
 def test_a_block_of_a_slow_start_has_more_rounds() -> None:
@@ -215,7 +216,7 @@ def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -
     made = measure_engine(placement, TEXTS, asked, say=ignore, kept=kept)
     reused = ["questions", "answers-engine", "scores-engine", "pair-000", "pair-001", "pair-002"]
     assert lines == [f"phase {name}: reused from an earlier run" for name in reused]
-    assert placement.starts == ["engine", "vllm"], "the pair that was not finished is made anew"
+    assert placement.starts == ["engine", "vllm", "vllm"], "the pair that was not finished is made anew"
     assert isinstance(made.speed, SpeedResult)
     prompts = [one.prompts_sha256 for point in made.speed.points for one in point.rounds]
     assert len(set(prompts)) == len(prompts)

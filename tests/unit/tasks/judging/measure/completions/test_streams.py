@@ -28,13 +28,22 @@ def said(content: dict[str, Any]) -> bytes:
     return f"data: {json.dumps(content)}\n\n".encode()
 
 
-def test_tokens_are_counted_by_usage_and_share_the_wait_for_their_chunk() -> None:
+def test_tokens_are_counted_by_usage_and_gaps_are_not_divided_by_them() -> None:
     stamped = [(10 * MS, event(1)), (13 * MS, event(2)), (19 * MS, event(5)), (20 * MS, end(5))]
     trace = read_trace(4 * MS, stamped, where="here", expected_tokens=5)
     assert trace.output_tokens == 5
     assert trace.chunk_tokens == (1, 1, 3)
     assert (trace.ttft_ms, trace.e2e_ms, trace.prompt_tokens) == (6.0, 15.0, 5)
-    assert trace.itl_ms() == [3.0, 2.0, 2.0, 2.0]
+    assert trace.gaps_ms() == [3.0, 6.0]
+    assert (trace.largest_chunk, len(trace.arrivals_ns)) == (3, 3)
+
+
+def test_chunks_of_one_read_are_one_arrival_and_an_answer_that_arrives_at_once_is_one_gap() -> None:
+    together = [(10 * MS, event(1) + event(2)), (13 * MS, event(3)), (20 * MS, end(3))]
+    assert read_trace(0, together, where="here", expected_tokens=3).gaps_ms() == [3.0]
+    at_once = [(1240 * MS, event(1) + event(31) + event(32) + end(32))]
+    assert read_trace(0, at_once, where="here", expected_tokens=32).gaps_ms() == [1240.0]
+    assert read_trace(0, [(7 * MS, event(1) + end(1))], where="here", expected_tokens=1).gaps_ms() == []
 
 
 def test_an_event_happens_when_its_last_byte_is_read() -> None:

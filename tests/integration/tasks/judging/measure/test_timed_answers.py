@@ -1,0 +1,91 @@
+"""Servers that cheat where they are timed, from measuring to the verdict; honest ones pass."""
+
+from collections.abc import Sequence
+
+import pytest
+from support.judging.fake_completions import SHIFT, Behaviour, Cheat, Speech, fake_server
+from support.judging.judgements import SUBJECT, endpoint, resident, side, terms, workload
+from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore
+
+from tasks.judging.gates.timed_answers import TimedAnswersOutcome
+from tasks.judging.judge import judge_engine, measure_engine
+from tasks.judging.judgement import JudgedResult
+
+PER_TOKEN_S = 0.001
+LOAD = workload(output_tokens=8, concurrency=(2,), operating_point=2)
+
+
+def judged(engine: Behaviour, reference: Behaviour | None = None) -> JudgedResult:
+    asked = ASKED.model_copy(update={"engine": side("engine", engine.speaks), "workload": LOAD})
+    with fake_server(reference or Behaviour(per_token_s=PER_TOKEN_S)) as vllm, fake_server(engine) as served:
+        up = [endpoint("engine", served.base_url, engine.speaks), endpoint("vllm", vllm.base_url)]
+        measured = measure_engine(resident(up), TEXTS, asked, say=ignore)
+    return judge_engine(measured, asked, terms(), SUBJECT)
+
+
+def timed(result: JudgedResult) -> TimedAnswersOutcome:
+    outcome = result.outcomes.gates["timed answers"]
+    assert isinstance(outcome, TimedAnswersOutcome)
+    return outcome
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_an_honest_server_passes(speaks: Speech) -> None:
+    result = judged(Behaviour(per_token_s=PER_TOKEN_S, speaks=speaks))
+    outcome = timed(result)
+    assert outcome.outcome == "hold", outcome.reason
+    assert (outcome.same_text, outcome.missing.estimate, outcome.regret_nats.estimate) == (1.0, 0.0, 0.0)
+    assert result.verdict.verdict != "rejected"
+    assert JudgedResult.model_validate_json(result.model_dump_json()) == result
+
+
+@pytest.mark.parametrize(
+    ("cheat", "row"),
+    [
+        ("stops-early", "timed-answers-miscounted"),
+        ("counts-twice", "timed-answers-miscounted"),
+        ("empty", "timed-answers-miscounted"),
+        ("one-chunk", "timed-answers-not-streamed"),
+        ("garbage", "timed-answers-wrong"),
+        ("garbage-with-ids-too", "timed-answers-wrong"),
+    ],
+)
+def test_a_server_that_cheats_once_it_was_judged_is_rejected(cheat: Cheat, row: str) -> None:
+    result = judged(Behaviour(per_token_s=PER_TOKEN_S, cheats=cheat))
+    assert (result.verdict.verdict, result.verdict.row) == ("rejected", row)
+    assert result.verdict.reasons[0] == timed(result).reason
+
+
+@pytest.mark.parametrize("cheat", ["stops-early", "empty", "garbage"])
+def test_a_server_that_cheats_in_every_stream_is_rejected_before_it_is_timed(cheat: Cheat) -> None:
+    result = judged(Behaviour(cheats=cheat, cheats_after=0))
+    assert (result.verdict.verdict, result.verdict.row) == ("rejected", "tokenizer-differs")
+    assert "timed answers" not in result.outcomes.gates
+
+
+def letter(context: Sequence[int]) -> int:
+    """A token that depends on all before it, and is a letter, so that any text can be read back."""
+    return SHIFT + ord("a") + (sum(context) * 31 + len(context)) % 26
+
+
+class NowAndThen:
+    """Chooses another letter each time after so many: as if rounding depended on what else is in a batch."""
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+        self._calls = 0
+
+    def __call__(self, context: Sequence[int]) -> int:
+        self._calls += 1
+        token = letter(context)
+        return token if self._calls % self._after else SHIFT + ord("z")
+
+
+def test_words_that_the_reference_finds_as_likely_are_no_cheat() -> None:
+    """Once the texts part, the rest is read by the reference's tokenizer, and scored."""
+    reference = Behaviour(next_token=letter, regret_of=lambda _token: 0.01, per_token_s=PER_TOKEN_S)
+    outcome = timed(judged(Behaviour(next_token=NowAndThen(131), per_token_s=PER_TOKEN_S), reference))
+    assert outcome.outcome == "hold", outcome.reason
+    assert 0 < outcome.same_text < 1
+    assert outcome.missing.estimate == 0
+    assert 0 < outcome.regret_nats.estimate < 0.01

@@ -1,0 +1,87 @@
+"""The gate on timed answers: it rejects what is shown to be wrong, and nothing else."""
+
+import pytest
+from support.judging.judgements import SUBJECT, measured, protocol, terms, timed_answers
+
+from tasks.judging import Measured, SpeedResult
+from tasks.judging.gates.timed_answers import TimedAnswersOutcome, judge_timed_answers
+from tasks.judging.judge import judge_engine
+
+ASKED = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+
+
+def made(*, largest_chunk: int = 1, **planted: float) -> Measured:
+    whole = measured(ASKED.digest, [0.0] * 400, ratio=1.4)
+    speed = whole.speed
+    assert isinstance(speed, SpeedResult)
+    points = tuple(
+        point.model_copy(
+            update={
+                "rounds": tuple(
+                    one.model_copy(
+                        update={
+                            "requests": tuple(
+                                record.model_copy(update={"largest_chunk": largest_chunk})
+                                for record in one.requests
+                            )
+                        }
+                    )
+                    for one in point.rounds
+                )
+            }
+        )
+        for point in speed.points
+    )
+    timed = timed_answers(**planted)  # type: ignore[arg-type]
+    return whole.model_copy(update={"speed": speed.model_copy(update={"points": points, "timed": timed})})
+
+
+def judged(**planted: float) -> TimedAnswersOutcome:
+    speed = made(**planted).speed
+    assert isinstance(speed, SpeedResult)
+    return judge_timed_answers(speed, ASKED)
+
+
+@pytest.mark.parametrize(
+    ("planted", "outcome"),
+    [
+        ({}, "hold"),
+        ({"missing": 1}, "hold"),
+        ({"missing": 3}, "miscounted"),
+        ({"missing": 28}, "miscounted"),
+        ({"read_of_32": 29}, "hold"),
+        ({"read_of_32": 15}, "miscounted"),
+        ({"read_of_32": 0}, "miscounted"),
+        ({"largest_chunk": 16}, "hold"),
+        ({"largest_chunk": 17}, "not-streamed"),
+        ({"regret": 0.02}, "hold"),
+        ({"regret": 0.04}, "wrong"),
+        ({"regret": 0.2, "samples": 3}, "wrong"),
+        ({"regret": 9.0}, "wrong"),
+    ],
+)
+def test_what_is_shown_to_be_wrong_is_named(planted: dict[str, float], outcome: str) -> None:
+    assert judged(**planted).outcome == outcome
+
+
+def test_an_answer_without_any_token_lacks_all_of_them() -> None:
+    empty = judged(missing=32, read_of_32=0)
+    assert empty.outcome == "miscounted"
+    assert empty.missing.estimate == 1.0
+    assert empty.distinct == 0.0
+
+
+def test_a_faster_engine_whose_answers_do_not_hold_is_rejected_with_the_reason_first() -> None:
+    result = judge_engine(made(missing=28), ASKED, terms(), SUBJECT)
+    assert result.outcomes.gates["speed"].outcome == "faster"
+    assert (result.verdict.verdict, result.verdict.row) == ("rejected", "timed-answers-miscounted")
+    assert "lack 87.5% of the tokens that the engine counts" in result.verdict.reasons[0]
+
+
+def test_how_tokens_arrived_is_shown_next_to_the_reference() -> None:
+    result = judge_engine(made(), ASKED, terms(), SUBJECT)
+    (shown,) = (shown for gate, shown in result.shown() if gate.name == "timed answers")
+    figures = {figure.label: figure for figure in shown.figures}
+    arrived = figures["timed answers: tokens per arrival"]
+    assert (arrived.measured, arrived.reference) == ("1.00", "1.00")
+    assert figures["timed answers: tokens missing"].limit == "lower ≤ 0.05"
