@@ -85,7 +85,7 @@ class TimedAnswersGate(Gate[TimedAnswersOutcome]):
         """Show what was read in the timed answers, and how their tokens arrived."""
         margin = evidence.protocol.accuracy.gate.max_regret_nats_per_token
         theirs = evidence.point.reference.tokens_per_arrival
-        name = TIMED_ANSWERS
+        name, least = TIMED_ANSWERS, (1 - MISSING_ALLOWED) * outcome.readable_of_reference.lower
         note = f"{outcome.samples} of {outcome.answers} asked again, {outcome.same_text:.0%} the same text"
         return Shown(
             (
@@ -101,6 +101,7 @@ class TimedAnswersGate(Gate[TimedAnswersOutcome]):
                     "share",
                     outcome.readable,
                     "{:.3f}",
+                    limit=f"upper ≥ {least:.3f}",
                     reference=f"{outcome.readable_of_reference.estimate:.3f}",
                 ),
                 interval_figure(

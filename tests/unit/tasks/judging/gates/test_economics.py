@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from support.judging.judgements import PRICES, capacity, side, speed_point, workload
+from support.judging.judgements import PRICES, capacity, side, speed_point, timed_answers, workload
 
 from engine_specs.spec import Economics, Slo
 from engine_specs.tables import HopedSpeedup, load_kinds
@@ -103,6 +103,7 @@ def measured(*points: SpeedPoint) -> SpeedResult:
         qualifying=(),
         operating_point=points[0].concurrency,
         points=points,
+        timed=timed_answers(),
     )
 
 
