@@ -1,6 +1,6 @@
 """The load an engine is judged under, and what users are promised."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -28,3 +28,8 @@ class Workload(StrictFrozen):
         ge=1, description="The concurrency at which the verdict is reached; one of `concurrency`."
     )
     slo: Slo = Field(description="What users are promised at the operating point.")
+    prompts: Literal["text", "random-ids"] = Field(
+        default="text",
+        description="What is asked: windows of the held-out texts, each behind a few random tokens so that "
+        "no prefix repeats; or token ids at random, which no user sends.",
+    )

@@ -84,9 +84,12 @@ def engine_side(variant: ResolvedVariant, engine: str, manifest: EngineManifest)
     return Side(name=ENGINE, serve=manifest.serve, tree=engine, devices=need.count, gpu_names=need.names)
 
 
-def load_plan(spec: Spec, vocabulary: Vocabulary) -> LoadPlan:
-    """Return what a baseline asks."""
-    return LoadPlan(workload=spec.workload, vocabulary=vocabulary, seed=seed_of(spec))
+def load_plan(spec: Spec, vocabulary: Vocabulary, text_sha256: str) -> LoadPlan:
+    """Return what a baseline asks; the digest is that of the held-out texts."""
+    text_sha256 = text_sha256 if spec.workload.prompts == "text" else ""
+    return LoadPlan(
+        workload=spec.workload, vocabulary=vocabulary, seed=seed_of(spec), text_sha256=text_sha256
+    )
 
 
 def judging_protocol(

@@ -10,17 +10,22 @@ from tasks.judging.decide import Outcomes, decide, qualifies, rejecting
 from tasks.judging.endpoint import Side
 from tasks.judging.gates import Terms, judge_gates
 from tasks.judging.judgement import JudgedResult, Subject, evidence_of
-from tasks.judging.measure import NothingKept, PhaseKeeper, measure_load, measure_speed
+from tasks.judging.measure import NothingKept, PhaseKeeper, PromptText, measure_load, measure_speed
 from tasks.judging.measure.accuracy import AccuracyPhases, Answers, Questions, Scores
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, LoadPlan, require_protocol_digest
 from tasks.judging.results import AccuracyResult, LoadResult, Measured, NotMeasured
 
 
-def baseline_load(placement: Placement, side: Side, plan: LoadPlan, *, say: Say) -> LoadResult:
-    """Measure one side on the declared workload; raise what `CompletionsClient` raises."""
+def baseline_load(
+    placement: Placement, side: Side, texts: Sequence[str], plan: LoadPlan, *, say: Say
+) -> LoadResult:
+    """Measure one side on the declared workload, with windows of these texts.
+
+    Raises what `CompletionsClient` raises.
+    """
     with placement.serving([side]) as (endpoint,):
-        return asyncio.run(measure_load(endpoint, plan, placement.observer, say=say))
+        return asyncio.run(measure_load(endpoint, texts, plan, placement.observer, say=say))
 
 
 def measure_engine(
@@ -61,7 +66,9 @@ def measure_engine(
     scored = accuracy_of(others)
     accurate = {result.side for result in scored if qualifies(result, protocol)}
     compared = [scorer, *(other for other in others if other.name in accurate)]
-    speed = measure_speed(placement, protocol.engine, compared, protocol, say=say, kept=kept)
+    speed = measure_speed(
+        placement, protocol.engine, compared, protocol, text=accuracy_of.text, say=say, kept=kept
+    )
     return Measured(
         protocol_digest=protocol.digest,
         conditions=placement.conditions(),
@@ -78,6 +85,11 @@ class _Accuracy:
         self._phases = phases
         self._kept = kept
         self._questions = kept.once("questions", Questions, lambda: phases.questions(texts))
+
+    @property
+    def text(self) -> PromptText:
+        """The texts as the reference reads them."""
+        return self._questions.text
 
     def __call__(self, sides: Sequence[Side]) -> tuple[AccuracyResult, ...]:
         """Let each side answer, then the reference score all of them."""

@@ -20,7 +20,7 @@ from tasks.errors import ProtocolsDiffer
 from tasks.judging.endpoint import Side
 from tasks.judging.vocabulary import Vocabulary
 
-PROMPTS = "uniform-token-ids/1"
+PROMPTS = "windows-of-text-behind-unique-heads-or-uniform-token-ids/2"
 REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
 CONTINUATIONS = "streamed-and-scored-token-by-token/2"
 METHOD = "pseudo-observation-bound-over-texts-and-groups+stein/3"
@@ -66,6 +66,8 @@ class LoadPlan(Frozen):
     rounds: RoundPlan = RoundPlan()
     rounds_per_point: int = Field(default=3, ge=2, description="Counted rounds at each concurrency.")
     seed: int = Field(default=0, ge=0, description="Seed of the prompts.")
+    prompts: str = Field(default=PROMPTS, description="How the prompts are drawn.")
+    text_sha256: str = Field(default="", description="Digest of the texts that prompts are windows of.")
 
     def digest(self, side: Side) -> str:
         """Return the digest of everything that decides what is asked of this side."""
@@ -146,7 +148,7 @@ class AccuracyPlan(Frozen):
 class JudgingProtocol(Frozen):
     """Everything that decides what is asked and how answers are read, in one record."""
 
-    prompts: str = Field(default=PROMPTS, description="How random prompts are drawn.")
+    prompts: str = Field(default=PROMPTS, description="How the prompts of timed rounds are drawn.")
     method: str = Field(default=METHOD, description="How intervals are computed.")
     seed: int = Field(ge=0, description="Seed of prompts, windows and resampling.")
     workload: Workload

@@ -1,5 +1,6 @@
 """baseline: vLLM serves the unquantized checkpoint on the declared workload, before anything is compiled."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,13 @@ from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
 from tasks.comparison import load_plan, occupied_devices, reference_sides, resident_sides
 from tasks.hosts import this_host
-from tasks.hub import CONFIG_FILE
+from tasks.hub import CONFIG_FILE, REPORT_FILE, TEXTS_FILE, TextsReport, parse_texts
 from tasks.judging import LoadPlan, LoadResult, Side, Vocabulary, end_tokens, vocabulary_of
 from tasks.judging.decide import Go, Stay, baseline_decision
 from tasks.judging.judge import baseline_load
 from tasks.runs import MeasurementCall, Pipeline, measure_once
-from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint
-from tasks.stages.node import CHECKPOINT, Inputs, MeasuredNode, Need
+from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
+from tasks.stages.node import CHECKPOINT, HELDOUT, Inputs, MeasuredNode, Need
 from tasks.stages.sources import Sources
 from tasks.toolchains import ensure
 
@@ -39,6 +40,7 @@ class MeasureBaseline(MeasuredNode):
         spec: the spec.
         variant: gives target and devices.
         checkpoint: makes the checkpoint that is served.
+        heldout: makes the texts that prompts are windows of.
         quiet_host: whether the host has to be quiet.
     """
 
@@ -54,12 +56,13 @@ class MeasureBaseline(MeasuredNode):
         spec: Spec,
         variant: ResolvedVariant,
         checkpoint: FetchCheckpoint,
+        heldout: FetchTexts,
         quiet_host: QuietHost = "require",
     ) -> None:
         super().__init__(
             spec,
             variant.name,
-            needs=(Need(CHECKPOINT, checkpoint),),
+            needs=(Need(CHECKPOINT, checkpoint), Need(HELDOUT, heldout)),
             toolchains=(reference_sides(spec, variant, "")[0].serve.toolchain,),
         )
         self._variant = variant
@@ -75,9 +78,9 @@ class MeasureBaseline(MeasuredNode):
         return reference_sides(self.spec, self._variant, inputs.trees[CHECKPOINT])[:1]
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
-        """Return what the measurement depends on; reads the tokenizer."""
+        """Return what the measurement depends on; reads the tokenizer, and the report of the texts."""
         (side,) = self.sides(inputs)
-        plan = load_plan(self.spec, vocabulary_in(store, inputs.trees[CHECKPOINT]))
+        plan = self._plan(store, inputs.trees)
         return _call(side, plan, inputs.identities[side.serve.toolchain], self._quiet_host)
 
     def end_after(self, measurement: Measurement) -> str:
@@ -92,12 +95,13 @@ class MeasureBaseline(MeasuredNode):
             tasks.errors.TaskError: the toolchain is unavailable, or the server did not start, or ended.
         """
         (side,) = self.sides(Inputs(trees, {}))
-        plan = load_plan(self.spec, vocabulary_in(pipeline.store, trees[CHECKPOINT]))
+        plan = self._plan(pipeline.store, trees)
+        texts = texts_in(pipeline.store, trees[HELDOUT])
         toolchain = ensure(side.serve.toolchain, pipeline.settings, say=pipeline.say)
 
         def measure() -> tuple[LoadResult, bool]:
             with resident_sides(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as placement:
-                load = baseline_load(placement, side, plan, say=pipeline.say)
+                load = baseline_load(placement, side, texts, plan, say=pipeline.say)
             return load, not load.host_busy
 
         call = _call(side, plan, toolchain.identity, pipeline.settings.quiet_host)
@@ -108,6 +112,10 @@ class MeasureBaseline(MeasuredNode):
         decision = self._decide(load)
         pipeline.say(f"baseline {self.variant}: {decision.reason}")
         return Baseline(load, decision, measurement, reason)
+
+    def _plan(self, store: Store, trees: Mapping[str, str]) -> LoadPlan:
+        report = store.read_document(trees[HELDOUT], REPORT_FILE, TextsReport)
+        return load_plan(self.spec, vocabulary_in(store, trees[CHECKPOINT]), report.sample_digest)
 
     def _decide(self, load: LoadResult) -> Stay | Go:
         spec, variant = self.spec, self._variant
@@ -130,6 +138,11 @@ def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:
     return end_tokens(
         generation=generation, config=config, tokenizer_config=tokenizer_config, tokenizer=tokenizer
     )
+
+
+def texts_in(store: Store, tree: str) -> list[str]:
+    """Return the texts of a tree in the store, in their order."""
+    return [text.text for text in parse_texts(store.read_file(tree, TEXTS_FILE))]
 
 
 def vocabulary_in(store: Store, checkpoint: str) -> Vocabulary:

@@ -37,7 +37,7 @@ class VariantGraph:
     ) -> None:
         texts = variant.quantization.calibration
         self.variant = variant
-        self.baseline = MeasureBaseline(spec, variant, checkpoint, quiet_host)
+        self.baseline = MeasureBaseline(spec, variant, checkpoint, heldout, quiet_host)
         self.calibration = FetchTexts(spec, f"{CALIBRATION}-{variant.name}", texts) if texts else None
         self.quantize = Quantize(spec, variant, checkpoint, self.calibration)
         source = checkpoint if self.quantize.left_out else self.quantize

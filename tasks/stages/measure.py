@@ -20,12 +20,12 @@ from tasks.comparison import (
 )
 from tasks.errors import TokenizerForeign
 from tasks.hosts import this_host
-from tasks.hub import CONFIG_FILE, REPORT_FILE, TextsReport, load_texts
+from tasks.hub import CONFIG_FILE, REPORT_FILE, TextsReport
 from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
 from tasks.judging.decide import is_conclusive
 from tasks.kinds import kind_named
 from tasks.runs import KeptPhases, MeasurementCall, Pipeline, measure_once
-from tasks.stages.baseline import end_tokens_in, vocabulary_in
+from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.build import Build
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
 from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, MeasuredNode, Need
@@ -196,9 +196,7 @@ def comparison_of(
         tasks.errors.TaskError: this host cannot place the sides.
     """
     label = f"{spec.name}-{variant.name}-{STAGE}"
-    with pipeline.work_dir(label) as work:
-        pipeline.store.materialize(trees[HELDOUT], work / "heldout")
-        texts = [text.text for text in load_texts(work / "heldout")]
+    texts = texts_in(pipeline.store, trees[HELDOUT])
     checkpoint = trees[CHECKPOINT]
     file_bytes = {file.path: file.size for file in pipeline.store.get_listing(checkpoint).files}
     config = pipeline.store.read_json(checkpoint, CONFIG_FILE)

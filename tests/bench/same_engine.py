@@ -37,7 +37,9 @@ def report(root: Path) -> None:
         sides = (protocol.engine, *protocol.references)
         one, other = (Endpoint(base_url=server.base_url, side=side) for side in sides)
         placement = Resident([one, other], PlacementChoice(name="together", reason="one server"))
-        measured = measure_speed(placement, one.side, [other.side], protocol, say=lambda _line: None)
+        measured = measure_speed(
+            placement, one.side, [other.side], protocol, text=None, say=lambda _line: None
+        )
     for point in measured.points:
         ratio = point_ratio(point, protocol.speed)
         alike = ratio.interval.lower <= 1 <= ratio.interval.upper
@@ -47,11 +49,12 @@ def report(root: Path) -> None:
 
 def _protocol() -> JudgingProtocol:
     spec = load_spec(str(DEMO))
+    random_ids = spec.workload.model_copy(update={"prompts": "random-ids"})  # no texts are fetched
     (variant,) = resolve_variants(spec)
     serve = vllm_serve_command({}, variant)
     sides = [Side(name=name, serve=serve, tree=DIGITS) for name in ("vllm", "vllm again")]
     return judging_protocol(
-        spec,
+        spec.model_copy(update={"workload": random_ids}),
         variant,
         engine=sides[0],
         references=(sides[1],),

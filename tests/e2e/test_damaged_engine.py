@@ -45,7 +45,7 @@ def test_perturbed_weights_are_rejected_and_not_published(
     trees = {"engine": engine.tree, "checkpoint": checkpoint.tree, "heldout": heldout.tree}
     protocol = protocol_for(store, spec, variant, **trees)
     (nodes,) = SpecGraph(spec, (variant,)).variants
-    baseline = nodes.baseline.run(pipeline, {"checkpoint": checkpoint.tree})
+    baseline = nodes.baseline.run(pipeline, {"checkpoint": checkpoint.tree, "heldout": heldout.tree})
     measurements = measure(pipeline, spec, variant, protocol, trees)
     commit = finished.summary["commit"]
     case = Case(spec, variant, commit, (checkpoint, quantized, engine))

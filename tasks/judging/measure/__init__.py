@@ -10,12 +10,14 @@ from tasks.judging.measure.baseline_load import measure_load
 from tasks.judging.measure.blocks import too_few_blocks
 from tasks.judging.measure.idle import IdleChecks, check_idle_sides
 from tasks.judging.measure.kept import NothingKept, PhaseKeeper
+from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.speed import measure_speed
 
 __all__ = [
     "IdleChecks",
     "NothingKept",
     "PhaseKeeper",
+    "PromptText",
     "check_idle_sides",
     "measure_load",
     "measure_speed",

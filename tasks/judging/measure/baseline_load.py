@@ -5,13 +5,15 @@ nothing, and are not used again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from artifacts.progress import Say
 from tasks.errors import HostBusy
 from tasks.judging.endpoint import Endpoint
-from tasks.judging.measure.completions import CompletionsClient
+from tasks.judging.measure.accuracy import read_prompt_text
+from tasks.judging.measure.completions import CompletionsClient, open_client
+from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound, summarize
@@ -22,9 +24,12 @@ from tasks.judging.results import LoadPoint, LoadResult
 ROLE = "baseline"
 
 
-async def measure_load(endpoint: Endpoint, plan: LoadPlan, observer: Observer, *, say: Say) -> LoadResult:
-    """Measure one side at every declared concurrency."""
-    runner = RoundRunner(plan.workload, plan.vocabulary, plan.rounds, plan.seed, observer)
+async def measure_load(
+    endpoint: Endpoint, texts: Sequence[str], plan: LoadPlan, observer: Observer, *, say: Say
+) -> LoadResult:
+    """Measure one side, which must be a vLLM server, at every declared concurrency."""
+    text = await _text(endpoint, texts, plan) if plan.workload.prompts == "text" else None
+    runner = RoundRunner(plan.workload, plan.vocabulary, text, plan.rounds, plan.seed, observer)
     quiet = _Quiet(observer, say)
     await quiet.begin()
     points: list[LoadPoint] = []
@@ -82,6 +87,12 @@ class _Quiet:
         where = f" ({error.where})" if error.where else ""
         self.given_up = f"{error.what}{where}"
         self._say(f"host busy: {self.given_up}; the baseline's figures decide nothing")
+
+
+async def _text(endpoint: Endpoint, texts: Sequence[str], plan: LoadPlan) -> PromptText:
+    most, limit_s = max(plan.workload.concurrency), plan.rounds.request_limit_s
+    async with open_client(endpoint, connections=most, request_limit_s=limit_s) as client:
+        return await read_prompt_text(client, texts, parallel=most)
 
 
 def _line(point: LoadPoint) -> str:

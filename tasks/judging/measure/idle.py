@@ -85,8 +85,14 @@ class _Check:
         self._protocol = protocol
         self._concurrency = protocol.workload.operating_point
         self._role = f"idle/{endpoint.side.name}"
+        # Nothing has read the texts yet, and what idle sides cost does not depend on what is asked.
         self._runner = RoundRunner(
-            protocol.workload, protocol.vocabulary, protocol.rounds, protocol.seed, placement.observer
+            protocol.workload.model_copy(update={"prompts": "random-ids"}),
+            protocol.vocabulary,
+            None,
+            protocol.rounds,
+            protocol.seed,
+            placement.observer,
         )
 
     def make(self) -> IdleCheck:

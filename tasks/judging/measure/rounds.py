@@ -16,7 +16,7 @@ from tasks.judging.measure.completions import (
     all_or_first_error,
     open_client,
 )
-from tasks.judging.measure.prompts import Prompt, generator, random_prompts
+from tasks.judging.measure.prompts import Prompt, PromptText, generator, new_prompts
 from tasks.judging.measure.summaries import KeptAnswer, MeasuredRound, record_of
 from tasks.judging.placement import Observer
 from tasks.judging.protocol import RoundPlan
@@ -35,16 +35,26 @@ class RoundRunner:
     Args:
         workload: lengths and objective.
         vocabulary: the ids that prompts may hold.
+        text: the text that prompts are windows of; None if the workload asks for random ids.
         plan: requests per round and warm-up.
         seed: seed of all prompts.
         observer: observes the GPUs meanwhile.
     """
 
     def __init__(
-        self, workload: Workload, vocabulary: Vocabulary, plan: RoundPlan, seed: int, observer: Observer
+        self,
+        workload: Workload,
+        vocabulary: Vocabulary,
+        text: PromptText | None,
+        plan: RoundPlan,
+        seed: int,
+        observer: Observer,
     ) -> None:
+        if (text is None) != (workload.prompts == "random-ids"):
+            raise LookupError(f"prompts are {workload.prompts}, and the text is {text and 'given'}")
         self._workload = workload
         self._vocabulary = vocabulary
+        self._text = text
         self._plan = plan
         self._seed = seed
         self._observer = observer
@@ -118,8 +128,9 @@ class RoundRunner:
     def _prompts(self, concurrency: int, role: str, extra: int = 0) -> list[Prompt]:
         key = (role, concurrency)
         self._made[key] = self._made.get(key, 0) + 1
-        return random_prompts(
+        return new_prompts(
             self._vocabulary,
+            self._text,
             seed=self._seed,
             purpose=f"{role}/{concurrency}",
             index=self._made[key],

@@ -20,6 +20,7 @@ from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.alternation import compare_in_rounds
 from tasks.judging.measure.blocks import compare_in_blocks
 from tasks.judging.measure.kept import NothingKept, PhaseKeeper
+from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
@@ -35,6 +36,7 @@ def measure_speed(
     references: Sequence[Side],
     protocol: JudgingProtocol,
     *,
+    text: PromptText | None,
     say: Say,
     kept: PhaseKeeper | None = None,
 ) -> SpeedResult | NotMeasured:
@@ -48,12 +50,13 @@ def measure_speed(
         references: references that are accurate enough, at least one. To measure a server against itself
             (an A/A run), give the same server as engine and reference under two names.
         protocol: what to ask, how often, and for how long.
+        text: the text that prompts are windows of, if the workload asks for text.
         say: takes lines of progress.
         kept: what an earlier run finished, if sides are not resident.
     """
     try:
         placement.observer.await_quiet(say)
-        return _measure(placement, engine, references, protocol, say, kept or NothingKept())
+        return _measure(placement, engine, references, protocol, text, say, kept or NothingKept())
     except HostBusy as error:
         where = f" ({error.where})" if error.where else ""
         refused = NotMeasured(cause="host-busy", reason=f"Host busy: {error.what}{where}.")
@@ -66,11 +69,17 @@ def _measure(
     engine: Side,
     references: Sequence[Side],
     protocol: JudgingProtocol,
+    text: PromptText | None,
     say: Say,
     kept: PhaseKeeper,
 ) -> SpeedResult | NotMeasured:
     runner = RoundRunner(
-        protocol.workload, protocol.vocabulary, protocol.rounds, protocol.seed, placement.observer
+        protocol.workload,
+        protocol.vocabulary,
+        text if protocol.workload.prompts == "text" else None,
+        protocol.rounds,
+        protocol.seed,
+        placement.observer,
     )
     # To choose between references, each is started once more if sides are not resident; one needs no choice.
     asked = references if placement.resident or len(references) > 1 else ()

@@ -123,6 +123,7 @@ def workload(**changes: Any) -> Workload:
         "concurrency": (1, 2),
         "operating_point": 2,
         "slo": Slo(ttft_p99_ms=60_000, itl_p99_ms=60_000),
+        "prompts": "random-ids",
     }
     return Workload(**(settings | changes))
 

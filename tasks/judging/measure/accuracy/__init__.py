@@ -19,6 +19,6 @@ This does not cover tokens beyond the longest continuation, nor contexts longer 
 from tasks.judging.measure.accuracy.answers import Answers
 from tasks.judging.measure.accuracy.departures import read_departures
 from tasks.judging.measure.accuracy.phases import AccuracyPhases, Scores
-from tasks.judging.measure.accuracy.questions import Questions
+from tasks.judging.measure.accuracy.questions import Questions, read_prompt_text
 
-__all__ = ["AccuracyPhases", "Answers", "Questions", "Scores", "read_departures"]
+__all__ = ["AccuracyPhases", "Answers", "Questions", "Scores", "read_departures", "read_prompt_text"]

@@ -1,6 +1,7 @@
 """What every side is asked: the held-out texts as the reference tokenizes and continues them."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from pydantic import Field
 
@@ -8,7 +9,7 @@ from artifacts.frozen import Frozen
 from tasks.errors import ServerBroke
 from tasks.judging.measure.accuracy.round_trips import RoundTrip, round_trips_of
 from tasks.judging.measure.completions import CompletionsClient, generated_ids, map_bounded
-from tasks.judging.measure.prompts import Prompt, Window, sample_windows
+from tasks.judging.measure.prompts import Prompt, PromptText, Window, sample_windows
 from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
 
 
@@ -20,6 +21,7 @@ class Questions(Frozen):
         description="The reference's greedy continuations of the first windows, each to its own end."
     )
     round_trips: tuple[RoundTrip, ...] = Field(description="Texts that check the tokenizer.")
+    text: PromptText = Field(description="The texts as ids, of which prompts of timed rounds are windows.")
 
 
 async def prepare_questions(
@@ -38,7 +40,18 @@ async def prepare_questions(
         windows=tuple(windows),
         continuations=tuple(await _own_continuations(reference, first, plan)),
         round_trips=tuple(await round_trips_of(reference, texts, plan)),
+        text=await read_prompt_text(reference, texts, parallel=max(plan.in_flight)),
     )
+
+
+async def read_prompt_text(
+    reference: CompletionsClient, texts: Sequence[str], *, parallel: int
+) -> PromptText:
+    """Return the texts as ids by the reference's tokenizer."""
+    tokenize = partial(reference.tokenize, special_tokens=False)
+    ids = await map_bounded(tokenize, texts, parallel=parallel)
+    lead = await _lead(reference, texts[0])
+    return PromptText(lead=lead, ids=tuple(token for one in ids for token in one))
 
 
 async def to_its_end(client: CompletionsClient, window: Window, plan: AccuracyPlan) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 import pytest
-from support.judging.fake_completions import Behaviour, FakeServer, Speech, fake_server
+from support.judging.fake_completions import BEGIN, Behaviour, FakeServer, Speech, fake_server
 from support.judging.judgements import (
     PRICES,
     SUBJECT,
@@ -20,7 +20,6 @@ from support.judging.judgements import (
 )
 from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong_now_and_then
 
-from engine_specs.spec import Slo
 from tasks.errors import ServerBroke
 from tasks.judging import NotMeasured, RoundPlan, SpeedResult
 from tasks.judging.decide.table import row_for
@@ -42,6 +41,7 @@ def speed_of(
         asked.side,
         [other.side for other in others],
         protocol(references=names, resolution=5.0, budget_minutes=0.001),
+        text=None,
         say=ignore if lines is None else lines.append,
     )
 
@@ -153,7 +153,7 @@ def test_a_round_that_took_no_time_is_an_error_and_no_infinite_speed(
 
 
 def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
-    load = workload(slo=Slo(ttft_p99_ms=60_000, itl_p99_ms=60_000))
+    load = workload(input_tokens=24, prompts="text")
     plan = LoadPlan(
         workload=load,
         vocabulary=VOCABULARY_OF_FAKES,
@@ -162,13 +162,16 @@ def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
     )
     lines: list[str] = []
     up = endpoint("vllm", reference.base_url)
-    result = baseline_load(resident([up]), up.side, plan, say=lines.append)
+    result = baseline_load(resident([up]), up.side, TEXTS, plan, say=lines.append)
     assert [point.summary.concurrency for point in result.points] == [1, 2]
     assert [point.summary.requests for point in result.points] == [4, 8]
     assert result.at_operating_point.summary.good_share == 1.0
     summary = result.at_operating_point.summary.throughput_per_device
     assert summary.lower <= summary.estimate <= summary.upper
     assert len(lines) == 2
+    asked = [one["prompt"] for one in reference.timed_requests]
+    assert all(prompt[0] == BEGIN for prompt in asked)
+    assert all(reference.decode(prompt[5:]) in "".join(TEXTS) + TEXTS[0] for prompt in asked)
 
 
 @pytest.mark.parametrize(

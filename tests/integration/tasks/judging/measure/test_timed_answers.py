@@ -12,7 +12,7 @@ from tasks.judging.judge import judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
 
 PER_TOKEN_S = 0.001
-LOAD = workload(output_tokens=8, concurrency=(2,), operating_point=2)
+LOAD = workload(output_tokens=8, concurrency=(2,), operating_point=2, prompts="text")
 
 
 def judged(engine: Behaviour, reference: Behaviour | None = None) -> JudgedResult:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.judging.accuracy import measure_accuracy
 from support.judging.fake_completions import Behaviour, FakeServer, fake_server
-from support.judging.judgements import SUBJECT, endpoint, protocol, resident, side, terms
+from support.judging.judgements import SUBJECT, endpoint, protocol, resident, side, terms, workload
 from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong_now_and_then
 
 from tasks.judging import (
@@ -116,7 +116,7 @@ def test_answers_of_several_sides_are_scored_while_the_reference_is_up_once() ->
 
 
 def speed_in_turn(placement: OneAtATime, asked: JudgingProtocol) -> SpeedResult:
-    measured = measure_speed(placement, asked.engine, asked.references, asked, say=ignore)
+    measured = measure_speed(placement, asked.engine, asked.references, asked, text=None, say=ignore)
     assert isinstance(measured, SpeedResult)
     return measured
 
@@ -195,7 +195,8 @@ def test_the_first_stage_has_as_many_pairs_as_the_budget_allows(pair_s: float, p
 
 
 def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -> None:
-    asked = ASKED.model_copy(update={"speed": protocol(resolution=5.0, first_stage_pairs=4).speed})
+    speed = protocol(resolution=5.0, first_stage_pairs=4).speed
+    asked = ASKED.model_copy(update={"speed": speed, "workload": workload(prompts="text")})
     behaviours = {"engine": Behaviour(), "vllm": Behaviour()}
 
     class Ends(OneAtATime):
@@ -224,7 +225,7 @@ def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -
 
 def test_a_server_that_stays_up_is_warmed_up_once() -> None:
     asked = protocol()
-    runner = RoundRunner(asked.workload, asked.vocabulary, asked.rounds, asked.seed, Unobserved())
+    runner = RoundRunner(asked.workload, asked.vocabulary, None, asked.rounds, asked.seed, Unobserved())
 
     async def warm_up(one: Endpoint) -> None:
         async with runner.client(one) as client:
