@@ -23,7 +23,7 @@ from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import Interval, RequestRecord, SpeedPoint, SpeedResult, TimedAnswers
-from tasks.judging.statistics import bounded_mean_interval
+from tasks.judging.statistics import bounded_mean_interval, regret_interval
 
 TIMED_ANSWERS = "timed answers"
 # Less than the resolution of the ratio of speeds: a side that counts that much too high gains less.
@@ -136,8 +136,10 @@ def judge_timed_answers(speed: SpeedResult, protocol: JudgingProtocol) -> TimedA
         "readable": _mean(timed.engine.shares, 1.0, confidence),
         "readable_of_reference": _mean(timed.reference.shares, 1.0, confidence),
         "missing": _mean([one.missing_share for one in timed.samples], 1.0, confidence),
-        "regret_nats": _mean(
-            [one.regret_nats for one in timed.samples], protocol.accuracy.regret_cap_nats, confidence
+        "regret_nats": regret_interval(
+            [one.regret_nats for one in timed.samples],
+            [one.concurrency for one in timed.samples],
+            protocol.accuracy.gate,
         ),
         "same_text": fmean(one.same_text for one in timed.samples),
         "distinct": fmean(one.distinct_share for one in timed.samples),

@@ -175,6 +175,8 @@ def test_the_advice_follows_the_verdict(
     assert safe in advice.safe
     assert advice.worth[0] == judged.verdict.reasons[0]
     assert bool(advice.pull) is pulls
+
+
 def test_the_page_says_which_stages_an_adopted_toolchain_made(tmp_path: Path, result: JudgedResult) -> None:
     (installed,) = result.subject.stages
     difference = Difference(name="numpy", locked="2.3.1", found="2.2.0")
