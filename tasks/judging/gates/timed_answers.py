@@ -41,7 +41,7 @@ class TimedAnswersOutcome(GateOutcome):
     readable: Interval = Field(description="Share of an answer's claimed tokens that can be read in it.")
     readable_of_reference: Interval = Field(description="The same of the reference's timed answers.")
     missing: Interval = Field(description="Share of the claimed tokens that answers asked again lack.")
-    regret_nats: Interval = Field(description="Mean regret per token, each answer counted up to the cap.")
+    regret_nats: Interval = Field(description="Mean regret per token, with bounds as for judged answers.")
     same_text: float = Field(description="Share of the answers asked again that had the same text.")
     distinct: float = Field(description="Mean share of an answer's tokens that are different ones.")
     bursts: float = Field(description="Share of answers that have most of their tokens in one chunk.")

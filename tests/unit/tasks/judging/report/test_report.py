@@ -121,7 +121,7 @@ def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: Jud
     gates = result.outcomes.gates
     for shown in (
         "Serve this engine instead of vLLM.",
-        "as far as tokenizer, regret and length can tell.",
+        "as far as tokenizer, regret, gross errors and length can tell.",
         gates["speed"].reason,
         gates["economics"].reason,
         "enginery pull demo --to ./engines --variant cpu-int8",
@@ -159,7 +159,7 @@ def test_the_verdict_as_markdown_can_be_pasted(page: Path, result: JudgedResult)
     ("regrets", "ratio", "do", "safe", "pulls"),
     [
         ([0.0] * 400, 0.8, "Stay on vLLM.", "as good as vLLM's", True),
-        ([0.8] * 400, 1.4, "Do not serve this engine.", "not accepted by regret.", False),
+        ([0.2] * 400, 1.4, "Do not serve this engine.", "not accepted by regret.", False),
         ([0.0] * 40, 1.4, "Change nothing yet.", "not accepted by regret.", False),
     ],
 )
