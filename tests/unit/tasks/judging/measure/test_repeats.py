@@ -93,7 +93,8 @@ class InTurn:
 
 @contextmanager
 def placed(observer: Planted) -> Iterator[Resident]:
-    with fake_server(Behaviour()) as engine, fake_server(Behaviour()) as vllm:
+    ends = Behaviour(stops_after=7)
+    with fake_server(ends) as engine, fake_server(ends) as vllm:
         sides = [endpoint("engine", engine.base_url), endpoint("vllm", vllm.base_url)]
         yield Resident(sides, TOGETHER, observer)
 
@@ -102,7 +103,7 @@ def speed_of(
     observer: Planted, asked: JudgingProtocol = ASKED, say: Say = ignore
 ) -> SpeedResult | NotMeasured:
     with placed(observer) as placement:
-        return measure_speed(placement, asked.engine, asked.references, asked, say=say)
+        return measure_speed(placement, asked.engine, asked.references, asked, text=None, say=say)
 
 
 @pytest.mark.parametrize("load", [BUSY, STOLEN, VISITED])
@@ -163,10 +164,11 @@ def test_a_host_that_need_not_be_quiet_is_measured_as_it_is_and_the_verdict_says
 def test_a_pair_of_blocks_that_others_disturbed_is_made_again() -> None:
     asked = protocol(resolution=5.0, first_stage_pairs=4)
     placement = InTurn(Planted([QUIET, QUIET, BUSY]))
-    made = measure_speed(placement, asked.engine, asked.references, asked, say=ignore)
+    made = measure_speed(placement, asked.engine, asked.references, asked, text=None, say=ignore)
     assert isinstance(made, SpeedResult)
-    assert placement.starts == ["vllm", "engine", *["vllm", "engine", "engine", "vllm"] * 2], (
-        "the first pair, then four"
+    four = ["vllm", "engine", "engine", "vllm"] * 2
+    assert placement.starts == ["vllm", "engine", *four, "vllm"], (
+        "the first pair, then four; at last, the reference reads what was timed"
     )
     assert made.at_operating_point.made_again == 1
     assert {one.load for one in made.at_operating_point.rounds} == {QUIET}
@@ -174,7 +176,7 @@ def test_a_pair_of_blocks_that_others_disturbed_is_made_again() -> None:
 
 def test_blocks_on_a_host_that_stays_busy_are_given_up() -> None:
     placement = InTurn(Planted([], then=BUSY))
-    made = measure_speed(placement, ASKED.engine, ASKED.references, ASKED, say=ignore)
+    made = measure_speed(placement, ASKED.engine, ASKED.references, ASKED, text=None, say=ignore)
     assert isinstance(made, NotMeasured)
     assert (made.cause, len(placement.starts)) == ("host-busy", 6)
 
@@ -186,7 +188,7 @@ def test_the_reference_is_chosen_by_rounds_that_nobody_disturbed() -> None:
         third = endpoint("vllm fp8", other.base_url)
         sides = [*placement._endpoints.values(), third]
         made = measure_speed(
-            Resident(sides, TOGETHER, observer), asked.engine, asked.references, asked, say=ignore
+            Resident(sides, TOGETHER, observer), asked.engine, asked.references, asked, text=None, say=ignore
         )
     assert isinstance(made, SpeedResult)
     assert observer.waits == 2
@@ -198,7 +200,7 @@ def test_a_baseline_on_a_busy_host_is_measured_but_decides_nothing() -> None:
     observer = Planted([])
     observer.patience = 0
     with placed(observer) as placement:
-        load = baseline_load(placement, ASKED.references[0], plan, say=ignore)
+        load = baseline_load(placement, ASKED.references[0], TEXTS, plan, say=ignore)
     assert load.host_busy == "others kept it busy (process 7 (burner, 1.00 cores))"
     assert [len(one.rounds) for one in load.points] == [plan.rounds_per_point] * 2
 
@@ -207,7 +209,7 @@ def test_a_round_of_the_baseline_that_others_disturbed_is_made_again() -> None:
     plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary)
     observer = Planted([QUIET, BUSY])
     with placed(observer) as placement:
-        load = baseline_load(placement, ASKED.references[0], plan, say=ignore)
+        load = baseline_load(placement, ASKED.references[0], TEXTS, plan, say=ignore)
     assert (load.host_busy, observer.waits) == ("", 2)
     assert {one.load for point in load.points for one in point.rounds} == {QUIET}
 
