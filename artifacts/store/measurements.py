@@ -1,7 +1,8 @@
 """Measurements: appended, never replaced; keyed by what was measured, how, and on which host class.
 
 Unlike an action, a measurement may be made many times under one key; the caller decides how old one may be
-before it is made again. An inconclusive measurement is kept as evidence and must not be reused.
+before it is made again. Every look at one question spends a part of the permitted error: an inconclusive
+measurement is kept, counts as an attempt, and is not repeated unless its budget grows.
 """
 
 import uuid
@@ -37,7 +38,16 @@ class Measurement(Frozen):
     device_s: float = Field(
         ge=0, description="Device time that it took: its duration times the number of devices it kept busy."
     )
-    conclusive: bool = Field(description="Whether it answers its question; only then may it be reused.")
+    conclusive: bool = Field(description="Whether it answers its question.")
+    attempt: int = Field(default=1, ge=1, description="How often its question was asked, this time included.")
+    looked: bool = Field(
+        default=True, description="Whether it looked at what decides; only then it counts as an attempt."
+    )
+    exhausted_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="Its time budget, if it is inconclusive and only a larger one can change that.",
+    )
 
     def result_as(self, model: type[RecordT]) -> RecordT:
         """Return the result as a record of this model; raise IntegrityError if it is not one."""
@@ -65,6 +75,9 @@ def new_measurement(
     *,
     conclusive: bool,
     device_s: float,
+    attempt: int = 1,
+    looked: bool = True,
+    exhausted_minutes: float | None = None,
 ) -> Measurement:
     """Return a measurement that was made just now, with its key and a new id."""
     now = datetime.now(UTC)
@@ -77,4 +90,7 @@ def new_measurement(
         created_at=now,
         device_s=device_s,
         conclusive=conclusive,
+        attempt=attempt,
+        looked=looked,
+        exhausted_minutes=exhausted_minutes,
     )

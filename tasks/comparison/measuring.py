@@ -28,6 +28,7 @@ class Comparison:
         label: part of the names of logs.
         choice: the placement.
         served: pre-flight's estimate of each side's memory, for the record.
+        attempt: how often this question was measured, this time included.
     """
 
     protocol: JudgingProtocol
@@ -35,6 +36,7 @@ class Comparison:
     label: str
     choice: PlacementChoice
     served: ServedMemory | None
+    attempt: int = 1
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -50,7 +52,7 @@ def measure_sides(pipeline: Pipeline, comparison: Comparison, kept: KeptPhases) 
     if comparison.choice.name == "together":
         one = comparison
         with resident_sides(pipeline, one.sides, one.label, one.choice, one.served) as placement:
-            return measure_engine(placement, one.texts, one.protocol, say=pipeline.say)
+            return measure_engine(placement, one.texts, one.protocol, attempt=one.attempt, say=pipeline.say)
     made = _shared(pipeline, comparison, kept)
     if isinstance(made, Measured):
         return made
@@ -78,7 +80,11 @@ def _shared(pipeline: Pipeline, one: Comparison, kept: KeptPhases) -> Measured |
             idle = check_idle_sides(placement, placement.alone, one.protocol, say=pipeline.say)
             if not idle.obstacle:
                 return measure_engine(
-                    placement.checked(idle.checks), one.texts, one.protocol, say=pipeline.say
+                    placement.checked(idle.checks),
+                    one.texts,
+                    one.protocol,
+                    attempt=one.attempt,
+                    say=pipeline.say,
                 )
     except HostBusy as error:
         return _CannotShare(f"others kept the host too busy to find out what idle sides cost ({error.what})")
@@ -98,4 +104,6 @@ def _in_turn(
     with sides_in_turn(
         pipeline, one.sides, one.label, choice, kept, served=one.served, idle=idle
     ) as placement:
-        return measure_engine(placement, one.texts, one.protocol, say=pipeline.say, kept=kept)
+        return measure_engine(
+            placement, one.texts, one.protocol, attempt=one.attempt, say=pipeline.say, kept=kept
+        )

@@ -114,7 +114,7 @@ def judging_protocol(
         workload=spec.workload,
         vocabulary=vocabulary,
         rounds=RoundPlan(),
-        speed=SpeedPlan(gate=spec.validation.speed),
+        speed=SpeedPlan(gate=spec.validation.speed, variants=len(spec.variants)),
         accuracy=_accuracy_plan(spec, variant.shape, end_tokens, text_sha256),
         engine=engine,
         references=references,

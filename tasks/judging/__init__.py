@@ -9,6 +9,7 @@ functions that the pipeline calls. Folders:
 - `gates` holds what an engine has to pass, one file per gate; `decide` turns their outcomes into a verdict.
   Neither uses the network.
 - `statistics` computes the intervals; `report` shows all of it.
+- `selftest` simulates how often the judge is wrong.
 
 Invariants:
 - Every gate compares an interval, never a point, and says in a sentence which numbers decided it.

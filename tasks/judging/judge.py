@@ -33,6 +33,7 @@ def measure_engine(
     texts: Sequence[str],
     protocol: JudgingProtocol,
     *,
+    attempt: int = 1,
     say: Say,
     kept: PhaseKeeper | None = None,
 ) -> Measured:
@@ -47,6 +48,7 @@ def measure_engine(
             the fastest reference that is accurate enough.
         texts: held-out texts.
         protocol: what to ask, and of whom.
+        attempt: how often this was measured, this time included.
         say: takes lines of progress.
         kept: phases that an earlier run of the same measurement finished.
     """
@@ -67,7 +69,14 @@ def measure_engine(
     accurate = {result.side for result in scored if qualifies(result, protocol)}
     compared = [scorer, *(other for other in others if other.name in accurate)]
     speed = measure_speed(
-        placement, protocol.engine, compared, protocol, text=accuracy_of.text, say=say, kept=kept
+        placement,
+        protocol.engine,
+        compared,
+        protocol,
+        text=accuracy_of.text,
+        attempt=attempt,
+        say=say,
+        kept=kept,
     )
     return Measured(
         protocol_digest=protocol.digest,

@@ -9,7 +9,7 @@ Invariants:
 """
 
 import math
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -23,7 +23,7 @@ from tasks.judging.vocabulary import Vocabulary
 PROMPTS = "windows-of-text-behind-unique-heads-or-uniform-token-ids/2"
 REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
 CONTINUATIONS = "streamed-and-scored-token-by-token/2"
-METHOD = "pseudo-observation-bound-over-texts-and-groups+stein/3"
+METHOD = "pseudo-observation-bound-over-texts-and-groups+widest-student-of-looks/4"
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 
@@ -78,10 +78,16 @@ class SpeedPlan(Frozen):
     """The declared bar, and how many rounds are made to find out whether the engine clears it."""
 
     gate: SpeedGate
-    resolution: float = Field(
-        default=0.05, gt=0, description="Half-width of the interval to reach, relative to the ratio."
+    variants: int = Field(
+        default=1, ge=1, description="Variants of the spec that are judged; they share the error equally."
     )
-    first_stage_pairs: int = Field(default=6, ge=3, description="Pairs of rounds that estimate the noise.")
+    resolution: float = Field(
+        default=0.05, gt=0, description="Least excess over the bar that has to be found, relative to it."
+    )
+    first_pairs: int = Field(default=8, ge=3, description="Pairs of rounds before the first look.")
+    first_block_pairs: int = Field(
+        default=4, ge=3, description="The same of blocks, of which each is a start and takes minutes."
+    )
     pairs_elsewhere: int = Field(
         default=4, ge=3, description="Pairs at concurrencies other than the operating point."
     )
@@ -95,6 +101,11 @@ class SpeedPlan(Frozen):
         "answers the reference scores.",
     )
     checked_elsewhere: int = Field(default=8, ge=1, description="The same at each other concurrency.")
+
+    @property
+    def confidence(self) -> float:
+        """The confidence of one variant's bounds that leaves all variants together at the declared one."""
+        return 1 - (1 - self.gate.confidence) / self.variants
 
 
 class AccuracyPlan(Frozen):
@@ -170,8 +181,13 @@ class JudgingProtocol(Frozen):
 
     @property
     def digest(self) -> str:
-        """The digest of its canonical JSON; with equal digests, the same is asked and read."""
-        return digest_of(self.model_dump(mode="json"))
+        """The digest of its canonical JSON; with equal digests, the same is asked and read.
+
+        Left out are the time budget, which decides when to stop asking, and the number of variants, which
+        decides how sure the same rounds have to be.
+        """
+        exclude: dict[str, Any] = {"speed": {"gate": {"budget_minutes"}, "variants": True}}
+        return digest_of(self.model_dump(mode="json", exclude=exclude))
 
 
 def require_protocol_digest(protocol: JudgingProtocol, digest: str) -> None:

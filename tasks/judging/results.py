@@ -1,9 +1,7 @@
 """What was measured: frozen records that survive a JSON round trip, with every sample that gates read."""
 
 import math
-from collections.abc import Sequence
 from itertools import groupby
-from statistics import fmean
 from typing import Literal
 
 from pydantic import Field
@@ -14,6 +12,10 @@ from tasks.judging.conditions import HostLoad, PlacementChoice, SideMemory, Star
 from tasks.judging.endpoint import Side
 
 Metric = Literal["goodput_per_device", "throughput_per_device"]
+
+Ended = Literal["clear", "resolved", "budget", "underpowered", "undecided"]
+"""Why no more pairs were made: the ratio is clear of the bar; it is as precise as declared; the budget is
+spent; it is too small to settle anything; or the point decides nothing."""
 
 
 class Interval(Frozen):
@@ -215,10 +217,12 @@ class SpeedPoint(Frozen):
     """
 
     concurrency: int
-    first_stage_pairs: int = Field(description="Pairs of blocks that estimate the noise.")
-    planned_pairs: int = Field(
-        description="Pairs that the declared resolution needs, by the noise of the first stage."
+    planned_pairs: int = Field(description="Pairs that the declared resolution needs, by their noise.")
+    looks: int = Field(ge=0, description="Looks at the ratio that shared the error; 0 if it decides nothing.")
+    error_share: float = Field(
+        gt=0, le=1, description="Share of the permitted error that is left by other looks and attempts."
     )
+    ended: Ended = Field(description="Why no more rounds were made, in a word.")
     stopped: str = Field(description="Why no more rounds were made.")
     made_again: int = Field(
         default=0, ge=0, description="How often pairs were discarded because others disturbed them."
@@ -233,33 +237,6 @@ class SpeedPoint(Frozen):
         blocks = [len(list(group)) for _, group in groupby(self.rounds, key=lambda one: one.block)]
         of = "rounds" if max(blocks) == 1 else f"blocks of {max(blocks)} rounds, each after a start"
         return f"{len(blocks) // 2} pairs of {of}"
-
-    def log_ratios(self, metric: Metric) -> tuple[Metric, list[float]]:
-        """Return the metric that is used, and log(engine / reference) of each pair of neighbouring blocks.
-
-        See `paired_log_ratios`.
-        """
-        return paired_log_ratios(self.rounds, metric, engine=self.engine.side)
-
-
-def paired_log_ratios(
-    rounds: Sequence[RoundResult], metric: Metric, *, engine: str
-) -> tuple[Metric, list[float]]:
-    """Return the metric that was used, and the log ratios of neighbouring blocks, one per side.
-
-    The rate of a block is the geometric mean of its rounds. If a round has no request within the SLO, its
-    goodput is zero and has no logarithm: then all pairs are compared by throughput, and the returned metric
-    says so. Whether the SLO is met is a separate gate.
-    """
-    used: Metric = metric if all(one.per_second(metric) > 0 for one in rounds) else "throughput_per_device"
-    blocks = [list(group) for _, group in groupby(rounds, key=lambda one: one.block)]
-    pairs = zip(blocks[::2], blocks[1::2], strict=True)
-    ordered = [(a, b) if a[0].side == engine else (b, a) for a, b in pairs]
-    return used, [_log_rate(a, used) - _log_rate(b, used) for a, b in ordered]
-
-
-def _log_rate(block: Sequence[RoundResult], metric: Metric) -> float:
-    return fmean(math.log(one.per_second(metric)) for one in block)
 
 
 class QualifyingRound(Frozen):
@@ -355,6 +332,9 @@ class SpeedResult(Frozen):
     engine: str
     reference: str
     protocol_digest: str
+    attempt: int = Field(
+        default=1, ge=1, description="How often this question was measured, this time included."
+    )
     qualifying: tuple[QualifyingRound, ...]
     operating_point: int
     points: tuple[SpeedPoint, ...]

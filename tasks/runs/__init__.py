@@ -5,12 +5,13 @@ Promises: a stage with an equal fingerprint is not run again; what a killed stag
 
 from tasks.runs.fingerprint import build_document, source_of
 from tasks.runs.kept_phases import KeptPhases
-from tasks.runs.measurements import MeasurementCall, Usable, find_measurement, measure_once
+from tasks.runs.measurements import Finding, MeasurementCall, Usable, find_measurement, measure_once
 from tasks.runs.pipeline import Pipeline
 from tasks.runs.scratch import temporary_directory
 from tasks.runs.stage import Hit, Made, Miss, StageCall, StageResult, look_up, run_stage
 
 __all__ = [
+    "Finding",
     "Hit",
     "KeptPhases",
     "Made",

@@ -3,14 +3,18 @@
 Invariants:
 - A measurement is keyed by trees and serve commands (through the protocol), toolchains, the host class and,
   if it is forced, the placement of the sides.
-- It is reused only if it is younger than the configured age and conclusive; it is never replaced.
+- It is reused if it is younger than the configured age; it is never replaced.
+- An inconclusive one is not repeated unless its time budget grows: whoever measures until the result is the
+  wanted one gets it sooner or later. Every further measurement of one key is told which attempt it is, and
+  has to spend less of the permitted error. One that looked at nothing, because its host was busy, does not
+  count and may be repeated.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -28,15 +32,34 @@ class MeasurementCall:
     Attributes:
         kind: what is measured.
         document: everything that it depends on.
+        budget_minutes: how long it may take; it decides nothing else, so it is not part of the document.
     """
 
     kind: MeasurementKind
     document: dict[str, Any]
+    budget_minutes: float | None = None
 
     @property
     def key(self) -> str:
         """The digest of the document."""
         return digest_of(self.document)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding(Generic[ResultT]):
+    """What was measured.
+
+    Attributes:
+        result: the result.
+        conclusive: whether it answers the question.
+        looked: whether it looked at what decides.
+        exhausted: whether only a larger budget can make it conclusive.
+    """
+
+    result: ResultT
+    conclusive: bool = True
+    looked: bool = True
+    exhausted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +88,50 @@ def find_measurement(
         return NotUsable(
             "never measured with these trees, this protocol, these toolchains and this host class"
         )
-    limit = timedelta(hours=pipeline.settings.measurement_max_age_hours)
     newest = made[-1]
+    if not newest.conclusive:
+        return _after_inconclusive(newest, call)
+    limit = timedelta(hours=pipeline.settings.measurement_max_age_hours)
     age = (now or datetime.now(UTC)) - newest.created_at
     if age > limit:
         return NotUsable(f"the newest measurement is {_hours(age)} old; the limit is {_hours(limit)}")
-    if not newest.conclusive:
-        return NotUsable("the newest measurement was inconclusive")
     return Usable(newest, f"measured {_hours(age)} ago with the same trees, protocol and host class")
+
+
+def _after_inconclusive(newest: Measurement, call: MeasurementCall) -> Usable | NotUsable:
+    """Say whether a question may be asked again to which the newest answer was inconclusive."""
+    spent, budget = newest.exhausted_minutes, call.budget_minutes
+    if spent is None or budget is None:
+        return NotUsable("the newest measurement was inconclusive")
+    found = f"it was inconclusive within a budget of {spent:g} min"
+    if budget > spent:
+        return NotUsable(f"{found}, which is now {budget:g} min")
+    return Usable(
+        newest,
+        f"{found}; to ask the same again until it is not would be to choose the answer. It is measured again "
+        "with a larger validation.speed.budget_minutes, or if an input changes",
+    )
 
 
 def keep_measurement(
     pipeline: Pipeline,
     call: MeasurementCall,
-    result: dict[str, Any],
+    finding: Finding[Any],
     *,
-    conclusive: bool,
     device_s: float,
+    attempt: int = 1,
 ) -> Measurement:
     """Append a measurement that was just made, and return it."""
-    measurement = new_measurement(call.kind, call.document, result, conclusive=conclusive, device_s=device_s)
+    measurement = new_measurement(
+        call.kind,
+        call.document,
+        finding.result.model_dump(mode="json"),
+        conclusive=finding.conclusive,
+        device_s=device_s,
+        attempt=attempt,
+        looked=finding.looked,
+        exhausted_minutes=call.budget_minutes if finding.exhausted else None,
+    )
     pipeline.store.append_measurement(measurement.key, measurement)
     return measurement
 
@@ -92,25 +139,26 @@ def keep_measurement(
 def measure_once(
     pipeline: Pipeline,
     call: MeasurementCall,
-    measure: Callable[[], tuple[ResultT, bool]],
+    measure: Callable[[int], Finding[ResultT]],
     *,
     devices: Callable[[ResultT], int],
 ) -> tuple[Measurement, str]:
     """Return a usable measurement, or make a new one; and the reason for that.
 
-    `measure` returns the result and whether it is conclusive; `devices` how many devices it kept busy.
+    `measure` takes the number of the attempt; `devices` returns how many devices a result kept busy.
     """
     found = find_measurement(pipeline, call)
     if isinstance(found, Usable):
         pipeline.say(f"{call.kind}: reused, {found.reason}")
         return found.measurement, found.reason
-    pipeline.say(f"{call.kind}: measuring ({found.reason})")
+    attempt = 1 + sum(one.looked for one in pipeline.store.measurements(call.key))
+    counted = f"; attempt {attempt} at the same question" if attempt > 1 else ""
+    pipeline.say(f"{call.kind}: measuring ({found.reason}{counted})")
     begin = time.monotonic()
-    result, conclusive = measure()
-    device_s = (time.monotonic() - begin) * devices(result)
-    kept = result.model_dump(mode="json")
-    made = keep_measurement(pipeline, call, kept, conclusive=conclusive, device_s=device_s)
-    return made, found.reason
+    finding = measure(attempt)
+    device_s = (time.monotonic() - begin) * devices(finding.result)
+    made = keep_measurement(pipeline, call, finding, device_s=device_s, attempt=attempt)
+    return made, f"{found.reason}{counted}"
 
 
 def _hours(span: timedelta) -> str:

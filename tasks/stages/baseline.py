@@ -14,7 +14,7 @@ from tasks.hub import CONFIG_FILE, REPORT_FILE, TEXTS_FILE, TextsReport, parse_t
 from tasks.judging import LoadPlan, LoadResult, Side, Vocabulary, end_tokens, vocabulary_of
 from tasks.judging.decide import Go, Stay, baseline_decision
 from tasks.judging.judge import baseline_load
-from tasks.runs import MeasurementCall, Pipeline, measure_once
+from tasks.runs import Finding, MeasurementCall, Pipeline, measure_once
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
 from tasks.stages.node import CHECKPOINT, HELDOUT, Inputs, MeasuredNode, Need
 from tasks.stages.sources import Sources
@@ -99,10 +99,10 @@ class MeasureBaseline(MeasuredNode):
         texts = texts_in(pipeline.store, trees[HELDOUT])
         toolchain = ensure(side.serve.toolchain, pipeline.settings, say=pipeline.say)
 
-        def measure() -> tuple[LoadResult, bool]:
+        def measure(_attempt: int) -> Finding[LoadResult]:
             with resident_sides(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as placement:
                 load = baseline_load(placement, side, texts, plan, say=pipeline.say)
-            return load, not load.host_busy
+            return Finding(load, conclusive=not load.host_busy, looked=False)
 
         call = _call(side, plan, toolchain.identity, pipeline.settings.quiet_host)
         measurement, reason = measure_once(

@@ -1,7 +1,7 @@
 """measure: engine and vLLM answer the same client, started by their serve commands from what ships."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from artifacts.hosts import ENGINE_FILE, EngineManifest, probe_host, refuse_stand_in
@@ -22,9 +22,9 @@ from tasks.errors import TokenizerForeign
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE, REPORT_FILE, TextsReport
 from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
-from tasks.judging.decide import is_conclusive
+from tasks.judging.decide import has_looked, is_conclusive, is_exhausted
 from tasks.kinds import kind_named
-from tasks.runs import KeptPhases, MeasurementCall, Pipeline, measure_once
+from tasks.runs import Finding, KeptPhases, MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.build import Build
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
@@ -155,7 +155,7 @@ def measure(
     protocol: JudgingProtocol,
     trees: Mapping[str, str],
 ) -> Measurements:
-    """Measure an engine against its references, or reuse a recent and conclusive measurement.
+    """Measure an engine against its references, or reuse a recent measurement.
 
     Raises:
         tasks.errors.TaskError: a toolchain is unavailable, this host cannot place the sides, or a server did
@@ -169,10 +169,15 @@ def measure(
     call = _call(protocol, identities, pipeline.settings.placement, pipeline.settings.quiet_host)
     kept = KeptPhases.of(pipeline.settings, call.key, say=pipeline.say, force=pipeline.force)
 
-    def ask() -> tuple[Measured, bool]:
+    def ask(attempt: int) -> Finding[Measured]:
         comparison = comparison_of(pipeline, spec, variant, protocol, trees)
-        measured = measure_sides(pipeline, comparison, kept)
-        return measured, is_conclusive(measured, protocol)
+        measured = measure_sides(pipeline, replace(comparison, attempt=attempt), kept)
+        return Finding(
+            measured,
+            conclusive=is_conclusive(measured, protocol),
+            looked=has_looked(measured),
+            exhausted=is_exhausted(measured, protocol),
+        )
 
     def devices(measured: Measured) -> int:
         sides = (protocol.engine, *protocol.references)
@@ -250,4 +255,4 @@ def _call(
         "placement": placement or "chosen",
         "quiet_host": quiet_host,
     }
-    return MeasurementCall("judged", document)
+    return MeasurementCall("judged", document, protocol.speed.gate.budget_minutes)

@@ -6,7 +6,7 @@ whether a measurement may be reused.
 
 from tasks.judging.decide.baseline import Go, Stay, baseline_decision, load_figures
 from tasks.judging.decide.outcomes import Outcomes
-from tasks.judging.decide.screening import is_conclusive, qualifies, rejecting
+from tasks.judging.decide.screening import has_looked, is_conclusive, is_exhausted, qualifies, rejecting
 from tasks.judging.decide.table import verdict_table
 from tasks.judging.decide.verdict import Verdict, decide, decide_baseline
 
@@ -18,7 +18,9 @@ __all__ = [
     "baseline_decision",
     "decide",
     "decide_baseline",
+    "has_looked",
     "is_conclusive",
+    "is_exhausted",
     "load_figures",
     "qualifies",
     "rejecting",

@@ -27,8 +27,19 @@ def qualifies(answers: AccuracyResult, protocol: JudgingProtocol) -> bool:
 
 
 def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:
-    """Whether all gates could tell; only then may a measurement be reused."""
+    """Whether all gates could tell."""
     if isinstance(measured.speed, NotMeasured):
         return measured.speed.cause == "rejected"  # more samples would not change that
     outcomes = judge_gates(Evidence(protocol, measured.accuracy, measured.speed))
     return all(outcome.could_tell for outcome in outcomes.values())
+
+
+def has_looked(measured: Measured) -> bool:
+    """Whether timed rounds were looked at, which spends a part of the permitted error."""
+    return not isinstance(measured.speed, NotMeasured)
+
+
+def is_exhausted(measured: Measured, protocol: JudgingProtocol) -> bool:
+    """Whether it is inconclusive, and the same question within the same budget would not change that."""
+    unaffordable = isinstance(measured.speed, NotMeasured) and measured.speed.cause == "unaffordable"
+    return not is_conclusive(measured, protocol) and (has_looked(measured) or unaffordable)

@@ -1,6 +1,5 @@
 """The gate `speed`: the lower bound of the ratio to the fastest reference, against the declared bar."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -11,27 +10,29 @@ from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Condition, Rule
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import Interval, Metric, SpeedPoint
-from tasks.judging.statistics import ratio_interval
+from tasks.judging.statistics import point_ratio
 
 SPOKEN: dict[Metric, str] = {
     "goodput_per_device": "Goodput per device",
-    "throughput_per_device": "Throughput per device (goodput was zero in a round)",
+    "throughput_per_device": "Throughput per device",
 }
+Compared = Literal["faster", "not-faster", "noisy", "underpowered"]
 
 
 class SpeedOutcome(GateOutcome):
     """The ratio of speeds against the bar."""
 
-    outcome: Literal["faster", "not-faster", "noisy"]
+    outcome: Compared
     ratio: Interval = Field(description="Engine / reference at the operating point.")
-    metric: Metric = Field(description="What was compared; throughput if a goodput was zero.")
+    metric: Metric = Field(description="What was compared.")
     pairs: int
-    pairs_needed: int
+    pairs_needed: int = Field(description="Pairs that the declared resolution needs, by their noise.")
+    attempt: int = Field(default=1, ge=1, description="How often it was measured, this time included.")
 
     @property
     def could_tell(self) -> bool:
-        """False if the time budget ended while the interval still contained the bar."""
-        return self.outcome != "noisy"
+        """False if the budget is too small to get the bar out of the interval."""
+        return self.outcome not in ("noisy", "underpowered")
 
 
 class SpeedGate(Gate[SpeedOutcome]):
@@ -40,7 +41,7 @@ class SpeedGate(Gate[SpeedOutcome]):
     name = "speed"
     asks = "rounds"
     section = "Speed"
-    conditions = (Condition("speed", ("faster", "not-faster", "noisy")),)
+    conditions = (Condition("speed", ("faster", "not-faster", "noisy", "underpowered")),)
     outcome_type = SpeedOutcome
     rules = (
         Rule(
@@ -62,6 +63,12 @@ class SpeedGate(Gate[SpeedOutcome]):
             "the interval contains the bar, and the time budget is used up",
         ),
         Rule(
+            "speed-underpowered",
+            {"speed": ("underpowered",)},
+            "inconclusive",
+            "the interval contains the bar, and the time budget is too small to change that",
+        ),
+        Rule(
             "not-faster",
             {"speed": ("not-faster",)},
             "stay-on-vllm",
@@ -71,10 +78,10 @@ class SpeedGate(Gate[SpeedOutcome]):
 
     def judge(self, evidence: Evidence) -> SpeedOutcome:
         """Judge whether the lower bound reaches the bar."""
-        judged = judge_speed(evidence.point, evidence.protocol.speed)
-        point, required = evidence.point, evidence.timed.quiet_host
+        point, timed = evidence.point, evidence.timed
+        judged = judge_speed(point, evidence.protocol.speed, attempt=timed.attempt)
         loads = [one.load for one in point.rounds]
-        host = host_in_words(required, loads, made_again=point.made_again, pairs=judged.pairs)
+        host = host_in_words(timed.quiet_host, loads, made_again=point.made_again, pairs=judged.pairs)
         return judged.model_copy(update={"reason": f"{judged.reason} {host}"}) if host else judged
 
     def show(self, outcome: SpeedOutcome, evidence: Evidence) -> Shown:
@@ -90,7 +97,7 @@ class SpeedGate(Gate[SpeedOutcome]):
         )
         label, limit = f"speed: {outcome.metric.replace('_', ' ')}", f"lower ≥ {gate.min_speedup:g}"
         found = f"at {point.concurrency} in flight, between {ratio.lower:.3f} and {ratio.upper:.3f}"
-        asked = f"for the lower bound, at {100 * gate.confidence:.0f} % confidence"
+        asked = f"for the lower bound, at {100 * ratio.confidence:.2f} % confidence"
         return Shown(
             (goodput, interval_figure(label, "x vLLM's", ratio, "{:.3f}", limit=limit)),
             (
@@ -100,19 +107,51 @@ class SpeedGate(Gate[SpeedOutcome]):
         )
 
 
-def judge_speed(point: SpeedPoint, plan: SpeedPlan) -> SpeedOutcome:
-    """Judge the lower bound of the ratio at the operating point against the bar."""
-    metric, ratios = point.log_ratios(plan.gate.metric)
-    judged = judge_log_ratios(
-        ratios,
-        plan,
-        metric_used=metric,
-        first_stage=point.first_stage_pairs,
-        needed=point.planned_pairs,
-        pairs=point.pairs_in_words,
+def judge_speed(point: SpeedPoint, plan: SpeedPlan, *, attempt: int = 1) -> SpeedOutcome:
+    """Judge the lower bound of the ratio at the operating point against the bar.
+
+    `attempt` is how often the question was measured, this time included; it is part of the reason.
+    """
+    metric, ratios, interval = point_ratio(point, plan)
+    outcome, end = _compare(interval, point, plan)
+    found = (
+        f"{SPOKEN[metric]} is {interval.estimate:.3f} times the reference's, at {interval.confidence:.2%} "
+        f"confidence{_shares(point, plan, attempt)} above {interval.lower:.3f} and below "
+        f"{interval.upper:.3f} ({point.pairs_in_words}); the bar is {plan.gate.min_speedup:g}"
     )
     throttled = _throttled(point)
-    return judged.model_copy(update={"reason": f"{judged.reason} {throttled}"}) if throttled else judged
+    return SpeedOutcome(
+        outcome=outcome,
+        reason=f"{found}: {end} {throttled}".rstrip(),
+        ratio=interval,
+        metric=metric,
+        pairs=len(ratios),
+        pairs_needed=point.planned_pairs,
+        attempt=attempt,
+    )
+
+
+def _compare(interval: Interval, point: SpeedPoint, plan: SpeedPlan) -> tuple[Compared, str]:
+    """Return the outcome, and the end of the sentence about it."""
+    if interval.lower >= plan.gate.min_speedup:
+        return "faster", "the lower bound reaches it."
+    if interval.upper < plan.gate.min_speedup:
+        return "not-faster", "even the upper bound does not reach it."
+    if point.ended == "resolved":
+        excess = f"an engine that exceeds it by {plan.resolution:.1%} would have been found"
+        return "not-faster", f"the lower bound does not reach it, although {excess}."
+    if point.ended == "underpowered":
+        return "underpowered", f"the interval contains it, and {point.stopped}."
+    return "noisy", f"the interval contains it, and {point.stopped}."
+
+
+def _shares(point: SpeedPoint, plan: SpeedPlan, attempt: int) -> str:
+    """Return who shares the error; empty if nobody does."""
+    looks = f"look {point.looks}" if point.looks > 1 else ""
+    attempts = f"attempt {attempt}" if attempt > 1 else ""
+    variants = f"{plan.variants} variants" if plan.variants > 1 else ""
+    shares = ", ".join(one for one in (looks, attempts, variants) if one)
+    return f" ({shares} of {plan.gate.confidence:.0%} in all)" if shares else ""
 
 
 def _throttled(point: SpeedPoint) -> str:
@@ -125,51 +164,3 @@ def _throttled(point: SpeedPoint) -> str:
     reasons = sorted({reason for one in point.rounds for reason in one.throttled})
     why = ", ".join(reasons)
     return f"The driver lowered the clocks during {' and '.join(found)} ({why})." if found else ""
-
-
-def judge_log_ratios(
-    log_ratios: Sequence[float],
-    plan: SpeedPlan,
-    *,
-    metric_used: Metric,
-    first_stage: int,
-    needed: int,
-    pairs: str = "",
-) -> SpeedOutcome:
-    """Judge log ratios against the bar; simulations of the gate call this directly.
-
-    `pairs` says how many there are, and of what.
-    """
-    interval = ratio_interval(log_ratios, first_stage=first_stage, confidence=plan.gate.confidence)
-    pairs = pairs or f"{len(log_ratios)} pairs of rounds"
-    resolved = len(log_ratios) >= needed
-    found = (
-        f"{SPOKEN[metric_used]} is {interval.estimate:.3f} times the reference's, "
-        f"at {plan.gate.confidence:.0%} confidence above "
-        f"{interval.lower:.3f} and below {interval.upper:.3f} ({pairs}); "
-        f"the bar is {plan.gate.min_speedup:g}"
-    )
-    if interval.lower >= plan.gate.min_speedup:
-        outcome, end = "faster", "the lower bound reaches it."
-    elif interval.upper < plan.gate.min_speedup:
-        outcome, end = "not-faster", "even the upper bound does not reach it."
-    elif resolved:
-        outcome, end = (
-            "not-faster",
-            f"the lower bound does not reach it at the declared resolution of {plan.resolution:.1%}.",
-        )
-    else:
-        outcome, end = (
-            "noisy",
-            f"the interval contains it, and the budget is used up; {needed} pairs would be enough.",
-        )
-    return SpeedOutcome.model_validate(
-        {
-            "outcome": outcome,
-            "reason": f"{found}: {end}",
-            "ratio": interval,
-            "metric": metric_used,
-            "pairs": len(log_ratios),
-            "pairs_needed": needed,
-        }
-    )

@@ -12,6 +12,7 @@ from tasks.judging.measure.idle import IdleChecks, check_idle_sides
 from tasks.judging.measure.kept import NothingKept, PhaseKeeper
 from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.speed import measure_speed
+from tasks.judging.measure.stages import is_reversed
 
 __all__ = [
     "IdleChecks",
@@ -19,6 +20,7 @@ __all__ = [
     "PhaseKeeper",
     "PromptText",
     "check_idle_sides",
+    "is_reversed",
     "measure_load",
     "measure_speed",
     "too_few_blocks",

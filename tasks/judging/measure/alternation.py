@@ -1,7 +1,8 @@
-"""Alternating rounds of two sides that are both up: A B B A A B B A, each with new prompts.
+"""Alternating rounds of two sides that are both up: A B B A or B A A B, by lot, each with new prompts.
 
 Invariants:
-- The rounds of a pair follow each other, and every other pair is made in reverse order, so drift cancels.
+- The rounds of a pair follow each other, and of every two pairs one is made in reverse order, so drift
+  cancels. Which of them is drawn by lot from the seed of the protocol: so does what comes back periodically.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint
 from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
-from tasks.judging.measure.stages import Sides, elsewhere, finish_point, log_ratios, plan_second_stage
+from tasks.judging.measure.stages import Sides, Stop, elsewhere, finish_point, is_reversed, next_stop
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.measure.timed import Repeated, TimedRounds, ask_again, count_to_ask
 from tasks.judging.placement import Placement
@@ -22,7 +23,13 @@ from tasks.judging.results import RoundResult, SpeedPoint
 
 
 def compare_in_rounds(
-    placement: Placement, runner: RoundRunner, sides: Sides, protocol: JudgingProtocol, *, say: Say
+    placement: Placement,
+    runner: RoundRunner,
+    sides: Sides,
+    protocol: JudgingProtocol,
+    *,
+    attempt: int,
+    say: Say,
 ) -> tuple[list[SpeedPoint], TimedRounds]:
     """Compare two resident sides at the operating point, then at the other concurrencies.
 
@@ -33,11 +40,12 @@ def compare_in_rounds(
         runner: makes the rounds.
         sides: the reference and the engine.
         protocol: how many rounds, and for how long.
+        attempt: how often this was measured, this time included.
         say: takes lines of progress.
     """
     repeats = Repeats(placement.observer, say)
     with placement.serving(sides) as endpoints:
-        alternation = _Alternation(runner, endpoints, sides, protocol, repeats, say)
+        alternation = _Alternation(runner, endpoints, sides, protocol, attempt, repeats, say)
         points = asyncio.run(alternation.points())
     repeats.require_few(sum(len(one.rounds) // 2 for one in points))
     return points, alternation.timed()
@@ -50,6 +58,7 @@ class _Alternation:
         endpoints: Sequence[Endpoint],
         sides: Sides,
         protocol: JudgingProtocol,
+        attempt: int,
         repeats: Repeats,
         say: Say,
     ) -> None:
@@ -59,6 +68,7 @@ class _Alternation:
         self._sides = sides
         self._protocol = protocol
         self._plan = protocol.speed
+        self._attempt = attempt
         self._say = say
         self._made: list[MeasuredRound] = []
         self._repeated: list[Repeated] = []
@@ -76,20 +86,17 @@ class _Alternation:
         return [await self._point(one, decisive=one not in others) for one in (load.operating_point, *others)]
 
     async def _point(self, concurrency: int, *, decisive: bool) -> SpeedPoint:
-        """Make the first stage and, if this point decides, the second."""
+        """Make pairs, and if this point decides, more of them until a look ends it."""
         made_again = self._repeats.made_again
-        first = self._plan.first_stage_pairs if decisive else self._plan.pairs_elsewhere
-        rounds = await self._pairs(concurrency, range(first))
-        stage = elsewhere(first)
-        if decisive:
-            ratios = log_ratios(rounds, self._plan, self._sides[1].name)
-            stage = plan_second_stage(ratios, self._plan, spent_s=_spent_s([one.result for one in rounds]))
-            self._repeats.require_few(stage.pairs)
-        if stage.pairs > first:
-            rounds += await self._pairs(concurrency, range(first, stage.pairs))
+        made = self._plan.first_pairs if decisive else self._plan.pairs_elsewhere
+        rounds = await self._pairs(concurrency, range(made))
+        stop = self._look(rounds, 1) if decisive else elsewhere(made)
+        while stop.pairs > made:
+            rounds += await self._pairs(concurrency, range(made, stop.pairs))
+            made, stop = stop.pairs, self._look(rounds, stop.looks + 1)
         await self._ask_again([one for one in rounds if one.result.side == self._sides[1].name])
         self._made += rounds
-        point, line = finish_point(rounds, self._sides, self._protocol, first_stage=first, stage=stage)
+        point, line = finish_point(rounds, self._sides, self._protocol, stop)
         self._say(line)
         return point.model_copy(update={"made_again": self._repeats.made_again - made_again})
 
@@ -98,8 +105,20 @@ class _Alternation:
         async with self._runner.client(self._endpoints[1]) as client:
             self._repeated += await ask_again(client, rounds, self._protocol, count)
 
+    def _look(self, rounds: Sequence[MeasuredRound], number: int) -> Stop:
+        stop = next_stop(
+            rounds,
+            self._plan,
+            engine=self._sides[1].name,
+            look=number,
+            spent_s=_spent_s([one.result for one in rounds]),
+            attempt=self._attempt,
+        )
+        self._repeats.require_few(stop.pairs)
+        return stop
+
     async def _pairs(self, concurrency: int, pairs: range) -> list[MeasuredRound]:
-        """Make the rounds of these pairs, every other pair in reverse order."""
+        """Make the rounds of these pairs, each in the order drawn by lot."""
         made: list[MeasuredRound] = []
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(self._runner.client(one)) for one in self._endpoints]
@@ -108,7 +127,7 @@ class _Alternation:
                 await self._runner.warm_up(client, concurrency, role)
 
             async def make(pair: int) -> list[MeasuredRound]:
-                ordered = enumerate(asked if pair % 2 == 0 else asked[::-1])
+                ordered = enumerate(asked[::-1] if is_reversed(self._protocol.seed, pair) else asked)
                 run = self._runner.run
                 return [await run(client, concurrency, role, 2 * pair + i) for i, (client, role) in ordered]
 

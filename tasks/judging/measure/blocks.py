@@ -1,11 +1,11 @@
-"""Blocks of two sides that are never up together: A B B A, each with a start, warm-up, rounds and a stop.
+"""Blocks of two sides that are never up together, each with a start, warm-up, rounds and a stop.
 
 Invariants:
+- They are made A B B A or B A A B, by lot.
 - The unit of the statistics is the block: what a start decides is common to all of its rounds.
 - A block has as many rounds as take about as long as a start: then neither the noise between rounds nor that
   between starts costs more than twice the time of the best choice. The first block decides it for all.
-- How many pairs there are follows from noise, durations and budget, never from the ratio. Starts and stops
-  count against the budget.
+- Starts and stops count against the budget.
 - A pair of blocks is made in one go. A run that was ended keeps whole pairs only, because a pair cancels
   drift only if its blocks follow each other.
 """
@@ -26,11 +26,11 @@ from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.stages import (
     SECONDS_PER_MINUTE,
     Sides,
-    StagePlan,
+    Stop,
     elsewhere,
     finish_point,
-    log_ratios,
-    plan_second_stage,
+    in_order,
+    next_stop,
 )
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.measure.timed import Repeated, TimedRounds, ask_again, count_to_ask
@@ -72,6 +72,7 @@ def compare_in_blocks(
     sides: Sides,
     protocol: JudgingProtocol,
     *,
+    attempt: int,
     kept: PhaseKeeper,
     say: Say,
 ) -> tuple[list[SpeedPoint], TimedRounds, tuple[BlockCost, ...]] | NotMeasured:
@@ -84,6 +85,7 @@ def compare_in_blocks(
         runner: makes the rounds.
         sides: the reference and the engine.
         protocol: how many pairs, and for how long.
+        attempt: how often this was measured, this time included.
         kept: pairs that an earlier run made.
         say: takes lines of progress.
     """
@@ -93,7 +95,7 @@ def compare_in_blocks(
         refused = NotMeasured(cause="unaffordable", reason=f"No round was timed: {too_few}")
         say(refused.reason)
         return refused
-    return _Blocks(placement, runner, sides, protocol, kept, say).compare()
+    return _Blocks(placement, runner, sides, protocol, attempt, kept, say).compare()
 
 
 def too_few_blocks(starts: Mapping[str, float], plan: SpeedPlan) -> str:
@@ -121,10 +123,10 @@ def rounds_of_a_block(ready_s: float, round_s: float) -> int:
     return max(LEAST_ROUNDS, min(MOST_ROUNDS, math.ceil(ready_s / round_s)))
 
 
-def first_stage_pairs(plan: SpeedPlan, pair_s: float) -> int:
-    """Return the pairs of the first stage: as declared, or fewer if the budget ends before, at this pace."""
+def first_block_pairs(plan: SpeedPlan, pair_s: float) -> int:
+    """Return the pairs before the first look: as declared, or fewer if the budget ends before."""
     affordable = math.floor(plan.gate.budget_minutes * SECONDS_PER_MINUTE / pair_s)
-    return max(LEAST_PAIRS, min(plan.first_stage_pairs, affordable))
+    return max(LEAST_PAIRS, min(plan.first_block_pairs, affordable))
 
 
 class _Blocks:
@@ -134,6 +136,7 @@ class _Blocks:
         runner: RoundRunner,
         sides: Sides,
         protocol: JudgingProtocol,
+        attempt: int,
         kept: PhaseKeeper,
         say: Say,
     ) -> None:
@@ -142,6 +145,7 @@ class _Blocks:
         self._sides = sides
         self._protocol = protocol
         self._plan = protocol.speed
+        self._attempt = attempt
         self._kept = kept
         self._say = say
         self._rounds_each: int | None = None
@@ -149,17 +153,15 @@ class _Blocks:
     def compare(self) -> tuple[list[SpeedPoint], TimedRounds, tuple[BlockCost, ...]]:
         pairs = [self._pair(0)]
         self._rounds_each = pairs[0].blocks[0].cost.rounds
-        first = first_stage_pairs(self._plan, pairs[0].spent_s)
-        pairs += [self._pair(index) for index in range(1, first)]
-        operating_point = self._protocol.workload.operating_point
-        ratios = log_ratios(_rounds_at(pairs, operating_point), self._plan, self._sides[1].name)
-        stage = plan_second_stage(ratios, self._plan, spent_s=sum(pair.spent_s for pair in pairs))
-        require_few(_made_again(pairs), stage.pairs)
-        pairs += [self._pair(index) for index in range(first, stage.pairs)]
+        pairs += [self._pair(index) for index in range(1, first_block_pairs(self._plan, pairs[0].spent_s))]
+        stop = self._look(pairs, 1)
+        while stop.pairs > len(pairs):
+            require_few(_made_again(pairs), stop.pairs)
+            pairs += [self._pair(index) for index in range(len(pairs), stop.pairs)]
+            stop = self._look(pairs, stop.looks + 1)
         require_few(_made_again(pairs), len(pairs))
         points = [
-            self._point(pairs, concurrency, first if concurrency == operating_point else None, stage)
-            for concurrency in self._protocol.workload.concurrency
+            self._point(pairs, concurrency, stop) for concurrency in self._protocol.workload.concurrency
         ]
         blocks = [block for pair in pairs for block in pair.blocks]
         return points, self._timed(blocks), tuple(block.cost for block in blocks)
@@ -172,19 +174,22 @@ class _Blocks:
         repeated = [one for block in blocks for one in block.repeated]
         return TimedRounds(engine=engine, reference=reference, repeated=repeated)
 
-    def _point(
-        self, pairs: Sequence[BlockPair], concurrency: int, first: int | None, stage: StagePlan
-    ) -> SpeedPoint:
-        """Return the point at one concurrency; `first` is None unless it decides."""
-        rounds = _rounds_at(pairs, concurrency)
-        made = len({one.result.block for one in rounds}) // 2
-        point, line = finish_point(
-            rounds,
-            self._sides,
-            self._protocol,
-            first_stage=first or made,
-            stage=stage if first else elsewhere(made),
+    def _look(self, pairs: Sequence[BlockPair], number: int) -> Stop:
+        return next_stop(
+            _rounds_at(pairs, self._protocol.workload.operating_point),
+            self._plan,
+            engine=self._sides[1].name,
+            look=number,
+            spent_s=sum(pair.spent_s for pair in pairs),
+            attempt=self._attempt,
         )
+
+    def _point(self, pairs: Sequence[BlockPair], concurrency: int, stop: Stop) -> SpeedPoint:
+        """Return the point at one concurrency; `stop` is how the one ended that decides."""
+        rounds = _rounds_at(pairs, concurrency)
+        if concurrency != self._protocol.workload.operating_point:
+            stop = elsewhere(len({one.result.block for one in rounds}) // 2)
+        point, line = finish_point(rounds, self._sides, self._protocol, stop)
         self._say(line)
         return point.model_copy(update={"made_again": _made_again(pairs)})
 
@@ -192,7 +197,7 @@ class _Blocks:
         return self._kept.once(f"pair-{index:03d}", BlockPair, lambda: self._make_pair(index))
 
     def _make_pair(self, index: int) -> BlockPair:
-        order = self._sides if index % 2 == 0 else self._sides[::-1]
+        order = in_order(self._sides, self._protocol, index)
         repeats = Repeats(self._placement.observer, self._say)
         while True:
             first, second = (self._block(side, index, 2 * index + place) for place, side in enumerate(order))

@@ -29,7 +29,7 @@ from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import IdleCheck
-from tasks.judging.statistics import ratio_interval
+from tasks.judging.statistics import geometric_mean_interval
 
 FIRST_PAIRS, MORE_PAIRS, MOST_PAIRS = 8, 8, 24
 LOOKS = 1 + (MOST_PAIRS - FIRST_PAIRS) // MORE_PAIRS
@@ -107,7 +107,7 @@ class _Check:
         confidence = 1 - (1 - plan.gate.confidence) / LOOKS
         return IdleCheck(
             side=self._endpoint.side.name,
-            ratio=ratio_interval(ratios, first_stage=len(ratios), confidence=confidence),
+            ratio=geometric_mean_interval(ratios, confidence),
             pairs=len(ratios),
             tolerance=plan.resolution,
         )

@@ -2,9 +2,8 @@
 
 Invariants:
 - The reference is the fastest of those given, chosen by separate rounds that no comparison uses.
-- The number of pairs follows from the noise of the first stage and from the time budget, never from the
-  ratio.
-- Nothing is decided here about the speed of the engine.
+- When to stop is decided by looks that share the error (`tasks.judging.statistics.looks`); nothing else is
+  decided here about the speed of the engine.
 - Rounds begin when the host is quiet. If it does not become so, or stay so, there is no result.
 - What the rounds were answered with is read after them, by the first reference.
 """
@@ -37,6 +36,7 @@ def measure_speed(
     protocol: JudgingProtocol,
     *,
     text: PromptText | None,
+    attempt: int = 1,
     say: Say,
     kept: PhaseKeeper | None = None,
 ) -> SpeedResult | NotMeasured:
@@ -51,12 +51,13 @@ def measure_speed(
             (an A/A run), give the same server as engine and reference under two names.
         protocol: what to ask, how often, and for how long.
         text: the text that prompts are windows of, if the workload asks for text.
+        attempt: how often this was measured, this time included.
         say: takes lines of progress.
         kept: what an earlier run finished, if sides are not resident.
     """
     try:
         placement.observer.await_quiet(say)
-        return _measure(placement, engine, references, protocol, text, say, kept or NothingKept())
+        return _measure(placement, engine, references, protocol, text, attempt, say, kept or NothingKept())
     except HostBusy as error:
         where = f" ({error.where})" if error.where else ""
         refused = NotMeasured(cause="host-busy", reason=f"Host busy: {error.what}{where}.")
@@ -70,6 +71,7 @@ def _measure(
     references: Sequence[Side],
     protocol: JudgingProtocol,
     text: PromptText | None,
+    attempt: int,
     say: Say,
     kept: PhaseKeeper,
 ) -> SpeedResult | NotMeasured:
@@ -94,10 +96,14 @@ def _measure(
     fastest = max(qualifying, key=lambda one: fmean(one.rates)).reference if asked else references[0].name
     reference = next(one for one in references if one.name == fastest)
     if placement.resident:
-        points, rounds = compare_in_rounds(placement, runner, (reference, engine), protocol, say=say)
+        points, rounds = compare_in_rounds(
+            placement, runner, (reference, engine), protocol, attempt=attempt, say=say
+        )
         blocks: tuple[BlockCost, ...] = ()
     else:
-        found = compare_in_blocks(placement, runner, (reference, engine), protocol, kept=kept, say=say)
+        found = compare_in_blocks(
+            placement, runner, (reference, engine), protocol, attempt=attempt, kept=kept, say=say
+        )
         if isinstance(found, NotMeasured):
             return found
         points, rounds, blocks = found
@@ -105,6 +111,7 @@ def _measure(
         engine=engine.name,
         reference=fastest,
         protocol_digest=protocol.digest,
+        attempt=attempt,
         qualifying=tuple(qualifying),
         operating_point=protocol.workload.operating_point,
         points=tuple(sorted(points, key=lambda point: point.concurrency)),

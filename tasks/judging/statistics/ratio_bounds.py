@@ -1,56 +1,118 @@
-"""Intervals on the ratio of two speeds, from pairs of neighbouring rounds. Pure.
+"""Intervals on the ratio of two speeds, from pairs of neighbouring blocks of rounds. Pure.
 
-Method: Stein's two-stage procedure (C. Stein, Ann. Math. Statist. 16, 1945) on the log ratios of pairs. A
-first stage of n0 pairs, as declared, estimates the noise `s`. The number of pairs that gives the declared
-half-width `d` at one-sided confidence c is N = (t(c, n0 - 1) * s / d)**2, where t is Student's quantile. The
-interval is then
+Log ratios of pairs are neither normal nor independent: rounds stall, one side's noise outlasts its rounds,
+and the first pairs may show no noise at all. So an interval is the widest of several Student intervals:
 
-    mean of all N log ratios  +-  t(c, n0 - 1) * s / sqrt(N)
+- by round and by time (`paired_rounds`): a rare stall hardly moves the typical round, but users wait for it.
+- over batches of 1, 2, 4, ... consecutive pairs, as long as there are six batches: noise that lasts is seen
+  in the spread of long batches (batch means; P. Glynn, W. Whitt, Oper. Res. Lett. 10, 1991).
+- with one more pair than were made, as bad as the worst one, and at least as bad as if one round had taken
+  twice as long: pairs without a stall do not show that there is none. The same extra observation bounds
+  regrets (`regret_bounds`).
 
-with `s` and the degrees of freedom of the first stage only. Because N depends on the noise and never on the
-mean, the bounds keep their confidence exactly for normal log ratios; to look at the ratio and stop when it is
-good enough would not. A time budget that cuts N short keeps the confidence, too, and only widens the
-interval.
+By drift no side gains: the two blocks of a pair follow each other, and of every two pairs one is made in
+reverse order. Which of them is drawn by lot, so no side gains by effects that come back periodically either.
+
+`enginery selftest` simulates the whole procedure; docs/selftest.md has its table of error rates.
 """
 
 import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import Interval, Metric, SpeedPoint
+from tasks.judging.statistics.paired_rounds import Pairs, pairs_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STALL = 2.0
+"""How many times as long an unseen stalled round is assumed to take, at least."""
+LEAST_BATCHES = 6
+POWER = 0.96
+"""Of finding an engine that clears the bar by the resolution; the noise is estimated, so more than 95 %."""
+MOST_PAIRS = 4096
 
 
-def student_quantile(confidence: float, degrees: int) -> float:
-    """Return the one-sided quantile of Student's t."""
-    # scipy.stats has the same under a more familiar name, but takes 1.5 s to import.
-    from scipy.special import stdtrit
+class Noise(NamedTuple):
+    """The noise of pairs; arrays with one entry per run, or scalars.
 
-    return float(stdtrit(degrees, confidence))
-
-
-def pairs_needed(first_stage: Sequence[float], *, resolution: float, confidence: float) -> int:
-    """Return how many pairs, first stage included, reach a half-width of log(1 + resolution).
-
-    The number is even, so that drift cancels. `first_stage` holds the log ratios of at least three pairs.
+    Attributes:
+        pairs: how many there are.
+        error: standard error of the mean log ratio.
+        worst: how far the worst pair is from the mean.
     """
-    reach = student_quantile(confidence, len(first_stage) - 1) * stdev(first_stage)
-    needed = max(len(first_stage), math.ceil((reach / math.log1p(resolution)) ** 2))
-    return needed + needed % 2
+
+    pairs: int
+    error: "NDArray[Any]"
+    worst: "NDArray[Any]"
 
 
-def ratio_interval(log_ratios: Sequence[float], *, first_stage: int, confidence: float) -> Interval:
-    """Return the interval of the ratio; the first `first_stage` pairs estimate the noise."""
-    noise = stdev(log_ratios[:first_stage])
-    half = student_quantile(confidence, first_stage - 1) * noise / math.sqrt(len(log_ratios))
-    middle = fmean(log_ratios)
-    return Interval(
-        estimate=math.exp(middle),
-        lower=math.exp(middle - half),
-        upper=math.exp(middle + half),
-        confidence=confidence,
-    )
+def log_bounds(pairs: Pairs, confidence: float) -> tuple["NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]:
+    """Return estimate, lower and upper bound of the log ratio, each bound one-sided; see the module.
+
+    The estimate is the smaller of those by round and by time. With at least two pairs.
+    """
+    import numpy as np
+
+    views = _views(pairs)
+    lower = [_student_bound(values, -worst, confidence) for values, worst in views]
+    upper = [-_student_bound(-values, -worst, confidence) for values, worst in views]
+    estimates = [values.mean(-1) for values, _ in views]
+    return np.minimum(*estimates), np.minimum(*lower), np.maximum(*upper)
+
+
+def noise_of(pairs: Pairs) -> Noise:
+    """Return the noise of pairs: the larger one of both views, and of all lengths of batches."""
+    import numpy as np
+
+    views = _views(pairs)
+    errors = [
+        batches.std(-1, ddof=1) / math.sqrt(batches.shape[-1])
+        for values, _ in views
+        for _, batches in _batches(values)
+    ]
+    worst = [np.maximum(-_deviations(values).min(-1), least) for values, least in views]
+    return Noise(len(pairs), np.max(errors, 0), np.maximum(*worst))
+
+
+def predicted_reach(noise: Noise, pairs: "NDArray[Any] | int", confidence: float) -> "NDArray[Any]":
+    """Return how far below the mean the lower bound will be with this many pairs, at most.
+
+    The longest batches are the fewest, so they have the largest quantile.
+    """
+    import numpy as np
+
+    length = np.maximum(1, 2 ** np.floor(np.log2(np.maximum(pairs, 1) / LEAST_BATCHES)))
+    count = pairs // length
+    error = noise.error * np.sqrt(noise.pairs / pairs)
+    extra = noise.worst / length / (count + 1)
+    reach: NDArray[Any] = extra + student_quantile(confidence, count - 1) * np.hypot(error, extra)
+    return reach
+
+
+def pairs_needed(noise: Noise, *, resolution: float, confidence: float) -> "NDArray[Any]":
+    """Return how many pairs find an engine that clears the bar by `resolution`, with the power `POWER`.
+
+    It is an even number of at most about `MOST_PAIRS`.
+    """
+    import numpy as np
+    from scipy.special import ndtri
+
+    steps = 2 * np.unique(np.round(np.geomspace(1, MOST_PAIRS / 2, 200)))
+    each = Noise(noise.pairs, noise.error[..., None], noise.worst[..., None])
+    spread = float(ndtri(POWER)) * each.error * np.sqrt(noise.pairs / steps)
+    enough = predicted_reach(each, steps, confidence) + spread <= math.log1p(resolution)
+    found = np.where(enough.any(-1), enough.argmax(-1), len(steps) - 1)
+    return steps[found].astype(int)
+
+
+def ratio_interval(pairs: Pairs, *, confidence: float) -> Interval:
+    """Return the interval of the ratio."""
+    estimate, lower, upper = (math.exp(bound) for bound in log_bounds(pairs, confidence))
+    return Interval(estimate=estimate, lower=lower, upper=upper, confidence=confidence)
 
 
 class PointRatio(NamedTuple):
@@ -62,16 +124,80 @@ class PointRatio(NamedTuple):
 
 
 def point_ratio(point: SpeedPoint, plan: SpeedPlan) -> PointRatio:
-    """Return the ratio of both sides at one concurrency, its metric, and its interval."""
-    metric, ratios = point.log_ratios(plan.gate.metric)
-    interval = ratio_interval(ratios, first_stage=point.first_stage_pairs, confidence=plan.gate.confidence)
-    return PointRatio(metric, ratios, interval)
+    """Return the ratio of both sides at one concurrency, and its interval."""
+    pairs = pairs_of(point.rounds, plan.gate.metric, engine=point.engine.side)
+    confidence = 1 - (1 - plan.confidence) * point.error_share
+    interval = ratio_interval(pairs, confidence=confidence)
+    return PointRatio(plan.gate.metric, pairs.by_round().tolist(), interval)
+
+
+def student_quantile(confidence: float, degrees: Any) -> Any:
+    """Return the one-sided quantile of Student's t."""
+    # scipy.stats has the same under a more familiar name, but takes 1.5 s to import.
+    from scipy.special import stdtrit
+
+    return stdtrit(degrees, confidence)
 
 
 def mean_interval(values: Sequence[float], confidence: float) -> Interval:
     """Return Student's interval for the mean of at least two values that cannot be negative."""
-    middle = fmean(values)
-    half = student_quantile(confidence, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    middle, half = fmean(values), _half_width(values, confidence)
     return Interval(
         estimate=middle, lower=max(0.0, middle - half), upper=middle + half, confidence=confidence
     )
+
+
+def geometric_mean_interval(logs: Sequence[float], confidence: float) -> Interval:
+    """Return Student's interval for the exponential of the mean of at least two logarithms."""
+    middle, half = fmean(logs), _half_width(logs, confidence)
+    estimate, lower, upper = (math.exp(value) for value in (middle, middle - half, middle + half))
+    return Interval(estimate=estimate, lower=lower, upper=upper, confidence=confidence)
+
+
+def _half_width(values: Sequence[float], confidence: float) -> float:
+    return float(student_quantile(confidence, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+
+
+def _views(pairs: Pairs) -> list[tuple["NDArray[Any]", float]]:
+    """Return the values by round and by time, each with the deviation of a pair whose one round stalls."""
+    return [
+        (pairs.by_round(), math.log(STALL) / pairs.rounds),
+        (pairs.by_time(), (STALL - 1) / pairs.rounds),
+    ]
+
+
+def _student_bound(values: "NDArray[Any]", least: float, confidence: float) -> "NDArray[Any]":
+    """Return the smallest lower bound of the mean over all lengths of batches.
+
+    One more batch than were made has one pair with the worst deviation, or with `least`, which is negative.
+    """
+    import numpy as np
+
+    mean = values.mean(-1)
+    worst = np.minimum(_deviations(values).min(-1), least)
+    bounds = []
+    for length, batches in _batches(values):
+        count = batches.shape[-1]
+        extra = batches.mean(-1) + worst / length
+        spread = np.concatenate([batches, extra[..., None]], -1).std(-1, ddof=1)
+        quantile = student_quantile(confidence, count - 1)
+        bounds.append(mean + worst / length / (count + 1) - quantile * spread / math.sqrt(count + 1))
+    bound: NDArray[Any] = np.min(bounds, 0)
+    return bound
+
+
+def _batches(values: "NDArray[Any]") -> list[tuple[int, "NDArray[Any]"]]:
+    """Return the means of batches of 1, 2, 4, ... consecutive values; the first values may be left out."""
+    pairs = values.shape[-1]
+    lengths = [2**k for k in range(pairs.bit_length()) if k == 0 or pairs >> k >= LEAST_BATCHES]
+    found = []
+    for length in lengths:
+        count = pairs // length
+        whole = values[..., pairs - length * count :]
+        found.append((length, whole.reshape(*values.shape[:-1], count, length).mean(-1)))
+    return found
+
+
+def _deviations(values: "NDArray[Any]") -> "NDArray[Any]":
+    deviations: NDArray[Any] = values - values.mean(-1, keepdims=True)
+    return deviations

@@ -62,7 +62,7 @@ def asked(engine: Side, *references: Side, **speed: Any) -> JudgingProtocol:
     base = protocol(
         load=workload(concurrency=(2,), operating_point=2, output_tokens=4),
         # Coarse, as other tests may keep the processors busy: idle sides may seem to cost this much, too.
-        **({"resolution": 0.25, "budget_minutes": 1.0, "first_stage_pairs": 4} | speed),
+        **({"resolution": 0.25, "budget_minutes": 1.0, "first_pairs": 4, "first_block_pairs": 4} | speed),
     )
     rounds = RoundPlan(requests_per_slot=2, min_requests=1, warmup_requests=0, request_limit_s=10)
     return base.model_copy(update={"rounds": rounds, "engine": engine, "references": references})
@@ -88,7 +88,9 @@ def main(root: Path, placement: str, per_token_s: float) -> None:
     engine, vllm = (
         served(pipeline.store, root, name, per_token_s=per_token_s) for name in ("engine", "vllm")
     )
-    made = measure(pipeline, asked(engine, vllm, resolution=5.0, first_stage_pairs=3), placement)
+    made = measure(
+        pipeline, asked(engine, vllm, resolution=500.0, first_pairs=3, first_block_pairs=3), placement
+    )
     print(made.model_dump_json(), flush=True)
 
 

@@ -153,7 +153,9 @@ def protocol(
         workload=load or workload(),
         vocabulary=VOCABULARY_OF_FAKES,
         rounds=RoundPlan(requests_per_slot=2, min_requests=1, request_limit_s=10),
-        speed=SpeedPlan(gate=gate, **({"first_stage_pairs": 3, "pairs_elsewhere": 3} | speed)),
+        speed=SpeedPlan(
+            gate=gate, **({"first_pairs": 3, "first_block_pairs": 3, "pairs_elsewhere": 3} | speed)
+        ),
         accuracy=AccuracyPlan(
             gate=accuracy,
             text_sha256="b" * 64,
@@ -214,7 +216,13 @@ def accuracy_result(digest: str, regrets: Sequence[float], *, name: str = "engin
 
 
 def speed_point(
-    ratio: float, *, noise: float, pairs: int, first_stage: int = 6, concurrency: int = 1, rate: float = 500.0
+    ratio: float,
+    *,
+    noise: float,
+    pairs: int,
+    ended: Any = "resolved",
+    concurrency: int = 1,
+    rate: float = 500.0,
 ) -> SpeedPoint:
     """Alternating rounds of a reference at `rate` tokens/s and an engine `ratio` times as fast."""
     source = Random(f"{ratio}/{noise}/{pairs}/{concurrency}")
@@ -229,9 +237,11 @@ def speed_point(
     )
     return SpeedPoint(
         concurrency=concurrency,
-        first_stage_pairs=min(first_stage, pairs),
         planned_pairs=pairs,
-        stopped=f"{pairs} pairs reach the resolution of 5.0%",
+        looks=2,
+        error_share=1.0,
+        ended=ended,
+        stopped=f"{pairs} pairs find an excess of 5.0% at this noise",
         rounds=tuple(rounds),
         engine=engine,
         reference=reference,
@@ -273,8 +283,8 @@ def _round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
 def measured(digest: str, regrets: Sequence[float], *, ratio: float, noise: float = 0.03) -> Measured:
     """Everything of one engine, planted."""
     points = (
-        speed_point(ratio, noise=noise, pairs=12, concurrency=2),
-        speed_point(ratio * 1.1, noise=noise, pairs=4, first_stage=4, concurrency=1),
+        speed_point(ratio, noise=noise, pairs=48, concurrency=2),
+        speed_point(ratio * 1.1, noise=noise, pairs=4, ended="undecided", concurrency=1),
     )
     return Measured(
         protocol_digest=digest,

@@ -13,7 +13,7 @@ from tasks.hub import HubAccess
 from tasks.hub.texts import REPORT_FILE, TextsReport
 from tasks.judging.results import LoadPoint, LoadResult
 from tasks.kinds import kind_named
-from tasks.runs import Made, MeasurementCall, Pipeline, run_stage
+from tasks.runs import Finding, Made, MeasurementCall, Pipeline, run_stage
 from tasks.runs.measurements import keep_measurement
 from tasks.stages import Inputs, KeyedNode, MeasuredNode, Sources, SpecGraph, VariantGraph
 from tasks.toolchains import Toolchain
@@ -60,8 +60,7 @@ def keep_everything(pipeline: Pipeline, spec: Spec, access: HubAccess, *, until:
         call = node.call(inputs, sources, pipeline.store)
         if isinstance(call, MeasurementCall):
             assert isinstance(node, MeasuredNode)
-            result = _load(node, inputs).model_dump(mode="json")
-            keep_measurement(pipeline, call, result, conclusive=True, device_s=1.0)
+            keep_measurement(pipeline, call, Finding(_load(node, inputs)), device_s=1.0)
         else:
             trees[node.title] = run_stage(pipeline, call, _maker(node, nodes)).tree
         if node.stage == until:

@@ -121,7 +121,7 @@ def test_sides_whose_idle_neighbour_costs_something_are_measured_in_turn(
     engine = served(pipeline.store, tmp_path, "engine", "--disturbed-by", neighbour)
     vllm = served(pipeline.store, tmp_path, "vllm", "--disturbs", neighbour)
     kept = KeptPhases(tmp_path / "kept", say=pipeline.say)
-    made = measure(pipeline, asked(engine, vllm, first_stage_pairs=3), "shared", kept)
+    made = measure(pipeline, asked(engine, vllm, first_pairs=3, first_block_pairs=3), "shared", kept)
     conditions = made.conditions
     assert conditions.placement.name == "in-turn"
     assert re.match(
@@ -141,7 +141,7 @@ def test_sides_that_run_out_of_memory_next_to_each_other_are_measured_in_turn(
     first = str(tmp_path / "first.pid")
     engine = served(pipeline.store, tmp_path, "engine", "--disturbs", first)
     vllm = served(pipeline.store, tmp_path, "vllm", "--needs-alone", first)
-    made = measure(pipeline, asked(engine, vllm, first_stage_pairs=3), "shared")
+    made = measure(pipeline, asked(engine, vllm, first_pairs=3, first_block_pairs=3), "shared")
     assert made.conditions.placement.name == "in-turn"
     assert "a side ran out of memory next to the others" in made.conditions.placement.reason
     assert isinstance(made.speed, SpeedResult)

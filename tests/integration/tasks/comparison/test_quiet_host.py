@@ -98,7 +98,7 @@ def pipeline(tmp_path: Path, burner: Burner, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def protocol(pipeline: Pipeline, tmp_path: Path) -> JudgingProtocol:
     engine, vllm = (served(pipeline.store, tmp_path, name) for name in ("engine", "vllm"))
-    return asked(engine, vllm, resolution=5.0, budget_minutes=0.001, first_stage_pairs=4)
+    return asked(engine, vllm, resolution=500.0, budget_minutes=0.001, first_pairs=4)
 
 
 def heard(pipeline: Pipeline, hear: Callable[[str], None]) -> Pipeline:

@@ -10,7 +10,7 @@ from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
 from artifacts.settings import Settings
 from artifacts.store import Store
-from tasks.runs import MeasurementCall, Pipeline, Usable, find_measurement, measure_once
+from tasks.runs import Finding, MeasurementCall, Pipeline, Usable, find_measurement, measure_once
 from tasks.runs.measurements import NotUsable, keep_measurement
 
 DOCUMENT = {"protocol": "p" * 64, "host": {"cores": 2}}
@@ -22,8 +22,17 @@ def pipeline(settings: Settings, store: Store) -> Pipeline:
     return Pipeline(settings, store, say=lambda _line: None)
 
 
-def keep(pipeline: Pipeline, *, conclusive: bool = True, value: int = 1) -> None:
-    keep_measurement(pipeline, CALL, {"value": value}, conclusive=conclusive, device_s=1.0)
+class Value(Frozen):
+    value: int
+
+
+def keep(pipeline: Pipeline, value: int = 1, call: MeasurementCall = CALL, **switches: bool) -> None:
+    keep_measurement(pipeline, call, Finding(Value(value=value), **switches), device_s=1.0)
+
+
+def within(budget_minutes: float) -> MeasurementCall:
+    """The same question, with a time budget."""
+    return MeasurementCall("judged", DOCUMENT, budget_minutes)
 
 
 def test_none_is_usable_before_the_first(pipeline: Pipeline) -> None:
@@ -53,23 +62,60 @@ def test_an_old_one_is_measured_again_and_says_how_old(pipeline: Pipeline) -> No
     assert "169.0 h old" in found.reason
 
 
-def test_an_inconclusive_one_is_kept_and_never_reused(pipeline: Pipeline, store: Store) -> None:
-    keep(pipeline, conclusive=False)
-    found = find_measurement(pipeline, CALL)
+def test_an_inconclusive_one_is_kept_and_repeated_only_with_a_larger_budget(
+    pipeline: Pipeline, store: Store
+) -> None:
+    keep(pipeline, call=within(3), conclusive=False, exhausted=True)
+    for budget in (2, 3):
+        found = find_measurement(pipeline, within(budget))
+        assert isinstance(found, Usable)
+        assert not found.measurement.conclusive
+        assert "inconclusive within a budget of 3 min" in found.reason
+        assert "larger validation.speed.budget_minutes" in found.reason
+    assert find_measurement(pipeline, within(4)) == NotUsable(
+        "it was inconclusive within a budget of 3 min, which is now 4 min"
+    )
+    assert len(store.measurements(digest_of(DOCUMENT))) == 1
+
+
+def test_an_inconclusive_one_stays_so_however_old_it_is(pipeline: Pipeline) -> None:
+    keep(pipeline, call=within(3), conclusive=False, exhausted=True)
+    later = datetime.now(UTC) + timedelta(days=1000)
+    assert isinstance(find_measurement(pipeline, within(3), now=later), Usable)
+
+
+def test_one_that_looked_at_nothing_may_be_repeated_and_does_not_count(pipeline: Pipeline) -> None:
+    keep(pipeline, call=within(3), conclusive=False, looked=False)
+    found = find_measurement(pipeline, within(3))
     assert isinstance(found, NotUsable)
     assert "inconclusive" in found.reason
-    assert len(store.measurements(digest_of(DOCUMENT))) == 1
+    made, _ = measure_once(pipeline, within(3), lambda at: Finding(Value(value=at)), devices=lambda _: 1)
+    assert made.result == {"value": 1}
+
+
+def test_every_look_at_the_same_question_is_counted(settings: Settings, store: Store) -> None:
+    lines: list[str] = []
+    for budget, attempt in ((3, 1), (6, 2), (12, 3)):
+        made, reason = measure_once(
+            Pipeline(settings, store, say=lines.append),
+            within(budget),
+            lambda at: Finding(Value(value=at), conclusive=False, exhausted=True),
+            devices=lambda _: 1,
+        )
+        assert (made.attempt, made.result, made.exhausted_minutes) == (attempt, {"value": attempt}, budget)
+    assert "attempt 3 at the same question" in reason
+    assert "attempt 3 at the same question" in lines[-1]
+    forced = Pipeline(settings, store, say=lines.append, force=True)
+    made, _ = measure_once(forced, within(12), lambda at: Finding(Value(value=at)), devices=lambda _: 1)
+    assert made.attempt == 4
 
 
 def test_measure_once_measures_once(pipeline: Pipeline) -> None:
     values: Iterator[int] = iter([1])
 
-    class Value(Frozen):
-        value: int
-
-    def measure() -> tuple[Value, bool]:
+    def measure(_attempt: int) -> Finding[Value]:
         time.sleep(0.05)
-        return Value(value=next(values)), True
+        return Finding(Value(value=next(values)))
 
     for _ in range(2):
         made, _reason = measure_once(pipeline, CALL, measure, devices=lambda one: 3 * one.value)

@@ -42,7 +42,7 @@ H100 = HostSummary(
 
 def report(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     """The JSON of the report of an engine that is 1.4 times as fast."""
-    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+    asked = protocol(samples=400, margin=0.02, first_pairs=6)
     made = measured(asked.digest, [0.0] * 400, ratio=1.4).model_copy(update=changes)
     result = judge_engine(made, asked, terms(PRICES, compile_mode="always"), SUBJECT)
     render_report(result, tmp_path)

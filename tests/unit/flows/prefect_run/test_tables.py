@@ -59,7 +59,7 @@ def summary(*variants: VariantSummary, version: str | None = "0.1.0", publicatio
 
 def judged(ratio: float = 1.4, regret: float = 0.0, slo_ms: float = 60_000) -> JudgedResult:
     load = workload(slo=Slo(ttft_p99_ms=slo_ms, itl_p99_ms=slo_ms))
-    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6, load=load)
+    asked = protocol(samples=400, margin=0.02, first_pairs=6, load=load)
     made = measured(asked.digest, [regret] * 400, ratio=ratio)
     return judge_engine(
         made, asked, terms(PRICES, compile_mode="when-justified", build_device_hours=0.2), SUBJECT

@@ -27,12 +27,17 @@ def test_equal_protocols_have_equal_digests() -> None:
         protocol(load=workload(input_tokens=9)),
         protocol().model_copy(update={"rounds": RoundPlan(asked="another way")}),
         protocol().model_copy(update={"engine": side("engine", "trtllm-serve-1.4")}),
-        protocol(first_stage_pairs=4),
+        protocol(first_pairs=4),
         protocol().model_copy(update={"engine": side("engine").model_copy(update={"tree": "d" * 64})}),
     ],
 )
 def test_unlike_protocols_have_unlike_digests(other: JudgingProtocol) -> None:
     assert other.digest != protocol().digest
+
+
+def test_neither_the_budget_nor_other_variants_decide_what_is_asked() -> None:
+    assert protocol(budget_minutes=9).digest == protocol().digest
+    assert protocol(variants=8).digest == protocol().digest
 
 
 def test_results_of_another_protocol_are_not_judged() -> None:

@@ -92,6 +92,7 @@ def test_nobody_stays_on_a_vllm_that_misses_what_the_engine_meets() -> None:
         ({"reference slo": "missed", "economics": "negative"}, "compile", "slo-met-by-engine-alone"),
         ({"reference slo": "missed", "regret": "fail"}, "rejected", "accuracy-fails"),
         ({"speed": "noisy"}, "inconclusive", "speed-noisy"),
+        ({"speed": "underpowered"}, "inconclusive", "speed-underpowered"),
         ({"speed": "not-faster"}, "stay-on-vllm", "not-faster"),
         ({"economics": "negative"}, "stay-on-vllm", "does-not-pay"),
         ({"economics": "negative", "compile": "always"}, "compile", "always-compile"),
@@ -114,7 +115,7 @@ def test_the_documented_table_is_the_one_in_code() -> None:
 
 
 def judged(regrets: list[float], *, ratio: float, **changes: Any) -> JudgedResult:
-    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+    asked = protocol(samples=400, margin=0.02, first_pairs=6)
     prices = PRICES.model_copy(update={"requests_per_day": 20_000_000, **changes})
     made = measured(asked.digest, regrets, ratio=ratio)
     return judge_engine(

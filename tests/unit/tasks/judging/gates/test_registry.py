@@ -17,7 +17,7 @@ from tasks.judging.gates.rule import Condition
 from tasks.judging.judge import judge_engine
 from tasks.judging.report import render_report
 
-ASKED = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+ASKED = protocol(samples=400, margin=0.02, first_pairs=6)
 Word = Literal["pass", "fail", "unsure"]
 
 

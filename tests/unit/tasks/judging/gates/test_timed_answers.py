@@ -7,7 +7,7 @@ from tasks.judging import Measured, SpeedResult
 from tasks.judging.gates.timed_answers import TimedAnswersOutcome, judge_timed_answers
 from tasks.judging.judge import judge_engine
 
-ASKED = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+ASKED = protocol(samples=400, margin=0.02, first_pairs=6)
 
 
 def made(*, largest_chunk: int = 1, **planted: float) -> Measured:

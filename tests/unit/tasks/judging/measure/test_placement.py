@@ -29,9 +29,11 @@ from tasks.judging.measure import measure_speed
 from tasks.judging.measure.accuracy import AccuracyPhases
 from tasks.judging.measure.accuracy.answers import Answers
 from tasks.judging.measure.accuracy.questions import Questions
-from tasks.judging.measure.blocks import LEAST_ROUNDS, MOST_ROUNDS, first_stage_pairs, rounds_of_a_block
+from tasks.judging.measure.blocks import LEAST_ROUNDS, MOST_ROUNDS, first_block_pairs, rounds_of_a_block
 from tasks.judging.measure.rounds import RoundRunner
+from tasks.judging.measure.stages import in_order
 from tasks.judging.placement import Unobserved
+from tasks.judging.statistics import point_ratio
 from tasks.runs import KeptPhases
 
 
@@ -122,10 +124,11 @@ def speed_in_turn(placement: OneAtATime, asked: JudgingProtocol) -> SpeedResult:
 
 
 def test_blocks_of_sides_that_are_up_in_turn_alternate_and_each_is_a_start() -> None:
-    asked = protocol(resolution=5.0, first_stage_pairs=4)
+    asked = protocol(resolution=500.0, first_block_pairs=4)
     placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()})
     result = speed_in_turn(placement, asked)
-    blocks = ["vllm", "engine", "engine", "vllm"] * 2
+    orders = [in_order((asked.references[0], asked.engine), asked, pair) for pair in range(4)]
+    blocks = [one.name for order in orders for one in order]
     assert placement.starts == [*blocks, "vllm"], "at last, the reference reads what was timed"
     assert [one.side for one in result.blocks] == blocks
     decisive = result.at_operating_point
@@ -133,7 +136,7 @@ def test_blocks_of_sides_that_are_up_in_turn_alternate_and_each_is_a_start() -> 
     assert [one.block for one in decisive.rounds] == [
         place for place in range(8) for _ in range(LEAST_ROUNDS)
     ]
-    assert len(decisive.log_ratios("goodput_per_device")[1]) == decisive.first_stage_pairs == 4
+    assert len(point_ratio(decisive, asked.speed).log_ratios) == asked.speed.first_block_pairs == 4
     (elsewhere,) = (point for point in result.points if point.concurrency == 1)
     assert [one.block for one in elsewhere.rounds] == list(range(6)), "three pairs are declared elsewhere"
     digests = [one.prompts_sha256 for point in result.points for one in point.rounds]
@@ -141,7 +144,7 @@ def test_blocks_of_sides_that_are_up_in_turn_alternate_and_each_is_a_start() -> 
 
 
 def test_each_start_is_warmed_up_before_its_rounds_count() -> None:
-    asked = protocol(resolution=5.0, first_stage_pairs=4)
+    asked = protocol(resolution=500.0, first_block_pairs=4)
     placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()})
     speed_in_turn(placement, asked)
     discarded = asked.rounds.warmup_requests
@@ -152,7 +155,7 @@ def test_each_start_is_warmed_up_before_its_rounds_count() -> None:
 
 
 def test_a_block_of_a_slow_start_has_more_rounds() -> None:
-    asked = protocol(resolution=5.0, first_stage_pairs=3)
+    asked = protocol(resolution=500.0, first_block_pairs=3)
     placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()}, ready_s=9.0)
     assert {one.rounds for one in speed_in_turn(placement, asked).blocks} == {MOST_ROUNDS}
 
@@ -167,11 +170,12 @@ def test_the_rounds_of_a_block_take_about_as_long_as_its_start(
 
 
 def test_references_to_choose_between_are_started_once_more() -> None:
-    asked = protocol(resolution=5.0, references=["vllm", "vllm fp8"])
+    asked = protocol(resolution=500.0, references=["vllm", "vllm fp8"])
     behaviours = {"engine": Behaviour(), "vllm": Behaviour(per_token_s=0.02), "vllm fp8": Behaviour()}
     placement = OneAtATime(behaviours)
     assert speed_in_turn(placement, asked).reference == "vllm fp8"
-    assert placement.starts[:4] == ["vllm", "vllm fp8", "vllm fp8", "engine"]
+    assert placement.starts[:2] == ["vllm", "vllm fp8"]
+    assert sorted(placement.starts[2:4]) == ["engine", "vllm fp8"]
 
 
 def test_a_budget_that_is_too_small_for_blocks_is_said_before_they_start() -> None:
@@ -189,13 +193,15 @@ def test_a_budget_that_is_too_small_for_blocks_is_said_before_they_start() -> No
 
 
 @pytest.mark.parametrize(("pair_s", "pairs"), [(1, 6), (60, 6), (150, 4), (600, 3)])
-def test_the_first_stage_has_as_many_pairs_as_the_budget_allows(pair_s: float, pairs: int) -> None:
-    plan = protocol(budget_minutes=10.0, first_stage_pairs=6).speed
-    assert first_stage_pairs(plan, pair_s) == pairs
+def test_before_the_first_look_there_are_as_many_pairs_as_the_budget_allows(
+    pair_s: float, pairs: int
+) -> None:
+    plan = protocol(budget_minutes=10.0, first_block_pairs=6).speed
+    assert first_block_pairs(plan, pair_s) == pairs
 
 
 def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -> None:
-    speed = protocol(resolution=5.0, first_stage_pairs=4).speed
+    speed = protocol(resolution=500.0, first_block_pairs=4).speed
     asked = ASKED.model_copy(update={"speed": speed, "workload": workload(prompts="text")})
     behaviours = {"engine": Behaviour(), "vllm": Behaviour()}
 
@@ -217,7 +223,8 @@ def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -
     made = measure_engine(placement, TEXTS, asked, say=ignore, kept=kept)
     reused = ["questions", "answers-engine", "scores-engine", "pair-000", "pair-001", "pair-002"]
     assert lines == [f"phase {name}: reused from an earlier run" for name in reused]
-    assert placement.starts == ["engine", "vllm", "vllm"], "the pair that was not finished is made anew"
+    last = [one.name for one in in_order((asked.references[0], asked.engine), asked, 3)]
+    assert placement.starts == [*last, "vllm"], "the pair that was not finished is made anew"
     assert isinstance(made.speed, SpeedResult)
     prompts = [one.prompts_sha256 for point in made.speed.points for one in point.rounds]
     assert len(set(prompts)) == len(prompts)

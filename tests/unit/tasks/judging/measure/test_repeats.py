@@ -30,13 +30,14 @@ from tasks.judging.decide import is_conclusive
 from tasks.judging.endpoint import Side
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
 from tasks.judging.measure import measure_speed
+from tasks.judging.measure.stages import in_order
 
 QUIET = HostLoad(cores=2, foreign=0.02, steal=0.0)
 BUSY = HostLoad(cores=2, foreign=0.5, steal=0.0, busiest=("process 7 (burner, 1.00 cores)",))
 STOLEN = HostLoad(cores=2, foreign=0.0, steal=0.06)
 VISITED = HostLoad(cores=2, foreign=0.0, steal=0.0, on_gpus=("process 8 (train, 2.0 GB)",))
 # Next to no budget: as many pairs as the first stage has.
-ASKED = protocol(resolution=5.0, budget_minutes=0.001, first_stage_pairs=4, pairs_elsewhere=3)
+ASKED = protocol(resolution=500.0, budget_minutes=0.001, first_pairs=4, pairs_elsewhere=3)
 CHOSEN = [QUIET] * ASKED.speed.qualifying_rounds
 
 
@@ -140,7 +141,7 @@ def test_a_host_that_is_always_busy_is_not_asked_for_ever() -> None:
 def test_a_host_that_does_not_become_quiet_is_inconclusive_and_never_used_again() -> None:
     observer = Planted([])
     observer.patience = 0
-    asked = protocol(resolution=5.0, margin=0.3)
+    asked = protocol(resolution=500.0, margin=0.3)
     with placed(observer) as placement:
         made = measure_engine(placement, TEXTS, asked, say=ignore)
     assert not is_conclusive(made, asked)
@@ -151,7 +152,7 @@ def test_a_host_that_does_not_become_quiet_is_inconclusive_and_never_used_again(
 
 def test_a_host_that_need_not_be_quiet_is_measured_as_it_is_and_the_verdict_says_so() -> None:
     observer = Planted([], then=BUSY, quiet_host="record")
-    asked = protocol(resolution=5.0)
+    asked = protocol(resolution=500.0)
     with placed(observer) as placement:
         made = measure_engine(placement, TEXTS, asked, say=ignore)
     assert isinstance(made.speed, SpeedResult)
@@ -162,14 +163,13 @@ def test_a_host_that_need_not_be_quiet_is_measured_as_it_is_and_the_verdict_says
 
 
 def test_a_pair_of_blocks_that_others_disturbed_is_made_again() -> None:
-    asked = protocol(resolution=5.0, first_stage_pairs=4)
+    asked = protocol(resolution=500.0, first_block_pairs=4)
     placement = InTurn(Planted([QUIET, QUIET, BUSY]))
     made = measure_speed(placement, asked.engine, asked.references, asked, text=None, say=ignore)
     assert isinstance(made, SpeedResult)
-    four = ["vllm", "engine", "engine", "vllm"] * 2
-    assert placement.starts == ["vllm", "engine", *four, "vllm"], (
-        "the first pair, then four; at last, the reference reads what was timed"
-    )
+    orders = [in_order((asked.references[0], asked.engine), asked, pair) for pair in (0, 0, 1, 2, 3)]
+    blocks = [one.name for order in orders for one in order]
+    assert placement.starts == [*blocks, "vllm"], "the first pair twice; at last, what was timed is read"
     assert made.at_operating_point.made_again == 1
     assert {one.load for one in made.at_operating_point.rounds} == {QUIET}
 
@@ -182,7 +182,7 @@ def test_blocks_on_a_host_that_stays_busy_are_given_up() -> None:
 
 
 def test_the_reference_is_chosen_by_rounds_that_nobody_disturbed() -> None:
-    asked = protocol(resolution=5.0, references=["vllm", "vllm fp8"])
+    asked = protocol(resolution=500.0, references=["vllm", "vllm fp8"])
     observer = Planted([BUSY])
     with placed(observer) as placement, fake_server(Behaviour()) as other:
         third = endpoint("vllm fp8", other.base_url)

@@ -55,7 +55,7 @@ class Balanced(HTMLParser):
 
 @pytest.fixture(scope="module")
 def result() -> JudgedResult:
-    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+    asked = protocol(samples=400, margin=0.02, first_pairs=6)
     made = measured(asked.digest, [0.0] * 380 + [0.05] * 20, ratio=1.4)
     subject = SUBJECT.model_copy(update={"model": HOSTILE})
     return judge_engine(made, asked, terms(PRICES, compile_mode="always", build_device_hours=0.2), subject)
@@ -166,7 +166,7 @@ def test_the_verdict_as_markdown_can_be_pasted(page: Path, result: JudgedResult)
 def test_the_advice_follows_the_verdict(
     regrets: list[float], ratio: float, do: str, safe: str, *, pulls: bool
 ) -> None:
-    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+    asked = protocol(samples=400, margin=0.02, first_pairs=6)
     judged = judge_engine(
         measured(asked.digest, regrets, ratio=ratio), asked, terms(PRICES, compile_mode="always"), SUBJECT
     )
@@ -254,7 +254,7 @@ def test_the_page_of_a_baseline_shows_the_arithmetic(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_placement_starts_memory_and_lowered_clocks(tmp_path: Path) -> None:
-    asked = protocol(samples=400, margin=0.02, first_stage_pairs=6)
+    asked = protocol(samples=400, margin=0.02, first_pairs=6)
     made = measured(asked.digest, [0.0] * 400, ratio=1.4)
     assert isinstance(made.speed, SpeedResult)
     within = Interval(estimate=0.9, lower=0.8, upper=0.95, confidence=0.95)
@@ -294,10 +294,10 @@ def test_the_page_shows_placement_starts_memory_and_lowered_clocks(tmp_path: Pat
         "vllm 46.1 s, engine 3.0 s",
         "<td>4.12</td><td>5.00</td>",
         "<td>unknown</td><td>unknown</td>",
-        "in 32 of 32 rounds: power cap",
+        "in 104 of 104 rounds: power cap",
         '<td>98.7</td><td class="text">power cap</td>',
     ):
         assert shown in text
-    assert "during 12 of 12 rounds of engine and 12 of 12 rounds of vllm (power cap)." in text
+    assert "during 48 of 48 rounds of engine and 48 of 48 rounds of vllm (power cap)." in text
     document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert JudgedResult.model_validate(document["result"]).measured.conditions == conditions

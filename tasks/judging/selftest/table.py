@@ -1,0 +1,80 @@
+"""All families of scenarios, and the page that shows them."""
+
+from collections.abc import Callable
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.progress import Say
+from tasks.judging.selftest.rates import Row
+from tasks.judging.selftest.speed import speed_rows
+
+REPETITIONS = 400
+SEED = 20_261_128
+
+WHAT_IT_SHOWS = (
+    "Judgements are simulated with the functions that judge. Each rate has its 95 % Monte Carlo interval.",
+    "Required: false alarms and misses in at most 5 % of judgements each. What the budget does not allow to",
+    "find has to be called inconclusive.",
+)
+
+FAMILIES: dict[str, Callable[[int, int], list[Row]]] = {"speed": speed_rows}
+"""By name of the gate: from repetitions and seed to rows."""
+
+MEANINGS = {
+    "speed": "False alarm: an engine exactly at the bar is called `faster`. Found, missed (`not-faster`) and "
+    "inconclusive are those of an engine 5 % above the bar. Work is in pairs of rounds or of blocks.",
+}
+"""What the columns mean, by name of the gate."""
+
+
+class SelfTest(Frozen):
+    """The simulated table."""
+
+    repetitions: int = Field(ge=1, description="Simulated judgements per scenario and true value.")
+    seed: int
+    families: dict[str, tuple[Row, ...]] = Field(description="Rows by name of the gate.")
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """Scenarios in which an error is more frequent than declared."""
+        rows = [(name, row) for name, rows in self.families.items() for row in rows]
+        return tuple(f"{name}: {row.scenario}" for name, row in rows if not row.holds)
+
+
+def run_selftest(repetitions: int = REPETITIONS, *, seed: int = SEED, say: Say) -> SelfTest:
+    """Simulate all scenarios of all families."""
+    families = {}
+    for name, rows in FAMILIES.items():
+        say(f"gate {name}: simulating {repetitions} judgements per scenario and true value")
+        families[name] = tuple(rows(repetitions, seed))
+    return SelfTest(repetitions=repetitions, seed=seed, families=families)
+
+
+def markdown_page(found: SelfTest) -> str:
+    """Return the page as `docs/selftest.md` holds it."""
+    lines = [
+        "# How often the judge is wrong",
+        "",
+        f"Rendered by `enginery selftest --repetitions {found.repetitions}`.",
+        *WHAT_IT_SHOWS,
+    ]
+    for name, rows in found.families.items():
+        lines += ["", f"## Gate `{name}`", "", MEANINGS[name], "", *_table(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: tuple[Row, ...]) -> list[str]:
+    work = list(rows[0].work)
+    heads = ["scenario", "false alarm", "found", "missed", "inconclusive", *(f"work {one}" for one in work)]
+    return [
+        f"| {' | '.join(heads)} |",
+        f"|{' --- |' * len(heads)}",
+        *(f"| {' | '.join(_cells(row))} |" for row in rows),
+    ]
+
+
+def _cells(row: Row) -> list[str]:
+    rates = [row.false_alarm, row.found, row.missed, row.inconclusive]
+    work = [f"{value:.0f}" for value in row.work.values()]
+    return [row.scenario, *(rate.text() for rate in rates), *work]

@@ -1,0 +1,114 @@
+"""The simulated table: reproducible, through the functions that judge, and able to fail."""
+
+import math
+
+import numpy as np
+import pytest
+from support.judging.judgements import speed_point
+from support.paths import ROOT
+
+from tasks.judging.gates.speed import judge_speed
+from tasks.judging.selftest import noise as of
+from tasks.judging.selftest import run_selftest, speed, table
+from tasks.judging.selftest.noise import ENGINE, Noise, Shape
+from tasks.judging.selftest.rates import Rate, Row
+from tasks.judging.selftest.speed import BAR, EXCESS, FASTER, SCENARIOS, Scenario, simulate
+from tasks.judging.statistics import ratio_bounds
+
+FEW = 60
+QUICK = tuple(
+    one
+    for one in SCENARIOS
+    if one.name
+    in (
+        "normal, quiet",
+        "no noise at all",
+        "skewed: slow rounds of the engine",
+        "engine's noise lasts (AR .8)",
+        "host: period of 4 rounds",
+        "5 % of the engine's rounds take 2 x",
+        "in turn: starts differ by 3 %",
+        "loud, 24 pairs, until conclusive (5 times)",
+    )
+)
+
+
+def test_both_errors_are_rare_in_a_few_runs_of_the_hard_scenarios() -> None:
+    assert len(QUICK) == 8
+    rows = speed.speed_rows(FEW, 3, QUICK)
+    assert [row.scenario for row in rows if not row.holds] == []
+    assert rows[0].found.times == FEW
+
+
+def test_a_judge_that_ignores_stalls_and_lasting_noise_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratio_bounds, "STALL", 1.0)
+    monkeypatch.setattr(ratio_bounds, "LEAST_BATCHES", 10_000)
+    monkeypatch.setattr(speed, "CONFIDENCE", 0.8)
+    hard = Scenario("lasting", of.lasting(ENGINE, 0.9))
+    (row,) = speed.speed_rows(FEW, 3, (hard,))
+    assert not row.false_alarm.is_rare
+    assert not row.holds
+
+
+def test_the_same_seed_gives_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"speed": lambda repetitions, seed: speed.speed_rows(repetitions, seed, QUICK[:2])}
+    monkeypatch.setattr(table, "FAMILIES", few)
+    lines: list[str] = []
+    first, second = (run_selftest(10, say=lines.append) for _ in range(2))
+    assert first == second
+    assert first != run_selftest(10, seed=5, say=lines.append)
+    assert first.failing == ()
+    assert "gate speed" in lines[0]
+
+
+def test_a_frequent_error_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, rare = Rate.of(30, 100), Rate.of(1, 100)
+    row = Row(scenario="bad", false_alarm=bad, found=rare, missed=rare, inconclusive=rare, work={"pairs": 8})
+    monkeypatch.setattr(table, "FAMILIES", {"speed": lambda _repetitions, _seed: [row]})
+    assert run_selftest(1, say=lambda _line: None).failing == ("speed: bad",)
+
+
+def test_the_true_ratio_is_the_smaller_one_of_both_views() -> None:
+    """If rounds stall, the ratio by time is smaller than by round: an engine at the bar has the bar there."""
+    pairs = speed._pairs(Scenario("stalls", of.stalls(ENGINE, 3), 400), 0.0, 200, np.random.default_rng(1))
+    totals = pairs.seconds.sum((0, 1))
+    assert totals[1] / totals[0] == pytest.approx(BAR, rel=1e-6)
+    assert math.exp(float(pairs.by_round().mean())) > BAR
+
+
+def test_noise_of_the_host_is_the_same_for_whichever_side_is_asked() -> None:
+    def only_host(_source: np.random.Generator, shape: Shape) -> Noise:
+        return Noise(np.zeros(shape.of_sides), np.broadcast_to(np.arange(2.0 * shape.pairs), shape.of_host))
+
+    pairs = speed._pairs(Scenario("host", only_host, 8), 0.0, 50, np.random.default_rng(1))
+    slower = np.sort(np.log(pairs.seconds) + np.array([math.log(BAR), 0.0]), -1)
+    assert slower.reshape(50, -1) == pytest.approx(np.broadcast_to(np.arange(16.0), (50, 16)))
+    assert pairs.by_round().reshape(50, 4, 2).mean(-1) == pytest.approx(math.log(BAR))
+
+
+def test_the_gate_says_what_the_simulation_counts() -> None:
+    """The simulation compares bounds as the gate does; here the gate judges rounds of such a ratio."""
+    scenario = Scenario("normal", of.normal())
+    found = simulate(scenario, 0.3, 20, 1)
+    assert found.share(FASTER).times == 20
+    outcome = judge_speed(speed_point(BAR * 1.3, noise=0.07, pairs=32, ended="clear"), scenario.plan())
+    assert outcome.outcome == FASTER
+
+
+def test_a_budget_that_is_too_small_is_inconclusive_and_hardly_spent() -> None:
+    small = Scenario("small", of.normal(), 24)
+    found = simulate(small, EXCESS, FEW, 1)
+    assert found.share(speed.INCONCLUSIVE).times == FEW
+    assert found.pairs.mean() < 16
+
+
+def test_the_documented_table_has_these_scenarios() -> None:
+    page = (ROOT / "docs" / "selftest.md").read_text(encoding="utf-8")
+    rows = [
+        line.split(" | ")[0].removeprefix("| ")
+        for line in page.splitlines()
+        if line.startswith("| ") and "| --- |" not in line
+    ]
+    assert rows == ["scenario", *(one.name for one in SCENARIOS)], (
+        "run: enginery selftest --repetitions 1000 > docs/selftest.md"
+    )
