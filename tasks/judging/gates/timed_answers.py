@@ -41,7 +41,7 @@ class TimedAnswersOutcome(GateOutcome):
     readable: Interval = Field(description="Share of an answer's claimed tokens that can be read in it.")
     readable_of_reference: Interval = Field(description="The same of the reference's timed answers.")
     missing: Interval = Field(description="Share of the claimed tokens that answers asked again lack.")
-    regret_nats: Interval = Field(description="Mean regret per token, with bounds as for judged answers.")
+    regret_nats: Interval = Field(description="Mean over answers of the mean regret per token.")
     same_text: float = Field(description="Share of the answers asked again that had the same text.")
     distinct: float = Field(description="Mean share of an answer's tokens that are different ones.")
     bursts: float = Field(description="Share of answers that have most of their tokens in one chunk.")
@@ -133,13 +133,13 @@ def judge_timed_answers(speed: SpeedResult, protocol: JudgingProtocol) -> TimedA
     measured = {
         "answers": len(timed.engine.claimed),
         "samples": len(timed.samples),
-        "readable": _mean(timed.engine.shares, 1.0, confidence),
-        "readable_of_reference": _mean(timed.reference.shares, 1.0, confidence),
-        "missing": _mean([one.missing_share for one in timed.samples], 1.0, confidence),
+        "readable": _share(timed.engine.shares, confidence),
+        "readable_of_reference": _share(timed.reference.shares, confidence),
+        "missing": _share([one.missing_share for one in timed.samples], confidence),
+        # Each answer by itself: those that were in flight together would often be a single unit, and nothing
+        # could be shown by it.
         "regret_nats": regret_interval(
-            [one.regret_nats for one in timed.samples],
-            [one.concurrency for one in timed.samples],
-            protocol.accuracy.gate,
+            [one.regret_nats for one in timed.samples], [1] * len(timed.samples), protocol.accuracy.gate
         ),
         "same_text": fmean(one.same_text for one in timed.samples),
         "distinct": fmean(one.distinct_share for one in timed.samples),
@@ -216,8 +216,8 @@ def _held(found: TimedAnswersOutcome, timed: TimedAnswers) -> str:
     )
 
 
-def _mean(values: Sequence[float], cap: float, confidence: float) -> Interval:
-    return bounded_mean_interval(values, cap=cap, confidence=confidence)
+def _share(values: Sequence[float], confidence: float) -> Interval:
+    return bounded_mean_interval(values, cap=1.0, confidence=confidence)
 
 
 def _speed(evidence: Evidence) -> SpeedResult:

@@ -16,7 +16,7 @@ from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.stages import Sides, Stop, elsewhere, finish_point, is_reversed, next_stop
 from tasks.judging.measure.summaries import MeasuredRound
-from tasks.judging.measure.timed import Repeated, TimedRounds, ask_again, count_to_ask
+from tasks.judging.measure.timed import SecondAnswer, TimedRounds, ask_again, count_to_ask
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import RoundResult, SpeedPoint
@@ -71,14 +71,14 @@ class _Alternation:
         self._attempt = attempt
         self._say = say
         self._made: list[MeasuredRound] = []
-        self._repeated: list[Repeated] = []
+        self._second_answers: list[SecondAnswer] = []
 
     def timed(self) -> TimedRounds:
         """Return all rounds so far, and what was asked again."""
         reference, engine = (
             [one for one in self._made if one.result.side == side.name] for side in self._sides
         )
-        return TimedRounds(engine=engine, reference=reference, repeated=self._repeated)
+        return TimedRounds(engine=engine, reference=reference, second=self._second_answers)
 
     async def points(self) -> list[SpeedPoint]:
         load = self._protocol.workload
@@ -103,7 +103,7 @@ class _Alternation:
     async def _ask_again(self, rounds: Sequence[MeasuredRound]) -> None:
         count = count_to_ask(rounds[0].result.concurrency, self._protocol)
         async with self._runner.client(self._endpoints[1]) as client:
-            self._repeated += await ask_again(client, rounds, self._protocol, count)
+            self._second_answers += await ask_again(client, rounds, self._protocol, count)
 
     def _look(self, rounds: Sequence[MeasuredRound], number: int) -> Stop:
         stop = next_stop(

@@ -33,7 +33,7 @@ from tasks.judging.measure.stages import (
     next_stop,
 )
 from tasks.judging.measure.summaries import MeasuredRound
-from tasks.judging.measure.timed import Repeated, TimedRounds, ask_again, count_to_ask
+from tasks.judging.measure.timed import SecondAnswer, TimedRounds, ask_again, count_to_ask
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, SpeedPlan
 from tasks.judging.results import BlockCost, NotMeasured, SpeedPoint
@@ -49,7 +49,7 @@ class Block(Frozen):
 
     cost: BlockCost
     rounds: tuple[MeasuredRound, ...] = Field(description="Its counted rounds, at all concurrencies.")
-    repeated: tuple[Repeated, ...] = Field(
+    second: tuple[SecondAnswer, ...] = Field(
         description="Requests of these rounds that it was asked again; none of the reference's."
     )
 
@@ -171,8 +171,8 @@ class _Blocks:
             [one for block in blocks if block.cost.side == side.name for one in block.rounds]
             for side in self._sides
         )
-        repeated = [one for block in blocks for one in block.repeated]
-        return TimedRounds(engine=engine, reference=reference, repeated=repeated)
+        second = [one for block in blocks for one in block.second]
+        return TimedRounds(engine=engine, reference=reference, second=second)
 
     def _look(self, pairs: Sequence[BlockPair], number: int) -> Stop:
         return next_stop(
@@ -210,7 +210,7 @@ class _Blocks:
         begin = perf_counter()
         with self._placement.serving([side]) as (endpoint,):
             rounds = asyncio.run(self._rounds(endpoint, pair, place))
-            repeated = asyncio.run(self._repeated(endpoint, rounds))
+            second = asyncio.run(self._second_answers(endpoint, rounds))
         decisive = [
             one for one in rounds if one.result.concurrency == self._protocol.workload.operating_point
         ]
@@ -225,19 +225,21 @@ class _Blocks:
             f"block {place + 1}, {side.name}: ready after {cost.ready_s:.1f} s, {cost.rounds} rounds, "
             f"{cost.spent_s:.1f} s in all"
         )
-        return Block(cost=cost, rounds=tuple(rounds), repeated=tuple(repeated))
+        return Block(cost=cost, rounds=tuple(rounds), second=tuple(second))
 
-    async def _repeated(self, endpoint: Endpoint, rounds: Sequence[MeasuredRound]) -> list[Repeated]:
+    async def _second_answers(
+        self, endpoint: Endpoint, rounds: Sequence[MeasuredRound]
+    ) -> list[SecondAnswer]:
         """Ask the engine its share of the timed requests again; it is not up when all blocks are made."""
         if endpoint.side == self._sides[0]:
             return []
-        repeated: list[Repeated] = []
+        second: list[SecondAnswer] = []
         async with self._runner.client(endpoint) as client:
             for concurrency in sorted({one.result.concurrency for one in rounds}):
                 own = [one for one in rounds if one.result.concurrency == concurrency]
                 count = math.ceil(count_to_ask(concurrency, self._protocol) / LEAST_PAIRS)
-                repeated += await ask_again(client, own, self._protocol, count)
-        return repeated
+                second += await ask_again(client, own, self._protocol, count)
+        return second
 
     async def _rounds(self, endpoint: Endpoint, pair: int, place: int) -> list[MeasuredRound]:
         """Make the rounds of one block: at the operating point, then one at each other concurrency."""

@@ -9,7 +9,7 @@ from tasks.judging.endpoint import Endpoint
 from tasks.judging.measure.accuracy import read_departures
 from tasks.judging.measure.completions import CompletionsClient, map_bounded, open_client
 from tasks.judging.measure.summaries import MeasuredRound
-from tasks.judging.measure.timed.repeats import Repeated
+from tasks.judging.measure.timed.second_answers import SecondAnswer
 from tasks.judging.measure.timed.spelling import Speller
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
@@ -23,12 +23,12 @@ class TimedRounds:
     Attributes:
         engine: rounds of the engine, at all concurrencies.
         reference: rounds of the side that it is compared with.
-        repeated: timed requests that the engine was asked again.
+        second: timed requests that the engine was asked again.
     """
 
     engine: Sequence[MeasuredRound]
     reference: Sequence[MeasuredRound]
-    repeated: Sequence[Repeated]
+    second: Sequence[SecondAnswer]
 
 
 def read_timed_answers(
@@ -56,7 +56,7 @@ async def _read(endpoint: Endpoint, rounds: TimedRounds, protocol: JudgingProtoc
     async with open_client(endpoint, connections=most, request_limit_s=plan.request_limit_s) as client:
         reader = _Reader(client, Speller(client, protocol.vocabulary.special_ids), most)
         return TimedAnswers(
-            samples=tuple(await map_bounded(reader.sample, rounds.repeated, parallel=most)),
+            samples=tuple(await map_bounded(reader.sample, rounds.second, parallel=most)),
             engine=await reader.count(rounds.engine),
             reference=await reader.count(rounds.reference),
         )
@@ -77,7 +77,7 @@ class _Reader:
             read=tuple(await map_bounded(self._speller.count, texts, parallel=self._most)),
         )
 
-    async def sample(self, answer: Repeated) -> TimedSample:
+    async def sample(self, answer: SecondAnswer) -> TimedSample:
         """Read one timed answer, and score its tokens."""
         prompt, claimed = answer.timed.prompt, answer.timed.claimed_tokens
         same, tokens = await self._speller.tokens(answer)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from tasks.judging.measure.completions import CompletionsClient
-from tasks.judging.measure.timed.repeats import Repeated
+from tasks.judging.measure.timed.second_answers import SecondAnswer
 
 UNREADABLE = "\ufffd"
 # Enough tokens before an answer for a decoder to know how they join.
@@ -38,7 +38,7 @@ class Speller:
         """Return the number of tokens that the reference reads in a text."""
         return len(await self._tokens(readable(text)))
 
-    async def tokens(self, answer: Repeated) -> tuple[bool, tuple[int, ...]]:
+    async def tokens(self, answer: SecondAnswer) -> tuple[bool, tuple[int, ...]]:
         """Return whether the timed text is that of the later ids, and the ids of the timed text."""
         text, prompt = readable(answer.timed.text), answer.timed.prompt
         if await self._spell(prompt, answer.again) == text:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from tasks.judging.measure.summaries import KeptAnswer
-from tasks.judging.measure.timed.repeats import Repeated
+from tasks.judging.measure.timed.second_answers import SecondAnswer
 from tasks.judging.measure.timed.spelling import Speller
 
 END = 0
@@ -35,7 +35,7 @@ class Tokenizer:
 def tokens(text: str, again: Ids, prompt: Ids = (5, 4)) -> tuple[bool, Ids]:
     speller = Speller(Tokenizer(), special_ids=[END])  # type: ignore[arg-type]
     timed = KeptAnswer(prompt=prompt, text=text, claimed_tokens=max(1, len(again)))
-    return asyncio.run(speller.tokens(Repeated(concurrency=1, timed=timed, again=again)))
+    return asyncio.run(speller.tokens(SecondAnswer(concurrency=1, timed=timed, again=again)))
 
 
 @pytest.mark.parametrize(

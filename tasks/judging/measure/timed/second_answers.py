@@ -15,7 +15,7 @@ from tasks.judging.measure.summaries import KeptAnswer, MeasuredRound
 from tasks.judging.protocol import JudgingProtocol
 
 
-class Repeated(Frozen):
+class SecondAnswer(Frozen):
     """A timed answer, and the tokens of the answer to the same request when nothing is timed."""
 
     concurrency: int = Field(ge=1, description="Requests in flight, both times.")
@@ -25,7 +25,7 @@ class Repeated(Frozen):
 
 async def ask_again(
     client: CompletionsClient, rounds: Sequence[MeasuredRound], protocol: JudgingProtocol, count: int
-) -> list[Repeated]:
+) -> list[SecondAnswer]:
     """Ask `count` of the kept requests of these rounds again, or all if there are fewer.
 
     Args:
@@ -39,10 +39,10 @@ async def ask_again(
     purpose = f"again/{rounds[0].result.prompts_sha256}"
     drawn = generator(protocol.seed, purpose, 0).sample(kept, min(count, len(kept)))
 
-    async def ask(answer: KeptAnswer) -> Repeated:
+    async def ask(answer: KeptAnswer) -> SecondAnswer:
         stream = await client.stream_ids(answer.prompt, answer.claimed_tokens)
         ids = streamed_ids(stream.read(), client.endpoint)
-        return Repeated(concurrency=concurrency, timed=answer, again=ids)
+        return SecondAnswer(concurrency=concurrency, timed=answer, again=ids)
 
     return await map_bounded(ask, drawn, parallel=concurrency)
 
