@@ -17,7 +17,10 @@ LOAD = workload(output_tokens=8, concurrency=(2,), operating_point=2, prompts="t
 
 def judged(engine: Behaviour, reference: Behaviour | None = None) -> JudgedResult:
     asked = ASKED.model_copy(update={"engine": side("engine", engine.speaks), "workload": LOAD})
-    with fake_server(reference or Behaviour(per_token_s=PER_TOKEN_S)) as vllm, fake_server(engine) as served:
+    with (
+        fake_server(reference or Behaviour(stops_after=7, per_token_s=PER_TOKEN_S)) as vllm,
+        fake_server(engine) as served,
+    ):
         up = [endpoint("engine", served.base_url, engine.speaks), endpoint("vllm", vllm.base_url)]
         measured = measure_engine(resident(up), TEXTS, asked, say=ignore)
     return judge_engine(measured, asked, terms(), SUBJECT)
@@ -31,7 +34,7 @@ def timed(result: JudgedResult) -> TimedAnswersOutcome:
 
 @pytest.mark.parametrize("speaks", SPEECHES)
 def test_an_honest_server_passes(speaks: Speech) -> None:
-    result = judged(Behaviour(per_token_s=PER_TOKEN_S, speaks=speaks))
+    result = judged(Behaviour(stops_after=7, per_token_s=PER_TOKEN_S, speaks=speaks))
     outcome = timed(result)
     assert outcome.outcome == "hold", outcome.reason
     assert (outcome.same_text, outcome.missing.estimate, outcome.regret_nats.estimate) == (1.0, 0.0, 0.0)
@@ -51,7 +54,7 @@ def test_an_honest_server_passes(speaks: Speech) -> None:
     ],
 )
 def test_a_server_that_cheats_once_it_was_judged_is_rejected(cheat: Cheat, row: str) -> None:
-    result = judged(Behaviour(per_token_s=PER_TOKEN_S, cheats=cheat))
+    result = judged(Behaviour(stops_after=7, per_token_s=PER_TOKEN_S, cheats=cheat))
     assert (result.verdict.verdict, result.verdict.row) == ("rejected", row)
     assert result.verdict.reasons[0] == timed(result).reason
 
@@ -83,8 +86,12 @@ class NowAndThen:
 
 def test_words_that_the_reference_finds_as_likely_are_no_cheat() -> None:
     """Once the texts part, the rest is read by the reference's tokenizer, and scored."""
-    reference = Behaviour(next_token=letter, regret_of=lambda _token: 0.01, per_token_s=PER_TOKEN_S)
-    outcome = timed(judged(Behaviour(next_token=NowAndThen(131), per_token_s=PER_TOKEN_S), reference))
+    reference = Behaviour(
+        next_token=letter, stops_after=7, regret_of=lambda _token: 0.01, per_token_s=PER_TOKEN_S
+    )
+    outcome = timed(
+        judged(Behaviour(next_token=NowAndThen(37), stops_after=7, per_token_s=PER_TOKEN_S), reference)
+    )
     assert outcome.outcome == "hold", outcome.reason
     assert 0 < outcome.same_text < 1
     assert outcome.missing.estimate == 0
