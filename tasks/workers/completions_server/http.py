@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
             raise BadRequest(f"Content-Length must be a number up to {MAX_BODY_BYTES}")
         try:
             return json.loads(self.rfile.read(int(length)))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"the body is not JSON: {error}") from None
 
     def _complete(self, request: Request) -> None:

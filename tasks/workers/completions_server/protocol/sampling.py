@@ -54,7 +54,8 @@ def _bias(body: Body, vocab_size: int) -> tuple[tuple[int, float], ...]:
     """Additions by token id, cut to what OpenAI allows."""
     given = mapping(body, "logit_bias")
     for token, value in given.items():
-        if not (token.isdecimal() and int(token) < vocab_size and type(value) in (int, float)):
+        known = token.isdecimal() and int(token) < vocab_size
+        if not (known and type(value) in (int, float) and math.isfinite(value)):
             wanted = f"numbers by token ids from 0 to {vocab_size - 1}"
             raise refused("logit_bias", {token: value}, wanted)
     return tuple(

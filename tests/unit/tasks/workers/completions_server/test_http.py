@@ -150,6 +150,7 @@ def test_the_stop_reason_and_no_text_for_the_end_token(port: int, engine: FakeEn
     ("body", "status", "said"),
     [
         ("{bad", 400, "not JSON"),
+        ("[" * 100_000, 400, "not JSON"),
         ('{"prompt": [1], "n": 3}', 400, "n = 3"),
         ('{"prompt": [1], "suffix": "x"}', 400, "suffix"),
         ('{"prompt": [1], "model": "x"}', 404, "'x'"),

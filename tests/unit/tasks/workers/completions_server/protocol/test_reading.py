@@ -151,6 +151,7 @@ def test_unknown_fields_are_ignored_and_named() -> None:
         ({"prompt": [1], "seed": 2**63}, "seed", "a whole number"),
         ({"prompt": [1], "logit_bias": {"128": 1}}, "logit_bias", "from 0 to 127"),
         ({"prompt": [1], "logit_bias": {"a": 1}}, "logit_bias", "from 0 to 127"),
+        ({"prompt": [1], "logit_bias": {"1": float("nan")}}, "logit_bias", "from 0 to 127"),
         ({"prompt": [1], "n": 0}, "n", "from 1 to 128"),
         ({"prompt": [1], "n": 2, "temperature": 0}, "n", "must be 1 if temperature is 0"),
         ({"prompt": [1], "echo": True, "logprobs": 1}, "echo", "not supported"),
