@@ -4,14 +4,15 @@ Promises: pure; a refusal names the field, the arithmetic or table row behind it
 """
 
 from engine_specs.preflight.build_disk import DiskEstimate
-from engine_specs.preflight.checkpoint import TOKENIZER_FILE
 from engine_specs.preflight.examination import Examination, examine
 from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
 from engine_specs.preflight.plain_weights import SIDECARS, SmallFiles
 from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
+from engine_specs.preflight.tokenizers import CONTENT_FILE, TOKENIZER_FILE, needs_content, outline
 from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoint
 
 __all__ = [
+    "CONTENT_FILE",
     "SIDECARS",
     "TOKENIZER_FILE",
     "DiskEstimate",
@@ -25,5 +26,7 @@ __all__ = [
     "estimate_served",
     "estimate_sharing",
     "examine",
+    "needs_content",
+    "outline",
     "vendored_checkpoint",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from engine_specs.preflight.model_facts import Config
 from engine_specs.preflight.plain_weights import SmallFiles, quantized_problems
+from engine_specs.preflight.tokenizers import TOKENIZER_FILE, tokenizer_problems
 from engine_specs.reading import Problem
 from engine_specs.tables import KindFacts, load_kinds
 
@@ -11,7 +12,6 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 REPO = "checkpoint.repo"
 # Where transformers 5 keeps what transformers 4 reads from `rope_theta` and `rope_scaling`.
 NEWER_KEY = "rope_parameters"
-TOKENIZER_FILE = "tokenizer_config.json"
 # The class that transformers 5 writes for every tokenizer that tokenizer.json describes by itself.
 NEWER_TOKENIZER = "TokenizersBackend"
 
@@ -23,6 +23,7 @@ def checkpoint_problems(
     yield from _files(repo, file_bytes)
     yield from quantized_problems(repo, config, file_bytes, small)
     yield from _written_by_newer(repo, kind, config, small)
+    yield from tokenizer_problems(repo, small)
 
 
 def _files(repo: str, file_bytes: Mapping[str, int]) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ Promises:
 """
 
 from tasks.hub.access import HubAccess
-from tasks.hub.checkpoint import SMALL_FILES, CheckpointFacts
+from tasks.hub.checkpoint import CheckpointFacts, small_contents
 from tasks.hub.client import Repository, Resolved, resolve_revision
 from tasks.hub.overlap import refuse_overlap
 from tasks.hub.selection import CONFIG_FILE
@@ -23,7 +23,6 @@ from tasks.hub.texts import (
 __all__ = [
     "CONFIG_FILE",
     "REPORT_FILE",
-    "SMALL_FILES",
     "TEXTS_FILE",
     "CheckpointFacts",
     "HubAccess",
@@ -36,4 +35,5 @@ __all__ = [
     "parse_texts",
     "refuse_overlap",
     "resolve_revision",
+    "small_contents",
 ]

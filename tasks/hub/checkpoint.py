@@ -7,6 +7,7 @@ Invariants:
 """
 
 import json
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,14 @@ from pydantic import Field
 from artifacts.disk import disk_errors, link_or_copy, require_space
 from artifacts.frozen import Frozen
 from artifacts.progress import Say
-from engine_specs.preflight import SIDECARS, TOKENIZER_FILE, SmallFiles
+from engine_specs.preflight import (
+    CONTENT_FILE,
+    SIDECARS,
+    TOKENIZER_FILE,
+    SmallFiles,
+    needs_content,
+    outline,
+)
 from tasks.errors import CheckpointUnsupported
 from tasks.hub.access import HubAccess
 from tasks.hub.client import Repository, download, list_files
@@ -63,18 +71,32 @@ def metadata(repo: Repository, commit: str, access: HubAccess, say: Say) -> Chec
     )
 
 
+def small_contents(
+    present: Collection[str], content: Callable[[str], dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Read the small files among those that are present; of tokenizer.json no more than pre-flight needs.
+
+    Args:
+        present: paths of the checkpoint's files.
+        content: reads a JSON file.
+    """
+    contents = {path: content(path) for path in SMALL_FILES if path in present}
+    if CONTENT_FILE in present and needs_content(contents.get(TOKENIZER_FILE, {})):
+        contents[CONTENT_FILE] = outline(content(CONTENT_FILE))
+    return contents
+
+
 def _small_files(
     repo: Repository, commit: str, selection: Selection, access: HubAccess, say: Say
 ) -> SmallFiles:
     files = {file.path: file for file in selection.files}
-    contents = {
-        path: read_object(
-            download(repo, commit, files[path], access, say).read_bytes(), path, repo.at(commit)
-        )
-        for path in SMALL_FILES
-        if path in files
-    }
+
+    def content(path: str) -> dict[str, Any]:
+        local = download(repo, commit, files[path], access, say)
+        return read_object(local.read_bytes(), path, repo.at(commit))
+
     weights = [file for path, file in files.items() if path.endswith(".safetensors")]
+    contents = small_contents(files, content)
     return SmallFiles(json_files=contents, tensor_types=tensor_types(repo, commit, weights, access))
 
 

@@ -12,13 +12,13 @@ from engine_specs.preflight import SmallFiles
 from engine_specs.spec import Spec, TextSource
 from tasks.hub import (
     CONFIG_FILE,
-    SMALL_FILES,
     TEXTS_FILE,
     CheckpointFacts,
     HubAccess,
     Repository,
     parse_texts,
     refuse_overlap,
+    small_contents,
 )
 from tasks.hub import checkpoint as hub_checkpoint
 from tasks.hub import selection as hub_selection
@@ -168,8 +168,7 @@ def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAcc
 
 def _small_files(store: Store, checkpoint: str, file_bytes: dict[str, int]) -> SmallFiles:
     """Read small files of a checkpoint in the store, whose tensors were looked at before it was fetched."""
-    present = [path for path in SMALL_FILES if path in file_bytes]
-    return SmallFiles(json_files={path: store.read_json(checkpoint, path) for path in present})
+    return SmallFiles(json_files=small_contents(file_bytes, lambda path: store.read_json(checkpoint, path)))
 
 
 def checkpoint_config(store: Store, checkpoint: str) -> dict[str, Any]:

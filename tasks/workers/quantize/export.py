@@ -25,6 +25,7 @@ from tasks.workers.quantize.modelopt_versions import configuration, require_line
 from tasks.workers.quantize.request import QuantizeParams, QuantizeRequest
 from tasks.workers.quantize.scales import computes, format_bits, layer_formats, require_finite_scales
 from tasks.workers.quantize.search import search
+from tasks.workers.quantize.tokenizer_check import require_same_tokens
 from tasks.workers.quantize.trtllm import export_trtllm
 
 REPORT_FILE = "quantization_report.json"
@@ -44,6 +45,7 @@ def quantize(request: QuantizeRequest) -> Result:
     """Load, calibrate, export, and write the report; the request has passed `require_supported`."""
     params, checkpoint = request.params, request.inputs["checkpoint"]
     require_line(request.admission.modelopt)
+    require_same_tokens(checkpoint)
     rows = read_token_rows(request, checkpoint)
     say(f"loading {weight_bytes(checkpoint)} bytes of weights")
     model = load_model(checkpoint, params.device)

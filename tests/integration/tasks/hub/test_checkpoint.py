@@ -217,3 +217,18 @@ def test_the_demo_checkpoint_is_fetched_as_its_spec_pins_it(tmp_path: Path) -> N
         hashlib.sha256((tmp_path / "dest" / shard).read_bytes()).hexdigest() == digests[shard]
         for shard in shards
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "read"), [("LlamaTokenizerFast", True), ("PreTrainedTokenizerFast", False)]
+)
+def test_tokenizer_json_is_read_without_its_vocabulary_if_its_class_may_read_it_differently(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, named: str, read: bool
+) -> None:
+    source = sharded_model(hub_root)
+    (source / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": named}))
+    steps = {"normalizer": None, "pre_tokenizer": {"type": "ByteLevel"}, "decoder": {"type": "ByteLevel"}}
+    (source / "tokenizer.json").write_text(json.dumps(steps | {"model": {"vocab": {"a": 0}}}))
+    hub = start_hub()
+    facts = metadata(TINY, commit_of(hub), access_to(hub), quiet)
+    assert facts.small.content("tokenizer.json") == (steps if read else {})

@@ -53,6 +53,17 @@ def fp8(quantize: Quantize, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return output, quantize(DEMO, output)
 
 
+@pytest.mark.parametrize("named", ["LlamaTokenizerFast", "Qwen2Tokenizer"])
+def test_a_class_that_reads_the_tokenizer_differently_is_refused_before_the_weights_are_read(
+    quantize: Quantize, tmp_path: Path, named: str
+) -> None:
+    shutil.copytree(DEMO, tmp_path / "other")
+    settings = tmp_path / "other" / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": named}))
+    with pytest.raises(WorkerRefused, match="makes other tokens of"):
+        quantize(tmp_path / "other", tmp_path / "export")
+
+
 def test_an_fp8_export_is_half_as_large_loses_little_and_says_so(fp8: tuple[Path, JobOutcome]) -> None:
     output, outcome = fp8
     report = json.loads((output / "quantization_report.json").read_text())

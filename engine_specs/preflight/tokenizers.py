@@ -1,0 +1,51 @@
+"""Pre-flight of the tokenizer: whether transformers reads tokenizer.json as it is.
+
+Some classes of transformers 5 take only the vocabulary from tokenizer.json and split text by rules of their
+own. vLLM, the reference, reads every checkpoint so: on a tokenizer.json of another family such a class loses
+every space, and a right engine would be rejected.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from engine_specs.preflight.plain_weights import SmallFiles
+from engine_specs.reading import Problem
+
+TOKENIZER_FILE, CONTENT_FILE = "tokenizer_config.json", "tokenizer.json"
+# Classes that split at spaces, as SentencePiece does, whatever tokenizer.json says (transformers 5.19.0,
+# models/llama/tokenization_llama.py and so on); their names may end in Fast.
+SPLITTING_AT_SPACES = ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer")
+BYTES = "ByteLevel"
+
+
+def needs_content(tokenizer_config: Mapping[str, Any]) -> bool:
+    """Whether the class that a tokenizer_config.json names has to be compared with tokenizer.json."""
+    return str(tokenizer_config.get("tokenizer_class") or "").removesuffix("Fast") in SPLITTING_AT_SPACES
+
+
+def outline(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a tokenizer.json splits and joins text, without its vocabulary."""
+    return {key: tokenizer.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")}
+
+
+def tokenizer_problems(repo: str, small: SmallFiles) -> Iterator[Problem]:
+    """Yield a class that would read tokenizer.json differently from its content."""
+    config = small.content(TOKENIZER_FILE)
+    if not needs_content(config) or not _by_bytes(small.content(CONTENT_FILE).get("pre_tokenizer")):
+        return
+    named = config["tokenizer_class"]
+    yield Problem(
+        "checkpoint.repo",
+        f"tokenizer_class {named} over a {CONTENT_FILE} that splits text by bytes in {repo}",
+        "a checkpoint whose tokenizer_config.json names PreTrainedTokenizerFast, which reads "
+        f"{CONTENT_FILE} as it is: transformers 5, with which vLLM reads the reference, gives {named} rules "
+        "of its own, which lose spaces there",
+    )
+
+
+def _by_bytes(step: object) -> bool:
+    """Whether a step of tokenizer.json, or one that a sequence holds, works on bytes."""
+    if not isinstance(step, Mapping):
+        return False
+    steps = step.get("pretokenizers") or ()
+    return step.get("type") == BYTES or any(_by_bytes(one) for one in steps)
