@@ -7,6 +7,7 @@ Invariants:
 """
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -20,6 +21,7 @@ from tasks.errors import CheckpointUnsupported
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+SHARD = re.compile(r"[^/]+-\d+-of-\d+\.safetensors")
 # What transformers and vLLM read besides the weights: JSON, text, and SentencePiece's tokenizer.model; and
 # what quantizers write, by which pre-flight knows their checkpoints.
 SIDE_FILES = frozenset(
@@ -129,6 +131,12 @@ def _weights(paths: frozenset[str], shards: frozenset[str], where: str) -> froze
         return frozenset({SINGLE_FILE})
     pickles = sorted(path for path in paths if PurePosixPath(path).suffix in PICKLE_SUFFIXES)
     found = f"only pickled weights ({', '.join(pickles)})" if pickles else "no weights that can be read"
+    if parts := sorted(path for path in paths if SHARD.fullmatch(path)):
+        raise CheckpointUnsupported(
+            f"the repository has {len(parts)} shards ({parts[0]} to {parts[-1]}) but no {INDEX_FILE}",
+            where=where,
+            fix="pin a commit whose upload was completed: the index says which tensor is in which shard",
+        )
     raise CheckpointUnsupported(
         f"the repository has {found}; neither {SINGLE_FILE} nor {INDEX_FILE}",
         where=where,

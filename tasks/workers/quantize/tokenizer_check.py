@@ -10,10 +10,12 @@ from pathlib import Path
 from tasks.workers.common.io import Refusal
 
 # Spaces, lines, digits, punctuation, capitals, accents, scripts without spaces, rare characters.
+# None begins with a space: at the start of a text, transformers 5 reads all SentencePiece tokenizers a little
+# differently from its tokenizer.json, by one token, which would refuse all Llamas 2 and Mistrals.
 TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
     "def f(x):\n    return  x + 12345\n\n\tpass  # done",
-    "  two spaces before, one after ",
+    "two spaces  within, one after ",
     "Ünïcode: naïve café, Cafe\u0301, Straße, 世界こんにちは, привет, שלום",
     "it's 3.14 and 1,000,000; e.g. <tag attr='x'/> {\"a\": [1, 2]}",
     "\N{GRINNING FACE}\N{ZERO WIDTH JOINER}\u2028x",

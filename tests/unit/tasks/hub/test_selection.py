@@ -89,3 +89,10 @@ def test_weights_under_a_path_that_cannot_be_written_are_refused(path: str) -> N
     with pytest.raises(CheckpointUnsupported, match="which is "):
         select_files(listing("config.json", INDEX_FILE, path), frozenset({path}), where=WHERE)
     assert select_files(listing("config.json", "model.safetensors", path), frozenset(), where=WHERE).files
+
+
+def test_shards_without_an_index_are_named() -> None:
+    files = listing("config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    with pytest.raises(CheckpointUnsupported, match=r"2 shards \(model-00001-of-00002.* but no") as refusal:
+        select_files(files, frozenset(), where=WHERE)
+    assert "upload was completed" in refusal.value.fix
