@@ -41,7 +41,8 @@ def compare_with_itself(pipeline: Pipeline, spec: Spec, placement: str) -> SelfC
         HELDOUT: graph.heldout.run(pipeline, sources).tree,
     }
     protocol = _protocol(pipeline, spec, trees)
-    key = digest_of({"itself": protocol.digest, "placement": placement})
+    quiet_host = pipeline.settings.quiet_host
+    key = digest_of({"itself": protocol.digest, "placement": placement, "quiet_host": quiet_host})
     kept = KeptPhases.of(pipeline.settings, key, say=pipeline.say, force=pipeline.force)
     measured = measure_sides(pipeline, comparison_of(pipeline, spec, variant, protocol, trees), kept)
     kept.remove()

@@ -228,3 +228,16 @@ def test_a_reason_to_compile_goes_on(changes: dict[str, object], because: str) -
     found = decision(500.0, **changes)  # type: ignore[arg-type]
     assert isinstance(found, Go)
     assert because in found.reason
+
+
+def test_a_baseline_on_a_busy_host_never_says_to_stay() -> None:
+    quiet = load(500.0).model_copy(update={"quiet_host": "require"})
+    busy = quiet.model_copy(update={"host_busy": "others used 52.0% of 2 cores (process 7)"})
+    prices = PRICES.model_copy(update={"requests_per_day": 1000})
+    stays, goes = (
+        baseline_decision(one, prices, workload(slo=LENIENT), speedup=TWICE, compile_mode="when-justified")
+        for one in (quiet, busy)
+    )
+    assert isinstance(stays, Stay)
+    assert isinstance(goes, Go)
+    assert f"these figures decide nothing: {busy.host_busy}." in goes.reason
