@@ -50,7 +50,7 @@ def keep_everything(pipeline: Pipeline, spec: Spec, access: HubAccess, *, until:
         until: name of the last stage; empty: all.
     """
     sources, trees = Sources(spec, access), dict[str, str]()
-    graph = SpecGraph(spec, resolve_variants(spec))
+    graph = SpecGraph(spec, resolve_variants(spec), quiet_host=pipeline.settings.quiet_host)
     (nodes,) = graph.variants
     for node in graph:
         if not isinstance(node, KeyedNode) or node.left_out:

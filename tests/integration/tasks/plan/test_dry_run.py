@@ -42,7 +42,10 @@ def test_a_tree_in_the_store_is_named_by_its_digest(settings: Settings, store: S
 
     pipeline = Pipeline(settings, store, say=lambda _line: None)
     fetched = run_stage(pipeline, checkpoint_call(SPEC, SPEC.checkpoint.revision), fetch)
-    assert reads_of(planned(store, tmp_path)) == {f"# reads <tree:checkpoint>: tree {fetched.tree}"}
+    assert reads_of(planned(store, tmp_path)) == {
+        f"# reads <tree:checkpoint>: tree {fetched.tree}",
+        "# reads <tree:heldout>: known after fetch heldout",
+    }
 
 
 def test_a_store_that_does_not_answer_is_no_obstacle(
@@ -53,4 +56,7 @@ def test_a_store_that_does_not_answer_is_no_obstacle(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     plan = planned(open_store(settings), tmp_path)
-    assert reads_of(plan) == {"# reads <tree:checkpoint>: known after fetch checkpoint"}
+    assert reads_of(plan) == {
+        "# reads <tree:checkpoint>: known after fetch checkpoint",
+        "# reads <tree:heldout>: known after fetch heldout",
+    }

@@ -139,7 +139,7 @@ def test_a_tracked_branch_is_known_once_the_hub_answers(store: Store, closed: Hu
     state, reason = states["fetch"]
     assert state == "unknown"
     assert reason.startswith("known once the Hub answers: ")
-    assert states["baseline"] == ("unknown", "known after fetch checkpoint")
+    assert states["baseline"] == ("unknown", "known after fetch checkpoint and fetch heldout")
     assert states["build"] == ("unknown", "known after quantize cpu-int8")
 
 
