@@ -213,7 +213,8 @@ def test_no_kind_is_given_up_below_what_it_has_shown() -> None:
     hoped = {name: kind.hoped_speedup.ratio for name, kind in load_kinds().items()}
     assert hoped["aot-inductor"] >= 3.7
     assert hoped["vllm"] >= 1.4
-    assert min(hoped.values()) >= 2
+    # Never measured here; a kind that is added has a hope of its own, with its source.
+    assert min(hoped["trt-plan"], hoped["trtllm-torch"]) >= 2
 
 
 @pytest.mark.parametrize(

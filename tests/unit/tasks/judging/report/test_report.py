@@ -13,7 +13,7 @@ from engine_specs.tables import load_kinds
 from tasks.judging import PlacementChoice, SideMemory, Start
 from tasks.judging.decide import Stay
 from tasks.judging.decide.verdict import decide_baseline
-from tasks.judging.gates import compare_months
+from tasks.judging.gates import all_gates, compare_months
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.report.advice import advice_on
@@ -119,9 +119,10 @@ def test_next_to_its_command_it_says_what_the_server_lacks(page: Path, result: J
 def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: JudgedResult) -> None:
     banner = html.unescape(page.read_text(encoding="utf-8").partition("<h2>Gates</h2>")[0])
     gates = result.outcomes.gates
+    *others, last = (gate.name for gate in all_gates() if gate.asks == "answers")
     for shown in (
         "Serve this engine instead of vLLM.",
-        "as far as tokenizer, regret, gross errors and length can tell.",
+        f"as far as {', '.join(others)} and {last} can tell.",
         gates["speed"].reason,
         gates["economics"].reason,
         "enginery pull demo --to ./engines --variant cpu-int8",
