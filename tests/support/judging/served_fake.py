@@ -17,6 +17,9 @@ from aiohttp import web
 
 from support.judging.fake_completions import Behaviour, FakeServer
 
+# Tokens after which it ends a text by itself: before the limit of the tests' protocol.
+ENDS_AFTER = 7
+
 
 class Served(FakeServer):
     """A stand-in that answers health checks, and notices its neighbour."""
@@ -52,7 +55,7 @@ def runs(pid_file: Path) -> bool:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    behaviour = Behaviour(per_token_s=arguments.per_token_s)
+    behaviour = Behaviour(per_token_s=arguments.per_token_s, stops_after=ENDS_AFTER)
     if arguments.needs_alone is not None and runs(arguments.needs_alone):
         sys.exit("torch.OutOfMemoryError: out of memory")
     if arguments.disturbs is not None:
