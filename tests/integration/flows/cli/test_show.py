@@ -61,6 +61,7 @@ def shown(store: Store, tmp_path: Path) -> str:
             "warm_caches": WarmCaches(
                 path="caches",
                 place="/var/tmp/enginery-vllm-0",
+                environment={},
                 captured={"vllm": "0.32.0", "instructions": "avx avx2"},
             ),
         }
