@@ -69,7 +69,7 @@ def whole(s3_server: S3Server) -> answers.Whole:
 
 
 @pytest.mark.parametrize("fault", RANGE_FAULTS)
-def test_pulls_through_a_faulty_path_end_whole_or_told(
+def test_pulls_through_a_faulty_path_end_whole_or_reported(
     listing: Listing, between: proxy.Proxy, whole: answers.Whole, tmp_path: Path, fault: answers.Fault
 ) -> None:
     between.alter(fault, SHARE, whole)
@@ -89,7 +89,7 @@ def test_pulls_through_a_faulty_path_end_whole_or_told(
 
 
 @pytest.mark.parametrize("fault", RANGE_FAULTS)
-def test_trees_that_come_into_the_cache_that_way_are_whole_or_told(
+def test_trees_that_come_into_the_cache_that_way_are_whole_or_reported(
     listing: Listing, between: proxy.Proxy, whole: answers.Whole, tmp_path: Path, fault: answers.Fault
 ) -> None:
     between.alter(fault, SHARE, whole)

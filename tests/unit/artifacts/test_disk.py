@@ -34,7 +34,7 @@ def test_errors_of_the_disk_name_the_place_and_the_remedy(number: int, said: str
     assert caught.value.where == "/some/place"
 
 
-def test_too_little_space_is_told_before_anything_is_written(tmp_path: Path) -> None:
+def test_too_little_space_is_reported_before_anything_is_written(tmp_path: Path) -> None:
     require_space(tmp_path, 1)
     with pytest.raises(LocalDiskError, match=r"needed, but only .* are free"):
         require_space(tmp_path, shutil.disk_usage(tmp_path).total + 1)

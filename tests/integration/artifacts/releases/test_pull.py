@@ -90,7 +90,7 @@ def test_the_installed_directory_is_exactly_the_tree(
     verify_install(pulled.directory)
 
 
-def test_the_record_stands_beside_and_tells_how_to_serve(store: Store, demo: Release, tmp_path: Path) -> None:
+def test_the_record_says_how_to_serve(store: Store, demo: Release, tmp_path: Path) -> None:
     pulled = pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     record = read_install(tmp_path / "root" / "demo" / "current")
     assert record.serve == demo.variants[0].serve
@@ -253,7 +253,7 @@ def test_a_broken_connection_is_taken_up_again(
     verify_install(pulled.directory)
 
 
-def test_connections_that_go_on_breaking_are_told(
+def test_connections_that_go_on_breaking_are_reported(
     store: Store, demo: Release, between: proxy.Proxy, tmp_path: Path
 ) -> None:
     between.cuts_left = 1000
@@ -343,7 +343,7 @@ def test_a_pull_that_ends_between_two_steps_is_finished_without_downloading(
     assert paths(tmp_path / "root").current.resolve() == pulled.directory
 
 
-def test_a_full_disk_is_told_and_the_next_pull_goes_on(
+def test_a_full_disk_is_reported_and_the_next_pull_goes_on(
     store: Store, demo: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_descriptor: int, _data: memoryview, _offset: int) -> int:
@@ -356,7 +356,7 @@ def test_a_full_disk_is_told_and_the_next_pull_goes_on(
     verify_install(pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST).directory)
 
 
-def test_a_disk_that_is_too_small_is_told_before_the_download(
+def test_a_disk_that_is_too_small_is_reported_before_the_download(
     store: Store, demo: Release, between: proxy.Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
@@ -366,7 +366,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(
     assert between.blob_requests("GET") == []
 
 
-def test_a_place_that_cannot_be_written_is_told(store: Store, demo: Release) -> None:
+def test_a_place_that_cannot_be_written_is_reported(store: Store, demo: Release) -> None:
     with pytest.raises(LocalDiskError) as caught:
         pull_release(store, "demo@1.4", Path("/sys/enginery"), facts=HOST)
     assert "/sys/enginery" in caught.value.where

@@ -241,7 +241,7 @@ def test_releases_and_channels_are_listed_in_order(store: Store, three: tuple[Re
 
 @in_any_bucket
 @pytest.mark.parametrize("reference", ["demo:beta", "demo@2.0", "demo@1.4.7", "demo@1.1"])
-def test_what_is_missing_is_told_with_what_there_is(
+def test_what_is_missing_is_reported_with_what_there_is(
     store: Store, three: tuple[Release, ...], reference: str
 ) -> None:
     with pytest.raises(NotFound, match="demo has no") as caught:
@@ -274,7 +274,7 @@ def test_a_channel_that_was_named_is_never_replaced_by_another_release(
 
 
 @in_any_bucket
-def test_an_unknown_name_is_told_with_the_names_that_exist(store: Store, shipped: VariantRelease) -> None:
+def test_an_unknown_name_is_reported_with_the_names_that_exist(store: Store, shipped: VariantRelease) -> None:
     published(store, shipped)
     with pytest.raises(NotFound, match="no release of 'demi'") as caught:
         resolve(store, "demi")

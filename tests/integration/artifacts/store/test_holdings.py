@@ -48,7 +48,7 @@ def key_of(root: Path, path: str) -> str:
 
 
 @pytest.mark.parametrize("harm", ["missing", "short", "long"])
-def test_a_blob_that_is_lost_or_of_another_size_is_told_and_put_back(
+def test_a_blob_that_is_lost_or_of_another_size_is_reported_and_put_back(
     store: Store,
     elsewhere: Store,
     overwrite: Overwrite,
@@ -89,7 +89,7 @@ def test_a_large_blob_of_another_size_is_replaced_in_parts(
 
 
 @pytest.mark.parametrize("body", [b"flipped", b"{}", b""])
-def test_a_damaged_listing_is_told_and_put_back(
+def test_a_damaged_listing_is_reported_and_put_back(
     store: Store, overwrite: Overwrite, tree: Path, body: bytes
 ) -> None:
     digest = store.put_tree(tree).digest

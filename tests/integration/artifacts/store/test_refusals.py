@@ -15,7 +15,7 @@ from artifacts.store import Store, open_store
 from artifacts.store.bucket import ByteRange
 
 
-def test_a_server_that_is_not_there_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_there_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
     with pytest.raises(StoreUnreachable, match="does not answer") as caught:
@@ -27,7 +27,7 @@ def test_a_server_that_is_not_there_is_told(store: Store, monkeypatch: pytest.Mo
     assert caught.value.exit_code == 5
 
 
-def test_a_server_that_takes_connections_and_says_nothing_is_told(
+def test_a_server_that_takes_connections_and_says_nothing_is_reported(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("artifacts.store.s3.bucket.READ_TIMEOUT_S", 0.3)
@@ -38,7 +38,7 @@ def test_a_server_that_takes_connections_and_says_nothing_is_told(
 
 
 @pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_wrong_credentials_are_told_with_the_variables_to_look_at(
+def test_wrong_credentials_are_reported_with_the_variables_to_look_at(
     store: Store, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "wrong")
@@ -53,7 +53,7 @@ def test_wrong_credentials_are_told_with_the_variables_to_look_at(
         assert variable in caught.value.fix
 
 
-def test_no_credentials_are_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials_are_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(StoreUnreachable, match="No usable AWS credentials") as caught:
@@ -64,7 +64,7 @@ def test_no_credentials_are_told(store: Store, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("variable", "value"), [("AWS_PROFILE", "nobody"), ("AWS_ENDPOINT_URL_S3", "not a url")]
 )
-def test_a_wrong_aws_configuration_is_told(
+def test_a_wrong_aws_configuration_is_reported(
     store: Store, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -72,7 +72,7 @@ def test_a_wrong_aws_configuration_is_told(
         open_store(Settings())
 
 
-def test_a_bucket_that_is_not_there_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_is_not_there_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINERY_STORE_BUCKET", "no-such-bucket")
     away = open_store(Settings())
     with pytest.raises(NotFound, match="bucket does not exist") as caught:
@@ -80,14 +80,14 @@ def test_a_bucket_that_is_not_there_is_told(store: Store, monkeypatch: pytest.Mo
     assert "ENGINERY_STORE_BUCKET" in caught.value.fix
 
 
-def test_a_bucket_name_that_s3_cannot_have_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_name_that_s3_cannot_have_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINERY_STORE_BUCKET", "no such bucket!")
     with pytest.raises(BadReference, match="no such bucket!") as caught:
         open_store(Settings()).missing_of("0" * 64)
     assert caught.value.exit_code == 2
 
 
-def test_a_server_that_speaks_something_else_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_of_another_protocol_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 17\r\n\r\n<!doctype html>hi"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_answer, args=(listener, page), daemon=True).start()

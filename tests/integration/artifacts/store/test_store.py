@@ -157,7 +157,7 @@ def test_a_damaged_listing_is_refused(store: Store, overwrite: Overwrite, tree: 
 
 
 @in_any_bucket
-def test_a_tree_that_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
+def test_a_tree_that_is_not_there_is_reported(store: Store, tmp_path: Path) -> None:
     assert store.missing_of("0" * 64) == ("its listing is missing",)
     with pytest.raises(NotFound):
         store.materialize("0" * 64, tmp_path / "copy")

@@ -54,7 +54,7 @@ def release(store: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("release")
-def test_each_host_gets_the_engine_of_its_gpu_and_others_are_told_why_not(cli: Cli, tmp_path: Path) -> None:
+def test_each_host_gets_the_engine_of_its_gpu_and_others_the_reason(cli: Cli, tmp_path: Path) -> None:
     root = tmp_path / "root"
     pulled = cli("pull", "demo@1.4", "--to", root)
     assert pulled.returncode == 0, pulled.stderr
@@ -103,7 +103,7 @@ def test_serve_refuses_a_port_that_it_cannot_have_and_announces_nothing(
 
 
 @pytest.mark.usefixtures("release")
-def test_what_was_never_pulled_is_told_with_what_was(cli: Cli, tmp_path: Path) -> None:
+def test_what_was_never_pulled_is_reported_with_what_was(cli: Cli, tmp_path: Path) -> None:
     root = tmp_path / "root"
     directory = Path(cli("pull", "demo@1.4", "--to", root).stdout.strip())
     for command in ("serve", "verify"):

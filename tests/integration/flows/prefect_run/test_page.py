@@ -69,7 +69,7 @@ def errors_in(log: list[tuple[int, str]]) -> list[str]:
 
 
 @pytest.mark.parametrize("error", [WRONG, AWAY])
-def test_an_understood_error_of_a_task_is_told_once_and_without_a_traceback(error: TaskError) -> None:
+def test_an_understood_error_of_a_task_is_reported_once_and_without_a_traceback(error: TaskError) -> None:
     state = failing([error], return_state=True)
     assert state.is_failed()
     assert state.message == f"{error.failure}: {error}"

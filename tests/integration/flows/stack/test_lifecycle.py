@@ -62,7 +62,7 @@ def test_another_port_for_what_runs_already_is_not_taken_silently(
     assert any(f"to move it to {other}, run `enginery down`" in line for line in said)
 
 
-def test_status_is_told_by_another_process_and_the_bucket_is_there(
+def test_status_is_reported_by_another_process_and_the_bucket_is_there(
     bring_up: BringUp, stack_settings: Settings
 ) -> None:
     bring_up()

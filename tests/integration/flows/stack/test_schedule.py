@@ -23,7 +23,7 @@ def test_a_worker_is_ready_once_the_server_knows_its_pool(
     assert not worker.has_pool(stack.api)
 
 
-def test_a_run_of_nightly_is_scheduled_and_the_commands_tell_of_it(stack: Stack) -> None:
+def test_a_run_of_nightly_is_scheduled_and_the_commands_report_it(stack: Stack) -> None:
     wait_until(lambda: next_nightly(stack.api).time is not None, limit_s=LIMIT_S, every_s=ASKING_S)
     coming = next_nightly(stack.api).time
     assert coming is not None

@@ -135,7 +135,7 @@ def test_missing_repository_revision_and_file_each_have_their_own_error(
 
 
 @pytest.mark.parametrize("pattern", ["/api/models/*", SHARD])
-def test_a_hub_that_fails_is_told_from_one_that_refuses(
+def test_a_hub_that_fails_is_distinguished_from_one_that_refuses(
     hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path, pattern: str
 ) -> None:
     sharded_model(hub_root)

@@ -166,7 +166,7 @@ def test_tracked_texts_are_known_once_the_hub_answers(store: Store, closed: HubA
     assert any(line.startswith("toolchain tensorrt-llm-1.2: ") for line in lines)
 
 
-def test_the_hub_tells_where_the_store_does_not(settings: Settings, hub: FaultyHub, tmp_path: Path) -> None:
+def test_the_hub_answers_where_the_store_does_not(settings: Settings, hub: FaultyHub, tmp_path: Path) -> None:
     spec = spec_at(hub, "acme/llama")
     made = planned(spec, access_to(hub, tmp_path), open_store(settings))
     commit = spec.checkpoint.revision[:12]
@@ -272,7 +272,7 @@ def test_a_checkpoint_that_cannot_be_used_is_a_refusal(store: Store, hub: Faulty
 
 
 @pytest.mark.parametrize(("today", "verb"), [(dt.date(2026, 6, 29), "ends"), (dt.date(2026, 6, 30), "ended")])
-def test_the_end_of_a_line_is_told(today: dt.date, verb: str) -> None:
+def test_the_end_of_a_line_is_reported(today: dt.date, verb: str) -> None:
     variants = {one.name: one for one in resolve_variants(load_spec("llama-3.1-8b-instruct"))}
     kind, toolchain = ends_of_life(variants["h100"], ["tensorrt-llm-1.2"], today)
     assert kind.startswith(

@@ -32,7 +32,7 @@ def probed(library: Path, gpus: Sequence[Gpu], driver: str) -> dict[str, object]
     return answer
 
 
-def test_gpus_come_as_the_driver_tells_them(library: Path) -> None:
+def test_gpus_come_as_the_driver_reports_them(library: Path) -> None:
     found = GpusFound.model_validate(probed(library, TWO, "580.95.05"))
     assert found == GpusFound(driver="580.95.05", cuda="13.0", gpus=TWO)
 
@@ -41,12 +41,12 @@ def test_a_driver_may_know_no_gpu(library: Path) -> None:
     assert GpusFound.model_validate(probed(library, (), "580.95.05")).gpus == ()
 
 
-def test_a_driver_that_does_not_start_is_told_apart_from_none(library: Path) -> None:
+def test_a_driver_that_does_not_start_is_distinguished_from_none(library: Path) -> None:
     answer = NoGpus.model_validate(probed(library, TWO, "broken"))
     assert answer.reason == "the NVIDIA driver does not start: Driver Not Loaded"
 
 
-def test_a_gpu_that_stops_answering_is_told(library: Path) -> None:
+def test_a_gpu_that_stops_answering_is_reported(library: Path) -> None:
     lost = gpu().model_copy(update={"name": "NVIDIA H200;"})  # a row without its other fields
     answer = NoGpus.model_validate(probed(library, (lost,), "580.95.05"))
     assert answer.reason == "the NVIDIA driver does not answer: Not Found"

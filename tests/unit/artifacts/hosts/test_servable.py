@@ -140,7 +140,7 @@ def test_settings_that_changed_since_are_noticed(tmp_path: Path) -> None:
     assert "config sha256" in told(tmp_path)
 
 
-def test_every_reason_is_told_at_once(tmp_path: Path) -> None:
+def test_every_reason_is_reported_at_once(tmp_path: Path) -> None:
     write_engine(tmp_path, tuning=tuned(gpu_name="NVIDIA B200", compute_capability="10.0"))
     message = told(tmp_path, versions={"tensorrt-llm": "1.4.0"})
     assert message.count("tuning cache") == 3

@@ -134,7 +134,7 @@ def test_an_entry_whose_chunks_do_not_add_up_is_refused() -> None:
         FileEntry(**{**whole, "sha256": "0" * 64})
 
 
-def test_a_missing_directory_is_told() -> None:
+def test_a_missing_directory_is_reported() -> None:
     with pytest.raises(NotFound, match="not a directory"):
         scan(Path("/nowhere/at/all"))
 
@@ -163,7 +163,7 @@ def test_damage_is_found_and_named(tmp_path: Path, damage: str) -> None:
     assert (compare(root, listing) == "") == (damage == "flip")
 
 
-def test_a_file_that_grows_while_it_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_grows_meanwhile_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = random_tree(tmp_path, {"file": 100})
     from artifacts.store import trees
 

@@ -145,7 +145,7 @@ def test_where_nothing_alone_is_enough_it_says_so(spec: Spec) -> None:
     assert problem.accepted == NO_SINGLE_SETTING
 
 
-def test_an_estimate_that_a_stage_has_to_tell_is_not_refused(spec: Spec) -> None:
+def test_an_estimate_that_a_stage_has_to_give_is_not_refused(spec: Spec) -> None:
     shape = SHAPE.model_copy(update={"max_batch_size": 24})
     variant = gpu_variant(spec, "trtllm-torch", "l40s", "modelopt_file", "fp8", shape=shape)
     tight = variant.model_copy(update={"target": load_targets()["l4"], "shape": SHAPE})
@@ -168,7 +168,7 @@ def test_a_reference_that_does_not_fit_is_a_warning(spec: Spec) -> None:
     assert (two.problems, two.warnings) == ((), ())
 
 
-def test_a_full_disk_is_told_before_anything_is_fetched(spec: Spec) -> None:
+def test_a_full_disk_is_reported_before_anything_is_fetched(spec: Spec) -> None:
     variant = gpu_variant(spec)
     disk = examine(spec, variant, CONFIG, FILES).disk
     assert disk is not None

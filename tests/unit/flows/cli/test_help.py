@@ -117,7 +117,7 @@ def test_completion_cannot_be_installed_where_nothing_can_be_written(tmp_path: P
     assert "internal error" not in done.stderr
 
 
-def test_a_shell_that_is_not_known_is_told(tmp_path: Path) -> None:
+def test_a_shell_that_is_not_known_is_reported(tmp_path: Path) -> None:
     done = subprocess.run(
         [*PROGRAM, COMPLETION, "--shell", "tcsh"],
         env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False,

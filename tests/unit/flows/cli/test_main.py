@@ -140,7 +140,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "NotFound" in done.stderr
 
 
-def test_ctrl_c_is_told_in_one_line_and_exits_130() -> None:
+def test_ctrl_c_is_reported_in_one_line_and_exits_130() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
         env = os.environ | keys | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{silent.getsockname()[1]}"}

@@ -103,7 +103,7 @@ def assert_told(done: Done, code: int, *said: str) -> None:
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
 )
-def test_a_mistake_is_told_in_words(cli: Cli, arguments: tuple[str, ...], code: int, said: str) -> None:
+def test_a_mistake_is_reported_in_words(cli: Cli, arguments: tuple[str, ...], code: int, said: str) -> None:
     assert_told(cli(*arguments), code, said)
 
 
@@ -124,18 +124,18 @@ READ_ONLY = "/sys/enginery"
 
 
 @pytest.mark.parametrize("command", ["up", "build demo", "nightly demo"])
-def test_a_home_that_cannot_be_written_is_told_before_anything_starts(cli: Cli, command: str) -> None:
+def test_a_home_that_cannot_be_written_is_reported_before_anything_starts(cli: Cli, command: str) -> None:
     done = cli(*command.split(), ENGINERY_HOME=READ_ONLY, AWS_ENDPOINT_URL_S3=CLOSED)
     assert_told(done, 1, READ_ONLY)
 
 
-def test_a_file_where_prefect_keeps_its_data_is_told_before_it_starts(cli: Cli, there: Path) -> None:
+def test_a_file_where_prefect_keeps_its_data_is_reported_before_it_starts(cli: Cli, there: Path) -> None:
     done = cli("nightly", "llama-3.1-8b-instruct", PREFECT_HOME=str(there / "file"))
     assert_told(done, 2, str(there / "file"))
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"home = ", b"hom = 1", b'store_bucket = ["a"]', None])
-def test_a_settings_file_that_cannot_be_used_is_told(cli: Cli, there: Path, content: bytes | None) -> None:
+def test_an_unusable_settings_file_is_reported(cli: Cli, there: Path, content: bytes | None) -> None:
     path = there / "enginery.toml"
     path.mkdir() if content is None else path.write_bytes(content)
     assert_told(cli("list"), 2, "enginery.toml")
@@ -158,18 +158,18 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ({"AWS_ENDPOINT_URL_S3": CLOSED}, "AWS_ACCESS_KEY_ID"),
     ],
 )
-def test_a_store_that_was_named_wrongly_is_told_with_the_variable(
+def test_a_store_that_was_named_wrongly_is_reported_with_the_variable(
     cli: Cli, variables: dict[str, str], said: str
 ) -> None:
     assert_told(cli("list", **variables), 5, said)
 
 
-def test_bytes_that_are_no_text_are_told(cli: Cli) -> None:
+def test_bytes_that_are_no_text_are_reported(cli: Cli) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL_S3": CLOSED}
     assert_told(cli("list", ENGINERY_STORE_PREFIX=os.fsdecode(b"\xff"), **keys), 2, "is not UTF-8")
 
 
-def test_a_full_disk_behind_stdout_is_told() -> None:
+def test_a_full_disk_behind_stdout_is_reported() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*PROGRAM, "specs", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False

@@ -115,7 +115,7 @@ def test_memory_within_a_control_group_is_what_the_group_allows(tmp_path: Path) 
     assert probes.available_memory_bytes(meminfo) == 1000 * 1024
 
 
-def test_a_schedule_of_which_no_run_is_made_is_told() -> None:
+def test_a_schedule_of_which_no_run_is_made_is_reported() -> None:
     silent = judgements.judge_schedule(NextRun(reason="the server has created no run from it"))
     assert silent.outcome == "warn"
     assert "the server has created no run from it" in silent.found

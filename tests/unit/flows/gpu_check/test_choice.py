@@ -71,7 +71,7 @@ def test_a_rehearsal_takes_the_kinds_of_the_cpu() -> None:
     assert "aot-cpu" in choice.toolchains
 
 
-def test_what_is_missing_is_told_with_the_remedy() -> None:
+def test_what_is_missing_is_reported_with_the_remedy() -> None:
     lacking = {
         one.variant.name: "\n".join(one.obstacles) for one in on("h100-sxm", 8, identity=absent).variants
     }

@@ -206,7 +206,7 @@ def test_all_clashes_come_at_once_with_what_to_do() -> None:
     assert caught.value.exit_code == 2
 
 
-def test_a_plan_tells_clashes_before_anything_runs() -> None:
+def test_a_plan_reports_clashes_before_anything_runs() -> None:
     asked = variant(user_buffer=True)
     (problem,) = TRT_PLAN.option_problems(asked)
     assert problem.field == f"variants.{asked.name}.engine.options.user_buffer"
@@ -288,7 +288,7 @@ def test_every_option_is_a_flag_of_the_tools_with_their_choices(option: KindOpti
     assert row["type"] == "flag" or "choices" not in row or asked <= set(row["choices"])
 
 
-def test_what_is_read_back_is_what_an_engine_tells() -> None:
+def test_what_is_read_back_is_what_an_engine_says() -> None:
     asked = TRT_PLAN.build_job(variant(multiple_profiles=False)).params.asked
     assert set(asked.sizes) <= set(INTERFACES["build-config"]["fields"])
     assert set(asked.features) <= set(INTERFACES["plugin-flags"])

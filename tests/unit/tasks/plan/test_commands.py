@@ -290,7 +290,7 @@ def test_the_command_exits_2_where_preflight_refuses(
     assert "trtllm-build" in printed
 
 
-def test_an_unknown_variant_is_told_with_those_there_are(settings: Settings) -> None:
+def test_an_unknown_variant_is_reported_with_those_there_are(settings: Settings) -> None:
     with pytest.raises(BadArgument, match="no variant 'h1000'") as caught:
         build_command(LLAMA, variant="h1000", dry_run=True)
     assert caught.value.exit_code == 2

@@ -143,7 +143,7 @@ def test_torch_is_known_by_its_own_words(declared_as, found, allowed):
     assert build.allows(other) == allowed
 
 
-def test_end_of_life_is_told_once_for_each_toolchain_in_order():
+def test_end_of_life_is_reported_once_for_each_toolchain_in_order():
     names = ["tensorrt-llm-1.2", "vllm-cpu", "modelopt-0.37-cpu", "tensorrt-llm-1.2"]
     told = end_of_life_warnings(names, date(2026, 6, 30))
     assert [sentence.split(":")[0] for sentence in told] == [

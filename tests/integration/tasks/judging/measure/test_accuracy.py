@@ -177,7 +177,7 @@ def test_a_penalty_that_a_checkpoint_names_takes_no_part() -> None:
     assert all(one.common_prefix_tokens == one.reference_tokens for one in result.lengths)
 
 
-def test_every_side_is_told_where_a_continuation_ends(reference: FakeServer) -> None:
+def test_every_side_is_asked_to_end_where_a_continuation_ends(reference: FakeServer) -> None:
     ends = tuple(range(SHIFT, SHIFT + 256, 4))
     asked = ASKED.model_copy(update={"accuracy": ASKED.accuracy.model_copy(update={"end_tokens": ends})})
     with fake_server(Behaviour()) as engine:
@@ -264,6 +264,6 @@ def test_an_engine_that_miscounts_its_tokens_has_no_result(
         accuracy_of(Behaviour(fault=fault, speaks=speaks), reference)
 
 
-def test_too_little_text_is_told_before_anything_is_judged(reference: FakeServer) -> None:
+def test_too_little_text_is_reported_before_anything_is_judged(reference: FakeServer) -> None:
     with pytest.raises(TooLittleText, match="40 are declared"):
         accuracy_of(Behaviour(), reference, TEXTS[:39])

@@ -128,7 +128,7 @@ def test_one_server_under_two_names_is_never_asked_the_same_prompt_twice(referen
     assert len(set(prompts)) == len(prompts)
 
 
-def test_progress_tells_the_interval_and_why_no_more_rounds_were_made(reference: FakeServer) -> None:
+def test_progress_gives_the_interval_and_why_no_more_rounds_were_made(reference: FakeServer) -> None:
     lines: list[str] = []
     with fake_server(Behaviour()) as engine:
         speed_of(engine, [reference], lines)

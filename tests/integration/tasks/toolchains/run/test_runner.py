@@ -113,7 +113,7 @@ def test_death_by_signal_is_named(run, name):
     assert type(raised.value) is WorkerFailed
 
 
-def test_exit_code_and_last_lines_are_told(run):
+def test_exit_code_and_last_lines_are_reported(run):
     with pytest.raises(WorkerFailed, match="exit code 3") as raised:
         run("exit")
     assert "| last words" in str(raised.value)

@@ -77,7 +77,7 @@ def test_never_ready_ends_at_the_limit(serve):
         pytest.fail("an unready server was handed out")
 
 
-def test_early_death_is_told_at_once_with_the_tail(serve):
+def test_early_death_is_reported_at_once_with_the_tail(serve):
     with pytest.raises(ServerNotReady, match="ended before it was ready") as raised, serve("dies-early", 600):
         pytest.fail("a dead server was handed out")
     assert "exit code 1" in str(raised.value)
@@ -89,7 +89,7 @@ def test_early_death_for_memory_is_out_of_memory(serve):
         pytest.fail("a dead server was handed out")
 
 
-def test_early_death_with_a_known_message_tells_cause_and_remedy(serve):
+def test_early_death_with_a_known_message_gives_cause_and_remedy(serve):
     with (
         pytest.raises(ToolRefused, match="a plan runs only on the architecture it was built on") as raised,
         serve("wrong-gpu"),
@@ -134,7 +134,7 @@ def test_a_server_is_started_in_its_own_directory_for_temporary_files(serve, tmp
     assert not directory.exists()
 
 
-def test_death_in_use_is_told_instead_of_the_clients_error(serve):
+def test_death_in_use_is_reported_instead_of_the_clients_error(serve):
     with pytest.raises(WorkerFailed, match="exit code 7") as raised, serve("good") as running:
         get(running.base_url + "/die")
     assert "| told to die" in raised.value.where
@@ -161,7 +161,7 @@ def test_failing_reader_of_lines_does_not_stop_the_server_and_is_not_lost(serve)
         assert get(running.base_url + "/health") == "hello"
 
 
-def test_supervisor_that_is_told_to_end_ends_the_server(serve):
+def test_supervisor_that_is_asked_to_end_ends_the_server(serve):
     with pytest.raises(WorkerCancelled, match="on request to its supervisor"), serve("good") as running:  # noqa: PT012  the end is waited for
         status = Path(f"/proc/{running.pid}/status").read_text()
         os.kill(int(re.search(r"^PPid:\s+(\d+)$", status, re.MULTILINE)[1]), signal.SIGTERM)
@@ -284,7 +284,7 @@ def test_a_port_that_can_be_taken_is_not_refused():
         ("", 8000, "'' is not an address"),
     ],
 )
-def test_an_address_that_no_server_can_have_is_told_in_words(host, port, said):
+def test_an_address_that_no_server_can_have_is_reported_in_words(host, port, said):
     with pytest.raises(PortUnusable) as raised:
         ports.require_port(host, port)
     assert said in raised.value.what
@@ -292,7 +292,7 @@ def test_an_address_that_no_server_can_have_is_told_in_words(host, port, said):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
-def test_a_taken_port_is_told_in_words(address):
+def test_a_taken_port_is_reported_in_words(address):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PortUnusable, match=f"Port {port} is taken by another program"):

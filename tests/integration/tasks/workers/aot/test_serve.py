@@ -198,7 +198,7 @@ def test_what_a_tokenizer_keeps_from_training_neither_cuts_nor_pads_a_prompt(
     assert "compiled for at most 64" in json.loads(caught.value.read())["error"]["message"]
 
 
-def test_a_host_that_lacks_a_feature_is_told(serve: Serve, qwen2: Built, tmp_path: Path) -> None:
+def test_a_host_that_lacks_a_feature_is_reported(serve: Serve, qwen2: Built, tmp_path: Path) -> None:
     for path in qwen2.tree.iterdir():
         (tmp_path / path.name).symlink_to(path)
     manifest = json.loads((qwen2.tree / "engine.json").read_text())

@@ -263,7 +263,7 @@ def test_a_checkpoint_that_was_cut_off_is_refused(build: Build, fp8: tuple[Resol
         ("other-version", WorkerRefused, "TensorRT-LLM 1.0.0; engines of this kind are those of 1.2"),
     ],
 )
-def test_a_tool_that_fails_is_told_by_what_went_wrong(
+def test_a_tool_that_fails_is_reported_by_what_went_wrong(
     build: Build, fp8: tuple[ResolvedVariant, Path], fails: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said) as caught:
@@ -273,7 +273,7 @@ def test_a_tool_that_fails_is_told_by_what_went_wrong(
         assert "killed by SIGABRT (Aborted): [TRT] [E] Error Code 10: Internal Error" in str(caught.value)
 
 
-def test_an_option_that_the_tool_takes_back_for_a_model_is_told(build: Build, tmp_path: Path) -> None:
+def test_an_option_that_the_tool_takes_back_for_a_model_is_reported(build: Build, tmp_path: Path) -> None:
     asked = variant(tensor_parallel=2, reduce_fusion=True)
     with pytest.raises(EngineWrong, match="reduce_fusion on became off") as caught:
         build(asked, checkpoint_for(asked, tmp_path, "MistralForCausalLM"))

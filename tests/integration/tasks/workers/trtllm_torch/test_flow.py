@@ -163,7 +163,7 @@ def answer(toolchain: Toolchain, manifest: EngineManifest, engine: Path, tmp_pat
         ("no-answer", EngineWrong, "the executor has died"),
     ],
 )
-def test_a_tool_that_fails_is_told(
+def test_a_tool_that_fails_is_reported(
     fails: str, error: type[Exception], told: str, toolchain: Callable[..., Toolchain], build_engine: Build
 ) -> None:
     with pytest.raises(error) as caught:

@@ -67,6 +67,6 @@ def test_the_prefect_credentials_stay_until_their_file_goes(paths: StackPaths) -
     assert prefect_server.auth_string(paths) != first
 
 
-def test_other_errors_of_the_system_are_not_told_as_a_full_disk(tmp_path: Path) -> None:
+def test_other_errors_of_the_system_are_not_reported_as_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), disk.disk_full_errors(tmp_path):
         (tmp_path / "none").read_bytes()

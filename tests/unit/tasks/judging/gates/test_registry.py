@@ -129,7 +129,7 @@ def test_the_report_and_the_page_of_the_run_show_it(
 
 
 @pytest.mark.parametrize("comes_to", ["pass", "unsure"])
-def test_a_measurement_is_reused_only_if_it_could_tell(
+def test_a_measurement_is_reused_only_if_it_could_decide(
     monkeypatch: pytest.MonkeyPatch, asks: Asks, comes_to: Word
 ) -> None:
     assert is_conclusive(faultless(), ASKED)

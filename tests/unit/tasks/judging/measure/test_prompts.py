@@ -85,7 +85,7 @@ def test_windows_are_decided_by_the_seed() -> None:
     assert same != other
 
 
-def test_too_few_texts_are_told_with_how_many_there_are() -> None:
+def test_too_few_texts_are_reported_with_how_many_there_are() -> None:
     with pytest.raises(TooLittleText, match="39 of 40 held-out texts can be continued; 40 are declared"):
         sample_windows([*TEXTS[1:], []], (), PLAN, seed=0)
 

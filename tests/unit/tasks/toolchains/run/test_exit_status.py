@@ -60,7 +60,7 @@ def test_words_for_memory_do_not_matter_where_it_went_well():
     assert told(exit_code=0, tail=MEMORY_WORDS) is None
 
 
-def test_cancellation_and_time_limit_are_told_apart():
+def test_cancellation_and_time_limit_are_distinguished():
     assert type(told(signal=signal.SIGTERM, stopped="asked")) is WorkerCancelled
     assert "60 s" in told(signal=signal.SIGKILL, stopped="time-limit").what
 
@@ -86,7 +86,7 @@ def test_message_says_what_where_and_fix():
         ("NCCL", WorkerFailed, "infrastructure"),
     ],
 )
-def test_a_known_message_tells_cause_and_remedy(name, kind, failure_class):
+def test_a_known_message_gives_cause_and_remedy(name, kind, failure_class):
     row = next(row for row in known_messages() if row.name == name)
     error = told(exit_code=1, tail=[row.example, *["    a line of a long backtrace"] * 40])
     assert type(error) is kind

@@ -51,7 +51,7 @@ RuntimeError: No CUDA GPUs are available"""
         (["ncclSystemError: System call (e.g. socket, malloc) or external library call failed"], "NCCL"),
     ],
 )
-def test_the_root_cause_is_told_whatever_follows_from_it(lines: list[str], name: str) -> None:
+def test_the_root_cause_is_reported_whatever_follows_from_it(lines: list[str], name: str) -> None:
     row = recognised(lines)
     assert row
     assert row.name == name

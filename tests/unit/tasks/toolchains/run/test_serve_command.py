@@ -52,9 +52,7 @@ def test_the_command_names_the_tree_itself(tree: Path, toolchain: Toolchain) -> 
     assert RECIPE.served_model("demo") == "demo"
 
 
-def test_a_recipe_that_cannot_be_told_a_name_still_serves_under_its_own(
-    tree: Path, toolchain: Toolchain
-) -> None:
+def test_a_command_that_takes_no_name_still_serves_under_its_own(tree: Path, toolchain: Toolchain) -> None:
     older = RECIPE.model_copy(update={"argv": ("{bin}/serve", "{tree}", "--port", "{port}")})
     command = server_command(toolchain, older, tree, "127.0.0.1", 8000, "demo")
     assert command == [f"{toolchain.bin_dir}/serve", str(tree), "--port", "8000"]

@@ -237,13 +237,13 @@ def test_a_server_that_answers_warms_up(tmp_path: Path, capfd: pytest.CaptureFix
     assert "loading" in capfd.readouterr().out
 
 
-def test_a_server_that_answers_wrongly_is_told_with_its_answer(tmp_path: Path) -> None:
+def test_a_server_that_answers_wrongly_is_reported_with_its_answer(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="500: the executor has died") as caught:
         served(tmp_path, SERVER, "{port}", "500", "the executor has died")
     assert caught.value.failure == "regression"
 
 
-def test_a_server_that_ends_is_told_with_its_last_error(tmp_path: Path) -> None:
+def test_a_server_that_ends_is_reported_with_its_last_error(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="RuntimeError: no kernel image"):
         served(tmp_path, "raise RuntimeError('no kernel image')")
     with pytest.raises(Refusal, match="SIGKILL") as caught:

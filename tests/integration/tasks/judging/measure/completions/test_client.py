@@ -139,7 +139,7 @@ def test_ids_that_the_server_does_not_count_are_refused(fault: Fault, message: s
         ("hang", ServerSilent, "within 0.3 s"),
     ],
 )
-def test_a_server_that_misbehaves_is_told_with_its_own_words(
+def test_a_server_that_misbehaves_is_reported_with_its_own_words(
     fault: Any, error: type[TaskError], message: str
 ) -> None:
     limit_s = 0.3 if fault == "hang" else 10.0
@@ -148,7 +148,7 @@ def test_a_server_that_misbehaves_is_told_with_its_own_words(
     assert "engine" in str(caught.value) or server.base_url in str(caught.value)
 
 
-def test_a_server_that_is_gone_is_told() -> None:
+def test_a_server_that_is_gone_is_reported() -> None:
     with fake_server(Behaviour()) as server:
         gone = server.base_url
     with pytest.raises(ServerBroke, match="connection failed") as caught:
@@ -156,7 +156,7 @@ def test_a_server_that_is_gone_is_told() -> None:
     assert gone in caught.value.where
 
 
-def test_an_answer_that_is_no_json_is_told() -> None:
+def test_an_answer_that_is_no_json_is_reported() -> None:
     async def ask(base_url: str) -> None:
         async with open_client(endpoint("vllm", base_url), connections=1, request_limit_s=5) as client:
             await client.complete(PROMPT, 1)

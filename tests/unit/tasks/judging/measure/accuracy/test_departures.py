@@ -53,7 +53,7 @@ def test_a_token_that_ties_with_the_likeliest_has_no_regret() -> None:
         ({"6": {"logprob": -0.1, "rank": 1}, "7": {"logprob": -0.2, "rank": 1}}, "no likeliest token"),
     ],
 )
-def test_what_is_not_told_is_an_error(entry: Any, message: str) -> None:
+def test_what_is_not_reported_is_an_error(entry: Any, message: str) -> None:
     with pytest.raises(ServerBroke, match=message) as caught:
         read(BEST, entry)
     assert caught.value.where == "http://server (vllm)"

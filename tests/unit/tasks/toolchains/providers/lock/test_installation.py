@@ -86,7 +86,7 @@ def test_host_of_another_machine_is_refused(tmp_path):
         install.plan_of(other, Settings(home=tmp_path / "home", toolchains_dir=tmp_path))
 
 
-def test_full_disk_is_told_before_anything_is_installed(tmp_path, monkeypatch):
+def test_full_disk_is_reported_before_anything_is_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**10, 10**10, 10**8))
     with pytest.raises(ToolchainUnavailable, match=r"needs 1\.5 GB of disk, and 0\.1 GB are free") as raised:
         ensure("aot-serve-cpu", Settings(home=tmp_path / "home", toolchains_dir=tmp_path))
@@ -130,7 +130,7 @@ def test_directory_is_named_by_what_is_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
-def test_an_installed_toolchain_tells_what_it_computes_on(tmp_path, accelerator):
+def test_an_installed_toolchain_says_what_it_computes_on(tmp_path, accelerator):
     driver = declared()["aot-cuda"].driver if accelerator == "cuda" else None
     toolchain = as_toolchain(INSTALLATION, plan(tmp_path, accelerator=accelerator, driver=driver))
     assert toolchain.accelerator == accelerator

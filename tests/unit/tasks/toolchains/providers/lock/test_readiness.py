@@ -76,7 +76,7 @@ def test_c_library_is_as_new_as_the_wheels_need(host, settings, libc, ready):
     assert (told("vllm-cuda", settings) == []) == ready
 
 
-def test_all_reasons_are_told_at_once_each_with_its_remedy(host, settings):
+def test_all_reasons_are_reported_at_once_each_with_its_remedy(host, settings):
     host(gpus=NO_DRIVER, libc=("glibc", "2.36"), free=10**9)
     toolchain = declared()["tensorrt-llm-1.2"].model_copy(
         update={"python": "3.99", "programs": {"no-such-mpirun": "libopenmpi-dev"}, "machine": "riscv64"}
@@ -101,7 +101,7 @@ def test_all_reasons_are_told_at_once_each_with_its_remedy(host, settings):
     assert not settings.toolchains_dir.exists()
 
 
-def test_single_reason_is_told_in_its_own_words():
+def test_single_reason_is_reported_in_its_own_words():
     error = unavailable("x", [Obstacle(reason="it rains", fix="an umbrella")])
     assert (error.what, error.fix) == ("it rains", "an umbrella")
 
@@ -128,7 +128,7 @@ def test_unfinished_installation_counts_as_free_space(host, settings):
     assert told("modelopt-cpu", settings) == []
 
 
-def test_shim_without_an_interpreter_is_told_in_its_words(tmp_path, monkeypatch, settings):
+def test_shim_without_an_interpreter_is_reported_in_its_words(tmp_path, monkeypatch, settings):
     shim = tmp_path / "python3.99"
     shim.write_text("#!/bin/sh\necho 'shim: python3.99: command not found' >&2; exit 127\n")
     shim.chmod(0o755)

@@ -53,7 +53,7 @@ def test_no_index_has_no_variable():
 
 
 @pytest.mark.parametrize("own", ["UV_DEFAULT_INDEX", "UV_INDEX_URL"])
-def test_what_uv_was_told_itself_counts_before_pips(own):
+def test_what_uv_is_given_itself_counts_before_pips(own):
     found = env(**{own: "https://u", "PIP_INDEX_URL": "https://p", "PIP_EXTRA_INDEX_URL": "https://e"})
     assert found == {own: "https://u", "UV_INDEX": "https://e"}
 

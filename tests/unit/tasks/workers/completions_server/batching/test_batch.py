@@ -139,7 +139,7 @@ def test_a_broken_iteration_ends_its_sequences_and_not_the_server() -> None:
     assert "the graph broke" in failed.reason
 
 
-def test_stopping_tells_those_who_wait() -> None:
+def test_stopping_reaches_those_who_wait() -> None:
     engine = FakeEngine(max_batch_size=1, gate=threading.Semaphore(0))
     with running(engine) as batcher:
         sequences = [submit(batcher, [1], 100) for _ in range(2)]
