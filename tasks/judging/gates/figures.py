@@ -1,8 +1,46 @@
 """What a gate shows: rows of a table of figures, and tiles of the report."""
 
+import math
 from dataclasses import dataclass
 
 from tasks.judging.results import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of a limit is used: 1 is all of it, and what decides has to stay below.
+
+    Attributes:
+        estimate: by the estimate.
+        lower: the least that the bounds allow.
+        upper: the most that they allow.
+    """
+
+    estimate: float
+    lower: float
+    upper: float
+
+
+def use_of_most(interval: Interval, most: float) -> Use:
+    """Return the use of a limit that must not be exceeded."""
+    return Use(interval.estimate / most, interval.lower / most, interval.upper / most)
+
+
+def use_of_least(interval: Interval, least: float) -> Use:
+    """Return the use of a limit that has to be reached; bounds have to be greater than zero."""
+    return Use(least / interval.estimate, least / interval.upper, least / interval.lower)
+
+
+def use_of_band(interval: Interval, least: float, most: float) -> Use:
+    """Return the use of two limits around 1; the nearer one counts."""
+
+    def used(value: float) -> float:
+        room = most - 1 if value >= 1 else 1 - least
+        return abs(value - 1) / room if room else math.inf
+
+    ends = (used(interval.lower), used(interval.upper))
+    lower = 0.0 if interval.lower <= 1 <= interval.upper else min(ends)
+    return Use(used(interval.estimate), lower, max(ends))
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +56,7 @@ class Figure:
         limit: its limit, if it has one.
         reference: the same figure of vLLM.
         decisive: whether the outcome of the gate depends on it.
+        use: how much of its limit is used, if that can be said.
     """
 
     label: str
@@ -28,6 +67,7 @@ class Figure:
     limit: str = ""
     reference: str = ""
     decisive: bool = True
+    use: Use | None = None
 
 
 def interval_figure(
@@ -39,10 +79,11 @@ def interval_figure(
     limit: str = "",
     reference: str = "",
     decisive: bool = True,
+    use: Use | None = None,
 ) -> Figure:
     """Return the figure of an estimate with its two bounds, each formatted by `pattern`."""
     measured, lower, upper = (pattern.format(x) for x in (interval.estimate, interval.lower, interval.upper))
-    return Figure(label, unit, measured, lower, upper, limit, reference, decisive)
+    return Figure(label, unit, measured, lower, upper, limit, reference, decisive, use)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from statistics import pstdev
 from pydantic import Field
 
 from engine_specs.spec import AccuracyGate
-from tasks.judging.gates.figures import Shown, Tile, interval_figure
+from tasks.judging.gates.figures import Shown, Tile, interval_figure, use_of_most
 from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested, tested, undecided
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
@@ -61,7 +61,12 @@ class GrossErrorsGate(Gate[GrossErrorsOutcome]):
         return Shown(
             (
                 interval_figure(
-                    "accuracy: gross errors", "share", share, "{:.5f}", limit=f"upper ≤ {limit:g}"
+                    "accuracy: gross errors",
+                    "share",
+                    share,
+                    "{:.5f}",
+                    limit=f"upper ≤ {limit:g}",
+                    use=use_of_most(share, limit),
                 ),
             ),
             (Tile("Gross errors", f"{100 * share.estimate:.3f}", "% of tokens", note, leads=True),),

@@ -11,7 +11,7 @@ from statistics import fmean, pstdev
 from pydantic import Field
 
 from engine_specs.spec import AccuracyGate
-from tasks.judging.gates.figures import Shown, Tile, interval_figure
+from tasks.judging.gates.figures import Shown, Tile, interval_figure, use_of_band
 from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested, undecided
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
@@ -64,11 +64,12 @@ class LengthGate(Gate[LengthOutcome]):
     def show(self, outcome: LengthOutcome, evidence: Evidence) -> Shown:
         """Show the ratio of lengths."""
         gate, ratio = evidence.protocol.accuracy.gate, outcome.ratio
+        use = use_of_band(ratio, gate.min_length_ratio, gate.max_length_ratio)
         limit = f"{gate.min_length_ratio:g} to {gate.max_length_ratio:g}"
         ended = f"{outcome.ended} of {outcome.samples} answers ended"
         note = f"between {ratio.lower:.3f} and {ratio.upper:.3f}; {ended}"
         return Shown(
-            (interval_figure("accuracy: length", "x vLLM's", ratio, "{:.3f}", limit=limit),),
+            (interval_figure("accuracy: length", "x vLLM's", ratio, "{:.3f}", limit=limit, use=use),),
             (Tile("Length of continuations", f"{ratio.estimate:.3f}", "x reference", note, leads=True),),
         )
 

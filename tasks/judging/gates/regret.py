@@ -6,7 +6,7 @@ from statistics import pstdev
 from pydantic import Field
 
 from engine_specs.spec import AccuracyGate
-from tasks.judging.gates.figures import Shown, Tile, interval_figure
+from tasks.judging.gates.figures import Shown, Tile, interval_figure, use_of_most
 from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested, tested, undecided
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
@@ -64,7 +64,12 @@ class RegretGate(Gate[RegretOutcome]):
         return Shown(
             (
                 interval_figure(
-                    "accuracy: regret", "nats/token", regret, "{:.5f}", limit=f"upper ≤ {margin:g}"
+                    "accuracy: regret",
+                    "nats/token",
+                    regret,
+                    "{:.5f}",
+                    limit=f"upper ≤ {margin:g}",
+                    use=use_of_most(regret, margin),
                 ),
                 interval_figure("accuracy: same tokens", "share", same, "{:.3f}", decisive=False),
             ),

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from engine_specs.spec import Slo
-from tasks.judging.gates.figures import Figure, Shown, Tile, interval_figure
+from tasks.judging.gates.figures import Figure, Shown, Tile, Use, interval_figure
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.results import Interval, LoadSummary
@@ -112,6 +112,7 @@ def latency_figures(side: LoadSummary, reference: LoadSummary, slo: Slo) -> tupl
             "ms",
             f"{mine:.2f}",
             limit=f"≤ {limit:g}",
+            use=Use(mine / limit, mine / limit, mine / limit),
             reference=f"{theirs:.2f}{'' if theirs <= limit else ' (missed)'}",
         )
         for name, mine, theirs, limit in (

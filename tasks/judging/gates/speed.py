@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tasks.judging.conditions import host_in_words
-from tasks.judging.gates.figures import Shown, Tile, interval_figure
+from tasks.judging.gates.figures import Shown, Tile, interval_figure, use_of_least
 from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Condition, Rule
 from tasks.judging.protocol import SpeedPlan
@@ -95,11 +95,12 @@ class SpeedGate(Gate[SpeedOutcome]):
             reference=f"{point.reference.goodput_per_device.estimate:,.0f}",
             decisive=False,
         )
+        use = use_of_least(ratio, gate.min_speedup)
         label, limit = f"speed: {outcome.metric.replace('_', ' ')}", f"lower ≥ {gate.min_speedup:g}"
         found = f"at {point.concurrency} in flight, between {ratio.lower:.3f} and {ratio.upper:.3f}"
         asked = f"for the lower bound, at {100 * ratio.confidence:.2f} % confidence"
         return Shown(
-            (goodput, interval_figure(label, "x vLLM's", ratio, "{:.3f}", limit=limit)),
+            (goodput, interval_figure(label, "x vLLM's", ratio, "{:.3f}", limit=limit, use=use)),
             (
                 Tile(f"Engine / {point.reference.side}", f"{ratio.estimate:.3f}", "x", found, leads=True),
                 Tile("Bar", f"{gate.min_speedup:.2f}", "x", asked, leads=True),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from tasks.judging.gates import Figure
 from tasks.judging.results import Interval, RegretSample, SpeedPoint
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ VARIABLES = {
 }
 # On a phone of 390 px a plot is about as wide as drawn, so its text stays legible; elsewhere it is enlarged.
 WIDTH_IN, HEIGHT_IN = 4.6, 2.7
+# Beyond, an arrow says that there is more.
+MOST_USED = 1.6
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -47,31 +50,26 @@ STYLE = {
 }
 
 
-def regret_histogram(samples: Sequence[RegretSample], *, margin: float, interval: Interval) -> str:
-    """Plot the distribution of mean regrets above zero over texts; the title counts all texts."""
-    above = sorted(sample.regret_nats for sample in samples if sample.regret_nats > 0)
+def limits_plot(figures: Sequence[Figure]) -> str:
+    """Plot how much of its limit every figure uses, all on one scale; what cannot be said is left out."""
+    used = [(figure.label, figure.use) for figure in figures if figure.use is not None][::-1]
 
     def draw(axes: "Axes") -> None:
-        lowest = min([*above, margin, 1e-4])
-        highest = max([*above, margin, interval.upper]) * 1.3
-        edges = _log_edges(max(lowest, 1e-6), highest)
-        axes.hist([max(value, edges[0]) for value in above], bins=edges, color=ENGINE, rwidth=0.92)
-        axes.set_xscale("log")
-        axes.axvline(margin, color=LIMIT, linewidth=1.6, label=f"margin {margin:g}")
-        axes.axvline(
-            interval.upper,
-            color=INK,
-            linewidth=1.4,
-            linestyle=(0, (4, 2)),
-            label=f"upper bound {interval.upper:.4f}",
-        )
-        axes.set_xlabel("mean regret of a text, nats per token")
-        axes.set_ylabel("texts")
-        axes.yaxis.set_major_locator(_whole_numbers())
-        axes.grid(visible=False, axis="x")
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=2, borderaxespad=0, handlelength=1.6)
+        axes.axvline(1.0, color=LIMIT, linewidth=1.6)
+        for row, (_, use) in enumerate(used):
+            ends = [min(end, MOST_USED) for end in (use.lower, use.upper)]
+            axes.plot(ends, [row, row], color=ENGINE, linewidth=2.2, solid_capstyle="butt")
+            axes.plot(min(use.estimate, MOST_USED), row, "o", color=ENGINE, markersize=5)
+            if use.upper > MOST_USED:
+                axes.plot(MOST_USED, row, ">", color=ENGINE, markersize=6)
+        axes.set_yticks(range(len(used)), [label for label, _ in used])
+        axes.set_ylim(-0.6, len(used) - 0.4)
+        axes.set_xlim(0, MOST_USED * 1.02)
+        axes.set_xlabel("share of the limit that is used")
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
 
-    return _svg(draw, f"Histogram of {len(above)} mean regrets above zero among {len(samples)} texts")
+    return _svg(draw, f"Share of the limit that is used, for {len(used)} figures")
 
 
 def regret_by_token(samples: Sequence[RegretSample], *, margin: float) -> str:
@@ -114,11 +112,6 @@ def regret_by_context(samples: Sequence[RegretSample], *, margin: float, bins: i
         axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), borderaxespad=0, handlelength=1.6)
 
     return _svg(draw, f"Mean regret by length of the context, {shortest} to {longest} tokens")
-
-
-def _log_edges(lowest: float, highest: float, bins: int = 28) -> list[float]:
-    step = math.log(highest / lowest) / bins
-    return [lowest * math.exp(step * index) for index in range(bins + 1)]
 
 
 def ratio_plot(log_ratios: Sequence[float], interval: Interval, *, bar: float) -> str:

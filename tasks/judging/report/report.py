@@ -20,14 +20,14 @@ from tasks.judging.report.as_markdown import as_markdown
 from tasks.judging.report.host_load import host_rows, host_sentence
 from tasks.judging.report.plots import (
     latency_plot,
+    limits_plot,
     ratio_plot,
     regret_by_context,
     regret_by_token,
-    regret_histogram,
     trade_off_plot,
 )
 from tasks.judging.results import Departure, LoadResult, NotMeasured, RegretSample, SpeedPoint
-from tasks.judging.statistics import point_ratio, regret_interval
+from tasks.judging.statistics import point_ratio
 
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"
@@ -94,9 +94,6 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
     """Return what the template reads."""
     samples, plan = result.measured.accuracy.samples, result.protocol.accuracy
     margin = plan.gate.max_regret_nats_per_token
-    interval = regret_interval(
-        [sample.regret_nats for sample in samples], [sample.in_flight for sample in samples], plan.gate
-    )
     sections, advice = _sections(result), advice_on(result)
     return {
         "result": result,
@@ -109,12 +106,11 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "host_rows": host_rows(result.measured.speed),
         "measured": result.measured,
         "worst": _worst(samples),
-        "differing": sum(sample.regret_nats > 0 for sample in samples),
         "gates": _gates(result),
         "answers": sections.pop(ANSWERS),
         "rounds": sections.pop(ROUNDS, None),
         "further": list(sections.values()),
-        "regret_plot": regret_histogram(samples, margin=margin, interval=interval),
+        "limits_plot": limits_plot([figure for _, shown in result.shown() for figure in shown.figures]),
         "token_plot": regret_by_token(samples, margin=margin),
         "context_plot": regret_by_context(samples, margin=margin),
         "advice": advice,

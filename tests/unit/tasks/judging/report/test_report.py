@@ -14,9 +14,11 @@ from tasks.judging import PlacementChoice, SideMemory, Start
 from tasks.judging.decide import Stay
 from tasks.judging.decide.verdict import decide_baseline
 from tasks.judging.gates import all_gates, compare_months
+from tasks.judging.gates.figures import use_of_band
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.report.advice import advice_on
+from tasks.judging.report.plots import limits_plot
 from tasks.judging.report.report import render_baseline, render_report
 from tasks.judging.results import (
     BlockCost,
@@ -142,6 +144,36 @@ def test_every_column_has_a_scope_and_every_table_of_the_body_a_caption(page: Pa
     text = page.read_text(encoding="utf-8")
     assert "<th>" not in text
     assert text.count("<th") - text.count("<thead") == text.count('scope="col"')
+
+
+def test_limits_are_plotted_on_one_scale(result: JudgedResult) -> None:
+    figures = [figure for _, shown in result.shown() for figure in shown.figures]
+    used = {figure.label: figure.use for figure in figures if figure.use is not None}
+    gates = result.outcomes.gates
+    margin = result.protocol.accuracy.gate.max_regret_nats_per_token
+    assert used["accuracy: regret"].upper == gates["regret"].regret_nats.upper / margin
+    bar = result.protocol.speed.gate.min_speedup
+    assert used["speed: goodput per device"].upper == bar / gates["speed"].ratio.lower
+    assert all(one.lower <= one.estimate <= one.upper for one in used.values())
+    assert all(one.upper <= 1 for one in used.values()), "all gates are passed"
+    drawn = limits_plot(figures)
+    assert all(f">{label}<" in drawn for label in used)
+
+
+@pytest.mark.parametrize(
+    ("interval", "use"),
+    [
+        ((1.0, 0.95, 1.05), (0.0, 0.0, 0.5)),
+        ((0.85, 0.8, 0.9), (1.5, 1.0, 2.0)),
+        ((1.1, 1.05, 1.15), (1.0, 0.5, 1.5)),
+    ],
+)
+def test_the_nearer_of_two_limits_counts(
+    interval: tuple[float, float, float], use: tuple[float, float, float]
+) -> None:
+    estimate, lower, upper = interval
+    found = use_of_band(Interval(estimate=estimate, lower=lower, upper=upper, confidence=0.95), 0.9, 1.1)
+    assert (found.estimate, found.lower, found.upper) == pytest.approx(use)
 
 
 def test_the_verdict_as_markdown_can_be_pasted(page: Path, result: JudgedResult) -> None:
