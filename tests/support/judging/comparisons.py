@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.hosts import ServeCommand
-from artifacts.settings import Settings
+from artifacts.settings import QuietHost, Settings
 from artifacts.store import Store
 from artifacts.store.cache import BlobCache
 from support.judging.judgements import protocol, workload
@@ -33,12 +33,15 @@ HERE = Toolchain(
 )
 
 
-def open_pipeline(root: Path, say: Any) -> Pipeline:
-    """A pipeline whose store and state are directories below `root`; the tests' interpreter serves."""
+def open_pipeline(root: Path, say: Any, quiet_host: QuietHost = "record") -> Pipeline:
+    """A pipeline whose store and state are directories below `root`; the tests' interpreter serves.
+
+    Other tests keep the processors busy: by default, the host need not be quiet.
+    """
     serve.ensure = lambda *_args, **_switches: HERE  # type: ignore[assignment]
     store = Store(DirectoryBucket(root / "bucket"), BlobCache(root / "cache"))
     store.ensure_bucket()
-    settings = Settings(home=root / "home", server_ready_limit_s=60)
+    settings = Settings(home=root / "home", server_ready_limit_s=60, quiet_host=quiet_host)
     return Pipeline(settings, store, say=say)
 
 

@@ -37,6 +37,9 @@ def save_model(architecture: str, folder: Path, tokenizer: Path) -> None:
     model.save_pretrained(folder)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(tokenizer / file, folder / file)
+    # transformers reads some models through a class of their own, which splits digits as it wants.
+    read = transformers.AutoTokenizer.from_pretrained(folder)
+    read.backend_tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def _config(architecture: str) -> "transformers.PretrainedConfig":

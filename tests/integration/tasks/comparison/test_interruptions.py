@@ -19,8 +19,8 @@ KILLS = (
     ("vllm: ready", ()),
     ("engine: ready", ()),
     ("vllm: ready", ("questions",)),
-    ("block 1, vllm", ("questions", "answers-engine")),
-    ("block 5, vllm", ("questions", "answers-engine", "scores-engine")),
+    ("block 1,", ("questions", "answers-engine")),
+    ("block 5,", ("questions", "answers-engine", "scores-engine")),
 )
 FINISHED = ("questions", "answers-engine", "scores-engine", "pair-000", "pair-001")
 
@@ -87,7 +87,9 @@ def test_killed_in_every_phase_it_leaves_no_server_and_makes_no_finished_phase_a
     made = last.finish()
     assert last.reused() == FINISHED, "the pair that the last kill broke off is made anew"
     assert isinstance(made.speed, SpeedResult)
-    assert [one.side for one in made.speed.blocks] == ["vllm", "engine", "engine", "vllm"] * 2
+    sides = [one.side for one in made.speed.blocks]
+    assert len(sides) == 6
+    assert all({*sides[first : first + 2]} == {"vllm", "engine"} for first in range(0, 6, 2))
     starts = [one.side for one in made.conditions.starts]
     assert len(starts) > 3 + len(made.speed.blocks), "those of runs that were killed are shown as well"
 

@@ -21,8 +21,10 @@ from tasks.runs import KeptPhases, Pipeline
 
 PLACEMENTS = ("together", "shared", "in-turn")
 # Next to which it does not matter how late a busy host wakes a server up.
-LONG_WAIT_S = 0.05
+LONG_WAIT_S = 0.03
 SLOWDOWN = 1.2
+# Between equal speed and what was planted.
+FOUND = 0.92
 # How far ratios of different placements may be apart, while other tests keep the processors busy.
 ALIKE = 1.15
 
@@ -52,7 +54,7 @@ def test_a_planted_slowdown_is_found_in_each_placement_and_is_the_same(
         assert measured.conditions.placement.name == name
         result = judge_engine(measured, protocol, terms(), SUBJECT)
         assert result.verdict.row == "not-faster", result.verdict.reasons
-        assert ratio_of(measured, protocol.speed).upper < 1
+        assert ratio_of(measured, protocol.speed).estimate < FOUND
     estimates = [ratio_of(measured, protocol.speed).estimate for measured in made.values()]
     assert max(estimates) / min(estimates) < ALIKE
     assert len({measured.accuracy.model_dump_json() for measured in made.values()}) == 1

@@ -92,7 +92,7 @@ def pipeline(tmp_path: Path, burner: Burner, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(serve, "ProcReader", lambda: OneStranger(burner))
     monkeypatch.setattr(serve, "HostWatch", partial(HostWatch, rule=SHORT, every_s=0.1))
     monkeypatch.setenv("ENGINERY_QUIET_HOST", "require")
-    return open_pipeline(tmp_path, lambda _line: None)
+    return open_pipeline(tmp_path, lambda _line: None, "require")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Checkpoints as the field has them, made small: what pre-flight says to each of data/checkpoints.yaml."""
+"""Checkpoints as the field has them, made small: what pre-flight says to each case of data/cases."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from support.specs.gpu import gpu_variant
 from engine_specs.preflight import Examination, SmallFiles, examine
 from engine_specs.spec import ResolvedVariant, Shape, Spec, resolve_variants
 
-CASES = yaml.safe_load((TESTS / "data" / "checkpoints.yaml").read_text(encoding="utf-8"))
+CASES = yaml.safe_load((TESTS / "data" / "cases" / "checkpoints.yaml").read_text(encoding="utf-8"))
 SHAPE = {"max_batch_size": 2, "max_input_len": 200, "max_seq_len": 512, "max_num_tokens": 1024}
 
 
