@@ -19,6 +19,7 @@ from typing import Literal
 
 from artifacts.hosts import GpuReader, GpuReading
 from artifacts.processes import descends
+from tasks.hosts.background import in_background
 
 LOOK_EVERY_S = 1.0
 # Enough for the longest round.
@@ -96,13 +97,8 @@ class GpuWatch:
     @contextmanager
     def running(self) -> Iterator["GpuWatch"]:
         """Watch for the time of the context."""
-        thread = threading.Thread(target=self._run, name="gpu-watch", daemon=True)
-        thread.start()
-        try:
+        with in_background(self._run, self._end, "gpu-watch"):
             yield self
-        finally:
-            self._end.set()
-            thread.join()
 
     @contextmanager
     def side(self, name: str, gpus: Sequence[str], pid: int, *, alone: bool) -> Iterator[None]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from artifacts.progress import Say
 from artifacts.settings import QuietHost
 from tasks.errors import HostBusy
+from tasks.hosts.background import in_background
 from tasks.hosts.cpu_readings import CpuReader, CpuReading
 from tasks.hosts.foreign_load import ForeignLoad, foreign_load
 
@@ -101,13 +102,8 @@ class HostWatch:
     def running(self) -> Iterator["HostWatch"]:
         """Watch for the time of the context."""
         self._look()
-        thread = threading.Thread(target=self._run, name="host-watch", daemon=True)
-        thread.start()
-        try:
+        with in_background(self._run, self._end, "host-watch"):
             yield self
-        finally:
-            self._end.set()
-            thread.join()
 
     def begin_round(self) -> None:
         """Take the reading before a round, and none until it has ended."""

@@ -81,12 +81,7 @@ def regret_by_token(samples: Sequence[RegretSample], *, margin: float) -> str:
 
     def draw(axes: "Axes") -> None:
         axes.bar(range(1, len(sums) + 1), [one / len(samples) for one in sums], color=ENGINE, width=0.8)
-        axes.axhline(margin, color=LIMIT, linewidth=1.6, label=f"margin of the mean {margin:g}")
-        axes.set_xlabel("token of the continuation")
-        axes.set_ylabel("mean regret, nats")
-        axes.xaxis.set_major_locator(_whole_numbers())
-        axes.grid(visible=False, axis="x")
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), borderaxespad=0, handlelength=1.6)
+        _label_regret(axes, "token of the continuation", margin)
 
     return _svg(draw, f"Mean regret at each of {len(sums)} tokens of the continuations")
 
@@ -104,14 +99,18 @@ def regret_by_context(samples: Sequence[RegretSample], *, margin: float, bins: i
     def draw(axes: "Axes") -> None:
         means = [sum(group) / len(group) if group else 0.0 for group in groups]
         axes.bar(middles, means, color=ENGINE, width=0.8 * width)
-        axes.axhline(margin, color=LIMIT, linewidth=1.6, label=f"margin of the mean {margin:g}")
-        axes.set_xlabel("tokens of context")
-        axes.set_ylabel("mean regret, nats")
-        axes.xaxis.set_major_locator(_whole_numbers())
-        axes.grid(visible=False, axis="x")
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), borderaxespad=0, handlelength=1.6)
+        _label_regret(axes, "tokens of context", margin)
 
     return _svg(draw, f"Mean regret by length of the context, {shortest} to {longest} tokens")
+
+
+def _label_regret(axes: "Axes", by: str, margin: float) -> None:
+    axes.axhline(margin, color=LIMIT, linewidth=1.6, label=f"margin of the mean {margin:g}")
+    axes.set_xlabel(by)
+    axes.set_ylabel("mean regret, nats")
+    axes.xaxis.set_major_locator(_whole_numbers())
+    axes.grid(visible=False, axis="x")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), borderaxespad=0, handlelength=1.6)
 
 
 def ratio_plot(log_ratios: Sequence[float], interval: Interval, *, bar: float) -> str:
