@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Callable
 from time import perf_counter
 
 from support.standin.nvml import Recorded, gpu, reading
@@ -63,16 +64,22 @@ def test_a_side_on_the_processor_has_no_peak() -> None:
     assert (watch.peaks(), reader.asked) == ({}, [])
 
 
-def test_clocks_count_in_the_round_in_which_they_were_lowered() -> None:
-    readings = [reading(1), reading(1, throttled="power cap"), reading(1)]
+def by_round(
+    readings: list[GpuReading], ask: Callable[[GpuWatch, str, float, float], tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """What a watch answers for each of as many rounds as there are readings, one look in each."""
     watch = GpuWatch(Recorded({ONE.uuid: readings}))
     with watch.side("engine", (ONE.uuid,), OURS, alone=True):
         times = [perf_counter()]
         for _ in readings:
             watch._look()
             times.append(perf_counter())
-        rounds = [watch.throttled("engine", begin, end) for begin, end in itertools.pairwise(times)]
-    assert rounds == [(), ("power cap",), ()]
+        return [ask(watch, "engine", begin, end) for begin, end in itertools.pairwise(times)]
+
+
+def test_clocks_count_in_the_round_in_which_they_were_lowered() -> None:
+    readings = [reading(1), reading(1, throttled="power cap"), reading(1)]
+    assert by_round(readings, GpuWatch.throttled) == [(), ("power cap",), ()]
 
 
 def test_a_round_without_a_look_is_looked_at_when_it_ends() -> None:
@@ -84,14 +91,7 @@ def test_a_round_without_a_look_is_looked_at_when_it_ends() -> None:
 
 def test_somebody_elses_process_counts_in_the_round_in_which_it_computed() -> None:
     readings = [reading(1, (OURS, 1.0)), reading(3, (OURS, 1.0), (THEIRS, 2.0)), reading(1, (OURS, 1.0))]
-    watch = GpuWatch(Recorded({ONE.uuid: readings}))
-    with watch.side("engine", (ONE.uuid,), OURS, alone=True):
-        times = [perf_counter()]
-        for _ in readings:
-            watch._look()
-            times.append(perf_counter())
-        rounds = [watch.strangers("engine", begin, end) for begin, end in itertools.pairwise(times)]
-    assert rounds == [(), ("process 4000000 (python3, 2.1 GB)",), ()]
+    assert by_round(readings, GpuWatch.strangers) == [(), ("process 4000000 (python3, 2.1 GB)",), ()]
 
 
 def test_who_computes_on_the_gpus_now_is_asked_now() -> None:
