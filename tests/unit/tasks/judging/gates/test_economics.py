@@ -209,7 +209,7 @@ def test_the_baseline_counts_as_the_verdict_does() -> None:
 
 
 def test_no_kind_is_given_up_below_what_it_has_shown() -> None:
-    """Ratios to vLLM with its defaults that were measured: on an AMD EPYC, and FP8 of vLLM itself on an H200."""
+    """Ratios to vLLM with its defaults that were measured: on an AMD EPYC, and its own FP8 on an H200."""
     hoped = {name: kind.hoped_speedup.ratio for name, kind in load_kinds().items()}
     assert hoped["aot-inductor"] >= 3.7
     assert hoped["vllm"] >= 1.4
