@@ -1,8 +1,9 @@
 """What the kernel says of the processors at this moment: time that they were busy, and whose time it was.
 
 Invariants:
-- Only the cores that this process may use count. Within a cgroup that has a CPU limit of its own, its limit
-  is the number of cores, and only its members make them busy.
+- Only the cores that this process may use count. Within a cgroup whose CPU limit is lower than their number,
+  the limit is the number of cores, and only the cgroup's members make them busy. Otherwise whoever runs on
+  these cores does, since it is the cores that are short.
 - What cannot be read (a process that has just ended, or that this user may not see) is left out.
 - A reading is one pass over /proc: 2 ms with 80 processes.
 """
@@ -84,9 +85,8 @@ class ProcReader:
         if not elapsed_s:
             return None
         limit: float = cores
-        if self._cgroup is not None:
-            limit = min(limit, self._cgroup.cores)
-            busy_s = self._cgroup.used_s()
+        if self._cgroup is not None and self._cgroup.cores < cores:
+            limit, busy_s = self._cgroup.cores, self._cgroup.used_s()
         return CpuReading(at_s, limit, elapsed_s, busy_s, steal_s, dict(_processes(self._proc)))
 
 

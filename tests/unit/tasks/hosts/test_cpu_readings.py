@@ -64,6 +64,20 @@ def test_a_limit_of_the_first_version_of_cgroups_counts(tmp_path: Path) -> None:
     assert limited_cgroup(tmp_path, tmp_path / "fs") is None
 
 
+@pytest.mark.parametrize(("quota", "cores", "busy_s"), [(50_000, 0.5, 1.5), (4_000_000, 1, 520 * TICK)])
+def test_a_limit_counts_only_if_it_is_lower_than_the_number_of_allowed_cores(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quota: int, cores: float, busy_s: float
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 7})
+    write(tmp_path / "stat", STAT.replace("cpu0 100 20 30", "cpu0 300 120 90"))
+    write(tmp_path / "self" / "cgroup", "0::/pod\n")
+    write(tmp_path / "fs" / "pod" / "cpu.max", f"{quota} 100000\n")
+    write(tmp_path / "fs" / "pod" / "cpu.stat", "usage_usec 1500000\n")
+    found = ProcReader(tmp_path, tmp_path / "fs").read()
+    assert found is not None
+    assert (found.cores, found.busy_s) == pytest.approx((cores, busy_s))
+
+
 def test_a_kernel_that_counts_nothing_says_nothing(tmp_path: Path) -> None:
     assert ProcReader(tmp_path, tmp_path).read() is None
     write(tmp_path / "stat", "cpu 0 0 0 0 0 0 0 0 0 0\n")
