@@ -1,0 +1,49 @@
+"""What was measured: frozen records that survive a JSON round trip, with every sample that gates read."""
+
+from tasks.judging.results.accuracy import (
+    AccuracyResult,
+    Departure,
+    LengthSample,
+    RegretSample,
+    TokenizerCheck,
+)
+from tasks.judging.results.load import LoadPoint, LoadResult, LoadSummary, RequestRecord, RoundResult
+from tasks.judging.results.measured import Conditions, IdleCheck, Measured
+from tasks.judging.results.quantities import Interval, Metric, Quantiles
+from tasks.judging.results.speed import (
+    BlockCost,
+    Ended,
+    NotMeasured,
+    QualifyingRound,
+    SpeedPoint,
+    SpeedResult,
+)
+from tasks.judging.results.timed import TimedAnswers, TimedCount, TimedSample
+
+__all__ = [
+    "AccuracyResult",
+    "BlockCost",
+    "Conditions",
+    "Departure",
+    "Ended",
+    "IdleCheck",
+    "Interval",
+    "LengthSample",
+    "LoadPoint",
+    "LoadResult",
+    "LoadSummary",
+    "Measured",
+    "Metric",
+    "NotMeasured",
+    "QualifyingRound",
+    "Quantiles",
+    "RegretSample",
+    "RequestRecord",
+    "RoundResult",
+    "SpeedPoint",
+    "SpeedResult",
+    "TimedAnswers",
+    "TimedCount",
+    "TimedSample",
+    "TokenizerCheck",
+]
