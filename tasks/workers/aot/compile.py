@@ -1,7 +1,8 @@
 """Export and compile the graphs of a decoder into packages, for exactly the requested hosts.
 
 Invariants:
-- Packages hold code only: weights stay in the checkpoint's files, which the tree has next to them.
+- Packages hold code only: weights stay in the checkpoint's files, which the tree has next to them. Every
+  tensor that a package reads has the name that it has in the model, scalars too.
 - The code of a package uses no instruction beyond its target's level, whatever the build host has: both the
   compiler's `-march` and Inductor's choice of vector instructions are fixed.
 - No weight is repacked for the build host (no freezing): a layout made with AVX-512 does not run on AVX2.
@@ -113,6 +114,9 @@ def inductor_settings(target: Target) -> dict[str, Any]:
         "cpp.dynamic_threads": True,
         "freezing": False,
         "aot_inductor.package_constants_in_so": False,
+        # Otherwise a scalar, such as the scale of FP8 inputs, becomes a constant of the code, which a kernel
+        # that takes it as a tensor gets under a name that nothing outside knows, and without its value.
+        "always_keep_tensor_constants": True,
     }
     if hasattr(inductor_config.cpp, "march"):
         # Line tables hold paths and a quarter of the package.

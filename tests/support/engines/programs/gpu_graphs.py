@@ -17,6 +17,7 @@ from typing import Any
 from unittest.mock import MagicMock, patch
 
 import torch
+from transformers import PreTrainedModel
 
 from tasks.workers.aot.check import YARDSTICKS, compare, eager_logits, ragged_cases, require
 from tasks.workers.aot.checkpoint import (
@@ -26,7 +27,7 @@ from tasks.workers.aot.checkpoint import (
     weight_sources,
     write_constants,
 )
-from tasks.workers.aot.compile import trace
+from tasks.workers.aot.compile import compile_graphs, trace
 from tasks.workers.aot.config import BuildPlan, read_plan
 from tasks.workers.aot.model import Graph, dimensions, gpu_graphs
 from tasks.workers.aot.request import AotAdmission, AotParams, Target
@@ -87,8 +88,25 @@ def check(plan: BuildPlan, tree: Path) -> dict[str, Any]:
         "said": said,
         "origins": {name: list(source.tensors) for name, source in sources.items()},
         "constants": sorted(constants),
+        "unnamed": sorted({name for graph in graphs.values() for name in graph.unnamed}),
+        "compiled": compiled_block(plan, model, tree) if plan.recipe == "fp8" else {},
         "equal": [same(engine.weights[name], held[name.removeprefix("model.")]) for name in names],
     }
+
+
+def compiled_block(plan: BuildPlan, model: PreTrainedModel, folder: Path) -> dict[str, Any]:
+    """The feed-forward block of the first layer, really compiled: which weights it reads, and its error."""
+    torch.manual_seed(0)
+    block = model.model.layers[0].mlp
+    rows = torch.randn(16, model.config.hidden_size, dtype=getattr(torch, plan.dtype))
+    compile_graphs([Graph("block", block, (rows,), (None,))], plan.target, folder)
+    loader = torch._inductor.aoti_load_package(str(folder / "block.pt2"))
+    names = loader.get_constant_fqns()
+    held = dict(block.named_parameters()) | dict(block.named_buffers())
+    loader.load_constants({name: held[name] for name in names}, check_full_update=True, user_managed=True)
+    with torch.no_grad():
+        error = (loader(rows).float() - block(rows).float()).abs().max().item()
+    return {"reads": sorted(names), "error": error, "largest": block(rows).abs().max().item()}
 
 
 def processor(target: Target) -> Target:
@@ -105,7 +123,9 @@ class Traced:
     """A graph as the exporter traced it, in place of the package that would be compiled of it."""
 
     def __init__(self, graph: Graph) -> None:
-        self._program = trace(graph).module()
+        program = trace(graph)
+        self.unnamed = set(program.constants) - {name for name, _ in graph.module.named_buffers()}
+        self._program = program.module()
         self._before_cache = len(graph.inputs) - 1
 
     def run(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:

@@ -72,3 +72,17 @@ def test_quantized_weights_stay_in_the_files_of_the_quantized_checkpoint(
     quantized = [name for name in found[recipe]["origins"] if "_proj" in name]
     assert len(quantized) == 4, "of seven, five are joined into two"
     assert {name.rpartition(".")[2] for name in quantized} == {"weight"}
+
+
+@pytest.mark.parametrize("recipe", CHECKPOINTS)
+def test_no_graph_has_a_constant_that_is_not_the_models(found: dict[str, Any], recipe: str) -> None:
+    assert found[recipe]["unnamed"] == []
+
+
+def test_a_compiled_package_reads_scales_under_their_names_in_the_model(found: dict[str, Any]) -> None:
+    compiled = found["fp8"]["compiled"]
+    assert {"down_proj.input_scale", "down_proj.one", "gate_proj.joined.input_scale"} <= set(
+        compiled["reads"]
+    )
+    # Inputs that lie between two FP8 numbers may be rounded to either.
+    assert compiled["error"] <= 0.1 * compiled["largest"]
