@@ -84,6 +84,14 @@ class SpeedPlan(Frozen):
     resolution: float = Field(
         default=0.05, gt=0, description="Least excess over the bar that has to be found, relative to it."
     )
+    start_spread: float = Field(
+        default=0.04,
+        ge=0,
+        description="Standard deviation of what the starts of two sides add to the log ratio of their "
+        "speeds; it counts if each is started once. On an H200, vLLM against itself gave 1.043 after 256 pairs, "
+        "and pairs of blocks with starts of their own scattered by 0.04 "
+        "(docs/results/2026-11-28-gpu-check-h200-four-cards.md).",
+    )
     first_pairs: int = Field(default=8, ge=3, description="Pairs of rounds before the first look.")
     first_block_pairs: int = Field(
         default=4, ge=3, description="The same of blocks, of which each is a start and takes minutes."

@@ -60,7 +60,7 @@ class SpeedGate(Gate[SpeedOutcome]):
             "speed-noisy",
             {"speed": ("noisy",)},
             "inconclusive",
-            "the interval contains the bar, and the time budget is used up",
+            "the interval contains the bar, and the time budget is used up, or more rounds would not help",
         ),
         Rule(
             "speed-underpowered",
@@ -113,8 +113,8 @@ def judge_speed(point: SpeedPoint, plan: SpeedPlan, *, attempt: int = 1) -> Spee
 
     `attempt` is how often the question was measured, this time included; it is part of the reason.
     """
-    metric, ratios, interval = point_ratio(point, plan)
-    outcome, end = _compare(interval, point, plan)
+    metric, ratios, interval, start_spread = point_ratio(point, plan)
+    outcome, end = _compare(interval, point, plan, start_spread)
     found = (
         f"{SPOKEN[metric]} is {interval.estimate:.3f} times the reference's, at {interval.confidence:.2%} "
         f"confidence{_shares(point, plan, attempt)} above {interval.lower:.3f} and below "
@@ -132,12 +132,20 @@ def judge_speed(point: SpeedPoint, plan: SpeedPlan, *, attempt: int = 1) -> Spee
     )
 
 
-def _compare(interval: Interval, point: SpeedPoint, plan: SpeedPlan) -> tuple[Compared, str]:
+def _compare(
+    interval: Interval, point: SpeedPoint, plan: SpeedPlan, start_spread: float
+) -> tuple[Compared, str]:
     """Return the outcome, and the end of the sentence about it."""
     if interval.lower >= plan.gate.min_speedup:
         return "faster", "the lower bound reaches it."
     if interval.upper < plan.gate.min_speedup:
         return "not-faster", "even the upper bound does not reach it."
+    if point.ended == "resolved" and start_spread:
+        return "noisy", (
+            "the interval contains it, and more rounds would not change that: each side was started once, "
+            f"and starts differ by about {start_spread:.0%}. Sides that run in turn are started for every "
+            "block (ENGINERY_PLACEMENT=in-turn)."
+        )
     if point.ended == "resolved":
         excess = f"an engine that exceeds it by {plan.resolution:.1%} would have been found"
         return "not-faster", f"the lower bound does not reach it, although {excess}."

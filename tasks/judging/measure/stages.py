@@ -78,7 +78,9 @@ def next_stop(
         spent_s: seconds that the pairs took.
         attempt: how often this question was measured, this time included.
     """
-    pairs = pairs_of([one.result for one in rounds], plan.gate.metric, engine=engine)
+    pairs = pairs_of(
+        [one.result for one in rounds], plan.gate.metric, engine=engine, start_spread=plan.start_spread
+    )
     pair_s = spent_s / len(pairs)
     affordable = max(len(pairs), math.floor(plan.gate.budget_minutes * SECONDS_PER_MINUTE / pair_s))
     confidence = attempt_confidence(plan.confidence, attempt)

@@ -40,6 +40,7 @@ class Scenario:
         first_pairs: pairs before the first look.
         variants: variants of the spec, of which none may be called faster in error.
         attempts: how often it is measured, each time with twice the budget, until it is conclusive.
+        start_spread: what the one start of each side adds to the log ratio, drawn anew for every run.
     """
 
     name: str
@@ -49,13 +50,19 @@ class Scenario:
     first_pairs: int = 8
     variants: int = 1
     attempts: int = 1
+    start_spread: float = 0.0
 
     def plan(self) -> SpeedPlan:
         """Return the plan under which it is judged."""
         gate = SpeedGate(
             metric="goodput_per_device", min_speedup=BAR, confidence=CONFIDENCE, budget_minutes=1
         )
-        return SpeedPlan(gate=gate, variants=self.variants, first_pairs=self.first_pairs)
+        return SpeedPlan(
+            gate=gate,
+            variants=self.variants,
+            first_pairs=self.first_pairs,
+            start_spread=self.start_spread,
+        )
 
 
 SCENARIOS = (
@@ -86,6 +93,8 @@ SCENARIOS = (
     Scenario("normal, budget of 24 pairs", of.normal(), TIGHT),
     Scenario("engine's noise lasts (AR .8), 24 pairs", of.lasting(ENGINE, 0.8), TIGHT),
     Scenario("engine stalls 2 x, 24 pairs", of.stalls(ENGINE, 2), TIGHT),
+    Scenario("one start per side, which decides 4 %", of.normal(), start_spread=0.04),
+    Scenario("one start per side, 4 %, loud", of.normal(0.1, 0.1), start_spread=0.04),
     Scenario("in turn: starts differ by 3 %", of.starts(0.03), 64, rounds=4, first_pairs=4),
     Scenario("in turn: starts differ by 3 %, 3 pairs", of.starts(0.03), 3, rounds=4, first_pairs=3),
     Scenario("in turn: host drifts, 6 pairs", of.drift(0.02), 6, rounds=4, first_pairs=4),
@@ -180,7 +189,8 @@ class _Attempt:
                 own, self.plan, confidence=self.confidence, number=number, affordable=self.affordable
             )
             faster = found.lower >= np.log(self.plan.gate.min_speedup)
-            slower = (found.upper < np.log(self.plan.gate.min_speedup)) | (found.ended == RESOLVED)
+            resolved = (found.ended == RESOLVED) & (not self.plan.start_spread)
+            slower = (found.upper < np.log(self.plan.gate.min_speedup)) | resolved
             outcome = np.select([faster, slower], [FASTER, NOT_FASTER], INCONCLUSIVE)
             done = found.ended != UNDECIDED
             self.outcomes[runs[done]] = outcome[done]
@@ -208,7 +218,8 @@ def _attempt(scenario: Scenario, excess: float, runs: int, source: "Generator", 
 
 
 def _of_runs(pairs: Pairs, runs: "NDArray[Any]") -> Pairs:
-    return Pairs(pairs.log_rates[runs], pairs.tokens[runs], pairs.seconds[runs], pairs.rounds)
+    rates, tokens, seconds = (part[runs] for part in (pairs.log_rates, pairs.tokens, pairs.seconds))
+    return Pairs(rates, tokens, seconds, pairs.rounds, pairs.start_spread)
 
 
 def _pairs(scenario: Scenario, excess: float, runs: int, source: "Generator") -> Pairs:
@@ -223,12 +234,14 @@ def _pairs(scenario: Scenario, excess: float, runs: int, source: "Generator") ->
     by_time = np.log(np.exp(reference).mean() / np.exp(engine).mean())
     speedup = np.log(BAR) + np.log1p(excess) - min(by_round, by_time)
     seconds = own + _host(noise, shape, source)[..., None]
-    seconds[:, :, ENGINE] -= speedup
+    by_start = source.normal(0, scenario.start_spread, (shape.runs, 1, 1))
+    seconds[:, :, ENGINE] -= speedup + by_start
     return Pairs(
         log_rates=-seconds.mean(-1),
         tokens=np.full(shape.of_sides[:3], float(scenario.rounds)),
         seconds=np.exp(seconds).sum(-1),
         rounds=scenario.rounds,
+        start_spread=scenario.start_spread,
     )
 
 

@@ -34,12 +34,15 @@ class Pairs:
         tokens: (..., pairs, 2), counted tokens per device of all rounds of the block.
         seconds: (..., pairs, 2), their seconds.
         rounds: rounds of one block.
+        start_spread: standard deviation of what the starts of both sides add to the log ratio, for all pairs
+            alike; 0 if every block has a start of its own.
     """
 
     log_rates: "NDArray[Any]"
     tokens: "NDArray[Any]"
     seconds: "NDArray[Any]"
     rounds: int
+    start_spread: float = 0.0
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -50,7 +53,7 @@ class Pairs:
         rates, tokens, seconds = (
             part[..., :count, :] for part in (self.log_rates, self.tokens, self.seconds)
         )
-        return Pairs(rates, tokens, seconds, self.rounds)
+        return Pairs(rates, tokens, seconds, self.rounds, self.start_spread)
 
     def by_round(self) -> "NDArray[Any]":
         """Return log(engine / reference) of each pair, (..., pairs)."""
@@ -73,8 +76,15 @@ class Pairs:
         return ratios
 
 
-def pairs_of(rounds: Sequence[RoundResult], metric: Metric, *, engine: str) -> Pairs:
-    """Return the pairs of neighbouring blocks; `engine` is the name of that side."""
+def pairs_of(rounds: Sequence[RoundResult], metric: Metric, *, engine: str, start_spread: float) -> Pairs:
+    """Return the pairs of neighbouring blocks.
+
+    Args:
+        rounds: in their order; a block of several rounds has a start of its own.
+        metric: what is compared.
+        engine: name of that side.
+        start_spread: see `SpeedPlan`; it counts if each side was started once.
+    """
     import numpy as np
 
     blocks = [list(group) for _, group in groupby(rounds, key=lambda one: one.block)]
@@ -85,6 +95,7 @@ def pairs_of(rounds: Sequence[RoundResult], metric: Metric, *, engine: str) -> P
         tokens=np.array([[sum(_tokens(one, metric) for one in block) for block in pair] for pair in ordered]),
         seconds=np.array([[sum(one.wall_s for one in block) for block in pair] for pair in ordered]),
         rounds=max(len(block) for block in blocks),
+        start_spread=0.0 if max(len(block) for block in blocks) > 1 else start_spread,
     )
 
 

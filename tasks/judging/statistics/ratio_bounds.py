@@ -10,6 +10,10 @@ and the first pairs may show no noise at all. So an interval is the widest of se
   twice as long: pairs without a stall do not show that there is none. The same extra observation bounds
   regrets (`regret_bounds`).
 
+What a start decides (where memory lies, which kernels were chosen) is shared by all rounds after it, and no
+number of them shows it. If each side was started once, its spread (`SpeedPlan.start_spread`) widens every
+interval: as an error that is independent of the others and normal, with a known standard deviation.
+
 By drift no side gains: the two blocks of a pair follow each other, and of every two pairs one is made in
 reverse order. Which of them is drawn by lot, so no side gains by effects that come back periodically either.
 
@@ -43,11 +47,13 @@ class Noise(NamedTuple):
         pairs: how many there are.
         error: standard error of the mean log ratio.
         worst: how far the worst pair is from the mean.
+        start_spread: standard error that no number of pairs lessens.
     """
 
     pairs: int
     error: "NDArray[Any]"
     worst: "NDArray[Any]"
+    start_spread: float
 
 
 def log_bounds(pairs: Pairs, confidence: float) -> tuple["NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]:
@@ -60,8 +66,12 @@ def log_bounds(pairs: Pairs, confidence: float) -> tuple["NDArray[Any]", "NDArra
     views = _views(pairs)
     lower = [_student_bound(values, -worst, confidence) for values, worst in views]
     upper = [-_student_bound(-values, -worst, confidence) for values, worst in views]
-    estimates = [values.mean(-1) for values, _ in views]
-    return np.minimum(*estimates), np.minimum(*lower), np.maximum(*upper)
+    estimate = np.minimum(*(values.mean(-1) for values, _ in views))
+    by_starts = normal_quantile(confidence) * pairs.start_spread
+    below, above = (
+        np.hypot(part, by_starts) for part in (estimate - np.minimum(*lower), np.maximum(*upper) - estimate)
+    )
+    return estimate, estimate - below, estimate + above
 
 
 def noise_of(pairs: Pairs) -> Noise:
@@ -75,7 +85,7 @@ def noise_of(pairs: Pairs) -> Noise:
         for _, batches in _batches(values)
     ]
     worst = [np.maximum(-_deviations(values).min(-1), least) for values, least in views]
-    return Noise(len(pairs), np.max(errors, 0), np.maximum(*worst))
+    return Noise(len(pairs), np.max(errors, 0), np.maximum(*worst), pairs.start_spread)
 
 
 def predicted_reach(noise: Noise, pairs: "NDArray[Any] | int", confidence: float) -> "NDArray[Any]":
@@ -89,22 +99,24 @@ def predicted_reach(noise: Noise, pairs: "NDArray[Any] | int", confidence: float
     count = pairs // length
     error = noise.error * np.sqrt(noise.pairs / pairs)
     extra = noise.worst / length / (count + 1)
-    reach: NDArray[Any] = extra + student_quantile(confidence, count - 1) * np.hypot(error, extra)
-    return reach
+    reach = extra + student_quantile(confidence, count - 1) * np.hypot(error, extra)
+    with_starts: NDArray[Any] = np.hypot(reach, normal_quantile(confidence) * noise.start_spread)
+    return with_starts
 
 
 def pairs_needed(noise: Noise, *, resolution: float, confidence: float) -> "NDArray[Any]":
     """Return how many pairs find an engine that clears the bar by `resolution`, with the power `POWER`.
 
-    It is an even number of at most about `MOST_PAIRS`.
+    It clears it by that much more than what the spread of starts allows to find at all. It is an even number
+    of at most about `MOST_PAIRS`.
     """
     import numpy as np
-    from scipy.special import ndtri
 
     steps = 2 * np.unique(np.round(np.geomspace(1, MOST_PAIRS / 2, 200)))
-    each = Noise(noise.pairs, noise.error[..., None], noise.worst[..., None])
-    spread = float(ndtri(POWER)) * each.error * np.sqrt(noise.pairs / steps)
-    enough = predicted_reach(each, steps, confidence) + spread <= math.log1p(resolution)
+    each = Noise(noise.pairs, noise.error[..., None], noise.worst[..., None], noise.start_spread)
+    spread = normal_quantile(POWER) * np.hypot(each.error * np.sqrt(noise.pairs / steps), each.start_spread)
+    by_starts = (normal_quantile(POWER) + normal_quantile(confidence)) * each.start_spread
+    enough = predicted_reach(each, steps, confidence) + spread <= math.log1p(resolution) + by_starts
     found = np.where(enough.any(-1), enough.argmax(-1), len(steps) - 1)
     return steps[found].astype(int)
 
@@ -116,19 +128,27 @@ def ratio_interval(pairs: Pairs, *, confidence: float) -> Interval:
 
 
 class PointRatio(NamedTuple):
-    """Engine / reference at one concurrency."""
+    """Engine / reference at one concurrency.
+
+    Attributes:
+        metric: what was compared.
+        log_ratios: of each pair.
+        interval: of the ratio.
+        start_spread: part of the standard error of the log ratio that no further pair lessens.
+    """
 
     metric: Metric
     log_ratios: list[float]
     interval: Interval
+    start_spread: float
 
 
 def point_ratio(point: SpeedPoint, plan: SpeedPlan) -> PointRatio:
     """Return the ratio of both sides at one concurrency, and its interval."""
-    pairs = pairs_of(point.rounds, plan.gate.metric, engine=point.engine.side)
+    pairs = pairs_of(point.rounds, plan.gate.metric, engine=point.engine.side, start_spread=plan.start_spread)
     confidence = 1 - (1 - plan.confidence) * point.error_share
     interval = ratio_interval(pairs, confidence=confidence)
-    return PointRatio(plan.gate.metric, pairs.by_round().tolist(), interval)
+    return PointRatio(plan.gate.metric, pairs.by_round().tolist(), interval, pairs.start_spread)
 
 
 def student_quantile(confidence: float, degrees: Any) -> Any:
@@ -137,6 +157,13 @@ def student_quantile(confidence: float, degrees: Any) -> Any:
     from scipy.special import stdtrit
 
     return stdtrit(degrees, confidence)
+
+
+def normal_quantile(confidence: float) -> float:
+    """Return the one-sided quantile of the normal distribution."""
+    from scipy.special import ndtri
+
+    return float(ndtri(confidence))
 
 
 def mean_interval(values: Sequence[float], confidence: float) -> Interval:

@@ -1,15 +1,18 @@
 """Intervals of the ratio of speeds, and the looks that share their error."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from support.judging.judgements import protocol
+from support.judging.judgements import protocol, speed_point
 
+from tasks.judging.results import RoundResult
 from tasks.judging.statistics import (
     ENDED,
     Pairs,
     attempt_confidence,
+    pairs_of,
     ratio_interval,
     take_look,
 )
@@ -25,11 +28,11 @@ from tasks.judging.statistics.ratio_bounds import (
 PLAN = protocol().speed
 
 
-def pairs_from(log_ratios: list[float], rounds: int = 1) -> Pairs:
+def pairs_from(log_ratios: list[float], rounds: int = 1, start_spread: float = 0.0) -> Pairs:
     """Pairs of an engine with these log ratios and a reference that always takes one second."""
     engine = np.exp(-np.array(log_ratios))
     seconds = np.stack([engine, np.ones_like(engine)], -1)
-    return Pairs(-np.log(seconds), np.ones_like(seconds), seconds, rounds)
+    return Pairs(-np.log(seconds), np.ones_like(seconds), seconds, rounds, start_spread)
 
 
 def noisy(count: int, spread: float, seed: int = 1) -> list[float]:
@@ -95,6 +98,33 @@ def test_the_predicted_reach_is_that_of_the_interval() -> None:
     estimate, lower, _ = log_bounds(pairs, 0.95)
     predicted = float(predicted_reach(noise_of(pairs), 64, 0.95))
     assert float(estimate - lower) == pytest.approx(predicted, rel=0.3)
+
+
+def test_what_a_start_decides_is_not_lessened_by_pairs_and_does_not_ask_for_more() -> None:
+    values = noisy(512, 0.05)
+    known, spread = pairs_from(values), pairs_from(values, start_spread=0.04)
+    estimate, lower, upper = log_bounds(spread, 0.95)
+    assert float(estimate) == float(log_bounds(known, 0.95)[0])
+    assert float(estimate - lower) == pytest.approx(float(upper - estimate), rel=0.1)
+    assert 1.645 * 0.04 < float(estimate - lower) < 1.1 * 1.645 * 0.04
+    assert spread.first(256).start_spread == 0.04
+    needed = [int(pairs_needed(noise_of(one), resolution=0.05, confidence=0.95)) for one in (known, spread)]
+    assert 2 <= needed[1] <= needed[0]
+
+
+def test_blocks_with_a_start_of_their_own_show_what_starts_decide() -> None:
+    rounds = speed_point(1.2, noise=0.02, pairs=4).rounds
+    assert pairs_of(rounds, "goodput_per_device", engine="engine", start_spread=0.04).start_spread == 0.04
+    blocks = [
+        one.model_copy(update={"block": place // 2}) for place, one in enumerate(sorted_by_side(rounds))
+    ]
+    assert pairs_of(blocks, "goodput_per_device", engine="engine", start_spread=0.04).start_spread == 0.0
+
+
+def sorted_by_side(rounds: Sequence[RoundResult]) -> list[RoundResult]:
+    """Rounds by twos of a side, as in blocks of two."""
+    sides = [[one for one in rounds if one.side == name] for name in ("engine", "vllm")]
+    return [one for at in range(0, len(sides[0]), 2) for side in sides for one in side[at : at + 2]]
 
 
 def test_looks_spend_no_more_than_the_error() -> None:
