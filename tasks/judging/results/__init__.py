@@ -3,6 +3,7 @@
 from tasks.judging.results.accuracy import (
     AccuracyResult,
     Departure,
+    Excerpt,
     LengthSample,
     RegretSample,
     TokenizerCheck,
@@ -26,6 +27,7 @@ __all__ = [
     "Conditions",
     "Departure",
     "Ended",
+    "Excerpt",
     "IdleCheck",
     "Interval",
     "LengthSample",

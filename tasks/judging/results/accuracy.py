@@ -44,6 +44,17 @@ class RegretSample(Frozen):
         return 1 - len(self.departures) / len(self.engine_tokens)
 
 
+class Excerpt(Frozen):
+    """A departure with the text around it, for people; no gate reads it."""
+
+    sample_id: str = Field(description="Index of the text.")
+    context_tokens: int = Field(ge=1, description="Tokens of context that the engine was given.")
+    departure: Departure
+    before: str = Field(description="The end of what both sides had read there.")
+    engine_text: str = Field(description="What the engine's token adds; empty if it has no text of its own.")
+    reference_text: str = Field(description="What the reference's own choice would have added.")
+
+
 class LengthSample(Frozen):
     """Greedy continuations of one window by both sides."""
 
@@ -77,3 +88,6 @@ class AccuracyResult(Frozen):
     samples: tuple[RegretSample, ...]
     lengths: tuple[LengthSample, ...]
     tokenizer: tuple[TokenizerCheck, ...]
+    excerpts: tuple[Excerpt, ...] = Field(
+        default=(), description="The departures of largest regret as text; none if nothing departs."
+    )

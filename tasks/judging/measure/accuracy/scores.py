@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tasks.judging.measure.accuracy.answers import Answers, Continuation
 from tasks.judging.measure.accuracy.departures import read_departures
+from tasks.judging.measure.accuracy.excerpts import excerpts_of
 from tasks.judging.measure.accuracy.questions import Questions
 from tasks.judging.measure.accuracy.round_trips import compare_readings
 from tasks.judging.measure.completions import CompletionsClient, map_bounded
@@ -14,7 +15,7 @@ from tasks.judging.results import AccuracyResult, LengthSample, RegretSample
 async def score_answers(
     reference: CompletionsClient, questions: Questions, answers: Answers, protocol: JudgingProtocol
 ) -> AccuracyResult:
-    """Score one side: regret, lengths of continuations, and tokenizer.
+    """Score one side: regret, lengths of continuations, and tokenizer; and decode its worst departures.
 
     Raises:
         ServerBroke: the reference failed, or does not score as vLLM does.
@@ -24,16 +25,18 @@ async def score_answers(
     async def score(continuation: Continuation) -> RegretSample:
         return await _regret(reference, continuation)
 
+    samples = await map_bounded(score, answers.continued, parallel=most)
     return AccuracyResult(
         side=answers.side,
         reference=reference.endpoint.side.name,
         protocol_digest=protocol.digest,
-        samples=tuple(await map_bounded(score, answers.continued, parallel=most)),
+        samples=tuple(samples),
         lengths=_lengths(questions, answers),
         tokenizer=(
             *await compare_readings(reference, questions.round_trips, answers.readings, parallel=most),
             *answers.streams,
         ),
+        excerpts=await excerpts_of(reference, answers.continued, samples, parallel=most),
     )
 
 
