@@ -138,6 +138,7 @@ class _Build:
         self._steps: list[StepSummary] = []
         self._links: dict[str, str] = {}
         self._begin = time.monotonic()
+        self._begun_at = datetime.now(UTC)
 
     def run(self, *, publish: bool) -> BuildSummary:
         """Fetch, take every variant from baseline to verdict, then publish the release."""
@@ -216,13 +217,14 @@ class _Build:
         baseline = steps.measure_baseline(pipeline, nodes.baseline, self._trees(nodes.baseline))
         self._keep_step(measured_step("baseline", variant.name, baseline.measurement, baseline.reason, begin))
         if isinstance(baseline.decision, Stay):
-            case = Case(spec, variant, commit, (self._checkpoint,))
+            case = Case(spec, variant, commit, (self._checkpoint,), self._begun_at)
             judged = steps.judge_baseline(pipeline, case, baseline, baseline.decision)
             self._show(judged, baseline_figures(baseline.load, spec.workload.slo))
             self._progress.step(STAGES_OF_A_VARIANT - 1)
             return judged
         self._require_placement(variant, baseline.load)
-        case = Case(spec, variant, commit, (self._checkpoint, *self._compile(nodes, sources)))
+        stages = (self._checkpoint, *self._compile(nodes, sources))
+        case = Case(spec, variant, commit, stages, self._begun_at)
         measurements = self._measure(case, nodes.measure)
         judged = steps.judge_engine(pipeline, case, baseline, measurements)
         if judged.result is not None:

@@ -17,8 +17,10 @@ class StageRecord(Frozen):
     """One stage whose result the judgement depends on."""
 
     stage: str
-    fingerprint: str = Field(description="Digest of everything that its result depends on.")
-    tree: str = Field(default="", description="Digest of the tree that it made, if it makes one.")
+    fingerprint: str = Field(
+        description="Digest of everything that its result depends on; the key of a measurement."
+    )
+    tree: str = Field(default="", description="Digest of the tree that it made; empty if it measures.")
     duration_s: float = Field(ge=0, description="Time that it took when it ran, in seconds.")
     reused: bool = Field(description="Whether the result of an earlier run was used.")
     toolchain: Provenance | None = Field(

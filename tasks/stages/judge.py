@@ -7,6 +7,7 @@ Every verdict is kept (`tasks.stages.verdicts`), so that a release can hold what
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from artifacts.hosts import ServeCommand, probe_host, refuse_stand_in
 from artifacts.releases import VariantRelease, judged_here
 from artifacts.store import Measurement
 from engine_specs.spec import ResolvedVariant, Spec
+from tasks.comparison import occupied_devices
 from tasks.hosts import host_requirements, this_host
 from tasks.judging import JudgedResult, NotMeasured, StageRecord, Subject
 from tasks.judging.decide import Stay, Verdict, decide_baseline
 from tasks.judging.gates import Terms
 from tasks.judging.judge import judge_engine
-from tasks.judging.report import render_baseline, render_report
+from tasks.judging.report import last_release, render_baseline, render_report
 from tasks.runs import Pipeline, StageResult
 from tasks.stages.baseline import Baseline
 from tasks.stages.measure import Measurements, engine_manifest
@@ -60,12 +62,14 @@ class Case:
         variant: the variant.
         commit: commit of the checkpoint.
         stages: results of the stages, in order; the first is the checkpoint.
+        begun_at: when this run began; what is older was reused.
     """
 
     spec: Spec
     variant: ResolvedVariant
     commit: str
     stages: tuple[StageResult, ...]
+    begun_at: datetime
 
     @property
     def checkpoint(self) -> str:
@@ -95,12 +99,21 @@ class Judged:
 
 def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Stay) -> Judged:
     """Return the verdict if vLLM suffices: stay-on-vllm, and nothing is compiled."""
-    verdict = decide_baseline(stay)
+    verdict, ids = decide_baseline(stay), (baseline.measurement.id,)
+    last = last_release(pipeline.store, case.spec.name, case.variant.name, ids)
     with tempfile.TemporaryDirectory() as scratch:
-        render_baseline(_subject(case), baseline.load, stay, verdict, Path(scratch))
+        render_baseline(
+            _subject(case, [_baseline_record(case, baseline)]),
+            baseline.load,
+            stay,
+            verdict,
+            Path(scratch),
+            workload=case.spec.workload,
+            last=last,
+        )
         report = pipeline.store.put_tree(Path(scratch), consume=True, recheck=pipeline.force).digest
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
-    vllm, ids = baseline.load.side.serve, (baseline.measurement.id,)
+    vllm = baseline.load.side.serve
     entry = _entry(pipeline, case, verdict, vllm=vllm, report=report, measurements=ids)
     keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, None)
@@ -123,14 +136,15 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
             compile_mode=case.spec.compile,
             build_device_hours=_device_hours(case.stages, [baseline.measurement, measurements.measurement]),
         ),
-        _subject(case),
+        _subject(case, [_baseline_record(case, baseline), _measure_record(case, measurements)]),
     )
-    verdict = result.verdict
+    verdict, ids = result.verdict, (baseline.measurement.id, measurements.measurement.id)
+    last = last_release(pipeline.store, case.spec.name, case.variant.name, ids)
+    size_bytes = pipeline.store.get_listing(case.engine).total_bytes
     with tempfile.TemporaryDirectory() as scratch:
-        render_report(result, Path(scratch))
+        render_report(result, Path(scratch), size_bytes=size_bytes, last=last)
         report = pipeline.store.put_tree(Path(scratch), consume=True, recheck=pipeline.force).digest
     pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
-    ids = (baseline.measurement.id, measurements.measurement.id)
     entry = _entry(
         pipeline, case, verdict, vllm=_reference_command(measurements), report=report, measurements=ids
     )
@@ -180,7 +194,7 @@ def _entry(
     )
 
 
-def _subject(case: Case) -> Subject:
+def _subject(case: Case, measured: Sequence[StageRecord]) -> Subject:
     host = this_host().model_dump(mode="json")
     tools = {name: version for stage in case.stages for name, version in stage.tools.items()}
     return Subject(
@@ -191,8 +205,15 @@ def _subject(case: Case) -> Subject:
         kind=case.variant.engine.kind,
         quantization=case.variant.quantization.recipe,
         environment={name: _text(value) for name, value in (host | tools).items() if value},
-        stages=tuple(_record(stage) for stage in case.stages),
+        stages=_in_order(list(map(_record, case.stages)), measured),
     )
+
+
+def _in_order(made: list[StageRecord], measured: Sequence[StageRecord]) -> tuple[StageRecord, ...]:
+    """Return all stages as they ran: the baseline is measured before anything is compiled."""
+    checkpoint, *compiled = made
+    baseline, *engine = measured
+    return (checkpoint, baseline, *compiled, *engine)
 
 
 def _text(value: object) -> str:
@@ -207,6 +228,25 @@ def _record(stage: StageResult) -> StageRecord:
         duration_s=stage.made_in_s,
         reused=stage.reused,
         toolchain=stage.metrics.get("toolchain"),
+    )
+
+
+def _baseline_record(case: Case, baseline: Baseline) -> StageRecord:
+    return _measured_record(case, "baseline", baseline.measurement, occupied_devices([baseline.load.side]))
+
+
+def _measure_record(case: Case, made: Measurements) -> StageRecord:
+    sides = (made.protocol.engine, *made.protocol.references)
+    devices = occupied_devices(sides, made.measured.conditions.placement.name)
+    return _measured_record(case, "measure", made.measurement, devices)
+
+
+def _measured_record(case: Case, stage: str, measurement: Measurement, devices: int) -> StageRecord:
+    return StageRecord(
+        stage=f"{stage} {case.variant.name}",
+        fingerprint=measurement.key,
+        duration_s=measurement.device_s / devices,
+        reused=measurement.created_at < case.begun_at,
     )
 
 

@@ -8,12 +8,14 @@ from tasks.judging.conditions import host_in_words
 from tasks.judging.gates import (
     EconomicsOutcome,
     Figure,
+    Map,
     Tile,
     capacity_alone,
     compare_months,
     interval_figure,
     latency_figures,
     meets,
+    money_map,
     money_tiles,
 )
 from tasks.judging.results import LoadResult
@@ -30,6 +32,11 @@ class Stay:
     def tiles(self) -> tuple[Tile, ...]:
         """What an engine of the hoped-for speed would be worth, for the report."""
         return money_tiles(self.economics)
+
+    @property
+    def map(self) -> Map:
+        """The same at other loads and prices."""
+        return money_map(self.economics)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from tasks.judging.gates.economics import (
     WAY_OF_COUNTING,
     EconomicsOutcome,
     compare_months,
+    money_map,
     money_tiles,
 )
-from tasks.judging.gates.figures import Figure, Shown, Tile, interval_figure
+from tasks.judging.gates.figures import Figure, Map, Shown, Tile, Use, interval_figure
 from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome, Terms
 from tasks.judging.gates.registry import all_gates, judge_gates
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Rule, VerdictName
@@ -28,10 +29,12 @@ __all__ = [
     "Figure",
     "Gate",
     "GateOutcome",
+    "Map",
     "Rule",
     "Shown",
     "Terms",
     "Tile",
+    "Use",
     "VerdictName",
     "all_gates",
     "capacity_alone",
@@ -40,5 +43,6 @@ __all__ = [
     "judge_gates",
     "latency_figures",
     "meets",
+    "money_map",
     "money_tiles",
 ]

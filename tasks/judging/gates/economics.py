@@ -20,7 +20,7 @@ from tasks.judging.gates.capacity import (
     devices_for,
     peak_tokens_per_s,
 )
-from tasks.judging.gates.figures import Figure, Shown, Tile
+from tasks.judging.gates.figures import Figure, Map, Shown, Tile
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
 
@@ -111,7 +111,7 @@ class EconomicsGate(Gate[EconomicsOutcome]):
         asked = evidence.known_terms.compile_mode == "when-justified"
         limit = "more than 0" if asked else "none (compile: always)"
         net = Figure("economics: net", "USD/month", f"{outcome.net_usd:,.2f}", limit=limit)
-        return Shown((net,), money_tiles(outcome), outcome.lines)
+        return Shown((net,), money_tiles(outcome), outcome.lines, money_map(outcome))
 
 
 def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
@@ -134,6 +134,21 @@ def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
         Tile("Pays from", "no load", note="at these prices and rates")
         if even is None
         else Tile("Pays from", f"{even:,.0f}", "requests a day", "at these prices and rates"),
+    )
+
+
+def money_map(outcome: EconomicsOutcome) -> Map:
+    """Return the net per month, by load (down) and price (across)."""
+    cells, width = outcome.map, len(PRICES)
+    rows = [cells[start : start + width] for start in range(0, len(cells), width)]
+    return Map(
+        values_are="net per month, USD",
+        down="requests a day",
+        across="USD per device-hour",
+        rows=tuple(f"{row[0].requests_per_day:,.0f}" for row in rows),
+        columns=tuple(f"{cell.gpu_hour_usd:,.2f}" for cell in rows[0]),
+        values=tuple(tuple(cell.net_usd for cell in row) for row in rows),
+        declared=(LOADS.index(1.0), PRICES.index(1.0)),
     )
 
 
@@ -232,7 +247,6 @@ class _Month:
         """Yield the arithmetic, one step per line."""
         yield from self._load_lines()
         yield from self._money_lines()
-        yield from self._map_lines()
 
     def _load_lines(self) -> Iterator[str]:
         prices, tokens = self._prices, self._workload.output_tokens
@@ -270,16 +284,6 @@ class _Month:
             f"{self.net_usd:,.2f} USD per month"
         )
         yield f"pays {self._break_even_text()}"
-
-    def _map_lines(self) -> Iterator[str]:
-        yield "net per month, by requests per day (rows) and USD per device-hour (columns):"
-        cells = list(self.elsewhere())
-        head = [f"{cell.gpu_hour_usd:,.2f}" for cell in cells[: len(PRICES)]]
-        yield f"{'':>16}" + "".join(f"{text:>16}" for text in head)
-        for start in range(0, len(cells), len(PRICES)):
-            row = cells[start : start + len(PRICES)]
-            nets = "".join(f"{cell.net_usd:>16,.0f}" for cell in row)
-            yield f"{row[0].requests_per_day:>16,.0f}{nets}"
 
     def _break_even_text(self) -> str:
         even = self.break_even()

@@ -106,6 +106,29 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
+class Map:
+    """One figure at other inputs than those that the spec declares, as rows and columns.
+
+    Attributes:
+        values_are: what the values are, with their unit.
+        down: what the rows differ in.
+        across: what the columns differ in.
+        rows: that of every row, the smallest first.
+        columns: that of every column, the smallest first.
+        values: one line of values per row; more than zero is good.
+        declared: row and column of what the spec declares.
+    """
+
+    values_are: str
+    down: str
+    across: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    declared: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """Everything that a gate shows.
 
@@ -113,8 +136,10 @@ class Shown:
         figures: rows of the table of figures.
         tiles: the large numbers of the report.
         lines: how the numbers were calculated, one step per line; empty if that is not shown.
+        map: the figure that decides, at other inputs; None if that is not shown.
     """
 
     figures: tuple[Figure, ...]
     tiles: tuple[Tile, ...]
     lines: tuple[str, ...] = ()
+    map: Map | None = None

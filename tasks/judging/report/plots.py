@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from tasks.judging.gates import Figure
+from tasks.judging.gates import Figure, Map
 from tasks.judging.results import Interval, RegretSample, SpeedPoint
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 ENGINE, REFERENCE, LIMIT = "#040404", "#050505", "#060606"
+GOOD, BAD = "#070707", "#080808"
 VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -26,11 +27,15 @@ VARIABLES = {
     ENGINE: "var(--engine)",
     REFERENCE: "var(--reference)",
     LIMIT: "var(--limit)",
+    GOOD: "var(--good)",
+    BAD: "var(--bad)",
 }
 # On a phone of 390 px a plot is about as wide as drawn, so its text stays legible; elsewhere it is enlarged.
 WIDTH_IN, HEIGHT_IN = 4.6, 2.7
 # Beyond, an arrow says that there is more.
 MOST_USED = 1.6
+# Longer numbers do not fit into a field of a map.
+LONG_NUMBER = 1e7
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -64,7 +69,7 @@ def limits_plot(figures: Sequence[Figure]) -> str:
                 axes.plot(MOST_USED, row, ">", color=ENGINE, markersize=6)
         axes.set_yticks(range(len(used)), [label for label, _ in used])
         axes.set_ylim(-0.6, len(used) - 0.4)
-        axes.set_xlim(0, MOST_USED * 1.02)
+        axes.set_xlim(-0.03, MOST_USED * 1.02)
         axes.set_xlabel("share of the limit that is used")
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
@@ -158,7 +163,7 @@ def trade_off_plot(points: Sequence[SpeedPoint], *, operating_point: int, limit_
         axes.set_xlabel("output tokens/s per device")
         axes.set_ylabel("time between tokens, p99, ms")
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(axes.get_ylim()[1], highest))
         axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=3, borderaxespad=0, handlelength=1.2)
 
     return _svg(draw, "Time between tokens against throughput of both sides, by requests in flight")
@@ -179,6 +184,50 @@ def latency_plot(point: SpeedPoint) -> str:
         axes.legend(loc="upper left", bbox_to_anchor=(0, 1.22), ncols=2, borderaxespad=0, handlelength=1.6)
 
     return _svg(draw, "Distribution of end-to-end latency of both sides at the operating point")
+
+
+def map_plot(shown: Map) -> str:
+    """Draw a map as fields with their values; signs say what colours say, and a frame is the spec's own."""
+
+    def draw(axes: "Axes") -> None:
+        for row, values in enumerate(shown.values):
+            for column, value in enumerate(values):
+                _field(axes, (column, row), value, framed=(row, column) == shown.declared)
+        axes.set_xticks(range(len(shown.columns)), shown.columns)
+        axes.set_yticks(range(len(shown.rows)), shown.rows)
+        axes.set_xlim(-0.5, len(shown.columns) - 0.5)
+        axes.set_ylim(-0.5, len(shown.rows) - 0.5)
+        axes.set_xlabel(shown.across)
+        axes.set_ylabel(shown.down)
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+
+    declared = shown.values[shown.declared[0]][shown.declared[1]]
+    words = f"{shown.values_are}, by {shown.down} and {shown.across}; at the spec's own {declared:,.0f}"
+    return _svg(draw, words)
+
+
+def _field(axes: "Axes", at: tuple[int, int], value: float, *, framed: bool) -> None:
+    """Draw one field of a map, centred at (column, row)."""
+    from matplotlib.patches import Rectangle
+
+    (x, y), (width, height) = at, (0.94, 0.86)
+    corner = (x - width / 2, y - height / 2)
+    color = GOOD if value > 0 else BAD
+    axes.add_patch(Rectangle(corner, width, height, facecolor=color, alpha=0.16, linewidth=0))
+    if framed:
+        frame = Rectangle(corner, width, height, fill=False, edgecolor=INK, linewidth=1.8)
+        axes.add_patch(frame)
+        axes.text(x, y - 0.24, "the spec's", color=MUTED, ha="center", va="center", fontsize=7.5)
+    axes.text(x, y + (0.1 if framed else 0), _signed(value), color=INK, ha="center", va="center")
+
+
+def _signed(value: float) -> str:
+    if abs(value) >= LONG_NUMBER:
+        return f"{value / 1e6:+,.1f} million"
+    return f"{value:+,.0f}" if round(value) else "0"
 
 
 def _svg(draw: Callable[["Axes"], None], label: str) -> str:

@@ -4,12 +4,13 @@ Everything that comes from a spec, a server or a model is escaped; only the plot
 inserted as markup.
 """
 
+import base64
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine_specs.spec import Workload
 from engine_specs.tables import load_kinds
 from tasks.judging.decide import Stay, Verdict
 from tasks.judging.gates import Tile
@@ -18,45 +19,74 @@ from tasks.judging.protocol import SpeedPlan
 from tasks.judging.report.advice import advice_on, advice_without_engine
 from tasks.judging.report.as_markdown import as_markdown
 from tasks.judging.report.host_load import host_rows, host_sentence
+from tasks.judging.report.last_release import (
+    FIGURES_FILE,
+    KeptFigures,
+    LastRelease,
+    compare,
+    figures_of,
+    figures_without_engine,
+)
 from tasks.judging.report.plots import (
     latency_plot,
     limits_plot,
+    map_plot,
     ratio_plot,
     regret_by_context,
     regret_by_token,
     trade_off_plot,
 )
-from tasks.judging.results import Departure, LoadResult, NotMeasured, RegretSample, SpeedPoint
+from tasks.judging.report.visible import excerpt_row
+from tasks.judging.results import LoadResult, NotMeasured, SpeedPoint
 from tasks.judging.statistics import point_ratio
 
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"
-WORST_SHOWN = 8
 # Headings of the two measurements, under which plots are shown next to the tiles of gates.
 ANSWERS, ROUNDS = "Accuracy", "Speed"
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_report(result: JudgedResult, out_dir: Path) -> Path:
-    """Write `report.html` and `report.json` into an existing directory; return the path of the page."""
+def render_report(
+    result: JudgedResult, out_dir: Path, *, size_bytes: int | None = None, last: LastRelease | None = None
+) -> Path:
+    """Write `report.html`, `report.json` and `figures.json`; return the path of the page.
+
+    Args:
+        result: what was judged.
+        out_dir: an existing directory.
+        size_bytes: size of the engine's tree.
+        last: the release to compare with; None if there is none.
+    """
     speed = result.measured.speed
     points = () if isinstance(speed, NotMeasured) else speed.points
     ratios = [point_view(point, result.protocol.speed) for point in points]
-    _write_json(out_dir, {"result": result.model_dump(mode="json"), "ratios": ratios})
+    kept = figures_of(result, size_bytes)
+    records = {"result": result, "last_release": last}
+    twin = _write_twin(out_dir, _plain(records) | {"ratios": ratios}, kept)
     view = _report_view(result) | {"ratios": ratios, "timed": _timed_view(result)}
-    return _write_page(out_dir, "report.html.j2", view)
+    return _write_page(out_dir, "report.html.j2", view | _shared_view(twin, kept, last))
 
 
-def render_baseline(subject: Subject, load: LoadResult, stay: Stay, verdict: Verdict, out_dir: Path) -> Path:
+def render_baseline(
+    subject: Subject,
+    load: LoadResult,
+    stay: Stay,
+    verdict: Verdict,
+    out_dir: Path,
+    *,
+    workload: Workload,
+    last: LastRelease | None = None,
+) -> Path:
     """Write the report if the baseline suffices and nothing was compiled; return the path of the page."""
     records = {"subject": subject, "load": load, "economics": stay.economics, "verdict": verdict}
-    _write_json(out_dir, {name: record.model_dump(mode="json") for name, record in records.items()})
-    hoped = Section("Economics of an engine as fast as can be hoped", stay.tiles, stay.economics.lines)
-    return _write_page(
-        out_dir,
-        "baseline.html.j2",
-        records | {"hoped": hoped, "advice": advice_without_engine(subject, verdict)},
-    )
+    kept = figures_without_engine(subject, verdict.verdict, workload)
+    twin = _write_twin(out_dir, _plain(records | {"last_release": last}), kept)
+    title = "Economics of an engine as fast as can be hoped"
+    hoped = Section(title, stay.tiles, stay.economics.lines, (map_plot(stay.map),))
+    advice = advice_without_engine(subject, verdict)
+    view = records | {"hoped": hoped, "advice": advice} | _shared_view(twin, kept, last)
+    return _write_page(out_dir, "baseline.html.j2", view)
 
 
 def point_view(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
@@ -72,11 +102,12 @@ def point_view(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading with the tiles of its gates, and their arithmetic."""
+    """A heading with the tiles of its gates, their arithmetic, and their maps as drawings."""
 
     title: str
     tiles: tuple[Tile, ...]
     lines: tuple[str, ...]
+    maps: tuple[str, ...]
 
 
 def _sections(result: JudgedResult) -> dict[str, Section]:
@@ -86,7 +117,9 @@ def _sections(result: JudgedResult) -> dict[str, Section]:
     for title in dict.fromkeys(gate.section for gate, _ in shown):
         own = [one for gate, one in shown if gate.section == title]
         tiles = sorted((tile for one in own for tile in one.tiles), key=lambda tile: not tile.leads)
-        sections[title] = Section(title, tuple(tiles), tuple(line for one in own for line in one.lines))
+        lines = tuple(line for one in own for line in one.lines)
+        maps = tuple(map_plot(one.map) for one in own if one.map is not None)
+        sections[title] = Section(title, tuple(tiles), lines, maps)
     return sections
 
 
@@ -105,7 +138,10 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "host": host_sentence(result.measured.speed),
         "host_rows": host_rows(result.measured.speed),
         "measured": result.measured,
-        "worst": _worst(samples),
+        "excerpts": [
+            excerpt_row(one, cap_nats=plan.gate.gross_error_nats) for one in result.measured.accuracy.excerpts
+        ],
+        "departures": sum(len(sample.departures) for sample in samples),
         "gates": _gates(result),
         "answers": sections.pop(ANSWERS),
         "rounds": sections.pop(ROUNDS, None),
@@ -133,12 +169,6 @@ def _throttled(result: JudgedResult) -> str:
     lowered = [one for one in rounds if one.throttled]
     reasons = sorted({reason for one in lowered for reason in one.throttled})
     return f"in {len(lowered)} of {len(rounds)} rounds: {', '.join(reasons)}" if lowered else ""
-
-
-def _worst(samples: Sequence[RegretSample]) -> list[tuple[RegretSample, Departure]]:
-    """Return the tokens of largest regret, each with its continuation."""
-    departures = [(sample, token) for sample in samples for token in sample.departures]
-    return sorted(departures, key=lambda one: -one[1].regret_nats)[:WORST_SHOWN]
 
 
 def _timed_view(result: JudgedResult) -> dict[str, Any]:
@@ -172,8 +202,24 @@ def _gates(result: JudgedResult) -> list[dict[str, str]]:
     return [{"name": name, "outcome": conditions[name], "reason": reason} for name, reason in reasons.items()]
 
 
-def _write_json(out_dir: Path, document: dict[str, Any]) -> None:
-    (out_dir / JSON_FILE).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+def _shared_view(twin: str, kept: KeptFigures, last: LastRelease | None) -> dict[str, Any]:
+    """Return what both pages read: the JSON twin as an address, and the comparison with the last release."""
+    return {"twin": twin, "since": compare(last, kept) if last else None}
+
+
+def _plain(records: dict[str, Any]) -> dict[str, Any]:
+    return {name: record and record.model_dump(mode="json") for name, record in records.items()}
+
+
+def _write_twin(out_dir: Path, document: dict[str, Any], kept: KeptFigures) -> str:
+    """Write the JSON files; return `report.json` as an address that holds all of it.
+
+    A link to the page is signed for the page alone, so a link to the file next to it would not open.
+    """
+    body = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    (out_dir / JSON_FILE).write_bytes(body)
+    (out_dir / FIGURES_FILE).write_text(kept.model_dump_json(), encoding="utf-8")
+    return f"data:application/json;base64,{base64.b64encode(body).decode()}"
 
 
 def _write_page(out_dir: Path, template: str, view: dict[str, Any]) -> Path:

@@ -30,6 +30,7 @@ from tasks.judging.gates import Capacity, Terms
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.results import (
     Departure,
+    Excerpt,
     LengthSample,
     QualifyingRound,
     RegretSample,
@@ -195,6 +196,22 @@ def regret_samples(regrets: Sequence[float]) -> tuple[RegretSample, ...]:
     )
 
 
+def excerpts(samples: Sequence[RegretSample], most: int = 12) -> tuple[Excerpt, ...]:
+    """The first departures as text that a page must neither obey nor swallow."""
+    return tuple(
+        Excerpt(
+            sample_id=sample.sample_id,
+            context_tokens=sample.context_tokens,
+            departure=departure,
+            before="def f(x):\n    return",
+            engine_text="<b>\t",
+            reference_text=" x",
+        )
+        for sample in samples
+        for departure in sample.departures
+    )[:most]
+
+
 def length_samples(pairs: Sequence[tuple[int, int]]) -> tuple[LengthSample, ...]:
     """Continuations of planted (engine, reference) lengths."""
     return tuple(
@@ -205,13 +222,15 @@ def length_samples(pairs: Sequence[tuple[int, int]]) -> tuple[LengthSample, ...]
 
 def accuracy_result(digest: str, regrets: Sequence[float], *, name: str = "engine") -> AccuracyResult:
     """An accuracy result with planted regrets, equal lengths and a tokenizer that agrees."""
+    samples = regret_samples(regrets)
     return AccuracyResult(
         side=name,
         reference="vllm",
         protocol_digest=digest,
-        samples=regret_samples(regrets),
+        samples=samples,
         lengths=length_samples([(6, 6)] * 128),
         tokenizer=(TokenizerCheck(text="Größe", same_ids=True, same_text=True),),
+        excerpts=excerpts(samples),
     )
 
 

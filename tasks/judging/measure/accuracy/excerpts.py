@@ -15,8 +15,6 @@ from tasks.judging.results import Departure, Excerpt, RegretSample
 EXCERPTS = 12
 # About two lines of text.
 TOKENS_BEFORE = 32
-UNFINISHED = "\ufffd"
-
 Found = tuple[Departure, RegretSample, Continuation]
 
 
@@ -49,7 +47,7 @@ async def _excerpt(
     reference: CompletionsClient, departure: Departure, sample: RegretSample, continuation: Continuation
 ) -> Excerpt:
     read = [*continuation.window.prompt, *continuation.tokens[: departure.index]][-TOKENS_BEFORE:]
-    before = (await reference.detokenize(read)).rstrip(UNFINISHED)
+    before = await reference.detokenize(read)
     engine, best = [
         _rest(before, await reference.detokenize([*read, token]))
         for token in (departure.engine_token, departure.reference_token)
@@ -65,6 +63,6 @@ async def _excerpt(
 
 
 def _rest(before: str, text: str) -> str:
-    """Return what a text adds to the one before it."""
+    """Return what a text adds to the one before it; a character that it completes counts as added."""
     equal = takewhile(lambda pair: pair[0] == pair[1], zip(before, text, strict=False))
     return text[sum(1 for _ in equal) :]

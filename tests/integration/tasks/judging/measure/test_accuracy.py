@@ -78,6 +78,38 @@ def test_planted_damage_is_found_and_rejected(reference: FakeServer) -> None:
     assert judge_regret(result.samples, ASKED.accuracy).outcome == "fail"
 
 
+def test_the_worst_departures_are_decoded_where_they_stand(reference: FakeServer) -> None:
+    a, b = reference.encode("ab")
+    reference.behaviour.next_token = lambda prompt: a
+    reference.behaviour.regret_of = lambda token: 0.5
+
+    def wrong_once(prompt: Sequence[int]) -> int:
+        return b if list(prompt[-2:]) == [a, a] and b not in prompt[-5:] else a
+
+    result = accuracy_of(Behaviour(next_token=wrong_once), reference)
+    assert len(result.excerpts) == 12, "of many, the worst"
+    assert sum(len(sample.departures) for sample in result.samples) > 12
+    for one in result.excerpts:
+        sample = next(sample for sample in result.samples if sample.sample_id == one.sample_id)
+        assert one.departure in sample.departures
+        assert (one.engine_text, one.reference_text) == ("b", "a")
+        continued = reference.decode(sample.engine_tokens[: one.departure.index])
+        text = TEXTS[int(one.sample_id)].encode()[: one.context_tokens - 1].decode() + continued
+        assert one.before == text[-32:]
+
+
+def test_a_departure_within_a_character_is_decoded_as_far_as_it_goes(reference: FakeServer) -> None:
+    first, second, other = (byte + SHIFT for byte in (0xC3, 0xB6, 0xA4))
+    reference.behaviour.next_token = lambda prompt: second if prompt[-1] == first else first
+    reference.behaviour.regret_of = lambda token: 0.5
+    result = accuracy_of(
+        Behaviour(next_token=lambda prompt: other if prompt[-1] == first else first), reference
+    )
+    assert {(one.before[-1], one.engine_text, one.reference_text) for one in result.excerpts} == {
+        ("\ufffd", "ä", "ö")
+    }
+
+
 @pytest.mark.parametrize("right", [1, 2, 5])
 def test_an_engine_that_is_wrong_after_the_first_tokens_is_rejected(
     reference: FakeServer, right: int

@@ -12,7 +12,7 @@ from tasks.judging.decide import Stay
 from tasks.judging.decide.baseline import Go, baseline_decision
 from tasks.judging.gates import EconomicsOutcome
 from tasks.judging.gates.capacity import capacities, capacity_alone
-from tasks.judging.gates.economics import HOURS_PER_MONTH, compare_months
+from tasks.judging.gates.economics import HOURS_PER_MONTH, compare_months, money_map
 from tasks.judging.results import LoadPoint, LoadResult, SpeedPoint, SpeedResult
 
 DAY_S = 86_400
@@ -90,9 +90,18 @@ def test_the_map_holds_what_other_loads_and_prices_would_give() -> None:
     for cell in outcome.map:
         there = month(2.0, requests_per_day=cell.requests_per_day, gpu_hour_usd=cell.gpu_hour_usd)
         assert cell.net_usd == there.net_usd
-        assert f"{cell.net_usd:,.0f}" in "\n".join(outcome.lines)
     assert {cell.outcome for cell in (month(2.0), outcome)} <= {"positive", "negative"}
     assert len({(cell.requests_per_day, cell.gpu_hour_usd) for cell in outcome.map}) == 15
+
+
+def test_the_map_is_shown_as_rows_of_loads_and_columns_of_prices() -> None:
+    outcome = month(2.0, requests_per_day=1_000_000)
+    shown = money_map(outcome)
+    assert [value for row in shown.values for value in row] == [cell.net_usd for cell in outcome.map]
+    row, column = shown.declared
+    assert shown.values[row][column] == outcome.net_usd
+    assert shown.rows[row] == "1,000,000"
+    assert [float(price) for price in shown.columns] == sorted({cell.gpu_hour_usd for cell in outcome.map})
 
 
 def measured(*points: SpeedPoint) -> SpeedResult:

@@ -115,7 +115,7 @@ def test_the_report_and_the_page_of_the_run_show_it(
     result = judged(faultless())
     text = render_report(result, tmp_path).read_text(encoding="utf-8")
     for shown in (
-        "<td>toy</td>",
+        '<th scope="row">toy</th>',
         '<span class="mark bad">fail</span>',
         "<h2>Toys</h2>",
         "Toy texts",

@@ -1,5 +1,6 @@
 """The page: self-contained, escaped, with every gate; the JSON twin: every number, and readable again."""
 
+import base64
 import html
 import json
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.judging.judgements import PRICES, SUBJECT, capacity, measured, protocol, side, speed_point, terms
+from support.judging.report_page import captions_of, rows_of, scopes_of
 
 from engine_specs.tables import load_kinds
 from tasks.judging import PlacementChoice, SideMemory, Start
@@ -71,7 +73,11 @@ def page(result: JudgedResult, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_the_page_shows_what_others_used_of_the_host(result: JudgedResult, tmp_path: Path) -> None:
     quiet = render_report(result, tmp_path).read_text(encoding="utf-8")
     assert "The host had to be quiet, and was." in quiet
-    assert "<td>1.2</td><td>0.0</td><td>0</td>" in quiet
+    rows = rows_of(quiet, "Share of the cores")[1:]
+    assert [row[:5] for row in rows[:2]] == [
+        ["engine", "1", "1.2", "0.0", "0"],
+        ["vllm", "1", "1.2", "0.0", "0"],
+    ]
     speed = result.measured.speed
     assert isinstance(speed, SpeedResult)
     loose = result.measured.model_copy(update={"speed": speed.model_copy(update={"quiet_host": "record"})})
@@ -84,8 +90,26 @@ def test_the_page_needs_nothing_from_outside(page: Path) -> None:
     parser = Balanced()
     parser.feed(text)
     assert parser.open == []
-    assert all(target.startswith("#") for target in parser.outside)
+    assert all(target.startswith(("#", "data:application/json;base64,")) for target in parser.outside)
     assert not re.search(r"url\((?!#)|@import|<script|<link", text)
+
+
+def test_departures_are_shown_as_text_that_is_escaped_and_visible(page: Path, result: JudgedResult) -> None:
+    text = page.read_text(encoding="utf-8")
+    heading, *rows = rows_of(text, "The 12 largest of 20 departures")
+    assert heading[1:4] == ["both had read", "the engine chose", "the reference would have chosen"]
+    assert len(rows) == 12
+    assert rows[0][1:] == ["…def f(x):⏎ return", "<b>⇥id 7", "␣xid 0", "0.2000"]
+    assert "<bdi>…def f(x):⏎    return</bdi>" in text
+    assert "<b>" not in text
+
+
+def test_gross_errors_are_marked_among_the_departures(result: JudgedResult, tmp_path: Path) -> None:
+    gate = result.protocol.accuracy.gate.model_copy(update={"gross_error_nats": 0.1})
+    plan = result.protocol.accuracy.model_copy(update={"gate": gate})
+    changed = result.model_copy(update={"protocol": result.protocol.model_copy(update={"accuracy": plan})})
+    _, *rows = rows_of(render_report(changed, tmp_path).read_text(), "The 12 largest")
+    assert {row[-1] for row in rows} == {"0.2000gross error"}
 
 
 def test_what_a_spec_says_is_escaped(page: Path) -> None:
@@ -109,7 +133,7 @@ def test_the_page_shows_verdict_gates_intervals_and_both_commands(page: Path, re
         *result.outcomes.gates["economics"].lines,
     ):
         assert shown in text
-    assert text.count("<svg") == 6
+    assert text.count("<svg") == 7
     assert text.count('<span class="mark') == len(result.outcomes.gates)
 
 
@@ -136,14 +160,29 @@ def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: Jud
 def test_details_are_folded_and_open_in_print(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     folded = re.findall(r"<details[^>]*><summary>(.*?)</summary>", text)
-    assert folded == ["Placement", "Protocol", "Provenance", "As Markdown", "Terms"]
+    assert folded == ["Placement", "Protocol", "Provenance", "As JSON or Markdown"]
     assert "details::details-content { content-visibility: visible" in text
 
 
-def test_every_column_has_a_scope_and_every_table_of_the_body_a_caption(page: Path) -> None:
+def test_every_heading_has_a_scope_and_every_table_a_caption(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert "<th>" not in text
-    assert text.count("<th") - text.count("<thead") == text.count('scope="col"')
+    assert set(scopes_of(text)) == {"col", "row"}
+    assert len(captions_of(text)) == 7
+    assert all(captions_of(text))
+
+
+def test_every_term_is_explained_next_to_where_it_is_used(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    terms = {
+        heading: re.findall(r"<dfn>(.*?)</dfn>", part)
+        for heading, part in re.findall(r"(?s)<(?:h2|details><summary)>(.*?)<(.*?)(?=<h2>|<details|$)", text)
+    }
+    assert "regret" in terms["Accuracy"]
+    assert {"goodput", "TTFT", "ITL", "in flight"} <= set(terms["Speed"])
+    assert "upkeep" in terms["Economics"]
+    assert "steal" in terms["Placement"]
+    everywhere = [term for found in terms.values() for term in found]
+    assert len(set(everywhere)) == len(everywhere), "each is explained once"
 
 
 def test_limits_are_plotted_on_one_scale(result: JudgedResult) -> None:
@@ -222,9 +261,9 @@ def test_the_page_says_which_stages_an_adopted_toolchain_made(tmp_path: Path, re
         installed.model_copy(update={"toolchain": adopted}),
     )
     changed = result.model_copy(update={"subject": result.subject.model_copy(update={"stages": stages})})
-    rows = re.findall(r"<tr><td>(?:fetch|build).*?</tr>", render_report(changed, tmp_path).read_text())
-    said = ["", "aot-cpu (lock)", "aot-cpu (host, adopted: 1 package differs from its lock)"]
-    assert [re.findall(r"<td[^>]*>(.*?)</td>", row)[3] for row in rows] == said
+    rows = rows_of(render_report(changed, tmp_path).read_text(), "What each stage took")[1:]
+    said = ["-", "aot-cpu (lock)", "aot-cpu (host, adopted: 1 package differs from its lock)"]
+    assert [row[3] for row in rows] == said
     kept = JudgedResult.model_validate(json.loads((tmp_path / "report.json").read_text())["result"])
     assert kept.subject.stages[2].toolchain == adopted
 
@@ -240,6 +279,13 @@ def test_the_json_twin_holds_the_whole_result(page: Path, result: JudgedResult) 
     assert JudgedResult.model_validate(document["result"]) == result
     assert [one["concurrency"] for one in document["ratios"]] == [1, 2]
     assert document["ratios"][1]["lower"] == result.outcomes.gates["speed"].ratio.lower
+
+
+def test_the_twin_can_be_downloaded_from_the_page_itself(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    ((name, content),) = re.findall(r'download="([^"]*)" href="data:application/json;base64,([^"]*)"', text)
+    assert name == "report.json"
+    assert base64.b64decode(content) == (page.parent / name).read_bytes()
 
 
 def test_equal_results_give_equal_pages(page: Path, result: JudgedResult, tmp_path: Path) -> None:
@@ -277,11 +323,14 @@ def test_the_page_of_a_baseline_shows_the_arithmetic(tmp_path: Path) -> None:
         PRICES, asked.workload, reference=capacity(500.0), engine=capacity(1000.0), build_device_hours=0.0
     )
     stay = Stay("It meets the objective.", hoped)
-    page = render_baseline(SUBJECT, load, stay, decide_baseline(stay), tmp_path)
+    page = render_baseline(SUBJECT, load, stay, decide_baseline(stay), tmp_path, workload=asked.workload)
     text = page.read_text(encoding="utf-8")
     Balanced().feed(text)
     for shown in ("stay-on-vllm", "baseline-suffices", "It meets the objective.", *hoped.lines):
         assert shown in text
+    assert text.count("<svg") == 1, "the map of what the hoped-for engine is worth"
+    assert all(captions_of(text))
+    assert set(scopes_of(text)) == {"col", "row"}
     document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert LoadResult.model_validate(document["load"]) == load
 
@@ -325,12 +374,12 @@ def test_the_page_shows_placement_starts_memory_and_lowered_clocks(tmp_path: Pat
         "in-turn (1 GPU is free",
         "next to idle sides, engine is 0.900 [0.800, 0.950] times as fast as alone",
         "vllm 46.1 s, engine 3.0 s",
-        "<td>4.12</td><td>5.00</td>",
-        "<td>unknown</td><td>unknown</td>",
         "in 104 of 104 rounds: power cap",
-        '<td>98.7</td><td class="text">power cap</td>',
     ):
         assert shown in text
+    memory = rows_of(text, "GPU memory of each side")[1:]
+    assert memory == [["engine", "4.12", "5.00", "process"], ["vllm", "unknown", "unknown", ""]]
+    assert rows_of(text, "Blocks")[2][-2:] == ["98.7", "power cap"]
     assert "during 48 of 48 rounds of engine and 48 of 48 rounds of vllm (power cap)." in text
     document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert JudgedResult.model_validate(document["result"]).measured.conditions == conditions

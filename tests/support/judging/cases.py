@@ -1,0 +1,66 @@
+"""What the stage `judge` is given, planted: results of stages, a baseline, and measurements of an engine."""
+
+from artifacts.store import new_measurement
+from engine_specs.spec import load_spec, resolve_variants
+from support.judging.judgements import capacity, measured, protocol, speed_point
+from support.paths import E2E_SPEC
+from tasks.judging import JudgingProtocol, LoadResult
+from tasks.judging.decide import Go
+from tasks.judging.gates import compare_months
+from tasks.judging.results import LoadPoint
+from tasks.runs import StageResult
+from tasks.stages import Baseline, Measurements
+
+SPEC = load_spec(E2E_SPEC)
+(VARIANT,) = resolve_variants(SPEC)
+
+
+def asked_of(engine: str) -> JudgingProtocol:
+    """A protocol made by hand, as if `protocol_for` had not been asked."""
+    made = protocol(samples=400, margin=0.02)
+    return made.model_copy(update={"engine": made.engine.model_copy(update={"tree": engine})})
+
+
+def stage(name: str, tree: str) -> StageResult:
+    """The result of a stage that took a second."""
+    return StageResult(
+        stage=name,
+        variant="v",
+        fingerprint="f" * 64,
+        tree=tree,
+        metrics={},
+        tools={},
+        reused=False,
+        reason="",
+        duration_s=1.0,
+        made_in_s=1.0,
+    )
+
+
+def baseline() -> Baseline:
+    """vLLM alone took six minutes, and an engine is worth trying."""
+    plan = protocol()
+    point = speed_point(1.0, noise=0.05, pairs=3)
+    rounds = tuple(one for one in point.rounds if one.side == "vllm")
+    load = LoadResult(
+        side=plan.references[0],
+        protocol_digest="0" * 64,
+        operating_point=1,
+        points=(LoadPoint(summary=point.reference, rounds=rounds),),
+    )
+    hoped = compare_months(
+        SPEC.economics,
+        plan.workload,
+        reference=capacity(500.0),
+        engine=capacity(1000.0),
+        build_device_hours=0.0,
+    )
+    kept = new_measurement("baseline", {}, load.model_dump(mode="json"), conclusive=True, device_s=360.0)
+    return Baseline(load, Go("try it", hoped), kept, "measured")
+
+
+def measurements_of(plan: JudgingProtocol, *, ratio: float = 1.4) -> Measurements:
+    """An engine without regret, and this many times as fast as vLLM."""
+    made = measured(plan.digest, [0.0] * 400, ratio=ratio)
+    kept = new_measurement("judged", {}, made.model_dump(mode="json"), conclusive=True, device_s=720.0)
+    return Measurements(plan, made, kept, "measured")
