@@ -87,15 +87,18 @@ def _row(figure: Figure, outcome: str) -> Row:
 
 
 def stage_rows(steps: Sequence[StepSummary]) -> list[dict[str, str | float]]:
-    """Return what each stage did, why, and how long it took, in the order in which they ran."""
+    """Return what each stage did, how long it took and why, in the order in which they ran.
+
+    The UI shows the columns in this order and cuts them at its right edge, so the longest comes last.
+    """
     return [
         {
             "stage": step.stage,
             "of": step.variant,
             "result": "reused" if step.reused else "made",
-            "why": cell(step.reason),
             "seconds": step.duration_s,
             "made": step.result[:15],
+            "why": cell(step.reason),
         }
         for step in steps
     ]

@@ -4,8 +4,8 @@ from tasks.judging.judgement import JudgedResult
 from tasks.judging.report.advice import Advice
 
 
-def as_markdown(result: JudgedResult, advice: Advice) -> str:
-    """Return the verdict, the advice, and the outcome of every gate."""
+def as_markdown(result: JudgedResult, advice: Advice, since: str = "") -> str:
+    """Return the verdict, the advice, what changed since the last release, and the outcome of every gate."""
     subject, verdict = result.subject, result.verdict
     conditions, reasons = result.outcomes.conditions(), result.outcomes.reasons()
     judged = f"Judged {result.created_at:%Y-%m-%d} on {subject.host}"
@@ -19,6 +19,7 @@ def as_markdown(result: JudgedResult, advice: Advice) -> str:
         "",
         f"{judged}: {what}.",
         "",
+        *((since, "") if since else ()),
         "| gate | outcome | why |",
         "| --- | --- | --- |",
         *(f"| {name} | {conditions[name]} | {_cell(reason)} |" for name, reason in reasons.items()),

@@ -21,6 +21,7 @@ from tasks.judging.report.as_markdown import as_markdown
 from tasks.judging.report.host_load import host_rows, host_sentence
 from tasks.judging.report.last_release import (
     FIGURES_FILE,
+    Comparison,
     KeptFigures,
     LastRelease,
     compare,
@@ -64,8 +65,9 @@ def render_report(
     kept = figures_of(result, size_bytes)
     records = {"result": result, "last_release": last}
     twin = _write_twin(out_dir, _plain(records) | {"ratios": ratios}, kept)
-    view = _report_view(result) | {"ratios": ratios, "timed": _timed_view(result)}
-    return _write_page(out_dir, "report.html.j2", view | _shared_view(twin, kept, last))
+    since = compare(last, kept) if last else None
+    view = _report_view(result, since) | {"ratios": ratios, "timed": _timed_view(result), "twin": twin}
+    return _write_page(out_dir, "report.html.j2", view)
 
 
 def render_baseline(
@@ -85,7 +87,8 @@ def render_baseline(
     title = "Economics of an engine as fast as can be hoped"
     hoped = Section(title, stay.tiles, stay.economics.lines, (map_plot(stay.map),))
     advice = advice_without_engine(subject, verdict)
-    view = records | {"hoped": hoped, "advice": advice} | _shared_view(twin, kept, last)
+    since = compare(last, kept) if last else None
+    view = records | {"hoped": hoped, "advice": advice, "twin": twin, "since": since}
     return _write_page(out_dir, "baseline.html.j2", view)
 
 
@@ -123,7 +126,7 @@ def _sections(result: JudgedResult) -> dict[str, Section]:
     return sections
 
 
-def _report_view(result: JudgedResult) -> dict[str, Any]:
+def _report_view(result: JudgedResult, since: Comparison | None) -> dict[str, Any]:
     """Return what the template reads."""
     samples, plan = result.measured.accuracy.samples, result.protocol.accuracy
     margin = plan.gate.max_regret_nats_per_token
@@ -150,7 +153,8 @@ def _report_view(result: JudgedResult) -> dict[str, Any]:
         "token_plot": regret_by_token(samples, margin=margin),
         "context_plot": regret_by_context(samples, margin=margin),
         "advice": advice,
-        "markdown": as_markdown(result, advice),
+        "since": since,
+        "markdown": as_markdown(result, advice, since.sentence if since else ""),
         "judged_at": result.created_at,
         "lacks": _lacks(result.subject.kind),
     }
@@ -200,11 +204,6 @@ def _gates(result: JudgedResult) -> list[dict[str, str]]:
     """Return every gate with its outcome and reason, in the order in which they decide."""
     conditions, reasons = result.outcomes.conditions(), result.outcomes.reasons()
     return [{"name": name, "outcome": conditions[name], "reason": reason} for name, reason in reasons.items()]
-
-
-def _shared_view(twin: str, kept: KeptFigures, last: LastRelease | None) -> dict[str, Any]:
-    """Return what both pages read: the JSON twin as an address, and the comparison with the last release."""
-    return {"twin": twin, "since": compare(last, kept) if last else None}
 
 
 def _plain(records: dict[str, Any]) -> dict[str, Any]:

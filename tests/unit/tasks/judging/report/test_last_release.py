@@ -96,6 +96,7 @@ def test_the_page_shows_it_and_leaves_figures_for_the_next_one(slow: KeptFigures
     rows = rows_of(text, "Then and now")
     assert ["verdict", "compile", "compile", ""] in rows
     assert ["size", "12.0 MB", "15.0 MB", ""] in rows
+    assert "\nThe last release is demo@0.1.0 of 2026-11-20: " in text.partition("<textarea")[2], "in Markdown"
     kept = KeptFigures.model_validate_json((tmp_path / FIGURES_FILE).read_bytes())
     assert kept == figures_of(now, 15_000_000)
 

@@ -1,0 +1,98 @@
+"""The report in a browser: on a phone, dark and printed nothing is cut or lost, and its twin can be saved."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+from support.judging.judgements import PRICES, SUBJECT, measured, protocol, terms
+from support.servers.browser import browser_page
+
+from tasks.judging.judge import judge_engine
+from tasks.judging.report import render_report
+from tasks.judging.report.last_release import LastRelease, figures_of
+from tasks.judging.results import TokenizerCheck
+
+# The width of an A4 page without its margins, at 96 px per inch.
+A4_PX = round((210 - 2 * 13) / 25.4 * 96)
+# Elements that hold more than they show; a box that scrolls by itself is cut on paper.
+CUT = """() => [...document.querySelectorAll('main *')]
+    .filter(one => !one.closest('svg, textarea') && one.clientWidth && one.scrollWidth > one.clientWidth + 1)
+    .map(one => `${one.tagName} ${one.className}: ${one.scrollWidth} of ${one.clientWidth}`)"""
+# A browser refuses to navigate to longer addresses; saving one must work all the same.
+LONGER_THAN_ADDRESSES = 3_000_000
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    asked = protocol(samples=400, margin=0.02, first_pairs=6)
+    made = measured(asked.digest, [0.0] * 380 + [0.05] * 20, ratio=1.4)
+    check = TokenizerCheck(text="x" * LONGER_THAN_ADDRESSES, same_ids=True, same_text=True)
+    made = made.model_copy(update={"accuracy": made.accuracy.model_copy(update={"tokenizer": (check,)})})
+    result = judge_engine(made, asked, terms(PRICES, compile_mode="always"), SUBJECT)
+    then = figures_of(result, 12_000_000)
+    last = LastRelease(name="demo@0.1.0", published_at=result.created_at, then=then)
+    return render_report(result, tmp_path_factory.mktemp("report"), size_bytes=12_000_000, last=last)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    with browser_page() as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page, report: Path) -> Page:
+    browser.emulate_media(media="screen", color_scheme="light")
+    browser.goto(report.as_uri())
+    return browser
+
+
+def unfold(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_nothing_is_cut_at_any_width(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    unfold(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(CUT) == []
+
+
+def test_tables_are_cards_with_labels_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    cell = page.locator("td[data-label='the engine chose']").first
+    assert cell.evaluate("one => getComputedStyle(one, '::before').content") == '"the engine chose"'
+    assert not page.locator("table.cards thead").first.is_visible()
+
+
+def test_print_is_light_whole_and_unfolded(page: Page) -> None:
+    page.set_viewport_size({"width": A4_PX, "height": 900})
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(CUT) == []
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    folded = page.locator("details:not(.screen) dt")
+    assert folded.count() > 10
+    assert all(one.evaluate("one => one.checkVisibility()") for one in folded.all())
+    assert not page.locator("details.screen").is_visible()
+
+
+def test_plots_have_the_colours_of_the_page(page: Page) -> None:
+    fill = "getComputedStyle(document.querySelector('svg text')).fill"
+    light = page.evaluate(fill)
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(fill) != light
+    assert page.evaluate(fill) == page.evaluate("getComputedStyle(document.querySelector('.facts')).color"), (
+        "labels of axes are as muted as other small print"
+    )
+
+
+def test_the_twin_is_saved_from_a_file_on_disk(page: Page, report: Path) -> None:
+    unfold(page)
+    with page.expect_download() as saving:
+        page.get_by_text("Download as JSON").first.click()
+    assert saving.value.suggested_filename == "report.json"
+    saved = Path(saving.value.path()).read_bytes()
+    assert len(saved) > LONGER_THAN_ADDRESSES
+    assert saved == (report.parent / "report.json").read_bytes()
