@@ -11,7 +11,7 @@ from support.servers.browser import browser_page
 from tasks.judging.judge import judge_engine
 from tasks.judging.report import render_report
 from tasks.judging.report.last_release import LastRelease, figures_of
-from tasks.judging.results import TokenizerCheck
+from tasks.judging.results import Interval, NotMeasured, Quantiles, SpeedResult, TokenizerCheck
 
 # The width of an A4 page without its margins, at 96 px per inch.
 A4_PX = round((210 - 2 * 13) / 25.4 * 96)
@@ -23,12 +23,35 @@ CUT = """() => [...document.querySelectorAll('main *')]
 LONGER_THAN_ADDRESSES = 3_000_000
 
 
+def with_long_numbers(speed: SpeedResult | NotMeasured) -> SpeedResult:
+    """The same rounds, summed up as those of a fast server that answers slowly."""
+    assert isinstance(speed, SpeedResult)
+    rate = Interval(estimate=123_456.0, lower=112_345.0, upper=134_567.0, confidence=0.95)
+    slow = Quantiles(count=96, mean=12_345.6, p50=12_345.6, p90=23_456.7, p99=34_567.8)
+    long = {"throughput_per_device": rate, "ttft_ms": slow, "itl_ms": slow, "e2e_ms": slow}
+    points = [
+        point.model_copy(
+            update={
+                "engine": point.engine.model_copy(update=long),
+                "reference": point.reference.model_copy(update=long),
+            }
+        )
+        for point in speed.points
+    ]
+    return speed.model_copy(update={"points": tuple(points)})
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = protocol(samples=400, margin=0.02, first_pairs=6)
     made = measured(asked.digest, [0.0] * 380 + [0.05] * 20, ratio=1.4)
     check = TokenizerCheck(text="x" * LONGER_THAN_ADDRESSES, same_ids=True, same_text=True)
-    made = made.model_copy(update={"accuracy": made.accuracy.model_copy(update={"tokenizer": (check,)})})
+    made = made.model_copy(
+        update={
+            "accuracy": made.accuracy.model_copy(update={"tokenizer": (check,)}),
+            "speed": with_long_numbers(made.speed),
+        }
+    )
     result = judge_engine(made, asked, terms(PRICES, compile_mode="always"), SUBJECT)
     then = figures_of(result, 12_000_000)
     last = LastRelease(name="demo@0.1.0", published_at=result.created_at, then=then)
