@@ -128,18 +128,26 @@ def compare(last: LastRelease, now: KeptFigures) -> Comparison:
         return Comparison(f"{lead}; its figures cannot be read: {last.unreadable}.")
     before = {figure.label: figure for figure in then.figures}
     rows = [_row(before.get(figure.label), figure) for figure in now.figures]
-    changed = [
-        f"{change} in {', '.join(found)}"
-        for change in ("better", "worse")
-        if (found := [row.label for row in rows if row.change == change])
-    ]
-    outcome = f"this one is {' and '.join(changed)}" if changed else "nothing is shown to be better or worse"
+    verdict = "" if then.verdict == now.verdict else f", whose verdict was {then.verdict}"
+    sentence = f"{lead}{verdict}: {_outcome(rows)}."
     rows += [
         Row("verdict", then.verdict, now.verdict),
         Row("start of the server", _seconds(then.start_s), _seconds(now.start_s)),
         Row("size", _megabytes(then.size_bytes), _megabytes(now.size_bytes)),
     ]
-    return Comparison(f"{lead}: {outcome}.", tuple(_caveats(then, now)), tuple(rows))
+    return Comparison(sentence, tuple(_caveats(then, now)), tuple(rows))
+
+
+def _outcome(rows: Sequence[Row]) -> str:
+    """Say what the changes of the figures come to, as part of a sentence."""
+    if not any(row.change for row in rows):
+        return "no figure has bounds then and now"
+    changed = [
+        f"{change} in {', '.join(found)}"
+        for change in ("better", "worse")
+        if (found := [row.label for row in rows if row.change == change])
+    ]
+    return f"this one is {' and '.join(changed)}" if changed else "nothing is shown to be better or worse"
 
 
 def _read(store: "Store", release: Release, entry: VariantRelease) -> LastRelease:

@@ -76,6 +76,7 @@ def test_what_does_not_compare_is_said(slow: KeptFigures) -> None:
 def test_a_release_without_an_engine_compares_by_its_verdict(slow: KeptFigures) -> None:
     then = figures_without_engine(SUBJECT, "stay-on-vllm", protocol().workload)
     found = compare(last(then), slow)
+    assert found.sentence.endswith(", whose verdict was stay-on-vllm: no figure has bounds then and now.")
     assert row(found.rows, "verdict") == Row("verdict", "stay-on-vllm", "compile")
     assert {one.then for one in found.rows} == {"-", "stay-on-vllm"}
     back = compare(last(slow), then)
