@@ -88,8 +88,8 @@ class SpeedPlan(Frozen):
         default=0.04,
         ge=0,
         description="Standard deviation of what the starts of two sides add to the log ratio of their "
-        "speeds; it counts if each is started once. vLLM against itself gave 1.043 on an H200, after 256 pairs, "
-        "and pairs of blocks with starts of their own scattered by 0.04 "
+        "speeds; it counts if each is started once. On an H200, vLLM against itself gave 1.043 after 256 "
+        "pairs; pairs of blocks with starts of their own scattered by 0.04 "
         "(docs/results/2026-11-28-gpu-check-h200-four-cards.md).",
     )
     first_pairs: int = Field(default=8, ge=3, description="Pairs of rounds before the first look.")
