@@ -6,7 +6,9 @@ Promises: every problem of a file is reported at once, each with its line; nothi
 from engine_specs.reading.data_files import (
     CONFIG_DEFAULTS_FILE,
     KINDS_DIR,
+    LLM_ARGS_DIR,
     MEMORY_FILE,
+    MODEL_FILES_FILE,
     PACKAGE,
     RECIPES_FILE,
     TARGETS_FILE,
@@ -38,7 +40,9 @@ from engine_specs.reading.yaml_tree import Document, Loc, dotted, parse
 __all__ = [
     "CONFIG_DEFAULTS_FILE",
     "KINDS_DIR",
+    "LLM_ARGS_DIR",
     "MEMORY_FILE",
+    "MODEL_FILES_FILE",
     "PACKAGE",
     "RECIPES_FILE",
     "RESERVED_VARIANTS",

@@ -15,6 +15,8 @@ TARGETS_FILE = PACKAGE / "data" / "targets.yaml"
 RECIPES_FILE = PACKAGE / "data" / "recipes.yaml"
 MEMORY_FILE = PACKAGE / "data" / "memory.yaml"
 CONFIG_DEFAULTS_FILE = PACKAGE / "data" / "config_defaults.yaml"
+MODEL_FILES_FILE = PACKAGE / "data" / "model_files.yaml"
+LLM_ARGS_DIR = PACKAGE / "data" / "llm_args"
 KINDS_DIR = PACKAGE / "kinds"
 
 ModelT = TypeVar("ModelT", bound=StrictFrozen)

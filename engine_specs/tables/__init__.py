@@ -19,6 +19,7 @@ from engine_specs.tables.kind_facts import (
     load_kinds,
 )
 from engine_specs.tables.kind_options import OptionValue
+from engine_specs.tables.model_files import ModelFile, ModelFiles, load_model_files
 from engine_specs.tables.recipes import (
     Device,
     KvCacheFormat,
@@ -42,6 +43,8 @@ __all__ = [
     "KvCacheFormat",
     "KvCacheName",
     "KvCacheSupport",
+    "ModelFile",
+    "ModelFiles",
     "OptionValue",
     "Presets",
     "Recipe",
@@ -53,6 +56,7 @@ __all__ = [
     "load_config_defaults",
     "load_kinds",
     "load_kv_caches",
+    "load_model_files",
     "load_recipes",
     "load_targets",
     "with_defaults",

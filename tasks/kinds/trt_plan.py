@@ -13,12 +13,20 @@ from typing import Any
 from artifacts.hosts import ServeCommand
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
-from engine_specs.tables import load_kinds
+from engine_specs.tables import load_kinds, load_model_files
 from tasks.errors import OptionsClash
 from tasks.kinds.kind import JobPlan
 from tasks.kinds.trt_plan_settings import Settings, clashes
 from tasks.workers.common.tool_command import ToolCommand
-from tasks.workers.trt_plan.request import Asked, Target, Tool, TrtPlanParams, WantedCheckpoint
+from tasks.workers.trt_plan.request import (
+    Asked,
+    ConfigReads,
+    Target,
+    Tool,
+    TrtPlanAdmission,
+    TrtPlanParams,
+    WantedCheckpoint,
+)
 
 WORKER = "tasks.workers.trt_plan.build"
 TOOL_LINE = "1.2"
@@ -78,6 +86,7 @@ class TrtPlan:
                 commands=(command,),
                 serve=self.serve_command(variant).model_dump(mode="json"),
             ),
+            admission=admission(),
             commands=(command,),
         )
 
@@ -113,6 +122,20 @@ class TrtPlan:
             model=SERVED_MODEL,
             generated_ids="instead-of-text",
         )
+
+
+def admission() -> TrtPlanAdmission:
+    """Return what the tool's model files read of a checkpoint's config.json."""
+    table = load_model_files()
+    named = [name for row in table.model_files for name in row.architectures]
+    rows = [(name, row) for name in named if (row := table.reads_of(name))]
+    return TrtPlanAdmission(
+        reads=tuple(
+            ConfigReads(row.file, name, row.required, row.stated, dict(row.values)) for name, row in rows
+        ),
+        quantization_keys=table.quantization_keys.names,
+        rotary_scalings=table.rotary_scalings.names,
+    )
 
 
 def build_command(variant: ResolvedVariant) -> ToolCommand:

@@ -10,12 +10,12 @@ from typing import Any
 from tasks.workers.common.gpu_host import GpuFacts, gpu_facts, refuse_unless
 from tasks.workers.common.io import run, say
 from tasks.workers.common.manifest import write_manifest
-from tasks.workers.common.requests import Nothing, Result
+from tasks.workers.common.requests import Result
 from tasks.workers.common.tool import run_commands
 from tasks.workers.common.tool_versions import tool_versions
 from tasks.workers.trt_plan.checkpoint import Checkpoint, read_checkpoint
 from tasks.workers.trt_plan.engine import Engine, read_engine, require_version
-from tasks.workers.trt_plan.request import Tool, TrtPlanParams, TrtPlanRequest
+from tasks.workers.trt_plan.request import Tool, TrtPlanAdmission, TrtPlanParams, TrtPlanRequest
 from tasks.workers.trt_plan.tree import copy_tokenizer, plan_manifest
 
 DISTRIBUTIONS = ("tensorrt_llm", "tensorrt", "torch", "transformers")
@@ -26,7 +26,7 @@ def main(request: TrtPlanRequest) -> Result:
     params = request.params
     gpu = _gpu(params)
     tools = _tools(params.tool, stand_in=params.stand_in)
-    checkpoint = read_checkpoint(request.inputs["checkpoint"], params.checkpoint)
+    checkpoint = read_checkpoint(request.inputs["checkpoint"], params.checkpoint, request.admission)
     seconds = _build(request)
     engine = read_engine(request.output, params)
     plans = engine.rank_bytes
@@ -68,4 +68,4 @@ def _metrics(checkpoint: Checkpoint, engine: Engine, seconds: dict[str, float]) 
 
 
 if __name__ == "__main__":
-    run(main, TrtPlanParams, Nothing)
+    run(main, TrtPlanParams, TrtPlanAdmission)

@@ -13,7 +13,8 @@ from typing import Any
 from tasks.workers.common.io import Refusal
 from tasks.workers.common.json_files import read_json
 from tasks.workers.common.safetensors import require_whole
-from tasks.workers.trt_plan.request import WantedCheckpoint
+from tasks.workers.trt_plan.model_file import require_readable
+from tasks.workers.trt_plan.request import TrtPlanAdmission, WantedCheckpoint
 
 FIX = "quantize the checkpoint again for this variant (enginery build --force)"
 RANK_FILE = re.compile(r"rank(\d+)\.safetensors")
@@ -36,12 +37,13 @@ class Checkpoint:
     weights_bytes: int
 
 
-def read_checkpoint(directory: Path, wanted: WantedCheckpoint) -> Checkpoint:
+def read_checkpoint(directory: Path, wanted: WantedCheckpoint, admission: TrtPlanAdmission) -> Checkpoint:
     """Read a checkpoint and check that it is as `wanted`.
 
     Args:
         directory: config.json, rankN.safetensors, tokenizer.json.
         wanted: how it is divided, and its formats.
+        admission: how the tool reads its config.json.
 
     Raises:
         Refusal: a file is missing, truncated or of another format, or the checkpoint is another one.
@@ -50,6 +52,7 @@ def read_checkpoint(directory: Path, wanted: WantedCheckpoint) -> Checkpoint:
     _require_keys(config, directory)
     _require_mapping(config["mapping"], wanted)
     _require_quantization(config["quantization"], wanted)
+    require_readable(config, admission)
     ranks = _rank_files(directory, wanted.world_size)
     for path in ranks:
         require_whole(path, FIX)

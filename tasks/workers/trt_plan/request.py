@@ -4,8 +4,9 @@ The input `checkpoint` is a directory in TensorRT-LLM's layout.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from tasks.workers.common.requests import EngineParams, Nothing, Request
+from tasks.workers.common.requests import EngineParams, Request
 from tasks.workers.common.tool_command import ToolCommand
 
 
@@ -67,4 +68,38 @@ class TrtPlanParams(EngineParams):
     commands: tuple[ToolCommand, ...]
 
 
-TrtPlanRequest = Request[TrtPlanParams, Nothing]
+@dataclass(frozen=True)
+class ConfigReads:
+    """What a model file of the tool reads of a checkpoint's config.json; dots lead into mappings.
+
+    Attributes:
+        file: its path in the tool's repository.
+        architecture: what it builds.
+        required: keys without a default.
+        stated: keys whose default may be another model's.
+        values: the only values with which this architecture is built right.
+    """
+
+    file: str
+    architecture: str
+    required: tuple[str, ...]
+    stated: tuple[str, ...]
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrtPlanAdmission:
+    """What decides whether the checkpoint may be built: how the tool reads its config.json.
+
+    Attributes:
+        reads: one per architecture.
+        quantization_keys: all that `quantization` may have.
+        rotary_scalings: types that `rotary_scaling` may name.
+    """
+
+    reads: tuple[ConfigReads, ...]
+    quantization_keys: tuple[str, ...]
+    rotary_scalings: tuple[str, ...]
+
+
+TrtPlanRequest = Request[TrtPlanParams, TrtPlanAdmission]

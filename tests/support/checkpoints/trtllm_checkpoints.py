@@ -43,13 +43,19 @@ def config(
         "hidden_act": "silu",
         "norm_epsilon": 1e-6,
         "position_embedding_type": "rope_gpt_neox",
+        "rotary_base": 10000.0,
+        "attn_bias": architecture == "Qwen2ForCausalLM",
+        "mlp_bias": False,
         "mapping": world | {"tp_size": tensor_parallel, "pp_size": pipeline_parallel},
         "quantization": quantization,
     }
     if architecture in QWEN_TYPES:
         document |= {"qwen_type": QWEN_TYPES[architecture], "seq_length": 8192, "use_logn_attn": False}
     if architecture == "MixtralForCausalLM":
-        document["moe"] = {"num_experts": 4, "top_k": 2, "normalization_mode": 1}
+        document |= {"moe": {"num_experts": 4, "top_k": 2, "normalization_mode": 1}, "hidden_act": "swiglu"}
+    if architecture == "Gemma2ForCausalLM":
+        caps = {"final_logit_softcapping": 30.0, "attn_logit_softcapping": 50.0}
+        document |= caps | {"query_pre_attn_scalar": 64, "share_embedding_table": True}
     return document
 
 

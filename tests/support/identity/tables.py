@@ -117,6 +117,7 @@ def another(rows: list[Any], model: str, **other: Any) -> None:
 TARGETS = "engine_specs/data/targets.yaml"
 RECIPES = "engine_specs/data/recipes.yaml"
 CONFIG_DEFAULTS = "engine_specs/data/config_defaults.yaml"
+MODEL_FILES = "engine_specs/data/model_files.yaml"
 MEMORY = "engine_specs/data/memory.yaml"
 QWEN = "engine_specs/data/checkpoints/Qwen--Qwen3-8B.yaml"
 DEMO = "engine_specs/demo.yaml"
@@ -228,6 +229,11 @@ def _other_defaults(content: Any) -> None:
     content["model_types"][0]["max_position_embeddings"] = 1
 
 
+def _more_reads(content: Any) -> None:
+    content["every_model"]["stated"].append("other")
+    content["model_files"].append({**content["model_files"][0], "architectures": ["OtherForCausalLM"]})
+
+
 def _more_memory(content: Any) -> None:
     content["reserves"].append({"what": "other", "bytes": 1, "source": SOURCE})
     content["usable_share"] = 0.5
@@ -281,6 +287,11 @@ TABLES = (
         files=CONFIG_DEFAULTS,
         unrelated=(changed(CONFIG_DEFAULTS, _other_defaults),),
         unused="pre-flight alone needs sizes that config.json leaves out",
+    ),
+    Table(
+        files=MODEL_FILES,
+        unrelated=(changed(MODEL_FILES, _more_reads),),
+        unused="it only decides whether an export may be built",
     ),
     Table(
         files=MEMORY,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from trtllm_arguments import build_config_of, parse
-from trtllm_rules import apply_rules
+from trtllm_rules import apply_rules, read_model
 from trtllm_tensors import expected, optional
 
 SHARE = Path(__file__).parent
@@ -43,7 +43,7 @@ def main() -> None:
     interfaces = json.loads((SHARE / "interfaces.json").read_text())
     args = parse(sys.argv[1:], interfaces["trtllm-build"])
     fail_as_told()
-    config = read_config(Path(args.checkpoint_dir), interfaces["engine"])
+    config = read_config(Path(args.checkpoint_dir), interfaces["engine"], interfaces["model-files"])
     build_config = build_config_of(args, interfaces)
     apply_rules(build_config, config, compute_capability(), args)
     config["logits_dtype"] = args.logits_dtype or config.get("logits_dtype", "float32")
@@ -58,8 +58,14 @@ def main() -> None:
     print("[TRT-LLM] [I] Total time of building all engines: 00:00:00 (stand-in)")
 
 
-def read_config(directory: Path, names: dict[str, Any]) -> dict[str, Any]:
-    """Read a checkpoint's config.json as PretrainedConfig does; `names` are those that the tool knows."""
+def read_config(directory: Path, names: dict[str, Any], model_files: dict[str, Any]) -> dict[str, Any]:
+    """Read a checkpoint's config.json as PretrainedConfig and the model file do.
+
+    Args:
+        directory: the checkpoint.
+        names: those that the tool knows.
+        model_files: what each of its model files reads.
+    """
     config: dict[str, Any] = json.loads((directory / "config.json").read_text())
     for key in NEEDED:
         if key not in config:
@@ -77,9 +83,7 @@ def read_config(directory: Path, names: dict[str, Any]) -> dict[str, Any]:
         algo = config["quantization"][key]
         if algo is not None and algo not in names[known]["names"]:
             raise ValueError(f"'{algo}' is not a valid QuantAlgo")
-    for key in names["keys_without_default"]["names"].get(config["architecture"], ()):
-        if key not in config:
-            raise AttributeError(f"'QWenConfig' object has no attribute '{key}'")
+    read_model(config, model_files)
     return config
 
 

@@ -43,6 +43,22 @@ def apply_rules(build: Config, model: Config, sm: int, args: argparse.Namespace)
     build["kv_cache_type"] = (args.kv_cache_type or "paged").upper()
 
 
+def read_model(config: dict[str, Any], model_files: dict[str, Any]) -> None:
+    """Fail where the model file of an architecture would: at a key without a default, or an unknown name."""
+    known = model_files["quantization_keys"]["names"]
+    if unknown := sorted(set(config["quantization"]) - set(known)):
+        raise TypeError(f"QuantConfig.__init__() got an unexpected keyword argument '{unknown[0]}'")
+    scaling = config.get("rotary_scaling")
+    if scaling is not None:
+        named = scaling.get("type", scaling.get("rope_type"))
+        if named not in model_files["rotary_scalings"]["names"]:
+            raise ValueError(f"Unsupported rotary scaling type: {named}")
+    (row,) = [one for one in model_files["model_files"] if config["architecture"] in one["architectures"]]
+    for key in row.get("required", ()):
+        if key.split(".")[0] not in config:
+            raise AttributeError(f"'{row['config_class']}' object has no attribute '{key}'")
+
+
 def _refuse(build: Config, plugins: Config, model: Config, sm: int, args: argparse.Namespace) -> None:
     if args.gather_context_logits and args.max_draft_len > 0:
         raise RuntimeError("Gather context logits is not support with draft len > 0.")

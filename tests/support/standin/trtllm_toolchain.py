@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from engine_specs.reading import MODEL_FILES_FILE
 from engine_specs.tables import Target
 from support.paths import INTERFACES
 from tasks.toolchains.records import Toolchain
@@ -88,7 +89,14 @@ def interfaces() -> dict[str, Any]:
     of_plugins = {name[2:]: row.get("choices", []) for name, row in flags if "plugin.py" in row["source"]}
     config = yaml.safe_load((INTERFACES / "build-config-1.2.yaml").read_text())
     engine = yaml.safe_load((INTERFACES / "engine-1.2.yaml").read_text())
-    return {"trtllm-build": build, "build-config": config, "plugin-flags": of_plugins, "engine": engine}
+    model_files = yaml.safe_load(MODEL_FILES_FILE.read_text(encoding="utf-8"))
+    return {
+        "trtllm-build": build,
+        "build-config": config,
+        "plugin-flags": of_plugins,
+        "engine": engine,
+        "model-files": model_files,
+    }
 
 
 def program(path: Path, text: str) -> None:

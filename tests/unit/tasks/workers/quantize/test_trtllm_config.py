@@ -47,6 +47,48 @@ def test_rotary_scaling_is_taken_over_where_it_is_missing() -> None:
     assert "rotary_scaling" not in completed(WRITTEN, LLAMA | {"rope_scaling": None}, "llama", NOTHING)
 
 
+def test_no_scaling_is_written_as_none() -> None:
+    """TensorRT-LLM does not know the name that Hugging Face gives to it."""
+    scaling = {"rope_type": "default"}
+    for written, source in (
+        (WRITTEN, LLAMA | {"rope_scaling": scaling}),
+        (WRITTEN | {"rotary_scaling": scaling}, LLAMA),
+    ):
+        assert "rotary_scaling" not in completed(written, source, "llama", NOTHING)
+
+
+def test_linear_scaling_has_a_row_for_every_position() -> None:
+    """Upstream's table of positions has max_position_embeddings rows, whatever the factor."""
+    source = LLAMA | {
+        "max_position_embeddings": 2048,
+        "rope_scaling": {"rope_type": "linear", "factor": 4.0},
+    }
+    config = completed(WRITTEN | {"max_position_embeddings": 2048}, source, "llama", NOTHING)
+    assert config["max_position_embeddings"] == 8192
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [
+        ({}, {"original_max_position_embeddings": 40960, "mscale": 1.0, "mscale_all_dim": 0.0}),
+        ({"original_max_position_embeddings": 32768}, {"original_max_position_embeddings": 32768}),
+        ({"mscale": 0.7}, {"mscale": 1.0, "mscale_all_dim": 0.0}),
+        ({"mscale": 0.7, "mscale_all_dim": 0.8}, {"mscale": 0.7, "mscale_all_dim": 0.8}),
+        ({"beta_fast": 16}, {"beta_fast": 16, "beta_slow": 1.0}),
+    ],
+)
+def test_yarn_is_written_out_as_the_checkpoint_means_it(
+    scaling: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    source = QWEN | {
+        "max_position_embeddings": 40960,
+        "rope_scaling": {"rope_type": "yarn", "factor": 4.0, **scaling},
+    }
+    found = completed(WRITTEN, source, "qwen", NOTHING)["rotary_scaling"]
+    assert expected.items() <= found.items()
+    assert (found["rope_type"], found["factor"]) == ("yarn", 4.0)
+
+
 @pytest.mark.parametrize(("model_type", "attn_bias"), [("qwen2", True), ("qwen3", False)])
 def test_qwen_gets_the_keys_that_its_builder_reads(model_type: str, attn_bias: bool) -> None:
     config = completed(WRITTEN, QWEN | {"model_type": model_type}, "qwen", NOTHING)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.checkpoints import trtllm_checkpoints
 
+from tasks.kinds.trt_plan import admission
 from tasks.workers.common.io import Refusal
 from tasks.workers.trt_plan.checkpoint import read_checkpoint
 from tasks.workers.trt_plan.engine import read_engine, require_version
@@ -29,6 +30,7 @@ PARAMS = TrtPlanParams(
     commands=(),
     serve={},
 )
+READS = admission()
 Damage = Callable[[Path], object]
 
 
@@ -79,7 +81,7 @@ def cut(name: str, by: int) -> Damage:
 
 
 def test_a_whole_checkpoint_is_read(checkpoint: Path) -> None:
-    read = read_checkpoint(checkpoint, WANTED)
+    read = read_checkpoint(checkpoint, WANTED, READS)
     assert read.architecture == "LlamaForCausalLM"
     assert read.weights_bytes == sum(path.stat().st_size for path in checkpoint.glob("rank*"))
 
@@ -108,7 +110,7 @@ def test_a_checkpoint_that_is_not_whole_or_another_is_refused(
 ) -> None:
     damage(checkpoint)
     with pytest.raises(Refusal) as caught:
-        read_checkpoint(checkpoint, WANTED)
+        read_checkpoint(checkpoint, WANTED, READS)
     assert said in caught.value.what
     assert caught.value.failure == "input"
     assert caught.value.fix
@@ -117,7 +119,7 @@ def test_a_checkpoint_that_is_not_whole_or_another_is_refused(
 def test_a_tokenizer_of_transformers_5_is_refused(checkpoint: Path) -> None:
     rewrite(checkpoint / "tokenizer_config.json", lambda c: c.update(tokenizer_class="TokenizersBackend"))
     with pytest.raises(Refusal, match="from transformers 5") as caught:
-        read_checkpoint(checkpoint, WANTED)
+        read_checkpoint(checkpoint, WANTED, READS)
     assert "trtllm-torch" in caught.value.fix
 
 
