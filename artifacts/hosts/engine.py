@@ -163,4 +163,8 @@ class EngineManifest(Frozen):
         default=False,
         description="Made by a stand-in for the tool: never to be judged or published.",
     )
+    unchecked_args: tuple[str, ...] = Field(
+        default=(),
+        description="Arguments of its server that no table of the tool's release has: nothing checked them.",
+    )
     serve: ServeCommand

@@ -4,7 +4,7 @@ Promises: pure; a refusal names the field, the arithmetic or table row behind it
 """
 
 from engine_specs.preflight.build_disk import DiskEstimate
-from engine_specs.preflight.examination import Examination, examine
+from engine_specs.preflight.examination import Examination, examine, examine_unknown
 from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
 from engine_specs.preflight.plain_weights import SIDECARS, SmallFiles
 from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
@@ -26,6 +26,7 @@ __all__ = [
     "estimate_served",
     "estimate_sharing",
     "examine",
+    "examine_unknown",
     "needs_content",
     "outline",
     "vendored_checkpoint",

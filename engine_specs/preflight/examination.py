@@ -21,7 +21,7 @@ from engine_specs.preflight.parallel import dimension_problems, parallel_problem
 from engine_specs.preflight.plain_weights import NOTHING_MORE, SmallFiles, size_problems
 from engine_specs.preflight.positions import length_problems, position_problems
 from engine_specs.preflight.room import disk_problems, memory_problems, reference_warnings
-from engine_specs.preflight.support import support_problems
+from engine_specs.preflight.support import support_problems, table_problems
 from engine_specs.reading import Problem, StrictFrozen
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
@@ -68,6 +68,13 @@ def examine(
     computed = model.computed_by(kind, variant.target.accelerator)
     disk = required_disk(variant, computed, file_bytes)
     return _with_sizes(spec, variant, computed, known, disk, free_disk_bytes)
+
+
+def examine_unknown(variant: ResolvedVariant, problems: tuple[Problem, ...]) -> Examination:
+    """Judge a variant whose checkpoint is not known, by the tables alone; `problems` are known already."""
+    kind = load_kinds()[variant.engine.kind]
+    known = (*problems, *table_problems(variant, kind))
+    return Examination(problems=known, warnings=(), memory=None, disk=None)
 
 
 def _with_sizes(

@@ -43,7 +43,11 @@ def _pipeline(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts, fiel
     torch/export/postprocess.py); tools that read Hugging Face's layout give the first stages one layer more.
     """
     asked, layers = variant.pipeline_parallel, model.layers
-    if asked > layers:
+    row = kind.architecture(model.architecture)
+    most = row.max_pipeline_parallel if row else None
+    if most is not None and asked > most:
+        yield Problem(field, str(asked), f"at most {most} for {model.architecture} with {kind.name}")
+    elif asked > layers:
         yield Problem(field, str(asked), f"at most {layers}, the layers of the model")
     elif kind.export_format == "tensorrt-llm" and layers % asked:
         fitting = (n for n in range(1, layers + 1) if layers % n == 0)

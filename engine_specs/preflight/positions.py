@@ -2,16 +2,23 @@
 
 Positions count as vLLM counts them (vllm 0.32.0, config/model.py, _get_and_verify_max_len): linear and
 dynamic scaling multiply max_position_embeddings; Llama 3's, YaRN and longrope leave it, as it is scaled.
+
+Windows that a server is told of are a list, repeated over the layers; full attention is a window of the whole
+sequence.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from engine_specs.preflight.model_facts import Config, ModelFacts, architectures, rope_type
+from engine_specs.preflight.model_facts import Config, ModelFacts, architectures, rope_scaling, rope_type
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import KindFacts, defaults_of, load_kinds, with_defaults
 
 FULL = "full_attention"
+# Keys that say of what type a scaling is, or belong to rotary positions without one.
+NAMES_OF_SCALINGS = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
 
 
 def length_problems(variant: ResolvedVariant, model: ModelFacts) -> Iterator[Problem]:
@@ -32,6 +39,7 @@ def position_problems(
 ) -> Iterator[Problem]:
     """Yield a scaling of positions, or a window of attention, that a kind would build differently."""
     yield from _rope(repo, kind, config)
+    yield from _yarn(repo, kind, config)
     yield from _windows(repo, variant, kind, config)
 
 
@@ -62,6 +70,83 @@ def _rope(repo: str, kind: KindFacts, config: Config) -> Iterator[Problem]:
     yield Problem("checkpoint.repo", f"rope type {found} in {repo}", accepted)
 
 
+def _yarn(repo: str, kind: KindFacts, config: Config) -> Iterator[Problem]:
+    """Yield what YaRN is computed from, if a kind reads it otherwise than vLLM."""
+    scaling = rope_scaling(config)
+    if kind.yarn is None or rope_type(config) != "yarn":
+        return
+    lacking = [key for key in kind.yarn.needs if not scaling.get(key)]
+    if lacking:
+        found = f"YaRN scaling in {repo} without {', '.join(lacking)}, which {kind.name} takes for less"
+        yield Problem("checkpoint.repo", found, f"a checkpoint whose config.json states {', '.join(lacking)}")
+    ignored = [
+        f"{key} {value}"
+        for key, value in scaling.items()
+        if key not in (*kind.yarn.reads, *NAMES_OF_SCALINGS) and not _is_derived(key, value, scaling)
+    ]
+    if ignored:
+        found = f"YaRN scaling in {repo} with {', '.join(ignored)}, which {kind.name} does not read"
+        yield Problem("checkpoint.repo", found, "a checkpoint without, or kind vllm")
+    one_alone = bool(scaling.get("mscale")) != bool(scaling.get("mscale_all_dim"))
+    if one_alone and kind.export_format == "hf":
+        found = f"YaRN scaling in {repo} with one of mscale and mscale_all_dim, which {kind.name} reads alone"
+        yield Problem("checkpoint.repo", found, "a checkpoint with both or neither, or kind vllm")
+
+
+def _is_derived(key: str, value: Any, scaling: Mapping[str, Any]) -> bool:
+    """Whether a key only says what follows from the factor, as the tools derive it."""
+    if value is None or (key == "truncate" and value is True):
+        return True
+    factor = scaling.get("factor")
+    known = key == "attention_factor" and isinstance(value, int | float) and isinstance(factor, int | float)
+    return known and math.isclose(value, 0.1 * math.log(max(factor or 1.0, 1.0)) + 1.0, rel_tol=1e-6)
+
+
+def attention_windows(config: Config, longest: int) -> list[int]:
+    """Return how far layers look back, as the shortest list that repeats over them; all look back `longest`.
+
+    Args:
+        config: of the checkpoint.
+        longest: tokens of the longest sequence, which stand for full attention.
+    """
+    filled, row, window = with_defaults(config), defaults_of(config), sliding_window(config)
+    count = filled.get("num_hidden_layers") or 1
+    if window is None or row is None:
+        return [longest]
+    if layer_types := filled.get("layer_types"):
+        full = [one == FULL for one in layer_types]
+    elif row.windows == "every-layer":
+        every = row.full_attention_every
+        full = [bool(every) and (layer + 1) % (every or 1) == 0 for layer in range(count)]
+    else:
+        full = [layer < (filled.get("max_window_layers") or 0) for layer in range(count)]
+    sizes = [longest if one else min(window, longest) for one in full]
+    repeats = (n for n in range(1, len(sizes) + 1) if all(one == sizes[i % n] for i, one in enumerate(sizes)))
+    return sizes[: next(repeats)]
+
+
+def _set_windows(variant: ResolvedVariant, kind: KindFacts, config: Config) -> Iterator[Problem]:
+    """Yield windows that a spec passes to the server, or lacks, although the model has others."""
+    longest = variant.shape.max_seq_len
+    needed, given = attention_windows(config, longest), _passed_windows(variant)
+    field = f"variants.{variant.name}.engine.llm_args.kv_cache_config.max_attention_window"
+    if given is None:
+        return
+    told = [min(one, longest) for one in given]
+    period = math.lcm(len(told), len(needed))
+    if any(told[i % len(told)] != needed[i % len(needed)] for i in range(period)):
+        yield Problem(field, str(list(given)), f"{needed}, the windows of the model's layers, or nothing")
+    elif variant.pipeline_parallel > 1 and len(needed) > 1:
+        accepted = f"pipeline_parallel 1: which layers of a stage {kind.name} counts from is not established"
+        yield Problem(field, f"windows that differ by layer, {needed}", accepted)
+
+
+def _passed_windows(variant: ResolvedVariant) -> Sequence[int] | None:
+    section = variant.engine.llm_args.get("kv_cache_config")
+    given = section.get("max_attention_window") if isinstance(section, Mapping) else None
+    return given if isinstance(given, list | tuple) and given else None
+
+
 def _windows(repo: str, variant: ResolvedVariant, kind: KindFacts, config: Config) -> Iterator[Problem]:
     names, window = architectures(config), sliding_window(config)
     support = _support(kind, names)
@@ -70,12 +155,18 @@ def _windows(repo: str, variant: ResolvedVariant, kind: KindFacts, config: Confi
     if support == "refused" and (window or _mentioned(config)):
         found = f"sliding-window attention in {repo}, but {kind.name} attends to the whole sequence"
         yield Problem("checkpoint.repo", found, f"a checkpoint without sliding windows, {others}")
-    if support == "within" and window and variant.shape.max_seq_len > window:
+    if support == "settable":
+        yield from _set_windows(variant, kind, config)
+    told = support == "settable" and _passed_windows(variant) is not None
+    if support in ("within", "settable") and not told and window and variant.shape.max_seq_len > window:
         found = (
             f"{variant.shape.max_seq_len}, but layers of {repo} look back {window} tokens only, and "
             f"{kind.name} has full attention, which is the same up to that length"
         )
         accepted = f"at most {window}, the sliding window, {others}"
+        if support == "settable":
+            needed = attention_windows(config, variant.shape.max_seq_len)
+            accepted += f"; or engine.llm_args {{kv_cache_config: {{max_attention_window: {needed}}}}}"
         yield Problem(f"variants.{variant.name}.shape.max_seq_len", found, accepted)
 
 

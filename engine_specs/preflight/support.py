@@ -28,6 +28,14 @@ def support_problems(
     """Yield combinations that no row of the tables names, each with what the rows do name."""
     architecture = _architecture(config)
     yield from _architectures(repo, kind, config, architecture)
+    yield from _options(variant, kind, architecture)
+    yield from table_problems(variant, kind, architecture)
+
+
+def table_problems(
+    variant: ResolvedVariant, kind: KindFacts, architecture: str | None = None
+) -> Iterator[Problem]:
+    """Yield what recipe, KV cache, GPU and ModelOpt cannot do together, whatever the checkpoint is."""
     yield from _recipes(variant, kind, architecture)
     yield from _kv_caches(variant, kind)
     yield from _search(variant, kind)
@@ -124,6 +132,17 @@ def _kv_caches(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
     )
     field = f"variants.{variant.name}.quantization.kv_cache"
     yield Problem(field, f"{asked} on {_named(target)}", accepted)
+
+
+def _options(variant: ResolvedVariant, kind: KindFacts, architecture: str | None) -> Iterator[Problem]:
+    """Yield options that the tool takes for other architectures only."""
+    for option in kind.options:
+        asked = variant.engine.options.get(option.name, option.default)
+        if not option.architectures or asked == option.default or architecture in option.architectures:
+            continue
+        found = f"{asked} for {architecture or 'an unknown architecture'}"
+        accepted = f"{option.default}: {kind.name} takes more for {_listed(option.architectures)} only"
+        yield Problem(f"variants.{variant.name}.engine.options.{option.name}", found, accepted)
 
 
 def _search(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:

@@ -19,7 +19,14 @@ from engine_specs.reading import (
     origin,
     suggestion,
 )
-from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes, load_targets
+from engine_specs.tables import (
+    KindFacts,
+    load_kinds,
+    load_kv_caches,
+    load_llm_args,
+    load_recipes,
+    load_targets,
+)
 
 
 class Unreadable:
@@ -27,6 +34,7 @@ class Unreadable:
 
 
 UNREADABLE: Final = Unreadable()
+CHUNKED: Final = "enable_chunked_prefill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +208,23 @@ def _shape(variant: View) -> Iterator[Violation]:
         )
         yield Violation(("shape", "max_seq_len"), str(seq_len), accepted)
     tokens = variant.get("shape", "max_num_tokens")
-    for key, why in (
-        ("max_input_len", "a whole prompt is read in one iteration"),
-        ("max_batch_size", "every sequence advances by a token in one iteration"),
-    ):
+    bounds = {"max_batch_size": "every sequence advances by a token in one iteration"}
+    if not _reads_in_pieces(variant):
+        bounds["max_input_len"] = "a whole prompt is read in one iteration, without enable_chunked_prefill"
+    for key, why in bounds.items():
         need = variant.get("shape", key)
         if tokens is not None and need is not None and tokens < need:
             yield Violation(("shape", "max_num_tokens"), str(tokens), f"at least {need} ({key}): {why}")
+
+
+def _reads_in_pieces(variant: View) -> bool:
+    """Whether the kind reads a long prompt in several iterations, by the spec or the kind's default."""
+    facts = load_kinds().get(variant.get("engine", "kind") or "")
+    declared = {option.name: option.default for option in facts.options} if facts else {}
+    if CHUNKED not in declared:
+        return False
+    chosen = variant.get("engine", "options", CHUNKED)
+    return bool(declared[CHUNKED] if chosen is None else chosen)
 
 
 def _workload_fits(variant: View, spec: View) -> Iterator[Violation]:
@@ -242,6 +260,7 @@ def _kind(variant: View) -> Iterator[Violation]:
             ("quantization", "kv_cache"), repr(kv_cache), f"a format that {facts.name} supports: {known}"
         )
     yield from _options(variant, facts)
+    yield from _llm_args(variant, facts)
     yield from _quantize_device(variant, facts)
     for key, most in (
         ("tensor_parallel", facts.max_tensor_parallel),
@@ -261,6 +280,24 @@ def _options(variant: View, facts: KindFacts) -> Iterator[Violation]:
             yield Violation(("engine", "options", name), "an unknown option", accepted)
         elif value is not UNREADABLE and value is not None and (wanted := declared[name].refuse(value)):
             yield Violation(("engine", "options", name), repr(value), wanted)
+
+
+def _llm_args(variant: View, facts: KindFacts) -> Iterator[Violation]:
+    given, where = variant.get("engine", "llm_args"), ("engine", "llm_args")
+    unchecked, table = bool(variant.get("engine", "unchecked")), load_llm_args().get(facts.name)
+    if not isinstance(given, Mapping) or not given:
+        if unchecked:
+            yield Violation(("engine", "unchecked"), "true without llm_args", "nothing: it is about llm_args")
+        return
+    if table is None:
+        known = ", ".join(load_llm_args())
+        yield Violation(where, f"arguments for {facts.name}", f"nothing: only {known} take llm_args")
+        return
+    for problem in table.refused(given):
+        yield Violation((*where, *problem.path), problem.found, problem.accepted)
+    for problem in () if unchecked else table.unknown(given):
+        accepted = f"{problem.accepted}; or engine.unchecked: true, which plan and release then say"
+        yield Violation((*where, *problem.path), problem.found, accepted)
 
 
 def _quantize_device(variant: View, facts: KindFacts) -> Iterator[Violation]:

@@ -4,7 +4,7 @@ A variant as written is partial (`VariantOverrides`); merged over the defaults (
 whole (`VariantSettings`). Only the merged one is checked, so that an override may complete a default.
 """
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,16 @@ class Engine(StrictFrozen):
     options: dict[str, OptionValue | None] = Field(
         default_factory=dict,
         description="Settings of the kind's tool, by the names that the kind declares.",
+    )
+    llm_args: dict[str, Any] = Field(
+        default_factory=dict,
+        exclude_if=lambda passed: not passed,
+        description="Further arguments of TensorRT-LLM's LLM class, spelled as its release spells them.",
+    )
+    unchecked: bool = Field(
+        default=False,
+        exclude_if=lambda unchecked: not unchecked,
+        description="Whether llm_args may have names that the table of that release does not have.",
     )
 
 

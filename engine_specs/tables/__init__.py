@@ -19,6 +19,7 @@ from engine_specs.tables.kind_facts import (
     load_kinds,
 )
 from engine_specs.tables.kind_options import OptionValue
+from engine_specs.tables.llm_args import LlmArguments, load_llm_args
 from engine_specs.tables.model_files import ModelFile, ModelFiles, load_model_files
 from engine_specs.tables.recipes import (
     Device,
@@ -43,6 +44,7 @@ __all__ = [
     "KvCacheFormat",
     "KvCacheName",
     "KvCacheSupport",
+    "LlmArguments",
     "ModelFile",
     "ModelFiles",
     "OptionValue",
@@ -56,6 +58,7 @@ __all__ = [
     "load_config_defaults",
     "load_kinds",
     "load_kv_caches",
+    "load_llm_args",
     "load_model_files",
     "load_recipes",
     "load_targets",

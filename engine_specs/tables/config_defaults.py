@@ -15,6 +15,8 @@ from engine_specs.reading import CONFIG_DEFAULTS_FILE, StrictFrozen, read_data, 
 
 Size = Annotated[int, Field(ge=1)]
 Windows = Literal["never", "if-asked", "every-layer"]
+# Columns of a row that are no keys of config.json.
+NOT_KEYS = {"model_type", "architecture", "windows", "full_attention_every", "source"}
 
 
 class ConfigDefaults(StrictFrozen):
@@ -37,6 +39,9 @@ class ConfigDefaults(StrictFrozen):
     )
     max_window_layers: Size | None = Field(
         default=None, description="With `if-asked`: the first layers, which have no window."
+    )
+    full_attention_every: Size | None = Field(
+        default=None, description="Every such layer has no window, if layer_types does not say; null: none."
     )
     windows: Windows = Field(
         description="Layers with a window: none, those beyond max_window_layers if use_sliding_window is "
@@ -78,7 +83,9 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     row = defaults_of(config)
     if row is None:
         return dict(config)
-    keys = row.model_dump(exclude={"model_type", "architecture", "windows", "source"}, exclude_none=True)
+    keys = row.model_dump(
+        exclude={"model_type", "architecture", "windows", "full_attention_every", "source"}, exclude_none=True
+    )
     if "num_local_experts" in config or "n_routed_experts" in config:
         keys.pop("num_experts", None)
     return {**keys, **config}

@@ -41,8 +41,19 @@ class Toolchains(StrictFrozen):
     )
 
 
-# The same as the model; full attention, which is the same for sequences within the window; or refused.
-Windows = Literal["served", "within", "refused"]
+# The same as the model; full attention, which is the same for sequences within the window; that, unless the
+# spec passes the windows to the server; or refused.
+Windows = Literal["served", "within", "settable", "refused"]
+
+
+class YarnSupport(StrictFrozen):
+    """What a kind computes YaRN scaling from."""
+
+    reads: Annotated[tuple[str, ...], Field(strict=False)] = Field(description="Keys of it that it reads.")
+    needs: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="Keys whose default there is not the checkpoint's: they have to be stated."
+    )
+    source: str = Field(min_length=10, description="Where that was read.")
 
 
 class ArchitectureSupport(StrictFrozen):
@@ -57,6 +68,9 @@ class ArchitectureSupport(StrictFrozen):
     )
     sliding_windows: Windows | None = Field(
         default=None, description="What the kind does with its sliding windows; null: as the kind says."
+    )
+    max_pipeline_parallel: int | None = Field(
+        default=None, ge=1, description="Most devices that its layers are divided between; null: the kind's."
     )
     source: str = Field(min_length=10, description="How it is known to work.")
 
@@ -141,6 +155,9 @@ class KindFacts(StrictFrozen):
     rope_types: Annotated[tuple[str, ...] | None, Field(strict=False)] = Field(
         description="Scalings of rotary positions that it builds as the model was trained; null: all that "
         "its architectures have."
+    )
+    yarn: YarnSupport | None = Field(
+        default=None, description="What it computes YaRN from; null: whatever vLLM does."
     )
     sliding_windows: Windows = Field(
         description="What it does with layers that look back a few tokens only, unless an architecture says."

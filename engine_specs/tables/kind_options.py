@@ -29,6 +29,9 @@ class KindOption(StrictFrozen):
     )
     minimum: float | None = Field(default=None, description="Smallest accepted number.")
     maximum: float | None = Field(default=None, description="Largest accepted number.")
+    architectures: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="Architectures that take another value than the default; empty: all."
+    )
     source: str = Field(min_length=10, description="Where its meaning and its values come from.")
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from tasks.errors import UnknownKind
 from tasks.kinds.aot_inductor import AOT_INDUCTOR
 from tasks.kinds.kind import JobPlan, Kind
+from tasks.kinds.llm_args import unchecked_args
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
 from tasks.kinds.vllm import VLLM
@@ -38,6 +39,7 @@ __all__ = [
     "Kind",
     "ToolCommand",
     "kind_named",
+    "unchecked_args",
     "vllm_serve_command",
     "with_memory_share",
 ]

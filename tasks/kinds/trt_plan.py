@@ -16,6 +16,8 @@ from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import load_kinds, load_model_files
 from tasks.errors import OptionsClash
 from tasks.kinds.kind import JobPlan
+from tasks.kinds.llm_args import passed_problems, unchecked_args, whole_args
+from tasks.kinds.trt_plan_args import decided_args
 from tasks.kinds.trt_plan_settings import Settings, clashes
 from tasks.workers.common.tool_command import ToolCommand
 from tasks.workers.trt_plan.request import (
@@ -33,6 +35,7 @@ TOOL_LINE = "1.2"
 # The server answers under the name of its directory and ignores the name in requests
 # (tensorrt_llm/serve/openai_server.py at commit 00057725 and, of the 1.2 line, of January 2026).
 SERVED_MODEL = "model"
+ARGS_FILE = "llm_args.yaml"
 CHOSEN_FEATURES = (
     "context_fmha",
     "fuse_fp4_quant",
@@ -61,9 +64,10 @@ class TrtPlan:
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:
         """Return the options that the tool would refuse, or silently override."""
         where = f"variants.{variant.name}.engine.options"
-        return tuple(
+        clashing = (
             Problem(f"{where}.{clash.option}", str(clash.found), clash.accepted) for clash in clashes(variant)
         )
+        return (*clashing, *passed_problems(variant, decided_args(Settings(variant))))
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that builds this variant.
@@ -83,37 +87,30 @@ class TrtPlan:
                 target=_target(variant),
                 tool=Tool(TOOL_LINE),
                 asked=Asked(sizes(variant), features(variant)),
+                llm_args=whole_args(variant, decided_args(Settings(variant))),
+                args_file=ARGS_FILE,
                 commands=(command,),
                 serve=self.serve_command(variant).model_dump(mode="json"),
+                unchecked_args=unchecked_args(variant),
             ),
             admission=admission(),
             commands=(command,),
         )
 
     def serve_command(self, variant: ResolvedVariant) -> ServeCommand:
-        """Return the command of TensorRT-LLM's own server, within the sizes that the engine was built for.
+        """Return the command of TensorRT-LLM's own server; all else that it is told is in the engine's file.
 
         `/health` answers only once the model is loaded, as the server binds its port after that.
         """
-        options, shape = variant.engine.options, variant.shape
         flags = {
             "--backend": "tensorrt",
             "--tokenizer": "{tree}",
             "--host": "{host}",
             "--port": "{port}",
-            "--tp_size": variant.tensor_parallel,
-            "--pp_size": variant.pipeline_parallel,
-            "--max_batch_size": shape.max_batch_size,
-            "--max_num_tokens": Settings(variant).max_num_tokens,
-            "--max_seq_len": shape.max_seq_len,
-            "--max_beam_width": options["max_beam_width"],
-            "--kv_cache_free_gpu_memory_fraction": options["kv_cache_free_gpu_memory_fraction"],
-            "--num_postprocess_workers": options["num_postprocess_workers"],
+            "--extra_llm_api_options": f"{{tree}}/{ARGS_FILE}",
             "--log_level": "warning",
         }
         argv = ["{bin}/trtllm-serve", "{tree}", *_written(flags)]
-        if options["enable_chunked_prefill"]:
-            argv.append("--enable_chunked_prefill")
         toolchain = load_kinds()[self.name].toolchains.serve[variant.target.accelerator]
         return ServeCommand(
             toolchain=toolchain,

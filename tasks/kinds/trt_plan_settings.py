@@ -123,6 +123,22 @@ class Settings:
         return self.quant_algo in FUSED_MLP if chosen is None else chosen
 
     @property
+    def attention_window(self) -> Any:
+        """Tokens that layers look back to, as the spec passes them to the server; None: all of them."""
+        return (self.variant.engine.llm_args.get("kv_cache_config") or {}).get("max_attention_window")
+
+    @property
+    def block_reuse(self) -> bool:
+        """Whether requests with equal prefixes share blocks of the KV cache."""
+        chosen: bool | None = self.option("enable_block_reuse")
+        return self.block_reuse_possible if chosen is None else chosen
+
+    @property
+    def block_reuse_possible(self) -> bool:
+        """Whether they can: attention over prompts has to read pages; with windows it is not established."""
+        return self.paged_context_fmha and self.attention_window is None
+
+    @property
     def swiglu_kernel(self) -> bool:
         """Whether a fused kernel for gated MLPs was chosen."""
         return any(self.option(name) != "disable" for name in SWIGLU_KERNELS)
@@ -221,5 +237,15 @@ def _fp4(s: Settings) -> Iterator[Clash]:
 
 
 def _serving(s: Settings) -> Iterator[Clash]:
+    """Rules of docs/source/legacy/advanced/{kv-cache-reuse,gpt-attention}.md."""
+    if s.block_reuse and not s.block_reuse_possible:
+        accepted = "false: it needs use_paged_context_fmha, and no max_attention_window"
+        yield Clash("enable_block_reuse", True, accepted)
+    host = s.option("host_cache_size")
+    if host is not None and not s.block_reuse:
+        yield Clash("host_cache_size", host, "nothing: only blocks that requests share move to the host")
+    if s.attention_window is not None and s.option("max_beam_width") > 1:
+        accepted = "1, with max_attention_window: its cache works without beam search only"
+        yield Clash("max_beam_width", s.option("max_beam_width"), accepted)
     if s.option("enable_chunked_prefill") and not s.paged_context_fmha:
         yield Clash("enable_chunked_prefill", True, "false: a prompt in pieces needs use_paged_context_fmha")

@@ -11,6 +11,7 @@ tensorrt_llm/serve/openai_server.py and documented since 0.19; TLLM_AUTOTUNER_CA
 tensorrt_llm/_torch/pyexecutor/model_engine.py when it warms up.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from artifacts.hosts import ServeCommand
@@ -18,7 +19,8 @@ from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes
 from tasks.kinds.kind import JobPlan
-from tasks.kinds.trtllm_torch_args import llm_args
+from tasks.kinds.llm_args import passed_problems, unchecked_args, whole_args
+from tasks.kinds.trtllm_torch_args import decided_args
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
 from tasks.workers.trtllm_torch.request import Files, Target, TrtllmTorchAdmission, TrtllmTorchParams, WarmUp
@@ -38,9 +40,9 @@ class TrtllmTorch:
 
     name: str = "trtllm-torch"
 
-    def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:  # noqa: ARG002  any go together
-        """Return nothing: every option goes with every other."""
-        return ()
+    def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:
+        """Return passed arguments that contradict the spec, and pieces of prompts smaller than a block."""
+        return (*_pieces(variant), *passed_problems(variant, decided_args(variant)))
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that resolves the arguments, tunes, and assembles the tree."""
@@ -54,11 +56,12 @@ class TrtllmTorch:
                 recipe=variant.quantization.recipe,
                 shape=Shape(**variant.shape.model_dump()),
                 target=_target(variant),
-                llm_args=llm_args(variant),
+                llm_args=whole_args(variant, decided_args(variant)),
                 files=Files(llm_args=ARGS_FILE, cache=CACHE_FILE),
                 warm_up=WarmUp(READY_PATH, SERVED_MODEL),
                 commands=(command,),
                 serve=self.serve_command(variant).model_dump(mode="json"),
+                unchecked_args=unchecked_args(variant),
             ),
             admission=_admission(variant, facts),
             commands=(command,),
@@ -80,6 +83,15 @@ class TrtllmTorch:
         )
 
 
+def _pieces(variant: ResolvedVariant) -> Iterator[Problem]:
+    """Yield iterations that hold less than a block: a prompt is read in whole blocks, but for its end."""
+    options, tokens = variant.engine.options, variant.shape.max_num_tokens
+    block = int(options["tokens_per_block"] or 0)
+    if options["enable_chunked_prefill"] and tokens < block:
+        accepted = f"at least {block} (tokens_per_block): enable_chunked_prefill reads whole blocks"
+        yield Problem(f"variants.{variant.name}.shape.max_num_tokens", str(tokens), accepted)
+
+
 def _warm_up() -> ToolCommand:
     return ToolCommand(
         name="warm-up",
@@ -89,9 +101,11 @@ def _warm_up() -> ToolCommand:
 
 
 def _server(tree: str, host: str, model: str, log_level: str) -> tuple[str, ...]:
-    """Return the command of trtllm-serve; no flag repeats the YAML file, as either might win."""
+    """Return the command of trtllm-serve; no flag repeats the YAML file, as either might win.
+
+    There is no --backend: PyTorch's is the default, and the only one of this line that takes these arguments.
+    """
     flags = {
-        "--backend": "pytorch",
         "--config": f"{tree}/{ARGS_FILE}",
         "--host": host,
         "--port": "{port}",

@@ -7,12 +7,12 @@ from pydantic import Field
 
 from artifacts.hosts import HostFacts, probe_host
 from artifacts.settings import Settings
-from engine_specs.preflight import Examination, examine
+from engine_specs.preflight import Examination, examine, examine_unknown
 from engine_specs.spec import ResolvedVariant, Spec
-from engine_specs.tables import load_kinds
+from engine_specs.tables import load_kinds, load_llm_args
 from tasks.comparison import divide_by_host, placement_here, reference_sides, served_memory
 from tasks.errors import GpusUnavailable, PlacementImpossible
-from tasks.kinds import kind_named
+from tasks.kinds import kind_named, unchecked_args
 from tasks.plan.checkpoint import PlannedCheckpoint
 from tasks.plan.records import FindToolchain
 from tasks.stages import build
@@ -58,7 +58,7 @@ def plan_variant(
             spec, variant, known.config, known.file_bytes, small=known.small, free_disk_bytes=free_bytes
         )
     else:
-        examined = Examination(problems=checkpoint.problems, warnings=(), memory=None, disk=None)
+        examined = examine_unknown(variant, checkpoint.problems)
     reference = reference_sides(spec, variant, "")[0].serve.toolchain
     roles = build.toolchains_of(variant) | {"reference": reference}
     found = {role: find_toolchain(name) for role, name in roles.items()}
@@ -66,7 +66,7 @@ def plan_variant(
     return PlannedVariant(
         asked=variant,
         problems=(*kind_named(variant.engine.kind).option_problems(variant), *examined.problems),
-        warnings=(*examined.warnings, *ends),
+        warnings=(*examined.warnings, *_unchecked(variant), *ends),
         placement=_placement(spec, variant, checkpoint, facts, settings) if builds_here else "",
         memory=examined.memory,
         disk=examined.disk,
@@ -74,6 +74,16 @@ def plan_variant(
             role: one.provenance() if isinstance(one, Toolchain) else one for role, one in found.items()
         },
     )
+
+
+def _unchecked(variant: ResolvedVariant) -> tuple[str, ...]:
+    """Return a sentence about passed arguments that no table holds; none if there are none."""
+    names = unchecked_args(variant)
+    if not names:
+        return ()
+    release = load_llm_args()[variant.engine.kind].release
+    where = f"variants.{variant.name}.engine.llm_args"
+    return (f"{where}: nothing checks {', '.join(names)}, which the table of {release} does not have",)
 
 
 def _placement(

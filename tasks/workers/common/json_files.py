@@ -1,6 +1,11 @@
-"""JSON objects of a checkpoint or an engine: read with a refusal that names the file, and written."""
+"""JSON objects of a checkpoint or an engine: read with a refusal that names the file, and written.
 
+Standard library only; so is the YAML that tools read, whose scalars are those of JSON.
+"""
+
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +36,22 @@ def read_json(path: Path, fix: str = FIX) -> dict[str, Any]:
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON object."""
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def write_yaml(path: Path, document: Mapping[str, Any]) -> str:
+    """Write a mapping as YAML with sorted keys; returns the digest of the file."""
+    text = "".join(f"{line}\n" for line in yaml_lines(document))
+    path.write_text(text, encoding="utf-8")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def yaml_lines(document: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Lines of block-style YAML; scalars are written as JSON, which YAML reads as the same values."""
+    for name in sorted(document):
+        value = document[name]
+        key = name if name.isidentifier() else json.dumps(name)
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{key}:"
+            yield from yaml_lines(value, indent + "  ")
+        else:
+            yield f"{indent}{key}: {json.dumps(value, allow_nan=False)}"

@@ -49,6 +49,7 @@ def manifest(
         "tools": dict(tools),
         "stand_in": asked.stand_in,
         "serve": asked.serve,
+        "unchecked_args": list(asked.unchecked_args),
         **facts,
     }
 

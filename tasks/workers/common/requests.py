@@ -51,6 +51,7 @@ class EngineParams:
         toolchains: identity of each toolchain that takes part, by role.
         driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
         stand_in: whether a stand-in of the tool builds it.
+        unchecked_args: arguments of the tool that no table of its release has, which the spec passes.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class EngineParams:
     toolchains: dict[str, str] = field(default_factory=dict)
     driver_floor: str | None = None
     stand_in: bool = False
+    unchecked_args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

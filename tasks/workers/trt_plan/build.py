@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.workers.common.gpu_host import GpuFacts, gpu_facts, refuse_unless
 from tasks.workers.common.io import run, say
+from tasks.workers.common.json_files import write_yaml
 from tasks.workers.common.manifest import write_manifest
 from tasks.workers.common.requests import Result
 from tasks.workers.common.tool import run_commands
@@ -32,6 +33,7 @@ def main(request: TrtPlanRequest) -> Result:
     plans = engine.rank_bytes
     say(f"built by TensorRT-LLM {engine.version}: {len(plans)} plans, {sum(plans)} bytes")
     copy_tokenizer(checkpoint.directory, request.output)
+    write_yaml(request.output / params.args_file, params.llm_args)
     write_manifest(request.output, plan_manifest(params, checkpoint, engine.sizes, gpu, tools))
     return Result(metrics=_metrics(checkpoint, engine, seconds), tools=tools)
 

@@ -58,6 +58,8 @@ class TrtPlanParams(EngineParams):
         target: hosts.
         tool: version line.
         asked: what the built engine must be.
+        llm_args: arguments of the tool's LLM class by its names, which the server reads from a file.
+        args_file: path of that file in the engine tree.
         commands: commands of the tool, in order.
     """
 
@@ -65,6 +67,8 @@ class TrtPlanParams(EngineParams):
     target: Target
     tool: Tool
     asked: Asked
+    llm_args: dict[str, Any]
+    args_file: str
     commands: tuple[ToolCommand, ...]
 
 

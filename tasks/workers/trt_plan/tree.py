@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from tasks.workers.common.gpu_host import GpuFacts
+from tasks.workers.common.json_files import read_json, write_json
 from tasks.workers.common.manifest import manifest, sha256_of
 from tasks.workers.trt_plan.checkpoint import Checkpoint
 from tasks.workers.trt_plan.request import TrtPlanParams
 
 SHAPE = ("max_batch_size", "max_input_len", "max_seq_len", "max_num_tokens")
 # config.json is the engine's own; the tool reads no other file of the checkpoint.
+TOKENIZER_SETTINGS = "tokenizer_config.json"
+# The class of transformers that takes tokenizer.json as it is.
+READS_TOKENIZER_JSON = "PreTrainedTokenizerFast"
 TOKENIZER_FILES = (
     "tokenizer.json",
-    "tokenizer_config.json",
+    TOKENIZER_SETTINGS,
     "tokenizer.model",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -26,10 +30,18 @@ TOKENIZER_FILES = (
 
 
 def copy_tokenizer(checkpoint: Path, output: Path) -> list[str]:
-    """Copy, byte for byte, what the server needs to turn text into tokens and back; returns the names."""
+    """Copy, byte for byte, what the server needs to turn text into tokens and back; returns the names.
+
+    If no file says of what class the tokenizer is, the copy of tokenizer_config.json does: next to a plan's
+    config.json, which names no type of model, transformers could not tell.
+    """
     present = [name for name in TOKENIZER_FILES if (checkpoint / name).is_file()]
     for name in present:
         shutil.copyfile(checkpoint / name, output / name)
+    settings = output / TOKENIZER_SETTINGS
+    given = read_json(settings) if settings.is_file() else {}
+    if not given.get("tokenizer_class"):
+        write_json(settings, given | {"tokenizer_class": READS_TOKENIZER_JSON})
     return present
 
 

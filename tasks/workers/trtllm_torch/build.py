@@ -9,6 +9,7 @@ import tempfile
 from tasks.workers.common.gpu_host import GpuFacts, gpu_facts, refuse_unless
 from tasks.workers.common.hf_checkpoint import copy_checkpoint, read_checkpoint
 from tasks.workers.common.io import run, say
+from tasks.workers.common.json_files import write_yaml
 from tasks.workers.common.manifest import write_manifest
 from tasks.workers.common.requests import Result
 from tasks.workers.common.tool_versions import tool_versions
@@ -18,7 +19,7 @@ from tasks.workers.trtllm_torch.request import (
     TrtllmTorchParams,
     TrtllmTorchRequest,
 )
-from tasks.workers.trtllm_torch.tree import read_tuned, torch_manifest, write_args
+from tasks.workers.trtllm_torch.tree import read_tuned, torch_manifest
 from tasks.workers.trtllm_torch.warm_up import warm_up
 
 DISTRIBUTIONS = ("tensorrt_llm", "torch", "transformers")
@@ -32,7 +33,7 @@ def main(request: TrtllmTorchRequest) -> Result:
     checkpoint = read_checkpoint(request.inputs["checkpoint"], request.admission)
     copied = copy_checkpoint(checkpoint.directory, output)
     say(f"copied {copied} bytes of checkpoint")
-    config_sha256 = write_args(output / params.files.llm_args, params.llm_args)
+    config_sha256 = write_yaml(output / params.files.llm_args, params.llm_args)
     ready_s = _warm_up(request)
     tuned = read_tuned(output, params.files.cache, config_sha256, gpu, tools["tensorrt_llm"])
     say(f"tuned by TensorRT-LLM {tools['tensorrt_llm']}: {tuned.entries} choices")

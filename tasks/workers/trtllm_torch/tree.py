@@ -8,9 +8,8 @@ The autotuner's file (tensorrt_llm/_torch/autotuner.py of NVIDIA/TensorRT-LLM): 
 is recorded outside of it.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,24 +36,6 @@ class Tuned:
     path: str
     config_sha256: str
     entries: int
-
-
-def write_args(path: Path, arguments: Mapping[str, Any]) -> str:
-    """Write the arguments as YAML with sorted keys; returns the digest of the file."""
-    text = "".join(f"{line}\n" for line in yaml_lines(arguments))
-    path.write_text(text, encoding="utf-8")
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def yaml_lines(arguments: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Lines of block-style YAML; scalars are written as JSON, which YAML reads as the same values."""
-    for name in sorted(arguments):
-        value = arguments[name]
-        if isinstance(value, Mapping):
-            yield f"{indent}{name}:"
-            yield from yaml_lines(value, indent + "  ")
-        else:
-            yield f"{indent}{name}: {json.dumps(value, allow_nan=False)}"
 
 
 def read_tuned(tree: Path, path: str, config_sha256: str, gpu: GpuFacts, version: str) -> Tuned:

@@ -118,6 +118,7 @@ TARGETS = "engine_specs/data/targets.yaml"
 RECIPES = "engine_specs/data/recipes.yaml"
 CONFIG_DEFAULTS = "engine_specs/data/config_defaults.yaml"
 MODEL_FILES = "engine_specs/data/model_files.yaml"
+LLM_ARGS = ("engine_specs/data/llm_args/trt-plan.yaml", "engine_specs/data/llm_args/trtllm-torch.yaml")
 MEMORY = "engine_specs/data/memory.yaml"
 QWEN = "engine_specs/data/checkpoints/Qwen--Qwen3-8B.yaml"
 DEMO = "engine_specs/demo.yaml"
@@ -234,6 +235,12 @@ def _more_reads(content: Any) -> None:
     content["model_files"].append({**content["model_files"][0], "architectures": ["OtherForCausalLM"]})
 
 
+def _more_arguments(content: Any) -> None:
+    root = content["models"][content["root"]]
+    root["other"] = {**root["dtype"]}
+    root["max_num_tokens"]["minimum"] = 2
+
+
 def _more_memory(content: Any) -> None:
     content["reserves"].append({"what": "other", "bytes": 1, "source": SOURCE})
     content["usable_share"] = 0.5
@@ -287,6 +294,11 @@ TABLES = (
         files=CONFIG_DEFAULTS,
         unrelated=(changed(CONFIG_DEFAULTS, _other_defaults),),
         unused="pre-flight alone needs sizes that config.json leaves out",
+    ),
+    Table(
+        files="engine_specs/data/llm_args/*.yaml",
+        unrelated=tuple(changed(file, _more_arguments) for file in LLM_ARGS),
+        unused="it only decides what a spec may pass; no shipped spec passes anything",
     ),
     Table(
         files=MODEL_FILES,

@@ -17,9 +17,10 @@ def variant(
     shape: Shape = SMALL,
     tensor_parallel: int = 1,
     pipeline_parallel: int = 1,
+    llm_args: dict[str, Any] | None = None,
     **options: Any,
 ) -> ResolvedVariant:
-    """A variant with every option of the kind, those of `options` as given."""
+    """A variant with every option of the kind, those of `options` and `llm_args` as given."""
     defaults = {option.name: option.default for option in load_kinds()[KIND].options}
     assert set(options) <= set(defaults)
     return ResolvedVariant(
@@ -27,7 +28,7 @@ def variant(
         target=load_targets()[target],
         tensor_parallel=tensor_parallel,
         pipeline_parallel=pipeline_parallel,
-        engine=Engine(kind=KIND, options=defaults | options),
+        engine=Engine(kind=KIND, options=defaults | options, llm_args=llm_args or {}),
         quantization=Quantization(recipe=recipe, kv_cache=kv_cache, device="cpu"),
         shape=shape,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 INTERFACES = Path(__file__).parents[2] / "data" / "interfaces"
+ARGUMENTS = Path(__file__).parents[3] / "engine_specs" / "data" / "llm_args"
 SCALARS: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
@@ -24,6 +25,12 @@ SCALARS: dict[str, tuple[type, ...]] = {
 def load_table(name: str) -> dict[str, Any]:
     """A table of an interface by the name of its file."""
     table: dict[str, Any] = yaml.safe_load((INTERFACES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return table
+
+
+def load_arguments(kind: str) -> dict[str, Any]:
+    """The closed schema of the arguments of a kind's tool: the data that specs are held against, too."""
+    table: dict[str, Any] = yaml.safe_load((ARGUMENTS / f"{kind}.yaml").read_text(encoding="utf-8"))
     return table
 
 

@@ -25,11 +25,12 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))  # the files beside this one
 
-from llm_args_rules import clashes, load_table, problems
+from llm_args_rules import clashes, load_arguments, load_table, problems
 from unified_checkpoint import checkpoint_problems
 
 VERSION = "1.4.0rc1+stand-in"
-CLI, ARGS = load_table("trtllm-serve-1.4"), load_table("llm-args-1.4")
+CLI, FORMATS = load_table("trtllm-serve-1.4"), load_table("llm-args-1.4")
+ARGS = load_arguments("trtllm-torch")
 TYPES = {"str": str, "int": int, "float": float}
 MOST_TOLD = 3
 
@@ -44,10 +45,10 @@ def main() -> None:
     ranks = llm_args.get("tensor_parallel_size", 1) * llm_args.get("pipeline_parallel_size", 1)
     if count < ranks:
         sys.exit(f"ValueError: world size {ranks} is larger than the {count} GPUs of this node")
-    refuse(checkpoint_problems(Path(args.model), llm_args, capability, ARGS))
+    refuse(checkpoint_problems(Path(args.model), llm_args, capability, FORMATS))
     fail_as_told("starting")
     if llm_args.get("enable_autotuner", True):
-        tune(os.environ.get(ARGS["autotuner_cache"]["variable"]), name, capability, ranks)
+        tune(os.environ.get(FORMATS["autotuner_cache"]["variable"]), name, capability, ranks)
     serve(args.host, args.port, args.served_model_name or args.model)
 
 

@@ -18,8 +18,6 @@ ENGINE = ServeCommand(
     argv=(
         "{bin}/trtllm-serve",
         "{tree}",
-        "--backend",
-        "pytorch",
         "--host",
         "{host}",
         "--port",

@@ -16,7 +16,7 @@ from artifacts.settings import Settings
 from artifacts.store import Store, blob_key, open_store
 from engine_specs.preflight import vendored_checkpoint
 from engine_specs.reading import PreflightRefused
-from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
+from engine_specs.spec import Spec, list_specs, load_spec, read_spec, resolve_variants
 from engine_specs.tables import load_targets
 from flows import build
 from flows.cli.commands.plan import plan
@@ -269,6 +269,22 @@ def test_a_checkpoint_that_cannot_be_used_is_a_refusal(store: Store, hub: Faulty
     assert made.checkpoint.facts_reason.startswith("not judged: ")
     (variant,) = made.variants
     assert f"    refused: {variant.problems[0]}" in list(plan_lines([made]))
+
+
+def test_what_the_tables_rule_out_is_refused_even_if_nothing_is_known_of_the_checkpoint(
+    store: Store, closed: HubAccess
+) -> None:
+    """An A100 computes in FP8 neither weights nor KV cache, whatever the model is."""
+    path = next(one for one in SHIPPED if one.stem == "llama-3.1-8b-instruct")
+    text = path.read_text().replace(LLAMA, "nobody/knows-it")
+    clashing = text.replace("recipe: int8_smoothquant, kv_cache: int8", "recipe: fp8, kv_cache: fp8")
+    spec = read_spec(clashing, path)
+    made = planned(spec, closed, store)
+    assert made.refused
+    assert made.checkpoint.facts is None
+    refused = {one.asked.name: {problem.field for problem in one.problems} for one in made.variants}
+    fields = {"variants.a100.quantization.recipe", "variants.a100.quantization.kv_cache"}
+    assert {name: found for name, found in refused.items() if found} == {"a100": fields}
 
 
 @pytest.mark.parametrize(("today", "verb"), [(dt.date(2026, 6, 29), "ends"), (dt.date(2026, 6, 30), "ended")])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.checkpoints import trtllm_checkpoints
 from support.specs.trt_plan import KIND, variant
 from support.standin.interface_tables import broken, table, values
+from support.standin.llm_args_rules import load_arguments
 from support.standin.trtllm_arguments import build_config_of, parse
 from support.standin.trtllm_rules import apply_rules
 from support.standin.trtllm_toolchain import interfaces
@@ -21,6 +22,9 @@ from tasks.kinds import kind_named
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trt_plan_settings import clashes
 
+ARGUMENTS = {
+    name: row for model in load_arguments(KIND)["models"].values() for name, row in model.items()
+} | {"kv_cache_free_gpu_memory_fraction": {"type": "float"}}
 BUILD, SERVE, ENGINE = table("trtllm-build-1.2"), table("trtllm-serve-1.2"), table("engine-1.2")
 INTERFACES = interfaces()
 FACTS: KindFacts = load_kinds()[KIND]
@@ -31,6 +35,7 @@ PLACEHOLDERS = {
 AWQ = {"recipe": "int4_awq", "kv_cache": "none"}
 PLAIN = {"recipe": "none", "kv_cache": "none"}
 INT8 = {"target": "a100-80gb", "recipe": "int8_smoothquant", "kv_cache": "int8"}
+WINDOW = {"kv_cache_config": {"max_attention_window": [128]}}
 ONE_SHORT = Shape(max_batch_size=1, max_input_len=32, max_seq_len=64, max_num_tokens=32)
 BLOCK = max(next(row for row in FACTS.options if row.name == "tokens_per_block").choices)
 
@@ -190,6 +195,11 @@ def test_placeholders_are_those_that_workers_and_servers_fill_in(any_variant: Re
         ({"fuse_fp4_quant": True}, "fuse_fp4_quant", "recipe nvfp4"),
         ({"norm_quant_fusion": True}, "norm_quant_fusion", "recipe nvfp4"),
         ({**INT8, "enable_chunked_prefill": True}, "enable_chunked_prefill", "use_paged_context_fmha"),
+        ({**INT8, "enable_block_reuse": True}, "enable_block_reuse", "use_paged_context_fmha"),
+        ({**INT8, "host_cache_size": 1}, "host_cache_size", "share"),
+        ({"enable_block_reuse": False, "host_cache_size": 1}, "host_cache_size", "share"),
+        ({"llm_args": WINDOW, "enable_block_reuse": True}, "enable_block_reuse", "max_attention_window"),
+        ({"llm_args": WINDOW, "max_beam_width": 2}, "max_beam_width", "beam search"),
     ],
 )
 def test_what_the_tool_would_take_back_is_refused(what: dict[str, Any], option: str, said: str) -> None:
@@ -254,15 +264,16 @@ def test_the_server_gets_the_engines_sizes_and_the_specs_choices() -> None:
     flags = values(command[2:])
     assert command[:2] == ["/bin/trtllm-serve", "/tree"]
     assert (flags["--backend"], flags["--tokenizer"]) == ("tensorrt", "/tree")
-    assert (flags["--tp_size"], flags["--pp_size"], flags["--port"]) == ("2", "1", "81")
-    assert (flags["--max_batch_size"], flags["--max_seq_len"], flags["--max_num_tokens"]) == (
-        "8",
-        "192",
-        "256",
-    )
-    assert flags["--kv_cache_free_gpu_memory_fraction"] == "0.7"
-    assert "--enable_chunked_prefill" in flags
-    assert "--enable_chunked_prefill" not in TRT_PLAN.serve_command(variant()).argv
+    assert (flags["--extra_llm_api_options"], flags["--port"]) == ("/tree/llm_args.yaml", "81")
+    # A key of the file replaces what the command line says, so the command line repeats none of it.
+    own = {"--backend", "--tokenizer", "--host", "--port", "--log_level"}
+    assert set(flags) == own | {"--extra_llm_api_options"}
+    args = TRT_PLAN.build_job(chosen).params.llm_args
+    assert (args["tensor_parallel_size"], args["pipeline_parallel_size"]) == (2, 1)
+    assert (args["max_batch_size"], args["max_seq_len"], args["max_num_tokens"]) == (8, 192, 256)
+    assert args["kv_cache_config"]["free_gpu_memory_fraction"] == 0.7
+    assert args["enable_chunked_prefill"] is True
+    assert args["extended_runtime_perf_knob_config"]["cuda_graph_mode"] is True
     assert (serve.toolchain, serve.ready_path) == ("tensorrt-llm-1.2", "/health")
     assert serve.generated_ids == "instead-of-text"
 
@@ -281,9 +292,10 @@ def test_names_of_formats_are_those_of_the_tool() -> None:
 
 
 @pytest.mark.parametrize("option", FACTS.options, ids=lambda row: row.name)
-def test_every_option_is_a_flag_of_the_tools_with_their_choices(option: KindOption) -> None:
-    row = BUILD["flags"].get(f"--{option.name}") or SERVE["flags"].get(f"--{option.name}")
+def test_every_option_is_a_flag_or_an_argument_of_the_tools_with_their_choices(option: KindOption) -> None:
+    row = BUILD["flags"].get(f"--{option.name}") or ARGUMENTS.get(option.name)
     assert row is not None
+    assert not row.get("decided_by")
     asked = {"enable", "disable"} if option.type == "bool" else set(option.choices)
     assert row["type"] == "flag" or "choices" not in row or asked <= set(row["choices"])
 

@@ -6,22 +6,29 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from support.standin.llm_args_rules import clashes, load_table, problems
+from support.standin.llm_args_rules import clashes, load_arguments, load_table, problems
 
 from engine_specs.spec import ResolvedVariant, Shape
 from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import OptionValue, load_kinds, load_kv_caches, load_recipes, load_targets
 from engine_specs.tables.kind_options import KindOption
 from tasks.kinds import kind_named
-from tasks.kinds.trtllm_torch_args import llm_args
+from tasks.kinds.llm_args import whole_args
+from tasks.kinds.trtllm_torch_args import decided_args
+from tasks.workers.common.json_files import yaml_lines
 from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission
-from tasks.workers.trtllm_torch.tree import yaml_lines
 
 KIND = "trtllm-torch"
 FACTS = load_kinds()[KIND]
 CAPABILITIES = {capability for row in FACTS.recipes for capability in row.compute_capabilities}
 TARGETS = [row for row in load_targets().values() if row.compute_capability in CAPABILITIES]
-ARGS, CLI = load_table("llm-args-1.4"), load_table("trtllm-serve-1.4")
+ARGS, CLI = load_arguments(KIND), load_table("trtllm-serve-1.4")
+FORMATS = load_table("llm-args-1.4")
+
+
+def llm_args(variant: ResolvedVariant) -> dict[str, Any]:
+    """What the kind writes into the file of a variant."""
+    return whole_args(variant, decided_args(variant))
 
 
 def accepted(option: KindOption) -> st.SearchStrategy[OptionValue]:
@@ -124,11 +131,11 @@ def refusal(argv: list[str]) -> str:
 @given(variants())
 def test_a_checkpoint_is_asked_for_in_formats_that_the_tool_names(variant: ResolvedVariant) -> None:
     asked = kind_named(KIND).build_job(variant).admission
-    known = {*ARGS["quant_algos"]["names"], None}
+    known = {*FORMATS["quant_algos"]["names"], None}
     assert isinstance(asked, TrtllmTorchAdmission)
     assert {*asked.quant_algos, *asked.layer_quant_algos} <= known
     assert "MIXED_PRECISION" not in asked.layer_quant_algos
-    assert asked.kv_cache_quant_algo in {*ARGS["kv_cache_quant_algos"]["names"], None}
+    assert asked.kv_cache_quant_algo in {*FORMATS["kv_cache_quant_algos"]["names"], None}
     assert asked.quant_algos
 
 
@@ -146,7 +153,12 @@ def others(option: KindOption) -> list[OptionValue]:
 
 @pytest.mark.parametrize("option", FACTS.options, ids=lambda row: row.name)
 def test_the_choices_of_an_option_are_the_tools(option: KindOption) -> None:
-    rows = {name: row for model in ARGS["models"].values() for name, row in model.items()}
+    rows = {
+        name: row
+        for model in ARGS["models"].values()
+        for name, row in model.items()
+        if not row.get("decided_by")
+    }
     rows["moe_backend"] = ARGS["models"]["MoeConfig"]["backend"]
     row: dict[str, Any] = rows.get(option.name, {})
     assert set(option.choices) <= set(row.get("choices", option.choices))
@@ -154,10 +166,10 @@ def test_the_choices_of_an_option_are_the_tools(option: KindOption) -> None:
 
 
 def test_every_row_of_the_tables_names_its_source() -> None:
-    rows = [row for model in ARGS["models"].values() for row in model.values()]
-    rows += [*CLI["flags"].values(), *CLI["paths"].values()]
-    rows += [ARGS[name] for name in ("quant_algos", "kv_cache_quant_algos", "autotuner_cache")]
+    rows = [*CLI["flags"].values(), *CLI["paths"].values()]
+    rows += [FORMATS[name] for name in ("quant_algos", "kv_cache_quant_algos", "autotuner_cache")]
     assert all("TensorRT-LLM" in row["source"] or "as above" in row["source"] for row in rows)
+    assert all("TensorRT-LLM" in text or "as `args`" in text for text in ARGS["sources"].values())
 
 
 def test_every_recipe_and_cache_format_of_the_kind_has_a_name_in_the_arguments() -> None:

@@ -35,7 +35,7 @@ def test_the_server_reads_the_tree_and_rewrites_a_copy_of_the_cache(variant: Res
         python="py", bin_dir="/bin", tree="/engine", host="127.0.0.1", port=8000, model="demo"
     )
     assert command == [
-        "/bin/trtllm-serve", "/engine", "--backend", "pytorch", "--config", "/engine/llm_args.yaml",
+        "/bin/trtllm-serve", "/engine", "--config", "/engine/llm_args.yaml",
         "--host", "127.0.0.1", "--port", "8000", "--served_model_name", "demo", "--log_level", "warning",
         "--no-telemetry",
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.checkpoints import trtllm_checkpoints
 from support.specs.trt_plan import variant
 from support.standin.trtllm_toolchain import Gpu, install, report
@@ -87,7 +88,10 @@ def test_a_tree_holds_plans_tokenizer_and_what_a_host_must_have(
     tree = tmp_path / "tree"
     names = {path.name for path in tree.iterdir()}
     plans = {"rank0.engine", "rank1.engine"}
-    assert names == plans | {"config.json", "engine.json", "tokenizer.json", "tokenizer_config.json"}
+    own = {"config.json", "engine.json", "llm_args.yaml", "tokenizer.json", "tokenizer_config.json"}
+    assert names == plans | own
+    given = yaml.safe_load((tree / "llm_args.yaml").read_text())
+    assert given == TRT_PLAN.build_job(asked).params.llm_args
     manifest = EngineManifest.model_validate_json((tree / "engine.json").read_bytes())
     assert manifest.stand_in
     assert manifest.shape == asked.shape.model_dump()

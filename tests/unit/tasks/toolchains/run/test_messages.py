@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from artifacts.tool_env import read_tool_env
 from tasks.toolchains.run.messages import KnownMessage, known_messages, recognised
 
 ROWS = known_messages()
@@ -22,6 +23,14 @@ def test_a_row_says_cause_and_remedy_as_parts_of_a_sentence(row: KnownMessage) -
         assert len(part.split()) >= 4
         assert not part.endswith(".")
     assert row.pattern not in {other.pattern for other in ROWS if other is not row}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_variable_that_a_remedy_sets_reaches_the_tools(row: KnownMessage) -> None:
+    """Tools see no variable of the user but those that are handed to them on purpose."""
+    handed = re.search(r"ENGINERY_TOOL_ENV=(\S+)", row.remedy)
+    variables = set(re.findall(r"\b([A-Z][A-Z0-9_]{3,})=", row.remedy)) - {"ENGINERY_TOOL_ENV"}
+    assert variables == (set(read_tool_env(handed[1])) if handed else set())
 
 
 def test_names_are_unique() -> None:

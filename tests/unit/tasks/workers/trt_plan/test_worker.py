@@ -27,6 +27,8 @@ PARAMS = TrtPlanParams(
         sizes={"max_batch_size": 8, "max_num_tokens": 256},
         features={"reduce_fusion": True, "use_fused_mlp": True, "of_another_version": True},
     ),
+    llm_args={},
+    args_file="llm_args.yaml",
     commands=(),
     serve={},
 )
@@ -187,6 +189,18 @@ def test_a_stand_ins_version_passes_only_where_it_is_declared() -> None:
         require_version("1.2.1+stand-in", "1.2", stand_in=False)
     with pytest.raises(Refusal, match=r"1\.1\.0"):
         require_version("1.1.0", "1.2", stand_in=True)
+
+
+@pytest.mark.parametrize("settings", [None, {}, {"bos_token": "<s>"}, {"tokenizer_class": None}])
+def test_a_tokenizer_without_a_class_gets_the_one_that_reads_its_file(
+    checkpoint: Path, tmp_path: Path, settings: dict[str, Any] | None
+) -> None:
+    path = checkpoint / "tokenizer_config.json"
+    path.unlink() if settings is None else path.write_text(json.dumps(settings))
+    (tmp_path / "tree").mkdir()
+    copy_tokenizer(checkpoint, tmp_path / "tree")
+    written = json.loads((tmp_path / "tree" / "tokenizer_config.json").read_text())
+    assert written == {**(settings or {}), "tokenizer_class": "PreTrainedTokenizerFast"}
 
 
 def test_the_tokenizer_is_copied_and_the_checkpoints_config_is_not(checkpoint: Path, tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from tasks.kinds import kind_named
 from tasks.workers.common.gpu_host import GpuFacts
 from tasks.workers.common.hf_checkpoint import Checkpoint, copy_checkpoint, read_checkpoint
 from tasks.workers.common.io import Refusal
+from tasks.workers.common.json_files import write_yaml
 from tasks.workers.common.tool_command import ToolCommand
 from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission, TrtllmTorchParams, WarmUp
-from tasks.workers.trtllm_torch.tree import Tuned, read_tuned, torch_manifest, write_args
+from tasks.workers.trtllm_torch.tree import Tuned, read_tuned, torch_manifest
 from tasks.workers.trtllm_torch.warm_up import warm_up
 
 FACTS = load_kinds()["trtllm-torch"]
@@ -196,7 +197,7 @@ def test_the_manifest_is_one_and_names_what_was_measured(tmp_path: Path) -> None
     )
     params = kind_named("trtllm-torch").build_job(variant).params
     assert isinstance(params, TrtllmTorchParams)
-    digest = write_args(tmp_path / "llm_args.yaml", params.llm_args)
+    digest = write_yaml(tmp_path / "llm_args.yaml", params.llm_args)
     judged = Checkpoint(tmp_path, "LlamaForCausalLM", "NVFP4", "FP8", "1" * 64)
     tools = {"tensorrt_llm": "1.4.0rc1", "torch": "2.14.0", "transformers": "5.5.4", "cuda": "13.0"}
     tuned = Tuned("autotuner/cache.json", digest, 3)
