@@ -37,7 +37,7 @@ from flows.selection import variants_here
 from flows.text.plan import memory_lines
 from tasks import prefect_tasks as steps
 from tasks.comparison import placement_here, served_memory
-from tasks.hosts import free_disk_bytes
+from tasks.hosts import free_disk_bytes, host_memory_bytes
 from tasks.hub import HubAccess
 from tasks.judging import LoadResult, SpeedPlan
 from tasks.judging.decide import Stay
@@ -174,6 +174,7 @@ class _Build:
                 facts.file_bytes,
                 small=facts.small,
                 free_disk_bytes=free_bytes,
+                host_memory_bytes=host_memory_bytes(),
             )
             problems += (*kind_named(variant.engine.kind).option_problems(variant), *examined.problems)
             self._log_examination(variant, examined)

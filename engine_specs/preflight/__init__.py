@@ -3,7 +3,7 @@
 Promises: pure; a refusal names the field, the arithmetic or table row behind it, and what would be accepted.
 """
 
-from engine_specs.preflight.build_disk import DiskEstimate
+from engine_specs.preflight.build_host import DiskEstimate
 from engine_specs.preflight.examination import Examination, examine, examine_unknown
 from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
 from engine_specs.preflight.plain_weights import SIDECARS, SmallFiles

@@ -13,14 +13,19 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from engine_specs.preflight.build_disk import DiskEstimate, required_disk
+from engine_specs.preflight.build_host import DiskEstimate, required_disk
 from engine_specs.preflight.checkpoint import checkpoint_problems
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory
 from engine_specs.preflight.model_facts import Config, ModelFacts, UnknownFacts, read_model_facts
 from engine_specs.preflight.parallel import dimension_problems, parallel_problems
 from engine_specs.preflight.plain_weights import NOTHING_MORE, SmallFiles, size_problems
 from engine_specs.preflight.positions import length_problems, position_problems
-from engine_specs.preflight.room import disk_problems, memory_problems, reference_warnings
+from engine_specs.preflight.room import (
+    disk_problems,
+    host_memory_problems,
+    memory_problems,
+    reference_warnings,
+)
 from engine_specs.preflight.support import support_problems, table_problems
 from engine_specs.reading import Problem, StrictFrozen
 from engine_specs.spec import ResolvedVariant, Spec
@@ -44,6 +49,7 @@ def examine(
     *,
     small: SmallFiles = NOTHING_MORE,
     free_disk_bytes: int | None = None,
+    host_memory_bytes: int | None = None,
 ) -> Examination:
     """Judge a variant, and show the arithmetic.
 
@@ -54,6 +60,7 @@ def examine(
         file_bytes: size in bytes of each file of the checkpoint, by its path in the repository.
         small: its other small files and the types of its tensors, as far as they were read.
         free_disk_bytes: free disk of the host that would build; None if another host builds.
+        host_memory_bytes: memory of that host, likewise.
     """
     kind = load_kinds()[variant.engine.kind]
     model = read_model_facts(config, file_bytes)
@@ -67,7 +74,11 @@ def examine(
     known += tuple(size_problems(spec.checkpoint.repo, model))
     computed = model.computed_by(kind, variant.target.accelerator)
     disk = required_disk(variant, computed, file_bytes)
-    return _with_sizes(spec, variant, computed, known, disk, free_disk_bytes)
+    room = (
+        *disk_problems(disk, free_disk_bytes),
+        *host_memory_problems(variant, computed, host_memory_bytes),
+    )
+    return _with_sizes(spec, variant, computed, known, disk, room)
 
 
 def examine_unknown(variant: ResolvedVariant, problems: tuple[Problem, ...]) -> Examination:
@@ -83,7 +94,7 @@ def _with_sizes(
     model: ModelFacts,
     known: tuple[Problem, ...],
     disk: DiskEstimate,
-    free_disk_bytes: int | None,
+    room: tuple[Problem, ...],
 ) -> Examination:
     memory = estimate_memory(variant, model)
     problems = (
@@ -92,7 +103,7 @@ def _with_sizes(
         *parallel_problems(variant, model),
         *dimension_problems(variant, model),
         *memory_problems(spec, variant, model),
-        *disk_problems(disk, free_disk_bytes),
+        *room,
     )
     return Examination(
         problems=problems, warnings=tuple(reference_warnings(variant, model)), memory=memory, disk=disk

@@ -1,9 +1,9 @@
-"""Pre-flight of room: memory of the devices, disk of the build host, and the settings that would fit."""
+"""Pre-flight of room: memory of the devices, room on the build host, and the settings that would fit."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from engine_specs.preflight.build_disk import DiskEstimate
+from engine_specs.preflight.build_host import DiskEstimate, required_host_memory
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory, kv_bits
 from engine_specs.preflight.model_facts import ModelFacts
 from engine_specs.preflight.parallel import dimension_problems, divides
@@ -56,6 +56,23 @@ def disk_problems(disk: DiskEstimate, free_bytes: int | None) -> Iterator[Proble
         "this host's disk",
         f"{free_bytes / GB:.1f} GB free",
         f"{disk.total_bytes / GB:.1f} GB ({lines}): free some, or point ENGINERY_HOME and HF_HOME elsewhere",
+    )
+
+
+def host_memory_problems(
+    variant: ResolvedVariant, model: ModelFacts, memory_bytes: int | None
+) -> Iterator[Problem]:
+    """Yield a problem if the build host has too little memory; none if its memory is unknown."""
+    lines = required_host_memory(variant, model)
+    needed = sum(line.bytes for line in lines)
+    if memory_bytes is None or needed <= memory_bytes:
+        return
+    listed = ", ".join(f"{line.what} {line.bytes / GB:.1f} GB" for line in lines)
+    yield Problem(
+        "this host's memory",
+        f"{memory_bytes / GB:.1f} GB",
+        f"{needed / GB:.1f} GB ({listed}): build it on a host with more"
+        + (", or set quantization.device: cuda" if variant.quantization.device == "cpu" else ""),
     )
 
 

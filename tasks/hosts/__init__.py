@@ -1,11 +1,10 @@
-"""This host as a place to build and measure: its class, its disk, its GPUs and their locks, and who else
+"""This host as a place to build and measure: its class, its room, its GPUs and their locks, and who else
 computes on it.
 
 Promises: no two jobs or servers of this host compute on one GPU at the same time, across all processes.
 """
 
 from tasks.hosts.cpu_readings import ProcReader
-from tasks.hosts.disk import free_disk_bytes
 from tasks.hosts.gpu_locks import (
     NVML,
     VISIBLE,
@@ -23,6 +22,7 @@ from tasks.hosts.gpu_watch import GpuWatch
 from tasks.hosts.host_class import this_host
 from tasks.hosts.host_watch import HostWatch, Unattributable
 from tasks.hosts.requirements import host_requirements
+from tasks.hosts.room import free_disk_bytes, host_memory_bytes
 
 __all__ = [
     "NVML",
@@ -38,6 +38,7 @@ __all__ = [
     "free_gpus",
     "gpu_environment",
     "gpus_for",
+    "host_memory_bytes",
     "host_requirements",
     "locked_by_a_job",
     "memory_in_use",

@@ -12,6 +12,7 @@ from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds, load_llm_args
 from tasks.comparison import divide_by_host, placement_here, reference_sides, served_memory
 from tasks.errors import GpusUnavailable, PlacementImpossible
+from tasks.hosts import host_memory_bytes
 from tasks.kinds import kind_named, unchecked_args
 from tasks.plan.checkpoint import PlannedCheckpoint
 from tasks.plan.records import FindToolchain
@@ -53,9 +54,14 @@ def plan_variant(
     facts = probe_host()
     builds_here = bool(divide_by_host([variant], facts).here)
     if known := checkpoint.facts:
-        free_bytes = free_disk if builds_here else None
         examined = examine(
-            spec, variant, known.config, known.file_bytes, small=known.small, free_disk_bytes=free_bytes
+            spec,
+            variant,
+            known.config,
+            known.file_bytes,
+            small=known.small,
+            free_disk_bytes=free_disk if builds_here else None,
+            host_memory_bytes=host_memory_bytes() if builds_here else None,
         )
     else:
         examined = examine_unknown(variant, checkpoint.problems)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from support.specs.gpu import CONFIG, FILES, SHAPE, gpu_variant, preflight
 
 from engine_specs.preflight import examine
+from engine_specs.preflight.build_host import required_host_memory
 from engine_specs.preflight.memory import estimate_memory
 from engine_specs.preflight.model_facts import ModelFacts, read_model_facts
-from engine_specs.preflight.room import NO_SINGLE_SETTING, memory_problems
+from engine_specs.preflight.room import NO_SINGLE_SETTING, host_memory_problems, memory_problems
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_targets
 
@@ -190,3 +191,37 @@ def test_what_a_build_writes_by_hand(spec: Spec) -> None:
     assert as_it_is is not None
     assert [line.what for line in as_it_is.lines] == ["checkpoint", "engine"]
     assert as_it_is.lines[1].bytes == 16_060_522_496
+
+
+@pytest.mark.parametrize(
+    ("kind", "recipe", "device", "whats"),
+    [
+        ("trt-plan", "fp8", "cpu", ["model that is quantized", "copies of the export"]),
+        ("trt-plan", "fp8", "cuda", ["weights and plans of trtllm-build"]),
+        ("trtllm-torch", "fp8", "cpu", ["model that is quantized"]),
+        ("trtllm-torch", "fp8", "cuda", []),
+    ],
+)
+def test_the_hosts_memory_is_what_the_largest_step_holds(
+    spec: Spec, model: ModelFacts, kind: str, recipe: str, device: str, whats: list[str]
+) -> None:
+    made = gpu_variant(spec, kind, "h100-sxm", recipe)
+    quantization = made.quantization.model_copy(update={"device": device})
+    variant = made.model_copy(update={"quantization": quantization})
+    lines = required_host_memory(variant, model)
+    assert [line.what for line in lines] == whats
+    needed = sum(line.bytes for line in lines)
+    assert list(host_memory_problems(variant, model, needed)) == []
+    assert list(host_memory_problems(variant, model, None)) == []
+    short = list(host_memory_problems(variant, model, max(needed - 1, 0)))
+    assert [problem.field for problem in short] == ["this host's memory"] * bool(whats)
+    assert all(what in problem.accepted for problem in short for what in whats)
+
+
+def test_an_export_of_several_ranks_holds_the_weights_more_than_once(spec: Spec, model: ModelFacts) -> None:
+    made = gpu_variant(spec, "trt-plan", "h100-sxm", "none")
+    on_cpu = made.quantization.model_copy(update={"device": "cpu", "kv_cache": "none"})
+    variant = made.model_copy(update={"tensor_parallel": 2, "quantization": on_cpu})
+    whole, copies = required_host_memory(variant, model)
+    assert whole.bytes * 3 // 2 <= copies.bytes <= whole.bytes * 3 // 2 + 1
+    assert whole.bytes > model.linear_parameters * model.dtype_bytes

@@ -1,8 +1,12 @@
-"""How much disk a build takes on the host that runs it: an upper estimate from metadata alone.
+"""How much disk and memory a build takes of the host that runs it: upper estimates from metadata alone.
 
 While an engine is built, the Hub client's cache and the store's local cache both hold the checkpoint, the
 store's cache also holds the quantized one, and the engine is written next to them. While the engine is
 measured, the store's cache holds all three.
+
+ModelOpt holds a model that it quantizes on a CPU, and its export for TensorRT-LLM copies the weights of all
+ranks, and those of the rank that it writes once more (modelopt 0.37.0, torch/export/postprocess.py);
+trtllm-build holds the weights and the plan of every rank that it builds at the same time.
 """
 
 from collections.abc import Mapping
@@ -52,6 +56,46 @@ def required_disk(variant: ResolvedVariant, model: ModelFacts, file_bytes: Mappi
     arithmetic = "an engine holds the weights once"
     lines.append(MemoryLine(what="engine", bytes=engine, arithmetic=arithmetic, known_after=known_after))
     return DiskEstimate(lines=tuple(lines), total_bytes=sum(line.bytes for line in lines))
+
+
+def required_host_memory(variant: ResolvedVariant, model: ModelFacts) -> tuple[MemoryLine, ...]:
+    """Estimate what the step that takes the most of the host's memory holds; empty if none takes much."""
+    return max(_quantizing(variant, model), _compiling(variant, model), key=_sum)
+
+
+def _sum(lines: tuple[MemoryLine, ...]) -> int:
+    return sum(line.bytes for line in lines)
+
+
+def _quantizing(variant: ResolvedVariant, model: ModelFacts) -> tuple[MemoryLine, ...]:
+    if _built_as_fetched(variant):
+        return ()
+    layout = load_kinds()[variant.engine.kind].export_format
+    tables_in_it = tables(model, layout) * model.table_parameters
+    weights = (model.linear_parameters + tables_in_it + model.norm_parameters) * model.dtype_bytes
+    lines, on_cpu = [], variant.quantization.device == "cpu"
+    if on_cpu:
+        arithmetic = f"all weights in {model.dtype}, on the CPU"
+        lines.append(MemoryLine(what="model that is quantized", bytes=weights, arithmetic=arithmetic))
+    if layout == "tensorrt-llm":
+        ranks = variant.devices
+        copies = weights + (ceil(weights / ranks) if on_cpu else 0)
+        arithmetic = f"weights of {ranks} ranks" + (", and of one more while it is written" if on_cpu else "")
+        lines.append(MemoryLine(what="copies of the export", bytes=copies, arithmetic=arithmetic))
+    return tuple(lines)
+
+
+def _compiling(variant: ResolvedVariant, model: ModelFacts) -> tuple[MemoryLine, ...]:
+    if load_kinds()[variant.engine.kind].export_format != "tensorrt-llm":
+        return ()
+    weights = _export_bytes(variant, model)
+    return (
+        MemoryLine(
+            what="weights and plans of trtllm-build",
+            bytes=2 * weights,
+            arithmetic=f"2 x {weights:,} B, all ranks at the same time",
+        ),
+    )
 
 
 def _built_as_fetched(variant: ResolvedVariant) -> bool:
