@@ -72,7 +72,7 @@ def plan_variant(
     return PlannedVariant(
         asked=variant,
         problems=(*kind_named(variant.engine.kind).option_problems(variant), *examined.problems),
-        warnings=(*examined.warnings, *_unchecked(variant), *ends),
+        warnings=(*examined.warnings, *unchecked_warnings(variant), *ends),
         placement=_placement(spec, variant, checkpoint, facts, settings) if builds_here else "",
         memory=examined.memory,
         disk=examined.disk,
@@ -82,7 +82,7 @@ def plan_variant(
     )
 
 
-def _unchecked(variant: ResolvedVariant) -> tuple[str, ...]:
+def unchecked_warnings(variant: ResolvedVariant) -> tuple[str, ...]:
     """Return a sentence about passed arguments that no table holds; none if there are none."""
     names = unchecked_args(variant)
     if not names:
