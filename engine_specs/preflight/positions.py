@@ -133,8 +133,8 @@ def _set_windows(variant: ResolvedVariant, kind: KindFacts, config: Config) -> I
     if given is None:
         return
     told = [min(one, longest) for one in given]
-    period = math.lcm(len(told), len(needed))
-    if any(told[i % len(told)] != needed[i % len(needed)] for i in range(period)):
+    layers = with_defaults(config).get("num_hidden_layers") or math.lcm(len(told), len(needed))
+    if any(told[i % len(told)] != needed[i % len(needed)] for i in range(layers)):
         yield Problem(field, str(list(given)), f"{needed}, the windows of the model's layers, or nothing")
     elif variant.pipeline_parallel > 1 and len(needed) > 1:
         accepted = f"pipeline_parallel 1: which layers of a stage {kind.name} counts from is not established"

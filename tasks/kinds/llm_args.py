@@ -51,8 +51,9 @@ def passed_problems(variant: ResolvedVariant, decided: Mapping[str, Decided]) ->
     where = f"variants.{variant.name}.engine.llm_args"
     for path, value in _leaves(plain(variant.engine.llm_args)):
         for at, one in decided.items():
+            adds_nothing = value == {} and path != at
             same = path == at and value == one.value
-            if not same and _overlap(path, at):
+            if _overlap(path, at) and not (same or adds_nothing):
                 accepted = f"nothing: {at} is {one.value!r} by {one.by}"
                 yield Problem(f"{where}.{path}", repr(value), accepted)
     without = "a value: it has no default, and others next to it are given"

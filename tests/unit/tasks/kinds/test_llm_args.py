@@ -89,8 +89,18 @@ def test_what_contradicts_the_spec_is_refused_and_named(
     assert by in problem.accepted
 
 
-def test_what_repeats_the_spec_is_no_contradiction() -> None:
-    assert kind_named("trt-plan").option_problems(plan_variant(llm_args={"max_batch_size": 8})) == ()
+@pytest.mark.parametrize("passed", [{"max_batch_size": 8}, {"kv_cache_config": {}}, {"scheduler_config": {}}])
+def test_what_repeats_the_spec_or_adds_nothing_is_no_contradiction(passed: dict[str, Any]) -> None:
+    asked = plan_variant(llm_args=passed)
+    assert kind_named("trt-plan").option_problems(asked) == ()
+    default = kind_named("trt-plan").build_job(plan_variant()).params.llm_args
+    assert kind_named("trt-plan").build_job(asked).params.llm_args == default
+
+
+def test_a_section_that_the_spec_switches_off_is_not_switched_on() -> None:
+    asked = torch_variant({"torch_compile_config": {}})
+    (problem,) = kind_named("trtllm-torch").option_problems(asked)
+    assert "engine.options.torch_compile" in problem.accepted
 
 
 def test_a_nested_argument_without_a_default_has_to_be_whole() -> None:
