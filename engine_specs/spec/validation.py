@@ -14,6 +14,10 @@ GROSS_ERROR_NATS = 2.0
 # this share, that is less than the usual margin of 0.02 in the mean.
 MAX_GROSS_ERROR_SHARE = 0.002
 LENGTH_SAMPLES = 400
+# 64 texts without any regret exclude a mean of 0.09 nats per token, so there is room for some that have it.
+DEPTH_SAMPLES = 64
+# A tenth of what is a gross error: one token in ten would be.
+MAX_PART_REGRET_NATS = 0.2
 
 
 class VllmConfiguration(StrictFrozen):
@@ -87,7 +91,24 @@ class AccuracyGate(TextSource):
         ge=1,
         exclude_if=lambda samples: samples == LENGTH_SAMPLES,
         description="Texts, of `samples`, that both sides continue to their own end, to compare lengths. At "
-        "least 30 of the reference's answers must end before they are as long as the workload's.",
+        "least 30 of the reference's answers must end before they are as long as the workload's. If those "
+        "are longer than 64 tokens, only these texts are continued as far to be scored; the others by 64.",
+    )
+    depth_samples: int = Field(
+        default=DEPTH_SAMPLES,
+        ge=1,
+        exclude_if=lambda samples: samples == DEPTH_SAMPLES,
+        description="Texts, of `samples`, with contexts longer than the workload's prompts, up to what the "
+        "shape allows; and as many again that are continued from the longest context to the end of the "
+        "shape. At most a third of `samples` each.",
+    )
+    max_part_regret_nats: float = Field(
+        default=MAX_PART_REGRET_NATS,
+        gt=0,
+        exclude_if=lambda nats: nats == MAX_PART_REGRET_NATS,
+        description="Mean regret that has to be excluded in each part by itself: late tokens, long contexts. "
+        "A part has fewer texts than the whole, so this is larger than `max_regret_nats_per_token`, beyond "
+        "which a part must not be shown to be. A smaller value needs more `depth_samples`.",
     )
     stop_token_ids: Annotated[tuple[TokenId, ...], Field(strict=False)] = Field(
         default=(),

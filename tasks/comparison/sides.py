@@ -6,11 +6,10 @@ from typing import Any
 from artifacts.canonical import digest_of
 from artifacts.hosts import EngineManifest
 from artifacts.settings import PlacementName
-from engine_specs.spec import ResolvedVariant, Shape, Spec, VllmConfiguration
+from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration
+from tasks.comparison.questions import accuracy_plan
 from tasks.hosts import need_of
 from tasks.judging import (
-    ROUND_TRIP_ANSWER_TOKENS,
-    AccuracyPlan,
     JudgingProtocol,
     LoadPlan,
     RoundPlan,
@@ -21,16 +20,8 @@ from tasks.judging import (
 from tasks.kinds import vllm_serve_command
 
 ENGINE = "engine"
-# Longest continuation that is scored: most faulty engines have failed by then, and every further token costs
-# time on both sides. Lengths are compared up to this, or up to the workload's own output length.
-CONTINUATION_TOKENS = 64
 # CPU flags in /proc/cpuinfo of instructions that multiply bfloat16, on x86-64 and on Arm.
 BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
-MIN_CONTEXT_TOKENS = 16
-# Contexts are at least this long if the engine takes them, however short the workload's prompts are.
-LONG_CONTEXT_TOKENS = 96
-# vLLM generates at least this while it scores a prompt.
-SCORING_TOKENS = 1
 
 
 def reference_sides(
@@ -102,39 +93,16 @@ def judging_protocol(
     end_tokens: tuple[int, ...],
     text_sha256: str,
 ) -> JudgingProtocol:
-    """Return everything that decides what is asked of all sides.
-
-    Accuracy is measured with requests like those of the workload, as far as the engine's shape allows:
-    contexts and answers are as long. Half of them are asked with as many requests in flight as at the
-    operating point, the other half with the largest declared number: which code of an engine runs depends on
-    how many rows it computes at once.
-    """
+    """Return everything that decides what is asked of all sides."""
     return JudgingProtocol(
         seed=seed_of(spec),
         workload=spec.workload,
         vocabulary=vocabulary,
         rounds=RoundPlan(),
         speed=SpeedPlan(gate=spec.validation.speed, variants=len(spec.variants)),
-        accuracy=_accuracy_plan(spec, variant.shape, end_tokens, text_sha256),
+        accuracy=accuracy_plan(spec, variant.shape, end_tokens, text_sha256),
         engine=engine,
         references=references,
-    )
-
-
-def _accuracy_plan(spec: Spec, shape: Shape, end_tokens: tuple[int, ...], text_sha256: str) -> AccuracyPlan:
-    gate, load, room = spec.validation.accuracy, spec.workload, shape.max_seq_len - SCORING_TOKENS
-    continuation = min(load.output_tokens, CONTINUATION_TOKENS, room - 1)
-    context = min(max(load.input_tokens, LONG_CONTEXT_TOKENS), shape.max_input_len, room - continuation)
-    return AccuracyPlan(
-        gate=gate,
-        text_sha256=text_sha256,
-        min_context_tokens=min(MIN_CONTEXT_TOKENS, context),
-        max_context_tokens=context,
-        continuation_tokens=continuation,
-        length_max_tokens=min(max(CONTINUATION_TOKENS, load.output_tokens), shape.max_seq_len - context),
-        end_tokens=tuple(sorted({*end_tokens, *gate.stop_token_ids})),
-        round_trip_tokens=min(shape.max_input_len, max(1, shape.max_seq_len - ROUND_TRIP_ANSWER_TOKENS)),
-        in_flight=tuple(dict.fromkeys((load.operating_point, max(load.concurrency)))),
     )
 
 

@@ -29,6 +29,7 @@ from tasks.judging.protocol import (
     LoadPlan,
     RoundPlan,
     SpeedPlan,
+    WindowGroup,
 )
 from tasks.judging.results import (
     AccuracyResult,
@@ -73,6 +74,7 @@ __all__ = [
     "Start",
     "Subject",
     "Vocabulary",
+    "WindowGroup",
     "end_tokens",
     "vocabulary_of",
 ]

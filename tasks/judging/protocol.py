@@ -9,7 +9,7 @@ Invariants:
 """
 
 import math
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,8 +22,8 @@ from tasks.judging.vocabulary import Vocabulary
 
 PROMPTS = "windows-of-text-behind-unique-heads-or-uniform-token-ids/2"
 REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
-CONTINUATIONS = "streamed-and-scored-token-by-token/2"
-METHOD = "pseudo-observation-bound-over-texts-and-groups+widest-student-of-looks/4"
+CONTINUATIONS = "streamed-and-scored-token-by-token-to-the-end-of-the-shape/3"
+METHOD = "pseudo-observation-bound-over-texts-groups-and-parts+widest-student-of-looks/5"
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 
@@ -116,18 +116,44 @@ class SpeedPlan(Frozen):
         return 1 - (1 - self.gate.confidence) / self.variants
 
 
+class WindowGroup(Frozen):
+    """Windows of held-out texts that are alike in the length of their contexts and continuations."""
+
+    name: Literal["answers", "starts", "long", "to-the-end"] = Field(
+        description="answers: contexts and answers like the workload's; starts: the same contexts, of whose "
+        "answers only the start is made; long: longer contexts; to-the-end: the longest, continued to the "
+        "end of what the shape allows."
+    )
+    texts: int = Field(ge=1, description="Number of windows, each of a text of its own.")
+    min_context_tokens: int = Field(
+        ge=1, description="Tokens of context before a continuation, at least, special tokens included."
+    )
+    max_context_tokens: int = Field(ge=1, description="The same, at most.")
+    continuation_tokens: int = Field(
+        ge=1, description="Tokens by which every text is continued, and that are scored."
+    )
+
+    @model_validator(mode="after")
+    def _lengths_are_ordered(self) -> Self:
+        if self.min_context_tokens > self.max_context_tokens:
+            raise ValueError(
+                f"min_context_tokens {self.min_context_tokens} must "
+                f"not exceed max_context_tokens {self.max_context_tokens}"
+            )
+        return self
+
+
 class AccuracyPlan(Frozen):
     """The declared margins, and what is asked to find out whether the engine is within them."""
 
     gate: AccuracyGate
     asked: str = Field(default=CONTINUATIONS, description="How an engine's answers are obtained and scored.")
     text_sha256: str = Field(description="Digest of the held-out texts, in order.")
-    min_context_tokens: int = Field(
-        default=16, ge=1, description="Tokens of context before a continuation, at least."
-    )
-    max_context_tokens: int = Field(ge=1, description="The same, at most, special tokens included.")
-    continuation_tokens: int = Field(
-        ge=1, description="Tokens by which every text is continued, and that are scored."
+    windows: tuple[WindowGroup, ...] = Field(min_length=1, description="What is continued and scored.")
+    context_limit: int = Field(ge=2, description="Tokens of prompt and answer that the shape allows.")
+    answer_tokens: int = Field(ge=1, description="Tokens of the workload's answers.")
+    length_texts: int = Field(
+        ge=1, description="Texts, the first ones, that both sides continue to their own end."
     )
     length_max_tokens: int = Field(
         ge=2, description="Token limit of continuations that are compared by their length."
@@ -150,18 +176,13 @@ class AccuracyPlan(Frozen):
     in_flight: tuple[int, ...] = Field(
         min_length=1,
         description="Numbers of requests in flight, each used for an equal part of the texts; the largest is "
-        "used for what is not scored.",
+        "used for what is not scored, and for continuations to the end of the shape, which take long.",
     )
     request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request, in seconds.")
 
-    @model_validator(mode="after")
-    def _lengths_are_ordered(self) -> Self:
-        if self.min_context_tokens > self.max_context_tokens:
-            raise ValueError(
-                f"min_context_tokens {self.min_context_tokens} must "
-                f"not exceed max_context_tokens {self.max_context_tokens}"
-            )
-        return self
+    def in_flight_of(self, group: WindowGroup) -> tuple[int, ...]:
+        """Return the numbers of requests in flight with which a group of windows is asked."""
+        return (max(self.in_flight),) if group.name == "to-the-end" else self.in_flight
 
 
 class JudgingProtocol(Frozen):

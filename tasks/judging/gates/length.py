@@ -1,7 +1,14 @@
-"""The gate `length`: whether greedy continuations are as long as the reference's.
+"""The gate `length`: whether greedy answers end where the reference's do.
 
-Answers that both sides continue up to the limit say nothing about where a side ends an answer, so they do not
-count: with them, an engine that never ends an answer would pass if the reference rarely does.
+Three things are compared:
+
+- the mean length, over the texts of which at least one side ended its answer. Answers that both sides
+  continue up to the limit say nothing about where a side ends an answer: with them, an engine that never ends
+  one would pass if the reference rarely does;
+- the share of answers that a side ends by itself before the limit: one that is cut just below it is hardly
+  shorter than one that goes on;
+- ends after the same tokens: there, nothing but the engine's own stopping can differ. The same holds for an
+  answer that was to have a number of tokens, whatever they are, and has fewer.
 """
 
 import math
@@ -16,7 +23,12 @@ from tasks.judging.gates.gate import Evidence, Gate, SampledOutcome, Tested, und
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, LengthSample
-from tasks.judging.statistics import length_ratio_interval, samples_to_pass
+from tasks.judging.statistics import (
+    length_ratio_interval,
+    samples_to_pass,
+    share_difference_interval,
+    share_interval,
+)
 
 # Bounds of exactly 1 tolerate no difference, so no number of samples is enough; this keeps it finite.
 SMALLEST_DISTANCE = 1e-6
@@ -31,6 +43,13 @@ class LengthOutcome(SampledOutcome):
         description="Engine / reference, over the texts of which at least one side ended its answer."
     )
     ended: int = Field(description="Answers that the reference ended before the limit.")
+    ended_more: Interval = Field(
+        description="Share of answers that the engine ended before the limit, less that of the reference."
+    )
+    misplaced: int = Field(
+        description="Answers that end elsewhere than the reference's after the same tokens."
+    )
+    cut: int = Field(description="Answers that were to have a number of tokens, and have fewer.")
 
 
 class LengthGate(Gate[LengthOutcome]):
@@ -58,8 +77,9 @@ class LengthGate(Gate[LengthOutcome]):
     )
 
     def judge(self, evidence: Evidence) -> LengthOutcome:
-        """Judge whether both bounds of the ratio are within the declared ones."""
-        return judge_lengths(evidence.accuracy.lengths, evidence.protocol.accuracy)
+        """Judge the mean length, the share of answers that ended, and ends after the same tokens."""
+        cut = sum(sample.is_cut for sample in evidence.accuracy.samples)
+        return judge_lengths(evidence.accuracy.lengths, evidence.protocol.accuracy, cut=cut)
 
     def show(self, outcome: LengthOutcome, evidence: Evidence) -> Shown:
         """Show the ratio of lengths."""
@@ -74,34 +94,92 @@ class LengthGate(Gate[LengthOutcome]):
         )
 
 
-def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan) -> LengthOutcome:
-    """Judge the ratio of mean lengths against its two bounds."""
+def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan, *, cut: int = 0) -> LengthOutcome:
+    """Judge where answers end; `cut` of all that were to have a number of tokens have fewer."""
     longest, gate = plan.length_max_tokens, plan.gate
     pairs = [(sample.engine_tokens, sample.reference_tokens) for sample in samples]
     counted = [pair for pair in pairs if min(pair) < longest]
     ended = sum(reference < longest for _, reference in pairs)
-    # Without any answer that ended, all are equally long.
-    interval = length_ratio_interval(counted or pairs, longest=longest, confidence=gate.confidence)
+    found = _Found(samples, plan, gate.confidence)
+    # Two comparisons may accuse the engine, so each has half of that error.
+    sure = _Found(samples, plan, 1 - (1 - gate.confidence) / 2)
     needed = _length_samples_needed(counted or pairs, plan)
     needed = math.ceil(max(needed / max(len(counted), 1), ENDED_NEEDED / max(ended, 1)) * len(pairs))
-    outcome = _tested(interval, gate)
-    if outcome == "pass" and ended < ENDED_NEEDED:
-        outcome = "underpowered"
+    stops = _Stops(samples, cut, gate)
+    outcome = _outcome(found, sure, stops, enough=ended >= ENDED_NEEDED)
+    counts = (len(pairs), len(counted), ended)
     return LengthOutcome(
         outcome=outcome,
-        reason=_length_reason(outcome, interval, plan, (len(pairs), len(counted), ended), needed),
-        ratio=interval,
+        reason=f"{stops.reason}{_length_reason(outcome, found, plan, counts, needed)}",
+        ratio=found.ratio,
         ended=ended,
+        ended_more=found.ended_more,
+        misplaced=stops.misplaced,
+        cut=cut,
         samples=len(pairs),
         samples_needed=needed,
     )
 
 
-def _tested(interval: Interval, gate: AccuracyGate) -> Tested:
-    if gate.min_length_ratio <= interval.lower and interval.upper <= gate.max_length_ratio:
+class _Found:
+    """Both comparisons of lengths, at one confidence."""
+
+    def __init__(self, samples: Sequence[LengthSample], plan: AccuracyPlan, confidence: float) -> None:
+        longest, gate = plan.length_max_tokens, plan.gate
+        pairs = [(sample.engine_tokens, sample.reference_tokens) for sample in samples]
+        # Without any answer that ended, all are equally long.
+        counted = [pair for pair in pairs if min(pair) < longest] or pairs
+        self.ratio = length_ratio_interval(counted, longest=longest, confidence=confidence)
+        self.ended_more = share_difference_interval(
+            [(engine < longest, reference < longest) for engine, reference in pairs], confidence=confidence
+        )
+        limits = (gate.min_length_ratio, gate.max_length_ratio)
+        self._tests = (
+            _within(self.ratio, *limits),
+            _within(self.ended_more, 1 - gate.max_length_ratio, 1 - gate.min_length_ratio),
+        )
+
+    @property
+    def all_pass(self) -> bool:
+        return set(self._tests) == {"pass"}
+
+    @property
+    def any_fails(self) -> bool:
+        return "fail" in self._tests
+
+
+class _Stops:
+    """Answers that end where only the engine's own stopping can be the reason."""
+
+    def __init__(self, samples: Sequence[LengthSample], cut: int, gate: AccuracyGate) -> None:
+        known = [sample.end for sample in samples if sample.end != "apart"]
+        early, late = known.count("early"), known.count("late")
+        self.misplaced = early + late
+        self.any = bool(cut or self.misplaced)
+        share = share_interval(self.misplaced, max(len(known), 1), gate.confidence)
+        # One answer of a fixed number of tokens that has fewer is one too many.
+        self.are_shown = bool(cut) or share.lower > gate.max_gross_error_share
+        self.reason = self._words(early, late, len(known), cut) if self.any else ""
+
+    def _words(self, early: int, late: int, known: int, cut: int) -> str:
+        misplaced = (
+            f"After the same tokens as the reference, the engine ended {early} of {known} answers where the "
+            f"reference goes on, and went on in {late} that the reference ends. "
+        )
+        short = f"{cut} answers that were to have a number of tokens, whatever they are, have fewer. "
+        return misplaced * bool(self.misplaced) + short * bool(cut)
+
+
+def _outcome(found: _Found, sure: _Found, stops: _Stops, *, enough: bool) -> Tested:
+    if sure.any_fails or stops.are_shown:
+        return "fail"
+    return "pass" if found.all_pass and enough and not stops.any else "underpowered"
+
+
+def _within(interval: Interval, least: float, most: float) -> Tested:
+    if least <= interval.lower and interval.upper <= most:
         return "pass"
-    outside = interval.upper < gate.min_length_ratio or interval.lower > gate.max_length_ratio
-    return "fail" if outside else "underpowered"
+    return "fail" if interval.upper < least or interval.lower > most else "underpowered"
 
 
 def _length_samples_needed(pairs: Sequence[tuple[int, int]], plan: AccuracyPlan) -> int:
@@ -115,23 +193,29 @@ def _length_samples_needed(pairs: Sequence[tuple[int, int]], plan: AccuracyPlan)
 
 
 def _length_reason(
-    outcome: Tested, interval: Interval, plan: AccuracyPlan, counts: tuple[int, int, int], needed: int
+    outcome: Tested, found: _Found, plan: AccuracyPlan, counts: tuple[int, int, int], needed: int
 ) -> str:
     (texts, counted, ended), longest, gate = counts, plan.length_max_tokens, plan.gate
-    found = f"The reference ended {ended} of {texts} answers before {longest} tokens"
+    said = f"The reference ended {ended} of {texts} answers before {longest} tokens"
     if outcome == "underpowered" and ended < ENDED_NEEDED:
         return (
-            f"{found}; {ENDED_NEEDED} are needed to compare where answers end. In validation.accuracy, raise "
+            f"{said}; {ENDED_NEEDED} are needed to compare where answers end. In validation.accuracy, raise "
             f"samples and length_samples to {needed} or more, or declare stop_token_ids if requests have any."
         )
+    ratio, more = found.ratio, found.ended_more
     ends = {
         "pass": "within them.",
-        "fail": "even the bound that is nearer to them is outside.",
+        "fail": "one of the two is shown to be outside.",
         "underpowered": undecided(texts, needed),
     }
     return (
-        f"{found}. The engine's are {interval.estimate:.3f} times as long, at {gate.confidence:.0%} "
-        f"confidence each between {interval.lower:.3f} and {interval.upper:.3f} (over {counted} texts of "
-        f"which a side ended the answer); the bounds are {gate.min_length_ratio:g} and "
-        f"{gate.max_length_ratio:g}: {ends[outcome]}"
+        f"{said}; the engine {_more_or_less(more.estimate)} of them, at {gate.confidence:.0%} confidence "
+        f"each between {more.lower:+.1%} and {more.upper:+.1%}. Its answers are {ratio.estimate:.3f} times "
+        f"as long, between {ratio.lower:.3f} and {ratio.upper:.3f} (over {counted} texts of which a side "
+        f"ended the answer); the bounds are {gate.min_length_ratio:g} and {gate.max_length_ratio:g}, and as "
+        f"far from 0 for the share that ended: {ends[outcome]}"
     )
+
+
+def _more_or_less(share: float) -> str:
+    return f"{abs(share):.1%} {'more' if share >= 0 else 'fewer'}"

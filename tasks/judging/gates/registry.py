@@ -7,6 +7,7 @@ decides: its rules accept all of its outcomes.
 
 from typing import Any
 
+from tasks.judging.gates.depth import DepthGate
 from tasks.judging.gates.economics import EconomicsGate
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.gross_errors import GrossErrorsGate
@@ -21,6 +22,7 @@ GATES: tuple[Gate[Any], ...] = (
     TokenizerGate(),
     RegretGate(),
     GrossErrorsGate(),
+    DepthGate(),
     LengthGate(),
     TimedAnswersGate(),
     SloGate(),

@@ -91,7 +91,7 @@ def judge_regret(samples: Sequence[RegretSample], plan: AccuracyPlan) -> RegretO
     outcome = tested(interval, gate.max_regret_nats_per_token)
     return RegretOutcome(
         outcome=outcome,
-        reason=f"{_regret_reason(outcome, interval, plan, len(samples), needed)} {_worst(samples)}",
+        reason=f"{_regret_reason(outcome, interval, gate, samples, needed)} {_worst(samples)}",
         regret_nats=interval,
         agreement=bounded_mean_interval(
             [sample.agreement for sample in samples], cap=1.0, confidence=gate.confidence
@@ -108,18 +108,19 @@ def _regret_samples_needed(regrets: Sequence[float], gate: AccuracyGate) -> int:
     return samples_to_pass(spread=pstdev(regrets), distance=half, worst=worst, confidence=gate.confidence)
 
 
-def _regret_reason(outcome: Tested, interval: Interval, plan: AccuracyPlan, samples: int, needed: int) -> str:
+def _regret_reason(
+    outcome: Tested, interval: Interval, gate: AccuracyGate, samples: Sequence[RegretSample], needed: int
+) -> str:
+    texts, tokens = len(samples), sum(len(sample.engine_tokens) for sample in samples)
     ends = {
         "pass": "the upper bound is within it.",
         "fail": "even the lower bound is beyond it.",
-        "underpowered": undecided(samples, needed),
+        "underpowered": undecided(texts, needed),
     }
     return (
-        f"Mean regret is {interval.estimate:.5f} nats per token, "
-        f"at {plan.gate.confidence:.0%} confidence below "
-        f"{interval.upper:.5f} and above {interval.lower:.5f} "
-        f"({samples} texts, {plan.continuation_tokens} tokens each); the margin is "
-        f"{plan.gate.max_regret_nats_per_token:g}: {ends[outcome]}"
+        f"Mean regret is {interval.estimate:.5f} nats per token, at {gate.confidence:.0%} confidence below "
+        f"{interval.upper:.5f} and above {interval.lower:.5f} ({texts} texts, {tokens:,} tokens); the margin "
+        f"is {gate.max_regret_nats_per_token:g}: {ends[outcome]}"
     )
 
 

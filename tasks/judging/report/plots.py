@@ -32,6 +32,7 @@ VARIABLES = {
 }
 # On a phone of 390 px a plot is about as wide as drawn, so its text stays legible; elsewhere it is enlarged.
 WIDTH_IN, HEIGHT_IN = 4.6, 2.7
+MOST_BARS = 48
 # Beyond, an arrow says that there is more.
 MOST_USED = 1.6
 # Longer numbers do not fit into a field of a map.
@@ -78,35 +79,46 @@ def limits_plot(figures: Sequence[Figure]) -> str:
 
 
 def regret_by_token(samples: Sequence[RegretSample], *, margin: float) -> str:
-    """Plot the mean regret at each place in the continuations: it shows whether errors come early or late."""
-    sums = [0.0] * max(len(sample.engine_tokens) for sample in samples)
-    for sample in samples:
-        for token in sample.departures:
-            sums[token.index] += token.regret_nats
-
-    def draw(axes: "Axes") -> None:
-        axes.bar(range(1, len(sums) + 1), [one / len(samples) for one in sums], color=ENGINE, width=0.8)
-        _label_regret(axes, "token of the continuation", margin)
-
-    return _svg(draw, f"Mean regret at each of {len(sums)} tokens of the continuations")
+    """Plot the mean regret by place in the answer: it shows whether errors come early or late."""
+    longest = max(len(sample.engine_tokens) for sample in samples)
+    return _regret_plot(samples, "token of the answer", 1, longest, margin, lambda _sample: 1)
 
 
-def regret_by_context(samples: Sequence[RegretSample], *, margin: float, bins: int = 12) -> str:
-    """Plot the mean regret by length of the context: it shows whether errors grow with the prompt."""
+def regret_by_context(samples: Sequence[RegretSample], *, margin: float) -> str:
+    """Plot the mean regret by the number of tokens before: it shows whether errors grow with the context."""
     shortest = min(sample.context_tokens for sample in samples)
-    longest = max(sample.context_tokens for sample in samples)
-    width = (longest - shortest + 1) / bins
-    groups: list[list[float]] = [[] for _ in range(bins)]
+    longest = max(sample.context_tokens + len(sample.engine_tokens) for sample in samples) - 1
+    return _regret_plot(
+        samples, "tokens of context", shortest, longest, margin, lambda sample: sample.context_tokens
+    )
+
+
+def _regret_plot(
+    samples: Sequence[RegretSample],
+    by: str,
+    least: int,
+    most: int,
+    margin: float,
+    first_place: Callable[[RegretSample], int],
+) -> str:
+    """Plot the mean regret of all tokens at like places, in at most `MOST_BARS` bars."""
+    width = max(1.0, (most - least + 1) / MOST_BARS)
+    bars = math.ceil((most - least + 1) / width)
+    sums, numbers = [0.0] * bars, [0] * bars
     for sample in samples:
-        groups[min(bins - 1, int((sample.context_tokens - shortest) / width))].append(sample.regret_nats)
-    middles = [shortest + (index + 0.5) * width for index in range(bins)]
+        first = first_place(sample) - least
+        for index in range(len(sample.engine_tokens)):
+            numbers[min(bars - 1, int((first + index) / width))] += 1
+        for token in sample.departures:
+            sums[min(bars - 1, int((first + token.index) / width))] += token.regret_nats
+    means = [total / number if number else 0.0 for total, number in zip(sums, numbers, strict=True)]
+    middles = [least + (bar + 0.5) * width - 0.5 for bar in range(bars)]
 
     def draw(axes: "Axes") -> None:
-        means = [sum(group) / len(group) if group else 0.0 for group in groups]
         axes.bar(middles, means, color=ENGINE, width=0.8 * width)
-        _label_regret(axes, "tokens of context", margin)
+        _label_regret(axes, by, margin)
 
-    return _svg(draw, f"Mean regret by length of the context, {shortest} to {longest} tokens")
+    return _svg(draw, f"Mean regret by {by}, {least} to {most}")
 
 
 def _label_regret(axes: "Axes", by: str, margin: float) -> None:

@@ -3,6 +3,7 @@
 from tasks.judging.results.accuracy import (
     AccuracyResult,
     Departure,
+    End,
     Excerpt,
     LengthSample,
     RegretSample,
@@ -26,6 +27,7 @@ __all__ = [
     "BlockCost",
     "Conditions",
     "Departure",
+    "End",
     "Ended",
     "Excerpt",
     "IdleCheck",

@@ -1,6 +1,7 @@
 """Answers of an engine as the reference finds them: regrets, lengths, tokenizer."""
 
 import math
+from typing import Literal
 
 from pydantic import Field
 
@@ -24,6 +25,10 @@ class RegretSample(Frozen):
     sample_id: str = Field(description="Index of the text.")
     in_flight: int = Field(ge=1, description="Requests that the engine had in flight.")
     context_tokens: int = Field(ge=1, description="Tokens of context that the engine was given.")
+    behind: tuple[str, ...] = Field(
+        default=(), description="Indexes of the texts that stand in front of it in the context."
+    )
+    asked_tokens: int = Field(ge=1, description="Tokens that the engine was asked for, whatever they are.")
     engine_tokens: tuple[int, ...] = Field(min_length=1, description="The engine's continuation.")
     departures: tuple[Departure, ...] = Field(
         description="Tokens that are not the reference's own choice; the others have no regret."
@@ -37,6 +42,11 @@ class RegretSample(Frozen):
     def tokens_beyond(self, nats: float) -> int:
         """Return how many of its tokens have a larger regret."""
         return sum(one.regret_nats > nats for one in self.departures)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the engine ended the answer, though it was asked for so many tokens."""
+        return len(self.engine_tokens) < self.asked_tokens
 
     @property
     def agreement(self) -> float:
@@ -55,6 +65,11 @@ class Excerpt(Frozen):
     reference_text: str = Field(description="What the reference's own choice would have added.")
 
 
+End = Literal["alike", "early", "late", "apart"]
+"""Where the engine's answer ends next to the reference's: after the same tokens both end, or the engine
+alone, or the reference alone; or other tokens come before that, so that nothing can be said."""
+
+
 class LengthSample(Frozen):
     """Greedy continuations of one window by both sides."""
 
@@ -62,6 +77,7 @@ class LengthSample(Frozen):
     engine_tokens: int
     reference_tokens: int
     common_prefix_tokens: int = Field(description="Number of leading tokens that are equal.")
+    end: End
 
 
 class TokenizerCheck(Frozen):

@@ -5,6 +5,15 @@ scipy and numpy are imported only inside functions that use them, so reading res
 
 from tasks.judging.statistics.looks import ENDED, Look, attempt_confidence, take_look
 from tasks.judging.statistics.paired_rounds import Pairs, pairs_of
+from tasks.judging.statistics.parts import (
+    Span,
+    part_interval,
+    part_limit,
+    part_texts_to_pass,
+    reach_of,
+    spans_of,
+    units_of,
+)
 from tasks.judging.statistics.ratio_bounds import (
     geometric_mean_interval,
     mean_interval,
@@ -17,6 +26,7 @@ from tasks.judging.statistics.regret_bounds import (
     length_ratio_interval,
     regret_interval,
     samples_to_pass,
+    share_difference_interval,
     share_interval,
 )
 
@@ -24,6 +34,7 @@ __all__ = [
     "ENDED",
     "Look",
     "Pairs",
+    "Span",
     "attempt_confidence",
     "bounded_mean_interval",
     "geometric_mean_interval",
@@ -31,10 +42,17 @@ __all__ = [
     "length_ratio_interval",
     "mean_interval",
     "pairs_of",
+    "part_interval",
+    "part_limit",
+    "part_texts_to_pass",
     "point_ratio",
     "ratio_interval",
+    "reach_of",
     "regret_interval",
     "samples_to_pass",
+    "share_difference_interval",
     "share_interval",
+    "spans_of",
     "take_look",
+    "units_of",
 ]

@@ -74,7 +74,7 @@ def regret_interval(
     def worst(largest: float) -> float:
         return max(gate.gross_error_nats, TAIL * largest)
 
-    return _wider([_mean_bounds(u, worst, gate.confidence, draws) for u in _units(regrets, in_flight)])
+    return wider([mean_bounds(u, worst, gate.confidence, draws) for u in _units(regrets, in_flight)])
 
 
 def gross_error_interval(
@@ -85,7 +85,7 @@ def gross_error_interval(
     def worst(largest: float) -> float:
         return max(1.0, largest)
 
-    return _wider([_mean_bounds(u, worst, gate.confidence, draws) for u in _units(shares, in_flight)])
+    return wider([mean_bounds(u, worst, gate.confidence, draws) for u in _units(shares, in_flight)])
 
 
 def length_ratio_interval(
@@ -102,6 +102,19 @@ def length_ratio_interval(
         upper=_quantile((first + extra * longest) / (second + extra), confidence),
         confidence=confidence,
     )
+
+
+def share_difference_interval(
+    pairs: Sequence[tuple[bool, bool]], *, confidence: float, draws: int = DRAWS
+) -> Interval:
+    """Return bounds of the share of the first less that of the second, over paired observations.
+
+    The extra pair is the worst possible: the first without the second for the upper bound, and the reverse.
+    """
+    values = [(1 + first - second) / 2 for first, second in pairs]
+    found = bounded_mean_interval(values, cap=1.0, confidence=confidence, draws=draws)
+    estimate, lower, upper = (2 * value - 1 for value in (found.estimate, found.lower, found.upper))
+    return found.model_copy(update={"estimate": estimate, "lower": lower, "upper": upper})
 
 
 def share_interval(successes: int, trials: int, confidence: float) -> Interval:
@@ -154,10 +167,13 @@ def _units(values: Sequence[float], in_flight: Sequence[int]) -> tuple[list[Unit
     return [(value, 1.0) for value in values], groups
 
 
-def _mean_bounds(
+def mean_bounds(
     units: Sequence[Unit], worst: Callable[[float], float], confidence: float, draws: int
 ) -> Interval:
-    """Return bounds of the mean; besides the units, one text is assumed, by the largest sum of a unit."""
+    """Return bounds of the mean over units, each a sum and a number.
+
+    Besides the units, one text is assumed; `worst` gives its value by the largest sum of a unit.
+    """
     sums, numbers, extra = _dirichlet_sums(units, draws)
     assumed = worst(max(total for total, _ in units))
     return Interval(
@@ -168,7 +184,8 @@ def _mean_bounds(
     )
 
 
-def _wider(found: Sequence[Interval]) -> Interval:
+def wider(found: Sequence[Interval]) -> Interval:
+    """Return the first interval with the widest bounds of all."""
     lower, upper = min(one.lower for one in found), max(one.upper for one in found)
     return found[0].model_copy(update={"lower": lower, "upper": upper})
 

@@ -25,6 +25,7 @@ from tasks.judging import (
     StageRecord,
     Subject,
     Vocabulary,
+    WindowGroup,
 )
 from tasks.judging.gates import Capacity, Terms
 from tasks.judging.measure.summaries import MeasuredRound, summarize
@@ -134,6 +135,7 @@ def protocol(
     samples: int = 40,
     margin: float = 0.3,
     max_gross_error_share: float = 0.1,
+    max_part_regret_nats: float = 1.5,
     min_speedup: float = 1.1,
     budget_minutes: float = 1.0,
     references: Sequence[str] = ("vllm",),
@@ -147,6 +149,7 @@ def protocol(
         samples=samples,
         max_regret_nats_per_token=margin,
         max_gross_error_share=max_gross_error_share,
+        max_part_regret_nats=max_part_regret_nats,
     )
     gate = SpeedGate(metric="goodput_per_device", min_speedup=min_speedup, budget_minutes=budget_minutes)
     return JudgingProtocol(
@@ -160,9 +163,18 @@ def protocol(
         accuracy=AccuracyPlan(
             gate=accuracy,
             text_sha256="b" * 64,
-            min_context_tokens=8,
-            max_context_tokens=32,
-            continuation_tokens=6,
+            windows=(
+                WindowGroup(
+                    name="answers",
+                    texts=samples,
+                    min_context_tokens=8,
+                    max_context_tokens=32,
+                    continuation_tokens=6,
+                ),
+            ),
+            context_limit=40,
+            answer_tokens=6,
+            length_texts=samples,
             length_max_tokens=8,
             round_trip_texts=2,
             round_trip_tokens=300,
@@ -178,13 +190,14 @@ def protocol(
 def regret_samples(regrets: Sequence[float]) -> tuple[RegretSample, ...]:
     """Texts continued by four tokens, with planted mean regrets; a regret of zero is an agreement.
 
-    Of a text with regret the third token has all of it.
+    Contexts have all lengths that the protocol asks for. Of a text with regret the third token has all of it.
     """
     return tuple(
         RegretSample(
             sample_id=str(i),
             in_flight=2,
-            context_tokens=9,
+            context_tokens=9 + i % 24,
+            asked_tokens=4,
             engine_tokens=(5, 6, 7, 8),
             departures=(
                 (Departure(index=2, engine_token=7, reference_token=0, regret_nats=4 * regret),)
@@ -215,7 +228,9 @@ def excerpts(samples: Sequence[RegretSample], most: int = 12) -> tuple[Excerpt, 
 def length_samples(pairs: Sequence[tuple[int, int]]) -> tuple[LengthSample, ...]:
     """Continuations of planted (engine, reference) lengths."""
     return tuple(
-        LengthSample(sample_id=f"0:{i}", engine_tokens=a, reference_tokens=b, common_prefix_tokens=min(a, b))
+        LengthSample(
+            sample_id=f"0:{i}", engine_tokens=a, reference_tokens=b, common_prefix_tokens=0, end="apart"
+        )
         for i, (a, b) in enumerate(pairs)
     )
 

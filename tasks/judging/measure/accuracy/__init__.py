@@ -3,17 +3,14 @@
 There are three phases, none of which needs two sides at the same time:
 
 1. `questions`: the reference tokenizes the held-out texts, so that all sides are asked with the same token
-ids,
-   and continues them itself.
-2. `answers`: a side continues the start of every text greedily, streamed like timed requests, with answers as
-   long as the workload's and as many requests in flight. Its answers are kept.
+   ids, and continues some of them itself. `windows` are the starts of texts, and of texts joined to contexts
+   as long as the shape allows.
+2. `answers`: a side continues every window greedily, streamed like timed requests, with answers as long as
+   the workload's, some as long as the shape allows, and as many requests in flight. Its answers are kept.
 3. `scores`: the reference reads context and continuation as one prompt. vLLM's extension `prompt_logprobs`
-says
-   for every token of the continuation how likely it is after the tokens before it, and which token the
+   says for every token of the continuation how likely it is after the tokens before it, and which token the
    reference would have chosen. The regret of a token is the difference. The tokens before it are the side's
    own continuation: a side that chose another good word once is not penalized for everything that follows.
-
-This does not cover tokens beyond the longest continuation, nor contexts longer than the held-out texts.
 """
 
 from tasks.judging.measure.accuracy.answers import Answers

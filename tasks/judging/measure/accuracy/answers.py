@@ -1,6 +1,7 @@
 """The answers of one side, kept until the reference scores them: no other side has to run meanwhile."""
 
 import math
+from collections.abc import Iterator
 from functools import partial
 
 from pydantic import Field
@@ -8,8 +9,8 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.judging.measure.accuracy.questions import Questions, to_its_end
 from tasks.judging.measure.accuracy.round_trips import Reading, check_streams, read_texts
+from tasks.judging.measure.accuracy.windows import Window
 from tasks.judging.measure.completions import CompletionsClient, map_bounded, streamed_ids
-from tasks.judging.measure.prompts import Window
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import TokenizerCheck
 
@@ -19,7 +20,9 @@ class Continuation(Frozen):
 
     window: Window
     in_flight: int = Field(ge=1, description="Requests that the side had in flight.")
-    tokens: tuple[int, ...] = Field(min_length=1, description="Ids of the continuation.")
+    tokens: tuple[int, ...] = Field(
+        min_length=1, description="Ids of the continuation; fewer than asked for if the side ended it."
+    )
 
 
 class Answers(Frozen):
@@ -40,31 +43,42 @@ class Answers(Frozen):
 
 async def collect_answers(asked: CompletionsClient, questions: Questions, plan: AccuracyPlan) -> Answers:
     """Ask one side everything; raise what `CompletionsClient` raises."""
-    first = questions.windows[: plan.gate.length_samples]
-    streamed = [window.prompt for window in questions.windows[: plan.streamed_texts]]
+    first = questions.windows[: plan.length_texts]
     to_end = partial(to_its_end, asked, plan=plan)
     return Answers(
         side=asked.endpoint.side.name,
         continued=tuple(await _continued(asked, questions.windows, plan)),
         to_their_end=tuple(await map_bounded(to_end, first, parallel=max(plan.in_flight))),
         readings=tuple(await read_texts(asked, questions.round_trips, plan)),
-        streams=tuple(await check_streams(asked, streamed, plan)),
+        streams=tuple(await check_streams(asked, questions.windows[: plan.streamed_texts])),
     )
 
 
 async def _continued(
     asked: CompletionsClient, windows: tuple[Window, ...], plan: AccuracyPlan
 ) -> list[Continuation]:
-    """Continue all windows, an equal part of them with each number of requests in flight."""
+    """Continue all windows, an equal part of each group with each number of requests in flight."""
 
     async def ask(window: Window, *, in_flight: int) -> Continuation:
-        stream = await asked.stream_ids(window.prompt, plan.continuation_tokens)
-        tokens = streamed_ids(stream.read(), asked.endpoint)
+        stream = await asked.stream_ids(window.prompt, window.continuation_tokens)
+        tokens = streamed_ids(stream.read(may_be_short=True), asked.endpoint)
         return Continuation(window=window, in_flight=in_flight, tokens=tokens)
 
-    size = math.ceil(len(windows) / len(plan.in_flight))
     made: list[Continuation] = []
-    for part, in_flight in enumerate(plan.in_flight):
-        own = windows[part * size : (part + 1) * size]
+    for in_flight, own in _by_number_in_flight(windows, plan):
         made += await map_bounded(partial(ask, in_flight=in_flight), own, parallel=in_flight)
     return made
+
+
+def _by_number_in_flight(
+    windows: tuple[Window, ...], plan: AccuracyPlan
+) -> Iterator[tuple[int, tuple[Window, ...]]]:
+    """Yield equal parts of each group, with the number of requests that are to be in flight."""
+    begin = 0
+    for group in plan.windows:
+        numbers = plan.in_flight_of(group)
+        end, size = begin + group.texts, math.ceil(group.texts / len(numbers))
+        for part, in_flight in enumerate(numbers):
+            first = begin + part * size
+            yield in_flight, windows[first : min(first + size, end)]
+        begin = end

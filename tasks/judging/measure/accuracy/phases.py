@@ -15,7 +15,7 @@ from tasks.judging.measure.accuracy.questions import Questions, prepare_question
 from tasks.judging.measure.accuracy.scores import score_answers
 from tasks.judging.measure.completions import CompletionsClient, open_client
 from tasks.judging.placement import Placement
-from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
+from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import AccuracyResult
 
 Kept = TypeVar("Kept")
@@ -64,7 +64,7 @@ class AccuracyPhases:
 
         results = self._with(self._reference, score)
         for result in results:
-            for line in _lines(result, self._plan):
+            for line in _lines(result):
                 self._say(f"{result.side}: {line}")
         return Scores(results=tuple(results))
 
@@ -78,13 +78,15 @@ class AccuracyPhases:
             return await ask(client)
 
 
-def _lines(result: AccuracyResult, plan: AccuracyPlan) -> tuple[str, ...]:
+def _lines(result: AccuracyResult) -> tuple[str, ...]:
     agreed = fmean(sample.agreement for sample in result.samples)
+    tokens = sum(len(sample.engine_tokens) for sample in result.samples)
+    longest = max(sample.context_tokens + len(sample.engine_tokens) for sample in result.samples)
     failed = sum(not (check.same_ids and check.same_text) for check in result.tokenizer)
     return (
         (
-            f"{len(result.samples)} texts continued by {plan.continuation_tokens} tokens and scored, "
-            f"{agreed:.1%} of them the reference's own choice"
+            f"{len(result.samples)} texts continued by {tokens:,} tokens in all and scored, {agreed:.1%} of "
+            f"them the reference's own choice; the longest context and answer has {longest:,} tokens"
         ),
         f"{len(result.lengths)} texts continued by both sides",
         f"{len(result.tokenizer)} texts read and written by both sides, {failed} differ",

@@ -8,15 +8,16 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.errors import ServerBroke
 from tasks.judging.measure.accuracy.round_trips import RoundTrip, round_trips_of
+from tasks.judging.measure.accuracy.windows import SEPARATOR, Window, sample_windows
 from tasks.judging.measure.completions import CompletionsClient, generated_ids, map_bounded
-from tasks.judging.measure.prompts import Prompt, PromptText, Window, sample_windows
+from tasks.judging.measure.prompts import Prompt, PromptText
 from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
 
 
 class Questions(Frozen):
     """Token ids to continue and texts to read, with the reference's own continuations and token ids."""
 
-    windows: tuple[Window, ...] = Field(description="The starts of the texts, to be continued and scored.")
+    windows: tuple[Window, ...] = Field(description="Windows of the texts, to be continued and scored.")
     continuations: tuple[tuple[int, ...], ...] = Field(
         description="The reference's greedy continuations of the first windows, each to its own end."
     )
@@ -35,7 +36,7 @@ async def prepare_questions(
     """
     plan = protocol.accuracy
     windows = await _windows(reference, texts, plan, protocol.seed)
-    first = windows[: plan.gate.length_samples]
+    first = windows[: plan.length_texts]
     return Questions(
         windows=tuple(windows),
         continuations=tuple(await _own_continuations(reference, first, plan)),
@@ -66,12 +67,12 @@ async def _windows(
 ) -> list[Window]:
     """Return one window per text; the first ones are used for lengths as well as regret."""
 
-    async def plain_ids(text: str) -> list[int]:
-        return await reference.tokenize(text, special_tokens=False)
+    async def plain_ids(text: str) -> Prompt:
+        return tuple(await reference.tokenize(text, special_tokens=False))
 
-    lead = await _lead(reference, texts[0])
+    lead, separator = await _lead(reference, texts[0]), await plain_ids(SEPARATOR)
     ids = await map_bounded(plain_ids, texts, parallel=max(plan.in_flight))
-    return sample_windows(ids, lead, plan, seed=seed)
+    return sample_windows(ids, lead, separator, plan, seed=seed)
 
 
 async def _lead(reference: CompletionsClient, text: str) -> Prompt:

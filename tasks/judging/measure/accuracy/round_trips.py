@@ -10,6 +10,7 @@ from functools import partial
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from tasks.judging.measure.accuracy.windows import Window
 from tasks.judging.measure.completions import (
     CompletionsClient,
     generated_ids,
@@ -41,6 +42,8 @@ UNFINISHED = "\ufffd"
 # The greedy answers to two equal requests may differ if two tokens are almost equally likely; a tokenizer
 # that differs does so each time.
 SEPARATE_ATTEMPTS = 3
+# Longer streams are made with one request in flight, so they are not compared beyond this.
+STREAMED_TOKENS = 64
 
 
 class RoundTrip(Frozen):
@@ -169,22 +172,21 @@ def reads_as(read_back: str, generated: str) -> bool:
     return generated.rstrip(UNFINISHED) in read_back
 
 
-async def check_streams(
-    asked: CompletionsClient, prompts: Sequence[Prompt], plan: AccuracyPlan
-) -> list[TokenizerCheck]:
+async def check_streams(asked: CompletionsClient, windows: Sequence[Window]) -> list[TokenizerCheck]:
     """Compare what a side streams in timed requests with what it writes in untimed ones.
 
     Accuracy is measured on untimed requests, with token ids; timed rounds stream text without ids. There is
     one request at a time: others in the same batch would change the rounding of an answer, and sometimes its
     words.
     """
-    return [await _check_stream(asked, prompt, plan.continuation_tokens) for prompt in prompts]
+    return [await _check_stream(asked, window) for window in windows]
 
 
-async def _check_stream(asked: CompletionsClient, prompt: Prompt, count: int) -> TokenizerCheck:
+async def _check_stream(asked: CompletionsClient, window: Window) -> TokenizerCheck:
+    prompt, count = window.prompt, min(window.continuation_tokens, STREAMED_TOKENS)
     for _ in range(SEPARATE_ATTEMPTS):
         untimed = await _untimed_text(asked, prompt, count)
-        streamed = (await asked.stream(prompt, count)).read().text
+        streamed = (await asked.stream(prompt, count)).read(may_be_short=True).text
         if same := streamed.rstrip(UNFINISHED) == untimed.rstrip(UNFINISHED):
             break
     found = f"streamed as in timed rounds {streamed[:40]!r}, otherwise {untimed[:40]!r}"
@@ -193,6 +195,6 @@ async def _check_stream(asked: CompletionsClient, prompt: Prompt, count: int) ->
 
 async def _untimed_text(asked: CompletionsClient, prompt: Prompt, count: int) -> str:
     if asked.endpoint.side.serve.generated_ids == "with-text":
-        return (await asked.stream_ids(prompt, count)).read().text
+        return (await asked.stream_ids(prompt, count)).read(may_be_short=True).text
     written = await asked.complete_text(prompt, count, ignore_eos=True)
     return generated_text(written, asked.endpoint)

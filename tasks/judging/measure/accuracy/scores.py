@@ -9,7 +9,7 @@ from tasks.judging.measure.accuracy.questions import Questions
 from tasks.judging.measure.accuracy.round_trips import compare_readings
 from tasks.judging.measure.completions import CompletionsClient, map_bounded
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import AccuracyResult, LengthSample, RegretSample
+from tasks.judging.results import AccuracyResult, End, LengthSample, RegretSample
 
 
 async def score_answers(
@@ -31,7 +31,7 @@ async def score_answers(
         reference=reference.endpoint.side.name,
         protocol_digest=protocol.digest,
         samples=tuple(samples),
-        lengths=_lengths(questions, answers),
+        lengths=_lengths(questions, answers, frozenset(protocol.accuracy.end_tokens)),
         tokenizer=(
             *await compare_readings(reference, questions.round_trips, answers.readings, parallel=most),
             *answers.streams,
@@ -49,12 +49,14 @@ async def _regret(reference: CompletionsClient, continuation: Continuation) -> R
         sample_id=window.sample_id,
         in_flight=continuation.in_flight,
         context_tokens=context,
+        behind=window.behind,
+        asked_tokens=window.continuation_tokens,
         engine_tokens=tokens,
         departures=read_departures(scored, tokens, context_tokens=context, asked=reference.endpoint),
     )
 
 
-def _lengths(questions: Questions, answers: Answers) -> tuple[LengthSample, ...]:
+def _lengths(questions: Questions, answers: Answers, end_tokens: frozenset[int]) -> tuple[LengthSample, ...]:
     windows = questions.windows[: len(questions.continuations)]
     both = zip(windows, answers.to_their_end, questions.continuations, strict=True)
     return tuple(
@@ -63,9 +65,22 @@ def _lengths(questions: Questions, answers: Answers) -> tuple[LengthSample, ...]
             engine_tokens=len(engine),
             reference_tokens=len(reference),
             common_prefix_tokens=_common_prefix(engine, reference),
+            end=_compare_ends(engine, reference, end_tokens),
         )
         for window, engine, reference in both
     )
+
+
+def _compare_ends(engine: Sequence[int], reference: Sequence[int], end_tokens: frozenset[int]) -> End:
+    """Say whether an answer ends elsewhere after the same tokens; some servers leave out the end token."""
+    common = _common_prefix(engine, reference)
+    more_of_engine, more_of_reference = engine[common:], reference[common:]
+    if more_of_engine and more_of_reference:
+        return "apart"
+    more = more_of_engine or more_of_reference
+    if not more or (len(more) == 1 and more[0] in end_tokens):
+        return "alike"
+    return "late" if more_of_engine else "early"
 
 
 def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:

@@ -8,7 +8,8 @@ Invariants:
   and is not divided by tokens.
 - If a chunk has token ids, there are as many as its usage adds.
 - A stream without `[DONE]`, with a chunk without usage, with a count that falls or that the final usage does
-  not confirm, or with another number of tokens than requested, is an error and never a sample.
+  not confirm, or with another number of tokens than requested, is an error and never a sample. Only answers
+  that are judged by their tokens may be short.
 """
 
 import json
@@ -93,17 +94,33 @@ class RawStream:
     where: str
     expected_tokens: int
 
-    def read(self) -> Trace:
-        """Parse the stream; raise `ServerBroke` if it is incomplete or reports an error."""
-        return read_trace(self.sent_ns, self.stamped, where=self.where, expected_tokens=self.expected_tokens)
+    def read(self, *, may_be_short: bool = False) -> Trace:
+        """Parse the stream; raise `ServerBroke` if it is incomplete or reports an error.
+
+        If it may be short, it may have fewer tokens than requested: then a gate judges that.
+        """
+        least = 1 if may_be_short else self.expected_tokens
+        return read_trace(
+            self.sent_ns, self.stamped, where=self.where, expected_tokens=self.expected_tokens, least=least
+        )
 
 
-def read_trace(sent_ns: int, stamped: Sequence[StampedBytes], *, where: str, expected_tokens: int) -> Trace:
-    """Parse a finished stream; raise `ServerBroke` if it is incomplete or reports an error."""
+def read_trace(
+    sent_ns: int,
+    stamped: Sequence[StampedBytes],
+    *,
+    where: str,
+    expected_tokens: int,
+    least: int | None = None,
+) -> Trace:
+    """Parse a finished stream; raise `ServerBroke` if it is incomplete or reports an error.
+
+    It must have as many tokens as expected, or from `least` up to that.
+    """
     reader = _TraceReader(where)
     for stamp_ns, event in _events(stamped):
         reader.take(stamp_ns, event)
-    return reader.finish(sent_ns, expected_tokens)
+    return reader.finish(sent_ns, expected_tokens, expected_tokens if least is None else least)
 
 
 def _events(stamped: Sequence[StampedBytes]) -> Iterator[tuple[int, bytes]]:
@@ -189,7 +206,7 @@ class _TraceReader:
             )
         return event
 
-    def finish(self, sent_ns: int, expected_tokens: int) -> Trace:
+    def finish(self, sent_ns: int, expected_tokens: int, least: int) -> Trace:
         if not self._done:
             raise ServerBroke(
                 f"The stream ended after {self._counted} of {expected_tokens} tokens, without [DONE]",
@@ -202,7 +219,7 @@ class _TraceReader:
                 where=self._where,
                 fix="The server must honour stream_options.include_usage.",
             )
-        if self._counted != expected_tokens:
+        if not least <= self._counted <= expected_tokens:
             raise ServerBroke(
                 f"The stream held {self._counted} tokens; {expected_tokens} were requested",
                 where=self._where,

@@ -1,4 +1,4 @@
-"""Sides and protocol from a spec: who is compared with whom, and what the engine's shape allows to ask."""
+"""Sides and protocol from a spec: who is compared with whom."""
 
 from pathlib import Path
 
@@ -90,64 +90,6 @@ def test_on_gpus_no_reference_is_added() -> None:
 
 def test_every_reference_serves_the_unquantized_checkpoint() -> None:
     assert {side.tree for side in protocol(spec_with("[{}, {quantization: fp8}]")).references} == {CHECKPOINT}
-
-
-def test_accuracy_is_asked_of_the_workloads_own_requests() -> None:
-    plan = protocol(spec_with()).accuracy
-    assert (plan.max_context_tokens, plan.continuation_tokens, plan.in_flight) == (64, 16, (1,))
-
-
-@pytest.mark.parametrize(("prompt", "context"), [(32, 96), (128, 128)])
-def test_contexts_are_as_long_as_prompts_and_never_very_short(prompt: int, context: int) -> None:
-    text = TEXT.replace("input_tokens: 32", f"input_tokens: {prompt}")
-    text = text.replace("max_input_len: 64, max_seq_len: 96", "max_input_len: 128, max_seq_len: 300")
-    assert protocol(read_spec(text, Path("e2e.yaml"))).accuracy.max_context_tokens == context
-
-
-def test_half_of_the_texts_are_asked_with_as_many_in_flight_as_there_ever_are() -> None:
-    busy = read_spec(TEXT.replace("concurrency: [1]", "concurrency: [1, 2]"), Path("e2e.yaml"))
-    assert protocol(busy).accuracy.in_flight == (1, 2)
-
-
-def test_long_answers_are_scored_as_far_as_it_is_affordable() -> None:
-    long = read_spec(
-        TEXT.replace("output_tokens: 16", "output_tokens: 500").replace(
-            "max_seq_len: 96", "max_seq_len: 600"
-        ),
-        Path("e2e.yaml"),
-    )
-    assert protocol(long).accuracy.continuation_tokens == 64
-
-
-@pytest.mark.parametrize(("answer", "seq_len", "limit"), [(16, 300, 64), (200, 300, 200), (200, 250, 154)])
-def test_lengths_are_compared_up_to_those_of_the_workload_as_far_as_the_shape_allows(
-    answer: int, seq_len: int, limit: int
-) -> None:
-    text = TEXT.replace("output_tokens: 16", f"output_tokens: {answer}")
-    text = text.replace("max_input_len: 64, max_seq_len: 96", f"max_input_len: 96, max_seq_len: {seq_len}")
-    assert protocol(read_spec(text, Path("e2e.yaml"))).accuracy.length_max_tokens == limit
-
-
-def test_answers_end_at_the_checkpoints_end_tokens_and_at_those_that_are_declared() -> None:
-    declared = spec_with().validation.accuracy.stop_token_ids
-    assert declared
-    assert protocol(spec_with()).accuracy.end_tokens == (0, *declared)
-
-
-@pytest.mark.parametrize(
-    ("shape", "context"),
-    [("max_input_len: 32, max_seq_len: 48", 31), ("max_input_len: 40, max_seq_len: 49", 32)],
-)
-def test_contexts_and_continuations_fit_the_engine_and_leave_the_reference_a_token(
-    shape: str, context: int
-) -> None:
-    plan = protocol(spec_with(shape=shape)).accuracy
-    seq_len = int(shape.rsplit(maxsplit=1)[1])
-    assert plan.max_context_tokens == context
-    assert plan.max_context_tokens + plan.continuation_tokens + 1 <= seq_len
-    assert plan.max_context_tokens + plan.length_max_tokens <= seq_len
-    assert plan.min_context_tokens <= plan.max_context_tokens
-    assert plan.round_trip_tokens + 12 <= seq_len
 
 
 def test_a_changed_gate_is_another_protocol() -> None:

@@ -68,9 +68,9 @@ def test_no_record_takes_what_is_no_number(number: float) -> None:
 
 
 def test_the_shortest_context_is_not_longer_than_the_longest() -> None:
-    settings = protocol().accuracy.model_dump() | {"min_context_tokens": 33}
+    group = protocol().accuracy.windows[0]
     with pytest.raises(ValidationError, match="must not exceed max_context_tokens 32"):
-        type(protocol().accuracy).model_validate(settings)
+        type(group).model_validate(group.model_dump() | {"min_context_tokens": 33})
 
 
 def test_a_round_has_whole_waves_and_enough_requests() -> None:

@@ -45,7 +45,7 @@ def test_small_regrets_pass_and_the_sentence_has_the_numbers() -> None:
 def test_the_worst_text_and_the_worst_token_are_named() -> None:
     reason = judge_regret(regret_samples([*SMALL, 0.3]), plan()).reason
     assert "worst text is 400, with a mean of 0.3000" in reason
-    assert "worst token is number 3 after 9 tokens of text 400, with 1.2000." in reason
+    assert "worst token is number 3 after 25 tokens of text 400, with 1.2000." in reason
     assert "own choice" in judge_regret(regret_samples([0.0] * 400), plan()).reason
 
 

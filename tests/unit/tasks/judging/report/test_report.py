@@ -231,8 +231,8 @@ def test_the_verdict_as_markdown_can_be_pasted(page: Path, result: JudgedResult)
     ("regrets", "ratio", "do", "safe", "pulls"),
     [
         ([0.0] * 400, 0.8, "Stay on vLLM.", "as good as vLLM's", True),
-        ([0.2] * 400, 1.4, "Do not serve this engine.", "not accepted by regret.", False),
-        ([0.0] * 40, 1.4, "Change nothing yet.", "not accepted by regret.", False),
+        ([0.2] * 400, 1.4, "Do not serve this engine.", "not accepted by regret", False),
+        ([0.0] * 40, 1.4, "Change nothing yet.", "not accepted by regret", False),
     ],
 )
 def test_the_advice_follows_the_verdict(
