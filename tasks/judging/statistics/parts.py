@@ -28,6 +28,8 @@ from tasks.judging.results import Interval, RegretSample
 from tasks.judging.statistics.regret_bounds import DRAWS, TAIL, Unit, mean_bounds, samples_to_pass
 
 QUARTERS = 4
+# Of a few tokens after the workload's answers, single ones would decide; they are joined to these answers.
+LEAST_BEYOND = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def spans_of(plan: AccuracyPlan) -> tuple[Span, ...]:
     furthest = reach_of(plan)
     answer, limit = plan.answer_tokens, plan.context_limit
     ends = [limit * quarter // QUARTERS for quarter in range(1, QUARTERS + 1)]
-    depths = [Span("depth", answer // 2, min(answer, deepest)), Span("depth", answer, deepest)]
+    beyond = answer if deepest - answer >= LEAST_BEYOND else deepest
+    depths = [Span("depth", answer // 2, min(beyond, deepest)), Span("depth", beyond, deepest)]
     contexts = [Span("context", first, min(end, furthest)) for first, end in pairwise(ends)]
     return tuple(span for span in (*depths, *contexts) if span.first < span.end)
 

@@ -66,10 +66,13 @@ class Behaviour:
 
     Attributes:
         next_token: its greedy choice after a prompt.
+        continues: what it writes instead, by the length of the prompt and all ids so far; None: its choice.
         regret_of: nats by which it finds any other token less likely than its own choice.
         first_token_s, per_token_s: planted waits.
         tokens_per_chunk: tokens in one event of a stream.
         stops_after: tokens after which it ends a continuation by itself; None: never.
+        ends_nowhere: whether it goes on after the tokens at which it is asked to end.
+        longest_answer: tokens after which it ends any answer, whatever it is asked for; None: it does not.
         begins_text: whether its tokenizer puts a begin-of-text id in front.
         penalizes: whether it applies a penalty of its checkpoint's to requests that name none.
         cuts_at: tokens of a text prompt that it reads; None: all of them.
@@ -84,11 +87,14 @@ class Behaviour:
     """
 
     next_token: Callable[[Sequence[int]], int] = next_byte
+    continues: Callable[[int, Sequence[int]], int] | None = None
     regret_of: Callable[[int], float] = lambda token: 1.0
     first_token_s: float = 0.0
     per_token_s: float = 0.0
     tokens_per_chunk: int = 1
     stops_after: int | None = None
+    ends_nowhere: bool = False
+    longest_answer: int | None = None
     begins_text: bool = True
     penalizes: bool = False
     cuts_at: int | None = None
@@ -208,16 +214,22 @@ class FakeServer:
         return ids[: self.behaviour.cuts_at]
 
     def _generate(self, prompt: list[int], body: dict[str, Any]) -> list[int]:
-        count = body["max_tokens"]
-        stops = self.behaviour.stops_after
+        behaviour = self.behaviour
+        count = min(body["max_tokens"], behaviour.longest_answer or body["max_tokens"])
+        stops = behaviour.stops_after
         if stops is not None and not body.get("ignore_eos"):
             count = min(count, stops)
-        ids, penalty = list(prompt), int(self.behaviour.penalizes and "repetition_penalty" not in body)
+        ids, penalty = list(prompt), int(behaviour.penalizes and "repetition_penalty" not in body)
+        ends = () if behaviour.ends_nowhere else body.get("stop_token_ids", ())
         for _ in range(count):
-            ids.append(self.behaviour.next_token(ids) + penalty)
-            if ids[-1] in body.get("stop_token_ids", ()):
+            ids.append(self._next(len(prompt), ids) + penalty)
+            if ids[-1] in ends:
                 break
         return ids[len(prompt) :]
+
+    def _next(self, prompt_tokens: int, ids: list[int]) -> int:
+        continues = self.behaviour.continues
+        return continues(prompt_tokens, ids) if continues else self.behaviour.next_token(ids)
 
     def _score(self, prompt: list[int]) -> list[dict[str, Any] | None]:
         return [None, *(self._score_of(prompt[:place], prompt[place]) for place in range(1, len(prompt)))]
