@@ -20,9 +20,10 @@ def selftest(
 ) -> int:
     """Simulate how often the judge is wrong, with the functions that judge.
 
-    Every scenario is one kind of noise. At the bar, an engine must not be called faster; 5 % above it, it
-    has to be found, or called inconclusive if the budget does not allow that. The same seed is used every
-    time.
+    Every scenario of speed is one kind of noise: at the bar, an engine must not be called faster; 5 % above
+    it, it has to be found, or called inconclusive if the budget does not allow that. Every scenario of depth
+    is one kind of damage late in answers or after long contexts: it must not pass, and a sound engine must
+    not be rejected. The same seed is used every time.
 
     Exit codes: 0 both errors are as rare as declared; 1 one of them is not.
 

@@ -111,12 +111,12 @@ def judge_depth(samples: Sequence[RegretSample], plan: AccuracyPlan) -> DepthOut
     spans = spans_of(plan)
     parts = sorted(
         (_part(span, samples, plan.gate, len(spans)) for span in spans),
-        key=lambda part: (ORDER.index(part.outcome), -_upper(part)),
+        key=lambda part: (ORDER.index(part.outcome), -_bound(part)),
     )
     checked = max(sample.context_tokens + len(sample.engine_tokens) for sample in samples)
     worst = parts[0]
     return DepthOutcome(
-        outcome=worst.outcome,
+        outcome=worst_of([part.outcome for part in parts]),
         reason=f"{_reason(worst, parts, plan, len(samples))} {_coverage(checked, plan.context_limit)}",
         parts=tuple(parts),
         checked_tokens=checked,
@@ -148,8 +148,16 @@ def tested_part(regret: Interval | None, gate: AccuracyGate) -> Tested:
     return "pass" if regret.upper <= part_limit(gate) else "underpowered"
 
 
-def _upper(part: Part) -> float:
-    return math.inf if part.regret_nats is None else part.regret_nats.upper
+def worst_of(outcomes: Sequence[Tested]) -> Tested:
+    """Return what the outcomes of all parts mean together."""
+    return min(outcomes, key=ORDER.index)
+
+
+def _bound(part: Part) -> float:
+    """Return the bound by which the part was tested."""
+    if part.regret_nats is None:
+        return math.inf
+    return part.regret_nats.lower if part.outcome == "fail" else part.regret_nats.upper
 
 
 def _reason(worst: Part, parts: Sequence[Part], plan: AccuracyPlan, texts: int) -> str:

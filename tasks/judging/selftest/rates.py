@@ -38,10 +38,10 @@ class Row(Frozen):
     """One scenario of a family."""
 
     scenario: str
-    false_alarm: Rate = Field(description="Called good at the limit, where it is not.")
-    found: Rate = Field(description="Called good where it is, by a margin that has to be found.")
-    missed: Rate = Field(description="Called bad there.")
-    inconclusive: Rate = Field(description="Neither there, because the budget is too small.")
+    false_alarm: Rate = Field(description="Called good at the limit, or with damage, where it is not.")
+    found: Rate = Field(description="What has to be found is: that it is good by a margin, or the damage.")
+    missed: Rate = Field(description="Called bad where it is good.")
+    inconclusive: Rate = Field(description="Neither there, because too little was measured.")
     work: dict[str, float] = Field(description="Mean pairs or samples that it took, by what was true.")
 
     @property

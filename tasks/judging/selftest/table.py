@@ -6,6 +6,7 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.progress import Say
+from tasks.judging.selftest.depth import depth_rows
 from tasks.judging.selftest.rates import Row
 from tasks.judging.selftest.speed import speed_rows
 
@@ -18,12 +19,16 @@ WHAT_IT_SHOWS = (
     "find has to be called inconclusive.",
 )
 
-FAMILIES: dict[str, Callable[[int, int], list[Row]]] = {"speed": speed_rows}
+FAMILIES: dict[str, Callable[[int, int], list[Row]]] = {"speed": speed_rows, "depth": depth_rows}
 """By name of the gate: from repetitions and seed to rows."""
 
 MEANINGS = {
     "speed": "False alarm: an engine exactly at the bar is called `faster`. Found, missed (`not-faster`) and "
     "inconclusive are those of an engine 5 % above the bar. Work is in pairs of rounds or of blocks.",
+    "depth": "False alarm: an engine that is wrong where the name says passes. Found: it is rejected. "
+    "Missed: an engine without that damage, whose mean regret is half of the margin everywhere unless the "
+    "name says otherwise, is rejected. Inconclusive is said of that one. Wrong tokens have a regret of 5 "
+    "nats in the mean, unless the name says otherwise. Texts are as many as the spec declares.",
 }
 """What the columns mean, by name of the gate."""
 

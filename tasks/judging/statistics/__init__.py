@@ -21,6 +21,7 @@ from tasks.judging.statistics.ratio_bounds import (
     ratio_interval,
 )
 from tasks.judging.statistics.regret_bounds import (
+    Unit,
     bounded_mean_interval,
     gross_error_interval,
     length_ratio_interval,
@@ -35,6 +36,7 @@ __all__ = [
     "Look",
     "Pairs",
     "Span",
+    "Unit",
     "attempt_confidence",
     "bounded_mean_interval",
     "geometric_mean_interval",

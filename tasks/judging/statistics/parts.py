@@ -97,10 +97,8 @@ def part_interval(units: Sequence[Unit], gate: AccuracyGate, *, parts: int, draw
     def worst(largest: float) -> float:
         return max(gate.gross_error_nats, TAIL * largest)
 
-    weighted = _by_mean_number(units)
     shared = 1 - (1 - gate.confidence) / parts
-    upper, lower = (mean_bounds(weighted, worst, one, draws) for one in (gate.confidence, shared))
-    return upper.model_copy(update={"lower": lower.lower})
+    return mean_bounds(_by_mean_number(units), worst, gate.confidence, draws, lower_confidence=shared)
 
 
 def part_texts_to_pass(units: Sequence[Unit], gate: AccuracyGate) -> int:

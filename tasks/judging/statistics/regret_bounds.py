@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DRAWS = 10_000
+# Weights that are drawn at once, times DRAWS: 20 MB.
+ROWS = 256
 SEED = 20_260_101
 POWER = 0.8
 TAIL = 3.0
@@ -168,17 +170,23 @@ def _units(values: Sequence[float], in_flight: Sequence[int]) -> tuple[list[Unit
 
 
 def mean_bounds(
-    units: Sequence[Unit], worst: Callable[[float], float], confidence: float, draws: int
+    units: Sequence[Unit],
+    worst: Callable[[float], float],
+    confidence: float,
+    draws: int,
+    *,
+    lower_confidence: float | None = None,
 ) -> Interval:
     """Return bounds of the mean over units, each a sum and a number.
 
-    Besides the units, one text is assumed; `worst` gives its value by the largest sum of a unit.
+    Besides the units, one text is assumed; `worst` gives its value by the largest sum of a unit. The lower
+    bound may have another confidence than the upper one, which the interval names.
     """
     sums, numbers, extra = _dirichlet_sums(units, draws)
     assumed = worst(max(total for total, _ in units))
     return Interval(
         estimate=math.fsum(total for total, _ in units) / math.fsum(number for _, number in units),
-        lower=_quantile(sums / (numbers + extra), 1 - confidence),
+        lower=_quantile(sums / (numbers + extra), 1 - (lower_confidence or confidence)),
         upper=_quantile((sums + extra * assumed) / (numbers + extra), confidence),
         confidence=confidence,
     )
@@ -204,11 +212,13 @@ def _dirichlet_sums(
     for pair in sorted(pairs):
         counts[pair] = counts.get(pair, 0) + 1
     source = np.random.default_rng(SEED)
+    values, numbers = np.array(list(counts)), np.array(list(counts.values()), dtype=float)
     first, second = np.zeros(draws), np.zeros(draws)
-    for (a, b), count in counts.items():
-        weight = source.standard_gamma(count, draws)
-        first += a * weight
-        second += b * weight
+    for start in range(0, len(values), ROWS):
+        rows = slice(start, start + ROWS)
+        weights = source.standard_gamma(numbers[rows, None], (len(numbers[rows]), draws))
+        first += values[rows, 0] @ weights
+        second += values[rows, 1] @ weights
     return first, second, source.standard_exponential(draws)
 
 

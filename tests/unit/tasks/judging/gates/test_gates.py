@@ -22,7 +22,7 @@ from tasks.judging.gates.length import judge_lengths
 from tasks.judging.gates.regret import judge_regret
 from tasks.judging.gates.slo import judge_slo
 from tasks.judging.gates.tokenizer import judge_tokenizer
-from tasks.judging.results import Departure, RegretSample, TokenizerCheck
+from tasks.judging.results import Departure, LengthSample, RegretSample, TokenizerCheck
 
 SMALL = [0.0] * 380 + [0.05] * 20
 DAMAGED = [0.0] * 200 + [0.8] * 200
@@ -195,6 +195,49 @@ def test_the_number_of_texts_said_to_be_enough_for_half_the_way_is_enough() -> N
     needed = judge_lengths(length_samples(half), up_to_64()).samples_needed
     assert needed > len(half)
     assert judge_lengths(length_samples(half[:1] * (needed + needed // 30)), up_to_64()).outcome == "pass"
+
+
+def with_ends(ends: Sequence[str]) -> list[LengthSample]:
+    """Equally long answers, and where they end after the same tokens."""
+    samples = length_samples([(20, 20)] * len(ends))
+    return [one.model_copy(update={"end": end}) for one, end in zip(samples, ends, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        (["alike"] * 200 + ["apart"] * 200, "pass"),
+        (["alike"] * 399 + ["early"], "underpowered"),
+        (["alike"] * 380 + ["early"] * 20, "fail"),
+        (["apart"] * 380 + ["late"] * 20, "fail"),
+    ],
+)
+def test_an_answer_that_ends_elsewhere_after_the_same_tokens_is_the_engines_own_doing(
+    ends: list[str], expected: str
+) -> None:
+    gate = plan().gate.model_copy(update={"max_gross_error_share": 0.002})
+    outcome = judge_lengths(with_ends(ends), up_to_64().model_copy(update={"gate": gate}))
+    assert outcome.outcome == expected
+    assert outcome.misplaced == sum(end in {"early", "late"} for end in ends)
+    assert outcome.reason.startswith("After the same tokens") == (expected != "pass")
+
+
+def test_answers_cut_just_below_the_limit_are_seen_by_the_share_that_ends() -> None:
+    """The mean length is within its bounds: 60 of 64 tokens are .94 of what the reference has."""
+    pairs = [(60, 64)] * 150 + [(20, 20)] * 250
+    outcome = judge_lengths(length_samples(pairs), up_to_64())
+    assert outcome.ratio.lower > 0.9
+    assert outcome.ended_more.estimate == pytest.approx(150 / 400)
+    assert outcome.outcome == "fail"
+    assert "37.5% more of them" in outcome.reason
+
+
+def test_answers_that_may_not_end_and_do_are_enough() -> None:
+    fine = length_samples([(20, 20)] * 400)
+    assert judge_lengths(fine, up_to_64()).outcome == "pass"
+    outcome = judge_lengths(fine, up_to_64(), cut=1)
+    assert (outcome.outcome, outcome.cut) == ("fail", 1)
+    assert outcome.reason.startswith("1 answers that were to have a number of tokens")
 
 
 def up_to_64() -> AccuracyPlan:

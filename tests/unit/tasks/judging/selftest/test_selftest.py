@@ -8,8 +8,8 @@ from support.judging.judgements import speed_point
 from support.paths import ROOT
 
 from tasks.judging.gates.speed import judge_speed
+from tasks.judging.selftest import depth, run_selftest, speed, table
 from tasks.judging.selftest import noise as of
-from tasks.judging.selftest import run_selftest, speed, table
 from tasks.judging.selftest.noise import ENGINE, Noise, Shape
 from tasks.judging.selftest.rates import Rate, Row
 from tasks.judging.selftest.speed import BAR, EXCESS, FASTER, SCENARIOS, Scenario, simulate
@@ -109,6 +109,22 @@ def test_the_documented_table_has_these_scenarios() -> None:
         for line in page.splitlines()
         if line.startswith("| ") and "| --- |" not in line
     ]
-    assert rows == ["scenario", *(one.name for one in SCENARIOS)], (
-        "run: enginery selftest --repetitions 1000 > docs/selftest.md"
-    )
+    families = (SCENARIOS, depth.SCENARIOS)
+    expected = [name for family in families for name in ("scenario", *(one.name for one in family))]
+    assert rows == expected, "run: enginery selftest --repetitions 1000 > docs/selftest.md"
+
+
+def test_damage_late_in_answers_and_after_long_contexts_hardly_ever_passes() -> None:
+    hard = [one for one in depth.SCENARIOS if one.name.startswith("demo") and "garbage" in one.name]
+    assert len(hard) >= 5
+    rows = depth.depth_rows(8, 3, hard)
+    assert [row.scenario for row in rows if not row.holds] == []
+    assert sum(row.found.times for row in rows) >= 0.9 * 8 * len(rows)
+
+
+def test_a_gate_that_looks_at_the_mean_alone_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = depth.Span("context", 0, 256)
+    monkeypatch.setattr(depth, "spans_of", lambda _plan: (whole,))
+    (one,) = [one for one in depth.SCENARIOS if one.name == "demo: the same, as garbage in a tenth"]
+    (row,) = depth.depth_rows(20, 3, (one,))
+    assert not row.holds
