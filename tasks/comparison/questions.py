@@ -9,6 +9,8 @@ other half with the largest declared number: which code of an engine runs depend
 at once.
 """
 
+from itertools import takewhile
+
 from engine_specs.spec import Shape, Spec, Workload
 from tasks.judging import ROUND_TRIP_ANSWER_TOKENS, AccuracyPlan, WindowGroup
 
@@ -37,7 +39,8 @@ def accuracy_plan(spec: Spec, shape: Shape, end_tokens: tuple[int, ...], text_sh
     """
     gate, load = spec.validation.accuracy, spec.workload
     groups = window_groups(spec, shape)
-    usual = sum(group.texts for group in groups if group.name in {"answers", "starts"})
+    length_max = min(max(START_TOKENS, load.output_tokens), shape.max_seq_len - groups[0].max_context_tokens)
+    with_room = takewhile(lambda group: group.max_context_tokens + length_max <= shape.max_seq_len, groups)
     deepest = max(group.continuation_tokens for group in groups)
     return AccuracyPlan(
         gate=gate,
@@ -45,10 +48,8 @@ def accuracy_plan(spec: Spec, shape: Shape, end_tokens: tuple[int, ...], text_sh
         windows=groups,
         context_limit=shape.max_seq_len,
         answer_tokens=load.output_tokens,
-        length_texts=min(gate.length_samples, usual),
-        length_max_tokens=min(
-            max(START_TOKENS, load.output_tokens), shape.max_seq_len - groups[0].max_context_tokens
-        ),
+        length_texts=min(gate.length_samples, sum(group.texts for group in with_room)),
+        length_max_tokens=length_max,
         end_tokens=tuple(sorted({*end_tokens, *gate.stop_token_ids})),
         round_trip_tokens=min(shape.max_input_len, max(1, shape.max_seq_len - ROUND_TRIP_ANSWER_TOKENS)),
         in_flight=tuple(dict.fromkeys((load.operating_point, max(load.concurrency)))),

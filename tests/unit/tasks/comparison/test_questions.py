@@ -112,9 +112,10 @@ def test_lengths_are_compared_up_to_those_of_the_workload_as_far_as_the_shape_al
     assert plan_of(spec_with(prompt=10, answer=answer, shape=shape)).length_max_tokens >= limit - 1
 
 
-def test_lengths_are_compared_of_usual_contexts_alone() -> None:
-    plan = plan_of(spec_with(length_samples=400, shape="max_input_len: 128, max_seq_len: 256"))
-    assert plan.length_texts == 200 - 64 - 64
+@pytest.mark.parametrize(("seq_len", "texts"), [(256, 200), (192, 200), (180, 72)])
+def test_lengths_are_compared_of_contexts_that_leave_room_for_an_answer(seq_len: int, texts: int) -> None:
+    shape = f"max_input_len: 128, max_seq_len: {seq_len}"
+    assert plan_of(spec_with(length_samples=400, shape=shape)).length_texts == texts
     assert plan_of(spec_with(length_samples=50)).length_texts == 50
 
 

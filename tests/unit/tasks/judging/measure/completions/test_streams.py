@@ -107,3 +107,14 @@ def test_an_incomplete_or_broken_stream_is_an_error(stream: bytes, message: str)
     with pytest.raises(ServerBroke, match=message) as caught:
         read_trace(0, [(1, stream)], where="http://server", expected_tokens=2)
     assert caught.value.where == "http://server"
+
+
+@pytest.mark.parametrize("tokens", [0, 3])
+def test_an_answer_that_may_be_short_has_some_tokens_and_no_more_than_asked_for(tokens: int) -> None:
+    def read(counted: int) -> int:
+        stream = (event(counted) if counted else b"") + end(counted)
+        return read_trace(0, [(1, stream)], where="here", expected_tokens=2, least=1).output_tokens
+
+    assert (read(1), read(2)) == (1, 2)
+    with pytest.raises(ServerBroke, match=f"held {tokens} tokens; 2 were requested"):
+        read(tokens)
