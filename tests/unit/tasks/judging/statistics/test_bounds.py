@@ -10,6 +10,7 @@ from tasks.judging.statistics import (
     bounded_mean_interval,
     length_ratio_interval,
     samples_to_pass,
+    share_difference_interval,
     share_interval,
 )
 
@@ -132,6 +133,26 @@ def test_length_ratio_covers_a_true_ratio_of_one() -> None:
         return found.upper < 1
 
     assert sum(interval_of_one_run() for _ in range(200)) / 200 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_the_difference_of_equal_shares_is_covered(share: float) -> None:
+    source = np.random.default_rng(16)
+
+    def misses() -> bool:
+        pairs = (source.random((120, 2)) < share).tolist()
+        found = share_difference_interval([(a, b) for a, b in pairs], confidence=0.95, draws=1000)
+        return found.lower > 0
+
+    assert sum(misses() for _ in range(RUNS)) / RUNS <= TOLERATED
+
+
+def test_a_difference_of_shares_has_its_sign() -> None:
+    found = share_difference_interval([(True, False)] * 40 + [(True, True)] * 60, confidence=0.95)
+    assert found.estimate == pytest.approx(0.4)
+    assert 0.3 < found.lower < 0.4 < found.upper < 0.5
+    same = share_difference_interval([(True, True)] * 100, confidence=0.95)
+    assert same.lower < 0 < same.upper
 
 
 @pytest.mark.parametrize(
