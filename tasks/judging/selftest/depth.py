@@ -200,8 +200,15 @@ def simulate(scenario: Scenario, damage: Damage | None, repetitions: int, seed: 
 def _judged(scenario: Scenario, damage: Damage | None, source: "Generator") -> Tested:
     spans, gate = spans_of(scenario.plan), scenario.plan.gate
     texts = _Texts(scenario, damage, source)
-    intervals = (part_interval(texts.units(one), gate, parts=len(spans), draws=DRAWS) for one in spans)
-    return worst_of([tested_part(interval, gate) for interval in intervals])
+    outcomes: list[Tested] = []
+    # The furthest part first, as damage is most often there: one that fails decides.
+    for span in reversed(spans):
+        outcomes.append(
+            tested_part(part_interval(texts.units(span), gate, parts=len(spans), draws=DRAWS), gate)
+        )
+        if outcomes[-1] == "fail":
+            break
+    return worst_of(outcomes)
 
 
 class _Texts:
