@@ -17,8 +17,8 @@ Invariants:
   calculate or draw. `judge` loads them, so code that measures imports that module itself.
 """
 
-from tasks.judging.conditions import HostLoad, PlacementChoice, SideMemory, Start
-from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.conditions import HostLoad, PlacementChoice, RanWith, SideMemory, Start
+from tasks.judging.endpoint import Endpoint, Role, Side
 from tasks.judging.judgement import JudgedResult, StageRecord, Subject
 from tasks.judging.placement import Observer, Placement, Resident
 from tasks.judging.protocol import (
@@ -63,7 +63,9 @@ __all__ = [
     "Observer",
     "Placement",
     "PlacementChoice",
+    "RanWith",
     "Resident",
+    "Role",
     "RoundPlan",
     "Side",
     "SideMemory",

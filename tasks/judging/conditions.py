@@ -45,6 +45,19 @@ class Start(Frozen):
     ready_s: float = Field(ge=0, description="Seconds from its start until it was ready.")
 
 
+class RanWith(Frozen):
+    """What vLLM ran with as a side; whatever is not named here was at vLLM's own default."""
+
+    side: str = Field(description="Name of the side.")
+    flags: tuple[str, ...] = Field(description="Flags that it was given, each with its value.")
+    cache: dict[str, str] = Field(description="Settings of its KV cache by name, as its server reports them.")
+
+    def text(self) -> str:
+        """Write it as part of a sentence."""
+        cache = ", ".join(f"{name} {value}" for name, value in self.cache.items())
+        return " ".join(self.flags) + (f" (KV cache: {cache})" if cache else "")
+
+
 class SideMemory(Frozen):
     """The memory that one side takes of its fullest GPU."""
 

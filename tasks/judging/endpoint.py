@@ -1,9 +1,15 @@
 """Who is measured: a side of a comparison, and the address at which it can be reached."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.hosts import ServeCommand
+
+Role = Literal["defaults", "recommended", "same-weights", "own-quantization", "declared"]
+"""Why a reference takes part: vLLM as it is; with what its project recommends for the model; on the very
+weights that the engine was made of; quantizing by itself; or because the spec names it."""
 
 
 class Side(Frozen):
@@ -11,6 +17,9 @@ class Side(Frozen):
 
     name: str = Field(
         description="Name in reports, such as `engine`, `vllm` or `vllm fp8`; unique in one judgement."
+    )
+    roles: tuple[Role, ...] = Field(
+        default=(), description="Why it takes part, if it is a reference; the engine has none."
     )
     serve: ServeCommand = Field(description="The command that serves it.")
     tree: str = Field(description="Digest of the tree that is served.")

@@ -23,7 +23,10 @@ from tasks.judging.vocabulary import Vocabulary
 PROMPTS = "windows-of-text-behind-unique-heads-or-uniform-token-ids/2"
 REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
 CONTINUATIONS = "streamed-and-scored-token-by-token-to-the-end-of-the-shape/3"
-METHOD = "pseudo-observation-bound-over-texts-groups-and-parts+widest-student-of-looks/5"
+METHOD = (
+    "pseudo-observation-bound-over-texts-groups-and-parts"
+    "+widest-student-of-looks-against-each-reference/6"
+)
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 
@@ -75,7 +78,10 @@ class LoadPlan(Frozen):
 
 
 class SpeedPlan(Frozen):
-    """The declared bar, and how many rounds are made to find out whether the engine clears it."""
+    """The declared bar, and how many rounds are made to find out whether the engine clears it.
+
+    A pair is a round, or a block, of the engine and one of a reference.
+    """
 
     gate: SpeedGate
     variants: int = Field(
@@ -98,9 +104,6 @@ class SpeedPlan(Frozen):
     )
     pairs_elsewhere: int = Field(
         default=4, ge=3, description="Pairs at concurrencies other than the operating point."
-    )
-    qualifying_rounds: int = Field(
-        default=2, ge=1, description="Rounds per reference that choose the fastest one."
     )
     checked_requests: int = Field(
         default=32,

@@ -1,5 +1,11 @@
-"""The gate `speed`: the lower bound of the ratio to the fastest reference, against the declared bar."""
+"""The gate `speed`: the lower bound of the ratio to every reference, against the declared bar.
 
+The engine is faster only if it is faster than each reference. It could only be called so in error by winning
+a comparison that it should lose, and that one alone is already rare enough: no error is shared between them.
+The ratio that is shown is the smallest of several estimates, so it errs against the engine.
+"""
+
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -9,8 +15,8 @@ from tasks.judging.gates.figures import Shown, Tile, interval_figure, use_of_lea
 from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Condition, Rule
 from tasks.judging.protocol import SpeedPlan
-from tasks.judging.results import Interval, Metric, SpeedPoint
-from tasks.judging.statistics import point_ratio
+from tasks.judging.results import Gain, Interval, LeftOut, Metric, SpeedPoint
+from tasks.judging.statistics import gains_of, point_ratio
 
 SPOKEN: dict[Metric, str] = {
     "goodput_per_device": "Goodput per device",
@@ -23,16 +29,24 @@ class SpeedOutcome(GateOutcome):
     """The ratio of speeds against the bar."""
 
     outcome: Compared
-    ratio: Interval = Field(description="Engine / reference at the operating point.")
+    reference: str = Field(default="", description="The reference that decided: the strongest one.")
+    ratio: Interval = Field(description="Engine / that reference at the operating point.")
     metric: Metric = Field(description="What was compared.")
     pairs: int
     pairs_needed: int = Field(description="Pairs that the declared resolution needs, by their noise.")
+    gains: tuple[Gain, ...] = Field(
+        default=(), description="What quantizing and what compiling give, as far as it was timed."
+    )
     attempt: int = Field(default=1, ge=1, description="How often it was measured, this time included.")
 
     @property
     def could_tell(self) -> bool:
         """False if the budget is too small to get the bar out of the interval."""
         return self.outcome not in ("noisy", "underpowered")
+
+
+# Outcomes of comparisons with several references: the first of these that occurs decides.
+_RANKS: dict[Compared, int] = {"not-faster": 0, "noisy": 1, "underpowered": 2, "faster": 3}
 
 
 class SpeedGate(Gate[SpeedOutcome]):
@@ -77,12 +91,28 @@ class SpeedGate(Gate[SpeedOutcome]):
     )
 
     def judge(self, evidence: Evidence) -> SpeedOutcome:
-        """Judge whether the lower bound reaches the bar."""
-        point, timed = evidence.point, evidence.timed
-        judged = judge_speed(point, evidence.protocol.speed, attempt=timed.attempt)
+        """Judge whether the lower bound reaches the bar against every reference."""
+        timed, plan = evidence.timed, evidence.protocol.speed
+        judged = [(judge_speed(one, plan, attempt=timed.attempt), one) for one in timed.deciding]
+        # One that was broken off because another had decided says nothing by itself.
+        decisive, point = min(judged, key=lambda one: (one[1].ended == "undecided", _RANKS[one[0].outcome]))
+        others = [one for one in timed.deciding if one is not point]
+        gains = gains_of(timed, evidence.protocol)
         loads = [one.load for one in point.rounds]
-        host = host_in_words(timed.quiet_host, loads, made_again=point.made_again, pairs=judged.pairs)
-        return judged.model_copy(update={"reason": f"{judged.reason} {host}"}) if host else judged
+        said = (
+            decisive.reason,
+            _others(others, plan),
+            _left_out(timed.left_out),
+            *map(_gain, gains),
+            host_in_words(timed.quiet_host, loads, made_again=point.made_again, pairs=decisive.pairs),
+        )
+        return decisive.model_copy(
+            update={
+                "reason": " ".join(filter(None, said)),
+                "reference": point.reference.side,
+                "gains": gains,
+            }
+        )
 
     def show(self, outcome: SpeedOutcome, evidence: Evidence) -> Shown:
         """Show the goodput of both sides, the ratio that decides, and the bar that it has to reach."""
@@ -99,8 +129,12 @@ class SpeedGate(Gate[SpeedOutcome]):
         label, limit = f"speed: {outcome.metric.replace('_', ' ')}", f"lower ≥ {gate.min_speedup:g}"
         found = f"at {point.concurrency} in flight, between {ratio.lower:.3f} and {ratio.upper:.3f}"
         asked = f"for the lower bound, at {100 * ratio.confidence:.2f} % confidence"
+        gains = [
+            interval_figure(f"speed: {one.of}", f"x {one.than}", one.ratio, "{:.3f}", decisive=False)
+            for one in outcome.gains
+        ]
         return Shown(
-            (goodput, interval_figure(label, "x vLLM's", ratio, "{:.3f}", limit=limit, use=use)),
+            (goodput, *gains, interval_figure(label, "x vLLM's", ratio, "{:.3f}", limit=limit, use=use)),
             (
                 Tile(f"Engine / {point.reference.side}", f"{ratio.estimate:.3f}", "x", found, leads=True),
                 Tile("Bar", f"{gate.min_speedup:.2f}", "x", asked, leads=True),
@@ -108,17 +142,40 @@ class SpeedGate(Gate[SpeedOutcome]):
         )
 
 
+def _others(points: Sequence[SpeedPoint], plan: SpeedPlan) -> str:
+    """Return a sentence about the other references; empty if there are none."""
+    if not points:
+        return ""
+    ratios = [f"{point_ratio(one, plan).interval.estimate:.3f} times {one.reference.side}" for one in points]
+    return (
+        f"It has to be faster than each of {len(points) + 1} references, and the one that decides is shown; "
+        f"it has {', '.join(ratios)}."
+    )
+
+
+def _gain(one: Gain) -> str:
+    """Return a sentence about what quantizing or compiling gives."""
+    does = "Quantizing" if one.of == "quantizing" else "Compiling"
+    return f"{does} alone gives {one.ratio.text()} times the speed ({one.side} / {one.than})."
+
+
+def _left_out(references: Sequence[LeftOut]) -> str:
+    """Return a sentence about references that were not timed; empty if there are none."""
+    return " ".join(f"{one.reference} was not timed: {one.reason}." for one in references)
+
+
 def judge_speed(point: SpeedPoint, plan: SpeedPlan, *, attempt: int = 1) -> SpeedOutcome:
-    """Judge the lower bound of the ratio at the operating point against the bar.
+    """Judge the lower bound of the ratio to one reference at the operating point against the bar.
 
     `attempt` is how often the question was measured, this time included; it is part of the reason.
     """
     metric, ratios, interval, start_spread = point_ratio(point, plan)
     outcome, end = _compare(interval, point, plan, start_spread)
     found = (
-        f"{SPOKEN[metric]} is {interval.estimate:.3f} times the reference's, at {interval.confidence:.2%} "
-        f"confidence{_shares(point, plan, attempt)} above {interval.lower:.3f} and below "
-        f"{interval.upper:.3f} ({point.pairs_in_words}); the bar is {plan.gate.min_speedup:g}"
+        f"{SPOKEN[metric]} is {interval.estimate:.3f} times that of {point.reference.side}, at "
+        f"{interval.confidence:.2%} confidence{_shares(point, plan, attempt)} above "
+        f"{interval.lower:.3f} and below {interval.upper:.3f} ({point.pairs_in_words}); the bar is "
+        f"{plan.gate.min_speedup:g}"
     )
     throttled = _throttled(point)
     return SpeedOutcome(

@@ -7,12 +7,11 @@ Promises:
 """
 
 from tasks.judging.measure.baseline_load import measure_load
-from tasks.judging.measure.blocks import too_few_blocks
+from tasks.judging.measure.contest import order_of, too_few_blocks
 from tasks.judging.measure.idle import IdleChecks, check_idle_sides
 from tasks.judging.measure.kept import NothingKept, PhaseKeeper
 from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.speed import measure_speed
-from tasks.judging.measure.stages import is_reversed
 
 __all__ = [
     "IdleChecks",
@@ -20,8 +19,8 @@ __all__ = [
     "PhaseKeeper",
     "PromptText",
     "check_idle_sides",
-    "is_reversed",
     "measure_load",
     "measure_speed",
+    "order_of",
     "too_few_blocks",
 ]

@@ -37,6 +37,7 @@ from tasks.judging.report.plots import (
     regret_by_token,
     trade_off_plot,
 )
+from tasks.judging.report.references import reference_view
 from tasks.judging.report.visible import excerpt_row
 from tasks.judging.results import LoadResult, NotMeasured, SpeedPoint
 from tasks.judging.statistics import point_ratio
@@ -141,6 +142,7 @@ def _report_view(result: JudgedResult, since: Comparison | None) -> dict[str, An
         "host": host_sentence(result.measured.speed),
         "host_rows": host_rows(result.measured.speed),
         "measured": result.measured,
+        "references": reference_view(result),
         "excerpts": [
             excerpt_row(one, cap_nats=plan.gate.gross_error_nats) for one in result.measured.accuracy.excerpts
         ],

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from tasks.judging.conditions import PlacementChoice, SideMemory, Start
+from tasks.judging.conditions import PlacementChoice, RanWith, SideMemory, Start
 from tasks.judging.results.accuracy import AccuracyResult
 from tasks.judging.results.quantities import Interval
 from tasks.judging.results.speed import NotMeasured, SpeedResult
@@ -49,6 +49,7 @@ class Conditions(Frozen):
         default=(), description="What idle sides cost, if sides share GPUs, or were to share them."
     )
     starts: tuple[Start, ...] = Field(default=(), description="Every start of a side, in order.")
+    ran_with: tuple[RanWith, ...] = Field(default=(), description="What each side that vLLM serves ran with.")
     memory: tuple[SideMemory, ...] = Field(
         default=(), description="GPU memory of each side; empty if nothing computes on a GPU."
     )

@@ -8,6 +8,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.settings import QuietHost
 from tasks.judging.results.load import LoadSummary, RoundResult
+from tasks.judging.results.quantities import Interval
 from tasks.judging.results.timed import TimedAnswers
 
 Ended = Literal["clear", "resolved", "budget", "underpowered", "undecided"]
@@ -45,11 +46,23 @@ class SpeedPoint(Frozen):
         return f"{len(blocks) // 2} pairs of {of}"
 
 
-class QualifyingRound(Frozen):
-    """The speed of one reference when the fastest one was chosen."""
+class LeftOut(Frozen):
+    """A reference that was to be timed, and was not."""
 
     reference: str
-    rates: tuple[float, ...] = Field(description="The metric in each of its rounds.")
+    reason: str = Field(description="Why, as part of a sentence.")
+
+
+GainOf = Literal["quantizing", "compiling"]
+
+
+class Gain(Frozen):
+    """How much faster one side is than another that differs from it in one respect."""
+
+    of: GainOf = Field(description="In which respect they differ.")
+    side: str
+    than: str
+    ratio: Interval = Field(description="Speed of the side, relative to the other; it decides nothing.")
 
 
 class NotMeasured(Frozen):
@@ -77,17 +90,25 @@ class BlockCost(Frozen):
 
 
 class SpeedResult(Frozen):
-    """Engine against the fastest reference that qualified."""
+    """Engine against every reference that qualified."""
 
     engine: str
-    reference: str
+    reference: str = Field(
+        description="The strongest reference: the one that keeps the engine from winning or, if it "
+        "beats all, the one with the smallest ratio."
+    )
     protocol_digest: str
     attempt: int = Field(
         default=1, ge=1, description="How often this question was measured, this time included."
     )
-    qualifying: tuple[QualifyingRound, ...]
     operating_point: int
-    points: tuple[SpeedPoint, ...]
+    points: tuple[SpeedPoint, ...] = Field(description="Against the strongest reference.")
+    others: tuple[SpeedPoint, ...] = Field(
+        default=(), description="Against each other reference, at the operating point; the strongest first."
+    )
+    left_out: tuple[LeftOut, ...] = Field(
+        default=(), description="References that qualified, and that the budget did not allow to time."
+    )
     blocks: tuple[BlockCost, ...] = Field(
         default=(), description="The blocks, in their order, if sides were measured in turn."
     )
@@ -98,5 +119,10 @@ class SpeedResult(Frozen):
 
     @property
     def at_operating_point(self) -> SpeedPoint:
-        """The results at the operating point, which decide."""
+        """The comparison with the strongest reference at the operating point."""
         return next(p for p in self.points if p.concurrency == self.operating_point)
+
+    @property
+    def deciding(self) -> tuple[SpeedPoint, ...]:
+        """The comparisons at the operating point, of which the engine has to win all; the strongest first."""
+        return (self.at_operating_point, *self.others)

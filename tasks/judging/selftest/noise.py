@@ -20,21 +20,22 @@ STALLED_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How much noise is drawn: simulated runs, pairs of each, rounds of a block."""
+    """How much noise is drawn: simulated runs, cycles of each, rounds of a block, engine and references."""
 
     runs: int
     pairs: int
     rounds: int = 1
+    sides: int = 2
 
     @property
     def of_sides(self) -> tuple[int, int, int, int]:
         """The axes of the noise of sides: runs, pairs, sides, rounds."""
-        return (self.runs, self.pairs, 2, self.rounds)
+        return (self.runs, self.pairs, self.sides, self.rounds)
 
     @property
     def of_host(self) -> tuple[int, int]:
         """The axes of the noise of the host: runs, blocks in order of time."""
-        return (self.runs, 2 * self.pairs)
+        return (self.runs, self.sides * self.pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Noise:
     """Log seconds of rounds.
 
     Attributes:
-        sides: (runs, pairs, 2, rounds), of the engine's and the reference's rounds.
-        host: (runs, 2 * pairs), of blocks in order of time; None if there is none.
+        sides: (runs, pairs, sides, rounds), of the rounds of the engine and of each reference.
+        host: (runs, sides * pairs), of blocks in order of time; None if there is none.
     """
 
     sides: "NDArray[Any]"
@@ -59,7 +60,8 @@ def normal(engine: float = USUAL, reference: float = USUAL) -> Draw:
     def draw(source: "Generator", shape: Shape) -> Noise:
         import numpy as np
 
-        return Noise(source.normal(0, 1, shape.of_sides) * np.array([[engine], [reference]]))
+        deviations = np.array([engine, *[reference] * (shape.sides - 1)])
+        return Noise(source.normal(0, 1, shape.of_sides) * deviations[:, None])
 
     return draw
 
@@ -117,7 +119,9 @@ def drift(per_block: float) -> Draw:
         import numpy as np
 
         noise = normal()(source, shape)
-        return Noise(noise.sides, np.broadcast_to(per_block * np.arange(2.0 * shape.pairs), shape.of_host))
+        return Noise(
+            noise.sides, np.broadcast_to(per_block * np.arange(float(shape.of_host[1])), shape.of_host)
+        )
 
     return draw
 
@@ -135,7 +139,7 @@ def periodic(blocks: int, size: float = 0.1) -> Draw:
 
         noise = normal()(source, shape)
         begins = source.integers(0, blocks, (shape.runs, 1))
-        slow = (np.arange(2 * shape.pairs) + begins) % blocks < blocks // 2
+        slow = (np.arange(shape.of_host[1]) + begins) % blocks < blocks // 2
         return Noise(noise.sides, size * np.where(slow, 1.0, -1.0))
 
     return draw

@@ -1,6 +1,7 @@
 """The family `speed`: how often an engine is called faster that is not, and how often one is found that is.
 
-The true ratio is the smaller one of those by round and by time (`tasks.judging.statistics.paired_rounds`).
+The true ratio is the smaller one of those by round and by time (`tasks.judging.statistics.paired_rounds`),
+and of those to all references.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from engine_specs.spec import SpeedGate
-from tasks.judging.measure import is_reversed
+from tasks.judging.measure import order_of
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.selftest import noise as of
 from tasks.judging.selftest.noise import ENGINE, REFERENCE, Draw, Noise, Shape
@@ -40,6 +41,8 @@ class Scenario:
         first_pairs: pairs before the first look.
         variants: variants of the spec, of which none may be called faster in error.
         attempts: how often it is measured, each time with twice the budget, until it is conclusive.
+        references: references that the engine has to beat.
+        slower: how much slower all of them are than the first, as a share of its speed.
         start_spread: what the one start of each side adds to the log ratio, drawn anew for every run.
     """
 
@@ -50,6 +53,8 @@ class Scenario:
     first_pairs: int = 8
     variants: int = 1
     attempts: int = 1
+    references: int = 1
+    slower: float = 0.0
     start_spread: float = 0.0
 
     def plan(self) -> SpeedPlan:
@@ -101,6 +106,16 @@ SCENARIOS = (
     Scenario("loud, 24 pairs, until conclusive (5 times)", of.normal(0.1, 0.1), TIGHT, attempts=5),
     Scenario("AR .8, 24 pairs, until conclusive (5 times)", of.lasting(ENGINE, 0.8), TIGHT, attempts=5),
     Scenario("normal, any of 8 variants", of.normal(), 256, variants=8),
+    Scenario("2 references, equal", of.normal(), references=2),
+    Scenario("4 references, equal", of.normal(), references=4),
+    Scenario("2 references, one 5 % slower", of.normal(), references=2, slower=0.05),
+    Scenario("4 references, three 5 % slower", of.normal(), references=4, slower=0.05),
+    Scenario("4 references, equal, loud", of.normal(0.1, 0.1), references=4),
+    Scenario("4 references, engine's noise lasts (AR .8)", of.lasting(ENGINE, 0.8), references=4),
+    Scenario("4 references, host drifts", of.drift(0.003), references=4),
+    Scenario("4 references, host: period of 4 rounds", of.periodic(4), references=4),
+    Scenario("4 references, one start per side, 4 %", of.normal(), references=4, start_spread=0.04),
+    Scenario("4 references, budget of 24 cycles", of.normal(), TIGHT, references=4),
 )
 
 
@@ -163,14 +178,26 @@ def _best(judged: Judged, variants: int) -> Judged:
 
 @dataclass(slots=True)
 class _Attempt:
-    """Runs that are measured side by side, look by look."""
+    """Runs that are measured side by side, look by look; arrays of comparisons are (runs, references).
 
-    pairs: Pairs
+    Attributes:
+        pairs: of each reference.
+        outcomes: by run.
+        made: cycles, by run.
+        due: cycles before the next look at a comparison.
+        number: of that look.
+        open: whether a comparison goes on.
+    """
+
+    pairs: Sequence[Pairs]
     plan: SpeedPlan
     confidence: float
     affordable: int
     outcomes: "NDArray[Any]"
     made: "NDArray[Any]"
+    due: "NDArray[Any]"
+    number: "NDArray[Any]"
+    open: "NDArray[Any]"
     going: "NDArray[Any]" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -178,42 +205,61 @@ class _Attempt:
 
         self.going = np.arange(len(self.made))
 
-    def look(self, number: int) -> None:
-        """Take one look at all runs that go on; runs with equally many pairs are looked at together."""
+    def step(self) -> None:
+        """Go on to the next look of each run, and take it; comparisons with equally many pairs together."""
         import numpy as np
 
-        for made in np.unique(self.made[self.going]):
-            runs = self.going[self.made[self.going] == made]
-            own = _of_runs(self.pairs, runs).first(int(made))
-            found = take_look(
-                own, self.plan, confidence=self.confidence, number=number, affordable=self.affordable
-            )
-            faster = found.lower >= np.log(self.plan.gate.min_speedup)
-            resolved = (found.ended == RESOLVED) & (not self.plan.start_spread)
-            slower = (found.upper < np.log(self.plan.gate.min_speedup)) | resolved
-            outcome = np.select([faster, slower], [FASTER, NOT_FASTER], INCONCLUSIVE)
-            done = found.ended != UNDECIDED
-            self.outcomes[runs[done]] = outcome[done]
-            self.made[runs] = found.pairs
-            self.going = np.setdiff1d(self.going, runs[done])
+        never = np.iinfo(self.due.dtype).max
+        self.made[self.going] = np.where(self.open, self.due, never)[self.going].min(-1)
+        for place, pairs in enumerate(self.pairs):
+            runs = self.going[(self.open & (self.due == self.made[:, None]))[self.going, place]]
+            for made, number in np.unique([self.made[runs], self.number[runs, place]], axis=1).T:
+                same = runs[(self.made[runs] == made) & (self.number[runs, place] == number)]
+                self._look(pairs, place, same, int(made), int(number))
+        lost = self.outcomes[self.going] != FASTER
+        self.going = self.going[~lost & self.open[self.going].any(-1)]
+
+    def _look(self, pairs: Pairs, place: int, runs: "NDArray[Any]", made: int, number: int) -> None:
+        import numpy as np
+
+        own, bar = _of_runs(pairs, runs).first(made), np.log(self.plan.gate.min_speedup)
+        found = take_look(
+            own,
+            self.plan,
+            confidence=self.confidence,
+            number=number,
+            affordable=self.affordable,
+            comparisons=len(self.pairs),
+        )
+        resolved = (found.ended == RESOLVED) & (not self.plan.start_spread)
+        slower = (found.upper < bar) | resolved
+        outcome = np.select([found.lower >= bar, slower], [FASTER, NOT_FASTER], INCONCLUSIVE)
+        done = found.ended != UNDECIDED
+        # One comparison that is not won decides a run; the first that is lost counts most.
+        lost = done & (outcome != FASTER) & (self.outcomes[runs] != NOT_FASTER)
+        self.outcomes[runs[lost]] = outcome[lost]
+        self.open[runs, place] = ~done
+        self.due[runs, place] = found.pairs
+        self.number[runs, place] += 1
 
 
 def _attempt(scenario: Scenario, excess: float, runs: int, source: "Generator", attempt: int) -> Judged:
     import numpy as np
 
-    plan = scenario.plan()
+    plan, comparisons = scenario.plan(), (runs, scenario.references)
     made = _Attempt(
         pairs=_pairs(scenario, excess, runs, source),
         plan=plan,
         confidence=attempt_confidence(plan.confidence, attempt),
         affordable=scenario.affordable,
-        outcomes=np.full(runs, INCONCLUSIVE, dtype="<U12"),
-        made=np.full(runs, scenario.first_pairs),
+        outcomes=np.full(runs, FASTER, dtype="<U12"),
+        made=np.zeros(runs, dtype=int),
+        due=np.full(comparisons, scenario.first_pairs),
+        number=np.ones(comparisons, dtype=int),
+        open=np.ones(comparisons, dtype=bool),
     )
-    number = 1
     while len(made.going):
-        made.look(number)
-        number += 1
+        made.step()
     return Judged(made.outcomes, made.made)
 
 
@@ -222,26 +268,38 @@ def _of_runs(pairs: Pairs, runs: "NDArray[Any]") -> Pairs:
     return Pairs(rates, tokens, seconds, pairs.rounds, pairs.start_spread)
 
 
-def _pairs(scenario: Scenario, excess: float, runs: int, source: "Generator") -> Pairs:
-    """Return the pairs of runs whose true ratio exceeds the bar by `excess`."""
+def _pairs(scenario: Scenario, excess: float, runs: int, source: "Generator") -> list[Pairs]:
+    """Return the pairs with each reference of runs whose true ratio exceeds the bar by `excess`."""
     import numpy as np
 
-    shape = Shape(runs, scenario.affordable, scenario.rounds)
+    shape = Shape(runs, scenario.affordable, scenario.rounds, 1 + scenario.references)
     noise = scenario.draw(source, shape)
     own = noise.sides
+    own[:, :, REFERENCE + 1 :] += np.log1p(scenario.slower)
     engine, reference = own[:, :, ENGINE], own[:, :, REFERENCE]
     by_round = reference.mean() - engine.mean()
     by_time = np.log(np.exp(reference).mean() / np.exp(engine).mean())
     speedup = np.log(BAR) + np.log1p(excess) - min(by_round, by_time)
     seconds = own + _host(noise, shape, source)[..., None]
-    by_start = source.normal(0, scenario.start_spread, (shape.runs, 1, 1))
-    seconds[:, :, ENGINE] -= speedup + by_start
+    # What the start of each side adds is its own; the spread is that of two of them.
+    by_start = source.normal(0, scenario.start_spread / 2**0.5, (shape.runs, 1, shape.sides, 1))
+    seconds += by_start
+    seconds[:, :, ENGINE] -= speedup
+    spread = scenario.start_spread
+    return [_pair_up(seconds[:, :, [ENGINE, one]], spread) for one in range(REFERENCE, shape.sides)]
+
+
+def _pair_up(seconds: "NDArray[Any]", start_spread: float) -> Pairs:
+    """Return the pairs of two sides with these log seconds, (runs, pairs, 2, rounds)."""
+    import numpy as np
+
+    rounds = seconds.shape[-1]
     return Pairs(
         log_rates=-seconds.mean(-1),
-        tokens=np.full(shape.of_sides[:3], float(scenario.rounds)),
+        tokens=np.full(seconds.shape[:3], float(rounds)),
         seconds=np.exp(seconds).sum(-1),
-        rounds=scenario.rounds,
-        start_spread=scenario.start_spread,
+        rounds=rounds,
+        start_spread=start_spread,
     )
 
 
@@ -252,15 +310,15 @@ def _host(noise: Noise, shape: Shape, source: "Generator") -> "NDArray[Any]":
     if noise.host is None:
         return np.zeros(shape.of_sides[:3])
     in_time = noise.host.reshape(shape.of_sides[:3])
-    orders = _orders(shape.pairs)[source.integers(0, ORDERS, shape.runs)]
-    engine_first = orders[..., None]
-    sides: NDArray[Any] = np.where(engine_first, in_time, in_time[..., ::-1])
+    turns = _turns(shape.pairs, shape.sides)[source.integers(0, ORDERS, shape.runs)]
+    sides: NDArray[Any] = np.take_along_axis(in_time, turns, -1)
     return sides
 
 
 @cache
-def _orders(pairs: int) -> "NDArray[Any]":
-    """Return whether the engine comes first in each pair, for protocols of `ORDERS` seeds."""
+def _turns(pairs: int, sides: int) -> "NDArray[Any]":
+    """Return the turn of each side in each cycle, for protocols of `ORDERS` seeds."""
     import numpy as np
 
-    return np.array([[is_reversed(seed, pair) for pair in range(pairs)] for seed in range(ORDERS)])
+    orders = [[order_of(seed, pair, sides) for pair in range(pairs)] for seed in range(ORDERS)]
+    return np.argsort(np.array(orders), -1)

@@ -64,7 +64,15 @@ def last_confidence(confidence: float) -> float:
     return 1 - (1 - confidence) * (1 - EARLY_SHARE)
 
 
-def take_look(pairs: Pairs, plan: SpeedPlan, *, confidence: float, number: int, affordable: int) -> Look:
+def take_look(
+    pairs: Pairs,
+    plan: SpeedPlan,
+    *,
+    confidence: float,
+    number: int,
+    affordable: int,
+    comparisons: int = 1,
+) -> Look:
     """Look at the pairs made so far.
 
     Args:
@@ -73,12 +81,13 @@ def take_look(pairs: Pairs, plan: SpeedPlan, *, confidence: float, number: int, 
         confidence: of all looks of this measurement together.
         number: of this look; the first is 1.
         affordable: pairs in all that the budget allows.
+        comparisons: how many the engine has to win; they share the power, not the error.
     """
     import numpy as np
 
     made, bar = len(pairs), np.log(plan.gate.min_speedup)
     noise, last = noise_of(pairs), last_confidence(confidence)
-    needed = pairs_needed(noise, resolution=plan.resolution, confidence=last)
+    needed = pairs_needed(noise, resolution=plan.resolution, confidence=last, comparisons=comparisons)
     is_last = (needed <= made) | (made >= affordable)
     early = log_bounds(pairs, early_confidence(confidence, number))
     final = log_bounds(pairs, last)

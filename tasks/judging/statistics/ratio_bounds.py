@@ -36,7 +36,9 @@ STALL = 2.0
 """How many times as long an unseen stalled round is assumed to take, at least."""
 LEAST_BATCHES = 6
 POWER = 0.96
-"""Of finding an engine that clears the bar by the resolution; the noise is estimated, so more than 95 %."""
+"""Of finding an engine that clears the bar by the resolution; the noise is estimated, so more than 95 %.
+
+An engine that has to win several comparisons is missed by losing any of them: they share what is missing."""
 MOST_PAIRS = 4096
 
 
@@ -104,18 +106,21 @@ def predicted_reach(noise: Noise, pairs: "NDArray[Any] | int", confidence: float
     return with_starts
 
 
-def pairs_needed(noise: Noise, *, resolution: float, confidence: float) -> "NDArray[Any]":
+def pairs_needed(
+    noise: Noise, *, resolution: float, confidence: float, comparisons: int = 1
+) -> "NDArray[Any]":
     """Return how many pairs find an engine that clears the bar by `resolution`, with the power `POWER`.
 
-    It clears it by that much more than what the spread of starts allows to find at all. It is an even number
-    of at most about `MOST_PAIRS`.
+    `comparisons` are how many such an engine has to win. It clears the bar by that much more than what the
+    spread of starts allows to find at all. The number is even, and at most about `MOST_PAIRS`.
     """
     import numpy as np
 
     steps = 2 * np.unique(np.round(np.geomspace(1, MOST_PAIRS / 2, 200)))
+    power = normal_quantile(1 - (1 - POWER) / comparisons)
     each = Noise(noise.pairs, noise.error[..., None], noise.worst[..., None], noise.start_spread)
-    spread = normal_quantile(POWER) * np.hypot(each.error * np.sqrt(noise.pairs / steps), each.start_spread)
-    by_starts = (normal_quantile(POWER) + normal_quantile(confidence)) * each.start_spread
+    spread = power * np.hypot(each.error * np.sqrt(noise.pairs / steps), each.start_spread)
+    by_starts = (power + normal_quantile(confidence)) * each.start_spread
     enough = predicted_reach(each, steps, confidence) + spread <= math.log1p(resolution) + by_starts
     found = np.where(enough.any(-1), enough.argmax(-1), len(steps) - 1)
     return steps[found].astype(int)

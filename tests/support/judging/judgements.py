@@ -33,7 +33,6 @@ from tasks.judging.results import (
     Departure,
     Excerpt,
     LengthSample,
-    QualifyingRound,
     RegretSample,
     RequestRecord,
     RoundResult,
@@ -257,17 +256,18 @@ def speed_point(
     ended: Any = "resolved",
     concurrency: int = 1,
     rate: float = 500.0,
+    reference: str = "vllm",
 ) -> SpeedPoint:
     """Alternating rounds of a reference at `rate` tokens/s and an engine `ratio` times as fast."""
     source = Random(f"{ratio}/{noise}/{pairs}/{concurrency}")
     rounds = [
         made
         for pair in range(pairs)
-        for made in _pair(pair, concurrency, rate, ratio * math.exp(source.gauss(0, noise)))
+        for made in _pair(pair, concurrency, rate, ratio * math.exp(source.gauss(0, noise)), reference)
     ]
-    engine, reference = (
+    engine, vllm = (
         summarize([MeasuredRound(one, gaps_ms=tuple([5.0] * 31)) for one in rounds if one.side == name])
-        for name in ("engine", "vllm")
+        for name in ("engine", reference)
     )
     return SpeedPoint(
         concurrency=concurrency,
@@ -278,17 +278,18 @@ def speed_point(
         stopped=f"{pairs} pairs find an excess of 5.0% at this noise",
         rounds=tuple(rounds),
         engine=engine,
-        reference=reference,
+        reference=vllm,
     )
 
 
-def _pair(pair: int, concurrency: int, rate: float, ratio: float) -> list[RoundResult]:
-    order = ["vllm", "engine"] if pair % 2 == 0 else ["engine", "vllm"]
-    rates = {"vllm": rate, "engine": rate * ratio}
-    return [_round(name, 2 * pair + i, concurrency, rates[name]) for i, name in enumerate(order)]
+def _pair(pair: int, concurrency: int, rate: float, ratio: float, reference: str) -> list[RoundResult]:
+    order = [reference, "engine"] if pair % 2 == 0 else ["engine", reference]
+    rates = {reference: rate, "engine": rate * ratio}
+    return [planted_round(name, 2 * pair + i, concurrency, rates[name]) for i, name in enumerate(order)]
 
 
-def _round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
+def planted_round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
+    """A round at this rate, in tokens per second; each round is a block."""
     record = RequestRecord(
         ttft_ms=12.0 * 500 / rate,
         itl_mean_ms=1000 / rate,
@@ -328,7 +329,6 @@ def measured(digest: str, regrets: Sequence[float], *, ratio: float, noise: floa
             engine="engine",
             reference="vllm",
             protocol_digest=digest,
-            qualifying=(QualifyingRound(reference="vllm", rates=(500.0, 505.0)),),
             operating_point=2,
             points=points[::-1],
             quiet_host="require",

@@ -22,7 +22,7 @@ KILLS = (
     ("block 1,", ("questions", "answers-engine")),
     ("block 5,", ("questions", "answers-engine", "scores-engine")),
 )
-FINISHED = ("questions", "answers-engine", "scores-engine", "pair-000", "pair-001")
+FINISHED = ("questions", "answers-engine", "scores-engine", "cycle-000-0-1", "cycle-001-0-1")
 
 
 class Run:

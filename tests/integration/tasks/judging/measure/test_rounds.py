@@ -28,7 +28,7 @@ from tasks.judging.judge import baseline_load, judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.measure import measure_speed
 from tasks.judging.measure.baseline_load import LoadPlan
-from tasks.judging.measure.stages import is_reversed
+from tasks.judging.measure.contest import order_of
 from tasks.judging.statistics import point_ratio
 
 
@@ -53,9 +53,8 @@ def test_rounds_alternate_and_every_prompt_is_asked_once(reference: FakeServer) 
         result = speed_of(engine, [reference])
     for point in result.points:
         sides = [one.side for one in point.rounds]
-        reverse = [is_reversed(ASKED.seed, pair) for pair in range(len(sides) // 2)]
-        orders = [("engine", "vllm") if one else ("vllm", "engine") for one in reverse]
-        assert sides == [side for order in orders for side in order]
+        orders = [order_of(ASKED.seed, cycle, 2) for cycle in range(len(sides) // 2)]
+        assert sides == [("engine", "vllm")[place] for order in orders for place in order]
         assert [one.index for one in point.rounds] == list(range(len(sides)))
         assert all(len(one.requests) == 2 * point.concurrency for one in point.rounds)
         assert len(point.rounds) >= 2 * ASKED.speed.first_pairs
@@ -119,7 +118,13 @@ def test_the_fastest_reference_is_the_one_to_beat() -> None:
     with fake_server(slow) as one, fake_server(quick) as other, fake_server(Behaviour()) as engine:
         result = speed_of(engine, [one, other])
     assert result.reference == "vllm fp8"
-    assert [qualifying.reference for qualifying in result.qualifying] == ["vllm", "vllm fp8"]
+    assert [point.reference.side for point in result.deciding] == ["vllm fp8", "vllm"]
+    assert {point.reference.side for point in result.points} == {"vllm fp8"}
+    for point in result.deciding:
+        sides = [made.side for made in point.rounds]
+        assert sides.count("engine") == sides.count(point.reference.side) == len(sides) / 2
+    prompts = [tuple(asked["prompt"]) for made in (one, other, engine) for asked in made.timed_requests]
+    assert len(set(prompts)) == len(prompts)
 
 
 def test_one_server_under_two_names_is_never_asked_the_same_prompt_twice(reference: FakeServer) -> None:

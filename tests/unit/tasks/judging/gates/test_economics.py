@@ -109,7 +109,6 @@ def measured(*points: SpeedPoint) -> SpeedResult:
         engine="engine",
         reference="vllm",
         protocol_digest="0" * 64,
-        qualifying=(),
         operating_point=points[0].concurrency,
         points=points,
         timed=timed_answers(),

@@ -29,9 +29,15 @@ from tasks.judging.measure import measure_speed
 from tasks.judging.measure.accuracy import AccuracyPhases
 from tasks.judging.measure.accuracy.answers import Answers
 from tasks.judging.measure.accuracy.questions import Questions
-from tasks.judging.measure.blocks import LEAST_ROUNDS, MOST_ROUNDS, first_block_pairs, rounds_of_a_block
+from tasks.judging.measure.contest.blocks import (
+    LEAST_ROUNDS,
+    MOST_ROUNDS,
+    affordable_references,
+    first_block_cycles,
+    rounds_of_a_block,
+)
+from tasks.judging.measure.contest.order import in_order
 from tasks.judging.measure.rounds import RoundRunner
-from tasks.judging.measure.stages import in_order
 from tasks.judging.placement import Unobserved
 from tasks.judging.statistics import point_ratio
 from tasks.runs import KeptPhases
@@ -117,6 +123,12 @@ def test_answers_of_several_sides_are_scored_while_the_reference_is_up_once() ->
     assert placement.starts == ["vllm", "vllm fp8", "vllm int8", "vllm"]
 
 
+def order(asked: JudgingProtocol, cycle: int) -> list[str]:
+    """The sides of a cycle, in the order in which it asks them."""
+    sides = (asked.engine, *asked.references)
+    return [one.name for _, one in in_order(sides, sides, asked.seed, cycle)]
+
+
 def speed_in_turn(placement: OneAtATime, asked: JudgingProtocol) -> SpeedResult:
     measured = measure_speed(placement, asked.engine, asked.references, asked, text=None, say=ignore)
     assert isinstance(measured, SpeedResult)
@@ -127,8 +139,7 @@ def test_blocks_of_sides_that_are_up_in_turn_alternate_and_each_is_a_start() -> 
     asked = protocol(resolution=500.0, first_block_pairs=4)
     placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()})
     result = speed_in_turn(placement, asked)
-    orders = [in_order((asked.references[0], asked.engine), asked, pair) for pair in range(4)]
-    blocks = [one.name for order in orders for one in order]
+    blocks = [name for cycle in range(4) for name in order(asked, cycle)]
     assert placement.starts == [*blocks, "vllm"], "at last, the reference reads what was timed"
     assert [one.side for one in result.blocks] == blocks
     decisive = result.at_operating_point
@@ -169,13 +180,41 @@ def test_the_rounds_of_a_block_take_about_as_long_as_its_start(
     assert rounds_of_a_block(ready_s, round_s) == rounds
 
 
-def test_references_to_choose_between_are_started_once_more() -> None:
+def test_all_references_are_started_in_every_cycle_until_it_is_decided() -> None:
     asked = protocol(resolution=500.0, references=["vllm", "vllm fp8"])
     behaviours = {"engine": Behaviour(), "vllm": Behaviour(per_token_s=0.02), "vllm fp8": Behaviour()}
     placement = OneAtATime(behaviours)
-    assert speed_in_turn(placement, asked).reference == "vllm fp8"
-    assert placement.starts[:2] == ["vllm", "vllm fp8"]
-    assert sorted(placement.starts[2:4]) == ["engine", "vllm fp8"]
+    result = speed_in_turn(placement, asked)
+    assert [one.reference.side for one in result.deciding] == ["vllm fp8", "vllm"]
+    assert placement.starts[:9] == [name for cycle in range(3) for name in order(asked, cycle)]
+
+
+def test_references_that_the_budget_does_not_allow_are_left_out_first_of_all_vllm_as_it_is() -> None:
+    names = ["vllm", "vllm tuned", "vllm fp8"]
+    asked = protocol(references=names, budget_minutes=20.0, resolution=500.0)
+    starts = dict.fromkeys(["engine", *names], 60.0)
+    left, out = affordable_references(starts, asked.references, asked)
+    assert [one.name for one in left] == ["vllm tuned", "vllm fp8"]
+    assert [one.reference for one in out] == ["vllm"]
+    assert out[0].reason == "blocks of all references take 24 min at least, and the budget is 20 min"
+    slow = dict.fromkeys(["engine", *names], 600.0)
+    assert [one.name for one in affordable_references(slow, asked.references, asked)[0]] == ["vllm fp8"]
+    declared = [one.model_copy(update={"roles": ("declared",)}) for one in asked.references]
+    assert affordable_references(slow, declared, asked) == (declared, ())
+
+
+def test_a_reference_that_is_left_out_is_never_started_to_be_timed_and_the_verdict_says_so() -> None:
+    references = (side("vllm"), side("vllm fp8"))
+    speed = protocol(budget_minutes=20.0, resolution=500.0).speed
+    asked = ASKED.model_copy(update={"references": references, "speed": speed})
+    ends = Behaviour(stops_after=7)
+    placement = OneAtATime(dict.fromkeys(["engine", "vllm", "vllm fp8"], ends), ready_s=90.0)
+    made = measure_engine(placement, TEXTS, asked, say=ignore)
+    assert isinstance(made.speed, SpeedResult)
+    assert [one.reference for one in made.speed.left_out] == ["vllm"]
+    assert {one.side for one in made.speed.blocks} == {"engine", "vllm fp8"}
+    reason = judge_engine(made, asked, terms(), SUBJECT).outcomes.gates["speed"].reason
+    assert "vllm was not timed: blocks of all references take 27 min at least" in reason
 
 
 def test_a_budget_that_is_too_small_for_blocks_is_said_before_they_start() -> None:
@@ -197,7 +236,7 @@ def test_before_the_first_look_there_are_as_many_pairs_as_the_budget_allows(
     pair_s: float, pairs: int
 ) -> None:
     plan = protocol(budget_minutes=10.0, first_block_pairs=6).speed
-    assert first_block_pairs(plan, pair_s) == pairs
+    assert first_block_cycles(plan, pair_s) == pairs
 
 
 def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -> None:
@@ -221,10 +260,16 @@ def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -
     placement = OneAtATime(behaviours)
     kept = KeptPhases(tmp_path, say=lines.append)
     made = measure_engine(placement, TEXTS, asked, say=ignore, kept=kept)
-    reused = ["questions", "answers-engine", "scores-engine", "pair-000", "pair-001", "pair-002"]
+    reused = [
+        "questions",
+        "answers-engine",
+        "scores-engine",
+        "cycle-000-0-1",
+        "cycle-001-0-1",
+        "cycle-002-0-1",
+    ]
     assert lines == [f"phase {name}: reused from an earlier run" for name in reused]
-    last = [one.name for one in in_order((asked.references[0], asked.engine), asked, 3)]
-    assert placement.starts == [*last, "vllm"], "the pair that was not finished is made anew"
+    assert placement.starts == [*order(asked, 3), "vllm"], "the cycle that was not finished is made anew"
     assert isinstance(made.speed, SpeedResult)
     prompts = [one.prompts_sha256 for point in made.speed.points for one in point.rounds]
     assert len(set(prompts)) == len(prompts)
@@ -258,7 +303,7 @@ def test_a_whole_judgement_needs_one_side_at_a_time() -> None:
         {name: Behaviour(stops_after=7) for name in ("engine", "vllm", "vllm fp8")}, asked
     )
     assert not isinstance(made.speed, NotMeasured)
-    assert [one.reference for one in made.speed.qualifying] == ["vllm", "vllm fp8"]
+    assert {one.reference.side for one in made.speed.deciding} == {"vllm", "vllm fp8"}
     result = judge_engine(made, asked, terms(), SUBJECT)
     assert {result.outcomes.gates[name].outcome for name in ("regret", "length")} == {"pass"}
 

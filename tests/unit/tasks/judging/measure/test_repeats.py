@@ -30,7 +30,7 @@ from tasks.judging.decide import is_conclusive
 from tasks.judging.endpoint import Side
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
 from tasks.judging.measure import measure_speed
-from tasks.judging.measure.stages import in_order
+from tasks.judging.measure.contest.order import in_order
 
 QUIET = HostLoad(cores=2, foreign=0.02, steal=0.0)
 BUSY = HostLoad(cores=2, foreign=0.5, steal=0.0, busiest=("process 7 (burner, 1.00 cores)",))
@@ -38,7 +38,6 @@ STOLEN = HostLoad(cores=2, foreign=0.0, steal=0.06)
 VISITED = HostLoad(cores=2, foreign=0.0, steal=0.0, on_gpus=("process 8 (train, 2.0 GB)",))
 # Next to no budget: as many pairs as the first stage has.
 ASKED = protocol(resolution=500.0, budget_minutes=0.001, first_pairs=4, pairs_elsewhere=3)
-CHOSEN = [QUIET] * ASKED.speed.qualifying_rounds
 
 
 class Planted:
@@ -109,7 +108,7 @@ def speed_of(
 
 @pytest.mark.parametrize("load", [BUSY, STOLEN, VISITED])
 def test_a_pair_that_others_disturbed_is_made_again_after_a_quiet_while(load: HostLoad) -> None:
-    observer, lines = Planted([*CHOSEN, QUIET, QUIET, QUIET, load]), list[str]()
+    observer, lines = Planted([QUIET, QUIET, QUIET, load]), list[str]()
     made = speed_of(observer, say=lines.append)
     assert isinstance(made, SpeedResult)
     point = made.at_operating_point
@@ -122,7 +121,7 @@ def test_a_pair_that_others_disturbed_is_made_again_after_a_quiet_while(load: Ho
 
 
 def test_if_more_than_a_quarter_had_to_be_made_again_the_host_was_busy() -> None:
-    made = speed_of(Planted([*CHOSEN, *[BUSY, QUIET] * 2]))
+    made = speed_of(Planted([BUSY, QUIET] * 2))
     assert isinstance(made, NotMeasured)
     assert made.cause == "host-busy"
     assert made.reason == (
@@ -132,7 +131,7 @@ def test_if_more_than_a_quarter_had_to_be_made_again_the_host_was_busy() -> None
 
 
 def test_a_host_that_is_always_busy_is_not_asked_for_ever() -> None:
-    observer = Planted(CHOSEN, then=BUSY)
+    observer = Planted([], then=BUSY)
     made = speed_of(observer)
     assert isinstance(made, NotMeasured)
     assert observer.waits == 5, "no more often than pairs are needed"
@@ -167,8 +166,9 @@ def test_a_pair_of_blocks_that_others_disturbed_is_made_again() -> None:
     placement = InTurn(Planted([QUIET, QUIET, BUSY]))
     made = measure_speed(placement, asked.engine, asked.references, asked, text=None, say=ignore)
     assert isinstance(made, SpeedResult)
-    orders = [in_order((asked.references[0], asked.engine), asked, pair) for pair in (0, 0, 1, 2, 3)]
-    blocks = [one.name for order in orders for one in order]
+    sides = (asked.engine, *asked.references)
+    cycles = (0, 0, 1, 2, 3)
+    blocks = [one.name for cycle in cycles for _, one in in_order(sides, sides, asked.seed, cycle)]
     assert placement.starts == [*blocks, "vllm"], "the first pair twice; at last, what was timed is read"
     assert made.at_operating_point.made_again == 1
     assert {one.load for one in made.at_operating_point.rounds} == {QUIET}
@@ -181,9 +181,9 @@ def test_blocks_on_a_host_that_stays_busy_are_given_up() -> None:
     assert (made.cause, len(placement.starts)) == ("host-busy", 6)
 
 
-def test_the_reference_is_chosen_by_rounds_that_nobody_disturbed() -> None:
-    asked = protocol(resolution=500.0, references=["vllm", "vllm fp8"])
-    observer = Planted([BUSY])
+def test_a_cycle_of_several_references_is_made_again_as_a_whole() -> None:
+    asked = protocol(resolution=500.0, references=["vllm", "vllm fp8"], first_pairs=4)
+    observer = Planted([QUIET, QUIET, BUSY])
     with placed(observer) as placement, fake_server(Behaviour()) as other:
         third = endpoint("vllm fp8", other.base_url)
         sides = [*placement._endpoints.values(), third]
@@ -192,7 +192,8 @@ def test_the_reference_is_chosen_by_rounds_that_nobody_disturbed() -> None:
         )
     assert isinstance(made, SpeedResult)
     assert observer.waits == 2
-    assert [len(one.rates) for one in made.qualifying] == [asked.speed.qualifying_rounds] * 2
+    assert {one.load for point in made.deciding for one in point.rounds} == {QUIET}
+    assert [point.made_again for point in made.deciding] == [1, 1]
 
 
 def test_a_baseline_on_a_busy_host_is_measured_but_decides_nothing() -> None:

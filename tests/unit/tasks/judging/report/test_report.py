@@ -363,7 +363,7 @@ def test_the_page_shows_placement_starts_memory_and_lowered_clocks(tmp_path: Pat
         )
         for point in made.speed.points
     )
-    speed = made.speed.model_copy(update={"blocks": blocks, "points": hot, "qualifying": ()})
+    speed = made.speed.model_copy(update={"blocks": blocks, "points": hot})
     made = made.model_copy(update={"conditions": conditions, "speed": speed})
     judged = judge_engine(made, asked, terms(PRICES, compile_mode="always"), SUBJECT)
     page = render_report(judged, tmp_path)

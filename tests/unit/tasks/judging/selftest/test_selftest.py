@@ -29,12 +29,14 @@ QUICK = tuple(
         "5 % of the engine's rounds take 2 x",
         "in turn: starts differ by 3 %",
         "loud, 24 pairs, until conclusive (5 times)",
+        "4 references, three 5 % slower",
+        "4 references, engine's noise lasts (AR .8)",
     )
 )
 
 
 def test_both_errors_are_rare_in_a_few_runs_of_the_hard_scenarios() -> None:
-    assert len(QUICK) == 8
+    assert len(QUICK) == 10
     rows = speed.speed_rows(FEW, 3, QUICK)
     assert [row.scenario for row in rows if not row.holds] == []
     assert rows[0].found.times == FEW
@@ -70,7 +72,7 @@ def test_a_frequent_error_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_true_ratio_is_the_smaller_one_of_both_views() -> None:
     """If rounds stall, the ratio by time is smaller than by round: an engine at the bar has the bar there."""
-    pairs = speed._pairs(Scenario("stalls", of.stalls(ENGINE, 3), 400), 0.0, 200, np.random.default_rng(1))
+    (pairs,) = speed._pairs(Scenario("stalls", of.stalls(ENGINE, 3), 400), 0.0, 200, np.random.default_rng(1))
     totals = pairs.seconds.sum((0, 1))
     assert totals[1] / totals[0] == pytest.approx(BAR, rel=1e-6)
     assert math.exp(float(pairs.by_round().mean())) > BAR
@@ -80,10 +82,26 @@ def test_noise_of_the_host_is_the_same_for_whichever_side_is_asked() -> None:
     def only_host(_source: np.random.Generator, shape: Shape) -> Noise:
         return Noise(np.zeros(shape.of_sides), np.broadcast_to(np.arange(2.0 * shape.pairs), shape.of_host))
 
-    pairs = speed._pairs(Scenario("host", only_host, 8), 0.0, 50, np.random.default_rng(1))
+    (pairs,) = speed._pairs(Scenario("host", only_host, 8), 0.0, 50, np.random.default_rng(1))
     slower = np.sort(np.log(pairs.seconds) + np.array([math.log(BAR), 0.0]), -1)
     assert slower.reshape(50, -1) == pytest.approx(np.broadcast_to(np.arange(16.0), (50, 16)))
     assert pairs.by_round().reshape(50, 4, 2).mean(-1) == pytest.approx(math.log(BAR))
+
+
+def test_the_ratio_to_the_strongest_of_several_equal_references_errs_against_the_engine() -> None:
+    """The winner's curse: the smallest of several estimates is shown, so on average it is too small."""
+    scenario = Scenario("equal", of.normal(), 32, references=4)
+    pairs = speed._pairs(scenario, 0.0, 400, np.random.default_rng(1))
+    estimates = np.array([ratio_bounds.log_bounds(one, 0.95)[0] for one in pairs])
+    assert estimates.shape == (4, 400)
+    assert estimates.min(0).mean() < math.log(BAR)
+    assert (np.exp(estimates.min(0)) > BAR * 1.05).mean() < 0.01
+
+
+def test_references_of_equal_speed_do_not_make_a_slow_engine_faster() -> None:
+    """Chosen by two rounds, the slower one of two was held against the engine half of the time."""
+    found = simulate(Scenario("near", of.normal(), references=2, slower=0.04), -0.02, FEW, 5)
+    assert found.share(FASTER).times == 0
 
 
 def test_the_gate_says_what_the_simulation_counts() -> None:

@@ -1,9 +1,8 @@
-"""What rounds and blocks have in common: their order, when to stop, and the point reported. Pure."""
+"""When the comparison with one reference ends, and the point that is reported of it. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
 
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.summaries import MeasuredRound, summarize
@@ -21,7 +20,29 @@ from tasks.judging.statistics import (
 SECONDS_PER_MINUTE = 60.0
 
 Sides = tuple[Side, Side]
-"""The reference and the engine."""
+"""A reference and the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The time that cycles took.
+
+    Attributes:
+        total_s: of all of them.
+        side_s: mean seconds of one cycle that each side takes, by its name.
+    """
+
+    total_s: float
+    side_s: Mapping[str, float]
+
+    def cycle_s(self, sides: Sequence[Side]) -> float:
+        """Return the seconds of a cycle of these sides."""
+        return sum(self.side_s[side.name] for side in sides)
+
+    def affordable(self, plan: SpeedPlan, cycles: int, sides: Sequence[Side]) -> int:
+        """Return the cycles in all that the budget allows if these sides go on; `cycles` were made."""
+        left_s = plan.gate.budget_minutes * SECONDS_PER_MINUTE - self.total_s
+        return cycles + max(0, math.floor(left_s / self.cycle_s(sides)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +53,7 @@ class Stop:
         pairs: pairs to have made before the next look; those that were made if there is none.
         needed: pairs in all that reach the declared resolution, by the noise so far.
         ended: why there are no more; `undecided` if there are, or if the point decides nothing.
+        above: whether the engine was shown to be above the bar.
         looks: looks so far.
         error_share: share of the permitted error that its interval spends.
         reason: why, in words.
@@ -40,23 +62,10 @@ class Stop:
     pairs: int
     needed: int
     ended: Ended
+    above: bool
     looks: int
     error_share: float
     reason: str
-
-
-def is_reversed(seed: int, pair: int) -> bool:
-    """Whether the engine comes first in a pair: drawn by lot for every other pair, whose next is the reverse.
-
-    So drift cancels over two pairs, and what comes back periodically favours no side.
-    """
-    drawn = Random(f"{seed}/order/{pair // 2}").random() < 0.5  # noqa: S311  no secret
-    return drawn != bool(pair % 2)
-
-
-def in_order(sides: Sides, protocol: JudgingProtocol, pair: int) -> Sides:
-    """Return the sides in the order in which a pair asks them."""
-    return sides[::-1] if is_reversed(protocol.seed, pair) else sides
 
 
 def next_stop(
@@ -65,39 +74,49 @@ def next_stop(
     *,
     engine: str,
     look: int,
-    spent_s: float,
+    affordable: int,
+    comparisons: int,
+    cycle_s: float,
     attempt: int,
 ) -> Stop:
-    """Look at the rounds made so far.
+    """Look at the rounds of the engine and one reference made so far.
 
     Args:
-        rounds: all of them, at the operating point.
+        rounds: all of them, at the operating point, in pairs.
         plan: bar, resolution and budget.
         engine: name of that side.
         look: number of this look; the first is 1.
-        spent_s: seconds that the pairs took.
+        affordable: pairs in all that the budget allows.
+        comparisons: how many the engine has to win.
+        cycle_s: seconds that one more pair takes, with all sides that are asked.
         attempt: how often this question was measured, this time included.
     """
     pairs = pairs_of(
         [one.result for one in rounds], plan.gate.metric, engine=engine, start_spread=plan.start_spread
     )
-    pair_s = spent_s / len(pairs)
-    affordable = max(len(pairs), math.floor(plan.gate.budget_minutes * SECONDS_PER_MINUTE / pair_s))
     confidence = attempt_confidence(plan.confidence, attempt)
-    found = take_look(pairs, plan, confidence=confidence, number=look, affordable=affordable)
+    found = take_look(
+        pairs,
+        plan,
+        confidence=confidence,
+        number=look,
+        affordable=affordable,
+        comparisons=comparisons,
+    )
     ended = ENDED[int(found.ended)]
     return Stop(
         pairs=int(found.pairs),
         needed=int(found.needed),
         ended=ended,
+        above=bool(found.lower >= math.log(plan.gate.min_speedup)),
         looks=look,
         error_share=(1 - float(found.confidence)) / (1 - plan.confidence),
-        reason=_reason(ended, found, plan, pair_s),
+        reason=_reason(ended, found, plan, cycle_s),
     )
 
 
-def _reason(ended: Ended, look: Look, plan: SpeedPlan, pair_s: float) -> str:
-    needed, minutes = int(look.needed), math.ceil(int(look.needed) * pair_s / SECONDS_PER_MINUTE)
+def _reason(ended: Ended, look: Look, plan: SpeedPlan, cycle_s: float) -> str:
+    needed, minutes = int(look.needed), math.ceil(int(look.needed) * cycle_s / SECONDS_PER_MINUTE)
     needs = f"{needed} pairs find an excess of {plan.resolution:.1%} at this noise"
     budget = f"the budget of {plan.gate.budget_minutes:g} min"
     return {
@@ -112,7 +131,7 @@ def _reason(ended: Ended, look: Look, plan: SpeedPlan, pair_s: float) -> str:
 def elsewhere(pairs: int) -> Stop:
     """Return the end of a point that decides nothing."""
     reason = f"{pairs} pairs are declared for points other than the operating point"
-    return Stop(pairs, pairs, "undecided", looks=0, error_share=1.0, reason=reason)
+    return Stop(pairs, pairs, "undecided", above=False, looks=0, error_share=1.0, reason=reason)
 
 
 def finish_point(

@@ -1,0 +1,323 @@
+"""Blocks of sides that are never up together, each with a start, warm-up, rounds and a stop.
+
+Invariants:
+- They are made A B C C B A, or in another order by lot.
+- The unit of the statistics is the block: what a start decides is common to all of its rounds.
+- A block has as many rounds as take about as long as a start: then neither the noise between rounds nor that
+  between starts costs more than twice the time of the best choice. The first block decides it for all.
+- Starts and stops count against the budget. References that it does not allow are left out before the first
+  block, whatever their speed, unless the spec declares them.
+- A cycle of blocks is made in one go. A run that was ended keeps whole cycles only, because a cycle cancels
+  drift only if its blocks follow each other.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from artifacts.progress import Say
+from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.measure.contest.order import in_order
+from tasks.judging.measure.contest.pairings import Compared, Contest
+from tasks.judging.measure.contest.stages import SECONDS_PER_MINUTE, Spent, elsewhere, finish_point
+from tasks.judging.measure.kept import PhaseKeeper
+from tasks.judging.measure.repeats import Repeats, require_few
+from tasks.judging.measure.rounds import RoundRunner
+from tasks.judging.measure.summaries import MeasuredRound
+from tasks.judging.measure.timed import SecondAnswer, TimedRounds, ask_again, count_to_ask
+from tasks.judging.placement import Placement
+from tasks.judging.protocol import JudgingProtocol, SpeedPlan
+from tasks.judging.results import BlockCost, LeftOut, NotMeasured, SpeedPoint
+
+LEAST_PAIRS = 3
+LEAST_ROUNDS, MOST_ROUNDS = 3, 12
+# A block takes minutes: a pair that others have disturbed this often will not become quiet.
+MOST_TRIES = 2
+
+
+class Block(Frozen):
+    """What one block made."""
+
+    cost: BlockCost
+    rounds: tuple[MeasuredRound, ...] = Field(description="Its counted rounds, at all concurrencies.")
+    second: tuple[SecondAnswer, ...] = Field(
+        description="Requests of these rounds that it was asked again; none of the reference's."
+    )
+
+
+class BlockCycle(Frozen):
+    """Blocks in a row, one per side that was asked."""
+
+    blocks: tuple[Block, ...] = Field(min_length=2)
+    made_again: int = Field(default=0, ge=0, description="How often it was made anew for others' load.")
+
+    @property
+    def spent_s(self) -> float:
+        """The seconds that all of them took."""
+        return sum(block.cost.spent_s for block in self.blocks)
+
+    def rounds_at(self, concurrency: int) -> list[MeasuredRound]:
+        """Return the rounds at one concurrency, in their order."""
+        return [one for block in self.blocks for one in block.rounds if one.result.concurrency == concurrency]
+
+
+def compare_in_blocks(
+    placement: Placement,
+    runner: RoundRunner,
+    references: Sequence[Side],
+    protocol: JudgingProtocol,
+    *,
+    attempt: int,
+    kept: PhaseKeeper,
+    say: Say,
+) -> Compared | NotMeasured:
+    """Compare the engine with references in turn, at all concurrencies; or say what that takes.
+
+    Raises `HostBusy` if too many cycles had to be made again.
+
+    Args:
+        placement: starts one side at a time.
+        runner: makes the rounds.
+        references: references that take part; `affordable_references` says which of them can.
+        protocol: how many cycles, and for how long.
+        attempt: how often this was measured, this time included.
+        kept: cycles that an earlier run made.
+        say: takes lines of progress.
+    """
+    starts = starts_of(placement, (protocol.engine, *references))
+    if too_few := too_few_blocks(starts, protocol.speed):
+        refused = NotMeasured(cause="unaffordable", reason=f"No round was timed: {too_few}")
+        say(refused.reason)
+        return refused
+    return _Blocks(placement, runner, references, protocol, attempt, kept, say).compare()
+
+
+def starts_of(placement: Placement, sides: Sequence[Side]) -> dict[str, float]:
+    """Return the seconds that the latest start of each of these sides took, by name."""
+    names = [side.name for side in sides]
+    return {one.side: one.ready_s for one in placement.conditions().starts if one.side in names}
+
+
+def affordable_references(
+    starts: Mapping[str, float], references: Sequence[Side], protocol: JudgingProtocol
+) -> tuple[list[Side], tuple[LeftOut, ...]]:
+    """Return the references whose blocks the budget allows, and which are left out and why.
+
+    The first ones are left out first: the last ones hold what makes vLLM faster. Those that the spec declares
+    stay, and so does the last one.
+    """
+    names = [protocol.engine.name, *(side.name for side in references)]
+    every = {name: starts[name] for name in names if name in starts}
+    going, left_out = list(references), list[LeftOut]()
+    for side in references:
+        rest = {name: every[name] for name in names if name in every and name not in _names(left_out)}
+        if len(going) == 1 or not too_few_blocks(rest, protocol.speed):
+            break
+        if "declared" not in side.roles:
+            going.remove(side)
+            minutes = math.ceil(_least_s(every) / SECONDS_PER_MINUTE)
+            left_out.append(
+                LeftOut(
+                    reference=side.name,
+                    reason=f"blocks of all references take {minutes} min at least, and the budget is "
+                    f"{protocol.speed.gate.budget_minutes:g} min",
+                )
+            )
+    return going, tuple(left_out)
+
+
+def _names(left_out: Sequence[LeftOut]) -> set[str]:
+    return {one.reference for one in left_out}
+
+
+def too_few_blocks(starts: Mapping[str, float], plan: SpeedPlan) -> str:
+    """Say what blocks would take if the budget allows too few of them; empty if it allows enough.
+
+    `starts` are the seconds that starts of the sides took, by name; of one side alone, it says what is needed
+    at least.
+    """
+    needed_s = _least_s(starts)
+    if needed_s <= plan.gate.budget_minutes * SECONDS_PER_MINUTE:
+        return ""
+    minutes = math.ceil(needed_s / SECONDS_PER_MINUTE)
+    shown = ", ".join(f"{name} {ready_s:.0f} s" for name, ready_s in starts.items())
+    return (
+        f"in turn, at least {LEAST_PAIRS} pairs of blocks are needed. By the starts so far ({shown}), they "
+        f"take about {minutes} min, and the budget is {plan.gate.budget_minutes:g} min. Raise "
+        f"validation.speed.budget_minutes to {minutes} or more, or measure on a host that holds all sides "
+        "at once."
+    )
+
+
+def _least_s(starts: Mapping[str, float]) -> float:
+    """Return the seconds of the fewest cycles: the rounds of a block take about as long as its start."""
+    return LEAST_PAIRS * 2 * sum(starts.values())
+
+
+def rounds_of_a_block(ready_s: float, round_s: float) -> int:
+    """Return how many rounds take about as long as a start."""
+    return max(LEAST_ROUNDS, min(MOST_ROUNDS, math.ceil(ready_s / round_s)))
+
+
+def first_block_cycles(plan: SpeedPlan, cycle_s: float) -> int:
+    """Return the cycles before the first look: as declared, or fewer if the budget ends before."""
+    affordable = math.floor(plan.gate.budget_minutes * SECONDS_PER_MINUTE / cycle_s)
+    return max(LEAST_PAIRS, min(plan.first_block_pairs, affordable))
+
+
+class _Blocks:
+    def __init__(
+        self,
+        placement: Placement,
+        runner: RoundRunner,
+        references: Sequence[Side],
+        protocol: JudgingProtocol,
+        attempt: int,
+        kept: PhaseKeeper,
+        say: Say,
+    ) -> None:
+        self._placement = placement
+        self._runner = runner
+        self._sides = (protocol.engine, *references)
+        self._protocol = protocol
+        self._plan = protocol.speed
+        self._attempt = attempt
+        self._kept = kept
+        self._say = say
+        self._rounds_each: int | None = None
+        self._cycles: list[BlockCycle] = []
+
+    def compare(self) -> Compared:
+        contest = Contest(self._sides[1:], self._protocol, self._attempt, self._plan.first_block_pairs)
+        self._add_cycle(contest)
+        self._rounds_each = self._cycles[0].blocks[0].cost.rounds
+        contest.first_look_after(first_block_cycles(self._plan, self._cycles[0].spent_s))
+        while contest.going:
+            require_few(self._made_again, contest.next_look)
+            while contest.cycles < contest.next_look:
+                self._add_cycle(contest)
+            contest.look(self._spent())
+        require_few(self._made_again, len(self._cycles))
+        strongest, point, others = contest.finish(self._made_again, self._say)
+        load = self._protocol.workload
+        elsewhere = [one for one in load.concurrency if one != load.operating_point]
+        points = [point, *(self._elsewhere(one, strongest) for one in elsewhere)]
+        blocks = [block for cycle in self._cycles for block in cycle.blocks]
+        return Compared(points, others, self._timed(strongest), tuple(block.cost for block in blocks))
+
+    @property
+    def _made_again(self) -> int:
+        return sum(cycle.made_again for cycle in self._cycles)
+
+    def _add_cycle(self, contest: Contest) -> None:
+        cycle = self._cycle(contest.cycles, contest.sides)
+        self._cycles.append(cycle)
+        contest.add(cycle.rounds_at(self._protocol.workload.operating_point))
+
+    def _spent(self) -> Spent:
+        spent: dict[str, list[float]] = {}
+        for cycle in self._cycles:
+            for block in cycle.blocks:
+                spent.setdefault(block.cost.side, []).append(block.cost.spent_s)
+        total_s = sum(cycle.spent_s for cycle in self._cycles)
+        return Spent(total_s, {side: sum(own) / len(own) for side, own in spent.items()})
+
+    def _timed(self, strongest: Side) -> TimedRounds:
+        blocks = [block for cycle in self._cycles for block in cycle.blocks]
+        engine, reference = (
+            [one for block in blocks if block.cost.side == side.name for one in block.rounds]
+            for side in (self._protocol.engine, strongest)
+        )
+        second = [one for block in blocks for one in block.second]
+        return TimedRounds(engine=engine, reference=reference, second=second)
+
+    def _elsewhere(self, concurrency: int, reference: Side) -> SpeedPoint:
+        """Return the point at a concurrency that decides nothing, from the first cycles."""
+        sides = (reference, self._protocol.engine)
+        names = {side.name for side in sides}
+        rounds = [
+            one
+            for cycle in self._cycles[: self._plan.pairs_elsewhere]
+            if names <= {block.cost.side for block in cycle.blocks}
+            for one in cycle.rounds_at(concurrency)
+            if one.result.side in names
+        ]
+        stop = elsewhere(len({one.result.block for one in rounds}) // 2)
+        point, line = finish_point(rounds, sides, self._protocol, stop)
+        self._say(line)
+        return point.model_copy(update={"made_again": self._made_again})
+
+    def _cycle(self, index: int, sides: Sequence[Side]) -> BlockCycle:
+        asked = "-".join(str(self._sides.index(side)) for side in sides)
+        return self._kept.once(
+            f"cycle-{index:03d}-{asked}", BlockCycle, lambda: self._make_cycle(index, sides)
+        )
+
+    def _make_cycle(self, index: int, sides: Sequence[Side]) -> BlockCycle:
+        ordered = in_order(sides, self._sides, self._protocol.seed, index)
+        repeats = Repeats(self._placement.observer, self._say)
+        while True:
+            blocks = tuple(self._block(side, index, place) for place, side in ordered)
+            if not repeats.needed([one for block in blocks for one in block.rounds], units=MOST_TRIES):
+                return BlockCycle(blocks=blocks, made_again=repeats.made_again)
+            self._placement.observer.await_quiet(self._say)
+
+    def _block(self, side: Side, cycle: int, place: int) -> Block:
+        """Start a side, ask it, and stop it."""
+        begin = perf_counter()
+        with self._placement.serving([side]) as (endpoint,):
+            rounds = asyncio.run(self._rounds(endpoint, cycle, place))
+            second = asyncio.run(self._second_answers(endpoint, rounds))
+        decisive = [
+            one for one in rounds if one.result.concurrency == self._protocol.workload.operating_point
+        ]
+        cost = BlockCost(
+            side=side.name,
+            ready_s=endpoint.ready_s,
+            spent_s=perf_counter() - begin,
+            rounds=len(decisive),
+            throttled=tuple(sorted({reason for one in rounds for reason in one.result.throttled})),
+        )
+        self._say(
+            f"block {place + 1}, {side.name}: ready after {cost.ready_s:.1f} s, {cost.rounds} rounds, "
+            f"{cost.spent_s:.1f} s in all"
+        )
+        return Block(cost=cost, rounds=tuple(rounds), second=tuple(second))
+
+    async def _second_answers(
+        self, endpoint: Endpoint, rounds: Sequence[MeasuredRound]
+    ) -> list[SecondAnswer]:
+        """Ask the engine its share of the timed requests again; it is not up when all blocks are made."""
+        if endpoint.side != self._protocol.engine:
+            return []
+        second: list[SecondAnswer] = []
+        async with self._runner.client(endpoint) as client:
+            for concurrency in sorted({one.result.concurrency for one in rounds}):
+                own = [one for one in rounds if one.result.concurrency == concurrency]
+                count = math.ceil(count_to_ask(concurrency, self._protocol) / LEAST_PAIRS)
+                second += await ask_again(client, own, self._protocol, count)
+        return second
+
+    async def _rounds(self, endpoint: Endpoint, cycle: int, place: int) -> list[MeasuredRound]:
+        """Make the rounds of one block: at the operating point, then one at each other concurrency."""
+        load = self._protocol.workload
+        # Prompts depend on the block: those of cycles that an earlier run made do not come again.
+        role = f"{endpoint.side.name}/block {place}"
+        made: list[MeasuredRound] = []
+        async with self._runner.client(endpoint) as client:
+            await self._runner.warm_up(client, load.operating_point, role)
+            while len(made) < (self._rounds_each or LEAST_ROUNDS):
+                index = place * (self._rounds_each or 0) + len(made)
+                made.append(await self._runner.run(client, load.operating_point, role, index, block=place))
+                if self._rounds_each is None:
+                    self._rounds_each = rounds_of_a_block(endpoint.ready_s, made[0].result.wall_s)
+            if cycle < self._plan.pairs_elsewhere:
+                for concurrency in load.concurrency:
+                    if concurrency != load.operating_point:
+                        await self._runner.warm_up(client, concurrency, role)
+                        made.append(await self._runner.run(client, concurrency, role, place, block=place))
+        return made
