@@ -27,8 +27,7 @@ class VllmConfiguration(StrictFrozen):
         default=None, description="Type of weights and activations."
     )
     quantization: (
-        Literal["fp8", "fp8_per_tensor", "fp8_per_channel", "fp8_per_block", "int8_per_channel_weight_only"]
-        | None
+        Literal["fp8_per_tensor", "fp8_per_channel", "fp8_per_block", "int8_per_channel_weight_only"] | None
     ) = Field(default=None, description="Quantization that vLLM does itself while it loads the checkpoint.")
     kv_cache_dtype: Literal["auto", "bfloat16", "float16", "fp8"] | None = Field(
         default=None, description="Type of stored keys and values."
@@ -55,9 +54,13 @@ class VllmConfiguration(StrictFrozen):
 class Reference(StrictFrozen):
     """vLLM, against which every engine is judged."""
 
-    configurations: Annotated[
-        tuple[VllmConfiguration, ...], Field(strict=False, min_length=1, max_length=16)
-    ] = Field(description="Settings of vLLM to compare with; the fastest that is accurate enough counts.")
+    configurations: (
+        Annotated[tuple[VllmConfiguration, ...], Field(strict=False, min_length=1, max_length=16)] | None
+    ) = Field(
+        default=None,
+        description="Settings of vLLM to compare with, instead of those that follow from model, hardware and "
+        "quantization. The engine has to beat each of them that is accurate enough.",
+    )
 
 
 class AccuracyGate(TextSource):
@@ -138,6 +141,8 @@ class SpeedGate(StrictFrozen):
 class Validation(StrictFrozen):
     """How an engine is judged."""
 
-    reference: Reference = Field(description="vLLM, against which every engine is judged.")
+    reference: Reference = Field(
+        default=Reference(), description="vLLM, against which every engine is judged."
+    )
     accuracy: AccuracyGate = Field(description="How accurate it must be.")
     speed: SpeedGate = Field(description="How fast it must be.")

@@ -31,6 +31,7 @@ from engine_specs.tables.recipes import (
     load_kv_caches,
     load_recipes,
 )
+from engine_specs.tables.references import ReferenceTable, load_references
 from engine_specs.tables.targets import Accelerator, Target, TargetName, load_targets
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Recipe",
     "RecipeName",
     "RecipeSupport",
+    "ReferenceTable",
     "Target",
     "TargetName",
     "defaults_of",
@@ -61,6 +63,7 @@ __all__ = [
     "load_llm_args",
     "load_model_files",
     "load_recipes",
+    "load_references",
     "load_targets",
     "with_defaults",
 ]

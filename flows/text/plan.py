@@ -51,6 +51,10 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
         yield f"    disk of the building host: {_disk(variant.disk)}"
     if variant.placement:
         yield f"    placement of sides: {variant.placement}"
+    for one in variant.references:
+        yield f"    reference {one.name} ({', '.join(one.roles)}): {one.why}"
+    for role, why in variant.no_reference.items():
+        yield f"    no reference {role}: {why}"
     toolchains = (f"{role} {_toolchain(found)}" for role, found in variant.toolchains.items())
     yield f"    toolchains: {', '.join(toolchains)}"
     for problem in variant.problems:

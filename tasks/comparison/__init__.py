@@ -7,6 +7,7 @@ when sides run is recorded with its reason.
 from tasks.comparison.host_selection import HostVariants, divide_by_host
 from tasks.comparison.measuring import Comparison, measure_sides
 from tasks.comparison.placements import resident_sides
+from tasks.comparison.references import Reference, References, reference_sides, references_of
 from tasks.comparison.room import placement_here, served_memory
 from tasks.comparison.sides import (
     ENGINE,
@@ -14,13 +15,14 @@ from tasks.comparison.sides import (
     judging_protocol,
     load_plan,
     occupied_devices,
-    reference_sides,
 )
 
 __all__ = [
     "ENGINE",
     "Comparison",
     "HostVariants",
+    "Reference",
+    "References",
     "divide_by_host",
     "engine_side",
     "judging_protocol",
@@ -29,6 +31,7 @@ __all__ = [
     "occupied_devices",
     "placement_here",
     "reference_sides",
+    "references_of",
     "resident_sides",
     "served_memory",
 ]

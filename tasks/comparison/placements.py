@@ -23,6 +23,7 @@ from tasks.judging import (
     IdleCheck,
     Placement,
     PlacementChoice,
+    RanWith,
     Resident,
     Side,
     SideMemory,
@@ -38,6 +39,7 @@ class Observed:
 
     def __init__(self, bench: Bench, served: ServedMemory | None) -> None:
         self._watch = bench.watch
+        self._ran_with = bench.ran_with
         self._host = bench.host
         self._served = served
 
@@ -80,6 +82,10 @@ class Observed:
             for name, peak in self._watch.peaks().items()
         )
 
+    def ran_with(self) -> tuple[RanWith, ...]:
+        """Return what each side that vLLM serves ran with."""
+        return tuple(self._ran_with.values())
+
     def _estimated(self, name: str) -> int | None:
         if self._served is None:
             return None
@@ -95,6 +101,7 @@ class ServedSides(Resident):
         choice: the placement, and why.
         observer: observes their GPUs.
         unstoppable: sides that cannot be suspended after all.
+        idle: how the check went that idle sides cost nothing, if there was one.
     """
 
     def __init__(
@@ -103,10 +110,21 @@ class ServedSides(Resident):
         choice: PlacementChoice,
         observer: Observed,
         unstoppable: Sequence[str],
+        idle: Sequence[IdleCheck] = (),
     ) -> None:
-        super().__init__([one.endpoint for one in running], choice, observer)
+        super().__init__([one.endpoint for one in running], choice, observer, idle)
+        self._running = running
+        self._observed = observer
         self._pids = {one.endpoint.side.name: one.pid for one in running}
         self.unstoppable = tuple(unstoppable)
+
+    def conditions(self) -> Conditions:
+        """Return the conditions, with what vLLM ran with."""
+        return super().conditions().model_copy(update={"ran_with": self._observed.ran_with()})
+
+    def checked(self, idle: Sequence[IdleCheck]) -> "ServedSides":
+        """Return the same, after a check of what idle sides cost."""
+        return ServedSides(self._running, self._choice, self._observed, self.unstoppable, idle)
 
     def alone(self, side: Side) -> AbstractContextManager[None]:
         """Suspend all other sides for the time of the context."""
@@ -158,6 +176,10 @@ class InTurn:
         for one in self.observer.memory():
             if one.side == side.name:
                 self._kept.append("memory", one)
+        known = {one.side for one in self._kept.appended("ran-with", RanWith)}
+        for said in self.observer.ran_with():
+            if said.side not in known:
+                self._kept.append("ran-with", said)
 
     def conditions(self) -> Conditions:
         """Return the placement, with all starts and peaks of this run and of earlier ones."""
@@ -165,6 +187,7 @@ class InTurn:
             placement=self._choice,
             idle=self._idle,
             starts=self._kept.appended("starts", Start),
+            ran_with=self._kept.appended("ran-with", RanWith),
             memory=_most(self._kept.appended("memory", SideMemory)),
         )
 

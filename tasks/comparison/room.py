@@ -8,7 +8,7 @@ from artifacts.settings import Settings
 from engine_specs.preflight import ServedMemory, estimate_served
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison.choice import Room, choose_placement
-from tasks.comparison.sides import reference_sides
+from tasks.comparison.references import reference_sides
 from tasks.hosts import free_gpus, locked_by_a_job, need_of
 from tasks.judging import PlacementChoice
 
@@ -29,7 +29,7 @@ def placement_here(
         tasks.errors.GpusUnavailable: processes that are not of this program leave too few GPUs.
         tasks.errors.PlacementImpossible: this host cannot place the sides as the user wants.
     """
-    sides = 1 + len(reference_sides(spec, variant, "", facts.cpu_features))
+    sides = 1 + len(reference_sides(spec, variant, "", "", facts.cpu_features))
     room = Room((), (), served)
     if variant.target.gpu is not None:
         free, busy = free_gpus(

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from artifacts.hosts import Gpu, probe_host, refuse_unservable
+from artifacts.hosts import Gpu, ServeCommand, probe_host, refuse_unservable
+from tasks.comparison.inquiry import ran_with
 from tasks.hosts import (
     NVML,
     GpuNeed,
@@ -27,8 +28,8 @@ from tasks.hosts import (
     Unattributable,
     gpus_for,
 )
-from tasks.judging import Endpoint, PlacementChoice, Side
-from tasks.kinds import with_memory_share
+from tasks.judging import Endpoint, PlacementChoice, RanWith, Side
+from tasks.kinds import is_vllm, with_memory_share
 from tasks.runs import Pipeline
 from tasks.toolchains import Toolchain, ensure, serving
 
@@ -73,6 +74,7 @@ class Bench:
         self._choice = choice
         self._label = label
         self._starts = 0
+        self.ran_with: dict[str, RanWith] = {}
         self.watch = watch
         self.host = host
         self.say = pipeline.say
@@ -99,9 +101,10 @@ class Bench:
         refuse_unservable(one.tree, probe_host(), one.toolchain.versions)
         name = "".join(character if character.isalnum() else "-" for character in side.name)
         share = self._choice.memory_share
+        serve = with_memory_share(side.serve, share) if share else side.serve
         with serving(
             one.toolchain,
-            with_memory_share(side.serve, share) if share else side.serve,
+            serve,
             one.tree,
             log=self._pipeline.log_file(f"{self._label}-{name}"),
             on_line=self.say,
@@ -117,7 +120,17 @@ class Bench:
             )
             alone = self._choice.name != "shared"
             with self.watch.side(side.name, one.gpus.uuids, server.pid, alone=alone):
+                self._inquire(side, serve, server.base_url)
                 yield Running(endpoint, server.pid)
+
+    def _inquire(self, side: Side, serve: ServeCommand, base_url: str) -> None:
+        """Ask a server of vLLM once what it runs with; if it does not say, a line does."""
+        if side.name in self.ran_with or not is_vllm(serve):
+            return
+        try:
+            self.ran_with[side.name] = ran_with(side.name, serve, base_url)
+        except OSError as error:
+            self.say(f"{side.name}: its server does not say what it runs with ({error})")
 
 
 @contextmanager

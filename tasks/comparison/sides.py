@@ -1,12 +1,11 @@
-"""From a spec to the sides of a comparison and the judging protocol. Pure."""
+"""From a spec to the engine as a side, and to the judging protocol. Pure."""
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from artifacts.canonical import digest_of
 from artifacts.hosts import EngineManifest
 from artifacts.settings import PlacementName
-from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration
+from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison.questions import accuracy_plan
 from tasks.hosts import need_of
 from tasks.judging import (
@@ -17,48 +16,8 @@ from tasks.judging import (
     SpeedPlan,
     Vocabulary,
 )
-from tasks.kinds import vllm_serve_command
 
 ENGINE = "engine"
-# CPU flags in /proc/cpuinfo of instructions that multiply bfloat16, on x86-64 and on Arm.
-BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
-
-
-def reference_sides(
-    spec: Spec, variant: ResolvedVariant, checkpoint: str, cpu_features: Collection[str] = ()
-) -> tuple[Side, ...]:
-    """Return vLLM in each declared configuration; the first one is unquantized, and scores accuracy.
-
-    On a processor that does not compute in bfloat16, vLLM is faster in float32; this configuration is added
-    unless the spec declares it.
-
-    Args:
-        spec: gives the reference configurations.
-        variant: gives target, shape and devices.
-        checkpoint: digest of the tree that is served.
-        cpu_features: CPU flags of the host that measures, besides those that the target requires.
-    """
-    declared = spec.validation.reference.configurations
-    unquantized = [one for one in declared if one.quantization is None] or [VllmConfiguration()]
-    quantized = [one for one in declared if one.quantization is not None]
-    if _wants_float32(variant, cpu_features) and not any(one.dtype == "float32" for one in unquantized):
-        unquantized.append(VllmConfiguration(dtype="float32"))
-    need = need_of(variant)
-    return tuple(
-        Side(
-            name=_reference_name(one.settings()),
-            serve=vllm_serve_command(one.settings(), variant),
-            tree=checkpoint,
-            devices=need.count,
-            gpu_names=need.names,
-        )
-        for one in (*unquantized, *quantized)
-    )
-
-
-def _wants_float32(variant: ResolvedVariant, cpu_features: Collection[str]) -> bool:
-    has_bfloat16 = BFLOAT16_FEATURES & {*variant.target.cpu_features, *cpu_features}
-    return variant.target.accelerator == "cpu" and not has_bfloat16
 
 
 def occupied_devices(sides: Sequence[Side], placement: PlacementName = "together") -> int:
@@ -112,7 +71,3 @@ def seed_of(spec: Spec) -> int:
     With a constant one, engines of many releases would be judged, and in the end chosen, by the same samples.
     """
     return int(digest_of({"spec": spec.name, "version": spec.version})[:8], 16)
-
-
-def _reference_name(settings: dict[str, Any]) -> str:
-    return " ".join(["vllm", *(f"{key}={value}" for key, value in settings.items())])

@@ -24,8 +24,7 @@ PROMPTS = "windows-of-text-behind-unique-heads-or-uniform-token-ids/2"
 REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
 CONTINUATIONS = "streamed-and-scored-token-by-token-to-the-end-of-the-shape/3"
 METHOD = (
-    "pseudo-observation-bound-over-texts-groups-and-parts"
-    "+widest-student-of-looks-against-each-reference/6"
+    "pseudo-observation-bound-over-texts-groups-and-parts+widest-student-of-looks-against-each-reference/6"
 )
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""

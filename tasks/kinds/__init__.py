@@ -12,7 +12,7 @@ from tasks.kinds.llm_args import unchecked_args
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
 from tasks.kinds.vllm import VLLM
-from tasks.kinds.vllm_reference import vllm_serve_command, with_memory_share
+from tasks.kinds.vllm_reference import is_vllm, vllm_serve_command, with_memory_share
 from tasks.workers.common.tool_command import ToolCommand
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
@@ -38,6 +38,7 @@ __all__ = [
     "JobPlan",
     "Kind",
     "ToolCommand",
+    "is_vllm",
     "kind_named",
     "unchecked_args",
     "vllm_serve_command",

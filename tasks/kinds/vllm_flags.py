@@ -1,5 +1,7 @@
 """The flags of vLLM's server: those that every server of ours gets, and those of single settings.
 
+Whatever else decides its speed, above all the size of batches, stays at vLLM's own default.
+
 Flags are those of vllm/engine/arg_utils.py and vllm/entrypoints/launchers/cli_args.py of vLLM 0.32.0, one
 version for both toolchains; 0.26.0 has the same ones.
 """
@@ -23,6 +25,9 @@ VALUES = {
     "gpu_memory_utilization": "--gpu-memory-utilization",
     "optimization_level": "--optimization-level",
     "cudagraph_mode": "--compilation-config.cudagraph_mode",
+    "fuse_allreduce_rms": "--compilation-config.pass_config.fuse_allreduce_rms",
+    "fuse_attn_quant": "--compilation-config.pass_config.fuse_attn_quant",
+    "eliminate_noops": "--compilation-config.pass_config.eliminate_noops",
     "max_cudagraph_capture_size": "--max-cudagraph-capture-size",
     "attention_backend": "--attention-backend",
     "stream_interval": "--stream-interval",
@@ -42,6 +47,8 @@ def server_flags(variant: ResolvedVariant, settings: Mapping[str, Any]) -> list[
     Raises:
         UnknownSetting: a setting has no flag here.
     """
+    # By default, vLLM keeps room for sequences as long as the model allows, which may be more than a GPU has.
+    # Shorter ones cost no speed.
     flags = ["--max-model-len", str(variant.shape.max_seq_len)]
     # Otherwise, the time to write a log line would be part of every request.
     flags += ["--disable-uvicorn-access-log"]

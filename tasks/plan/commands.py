@@ -91,7 +91,10 @@ def _server(side: Side, toolchain: Toolchain) -> Iterator[Command]:
     command = server_command(toolchain, serve, tree, HOST, PORT, serve.model)
     held = _held(toolchain.gpus_held(side.devices))
     launch = server_launch(toolchain, serve, tree, SCRATCH, command, **held)
-    yield Command(what=f"server of {side.name}", run_by="stage", argv=launch.argv, env=dict(launch.env))
+    roles = f" ({', '.join(side.roles)})" if side.roles else ""
+    yield Command(
+        what=f"server of {side.name}{roles}", run_by="stage", argv=launch.argv, env=dict(launch.env)
+    )
 
 
 def _held(gpus: int) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
+from artifacts.frozen import Frozen
 from artifacts.hosts import HostFacts, probe_host
 from artifacts.settings import Settings
 from engine_specs.preflight import Examination, examine, examine_unknown
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds, load_llm_args
-from tasks.comparison import divide_by_host, placement_here, reference_sides, served_memory
+from tasks.comparison import divide_by_host, placement_here, references_of, served_memory
 from tasks.errors import GpusUnavailable, PlacementImpossible
 from tasks.hosts import host_memory_bytes
 from tasks.kinds import kind_named, unchecked_args
@@ -18,6 +19,14 @@ from tasks.plan.checkpoint import PlannedCheckpoint
 from tasks.plan.records import FindToolchain
 from tasks.stages import build
 from tasks.toolchains import NotInstalled, Provenance, Toolchain, end_of_life_warnings
+
+
+class PlannedReference(Frozen):
+    """One reference that the engine would be held against."""
+
+    name: str = Field(description="Its name in measurements and reports.")
+    roles: tuple[str, ...] = Field(description="Roles in which it takes part.")
+    why: str = Field(description="Why it takes part, as part of a sentence.")
 
 
 class PlannedVariant(Examination):
@@ -28,6 +37,10 @@ class PlannedVariant(Examination):
         description="Where and when its sides would be measured on this host, and why; or why they cannot "
         "be. Empty if another host builds it, or the model is not known."
     )
+    references: tuple[PlannedReference, ...] = Field(
+        description="References that the engine would be held against."
+    )
+    no_reference: dict[str, str] = Field(description="Why there is no reference in a role, by role.")
     toolchains: dict[str, Provenance | NotInstalled] = Field(
         description="Toolchains that make it (quantize, build) and serve it (serve, reference), by role."
     )
@@ -65,8 +78,8 @@ def plan_variant(
         )
     else:
         examined = examine_unknown(variant, checkpoint.problems)
-    reference = reference_sides(spec, variant, "")[0].serve.toolchain
-    roles = build.toolchains_of(variant) | {"reference": reference}
+    references = references_of(spec, variant, "", "", facts.cpu_features if builds_here else ())
+    roles = build.toolchains_of(variant) | {"reference": references.taken[0].side.serve.toolchain}
     found = {role: find_toolchain(name) for role, name in roles.items()}
     ends = ends_of_life(variant, roles.values(), dt.datetime.now(dt.UTC).date())
     return PlannedVariant(
@@ -74,6 +87,11 @@ def plan_variant(
         problems=(*kind_named(variant.engine.kind).option_problems(variant), *examined.problems),
         warnings=(*examined.warnings, *unchecked_warnings(variant), *ends),
         placement=_placement(spec, variant, checkpoint, facts, settings) if builds_here else "",
+        references=tuple(
+            PlannedReference(name=one.side.name, roles=one.side.roles, why=one.why)
+            for one in references.taken
+        ),
+        no_reference={str(role): why for role, why in references.absent.items()},
         memory=examined.memory,
         disk=examined.disk,
         toolchains={

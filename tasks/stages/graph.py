@@ -43,7 +43,7 @@ class VariantGraph:
         source = checkpoint if self.quantize.left_out else self.quantize
         self.build = Build(spec, variant, source)
         self.measure = Measure(
-            spec, variant, self.build, checkpoint, heldout, cpu_features, placement, quiet_host
+            spec, variant, self.build, checkpoint, source, heldout, cpu_features, placement, quiet_host
         )
         self.judge = Judge(spec, variant)
 

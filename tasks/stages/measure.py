@@ -28,7 +28,8 @@ from tasks.runs import Finding, KeptPhases, MeasurementCall, Pipeline, measure_o
 from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.build import Build
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
-from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, MeasuredNode, Need
+from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, WEIGHTS, Inputs, MeasuredNode, Need
+from tasks.stages.quantize import Quantize
 from tasks.stages.sources import Sources
 from tasks.toolchains import ensure
 
@@ -53,6 +54,7 @@ class Measure(MeasuredNode):
         variant: the variant.
         engine: makes the engine.
         checkpoint: makes the checkpoint that vLLM serves.
+        weights: makes the checkpoint that the engine is made of, which vLLM serves as well if it can.
         heldout: makes the texts that accuracy is judged by.
         cpu_features: CPU flags of the host that measures; empty for any host of the target.
         placement: the placement that the user wants; None: the best one that is possible.
@@ -71,6 +73,7 @@ class Measure(MeasuredNode):
         variant: ResolvedVariant,
         engine: Build,
         checkpoint: FetchCheckpoint,
+        weights: FetchCheckpoint | Quantize,
         heldout: FetchTexts,
         cpu_features: Collection[str] = (),
         placement: PlacementName | None = None,
@@ -83,8 +86,13 @@ class Measure(MeasuredNode):
         super().__init__(
             spec,
             variant.name,
-            needs=(Need(ENGINE, engine), Need(CHECKPOINT, checkpoint), Need(HELDOUT, heldout)),
-            toolchains=tuple(side.serve.toolchain for side in self._sides(spec, "", "")),
+            needs=(
+                Need(ENGINE, engine),
+                Need(CHECKPOINT, checkpoint),
+                Need(WEIGHTS, weights),
+                Need(HELDOUT, heldout),
+            ),
+            toolchains=tuple(side.serve.toolchain for side in self._sides(spec, "", "", "")),
         )
         self.work_pool = variant.target.work_pool
 
@@ -106,16 +114,17 @@ class Measure(MeasuredNode):
 
     def sides(self, inputs: Inputs) -> tuple[Side, ...]:
         """Return the engine, with the serve command of its kind, and the references."""
-        return self._sides(self.spec, inputs.trees[ENGINE], inputs.trees[CHECKPOINT])
+        trees = inputs.trees
+        return self._sides(self.spec, trees[ENGINE], trees[CHECKPOINT], trees[WEIGHTS])
 
-    def _sides(self, spec: Spec, engine: str, checkpoint: str) -> tuple[Side, ...]:
+    def _sides(self, spec: Spec, engine: str, checkpoint: str, weights: str) -> tuple[Side, ...]:
         variant = self._variant
         serve = kind_named(variant.engine.kind).serve_command(variant)
         own = Side(name=ENGINE, serve=serve, tree=engine, devices=variant.devices)
-        return (own, *reference_sides(spec, variant, checkpoint, self._cpu_features))
+        return (own, *reference_sides(spec, variant, checkpoint, weights, self._cpu_features))
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
-        """Return what the measurements depend on; reads small files of the three trees."""
+        """Return what the measurements depend on; reads small files of the trees."""
         protocol = protocol_for(store, self.spec, self._variant, **inputs.trees)
         identities = {name: inputs.identities[name] for name in _toolchains_of(protocol)}
         return _call(protocol, identities, self._placement, self._quiet_host)
@@ -127,9 +136,16 @@ class Measure(MeasuredNode):
 
 
 def protocol_for(
-    store: Store, spec: Spec, variant: ResolvedVariant, *, engine: str, checkpoint: str, heldout: str
+    store: Store,
+    spec: Spec,
+    variant: ResolvedVariant,
+    *,
+    engine: str,
+    checkpoint: str,
+    weights: str,
+    heldout: str,
 ) -> JudgingProtocol:
-    """Return the judging protocol of an engine in the store; reads only small files of the three trees.
+    """Return the judging protocol of an engine in the store; reads only small files of the trees.
 
     Raises:
         artifacts.errors.StandInRefused: a stand-in of the tool made the engine, so it cannot be measured.
@@ -141,7 +157,7 @@ def protocol_for(
         spec,
         variant,
         engine=engine_side(variant, engine, manifest),
-        references=reference_sides(spec, variant, checkpoint, probe_host().cpu_features),
+        references=reference_sides(spec, variant, checkpoint, weights, probe_host().cpu_features),
         vocabulary=vocabulary_in(store, checkpoint),
         end_tokens=end_tokens_in(store, checkpoint),
         text_sha256=store.read_document(heldout, REPORT_FILE, TextsReport).sample_digest,

@@ -18,6 +18,8 @@ from tasks.toolchains import Toolchain
 
 # Roles of inputs in more than one stage; the trees that are fetched have the same names.
 CHECKPOINT, HELDOUT, CALIBRATION, ENGINE = "checkpoint", "heldout", "calibration", "engine"
+# The tree that an engine is made of: the checkpoint, or the quantized one.
+WEIGHTS = "weights"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,19 @@ def test_perturbed_weights_are_rejected_and_not_published(
     assert matrices >= 7 * 4, "four layers of seven matrices each"
     engine = made["build"].model_copy(update={"tree": store.put_tree(tmp_path / "damaged").digest})
 
-    trees = {"engine": engine.tree, "checkpoint": checkpoint.tree, "heldout": heldout.tree}
+    trees = {
+        "engine": engine.tree,
+        "checkpoint": checkpoint.tree,
+        "weights": quantized.tree,
+        "heldout": heldout.tree,
+    }
     protocol = protocol_for(store, spec, variant, **trees)
     (nodes,) = SpecGraph(spec, (variant,)).variants
     baseline = nodes.baseline.run(pipeline, {"checkpoint": checkpoint.tree, "heldout": heldout.tree})
     measurements = measure(pipeline, spec, variant, protocol, trees)
+    cache_of = {one.side: one.cache for one in measurements.measured.conditions.ran_with}
+    assert cache_of.keys() == {one.name for one in protocol.references}
+    assert all("block_size" in cache for cache in cache_of.values()), cache_of
     commit = finished.summary["commit"]
     case = Case(spec, variant, commit, (checkpoint, quantized, engine))
     judged = judge(pipeline, case, baseline, measurements)

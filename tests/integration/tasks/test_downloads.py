@@ -131,6 +131,7 @@ def build(pipeline: Pipeline, access: HubAccess, work: Path) -> dict[str, str]:
 def measure(pipeline: Pipeline, trees: dict[str, str], work: Path) -> None:
     """What measuring asks the store for: small files of three trees, the texts, and the sides' trees."""
     asked = {name: trees[name] for name in ("engine", "checkpoint", "heldout")}
+    asked["weights"] = trees["checkpoint"]
     assert protocol_for(pipeline.store, SPEC, VARIANT, **asked).accuracy.end_tokens
     pipeline.store.materialize(trees["heldout"], work / "heldout")
     assert load_texts(work / "heldout")

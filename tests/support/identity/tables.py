@@ -120,6 +120,7 @@ CONFIG_DEFAULTS = "engine_specs/data/config_defaults.yaml"
 MODEL_FILES = "engine_specs/data/model_files.yaml"
 LLM_ARGS = ("engine_specs/data/llm_args/trt-plan.yaml", "engine_specs/data/llm_args/trtllm-torch.yaml")
 MEMORY = "engine_specs/data/memory.yaml"
+REFERENCES = "engine_specs/data/references.yaml"
 QWEN = "engine_specs/data/checkpoints/Qwen--Qwen3-8B.yaml"
 DEMO = "engine_specs/demo.yaml"
 TOOLCHAINS = "tasks/toolchains/toolchains.yaml"
@@ -246,6 +247,30 @@ def _more_memory(content: Any) -> None:
     content["usable_share"] = 0.5
 
 
+def _more_references(content: Any) -> None:
+    row = content["recommended"][0]
+    content["recommended"].append({**row, "model": "Other/Other", "settings": {"block_size": 32}})
+    content["commit"] = "0" * 40
+    for rows in (content["recommended"], content["loads"], content["quantizes"], content["kv_caches"]):
+        for one in rows:
+            one["source"] = SOURCE
+
+
+def _another_recommendation(content: Any) -> None:
+    (row,) = [
+        row
+        for row in content["recommended"]
+        if row["model"] == LLAMA_70B and "9.0" in row["compute_capabilities"]
+    ]
+    row["settings"]["max_num_batched_tokens"] = 4096
+
+
+def _another_own_quantization(content: Any) -> None:
+    content["quantizes"][0]["settings"]["quantization"] = "fp8_per_channel"
+
+
+LLAMA_70B = "meta-llama/Llama-3.3-70B-Instruct"
+
 # Variants by the kind that they are compiled by; the last stage stands for itself.
 TRT_PLAN = (
     "llama-*/*h100*",
@@ -311,6 +336,20 @@ TABLES = (
         unused="pre-flight alone estimates memory",
     ),
     Table(
+        files=REFERENCES,
+        unrelated=(changed(REFERENCES, _more_references),),
+        related={
+            "another recommendation": Related(
+                changed(REFERENCES, _another_recommendation),
+                _stages(("llama-3.3*/h*",), "measure"),
+            ),
+            "another quantization by vLLM itself": Related(
+                changed(REFERENCES, _another_own_quantization),
+                _stages((*TRT_PLAN, "qwen3-8b/a100"), "measure"),
+            ),
+        },
+    ),
+    Table(
         files="engine_specs/data/checkpoints/*.yaml",
         unrelated=(
             copied(QWEN, "engine_specs/data/checkpoints/Other--Other.yaml", repo="Other/Other"),
@@ -362,7 +401,7 @@ TABLES = (
         related={
             "another shape": Related(
                 changed(DEMO, _larger_batch),
-                _stages(("demo/*",), "baseline", "build", "measure", "verdict"),
+                _stages(("demo/*",), "build", "verdict"),
             )
         },
     ),

@@ -230,7 +230,7 @@ def test_once_it_is_fetched_the_hub_is_not_needed(store: Store, closed: HubAcces
     assert (checkpoint.state, checkpoint.tree) == ("hit", made_here.tree)
     assert (heldout.state, heldout.reasons) == ("miss", ("never made before",))
     assert baseline.reasons != ("known after fetch checkpoint",)
-    assert others[-1].reasons == ("known after build cpu-int8 and fetch heldout",)
+    assert others[-1].reasons == ("known after build cpu-int8 and quantize cpu-int8 and fetch heldout",)
 
 
 def test_a_checkpoint_that_lost_a_file_in_the_store_is_planned_and_fetched_again(

@@ -59,6 +59,7 @@ def trees(store: Store, tmp_path: Path) -> dict[str, str]:
             tokenizer_sha256=sha256(json.dumps(TOKENIZER).encode()).hexdigest(),
         ),
         "checkpoint": put(store, tmp_path / "checkpoint", dict(CHECKPOINT)),
+        "weights": "3" * 64,
         "heldout": put(store, tmp_path / "heldout", {REPORT_FILE: REPORT.model_dump(mode="json")}),
     }
 

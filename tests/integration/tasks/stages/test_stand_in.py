@@ -53,7 +53,15 @@ def entry(tree: str) -> VariantRelease:
 
 def test_there_is_no_protocol_for_it(store: Store, engine: str) -> None:
     with pytest.raises(StandInRefused, match="was to be measured"):
-        protocol_for(store, SPEC, VARIANT, engine=engine, checkpoint=CHECKPOINT, heldout=HELDOUT)
+        protocol_for(
+            store,
+            SPEC,
+            VARIANT,
+            engine=engine,
+            checkpoint=CHECKPOINT,
+            weights=CHECKPOINT,
+            heldout=HELDOUT,
+        )
 
 
 def test_it_is_not_measured_by_a_protocol_made_elsewhere(pipeline: Pipeline, engine: str) -> None:

@@ -69,13 +69,12 @@ def test_the_fingerprinted_sources_include_helpers_and_the_shipped_server(varian
     } <= names
 
 
-def test_vllm_serves_within_the_shape(variant: ResolvedVariant) -> None:
+def test_vllm_serves_sequences_as_long_as_the_variants(variant: ResolvedVariant) -> None:
     serve = vllm_serve_command({}, variant)
     command = serve.command(python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=1, model="demo")
     assert value_of(command, "--model") == "/tree"
     assert value_of(command, "--port") == "1"
     assert value_of(command, "--max-model-len") == str(variant.shape.max_seq_len)
-    assert value_of(command, "--max-num-seqs") == str(variant.shape.max_batch_size)
     assert value_of(command, "--served-model-name") == "demo" == serve.served_model("demo")
 
 
@@ -90,9 +89,23 @@ def test_a_declared_setting_overrides_and_a_switch_has_two_forms(variant: Resolv
 
 
 def test_every_setting_that_a_spec_may_declare_has_a_flag(variant: ResolvedVariant) -> None:
-    bare = vllm_serve_command({"max_num_seqs": 1}, variant)
+    bare = vllm_serve_command({}, variant)
     for name in VllmConfiguration.model_fields:
-        assert vllm_serve_command({"max_num_seqs": 1, name: 1}, variant) != bare or name == "max_num_seqs"
+        assert vllm_serve_command({name: 1}, variant) != bare
+
+
+def test_nothing_that_decides_the_speed_of_vllm_is_forced_on_it(variant: ResolvedVariant) -> None:
+    """Each of these has a reason: an address, a name, what a request may hold, and no line per request."""
+    flags = {part for part in vllm_serve_command({}, variant).argv if part.startswith("--")}
+    assert flags == {
+        "--model",
+        "--host",
+        "--port",
+        "--served-model-name",
+        "--max-model-len",
+        "--disable-uvicorn-access-log",
+        "--generation-config",
+    }
 
 
 def test_an_unknown_setting_is_refused(variant: ResolvedVariant) -> None:

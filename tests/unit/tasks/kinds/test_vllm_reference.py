@@ -42,9 +42,9 @@ def test_on_processors_nothing_is_divided(variant: ResolvedVariant) -> None:
 
 
 def test_memory_and_quantization_are_the_declared_ones(variant: ResolvedVariant) -> None:
-    declared = VllmConfiguration(quantization="fp8", gpu_memory_utilization=0.85)
+    declared = VllmConfiguration(quantization="fp8_per_tensor", gpu_memory_utilization=0.85)
     serve = vllm_serve_command(declared.settings(), variant)
-    assert value_of(serve, "--quantization") == "fp8"
+    assert value_of(serve, "--quantization") == "fp8_per_tensor"
     assert value_of(serve, "--gpu-memory-utilization") == "0.85"
     assert value_of(vllm_serve_command({}, variant), "--gpu-memory-utilization") is None
 

@@ -162,7 +162,13 @@ def test_a_checkpoint_becomes_plans_that_nothing_judges_or_publishes(
         }
         with pytest.raises(StandInRefused, match="measured"):
             measure.protocol_for(
-                store, spec, variant, engine=engine.tree, checkpoint=checkpoint.tree, heldout="0" * 64
+                store,
+                spec,
+                variant,
+                engine=engine.tree,
+                checkpoint=checkpoint.tree,
+                weights="1" * 64,
+                heldout="0" * 64,
             )
         entries.append(entry_of(variant, engine, checkpoint, manifest))
     with pytest.raises(StandInRefused, match="published"):

@@ -1,0 +1,221 @@
+"""Which references an engine is held against, and why. Pure.
+
+Unless the spec declares them, they are, in this order:
+
+1. vLLM with its own defaults, on the unquantized checkpoint. It also reads texts and scores answers.
+2. vLLM with what is recommended for the model and hardware, if that is anything.
+3. vLLM on the very weights that the engine was made of if they are quantized and vLLM loads them; otherwise,
+   with weights that it quantizes by itself. It has the engine's format of the KV cache, and what is
+   recommended.
+
+So what quantizing gives can be told apart from what compiling gives. If the time is short, those that come
+first are left out first (`tasks.judging.measure.contest`).
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration
+from engine_specs.tables import load_kinds, load_recipes, load_references
+from tasks.hosts import need_of
+from tasks.judging import Role, Side
+from tasks.kinds import vllm_serve_command
+
+# CPU flags in /proc/cpuinfo of instructions that multiply bfloat16, on x86-64 and on Arm.
+BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
+# ModelOpt's layout of checkpoints that vLLM reads.
+LOADED_LAYOUT = "hf"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One reference.
+
+    Attributes:
+        side: how it is served, and in which roles it takes part.
+        why: why it takes part, as part of a sentence.
+    """
+
+    side: Side
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """All references of a variant.
+
+    Attributes:
+        taken: those that take part; the first one serves the unquantized checkpoint, and scores accuracy.
+        absent: why there is none in a role, by role.
+    """
+
+    taken: tuple[Reference, ...]
+    absent: Mapping[Role, str]
+
+
+def reference_sides(
+    spec: Spec,
+    variant: ResolvedVariant,
+    checkpoint: str,
+    weights: str = "",
+    cpu_features: Collection[str] = (),
+) -> tuple[Side, ...]:
+    """Return the references as sides; see `references_of`."""
+    return tuple(one.side for one in references_of(spec, variant, checkpoint, weights, cpu_features).taken)
+
+
+def references_of(
+    spec: Spec,
+    variant: ResolvedVariant,
+    checkpoint: str,
+    weights: str = "",
+    cpu_features: Collection[str] = (),
+) -> References:
+    """Return the references of a variant, with the reason for each, and for each role that nobody has.
+
+    Args:
+        spec: gives model and declared references.
+        variant: gives target, shape, quantization and devices.
+        checkpoint: digest of the tree of the unquantized checkpoint.
+        weights: digest of the tree that the engine is made of; not needed if nothing is served.
+        cpu_features: CPU flags of the host that measures, besides those that the target requires.
+    """
+    return _References(spec, variant, checkpoint, weights, cpu_features).all()
+
+
+class _References:
+    def __init__(
+        self,
+        spec: Spec,
+        variant: ResolvedVariant,
+        checkpoint: str,
+        weights: str,
+        cpu_features: Collection[str],
+    ) -> None:
+        self._spec = spec
+        self._variant = variant
+        self._checkpoint = checkpoint
+        self._weights = weights
+        self._cpu_features = cpu_features
+        self._table = load_references()
+        self._recommended = self._table.recommendation(spec.checkpoint.repo, variant.target)
+
+    def all(self) -> References:
+        declared = self._spec.validation.reference.configurations
+        if declared is not None:
+            return References(tuple(self._declared(declared)), {})
+        absent: dict[Role, str] = {}
+        found = [*self._plain(absent), *self._quantized(absent)]
+        return References(tuple(found), absent)
+
+    def _declared(self, declared: Collection[VllmConfiguration]) -> Iterator[Reference]:
+        """Yield what the spec declares; the first one is unquantized."""
+        unquantized = [one for one in declared if one.quantization is None]
+        if not unquantized:
+            yield self._reference("vllm", {}, ("defaults",), "it scores accuracy: all declared are quantized")
+        for one in (*unquantized, *(one for one in declared if one.quantization is not None)):
+            settings = one.settings()
+            name = " ".join(["vllm", *(f"{key}={value}" for key, value in settings.items())])
+            yield self._reference(name, settings, ("declared",), "the spec declares it")
+
+    def _plain(self, absent: dict[Role, str]) -> Iterator[Reference]:
+        """Yield those on the unquantized checkpoint."""
+        roles: tuple[Role, ...] = ("defaults",)
+        why = "vLLM with its own defaults"
+        if not self._is_quantized:
+            roles, why = (*roles, "same-weights"), f"{why}, on the weights that the engine is made of"
+        yield self._reference("vllm", {}, roles, why)
+        if self._settings:
+            why = f"vLLM with what {self._recipes} recommends for {self._on}"
+            yield self._reference("vllm recommended", self._settings, ("recommended",), why)
+        if self._lacks_bfloat16:
+            why = "the processor does not compute in bfloat16, so vLLM is faster in float32"
+            name, settings = "vllm dtype=float32", {**self._settings, "dtype": "float32"}
+            yield self._reference(name, settings, ("recommended",), why)
+        elif self._recommended is None:
+            absent["recommended"] = f"{self._recipes} says nothing about {self._on}"
+        elif not self._settings:
+            absent["recommended"] = f"{self._recipes} has nothing beyond vLLM's defaults for {self._on}"
+
+    def _quantized(self, absent: dict[Role, str]) -> Iterator[Reference]:
+        """Yield the one with quantized weights, or say why there is none."""
+        if not self._is_quantized:
+            return
+        target, quantization = self._variant.target, self._variant.quantization
+        cache = self._table.kv_cache(quantization.kv_cache, target)
+        recommended: tuple[Role, ...] = ("recommended",) if self._settings else ()
+        row = self._table.loading(quantization.recipe, target)
+        if row is not None and self._layout == LOADED_LAYOUT:
+            yield self._reference(
+                "vllm same-weights",
+                {**self._settings, **row.settings, **cache},
+                ("same-weights", *recommended),
+                "vLLM on the quantized weights that the engine is made of",
+                tree=self._weights,
+            )
+            return
+        absent["same-weights"] = self._not_loaded()
+        if (own := self._table.quantizing(target)) is not None:
+            settings = own.settings if load_recipes()[quantization.recipe].form != "none" else {}
+            yield self._reference(
+                "vllm own-quantization",
+                {**self._settings, **settings, **cache},
+                ("own-quantization", *recommended),
+                "vLLM with weights that it quantizes by itself, as it does not load the engine's",
+            )
+        else:
+            absent["own-quantization"] = f"on {target.name}, vLLM quantizes nothing by itself"
+
+    def _not_loaded(self) -> str:
+        recipe = self._variant.quantization.recipe
+        if self._layout != LOADED_LAYOUT:
+            return f"the engine is made of a checkpoint in {self._layout}'s layout, which vLLM does not load"
+        return f"vLLM does not load weights of recipe {recipe} on {self._variant.target.name}"
+
+    def _reference(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        roles: tuple[Role, ...],
+        why: str,
+        tree: str | None = None,
+    ) -> Reference:
+        need = need_of(self._variant)
+        side = Side(
+            name=name,
+            roles=roles,
+            serve=vllm_serve_command(settings, self._variant),
+            tree=self._checkpoint if tree is None else tree,
+            devices=need.count,
+            gpu_names=need.names,
+        )
+        return Reference(side, why)
+
+    @property
+    def _settings(self) -> Mapping[str, Any]:
+        return {} if self._recommended is None else self._recommended.settings
+
+    @property
+    def _recipes(self) -> str:
+        return f"vllm-project/recipes@{self._table.commit[:12]}"
+
+    @property
+    def _on(self) -> str:
+        return f"{self._spec.checkpoint.repo} on {self._variant.target.name}"
+
+    @property
+    def _layout(self) -> str:
+        return load_kinds()[self._variant.engine.kind].export_format
+
+    @property
+    def _is_quantized(self) -> bool:
+        """Whether the engine is made of anything but the weights and the cache format of the checkpoint."""
+        quantization = self._variant.quantization
+        return load_recipes()[quantization.recipe].form != "none" or quantization.kv_cache != "none"
+
+    @property
+    def _lacks_bfloat16(self) -> bool:
+        target = self._variant.target
+        has_bfloat16 = BFLOAT16_FEATURES & {*target.cpu_features, *self._cpu_features}
+        return target.accelerator == "cpu" and not has_bfloat16
