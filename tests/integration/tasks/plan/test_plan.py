@@ -196,7 +196,10 @@ def test_the_demo_is_judged_by_its_own_checkpoint(store: Store, tmp_path: Path) 
     assert (variant.problems, variant.memory.fit) == ((), "target fixes no memory")
     assert "disagree" not in variant.memory.counting_note
     assert variant.placement == "together (a CPU host holds all sides)"
-    assert "    placement of sides: together (a CPU host holds all sides)" in list(plan_lines([made]))
+    lines = list(plan_lines([made]))
+    assert "    placement of sides: together (a CPU host holds all sides)" in lines
+    assert "    reference vllm (defaults): vLLM with its own defaults" in lines
+    assert variant.no_reference["same-weights"] in next(one for one in lines if "no reference same-w" in one)
 
 
 def test_a_plan_says_which_toolchains_are_adopted(store: Store, closed: HubAccess) -> None:
