@@ -132,3 +132,18 @@ class Engine(Protocol):
 
     def move_row(self, source: int, destination: int) -> None:
         """Let the sequence of row `source` continue in row `destination`."""
+
+
+class PreparedEngine(Engine, Protocol):
+    """An engine that prepares itself for serving, and reports what that came to."""
+
+    def prepare(self, cores: int, *, pinned: bool) -> str:
+        """Run once, so that kernels prepare themselves; returns what was chosen.
+
+        Args:
+            cores: most threads to use.
+            pinned: whether the operator chose the number of threads.
+        """
+
+    def report(self) -> dict[str, float]:
+        """What iterations took besides the processor's work, in seconds by name."""

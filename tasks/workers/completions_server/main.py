@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,9 @@ from tasks.workers.completions_server.host import HostRefused, check_host, read_
 if TYPE_CHECKING:
     from tasks.workers.completions_server.aot_engine import AotEngine
     from tasks.workers.completions_server.cuda_engine import CudaEngine
+    from tasks.workers.completions_server.engine import PreparedEngine
     from tasks.workers.completions_server.http import CompletionServer
+    from tasks.workers.completions_server.protocol.choices import Codec
 
 EXIT_REFUSED = 3
 DEFAULTS_FILE = "generation_config.json"
@@ -39,7 +42,11 @@ REQUEST_DEFAULTS = (
 )
 
 
-def main() -> int:
+Open = Callable[[Path, Shape], "tuple[PreparedEngine, Codec]"]
+"""Loads the engine and the tokenizer of a tree."""
+
+
+def main(open_parts: Open | None = None) -> int:
     """Check the host, load the engine, warm up, and serve until asked to stop."""
     arguments = _arguments()
     manifest = read_manifest(arguments.tree)
@@ -51,7 +58,7 @@ def main() -> int:
     pinned, cores = "OMP_NUM_THREADS" in os.environ, spare_cores()
     # Before torch is imported: it reads the variable once.
     os.environ.setdefault("OMP_NUM_THREADS", str(cores))
-    _serve(arguments, manifest, cores, pinned=pinned)
+    _serve(arguments, manifest, open_parts or open_tree, cores, pinned=pinned)
     return 0
 
 
@@ -71,19 +78,20 @@ def _siblings(cpu: int) -> str:
     return path.read_text().strip() if path.is_file() else str(cpu)
 
 
-def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, *, pinned: bool) -> None:
+def _serve(
+    arguments: argparse.Namespace, manifest: dict[str, Any], open_parts: Open, cores: int, *, pinned: bool
+) -> None:
     from tasks.workers.completions_server.batching.batch import Batcher
     from tasks.workers.completions_server.http import CompletionServer, Service
     from tasks.workers.completions_server.protocol.reading import Served
     from tasks.workers.completions_server.protocol.records import RequestLimits
     from tasks.workers.completions_server.text.chat_template import ChatTemplate
-    from tasks.workers.completions_server.text.codec import Codec
 
-    engine = open_engine(arguments.tree, Shape(**manifest["shape"]))
+    engine, codec = open_parts(arguments.tree, Shape(**manifest["shape"]))
     print(engine.prepare(cores, pinned=pinned), flush=True)
     batcher = Batcher(engine)
     limits = RequestLimits(engine.limits.max_input_len, engine.limits.max_seq_len, engine.vocab_size)
-    codec, defaults = Codec(arguments.tree), request_defaults(arguments.tree)
+    defaults = request_defaults(arguments.tree)
     if defaults:
         print(f"defaults of requests, from {DEFAULTS_FILE}: {json.dumps(defaults)}", flush=True)
     served = Served(arguments.model, limits, codec, ChatTemplate(arguments.tree), defaults)
@@ -97,6 +105,13 @@ def _serve(arguments: argparse.Namespace, manifest: dict[str, Any], cores: int, 
     batcher.stop()
     worker.join()
     print(f"iterations: {json.dumps(asdict(batcher.iterations) | engine.report())}", flush=True)
+
+
+def open_tree(tree: Path, limits: Shape) -> "tuple[PreparedEngine, Codec]":
+    """Load the engine and the tokenizer of a tree."""
+    from tasks.workers.completions_server.text.codec import Codec
+
+    return open_engine(tree, limits), Codec(tree)
 
 
 def open_engine(tree: Path, limits: Shape) -> "AotEngine | CudaEngine":

@@ -318,9 +318,9 @@ def _asks_for_text(body: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def fake_server(behaviour: Behaviour) -> Iterator[FakeServer]:
+def fake_server(behaviour: Behaviour, kind: type[FakeServer] = FakeServer) -> Iterator[FakeServer]:
     """Serve a stand-in on a free port from a thread of its own."""
-    server = FakeServer(behaviour)
+    server = kind(behaviour)
     ready, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 

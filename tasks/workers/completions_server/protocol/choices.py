@@ -10,7 +10,10 @@ from tasks.workers.completions_server.text.stops import StopFinder
 
 
 class Codec(Protocol):
-    """Turns tokens into text."""
+    """Turns text into tokens, and tokens into text."""
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids, with the special tokens that the tokenizer adds, or without them."""
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text; special tokens have none."""
