@@ -22,7 +22,7 @@ from tasks.judging.vocabulary import Vocabulary
 
 PROMPTS = "windows-of-text-behind-unique-heads-or-uniform-token-ids/2"
 REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
-CONTINUATIONS = "streamed-and-scored-token-by-token-to-the-end-of-the-shape/3"
+CONTINUATIONS = "streamed-and-scored-token-by-token-to-the-end-of-the-shape/4"
 METHOD = (
     "pseudo-observation-bound-over-texts-groups-and-parts+widest-student-of-looks-against-each-reference/6"
 )
@@ -171,6 +171,12 @@ class AccuracyPlan(Frozen):
         ge=1,
         description="Longest of these texts, in tokens: as long as the engine takes, so that a limit left in "
         "tokenizer.json from training is noticed.",
+    )
+    vocabulary_texts: int = Field(
+        default=64,
+        ge=1,
+        description="Most texts that spell all ordinary ids once, to check the tokenizer; of a vocabulary "
+        "that does not fit, the ids are drawn by lot.",
     )
     streamed_texts: int = Field(
         default=8, ge=1, description="Texts that are streamed as in timed rounds, to compare the answers."

@@ -10,7 +10,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
@@ -82,10 +82,11 @@ class Proxy:
         altered = alteration if alteration.applies(asked) else UNALTERED
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        async for piece in altered.stream(asked, _events(answer)):
-            await response.write("".join(_event(json.dumps(one)) for one in piece).encode())
-        await response.write(_event(DONE).encode())
-        await response.write_eof()
+        with suppress(ConnectionError):  # the client has seen enough
+            async for piece in altered.stream(asked, _events(answer)):
+                await response.write("".join(_event(json.dumps(one)) for one in piece).encode())
+            await response.write(_event(DONE).encode())
+            await response.write_eof()
         return response
 
 

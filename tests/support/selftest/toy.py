@@ -5,6 +5,7 @@ second choices are nearly as likely as the first ones, most are far from it.
 """
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from tasks.workers.common.shape import Shape
 from tasks.workers.completions_server.engine import Draw, TokenScore
 
 LETTERS = 26
+# So long that clients whose answers ended together have sent their next requests when the prompt was read.
+PROMPT_S = 0.002
 # The likeliest token; that of the others, which the model never chooses.
 BEST, UNLIKELY = -0.1, -9.0
 
@@ -91,6 +94,7 @@ class ToyEngine:
         self.slots: list[list[int]] = [[0] * limits.max_seq_len for _ in range(limits.max_batch_size)]
 
     def prefill(self, first_row: int, prompts: Sequence[Sequence[int]]) -> ToyStep:
+        time.sleep(PROMPT_S)
         for row, prompt in enumerate(prompts, start=first_row):
             self.slots[row][: len(prompt)] = prompt
         rows = range(first_row, first_row + len(prompts))

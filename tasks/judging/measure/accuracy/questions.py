@@ -40,7 +40,7 @@ async def prepare_questions(
     return Questions(
         windows=tuple(windows),
         continuations=tuple(await _own_continuations(reference, first, plan)),
-        round_trips=tuple(await round_trips_of(reference, texts, plan)),
+        round_trips=tuple(await round_trips_of(reference, texts, protocol)),
         text=await read_prompt_text(reference, texts, parallel=max(plan.in_flight)),
     )
 

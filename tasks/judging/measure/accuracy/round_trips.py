@@ -19,8 +19,8 @@ from tasks.judging.measure.completions import (
     prompt_ids,
     prompt_tokens,
 )
-from tasks.judging.measure.prompts import Prompt
-from tasks.judging.protocol import ROUND_TRIP_ANSWER_TOKENS, AccuracyPlan
+from tasks.judging.measure.prompts import Prompt, generator
+from tasks.judging.protocol import ROUND_TRIP_ANSWER_TOKENS, AccuracyPlan, JudgingProtocol
 from tasks.judging.results import TokenizerCheck
 
 # Accents, combining marks, several scripts, right-to-left, emoji with joiners, odd white space: where
@@ -65,16 +65,33 @@ class Reading(Frozen):
 
 
 async def round_trips_of(
-    reference: CompletionsClient, texts: Sequence[str], plan: AccuracyPlan
+    reference: CompletionsClient, texts: Sequence[str], protocol: JudgingProtocol
 ) -> list[RoundTrip]:
-    """Return the fixed texts, the starts of held-out texts, and one text as long as the engine takes.
+    """Return the fixed texts, the starts of held-out texts, the vocabulary, and one text as long as can be.
 
     Each is cut to fit, as an engine takes no longer prompts than it was compiled for.
     """
+    plan, parallel = protocol.accuracy, max(protocol.accuracy.in_flight)
     starts = [text[:TEXT_CHARACTERS] for text in texts[: plan.round_trip_texts] if text]
-    chosen = [*FIXED_TEXTS, *starts, long_text(texts, plan.round_trip_tokens)]
+    spelled = await map_bounded(reference.detokenize, vocabulary_parts(protocol), parallel=parallel)
+    chosen = [*FIXED_TEXTS, *starts, *spelled, long_text(texts, plan.round_trip_tokens)]
     fit = partial(_fitting, reference, longest=plan.round_trip_tokens)
-    return await map_bounded(fit, chosen, parallel=max(plan.in_flight))
+    return await map_bounded(fit, chosen, parallel=parallel)
+
+
+def vocabulary_parts(protocol: JudgingProtocol) -> list[Prompt]:
+    """Return the ordinary ids in an order by lot, in parts that make texts.
+
+    Held-out texts have few of the ids of a vocabulary, and an engine may read just one of the others
+    otherwise. The tokens of a text may be more than the ids that it was spelled by, so a part takes half of
+    the room.
+    """
+    plan, vocabulary = protocol.accuracy, protocol.vocabulary
+    special, size = set(vocabulary.special_ids), max(1, plan.round_trip_tokens // 2)
+    ids = [token for token in range(vocabulary.size) if token not in special]
+    generator(protocol.seed, "vocabulary", 0).shuffle(ids)
+    parts = [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
+    return parts[: plan.vocabulary_texts]
 
 
 async def _fitting(reference: CompletionsClient, text: str, *, longest: int) -> RoundTrip:

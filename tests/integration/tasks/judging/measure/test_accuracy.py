@@ -152,7 +152,7 @@ def test_an_engine_that_writes_otherwise_where_it_is_timed_is_rejected(
     result = accuracy_of(Behaviour(streams=lambda _text: "", speaks=speaks), reference)
     outcome = judge_tokenizer(result.tokenizer)
     assert outcome.outcome == "different"
-    assert "3 of 14 texts differ" in outcome.reason
+    assert "3 of 16 texts differ" in outcome.reason
     assert "streamed as in timed rounds ''" in outcome.reason
 
 
@@ -259,6 +259,20 @@ def test_ids_written_out_otherwise_are_found(reference: FakeServer, speaks: Spee
     result = accuracy_of(Behaviour(spells=lambda text: f"{text}~", speaks=speaks), reference)
     assert not any(check.same_text for check in result.tokenizer[: -ASKED.accuracy.streamed_texts])
     assert all(check.same_ids for check in result.tokenizer)
+    assert judge_tokenizer(result.tokenizer).outcome == "different"
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_an_engine_that_takes_a_rare_token_for_others_is_rejected(
+    reference: FakeServer, speaks: Speech
+) -> None:
+    """No text of the judge has the byte 1; the vocabulary has."""
+    with fake_server(Behaviour(speaks=speaks)) as engine:
+        encode = engine.encode
+        engine.encode = lambda text: encode(text.replace("\x01", "\x02\x02"))  # type: ignore[method-assign]
+        result = accuracy_by(engine, reference)
+    (failed,) = [one for one in result.tokenizer if not one.same_ids]
+    assert "\x01" in failed.text or failed.detail
     assert judge_tokenizer(result.tokenizer).outcome == "different"
 
 
