@@ -20,7 +20,7 @@ from tasks.hosts.gpu_locks import (
 from tasks.hosts.gpu_release import await_released, memory_in_use
 from tasks.hosts.gpu_watch import GpuWatch
 from tasks.hosts.host_class import this_host
-from tasks.hosts.host_watch import HostWatch, Unattributable
+from tasks.hosts.host_watch import HostWatch, QuietRule, Unattributable
 from tasks.hosts.requirements import host_requirements
 from tasks.hosts.room import free_disk_bytes, host_memory_bytes
 
@@ -32,6 +32,7 @@ __all__ = [
     "HeldGpus",
     "HostWatch",
     "ProcReader",
+    "QuietRule",
     "Unattributable",
     "await_released",
     "free_disk_bytes",

@@ -7,5 +7,17 @@ Promises:
   and its engine (`tasks.workers.damaged_server`). Nothing that is judged here reaches the store's releases.
 - A trial gives the gate that found it, and its sentence (`trial`); `table` counts trials, with intervals.
 
+- Importing this folder loads neither the Hub's client nor a library that measures: `live` does, so code that
+  runs the self-test imports that module itself.
+
 How often the statistics are wrong is simulated, by `tasks.judging.selftest`.
 """
+
+from tasks.selftest.planted import CONTROLS, PLANTED
+
+__all__ = ["names"]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of everything that can be tried, in order."""
+    return (*(one.name for one in PLANTED), *CONTROLS)

@@ -21,6 +21,8 @@ Expected = Literal["found", "not-passed", "harmless", "within-limits"]
 """found: it must be rejected, refused, or miss the objective. not-passed: so rare that the declared number of
 texts may not show it, but it must not pass. harmless: it must not be rejected. within-limits: the declared
 limits allow it, so it may pass."""
+Served = Literal["engine", "noisy", "vllm"]
+"""What stands for the engine: the engine, a copy of it with noise on its weights, or the reference."""
 Texts = Literal["few", "many", "all"]
 """few: 40, which show a large regret. many: 160, which show a small one. all: what the spec declares."""
 NO_DAMAGE = Damage()
@@ -44,6 +46,7 @@ class Planted:
         texts: how many held-out texts it takes.
         once_judged: whether it begins only after the judge has compared streams with other answers: a server
             that behaves until then.
+        served: what stands for the engine.
         note: what one has to know, above all why it may pass.
     """
 
@@ -55,6 +58,7 @@ class Planted:
     expected: Expected = "found"
     texts: Texts = "few"
     once_judged: bool = False
+    served: Served = "engine"
     note: str = ""
 
 
@@ -96,6 +100,21 @@ def _shifted_by(positions: int) -> Planted:
 
 
 UNDAMAGED = Planted("undamaged", "the engine as it is built", (), expected="harmless", texts="many")
+
+HARMLESS = (
+    UNDAMAGED,
+    Planted(
+        "noisy-weights",
+        "every weight matrix of the engine has 1 % noise",
+        (),
+        expected="harmless",
+        texts="many",
+        served="noisy",
+    ),
+    Planted(
+        "vllm-itself", "vLLM in the engine's place", (), expected="harmless", texts="many", served="vllm"
+    ),
+)
 
 ENGINE_DAMAGES = (
     *(_garbage_after(tokens) for tokens in (1, 2, 4, 8, 16, 32)),
@@ -246,4 +265,11 @@ CHEATS = (
     ),
 )
 
-PLANTED = (UNDAMAGED, *ENGINE_DAMAGES, *SERVER_DAMAGES, *CHEATS)
+PLANTED = (*HARMLESS, *ENGINE_DAMAGES, *SERVER_DAMAGES, *CHEATS)
+
+ENGINE_ITSELF, VLLM_ITSELF, BURNING_CORE = CONTROLS = (
+    "engine-against-itself",
+    "vllm-against-itself",
+    "burning-core",
+)
+"""What is tried besides: a server against itself, and an engine next to somebody who computes."""

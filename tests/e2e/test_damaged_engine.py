@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from support.engines.damaged_engine import damage_engine
 from support.programs.main_job import SPEC, Finished
 
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from engine_specs.spec import read_spec, resolve_variants
 from tasks.runs import Pipeline, StageResult
+from tasks.selftest.noisy_weights import damage_engine
 from tasks.stages import Case, SpecGraph, Withheld
 from tasks.stages.judge import judge
 from tasks.stages.measure import measure, protocol_for

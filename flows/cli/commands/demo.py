@@ -41,9 +41,9 @@ def demo(
     require_pipeline()
     require_local()
     settings = load_settings()
-    _require_data()
+    require_data()
     _step(1, "the local stack")
-    _start_stack(settings)
+    start_stack(settings)
     from flows.demo.environment import demo_hub, enter
 
     with demo_hub() as hub_url:
@@ -60,7 +60,8 @@ def demo(
     return summary.exit_code
 
 
-def _require_data() -> None:
+def require_data() -> None:
+    """Check that the demo's model and texts are here; raise BadArgument if they are not."""
     from flows.demo.hub_repo import DEMO_HUB
 
     if not DEMO_HUB.is_dir():
@@ -71,7 +72,8 @@ def _require_data() -> None:
         )
 
 
-def _start_stack(settings: Settings) -> None:
+def start_stack(settings: Settings) -> None:
+    """Start what of the local stack is not running, and say where it answers."""
     from flows.stack.lifecycle import up
 
     for component in up(settings, say).components:

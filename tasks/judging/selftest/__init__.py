@@ -6,6 +6,7 @@ Promises:
 - A family of scenarios is one function in `table.FAMILIES`; adding one needs no other change.
 """
 
+from tasks.judging.selftest.rates import Rate
 from tasks.judging.selftest.table import REPETITIONS, SelfTest, markdown_page, run_selftest
 
-__all__ = ["REPETITIONS", "SelfTest", "markdown_page", "run_selftest"]
+__all__ = ["REPETITIONS", "Rate", "SelfTest", "markdown_page", "run_selftest"]
