@@ -107,7 +107,8 @@ class _Run:
             questions=self.questions.setdefault((planted.texts, seed), Questions()),
             say=ignore,
         )
-        self.pipeline.say(f"{planted.name}: {trial.outcome} {f'by {trial.gate}' if trial.gate else ''}")
+        by = f" by {' and '.join(trial.gates)}" if trial.gates else ""
+        self.pipeline.say(f"{planted.name}: {trial.outcome}{by}: {trial.reason}")
         return trial
 
     def against_itself(self, name: str, of: Served) -> Control:

@@ -65,7 +65,10 @@ def _bounds(row: Row) -> str:
 
 def came_out(row: Row) -> str:
     """Return the outcomes of a row's trials, with the gates that decided them."""
-    counted = Counter(f"{one.outcome} (`{one.gate}`)" if one.gate else one.outcome for one in row.trials)
+    counted = Counter(
+        f"{one.outcome} ({', '.join(f'`{gate}`' for gate in one.gates)})" if one.gates else one.outcome
+        for one in row.trials
+    )
     return ", ".join(f"{what} {times} x" if len(counted) > 1 else what for what, times in counted.items())
 
 

@@ -66,7 +66,7 @@ def _garbage_after(tokens: int) -> Planted:
     return Planted(
         f"garbage-after-{tokens}",
         f"any token but the right one, after {tokens} generated ones",
-        ANSWERS,
+        ("regret",),
         Damage("garbage", after=tokens),
     )
 
@@ -75,7 +75,7 @@ def _garbage_beyond(position: int) -> Planted:
     return Planted(
         f"garbage-beyond-{position}",
         f"any token but the right one, beyond position {position}",
-        ANSWERS,
+        ("regret",),
         Damage("garbage", beyond=position),
     )
 
@@ -84,7 +84,7 @@ def _stale_from(position: int) -> Planted:
     return Planted(
         f"stale-cache-from-{position}",
         f"keys and values that are generated from position {position} on never reach the cache",
-        ANSWERS,
+        ("regret",),
         Damage("stale-cache", beyond=position),
     )
 
@@ -93,7 +93,7 @@ def _shifted_by(positions: int) -> Planted:
     return Planted(
         f"positions-off-by-{positions}",
         f"decode puts tokens {positions} positions behind their own",
-        ANSWERS,
+        ("regret",),
         Damage("shifted-positions", shift=positions),
         texts="many",
     )
@@ -123,7 +123,7 @@ ENGINE_DAMAGES = (
     Planted(
         "garbage-for-long-prompts",
         "any token but the right one, for prompts of 97 tokens and more",
-        ANSWERS,
+        ("regret",),
         Damage("garbage", prompt_tokens=97),
     ),
     _stale_from(96),
@@ -135,7 +135,7 @@ ENGINE_DAMAGES = (
         "noise with a standard deviation of 0.3 nats on the logits of decode",
         ANSWERS,
         Damage("noisy-logits", nats=0.3),
-        texts="all",
+        texts="many",
     ),
     Planted(
         "decode-noise-2",
@@ -153,13 +153,13 @@ ENGINE_DAMAGES = (
     Planted(
         "rows-swapped",
         "each of two neighbours gets the other's token in decode",
-        ANSWERS,
+        ("regret",),
         Damage("swapped-rows"),
     ),
     Planted(
         "prompts-swapped",
         "prompts are read into each other's rows if 4 are read in one iteration",
-        ANSWERS,
+        ("regret",),
         Damage("swapped-prompts", together=4),
     ),
     Planted(

@@ -16,6 +16,7 @@ from tasks.stages import end_tokens_in, vocabulary_in
 WORKLOAD = {"input_tokens": 150, "output_tokens": 64, "concurrency": (2, 8), "operating_point": 2}
 # Fewer texts cannot exclude as little as the spec declares: number, margin of regret, share of gross errors.
 LIMITS: Mapping[Texts, tuple[int, float, float]] = {"few": (40, 0.1, 0.1), "many": (160, 0.05, 0.02)}
+LENGTHS = {"min_length_ratio": 0.7, "max_length_ratio": 1.5}
 # How fast anything is does not matter: a few short rounds show what timed answers hold.
 SHORT = {
     "first_pairs": 3,
@@ -81,6 +82,7 @@ def _short(spec: Spec, texts: Texts) -> Spec:
         "max_regret_nats_per_token": margin,
         "max_gross_error_share": share,
         "length_samples": min(samples, LIMITS["many"][0]),
+        **(LENGTHS if texts in LIMITS else {}),
     }
     changes = {
         "accuracy": accuracy.model_copy(update=limits),

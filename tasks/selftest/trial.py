@@ -7,7 +7,7 @@ Invariants:
   take part in a trial.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -16,7 +16,7 @@ from artifacts.frozen import Frozen
 from artifacts.progress import Say
 from tasks.errors import ServerBroke, ServerRefusedRequest, ServerSilent
 from tasks.judging import JudgingProtocol, Measured, NotMeasured, Placement
-from tasks.judging.gates import Evidence, all_gates
+from tasks.judging.gates import Evidence, VerdictName, all_gates
 from tasks.judging.judge import measure_engine
 from tasks.judging.measure.kept import PhaseT
 from tasks.selftest.planted import CLIENT, Planted
@@ -24,6 +24,13 @@ from tasks.selftest.planted import CLIENT, Planted
 TrialOutcome = Literal["rejected", "refused", "objective-missed", "undecided", "passed"]
 FOUND: tuple[TrialOutcome, ...] = ("rejected", "refused", "objective-missed")
 """Outcomes after which nothing is compiled, because something was shown."""
+RATIO = "speed"
+OUTCOME_OF: Mapping[VerdictName, TrialOutcome] = {
+    "rejected": "rejected",
+    "stay-on-vllm": "objective-missed",
+    "inconclusive": "undecided",
+}
+"""What the verdict of a gate's rule means here, the worst first."""
 
 
 class Trial(Frozen):
@@ -36,8 +43,11 @@ class Trial(Frozen):
         description="rejected: a gate shows a fault; refused: the client does not accept an answer; "
         "objective-missed; undecided: a gate on answers could not tell; passed: all of these gates."
     )
-    gate: str = Field(description="The gate that decided; `client` for the client; empty if it passed.")
-    reason: str = Field(description="The gate's sentence.")
+    gates: tuple[str, ...] = Field(
+        description="The gates that came to this outcome, in the order in which they decide; `client` for "
+        "the client; none if it passed."
+    )
+    reason: str = Field(description="The sentence of the first of them.")
 
     @property
     def was_found(self) -> bool:
@@ -80,39 +90,36 @@ def try_planted(
         say: takes lines of progress.
     """
 
-    def trial(outcome: TrialOutcome, gate: str, reason: str) -> Trial:
+    def trial(outcome: TrialOutcome, gates: tuple[str, ...], reason: str) -> Trial:
         return Trial(
             planted=planted.name,
             seed=protocol.seed,
             texts=protocol.accuracy.gate.samples,
             outcome=outcome,
-            gate=gate,
+            gates=gates,
             reason=reason,
         )
 
     try:
         measured = measure_engine(placement, texts, protocol, say=say, kept=questions)
     except (ServerBroke, ServerRefusedRequest, ServerSilent) as error:
-        return trial("refused", CLIENT, error.what)
+        return trial("refused", (CLIENT,), error.what)
     return trial(*found_by(measured, protocol))
 
 
-def found_by(measured: Measured, protocol: JudgingProtocol) -> tuple[TrialOutcome, str, str]:
-    """Return what the gates on answers and on timed answers say: the outcome, the gate, and its sentence."""
+def found_by(measured: Measured, protocol: JudgingProtocol) -> tuple[TrialOutcome, tuple[str, ...], str]:
+    """Return what the gates on answers, on timed answers and on the objective say, and which of them."""
     speed = None if isinstance(measured.speed, NotMeasured) else measured.speed
     evidence = Evidence(protocol, measured.accuracy, speed)
-    undecided: tuple[TrialOutcome, str, str] | None = None
+    said: dict[TrialOutcome, dict[str, str]] = {outcome: {} for outcome in OUTCOME_OF.values()}
     for gate in all_gates():
-        if not evidence.allows(gate) or gate.name == "speed":
+        if gate.name == RATIO or not evidence.allows(gate):
             continue
         outcome = gate.judge(evidence)
         rule = gate.rule_for(outcome)
-        if rule is None:
-            continue
-        if rule.verdict == "rejected":
-            return "rejected", gate.name, outcome.reason
-        if rule.verdict == "stay-on-vllm":
-            return "objective-missed", gate.name, outcome.reason
-        if rule.verdict == "inconclusive" and undecided is None:
-            undecided = ("undecided", gate.name, outcome.reason)
-    return undecided or ("passed", "", "All gates on answers are passed.")
+        if rule is not None and rule.verdict in OUTCOME_OF:
+            said[OUTCOME_OF[rule.verdict]][gate.name] = outcome.reason
+    for worst, reasons in said.items():
+        if reasons:
+            return worst, tuple(reasons), next(iter(reasons.values()))
+    return "passed", (), "All gates on answers are passed."

@@ -17,7 +17,7 @@ from support.selftest.toy import ToyReference, next_token
 from engine_specs.spec import Slo
 from tasks.judging import JudgingProtocol
 from tasks.selftest.alterations import Burst
-from tasks.selftest.planted import PLANTED, UNDAMAGED, Planted
+from tasks.selftest.planted import PLANTED, Planted
 from tasks.selftest.trial import Questions, Trial, try_planted
 from tasks.workers.damaged_server.request import Damage
 
@@ -91,22 +91,25 @@ def try_it(server: ToyServer, reference: FakeServer) -> Try:
     return run
 
 
-@pytest.mark.parametrize("planted", PLANTED, ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "planted", [one for one in PLANTED if one.served == "engine"], ids=lambda one: one.name
+)
 def test_what_is_planted_is_found_and_nothing_else(try_it: Try, planted: Planted) -> None:
     trial = try_it(replace(planted, **OF_TOY.get(planted.name, {})))
     match planted.expected:
         case "harmless":
-            assert (trial.outcome, trial.gate) == ("passed", ""), trial.reason
+            assert (trial.outcome, trial.gates) == ("passed", ()), trial.reason
         case "found":
             assert trial.was_found, trial.reason
-            assert trial.gate in planted.gates, trial.reason
+            assert {*trial.gates} & {*planted.gates}, trial.reason
         case "not-passed":
             assert trial.outcome != "passed", "found or not, it is not called good"
-            assert trial.gate in planted.gates, trial.reason
+            assert {*trial.gates} & {*planted.gates}, trial.reason
         case "within-limits":
             assert not trial.was_found, f"the list says that no gate finds it: {planted.note}"
 
 
 def test_the_reference_against_itself_has_no_regret_at_all(try_it: Try, reference: FakeServer) -> None:
-    trial = try_it(UNDAMAGED, reference.base_url)
+    (itself,) = [one for one in PLANTED if one.served == "vllm"]
+    trial = try_it(itself, reference.base_url)
     assert trial.outcome == "passed", trial.reason
