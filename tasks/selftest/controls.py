@@ -14,11 +14,10 @@ from artifacts.progress import Say
 from artifacts.settings import QuietHost
 from tasks.errors import HostBusy
 from tasks.hosts import HostWatch, ProcReader, QuietRule
-from tasks.judging import Interval, JudgingProtocol, NotMeasured, Placement, Side, Subject
+from tasks.judging import Interval, JudgingProtocol, NotMeasured, Placement, Side, Subject, Unobserved
 from tasks.judging.gates import Terms
 from tasks.judging.judge import judge_engine, measure_engine
 from tasks.judging.measure import measure_speed
-from tasks.judging.placement import Unobserved
 from tasks.judging.statistics import point_ratio
 from tasks.selftest.trial import Questions
 

@@ -32,7 +32,7 @@ from tasks.selftest.questions import protocol_of
 from tasks.selftest.results import Control, LiveSelfTest, Row
 from tasks.selftest.stack import Stack, stack_up
 from tasks.selftest.trial import Questions, Trial, try_planted
-from tasks.stages.baseline import texts_in
+from tasks.stages import texts_in
 
 REPEATS = 2
 SEED = 20_261_128

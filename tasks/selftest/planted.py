@@ -273,3 +273,8 @@ ENGINE_ITSELF, VLLM_ITSELF, BURNING_CORE = CONTROLS = (
     "burning-core",
 )
 """What is tried besides: a server against itself, and an engine next to somebody who computes."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of everything that can be tried, in order."""
+    return (*(one.name for one in PLANTED), *CONTROLS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from engine_specs.spec import Spec, VllmConfiguration
+from engine_specs.spec import Slo, Spec, VllmConfiguration
 from tasks.comparison import judging_protocol, reference_sides
 from tasks.hub import REPORT_FILE, TextsReport
 from tasks.judging import JudgingProtocol, RoundPlan, Side
@@ -13,7 +13,14 @@ from tasks.stages import end_tokens_in, vocabulary_in
 
 # Prompts that reach position 97 and answers that go beyond 128, and twice as many requests as the engine has
 # rows: then as many prompts wait as it can read at once.
-WORKLOAD = {"input_tokens": 150, "output_tokens": 64, "concurrency": (2, 8), "operating_point": 2}
+WORKLOAD = {
+    "input_tokens": 150,
+    "output_tokens": 64,
+    "concurrency": (2, 8),
+    "operating_point": 2,
+    # Others may compute on this host meanwhile: longer silence than they cause, shorter than a planted one.
+    "slo": Slo(ttft_p99_ms=10_000, itl_p99_ms=1000),
+}
 # Fewer texts cannot exclude as little as the spec declares: number, margin of regret, share of gross errors.
 LIMITS: Mapping[Texts, tuple[int, float, float]] = {"few": (40, 0.1, 0.1), "many": (160, 0.05, 0.02)}
 LENGTHS = {"min_length_ratio": 0.7, "max_length_ratio": 1.5}

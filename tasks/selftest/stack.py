@@ -20,7 +20,7 @@ from tasks.selftest.noisy_weights import damage_engine
 from tasks.selftest.planted import Planted, Served
 from tasks.selftest.proxy import Proxy, proxy_before
 from tasks.selftest.questions import reference_of
-from tasks.stages.measure import engine_manifest
+from tasks.stages import engine_manifest
 from tasks.workers.aot.request import SERVER
 from tasks.workers.common.sources import closure, write_sources
 from tasks.workers.damaged_server.request import PLANTED_IN, Damage, write_damage

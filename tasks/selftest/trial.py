@@ -18,7 +18,7 @@ from tasks.errors import ServerBroke, ServerRefusedRequest, ServerSilent
 from tasks.judging import JudgingProtocol, Measured, NotMeasured, Placement
 from tasks.judging.gates import Evidence, VerdictName, all_gates
 from tasks.judging.judge import measure_engine
-from tasks.judging.measure.kept import PhaseT
+from tasks.judging.measure import PhaseT
 from tasks.selftest.planted import CLIENT, Planted
 
 TrialOutcome = Literal["rejected", "refused", "objective-missed", "undecided", "passed"]
@@ -117,7 +117,10 @@ def found_by(measured: Measured, protocol: JudgingProtocol) -> tuple[TrialOutcom
             continue
         outcome = gate.judge(evidence)
         rule = gate.rule_for(outcome)
-        if rule is not None and rule.verdict in OUTCOME_OF:
+        if rule is None or rule.verdict not in OUTCOME_OF:
+            continue
+        # Rounds are few in a trial: that they were too few for a gate on rounds says nothing.
+        if rule.verdict != "inconclusive" or gate.asks == "answers":
             said[OUTCOME_OF[rule.verdict]][gate.name] = outcome.reason
     for worst, reasons in said.items():
         if reasons:

@@ -5,11 +5,11 @@ Promises:
 - `graph` yields the nodes of a spec in order; code that runs, looks up or shows stages iterates over it.
 """
 
-from tasks.stages.baseline import Baseline, end_tokens_in, vocabulary_in
+from tasks.stages.baseline import Baseline, end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.fetch import checkpoint_call, checkpoint_facts, require_disjoint
 from tasks.stages.graph import SpecGraph, VariantGraph
 from tasks.stages.judge import Case, Judged
-from tasks.stages.measure import Measurements, comparison_of
+from tasks.stages.measure import Measurements, comparison_of, engine_manifest
 from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, KeyedNode, MeasuredNode, Node
 from tasks.stages.publish import Published, Withheld, content
 from tasks.stages.sources import Sources
@@ -40,7 +40,9 @@ __all__ = [
     "comparison_of",
     "content",
     "end_tokens_in",
+    "engine_manifest",
     "gather",
     "require_disjoint",
+    "texts_in",
     "vocabulary_in",
 ]

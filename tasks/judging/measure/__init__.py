@@ -9,7 +9,7 @@ Promises:
 from tasks.judging.measure.baseline_load import measure_load
 from tasks.judging.measure.contest import order_of, too_few_blocks
 from tasks.judging.measure.idle import IdleChecks, check_idle_sides
-from tasks.judging.measure.kept import NothingKept, PhaseKeeper
+from tasks.judging.measure.kept import NothingKept, PhaseKeeper, PhaseT
 from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.speed import measure_speed
 
@@ -17,6 +17,7 @@ __all__ = [
     "IdleChecks",
     "NothingKept",
     "PhaseKeeper",
+    "PhaseT",
     "PromptText",
     "check_idle_sides",
     "measure_load",

@@ -11,8 +11,8 @@ import pytest
 from support.judging.fake_completions import SHIFT, Behaviour, FakeServer, fake_server
 from support.judging.judgements import endpoint, protocol, resident, workload
 from support.judging.measured_fakes import ignore
-from support.selftest.served import ToyServer, toy_server
-from support.selftest.toy import ToyReference, next_token
+from support.judging.toy_model import ToyReference, next_token
+from support.judging.toy_server import ToyServer, toy_server
 
 from engine_specs.spec import Slo
 from tasks.judging import JudgingProtocol

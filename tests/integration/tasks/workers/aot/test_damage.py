@@ -1,5 +1,5 @@
 """Engines that are right for their first token and wrong after it: the real engine and its own server, damage
-between the two, the real reference, and the gates.
+of the self-test between the two, the real reference, and the gates.
 """
 
 import json
@@ -11,7 +11,6 @@ import pytest
 from support.engines.built import RunJob, variant
 from support.judging.accuracy import measure_accuracy
 from support.judging.judgements import resident
-from support.paths import TESTS
 
 from artifacts.hosts import EngineManifest
 from artifacts.settings import Settings
@@ -22,11 +21,14 @@ from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, vocab
 from tasks.judging.decide import rejecting
 from tasks.judging.gates.regret import judge_regret
 from tasks.kinds import kind_named, vllm_serve_command
+from tasks.selftest.planted import ENGINE_DAMAGES, UNDAMAGED
+from tasks.selftest.stack import damaged_command
 from tasks.toolchains import ensure, serving
+from tasks.workers.damaged_server.request import write_damage
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(900)]
 
-DAMAGED_SERVER = TESTS / "support" / "engines" / "damaged_server.py"
+DAMAGES = {one.name: one.damage for one in (UNDAMAGED, *ENGINE_DAMAGES)}
 CHECKPOINT = DEMO_HUB / "enginery" / "demo-llama"
 HELDOUT = DEMO_HUB / "datasets" / "enginery" / "demo-text" / "heldout.jsonl"
 # Answers of 64 tokens, of which the last stand beyond slot 96 of the cache after most contexts.
@@ -37,7 +39,7 @@ MARGIN = 0.05
 # regret to be beyond it; with too few the gate does not reject.
 SAMPLES, FEWER = 140, 40
 # What else is measured with accuracy is not what these engines fail by; the least of it.
-ELSE = {"round_trip_texts": 1, "streamed_texts": 2}
+ELSE = {"round_trip_texts": 1, "vocabulary_texts": 1, "streamed_texts": 2}
 DIGITS = "0" * 64
 
 VARIANT = variant("none").model_copy(update={"shape": SHAPE})
@@ -70,20 +72,20 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 
 @pytest.fixture(scope="module")
-def choice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Names the damage that the server does; it reads the file in every iteration."""
-    path = tmp_path_factory.mktemp("damage") / "choice"
-    path.write_text("none", encoding="utf-8")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the damage that the server does."""
+    path = tmp_path_factory.mktemp("damage") / "damage.json"
+    write_damage(path, UNDAMAGED.damage)
     return path
 
 
 @pytest.fixture(scope="module")
-def asked(engine: Path, choice: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def asked(engine: Path, planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """The engine, served once for all damages."""
     serve = EngineManifest.model_validate_json((engine / "engine.json").read_text()).serve
-    argv = ("{python}", str(DAMAGED_SERVER), str(choice), *serve.argv[4:])
-    side = Side(name="engine", serve=serve.model_copy(update={"argv": argv}), tree=DIGITS)
-    log = tmp_path_factory.mktemp("engine") / "log"
+    folder = tmp_path_factory.mktemp("engine")
+    side = Side(name="engine", serve=damaged_command(serve, folder / "sources", planted), tree=DIGITS)
+    log = folder / "log"
     toolchain = ensure(serve.toolchain, Settings())
     with serving(
         toolchain, side.serve, engine, log=log, on_line=lambda _line: None, ready_limit_s=120
@@ -92,11 +94,11 @@ def asked(engine: Path, choice: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def measure(asked: Endpoint, choice: Path, reference: Endpoint) -> Measure:
+def measure(asked: Endpoint, planted: Path, reference: Endpoint) -> Measure:
     """Measure the engine's accuracy with a damage."""
 
     def run(damage: str, samples: int) -> Measured:
-        choice.write_text(damage, encoding="utf-8")
+        write_damage(planted, DAMAGES[damage])
         return accuracy_of(asked, reference, samples)
 
     return run
@@ -140,7 +142,7 @@ def test_the_reference_itself_passes_with_next_to_no_regret(reference: Endpoint)
 
 
 def test_the_undamaged_engine_passes(measure: Measure) -> None:
-    result, protocol = measure("none", SAMPLES)
+    result, protocol = measure("undamaged", SAMPLES)
     regret = judge_regret(result.samples, protocol.accuracy)
     assert regret.outcome == "pass", regret.reason
     assert regret.regret_nats.estimate < 0.005, regret.reason
@@ -153,9 +155,9 @@ def test_the_undamaged_engine_passes(measure: Measure) -> None:
         ("garbage-after-2", FEWER),
         ("garbage-after-8", FEWER),
         ("garbage-after-32", FEWER),
-        ("position-off-by-one", SAMPLES),
-        ("decode-noise", FEWER),
-        ("kv-stale-beyond-96", FEWER),
+        ("positions-off-by-1", SAMPLES),
+        ("decode-noise-2", FEWER),
+        ("stale-cache-from-96", FEWER),
         ("rows-swapped", FEWER),
     ],
 )

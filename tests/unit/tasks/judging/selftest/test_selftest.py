@@ -121,7 +121,7 @@ def test_a_budget_that_is_too_small_is_inconclusive_and_hardly_spent() -> None:
 
 
 def test_the_documented_table_has_these_scenarios() -> None:
-    page = (ROOT / "docs" / "selftest.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "selftest.md").read_text(encoding="utf-8").partition("## Planted")[0]
     rows = [
         line.split(" | ")[0].removeprefix("| ")
         for line in page.splitlines()

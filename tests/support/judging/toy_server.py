@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.judging.fake_completions import BEGIN, SHIFT, VOCABULARY
-from support.selftest.toy import ToyEngine
+from support.judging.toy_model import ToyEngine
 from tasks.selftest.planted import Planted
 from tasks.selftest.proxy import Proxy, proxy_before
 from tasks.workers.common.shape import Shape
