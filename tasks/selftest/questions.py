@@ -32,6 +32,8 @@ SHORT = {
     "resolution": 500.0,
     "checked_requests": 16,
 }
+# One at a time, and up to three times: of all that a trial asks, this would take longest.
+STREAMED_TEXTS = 2
 SHORT_ROUNDS = RoundPlan(requests_per_slot=1, min_requests=4, request_limit_s=120)
 SHORT_MINUTES = 0.01
 
@@ -76,7 +78,8 @@ def protocol_of(
         text_sha256=store.read_document(made.heldout, REPORT_FILE, TextsReport).sample_digest,
     )
     speed = base.speed.model_copy(update=SHORT)
-    return base.model_copy(update={"seed": seed, "speed": speed, "rounds": SHORT_ROUNDS})
+    plan = base.accuracy.model_copy(update={"streamed_texts": STREAMED_TEXTS})
+    return base.model_copy(update={"seed": seed, "speed": speed, "rounds": SHORT_ROUNDS, "accuracy": plan})
 
 
 def _short(spec: Spec, texts: Texts) -> Spec:
