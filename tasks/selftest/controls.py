@@ -58,15 +58,15 @@ def verdict_next_to_a_burner(
     *,
     questions: Questions,
     say: Say,
-) -> tuple[str, str]:
-    """Return row and reason of the verdict on an engine while somebody else keeps a core busy.
+) -> tuple[str, bool]:
+    """Return the row of the verdict on an engine while a process keeps a core busy, and whether it is named.
 
     The placement's observer must require a quiet host (`requiring_quiet`).
     """
-    with burning_core():
+    with burning_core() as pid:
         measured = measure_engine(placement, texts, protocol, say=say, kept=questions)
     verdict = judge_engine(measured, protocol, terms, SUBJECT).verdict
-    return verdict.row, verdict.reasons[0]
+    return verdict.row, any(f"process {pid} " in reason for reason in verdict.reasons)
 
 
 class RequiringQuiet(Unobserved):

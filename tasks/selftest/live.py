@@ -145,7 +145,7 @@ class _Run:
         )
         self.stack.plant(UNDAMAGED, spared=0)
         with requiring_quiet() as observer:
-            row, reason = verdict_next_to_a_burner(
+            row, is_named = verdict_next_to_a_burner(
                 self.stack.placed({ENGINE: engine, reference.name: reference}, observer),
                 self.texts,
                 protocol,
@@ -153,12 +153,13 @@ class _Run:
                 questions=self.questions.setdefault(("many", SEED), Questions()),
                 say=ignore,
             )
-        self.pipeline.say(f"next to a burning core: {row}: {reason}")
+        came_out = f"{row}, which {'names' if is_named else 'does not name'} the process"
+        self.pipeline.say(f"{BURNING_CORE}: {came_out}")
         return Control(
             name=BURNING_CORE,
-            does="somebody else keeps a core busy: the verdict has to be that the host was busy",
-            came_out=(row,),
-            held=row == HOST_BUSY_ROW,
+            does="a process of somebody else keeps a core busy: the verdict has to say so, and by whom",
+            came_out=(came_out,),
+            held=row == HOST_BUSY_ROW and is_named,
         )
 
 

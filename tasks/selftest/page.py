@@ -39,7 +39,10 @@ def live_section(found: LiveSelfTest) -> str:
             "",
             *_table(
                 ("case", "what it is", "came out as", "as it has to"),
-                [(one.name, one.does, "; ".join(one.came_out), one.rate.text()) for one in found.controls],
+                [
+                    (f"`{one.name}`", one.does, "; ".join(one.came_out), one.rate.text())
+                    for one in found.controls
+                ],
             ),
         ]
     notes = [f"- `{row.name}`: {row.note}" for row in found.rows if row.note]

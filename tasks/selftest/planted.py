@@ -65,7 +65,7 @@ class Planted:
 def _garbage_after(tokens: int) -> Planted:
     return Planted(
         f"garbage-after-{tokens}",
-        f"any token but the right one, after {tokens} generated ones",
+        f"any token but the right one, once {tokens} of an answer were generated",
         ("regret",),
         Damage("garbage", after=tokens),
     )
@@ -92,7 +92,7 @@ def _stale_from(position: int) -> Planted:
 def _shifted_by(positions: int) -> Planted:
     return Planted(
         f"positions-off-by-{positions}",
-        f"decode puts tokens {positions} positions behind their own",
+        f"decode puts tokens {positions} position{'s' if positions > 1 else ''} behind their own",
         ("regret",),
         Damage("shifted-positions", shift=positions),
         texts="many",
@@ -177,7 +177,8 @@ ENGINE_DAMAGES = (
         Damage("garbage", one_in=1000),
         expected="within-limits",
         texts="all",
-        note="A spec allows gross errors in 0.2 % of tokens unless it declares less, and this makes 0.1 %.",
+        note="A spec allows gross errors in 0.2 % of tokens unless it declares less (the demo 0.5 %, for want of "
+        "texts), and this makes 0.1 %.",
     ),
     Planted(
         "ids-swapped",
@@ -206,6 +207,7 @@ SERVER_DAMAGES = (
         ("length",),
         alteration=Cut(60, 64, forced=False),
         expected="within-limits",
+        texts="many",
         note="Lengths may differ by 10 % unless a spec declares less, and few answers are so long.",
     ),
     Planted(

@@ -77,7 +77,7 @@ def test_the_section_gives_every_outcome_with_its_gates_and_the_small_number_of_
     assert "Measured on 2026-11-28 on a host, 2 cores." in page
     assert "rejected (`regret`, `tokenizer`) 1 x, undecided (`length`) 1 x" in page
     assert "| 1 of 2 [0.013, 0.987] |" in page
-    assert "| aa | holds 1 | 1.000 [0.9, 1.1]; 2 [1.5, 3] | 0.500 [0.013, 0.987] |" in page
+    assert "| `aa` | holds 1 | 1.000 [0.9, 1.1]; 2 [1.5, 3] | 0.500 [0.013, 0.987] |" in page
     assert found(controls=(itself,)).failing == ("aa",)
 
 
