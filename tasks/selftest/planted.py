@@ -177,8 +177,8 @@ ENGINE_DAMAGES = (
         Damage("garbage", one_in=1000),
         expected="within-limits",
         texts="all",
-        note="A spec allows gross errors in 0.2 % of tokens unless it declares less (the demo 0.5 %, for want of "
-        "texts), and this makes 0.1 %.",
+        note="A spec allows gross errors in 0.2 % of tokens unless it declares another share (the demo "
+        "0.5 %), and this makes 0.1 %.",
     ),
     Planted(
         "ids-swapped",
