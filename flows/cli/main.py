@@ -59,7 +59,7 @@ COMMANDS = {
         CommandEntry("plan", "plan:plan", "Show what a build would do, and why: hit or miss for each stage."),
         CommandEntry("build", "build:build", "Build, judge and publish one spec."),
         CommandEntry("nightly", "nightly:nightly", "Build what changed among all specs."),
-        CommandEntry("selftest", "selftest:selftest", "Simulate how often the judge is wrong."),
+        CommandEntry("selftest", "selftest:selftest", "Find out how often the judge is wrong."),
     ),
     "Releases": (
         CommandEntry("list", "releases:list_releases", "List the releases, or those of one name."),

@@ -19,7 +19,7 @@ GARBAGE_ID, GARBAGE_TEXT = 100, "x"
 
 def asks_for_text(request: Json) -> bool:
     """Whether a request asks for text alone, as timed requests do."""
-    return not request.get("return_token_ids")
+    return not request.get("return_token_ids") and bool(request.get("detokenize", True))
 
 
 @dataclass(frozen=True, slots=True)

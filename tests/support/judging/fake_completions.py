@@ -42,9 +42,6 @@ Fault = Literal[
     "negative",
     "no-whole-count",
 ]
-Cheat = Literal[
-    "none", "stops-early", "counts-twice", "empty", "garbage", "one-chunk", "garbage-with-ids-too"
-]
 Speech = Literal["vllm", "trtllm-serve-1.2", "trtllm-serve-1.4"]
 
 
@@ -79,9 +76,6 @@ class Behaviour:
         spells: how it writes ids out, when that is not the fakes' own way.
         streams: what becomes of the text of a chunk where nobody asks for ids, as in timed rounds.
         scores: what becomes of the entries of `prompt_logprobs`.
-        cheats: how it answers streamed text, as in timed rounds, once it has been judged: without the waits
-            per token that it would need for honest answers.
-        cheats_after: streams of text that it answers honestly before that.
         speaks: whose protocol it speaks.
         fault: what goes wrong in completions.
     """
@@ -101,8 +95,6 @@ class Behaviour:
     spells: Callable[[str], str] = str
     streams: Callable[[str], str] = str
     scores: Callable[[list[Any]], list[Any]] = list
-    cheats: Cheat = "none"
-    cheats_after: int = 3
     speaks: Speech = "vllm"
     fault: Fault = "none"
 
@@ -116,7 +108,6 @@ class FakeServer:
     requests: list[dict[str, Any]] = field(default_factory=list)
     streaming: int = 0
     most_streaming: int = 0
-    text_streams: int = 0
 
     @property
     def timed_requests(self) -> list[dict[str, Any]]:
@@ -163,14 +154,11 @@ class FakeServer:
             case "hang":
                 await asyncio.sleep(60)
         tokens = self._generate(prompt, body)
-        cheat = self._cheat(body)
-        if cheat in {"garbage", "garbage-with-ids-too"}:
-            tokens = [SHIFT + ord("x")] * len(tokens)
         if body.get("stream"):
             self.streaming += 1
             self.most_streaming = max(self.most_streaming, self.streaming)
             try:
-                return await self._stream(request, body, prompt, tokens, cheat)
+                return await self._stream(request, body, prompt, tokens)
             finally:
                 self.streaming -= 1
         choice = self._choice(body, tokens)
@@ -241,59 +229,39 @@ class FakeServer:
             score[str(given)] = {"logprob": -0.1 - self.behaviour.regret_of(given), "rank": 2}
         return score
 
-    def _cheat(self, body: dict[str, Any]) -> Cheat:
-        """How it cheats in this request: in a stream of text, after those of the judge."""
-        cheat = self.behaviour.cheats
-        if cheat == "none" or not body.get("stream"):
-            return "none"
-        text = _asks_for_text(body)
-        self.text_streams += text
-        judged = self.text_streams > self.behaviour.cheats_after
-        return cheat if judged and (text or cheat == "garbage-with-ids-too") else "none"
-
-    def _chunks(self, tokens: list[int], cheat: Cheat) -> list[tuple[list[int], int]]:
-        """The ids of every chunk, and how many it counts."""
-        size, half = self.behaviour.tokens_per_chunk, len(tokens) // 2
-        chunks = [tokens[at : at + size] for at in range(0, len(tokens), size)]
-        match cheat:
-            case "stops-early":
-                return [([token], 1) for token in tokens[:half]] + [([], 1)] * (len(tokens) - half)
-            case "counts-twice":
-                return [([token], 2) for token in tokens[:half]]
-            case "one-chunk":
-                return [(tokens, len(tokens))]
-        return [(ids, len(ids)) for ids in chunks]
+    def _chunks(self, tokens: list[int]) -> list[list[int]]:
+        """The ids of every chunk."""
+        size = self.behaviour.tokens_per_chunk
+        return [tokens[at : at + size] for at in range(0, len(tokens), size)]
 
     async def _stream(
-        self, request: web.Request, body: dict[str, Any], prompt: list[int], tokens: list[int], cheat: Cheat
+        self, request: web.Request, body: dict[str, Any], prompt: list[int], tokens: list[int]
     ) -> web.StreamResponse:
         behaviour = self.behaviour
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         letters = codecs.getincrementaldecoder("utf-8")("replace")
         self._letters(letters, prompt, last=False)
-        chunks = self._chunks(tokens, cheat)
+        chunks = self._chunks(tokens)
         if behaviour.fault == "short":
             chunks = chunks[:-1]
         counts = (
             body.get("stream_options", {}).get("continuous_usage_stats") and behaviour.fault != "uncounted"
         )
         sent = 0
-        for index, (ids, counted) in enumerate(chunks):
+        for index, ids in enumerate(chunks):
             wait_s = behaviour.per_token_s * len(ids) if index else behaviour.first_token_s
-            await asyncio.sleep(wait_s if cheat == "none" else 0)
+            await asyncio.sleep(wait_s)
             if behaviour.fault == "break" and index == 2:
                 assert request.transport is not None
                 request.transport.close()
                 return response
-            sent += counted
+            sent += len(ids)
             usage = {"usage": self._usage(len(prompt), sent, at_end=False)} if counts else {}
             choice = self._choice(body, ids)
             if choice["text"]:
                 last = index == len(chunks) - 1
                 choice["text"] = behaviour.spells(self._letters(letters, ids, last=last))
-            if cheat == "empty":
-                choice["text"] = ""
             if _asks_for_text(body):
                 choice["text"] = behaviour.streams(choice["text"])
             await self._event(response, {"choices": [choice], **usage})

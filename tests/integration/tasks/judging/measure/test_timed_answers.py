@@ -3,25 +3,37 @@
 from collections.abc import Sequence
 
 import pytest
-from support.judging.fake_completions import SHIFT, Behaviour, Cheat, Speech, fake_server
+from support.judging.fake_completions import SHIFT, Behaviour, Speech, fake_server
 from support.judging.judgements import SUBJECT, endpoint, resident, side, terms, workload
 from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore
 
 from tasks.judging.gates.timed_answers import TimedAnswersOutcome
 from tasks.judging.judge import judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
+from tasks.selftest.planted import PLANTED
+from tasks.selftest.proxy import proxy_before
 
 PER_TOKEN_S = 0.001
+ALTERATIONS = {one.name: one.alteration for one in PLANTED}
 LOAD = workload(output_tokens=8, concurrency=(2,), operating_point=2, prompts="text")
 
 
-def judged(engine: Behaviour, reference: Behaviour | None = None) -> JudgedResult:
+def judged(
+    engine: Behaviour,
+    reference: Behaviour | None = None,
+    *,
+    cheat: str = "undamaged",
+    spared: int = ASKED.accuracy.streamed_texts,
+) -> JudgedResult:
+    """Judge a server that cheats, if it does, after so many streams of text: those that are judged."""
     asked = ASKED.model_copy(update={"engine": side("engine", engine.speaks), "workload": LOAD})
     with (
         fake_server(reference or Behaviour(stops_after=7, per_token_s=PER_TOKEN_S)) as vllm,
         fake_server(engine) as served,
+        proxy_before(served.base_url) as proxy,
     ):
-        up = [endpoint("engine", served.base_url, engine.speaks), endpoint("vllm", vllm.base_url)]
+        proxy.plant(ALTERATIONS[cheat], spared=spared)
+        up = [endpoint("engine", proxy.base_url, engine.speaks), endpoint("vllm", vllm.base_url)]
         measured = measure_engine(resident(up), TEXTS, asked, say=ignore)
     return judge_engine(measured, asked, terms(), SUBJECT)
 
@@ -47,21 +59,21 @@ def test_an_honest_server_passes(speaks: Speech) -> None:
     [
         ("stops-early", "timed-answers-miscounted"),
         ("counts-twice", "timed-answers-miscounted"),
-        ("empty", "timed-answers-miscounted"),
+        ("empty-when-timed", "timed-answers-miscounted"),
         ("one-chunk", "timed-answers-not-streamed"),
-        ("garbage", "timed-answers-wrong"),
-        ("garbage-with-ids-too", "timed-answers-wrong"),
+        ("garbage-when-timed", "timed-answers-wrong"),
+        ("garbage-once-judged", "timed-answers-wrong"),
     ],
 )
-def test_a_server_that_cheats_once_it_was_judged_is_rejected(cheat: Cheat, row: str) -> None:
-    result = judged(Behaviour(stops_after=7, per_token_s=PER_TOKEN_S, cheats=cheat))
+def test_a_server_that_cheats_once_it_was_judged_is_rejected(cheat: str, row: str) -> None:
+    result = judged(Behaviour(stops_after=7, per_token_s=PER_TOKEN_S), cheat=cheat)
     assert (result.verdict.verdict, result.verdict.row) == ("rejected", row)
     assert result.verdict.reasons[0] == timed(result).reason
 
 
-@pytest.mark.parametrize("cheat", ["stops-early", "empty", "garbage"])
-def test_a_server_that_cheats_in_every_stream_is_rejected_before_it_is_timed(cheat: Cheat) -> None:
-    result = judged(Behaviour(cheats=cheat, cheats_after=0))
+@pytest.mark.parametrize("cheat", ["stops-early", "empty-when-timed", "garbage-when-timed"])
+def test_a_server_that_cheats_in_every_stream_is_rejected_before_it_is_timed(cheat: str) -> None:
+    result = judged(Behaviour(), cheat=cheat, spared=0)
     assert (result.verdict.verdict, result.verdict.row) == ("rejected", "tokenizer-differs")
     assert "timed answers" not in result.outcomes.gates
 
