@@ -26,7 +26,8 @@ from engine_specs.preflight.room import (
     memory_problems,
     reference_warnings,
 )
-from engine_specs.preflight.support import support_problems, table_problems
+from engine_specs.preflight.support import support_problems, table_problems, task_problems
+from engine_specs.preflight.tokenizers import template_problems
 from engine_specs.reading import Problem, StrictFrozen
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
@@ -68,6 +69,8 @@ def examine(
         *checkpoint_problems(spec.checkpoint.repo, kind, config, file_bytes, small),
         *support_problems(spec.checkpoint.repo, variant, kind, config),
         *position_problems(spec.checkpoint.repo, variant, kind, config),
+        *task_problems(spec, kind),
+        *template_problems(spec, file_bytes, small),
     )
     if isinstance(model, UnknownFacts):
         return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from engine_specs.preflight.model_facts import Config, architectures
 from engine_specs.reading import Problem
-from engine_specs.spec import ResolvedVariant
+from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import (
     KindFacts,
     KvCacheSupport,
@@ -41,6 +41,20 @@ def table_problems(
     yield from _search(variant, kind)
     yield from _modelopt(variant, kind, load_recipes()[variant.quantization.recipe], "recipe")
     yield from _modelopt(variant, kind, load_kv_caches()[variant.quantization.kv_cache], "kv_cache")
+
+
+def task_problems(spec: Spec, kind: KindFacts) -> Iterator[Problem]:
+    """Yield tasks that the kind's server cannot answer."""
+    if kind.scores_options:
+        return
+    able = ", ".join(one.name for one in load_kinds().values() if one.scores_options)
+    for index, task in enumerate(spec.validation.tasks):
+        if task.form == "multiple-choice":
+            yield Problem(
+                f"validation.tasks[{index}].form",
+                f"multiple-choice with kind {kind.name}, whose server is not known to score options",
+                f"exact-match, or a kind whose server does: {able}",
+            )
 
 
 def takes(row: Support | None, target: Target) -> bool:

@@ -5,13 +5,15 @@ own. vLLM, the reference, reads every checkpoint so: on a tokenizer.json of anot
 every space, and a right engine would be rejected.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from engine_specs.preflight.plain_weights import SmallFiles
 from engine_specs.reading import Problem
+from engine_specs.spec import Spec
 
 TOKENIZER_FILE, CONTENT_FILE = "tokenizer_config.json", "tokenizer.json"
+TEMPLATE_FILE = "chat_template.jinja"
 # Classes that split at spaces, as SentencePiece does, whatever tokenizer.json says (transformers 5.19.0,
 # models/llama/tokenization_llama.py and so on); their names may end in Fast.
 SPLITTING_AT_SPACES = ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer")
@@ -41,6 +43,21 @@ def tokenizer_problems(repo: str, small: SmallFiles) -> Iterator[Problem]:
         f"{CONTENT_FILE} as it is: transformers 5, with which vLLM reads the reference, gives {named} rules "
         "of its own, which lose spaces there",
     )
+
+
+def template_problems(spec: Spec, files: Collection[str], small: SmallFiles) -> Iterator[Problem]:
+    """Yield tasks that are asked through a chat template which the checkpoint does not have."""
+    config = small.content(TOKENIZER_FILE)
+    # Without a tokenizer_config.json, nothing is known of it.
+    if not config or config.get("chat_template") or TEMPLATE_FILE in files:
+        return
+    for index, task in enumerate(spec.validation.tasks):
+        if task.chat:
+            yield Problem(
+                f"validation.tasks[{index}].chat",
+                f"true, but {spec.checkpoint.repo} has no chat template",
+                f"chat: false, or a checkpoint with chat_template in {TOKENIZER_FILE} or {TEMPLATE_FILE}",
+            )
 
 
 def _by_bytes(step: object) -> bool:

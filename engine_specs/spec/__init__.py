@@ -8,7 +8,8 @@ from engine_specs.spec.models import Economics, Spec
 from engine_specs.spec.resolve import ResolvedVariant, resolve_variants
 from engine_specs.spec.rules import needs_calibration
 from engine_specs.spec.schema import spec_json_schema
-from engine_specs.spec.text_source import TextSource
+from engine_specs.spec.task_score import Task, template_fields
+from engine_specs.spec.text_source import RowSource, TextSource
 from engine_specs.spec.validation import AccuracyGate, SpeedGate, VllmConfiguration
 from engine_specs.spec.variant import RecipeFile, RecipeSearch, Shape
 from engine_specs.spec.workload import Slo, Workload
@@ -19,10 +20,12 @@ __all__ = [
     "RecipeFile",
     "RecipeSearch",
     "ResolvedVariant",
+    "RowSource",
     "Shape",
     "Slo",
     "Spec",
     "SpeedGate",
+    "Task",
     "TextSource",
     "VllmConfiguration",
     "Workload",
@@ -32,4 +35,5 @@ __all__ = [
     "read_spec",
     "resolve_variants",
     "spec_json_schema",
+    "template_fields",
 ]

@@ -6,19 +6,19 @@ run over the whole file, whatever else is wrong with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from engine_specs.reading import (
     RESERVED_VARIANTS,
     Data,
     Loc,
-    dotted,
     is_commit,
     is_reserved,
     origin,
     suggestion,
 )
+from engine_specs.spec.task_rules import task_violations
+from engine_specs.spec.violation import UNREADABLE, View, Violation
 from engine_specs.tables import (
     KindFacts,
     load_kinds,
@@ -28,50 +28,7 @@ from engine_specs.tables import (
     load_targets,
 )
 
-
-class Unreadable:
-    """What replaces a value in the data that was already refused."""
-
-
-UNREADABLE: Final = Unreadable()
 CHUNKED: Final = "enable_chunked_prefill"
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A broken rule: where, what was found, and what would be accepted."""
-
-    loc: Loc
-    found: str
-    accepted: str
-
-    def __str__(self) -> str:
-        return (
-            f"{dotted(self.loc)}: found {self.found}; {self.accepted}"
-            if self.found
-            else f"{dotted(self.loc)}: {self.accepted}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Data read by location."""
-
-    data: Any
-
-    def get(self, *loc: str | int) -> Any:
-        """Return the value at `loc`; None if it is missing or unreadable."""
-        value = self.data
-        for part in loc:
-            if not isinstance(value, Mapping) or part not in value:
-                return None
-            value = value[part]
-        return None if value is UNREADABLE else value
-
-    def lacks(self, *loc: str) -> bool:
-        """Whether nothing was written at `loc`; an unreadable value counts as written."""
-        holder = View(self.data).get(*loc[:-1])
-        return isinstance(holder, Mapping) and holder.get(loc[-1]) is None
 
 
 def violations(spec: Data, variants: Sequence[Data | None]) -> tuple[Violation, ...]:
@@ -99,6 +56,9 @@ def _located(found: Iterable[Violation], index: int, view: View) -> Iterator[Vio
 def _spec_rules(view: View, variants: list[View]) -> Iterator[Violation]:
     yield from _checkpoint_pin(view)
     yield from _text_source(view, ("validation", "accuracy"))
+    for index in range(len(view.get("validation", "tasks") or ())):
+        yield from _text_source(view, ("validation", "tasks", index))
+    yield from task_violations(view)
     yield from _operating_point(view)
     yield from _repeats(view, ("workload", "concurrency"))
     yield from _repeats(view, ("channels",))
@@ -134,7 +94,7 @@ def _pin(revision: str | None, track: bool | None, loc: Loc) -> Iterator[Violati
         )
 
 
-def _text_source(view: View, loc: tuple[str, ...]) -> Iterator[Violation]:
+def _text_source(view: View, loc: Loc) -> Iterator[Violation]:
     source = View(view.get(*loc))
     if not isinstance(source.data, Mapping):
         return

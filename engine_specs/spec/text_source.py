@@ -1,4 +1,4 @@
-"""Where texts come from: a pinned dataset on the Hub, or a JSONL file next to the spec."""
+"""Where rows of text come from: a pinned dataset on the Hub, or a JSONL file next to the spec."""
 
 from typing import Annotated
 
@@ -7,8 +7,8 @@ from pydantic import Field
 from engine_specs.reading import JsonlPath, Repo, Revision, StrictFrozen
 
 
-class TextSource(StrictFrozen):
-    """Texts, one per row: from a pinned split of a `dataset`, or from the file at `path`, never from both."""
+class RowSource(StrictFrozen):
+    """Rows of a pinned split of a `dataset`, or of the file at `path`, never of both."""
 
     dataset: Repo | None = Field(default=None, description="Dataset repository on the Hub.")
     path: JsonlPath | None = Field(default=None, description="Local JSONL file, relative to the spec file.")
@@ -22,6 +22,11 @@ class TextSource(StrictFrozen):
     split: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
         default=None, description="Split of the dataset, such as train."
     )
+    samples: int = Field(ge=1, le=1_000_000, description="Number of rows to take.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed for choosing the rows.")
+
+
+class TextSource(RowSource):
+    """Texts, one per row."""
+
     text_field: str = Field(default="text", min_length=1, description="Field of a row that holds the text.")
-    samples: int = Field(ge=1, le=1_000_000, description="Number of texts to take.")
-    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed for choosing the texts.")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from engine_specs.reading import StrictFrozen
+from engine_specs.spec.task_score import Task
 from engine_specs.spec.text_source import TextSource
 
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
@@ -145,4 +146,9 @@ class Validation(StrictFrozen):
         default=Reference(), description="vLLM, against which every engine is judged."
     )
     accuracy: AccuracyGate = Field(description="How accurate it must be.")
+    tasks: Annotated[tuple[Task, ...], Field(strict=False, max_length=16)] = Field(
+        default=(),
+        exclude_if=lambda tasks: not tasks,
+        description="Questions with known answers, on which it may be little worse than vLLM.",
+    )
     speed: SpeedGate = Field(description="How fast it must be.")

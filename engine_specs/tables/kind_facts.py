@@ -184,6 +184,11 @@ class KindFacts(StrictFrozen):
         default="rest",
         description="What its server takes of a GPU: a fixed size, a share that its command sets, or all.",
     )
+    scores_options: bool = Field(
+        default=False,
+        description="Whether its server forces a token by `logit_bias` and reports the log-probability that "
+        "the model gave it, without that bias: then multiple-choice tasks can be scored.",
+    )
     server_lacks: Annotated[tuple[ServerGap, ...], Field(strict=False)] = Field(
         default=(), description="What users of vLLM's server miss in its server; empty: nothing is known."
     )

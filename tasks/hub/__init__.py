@@ -8,20 +8,15 @@ Promises:
 from tasks.hub.access import HubAccess
 from tasks.hub.checkpoint import CheckpointFacts, small_contents
 from tasks.hub.client import Repository, Resolved, resolve_revision
-from tasks.hub.overlap import refuse_overlap
+from tasks.hub.overlap import refuse_asked, refuse_overlap
+from tasks.hub.rows import REPORT_FILE, Location, TextsReport, locate
 from tasks.hub.selection import CONFIG_FILE
-from tasks.hub.texts import (
-    REPORT_FILE,
-    TEXTS_FILE,
-    Location,
-    TextsReport,
-    load_texts,
-    locate,
-    parse_texts,
-)
+from tasks.hub.task_items import ITEMS_FILE, TaskItem, parse_items
+from tasks.hub.texts import TEXTS_FILE, load_texts, parse_texts
 
 __all__ = [
     "CONFIG_FILE",
+    "ITEMS_FILE",
     "REPORT_FILE",
     "TEXTS_FILE",
     "CheckpointFacts",
@@ -29,10 +24,13 @@ __all__ = [
     "Location",
     "Repository",
     "Resolved",
+    "TaskItem",
     "TextsReport",
     "load_texts",
     "locate",
+    "parse_items",
     "parse_texts",
+    "refuse_asked",
     "refuse_overlap",
     "resolve_revision",
     "small_contents",

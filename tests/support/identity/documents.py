@@ -16,7 +16,7 @@ from artifacts.store import Listing, Store
 from engine_specs.spec import ResolvedVariant, Spec, TextSource, list_specs, load_spec, resolve_variants
 from tasks.hosts import host_requirements
 from tasks.hub import HubAccess, Location, Repository, Resolved
-from tasks.hub.texts import HubTexts, TextsReport
+from tasks.hub.rows import HubTexts, TextsReport
 from tasks.kinds import kind_named
 from tasks.runs.fingerprint import Document
 from tasks.stages import Inputs, KeyedNode, Sources, SpecGraph, verdicts

@@ -10,7 +10,7 @@ from support.engines.stand_ins import manifest
 from support.judging.judgements import speed_point
 from support.paths import E2E_SPEC
 from tasks.hub import HubAccess
-from tasks.hub.texts import REPORT_FILE, TextsReport
+from tasks.hub.rows import REPORT_FILE, TextsReport
 from tasks.judging.results import LoadPoint, LoadResult
 from tasks.kinds import kind_named
 from tasks.runs import Finding, Made, MeasurementCall, Pipeline, run_stage

@@ -10,8 +10,8 @@ from engine_specs.preflight.vendored import VendoredCheckpoint
 from engine_specs.reading import is_commit
 from engine_specs.spec import Spec, TextSource, list_specs, load_spec, resolve_variants
 from flows.cli.commands import specs
+from tasks.hub.rows import split_files
 from tasks.hub.selection import HubFile
-from tasks.hub.texts import split_files
 
 GPUS_OF_A_HOST = 8
 # Of the demo, whose checkpoint comes with the package and is checked where its Hub is.

@@ -12,7 +12,8 @@ from support.servers.hub_faults import Fault, FaultyHub
 from engine_specs.spec import TextSource
 from tasks.errors import RevisionNotPinned, TextsInvalid
 from tasks.hub import HubAccess, load_texts, locate
-from tasks.hub.texts import HubTexts, fetch_texts
+from tasks.hub.rows import HubTexts
+from tasks.hub.texts import fetch_texts
 
 StartHub = Callable[..., FaultyHub]
 AccessTo = Callable[..., HubAccess]

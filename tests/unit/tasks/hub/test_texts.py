@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.errors import TextsInvalid
-from tasks.hub.texts import Text, choose, parse_row
+from tasks.hub.rows import choose, parse_line
+from tasks.hub.texts import Text, read_text
 
 DEMO_TEXTS = DEMO_HUB / "datasets" / "enginery" / "demo-text"
+
+
+def parse_row(line: bytes, text_field: str, place: str) -> Text:
+    return read_text(parse_line(line, place), place, text_field=text_field)
 
 
 def texts(count: int) -> list[Text]:
