@@ -143,7 +143,8 @@ class _Build:
     def run(self, *, publish: bool) -> BuildSummary:
         """Fetch, take every variant from baseline to verdict, then publish the release."""
         sources = Sources(self._spec, self._access)
-        sources.location(self._spec.validation.accuracy)
+        for rows in (self._spec.validation.accuracy, *self._spec.validation.tasks):
+            sources.location(rows)
         commit = sources.checkpoint.commit
         targets = [variant.target.name for variant in self._variants]
         run_page.name_run(
@@ -151,7 +152,8 @@ class _Build:
             run_page.begin_tags(self._spec, commit, targets),
         )
         self._require_preflight(commit)
-        with run_page.Progress(3 + STAGES_OF_A_VARIANT * len(self._variants)) as self._progress:
+        stages = len(self._graph.shared) + STAGES_OF_A_VARIANT * len(self._variants) + 1
+        with run_page.Progress(stages) as self._progress:
             for node, result in self._fetch(sources):
                 self._keep(node, result)
             judged = [self._judge(nodes, sources) for nodes in self._graph.variants]
@@ -205,6 +207,8 @@ class _Build:
         pipeline, checkpoint, heldout = self._pipeline, self._graph.checkpoint, self._graph.heldout
         yield checkpoint, steps.fetch_checkpoint(pipeline, checkpoint, sources)
         yield heldout, steps.fetch_texts(pipeline, heldout, sources)
+        for task in self._graph.tasks:
+            yield task, steps.fetch_task(pipeline, task, sources)
 
     @property
     def _checkpoint(self) -> StageResult:
@@ -239,7 +243,8 @@ class _Build:
             texts = steps.fetch_texts(pipeline, nodes.calibration, sources)
             self._keep(nodes.calibration, texts, in_progress_bar=False)
             heldout = self._made[self._graph.heldout.title].tree
-            require_disjoint(pipeline.store, texts.tree, heldout, nodes.variant.name)
+            tasks = {one.task.name: self._made[one.title].tree for one in self._graph.tasks}
+            require_disjoint(pipeline.store, texts.tree, heldout, tasks, nodes.variant.name)
         if quantize.left_out:
             pipeline.say(f"{quantize.title}: left out ({quantize.left_out})")
             self._progress.step()

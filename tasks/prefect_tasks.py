@@ -56,6 +56,12 @@ def fetch_texts(pipeline: Pipeline, node: fetch.FetchTexts, sources: Sources) ->
     return node.run(pipeline, sources)
 
 
+@_stage_task("fetch task", "fetch {node.variant}")
+def fetch_task(pipeline: Pipeline, node: fetch.FetchTask, sources: Sources) -> StageResult:
+    """See `tasks.stages.fetch`."""
+    return node.run(pipeline, sources)
+
+
 @_stage_task("baseline", "baseline {node.variant}")
 def measure_baseline(
     pipeline: Pipeline, node: baseline.MeasureBaseline, trees: dict[str, str]

@@ -9,6 +9,7 @@ from tasks.comparison.measuring import Comparison, measure_sides
 from tasks.comparison.placements import resident_sides
 from tasks.comparison.references import Reference, References, reference_sides, references_of
 from tasks.comparison.room import placement_here, served_memory
+from tasks.comparison.second_opinion import second_opinions
 from tasks.comparison.sides import (
     ENGINE,
     engine_side,
@@ -33,5 +34,6 @@ __all__ = [
     "reference_sides",
     "references_of",
     "resident_sides",
+    "second_opinions",
     "served_memory",
 ]

@@ -6,13 +6,16 @@ Invariants:
 - What a run finished in turn is used by the next one if it was ended.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from engine_specs.preflight import ServedMemory
 from tasks.comparison.placements import resident_sides, sides_in_turn
+from tasks.comparison.second_opinion import give_opinion, second_opinions
 from tasks.errors import HostBusy, WorkerOutOfMemory
-from tasks.judging import IdleCheck, JudgingProtocol, Measured, PlacementChoice, Side
+from tasks.hub import TaskItem
+from tasks.judging import IdleCheck, JudgingProtocol, Measured, Placement, PlacementChoice, Side
 from tasks.judging.judge import measure_engine
 from tasks.judging.measure import IdleChecks, check_idle_sides
 from tasks.runs import KeptPhases, Pipeline
@@ -28,6 +31,8 @@ class Comparison:
         label: part of the names of logs.
         choice: the placement.
         served: pre-flight's estimate of each side's memory, for the record.
+        items: the questions of each task, by its name.
+        tokenizer: content of tokenizer.json of the checkpoint, for second opinions.
         attempt: how often this question was measured, this time included.
     """
 
@@ -36,6 +41,8 @@ class Comparison:
     label: str
     choice: PlacementChoice
     served: ServedMemory | None
+    items: Mapping[str, Sequence[TaskItem]] = field(default_factory=dict)
+    tokenizer: bytes = b""
     attempt: int = 1
 
     @property
@@ -52,7 +59,7 @@ def measure_sides(pipeline: Pipeline, comparison: Comparison, kept: KeptPhases) 
     if comparison.choice.name == "together":
         one = comparison
         with resident_sides(pipeline, one.sides, one.label, one.choice, one.served) as placement:
-            return measure_engine(placement, one.texts, one.protocol, attempt=one.attempt, say=pipeline.say)
+            return _measured(pipeline, one, placement)
     made = _shared(pipeline, comparison, kept)
     if isinstance(made, Measured):
         return made
@@ -79,13 +86,7 @@ def _shared(pipeline: Pipeline, one: Comparison, kept: KeptPhases) -> Measured |
                 return _CannotShare(f"{names} cannot be suspended, to show that idle sides cost nothing")
             idle = check_idle_sides(placement, placement.alone, one.protocol, say=pipeline.say)
             if not idle.obstacle:
-                return measure_engine(
-                    placement.checked(idle.checks),
-                    one.texts,
-                    one.protocol,
-                    attempt=one.attempt,
-                    say=pipeline.say,
-                )
+                return _measured(pipeline, one, placement.checked(idle.checks))
     except HostBusy as error:
         return _CannotShare(f"others kept the host too busy to find out what idle sides cost ({error.what})")
     except WorkerOutOfMemory as error:
@@ -104,6 +105,20 @@ def _in_turn(
     with sides_in_turn(
         pipeline, one.sides, one.label, choice, kept, served=one.served, idle=idle
     ) as placement:
-        return measure_engine(
-            placement, one.texts, one.protocol, attempt=one.attempt, say=pipeline.say, kept=kept
-        )
+        return _measured(pipeline, one, placement, kept)
+
+
+def _measured(
+    pipeline: Pipeline, one: Comparison, placement: Placement, kept: KeptPhases | None = None
+) -> Measured:
+    opine = partial(give_opinion, pipeline, one.protocol, one.items, one.tokenizer, one.label)
+    return measure_engine(
+        placement,
+        one.texts,
+        one.protocol,
+        items=one.items,
+        opine=opine if second_opinions(plan.task for plan in one.protocol.tasks) else None,
+        attempt=one.attempt,
+        say=pipeline.say,
+        kept=kept,
+    )

@@ -1,11 +1,11 @@
 """From a spec to the engine as a side, and to the judging protocol. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from artifacts.canonical import digest_of
 from artifacts.hosts import EngineManifest
 from artifacts.settings import PlacementName
-from engine_specs.spec import ResolvedVariant, Spec
+from engine_specs.spec import ResolvedVariant, Shape, Spec
 from tasks.comparison.questions import accuracy_plan
 from tasks.hosts import need_of
 from tasks.judging import (
@@ -14,6 +14,7 @@ from tasks.judging import (
     RoundPlan,
     Side,
     SpeedPlan,
+    TaskPlan,
     Vocabulary,
 )
 
@@ -51,8 +52,12 @@ def judging_protocol(
     vocabulary: Vocabulary,
     end_tokens: tuple[int, ...],
     text_sha256: str,
+    items_sha256: Mapping[str, str] | None = None,
 ) -> JudgingProtocol:
-    """Return everything that decides what is asked of all sides."""
+    """Return everything that decides what is asked of all sides.
+
+    Digests of the questions are by the names of the tasks.
+    """
     return JudgingProtocol(
         seed=seed_of(spec),
         workload=spec.workload,
@@ -60,8 +65,26 @@ def judging_protocol(
         rounds=RoundPlan(),
         speed=SpeedPlan(gate=spec.validation.speed, variants=len(spec.variants)),
         accuracy=accuracy_plan(spec, variant.shape, end_tokens, text_sha256),
+        tasks=_task_plans(spec, variant.shape, end_tokens, items_sha256 or {}),
         engine=engine,
         references=references,
+    )
+
+
+def _task_plans(
+    spec: Spec, shape: Shape, end_tokens: tuple[int, ...], items_sha256: Mapping[str, str]
+) -> tuple[TaskPlan, ...]:
+    return tuple(
+        TaskPlan(
+            task=task,
+            items_sha256=items_sha256[task.name],
+            max_prompt_tokens=shape.max_input_len,
+            max_tokens=shape.max_seq_len,
+            end_tokens=end_tokens,
+            in_flight=max(spec.workload.concurrency),
+        )
+        for task in spec.validation.tasks
+        if task.name in items_sha256
     )
 
 

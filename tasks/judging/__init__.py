@@ -29,6 +29,7 @@ from tasks.judging.protocol import (
     LoadPlan,
     RoundPlan,
     SpeedPlan,
+    TaskPlan,
     WindowGroup,
 )
 from tasks.judging.results import (
@@ -39,6 +40,7 @@ from tasks.judging.results import (
     LoadResult,
     Measured,
     NotMeasured,
+    Opinion,
     SpeedPoint,
     SpeedResult,
 )
@@ -61,6 +63,7 @@ __all__ = [
     "Measured",
     "NotMeasured",
     "Observer",
+    "Opinion",
     "Placement",
     "PlacementChoice",
     "RanWith",
@@ -75,6 +78,7 @@ __all__ = [
     "StageRecord",
     "Start",
     "Subject",
+    "TaskPlan",
     "Unobserved",
     "Vocabulary",
     "WindowGroup",

@@ -1,17 +1,18 @@
 """What the pipeline calls: `baseline_load` and `measure_engine` ask servers, `judge_engine` decides."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 from artifacts.progress import Say
+from tasks.hub import TaskItem
 from tasks.judging.decide import Outcomes, decide, qualifies, rejecting
 from tasks.judging.endpoint import Side
 from tasks.judging.gates import Terms, judge_gates
 from tasks.judging.judgement import JudgedResult, Subject, evidence_of
 from tasks.judging.measure import NothingKept, PhaseKeeper, PromptText, measure_load, measure_speed
-from tasks.judging.measure.accuracy import AccuracyPhases, Answers, Questions, Scores
+from tasks.judging.measure.accuracy import AccuracyPhases, Answers, Opine, Questions, Scores, with_opinions
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, LoadPlan, require_protocol_digest
 from tasks.judging.results import AccuracyResult, LoadResult, Measured, NotMeasured
@@ -33,6 +34,8 @@ def measure_engine(
     texts: Sequence[str],
     protocol: JudgingProtocol,
     *,
+    items: Mapping[str, Sequence[TaskItem]] | None = None,
+    opine: Opine | None = None,
     attempt: int = 1,
     say: Say,
     kept: PhaseKeeper | None = None,
@@ -48,13 +51,17 @@ def measure_engine(
             the fastest reference that is accurate enough.
         texts: held-out texts.
         protocol: what to ask, and of whom.
+        items: questions of each task, by its name.
+        opine: gives second opinions on tasks, if the spec asks for any.
         attempt: how often this was measured, this time included.
         say: takes lines of progress.
         kept: phases that an earlier run of the same measurement finished.
     """
     kept = kept or NothingKept()
-    accuracy_of = _Accuracy(AccuracyPhases(placement, protocol, say=say), texts, kept)
+    accuracy_of = _Accuracy(AccuracyPhases(placement, protocol, say=say), texts, items or {}, kept)
     (accuracy,) = accuracy_of([protocol.engine])
+    if opine is not None:
+        accuracy = with_opinions(accuracy, placement, protocol, opine, kept)
     if failed := rejecting(accuracy, protocol):
         left_out = _not_timed(failed)
         say(left_out.reason)
@@ -90,10 +97,16 @@ def measure_engine(
 class _Accuracy:
     """The accuracy of sides, in phases that are made once."""
 
-    def __init__(self, phases: AccuracyPhases, texts: Sequence[str], kept: PhaseKeeper) -> None:
+    def __init__(
+        self,
+        phases: AccuracyPhases,
+        texts: Sequence[str],
+        items: Mapping[str, Sequence[TaskItem]],
+        kept: PhaseKeeper,
+    ) -> None:
         self._phases = phases
         self._kept = kept
-        self._questions = kept.once("questions", Questions, lambda: phases.questions(texts))
+        self._questions = kept.once("questions", Questions, lambda: phases.questions(texts, items))
 
     @property
     def text(self) -> PromptText:

@@ -3,9 +3,9 @@
 Invariants:
 - A result is judged only by the protocol that it was measured under; `require_protocol_digest` checks it.
 - Nothing here depends on the host, the time or an address.
-- Whoever changes the meaning of prompts, timed requests, continuations or statistics changes `PROMPTS`,
-  `REQUESTS`, `CONTINUATIONS` or `METHOD`, and thereby the digest. `REQUESTS` is in the plan that baseline and
-  comparison share.
+- Whoever changes the meaning of prompts, timed requests, continuations, tasks or statistics changes
+  `PROMPTS`, `REQUESTS`, `CONTINUATIONS`, `TASKS` or `METHOD`, and thereby the digest. `REQUESTS` is in the
+  plan that baseline and comparison share.
 """
 
 import math
@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
-from engine_specs.spec import AccuracyGate, SpeedGate, Workload
+from engine_specs.spec import AccuracyGate, SpeedGate, Task, Workload
 from tasks.errors import ProtocolsDiffer
 from tasks.judging.endpoint import Side
 from tasks.judging.vocabulary import Vocabulary
@@ -23,10 +23,11 @@ from tasks.judging.vocabulary import Vocabulary
 PROMPTS = "windows-of-text-behind-unique-heads-or-uniform-token-ids/2"
 REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
 CONTINUATIONS = "streamed-and-scored-token-by-token-to-the-end-of-the-shape/4"
+TASKS = "forced-option-tokens-or-greedy-text/1"
 METHOD = (
     "pseudo-observation-bound-over-texts-groups-and-parts+widest-student-of-looks-against-each-reference/6"
 )
-WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, METHOD)
+WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, TASKS, METHOD)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 
 ROUND_TRIP_ANSWER_TOKENS = 12
@@ -193,6 +194,21 @@ class AccuracyPlan(Frozen):
         return (max(self.in_flight),) if group.name == "to-the-end" else self.in_flight
 
 
+class TaskPlan(Frozen):
+    """One task: its questions by digest, how they are asked, and the loss that is allowed."""
+
+    task: Task
+    asked: str = Field(default=TASKS, description="How questions are asked, and answers read.")
+    items_sha256: str = Field(description="Digest of its questions, in order.")
+    max_prompt_tokens: int = Field(ge=1, description="Longest prompt that the engine takes.")
+    max_tokens: int = Field(ge=2, description="Longest prompt and answer together that it takes.")
+    end_tokens: tuple[int, ...] = Field(
+        default=(), description="Ids that end an answer on every side, whichever of them a server knows."
+    )
+    in_flight: int = Field(ge=1, description="Questions in flight.")
+    request_limit_s: float = Field(default=300.0, gt=0, description="Time limit of one request, in seconds.")
+
+
 class JudgingProtocol(Frozen):
     """Everything that decides what is asked and how answers are read, in one record."""
 
@@ -204,6 +220,9 @@ class JudgingProtocol(Frozen):
     rounds: RoundPlan
     speed: SpeedPlan
     accuracy: AccuracyPlan
+    tasks: tuple[TaskPlan, ...] = Field(
+        default=(), exclude_if=lambda tasks: not tasks, description="Tasks that every side answers."
+    )
     engine: Side
     references: tuple[Side, ...] = Field(
         min_length=1, description="The first one is unquantized, and scores accuracy."

@@ -36,8 +36,7 @@ class Lookup:
 
     def stages(self, graph: SpecGraph) -> Iterator[PlannedStage]:
         """Yield all stages, in the order in which they would run."""
-        yield self._stage(graph.checkpoint)
-        yield self._stage(graph.heldout)
+        yield from map(self._stage, graph.shared)
         for nodes in graph.variants:
             self._ended = ""
             yield from map(self._stage, nodes)

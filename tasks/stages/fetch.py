@@ -3,25 +3,31 @@
 Once a tree is in the store, the Hub is not asked again: a pinned spec can be built again without a network.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from artifacts.errors import StoreUnreachable
 from artifacts.store import Store
 from engine_specs.preflight import SmallFiles
-from engine_specs.spec import Spec, TextSource
+from engine_specs.spec import RowSource, Spec, Task, TextSource
 from tasks.hub import (
     CONFIG_FILE,
+    ITEMS_FILE,
     TEXTS_FILE,
     CheckpointFacts,
     HubAccess,
     Repository,
+    parse_items,
     parse_texts,
+    refuse_asked,
     refuse_overlap,
     small_contents,
 )
 from tasks.hub import checkpoint as hub_checkpoint
+from tasks.hub import rows as hub_rows
 from tasks.hub import selection as hub_selection
+from tasks.hub import task_items as hub_items
 from tasks.hub import texts as hub_texts
 from tasks.runs import (
     Hit,
@@ -34,11 +40,13 @@ from tasks.runs import (
     run_stage,
     source_of,
 )
-from tasks.stages.node import CHECKPOINT, Inputs, KeyedNode
+from tasks.stages.node import CHECKPOINT, TASK, Inputs, KeyedNode
 from tasks.stages.sources import Sources
 
 STAGE = "fetch"
 TOKENIZER_FILE = "tokenizer.json"
+# Settings of a task that decide what is read of a row.
+ITEM_FIELDS = ("form", "prompt", "options_field", "label_field", "labels_field", "answer_field")
 
 
 class FetchCheckpoint(KeyedNode):
@@ -99,17 +107,9 @@ class FetchTexts(KeyedNode):
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  it has no inputs
         """Return the call for the commit or file that the spec means now."""
-        source = self._source
-        request = {
-            **sources.location(source).identity,
-            "split": source.split,
-            "samples": source.samples,
-            "seed": source.seed,
-            "text_field": source.text_field,
-        }
-        document = build_document(
-            stage=STAGE, sources=[source_of(hub_texts)], toolchain=None, request=request
-        )
+        request = _chosen_rows(self._source, sources) | {"text_field": self._source.text_field}
+        read_by = [source_of(hub_rows), source_of(hub_texts)]
+        document = build_document(stage=STAGE, sources=read_by, toolchain=None, request=request)
         return StageCall(STAGE, self.spec.name, self.variant, document)
 
     def run(self, pipeline: Pipeline, sources: Sources) -> StageResult:
@@ -128,14 +128,83 @@ class FetchTexts(KeyedNode):
         return run_stage(pipeline, call, produce)
 
 
-def require_disjoint(store: Store, calibration: str, heldout: str, variant: str) -> None:
-    """Refuse calibration texts that are held-out texts as well; both trees are in the store.
+class FetchTask(KeyedNode):
+    """The choice of a task's questions from one split.
+
+    Args:
+        spec: the spec.
+        task: where the rows are, how many are chosen, and which of their fields are read.
+    """
+
+    stage = STAGE
+    does = "Reads the split, keeps the rows that the seed selects, and makes questions with answers of them."
+
+    def __init__(self, spec: Spec, task: Task) -> None:
+        role = f"{TASK}-{task.name}"
+        super().__init__(spec, role, makes=role)
+        self.task = task
+
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  it has no inputs
+        """Return the source as the spec declares it, and what is read."""
+        read = {*RowSource.model_fields, *ITEM_FIELDS}
+        return self.task.model_dump(mode="json", include=read, exclude_none=True)
+
+    def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  it has no inputs
+        """Return the call for the commit or file that the spec means now."""
+        read = self.task.model_dump(mode="json", include=set(ITEM_FIELDS))
+        document = build_document(
+            stage=STAGE,
+            sources=[source_of(hub_rows), source_of(hub_items)],
+            toolchain=None,
+            request=_chosen_rows(self.task, sources) | read,
+        )
+        return StageCall(STAGE, self.spec.name, self.variant, document)
+
+    def run(self, pipeline: Pipeline, sources: Sources) -> StageResult:
+        """Fetch the rows and make questions of them, unless the store holds them.
+
+        Raises:
+            tasks.errors.TaskError: as `tasks.hub.rows.fetch_rows`.
+        """
+        task, location = self.task, sources.location(self.task)
+
+        def produce(output: Path, _scratch: Path) -> Made:
+            report = hub_items.fetch_items(task, location, output, access=sources.access, say=pipeline.say)
+            return Made(metrics={"rows": report.rows, "samples": len(report.sample_ids)})
+
+        call = self.call(Inputs({}, {}), sources, pipeline.store)
+        return run_stage(pipeline, call, produce)
+
+
+def _chosen_rows(source: RowSource, sources: Sources) -> dict[str, Any]:
+    """Return what decides which rows are chosen."""
+    return {
+        **sources.location(source).identity,
+        "split": source.split,
+        "samples": source.samples,
+        "seed": source.seed,
+    }
+
+
+def require_disjoint(
+    store: Store, calibration: str, heldout: str, tasks: Mapping[str, str], variant: str
+) -> None:
+    """Refuse calibration texts that the engine is judged on; all trees are in the store.
+
+    Args:
+        store: holds the trees.
+        calibration: tree of the texts that calibrate.
+        heldout: tree of the held-out texts.
+        tasks: trees of the tasks, by name.
+        variant: name of the variant.
 
     Raises:
-        tasks.errors.TextsInvalid: at least one text is in both.
+        tasks.errors.TextsInvalid: at least one text is held out as well, or a question of a task.
     """
     ours, judged = (parse_texts(store.read_file(tree, TEXTS_FILE)) for tree in (calibration, heldout))
     refuse_overlap(ours, judged, variant)
+    for name, tree in tasks.items():
+        refuse_asked(ours, name, parse_items(store.read_file(tree, ITEMS_FILE)), variant)
 
 
 def checkpoint_call(spec: Spec, commit: str) -> StageCall:

@@ -14,7 +14,7 @@ from artifacts.settings import PlacementName, QuietHost
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.stages.baseline import MeasureBaseline
 from tasks.stages.build import Build
-from tasks.stages.fetch import FetchCheckpoint, FetchTexts
+from tasks.stages.fetch import FetchCheckpoint, FetchTask, FetchTexts
 from tasks.stages.judge import Judge
 from tasks.stages.measure import Measure
 from tasks.stages.node import CALIBRATION, HELDOUT, Node
@@ -31,6 +31,7 @@ class VariantGraph:
         variant: ResolvedVariant,
         checkpoint: FetchCheckpoint,
         heldout: FetchTexts,
+        tasks: tuple[FetchTask, ...],
         cpu_features: Collection[str],
         placement: PlacementName | None,
         quiet_host: QuietHost,
@@ -43,7 +44,16 @@ class VariantGraph:
         source = checkpoint if self.quantize.left_out else self.quantize
         self.build = Build(spec, variant, source)
         self.measure = Measure(
-            spec, variant, self.build, checkpoint, source, heldout, cpu_features, placement, quiet_host
+            spec,
+            variant,
+            self.build,
+            checkpoint,
+            source,
+            heldout,
+            tasks,
+            cpu_features,
+            placement,
+            quiet_host,
         )
         self.judge = Judge(spec, variant)
 
@@ -78,18 +88,30 @@ class SpecGraph:
         self.spec = spec
         self.checkpoint = FetchCheckpoint(spec)
         self.heldout = FetchTexts(spec, HELDOUT, spec.validation.accuracy)
+        self.tasks = tuple(FetchTask(spec, one) for one in spec.validation.tasks)
         self.variants = tuple(
             VariantGraph(
-                spec, one, self.checkpoint, self.heldout, _features(one, cpu_features), placement, quiet_host
+                spec,
+                one,
+                self.checkpoint,
+                self.heldout,
+                self.tasks,
+                _features(one, cpu_features),
+                placement,
+                quiet_host,
             )
             for one in variants
         )
         self.publish = Publish(spec)
 
+    @property
+    def shared(self) -> tuple[Node, ...]:
+        """The stages before those of the variants: what all of them use is fetched."""
+        return (self.checkpoint, self.heldout, *self.tasks)
+
     def __iter__(self) -> Iterator[Node]:
         """Yield all stages, in the order in which they run."""
-        yield self.checkpoint
-        yield self.heldout
+        yield from self.shared
         for one in self.variants:
             yield from one
         yield self.publish

@@ -49,6 +49,7 @@ class Judge(Node):
             "compile": self.spec.compile,
             "economics": self.spec.economics.at(self._target).model_dump(mode="json"),
             "accuracy": asked.accuracy.model_dump(mode="json", exclude_none=True),
+            **({"tasks": [one.model_dump(mode="json") for one in asked.tasks]} if asked.tasks else {}),
             "speed": asked.speed.model_dump(mode="json"),
         }
 

@@ -16,19 +16,20 @@ from tasks.comparison import (
     occupied_devices,
     placement_here,
     reference_sides,
+    second_opinions,
     served_memory,
 )
 from tasks.errors import TokenizerForeign
 from tasks.hosts import this_host
-from tasks.hub import CONFIG_FILE, REPORT_FILE, TextsReport
+from tasks.hub import CONFIG_FILE, ITEMS_FILE, REPORT_FILE, TaskItem, TextsReport, parse_items
 from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
 from tasks.judging.decide import has_looked, is_conclusive, is_exhausted
 from tasks.kinds import kind_named
 from tasks.runs import Finding, KeptPhases, MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.build import Build
-from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
-from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, WEIGHTS, Inputs, MeasuredNode, Need
+from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTask, FetchTexts
+from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, TASK, WEIGHTS, Inputs, MeasuredNode, Need
 from tasks.stages.quantize import Quantize
 from tasks.stages.sources import Sources
 from tasks.toolchains import ensure
@@ -56,6 +57,7 @@ class Measure(MeasuredNode):
         checkpoint: makes the checkpoint that vLLM serves.
         weights: makes the checkpoint that the engine is made of, which vLLM serves as well if it can.
         heldout: makes the texts that accuracy is judged by.
+        tasks: make the questions of tasks.
         cpu_features: CPU flags of the host that measures; empty for any host of the target.
         placement: the placement that the user wants; None: the best one that is possible.
         quiet_host: whether the host has to be quiet.
@@ -75,6 +77,7 @@ class Measure(MeasuredNode):
         checkpoint: FetchCheckpoint,
         weights: FetchCheckpoint | Quantize,
         heldout: FetchTexts,
+        tasks: tuple[FetchTask, ...] = (),
         cpu_features: Collection[str] = (),
         placement: PlacementName | None = None,
         quiet_host: QuietHost = "require",
@@ -91,8 +94,12 @@ class Measure(MeasuredNode):
                 Need(CHECKPOINT, checkpoint),
                 Need(WEIGHTS, weights),
                 Need(HELDOUT, heldout),
+                *(Need(one.makes, one) for one in tasks),
             ),
-            toolchains=tuple(side.serve.toolchain for side in self._sides(spec, "", "", "")),
+            toolchains=(
+                *(side.serve.toolchain for side in self._sides(spec, "", "", "")),
+                *second_opinions(spec.validation.tasks),
+            ),
         )
         self.work_pool = variant.target.work_pool
 
@@ -107,6 +114,9 @@ class Measure(MeasuredNode):
             vocabulary=Vocabulary(size=2),
             end_tokens=(),
             text_sha256="known after fetch heldout",
+            items_sha256={
+                one.name: f"known after fetch {TASK}-{one.name}" for one in self.spec.validation.tasks
+            },
         )
         shown = protocol.model_dump(mode="json", exclude={"engine", "references"})
         late = "known after fetch checkpoint"
@@ -144,8 +154,11 @@ def protocol_for(
     checkpoint: str,
     weights: str,
     heldout: str,
+    **tasks: str,
 ) -> JudgingProtocol:
     """Return the judging protocol of an engine in the store; reads only small files of the trees.
+
+    Trees of `tasks` are by role.
 
     Raises:
         artifacts.errors.StandInRefused: a stand-in of the tool made the engine, so it cannot be measured.
@@ -160,8 +173,16 @@ def protocol_for(
         references=reference_sides(spec, variant, checkpoint, weights, probe_host().cpu_features),
         vocabulary=vocabulary_in(store, checkpoint),
         end_tokens=end_tokens_in(store, checkpoint),
-        text_sha256=store.read_document(heldout, REPORT_FILE, TextsReport).sample_digest,
+        text_sha256=_digest_in(store, heldout),
+        items_sha256={
+            one.name: _digest_in(store, tasks[f"{TASK}-{one.name}"]) for one in spec.validation.tasks
+        },
     )
+
+
+def _digest_in(store: Store, tree: str) -> str:
+    """Return the digest of the chosen rows of a tree."""
+    return store.read_document(tree, REPORT_FILE, TextsReport).sample_digest
 
 
 def measure(
@@ -223,7 +244,25 @@ def comparison_of(
     config = pipeline.store.read_json(checkpoint, CONFIG_FILE)
     served = served_memory(spec, variant, config, file_bytes)
     choice = placement_here(spec, variant, served, probe_host(), pipeline.settings)
-    return Comparison(protocol, texts, label, choice, served)
+    return Comparison(
+        protocol,
+        texts,
+        label,
+        choice,
+        served,
+        items=_items_in(pipeline.store, protocol, trees),
+        tokenizer=pipeline.store.read_file(checkpoint, TOKENIZER_FILE),
+    )
+
+
+def _items_in(
+    store: Store, protocol: JudgingProtocol, trees: Mapping[str, str]
+) -> dict[str, tuple[TaskItem, ...]]:
+    """Return the questions of each task, by its name."""
+    return {
+        one.task.name: parse_items(store.read_file(trees[f"{TASK}-{one.task.name}"], ITEMS_FILE))
+        for one in protocol.tasks
+    }
 
 
 def require_tokenizer(store: Store, manifest: EngineManifest, checkpoint: str) -> None:
@@ -248,7 +287,8 @@ def engine_manifest(store: Store, engine: str) -> EngineManifest:
 
 def _toolchains_of(protocol: JudgingProtocol) -> tuple[str, ...]:
     sides = (protocol.engine, *protocol.references)
-    return tuple(sorted({side.serve.toolchain for side in sides}))
+    others = second_opinions(plan.task for plan in protocol.tasks)
+    return tuple(sorted({*(side.serve.toolchain for side in sides), *others}))
 
 
 def _call(

@@ -20,6 +20,8 @@ from tasks.toolchains import Toolchain
 CHECKPOINT, HELDOUT, CALIBRATION, ENGINE = "checkpoint", "heldout", "calibration", "engine"
 # The tree that an engine is made of: the checkpoint, or the quantized one.
 WEIGHTS = "weights"
+TASK = "task"
+"""What the roles of tasks begin with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from engine_specs.spec import Spec, TextSource
+from engine_specs.spec import RowSource, Spec
 from tasks.hub import HubAccess, Location, Repository, Resolved, locate, resolve_revision
 
 
@@ -18,7 +18,7 @@ class Sources:
     def __init__(self, spec: Spec, access: HubAccess) -> None:
         self._spec = spec
         self.access = access
-        self._locations: dict[TextSource, Location] = {}
+        self._locations: dict[RowSource, Location] = {}
 
     @cached_property
     def checkpoint(self) -> Resolved:
@@ -31,8 +31,8 @@ class Sources:
         repo = Repository(kind="model", id=asked.repo)
         return resolve_revision(repo, asked.revision, track=asked.track, access=self.access)
 
-    def location(self, source: TextSource) -> Location:
-        """Return the location of texts.
+    def location(self, source: RowSource) -> Location:
+        """Return the location of rows.
 
         Raises:
             tasks.errors.TextsInvalid, CheckpointUnavailable, HubUnreachable.

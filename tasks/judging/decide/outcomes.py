@@ -1,13 +1,13 @@
 """The outcomes of all gates for one engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator
 
 from artifacts.frozen import Frozen
 from tasks.judging.decide.table import BASELINE, COMPILE
-from tasks.judging.gates import HOST_BUSY, NOT_MEASURED, UNTIMED, GateOutcome, all_gates
+from tasks.judging.gates import HOST_BUSY, NOT_MEASURED, UNASKED, UNTIMED, GateOutcome, all_gates
 from tasks.judging.results import NotMeasured
 
 
@@ -34,7 +34,7 @@ class Outcomes(Frozen):
         values = {BASELINE: "go", COMPILE: str(self.compile_mode)}
         for gate in all_gates():
             judged = self.gates.get(gate.name)
-            missing = {one.name: NOT_MEASURED for one in gate.conditions}
+            missing = {one.name: _if_missing(one.outcomes) for one in gate.conditions}
             values |= missing if judged is None else gate.values(judged)
         if self.not_timed is not None and self.not_timed.cause == "host-busy":
             values[UNTIMED] = HOST_BUSY
@@ -44,3 +44,8 @@ class Outcomes(Frozen):
         """Return one sentence per gate, and a single one for all that read rounds if none was timed."""
         reasons = {name: outcome.reason for name, outcome in self.gates.items()}
         return reasons if self.not_timed is None else reasons | {UNTIMED: self.not_timed.reason}
+
+
+def _if_missing(outcomes: Sequence[str]) -> str:
+    """Return the value of a condition whose gate was not judged: it is not asked, or no round was timed."""
+    return UNASKED if UNASKED in outcomes else NOT_MEASURED

@@ -1,26 +1,31 @@
 """Gates: the questions that an engine has to pass. A gate reads what was measured, and gives a reason. Pure.
 
-There is one file per gate, behind one interface (`gate`); `registry` lists the gates in the order in which
-they decide. Other code iterates over `all_gates()`, and names none of them.
+There is one file per gate, behind one interface (`gate`); that on economics is in `money`, with what it
+counts. `registry` lists the gates in the order in which they decide. Other code iterates over `all_gates()`,
+and names none of them.
 """
 
-from tasks.judging.gates.capacity import Capacity, capacity_alone
-from tasks.judging.gates.economics import (
+from tasks.judging.gates.depth import tested_part, worst_of
+from tasks.judging.gates.figures import Figure, Map, Shown, Tile, Use, interval_figure
+from tasks.judging.gates.gate import UNASKED, UNTIMED, Evidence, Gate, GateOutcome, Terms, Tested
+from tasks.judging.gates.money import (
     WAY_OF_COUNTING,
+    Capacity,
     EconomicsOutcome,
+    capacity_alone,
     compare_months,
     money_map,
     money_tiles,
 )
-from tasks.judging.gates.figures import Figure, Map, Shown, Tile, Use, interval_figure
-from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome, Terms
 from tasks.judging.gates.registry import all_gates, judge_gates
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Rule, VerdictName
 from tasks.judging.gates.slo import latency_figures, meets
+from tasks.judging.gates.task_scores import loss_outcome
 
 __all__ = [
     "HOST_BUSY",
     "NOT_MEASURED",
+    "UNASKED",
     "UNTIMED",
     "WAY_OF_COUNTING",
     "Capacity",
@@ -33,6 +38,7 @@ __all__ = [
     "Rule",
     "Shown",
     "Terms",
+    "Tested",
     "Tile",
     "Use",
     "VerdictName",
@@ -42,7 +48,10 @@ __all__ = [
     "interval_figure",
     "judge_gates",
     "latency_figures",
+    "loss_outcome",
     "meets",
     "money_map",
     "money_tiles",
+    "tested_part",
+    "worst_of",
 ]

@@ -27,6 +27,10 @@ UNTIMED = "speed"
 """The name of the condition by which tables and reports say that no round was timed."""
 
 
+UNASKED = "not-asked"
+"""The value of the conditions of a gate that the spec does not ask."""
+
+
 class Terms(Frozen):
     """What a judgement depends on besides the measurement; new terms need no new measurement."""
 
@@ -56,7 +60,9 @@ class Evidence:
     terms: Terms | None = None
 
     def allows(self, gate: "Gate[Any]") -> bool:
-        """Whether it has everything that a gate needs."""
+        """Whether the spec asks a gate, and it has everything that the gate needs."""
+        if not gate.asked_by(self.protocol):
+            return False
         timed = self.speed is not None
         return {"answers": True, "rounds": timed, "prices": timed and self.terms is not None}[gate.asks]
 
@@ -153,6 +159,10 @@ class Gate(ABC, Generic[OutcomeT]):
     rules: tuple[Rule, ...]
     outcome_type: type[OutcomeT]
     of_references: bool = False
+
+    def asked_by(self, protocol: JudgingProtocol) -> bool:  # noqa: ARG002  most gates are always asked
+        """Whether the spec asks this gate; one that it may leave out has `UNASKED` among its outcomes."""
+        return True
 
     @abstractmethod
     def judge(self, evidence: Evidence) -> OutcomeT:

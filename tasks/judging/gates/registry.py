@@ -8,13 +8,14 @@ decides: its rules accept all of its outcomes.
 from typing import Any
 
 from tasks.judging.gates.depth import DepthGate
-from tasks.judging.gates.economics import EconomicsGate
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.gross_errors import GrossErrorsGate
 from tasks.judging.gates.length import LengthGate
+from tasks.judging.gates.money import EconomicsGate
 from tasks.judging.gates.regret import RegretGate
 from tasks.judging.gates.slo import SloGate
 from tasks.judging.gates.speed import SpeedGate
+from tasks.judging.gates.task_scores import TaskScoresGate
 from tasks.judging.gates.timed_answers import TimedAnswersGate
 from tasks.judging.gates.tokenizer import TokenizerGate
 
@@ -24,6 +25,7 @@ GATES: tuple[Gate[Any], ...] = (
     GrossErrorsGate(),
     DepthGate(),
     LengthGate(),
+    TaskScoresGate(),
     TimedAnswersGate(),
     SloGate(),
     SpeedGate(),

@@ -22,6 +22,7 @@ from tasks.judging.results.speed import (
     SpeedPoint,
     SpeedResult,
 )
+from tasks.judging.results.task_scores import Opinion, SecondOpinion, TaskAnswer, TaskResult, TaskSample
 from tasks.judging.results.timed import TimedAnswers, TimedCount, TimedSample
 
 __all__ = [
@@ -44,12 +45,17 @@ __all__ = [
     "Measured",
     "Metric",
     "NotMeasured",
+    "Opinion",
     "Quantiles",
     "RegretSample",
     "RequestRecord",
     "RoundResult",
+    "SecondOpinion",
     "SpeedPoint",
     "SpeedResult",
+    "TaskAnswer",
+    "TaskResult",
+    "TaskSample",
     "TimedAnswers",
     "TimedCount",
     "TimedSample",

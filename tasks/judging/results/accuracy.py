@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from tasks.judging.results.task_scores import TaskResult
 
 
 class Departure(Frozen):
@@ -106,4 +107,7 @@ class AccuracyResult(Frozen):
     tokenizer: tuple[TokenizerCheck, ...]
     excerpts: tuple[Excerpt, ...] = Field(
         default=(), description="The departures of largest regret as text; none if nothing departs."
+    )
+    tasks: tuple[TaskResult, ...] = Field(
+        default=(), description="Answers to the tasks of the spec, in their order."
     )

@@ -10,8 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from engine_specs.spec import AccuracyGate
-from tasks.judging.gates.depth import tested_part, worst_of
-from tasks.judging.gates.gate import Tested
+from tasks.judging.gates import Tested, tested_part, worst_of
 from tasks.judging.protocol import AccuracyPlan, WindowGroup
 from tasks.judging.selftest.rates import Rate, Row
 from tasks.judging.statistics import Span, Unit, part_interval, spans_of

@@ -9,6 +9,7 @@ from artifacts.progress import Say
 from tasks.judging.selftest.depth import depth_rows
 from tasks.judging.selftest.rates import Row
 from tasks.judging.selftest.speed import speed_rows
+from tasks.judging.selftest.task_scores import task_rows
 
 REPETITIONS = 400
 SEED = 20_261_128
@@ -19,7 +20,11 @@ WHAT_IT_SHOWS = (
     "find has to be called inconclusive.",
 )
 
-FAMILIES: dict[str, Callable[[int, int], list[Row]]] = {"speed": speed_rows, "depth": depth_rows}
+FAMILIES: dict[str, Callable[[int, int], list[Row]]] = {
+    "speed": speed_rows,
+    "depth": depth_rows,
+    "task scores": task_rows,
+}
 """By name of the gate: from repetitions and seed to rows."""
 
 MEANINGS = {
@@ -29,6 +34,8 @@ MEANINGS = {
     "Missed: an engine without that damage, whose mean regret is half of the margin everywhere unless the "
     "name says otherwise, is rejected. Inconclusive is said of that one. Wrong tokens have a regret of 5 "
     "nats in the mean, unless the name says otherwise. Texts are as many as the spec declares.",
+    "task scores": "False alarm: an engine that loses exactly as much as it may passes. Found, missed "
+    "(`fail`) and inconclusive are those of an engine that loses nothing. Work is the number of questions.",
 }
 """What the columns mean, by name of the gate."""
 

@@ -6,6 +6,7 @@ scipy and numpy are imported only inside functions that use them, so reading res
 from tasks.judging.statistics.gains import gains_of
 from tasks.judging.statistics.looks import ENDED, Look, attempt_confidence, take_look
 from tasks.judging.statistics.paired_rounds import Pairs, pairs_of
+from tasks.judging.statistics.paired_scores import mcnemar_p, paired_loss_interval, pairs_to_pass
 from tasks.judging.statistics.parts import (
     Span,
     part_interval,
@@ -44,8 +45,11 @@ __all__ = [
     "geometric_mean_interval",
     "gross_error_interval",
     "length_ratio_interval",
+    "mcnemar_p",
     "mean_interval",
+    "paired_loss_interval",
     "pairs_of",
+    "pairs_to_pass",
     "part_interval",
     "part_limit",
     "part_texts_to_pass",

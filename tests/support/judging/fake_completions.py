@@ -76,6 +76,10 @@ class Behaviour:
         spells: how it writes ids out, when that is not the fakes' own way.
         streams: what becomes of the text of a chunk where nobody asks for ids, as in timed rounds.
         scores: what becomes of the entries of `prompt_logprobs`.
+        logprob_of: log-probability of a token after a prompt, where `logprobs` asks for it.
+        counts_bias_in: whether `logit_bias` changes the log-probabilities that it reports.
+        obeys_bias: whether `logit_bias` decides what it generates.
+        writes: text of its answer to a prompt, instead of `next_token`; None: what `next_token` says.
         speaks: whose protocol it speaks.
         fault: what goes wrong in completions.
     """
@@ -95,6 +99,10 @@ class Behaviour:
     spells: Callable[[str], str] = str
     streams: Callable[[str], str] = str
     scores: Callable[[list[Any]], list[Any]] = list
+    logprob_of: Callable[[Sequence[int], int], float] = lambda prompt, token: -6.0
+    counts_bias_in: bool = False
+    obeys_bias: bool = True
+    writes: Callable[[Sequence[int]], str | None] = lambda prompt: None
     speaks: Speech = "vllm"
     fault: Fault = "none"
 
@@ -130,6 +138,9 @@ class FakeServer:
 
     async def _tokenize(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if "messages" in body:
+            said = "".join(f"<{one['role']}>{one['content']}" for one in body["messages"])
+            return web.json_response({"tokens": [BEGIN, *self.encode(f"{said}<assistant>")]})
         lead = [BEGIN] if self.behaviour.begins_text and body.get("add_special_tokens", True) else []
         return web.json_response({"tokens": lead + self.encode(body["prompt"])})
 
@@ -164,8 +175,7 @@ class FakeServer:
         choice = self._choice(body, tokens)
         if self.behaviour.speaks == "vllm" and body.get("return_token_ids"):
             choice["prompt_token_ids"] = prompt
-        if body.get("prompt_logprobs") is not None:
-            choice["prompt_logprobs"] = self.behaviour.scores(self._score(prompt))
+        choice |= self._scores(prompt, tokens, body)
         return web.json_response({"choices": [choice], "usage": self._usage(len(prompt), len(tokens))})
 
     def _refused(self, body: dict[str, Any]) -> str:
@@ -207,6 +217,10 @@ class FakeServer:
         stops = behaviour.stops_after
         if stops is not None and not body.get("ignore_eos"):
             count = min(count, stops)
+        if (written := behaviour.writes(prompt)) is not None:
+            return self.encode(written)[:count]
+        if behaviour.obeys_bias and (bias := body.get("logit_bias")):
+            return [int(max(bias, key=lambda token: bias[token]))]
         ids, penalty = list(prompt), int(behaviour.penalizes and "repetition_penalty" not in body)
         ends = () if behaviour.ends_nowhere else body.get("stop_token_ids", ())
         for _ in range(count):
@@ -218,6 +232,19 @@ class FakeServer:
     def _next(self, prompt_tokens: int, ids: list[int]) -> int:
         continues = self.behaviour.continues
         return continues(prompt_tokens, ids) if continues else self.behaviour.next_token(ids)
+
+    def _scores(self, prompt: list[int], tokens: list[int], body: dict[str, Any]) -> dict[str, Any]:
+        scores: dict[str, Any] = {}
+        if body.get("logprobs") is not None:
+            scores["logprobs"] = {"token_logprobs": self._logprobs(prompt, tokens, body)}
+        if body.get("prompt_logprobs") is not None:
+            scores["prompt_logprobs"] = self.behaviour.scores(self._score(prompt))
+        return scores
+
+    def _logprobs(self, prompt: list[int], tokens: list[int], body: dict[str, Any]) -> list[float]:
+        if self.behaviour.counts_bias_in and body.get("logit_bias"):
+            return [-0.001] * len(tokens)
+        return [self.behaviour.logprob_of((*prompt, *tokens[:at]), one) for at, one in enumerate(tokens)]
 
     def _score(self, prompt: list[int]) -> list[dict[str, Any] | None]:
         return [None, *(self._score_of(prompt[:place], prompt[place]) for place in range(1, len(prompt)))]

@@ -17,5 +17,15 @@ from tasks.judging.measure.accuracy.answers import Answers
 from tasks.judging.measure.accuracy.departures import read_departures
 from tasks.judging.measure.accuracy.phases import AccuracyPhases, Scores
 from tasks.judging.measure.accuracy.questions import Questions, read_prompt_text
+from tasks.judging.measure.accuracy.task_scores import Opine, with_opinions
 
-__all__ = ["AccuracyPhases", "Answers", "Questions", "Scores", "read_departures", "read_prompt_text"]
+__all__ = [
+    "AccuracyPhases",
+    "Answers",
+    "Opine",
+    "Questions",
+    "Scores",
+    "read_departures",
+    "read_prompt_text",
+    "with_opinions",
+]

@@ -9,9 +9,10 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.judging.measure.accuracy.questions import Questions, to_its_end
 from tasks.judging.measure.accuracy.round_trips import Reading, check_streams, read_texts
+from tasks.judging.measure.accuracy.task_scores import TaskAnswers, answer_tasks
 from tasks.judging.measure.accuracy.windows import Window
 from tasks.judging.measure.completions import CompletionsClient, map_bounded, streamed_ids
-from tasks.judging.protocol import AccuracyPlan
+from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
 from tasks.judging.results import TokenizerCheck
 
 
@@ -39,10 +40,14 @@ class Answers(Frozen):
     streams: tuple[TokenizerCheck, ...] = Field(
         description="Whether it writes the same in timed and untimed requests."
     )
+    tasks: tuple[TaskAnswers, ...] = Field(default=(), description="Its answers to each task.")
 
 
-async def collect_answers(asked: CompletionsClient, questions: Questions, plan: AccuracyPlan) -> Answers:
+async def collect_answers(
+    asked: CompletionsClient, questions: Questions, protocol: JudgingProtocol
+) -> Answers:
     """Ask one side everything; raise what `CompletionsClient` raises."""
+    plan = protocol.accuracy
     first = questions.windows[: plan.length_texts]
     to_end = partial(to_its_end, asked, plan=plan)
     return Answers(
@@ -51,6 +56,7 @@ async def collect_answers(asked: CompletionsClient, questions: Questions, plan: 
         to_their_end=tuple(await map_bounded(to_end, first, parallel=max(plan.in_flight))),
         readings=tuple(await read_texts(asked, questions.round_trips, plan)),
         streams=tuple(await check_streams(asked, questions.windows[: plan.streamed_texts])),
+        tasks=await answer_tasks(asked, questions.tasks, protocol.tasks),
     )
 
 

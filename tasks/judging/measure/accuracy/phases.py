@@ -1,7 +1,7 @@
 """The phases of a measurement of accuracy; each brings up the one side that it needs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TypeVar
 
@@ -9,6 +9,7 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.progress import Say
+from tasks.hub import TaskItem
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.accuracy.answers import Answers, collect_answers
 from tasks.judging.measure.accuracy.questions import Questions, prepare_questions
@@ -16,7 +17,7 @@ from tasks.judging.measure.accuracy.scores import score_answers
 from tasks.judging.measure.completions import CompletionsClient, open_client
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import AccuracyResult
+from tasks.judging.results import AccuracyResult, TaskResult
 
 Kept = TypeVar("Kept")
 
@@ -43,16 +44,22 @@ class AccuracyPhases:
         self._reference = protocol.references[0]
         self._say = say
 
-    def questions(self, texts: Sequence[str]) -> Questions:
-        """Prepare what every side is asked; needs the reference.
+    def questions(
+        self, texts: Sequence[str], items: Mapping[str, Sequence[TaskItem]] | None = None
+    ) -> Questions:
+        """Prepare what every side is asked; needs the reference. Questions are by the names of the tasks.
 
         Raises `TooLittleText` if the texts do not hold the declared samples.
         """
-        return self._with(self._reference, lambda client: prepare_questions(client, texts, self._protocol))
+
+        def prepare(client: CompletionsClient) -> Awaitable[Questions]:
+            return prepare_questions(client, texts, self._protocol, items or {})
+
+        return self._with(self._reference, prepare)
 
     def answers(self, side: Side, questions: Questions) -> Answers:
         """Collect the answers of a side; needs only that side."""
-        answers = self._with(side, lambda client: collect_answers(client, questions, self._plan))
+        answers = self._with(side, lambda client: collect_answers(client, questions, self._protocol))
         self._say(f"{side.name}: {len(answers.continued)} texts continued; the answers are kept for scoring")
         return answers
 
@@ -90,4 +97,10 @@ def _lines(result: AccuracyResult) -> tuple[str, ...]:
         ),
         f"{len(result.lengths)} texts continued by both sides",
         f"{len(result.tokenizer)} texts read and written by both sides, {failed} differ",
+        *(_task_line(task) for task in result.tasks),
     )
+
+
+def _task_line(result: TaskResult) -> str:
+    right, known = (sum(side) for side in zip(*result.pairs, strict=True))
+    return f"task {result.task}: {right} of {len(result.pairs)} answers right; of the reference's, {known}"

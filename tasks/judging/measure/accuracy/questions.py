@@ -1,13 +1,20 @@
 """What every side is asked: the held-out texts as the reference tokenizes and continues them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
 from tasks.errors import ServerBroke
+from tasks.hub import TaskItem
 from tasks.judging.measure.accuracy.round_trips import RoundTrip, round_trips_of
+from tasks.judging.measure.accuracy.task_scores import (
+    TaskAnswers,
+    TaskQuestions,
+    answer_tasks,
+    prepare_tasks,
+)
 from tasks.judging.measure.accuracy.windows import SEPARATOR, Window, sample_windows
 from tasks.judging.measure.completions import CompletionsClient, generated_ids, map_bounded
 from tasks.judging.measure.prompts import Prompt, PromptText
@@ -23,25 +30,36 @@ class Questions(Frozen):
     )
     round_trips: tuple[RoundTrip, ...] = Field(description="Texts that check the tokenizer.")
     text: PromptText = Field(description="The texts as ids, of which prompts of timed rounds are windows.")
+    tasks: tuple[TaskQuestions, ...] = Field(default=(), description="The questions of each task.")
+    task_answers: tuple[TaskAnswers, ...] = Field(
+        default=(), description="The reference's answers to these questions."
+    )
 
 
 async def prepare_questions(
-    reference: CompletionsClient, texts: Sequence[str], protocol: JudgingProtocol
+    reference: CompletionsClient,
+    texts: Sequence[str],
+    protocol: JudgingProtocol,
+    items: Mapping[str, Sequence[TaskItem]],
 ) -> Questions:
     """Let the reference, which must be a vLLM server, read the texts.
 
     Raises:
         TooLittleText: the texts do not hold the declared samples.
+        TextsInvalid: a question of a task does not fit the engine.
         ServerBroke: the reference failed, or answers with no tokens.
     """
     plan = protocol.accuracy
     windows = await _windows(reference, texts, plan, protocol.seed)
     first = windows[: plan.length_texts]
+    tasks = await prepare_tasks(reference, items, protocol.tasks)
     return Questions(
         windows=tuple(windows),
         continuations=tuple(await _own_continuations(reference, first, plan)),
         round_trips=tuple(await round_trips_of(reference, texts, protocol)),
         text=await read_prompt_text(reference, texts, parallel=max(plan.in_flight)),
+        tasks=tasks,
+        task_answers=await answer_tasks(reference, tasks, protocol.tasks),
     )
 
 

@@ -7,6 +7,7 @@ from tasks.judging.measure.accuracy.departures import read_departures
 from tasks.judging.measure.accuracy.excerpts import excerpts_of
 from tasks.judging.measure.accuracy.questions import Questions
 from tasks.judging.measure.accuracy.round_trips import compare_readings
+from tasks.judging.measure.accuracy.task_scores import compare_answers
 from tasks.judging.measure.completions import CompletionsClient, map_bounded
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import AccuracyResult, End, LengthSample, RegretSample
@@ -37,6 +38,7 @@ async def score_answers(
             *answers.streams,
         ),
         excerpts=await excerpts_of(reference, answers.continued, samples, parallel=most),
+        tasks=compare_answers(questions.tasks, answers.tasks, questions.task_answers),
     )
 
 

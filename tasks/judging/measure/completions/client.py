@@ -82,6 +82,12 @@ class CompletionsClient:
         )
         return ids_in(self._field(answer, "tokens"), where=self.endpoint.base_url)
 
+    async def tokenize_chat(self, message: str) -> list[int]:
+        """Return the ids of a user's message and of the begin of an answer, by the server's chat template."""
+        messages = [{"role": "user", "content": message}]
+        answer = await self.post("/tokenize", {"model": self.endpoint.model, "messages": messages})
+        return ids_in(self._field(answer, "tokens"), where=self.endpoint.base_url)
+
     async def detokenize(self, tokens: Sequence[int]) -> str:
         """Return the text of token ids by the server's own tokenizer (vLLM's extension /detokenize)."""
         answer = await self.post("/detokenize", {"model": self.endpoint.model, "tokens": list(tokens)})

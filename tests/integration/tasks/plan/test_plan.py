@@ -25,8 +25,6 @@ from flows.errors import BadArgument
 from flows.text.plan import plan_lines
 from tasks.hub import HubAccess
 from tasks.plan import SpecPlan, plan_spec
-from tasks.plan import spec as spec_of_plan
-from tasks.plan import variant as variant_of_plan
 from tasks.plan.variant import ends_of_life
 from tasks.runs import Pipeline
 from tasks.stages import Sources, SpecGraph
@@ -40,13 +38,6 @@ SHIPPED = list_specs()
 def offline(*arguments: str | Path, home: Path) -> "subprocess.CompletedProcess[str]":
     env = {"HF_ENDPOINT": NO_HUB, "HF_HOME": str(home / "hf"), "ENGINERY_HOME": str(home / "enginery")}
     return run_cli("plan", *arguments, env=env)
-
-
-@pytest.fixture(autouse=True)
-def room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host with room for 8 B parameters, whatever this one has."""
-    monkeypatch.setattr(spec_of_plan, "free_disk_bytes", lambda _: 10**12)
-    monkeypatch.setattr(variant_of_plan, "host_memory_bytes", lambda: 10**12)
 
 
 @pytest.fixture

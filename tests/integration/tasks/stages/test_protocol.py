@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 from support.engines.stand_ins import put_engine
+from support.judging.tasks import choosing
 
 from artifacts.hosts import HostFacts
 from artifacts.settings import QuietHost
@@ -122,6 +123,25 @@ def test_a_placement_that_is_forced_has_measurements_of_its_own(
     assert len(set(keys.values())) == 4
     again = measure._call(protocol, {}, None, "require")
     assert keys[None] == again.key, "one that is chosen is found again"
+
+
+def test_questions_of_tasks_are_part_of_the_protocol(
+    monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str], tmp_path: Path
+) -> None:
+    plain = protocol_on(monkeypatch, store, trees)
+    task = choosing()
+    validation = SPEC.validation.model_copy(update={"tasks": (task,)})
+    monkeypatch.setitem(globals(), "SPEC", SPEC.model_copy(update={"validation": validation}))
+    made = []
+    for digest in ("f" * 64, "9" * 64):
+        report = REPORT.model_copy(update={"sample_digest": digest})
+        fruit = put(store, tmp_path / digest, {REPORT_FILE: report.model_dump(mode="json")})
+        made.append(protocol_on(monkeypatch, store, trees | {"task-fruit": fruit}))
+    ((plan,), (other,)) = (one.tasks for one in made)
+    assert (plan.task, plan.items_sha256, other.items_sha256) == (task, "f" * 64, "9" * 64)
+    assert (plan.max_prompt_tokens, plan.max_tokens, plan.in_flight) == (192, 256, 2)
+    assert plan.end_tokens == (1, 2, 7)
+    assert len({plain.digest, *(one.digest for one in made)}) == 3
 
 
 def test_what_was_measured_on_any_host_is_not_used_where_it_has_to_be_quiet(

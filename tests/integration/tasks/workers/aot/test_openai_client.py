@@ -2,6 +2,7 @@
 
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -129,6 +130,28 @@ def test_the_likeliest_token_is_what_a_bias_and_early_ends_make_it(client: opena
     tokens = forced.choices[0].model_dump()["token_ids"]
     assert 120 not in tokens[:2]
     assert (tokens[2], forced.choices[0].finish_reason) == (120, "stop")
+
+
+def test_a_forced_token_has_the_log_probability_that_the_model_gave_it(
+    client: openai.OpenAI, model: str
+) -> None:
+    """By this, judging scores the options of tasks."""
+    prompt = [5, 6, 7, 8]
+
+    def first(**fields: Any) -> dict[str, Any]:
+        asked = client.completions.create(
+            model=model, prompt=prompt, max_tokens=1, temperature=0, logprobs=5,
+            extra_body={"return_token_ids": True}, **fields,
+        )  # fmt: skip
+        return asked.choices[0].model_dump()
+
+    (best,) = first()["logprobs"]["top_logprobs"]
+    for token in (11, 12, 13):
+        forced = first(logit_bias={str(token): 100})
+        assert forced["token_ids"] == [token]
+        (score,), (top,) = forced["logprobs"]["token_logprobs"], forced["logprobs"]["top_logprobs"]
+        assert score < max(best.values()), "the bias is not counted in"
+        assert {text: top[text] for text in best} == pytest.approx(best, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,18 @@
 What is said here of the gates that there are holds next to further ones, too: no test lists them all.
 """
 
-from math import prod
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.judging.judgements import PRICES, SUBJECT, measured, protocol, terms
-from support.judging.verdict_combinations import all_combinations, timed_conditions
+from support.judging.verdict_combinations import matched, require_total, timed_conditions
 from support.paths import ROOT
 
 from tasks.judging.decide import is_conclusive
-from tasks.judging.decide.table import conditions, markdown_table, row_for, verdict_table
-from tasks.judging.gates import HOST_BUSY, NOT_MEASURED, all_gates
+from tasks.judging.decide.table import Row, conditions, markdown_table, row_for, verdict_table
+from tasks.judging.gates import all_gates
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.results import NotMeasured
@@ -25,6 +26,7 @@ KNOWN_GOOD = {
     "regret": "pass",
     "gross errors": "pass",
     "length": "pass",
+    "task scores": "pass",
     "slo": "met",
     "reference slo": "met",
     "speed": "faster",
@@ -37,13 +39,24 @@ UNTIMED = dict.fromkeys(timed_conditions(), "not-measured")
 
 
 def test_exactly_one_row_matches_every_combination() -> None:
-    counts = [sum(row.matches(outcomes) for row in verdict_table()) for outcomes in all_combinations()]
-    assert set(counts) == {1}
-    values = [set(conditions()[name]) for name in timed_conditions()]
-    timed = prod(len(one - {NOT_MEASURED, HOST_BUSY}) for one in values)
-    untimed = prod(len(one & {NOT_MEASURED, HOST_BUSY}) for one in values)
-    asked = prod(len(each) for name, each in conditions().items() if name not in timed_conditions())
-    assert len(counts) == asked * (timed + untimed)
+    require_total(verdict_table())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows[:-1],
+        lambda rows: (*rows, rows[3]),
+        lambda rows: (*rows[:-1], replace(rows[-1], when=rows[-2].when)),
+        lambda rows: (*rows, replace(rows[-1], id="never", when={"speed": ("no such word",)})),
+    ],
+    ids=["one-missing", "one-twice", "one-like-another", "one-never-reached"],
+)
+def test_a_table_that_is_not_total_is_found_out(
+    change: Callable[[tuple[Row, ...]], tuple[Row, ...]],
+) -> None:
+    with pytest.raises(AssertionError):
+        require_total(change(verdict_table()))
 
 
 def test_what_is_good_of_each_gate_is_what_pays() -> None:
@@ -51,27 +64,28 @@ def test_what_is_good_of_each_gate_is_what_pays() -> None:
     assert row_for(GOOD) == PAYS
 
 
-def test_every_row_is_reached_and_names_known_conditions() -> None:
-    assert {row_for(outcomes).id for outcomes in all_combinations()} == {row.id for row in verdict_table()}
+def test_every_row_names_known_conditions() -> None:
     for row in verdict_table():
         assert all(set(accepted) <= set(conditions()[name]) for name, accepted in row.when.items())
 
 
 def test_nothing_is_compiled_unless_every_proof_was_given() -> None:
     proofs = {"tokenizer": "same", "regret": "pass", "gross errors": "pass", "length": "pass", "slo": "met"}
-    for outcomes in all_combinations():
-        if row_for(outcomes).verdict == "compile":
-            assert proofs.items() <= outcomes.items()
-            only_engine = outcomes["reference slo"] == "missed"
-            pays = outcomes["economics"] == "positive" or outcomes["compile"] == "always"
-            assert only_engine or (outcomes["speed"] == "faster" and pays)
+    compiled = [box for row in verdict_table() if row.verdict == "compile" for box in matched(row)]
+    assert compiled
+    for box in compiled:
+        assert all(box[name] == {proof} for name, proof in proofs.items())
+        only_engine = box["reference slo"] == {"missed"}
+        pays = box["economics"] == {"positive"} or box["compile"] == {"always"}
+        assert only_engine or (box["speed"] == {"faster"} and pays)
 
 
 def test_nobody_stays_on_a_vllm_that_misses_what_the_engine_meets() -> None:
-    for outcomes in all_combinations():
-        measured = outcomes["baseline"] == "go"
-        alone = measured and outcomes["slo"] == "met" and outcomes["reference slo"] == "missed"
-        assert not (alone and row_for(outcomes).verdict == "stay-on-vllm")
+    stays = [box for row in verdict_table() if row.verdict == "stay-on-vllm" for box in matched(row)]
+    assert stays
+    for box in stays:
+        alone = "met" in box["slo"] and "missed" in box["reference slo"]
+        assert not ("go" in box["baseline"] and alone)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +98,9 @@ def test_nobody_stays_on_a_vllm_that_misses_what_the_engine_meets() -> None:
         ({"gross errors": "fail"}, "rejected", "gross-errors"),
         ({"gross errors": "underpowered"}, "inconclusive", "gross-errors-underpowered"),
         ({"length": "fail"}, "rejected", "length-fails"),
+        ({"task scores": "fail"}, "rejected", "task-scores-fail"),
+        ({"task scores": "underpowered"}, "inconclusive", "task-scores-underpowered"),
+        ({"task scores": "not-asked"}, "compile", "pays"),
         ({"regret": "underpowered"}, "inconclusive", "accuracy-underpowered"),
         ({"length": "underpowered"}, "inconclusive", "length-underpowered"),
         ({"slo": "missed", "speed": "noisy"}, "stay-on-vllm", "slo-missed"),
@@ -135,7 +152,7 @@ def judged(regrets: list[float], *, ratio: float, **changes: Any) -> JudgedResul
 def test_measurements_become_a_verdict_with_reasons(regrets: list[float], ratio: float, verdict: str) -> None:
     result = judged(regrets, ratio=ratio)
     assert result.verdict.verdict == verdict
-    assert len(result.verdict.reasons) == len(all_gates())
+    assert len(result.verdict.reasons) == sum(gate.asked_by(result.protocol) for gate in all_gates())
     assert all(any(digit.isdigit() for digit in reason) for reason in result.verdict.reasons)
     assert JudgedResult.model_validate_json(result.model_dump_json()) == result
 
@@ -146,7 +163,9 @@ def test_an_engine_that_was_not_timed_is_rejected_by_its_answers_alone() -> None
     made = measured(asked.digest, [0.8] * 400, ratio=1.4).model_copy(update={"speed": left_out})
     result = judge_engine(made, asked, terms(PRICES, compile_mode="always", build_device_hours=0.2), SUBJECT)
     assert (result.verdict.verdict, result.verdict.row) == ("rejected", "accuracy-fails")
-    assert len(result.verdict.reasons) == 1 + sum(gate.asks == "answers" for gate in all_gates())
+    assert len(result.verdict.reasons) == 1 + sum(
+        gate.asks == "answers" and gate.asked_by(asked) for gate in all_gates()
+    )
     assert left_out.reason in result.verdict.reasons
     assert JudgedResult.model_validate_json(result.model_dump_json()) == result
 

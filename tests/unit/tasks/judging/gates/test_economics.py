@@ -11,8 +11,8 @@ from engine_specs.tables import HopedSpeedup, load_kinds
 from tasks.judging.decide import Stay
 from tasks.judging.decide.baseline import Go, baseline_decision
 from tasks.judging.gates import EconomicsOutcome
-from tasks.judging.gates.capacity import capacities, capacity_alone
-from tasks.judging.gates.economics import HOURS_PER_MONTH, compare_months, money_map
+from tasks.judging.gates.money.capacity import capacities, capacity_alone
+from tasks.judging.gates.money.economics import HOURS_PER_MONTH, compare_months, money_map
 from tasks.judging.results import LoadPoint, LoadResult, SpeedPoint, SpeedResult
 
 DAY_S = 86_400

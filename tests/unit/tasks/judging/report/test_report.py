@@ -145,7 +145,8 @@ def test_next_to_its_command_it_says_what_the_server_lacks(page: Path, result: J
 def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: JudgedResult) -> None:
     banner = html.unescape(page.read_text(encoding="utf-8").partition("<h2>Gates</h2>")[0])
     gates = result.outcomes.gates
-    *others, last = (gate.name for gate in all_gates() if gate.asks == "answers")
+    asked = [gate for gate in all_gates() if gate.asked_by(result.protocol)]
+    *others, last = (gate.name for gate in asked if gate.asks == "answers")
     for shown in (
         "Serve this engine instead of vLLM.",
         f"as far as {', '.join(others)} and {last} can tell.",

@@ -8,7 +8,7 @@ from support.judging.judgements import speed_point
 from support.paths import ROOT
 
 from tasks.judging.gates.speed import judge_speed
-from tasks.judging.selftest import depth, run_selftest, speed, table
+from tasks.judging.selftest import depth, run_selftest, speed, table, task_scores
 from tasks.judging.selftest import noise as of
 from tasks.judging.selftest.noise import ENGINE, Noise, Shape
 from tasks.judging.selftest.rates import Rate, Row
@@ -120,6 +120,23 @@ def test_a_budget_that_is_too_small_is_inconclusive_and_hardly_spent() -> None:
     assert found.pairs.mean() < 16
 
 
+def test_an_engine_that_answers_as_badly_as_it_may_seldom_passes_and_seldom_fails() -> None:
+    rows = task_scores.task_rows(FEW, 3, task_scores.SCENARIOS[:4])
+    assert [row.scenario for row in rows if not row.holds] == []
+    at_margin = task_scores.simulate(task_scores.SCENARIOS[3], 0.02, 4 * FEW, 5)
+    assert Rate.of(at_margin.count("fail"), 4 * FEW).is_rare
+
+
+def test_a_gate_on_tasks_that_compares_estimates_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        task_scores,
+        "_judged",
+        lambda questions, lost, gained, margin: "pass" if (lost - gained) / questions <= margin else "fail",
+    )
+    (row,) = task_scores.task_rows(FEW, 3, task_scores.SCENARIOS[3:4])
+    assert not row.false_alarm.is_rare
+
+
 def test_the_documented_table_has_these_scenarios() -> None:
     page = (ROOT / "docs" / "selftest.md").read_text(encoding="utf-8").partition("## Planted")[0]
     rows = [
@@ -127,7 +144,7 @@ def test_the_documented_table_has_these_scenarios() -> None:
         for line in page.splitlines()
         if line.startswith("| ") and "| --- |" not in line
     ]
-    families = (SCENARIOS, depth.SCENARIOS)
+    families = (SCENARIOS, depth.SCENARIOS, task_scores.SCENARIOS)
     expected = [name for family in families for name in ("scenario", *(one.name for one in family))]
     assert rows == expected, "run: enginery selftest --repetitions 1000 > docs/selftest.md"
 

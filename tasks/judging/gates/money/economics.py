@@ -13,15 +13,15 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from engine_specs.spec import Economics, Workload
-from tasks.judging.gates.capacity import (
+from tasks.judging.gates.figures import Figure, Map, Shown, Tile
+from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
+from tasks.judging.gates.money.capacity import (
     SECONDS_PER_DAY,
     Capacity,
     capacities,
     devices_for,
     peak_tokens_per_s,
 )
-from tasks.judging.gates.figures import Figure, Map, Shown, Tile
-from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
 
 WAY_OF_COUNTING = "whole-devices-at-the-best-rate-within-the-objective/1"
