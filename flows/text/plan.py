@@ -64,7 +64,7 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
 def _toolchain(found: Provenance | NotInstalled) -> str:
     if isinstance(found, NotInstalled):
         return f"{found.name} (not installed)"
-    return str(found) if found.adopted else f"{found.name} (installed)"
+    return str(found) if found.adopted or found.differences else f"{found.name} (installed)"
 
 
 def memory_lines(memory: MemoryEstimate) -> Iterator[str]:

@@ -12,7 +12,7 @@ from time import perf_counter
 from artifacts.progress import Say
 from artifacts.settings import QuietHost
 from engine_specs.preflight import ServedMemory
-from tasks.comparison.serve import Bench, Running, bench
+from tasks.comparison.serve import Bench, Running, ServedWith, bench
 from tasks.comparison.sides import ENGINE
 from tasks.comparison.suspension import suspended
 from tasks.hosts import NVML, await_released, memory_in_use
@@ -208,15 +208,18 @@ def resident_sides(
     label: str,
     choice: PlacementChoice = ALONE,
     served: ServedMemory | None = None,
+    served_with: ServedWith | None = None,
 ) -> Iterator[ServedSides]:
     """Bring up all sides at once, and keep them up for the time of the context, a whole measurement.
+
+    `served_with` as for `bench`.
 
     Raises:
         tasks.errors.TaskError: a toolchain or its GPUs are unavailable, or a server did not become ready, or
             ended meanwhile.
         artifacts.errors.CannotServe: this host or a toolchain cannot serve an engine.
     """
-    with bench(pipeline, sides, label, choice) as at, ExitStack() as stack:
+    with bench(pipeline, sides, label, choice, served_with) as at, ExitStack() as stack:
         running = [stack.enter_context(at.start(side)) for side in sides]
         yield ServedSides(running, choice, Observed(at, served), at.unstoppable)
 
@@ -231,11 +234,14 @@ def sides_in_turn(
     *,
     served: ServedMemory | None = None,
     idle: Sequence[IdleCheck] = (),
+    served_with: ServedWith | None = None,
 ) -> Iterator[Placement]:
     """Hold what all sides need for the time of the context, and start each when a phase needs it.
+
+    `served_with` as for `bench`.
 
     Raises:
         tasks.errors.TaskError: a toolchain or its GPUs are unavailable.
     """
-    with bench(pipeline, sides, label, choice) as at:
+    with bench(pipeline, sides, label, choice, served_with) as at:
         yield InTurn(at, choice, Observed(at, served), kept, idle)

@@ -14,7 +14,12 @@ from tasks.judging import PlacementChoice
 
 
 def placement_here(
-    spec: Spec, variant: ResolvedVariant, served: ServedMemory | None, facts: HostFacts, settings: Settings
+    spec: Spec,
+    variant: ResolvedVariant,
+    served: ServedMemory | None,
+    facts: HostFacts,
+    settings: Settings,
+    sides: int | None = None,
 ) -> PlacementChoice:
     """Choose the placement for a variant that this host can build.
 
@@ -24,12 +29,13 @@ def placement_here(
         served: what each side takes of a device; None if it is not known.
         facts: what this host has.
         settings: may say which placement is wanted.
+        sides: how many sides there are; None: the engine and the references of the spec.
 
     Raises:
         tasks.errors.GpusUnavailable: processes that are not of this program leave too few GPUs.
         tasks.errors.PlacementImpossible: this host cannot place the sides as the user wants.
     """
-    sides = 1 + len(reference_sides(spec, variant, "", "", facts.cpu_features))
+    sides = sides or 1 + len(reference_sides(spec, variant, "", "", facts.cpu_features))
     room = Room((), (), served)
     if variant.target.gpu is not None:
         free, busy = free_gpus(

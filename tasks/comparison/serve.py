@@ -33,6 +33,9 @@ from tasks.kinds import is_vllm, with_memory_share
 from tasks.runs import Pipeline
 from tasks.toolchains import Toolchain, ensure, serving
 
+ServedWith = Mapping[str, Toolchain]
+"""The toolchain that serves each side, by its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -134,8 +137,16 @@ class Bench:
 
 
 @contextmanager
-def bench(pipeline: Pipeline, sides: Sequence[Side], label: str, choice: PlacementChoice) -> Iterator[Bench]:
+def bench(
+    pipeline: Pipeline,
+    sides: Sequence[Side],
+    label: str,
+    choice: PlacementChoice,
+    served_with: ServedWith | None = None,
+) -> Iterator[Bench]:
     """Hold everything that these sides need, for the time of the context, a whole measurement.
+
+    `served_with` names the toolchain of each side; if it is not given, the settings say which it is.
 
     Raises:
         tasks.errors.TaskError: a toolchain or its GPUs are unavailable.
@@ -147,7 +158,7 @@ def bench(pipeline: Pipeline, sides: Sequence[Side], label: str, choice: Placeme
             shutil.rmtree(root / tree, ignore_errors=True)  # left by a run that was killed
             stack.callback(shutil.rmtree, root / tree, ignore_errors=True)
             pipeline.store.materialize(tree, root / tree)
-        equipped = _equipped(pipeline, stack, sides, choice, root)
+        equipped = _equipped(pipeline, stack, sides, choice, root, served_with)
         watch = stack.enter_context(GpuWatch(NVML).running())
         plain = all(one.toolchain.launcher.plain for one in equipped.values())
         host = HostWatch(
@@ -159,10 +170,20 @@ def bench(pipeline: Pipeline, sides: Sequence[Side], label: str, choice: Placeme
 
 
 def _equipped(
-    pipeline: Pipeline, stack: ExitStack, sides: Sequence[Side], choice: PlacementChoice, root: Path
+    pipeline: Pipeline,
+    stack: ExitStack,
+    sides: Sequence[Side],
+    choice: PlacementChoice,
+    root: Path,
+    served_with: ServedWith | None,
 ) -> dict[str, _Equipped]:
     """Get the toolchains and GPUs of all sides."""
-    toolchains = [ensure(side.serve.toolchain, pipeline.settings, say=pipeline.say) for side in sides]
+    toolchains = [
+        served_with[side.name]
+        if served_with
+        else ensure(side.serve.toolchain, pipeline.settings, say=pipeline.say)
+        for side in sides
+    ]
     counts = [each.gpus_held(side.devices) for side, each in zip(sides, toolchains, strict=True)]
     computing = next((one for one in toolchains if one.accelerator == "cuda"), toolchains[0])
     together = choice.name == "together"

@@ -67,11 +67,11 @@ class Provider(ABC):
 
     Attributes:
         name: as it is shown and recorded.
-        key: the key of `[toolchains.NAME]` that selects this provider; None: it needs no setting.
+        key: the key of `[toolchains.NAME]` that selects this provider.
     """
 
     name: ClassVar[str]
-    key: ClassVar[str | None]
+    key: ClassVar[str]
 
     @abstractmethod
     def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:

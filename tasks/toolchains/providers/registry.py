@@ -19,8 +19,9 @@ from tasks.toolchains.providers.interface import Provider, ToolchainRequest
 from tasks.toolchains.providers.lock import LockProvider
 from tasks.toolchains.records import NotInstalled, Toolchain
 
-# The last one serves toolchains that nothing is said about.
-PROVIDERS: tuple[Provider, ...] = (HostProvider(), ImageProvider(), LockProvider())
+# It serves toolchains that nothing is said about.
+DEFAULT = LockProvider()
+PROVIDERS: tuple[Provider, ...] = (HostProvider(), ImageProvider(), DEFAULT)
 
 
 def print_line(line: str) -> None:
@@ -94,14 +95,14 @@ def _refuse_unknown(settings: Settings, *also: str) -> None:
 
 def provider_of(request: ToolchainRequest) -> Provider:
     """The provider that the table names; raises ToolchainSettingInvalid if it names none, or several."""
-    by_key: dict[str | None, Provider] = {provider.key: provider for provider in PROVIDERS}
+    by_key: dict[str, Provider] = {provider.key: provider for provider in PROVIDERS}
     if not request.table:
-        return by_key[None]
+        return DEFAULT
     match [provider for key, provider in by_key.items() if key in request.table]:
         case [only]:
             return only
         case found:
-            keys = " or ".join(sorted(key for key in by_key if key))
+            keys = " or ".join(sorted(by_key))
             raise ToolchainSettingInvalid(
                 f"the setting of toolchain {request.declared.name} names "
                 f"{'several providers' if found else 'no provider'}: {', '.join(sorted(request.table))}",

@@ -23,6 +23,8 @@ from tasks.toolchains import (
 )
 from tasks.toolchains.providers import registry
 from tasks.toolchains.providers.interface import Provider, ToolchainRequest
+from tasks.toolchains.providers.lock.install import plan_of
+from tasks.toolchains.providers.lock.provider import with_its_lock
 from tasks.toolchains.providers.registry import PROVIDERS, provider_of, request_for
 
 IMAGE = f"a/b@sha256:{'0' * 64}"
@@ -42,6 +44,28 @@ def test_the_key_of_a_table_chooses_the_provider(settings):
     assert serving({"python": "/p"}, settings) == "host"
     assert serving({"image": IMAGE, "client": "docker"}, settings) == "image"
     assert serving({}, settings) == "lock"
+    assert serving({"lock": "/l"}, settings) == "lock"
+
+
+def test_another_lock_is_another_toolchain(settings: Settings, tmp_path: Path) -> None:
+    """Not installed here, but it would be elsewhere, and is not taken for the one that is shipped."""
+    shipped = declared()["aot-cpu"].lock_path
+    (tmp_path / "other.txt").write_text(shipped.read_text() + "# the same but for this line\n")
+    tables: list[dict[str, object]] = [{}, {"lock": str(shipped)}, {"lock": str(tmp_path / "other.txt")}]
+    given = [settings.model_copy(update={"toolchains": {"aot-cpu": table}}) for table in tables]
+    requests = [request_for(declared()["aot-cpu"], one) for one in given]
+    roots = [plan_of(with_its_lock(one), settings).root for one in requests]
+    assert roots[0] == roots[1] != roots[2]
+
+
+@pytest.mark.parametrize("content", [None, "torch>=2\n"])
+def test_what_is_no_lock_is_refused(settings: Settings, tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "lock.txt"
+    if content:
+        path.write_text(content)
+    given = settings.model_copy(update={"toolchains": {"aot-cpu": {"lock": str(path)}}})
+    with pytest.raises(ToolchainSettingInvalid, match=f"lock: {path} is not a lock"):
+        ensure("aot-cpu", given)
 
 
 def test_providers_have_names_and_keys_of_their_own():
@@ -50,7 +74,6 @@ def test_providers_have_names_and_keys_of_their_own():
         == len({provider.key for provider in PROVIDERS})
         == len(PROVIDERS)
     )
-    assert [provider.name for provider in PROVIDERS if provider.key is None] == ["lock"]
 
 
 @pytest.mark.parametrize(

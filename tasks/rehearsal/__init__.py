@@ -1,0 +1,25 @@
+"""Rehearsing an upgrade of a toolchain: released engine, rebuilt engine, and vLLM before and after.
+
+All of them are measured in one session on one host.
+
+Promises:
+- Nothing is published, no verdict is kept, and no setting of the host is changed. What is built stays in the
+  store, where a build that really uses the other version finds it.
+- Every two sides are compared from the same cycles of rounds.
+"""
+
+from tasks.rehearsal.cycles import Cycles, measure_cycles
+from tasks.rehearsal.records import Rehearsal, RehearsedRatio, RehearsedSide
+from tasks.rehearsal.session import rehearse
+from tasks.rehearsal.upgrade import Upgrade, upgrade_of
+
+__all__ = [
+    "Cycles",
+    "Rehearsal",
+    "RehearsedRatio",
+    "RehearsedSide",
+    "Upgrade",
+    "measure_cycles",
+    "rehearse",
+    "upgrade_of",
+]
