@@ -16,7 +16,13 @@ from artifacts.releases.installs import (
     verify_install,
 )
 from artifacts.releases.judged_on import JudgedOn, judged_elsewhere, judged_here
-from artifacts.releases.kept_verdicts import KeptVerdict, VerdictKey, keep_verdict, newest_verdict
+from artifacts.releases.kept_verdicts import (
+    KeptVerdict,
+    VerdictKey,
+    keep_verdict,
+    newest_verdict,
+    verdicts_on,
+)
 from artifacts.releases.pull import PulledRelease, pull_release
 from artifacts.releases.references import PATTERN, parse_reference, resolve
 from artifacts.releases.releases import (
@@ -61,6 +67,7 @@ __all__ = [
     "require_whole",
     "reserve_version",
     "resolve",
+    "verdicts_on",
     "verify_install",
     "version_key",
 ]

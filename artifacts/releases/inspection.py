@@ -31,7 +31,7 @@ def inspect_release(store: "Store", release: Release, on_progress: OnProgress | 
 
     Args:
         store: where the release is kept.
-        release: the release; its engines, checkpoints and reports are read.
+        release: the release; its engines, checkpoints, reports and evidence are read.
         on_progress: called with the bytes read and the total bytes, from several threads.
 
     Raises IntegrityError, naming every key that is missing or damaged, and StoreUnreachable.

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from artifacts.store import Store
 
 KEY_PATTERN = re.compile(rf"{ID_PATTERN}\.json")
+LEVELS_BELOW_NAME = 5
+"""Of the keys of a name: version, commit, variant, basis, and the verdict itself."""
 
 
 class VerdictKey(Frozen):
@@ -84,6 +86,22 @@ def newest_verdict(store: "Store", about: VerdictKey) -> KeptVerdict | None:
         else:
             warn_skipped(store.bucket, key, "it is not a verdict")
     return store.read_record(max(verdicts), KeptVerdict, _key_of) if verdicts else None
+
+
+def verdicts_on(store: "Store", name: str) -> tuple[KeptVerdict, ...]:
+    """Return all verdicts on the variants of a spec, oldest first; other objects are skipped with a warning.
+
+    Raises IntegrityError if a record is about something other than its key says.
+    """
+    prefix, found = f"judged/{name}/", []
+    for key in store.bucket.keys(prefix):
+        parts = key.removeprefix(prefix).split("/")
+        if len(parts) == LEVELS_BELOW_NAME and KEY_PATTERN.fullmatch(parts[-1]):
+            found.append(key)
+        else:
+            warn_skipped(store.bucket, key, "it is not a verdict")
+    read = store.read_records(found, KeptVerdict, _key_of)
+    return tuple(sorted(read, key=lambda one: one.id))
 
 
 def _key_of(kept: KeptVerdict) -> str:

@@ -43,6 +43,11 @@ class VariantRelease(Frozen):
     target: str = Field(description="Name of the target that it was built for.")
     verdict: Verdict = Field(description="What was decided.")
     reasons: tuple[str, ...] = Field(description="Why, in sentences.")
+    since_last: str = Field(
+        default="",
+        description="How speeds changed since the last release with an engine, in sentences; empty if there "
+        "was none.",
+    )
     requires: HostRequirements = Field(description="What a host must have to serve the tree to deploy.")
     judged_on: JudgedOn = Field(description="The hardware that its speed was measured on.")
     serve: ServeCommand | None = Field(
@@ -54,6 +59,10 @@ class VariantRelease(Frozen):
     vllm_serve: ServeCommand = Field(description="The serve command of vLLM, which it was judged against.")
     checkpoint_tree: Digest = Field(description="Tree of the unquantized checkpoint.")
     report: Digest | None = Field(default=None, description="Tree of the report.")
+    evidence: Digest | None = Field(
+        default=None,
+        description="Tree of the measurements with all samples, and of what came of them.",
+    )
     fingerprints: dict[str, str] = Field(default_factory=dict, description="Fingerprint of each stage.")
     measurements: tuple[str, ...] = Field(
         default=(), description="Ids of the measurements that it was judged by."
@@ -61,8 +70,8 @@ class VariantRelease(Frozen):
 
     @property
     def trees(self) -> tuple[str, ...]:
-        """The trees that it names, each once: the one to deploy, the checkpoint, the report."""
-        named = (self.tree, self.checkpoint_tree, self.report)
+        """The trees that it names, each once: the one to deploy, the checkpoint, report and evidence."""
+        named = (self.tree, self.checkpoint_tree, self.report, self.evidence)
         return tuple(dict.fromkeys(tree for tree in named if tree is not None))
 
     @model_validator(mode="after")
@@ -134,7 +143,7 @@ def publish(store: "Store", release: Release) -> Release:
 
 
 def require_trees(store: "Store", variants: Iterable[VariantRelease]) -> None:
-    """Check that everything that these variants name can be published: engines, checkpoints and reports.
+    """Check that all that these variants name can be published: engines, checkpoints, reports, evidence.
 
     Raises NotFound if the store lacks a tree or a blob of it, StandInRefused if a stand-in made one.
     """

@@ -60,12 +60,22 @@ COMMANDS = {
         CommandEntry("build", "build:build", "Build, judge and publish one spec."),
         CommandEntry("nightly", "nightly:nightly", "Build what changed among all specs."),
         CommandEntry("selftest", "selftest:selftest", "Find out how often the judge is wrong."),
+        CommandEntry(
+            "rehearse", "evidence:rehearse", "Measure what another version of a toolchain would change."
+        ),
     ),
     "Releases": (
         CommandEntry("list", "releases:list_releases", "List the releases, or those of one name."),
         CommandEntry("show", "releases:show", "Show one release: its variants, verdicts and reasons."),
         CommandEntry("report", "releases:report", "Fetch the reports of a release."),
-        CommandEntry("history", "releases:history", "Show how the channels of a name were moved."),
+        CommandEntry(
+            "history",
+            "evidence:history",
+            "Show verdicts with both sides' speeds, and what changed in between.",
+        ),
+        CommandEntry(
+            "recompute", "evidence:recompute", "Judge a release's evidence again: the same to the digit?"
+        ),
     ),
     "Serving hosts": (
         CommandEntry("pull", "hosts:pull", "Install the variant of a release that fits this host."),

@@ -25,6 +25,8 @@ def release_lines(release: Release, engines: Mapping[str, EngineManifest]) -> It
 def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str) -> Iterator[str]:
     yield f"{variant.name}: {variant.verdict}{'' if variant.required else ' (not required)'}"
     yield from (f"  {reason}" for reason in variant.reasons)
+    if variant.since_last:
+        yield f"  {variant.since_last}"
     yield f"  target   {variant.target}"
     yield f"  needs    {needs(variant.requires)}"
     yield f"  judged   on {variant.judged_on.text()}"
@@ -44,6 +46,7 @@ def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str)
         yield f"           {variant.vllm_serve.toolchain}, on checkpoint tree {variant.checkpoint_tree}:"
         yield from _commands(variant.vllm_serve, model)
     yield f"  report   {variant.report or 'none'}"
+    yield f"  evidence {variant.evidence or 'none'}"
 
 
 def needs(requires: HostRequirements) -> str:

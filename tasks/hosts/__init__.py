@@ -19,7 +19,7 @@ from tasks.hosts.gpu_locks import (
 )
 from tasks.hosts.gpu_release import await_released, memory_in_use
 from tasks.hosts.gpu_watch import GpuWatch
-from tasks.hosts.host_class import this_host
+from tasks.hosts.host_class import HostClass, this_host
 from tasks.hosts.host_watch import HostWatch, QuietRule, Unattributable
 from tasks.hosts.requirements import host_requirements
 from tasks.hosts.room import free_disk_bytes, host_memory_bytes
@@ -30,6 +30,7 @@ __all__ = [
     "GpuNeed",
     "GpuWatch",
     "HeldGpus",
+    "HostClass",
     "HostWatch",
     "ProcReader",
     "QuietRule",

@@ -139,21 +139,34 @@ def judge_engine(
 
     Raises `ProtocolsDiffer` if the results were measured under another protocol.
     """
-    for result in (measured, measured.accuracy, measured.speed):
-        if not isinstance(result, NotMeasured):
-            require_protocol_digest(protocol, result.protocol_digest)
-    outcomes = Outcomes(
-        gates=judge_gates(evidence_of(measured, protocol, terms)),
-        not_timed=measured.speed if isinstance(measured.speed, NotMeasured) else None,
-        compile_mode=terms.compile_mode,
-    )
+    outcomes = outcomes_of(measured, protocol, terms)
     return JudgedResult(
         subject=subject,
         protocol=protocol,
         measured=measured,
         terms=terms,
-        disqualified=tuple(one.side for one in measured.references if not qualifies(one, protocol)),
+        disqualified=disqualified(measured, protocol),
         outcomes=outcomes,
         verdict=decide(outcomes),
         created_at=datetime.now(UTC),
     )
+
+
+def outcomes_of(measured: Measured, protocol: JudgingProtocol, terms: Terms) -> Outcomes:
+    """Return the outcome of every gate. Pure.
+
+    Raises `ProtocolsDiffer` if the results were measured under another protocol.
+    """
+    for result in (measured, measured.accuracy, measured.speed):
+        if not isinstance(result, NotMeasured):
+            require_protocol_digest(protocol, result.protocol_digest)
+    return Outcomes(
+        gates=judge_gates(evidence_of(measured, protocol, terms)),
+        not_timed=measured.speed if isinstance(measured.speed, NotMeasured) else None,
+        compile_mode=terms.compile_mode,
+    )
+
+
+def disqualified(measured: Measured, protocol: JudgingProtocol) -> tuple[str, ...]:
+    """Return the names of references that were shown not to be accurate enough."""
+    return tuple(one.side for one in measured.references if not qualifies(one, protocol))

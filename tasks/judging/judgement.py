@@ -39,6 +39,9 @@ class Subject(Frozen):
     quantization: str = Field(description="Recipe of the engine's weights.")
     environment: dict[str, str] = Field(description="Host class and tool versions, by name.")
     stages: tuple[StageRecord, ...] = ()
+    since_last: str = Field(
+        default="", description="How speeds changed since the last release with an engine, in sentences."
+    )
 
     @property
     def host(self) -> str:

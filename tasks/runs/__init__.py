@@ -3,7 +3,7 @@
 Promises: a stage with an equal fingerprint is not run again; what a killed stage leaves is never used.
 """
 
-from tasks.runs.fingerprint import build_document, source_of
+from tasks.runs.fingerprint import build_document, explain_difference, source_of
 from tasks.runs.kept_phases import KeptPhases
 from tasks.runs.measurements import Finding, MeasurementCall, Usable, find_measurement, measure_once
 from tasks.runs.pipeline import Pipeline
@@ -22,6 +22,7 @@ __all__ = [
     "StageResult",
     "Usable",
     "build_document",
+    "explain_difference",
     "find_measurement",
     "look_up",
     "measure_once",

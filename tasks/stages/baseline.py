@@ -1,7 +1,7 @@
 """baseline: vLLM serves the unquantized checkpoint on the declared workload, before anything is compiled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from artifacts.settings import QuietHost
@@ -12,25 +12,34 @@ from tasks.comparison import load_plan, occupied_devices, reference_sides, resid
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE, REPORT_FILE, TEXTS_FILE, TextsReport, parse_texts
 from tasks.judging import LoadPlan, LoadResult, Side, Vocabulary, end_tokens, vocabulary_of
-from tasks.judging.decide import Go, Stay, baseline_decision
+from tasks.judging.decide import BaselineTerms, Go, Stay, baseline_decision
 from tasks.judging.judge import baseline_load
 from tasks.runs import Finding, MeasurementCall, Pipeline, measure_once
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
 from tasks.stages.node import CHECKPOINT, HELDOUT, Inputs, MeasuredNode, Need
 from tasks.stages.sources import Sources
-from tasks.toolchains import ensure
+from tasks.toolchains import ensure, tool_of
 
 STAGE = "baseline"
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What vLLM achieves, and whether compiling is worth trying."""
+    """What vLLM achieves, and whether compiling is worth trying.
+
+    Attributes:
+        load: what it achieves.
+        decision: whether compiling is worth trying.
+        measurement: the record in the store.
+        reason: why it was measured, or reused.
+        versions: the tool that served, with its version, by name of the toolchain.
+    """
 
     load: LoadResult
     decision: Stay | Go
     measurement: Measurement
     reason: str
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 class MeasureBaseline(MeasuredNode):
@@ -111,21 +120,24 @@ class MeasureBaseline(MeasuredNode):
         load = measurement.result_as(LoadResult)
         decision = self._decide(load)
         pipeline.say(f"baseline {self.variant}: {decision.reason}")
-        return Baseline(load, decision, measurement, reason)
+        return Baseline(load, decision, measurement, reason, {toolchain.name: tool_of(toolchain)})
 
     def _plan(self, store: Store, trees: Mapping[str, str]) -> LoadPlan:
         report = store.read_document(trees[HELDOUT], REPORT_FILE, TextsReport)
         return load_plan(self.spec, vocabulary_in(store, trees[CHECKPOINT]), report.sample_digest)
 
     def _decide(self, load: LoadResult) -> Stay | Go:
-        spec, variant = self.spec, self._variant
-        return baseline_decision(
-            load,
-            spec.economics.at(variant.target.name),
-            spec.workload,
-            speedup=load_kinds()[variant.engine.kind].hoped_speedup,
-            compile_mode=spec.compile,
-        )
+        return baseline_decision(load, baseline_terms(self.spec, self._variant))
+
+
+def baseline_terms(spec: Spec, variant: ResolvedVariant) -> BaselineTerms:
+    """Return what the decision before compiling depends on besides the baseline."""
+    return BaselineTerms(
+        prices=spec.economics.at(variant.target.name),
+        workload=spec.workload,
+        speedup=load_kinds()[variant.engine.kind].hoped_speedup,
+        compile_mode=spec.compile,
+    )
 
 
 def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:

@@ -16,6 +16,15 @@ from artifacts.releases import VariantRelease, judged_here
 from artifacts.store import Measurement
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import occupied_devices
+from tasks.evidence import (
+    Evidence,
+    baseline_evidence,
+    drift_between,
+    engine_evidence,
+    keep_evidence,
+    last_accepted,
+    read_speed,
+)
 from tasks.hosts import host_requirements, this_host
 from tasks.judging import JudgedResult, NotMeasured, StageRecord, Subject
 from tasks.judging.decide import Stay, Verdict, decide_baseline
@@ -23,7 +32,7 @@ from tasks.judging.gates import Terms
 from tasks.judging.judge import judge_engine
 from tasks.judging.report import last_release, render_baseline, render_report
 from tasks.runs import Pipeline, StageResult
-from tasks.stages.baseline import Baseline
+from tasks.stages.baseline import Baseline, baseline_terms
 from tasks.stages.measure import Measurements, engine_manifest
 from tasks.stages.node import Inputs, Node
 from tasks.stages.verdicts import keep
@@ -84,6 +93,21 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Filed:
+    """What the store holds for a verdict.
+
+    Attributes:
+        report: tree of the report.
+        evidence: tree of the evidence.
+        measurements: ids of the measurements in it.
+    """
+
+    report: str
+    evidence: str
+    measurements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """A variant with its verdict, ready for a release.
 
@@ -100,11 +124,18 @@ class Judged:
 
 def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Stay) -> Judged:
     """Return the verdict if vLLM suffices: stay-on-vllm, and nothing is compiled."""
-    verdict, ids = decide_baseline(stay), (baseline.measurement.id,)
-    last = last_release(pipeline.store, case.spec.name, case.variant.name, ids)
+    verdict = decide_baseline(stay)
+    evidence = baseline_evidence(
+        baseline.measurement,
+        baseline_terms(case.spec, case.variant),
+        case.spec.validation.speed.metric,
+        baseline.versions,
+    )
+    subject = _subject(case, [_baseline_record(case, baseline)], since_last(pipeline, case, evidence))
+    last = last_release(pipeline.store, case.spec.name, case.variant.name, evidence.kept.measurements)
     with tempfile.TemporaryDirectory() as scratch:
         render_baseline(
-            _subject(case, [_baseline_record(case, baseline)]),
+            subject,
             baseline.load,
             stay,
             verdict,
@@ -112,10 +143,10 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
             workload=case.spec.workload,
             last=last,
         )
-        report = pipeline.store.put_tree(Path(scratch), consume=True, recheck=pipeline.force).digest
-    pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
+        filed = _file(pipeline, Path(scratch), evidence)
+    _say_verdict(pipeline, subject, verdict)
     vllm = baseline.load.side.serve
-    entry = _entry(pipeline, case, verdict, vllm=vllm, report=report, measurements=ids)
+    entry = _entry(pipeline, case, subject, verdict, vllm=vllm, filed=filed)
     keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, None)
 
@@ -129,28 +160,42 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
     """
     for tree in dict.fromkeys((case.engine, measurements.protocol.engine.tree)):
         refuse_stand_in(pipeline.store, tree, "judged")
-    result = judge_engine(
-        measurements.measured,
-        measurements.protocol,
-        Terms(
-            prices=case.spec.economics.at(case.variant.target.name),
-            compile_mode=case.spec.compile,
-            build_device_hours=_device_hours(case.stages, [baseline.measurement, measurements.measurement]),
-        ),
-        _subject(case, [_baseline_record(case, baseline), _measure_record(case, measurements)]),
+    terms = Terms(
+        prices=case.spec.economics.at(case.variant.target.name),
+        compile_mode=case.spec.compile,
+        build_device_hours=_device_hours(case.stages, [baseline.measurement, measurements.measurement]),
     )
-    verdict, ids = result.verdict, (baseline.measurement.id, measurements.measurement.id)
-    last = last_release(pipeline.store, case.spec.name, case.variant.name, ids)
+    evidence = engine_evidence(
+        baseline.measurement,
+        baseline_terms(case.spec, case.variant),
+        measurements.measurement,
+        measurements.protocol,
+        terms,
+        baseline.versions | measurements.versions,
+    )
+    records = [_baseline_record(case, baseline), _measure_record(case, measurements)]
+    subject = _subject(case, records, since_last(pipeline, case, evidence))
+    result = judge_engine(measurements.measured, measurements.protocol, terms, subject)
+    verdict = result.verdict
+    last = last_release(pipeline.store, case.spec.name, case.variant.name, evidence.kept.measurements)
     size_bytes = pipeline.store.get_listing(case.engine).total_bytes
     with tempfile.TemporaryDirectory() as scratch:
         render_report(result, Path(scratch), size_bytes=size_bytes, last=last)
-        report = pipeline.store.put_tree(Path(scratch), consume=True, recheck=pipeline.force).digest
-    pipeline.say(f"verdict on {case.variant.name}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}")
-    entry = _entry(
-        pipeline, case, verdict, vllm=_reference_command(measurements), report=report, measurements=ids
-    )
+        filed = _file(pipeline, Path(scratch), evidence)
+    _say_verdict(pipeline, subject, verdict)
+    vllm = _reference_command(measurements)
+    entry = _entry(pipeline, case, subject, verdict, vllm=vllm, filed=filed)
     keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, result)
+
+
+def _file(pipeline: Pipeline, report: Path, evidence: Evidence) -> Filed:
+    """Put the report in a directory, and the evidence, into the store."""
+    return Filed(
+        report=pipeline.store.put_tree(report, consume=True, recheck=pipeline.force).digest,
+        evidence=keep_evidence(pipeline.store, evidence, recheck=pipeline.force),
+        measurements=evidence.kept.measurements,
+    )
 
 
 def _reference_command(measurements: Measurements) -> ServeCommand:
@@ -164,11 +209,11 @@ def _reference_command(measurements: Measurements) -> ServeCommand:
 def _entry(
     pipeline: Pipeline,
     case: Case,
+    subject: Subject,
     verdict: Verdict,
     *,
     vllm: ServeCommand,
-    report: str,
-    measurements: tuple[str, ...],
+    filed: Filed,
 ) -> VariantRelease:
     requires = host_requirements(case.variant.target, case.variant.devices, (vllm.toolchain,))
     tree, serve = None, None
@@ -183,19 +228,38 @@ def _entry(
         target=case.variant.target.name,
         verdict=verdict.verdict,
         reasons=verdict.reasons,
+        since_last=subject.since_last,
         requires=requires,
         judged_on=judged_here(requires, probe_host()),
         serve=serve,
         tree=tree,
         vllm_serve=vllm,
         checkpoint_tree=case.checkpoint,
-        report=report,
+        report=filed.report,
         fingerprints={f"{one.stage}:{one.variant}": one.fingerprint for one in case.stages},
-        measurements=measurements,
+        measurements=filed.measurements,
+        evidence=filed.evidence,
     )
 
 
-def _subject(case: Case, measured: Sequence[StageRecord]) -> Subject:
+def _say_verdict(pipeline: Pipeline, subject: Subject, verdict: Verdict) -> None:
+    said = f"verdict on {subject.variant}: {verdict.verdict} ({verdict.row}): {verdict.reasons[0]}"
+    pipeline.say(" ".join(filter(None, (said, subject.since_last))))
+
+
+def since_last(pipeline: Pipeline, case: Case, evidence: Evidence) -> str:
+    """Say how speeds changed since the last release with an engine of this variant, unless it is the same."""
+    found = last_accepted(pipeline.store, case.spec.name, case.variant.name)
+    if found is None:
+        return ""
+    version, entry = found
+    if entry.evidence is None or entry.measurements == evidence.kept.measurements:
+        return ""
+    then = read_speed(pipeline.store, entry.evidence)
+    return drift_between(then, evidence.speed, since=f"{case.spec.name}@{version}").text()
+
+
+def _subject(case: Case, measured: Sequence[StageRecord], since_last: str) -> Subject:
     host = this_host().model_dump(mode="json")
     tools = {name: version for stage in case.stages for name, version in stage.tools.items()}
     return Subject(
@@ -207,6 +271,7 @@ def _subject(case: Case, measured: Sequence[StageRecord]) -> Subject:
         quantization=case.variant.quantization.recipe,
         environment={name: _text(value) for name, value in (host | tools).items() if value},
         stages=_in_order(list(map(_record, case.stages)), measured),
+        since_last=since_last,
     )
 
 

@@ -1,7 +1,7 @@
 """measure: engine and vLLM answer the same client, started by their serve commands from what ships."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from artifacts.hosts import ENGINE_FILE, EngineManifest, probe_host, refuse_stand_in
@@ -32,19 +32,28 @@ from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTask, Fetch
 from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, TASK, WEIGHTS, Inputs, MeasuredNode, Need
 from tasks.stages.quantize import Quantize
 from tasks.stages.sources import Sources
-from tasks.toolchains import ensure
+from tasks.toolchains import ensure, tool_of
 
 STAGE = "measure"
 
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """What was measured, and under which protocol."""
+    """What was measured, and under which protocol.
+
+    Attributes:
+        protocol: what was asked.
+        measured: the answers.
+        measurement: the record in the store.
+        reason: why it was measured, or reused.
+        versions: tools that served, with their versions, by name of the toolchain.
+    """
 
     protocol: JudgingProtocol
     measured: Measured
     measurement: Measurement
     reason: str
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 class Measure(MeasuredNode):
@@ -200,9 +209,8 @@ def measure(
         artifacts.errors.StandInRefused: a stand-in of the tool made the engine.
     """
     refuse_stand_in(pipeline.store, protocol.engine.tree, "measured")
-    identities = {
-        name: ensure(name, pipeline.settings, say=pipeline.say).identity for name in _toolchains_of(protocol)
-    }
+    toolchains = [ensure(name, pipeline.settings, say=pipeline.say) for name in _toolchains_of(protocol)]
+    identities = {one.name: one.identity for one in toolchains}
     call = _call(protocol, identities, pipeline.settings.placement, pipeline.settings.quiet_host)
     kept = KeptPhases.of(pipeline.settings, call.key, say=pipeline.say, force=pipeline.force)
 
@@ -222,7 +230,8 @@ def measure(
 
     measurement, reason = measure_once(pipeline, call, ask, devices=devices)
     kept.remove()
-    return Measurements(protocol, measurement.result_as(Measured), measurement, reason)
+    versions = {one.name: tool_of(one) for one in toolchains}
+    return Measurements(protocol, measurement.result_as(Measured), measurement, reason, versions)
 
 
 def comparison_of(

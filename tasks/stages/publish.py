@@ -13,11 +13,9 @@ Invariants:
   patch with all of this release in it stays there.
 """
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from artifacts.canonical import digest_of
@@ -33,11 +31,10 @@ from artifacts.releases import (
 )
 from artifacts.store import Store
 from engine_specs.spec import Spec, resolve_variants
+from tasks.evidence import source_commit
 from tasks.runs import Pipeline
 from tasks.stages.node import Inputs, Node
 from tasks.stages.verdicts import Gathered, basis, gather
-
-NO_COMMIT = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +163,7 @@ def _reserve(
         created_at=datetime.now(UTC),
         checkpoint_repo=spec.checkpoint.repo,
         checkpoint_revision=commit,
-        source_commit=_source_commit(),
+        source_commit=source_commit(),
         spec=spec.model_dump(mode="json"),
         variants=gathered.entries,
     )
@@ -199,17 +196,9 @@ def publication_fingerprint(spec: Spec, entries: Sequence[VariantRelease]) -> st
 
 
 def content(entry: VariantRelease) -> dict[str, Any]:
-    """Return what identifies a published variant: its entry without the report and the reasons.
+    """Return what identifies a published variant: its entry without report, evidence and sentences.
 
-    These hold times and durations, which differ if a build was merely repeated.
+    These hold times and durations, which differ if a build was merely repeated, or say what came before. The
+    measurements, whose ids count, are in the evidence.
     """
-    return entry.model_dump(mode="json", exclude={"report", "reasons"})
-
-
-def _source_commit() -> str:
-    """Return the commit of the checkout that this code runs from; empty for an installed package."""
-    here = Path(__file__).parent
-    asked = subprocess.run(
-        ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip() if asked.returncode == 0 else NO_COMMIT
+    return entry.model_dump(mode="json", exclude={"report", "evidence", "reasons", "since_last"})

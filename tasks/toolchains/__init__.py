@@ -16,7 +16,7 @@ from tasks.toolchains.declarations import (
     end_of_life_warnings,
 )
 from tasks.toolchains.providers import adopt, ensure, forget, planned_identity, status
-from tasks.toolchains.records import JobOutcome, NotInstalled, Provenance, Server, Toolchain, Worker
+from tasks.toolchains.records import JobOutcome, NotInstalled, Provenance, Server, Toolchain, Worker, tool_of
 from tasks.toolchains.run import require_port, run_foreground, run_job, serving
 
 __all__ = [
@@ -40,4 +40,5 @@ __all__ = [
     "run_job",
     "serving",
     "status",
+    "tool_of",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny
 
 from artifacts.frozen import Frozen
+from tasks.toolchains.declarations import declaration
 from tasks.toolchains.host_checks import Obstacle
 from tasks.toolchains.launcher import DirectLauncher, Launcher
 
@@ -34,11 +35,12 @@ class Provenance(Frozen):
     differences: tuple[Difference, ...] = Field(description="What is not as the lock names it.")
 
     def __str__(self) -> str:
-        if not self.adopted:
+        if not self.adopted and not self.differences:
             return f"{self.name} ({self.provider})"
         count = len(self.differences)
         packages = "1 package differs" if count == 1 else f"{count} packages differ"
-        return f"{self.name} ({self.provider}, adopted: {packages} from its lock)"
+        how = "adopted" if self.adopted else "another lock"
+        return f"{self.name} ({self.provider}, {how}: {packages} from its lock)"
 
 
 class Toolchain(Frozen):
@@ -97,6 +99,12 @@ class Toolchain(Frozen):
             identity=self.identity,
             differences=self.differences,
         )
+
+
+def tool_of(toolchain: Toolchain) -> str:
+    """Return the tool that a toolchain exists for, with its version, such as `vllm 0.32.0`."""
+    tool = declaration(toolchain.name).tool
+    return f"{tool} {toolchain.versions.get(tool, '')}".strip()
 
 
 class NotInstalled(Frozen):

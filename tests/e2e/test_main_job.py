@@ -163,6 +163,16 @@ def test_report_is_one_page_with_every_number_in_it(finished: Finished, tmp_path
     assert 'download="report.json" href="data:application/json;base64,' in text
 
 
+def test_the_release_is_judged_again_to_the_same_digits(finished: Finished) -> None:
+    again = finished.job.cli("recompute", "e2e:nightly")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "are the same to the digit, by the same judge" in again.stdout
+    shown = json.loads(finished.job.cli("history", "e2e", "--json").stdout)
+    released, *_ = [entry for entry in shown["verdicts"] if entry["releases"]]
+    assert released["releases"][0] == "2.0.0"
+    assert released["speed"]["engine"]["speed"]["lower"] > 0
+
+
 def api(finished: Finished, path: str, body: dict[str, Any]) -> Any:
     return PrefectApi.of(finished.job.env).post(path, body)
 

@@ -1,4 +1,4 @@
-"""`enginery list`, `show`, `report`, `history`: views of what was published."""
+"""`enginery list`, `show`, `report`: views of what was published."""
 
 import shutil
 from collections.abc import Sequence
@@ -150,37 +150,8 @@ def report(
             emit(str(page))
 
 
-def history(name: Annotated[str, Parameter(help="Name of the spec.")], /, *, json: Json = False) -> None:
-    """Show where the channels of a name pointed, and why they were moved; the newest move is last.
-
-    Exit codes: 0 done; 2 the name is invalid; 4 there is no release of that name; 5 the store does not
-    answer.
-
-    For example:
-
-        enginery history demo
-    """
-    from artifacts.releases import list_channels
-
-    store = open_local_or_configured_store(load_settings())
-    _require_name(name)
-    channels = list_channels(store, name)
-    if not channels:
-        _names(store, name)  # raises with the names that exist if this is not one of them
-    if json:
-        emit_json(channels)
-        return
-    rows = [
-        (channel.channel, f"{move.at:%Y-%m-%d %H:%M:%S}", move.version, move.reason)
-        for channel in channels
-        for move in channel.history
-    ]
-    emit_table(
-        ("channel", "moved", "to", "why"), rows, empty=f"no channel of {name} has been moved yet", wraps="why"
-    )
-
-
-def _require_name(text: str) -> None:
+def require_name(text: str) -> None:
+    """Raise BadReference if a text is not a name, but for example a whole reference."""
     from artifacts.releases import parse_reference
 
     name = parse_reference(text).name
@@ -193,16 +164,24 @@ def _names(store: "Store", name: str | None) -> tuple[str, ...]:
     """Return all names that have releases, or only the given one; raise NotFound if it has none."""
     from artifacts.releases import list_names
 
+    if name is None:
+        return list_names(store)
+    require_name(name)
+    require_known(store, name)
+    return (name,)
+
+
+def require_known(store: "Store", name: str) -> None:
+    """Raise NotFound, with the names that exist, unless there is a release of this name."""
+    from artifacts.releases import list_names
+
     names = list_names(store)
-    if name is not None:
-        _require_name(name)
-    if name is not None and name not in names:
+    if name not in names:
         raise NotFound(
             f"There is no release of {name!r}.",
             where=f"{store.bucket}; names there: {', '.join(names) or 'none at all'}",
             fix="enginery list",
         )
-    return names if name is None else (name,)
 
 
 def _raise_for(damaged: Sequence[IntegrityError]) -> None:

@@ -4,13 +4,14 @@ So are the decisions before that: whether compiling is worth trying, whether an 
 whether a measurement may be reused.
 """
 
-from tasks.judging.decide.baseline import Go, Stay, baseline_decision, load_figures
+from tasks.judging.decide.baseline import BaselineTerms, Go, Stay, baseline_decision, load_figures
 from tasks.judging.decide.outcomes import Outcomes
 from tasks.judging.decide.screening import has_looked, is_conclusive, is_exhausted, qualifies, rejecting
 from tasks.judging.decide.table import verdict_table
 from tasks.judging.decide.verdict import Verdict, decide, decide_baseline
 
 __all__ = [
+    "BaselineTerms",
     "Go",
     "Outcomes",
     "Stay",

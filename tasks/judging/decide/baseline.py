@@ -1,7 +1,11 @@
 """The decision before anything is compiled: whether an engine is worth trying, by vLLM's figures. Pure."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from pydantic import Field
+
+from artifacts.frozen import Frozen
 from engine_specs.spec import Economics, Slo, Workload
 from engine_specs.tables import HopedSpeedup
 from tasks.judging.conditions import host_in_words
@@ -19,6 +23,24 @@ from tasks.judging.gates import (
     money_tiles,
 )
 from tasks.judging.results import LoadResult
+
+
+class BaselineTerms(Frozen):
+    """What the decision depends on besides the baseline; new terms need no new measurement."""
+
+    prices: Economics = Field(description="Declared prices and load.")
+    workload: Workload = Field(description="The declared workload.")
+    speedup: HopedSpeedup = Field(
+        description="How much faster than vLLM an engine of this kind can be hoped to be."
+    )
+    compile_mode: Literal["when-justified", "always"] = Field(
+        description="What the spec says about compiling."
+    )
+    build_device_hours: float = Field(
+        default=0.0,
+        ge=0,
+        description="An estimate, such as that of the last build; zero favours compiling.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,37 +69,22 @@ class Go:
     economics: EconomicsOutcome
 
 
-def baseline_decision(
-    load: LoadResult,
-    prices: Economics,
-    workload: Workload,
-    *,
-    speedup: HopedSpeedup,
-    compile_mode: str,
-    build_device_hours: float = 0.0,
-) -> Stay | Go:
+def baseline_decision(load: LoadResult, terms: BaselineTerms) -> Stay | Go:
     """Decide whether compiling is worth trying, by vLLM's own figures.
 
     With `when-justified`, the decision is to stay if vLLM meets the SLO and an engine as fast as can be hoped
     would not pay off, counted as the gate `economics` counts.
-
-    Args:
-        load: the baseline.
-        prices: declared prices and load.
-        workload: the declared workload.
-        speedup: how much faster than vLLM an engine of this kind can be hoped to be.
-        compile_mode: what the spec says about compiling.
-        build_device_hours: an estimate, such as that of the last build; zero favours compiling.
     """
+    workload, speedup = terms.workload, terms.speedup
     summary = load.at_operating_point.summary
     reference = capacity_alone([point.summary for point in load.points], workload.slo, load.side.devices)
     fast = {"side": "engine", "tokens_per_s": reference.tokens_per_s * speedup.ratio}
     hoped = compare_months(
-        prices,
+        terms.prices,
         workload,
         reference=reference,
         engine=reference.model_copy(update=fast),
-        build_device_hours=build_device_hours,
+        build_device_hours=terms.build_device_hours,
     )
     times = f"{speedup.ratio:g} times its speed, the most that can be hoped of this kind,"
     found = (
@@ -91,7 +98,7 @@ def baseline_decision(
         found += f" {host}"
     if load.host_busy:
         return Go(f"{found} The host was busy, so these figures decide nothing: {load.host_busy}.", hoped)
-    if compile_mode == "always":
+    if terms.compile_mode == "always":
         return Go(f"{found} The spec says compile: always.", hoped)
     if not meets(summary, workload.slo):
         return Go(f"{found} It misses the objective, so an engine is worth trying.", hoped)

@@ -7,21 +7,29 @@ Promises:
 """
 
 from tasks.judging.measure.baseline_load import measure_load
-from tasks.judging.measure.contest import order_of, too_few_blocks
+from tasks.judging.measure.contest import order_of, rounds_of_a_block, too_few_blocks
 from tasks.judging.measure.idle import IdleChecks, check_idle_sides
 from tasks.judging.measure.kept import NothingKept, PhaseKeeper, PhaseT
 from tasks.judging.measure.prompts import PromptText
+from tasks.judging.measure.repeats import Repeats
+from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.speed import measure_speed
+from tasks.judging.measure.summaries import MeasuredRound, summarize_again
 
 __all__ = [
     "IdleChecks",
+    "MeasuredRound",
     "NothingKept",
     "PhaseKeeper",
     "PhaseT",
     "PromptText",
+    "Repeats",
+    "RoundRunner",
     "check_idle_sides",
     "measure_load",
     "measure_speed",
     "order_of",
+    "rounds_of_a_block",
+    "summarize_again",
     "too_few_blocks",
 ]

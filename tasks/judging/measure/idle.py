@@ -108,7 +108,7 @@ class _Check:
         return IdleCheck(
             side=self._endpoint.side.name,
             ratio=geometric_mean_interval(ratios, confidence),
-            pairs=len(ratios),
+            log_ratios=tuple(ratios),
             tolerance=plan.resolution,
         )
 

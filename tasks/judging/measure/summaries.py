@@ -88,6 +88,12 @@ def summarize(rounds: Sequence[MeasuredRound]) -> LoadSummary:
     )
 
 
+def summarize_again(rounds: Sequence[RoundResult], kept: LoadSummary) -> LoadSummary:
+    """Summarize rounds that were kept; gaps are not, so their quantiles are those of the kept summary."""
+    made = summarize([MeasuredRound(one, gaps_ms=()) for one in rounds])
+    return made.model_copy(update={"itl_ms": kept.itl_ms})
+
+
 def _rate(rounds: Sequence[RoundResult], metric: Metric) -> Interval:
     """Return the interval of the mean over blocks."""
     blocks = [list(group) for _, group in groupby(rounds, key=lambda one: one.block)]

@@ -16,8 +16,15 @@ class IdleCheck(Frozen):
     ratio: Interval = Field(
         description="Its speed next to idle sides, relative to its speed while they are suspended."
     )
-    pairs: int = Field(ge=2, description="Pairs of rounds, alone and next to idle sides.")
+    log_ratios: tuple[float, ...] = Field(
+        min_length=2, description="Logarithm of that of each pair of rounds, alone and next to idle sides."
+    )
     tolerance: float = Field(gt=0, description="Loss of speed that would not matter.")
+
+    @property
+    def pairs(self) -> int:
+        """The number of pairs of rounds."""
+        return len(self.log_ratios)
 
     @property
     def is_clear(self) -> bool:

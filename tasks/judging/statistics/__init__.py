@@ -3,6 +3,7 @@
 scipy and numpy are imported only inside functions that use them, so reading results does not load them.
 """
 
+from tasks.judging.statistics.changes import change_interval
 from tasks.judging.statistics.gains import gains_of
 from tasks.judging.statistics.looks import ENDED, Look, attempt_confidence, take_look
 from tasks.judging.statistics.paired_rounds import Pairs, pairs_of
@@ -41,6 +42,7 @@ __all__ = [
     "Unit",
     "attempt_confidence",
     "bounded_mean_interval",
+    "change_interval",
     "gains_of",
     "geometric_mean_interval",
     "gross_error_interval",

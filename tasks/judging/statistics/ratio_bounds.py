@@ -84,7 +84,7 @@ def noise_of(pairs: Pairs) -> Noise:
     errors = [
         batches.std(-1, ddof=1) / math.sqrt(batches.shape[-1])
         for values, _ in views
-        for _, batches in _batches(values)
+        for _, batches in batches_of(values)
     ]
     worst = [np.maximum(-_deviations(values).min(-1), least) for values, least in views]
     return Noise(len(pairs), np.max(errors, 0), np.maximum(*worst), pairs.start_spread)
@@ -208,7 +208,7 @@ def _student_bound(values: "NDArray[Any]", least: float, confidence: float) -> "
     mean = values.mean(-1)
     worst = np.minimum(_deviations(values).min(-1), least)
     bounds = []
-    for length, batches in _batches(values):
+    for length, batches in batches_of(values):
         count = batches.shape[-1]
         extra = batches.mean(-1) + worst / length
         spread = np.concatenate([batches, extra[..., None]], -1).std(-1, ddof=1)
@@ -218,7 +218,7 @@ def _student_bound(values: "NDArray[Any]", least: float, confidence: float) -> "
     return bound
 
 
-def _batches(values: "NDArray[Any]") -> list[tuple[int, "NDArray[Any]"]]:
+def batches_of(values: "NDArray[Any]") -> list[tuple[int, "NDArray[Any]"]]:
     """Return the means of batches of 1, 2, 4, ... consecutive values; the first values may be left out."""
     pairs = values.shape[-1]
     lengths = [2**k for k in range(pairs.bit_length()) if k == 0 or pairs >> k >= LEAST_BATCHES]

@@ -315,11 +315,13 @@ def planted_round(name: str, index: int, concurrency: int, rate: float) -> Round
     )
 
 
-def measured(digest: str, regrets: Sequence[float], *, ratio: float, noise: float = 0.03) -> Measured:
-    """Everything of one engine, planted."""
+def measured(
+    digest: str, regrets: Sequence[float], *, ratio: float, noise: float = 0.03, rate: float = 500.0
+) -> Measured:
+    """Everything of one engine, planted; `rate` is that of the reference, in tokens/s."""
     points = (
-        speed_point(ratio, noise=noise, pairs=48, concurrency=2),
-        speed_point(ratio * 1.1, noise=noise, pairs=4, ended="undecided", concurrency=1),
+        speed_point(ratio, noise=noise, pairs=48, concurrency=2, rate=rate),
+        speed_point(ratio * 1.1, noise=noise, pairs=4, ended="undecided", concurrency=1, rate=rate),
     )
     return Measured(
         protocol_digest=digest,

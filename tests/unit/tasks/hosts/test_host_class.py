@@ -3,6 +3,7 @@
 from typing import cast
 
 import pytest
+from support.judging.judgements import SUBJECT
 from support.paths import E2E_SPEC
 from support.standin.nvml import gpu
 
@@ -24,7 +25,7 @@ from tasks.hosts.host_class import gpu_class
 from tasks.judging.decide import Verdict
 from tasks.runs import Pipeline, StageResult
 from tasks.stages import Case
-from tasks.stages.judge import _entry
+from tasks.stages.judge import Filed, _entry
 from tasks.toolchains import driver_floor
 
 
@@ -75,7 +76,8 @@ def test_staying_on_vllm_asks_for_the_gpus_that_it_was_measured_on() -> None:
     verdict = Verdict(verdict="stay-on-vllm", row="r", publishes="the vLLM recipe", reasons=("fast enough",))
     recipe = ServeCommand(toolchain="vllm-cuda", argv=("{python}",), model="model")
     nowhere = cast("Pipeline", None)  # what stays on vLLM has no engine to look up
-    entry = _entry(nowhere, case, verdict, vllm=recipe, report="a" * 64, measurements=())
+    filed = Filed(report="a" * 64, evidence="b" * 64, measurements=())
+    entry = _entry(nowhere, case, SUBJECT, verdict, vllm=recipe, filed=filed)
     assert entry.requires == HostRequirements(
         machine="x86_64",
         gpu_names=("NVIDIA H100 80GB HBM3",),

@@ -70,6 +70,12 @@ def test_an_optional_variant_stops_nothing() -> None:
     assert blocking(read_spec(TWO, Path("e2e.yaml")), gathered(*entries)) is None
 
 
+def test_evidence_kept_again_and_another_past_are_the_same_publication() -> None:
+    made = entry("cpu-int8", "compile")
+    again = made.model_copy(update={"evidence": "e" * 64, "since_last": "Since then, nothing changed."})
+    assert publication_fingerprint(ONE_SPEC, [made]) == publication_fingerprint(ONE_SPEC, [again])
+
+
 def test_a_report_made_again_is_the_same_publication() -> None:
     spec = read_spec(TEXT, Path("e2e.yaml"))
     one, other = (publication_fingerprint(spec, [entry("cpu-int8", "compile", report=d * 64)]) for d in "ab")

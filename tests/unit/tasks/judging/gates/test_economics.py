@@ -9,7 +9,7 @@ from support.judging.judgements import PRICES, capacity, side, speed_point, time
 from engine_specs.spec import Economics, Slo
 from engine_specs.tables import HopedSpeedup, load_kinds
 from tasks.judging.decide import Stay
-from tasks.judging.decide.baseline import Go, baseline_decision
+from tasks.judging.decide.baseline import BaselineTerms, Go, baseline_decision
 from tasks.judging.gates import EconomicsOutcome
 from tasks.judging.gates.money.capacity import capacities, capacity_alone
 from tasks.judging.gates.money.economics import HOURS_PER_MONTH, compare_months, money_map
@@ -192,13 +192,13 @@ def load(rate: float) -> LoadResult:
 def decision(
     rate: float, *, slo: Slo = LENIENT, compile_mode: str = "when-justified", **prices: float
 ) -> Stay | Go:
-    return baseline_decision(
-        load(rate),
-        PRICES.model_copy(update=prices),
-        workload(slo=slo),
+    terms = BaselineTerms(
+        prices=PRICES.model_copy(update=prices),
+        workload=workload(slo=slo),
         speedup=TWICE,
-        compile_mode=compile_mode,
+        compile_mode=compile_mode,  # type: ignore[arg-type]
     )
+    return baseline_decision(load(rate), terms)
 
 
 def test_a_small_load_that_is_served_in_time_stays_with_the_arithmetic_shown() -> None:
@@ -242,11 +242,13 @@ def test_a_reason_to_compile_goes_on(changes: dict[str, object], because: str) -
 def test_a_baseline_on_a_busy_host_never_says_to_stay() -> None:
     quiet = load(500.0).model_copy(update={"quiet_host": "require"})
     busy = quiet.model_copy(update={"host_busy": "others used 52.0% of 2 cores (process 7)"})
-    prices = PRICES.model_copy(update={"requests_per_day": 1000})
-    stays, goes = (
-        baseline_decision(one, prices, workload(slo=LENIENT), speedup=TWICE, compile_mode="when-justified")
-        for one in (quiet, busy)
+    terms = BaselineTerms(
+        prices=PRICES.model_copy(update={"requests_per_day": 1000}),
+        workload=workload(slo=LENIENT),
+        speedup=TWICE,
+        compile_mode="when-justified",
     )
+    stays, goes = (baseline_decision(one, terms) for one in (quiet, busy))
     assert isinstance(stays, Stay)
     assert isinstance(goes, Go)
     assert f"these figures decide nothing: {busy.host_busy}." in goes.reason

@@ -21,5 +21,5 @@ def test_what_idle_sides_cost_is_judged_by_the_interval(
     lower: float, upper: float, clear: bool, nothing: bool
 ) -> None:
     ratio = Interval(estimate=(lower + upper) / 2, lower=lower, upper=upper, confidence=0.95)
-    check = IdleCheck(side="engine", ratio=ratio, pairs=4, tolerance=0.05)
+    check = IdleCheck(side="engine", ratio=ratio, log_ratios=(0.0,) * 4, tolerance=0.05)
     assert (check.is_clear, check.costs_nothing) == (clear, nothing)

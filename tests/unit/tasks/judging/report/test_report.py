@@ -343,7 +343,7 @@ def test_the_page_shows_placement_starts_memory_and_lowered_clocks(tmp_path: Pat
     within = Interval(estimate=0.9, lower=0.8, upper=0.95, confidence=0.95)
     conditions = Conditions(
         placement=PlacementChoice(name="in-turn", reason=f"1 GPU is free {HOSTILE}"),
-        idle=(IdleCheck(side="engine", ratio=within, pairs=4, tolerance=0.05),),
+        idle=(IdleCheck(side="engine", ratio=within, log_ratios=(0.0,) * 4, tolerance=0.05),),
         starts=(Start(side="vllm", ready_s=46.12), Start(side="engine", ready_s=3.0)),
         memory=(
             SideMemory(
