@@ -11,12 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from artifacts.errors import IntegrityError, NotFound
 from artifacts.hosts import ServeCommand, probe_host, refuse_stand_in
 from artifacts.releases import VariantRelease, judged_here
 from artifacts.store import Measurement
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import occupied_devices
 from tasks.evidence import (
+    Drift,
     Evidence,
     baseline_evidence,
     drift_between,
@@ -248,15 +250,22 @@ def _say_verdict(pipeline: Pipeline, subject: Subject, verdict: Verdict) -> None
 
 
 def since_last(pipeline: Pipeline, case: Case, evidence: Evidence) -> str:
-    """Say how speeds changed since the last release with an engine of this variant, unless it is the same."""
+    """Say how speeds changed since the last release with an engine of this variant, unless it is the same.
+
+    Damaged evidence is named, and keeps nothing from being judged.
+    """
     found = last_accepted(pipeline.store, case.spec.name, case.variant.name)
     if found is None:
         return ""
     version, entry = found
     if entry.evidence is None or entry.measurements == evidence.kept.measurements:
         return ""
-    then = read_speed(pipeline.store, entry.evidence)
-    return drift_between(then, evidence.speed, since=f"{case.spec.name}@{version}").text()
+    since = f"{case.spec.name}@{version}"
+    try:
+        then = read_speed(pipeline.store, entry.evidence)
+    except (NotFound, IntegrityError) as error:
+        return Drift(since=since, incomparable=f"its evidence cannot be read ({error.what})").text()
+    return drift_between(then, evidence.speed, since=since).text()
 
 
 def _subject(case: Case, measured: Sequence[StageRecord], since_last: str) -> Subject:

@@ -12,6 +12,7 @@ from flows.text.release import release_lines
 from tasks.evidence import Drift, JudgedSpeed, drift_between
 from tasks.judging.judge import judge_engine
 from tasks.judging.report import render_report
+from tasks.judging.report.last_release import LastRelease
 
 
 def speed(ratio: float = 2.0, **settings: Any) -> JudgedSpeed:
@@ -102,6 +103,7 @@ def test_it_is_said_in_the_report_and_where_the_release_is_shown(tmp_path: Path)
     asked = protocol(samples=len(planted.GOOD))
     subject = SUBJECT.model_copy(update={"since_last": said})
     result = judge_engine(measured(asked.digest, planted.GOOD, ratio=2.0), asked, terms(), subject)
-    assert said in render_report(result, tmp_path).read_text()
+    last = LastRelease(name="demo@0.1.0", published_at=None, then=None, unreadable="a test says so")
+    assert said in render_report(result, tmp_path, last=last).read_text()
     shown = list(release_lines(release(variant("cpu-int8", since_last=said)), {}))
     assert f"  {said}" in shown

@@ -13,7 +13,7 @@ from artifacts.settings import Settings
 from artifacts.store import Store
 from artifacts.store.cache import BlobCache
 from engine_specs.spec import read_spec, resolve_variants
-from tasks.evidence import Evidence, keep_evidence
+from tasks.evidence import Evidence, keep_evidence, last_accepted
 from tasks.runs import Pipeline
 from tasks.stages.judge import Case, since_last
 
@@ -38,6 +38,17 @@ def release(pipeline: Pipeline, evidence: Evidence, directory: Path) -> None:
 
 def test_the_first_verdict_has_nothing_to_be_compared_with(pipeline: Pipeline) -> None:
     assert since_last(pipeline, CASE, planted.engine()) == ""
+
+
+def test_damaged_evidence_of_the_last_release_keeps_nothing_from_being_judged(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    release(pipeline, planted.engine(), tmp_path / "first")
+    found = last_accepted(pipeline.store, SPEC.name, VARIANT.name)
+    assert found is not None
+    (tmp_path / "bucket" / "objects" / f"trees/sha256/{found[1].evidence}").write_bytes(b"{}")
+    said = since_last(pipeline, CASE, planted.engine(rate=400.0))
+    assert said.startswith("Not comparable with e2e@1.4.0: its evidence cannot be read (The listing of tree ")
 
 
 def test_later_ones_are_compared_with_the_newest_release_that_has_an_engine(
