@@ -10,11 +10,19 @@ from typing import Any
 
 from artifacts.canonical import digest_of
 from artifacts.store import Measurement
-from tasks.judging import IdleCheck, Interval, JudgingProtocol, LoadResult, Measured, NotMeasured, SpeedResult
+from tasks.judging import (
+    IdleCheck,
+    Interval,
+    JudgingProtocol,
+    LoadResult,
+    Measured,
+    NotMeasured,
+    SpeedResult,
+    evidence_of,
+)
 from tasks.judging.decide import BaselineTerms, Stay, baseline_decision, decide, decide_baseline
 from tasks.judging.gates import Evidence, Terms, all_gates
 from tasks.judging.judge import disqualified, outcomes_of
-from tasks.judging.judgement import evidence_of
 from tasks.judging.measure import summarize_again
 from tasks.judging.statistics import geometric_mean_interval, point_ratio
 

@@ -21,6 +21,10 @@ from tasks.judging.conditions import HostLoad, PlacementChoice, RanWith, SideMem
 from tasks.judging.endpoint import Endpoint, Role, Side
 from tasks.judging.judgement import JudgedResult, StageRecord, Subject
 from tasks.judging.placement import Observer, Placement, Resident, Unobserved
+from tasks.judging.conditions import HostLoad, PlacementChoice, SideMemory, Start
+from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.judgement import JudgedResult, StageRecord, Subject, evidence_of
+from tasks.judging.placement import Observer, Placement, Resident
 from tasks.judging.protocol import (
     ROUND_TRIP_ANSWER_TOKENS,
     WAY_OF_JUDGING,
@@ -83,5 +87,6 @@ __all__ = [
     "Vocabulary",
     "WindowGroup",
     "end_tokens",
+    "evidence_of",
     "vocabulary_of",
 ]

@@ -1,5 +1,6 @@
 """What a host must have to be of a target, and what of it enters a measurement's key."""
 
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
@@ -72,7 +73,7 @@ def test_staying_on_vllm_asks_for_the_gpus_that_it_was_measured_on() -> None:
         stage="fetch", variant="checkpoint", fingerprint="f" * 64, tree="c" * 64, metrics={}, tools={},
         reused=True, reason="", duration_s=0.0, made_in_s=1.0,
     )  # fmt: skip
-    case = Case(spec, variant.model_copy(update=gpus), "0" * 40, (checkpoint,))
+    case = Case(spec, variant.model_copy(update=gpus), "0" * 40, (checkpoint,), datetime.now(UTC))
     verdict = Verdict(verdict="stay-on-vllm", row="r", publishes="the vLLM recipe", reasons=("fast enough",))
     recipe = ServeCommand(toolchain="vllm-cuda", argv=("{python}",), model="model")
     nowhere = cast("Pipeline", None)  # what stays on vLLM has no engine to look up
