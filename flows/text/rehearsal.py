@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tasks.rehearsal import Rehearsal
+from tasks.stages.rehearsal import Rehearsal
 
 SIDES = ("side", "tokens/s per device", "served by", "tree")
 RATIOS = ("ratio of", "to", "estimate and bounds")

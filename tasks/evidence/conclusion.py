@@ -17,6 +17,7 @@ from tasks.judging import (
     LoadResult,
     Measured,
     NotMeasured,
+    SpeedPoint,
     SpeedResult,
     evidence_of,
 )
@@ -72,15 +73,22 @@ def samples_digest(measurement: Measurement) -> str:
 
 def _of_rounds(speed: SpeedResult, protocol: JudgingProtocol) -> Json:
     """Return the ratio of each point, and both sides' summaries, from their rounds."""
+    points = _named(speed)
     summaries = {
-        str(point.concurrency): {
+        name: {
             role: _plain(summarize_again([one for one in point.rounds if one.side == kept.side], kept))
             for role, kept in (("engine", point.engine), ("reference", point.reference))
         }
-        for point in speed.points
+        for name, point in points.items()
     }
-    ratios = {str(one.concurrency): _plain(point_ratio(one, protocol.speed).interval) for one in speed.points}
+    ratios = {name: _plain(point_ratio(one, protocol.speed).interval) for name, one in points.items()}
     return {"ratios": ratios, "summaries": summaries}
+
+
+def _named(speed: SpeedResult) -> dict[str, SpeedPoint]:
+    """Return all comparisons: by requests in flight, and by their name those with other references."""
+    points = {str(one.concurrency): one for one in speed.points}
+    return points | {f"{one.concurrency} against {one.reference.side}": one for one in speed.others}
 
 
 def _of_pairs(check: IdleCheck) -> Interval:
@@ -110,8 +118,8 @@ def held_by(measurement: Measurement) -> Json:
     if isinstance(measured.speed, NotMeasured):
         return {"idle": idle}
     summaries = {
-        str(one.concurrency): {"engine": _plain(one.engine), "reference": _plain(one.reference)}
-        for one in measured.speed.points
+        name: {"engine": _plain(one.engine), "reference": _plain(one.reference)}
+        for name, one in _named(measured.speed).items()
     }
     return {"summaries": summaries, "idle": idle}
 

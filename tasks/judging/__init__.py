@@ -19,12 +19,8 @@ Invariants:
 
 from tasks.judging.conditions import HostLoad, PlacementChoice, RanWith, SideMemory, Start
 from tasks.judging.endpoint import Endpoint, Role, Side
-from tasks.judging.judgement import JudgedResult, StageRecord, Subject
-from tasks.judging.placement import Observer, Placement, Resident, Unobserved
-from tasks.judging.conditions import HostLoad, PlacementChoice, SideMemory, Start
-from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.judgement import JudgedResult, StageRecord, Subject, evidence_of
-from tasks.judging.placement import Observer, Placement, Resident
+from tasks.judging.placement import Observer, Placement, Resident, Unobserved
 from tasks.judging.protocol import (
     ROUND_TRIP_ANSWER_TOKENS,
     WAY_OF_JUDGING,

@@ -182,9 +182,9 @@ def rehearse(
     from flows.selection import variants_here
     from flows.text.rehearsal import RATIOS, SIDES, ratio_rows, rehearsal_lines, side_rows
     from tasks.hub import HubAccess
-    from tasks.rehearsal import rehearse as measure
-    from tasks.rehearsal import upgrade_of
     from tasks.runs import Pipeline
+    from tasks.stages.rehearsal import rehearse as measure
+    from tasks.stages.rehearsal import upgrade_of
 
     settings = load_settings()
     loaded = load_spec(spec, settings.specs_dir)

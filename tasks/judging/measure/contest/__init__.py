@@ -13,6 +13,7 @@ from tasks.judging.measure.contest.alternation import compare_in_rounds
 from tasks.judging.measure.contest.blocks import (
     affordable_references,
     compare_in_blocks,
+    rounds_of_a_block,
     starts_of,
     too_few_blocks,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "compare_in_blocks",
     "compare_in_rounds",
     "order_of",
+    "rounds_of_a_block",
     "starts_of",
     "too_few_blocks",
 ]

@@ -12,12 +12,11 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from random import Random
 from time import perf_counter
 
 from artifacts.progress import Say
 from tasks.judging import Endpoint, JudgingProtocol, Placement, Side
-from tasks.judging.measure import MeasuredRound, PromptText, Repeats, RoundRunner, rounds_of_a_block
+from tasks.judging.measure import MeasuredRound, PromptText, Repeats, RoundRunner, order_of, rounds_of_a_block
 from tasks.judging.measure.accuracy import read_prompt_text
 from tasks.judging.measure.completions import open_client
 from tasks.judging.results import RoundResult
@@ -70,9 +69,7 @@ def measure_cycles(
 
 def in_order_of_cycle(sides: Sequence[Side], seed: int, cycle: int) -> list[Side]:
     """Return the sides in the order in which a cycle asks them."""
-    order = list(sides)
-    Random(f"{seed}/cycle/{cycle // 2}").shuffle(order)  # noqa: S311  no secret
-    return order[::-1] if cycle % 2 else order
+    return [sides[place] for place in order_of(seed, cycle, len(sides))]
 
 
 def affordable_cycles(budget_minutes: float, cycle_s: float) -> int:

@@ -16,10 +16,10 @@ from artifacts.store.cache import BlobCache
 from engine_specs.spec import read_spec, resolve_variants
 from tasks.errors import ToolchainSettingInvalid
 from tasks.hub import HubAccess
-from tasks.rehearsal import Upgrade, rehearse, session
-from tasks.rehearsal.session import NEW_REFERENCE, REBUILT, REFERENCE, RELEASED, Made, sides_of
 from tasks.runs import Pipeline
 from tasks.stages import Sources
+from tasks.stages.rehearsal import Upgrade, rehearse, session
+from tasks.stages.rehearsal.session import NEW_REFERENCE, REBUILT, REFERENCE, RELEASED, Made, sides_of
 from tasks.toolchains import Toolchain
 
 SPEC = read_spec(E2E_SPEC.read_text(), E2E_SPEC)

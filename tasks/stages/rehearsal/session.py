@@ -22,9 +22,6 @@ from tasks.evidence import last_accepted
 from tasks.hosts import need_of, this_host
 from tasks.hub import CONFIG_FILE, REPORT_FILE, HubAccess, TextsReport
 from tasks.judging import JudgingProtocol, Placement, PlacementChoice, Side
-from tasks.rehearsal.cycles import measure_cycles
-from tasks.rehearsal.records import Rehearsal, RehearsedSide, ratios_of, speed_of
-from tasks.rehearsal.upgrade import OPTION, Upgrade
 from tasks.runs import KeptPhases, Pipeline
 from tasks.stages import (
     Inputs,
@@ -37,6 +34,9 @@ from tasks.stages import (
     texts_in,
     vocabulary_in,
 )
+from tasks.stages.rehearsal.cycles import measure_cycles
+from tasks.stages.rehearsal.records import Rehearsal, RehearsedSide, ratios_of, speed_of
+from tasks.stages.rehearsal.upgrade import OPTION, Upgrade
 from tasks.toolchains import Toolchain, ensure, tool_of
 
 RELEASED, REBUILT = "released engine", "rehearsed engine"
