@@ -149,10 +149,13 @@ def _rebuilt(pipeline: Pipeline, upgrade: Upgrade, graph: SpecGraph, sources: So
     """Fetch, quantize and build, the last two with the rehearsed version."""
     nodes: VariantGraph = graph.variants[0]
     upgraded = Pipeline(upgrade.rehearsed, pipeline.store, say=pipeline.say, force=pipeline.force)
-    made = {one.title: one.run(pipeline, sources).tree for one in (graph.checkpoint, graph.heldout)}
+    made = {one.title: one.run(pipeline, sources).tree for one in graph.tasks}
+    made[graph.checkpoint.title] = graph.checkpoint.run(pipeline, sources).tree
+    made[graph.heldout.title] = graph.heldout.run(pipeline, sources).tree
     if nodes.calibration is not None:
         texts = made[nodes.calibration.title] = nodes.calibration.run(pipeline, sources).tree
-        require_disjoint(pipeline.store, texts, made[graph.heldout.title], nodes.variant.name)
+        tasks = {one.task.name: made[one.title] for one in graph.tasks}
+        require_disjoint(pipeline.store, texts, made[graph.heldout.title], tasks, nodes.variant.name)
     for node in (nodes.quantize, nodes.build):
         if not node.left_out:
             trees = {need.role: made[need.node.title] for need in node.needs}
@@ -218,7 +221,7 @@ def _protocol(
     sides: Sequence[Side],
     made: Made,
 ) -> JudgingProtocol:
-    """Return how sides are asked: as a build asks them."""
+    """Return how sides are asked: as a build asks them in timed rounds."""
     store = pipeline.store
     report = store.read_document(made.heldout, REPORT_FILE, TextsReport)
     return judging_protocol(
