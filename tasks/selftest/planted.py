@@ -199,7 +199,7 @@ SERVER_DAMAGES = (
         "empty-when-streamed", "streams have no text", ("timed answers", "tokenizer"), alteration=Empty()
     ),
     Planted(
-        "cut-short", "answers stop at 15 of 16 tokens, such as 60 of 64", (CLIENT,), alteration=Cut(60, 64)
+        "cut-short", "answers stop at 15 of 16 tokens, such as 60 of 64", ("length",), alteration=Cut(60, 64)
     ),
     Planted(
         "cut-where-it-may-end",

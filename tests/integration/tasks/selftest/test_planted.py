@@ -49,11 +49,12 @@ def asked(texts: int, itl_p99_ms: float) -> JudgingProtocol:
         samples=texts, max_gross_error_share=0.06, resolution=500.0, budget_minutes=0.001, load=load
     )
     lengths = {"min_length_ratio": 0.5, "max_length_ratio": 2.0}
+    places = {"min_context_tokens": 60, "max_context_tokens": 140, "continuation_tokens": 40}
     changes = {
         "gate": base.accuracy.gate.model_copy(update=lengths),
-        "min_context_tokens": 60,
-        "max_context_tokens": 140,
-        "continuation_tokens": 40,
+        "windows": (base.accuracy.windows[0].model_copy(update=places),),
+        "context_limit": 181,
+        "answer_tokens": 40,
         "length_max_tokens": 64,
         "end_tokens": ENDS,
         # Twice as many as the engine has rows: then as many prompts wait as it can read at once.

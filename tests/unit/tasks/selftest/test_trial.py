@@ -32,7 +32,7 @@ def found(*rows: Row, controls: tuple[Control, ...] = ()) -> LiveSelfTest:
 def test_the_gates_that_reject_are_named_and_speed_does_not_matter() -> None:
     regrets = [1.5] * 200
     outcome, gates, reason = found_by(measured(ASKED.digest, regrets, ratio=0.2), ASKED)
-    assert (outcome, gates) == ("rejected", ("regret", "gross errors"))
+    assert (outcome, gates) == ("rejected", ("regret", "gross errors", "depth"))
     assert reason.startswith("Mean regret is 1.5")
     assert found_by(measured(ASKED.digest, [0.0] * 200, ratio=0.2), ASKED)[0] == "passed"
 
