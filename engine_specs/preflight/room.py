@@ -96,7 +96,7 @@ def _shape(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterator[
     workload, shape = spec.workload, variant.shape
     least = {
         "max_batch_size": workload.operating_point,
-        "max_seq_len": max(shape.max_input_len + 1, workload.input_tokens + workload.output_tokens),
+        "max_seq_len": max(shape.max_input_len + 1, workload.longest_tokens),
     }
     for name, low in least.items():
 

@@ -67,7 +67,7 @@ def estimate_served(
 def cached_tokens(spec: Spec, variant: ResolvedVariant) -> int:
     """Return how many tokens the workload keeps at once; a server also has to hold its longest sequence."""
     load = spec.workload
-    return max(max(load.concurrency) * (load.input_tokens + load.output_tokens), variant.shape.max_seq_len)
+    return max(max(load.concurrency) * load.longest_tokens, variant.shape.max_seq_len)
 
 
 def estimate_sharing(variant: ResolvedVariant, served: ServedMemory | None, sides: int) -> Sharing:

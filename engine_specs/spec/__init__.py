@@ -12,11 +12,13 @@ from engine_specs.spec.task_score import Task, template_fields
 from engine_specs.spec.text_source import RowSource, TextSource
 from engine_specs.spec.validation import AccuracyGate, SpeedGate, VllmConfiguration
 from engine_specs.spec.variant import RecipeFile, RecipeSearch, Shape
-from engine_specs.spec.workload import Slo, Workload
+from engine_specs.spec.workload import Arrivals, Lengths, Slo, Workload
 
 __all__ = [
     "AccuracyGate",
+    "Arrivals",
     "Economics",
+    "Lengths",
     "RecipeFile",
     "RecipeSearch",
     "ResolvedVariant",

@@ -5,6 +5,7 @@ not be read is None here, and a rule that needs it stays silent: that error is a
 run over the whole file, whatever else is wrong with it.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -29,6 +30,7 @@ from engine_specs.tables import (
 )
 
 CHUNKED: Final = "enable_chunked_prefill"
+DEFAULT_CONFIDENCE: Final = 0.95
 
 
 def violations(spec: Data, variants: Sequence[Data | None]) -> tuple[Violation, ...]:
@@ -60,7 +62,9 @@ def _spec_rules(view: View, variants: list[View]) -> Iterator[Violation]:
         yield from _text_source(view, ("validation", "tasks", index))
     yield from task_violations(view)
     yield from _operating_point(view)
+    yield from _arrivals(view)
     yield from _repeats(view, ("workload", "concurrency"))
+    yield from _repeats(view, ("workload", "sweep"))
     yield from _repeats(view, ("channels",))
     yield from _repeats(view, ("validation", "reference", "configurations"))
     yield from _variant_names(view)
@@ -137,6 +141,29 @@ def _operating_point(view: View) -> Iterator[Violation]:
         )
 
 
+def _arrivals(view: View) -> Iterator[Violation]:
+    arrivals = View(view.get("workload", "arrivals"))
+    if arrivals.get("per_s") is not None and arrivals.get("share_of_capacity") is not None:
+        loc = ("workload", "arrivals", "share_of_capacity")
+        yield Violation(loc, "a share next to per_s", "one of the two: a rate per second needs no share")
+    yield from _enough_arrivals(view, arrivals.get("per_s"))
+
+
+def _enough_arrivals(view: View, per_s: float | None) -> Iterator[Violation]:
+    """Refuse a rate at which the budget cannot show a 99th percentile, even without a miss."""
+    speed = View(view.get("validation", "speed"))
+    minutes, confidence = speed.get("budget_minutes"), speed.get("confidence") or DEFAULT_CONFIDENCE
+    if per_s is None or minutes is None:
+        return
+    requests = math.ceil(math.log(1 - confidence) / math.log(0.99))
+    if requests / per_s > minutes * 60:
+        accepted = (
+            f"at least {math.ceil(requests / per_s / 60)}: a 99th percentile takes {requests} requests "
+            f"without a miss, and workload.arrivals.per_s sends {per_s:g} per second"
+        )
+        yield Violation(("validation", "speed", "budget_minutes"), f"{minutes:g}", accepted)
+
+
 def _repeats(view: View, loc: tuple[str, ...]) -> Iterator[Violation]:
     items = view.get(*loc) or ()
     for i, item in enumerate(items):
@@ -197,10 +224,25 @@ def _workload_fits(variant: View, spec: View) -> Iterator[Violation]:
     if None not in (given, output, seq_len) and given + output > seq_len:
         accepted = f"at least {given + output}: the workload's input_tokens and output_tokens"
         yield Violation(("shape", "max_seq_len"), str(seq_len), accepted)
+    yield from _sweep_fits(variant, spec)
     point, batch = spec.get("workload", "operating_point"), variant.get("shape", "max_batch_size")
     if point is not None and batch is not None and point > batch:
         accepted = f"at least {point}: otherwise requests always wait at the workload's operating_point"
         yield Violation(("shape", "max_batch_size"), str(batch), accepted)
+
+
+def _sweep_fits(variant: View, spec: View) -> Iterator[Violation]:
+    """Check the lengths that are measured besides; the smallest shape that holds all of them is named."""
+    for key, parts in (
+        ("max_input_len", ["input_tokens"]),
+        ("max_seq_len", ["input_tokens", "output_tokens"]),
+    ):
+        most = variant.get("shape", key)
+        lengths = [[View(one).get(part) for part in parts] for one in spec.get("workload", "sweep") or ()]
+        needed = max((sum(one) for one in lengths if None not in one), default=0)
+        if most is not None and needed > most:
+            accepted = f"at least {needed}: the {' and '.join(parts)} of workload.sweep"
+            yield Violation(("shape", key), str(most), accepted)
 
 
 def _kind(variant: View) -> Iterator[Violation]:

@@ -135,7 +135,9 @@ class SpeedGate(StrictFrozen):
     min_speedup: float = Field(ge=1, description="Ratio to the reference that the lower bound must reach.")
     confidence: Confidence = Field(default=0.95, description="Confidence of that bound.")
     budget_minutes: float = Field(
-        gt=0, description="Most time to measure one variant; after that, what was measured is used as it is."
+        gt=0,
+        description="Most time to measure one variant, from when its servers are up: accuracy, rounds, "
+        "arrivals and restarts. After that, what was measured is used as it is.",
     )
 
 

@@ -27,12 +27,16 @@ SMALL = {"warmth_starts": 2}
 HOUR_USD = {"cpu": 0.10, "cuda": 3.00}
 
 
+OTHER_MINUTES = 4.0
+"""What answers that are judged, and arrivals in open loop, take besides rounds."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckTerms:
     """What the user decides of every spec of a check.
 
     Attributes:
-        rounds_minutes: budget of timed rounds.
+        rounds_minutes: what timed rounds may take.
         in_turn_minutes: the same if sides are forced to run in turn.
         output_tokens: tokens that every timed request generates.
     """
@@ -42,8 +46,8 @@ class CheckTerms:
     output_tokens: int = 128
 
     def budget_minutes(self, placement: str) -> float:
-        """Return the minutes of timed rounds under a forced placement; an empty name forces none."""
-        return self.in_turn_minutes if placement == IN_TURN else self.rounds_minutes
+        """Return the budget under a forced placement; an empty name forces none."""
+        return OTHER_MINUTES + (self.in_turn_minutes if placement == IN_TURN else self.rounds_minutes)
 
 
 def check_spec(variant: CheckVariant, target: Target, commit: str, terms: CheckTerms) -> Spec:

@@ -16,6 +16,7 @@ from tasks.comparison.sides import (
     judging_protocol,
     load_plan,
     occupied_devices,
+    speed_plan,
 )
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "second_opinions",
     "served_memory",
     "sides_in_turn",
+    "speed_plan",
 ]

@@ -63,7 +63,7 @@ def judging_protocol(
         workload=spec.workload,
         vocabulary=vocabulary,
         rounds=RoundPlan(),
-        speed=SpeedPlan(gate=spec.validation.speed, variants=len(spec.variants)),
+        speed=speed_plan(spec),
         accuracy=accuracy_plan(spec, variant.shape, end_tokens, text_sha256),
         tasks=_task_plans(spec, variant.shape, end_tokens, items_sha256 or {}),
         engine=engine,
@@ -86,6 +86,11 @@ def _task_plans(
         for task in spec.validation.tasks
         if task.name in items_sha256
     )
+
+
+def speed_plan(spec: Spec) -> SpeedPlan:
+    """Return the bar and the budget, and how many variants share the error."""
+    return SpeedPlan(gate=spec.validation.speed, variants=len(spec.variants))
 
 
 def seed_of(spec: Spec) -> int:

@@ -11,7 +11,7 @@ from tasks.judging.decide import Outcomes, decide, qualifies, rejecting
 from tasks.judging.endpoint import Side
 from tasks.judging.gates import Terms, judge_gates
 from tasks.judging.judgement import JudgedResult, Subject, evidence_of
-from tasks.judging.measure import NothingKept, PhaseKeeper, PromptText, measure_load, measure_speed
+from tasks.judging.measure import Budget, NothingKept, PhaseKeeper, PromptText, measure_load, measure_speed
 from tasks.judging.measure.accuracy import AccuracyPhases, Answers, Opine, Questions, Scores, with_opinions
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, LoadPlan, require_protocol_digest
@@ -58,10 +58,12 @@ def measure_engine(
         kept: phases that an earlier run of the same measurement finished.
     """
     kept = kept or NothingKept()
-    accuracy_of = _Accuracy(AccuracyPhases(placement, protocol, say=say), texts, items or {}, kept)
-    (accuracy,) = accuracy_of([protocol.engine])
-    if opine is not None:
-        accuracy = with_opinions(accuracy, placement, protocol, opine, kept)
+    budget = Budget(protocol.speed.gate.budget_minutes)
+    with budget.spending():
+        accuracy_of = _Accuracy(AccuracyPhases(placement, protocol, say=say), texts, items or {}, kept)
+        (accuracy,) = accuracy_of([protocol.engine])
+        if opine is not None:
+            accuracy = with_opinions(accuracy, placement, protocol, opine, kept)
     if failed := rejecting(accuracy, protocol):
         left_out = _not_timed(failed)
         say(left_out.reason)
@@ -72,7 +74,8 @@ def measure_engine(
             speed=left_out,
         )
     scorer, *others = protocol.references
-    scored = accuracy_of(others)
+    with budget.spending():
+        scored = accuracy_of(others)
     accurate = {result.side for result in scored if qualifies(result, protocol)}
     compared = [scorer, *(other for other in others if other.name in accurate)]
     speed = measure_speed(
@@ -81,6 +84,7 @@ def measure_engine(
         compared,
         protocol,
         text=accuracy_of.text,
+        budget=budget,
         attempt=attempt,
         say=say,
         kept=kept,

@@ -3,9 +3,9 @@
 Invariants:
 - A result is judged only by the protocol that it was measured under; `require_protocol_digest` checks it.
 - Nothing here depends on the host, the time or an address.
-- Whoever changes the meaning of prompts, timed requests, continuations, tasks or statistics changes
-  `PROMPTS`, `REQUESTS`, `CONTINUATIONS`, `TASKS` or `METHOD`, and thereby the digest. `REQUESTS` is in the
-  plan that baseline and comparison share.
+- Whoever changes the meaning of prompts, timed requests, continuations, tasks, arrivals or statistics changes
+  `PROMPTS`, `REQUESTS`, `CONTINUATIONS`, `TASKS`, `ARRIVALS` or `METHOD`, and thereby the digest. `REQUESTS`
+  is in the plan that baseline and comparison share.
 """
 
 import math
@@ -25,9 +25,11 @@ REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
 CONTINUATIONS = "streamed-and-scored-token-by-token-to-the-end-of-the-shape/4"
 TASKS = "forced-option-tokens-or-greedy-text/1"
 METHOD = (
-    "pseudo-observation-bound-over-texts-groups-and-parts+widest-student-of-looks-against-each-reference/6"
+    "pseudo-observation-bound-over-texts-groups-parts-and-misses"
+    "+widest-student-of-looks-against-each-reference/7"
 )
-WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, TASKS, METHOD)
+ARRIVALS = "poisson-timed-from-the-intended-arrival/1"
+WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, TASKS, METHOD, ARRIVALS)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 
 ROUND_TRIP_ANSWER_TOKENS = 12
@@ -59,6 +61,20 @@ class RoundPlan(Frozen):
         """Return the number of requests of one round: whole waves, so that few are in flight only briefly."""
         waves = max(self.requests_per_slot, math.ceil(self.min_requests / concurrency))
         return waves * concurrency
+
+
+class OpenLoopPlan(Frozen):
+    """How sides are asked in open loop, besides what the workload declares."""
+
+    drawn: str = Field(default=ARRIVALS, description="How arrivals are drawn, and from when time counts.")
+    stretch_requests: int = Field(
+        default=100,
+        ge=1,
+        description="Requests of one stretch, at most: if others disturb it, it is made again.",
+    )
+    reference_requests: int = Field(
+        default=64, ge=1, description="Requests of the reference; more if it may miss the objective."
+    )
 
 
 class LoadPlan(Frozen):
@@ -218,6 +234,7 @@ class JudgingProtocol(Frozen):
     workload: Workload
     vocabulary: Vocabulary
     rounds: RoundPlan
+    open_loop: OpenLoopPlan = OpenLoopPlan()
     speed: SpeedPlan
     accuracy: AccuracyPlan
     tasks: tuple[TaskPlan, ...] = Field(

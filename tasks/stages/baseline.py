@@ -8,11 +8,11 @@ from artifacts.settings import QuietHost
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
-from tasks.comparison import load_plan, occupied_devices, reference_sides, resident_sides
+from tasks.comparison import load_plan, occupied_devices, reference_sides, resident_sides, speed_plan
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE, REPORT_FILE, TEXTS_FILE, TextsReport, parse_texts
 from tasks.judging import LoadPlan, LoadResult, Side, Vocabulary, end_tokens, vocabulary_of
-from tasks.judging.decide import BaselineTerms, Go, Stay, baseline_decision
+from tasks.judging.decide import BaselineTerms, Go, Stay, baseline_decision, objective_needs
 from tasks.judging.judge import baseline_load
 from tasks.runs import Finding, MeasurementCall, Pipeline, measure_once
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
@@ -120,6 +120,10 @@ class MeasureBaseline(MeasuredNode):
         load = measurement.result_as(LoadResult)
         decision = self._decide(load)
         pipeline.say(f"baseline {self.variant}: {decision.reason}")
+        if isinstance(decision, Go):
+            speedup = load_kinds()[self._variant.engine.kind].hoped_speedup
+            needs = objective_needs(load, self.spec.workload, speed_plan(self.spec), speedup)
+            pipeline.say(f"baseline {self.variant}: {needs}")
         return Baseline(load, decision, measurement, reason, {toolchain.name: tool_of(toolchain)})
 
     def _plan(self, store: Store, trees: Mapping[str, str]) -> LoadPlan:

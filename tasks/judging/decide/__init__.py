@@ -4,7 +4,14 @@ So are the decisions before that: whether compiling is worth trying, whether an 
 whether a measurement may be reused.
 """
 
-from tasks.judging.decide.baseline import BaselineTerms, Go, Stay, baseline_decision, load_figures
+from tasks.judging.decide.baseline import (
+    BaselineTerms,
+    Go,
+    Stay,
+    baseline_decision,
+    load_figures,
+    objective_needs,
+)
 from tasks.judging.decide.outcomes import Outcomes
 from tasks.judging.decide.screening import has_looked, is_conclusive, is_exhausted, qualifies, rejecting
 from tasks.judging.decide.table import verdict_table
@@ -23,6 +30,7 @@ __all__ = [
     "is_conclusive",
     "is_exhausted",
     "load_figures",
+    "objective_needs",
     "qualifies",
     "rejecting",
     "verdict_table",

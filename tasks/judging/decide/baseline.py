@@ -1,5 +1,6 @@
 """The decision before anything is compiled: whether an engine is worth trying, by vLLM's figures. Pure."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,11 +19,12 @@ from tasks.judging.gates import (
     compare_months,
     interval_figure,
     latency_figures,
-    meets,
     money_map,
     money_tiles,
 )
+from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import LoadResult
+from tasks.judging.statistics import attempt_confidence, best_within, meets, requests_of_look
 
 
 class BaselineTerms(Frozen):
@@ -105,6 +107,32 @@ def baseline_decision(load: LoadResult, terms: BaselineTerms) -> Stay | Go:
     if hoped.outcome == "positive":
         return Go(f"{found} It meets the objective, and {times} would pay off: {hoped.reason}", hoped)
     return Stay(f"{found} It meets the objective, and not even {times} would pay off: {hoped.reason}", hoped)
+
+
+def objective_needs(load: LoadResult, workload: Workload, plan: SpeedPlan, speedup: HopedSpeedup) -> str:
+    """Say how long it takes to show that an engine meets the objective, before there is one.
+
+    Args:
+        load: the baseline, which says what vLLM can serve.
+        workload: the declared workload.
+        plan: confidence and budget.
+        speedup: how much faster than vLLM an engine of this kind can be hoped to be.
+    """
+    requests = requests_of_look(attempt_confidence(plan.confidence, 1), 1)
+    best = best_within([point.summary for point in load.points], workload.slo)
+    most = speedup.ratio * best.throughput_per_device.estimate * load.side.devices / workload.output_tokens
+    per_s = workload.arrivals.per_s or workload.arrivals.share_of_capacity * most
+    minutes = requests / per_s / 60
+    said = (
+        f"to show that an engine meets the objective takes {requests} requests in open loop: about "
+        f"{60 * minutes:.0f} s at {per_s:.3g} per second, with {speedup.ratio:g} times vLLM's speed"
+    )
+    if minutes < plan.gate.budget_minutes:
+        return f"{said}, of a budget of {plan.gate.budget_minutes:g} min"
+    return (
+        f"{said}. The budget of {plan.gate.budget_minutes:g} min is too small, so the verdict will be "
+        f"inconclusive: raise validation.speed.budget_minutes to more than {math.ceil(minutes)}"
+    )
 
 
 def load_figures(load: LoadResult, slo: Slo) -> tuple[Figure, ...]:

@@ -19,7 +19,7 @@ from tasks.judging.gates.money import (
 )
 from tasks.judging.gates.registry import all_gates, judge_gates
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Rule, VerdictName
-from tasks.judging.gates.slo import latency_figures, meets
+from tasks.judging.gates.slo import latency_figures
 from tasks.judging.gates.task_scores import loss_outcome
 
 __all__ = [
@@ -49,7 +49,6 @@ __all__ = [
     "judge_gates",
     "latency_figures",
     "loss_outcome",
-    "meets",
     "money_map",
     "money_tiles",
     "tested_part",

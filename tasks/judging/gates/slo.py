@@ -1,25 +1,73 @@
-"""The gate `slo`: the service level objective, by the pooled 99th percentiles at the operating point."""
+"""The gate `slo`: the service level objective in open loop, by bounds of the share of requests that miss it.
+
+A 99th percentile within its limit means that at most 1 % misses it. The objective is `met` if that is shown
+of both limits; `missed` if the opposite is shown of one, in open loop or in the rounds at the operating
+point; and otherwise `underpowered` (`tasks.judging.statistics.miss_bounds`). The reference is asked less: it
+only matters whether it was shown to miss the objective.
+
+If neither is shown of an engine that is not fast enough, or does not pay, vLLM stays: more requests would not
+change that. So the gate leaves `underpowered` to the last one, unless vLLM misses the objective.
+"""
 
 from typing import Literal
 
 from pydantic import Field
 
 from engine_specs.spec import Slo
-from tasks.judging.gates.figures import Figure, Shown, Tile, Use, interval_figure
+from tasks.judging.gates.figures import Figure, Shown, Tile, Use, interval_figure, use_of_most
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
-from tasks.judging.results import Interval, LoadSummary
-from tasks.judging.statistics import share_interval
+from tasks.judging.protocol import SpeedPlan
+from tasks.judging.results import (
+    Interval,
+    LoadSummary,
+    OpenLoopSide,
+    OpenLoopSummary,
+    RequestRecord,
+    SpeedPoint,
+    SpeedResult,
+)
+from tasks.judging.statistics import (
+    ALLOWED_SHARE,
+    Kept,
+    Limits,
+    attempt_confidence,
+    limits_of,
+    look_confidence,
+    misses_of,
+    requests_of_look,
+    requests_to_settle,
+    share_interval,
+)
 
 REFERENCE_SLO = "reference slo"
+NOT_MISSED = "not-missed"
+CLIENT_SHARE = 0.05
+"""Of the limit of the time to the first token: if the client is late by more, the reason says so."""
 
 
 class SloOutcome(GateOutcome):
-    """The 99th percentiles of the engine against the objective."""
+    """What was shown of the objective."""
 
-    outcome: Literal["met", "missed"]
-    good_share: Interval = Field(description="Share of the engine's requests that met the objective.")
-    reference_meets: bool = Field(description="Whether the fastest vLLM configuration met it.")
+    outcome: Literal["met", "missed", "underpowered"]
+    reference: Literal["met", "missed", "underpowered"] = Field(
+        description="The same of the fastest vLLM configuration; it is not asked until that is sure."
+    )
+    late: Interval | None = Field(
+        description="Share of the engine's requests whose first token came too late, in open loop; null if "
+        "none was sent."
+    )
+    slow: Interval | None = Field(description="Share of the gaps between its tokens that were too long.")
+    good_share: Interval | None = Field(description="Share of its requests that met the objective.")
+    requests: int = Field(ge=0, description="Requests of the engine in open loop.")
+    requests_needed: int | None = Field(
+        description="Requests that settle it, if as large a share misses it; null if no number does."
+    )
+
+    @property
+    def could_tell(self) -> bool:
+        """False if there were too few requests."""
+        return self.outcome != "underpowered"
 
 
 class SloGate(Gate[SloOutcome]):
@@ -28,20 +76,29 @@ class SloGate(Gate[SloOutcome]):
     name = "slo"
     asks = "rounds"
     section = "Speed"
-    conditions = (Condition("slo", ("met", "missed")), Condition(REFERENCE_SLO, ("met", "missed")))
+    conditions = (
+        Condition("slo", ("met", "missed", "underpowered")),
+        Condition(REFERENCE_SLO, (NOT_MISSED, "missed")),
+    )
     outcome_type = SloOutcome
     rules = (
         Rule(
             "slo-missed",
-            {"slo": ("missed",), REFERENCE_SLO: ("met",)},
+            {"slo": ("missed",), REFERENCE_SLO: (NOT_MISSED,)},
             "stay-on-vllm",
-            "the engine misses the service level objective, which vLLM meets",
+            "the engine was shown to miss the service level objective, and vLLM was not",
         ),
         Rule(
             "slo-missed-by-both",
             {"slo": ("missed",), REFERENCE_SLO: ("missed",)},
             "stay-on-vllm",
             "both miss the service level objective: compiling does not help, other hardware or less load may",
+        ),
+        Rule(
+            "slo-underpowered-next-to-vllm",
+            {"slo": ("underpowered",), REFERENCE_SLO: ("missed",)},
+            "inconclusive",
+            "vLLM misses the service level objective, and it was not shown whether the engine meets it",
         ),
         Rule(
             "slo-met-by-engine-alone",
@@ -53,71 +110,211 @@ class SloGate(Gate[SloOutcome]):
 
     def judge(self, evidence: Evidence) -> SloOutcome:
         """Judge whether engine and reference meet the objective."""
-        point, slo = evidence.point, evidence.protocol.workload.slo
-        # That no vLLM meets the objective is a reason to compile at any ratio, so each of them counts.
-        references = [one.reference for one in evidence.timed.deciding]
-        reference = next((one for one in references if meets(one, slo)), references[0])
-        return judge_slo(point.engine, reference, slo, confidence=evidence.protocol.speed.gate.confidence)
+        protocol = evidence.protocol
+        return judge_slo(evidence.timed, protocol.workload.slo, protocol.speed)
 
     def values(self, outcome: SloOutcome) -> dict[str, str]:
-        """Return whether each side met the objective."""
-        return {self.name: outcome.outcome, REFERENCE_SLO: "met" if outcome.reference_meets else "missed"}
+        """Return what was shown of each side; of the reference, only whether it misses the objective."""
+        reference = "missed" if outcome.reference == "missed" else NOT_MISSED
+        return {self.name: outcome.outcome, REFERENCE_SLO: reference}
 
     def show(self, outcome: SloOutcome, evidence: Evidence) -> Shown:
-        """Show both latencies with limit and reference, and the share of requests within the objective."""
-        mine, theirs, slo = evidence.point.engine, evidence.point.reference, evidence.protocol.workload.slo
-        ttft = f"limit {slo.ttft_p99_ms:g}, reference {theirs.ttft_ms.p99:.1f}"
-        itl = f"limit {slo.itl_p99_ms:g}, reference {theirs.itl_ms.p99:.2f}"
-        share = interval_figure(
-            "SLO: requests within it", "share", outcome.good_share, "{:.3f}", decisive=False
-        )
+        """Show the shares that decide, and the latencies of both sides in open and in closed loop."""
+        open_loop, point, slo = evidence.timed.open_loop, evidence.point, evidence.protocol.workload.slo
+        mine, theirs = open_loop.engine.summary, open_loop.reference.summary
+        closed = latency_figures(point.engine, point.reference, slo, compared=mine is None)
+        if mine is None:
+            return Shown(closed, _tiles(point.engine, point.reference, slo, "closed loop"))
         return Shown(
-            (*latency_figures(mine, theirs, slo), share),
-            (
-                Tile("TTFT p99", f"{mine.ttft_ms.p99:.1f}", "ms", ttft),
-                Tile("ITL p99", f"{mine.itl_ms.p99:.2f}", "ms", itl),
-            ),
+            (*_shares(outcome), *_open_figures(mine, theirs, slo), *closed),
+            _tiles(mine, theirs, slo, "open loop"),
         )
 
 
-def judge_slo(engine: LoadSummary, reference: LoadSummary, slo: Slo, *, confidence: float) -> SloOutcome:
-    """Judge the 99th percentiles of the engine at the operating point against the objective."""
-    met, reference_met = meets(engine, slo), meets(reference, slo)
-    share = share_interval(round(engine.good_share * engine.requests), engine.requests, confidence)
-    reason = (
-        f"TTFT p99 is {engine.ttft_ms.p99:.1f} ms (limit {slo.ttft_p99_ms:g}), "
-        f"ITL p99 {engine.itl_ms.p99:.2f} ms "
-        f"(limit {slo.itl_p99_ms:g}): the objective is {'met' if met else 'missed'}. {share.estimate:.1%} of "
-        f"{engine.requests} requests kept it, at {confidence:.0%} confidence at least {share.lower:.1%}; "
-        f"the reference has {reference.ttft_ms.p99:.1f} ms and {reference.itl_ms.p99:.2f} ms: it "
-        f"{'meets' if reference_met else 'misses'} the objective."
-    )
+def judge_slo(timed: SpeedResult, slo: Slo, plan: SpeedPlan) -> SloOutcome:
+    """Judge the requests of both sides against the objective.
+
+    Args:
+        timed: both sides, in open loop and in rounds.
+        slo: the objective.
+        plan: gives the confidence, and who shares the error.
+    """
+    confidence = attempt_confidence(plan.confidence, timed.attempt)
+    engine, reference, point = timed.open_loop.engine, timed.open_loop.reference, timed.at_operating_point
+    rounds = {
+        side: [record for one in point.rounds if one.side == side for record in one.requests]
+        for side in (timed.engine, timed.reference)
+    }
+    limits = _limits(engine, slo, confidence)
+    outcome = _kept(limits, rounds[timed.engine], slo, confidence)
+    others = _limits(reference, slo, confidence)
+    theirs = _kept(others, rounds[timed.reference], slo, confidence)
+    # That no vLLM meets the objective is a reason to compile at any ratio, so each of them has to miss it.
+    if theirs == "missed" and not all(_rounds_miss(one, slo, confidence) for one in timed.others):
+        theirs = "underpowered"
+    needed = _needed(limits, len(engine.requests), confidence)
+    said = _reason(engine, limits, slo, outcome, needed)
     return SloOutcome(
-        outcome="met" if met else "missed",
-        reason=reason,
-        good_share=share,
-        reference_meets=reference_met,
+        outcome=outcome,
+        reference=theirs,
+        reason=f"{said} {_reference_reason(reference, others, theirs)}",
+        late=limits and limits.first_tokens,
+        slow=limits and limits.gaps,
+        good_share=_good_share(engine.requests, confidence),
+        requests=len(engine.requests),
+        requests_needed=needed,
     )
 
 
-def meets(summary: LoadSummary, slo: Slo) -> bool:
-    """Whether the pooled 99th percentiles of one side are within the objective."""
-    return summary.ttft_ms.p99 <= slo.ttft_p99_ms and summary.itl_ms.p99 <= slo.itl_p99_ms
+def _limits(side: OpenLoopSide, slo: Slo, confidence: float) -> Limits | None:
+    if not side.requests:
+        return None
+    return limits_of(misses_of(side.requests, slo), look_confidence(confidence, side.looks))
 
 
-def latency_figures(side: LoadSummary, reference: LoadSummary, slo: Slo) -> tuple[Figure, ...]:
-    """Return the pooled 99th percentiles of a side and of the reference, each with its limit."""
+def _kept(limits: Limits | None, rounds: list[RequestRecord], slo: Slo, confidence: float) -> Kept:
+    """Return what is shown: a side meets the objective in open loop only, and may miss it anywhere."""
+    if limits_of(misses_of(rounds, slo), confidence).kept == "missed":
+        return "missed"
+    return "underpowered" if limits is None else limits.kept
+
+
+def _rounds_miss(point: SpeedPoint, slo: Slo, confidence: float) -> bool:
+    """Whether the rounds of a reference show that it misses the objective."""
+    rounds = [one for one in point.rounds if one.side == point.reference.side]
+    requests = [record for one in rounds for record in one.requests]
+    return limits_of(misses_of(requests, slo), confidence).kept == "missed"
+
+
+def _needed(limits: Limits | None, requests: int, confidence: float) -> int | None:
+    if limits is None:
+        return requests_of_look(confidence, 1)
+    first = look_confidence(confidence, 1)
+    needed = [requests_to_settle(one, requests, first) for one in limits]
+    return None if None in needed else max(one for one in needed if one is not None)
+
+
+def _good_share(requests: tuple[RequestRecord, ...], confidence: float) -> Interval | None:
+    if not requests:
+        return None
+    return share_interval(sum(record.good for record in requests), len(requests), confidence)
+
+
+def _reason(side: OpenLoopSide, limits: Limits | None, slo: Slo, outcome: Kept, needed: int | None) -> str:
+    asked = f"In open loop, at {side.arrivals_per_s:.3g} requests per second ({side.load}),"
+    if limits is None:
+        begin = f"{asked} no request was sent: {side.stopped}"
+        if outcome == "missed":
+            return f"{begin}; but the rounds at the operating point miss the objective."
+        return f"{begin}. Without a miss, {needed} requests show that the objective is met."
+    late, slow = limits
+    found = (
+        f"{asked} {late.estimate:.2%} of {len(side.requests)} requests had to wait more than "
+        f"{slo.ttft_p99_ms:g} ms for a first token, and {slow.estimate:.2%} of the gaps between tokens were "
+        f"longer than {slo.itl_p99_ms:g} ms; at {late.confidence:.2%} confidence, at most {late.upper:.2%} "
+        f"and {slow.upper:.2%}"
+    )
+    end = {
+        "met": f"{ALLOWED_SHARE:.0%} may: the objective is met.",
+        "missed": f"{ALLOWED_SHARE:.0%} may: the objective is missed"
+        f"{'.' if limits.kept == 'missed' else ', by the rounds at the operating point.'}",
+        "underpowered": f"{ALLOWED_SHARE:.0%} may: it is shown neither to be met nor to be missed "
+        f"({side.stopped}). {_settled_by(needed)}",
+    }[outcome]
+    return f"{found}{_client_late(side, slo)}, and {end}"
+
+
+def _client_late(side: OpenLoopSide, slo: Slo) -> str:
+    """Return how late the client itself was, if that is a part of the limit that matters."""
+    late_ms = max(one.sent_late_ms for one in side.stretches)
+    if late_ms < CLIENT_SHARE * slo.ttft_p99_ms:
+        return ""
+    return f" (the client sent requests up to {late_ms:.0f} ms late, which counts as waiting)"
+
+
+def _settled_by(needed: int | None) -> str:
+    if needed is None:
+        return "No affordable number of requests settles it: the share is too near to the allowed one."
+    return f"If as large a share misses it, {needed} requests settle it."
+
+
+def _reference_reason(side: OpenLoopSide, limits: Limits | None, kept: Kept) -> str:
+    if limits is None or side.summary is None:
+        return f"{side.side} was not asked in open loop: {side.stopped}."
+    said = {"met": "meets it", "missed": "misses it", "underpowered": "was not shown to miss it"}[kept]
+    late, slow = limits
+    return (
+        f"{side.side}, at {side.arrivals_per_s:.3g} requests per second, {said}: {late.estimate:.2%} of "
+        f"{len(side.requests)} requests and {slow.estimate:.2%} of their gaps."
+    )
+
+
+def _shares(outcome: SloOutcome) -> tuple[Figure, ...]:
+    """Return the shares that decide, each with what is allowed, and the share of good requests."""
+    limit = f"upper ≤ {ALLOWED_SHARE:.0%}"
+    shares = [
+        interval_figure(label, "share", one, "{:.4f}", limit=limit, use=use_of_most(one, ALLOWED_SHARE))
+        for label, one in (("SLO: late first tokens", outcome.late), ("SLO: long gaps", outcome.slow))
+        if one is not None
+    ]
+    if outcome.good_share is not None:
+        good = outcome.good_share
+        shares.append(interval_figure("SLO: requests within it", "share", good, "{:.3f}", decisive=False))
+    return tuple(shares)
+
+
+def _open_figures(mine: OpenLoopSummary, theirs: OpenLoopSummary | None, slo: Slo) -> tuple[Figure, ...]:
+    latencies = latency_figures(mine, theirs, slo, where="open loop")
+    goodput = Figure(
+        "SLO: goodput, open loop",
+        "tokens/s",
+        f"{mine.goodput_per_device:,.0f}",
+        reference="" if theirs is None else f"{theirs.goodput_per_device:,.0f}",
+        decisive=False,
+    )
+    return (*latencies, goodput)
+
+
+def _tiles(
+    mine: OpenLoopSummary | LoadSummary, theirs: OpenLoopSummary | LoadSummary | None, slo: Slo, where: str
+) -> tuple[Tile, ...]:
+    return tuple(
+        Tile(f"{name} p99", pattern.format(own), "ms", f"{where}, limit {limit:g}{_next_to(other, pattern)}")
+        for name, pattern, own, other, limit in (
+            ("TTFT", "{:.1f}", mine.ttft_ms.p99, theirs.ttft_ms.p99 if theirs else None, slo.ttft_p99_ms),
+            ("ITL", "{:.2f}", mine.itl_ms.p99, theirs.itl_ms.p99 if theirs else None, slo.itl_p99_ms),
+        )
+    )
+
+
+def _next_to(other: float | None, pattern: str) -> str:
+    return "" if other is None else f", reference {pattern.format(other)}"
+
+
+def latency_figures(
+    side: LoadSummary | OpenLoopSummary,
+    reference: LoadSummary | OpenLoopSummary | None,
+    slo: Slo,
+    *,
+    where: str = "closed loop",
+    compared: bool = True,
+) -> tuple[Figure, ...]:
+    """Return the pooled 99th percentiles of a side and of the reference: estimates, which do not decide.
+
+    If `compared`, they say how much of their limits is used.
+    """
     return tuple(
         Figure(
-            f"SLO: {name}",
+            f"SLO: {name}, {where}",
             "ms",
             f"{mine:.2f}",
             limit=f"≤ {limit:g}",
-            use=Use(mine / limit, mine / limit, mine / limit),
-            reference=f"{theirs:.2f}{'' if theirs <= limit else ' (missed)'}",
+            use=Use(mine / limit, mine / limit, mine / limit) if compared else None,
+            reference="" if theirs is None else f"{theirs:.2f}{'' if theirs <= limit else ' (missed)'}",
+            decisive=False,
         )
         for name, mine, theirs, limit in (
-            ("TTFT p99", side.ttft_ms.p99, reference.ttft_ms.p99, slo.ttft_p99_ms),
-            ("ITL p99", side.itl_ms.p99, reference.itl_ms.p99, slo.itl_p99_ms),
+            ("TTFT p99", side.ttft_ms.p99, reference.ttft_ms.p99 if reference else None, slo.ttft_p99_ms),
+            ("ITL p99", side.itl_ms.p99, reference.itl_ms.p99 if reference else None, slo.itl_p99_ms),
         )
     )

@@ -5,18 +5,18 @@ a comparison that it should lose, and that one alone is already rare enough: no 
 The ratio that is shown is the smallest of several estimates, so it errs against the engine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from tasks.judging.conditions import host_in_words
-from tasks.judging.gates.figures import Shown, Tile, interval_figure, use_of_least
+from tasks.judging.gates.figures import Figure, Shown, Tile, interval_figure, use_of_least
 from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Condition, Rule
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import Gain, Interval, LeftOut, Metric, SpeedPoint
-from tasks.judging.statistics import gains_of, point_ratio
+from tasks.judging.statistics import RegionPoint, gains_of, point_ratio, region, region_in_words
 
 SPOKEN: dict[Metric, str] = {
     "goodput_per_device": "Goodput per device",
@@ -38,6 +38,9 @@ class SpeedOutcome(GateOutcome):
         default=(), description="What quantizing and what compiling give, as far as it was timed."
     )
     attempt: int = Field(default=1, ge=1, description="How often it was measured, this time included.")
+    region: tuple[RegionPoint, ...] = Field(
+        default=(), description="All loads that were measured, and at which of them compiling wins."
+    )
 
     @property
     def could_tell(self) -> bool:
@@ -98,11 +101,14 @@ class SpeedGate(Gate[SpeedOutcome]):
         decisive, point = min(judged, key=lambda one: (one[1].ended == "undecided", _RANKS[one[0].outcome]))
         others = [one for one in timed.deciding if one is not point]
         gains = gains_of(timed, evidence.protocol)
+        points = region(timed, evidence.protocol)
         loads = [one.load for one in point.rounds]
         said = (
             decisive.reason,
             _others(others, plan),
             _left_out(timed.left_out),
+            *(f"Not measured: {one}" for one in timed.omitted),
+            region_in_words(points),
             *map(_gain, gains),
             host_in_words(timed.quiet_host, loads, made_again=point.made_again, pairs=decisive.pairs),
         )
@@ -111,6 +117,7 @@ class SpeedGate(Gate[SpeedOutcome]):
                 "reason": " ".join(filter(None, said)),
                 "reference": point.reference.side,
                 "gains": gains,
+                "region": points,
             }
         )
 
@@ -133,13 +140,27 @@ class SpeedGate(Gate[SpeedOutcome]):
             interval_figure(f"speed: {one.of}", f"x {one.than}", one.ratio, "{:.3f}", decisive=False)
             for one in outcome.gains
         ]
+        decides = interval_figure(label, "x vLLM's", ratio, "{:.3f}", limit=limit, use=use)
         return Shown(
-            (goodput, *gains, interval_figure(label, "x vLLM's", ratio, "{:.3f}", limit=limit, use=use)),
+            (goodput, *gains, decides, *_elsewhere(outcome.region, evidence)),
             (
                 Tile(f"Engine / {point.reference.side}", f"{ratio.estimate:.3f}", "x", found, leads=True),
                 Tile("Bar", f"{gate.min_speedup:.2f}", "x", asked, leads=True),
             ),
         )
+
+
+def _elsewhere(points: Sequence[RegionPoint], evidence: Evidence) -> Iterator[Figure]:
+    """Yield the ratio at each load that decides nothing."""
+    load = evidence.protocol.workload
+    decisive = (load.input_tokens, load.output_tokens, load.operating_point)
+    for one in points:
+        if (one.input_tokens, one.output_tokens, one.concurrency) == decisive:
+            continue
+        where = f"{one.concurrency} in flight, {one.input_tokens} + {one.output_tokens} tokens"
+        beyond = "" if one.engine_within else ", beyond the objective"
+        label = f"speed: {where} ({one.outcome}{beyond})"
+        yield interval_figure(label, "x vLLM's", one.ratio, "{:.3f}", decisive=False)
 
 
 def _others(points: Sequence[SpeedPoint], plan: SpeedPlan) -> str:

@@ -8,15 +8,15 @@ Promises:
 
 from tasks.judging.measure.baseline_load import measure_load
 from tasks.judging.measure.contest import order_of, rounds_of_a_block, too_few_blocks
-from tasks.judging.measure.idle import IdleChecks, check_idle_sides
-from tasks.judging.measure.kept import NothingKept, PhaseKeeper, PhaseT
+from tasks.judging.measure.disturbance import IdleChecks, Repeats, check_idle_sides
+from tasks.judging.measure.phases import Budget, NothingKept, PhaseKeeper, PhaseT
 from tasks.judging.measure.prompts import PromptText
-from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.speed import measure_speed
 from tasks.judging.measure.summaries import MeasuredRound, summarize_again
 
 __all__ = [
+    "Budget",
     "IdleChecks",
     "MeasuredRound",
     "NothingKept",

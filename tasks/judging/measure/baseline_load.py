@@ -13,8 +13,8 @@ from tasks.errors import HostBusy
 from tasks.judging.endpoint import Endpoint
 from tasks.judging.measure.accuracy import read_prompt_text
 from tasks.judging.measure.completions import CompletionsClient, open_client
+from tasks.judging.measure.disturbance import Repeats
 from tasks.judging.measure.prompts import PromptText
-from tasks.judging.measure.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.placement import Observer

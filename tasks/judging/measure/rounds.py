@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 
-from engine_specs.spec import Workload
+from engine_specs.spec import Lengths, Workload
 from tasks.errors import ServerBroke
 from tasks.judging.endpoint import Endpoint
 from tasks.judging.measure.completions import (
@@ -39,6 +39,7 @@ class RoundRunner:
         plan: requests per round and warm-up.
         seed: seed of all prompts.
         observer: observes the GPUs meanwhile.
+        label: tells its prompts from those of other runners.
     """
 
     def __init__(
@@ -49,25 +50,46 @@ class RoundRunner:
         plan: RoundPlan,
         seed: int,
         observer: Observer,
+        label: str = "",
     ) -> None:
         if (text is None) != (workload.prompts == "random-ids"):
             raise LookupError(f"prompts are {workload.prompts}, and the text is {text and 'given'}")
-        self._workload = workload
+        self.workload = workload
+        self.plan = plan
+        self.seed = seed
+        self.observer = observer
         self._vocabulary = vocabulary
         self._text = text
-        self._plan = plan
-        self._seed = seed
-        self._observer = observer
-        self._made: dict[tuple[str, int], int] = {}
+        self._label = label
+        self._made: dict[str, int] = {}
         self._warm: set[tuple[str, str, int, int]] = set()
         self._started = perf_counter()
 
+    def of_lengths(self, lengths: Lengths) -> "RoundRunner":
+        """Return a runner for requests of other lengths, which has prompts of its own."""
+        label = f"{lengths.input_tokens}+{lengths.output_tokens}/"
+        load = self.workload.of_lengths(lengths)
+        made = RoundRunner(
+            load, self._vocabulary, self._text, self.plan, self.seed, self.observer, f"{self._label}{label}"
+        )
+        made._started = self._started
+        return made
+
     def client(self, endpoint: Endpoint) -> AbstractAsyncContextManager[CompletionsClient]:
         """Return a client with one connection per request in flight."""
+        return self._open(endpoint, max(self.workload.concurrency))
+
+    def unlimited_client(self, endpoint: Endpoint) -> AbstractAsyncContextManager[CompletionsClient]:
+        """Return a client with as many connections as requests arrive."""
+        return self._open(endpoint, None)
+
+    def _open(
+        self, endpoint: Endpoint, connections: int | None
+    ) -> AbstractAsyncContextManager[CompletionsClient]:
         return open_client(
             endpoint,
-            connections=max(self._workload.concurrency),
-            request_limit_s=self._plan.request_limit_s,
+            connections=connections,
+            request_limit_s=self.plan.request_limit_s,
         )
 
     async def warm_up(self, client: CompletionsClient, concurrency: int, role: str) -> None:
@@ -77,7 +99,7 @@ class RoundRunner:
         if state in self._warm:
             return
         self._warm.add(state)
-        for _ in range(self._plan.warmup_rounds):
+        for _ in range(self.plan.warmup_rounds):
             await self._ask(client, self._prompts(concurrency, f"{role}/warm-up"), concurrency)
 
     async def run(
@@ -87,8 +109,8 @@ class RoundRunner:
 
         If the round is not a block of its own, `block` is the place of its block.
         """
-        self._observer.begin_round()
-        cut = self._plan.warmup_requests
+        self.observer.begin_round()
+        cut = self.plan.warmup_requests
         prompts = self._prompts(concurrency, role, extra=cut)
         if cut:
             await self._ask(client, prompts[:cut], min(cut, concurrency))
@@ -100,14 +122,14 @@ class RoundRunner:
             concurrency=concurrency,
             index=index,
             block=index if block is None else block,
-            started_s=round(begin - self._started, 3),
-            wall_s=_wall_s(traces, client.endpoint.base_url),
+            started_s=self.seconds_until(begin),
+            wall_s=wall_s(traces, client.endpoint.base_url),
             devices=side.devices,
-            prompts_sha256=_digest(prompts[cut:]),
-            answers_sha256=_digest([(trace.text, trace.output_tokens) for trace in traces]),
-            requests=tuple(record_of(trace, self._workload.slo) for trace in traces),
-            load=self._observer.end_round(side, begin),
-            throttled=self._observer.throttled(side, begin, perf_counter()),
+            prompts_sha256=digest_of_all(prompts[cut:]),
+            answers_sha256=digest_of_all([(trace.text, trace.output_tokens) for trace in traces]),
+            requests=tuple(record_of(trace, self.workload.slo) for trace in traces),
+            load=self.observer.end_round(side, begin),
+            throttled=self.observer.throttled(side, begin, perf_counter()),
         )
         return MeasuredRound(
             result,
@@ -118,24 +140,31 @@ class RoundRunner:
 
     def _lot(self, asked: Sequence[Asked], purpose: str) -> tuple[KeptAnswer, ...]:
         """Draw the requests that may be asked again; no server can tell them from others."""
-        count = min(self._plan.kept_requests, len(asked))
-        drawn = generator(self._seed, purpose, 0).sample(asked, count)
+        count = min(self.plan.kept_requests, len(asked))
+        drawn = generator(self.seed, purpose, 0).sample(asked, count)
         return tuple(
             KeptAnswer(prompt=prompt, text=trace.text, claimed_tokens=trace.output_tokens)
             for prompt, trace in drawn
         )
 
+    def seconds_until(self, time_s: float) -> float:
+        """Return the seconds from the first round of this measurement until a time of `perf_counter`."""
+        return round(time_s - self._started, 3)
+
     def _prompts(self, concurrency: int, role: str, extra: int = 0) -> list[Prompt]:
-        key = (role, concurrency)
-        self._made[key] = self._made.get(key, 0) + 1
+        return self.new_prompts(f"{role}/{concurrency}", self.plan.requests(concurrency) + extra)
+
+    def new_prompts(self, purpose: str, count: int) -> list[Prompt]:
+        """Return prompts that were not asked before; each call for a purpose returns others."""
+        self._made[purpose] = self._made.get(purpose, 0) + 1
         return new_prompts(
             self._vocabulary,
             self._text,
-            seed=self._seed,
-            purpose=f"{role}/{concurrency}",
-            index=self._made[key],
-            count=self._plan.requests(concurrency) + extra,
-            length=self._workload.input_tokens,
+            seed=self.seed,
+            purpose=f"{self._label}{purpose}",
+            index=self._made[purpose],
+            count=count,
+            length=self.workload.input_tokens,
         )
 
     async def _ask(self, client: CompletionsClient, prompts: Sequence[Prompt], slots: int) -> list[Asked]:
@@ -146,14 +175,18 @@ class RoundRunner:
         async def slot() -> None:
             while waiting:
                 prompt = waiting.popleft()
-                streams.append((prompt, await client.stream(prompt, self._workload.output_tokens)))
+                streams.append((prompt, await client.stream(prompt, self.workload.output_tokens)))
 
         await all_or_first_error(slot() for _ in range(slots))
         # JSON is parsed only now: earlier, it would delay the time stamps of requests still in flight.
         return [(prompt, stream.read()) for prompt, stream in streams]
 
 
-def _wall_s(traces: Sequence[Trace], where: str) -> float:
+def wall_s(traces: Sequence[Trace], where: str) -> float:
+    """Return the seconds from the first request to the last token.
+
+    Raises `ServerBroke` if the clock says that it took no time.
+    """
     first_sent = min(trace.sent_ns for trace in traces)
     last_token = max(trace.stamps_ns[-1] for trace in traces)
     wall_s = round((last_token - first_sent) / NS_PER_S, 6)
@@ -166,5 +199,6 @@ def _wall_s(traces: Sequence[Trace], where: str) -> float:
     return wall_s
 
 
-def _digest(asked: Sequence[object]) -> str:
+def digest_of_all(asked: Sequence[object]) -> str:
+    """Return a digest of prompts or answers, in their order."""
     return hashlib.sha256(repr(asked).encode()).hexdigest()

@@ -5,27 +5,43 @@ Invariants:
 - When to stop is decided by looks that share the error (`tasks.judging.statistics.looks`); nothing else is
   decided here about the speed of the engine.
 - Rounds begin when the host is quiet. If it does not become so, or stay so, there is no result.
+- Rounds decide about the ratio. Then the engine and the strongest reference are asked in open loop, which
+  decides about the objective.
 - What the rounds were answered with is read after them, by the first reference.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from artifacts.progress import Say
 from tasks.errors import HostBusy
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.contest import (
+    ROLES,
     affordable_references,
     compare_in_blocks,
     compare_in_rounds,
     starts_of,
+    sweep_in_rounds,
 )
-from tasks.judging.measure.kept import NothingKept, PhaseKeeper
+from tasks.judging.measure.open_loop import OpenLoopAsked, Role, ask_in_open_loop, rate_of
+from tasks.judging.measure.phases import Budget, NothingKept, PhaseKeeper
 from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.timed import read_timed_answers
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import LeftOut, NotMeasured, SpeedResult, TimedAnswers
+from tasks.judging.results import (
+    LeftOut,
+    NotMeasured,
+    OpenLoopResult,
+    OpenLoopSide,
+    SpeedPoint,
+    SpeedResult,
+    SweepPoint,
+    TimedAnswers,
+)
 
 
 def measure_speed(
@@ -35,6 +51,7 @@ def measure_speed(
     protocol: JudgingProtocol,
     *,
     text: PromptText | None,
+    budget: Budget | None = None,
     attempt: int = 1,
     say: Say,
     kept: PhaseKeeper | None = None,
@@ -48,15 +65,18 @@ def measure_speed(
         engine: the side to judge.
         references: references that are accurate enough, at least one. To measure a server against itself
             (an A/A run), give the same server as engine and reference under two names.
-        protocol: what to ask, how often, and for how long.
+        protocol: what to ask, and how often.
         text: the text that prompts are windows of, if the workload asks for text.
+        budget: what is left of it; None: all that is declared.
         attempt: how often this was measured, this time included.
         say: takes lines of progress.
         kept: what an earlier run finished, if sides are not resident.
     """
     try:
         placement.observer.await_quiet(say)
-        return _measure(placement, engine, references, protocol, text, attempt, say, kept or NothingKept())
+        budget = budget or Budget(protocol.speed.gate.budget_minutes)
+        kept = kept or NothingKept()
+        return _measure(placement, engine, references, protocol, text, budget, attempt, say, kept)
     except HostBusy as error:
         where = f" ({error.where})" if error.where else ""
         refused = NotMeasured(cause="host-busy", reason=f"Host busy: {error.what}{where}.")
@@ -70,6 +90,7 @@ def _measure(
     references: Sequence[Side],
     protocol: JudgingProtocol,
     text: PromptText | None,
+    budget: Budget,
     attempt: int,
     say: Say,
     kept: PhaseKeeper,
@@ -85,19 +106,37 @@ def _measure(
     say(f"speed: {engine.name} against each of {', '.join(one.name for one in references)}")
     left_out: tuple[LeftOut, ...] = ()
     if placement.resident:
-        found = compare_in_rounds(placement, runner, references, protocol, attempt=attempt, say=say)
+        with budget.spending():
+            found = compare_in_rounds(
+                placement, runner, references, protocol, budget, attempt=attempt, say=say
+            )
     else:
         starts = starts_of(placement, (engine, *references))
         affordable, left_out = affordable_references(starts, references, protocol)
         for one in left_out:
             say(f"{one.reference} is not timed: {one.reason}")
-        made = compare_in_blocks(placement, runner, affordable, protocol, attempt=attempt, kept=kept, say=say)
+        made = compare_in_blocks(
+            placement, runner, affordable, protocol, budget, attempt=attempt, kept=kept, say=say
+        )
         if isinstance(made, NotMeasured):
             return made
         found = made
+    strongest = next(one for one in references if one.name == found.points[0].reference.side)
+    ask = partial(_open_loop, placement, runner, found.points, protocol, budget, kept, attempt, say)
+    # The engine first: if the budget is small, the reference is what can be left out.
+    in_engine, in_reference = (ask(*one) for one in zip((engine, strongest), ROLES[::-1], strict=True))
+    timed = replace(found.timed, open_loop=(in_engine, in_reference))
+    sweep: list[SweepPoint] = []
+    omitted = [f"{one.side} in open loop: {one.stopped}." for one in _not_asked(in_engine, in_reference)]
+    if placement.resident:
+        decisive = found.points[0]
+        sweep, cut, more = sweep_in_rounds(placement, runner, strongest, protocol, budget, decisive, say=say)
+        omitted, timed = [*omitted, *cut], timed.joined(more)
+    elif protocol.workload.sweep:
+        omitted.append("Other lengths (workload.sweep): each would take more starts of sides in turn.")
     return SpeedResult(
         engine=engine.name,
-        reference=found.points[0].reference.side,
+        reference=strongest.name,
         protocol_digest=protocol.digest,
         attempt=attempt,
         left_out=left_out,
@@ -109,6 +148,38 @@ def _measure(
         timed=kept.once(
             "timed-answers",
             TimedAnswers,
-            lambda: read_timed_answers(placement, found.timed, protocol, say=say),
+            lambda: read_timed_answers(placement, timed, protocol, say=say),
+        ),
+        open_loop=OpenLoopResult(engine=in_engine.result, reference=in_reference.result),
+        sweep=tuple(sweep),
+        omitted=tuple(omitted),
+    )
+
+
+def _not_asked(*asked: OpenLoopAsked) -> list[OpenLoopSide]:
+    return [one.result for one in asked if not one.result.stretches]
+
+
+def _open_loop(
+    placement: Placement,
+    runner: RoundRunner,
+    points: Sequence[SpeedPoint],
+    protocol: JudgingProtocol,
+    budget: Budget,
+    kept: PhaseKeeper,
+    attempt: int,
+    say: Say,
+    side: Side,
+    role: Role,
+) -> OpenLoopAsked:
+    """Ask one side in open loop, at the share of what it can serve by its rounds."""
+    rate = rate_of([getattr(point, role) for point in points], side.devices, protocol.workload)
+    made = kept.once(
+        f"open-loop-{role}",
+        OpenLoopAsked,
+        lambda: ask_in_open_loop(
+            placement, side, role, rate, runner, protocol, budget, attempt=attempt, say=say
         ),
     )
+    budget.spend(made.result.spent_s)
+    return made

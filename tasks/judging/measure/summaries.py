@@ -57,6 +57,8 @@ def record_of(trace: Trace, slo: Slo) -> RequestRecord:
         ttft_ms=round(trace.ttft_ms, 4),
         itl_mean_ms=round(mean_ms, 4),
         itl_max_ms=round(max(gaps, default=0.0), 4),
+        gaps=len(gaps),
+        slow_gaps=sum(gap > slo.itl_p99_ms for gap in gaps),
         arrivals=len(trace.arrivals_ns),
         largest_chunk=trace.largest_chunk,
         e2e_ms=round(trace.e2e_ms, 4),

@@ -11,6 +11,13 @@ from tasks.judging.results.accuracy import (
 )
 from tasks.judging.results.load import LoadPoint, LoadResult, LoadSummary, RequestRecord, RoundResult
 from tasks.judging.results.measured import Conditions, IdleCheck, Measured
+from tasks.judging.results.open_loop import (
+    OpenLoopResult,
+    OpenLoopSide,
+    OpenLoopSummary,
+    Settled,
+    Stretch,
+)
 from tasks.judging.results.quantities import Interval, Metric, Quantiles
 from tasks.judging.results.speed import (
     BlockCost,
@@ -21,6 +28,7 @@ from tasks.judging.results.speed import (
     NotMeasured,
     SpeedPoint,
     SpeedResult,
+    SweepPoint,
 )
 from tasks.judging.results.task_scores import Opinion, SecondOpinion, TaskAnswer, TaskResult, TaskSample
 from tasks.judging.results.timed import TimedAnswers, TimedCount, TimedSample
@@ -45,14 +53,20 @@ __all__ = [
     "Measured",
     "Metric",
     "NotMeasured",
+    "OpenLoopResult",
+    "OpenLoopSide",
+    "OpenLoopSummary",
     "Opinion",
     "Quantiles",
     "RegretSample",
     "RequestRecord",
     "RoundResult",
     "SecondOpinion",
+    "Settled",
     "SpeedPoint",
     "SpeedResult",
+    "Stretch",
+    "SweepPoint",
     "TaskAnswer",
     "TaskResult",
     "TaskSample",

@@ -17,6 +17,8 @@ class RequestRecord(Frozen):
         description="Mean gap between arrivals of tokens; the whole time if all tokens arrived at once."
     )
     itl_max_ms: float = Field(description="Longest of these gaps.")
+    gaps: int = Field(ge=0, description="Number of these gaps; 0 if there was but one token.")
+    slow_gaps: int = Field(ge=0, description="Those of them that were longer than the SLO's limit.")
     arrivals: int = Field(ge=1, description="Times at which tokens arrived.")
     largest_chunk: int = Field(ge=1, description="Most tokens in one chunk of the stream.")
     e2e_ms: float = Field(description="Time from sending to the last token.")

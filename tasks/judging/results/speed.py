@@ -8,6 +8,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.settings import QuietHost
 from tasks.judging.results.load import LoadSummary, RoundResult
+from tasks.judging.results.open_loop import OpenLoopResult
 from tasks.judging.results.quantities import Interval
 from tasks.judging.results.timed import TimedAnswers
 
@@ -44,6 +45,14 @@ class SpeedPoint(Frozen):
         blocks = [len(list(group)) for _, group in groupby(self.rounds, key=lambda one: one.block)]
         of = "rounds" if max(blocks) == 1 else f"blocks of {max(blocks)} rounds, each after a start"
         return f"{len(blocks) // 2} pairs of {of}"
+
+
+class SweepPoint(Frozen):
+    """Both sides with requests of other lengths, at one concurrency."""
+
+    input_tokens: int
+    output_tokens: int
+    point: SpeedPoint
 
 
 class LeftOut(Frozen):
@@ -116,6 +125,16 @@ class SpeedResult(Frozen):
         default="record", description="Whether the host had to be quiet while it was measured."
     )
     timed: TimedAnswers = Field(description="What the timed rounds were answered with.")
+    open_loop: OpenLoopResult = Field(
+        description="The engine and the strongest reference in open loop, which decides the objective."
+    )
+    sweep: tuple[SweepPoint, ...] = Field(
+        default=(), description="Points with requests of other lengths, which decide nothing."
+    )
+    omitted: tuple[str, ...] = Field(
+        default=(),
+        description="What else was declared and not measured, each with the reason, in a sentence.",
+    )
 
     @property
     def at_operating_point(self) -> SpeedPoint:

@@ -8,6 +8,7 @@ from artifacts.frozen import Frozen
 from artifacts.progress import Say
 from tasks.judging.selftest.depth import depth_rows
 from tasks.judging.selftest.rates import Row
+from tasks.judging.selftest.slo import slo_rows
 from tasks.judging.selftest.speed import speed_rows
 from tasks.judging.selftest.task_scores import task_rows
 
@@ -24,6 +25,7 @@ FAMILIES: dict[str, Callable[[int, int], list[Row]]] = {
     "speed": speed_rows,
     "depth": depth_rows,
     "task scores": task_rows,
+    "slo": slo_rows,
 }
 """By name of the gate: from repetitions and seed to rows."""
 
@@ -36,6 +38,9 @@ MEANINGS = {
     "nats in the mean, unless the name says otherwise. Texts are as many as the spec declares.",
     "task scores": "False alarm: an engine that loses exactly as much as it may passes. Found, missed "
     "(`fail`) and inconclusive are those of an engine that loses nothing. Work is the number of questions.",
+    "slo": "False alarm: the objective is called `met` where as many requests, or gaps, miss it as the name "
+    "says; 1 % may. Found, missed and inconclusive are those of a side where .1 % miss it, as many at a "
+    "time. Work is in requests.",
 }
 """What the columns mean, by name of the gate."""
 

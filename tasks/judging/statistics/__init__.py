@@ -1,4 +1,4 @@
-"""Intervals that keep their confidence for what is measured here: speed ratios, regrets, lengths. Pure.
+"""Intervals that keep their confidence for what is measured: speed ratios, regrets, lengths, misses. Pure.
 
 scipy and numpy are imported only inside functions that use them, so reading results does not load them.
 """
@@ -6,6 +6,20 @@ scipy and numpy are imported only inside functions that use them, so reading res
 from tasks.judging.statistics.changes import change_interval
 from tasks.judging.statistics.gains import gains_of
 from tasks.judging.statistics.looks import ENDED, Look, attempt_confidence, take_look
+from tasks.judging.statistics.miss_bounds import (
+    ALLOWED_SHARE,
+    Kept,
+    Limits,
+    Misses,
+    limits_of,
+    look_confidence,
+    miss_interval,
+    misses_of,
+    requests_of_look,
+    requests_to_settle,
+    requests_without_miss,
+)
+from tasks.judging.statistics.objective import best_within, meets
 from tasks.judging.statistics.paired_rounds import Pairs, pairs_of
 from tasks.judging.statistics.paired_scores import mcnemar_p, paired_loss_interval, pairs_to_pass
 from tasks.judging.statistics.parts import (
@@ -23,6 +37,7 @@ from tasks.judging.statistics.ratio_bounds import (
     point_ratio,
     ratio_interval,
 )
+from tasks.judging.statistics.region import RegionPoint, region, region_in_words
 from tasks.judging.statistics.regret_bounds import (
     Unit,
     bounded_mean_interval,
@@ -35,20 +50,31 @@ from tasks.judging.statistics.regret_bounds import (
 )
 
 __all__ = [
+    "ALLOWED_SHARE",
     "ENDED",
+    "Kept",
+    "Limits",
     "Look",
+    "Misses",
     "Pairs",
+    "RegionPoint",
     "Span",
     "Unit",
     "attempt_confidence",
+    "best_within",
     "bounded_mean_interval",
     "change_interval",
     "gains_of",
     "geometric_mean_interval",
     "gross_error_interval",
     "length_ratio_interval",
+    "limits_of",
+    "look_confidence",
     "mcnemar_p",
     "mean_interval",
+    "meets",
+    "miss_interval",
+    "misses_of",
     "paired_loss_interval",
     "pairs_of",
     "pairs_to_pass",
@@ -58,7 +84,12 @@ __all__ = [
     "point_ratio",
     "ratio_interval",
     "reach_of",
+    "region",
+    "region_in_words",
     "regret_interval",
+    "requests_of_look",
+    "requests_to_settle",
+    "requests_without_miss",
     "samples_to_pass",
     "share_difference_interval",
     "share_interval",

@@ -12,6 +12,7 @@ from artifacts.hosts import ServeCommand
 from artifacts.settings import QuietHost, Settings
 from artifacts.store import Store
 from artifacts.store.cache import BlobCache
+from engine_specs.spec import Arrivals
 from support.judging.judgements import protocol, workload
 from support.judging.measured_fakes import TEXTS
 from support.paths import ROOT, TESTS
@@ -63,7 +64,8 @@ def served(store: Store, root: Path, name: str, *more: str, per_token_s: float =
 def asked(engine: Side, *references: Side, **speed: Any) -> JudgingProtocol:
     """A protocol of short rounds over these sides."""
     base = protocol(
-        load=workload(concurrency=(2,), operating_point=2, output_tokens=4),
+        # So rare that the budget allows none: open loop has tests of its own.
+        load=workload(concurrency=(2,), operating_point=2, output_tokens=4, arrivals=Arrivals(per_s=0.1)),
         # Coarse, as other tests may keep the processors busy: idle sides may seem to cost this much, too.
         **({"resolution": 0.25, "budget_minutes": 1.0, "first_pairs": 4, "first_block_pairs": 4} | speed),
     )

@@ -12,7 +12,7 @@ import codecs
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
@@ -66,6 +66,7 @@ class Behaviour:
         continues: what it writes instead, by the length of the prompt and all ids so far; None: its choice.
         regret_of: nats by which it finds any other token less likely than its own choice.
         first_token_s, per_token_s: planted waits.
+        slots: streams that it answers at a time; the others wait for their turn. None: any number.
         tokens_per_chunk: tokens in one event of a stream.
         stops_after: tokens after which it ends a continuation by itself; None: never.
         ends_nowhere: whether it goes on after the tokens at which it is asked to end.
@@ -89,6 +90,7 @@ class Behaviour:
     regret_of: Callable[[int], float] = lambda token: 1.0
     first_token_s: float = 0.0
     per_token_s: float = 0.0
+    slots: int | None = None
     tokens_per_chunk: int = 1
     stops_after: int | None = None
     ends_nowhere: bool = False
@@ -116,6 +118,7 @@ class FakeServer:
     requests: list[dict[str, Any]] = field(default_factory=list)
     streaming: int = 0
     most_streaming: int = 0
+    turn: asyncio.Semaphore | None = None
 
     @property
     def timed_requests(self) -> list[dict[str, Any]]:
@@ -169,7 +172,8 @@ class FakeServer:
             self.streaming += 1
             self.most_streaming = max(self.most_streaming, self.streaming)
             try:
-                return await self._stream(request, body, prompt, tokens)
+                async with self._turn():
+                    return await self._stream(request, body, prompt, tokens)
             finally:
                 self.streaming -= 1
         choice = self._choice(body, tokens)
@@ -177,6 +181,13 @@ class FakeServer:
             choice["prompt_token_ids"] = prompt
         choice |= self._scores(prompt, tokens, body)
         return web.json_response({"choices": [choice], "usage": self._usage(len(prompt), len(tokens))})
+
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait until it answers one more stream."""
+        if self.behaviour.slots is None:
+            return nullcontext()
+        self.turn = self.turn or asyncio.Semaphore(self.behaviour.slots)
+        return self.turn
 
     def _refused(self, body: dict[str, Any]) -> str:
         """What trtllm-serve says to a request that it does not take; empty where it is taken."""

@@ -28,15 +28,19 @@ from tasks.judging import (
     WindowGroup,
 )
 from tasks.judging.gates import Capacity, Terms
-from tasks.judging.measure.summaries import MeasuredRound, summarize
+from tasks.judging.measure.summaries import MeasuredRound, quantiles, summarize
 from tasks.judging.results import (
     Departure,
     Excerpt,
     LengthSample,
+    OpenLoopResult,
+    OpenLoopSide,
+    OpenLoopSummary,
     RegretSample,
     RequestRecord,
     RoundResult,
     SpeedPoint,
+    Stretch,
     TimedAnswers,
     TimedCount,
     TimedSample,
@@ -288,18 +292,23 @@ def _pair(pair: int, concurrency: int, rate: float, ratio: float, reference: str
     return [planted_round(name, 2 * pair + i, concurrency, rates[name]) for i, name in enumerate(order)]
 
 
-def planted_round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
-    """A round at this rate, in tokens per second; each round is a block."""
-    record = RequestRecord(
+def _record(rate: float) -> RequestRecord:
+    return RequestRecord(
         ttft_ms=12.0 * 500 / rate,
         itl_mean_ms=1000 / rate,
         itl_max_ms=1500 / rate,
+        gaps=31,
+        slow_gaps=0,
         arrivals=32,
         largest_chunk=1,
         e2e_ms=32_000 / rate,
         output_tokens=32,
         good=True,
     )
+
+
+def planted_round(name: str, index: int, concurrency: int, rate: float) -> RoundResult:
+    """A round at this rate, in tokens per second; each round is a block."""
     return RoundResult(
         side=name,
         concurrency=concurrency,
@@ -310,7 +319,7 @@ def planted_round(name: str, index: int, concurrency: int, rate: float) -> Round
         devices=1,
         prompts_sha256="c" * 64,
         answers_sha256="d" * 64,
-        requests=(record,) * 3,
+        requests=(_record(rate),) * 3,
         load=HostLoad(cores=2, foreign=0.012, steal=0.0),
     )
 
@@ -335,7 +344,64 @@ def measured(
             points=points[::-1],
             quiet_host="require",
             timed=timed_answers(),
+            open_loop=open_loop(ratio=ratio),
         ),
+    )
+
+
+def open_loop(
+    *, ratio: float = 1.4, requests: int = 400, late: int = 0, reference_late: int = 0, rate: float = 500.0
+) -> OpenLoopResult:
+    """Both sides in open loop, with as many requests whose first token came too late, evenly spread."""
+    return OpenLoopResult(
+        engine=open_loop_side("engine", rate * ratio, requests, late),
+        reference=open_loop_side("vllm", rate, min(64, requests), reference_late),
+    )
+
+
+def open_loop_side(
+    name: str, rate: float, requests: int, late: int = 0, *, slow_gaps: int = 0, late_ms: float = 90_000.0
+) -> OpenLoopSide:
+    """A side in open loop, at `rate` tokens/s, with planted misses, evenly spread; without requests if 0."""
+    usual = _record(rate).model_copy(update={"slow_gaps": slow_gaps})
+    missed = usual.model_copy(update={"ttft_ms": late_ms, "good": False})
+    records = [missed if late and place % (requests // late) == 0 else usual for place in range(requests)]
+    per_s = 0.8 * rate / 32
+    stretch = Stretch(
+        side=name,
+        index=0,
+        arrivals_per_s=per_s,
+        started_s=60.0,
+        wall_s=max(1, requests) / per_s,
+        devices=1,
+        prompts_sha256="c" * 64,
+        answers_sha256="d" * 64,
+        requests=tuple(records),
+        sent_late_ms=0.4,
+        most_in_flight=5,
+        load=HostLoad(cores=2, foreign=0.012, steal=0.0),
+    )
+    quantile = quantiles([record.ttft_ms for record in records] or [0.0])
+    return OpenLoopSide(
+        side=name,
+        arrivals_per_s=per_s,
+        load=f"80% of the {rate / 32:.3g} that it can serve with 2 in flight",
+        looks=1 if requests else 0,
+        ended="settled" if requests else "budget",
+        stopped="the objective is settled" if requests else "390 requests take 2 min, and 3 s are left",
+        spent_s=stretch.wall_s,
+        stretches=(stretch,) if requests else (),
+        summary=OpenLoopSummary(
+            requests=requests,
+            ttft_ms=quantile,
+            itl_ms=quantiles([1000 / rate]),
+            e2e_ms=quantile,
+            goodput_per_device=0.8 * rate,
+            good_share=1 - late / requests,
+            most_in_flight=5,
+        )
+        if requests
+        else None,
     )
 
 

@@ -1,8 +1,9 @@
 """The gate `economics`: what an engine saves and costs per month at the declared load, shown step by step.
 
-Devices are bought whole and for the month, as many as the peak of the load takes; those of the reference at
-the upper bound of its rate, those of the engine at the lower bound of its own (`capacity`). A build occupies
-one device for as long as it takes; a measurement occupies the devices of all sides.
+Devices are bought whole and for the month, as many as the peak of the load takes, at the declared share of
+what they can serve; those of the reference at the upper bound of its rate, those of the engine at the lower
+bound of its own (`capacity`). A build occupies one device for as long as it takes; a measurement occupies the
+devices of all sides.
 """
 
 import math
@@ -21,14 +22,17 @@ from tasks.judging.gates.money.capacity import (
     capacities,
     devices_for,
     peak_tokens_per_s,
+    planned_tokens_per_s,
 )
 from tasks.judging.gates.rule import Condition, Rule
 
-WAY_OF_COUNTING = "whole-devices-at-the-best-rate-within-the-objective/1"
+WAY_OF_COUNTING = "whole-devices-at-the-planned-share-of-the-best-rate-within-the-objective/2"
 """How this version counts money; verdicts that were counted in another way are not reused."""
 
 DAYS_PER_MONTH = 365.25 / 12
 HOURS_PER_MONTH = 24 * DAYS_PER_MONTH
+SLO_MET, SLO_UNDERPOWERED = {"slo": ("met",)}, {"slo": ("underpowered",)}
+"""What the gate `slo` leaves to this one."""
 # Other loads and prices of the map, as multiples of the declared ones.
 LOADS, PRICES = (0.1, 0.3, 1.0, 3.0, 10.0), (0.5, 1.0, 2.0)
 # Servers of the reference up to which a load that pays is looked for.
@@ -79,15 +83,29 @@ class EconomicsGate(Gate[EconomicsOutcome]):
             "the engine is faster, but costs more than it saves at the declared load",
         ),
         Rule(
+            "pays-slo-underpowered",
+            {"economics": ("positive",), **SLO_UNDERPOWERED},
+            "inconclusive",
+            "the engine would pay, but was shown neither to meet the service level objective nor to miss it",
+            after=("slo",),
+        ),
+        Rule(
+            "always-slo-underpowered",
+            {"economics": ("negative",), "compile": ("always",), **SLO_UNDERPOWERED},
+            "inconclusive",
+            "the engine was shown neither to meet the service level objective nor to miss it",
+            after=("slo",),
+        ),
+        Rule(
             "pays",
-            {"economics": ("positive",)},
+            {"economics": ("positive",), **SLO_MET},
             "compile",
             "accurate, within the SLO, faster than the bar, and worth its upkeep",
             after=("speed",),
         ),
         Rule(
             "always-compile",
-            {"economics": ("negative",), "compile": ("always",)},
+            {"economics": ("negative",), "compile": ("always",), **SLO_MET},
             "compile",
             "accurate, within the SLO and faster; it does not pay off, but the spec says compile: always",
             after=("speed",),
@@ -201,8 +219,8 @@ class _Month:
         self._prices, self._workload, self._build_hours = prices, workload, build_device_hours
         self._reference, self._engine = reference, engine
         self._peak = peak_tokens_per_s(prices, workload)
-        self.reference_devices = devices_for(self._peak, reference, prices.spare_servers)
-        self.engine_devices = devices_for(self._peak, engine, prices.spare_servers)
+        self.reference_devices = devices_for(self._peak, reference, workload, prices.spare_servers)
+        self.engine_devices = devices_for(self._peak, engine, workload, prices.spare_servers)
         self._device_usd = HOURS_PER_MONTH * prices.gpu_hour_usd
         self.saved_usd = (self.reference_devices - self.engine_devices) * self._device_usd
         self.build_usd = build_device_hours * prices.builds_per_month * prices.gpu_hour_usd
@@ -216,12 +234,16 @@ class _Month:
         engine begin to pay.
         """
         per_request = self._peak / self._prices.requests_per_day
-        step, spare = self._reference.server_tokens_per_s, self._prices.spare_servers
-        if self._device_usd == 0 or self._engine.tokens_per_s <= self._reference.tokens_per_s:
+        step, spare = planned_tokens_per_s(self._reference, self._workload), self._prices.spare_servers
+        own = planned_tokens_per_s(self._engine, self._workload)
+        if self._device_usd == 0 or own / self._engine.devices <= step / self._reference.devices:
             return None
         for servers in range(MOST_SERVERS):
             load = math.nextafter(servers * step, math.inf)
-            fewer = devices_for(load, self._reference, spare) - devices_for(load, self._engine, spare)
+            theirs, mine = (
+                devices_for(load, side, self._workload, spare) for side in (self._reference, self._engine)
+            )
+            fewer = theirs - mine
             if fewer * self._device_usd > self.build_usd + self.upkeep_usd:
                 return load / per_request
         return None
@@ -262,7 +284,8 @@ class _Month:
             objective = "within the objective" if side.within_objective else "which misses the objective"
             yield (
                 f"{name}: {side.tokens_per_s:,.1f} tokens/s per device at {side.concurrency} in flight "
-                f"({objective}), {_devices(side.devices)} per server: {_devices(devices)}{spare}"
+                f"({objective}), planned with {planned_tokens_per_s(side, self._workload):,.1f} per server; "
+                f"{_devices(side.devices)} per server: {_devices(devices)}{spare}"
             )
 
     def _money_lines(self) -> Iterator[str]:

@@ -190,10 +190,10 @@ class CompletionsClient:
 
 @asynccontextmanager
 async def open_client(
-    endpoint: Endpoint, *, connections: int, request_limit_s: float
+    endpoint: Endpoint, *, connections: int | None, request_limit_s: float
 ) -> AsyncIterator[CompletionsClient]:
-    """Open a client with up to `connections` kept-alive connections to one endpoint."""
-    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S)
+    """Open a client with up to `connections` kept-alive connections to one endpoint; None: any number."""
+    connector = aiohttp.TCPConnector(limit=connections or 0, keepalive_timeout=KEEPALIVE_S)
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
         yield CompletionsClient(endpoint, session, request_limit_s)

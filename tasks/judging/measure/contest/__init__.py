@@ -19,8 +19,11 @@ from tasks.judging.measure.contest.blocks import (
 )
 from tasks.judging.measure.contest.order import order_of
 from tasks.judging.measure.contest.pairings import Compared
+from tasks.judging.measure.contest.stages import ROLES
+from tasks.judging.measure.contest.sweep import sweep_in_rounds
 
 __all__ = [
+    "ROLES",
     "Compared",
     "affordable_references",
     "compare_in_blocks",
@@ -28,5 +31,6 @@ __all__ = [
     "order_of",
     "rounds_of_a_block",
     "starts_of",
+    "sweep_in_rounds",
     "too_few_blocks",
 ]

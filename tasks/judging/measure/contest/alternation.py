@@ -15,8 +15,16 @@ from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.contest.order import in_order
 from tasks.judging.measure.contest.pairings import Compared, Contest
-from tasks.judging.measure.contest.stages import Spent, elsewhere, finish_point
-from tasks.judging.measure.repeats import Repeats
+from tasks.judging.measure.contest.stages import (
+    Spent,
+    elsewhere,
+    elsewhere_s,
+    finish_point,
+    left_for_pairs_s,
+    open_loop_needs_s,
+)
+from tasks.judging.measure.disturbance import Repeats
+from tasks.judging.measure.phases import Budget
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.measure.timed import SecondAnswer, TimedRounds, ask_again, count_to_ask
@@ -30,6 +38,7 @@ def compare_in_rounds(
     runner: RoundRunner,
     references: Sequence[Side],
     protocol: JudgingProtocol,
+    budget: Budget,
     *,
     attempt: int,
     say: Say,
@@ -42,7 +51,8 @@ def compare_in_rounds(
         placement: has all sides up.
         runner: makes the rounds.
         references: references that take part.
-        protocol: how many rounds, and for how long.
+        protocol: how many rounds.
+        budget: what is left of it; a part is kept for what comes after.
         attempt: how often this was measured, this time included.
         say: takes lines of progress.
     """
@@ -50,10 +60,13 @@ def compare_in_rounds(
     sides = (protocol.engine, *references)
     with placement.serving(sides) as endpoints:
         by_name = {side.name: endpoint for side, endpoint in zip(sides, endpoints, strict=True)}
-        return asyncio.run(_Alternation(runner, by_name, sides, protocol, attempt, repeats, say).compare())
+        alternation = Alternation(runner, by_name, sides, protocol, attempt, repeats, say)
+        return asyncio.run(alternation.compare(budget.left_s))
 
 
-class _Alternation:
+class Alternation:
+    """Rounds of sides that are up; the arguments are those of `compare_in_rounds`, and their endpoints."""
+
     def __init__(
         self,
         runner: RoundRunner,
@@ -74,29 +87,40 @@ class _Alternation:
         self._made: list[MeasuredRound] = []
         self._second_answers: list[SecondAnswer] = []
 
-    async def compare(self) -> Compared:
+    async def compare(self, left_s: float) -> Compared:
+        """Compare at all concurrencies, if so many seconds are left."""
         load = self._protocol.workload
-        strongest, point, others = await self._operating_point()
+        strongest, point, others = await self._operating_point(left_s)
         others_in_flight = [one for one in load.concurrency if one != load.operating_point]
-        points = [point, *[await self._elsewhere(one, strongest) for one in others_in_flight]]
+        points = [point, *[await self.elsewhere(one, strongest) for one in others_in_flight]]
         self._repeats.require_few(sum(len(one.rounds) // 2 for one in points))
-        return Compared(points, others, self._timed(strongest))
+        return Compared(points, others, self.timed(strongest))
 
-    async def _operating_point(self) -> tuple[Side, SpeedPoint, list[SpeedPoint]]:
+    async def _operating_point(self, left_s: float) -> tuple[Side, SpeedPoint, list[SpeedPoint]]:
         """Make cycles until looks have ended the comparison with each reference, or it is lost."""
         concurrency = self._protocol.workload.operating_point
         contest = Contest(self._sides[1:], self._protocol, self._attempt, self._protocol.speed.first_pairs)
+        budget_s: float | None = None
         while contest.going:
             cycles = range(contest.cycles, contest.next_look)
             for cycle in await self._cycles(concurrency, cycles, contest.sides):
                 contest.add(cycle)
                 self._made += cycle
-            contest.look(_spent(self._made))
+            spent = _spent(self._made)
+            budget_s = self._for_pairs_s(spent, left_s) if budget_s is None else budget_s
+            contest.look(spent, budget_s)
             self._repeats.require_few(contest.next_look)
         await self._ask_again(self._made)
         return contest.finish(self._repeats.made_again, self._say)
 
-    async def _elsewhere(self, concurrency: int, reference: Side) -> SpeedPoint:
+    def _for_pairs_s(self, spent: Spent, left_s: float) -> float:
+        """Return the seconds for all cycles, after the first of them."""
+        sides = (self._sides[1], self._protocol.engine)
+        others_s = open_loop_needs_s(self._made, sides, self._protocol, self._attempt)
+        others_s += elsewhere_s(spent.cycle_s(sides), self._protocol)
+        return left_for_pairs_s(left_s, others_s, self._protocol, self._say)
+
+    async def elsewhere(self, concurrency: int, reference: Side) -> SpeedPoint:
         """Compare with one reference at another concurrency, which decides nothing."""
         made_again, engine = self._repeats.made_again, self._protocol.engine
         count = self._protocol.speed.pairs_elsewhere
@@ -111,7 +135,7 @@ class _Alternation:
         self._say(line)
         return point.model_copy(update={"made_again": self._repeats.made_again - made_again})
 
-    def _timed(self, strongest: Side) -> TimedRounds:
+    def timed(self, strongest: Side) -> TimedRounds:
         """Return the rounds of the engine and of the strongest reference, and what was asked again."""
         engine, reference = (
             [one for one in self._made if one.result.side == side.name]

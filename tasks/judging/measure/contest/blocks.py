@@ -23,9 +23,15 @@ from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.contest.order import in_order
 from tasks.judging.measure.contest.pairings import Compared, Contest
-from tasks.judging.measure.contest.stages import SECONDS_PER_MINUTE, Spent, elsewhere, finish_point
-from tasks.judging.measure.kept import PhaseKeeper
-from tasks.judging.measure.repeats import Repeats, require_few
+from tasks.judging.measure.contest.stages import (
+    Spent,
+    elsewhere,
+    finish_point,
+    left_for_pairs_s,
+    open_loop_needs_s,
+)
+from tasks.judging.measure.disturbance import Repeats, require_few
+from tasks.judging.measure.phases import SECONDS_PER_MINUTE, Budget, PhaseKeeper
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.measure.timed import SecondAnswer, TimedRounds, ask_again, count_to_ask
@@ -70,6 +76,7 @@ def compare_in_blocks(
     runner: RoundRunner,
     references: Sequence[Side],
     protocol: JudgingProtocol,
+    budget: Budget,
     *,
     attempt: int,
     kept: PhaseKeeper,
@@ -83,7 +90,8 @@ def compare_in_blocks(
         placement: starts one side at a time.
         runner: makes the rounds.
         references: references that take part; `affordable_references` says which of them can.
-        protocol: how many cycles, and for how long.
+        protocol: how many cycles.
+        budget: what is left of it; a part is kept for what comes after.
         attempt: how often this was measured, this time included.
         kept: cycles that an earlier run made.
         say: takes lines of progress.
@@ -93,7 +101,7 @@ def compare_in_blocks(
         refused = NotMeasured(cause="unaffordable", reason=f"No round was timed: {too_few}")
         say(refused.reason)
         return refused
-    return _Blocks(placement, runner, references, protocol, attempt, kept, say).compare()
+    return _Blocks(placement, runner, references, protocol, budget, attempt, kept, say).compare()
 
 
 def starts_of(placement: Placement, sides: Sequence[Side]) -> dict[str, float]:
@@ -176,6 +184,7 @@ class _Blocks:
         runner: RoundRunner,
         references: Sequence[Side],
         protocol: JudgingProtocol,
+        budget: Budget,
         attempt: int,
         kept: PhaseKeeper,
         say: Say,
@@ -185,6 +194,7 @@ class _Blocks:
         self._sides = (protocol.engine, *references)
         self._protocol = protocol
         self._plan = protocol.speed
+        self._budget = budget
         self._attempt = attempt
         self._kept = kept
         self._say = say
@@ -196,12 +206,15 @@ class _Blocks:
         self._add_cycle(contest)
         self._rounds_each = self._cycles[0].blocks[0].cost.rounds
         contest.first_look_after(first_block_cycles(self._plan, self._cycles[0].spent_s))
+        budget_s: float | None = None
         while contest.going:
             require_few(self._made_again, contest.next_look)
             while contest.cycles < contest.next_look:
                 self._add_cycle(contest)
-            contest.look(self._spent())
+            budget_s = self._for_pairs_s() if budget_s is None else budget_s
+            contest.look(self._spent(), budget_s)
         require_few(self._made_again, len(self._cycles))
+        self._budget.spend(self._spent().total_s)
         strongest, point, others = contest.finish(self._made_again, self._say)
         load = self._protocol.workload
         elsewhere = [one for one in load.concurrency if one != load.operating_point]
@@ -225,6 +238,18 @@ class _Blocks:
                 spent.setdefault(block.cost.side, []).append(block.cost.spent_s)
         total_s = sum(cycle.spent_s for cycle in self._cycles)
         return Spent(total_s, {side: sum(own) / len(own) for side, own in spent.items()})
+
+    def _for_pairs_s(self) -> float:
+        """Return the seconds for all cycles, after the first of them."""
+        sides = (self._sides[1], self._protocol.engine)
+        point = self._protocol.workload.operating_point
+        rounds = [one for cycle in self._cycles for one in cycle.rounds_at(point)]
+        first = self._cycles[0].blocks
+        others_s = sum(
+            block.cost.ready_s for block in first if block.cost.side in {one.name for one in sides}
+        )
+        others_s += open_loop_needs_s(rounds, sides, self._protocol, self._attempt)
+        return left_for_pairs_s(self._budget.left_s, others_s, self._protocol, self._say)
 
     def _timed(self, strongest: Side) -> TimedRounds:
         blocks = [block for cycle in self._cycles for block in cycle.blocks]

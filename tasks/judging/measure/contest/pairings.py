@@ -111,8 +111,8 @@ class Contest:
                 pairing.rounds += [one for one in made if one.result.side in own]
         self.cycles += 1
 
-    def look(self, spent: Spent) -> None:
-        """Look at all comparisons that are due.
+    def look(self, spent: Spent, budget_s: float) -> None:
+        """Look at all comparisons that are due; all cycles together may take `budget_s` seconds.
 
         First as if each were the only one that goes on: those that are won leave their time to the others.
         """
@@ -123,18 +123,20 @@ class Contest:
         ]
         before = {one.reference.name: one.stop.looks if one.stop else 0 for one in due}
         for pairing in due:
-            self._look(pairing, before, spent, [self._protocol.engine, pairing.reference])
+            self._look(pairing, before, spent, budget_s, [self._protocol.engine, pairing.reference])
         for pairing in due:
             if pairing.goes_on and len(self.going) > 1:
-                self._look(pairing, before, spent, self.sides)
+                self._look(pairing, before, spent, budget_s, self.sides)
 
-    def _look(self, one: Pairing, before: dict[str, int], spent: Spent, sides: Sequence[Side]) -> None:
+    def _look(
+        self, one: Pairing, before: dict[str, int], spent: Spent, budget_s: float, sides: Sequence[Side]
+    ) -> None:
         one.stop = next_stop(
             one.rounds,
             self._protocol.speed,
             engine=self._protocol.engine.name,
             look=before[one.reference.name] + 1,
-            affordable=spent.affordable(self._protocol.speed, self.cycles, sides),
+            affordable=spent.affordable(budget_s, self.cycles, sides),
             comparisons=len(self._pairings),
             cycle_s=spent.cycle_s(sides),
             attempt=self._attempt,

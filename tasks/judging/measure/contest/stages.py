@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from artifacts.progress import Say
 from tasks.judging.endpoint import Side
+from tasks.judging.measure.open_loop import Role, open_loop_s, rate_of
+from tasks.judging.measure.phases import SECONDS_PER_MINUTE, in_words
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.protocol import JudgingProtocol, SpeedPlan
 from tasks.judging.results import Ended, SpeedPoint
@@ -17,10 +20,9 @@ from tasks.judging.statistics import (
     take_look,
 )
 
-SECONDS_PER_MINUTE = 60.0
-
 Sides = tuple[Side, Side]
 """A reference and the engine."""
+ROLES: tuple[Role, Role] = ("reference", "engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,9 @@ class Spent:
         """Return the seconds of a cycle of these sides."""
         return sum(self.side_s[side.name] for side in sides)
 
-    def affordable(self, plan: SpeedPlan, cycles: int, sides: Sequence[Side]) -> int:
-        """Return the cycles in all that the budget allows if these sides go on; `cycles` were made."""
-        left_s = plan.gate.budget_minutes * SECONDS_PER_MINUTE - self.total_s
-        return cycles + max(0, math.floor(left_s / self.cycle_s(sides)))
+    def affordable(self, budget_s: float, cycles: int, sides: Sequence[Side]) -> int:
+        """Return the cycles in all that so many seconds allow if these sides go on; `cycles` were made."""
+        return cycles + max(0, math.floor((budget_s - self.total_s) / self.cycle_s(sides)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,38 @@ def _reason(ended: Ended, look: Look, plan: SpeedPlan, cycle_s: float) -> str:
         "budget": f"{budget} is spent; {needs}, which take about {minutes} min",
         "underpowered": f"the rest of {budget} would settle nothing: {needs}, which take about {minutes} min",
     }[ended]
+
+
+def open_loop_needs_s(
+    rounds: Sequence[MeasuredRound], sides: Sides, protocol: JudgingProtocol, attempt: int
+) -> float:
+    """Return the seconds that open loop takes for both sides until the first look, by their rounds so far."""
+    seconds = 0.0
+    for side, role in zip(sides, ROLES, strict=True):
+        own = summarize([one for one in rounds if one.result.side == side.name])
+        seconds += open_loop_s(role, rate_of([own], side.devices, protocol.workload), protocol, attempt)
+    return seconds
+
+
+def left_for_pairs_s(left_s: float, others_s: float, protocol: JudgingProtocol, say: Say) -> float:
+    """Return the seconds for all pairs at the operating point, and say what the rest is kept for.
+
+    If open loop and the other concurrencies take more than there is, nothing is kept for them.
+    """
+    minutes = f"the budget of {protocol.speed.gate.budget_minutes:g} min"
+    needs = f"open loop and other concurrencies take about {in_words(others_s)}"
+    if others_s > left_s:
+        say(f"{needs}, and {in_words(left_s)} are left of {minutes}: too little to show the objective")
+        return left_s
+    say(f"{needs}, which are kept of the {in_words(left_s)} that are left of {minutes}")
+    return left_s - others_s
+
+
+def elsewhere_s(pair_s: float, protocol: JudgingProtocol) -> float:
+    """Return the seconds that pairs of rounds take at all other concurrencies, as fast as at this one."""
+    load, plan = protocol.workload, protocol.rounds
+    requests = [plan.requests(one) for one in load.concurrency if one != load.operating_point]
+    return (protocol.speed.pairs_elsewhere + 1) * pair_s * sum(requests) / plan.requests(load.operating_point)
 
 
 def elsewhere(pairs: int) -> Stop:

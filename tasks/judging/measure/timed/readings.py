@@ -8,6 +8,7 @@ from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint
 from tasks.judging.measure.accuracy import read_departures
 from tasks.judging.measure.completions import CompletionsClient, map_bounded, open_client
+from tasks.judging.measure.open_loop import OpenLoopAsked
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.measure.timed.second_answers import SecondAnswer
 from tasks.judging.measure.timed.spelling import Speller
@@ -24,11 +25,22 @@ class TimedRounds:
         engine: rounds of the engine, at all concurrencies.
         reference: rounds of the side that it is compared with.
         second: timed requests that the engine was asked again.
+        open_loop: the engine in open loop, and the reference.
     """
 
     engine: Sequence[MeasuredRound]
     reference: Sequence[MeasuredRound]
     second: Sequence[SecondAnswer]
+    open_loop: tuple[OpenLoopAsked, ...] = ()
+
+    def joined(self, other: "TimedRounds") -> "TimedRounds":
+        """Return the rounds of both."""
+        return TimedRounds(
+            engine=(*self.engine, *other.engine),
+            reference=(*self.reference, *other.reference),
+            second=(*self.second, *other.second),
+            open_loop=(*self.open_loop, *other.open_loop),
+        )
 
 
 def read_timed_answers(
@@ -57,8 +69,8 @@ async def _read(endpoint: Endpoint, rounds: TimedRounds, protocol: JudgingProtoc
         reader = _Reader(client, Speller(client, protocol.vocabulary.special_ids), most)
         return TimedAnswers(
             samples=tuple(await map_bounded(reader.sample, rounds.second, parallel=most)),
-            engine=await reader.count(rounds.engine),
-            reference=await reader.count(rounds.reference),
+            engine=await reader.count(rounds.engine, rounds.open_loop),
+            reference=await reader.count(rounds.reference, rounds.open_loop),
         )
 
 
@@ -68,12 +80,17 @@ class _Reader:
         self._speller = speller
         self._most = most
 
-    async def count(self, rounds: Sequence[MeasuredRound]) -> TimedCount:
-        """Count the tokens of all answers of one side."""
+    async def count(self, rounds: Sequence[MeasuredRound], open_loop: Sequence[OpenLoopAsked]) -> TimedCount:
+        """Count the tokens of all answers of one side, in rounds and in open loop."""
+        side = rounds[0].result.side
+        arrived = [one for one in open_loop if one.result.side == side]
         texts = [text for one in rounds for text in one.texts]
+        texts += [text for one in arrived for text in one.texts]
+        records = [record for one in rounds for record in one.result.requests]
+        records += [record for one in arrived for record in one.result.requests]
         return TimedCount(
-            side=rounds[0].result.side,
-            claimed=tuple(record.output_tokens for one in rounds for record in one.result.requests),
+            side=side,
+            claimed=tuple(record.output_tokens for record in records),
             read=tuple(await map_bounded(self._speller.count, texts, parallel=self._most)),
         )
 

@@ -157,6 +157,57 @@ def test_what_the_rules_let_pass(edits: Edits) -> None:
     assert read_spec(edited(*edits), Path("tiny.yaml")).name == "tiny"
 
 
+@pytest.mark.parametrize(
+    ("arrivals", "field", "words"),
+    [
+        (
+            "{per_s: 9, share_of_capacity: 0.5}",
+            "workload.arrivals.share_of_capacity",
+            "a rate per second needs no share",
+        ),
+        (
+            "{per_s: 1.5}",
+            "validation.speed.budget_minutes",
+            "at least 4: a 99th percentile takes 299 requests",
+        ),
+    ],
+)
+def test_arrivals_are_declared_in_one_way_and_are_enough_for_a_percentile(
+    arrivals: str, field: str, words: str
+) -> None:
+    (problem,) = problems_in(edited(("  slo:", f"  arrivals: {arrivals}\n  slo:")))
+    assert problem.field == field
+    assert words in problem.accepted
+
+
+@pytest.mark.parametrize(
+    ("sweep", "field", "accepted"),
+    [
+        (
+            "[{input_tokens: 200, output_tokens: 8}]",
+            "defaults.shape.max_input_len",
+            "at least 200: the input_tokens",
+        ),
+        (
+            "[{input_tokens: 100, output_tokens: 200}]",
+            "defaults.shape.max_seq_len",
+            "at least 300: the input_tokens and output_tokens of workload.sweep",
+        ),
+        (
+            "[{input_tokens: 9, output_tokens: 9}, {input_tokens: 9, output_tokens: 9}]",
+            "workload.sweep[1]",
+            "each value once",
+        ),
+    ],
+)
+def test_lengths_of_a_sweep_fit_every_variant_and_are_not_repeated(
+    sweep: str, field: str, accepted: str
+) -> None:
+    problems = problems_in(edited(("  slo:", f"  sweep: {sweep}\n  slo:")))
+    assert {one.field for one in problems} == {field}
+    assert accepted in problems[0].accepted
+
+
 def test_an_operating_point_beyond_a_variants_batch_always_waits() -> None:
     (problem,) = problems_in(
         edited(("operating_point: 2", "operating_point: 8"), ("max_batch_size: 2", "max_batch_size: 8"))

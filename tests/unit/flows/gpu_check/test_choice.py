@@ -122,7 +122,7 @@ def test_specs_of_the_check_have_the_checkpoint_and_the_budget() -> None:
     )
     (resolved,) = resolve_variants(spec)
     assert (resolved.name, resolved.tensor_parallel, resolved.target.name) == (VARIANT, 2, "h100-sxm")
-    assert (spec.validation.speed.budget_minutes, spec.workload.output_tokens) == (3.5, 64)
+    assert (spec.validation.speed.budget_minutes, spec.workload.output_tokens) == (7.5, 64)
     assert spec.checkpoint.revision == TRAINED.commit
     assert (spec.name, spec.compile, spec.channels) == ("gpu-check-trtllm-torch-fp8-tp2", "always", ())
 
@@ -158,7 +158,7 @@ def test_placements_are_those_of_the_settings() -> None:
 
 def test_in_turn_has_a_budget_of_its_own() -> None:
     options = Options(rounds_minutes=1.5, in_turn_minutes=7)
-    assert [options.terms.budget_minutes(name) for name in ("", "shared", "in-turn")] == [1.5, 1.5, 7]
+    assert [options.terms.budget_minutes(name) for name in ("", "shared", "in-turn")] == [5.5, 5.5, 11]
 
 
 def test_a_rehearsal_does_not_write_to_the_results_of_the_project(tmp_path: Path) -> None:

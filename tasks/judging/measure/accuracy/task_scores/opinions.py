@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tasks.judging.endpoint import Endpoint, Side
-from tasks.judging.measure.kept import PhaseKeeper
+from tasks.judging.measure.phases import PhaseKeeper
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import AccuracyResult, Opinion, SecondOpinion

@@ -4,11 +4,20 @@ import math
 from typing import Any
 
 import pytest
-from support.judging.judgements import PRICES, capacity, side, speed_point, timed_answers, workload
+from support.judging.judgements import (
+    PRICES,
+    capacity,
+    open_loop,
+    protocol,
+    side,
+    speed_point,
+    timed_answers,
+    workload,
+)
 
-from engine_specs.spec import Economics, Slo
+from engine_specs.spec import Arrivals, Economics, Slo
 from engine_specs.tables import HopedSpeedup, load_kinds
-from tasks.judging.decide import Stay
+from tasks.judging.decide import Stay, objective_needs
 from tasks.judging.decide.baseline import BaselineTerms, Go, baseline_decision
 from tasks.judging.gates import EconomicsOutcome
 from tasks.judging.gates.money.capacity import capacities, capacity_alone
@@ -20,10 +29,10 @@ TWICE = HopedSpeedup(ratio=2.0, source="a test's imagination")
 LENIENT = Slo(ttft_p99_ms=1000, itl_p99_ms=1000)
 
 
-def month(ratio: float, *, devices: int = 1, **prices: Any) -> EconomicsOutcome:
+def month(ratio: float, *, devices: int = 1, share: float = 1.0, **prices: Any) -> EconomicsOutcome:
     return compare_months(
         PRICES.model_copy(update=prices),
-        workload(output_tokens=100),
+        workload(output_tokens=100, arrivals=Arrivals(share_of_capacity=share)),
         reference=capacity(1000.0, devices=devices),
         engine=capacity(1000.0 * ratio, "engine", devices),
         build_device_hours=2.0,
@@ -58,7 +67,31 @@ def test_devices_are_bought_for_the_peak_and_in_whole_servers_with_spare_ones() 
     assert (servers_of_four.reference_devices, servers_of_four.engine_devices) == (12, 8)
 
 
-@pytest.mark.parametrize("changes", [{}, {"spare_servers": 1}, {"peak_to_mean": 3.0}, {"devices": 2}])
+def test_no_server_is_planned_to_serve_more_than_what_the_objective_is_judged_under() -> None:
+    outcome = month(2.0, share=0.8, requests_per_day=101 * DAY_S)
+    # 1,010 tokens/s at the peak; 800 are planned per vLLM server, of 1,000, and 1,600 per engine.
+    assert (outcome.reference_devices, outcome.engine_devices) == (13, 7)
+    assert "planned with 1,600.0 per server; 1 device per server: 7 devices" in "\n".join(outcome.lines)
+
+
+@pytest.mark.parametrize(("per_s", "devices"), [(5.0, (21, 21)), (15.0, (11, 7)), (30.0, (11, 6))])
+def test_declared_arrivals_are_planned_for_if_a_server_can_serve_them(
+    per_s: float, devices: tuple[int, int]
+) -> None:
+    outcome = compare_months(
+        PRICES.model_copy(update={"requests_per_day": 101 * DAY_S}),
+        workload(output_tokens=100, arrivals=Arrivals(per_s=per_s)),
+        reference=capacity(1000.0),
+        engine=capacity(2000.0, "engine"),
+        build_device_hours=2.0,
+    )
+    assert (outcome.reference_devices, outcome.engine_devices) == devices
+    assert (outcome.break_even_requests_per_day is None) == (per_s == 5.0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"spare_servers": 1}, {"peak_to_mean": 3.0}, {"devices": 2}, {"share": 0.7}]
+)
 def test_it_pays_just_from_the_break_even_load(changes: dict[str, Any]) -> None:
     even = month(1.3, **changes).break_even_requests_per_day
     assert even is not None
@@ -112,6 +145,7 @@ def measured(*points: SpeedPoint) -> SpeedResult:
         operating_point=points[0].concurrency,
         points=points,
         timed=timed_answers(),
+        open_loop=open_loop(),
     )
 
 
@@ -252,3 +286,20 @@ def test_a_baseline_on_a_busy_host_never_says_to_stay() -> None:
     assert isinstance(stays, Stay)
     assert isinstance(goes, Go)
     assert f"these figures decide nothing: {busy.host_busy}." in goes.reason
+
+
+def test_what_the_objective_takes_is_said_before_there_is_an_engine() -> None:
+    point = speed_point(1.0, noise=0.0, pairs=3, rate=640.0)
+    load = LoadResult(
+        side=side("vllm"),
+        protocol_digest="0" * 64,
+        operating_point=1,
+        points=(LoadPoint(summary=point.reference, rounds=()),),
+    )
+    # 20 requests/s of 32 tokens; twice as fast, at 80 %: 32 per second, so 390 take 12 s.
+    enough = objective_needs(load, workload(output_tokens=32), protocol(budget_minutes=3).speed, TWICE)
+    assert "takes 390 requests in open loop: about 12 s at 32 per second" in enough
+    assert enough.endswith("of a budget of 3 min")
+    rare = workload(output_tokens=32, arrivals=Arrivals(per_s=1.0))
+    small = objective_needs(load, rare, protocol(budget_minutes=3).speed, TWICE)
+    assert "the verdict will be inconclusive: raise validation.speed.budget_minutes to more than 7" in small

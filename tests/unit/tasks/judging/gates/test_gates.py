@@ -10,17 +10,13 @@ from support.judging.judgements import (
     length_samples,
     protocol,
     regret_samples,
-    speed_point,
-    workload,
 )
 
-from engine_specs.spec import Slo
 from tasks.judging import AccuracyPlan
 from tasks.judging.decide import qualifies
 from tasks.judging.gates.gross_errors import judge_gross_errors
 from tasks.judging.gates.length import judge_lengths
 from tasks.judging.gates.regret import judge_regret
-from tasks.judging.gates.slo import judge_slo
 from tasks.judging.gates.tokenizer import judge_tokenizer
 from tasks.judging.results import Departure, LengthSample, RegretSample, TokenizerCheck
 
@@ -252,19 +248,6 @@ def test_one_text_that_reads_differently_is_enough() -> None:
     assert outcome.outcome == "different"
     assert "1 of 2" in outcome.reason
     assert "Größe" in outcome.reason
-
-
-def test_the_objective_is_read_from_the_99th_percentiles() -> None:
-    point = speed_point(1.0, noise=0.0, pairs=6)
-    met = judge_slo(point.engine, point.reference, Slo(ttft_p99_ms=12.5, itl_p99_ms=5.5), confidence=0.95)
-    assert (met.outcome, met.reference_meets) == ("met", True)
-    assert met.good_share.lower == pytest.approx(0.05 ** (1 / point.engine.requests))
-    for slo in (Slo(ttft_p99_ms=11.5, itl_p99_ms=5.5), Slo(ttft_p99_ms=12.5, itl_p99_ms=4.5)):
-        missed = judge_slo(point.engine, point.reference, slo, confidence=0.95)
-        assert missed.outcome == "missed"
-        assert f"limit {slo.ttft_p99_ms:g}" in missed.reason
-        assert missed.reason.endswith("it misses the objective.")
-    assert workload().slo != Slo(ttft_p99_ms=12.5, itl_p99_ms=5.5)
 
 
 def test_only_an_accurate_reference_qualifies() -> None:

@@ -8,12 +8,12 @@ from support.judging.judgements import speed_point
 from support.paths import ROOT
 
 from tasks.judging.gates.speed import judge_speed
-from tasks.judging.selftest import depth, run_selftest, speed, table, task_scores
+from tasks.judging.selftest import depth, run_selftest, slo, speed, table, task_scores
 from tasks.judging.selftest import noise as of
 from tasks.judging.selftest.noise import ENGINE, Noise, Shape
 from tasks.judging.selftest.rates import Rate, Row
 from tasks.judging.selftest.speed import BAR, EXCESS, FASTER, SCENARIOS, Scenario, simulate
-from tasks.judging.statistics import ratio_bounds
+from tasks.judging.statistics import Limits, Misses, limits_of, ratio_bounds
 
 FEW = 60
 QUICK = tuple(
@@ -137,6 +137,34 @@ def test_a_gate_on_tasks_that_compares_estimates_is_found_out(monkeypatch: pytes
     assert not row.false_alarm.is_rare
 
 
+def test_an_objective_that_is_not_kept_is_seldom_called_met() -> None:
+    hard = tuple(
+        one for one in slo.SCENARIOS if one.name in ("2 % miss, one look", "4 % miss, four at a time")
+    )
+    rows = slo.slo_rows(FEW, 3, hard)
+    assert [row.holds for row in rows] == [True, True]
+    assert rows[0].false_alarm.times <= 1
+    assert rows[0].found.times > FEW / 2
+    assert rows[0].work["if it is"] == 390
+
+
+def test_a_judge_of_estimates_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was: the 99th percentile of 128 requests, without a bound."""
+
+    def estimates(misses: Misses, confidence: float, **_draws: int) -> Limits:
+        exact = [
+            one.model_copy(update={"upper": one.estimate, "lower": one.estimate})
+            for one in limits_of(misses, confidence)
+        ]
+        return Limits(*exact)
+
+    monkeypatch.setattr(slo, "requests_of_look", lambda _confidence, _number: 128)
+    monkeypatch.setattr(slo, "limits_of", estimates)
+    (row,) = slo.slo_rows(FEW, 3, [one for one in slo.SCENARIOS if one.name == "2 % miss, one look"])
+    assert not row.false_alarm.is_rare
+    assert not row.holds
+
+
 def test_the_documented_table_has_these_scenarios() -> None:
     page = (ROOT / "docs" / "selftest.md").read_text(encoding="utf-8").partition("## Planted")[0]
     rows = [
@@ -144,7 +172,7 @@ def test_the_documented_table_has_these_scenarios() -> None:
         for line in page.splitlines()
         if line.startswith("| ") and "| --- |" not in line
     ]
-    families = (SCENARIOS, depth.SCENARIOS, task_scores.SCENARIOS)
+    families = (SCENARIOS, depth.SCENARIOS, task_scores.SCENARIOS, slo.SCENARIOS)
     expected = [name for family in families for name in ("scenario", *(one.name for one in family))]
     assert rows == expected, "run: enginery selftest --repetitions 1000 > docs/selftest.md"
 
@@ -155,11 +183,3 @@ def test_damage_late_in_answers_and_after_long_contexts_hardly_ever_passes() -> 
     rows = depth.depth_rows(8, 3, hard)
     assert [row.scenario for row in rows if not row.holds] == []
     assert sum(row.found.times for row in rows) >= 0.9 * 8 * len(rows)
-
-
-def test_a_gate_that_looks_at_the_mean_alone_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = depth.Span("context", 0, 256)
-    monkeypatch.setattr(depth, "spans_of", lambda _plan: (whole,))
-    (one,) = [one for one in depth.SCENARIOS if one.name == "demo: the same, as garbage in a tenth"]
-    (row,) = depth.depth_rows(20, 3, (one,))
-    assert not row.holds

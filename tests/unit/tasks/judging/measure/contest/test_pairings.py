@@ -40,7 +40,8 @@ def held(
             cycles.append({one.result.side for one in made})
             contest.add(made)
         total_s = cycle_s * sum(map(len, cycles)) / len(every)
-        contest.look(Spent(total_s, {one.name: cycle_s / len(every) for one in every}))
+        spent = Spent(total_s, {one.name: cycle_s / len(every) for one in every})
+        contest.look(spent, 60 * asked.speed.gate.budget_minutes)
     return contest, cycles
 
 

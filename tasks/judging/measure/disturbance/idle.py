@@ -23,7 +23,7 @@ from artifacts.frozen import Frozen
 from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.completions import CompletionsClient
-from tasks.judging.measure.repeats import Repeats
+from tasks.judging.measure.disturbance.repeats import Repeats
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.placement import Placement

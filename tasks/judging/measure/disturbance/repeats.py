@@ -8,12 +8,27 @@ Invariants:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from artifacts.progress import Say
 from tasks.errors import HostBusy
 from tasks.judging.conditions import MOST_MADE_AGAIN, HostLoad
-from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.placement import Observer
+
+
+class _Observed(Protocol):
+    @property
+    def load(self) -> HostLoad | None: ...
+
+
+class _Made(Protocol):
+    """A round, or a stretch of arrivals."""
+
+    @property
+    def result(self) -> _Observed: ...
+
+
+MadeT = TypeVar("MadeT", bound=_Made)
 
 
 class Repeats:
@@ -30,9 +45,7 @@ class Repeats:
         self._worst: HostLoad | None = None
         self.made_again = 0
 
-    async def undisturbed(
-        self, make: Callable[[], Awaitable[list[MeasuredRound]]], *, units: int
-    ) -> list[MeasuredRound]:
+    async def undisturbed(self, make: Callable[[], Awaitable[list[MadeT]]], *, units: int) -> list[MadeT]:
         """Make rounds that belong together until nobody has disturbed them.
 
         `units` are how many times rounds are made like this in all; it limits how often they are made again.
@@ -45,7 +58,7 @@ class Repeats:
             await asyncio.to_thread(self._observer.await_quiet, self._say)
         return made
 
-    def needed(self, rounds: Sequence[MeasuredRound], *, units: int) -> bool:
+    def needed(self, rounds: Sequence[_Made], *, units: int) -> bool:
         """Return whether rounds that were just made have to be made again, and count them if so.
 
         Raises:

@@ -1,0 +1,54 @@
+"""The time that one measurement may take, and what is left of it.
+
+Invariant: everything that is measured counts, also timed phases that an earlier run of the same measurement
+made. What has to be measured in any case is measured, even if nothing is left.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+SECONDS_PER_MINUTE = 60.0
+
+
+class Budget:
+    """A time budget.
+
+    Args:
+        minutes: as declared.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self._minutes = minutes
+        self._spent_s = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """The seconds that are left; never below zero."""
+        return max(0.0, self._minutes * SECONDS_PER_MINUTE - self._spent_s)
+
+    @property
+    def in_words(self) -> str:
+        """It, as part of a sentence."""
+        return f"the budget of {self._minutes:g} min"
+
+    def spend(self, seconds: float) -> None:
+        """Take seconds off."""
+        self._spent_s += seconds
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Take off the time of the context."""
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            self.spend(perf_counter() - begin)
+
+
+def in_words(seconds: float) -> str:
+    """Return seconds as part of a sentence, in a fitting unit; the number is rounded up."""
+    if seconds < 2 * SECONDS_PER_MINUTE:
+        return f"{math.ceil(seconds)} s"
+    return f"{math.ceil(seconds / SECONDS_PER_MINUTE)} min"

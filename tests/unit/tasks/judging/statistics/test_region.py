@@ -1,0 +1,54 @@
+"""Where compiling wins: each load by its own bound, and never beyond the objective."""
+
+from typing import Any
+
+import pytest
+from support.judging.judgements import measured, protocol, speed_point, workload
+
+from engine_specs.spec import Slo
+from tasks.judging.results import SpeedPoint, SpeedResult, SweepPoint
+from tasks.judging.statistics import region, region_in_words
+
+# The reference takes 12 ms to the first token at 500 tokens/s; twice as fast an engine 6 ms.
+LENIENT = Slo(ttft_p99_ms=1000, itl_p99_ms=1000)
+
+
+def at(ratio: float, concurrency: int, **changes: Any) -> SpeedPoint:
+    return speed_point(ratio, noise=0.01, pairs=8, concurrency=concurrency, **changes)
+
+
+def timed(*points: SpeedPoint, sweep: tuple[SweepPoint, ...] = ()) -> SpeedResult:
+    made = measured("0" * 64, [0.0] * 40, ratio=1.4).speed
+    assert isinstance(made, SpeedResult)
+    return made.model_copy(update={"points": points, "sweep": sweep})
+
+
+def test_a_load_is_won_lost_or_open() -> None:
+    asked = protocol(load=workload(slo=LENIENT))
+    other = SweepPoint(input_tokens=512, output_tokens=16, point=at(2.0, 2))
+    noisy = speed_point(1.3, noise=0.5, pairs=8, concurrency=4)
+    points = region(timed(at(2.0, 1), at(0.4, 2), noisy, sweep=(other,)), asked)
+    assert [one.outcome for one in points] == ["wins", "loses", "open", "wins"]
+    assert region_in_words(points) == (
+        "Compiling wins at 1 in flight of 8 + 6 tokens and at 2 in flight of 512 + 16 tokens. "
+        "It does not at 2 in flight of 8 + 6 tokens. It is open at 4 in flight of 8 + 6 tokens."
+    )
+    assert region_in_words(points[:1]) == ""
+
+
+@pytest.mark.parametrize(
+    ("ratio", "limit_ms", "outcome"), [(2.0, 5.0, "open"), (2.0, 8.0, "wins"), (1.05, 11.8, "wins")]
+)
+def test_the_objective_counts_before_speed(ratio: float, limit_ms: float, outcome: str) -> None:
+    asked = protocol(load=workload(slo=Slo(ttft_p99_ms=limit_ms, itl_p99_ms=1000)))
+    (point,) = region(timed(at(ratio, 1)), asked)
+    assert point.outcome == outcome
+    assert not point.reference_within
+
+
+def test_a_fast_engine_that_alone_is_beyond_the_objective_loses() -> None:
+    asked = protocol(load=workload(slo=Slo(ttft_p99_ms=20.0, itl_p99_ms=1000)))
+    point = at(2.0, 1)
+    slow = point.engine.model_copy(update={"ttft_ms": point.engine.ttft_ms.model_copy(update={"p99": 30.0})})
+    (found,) = region(timed(point.model_copy(update={"engine": slow})), asked)
+    assert (found.outcome, found.engine_within, found.reference_within) == ("loses", False, True)
