@@ -20,6 +20,7 @@ from tasks.workers.completions_server.protocol.choices import Choice, Codec, Pie
 from tasks.workers.completions_server.protocol.errors import BadRequest, error_object
 from tasks.workers.completions_server.protocol.reading import Served, read_chat, read_completion
 from tasks.workers.completions_server.protocol.records import Request
+from tasks.workers.completions_server.protocol.values import read_json
 
 READERS = {"/v1/completions": read_completion, "/v1/chat/completions": read_chat}
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -143,10 +144,7 @@ class Handler(BaseHTTPRequestHandler):
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             self.close_connection = True
             raise BadRequest(f"Content-Length must be a number up to {MAX_BODY_BYTES}")
-        try:
-            return json.loads(self.rfile.read(int(length)))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequest(f"the body is not JSON: {error}") from None
+        return read_json(self.rfile.read(int(length)))
 
     def _complete(self, request: Request) -> None:
         service = self.server.service

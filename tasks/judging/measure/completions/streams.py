@@ -4,6 +4,8 @@ Invariants:
 - The time of an event is when the read that completed it returned; events of one read share a stamp.
 - Tokens are counted by the usage in every chunk, which is the number so far, and not by chunks: a server may
   put several tokens into one chunk.
+- Whatever server-sent events allow is read: every end of line, a byte order mark, comments, events without
+  data or with several lines of it.
 - Users wait for the next arrival, whatever number of tokens it has: a gap is the time between two arrivals,
   and is not divided by tokens.
 - If a chunk has token ids, there are as many as its usage adds.
@@ -12,7 +14,9 @@ Invariants:
   that are judged by their tokens may be short.
 """
 
+import codecs
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +29,7 @@ StampedBytes = tuple[int, bytes]
 """The value of perf_counter_ns() when a read returned, and the bytes."""
 
 NS_PER_MS = 1e6
+LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +129,34 @@ def read_trace(
 
 
 def _events(stamped: Sequence[StampedBytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield the payloads of `data:` lines, each with the stamp of the read that completed its line."""
-    rest = b""
-    for stamp_ns, piece in stamped:
-        *lines, rest = (rest + piece).split(b"\n")
+    """Yield the data of each event, with the stamp of the read that completed it.
+
+    By WHATWG's standard of server-sent events: an empty line completes an event, the lines of its data are
+    joined, comments and other fields count for nothing. The end of the stream completes an event as well.
+    """
+    data: list[bytes] = []
+    stamp_ns = 0
+    for stamp_ns, line in _lines(stamped):
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            data.append(value.removeprefix(b" "))
+        elif not line and data:
+            yield stamp_ns, b"\n".join(data)
+            data = []
+    if data:
+        yield stamp_ns, b"\n".join(data)
+
+
+def _lines(stamped: Sequence[StampedBytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield complete lines, each with the stamp of the read that completed it, without a byte order mark."""
+    rest, after_return, mark = b"", False, codecs.BOM_UTF8
+    for stamp_ns, read in stamped:
+        piece = read.removeprefix(b"\n") if after_return else read
+        after_return = read.endswith(b"\r")
+        *lines, rest = LINE_END.split(rest + piece)
         for line in lines:
-            if line.startswith(b"data:"):
-                yield stamp_ns, line[5:].strip()
+            yield stamp_ns, line.removeprefix(mark)
+            mark = b""
 
 
 class _TraceReader:
@@ -148,8 +174,10 @@ class _TraceReader:
         self._done = False
 
     def take(self, stamp_ns: int, payload: bytes) -> None:
-        if payload == b"[DONE]":
+        if payload.strip() == b"[DONE]":
             self._done = True
+            return
+        if not payload.strip():  # keeps the connection alive
             return
         event = self._parse(payload)
         if "error" in event:

@@ -1,12 +1,54 @@
 """Values of requests, each checked by its type and range; null is the same as absent."""
 
+import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.workers.completions_server.protocol.errors import BadRequest
 
 Body = Mapping[str, Any]
+# Only behind such an escape can half a surrogate pair hide.
+SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read_json(content: bytes) -> Any:
+    """Return the JSON value of a body, all of whose texts can be encoded.
+
+    Raises:
+        BadRequest: it is not JSON in UTF-8, or a text has half a surrogate pair, which is no character.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON in UTF-8: {error}") from None
+    if SURROGATE_ESCAPE.search(text):
+        members = value.items() if isinstance(value, dict) else [(None, value)]
+        for name, member in members:
+            if any(SURROGATE.search(found) for found in _texts([name, member])):
+                shown = "the request" if name is None else ascii(name)
+                raise BadRequest(f"{shown} has half a surrogate pair, which is no character", _param(name))
+    return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts inside a JSON value, names as well."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                yield text
+            case list() as items:
+                waiting += items
+            case dict() as members:
+                waiting += [*members, *members.values()]
+
+
+def _param(name: str | None) -> str | None:
+    return None if name is None or SURROGATE.search(name) else name
 
 
 def flag(body: Body, name: str, default: bool = False) -> bool:

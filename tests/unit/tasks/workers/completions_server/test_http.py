@@ -71,7 +71,7 @@ def port(engine: FakeEngine, template: str, tmp_path: Path) -> Iterator[int]:
         thread.join(WAIT_S)
 
 
-def call(port: int, method: str, path: str, body: str | None = None) -> tuple[int, dict[str, Any]]:
+def call(port: int, method: str, path: str, body: str | bytes | None = None) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
     connection.request(method, path, body)
     response = connection.getresponse()
@@ -154,16 +154,33 @@ def test_the_stop_reason_and_no_text_for_the_end_token(port: int, engine: FakeEn
         ('{"prompt": [1], "n": 3}', 400, "n = 3"),
         ('{"prompt": [1], "suffix": "x"}', 400, "suffix"),
         ('{"prompt": [1], "model": "x"}', 404, "'x'"),
+        ('{"prompt": ' + "1" * 5000 + "}", 400, "not JSON"),
+        (b'\xff"', 400, "not JSON"),
+        (b'{"prompt": "\xed\xa0\x80"}', 400, "not JSON"),
+        (r'{"prompt": "a\ud83d"}', 400, "'prompt' has half a surrogate pair"),
+        (r'{"prompt": ["b", "\uDE00a"]}', 400, "'prompt' has half a surrogate pair"),
+        (r'{"prompt": "a", "stop": ["\ud83d\ud83d"]}', 400, "'stop' has half a surrogate pair"),
+        (r'{"prompt": "a", "model": "\udc00"}', 400, "'model' has half a surrogate pair"),
+        (r'{"prompt": "a", "logit_bias": {"\udc00": 1}}', 400, "'logit_bias' has half a surrogate pair"),
+        (r'{"prompt": "a", "\udc00": 1}', 400, r"'\udc00' has half a surrogate pair"),
+        (r'["\udc00"]', 400, "the request has half a surrogate pair"),
     ],
 )
 def test_errors_are_openai_objects_and_the_server_goes_on(
-    port: int, body: str, status: int, said: str
+    port: int, body: str | bytes, status: int, said: str
 ) -> None:
     found, answer = call(port, "POST", "/v1/completions", body)
     assert found == status
     assert said in answer["error"]["message"]
     assert answer["error"]["code"] == status
     assert complete(port, prompt=[1], max_tokens=1)[0] == 200
+
+
+@pytest.mark.parametrize("prompt", ["ab", ["ab"], [97, 98], [[97, 98]]])
+def test_one_prompt_has_four_forms(port: int, prompt: object) -> None:
+    status, answer = complete(port, prompt=prompt, max_tokens=2, return_token_ids=True)
+    assert status == 200
+    assert [choice["token_ids"] for choice in answer["choices"]] == [continuation(b"ab", 2)]
 
 
 def test_one_connection_takes_many_requests(port: int) -> None:

@@ -2,7 +2,9 @@
 them, nothing incomplete.
 """
 
+import codecs
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -58,6 +60,41 @@ def test_carriage_returns_comments_and_chunks_without_tokens_are_no_tokens() -> 
     stamped = list(enumerate([b": ping\r\n\r\n", *lines, end(1)]))
     trace = read_trace(0, stamped, where="here", expected_tokens=1)
     assert (trace.stamps_ns, trace.chunk_tokens) == ((2,), (1,))
+
+
+def several_lines(stream: bytes) -> bytes:
+    """The same events, each with its JSON on several lines."""
+    return stream.replace(b", ", b",\ndata:  ")
+
+
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "a byte order mark": lambda stream: codecs.BOM_UTF8 + stream,
+    "no space after the colon": lambda stream: stream.replace(b"data: ", b"data:"),
+    "comments and other fields": lambda stream: stream.replace(
+        b"data:", b": a comment\nevent: message\nid\nretry: 5\ndata:"
+    ),
+    "events without data": lambda stream: stream.replace(
+        b"data:", b"data\n\ndata:\n\nevent: ping\n\n\ndata:"
+    ),
+    "data on several lines": several_lines,
+    "a name that only begins with data": lambda stream: b"database: no\n\n" + stream,
+    "no empty line at the end": lambda stream: stream.removesuffix(b"\n"),
+}
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_legal_form_of_events_has_the_same_tokens_however_it_is_cut(form: str, ending: bytes) -> None:
+    stream = FORMS[form](event(1) + event(2) + end(2)).replace(b"\n", ending)
+    for size in (1, 7, len(stream)):
+        reads = [(at, stream[at : at + size]) for at in range(0, len(stream), size)]
+        trace = read_trace(0, reads, where="here", expected_tokens=2)
+        assert (trace.text, trace.chunk_tokens) == ("aa", (1, 1)), (form, size)
+
+
+def test_a_line_feed_of_the_next_read_ends_no_second_line() -> None:
+    stamped = [(1, event(1).replace(b"\n", b"\r\n")[:-1]), (2, b"\n" + event(2)), (3, end(2))]
+    assert read_trace(0, stamped, where="here", expected_tokens=2).stamps_ns == (1, 2)
 
 
 def named(by_now: int, *ids: Any) -> bytes:
