@@ -31,6 +31,7 @@ from tasks.hub.access import HubAccess
 from tasks.hub.client import Repository, download, list_files
 from tasks.hub.headers import tensor_types
 from tasks.hub.selection import CONFIG_FILE, INDEX_FILE, HubFile, Selection, read_index, select_files
+from tasks.hub.transfer import kept_bytes
 
 PARALLEL_DOWNLOADS = 4
 # What pre-flight reads besides config.json: who quantized the weights, and which class reads the tokenizer.
@@ -166,7 +167,8 @@ def _missing_bytes(repo: Repository, commit: str, files: tuple[HubFile, ...], ac
         )
         return isinstance(found, str)
 
-    return sum(file.size_bytes for file in files if not cached(file))
+    missing = [file for file in files if not cached(file)]
+    return sum(file.size_bytes - kept_bytes(repo.id, repo.kind, file, access) for file in missing)
 
 
 def read_object(content: bytes, path: str, where: str) -> dict[str, Any]:

@@ -2,26 +2,28 @@
 
 Invariants:
 - Everything is read at a full commit id. A branch or tag is resolved once, and only if the spec tracks it.
-- The client checks sizes but not content. Before a file is used, it is compared with the digest that the Hub
+- Before a file is used, it is compared with the digest that the Hub
   declares (SHA-256 for LFS, the git blob id otherwise); a damaged file is removed from the cache and fetched
   once more.
-- Downloads go into the client's cache: a file that was complete before an interruption is not fetched again.
+- Downloads go into the client's cache. What had arrived before an interruption is not fetched again.
+- If the Hub says when to come back, it is asked again then.
 """
 
 import re
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import DatasetInfo, HfApi, ModelInfo, hf_hub_download
+from huggingface_hub import DatasetInfo, HfApi, ModelInfo, hf_hub_url
+from huggingface_hub.errors import HFValidationError
 from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.progress import Say
 from tasks.errors import CheckpointCorrupt, CheckpointUnavailable, RevisionNotPinned
 from tasks.hub.access import HubAccess
-from tasks.hub.digests import content_problem
-from tasks.hub.errors import hub_errors
+from tasks.hub.errors import hub_errors, no_listing
 from tasks.hub.selection import HubFile
+from tasks.hub.transfer import bring_blob, content_problem, patiently
 
 COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 
@@ -92,7 +94,9 @@ def download(repo: Repository, commit: str, file: HubFile, access: HubAccess, sa
     """
     problem = ""
     for _ in range(2):
-        pointer = _download(repo, commit, file, access)
+        with hub_errors(f"{file.path} of {repo.at(commit)}", access):
+            url = file_url(repo, commit, file, access)
+            pointer = bring_blob(repo.id, repo.kind, commit, file, url, access)
         problem = content_problem(pointer, file)
         if not problem:
             return pointer.resolve()
@@ -108,24 +112,22 @@ def download(repo: Repository, commit: str, file: HubFile, access: HubAccess, sa
 def _info(repo: Repository, revision: str, access: HubAccess, *, files: bool) -> ModelInfo | DatasetInfo:
     api = HfApi(endpoint=access.endpoint, token=access.token or False)
     ask = api.model_info if repo.kind == "model" else api.dataset_info
+
+    def listing() -> ModelInfo | DatasetInfo:
+        try:
+            return ask(repo.id, revision=revision, files_metadata=files, timeout=access.timeout_s)
+        except HFValidationError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise no_listing(error, repo.at(revision), access) from error
+
     with hub_errors(repo.at(revision), access):
-        return ask(repo.id, revision=revision, files_metadata=files, timeout=access.timeout_s)
+        return patiently(listing)
 
 
-def _download(repo: Repository, commit: str, file: HubFile, access: HubAccess) -> Path:
-    where = f"{file.path} of {repo.at(commit)}"
-    with hub_errors(where, access):
-        path = hf_hub_download(
-            repo.id,
-            file.path,
-            repo_type=repo.kind,
-            revision=commit,
-            endpoint=access.endpoint,
-            token=access.token or False,
-            cache_dir=access.cache_dir,
-            etag_timeout=access.timeout_s,
-        )
-    return Path(path)
+def file_url(repo: Repository, commit: str, file: HubFile, access: HubAccess) -> str:
+    """Return the address of a file."""
+    return hf_hub_url(repo.id, file.path, repo_type=repo.kind, revision=commit, endpoint=access.endpoint)
 
 
 def _forget(pointer: Path) -> None:

@@ -1,8 +1,8 @@
 """Translates what the Hub's client raises into errors that say what is wrong, where, and what to do.
 
 A refusal that only a person can lift (gated, missing, no permission) is CheckpointUnavailable; a Hub that
-fails or does not answer is HubUnreachable, which a retry may fix; a file that is always too short is
-CheckpointCorrupt.
+fails, does not answer or answers with something else is HubUnreachable, which a retry may fix; a file that is
+always too short is CheckpointCorrupt.
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,9 @@ from http import HTTPStatus
 
 from httpx2 import HTTPError, TimeoutException
 from huggingface_hub.errors import (
-    FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
@@ -25,14 +23,13 @@ from huggingface_hub.errors import (
 from artifacts.disk import disk_errors
 from tasks.errors import CheckpointCorrupt, CheckpointUnavailable, HubUnreachable, TaskError
 from tasks.hub.access import HubAccess
+from tasks.hub.transfer import Incomplete, wait_s
 
-SHORT_FILE = "Consistency check failed"
 CLIENT_ERRORS = (
     HTTPError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
-    FileMetadataError,
     HFValidationError,
+    Incomplete,
 )
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
@@ -49,9 +46,7 @@ def hub_errors(where: str, access: HubAccess) -> Iterator[None]:
         yield
     except CLIENT_ERRORS as error:
         raise translate(error, where, access) from error
-    except OSError as error:
-        if SHORT_FILE in str(error):
-            raise _short(str(error), where) from error
+    except OSError:
         with disk_errors(access.cache_dir):
             raise
 
@@ -59,8 +54,6 @@ def hub_errors(where: str, access: HubAccess) -> Iterator[None]:
 def translate(error: Exception, where: str, access: HubAccess) -> TaskError:
     """Return the error that stands for one of the client's."""
     match error:
-        case LocalEntryNotFoundError() if isinstance(error.__cause__, CLIENT_ERRORS):
-            return translate(error.__cause__, where, access)
         case OfflineModeIsEnabled():
             return HubUnreachable("the Hub's client is offline", where=where, fix="unset HF_HUB_OFFLINE")
         case GatedRepoError():
@@ -83,12 +76,14 @@ def translate(error: Exception, where: str, access: HubAccess) -> TaskError:
                 where=where,
                 fix="the upload of this commit was not finished: pin another commit",
             )
+        case Incomplete():
+            return _short(str(error), where)
         case HFValidationError():
             return CheckpointUnavailable(
                 f"this is not a repository id: {error}", where=where, fix="write it as owner/name"
             )
         case HfHubHTTPError():
-            return _status(error.response.status_code, error.server_message or "", where, access)
+            return _status(error, where, access)
         case _:
             return _silent(error, where, access)
 
@@ -107,13 +102,15 @@ def _gated(where: str, access: HubAccess) -> CheckpointUnavailable:
     return CheckpointUnavailable(what, where=where, fix=fix)
 
 
-def _status(code: int, message: str, where: str, access: HubAccess) -> TaskError:
+def _status(error: HfHubHTTPError, where: str, access: HubAccess) -> TaskError:
+    code, message, delay_s = error.response.status_code, error.server_message, wait_s(error)
     said = f"the Hub answers {code}" + (f": {message}" if message else "")
     if code in REFUSED:
         return CheckpointUnavailable(
             said, where=where, fix="set HF_TOKEN to a valid token that may read this repository"
         )
-    fix = "wait, then start again: complete files are kept"
+    wait = "wait" if delay_s is None else f"wait {delay_s:.0f} s"
+    fix = f"{wait}, then start again: what has arrived is kept"
     return HubUnreachable(said, where=f"{where}, at {access.endpoint}", fix=fix)
 
 
@@ -123,13 +120,22 @@ def _silent(error: Exception, where: str, access: HubAccess) -> HubUnreachable:
     return HubUnreachable(
         what,
         where=f"{where}, at {access.endpoint}",
-        fix="check the network, proxies and HF_ENDPOINT, then start again: complete files are kept",
+        fix="check the network, proxies and HF_ENDPOINT, then start again: what has arrived is kept",
     )
 
 
-def _short(message: str, where: str) -> CheckpointCorrupt:
+def no_listing(error: Exception, where: str, access: HubAccess) -> HubUnreachable:
+    """Return the error for an answer that is no listing, such as the web page of a proxy."""
+    return HubUnreachable(
+        f"what answers is not the Hub: its answer cannot be read ({error!r})",
+        where=f"{where}, at {access.endpoint}",
+        fix="check the network, proxies and HF_ENDPOINT: a proxy may want a login",
+    )
+
+
+def _short(why: str, where: str) -> CheckpointCorrupt:
     return CheckpointCorrupt(
-        f"the file arrives incomplete: {message.splitlines()[0].removeprefix(SHORT_FILE + ': ')}",
+        f"the file arrives incomplete: {why}",
         where=where,
         fix="a proxy or mirror truncates the file: try another HF_ENDPOINT or network",
     )

@@ -10,13 +10,12 @@ import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
-
 from tasks.errors import CheckpointUnsupported
 from tasks.hub.access import HubAccess
-from tasks.hub.client import Repository
+from tasks.hub.client import Repository, file_url
 from tasks.hub.errors import hub_errors
 from tasks.hub.selection import HubFile
+from tasks.hub.transfer import open_range, patiently
 
 FILES_READ = 4
 LENGTH_BYTES = 8
@@ -66,30 +65,22 @@ def chosen(files: Sequence[HubFile]) -> tuple[HubFile, ...]:
 def _header(repo: Repository, commit: str, file: HubFile, access: HubAccess) -> bytes:
     """Read a file's header; one with more than `FIRST_BYTES` takes a second request."""
     where = f"{file.path} of {repo.at(commit)}"
-    url = hf_hub_url(repo.id, file.path, repo_type=repo.kind, revision=commit, endpoint=access.endpoint)
+    url = file_url(repo, commit, file, access)
     with hub_errors(where, access):
-        content = _read(url, FIRST_BYTES, access)
+        content = patiently(lambda: _read(url, FIRST_BYTES, access))
         length = struct.unpack("<Q", content[:LENGTH_BYTES])[0] if len(content) >= LENGTH_BYTES else 0
         if not 0 < length <= min(MOST_HEADER_BYTES, file.size_bytes - LENGTH_BYTES):
             raise _invalid(where, f"it has {file.size_bytes} bytes and declares a header of {length}")
         if LENGTH_BYTES + length > len(content):
-            content = _read(url, LENGTH_BYTES + length, access)
+            content = patiently(lambda: _read(url, LENGTH_BYTES + length, access))
     return content[LENGTH_BYTES : LENGTH_BYTES + length]
 
 
 def _read(url: str, size_bytes: int, access: HubAccess) -> bytes:
     """Read the first bytes behind an address, and no more than these."""
-    headers = {"Range": f"bytes=0-{size_bytes - 1}"}
-    if access.token:
-        headers["Authorization"] = f"Bearer {access.token}"
-    with get_session().stream(
-        "GET", url, headers=headers, timeout=access.timeout_s, follow_redirects=True
-    ) as response:
-        if response.is_error:
-            response.read()
-        hf_raise_for_status(response)
+    with open_range(url, 0, size_bytes, access) as (_, pieces):
         content = bytearray()
-        for part in response.iter_bytes():
+        for part in pieces:
             content += part
             if len(content) >= size_bytes:
                 break

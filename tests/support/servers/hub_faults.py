@@ -22,12 +22,16 @@ class Fault:
 
     truncate: the connection closes half way. short: half the file under a matching Content-Length.
     flip: one byte is another. status: 500. stall: half the file, then nothing. hang: no answer.
-    missing: listed, but not there.
+    missing: listed, but not there. html: a web page instead. busy: 429 with the fault's headers.
+    no-ranges: the whole file, whatever range is asked for.
     """
 
-    kind: Literal["truncate", "short", "flip", "status", "stall", "hang", "missing"]
+    kind: Literal[
+        "truncate", "short", "flip", "status", "stall", "hang", "missing", "html", "busy", "no-ranges"
+    ]
     pattern: str
     times: int = ALWAYS
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class FaultyHub(HubServer):
@@ -37,19 +41,28 @@ class FaultyHub(HubServer):
         super().__init__(root, handler=FaultyHandler)
         self.faults = list(faults)
         self.requests: list[tuple[str, str]] = []
+        self.ranges: list[tuple[str, str]] = []
         self.closing = threading.Event()
 
     def count(self, method: str, pattern: str) -> int:
         """How many requests of a method there were whose path matches."""
         return sum(m == method and fnmatch(path, pattern) for m, path in self.requests)
 
-    def take(self, kinds: tuple[str, ...], path: str) -> str:
-        """Use up one matching fault; returns its kind, or nothing."""
+    def starts(self, pattern: str) -> list[str]:
+        """The first byte of every range that was asked for of paths that match, in order."""
+        return [
+            asked.removeprefix("bytes=").partition("-")[0]
+            for path, asked in self.ranges
+            if fnmatch(path, pattern)
+        ]
+
+    def take(self, kinds: tuple[str, ...], path: str) -> Fault | None:
+        """Use up one matching fault."""
         for fault in self.faults:
             if fault.kind in kinds and fault.times > 0 and fnmatch(path, fault.pattern):
                 fault.times -= 1
-                return fault.kind
-        return ""
+                return fault
+        return None
 
 
 class FaultyHandler(HubHandler):
@@ -60,10 +73,13 @@ class FaultyHandler(HubHandler):
     def answer(self) -> None:
         path = urlsplit(self.path).path
         self.server.requests.append((self.command, path))
-        body = self.command == "GET"
-        match (
-            self.server.take(("status", "hang", "missing"), path) if body or "/resolve/" not in path else ""
-        ):
+        if self.command == "GET" and "Range" in self.headers:
+            self.server.ranges.append((path, self.headers["Range"]))
+        kinds = ("html", "busy")
+        if self.command == "GET" or "/resolve/" not in path:
+            kinds += ("status", "hang", "missing")
+        fault = self.server.take(kinds, path)
+        match fault.kind if fault else "":
             case "status":
                 self.refuse(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "", "something broke"))
             case "missing":
@@ -71,11 +87,27 @@ class FaultyHandler(HubHandler):
             case "hang":
                 self.server.closing.wait(30)
                 self.close_connection = True
+            case "html":
+                self.send_page()
+            case "busy":
+                assert fault is not None
+                self.send_json({"error": "slow down"}, HTTPStatus.TOO_MANY_REQUESTS, dict(fault.headers))
             case _:
                 super().answer()
 
+    def send_page(self) -> None:
+        page = b"<!DOCTYPE html><title>Please log in</title>"
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(page)
+
     def answer_file(self, repo: Repo, path: str) -> None:
         url = urlsplit(self.path).path
+        if self.command == "GET" and self.server.take(("no-ranges",), url):
+            del self.headers["Range"]
         if self.command != "GET" or not self.server.take(("short",), url):
             super().answer_file(repo, path)
             return
@@ -87,7 +119,8 @@ class FaultyHandler(HubHandler):
         super().send_bytes(file, 0, file.size_bytes // 2)
 
     def send_bytes(self, file: RepoFile, start: int, stop: int) -> None:
-        match self.server.take(("truncate", "flip", "stall"), urlsplit(self.path).path):
+        fault = self.server.take(("truncate", "flip", "stall"), urlsplit(self.path).path)
+        match fault.kind if fault else "":
             case "truncate":
                 super().send_bytes(file, start, (start + stop) // 2)
                 self.close_connection = True

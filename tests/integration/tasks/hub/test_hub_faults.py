@@ -2,15 +2,19 @@
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.checkpoints.repositories import SHARDS, sharded_model
 from support.servers.hub_faults import Fault, FaultyHub
 
+from flows.demo import hub_server
 from tasks.errors import CheckpointCorrupt, CheckpointUnavailable, HubUnreachable
-from tasks.hub import HubAccess, Repository
+from tasks.hub import HubAccess, Repository, checkpoint
 from tasks.hub.checkpoint import fetch, metadata
+from tasks.hub.transfer import blobs as downloads
+from tasks.hub.transfer import waiting
 
 TINY = Repository(kind="model", id="acme/tiny")
 SHARD = f"*/{SHARDS[1]}"
@@ -25,6 +29,19 @@ def quiet(_line: str) -> None:
 
 def commit_of(hub: FaultyHub) -> str:
     return hub.repos["model", TINY.id].commit
+
+
+def part_of(hub: FaultyHub, access: HubAccess) -> Path:
+    """Where the beginning of the second shard is kept."""
+    file = hub.repos["model", TINY.id].file(SHARDS[1])
+    assert file is not None
+    part = access.cache_dir / "models--acme--tiny" / "blobs" / f"{file.sha256}.part"
+    part.parent.mkdir(parents=True)
+    return part
+
+
+def other_cache(hub: FaultyHub, tmp_path: Path) -> HubAccess:
+    return HubAccess(endpoint=hub.url, cache_dir=tmp_path / "other-cache")
 
 
 def blobs(access: HubAccess) -> set[str]:
@@ -72,18 +89,125 @@ def test_a_cache_that_was_damaged_on_disk_is_mended(
     assert (tmp_path / "second" / SHARDS[0]).read_bytes() == (source / SHARDS[0]).read_bytes()
 
 
-def test_a_connection_that_breaks_off_is_taken_up_again(
+def test_a_connection_that_breaks_off_is_taken_up_again_where_it_broke(
     hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
 ) -> None:
     source = sharded_model(hub_root)
-    hub = start_hub(Fault("truncate", SHARD, times=1))
+    hub = start_hub(Fault("truncate", SHARD, times=2))
+    fetch(TINY, commit_of(hub), tmp_path / "dest", access_to(hub), quiet)
+    content = (source / SHARDS[1]).read_bytes()
+    assert (tmp_path / "dest" / SHARDS[1]).read_bytes() == content
+    half = len(content) // 2
+    assert hub.starts(SHARD) == ["0", str(half), str((half + len(content)) // 2)]
+
+
+def test_long_files_are_asked_for_in_several_ranges(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = sharded_model(hub_root)
+    hub = start_hub()
+    size_bytes = (source / SHARDS[1]).stat().st_size
+    monkeypatch.setattr(downloads, "RANGE_BYTES", size_bytes // 3 + 1)
+    fetch(TINY, commit_of(hub), tmp_path / "dest", access_to(hub), quiet)
+    assert (tmp_path / "dest" / SHARDS[1]).read_bytes() == (source / SHARDS[1]).read_bytes()
+    assert len(hub.starts(SHARD)) == 3
+
+
+def test_a_server_without_ranges_sends_the_file_from_its_first_byte(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+) -> None:
+    source = sharded_model(hub_root)
+    hub = start_hub(Fault("truncate", SHARD, times=1), Fault("no-ranges", SHARD))
     fetch(TINY, commit_of(hub), tmp_path / "dest", access_to(hub), quiet)
     assert (tmp_path / "dest" / SHARDS[1]).read_bytes() == (source / SHARDS[1]).read_bytes()
 
 
-def test_a_file_that_stays_short_is_refused(
-    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+@pytest.mark.parametrize("kept", [b"other bytes than the Hub has", bytes(1 << 20)])
+def test_wrong_bytes_of_an_earlier_download_are_noticed_and_fetched_again(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path, kept: bytes
 ) -> None:
+    source = sharded_model(hub_root)
+    hub = start_hub()
+    access = access_to(hub)
+    part = part_of(hub, access)
+    part.write_bytes(kept)
+    fetch(TINY, commit_of(hub), tmp_path / "dest", access, quiet)
+    assert (tmp_path / "dest" / SHARDS[1]).read_bytes() == (source / SHARDS[1]).read_bytes()
+    assert not part.exists()
+
+
+def test_bytes_that_are_kept_take_no_further_space(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = sharded_model(hub_root)
+    hub = start_hub()
+    needed: list[int] = []
+    monkeypatch.setattr(checkpoint, "require_space", lambda _folder, count: needed.append(count))
+    content = (source / SHARDS[1]).read_bytes()
+    for kept in (0, 1000, len(content) + 1):
+        access = HubAccess(endpoint=hub.url, cache_dir=tmp_path / str(kept))
+        part_of(hub, access).write_bytes(content[:kept] + bytes(max(0, kept - len(content))))
+        fetch(TINY, commit_of(hub), tmp_path / f"dest-{kept}", access, quiet)
+    assert needed[0] - needed[1] == 1000
+    assert needed[0] - needed[2] == len(content)
+
+
+@pytest.mark.parametrize("pattern", ["/api/models/*", "*/config.json", SHARD])
+def test_a_web_page_in_place_of_an_answer_means_that_the_hub_is_out_of_reach(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path, pattern: str
+) -> None:
+    sharded_model(hub_root)
+    hub = start_hub(Fault("html", pattern))
+    for ask in (metadata, partial(fetch, dest=tmp_path / "dest")):
+        with pytest.raises(HubUnreachable) as refusal:
+            ask(TINY, commit_of(hub), access=access_to(hub), say=quiet)
+        assert refusal.value.exit_code == 5
+        assert hub.url in refusal.value.where
+        assert "HF_ENDPOINT" in refusal.value.fix
+
+
+@pytest.mark.parametrize("said", [[], {}, {"id": "acme/tiny", "siblings": [{}]}, 3, None])
+def test_json_that_is_no_listing_means_that_the_hub_is_out_of_reach(
+    hub_root: Path,
+    start_hub: StartHub,
+    access_to: AccessTo,
+    monkeypatch: pytest.MonkeyPatch,
+    said: object,
+) -> None:
+    sharded_model(hub_root)
+    hub = start_hub()
+    monkeypatch.setattr(hub_server, "_info", lambda _repo, blobs: said)
+    with pytest.raises(HubUnreachable, match="what answers is not the Hub"):
+        metadata(TINY, commit_of(hub), access_to(hub), quiet)
+
+
+@pytest.mark.parametrize("pattern", ["/api/models/*", "*/config.json", SHARD])
+def test_whoever_asks_to_come_back_is_asked_again_then(
+    hub_root: Path,
+    start_hub: StartHub,
+    access_to: AccessTo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pattern: str,
+) -> None:
+    sharded_model(hub_root)
+    waits: list[float] = []
+    monkeypatch.setattr(waiting.time, "sleep", waits.append)
+    again = Fault("busy", pattern, times=2, headers=(("Retry-After", "7"),))
+    hub = start_hub(again)
+    fetch(TINY, commit_of(hub), tmp_path / "dest", access_to(hub), quiet)
+    assert [wait for wait in waits if wait] == [7.0, 7.0]
+    hub.faults.append(Fault("busy", pattern, headers=(("Retry-After", "5000"),)))
+    with pytest.raises(HubUnreachable, match="429") as refusal:
+        fetch(TINY, commit_of(hub), tmp_path / "other", other_cache(hub, tmp_path), quiet)
+    assert "wait 5000 s" in refusal.value.fix
+    assert sum(waits) < 15
+
+
+def test_a_file_that_stays_short_is_refused(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "PAUSE_S", 0.0)
     sharded_model(hub_root)
     hub = start_hub(Fault("short", SHARD))
     with pytest.raises(CheckpointCorrupt, match="arrives incomplete") as refusal:

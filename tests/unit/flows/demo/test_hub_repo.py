@@ -12,8 +12,8 @@ from support.checkpoints.repositories import SHARDS, sharded_model, write_repo
 from engine_specs import __file__ as engine_specs_file
 from flows.demo.hub_repo import DEMO_HUB, SIGNATURE, Repo, read_hub, read_repo
 from flows.demo.hub_server import Refusal, Route, admit, parse_range, parse_route
-from tasks.hub.digests import content_problem, git_blob_id
 from tasks.hub.selection import HubFile
+from tasks.hub.transfer import content_problem, git_blob_id
 
 
 def git(folder: Path, *arguments: str, stdin: str = "") -> str:
