@@ -16,7 +16,7 @@ CHANNEL_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 VERSION_PATTERN = r"^(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})$"
 REPO_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$"
 REVISION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
-JSONL_PATTERN = r"^[^/\\].*\.jsonl$"
+ROWS_PATTERN = r"^[^/\\].*\.(jsonl|jsonl\.gz|parquet)$"
 RECIPE_FILE_PATTERN = r"^[^/\\].*\.ya?ml$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 COMMIT_LENGTH = 40
@@ -30,7 +30,7 @@ PATTERN_HELP = {
     VERSION_PATTERN: '"major.minor", such as "1.4"',
     REPO_PATTERN: "a Hub repository, such as owner/name",
     REVISION_PATTERN: "a commit of 40 lower-case hexadecimal digits (or a branch or tag with track: true)",
-    JSONL_PATTERN: "the path of a .jsonl file, relative to the spec",
+    ROWS_PATTERN: "the path of a .jsonl, .jsonl.gz or .parquet file, relative to the spec",
     RECIPE_FILE_PATTERN: "the path of a .yaml file, relative to the spec",
     SHA256_PATTERN: "a SHA-256 digest: 64 lower-case hexadecimal digits (sha256sum FILE prints it)",
 }
@@ -39,7 +39,7 @@ Slug = Annotated[str, Field(pattern=SLUG_PATTERN, max_length=80)]
 ChannelName = Annotated[str, Field(pattern=CHANNEL_PATTERN, max_length=40)]
 Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
 Repo = Annotated[str, Field(pattern=REPO_PATTERN, max_length=200)]
-JsonlPath = Annotated[str, Field(pattern=JSONL_PATTERN, max_length=400)]
+RowsPath = Annotated[str, Field(pattern=ROWS_PATTERN, max_length=400)]
 RecipePath = Annotated[str, Field(pattern=RECIPE_FILE_PATTERN, max_length=400)]
 Revision = Annotated[str, Field(pattern=REVISION_PATTERN, max_length=200)]
 

@@ -104,7 +104,7 @@ def _text_source(view: View, loc: Loc) -> Iterator[Violation]:
         return
     no_dataset, no_path = source.lacks("dataset"), source.lacks("path")
     if no_dataset and no_path:
-        yield Violation(loc, "neither dataset nor path", "a dataset on the Hub or the path of a JSONL file")
+        yield Violation(loc, "neither dataset nor path", "a dataset on the Hub or the path of a file")
     elif not no_dataset and not no_path:
         yield Violation(
             (*loc, "path"), "a path next to a dataset", "one of the two (an override removes one with null)"

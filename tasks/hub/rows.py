@@ -7,18 +7,17 @@ Invariants:
   of lowest rank are taken, so adding or reordering rows changes the choice as little as possible.
 - The tree holds exactly what was read of the chosen rows, one line each, in the order of their rank: a user
   of the tree reads all of it, so its digest says which rows were used.
-- Files are streamed; only the chosen rows are held in memory.
-
-Only JSON Lines is read. The files of a split are `SPLIT.jsonl`, or shards `SPLIT-*.jsonl`, in the root of the
-repository or in `data/`.
+- Files are streamed; only the chosen rows are held in memory, and 8 bytes of the digest of each id.
+- Ids are unique: a row whose id is null, or which shares it with another row, is known by its place.
+- Rows with nothing to use are left out, counted and reported.
 """
 
 import hashlib
 import heapq
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field
@@ -31,7 +30,7 @@ from engine_specs.spec import RowSource
 from tasks.errors import TextsInvalid
 from tasks.hub.access import HubAccess
 from tasks.hub.client import Repository, download, list_files, resolve_revision
-from tasks.hub.selection import HubFile
+from tasks.hub.row_files import FileRow, read_rows, split_files
 
 REPORT_FILE = "texts_report.json"
 
@@ -39,12 +38,25 @@ REPORT_FILE = "texts_report.json"
 class Row(Frozen):
     """What is read of one row."""
 
-    id: str = Field(description="The row's `id`, or FILE:LINE if it has none.")
+    id: str = Field(description="The row's `id`, or FILE:LINE if it has none of its own.")
 
 
 RowT = TypeVar("RowT", bound=Row)
 ReadRow = Callable[[dict[str, Any], str], RowT]
-"""Reads a row; the second argument is FILE:LINE, for messages, and the id of a row that has none."""
+"""Reads a row; the second argument is FILE:LINE. Raises `RowUnusable` for a row that is to be left out."""
+
+
+class RowUnusable(Exception):
+    """A row has nothing to use.
+
+    Args:
+        reason: by which such rows are counted.
+        detail: what this one has.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class HubTexts(Frozen):
@@ -84,6 +96,10 @@ class TextsReport(Frozen):
     split: str | None = Field(description="Split of the dataset.")
     files: tuple[str, ...] = Field(description="Files that were read.")
     rows: int = Field(ge=0, description="Number of rows to choose from.")
+    left_out: dict[str, int] = Field(default={}, description="Number of rows that were left out, by reason.")
+    replaced: int = Field(
+        default=0, ge=0, description="Number of rows in which U+FFFD replaces half a surrogate pair."
+    )
     seed: int = Field(description="Seed of the choice.")
     sample_ids: tuple[str, ...] = Field(description="Ids of the chosen texts, in order.")
     sample_digest: str = Field(description="Digest of ids and texts.")
@@ -119,28 +135,41 @@ def fetch_rows(
     dest: Path,
     *,
     read: ReadRow[RowT],
+    fields: Collection[str],
     file_name: str,
     access: HubAccess,
     say: Say,
 ) -> TextsReport:
     """Choose the rows that a source asks for, and write what `read` makes of them to `dest` with a report.
 
+    Args:
+        source: names the split and the number of rows.
+        location: where the split is.
+        dest: a new directory.
+        read: makes of a row what is kept.
+        fields: the fields that `read` uses.
+        file_name: name of the file in `dest`.
+        access: the Hub.
+        say: takes lines of progress.
+
     Raises:
-        TextsInvalid: no such split, unsupported format, a row that `read` refuses, too few rows, or repeated
-            ids.
+        TextsInvalid: no such split, unsupported format, a row that `read` refuses, or too few rows.
         CheckpointCorrupt, CheckpointUnavailable, HubUnreachable: see `tasks.hub.client`.
         LocalDiskError: the disk is full or not writable.
     """
     files = _bring(source, location, access, say)
-    counted = _Counted(_rows(files, read))
-    chosen = choose(counted, source.samples, source.seed)
+    chosen, reading = _choose(files, read, fields, source)
     where = location.repo.at(location.commit) if isinstance(location, HubTexts) else str(location.path)
-    _require(chosen, source.samples, where)
+    for line in reading.remarks():
+        say(line)
+    _require(len(chosen), reading, source, where)
     report = TextsReport(
         identity=location.identity,
         split=source.split,
         files=tuple(files),
-        rows=counted.count,
+        rows=reading.count,
+        left_out=dict(reading.left_out),
+        replaced=reading.replaced,
         seed=source.seed,
         sample_ids=tuple(row.id for row in chosen),
         sample_digest=digest_of([row.model_dump(mode="json") for row in chosen]),
@@ -162,44 +191,10 @@ def choose(rows: Iterable[RowT], samples: int, seed: int) -> tuple[RowT, ...]:
     return tuple(heapq.nsmallest(samples, rows, key=rank))
 
 
-def split_files(files: Iterable[HubFile], split: str, *, where: str) -> tuple[HubFile, ...]:
-    """Return the JSON Lines files of a split.
-
-    Raises:
-        TextsInvalid: there are none; the message says what there is instead.
-    """
-    name = re.compile(rf"(data/)?{re.escape(split)}(-[^/]*)?")
-    found = [file for file in files if name.fullmatch(str(PurePosixPath(file.path).with_suffix("")))]
-    readable = tuple(file for file in found if file.path.endswith(".jsonl"))
-    if readable:
-        return readable
-    if found:
-        what = f"split {split!r} has only these files: {', '.join(file.path for file in found)}"
-        fix = "only JSON Lines (.jsonl) is read: pin a revision that has it, or give a local file with `path`"
-    else:
-        what, fix = f"the dataset has no split {split!r}", f"name a split whose file is `{split}.jsonl`"
-    raise TextsInvalid(what, where=where, fix=fix)
-
-
-def parse_line(line: bytes, place: str) -> dict[str, Any]:
-    """Return the row in one line; `place` is FILE:LINE.
-
-    Raises:
-        TextsInvalid: it is not a JSON object.
-    """
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise TextsInvalid(
-            f"this line is not JSON: {error}", where=place, fix="write one JSON object per line"
-        ) from error
-    if not isinstance(row, dict):
-        raise TextsInvalid(
-            f"this row is not an object but {type(row).__name__}",
-            where=place,
-            fix="write one JSON object per line",
-        )
-    return row
+def name_of(row: Mapping[str, Any], place: str) -> str:
+    """Return the id of a row: its own, or its place if that is missing, null or empty."""
+    name = row.get("id")
+    return place if name is None or name == "" else str(name)
 
 
 def _bring(source: RowSource, location: Location, access: HubAccess, say: Say) -> dict[str, Path]:
@@ -211,37 +206,84 @@ def _bring(source: RowSource, location: Location, access: HubAccess, say: Say) -
     return {file.path: download(location.repo, location.commit, file, access, say) for file in files}
 
 
-def _rows(files: dict[str, Path], read: ReadRow[RowT]) -> Iterator[RowT]:
-    for name, path in files.items():
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                place = f"{name}:{number}"
-                if line.strip():
-                    yield read(parse_line(line, place), place)
+def _choose(
+    files: Mapping[str, Path], read: ReadRow[RowT], fields: Collection[str], source: RowSource
+) -> "tuple[tuple[RowT, ...], _Reading[RowT]]":
+    """Read the files and choose rows; once more if rows share ids, as they have other ids then."""
+    shared: frozenset[int] = frozenset()
+    while True:
+        reading = _Reading(files, read, fields, shared)
+        chosen = choose(reading, source.samples, source.seed)
+        if reading.shared <= shared:
+            return chosen, reading
+        shared = frozenset(reading.shared)
 
 
-def _require(chosen: tuple[Row, ...], samples: int, where: str) -> None:
-    if len(chosen) < samples:
-        raise TextsInvalid(
-            f"{samples} texts are needed, but there are only {len(chosen)}",
-            where=where,
-            fix=f"set `samples` to at most {len(chosen)}",
-        )
-    ids = [row.id for row in chosen]
-    if repeated := sorted({name for name in ids if ids.count(name) > 1}):
-        raise TextsInvalid(
-            f"repeated ids: {', '.join(repeated[:5])}", where=where, fix="give each row its own id"
-        )
+def _require(found: int, reading: "_Reading[RowT]", source: RowSource, where: str) -> None:
+    if found >= source.samples:
+        return
+    why = "".join(f"; {line}" for line in reading.remarks())
+    fix = f"set `samples` to at most {found}" if found else "set `text_field` to the field that holds texts"
+    raise TextsInvalid(
+        f"{source.samples} texts are needed, but there are only {found}{why}", where=where, fix=fix
+    )
 
 
-class _Counted(Generic[RowT]):
-    """An iterable that counts its items."""
+class _Reading(Generic[RowT]):
+    """The rows of some files, read once, and what is found on the way.
 
-    def __init__(self, rows: Iterable[RowT]) -> None:
-        self._rows = rows
-        self.count = 0
+    Args:
+        files: the files, by name.
+        read: makes of a row what is kept.
+        fields: the fields that it uses.
+        known: digests of ids that several rows share.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        read: ReadRow[RowT],
+        fields: Collection[str],
+        known: frozenset[int],
+    ) -> None:
+        self._files, self._read, self._fields, self._known = files, read, fields, known
+        self._seen: set[int] = set()
+        self._examples: dict[str, str] = {}
+        self.shared: set[int] = set()
+        self.left_out: Counter[str] = Counter()
+        self.count = self.replaced = 0
 
     def __iter__(self) -> Iterator[RowT]:
-        for row in self._rows:
-            self.count += 1
-            yield row
+        for name, path in self._files.items():
+            for row in read_rows(path, name, self._fields):
+                self.replaced += row.replaced
+                made = self._made(row)
+                if made is not None:
+                    self.count += 1
+                    yield made
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what a user should know about the rows."""
+        for reason, count in self.left_out.items():
+            yield f"{count} rows are left out: {reason} (the first is {self._examples[reason]})"
+        if self.replaced:
+            yield f"{self.replaced} rows have half a surrogate pair, which U+FFFD replaces"
+
+    def _made(self, row: FileRow) -> RowT | None:
+        try:
+            made = self._read(row.fields, row.place)
+        except RowUnusable as error:
+            self.left_out[error.reason] += 1
+            self._examples.setdefault(error.reason, f"{row.place}: {error}")
+            return None
+        if made.id == row.place:
+            return made
+        digest = _short_digest(made.id)
+        if digest in self._seen:
+            self.shared.add(digest)
+        self._seen.add(digest)
+        return made.model_copy(update={"id": row.place}) if digest in self._known else made
+
+
+def _short_digest(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())

@@ -17,7 +17,7 @@ from artifacts.progress import Say
 from engine_specs.spec import Task, template_fields
 from tasks.errors import TextsInvalid
 from tasks.hub.access import HubAccess
-from tasks.hub.rows import Location, Row, TextsReport, fetch_rows
+from tasks.hub.rows import Location, Row, TextsReport, fetch_rows, name_of
 
 ITEMS_FILE = "items.jsonl"
 
@@ -38,7 +38,11 @@ def fetch_items(task: Task, location: Location, dest: Path, *, access: HubAccess
     Raises what `fetch_rows` raises.
     """
     read = partial(read_item, task=task)
-    return fetch_rows(task, location, dest, read=read, file_name=ITEMS_FILE, access=access, say=say)
+    named = (task.options_field, task.label_field, task.labels_field, task.answer_field)
+    fields = (*template_fields(task.prompt), *(field for field in named if field is not None))
+    return fetch_rows(
+        task, location, dest, read=read, fields=fields, file_name=ITEMS_FILE, access=access, say=say
+    )
 
 
 def parse_items(content: bytes) -> tuple[TaskItem, ...]:
@@ -53,7 +57,7 @@ def read_item(row: dict[str, Any], place: str, *, task: Task) -> TaskItem:
         TextsInvalid: a field that the task names is missing, or holds something else.
     """
     reader = _Reader(row, place, task)
-    name = str(row.get("id", place))
+    name = name_of(row, place)
     sources = {field: reader.text(field, "prompt") for field in template_fields(task.prompt)}
     prompt = _filled(task.prompt, sources)
     own = tuple(sources.values())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.errors import StoreUnreachable
+from artifacts.progress import Say
 from artifacts.store import Store
 from engine_specs.preflight import SmallFiles
 from engine_specs.spec import RowSource, Spec, Task, TextSource
@@ -18,17 +19,20 @@ from tasks.hub import (
     CheckpointFacts,
     HubAccess,
     Repository,
+    TextsReport,
     parse_items,
     parse_texts,
     refuse_asked,
     refuse_overlap,
     small_contents,
 )
+from tasks.hub import chats as hub_chats
 from tasks.hub import checkpoint as hub_checkpoint
 from tasks.hub import rows as hub_rows
 from tasks.hub import selection as hub_selection
 from tasks.hub import task_items as hub_items
 from tasks.hub import texts as hub_texts
+from tasks.hub.row_files import json_lines, opening, parquet, row, splits
 from tasks.runs import (
     Hit,
     Made,
@@ -42,9 +46,12 @@ from tasks.runs import (
 )
 from tasks.stages.node import CHECKPOINT, TASK, Inputs, KeyedNode
 from tasks.stages.sources import Sources
+from tasks.workers.completions_server.text import chat_template
 
 STAGE = "fetch"
 TOKENIZER_FILE = "tokenizer.json"
+# What rows are read by, whatever is made of them.
+READ_ROWS = tuple(source_of(one) for one in (hub_rows, json_lines, opening, parquet, row, splits))
 # Settings of a task that decide what is read of a row.
 ITEM_FIELDS = ("form", "prompt", "options_field", "label_field", "labels_field", "answer_field")
 
@@ -108,7 +115,10 @@ class FetchTexts(KeyedNode):
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  it has no inputs
         """Return the call for the commit or file that the spec means now."""
         request = _chosen_rows(self._source, sources) | {"text_field": self._source.text_field}
-        read_by = [source_of(hub_rows), source_of(hub_texts)]
+        read_by = [*READ_ROWS, source_of(hub_texts)]
+        if hub_texts.holds_chats(self._source):
+            request["chat_template_of"] = f"{self.spec.checkpoint.repo}@{sources.checkpoint.commit}"
+            read_by += [source_of(hub_chats), source_of(chat_template)]
         document = build_document(stage=STAGE, sources=read_by, toolchain=None, request=request)
         return StageCall(STAGE, self.spec.name, self.variant, document)
 
@@ -118,14 +128,24 @@ class FetchTexts(KeyedNode):
         Raises:
             tasks.errors.TaskError: as `tasks.hub.texts.fetch_texts`.
         """
-        source, location = self._source, sources.location(self._source)
+        source, location, access = self._source, sources.location(self._source), sources.access
 
-        def produce(output: Path, _scratch: Path) -> Made:
-            report = hub_texts.fetch_texts(source, location, output, access=sources.access, say=pipeline.say)
-            return Made(metrics={"rows": report.rows, "samples": len(report.sample_ids)})
+        def produce(output: Path, scratch: Path) -> Made:
+            chats = self._chats(sources, scratch, pipeline.say) if hub_texts.holds_chats(source) else None
+            report = hub_texts.fetch_texts(
+                source, location, output, access=access, say=pipeline.say, chats=chats
+            )
+            return Made(metrics=_counts(report))
 
         call = self.call(Inputs({}, {}), sources, pipeline.store)
         return run_stage(pipeline, call, produce)
+
+    def _chats(self, sources: Sources, scratch: Path, say: Say) -> hub_chats.Chats:
+        """Return what writes conversations as the checkpoint reads them."""
+        dest = scratch / "chat-template"
+        return hub_chats.fetch_chats(
+            _repository(self.spec), sources.checkpoint.commit, dest, sources.access, say
+        )
 
 
 class FetchTask(KeyedNode):
@@ -154,7 +174,7 @@ class FetchTask(KeyedNode):
         read = self.task.model_dump(mode="json", include=set(ITEM_FIELDS))
         document = build_document(
             stage=STAGE,
-            sources=[source_of(hub_rows), source_of(hub_items)],
+            sources=[*READ_ROWS, source_of(hub_items)],
             toolchain=None,
             request=_chosen_rows(self.task, sources) | read,
         )
@@ -170,10 +190,19 @@ class FetchTask(KeyedNode):
 
         def produce(output: Path, _scratch: Path) -> Made:
             report = hub_items.fetch_items(task, location, output, access=sources.access, say=pipeline.say)
-            return Made(metrics={"rows": report.rows, "samples": len(report.sample_ids)})
+            return Made(metrics=_counts(report))
 
         call = self.call(Inputs({}, {}), sources, pipeline.store)
         return run_stage(pipeline, call, produce)
+
+
+def _counts(report: TextsReport) -> dict[str, Any]:
+    return {
+        "rows": report.rows,
+        "samples": len(report.sample_ids),
+        "left_out": report.left_out,
+        "replaced": report.replaced,
+    }
 
 
 def _chosen_rows(source: RowSource, sources: Sources) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from engine_specs.preflight.vendored import VendoredCheckpoint
 from engine_specs.reading import is_commit
 from engine_specs.spec import Spec, TextSource, list_specs, load_spec, resolve_variants
 from flows.cli.commands import specs
-from tasks.hub.rows import split_files
+from tasks.hub.row_files import split_files
 from tasks.hub.selection import HubFile
 
 GPUS_OF_A_HOST = 8

@@ -1,17 +1,22 @@
 """Texts from datasets on the Hub and from local files."""
 
+import hashlib
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from support.checkpoints.repositories import write_repo
+from pyarrow import parquet
+from support.checkpoints.repositories import sharded_model, write_repo
 from support.servers.hub_faults import Fault, FaultyHub
 
 from engine_specs.spec import TextSource
 from tasks.errors import RevisionNotPinned, TextsInvalid
-from tasks.hub import HubAccess, load_texts, locate
+from tasks.hub import HubAccess, Repository, TextsReport, load_texts, locate
+from tasks.hub.chats import fetch_chats
 from tasks.hub.rows import HubTexts
 from tasks.hub.texts import fetch_texts
 
@@ -24,7 +29,7 @@ def quiet(_line: str) -> None:
 
 
 def rows(count: int, **more: object) -> str:
-    return "".join(json.dumps({"id": f"r{i}", "text": f"text {i}", **more}) + "\n" for i in range(count))
+    return "".join(json.dumps({"id": f"r{i}", "text": f"text {i}"} | more) + "\n" for i in range(count))
 
 
 def hub_source(hub: FaultyHub, **changes: Any) -> TextSource:
@@ -107,12 +112,14 @@ def test_a_tracked_dataset_is_resolved_and_an_untracked_branch_refused(
 @pytest.mark.parametrize(
     ("files", "changes", "what"),
     [
-        ({"train_parquet": b"PAR1"}, {}, r"has only these files: train\.parquet"),
-        ({"train_jsonl": rows(9)}, {"split": "validation"}, "no split 'validation'"),
+        ({"train_parquet": b"PAR1"}, {}, r"Parquet file cannot be read after row 0"),
+        ({"train_csv": b"a,b"}, {}, r"has only these files: train\.csv"),
+        ({"train_jsonl": rows(9)}, {"split": "validation"}, "no split 'validation'; it has train"),
         ({"train_jsonl": rows(4)}, {}, "5 texts are needed, but there are only 4"),
         ({"train_jsonl": rows(9)}, {"text_field": "body"}, "no text in field 'body'; it has: id, text"),
+        ({"train_jsonl": rows(9, text="")}, {}, "only 0; 9 rows are left out: no text"),
+        ({"train_jsonl": rows(4) + rows(3, text="a")}, {}, "only 4; 3 rows are left out: a single token"),
         ({"train_jsonl": rows(5) + "{broken\n"}, {}, "this line is not JSON"),
-        ({"train_jsonl": rows(9, id="same")}, {}, "repeated ids: same"),
     ],
 )
 def test_texts_that_cannot_be_used_are_refused(
@@ -133,6 +140,85 @@ def test_texts_that_cannot_be_used_are_refused(
     assert refusal.value.where
     assert refusal.value.fix
     assert not (tmp_path / "dest").exists()
+
+
+def read_split(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path, **changes: Any
+) -> tuple[TextsReport, list[str]]:
+    """Read the split of the dataset; return its report, and what was said."""
+    hub = start_hub()
+    source, said = hub_source(hub, **changes), []
+    location = locate(source, base_dir=tmp_path, access=access_to(hub))
+    report = fetch_texts(source, location, tmp_path / "dest", access=access_to(hub), say=said.append)
+    return report, said
+
+
+def test_a_split_of_parquet_files_has_the_same_texts_as_one_of_lines(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+) -> None:
+    made = [json.loads(line) for line in rows(40).splitlines()]
+    shards = {}
+    for number in range(2):
+        sink = io.BytesIO()
+        parquet.write_table(pa.Table.from_pylist(made[number::2]), sink)
+        shards[f"main/train-{number:05}-of-00002.parquet"] = sink.getvalue()
+    write_repo(hub_root / "datasets" / "acme" / "texts", {**shards, "lines.jsonl": rows(40)}, {})
+    report, said = read_split(hub_root, start_hub, access_to, tmp_path, split="main/train", seed=4)
+    assert report.files == tuple(sorted(shards))
+    assert (report.rows, report.left_out, said) == (40, {}, [])
+    ids = report.sample_ids
+    texts = load_texts(tmp_path / "dest")
+    (tmp_path / "dest").rename(tmp_path / "parquet")
+    report, _ = read_split(hub_root, start_hub, access_to, tmp_path, split="lines", seed=4)
+    assert report.sample_ids == ids
+    assert load_texts(tmp_path / "dest") == texts
+
+
+def test_rows_without_usable_text_are_left_out_counted_and_reported(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+) -> None:
+    bad = rows(3, text=" ") + rows(2, text=None) + rows(1, text="x") + '{"id": "s", "text": "a\\ud800"}\n'
+    dataset(hub_root, train_jsonl=bad + rows(8))
+    report, said = read_split(hub_root, start_hub, access_to, tmp_path, samples=9)
+    assert (report.rows, report.left_out, report.replaced) == (9, {"no text": 5, "a single token": 1}, 1)
+    assert sum("rows are left out" in line for line in said) == 2
+    assert any("first is train.jsonl:1: this row has no text" in line for line in said)
+    written = TextsReport.model_validate_json((tmp_path / "dest" / "texts_report.json").read_bytes())
+    assert written == report
+    assert "a\ufffd" in {text.text for text in load_texts(tmp_path / "dest")}
+
+
+@pytest.mark.parametrize("samples", [3, 8])
+def test_rows_whose_id_is_null_or_shared_are_known_by_their_place(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path, samples: int
+) -> None:
+    dataset(hub_root, train_jsonl=rows(2) + rows(3, id="same") + rows(2, id=None) + rows(1))
+    report, _ = read_split(hub_root, start_hub, access_to, tmp_path, samples=samples)
+    places = [f"train.jsonl:{number}" for number in (1, 3, 4, 5, 6, 7, 8)]
+    ranked = sorted([*places, "r1"], key=lambda name: hashlib.sha256(f"0:{name}".encode()).hexdigest())
+    assert report.sample_ids == tuple(ranked[:samples])
+
+
+def test_conversations_become_texts_by_the_template_of_the_checkpoint(
+    hub_root: Path, start_hub: StartHub, access_to: AccessTo, tmp_path: Path
+) -> None:
+    talk = [{"role": "user", "content": "Hi"}]
+    lines = [{"messages": talk}, {"messages": "no"}, {"text": "none"}, {"messages": [*talk, *talk]}]
+    dataset(hub_root, train_jsonl="".join(json.dumps(line) + "\n" for line in lines))
+    source_files = sharded_model(hub_root)
+    (source_files / "chat_template.jinja").write_text(
+        "{% for one in messages %}[{{ one.content }}]{% endfor %}"
+    )
+    hub = start_hub()
+    access, model = access_to(hub), Repository(kind="model", id="acme/tiny")
+    commit = hub.repos["model", "acme/tiny"].commit
+    chats = fetch_chats(model, commit, tmp_path / "template", access, quiet)
+    assert hub.count("GET", "*.safetensors") == 0
+    source = hub_source(hub, text_field="messages", samples=2)
+    location = locate(source, base_dir=tmp_path, access=access)
+    report = fetch_texts(source, location, tmp_path / "dest", access=access, say=quiet, chats=chats)
+    assert {text.text for text in load_texts(tmp_path / "dest")} == {"[Hi]", "[Hi][Hi]"}
+    assert report.left_out == {"no conversation that the chat template takes": 1, "no text": 1}
 
 
 def test_a_local_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.errors import TextsInvalid
-from tasks.hub.rows import choose, parse_line
+from tasks.hub.row_files import parse_line
+from tasks.hub.rows import RowUnusable, choose
 from tasks.hub.texts import Text, read_text
 
 DEMO_TEXTS = DEMO_HUB / "datasets" / "enginery" / "demo-text"
@@ -53,15 +54,37 @@ def test_seeds_choose_differently() -> None:
 
 
 def test_a_row_without_id_is_known_by_its_place() -> None:
-    assert parse_row(b'{"text": "a"}', "text", "train.jsonl:7").id == "train.jsonl:7"
-    assert parse_row(b'{"id": 4, "text": "a"}', "text", "train.jsonl:7").id == "4"
+    assert parse_row(b'{"text": "ab"}', "text", "train.jsonl:7").id == "train.jsonl:7"
+    assert parse_row(b'{"id": 4, "text": "ab"}', "text", "train.jsonl:7").id == "4"
+    assert parse_row(b'{"id": 0, "text": "ab"}', "text", "train.jsonl:7").id == "0"
+    assert parse_row(b'{"id": null, "text": "ab"}', "text", "train.jsonl:7").id == "train.jsonl:7"
+    assert parse_row(b'{"id": "", "text": "ab"}', "text", "train.jsonl:7").id == "train.jsonl:7"
 
 
-@pytest.mark.parametrize("line", [b"[]", b'"a"', b'{"text": ""}', b'{"text": 3}', b"{", b"\xff"])
-def test_a_row_without_text_is_refused_with_its_place(line: bytes) -> None:
+@pytest.mark.parametrize("line", [b"[]", b'"a"', b"{", b"\xff", b'{"text": "\xed\xa0\x80"}', b"[" * 100_000])
+def test_a_line_that_is_no_row_is_refused_with_its_place(line: bytes) -> None:
     with pytest.raises(TextsInvalid) as refusal:
         parse_row(line, "text", "train.jsonl:7")
     assert refusal.value.where == "train.jsonl:7"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({}, "no text"),
+        ({"text": None}, "no text"),
+        ({"text": ""}, "no text"),
+        ({"text": " \n\t"}, "no text"),
+        ({"text": 3}, "no text"),
+        ({"text": ["a text"]}, "no text"),
+        ({"text": b"a text"}, "no text"),
+        ({"text": " a\n"}, "a single token"),
+    ],
+)
+def test_a_row_without_usable_text_is_left_out_with_a_reason(row: dict[str, object], reason: str) -> None:
+    with pytest.raises(RowUnusable) as left_out:
+        read_text(row, "train.jsonl:7", text_field="text")
+    assert left_out.value.reason == reason
 
 
 def demo_rows(split: str) -> Iterator[dict[str, str]]:
