@@ -46,7 +46,9 @@ def quantize(request: QuantizeRequest) -> Result:
     params, checkpoint = request.params, request.inputs["checkpoint"]
     require_line(request.admission.modelopt)
     require_same_tokens(checkpoint)
-    rows = read_token_rows(request, checkpoint)
+    rows, left_out = read_token_rows(request, checkpoint)
+    if left_out:
+        say(f"{len(left_out)} calibration texts of fewer than two tokens are left out")
     say(f"loading {weight_bytes(checkpoint)} bytes of weights")
     model = load_model(checkpoint, params.device)
     loss_before = mean_loss(model, rows)
@@ -67,6 +69,7 @@ def quantize(request: QuantizeRequest) -> Result:
         "choices": choices,
         "left_out": exported_exclusions(request.output),
         "calibration_ids": [name for name, _ in rows],
+        "calibration_left_out": left_out,
         "calibration_tokens": sum(len(row) for _, row in rows),
         "loss_before_nats_per_token": loss_before,
         "loss_after_nats_per_token": loss_after,

@@ -11,6 +11,7 @@ from tasks.workers.common.io import Refusal
 from tasks.workers.quantize.request import QuantizeRequest
 
 TokenRows = list[tuple[str, "torch.Tensor"]]
+LEAST_TOKENS = 2
 
 
 def load_model(checkpoint: Path, device: str) -> Any:
@@ -19,22 +20,35 @@ def load_model(checkpoint: Path, device: str) -> Any:
     return AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", **spread).eval()
 
 
-def read_token_rows(request: QuantizeRequest, checkpoint: Path) -> TokenRows:
-    """The id and token ids (int64 [tokens]) of each calibration text, truncated to the sequence length."""
+def read_token_rows(request: QuantizeRequest, checkpoint: Path) -> tuple[TokenRows, list[str]]:
+    """Read the calibration texts, as ids and token ids (int64 [tokens]), truncated to the sequence length.
+
+    Texts of fewer than two tokens, besides those that the tokenizer adds, are left out: nothing in them can
+    be predicted. Their ids come second.
+    """
     calibration = request.params.calibration
     if calibration is None:
-        return []
+        return [], []
     texts = request.inputs["calibration"] / "texts.jsonl"
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    rows = []
+    rows, left_out = [], []
     with texts.open(encoding="utf-8") as stream:
         for line in stream:
             text = json.loads(line)
-            ids = tokenizer(text["text"], truncation=True, max_length=calibration.sequence_length).input_ids
-            if len(ids) < 2:
-                raise Refusal("input", f"text {text['id']} has {len(ids)} tokens", str(texts), "leave it out")
-            rows.append((text["id"], torch.tensor(ids)))
-    return rows
+            read = tokenizer(
+                text["text"],
+                truncation=True,
+                max_length=calibration.sequence_length,
+                return_special_tokens_mask=True,
+            )
+            if read.special_tokens_mask.count(0) < LEAST_TOKENS:
+                left_out.append(text["id"])
+            else:
+                rows.append((text["id"], torch.tensor(read.input_ids)))
+    if not rows:
+        what = f"none of {len(left_out)} calibration texts has {LEAST_TOKENS} tokens"
+        raise Refusal("input", what, str(texts), "name longer texts for calibration")
+    return rows, left_out
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 """The request of the quantize worker: records that the stage writes and the worker reads.
 
 The input `checkpoint` is a directory in Hugging Face's layout. The input `calibration`, if texts are needed,
-is a directory with texts.jsonl, every line of which is used.
+is a directory with texts.jsonl, every line of which is used if its text has at least two tokens.
 """
 
 from dataclasses import dataclass

@@ -34,6 +34,8 @@ def quantize(modelopt: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Q
     """Run the worker over a checkpoint; `output` is a new directory."""
     texts = tmp_path_factory.mktemp("texts")
     write_texts(texts)
+    with (texts / "texts.jsonl").open("a") as stream:
+        stream.write('{"id": "short", "text": "a"}\n')
 
     def run(checkpoint: Path, output: Path) -> JobOutcome:
         output.mkdir()
@@ -74,6 +76,7 @@ def test_an_fp8_export_is_half_as_large_loses_little_and_says_so(fp8: tuple[Path
     assert report["format_bits"] == {"e4m3": 8}
     assert report["left_out"] == ["lm_head", "model.embed_tokens"] == sorted(load_recipes()["fp8"].left_out)
     assert len(set(report["calibration_ids"])) == 4
+    assert report["calibration_left_out"] == ["short"]
     assert 0 < abs(report["loss_after_nats_per_token"] - report["loss_before_nats_per_token"]) < 0.05
     assert outcome.metrics["weight_bytes_after"] == report["weight_bytes_after"]
     assert outcome.metrics["quantized_layers"] == len(report["formats"]) == 4 * 8
