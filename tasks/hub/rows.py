@@ -265,9 +265,9 @@ class _Reading(Generic[RowT]):
     def remarks(self) -> Iterator[str]:
         """Yield what a user should know about the rows."""
         for reason, count in self.left_out.items():
-            yield f"{count} rows are left out: {reason} (the first is {self._examples[reason]})"
+            yield f"rows left out, {reason}: {count} (the first is {self._examples[reason]})"
         if self.replaced:
-            yield f"{self.replaced} rows have half a surrogate pair, which U+FFFD replaces"
+            yield f"rows with half a surrogate pair, which U+FFFD replaces: {self.replaced}"
 
     def _made(self, row: FileRow) -> RowT | None:
         try:

@@ -117,8 +117,8 @@ def test_a_tracked_dataset_is_resolved_and_an_untracked_branch_refused(
         ({"train_jsonl": rows(9)}, {"split": "validation"}, "no split 'validation'; it has train"),
         ({"train_jsonl": rows(4)}, {}, "5 texts are needed, but there are only 4"),
         ({"train_jsonl": rows(9)}, {"text_field": "body"}, "no text in field 'body'; it has: id, text"),
-        ({"train_jsonl": rows(9, text="")}, {}, "only 0; 9 rows are left out: no text"),
-        ({"train_jsonl": rows(4) + rows(3, text="a")}, {}, "only 4; 3 rows are left out: a single token"),
+        ({"train_jsonl": rows(9, text="")}, {}, "only 0; rows left out, no text: 9 "),
+        ({"train_jsonl": rows(4) + rows(3, text="a")}, {}, "only 4; rows left out, a single token: 3 "),
         ({"train_jsonl": rows(5) + "{broken\n"}, {}, "this line is not JSON"),
     ],
 )
@@ -181,7 +181,7 @@ def test_rows_without_usable_text_are_left_out_counted_and_reported(
     dataset(hub_root, train_jsonl=bad + rows(8))
     report, said = read_split(hub_root, start_hub, access_to, tmp_path, samples=9)
     assert (report.rows, report.left_out, report.replaced) == (9, {"no text": 5, "a single token": 1}, 1)
-    assert sum("rows are left out" in line for line in said) == 2
+    assert sum("rows left out" in line for line in said) == 2
     assert any("first is train.jsonl:1: this row has no text" in line for line in said)
     written = TextsReport.model_validate_json((tmp_path / "dest" / "texts_report.json").read_bytes())
     assert written == report
