@@ -56,7 +56,9 @@ from tasks.stages import (
     checkpoint_call,
     checkpoint_facts,
     measure,
+    ready_made_facts,
     require_disjoint,
+    stored_of,
 )
 
 STAGES_OF_A_VARIANT = 5
@@ -169,18 +171,22 @@ class _Build:
         free_bytes = self._free_disk_bytes(commit)
         problems: list[Problem] = []
         for variant in self._variants:
+            source = ready_made_facts(self._pipeline, self._spec, variant, facts, self._access)
             examined = examine(
                 self._spec,
                 variant,
                 facts.config,
                 facts.file_bytes,
                 small=facts.small,
+                ready_made=source,
                 free_disk_bytes=free_bytes,
                 host_memory_bytes=host_memory_bytes(),
             )
             problems += (*kind_named(variant.engine.kind).option_problems(variant), *examined.problems)
             self._log_examination(variant, examined)
-            self._served[variant.name] = served_memory(self._spec, variant, facts.config, facts.file_bytes)
+            self._served[variant.name] = served_memory(
+                self._spec, variant, facts.config, facts.file_bytes, stored_of(source)
+            )
         if problems:
             raise PreflightRefused(self._spec.name, tuple(dict.fromkeys(problems)))
 
@@ -245,6 +251,9 @@ class _Build:
             heldout = self._made[self._graph.heldout.title].tree
             tasks = {one.task.name: self._made[one.title].tree for one in self._graph.tasks}
             require_disjoint(pipeline.store, texts.tree, heldout, tasks, nodes.variant.name)
+        if nodes.ready_made is not None:
+            fetched = steps.fetch_checkpoint(pipeline, nodes.ready_made, sources)
+            yield self._keep(nodes.ready_made, fetched, in_progress_bar=False)
         if quantize.left_out:
             pipeline.say(f"{quantize.title}: left out ({quantize.left_out})")
             self._progress.step()

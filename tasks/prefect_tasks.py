@@ -44,7 +44,7 @@ def _stage_task(name: str, run_name: str) -> Callable[[Callable[P, R]], Callable
     return cast("Callable[[Callable[P, R]], Callable[P, R]]", decorator)
 
 
-@_stage_task("fetch checkpoint", "fetch {node.spec.checkpoint.repo}")
+@_stage_task("fetch checkpoint", "fetch {node.repo}")
 def fetch_checkpoint(pipeline: Pipeline, node: fetch.FetchCheckpoint, sources: Sources) -> StageResult:
     """See `tasks.stages.fetch`."""
     return node.run(pipeline, sources)

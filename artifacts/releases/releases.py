@@ -58,6 +58,10 @@ class VariantRelease(Frozen):
     )
     vllm_serve: ServeCommand = Field(description="The serve command of vLLM, which it was judged against.")
     checkpoint_tree: Digest = Field(description="Tree of the unquantized checkpoint.")
+    quantized_source: str = Field(
+        default="",
+        description="REPOSITORY@COMMIT of the ready-made quantized checkpoint; empty: it has none.",
+    )
     report: Digest | None = Field(default=None, description="Tree of the report.")
     evidence: Digest | None = Field(
         default=None,

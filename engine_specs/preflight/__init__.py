@@ -6,9 +6,16 @@ Promises: pure; a refusal names the field, the arithmetic or table row behind it
 from engine_specs.preflight.build_host import DiskEstimate
 from engine_specs.preflight.examination import Examination, examine, examine_unknown
 from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
-from engine_specs.preflight.plain_weights import SIDECARS, SmallFiles
+from engine_specs.preflight.model_facts import StoredWeights
+from engine_specs.preflight.quantized import SIDECARS, ReadyMade, SmallFiles, recognise, stored_weights
 from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
-from engine_specs.preflight.tokenizers import CONTENT_FILE, TOKENIZER_FILE, needs_content, outline
+from engine_specs.preflight.tokenizers import (
+    CONTENT_FILE,
+    TOKENIZER_FILE,
+    content_digest,
+    needs_content,
+    outline,
+)
 from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoint
 
 __all__ = [
@@ -19,15 +26,20 @@ __all__ = [
     "Examination",
     "MemoryEstimate",
     "MemoryLine",
+    "ReadyMade",
     "ServedMemory",
     "Sharing",
     "SmallFiles",
+    "StoredWeights",
     "VendoredCheckpoint",
+    "content_digest",
     "estimate_served",
     "estimate_sharing",
     "examine",
     "examine_unknown",
     "needs_content",
     "outline",
+    "recognise",
+    "stored_weights",
     "vendored_checkpoint",
 ]

@@ -46,6 +46,9 @@ def required_disk(variant: ResolvedVariant, model: ModelFacts, file_bytes: Mappi
             arithmetic=f"{fetched:,} B in the Hub client's cache and again in the store's",
         )
     ]
+    if variant.quantization.source:
+        arithmetic = f"{engine:,} B in the Hub client's cache and again in the store's"
+        lines.append(MemoryLine(what="ready-made checkpoint", bytes=2 * engine, arithmetic=arithmetic))
     if not _built_as_fetched(variant):
         arithmetic = "weights of all ranks, counted as for memory but undivided"
         lines.append(
@@ -101,11 +104,13 @@ def _compiling(variant: ResolvedVariant, model: ModelFacts) -> tuple[MemoryLine,
 def _built_as_fetched(variant: ResolvedVariant) -> bool:
     asked = variant.quantization
     plain = asked.recipe == "none" and asked.kv_cache == "none"
-    return plain and load_kinds()[variant.engine.kind].export_format == "hf"
+    return (plain or asked.source is not None) and load_kinds()[variant.engine.kind].export_format == "hf"
 
 
 def _export_bytes(variant: ResolvedVariant, model: ModelFacts) -> int:
     """Count the bytes of a whole quantized checkpoint."""
+    if variant.quantization.source and model.ready_made:
+        return model.ready_made.bytes
     recipe = load_recipes()[variant.quantization.recipe]
     quantized = model.layers * quantized_parameters(recipe, model)
     bits = linear_bits(variant, recipe, model) or 8.0 * model.dtype_bytes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from engine_specs.preflight.model_facts import Config
-from engine_specs.preflight.plain_weights import SmallFiles, quantized_problems
+from engine_specs.preflight.quantized import SmallFiles, quantized_problems
 from engine_specs.preflight.tokenizers import TOKENIZER_FILE, tokenizer_problems
 from engine_specs.reading import Problem
 from engine_specs.tables import KindFacts, load_kinds

@@ -18,8 +18,15 @@ from engine_specs.preflight.checkpoint import checkpoint_problems
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory
 from engine_specs.preflight.model_facts import Config, ModelFacts, UnknownFacts, read_model_facts
 from engine_specs.preflight.parallel import dimension_problems, parallel_problems
-from engine_specs.preflight.plain_weights import NOTHING_MORE, SmallFiles, size_problems
 from engine_specs.preflight.positions import length_problems, position_problems
+from engine_specs.preflight.quantized import (
+    NOTHING_MORE,
+    ReadyMade,
+    SmallFiles,
+    ready_made_problems,
+    size_problems,
+    stored_weights,
+)
 from engine_specs.preflight.room import (
     disk_problems,
     host_memory_problems,
@@ -49,6 +56,7 @@ def examine(
     file_bytes: Mapping[str, int],
     *,
     small: SmallFiles = NOTHING_MORE,
+    ready_made: ReadyMade | None = None,
     free_disk_bytes: int | None = None,
     host_memory_bytes: int | None = None,
 ) -> Examination:
@@ -60,6 +68,7 @@ def examine(
         config: the checkpoint's config.json.
         file_bytes: size in bytes of each file of the checkpoint, by its path in the repository.
         small: its other small files and the types of its tensors, as far as they were read.
+        ready_made: what is known of the variant's ready-made checkpoint, if it has one.
         free_disk_bytes: free disk of the host that would build; None if another host builds.
         host_memory_bytes: memory of that host, likewise.
     """
@@ -71,11 +80,15 @@ def examine(
         *position_problems(spec.checkpoint.repo, variant, kind, config),
         *task_problems(spec, kind),
         *template_problems(spec, file_bytes, small),
+        *(ready_made_problems(variant, kind, config, ready_made) if ready_made else ()),
     )
     if isinstance(model, UnknownFacts):
         return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
     known += tuple(size_problems(spec.checkpoint.repo, model))
     computed = model.computed_by(kind, variant.target.accelerator)
+    if ready_made is not None:
+        stored = stored_weights(ready_made.config, ready_made.file_bytes, ready_made.small)
+        computed = computed.model_copy(update={"ready_made": stored})
     disk = required_disk(variant, computed, file_bytes)
     room = (
         *disk_problems(disk, free_disk_bytes),

@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engine_specs.preflight.model_facts import ModelFacts
+from engine_specs.preflight.model_facts import ModelFacts, StoredWeights
 from engine_specs.preflight.weights import Weight
 from engine_specs.reading import MEMORY_FILE, StrictFrozen, read_data
 from engine_specs.spec import ResolvedVariant
@@ -106,6 +106,13 @@ def estimate_memory(
     )
 
 
+def unquantized(variant: ResolvedVariant) -> ResolvedVariant:
+    """Return the variant as vLLM serves its checkpoint for reference."""
+    plain = {"recipe": "none", "kv_cache": "none", "search": None, "source": None}
+    quantization = variant.quantization.model_copy(update=plain)
+    return variant.model_copy(update={"quantization": quantization})
+
+
 def _fit(lines: tuple[MemoryLine, ...], budget_bytes: int | None) -> Fit:
     if budget_bytes is None:
         return "target fixes no memory"
@@ -148,6 +155,11 @@ def tables(model: ModelFacts, export_format: str) -> int:
 
 def _weights(variant: ResolvedVariant, model: ModelFacts) -> Iterator[MemoryLine]:
     recipe = load_recipes()[variant.quantization.recipe]
+    if recipe.form == "source" and model.ready_made is not None:
+        yield _stored(variant, model, model.ready_made)
+        yield _tables(variant, model)
+        yield _whole(variant, model)
+        return
     split = [one for one in model.weights if one.split != "none"]
     quantized = [one for one in split if not one.is_left_out(recipe.left_out)]
     left_out = [one for one in split if one.is_left_out(recipe.left_out)]
@@ -164,6 +176,24 @@ def _weights(variant: ResolvedVariant, model: ModelFacts) -> Iterator[MemoryLine
             bytes=model.surplus_bytes,
             arithmetic=f"safetensors {model.checkpoint_bytes:,} B - counted {model.counted_bytes:,} B",
         )
+
+
+def _stored(variant: ResolvedVariant, model: ModelFacts, files: StoredWeights) -> MemoryLine:
+    """What a device holds of a ready-made checkpoint besides tables and norms: bytes of its files."""
+    tensor, layers = variant.tensor_parallel, _layers(variant, model)
+    tables_in_it = tables(model, load_kinds()[variant.engine.kind].export_format) * model.table_parameters
+    plain = (tables_in_it + model.norm_parameters) * model.dtype_bytes
+    linear = max(0, files.bytes - plain)
+    whole = sum(one.parameters for one in model.weights)
+    here = sum(one.parameters_with(tensor) for one in model.weights)
+    return MemoryLine(
+        what="linear weights, ready-made",
+        bytes=ceil(linear * layers / model.layers * here / whole),
+        arithmetic=(
+            f"({files.bytes:,} B of its safetensors - {plain:,} B of tables and norms) "
+            f"x {layers} / {model.layers} layers x {here:,} / {whole:,} weights of a layer"
+        ),
+    )
 
 
 def _linear(
@@ -220,7 +250,7 @@ def _whole(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
 
 
 def _kv_cache(variant: ResolvedVariant, model: ModelFacts, cached_tokens: int | None) -> MemoryLine:
-    kv_cache = load_kv_caches()[variant.quantization.kv_cache]
+    kv_cache = load_kv_caches()[_cache_name(variant, model)]
     tensor, shape = variant.tensor_parallel, variant.shape
     bits = kv_bits(kv_cache, model)
     heads = max(1, ceil(model.key_value_heads / tensor))
@@ -239,6 +269,12 @@ def _kv_cache(variant: ResolvedVariant, model: ModelFacts, cached_tokens: int | 
             f"x {model.head_dim} x {bits:g} bits / 8 x {held} tokens"
         ),
     )
+
+
+def _cache_name(variant: ResolvedVariant, model: ModelFacts) -> str:
+    """Return the format of the KV cache; a ready-made checkpoint's own files say it."""
+    asked = variant.quantization
+    return model.ready_made.kv_cache if asked.source and model.ready_made else asked.kv_cache
 
 
 def kv_bits(kv_cache: KvCacheFormat, model: ModelFacts) -> float:

@@ -42,6 +42,13 @@ STORED_WIDTHS = (2, 4)
 TOLERATED_SHARE = 0.03
 
 
+class StoredWeights(StrictFrozen):
+    """What the files of a ready-made quantized checkpoint hold."""
+
+    bytes: int = Field(ge=0, description="Size of all its safetensors files.")
+    kv_cache: str = Field(description="Format of its keys and values, by its name in data/recipes.yaml.")
+
+
 class ModelFacts(StrictFrozen):
     """A decoder's dimensions, and the size of its files."""
 
@@ -59,6 +66,9 @@ class ModelFacts(StrictFrozen):
     max_positions: int = Field(ge=1, description="Positions that the model was made for.")
     experts: Experts | None = Field(default=None, description="Its mixture of experts; null: a dense model.")
     checkpoint_bytes: int = Field(ge=0, description="Size of all safetensors files.")
+    ready_made: StoredWeights | None = Field(
+        default=None, description="The ready-made quantized checkpoint that is served; null: none is known."
+    )
 
     @property
     def dtype_bytes(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine_specs.preflight.build_host import DiskEstimate, required_host_memory
-from engine_specs.preflight.memory import MemoryEstimate, estimate_memory, kv_bits
+from engine_specs.preflight.memory import MemoryEstimate, estimate_memory, kv_bits, unquantized
 from engine_specs.preflight.model_facts import ModelFacts
 from engine_specs.preflight.parallel import dimension_problems, divides
 from engine_specs.preflight.support import usable_kv_caches, usable_recipes, usable_targets
@@ -36,8 +36,8 @@ def memory_problems(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> 
 
 def reference_warnings(variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
     """Warn if vLLM cannot serve the unquantized checkpoint on as many devices: the baseline would fail."""
-    plain = variant.quantization.model_copy(update={"recipe": "none", "kv_cache": "none", "search": None})
-    estimate = estimate_memory(variant.model_copy(update={"quantization": plain}), model)
+    plain = unquantized(variant)
+    estimate = estimate_memory(plain, model)
     held = sum(line.bytes for line in estimate.lines if not line.what.startswith("KV cache"))
     if estimate.budget_bytes is not None and held > estimate.budget_bytes:
         yield (
@@ -86,8 +86,9 @@ def _fitting(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterato
     kind = load_kinds()[variant.engine.kind]
     yield from _shape(spec, variant, model)
     yield from _devices(variant, model, kind)
-    yield from _smaller_kv_cache(variant, model, kind)
-    yield from _smaller_weights(variant, model, kind)
+    if variant.quantization.source is None:  # a ready-made checkpoint is what it is
+        yield from _smaller_kv_cache(variant, model, kind)
+        yield from _smaller_weights(variant, model, kind)
     yield from _targets(variant, model, kind)
 
 

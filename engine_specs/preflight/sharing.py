@@ -12,8 +12,13 @@ from math import floor
 
 from pydantic import Field
 
-from engine_specs.preflight.memory import MemoryEstimate, estimate_memory, load_memory_rules
-from engine_specs.preflight.model_facts import Config, UnknownFacts, read_model_facts
+from engine_specs.preflight.memory import (
+    MemoryEstimate,
+    estimate_memory,
+    load_memory_rules,
+    unquantized,
+)
+from engine_specs.preflight.model_facts import Config, StoredWeights, UnknownFacts, read_model_facts
 from engine_specs.reading import StrictFrozen
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
@@ -39,16 +44,28 @@ class Sharing(StrictFrozen):
 
 
 def estimate_served(
-    spec: Spec, variant: ResolvedVariant, config: Config, file_bytes: Mapping[str, int]
+    spec: Spec,
+    variant: ResolvedVariant,
+    config: Config,
+    file_bytes: Mapping[str, int],
+    ready_made: StoredWeights | None = None,
 ) -> ServedMemory | None:
     """Estimate what each side takes of one device while it serves the workload.
+
+    Args:
+        spec: gives the workload.
+        variant: one of its variants.
+        config: config.json of the spec's checkpoint.
+        file_bytes: size of each of its files, by path.
+        ready_made: what the variant's ready-made checkpoint holds, if it has one.
 
     Returns None if the checkpoint's configuration does not give the sizes.
     """
     model = read_model_facts(config, file_bytes)
     if isinstance(model, UnknownFacts):
         return None
-    plain = variant.quantization.model_copy(update={"recipe": "none", "kv_cache": "none", "search": None})
+    model = model.model_copy(update={"ready_made": ready_made})
+    plain = unquantized(variant)
     tokens = cached_tokens(spec, variant)
     kind, accelerator = load_kinds()[variant.engine.kind], variant.target.accelerator
     paged = kind.server_memory == "share"
@@ -57,7 +74,7 @@ def estimate_served(
             variant, model.computed_by(kind, accelerator), cached_tokens=tokens if paged else None
         ),
         reference=estimate_memory(
-            variant.model_copy(update={"quantization": plain}),
+            plain,
             model.computed_by(load_kinds()[REFERENCE], accelerator),
             cached_tokens=tokens,
         ),

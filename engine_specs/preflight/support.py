@@ -59,11 +59,7 @@ def task_problems(spec: Spec, kind: KindFacts) -> Iterator[Problem]:
 
 def takes(row: Support | None, target: Target) -> bool:
     """Whether a row of a kind covers a target."""
-    if row is None:
-        return False
-    if target.compute_capability is None:
-        return row.cpu
-    return target.compute_capability in row.compute_capabilities
+    return row is not None and row.takes(target.compute_capability)
 
 
 def usable_recipes(
@@ -129,7 +125,9 @@ def _recipes(variant: ResolvedVariant, kind: KindFacts, architecture: str | None
         )
         yield Problem(field, f"{asked} on {_named(target)}", accepted)
     facts = kind.architecture(architecture) if architecture else None
-    if facts is not None and facts.recipes is not None and asked not in facts.recipes:
+    listed = facts.recipes if facts else None
+    # Which formats a ready-made checkpoint may have is for `quantized.ready_made` to say.
+    if listed is not None and asked not in listed and load_recipes()[asked].form != "source":
         accepted = f"a recipe that {kind.name} supports for it on {_named(target)}: {usable}"
         yield Problem(field, f"{asked} for {architecture}", accepted)
 

@@ -5,10 +5,12 @@ own. vLLM, the reference, reads every checkpoint so: on a tokenizer.json of anot
 every space, and a right engine would be rejected.
 """
 
+import hashlib
+import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from engine_specs.preflight.plain_weights import SmallFiles
+from engine_specs.preflight.quantized import SmallFiles
 from engine_specs.reading import Problem
 from engine_specs.spec import Spec
 
@@ -28,6 +30,20 @@ def needs_content(tokenizer_config: Mapping[str, Any]) -> bool:
 def outline(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a tokenizer.json splits and joins text, without its vocabulary."""
     return {key: tokenizer.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")}
+
+
+def content_digest(tokenizer: Mapping[str, Any]) -> str:
+    """Return a digest of what a tokenizer.json says, 64 hex digits, however it is written.
+
+    Left out is what transformers sets anew for every call (`truncation`, `padding`), and how merges are
+    spelled: as pairs, or as two texts with a space between them.
+    """
+    said = {key: value for key, value in tokenizer.items() if key not in ("truncation", "padding")}
+    model = said.get("model")
+    if isinstance(model, Mapping) and isinstance(model.get("merges"), list):
+        merges = [tuple(one.split(" ", 1)) if isinstance(one, str) else one for one in model["merges"]]
+        said["model"] = {**model, "merges": merges}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def tokenizer_problems(repo: str, small: SmallFiles) -> Iterator[Problem]:

@@ -6,19 +6,21 @@ Promises: a loaded spec is valid by itself; whether its checkpoint can be built 
 from engine_specs.spec.load import list_specs, load_spec, read_spec
 from engine_specs.spec.models import Economics, Spec
 from engine_specs.spec.resolve import ResolvedVariant, resolve_variants
-from engine_specs.spec.rules import needs_calibration
+from engine_specs.spec.rules import READY_MADE, needs_calibration
 from engine_specs.spec.schema import spec_json_schema
 from engine_specs.spec.task_score import Task, template_fields
 from engine_specs.spec.text_source import RowSource, TextSource
 from engine_specs.spec.validation import AccuracyGate, SpeedGate, VllmConfiguration
-from engine_specs.spec.variant import RecipeFile, RecipeSearch, Shape
+from engine_specs.spec.variant import QuantizedSource, RecipeFile, RecipeSearch, Shape
 from engine_specs.spec.workload import Arrivals, Lengths, Slo, Workload
 
 __all__ = [
+    "READY_MADE",
     "AccuracyGate",
     "Arrivals",
     "Economics",
     "Lengths",
+    "QuantizedSource",
     "RecipeFile",
     "RecipeSearch",
     "ResolvedVariant",

@@ -29,6 +29,8 @@ from engine_specs.tables import (
     load_targets,
 )
 
+# The recipe of a variant whose quantized checkpoint is a source, implied by it.
+READY_MADE: Final = "ready_made"
 CHUNKED: Final = "enable_chunked_prefill"
 DEFAULT_CONFIDENCE: Final = 0.95
 
@@ -75,6 +77,7 @@ def _spec_rules(view: View, variants: list[View]) -> Iterator[Violation]:
 def _variant_rules(variant: View, spec: View) -> Iterator[Violation]:
     yield from _shape(variant)
     yield from _recipe_form(variant)
+    yield from _source(variant)
     yield from _workload_fits(variant, spec)
     yield from _kind(variant)
     yield from _calibration(variant)
@@ -250,7 +253,7 @@ def _kind(variant: View) -> Iterator[Violation]:
     if facts is None:
         return
     yield from _kind_target(variant, facts)
-    recipe, kv_cache = variant.get("quantization", "recipe"), variant.get("quantization", "kv_cache")
+    recipe, kv_cache = _recipe_of(variant), variant.get("quantization", "kv_cache")
     if recipe is not None and facts.recipe(recipe) is None:
         known = ", ".join(row.name for row in facts.recipes)
         yield Violation(
@@ -325,9 +328,35 @@ def _kind_target(variant: View, facts: KindFacts) -> Iterator[Violation]:
         )
 
 
+def _recipe_of(variant: View) -> str | None:
+    """Return the recipe that is written or implied; None if it is missing or unreadable."""
+    if variant.lacks("quantization", "recipe") and variant.get("quantization", "source"):
+        return READY_MADE
+    name: str | None = variant.get("quantization", "recipe")
+    return name
+
+
+def _source(variant: View) -> Iterator[Violation]:
+    """Check the pin of a ready-made checkpoint, and that nothing else says how it is quantized."""
+    source = variant.get("quantization", "source")
+    if source is None:
+        if variant.lacks("quantization", "recipe"):
+            accepted = "required: none, or how weights are quantized; or source, a quantized checkpoint"
+            yield Violation(("quantization", "recipe"), "", accepted)
+        return
+    revision = View(source).get("revision")
+    if revision is not None and not is_commit(revision):
+        accepted = "a commit of 40 hexadecimal digits: what is used as it is may not change"
+        yield Violation(("quantization", "source", "revision"), repr(revision), accepted)
+    kv_cache = variant.get("quantization", "kv_cache")
+    if kv_cache not in (None, "none"):
+        accepted = "nothing: the source's own files say how keys and values are stored"
+        yield Violation(("quantization", "kv_cache"), repr(kv_cache), accepted)
+
+
 def _recipe_form(variant: View) -> Iterator[Violation]:
-    recipe = load_recipes().get(variant.get("quantization", "recipe") or "")
-    for key, form in (("file", "file"), ("search", "search")):
+    recipe = load_recipes().get(_recipe_of(variant) or "")
+    for key, form in (("file", "file"), ("search", "search"), ("source", "source")):
         given = not variant.lacks("quantization", key)
         if recipe is not None and recipe.form == form and not given:
             yield Violation(("quantization", key), "", f"required: recipe {recipe.name} reads it")
@@ -343,7 +372,7 @@ def needs_calibration(recipe: str | None, kv_cache: str | None) -> bool:
 
 
 def _calibration(variant: View) -> Iterator[Violation]:
-    recipe, kv_cache = variant.get("quantization", "recipe"), variant.get("quantization", "kv_cache")
+    recipe, kv_cache = _recipe_of(variant), variant.get("quantization", "kv_cache")
     if not variant.lacks("quantization", "calibration"):
         yield from _text_source(variant, ("quantization", "calibration"))
     elif needs_calibration(recipe, kv_cache):

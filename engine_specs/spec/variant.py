@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from engine_specs.reading import SHA256_PATTERN, RecipePath, Slug, StrictFrozen, partial_of
+from engine_specs.reading import (
+    SHA256_PATTERN,
+    RecipePath,
+    Repo,
+    Revision,
+    Slug,
+    StrictFrozen,
+    partial_of,
+)
+from engine_specs.spec.rules import READY_MADE
 from engine_specs.spec.text_source import TextSource
 from engine_specs.tables import Device, KindName, KvCacheName, OptionValue, RecipeName, TargetName
 
@@ -64,10 +73,20 @@ class RecipeSearch(StrictFrozen):
     )
 
 
+class QuantizedSource(StrictFrozen):
+    """A quantized checkpoint on the Hub, pinned."""
+
+    repo: Repo = Field(description="Model repository on the Hub, such as owner/name.")
+    revision: Revision = Field(description="Commit: 40 hexadecimal digits.")
+
+
 class Quantization(StrictFrozen):
     """How weights and the KV cache are quantized."""
 
-    recipe: RecipeName = Field(description="Recipe for the weights; none leaves them as they are.")
+    recipe: RecipeName = Field(
+        default=READY_MADE,
+        description="Recipe for the weights; none leaves them as they are. A source implies ready_made.",
+    )
     kv_cache: KvCacheName = Field(default="none", description="Format of stored keys and values.")
     calibration: Calibration | None = Field(
         default=None, description="Texts to calibrate on, for recipes that need it."
@@ -77,6 +96,11 @@ class Quantization(StrictFrozen):
     )
     file: RecipeFile | None = Field(default=None, description="The recipe file, for recipe modelopt_file.")
     search: RecipeSearch | None = Field(default=None, description="What to search, for recipe auto.")
+    source: QuantizedSource | None = Field(
+        default=None,
+        exclude_if=lambda source: source is None,
+        description="A checkpoint that others quantized, which is used as it is: recipe ready_made.",
+    )
 
 
 class Shape(StrictFrozen):

@@ -75,29 +75,42 @@ class ArchitectureSupport(StrictFrozen):
     source: str = Field(min_length=10, description="How it is known to work.")
 
 
-class RecipeSupport(StrictFrozen):
+class KernelSupport(StrictFrozen):
+    """What a kind's kernels compute on."""
+
+    cpu: bool = Field(default=False, description="Whether the kind's kernels for CPUs support it.")
+    compute_capabilities: ComputeCapabilities = Field(
+        default=(), description="GPUs whose kernels support it; empty if none do."
+    )
+    source: str = Field(min_length=10, description="How it is known to work.")
+
+    def takes(self, compute_capability: str | None) -> bool:
+        """Whether it covers a GPU of that compute capability; None: a CPU."""
+        return self.cpu if compute_capability is None else compute_capability in self.compute_capabilities
+
+
+class RecipeSupport(KernelSupport):
     """One quantization recipe that a kind's kernels support."""
 
     name: RecipeName = Field(description="A recipe of data/recipes.yaml.")
     weight_input_multiple: int = Field(
         default=1, ge=1, description="What the input dimension of a weight must be a multiple of here."
     )
-    cpu: bool = Field(default=False, description="Whether the kind's kernels for CPUs support it.")
-    compute_capabilities: ComputeCapabilities = Field(
-        default=(), description="GPUs whose kernels support it; empty if none do."
-    )
-    source: str = Field(min_length=10, description="How it is known to work.")
 
 
-class KvCacheSupport(StrictFrozen):
+class KvCacheSupport(KernelSupport):
     """One KV cache format that a kind's kernels support."""
 
     name: KvCacheName = Field(description="A format of data/recipes.yaml.")
-    cpu: bool = Field(default=False, description="Whether the kind's kernels for CPUs support it.")
-    compute_capabilities: ComputeCapabilities = Field(
-        default=(), description="GPUs whose kernels support it; empty if none do."
+
+
+class ReadyMadeSupport(KernelSupport):
+    """One format of quantized checkpoints that a kind loads as they are."""
+
+    tool: Literal["modelopt", "compressed-tensors"] = Field(description="What quantized it.")
+    format: str = Field(
+        pattern=r"^[A-Z][A-Z0-9_]+$", description="Its name, as its files say it (`preflight.quantized`)."
     )
-    source: str = Field(min_length=10, description="How it is known to work.")
 
 
 class ServerGap(StrictFrozen):
@@ -171,6 +184,9 @@ class KindFacts(StrictFrozen):
     )
     kv_caches: Annotated[tuple[KvCacheSupport, ...], Field(strict=False, min_length=1)] = Field(
         description="KV cache formats that it supports."
+    )
+    ready_made: Annotated[tuple[ReadyMadeSupport, ...], Field(strict=False)] = Field(
+        default=(), description="Quantized checkpoints that it loads as they are (recipe ready_made)."
     )
     options: Annotated[tuple[KindOption, ...], Field(strict=False)] = Field(
         default=(), description="Settings of its tool that a spec may choose (`engine.options`)."

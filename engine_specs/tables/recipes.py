@@ -10,7 +10,7 @@ from engine_specs.reading import RECIPES_FILE, StrictFrozen, one_of, read_data, 
 
 RecipeId = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 ModelOptLine = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")]
-RecipeForm = Literal["none", "preset", "file", "search"]
+RecipeForm = Literal["none", "preset", "file", "search", "source"]
 Device = Literal["cpu", "cuda"]
 
 
@@ -49,7 +49,8 @@ class Recipe(Presets):
 
     form: RecipeForm = Field(
         description="none: weights stay as they are; preset: a constant of ModelOpt; file: a recipe file of "
-        "ModelOpt that the spec names; search: AutoQuantize chooses a recipe for each layer."
+        "ModelOpt that the spec names; search: AutoQuantize chooses a recipe for each layer; source: others "
+        "quantized the checkpoint that the spec names."
     )
     quant_algo: str | None = Field(
         description="`quant_algo` that exports carry (hf_quant_config.json, TensorRT-LLM's config.json)."

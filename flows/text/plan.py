@@ -6,6 +6,7 @@ What several variants share is printed once: warnings with the names of the vari
 from collections.abc import Iterator, Sequence
 
 from engine_specs.preflight import DiskEstimate, MemoryEstimate, MemoryLine
+from engine_specs.spec import ResolvedVariant
 from flows.text.units import human_bytes
 from tasks.plan import PlannedVariant, SpecPlan
 from tasks.toolchains import NotInstalled, Provenance
@@ -39,11 +40,11 @@ def head_lines(plan: SpecPlan) -> Iterator[str]:
 
 
 def _variant(variant: PlannedVariant) -> Iterator[str]:
-    asked, quantization = variant.asked, variant.asked.quantization
+    asked = variant.asked
     spread = f" (tp {asked.tensor_parallel}, pp {asked.pipeline_parallel})" if asked.devices > 1 else ""
     yield (
         f"  variant {asked.name}: {asked.engine.kind} for {asked.devices} x {asked.target.name}{spread}, "
-        f"recipe {quantization.recipe}, kv_cache {quantization.kv_cache}"
+        f"{_quantization(asked)}"
     )
     if variant.memory is not None:
         yield from (f"    {line}" for line in memory_lines(variant.memory))
@@ -59,6 +60,14 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
     yield f"    toolchains: {', '.join(toolchains)}"
     for problem in variant.problems:
         yield f"    refused: {problem}"
+
+
+def _quantization(asked: ResolvedVariant) -> str:
+    """Say the recipe; a ready-made checkpoint by its name, as its own files say the rest."""
+    quantization = asked.quantization
+    if source := quantization.source:
+        return f"recipe {quantization.recipe}: {source.repo}@{source.revision[:12]}"
+    return f"recipe {quantization.recipe}, kv_cache {quantization.kv_cache}"
 
 
 def _toolchain(found: Provenance | NotInstalled) -> str:

@@ -26,6 +26,8 @@ from tasks.kinds import vllm_serve_command
 BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
 # ModelOpt's layout of checkpoints that vLLM reads.
 LOADED_LAYOUT = "hf"
+# The kind whose table says which ready-made checkpoints vLLM loads.
+REFERENCE_KIND = "vllm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,11 @@ class _References:
         target, quantization = self._variant.target, self._variant.quantization
         cache = self._table.kv_cache(quantization.kv_cache, target)
         recommended: tuple[Role, ...] = ("recommended",) if self._settings else ()
-        row = self._table.loading(quantization.recipe, target)
-        if row is not None and self._layout == LOADED_LAYOUT:
+        loading = self._loading()
+        if loading is not None and self._layout == LOADED_LAYOUT:
             yield self._reference(
                 "vllm same-weights",
-                {**self._settings, **row.settings, **cache},
+                {**self._settings, **loading, **cache},
                 ("same-weights", *recommended),
                 "vLLM on the quantized weights that the engine is made of",
                 tree=self._weights,
@@ -167,8 +169,26 @@ class _References:
         else:
             absent["own-quantization"] = f"on {target.name}, vLLM quantizes nothing by itself"
 
+    def _loading(self) -> Mapping[str, Any] | None:
+        """Return the settings with which vLLM loads the engine's weights; None if it may not load them.
+
+        The format of a ready-made checkpoint is not known here: vLLM has to load all that the kind takes.
+        """
+        recipe, target = self._variant.quantization.recipe, self._variant.target
+        if self._variant.quantization.source is None:
+            row = self._table.loading(recipe, target)
+            return row.settings if row is not None else None
+        taken, loaded = (
+            {(row.tool, row.format) for row in kind.ready_made if row.takes(target.compute_capability)}
+            for kind in (load_kinds()[self._variant.engine.kind], load_kinds()[REFERENCE_KIND])
+        )
+        return {} if taken <= loaded else None
+
     def _not_loaded(self) -> str:
         recipe = self._variant.quantization.recipe
+        if self._variant.quantization.source is not None:
+            kind, target = self._variant.engine.kind, self._variant.target.name
+            return f"vLLM does not load all formats of ready-made checkpoints that {kind} takes on {target}"
         if self._layout != LOADED_LAYOUT:
             return f"the engine is made of a checkpoint in {self._layout}'s layout, which vLLM does not load"
         return f"vLLM does not load weights of recipe {recipe} on {self._variant.target.name}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from artifacts.hosts import HostFacts
 from artifacts.settings import Settings
-from engine_specs.preflight import ServedMemory, estimate_served
+from engine_specs.preflight import ServedMemory, StoredWeights, estimate_served
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison.choice import Room, choose_placement
 from tasks.comparison.references import reference_sides
@@ -46,9 +46,16 @@ def placement_here(
 
 
 def served_memory(
-    spec: Spec, variant: ResolvedVariant, config: Mapping[str, Any], file_bytes: Mapping[str, int]
+    spec: Spec,
+    variant: ResolvedVariant,
+    config: Mapping[str, Any],
+    file_bytes: Mapping[str, int],
+    ready_made: StoredWeights | None = None,
 ) -> ServedMemory | None:
-    """Return what each side takes of a device; None on a CPU, or if the configuration gives no sizes."""
+    """Return what each side takes of a device; None on a CPU, or if the configuration gives no sizes.
+
+    Arguments are those of `engine_specs.preflight.estimate_served`.
+    """
     if variant.target.gpu is None:
         return None
-    return estimate_served(spec, variant, dict(config), file_bytes)
+    return estimate_served(spec, variant, dict(config), file_bytes, ready_made)

@@ -72,6 +72,15 @@ def metadata(repo: Repository, commit: str, access: HubAccess, say: Say) -> Chec
     )
 
 
+def tokenizer_content(repo: Repository, commit: str, access: HubAccess, say: Say) -> dict[str, Any]:
+    """Read tokenizer.json of a checkpoint, empty if it has none; raise what `metadata` raises."""
+    files = {file.path: file for file in select(repo, commit, access, say).files}
+    if CONTENT_FILE not in files:
+        return {}
+    content = download(repo, commit, files[CONTENT_FILE], access, say).read_bytes()
+    return read_object(content, CONTENT_FILE, repo.at(commit))
+
+
 def small_contents(
     present: Collection[str], content: Callable[[str], dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from artifacts.hosts import ServeCommand
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
-from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes
+from engine_specs.tables import KindFacts, load_kinds, load_recipes
 from tasks.kinds.kind import JobPlan
 from tasks.kinds.llm_args import passed_problems, unchecked_args, whole_args
+from tasks.kinds.ready_made import kv_cache_algos, ready_made_algos
 from tasks.kinds.trtllm_torch_args import decided_args
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
@@ -120,13 +121,13 @@ def _admission(variant: ResolvedVariant, facts: KindFacts) -> TrtllmTorchAdmissi
     """Return what the checkpoint must be."""
     asked = variant.quantization
     recipe = load_recipes()[asked.recipe]
-    possible = _quant_algos(variant, facts)
+    possible = list(ready_made_algos(variant)) or _quant_algos(variant, facts)
     known = recipe.form in ("none", "preset")
     return TrtllmTorchAdmission(
         architectures=tuple(facts.architecture_names),
         quant_algos=(recipe.quant_algo,) if known else tuple(possible),
         layer_quant_algos=tuple(name for name in possible if name != MIXED),
-        kv_cache_quant_algo=load_kv_caches()[asked.kv_cache].quant_algo,
+        kv_cache_quant_algos=kv_cache_algos(variant),
     )
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from artifacts.hosts import ServeCommand
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
-from engine_specs.tables import load_kinds, load_kv_caches, load_recipes
+from engine_specs.tables import load_kinds, load_recipes
 from tasks.kinds.kind import JobPlan
+from tasks.kinds.ready_made import kv_cache_algos, ready_made_algos
 from tasks.kinds.vllm_flags import server_flags
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
@@ -34,8 +35,9 @@ GPU_OPTIONS = (
     "async_scheduling",
 )
 GPU_MEMORY_UTILIZATION = 0.9
-# vLLM's name for every recipe: hf_quant_config.json says which format ModelOpt exported, and vLLM replaces
-# this name by that of the format's own loader (vllm/config/model.py, ModelConfig._verify_quantization).
+# vLLM's name for every recipe of ours: hf_quant_config.json says which format ModelOpt exported, and vLLM
+# replaces this name by that of the format's own loader (vllm/config/model.py, _verify_quantization).
+# A ready-made checkpoint gets no name: vLLM reads the method from its files as well.
 QUANTIZATION = "modelopt"
 # vLLM's names for formats of the KV cache.
 KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8"}
@@ -73,7 +75,6 @@ class Vllm:
         """Describe the job that assembles the tree, fills its caches, and proves that they help."""
         commands = tuple(_start(variant, name, caches) for name, caches in _STARTS.items())
         quantization = variant.quantization
-        algo = load_recipes()[quantization.recipe].quant_algo
         return JobPlan(
             toolchain=load_kinds()[self.name].toolchains.build[variant.target.accelerator],
             worker=WORKER,
@@ -88,8 +89,9 @@ class Vllm:
             ),
             admission=VllmAdmission(
                 architectures=load_kinds()[self.name].architecture_names,
-                quant_algos=(algo,),
-                kv_cache_quant_algo=load_kv_caches()[quantization.kv_cache].quant_algo,
+                quant_algos=ready_made_algos(variant) or (load_recipes()[quantization.recipe].quant_algo,),
+                layer_quant_algos=ready_made_algos(variant),
+                kv_cache_quant_algos=kv_cache_algos(variant),
             ),
             commands=commands,
             ships=(SERVER,),
@@ -136,7 +138,7 @@ def _derived(variant: ResolvedVariant) -> dict[str, Any]:
         "max_num_batched_tokens": shape.max_num_tokens,
         "kv_cache_dtype": KV_CACHE_DTYPES[quantization.kv_cache],
     }
-    if _is_quantized(variant):
+    if _is_quantized(variant) and variant.quantization.source is None:
         settings["quantization"] = QUANTIZATION
     if variant.target.accelerator == "cuda":
         settings["gpu_memory_utilization"] = GPU_MEMORY_UTILIZATION

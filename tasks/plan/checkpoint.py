@@ -7,13 +7,13 @@ a plan says whether an engine can fit. A build never uses it.
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from engine_specs.preflight import VendoredCheckpoint, vendored_checkpoint
+from engine_specs.preflight import ReadyMade, VendoredCheckpoint, vendored_checkpoint
 from engine_specs.reading import Problem
-from engine_specs.spec import Spec
+from engine_specs.spec import ResolvedVariant, Spec
 from tasks.errors import CheckpointUnavailable, CheckpointUnsupported, HubUnreachable
-from tasks.hub import CheckpointFacts
+from tasks.hub import CheckpointFacts, HubAccess
 from tasks.runs import Pipeline
-from tasks.stages import Sources, checkpoint_facts
+from tasks.stages import Sources, checkpoint_facts, ready_made_facts
 
 HUB_UNAVAILABLE = (HubUnreachable, CheckpointUnavailable)
 
@@ -29,6 +29,32 @@ class PlannedCheckpoint(Frozen):
     facts: CheckpointFacts | VendoredCheckpoint | None = Field(
         default=None, exclude=True, description="Configuration and file sizes; None if they are not known."
     )
+
+
+class PlannedSource(Frozen):
+    """A variant's ready-made checkpoint, as far as it is known."""
+
+    facts: ReadyMade | None = Field(description="Its small files and sizes; null: it has none, or unknown.")
+    problems: tuple[Problem, ...] = Field(default=(), description="Why it cannot be used.")
+    warning: str = Field(default="", description="Why it could not be judged; empty if it was.")
+
+
+def plan_source(
+    pipeline: Pipeline,
+    spec: Spec,
+    variant: ResolvedVariant,
+    checkpoint: PlannedCheckpoint,
+    access: HubAccess,
+) -> PlannedSource:
+    """Return what is known of a variant's ready-made checkpoint; nothing if it names none."""
+    field = f"variants.{variant.name}.quantization.source"
+    base = checkpoint.facts if isinstance(checkpoint.facts, CheckpointFacts) else None
+    try:
+        return PlannedSource(facts=ready_made_facts(pipeline, spec, variant, base, access))
+    except HUB_UNAVAILABLE as error:
+        return PlannedSource(facts=None, warning=f"{field}: not judged until the Hub answers: {error.what}")
+    except CheckpointUnsupported as error:
+        return PlannedSource(facts=None, problems=(Problem(field, error.what, error.fix),))
 
 
 def plan_checkpoint(pipeline: Pipeline, spec: Spec, sources: Sources) -> PlannedCheckpoint:

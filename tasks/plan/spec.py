@@ -14,7 +14,7 @@ from artifacts.hosts import probe_host
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
-from tasks.plan.checkpoint import PlannedCheckpoint, plan_checkpoint
+from tasks.plan.checkpoint import PlannedCheckpoint, plan_checkpoint, plan_source
 from tasks.plan.commands import stage_work
 from tasks.plan.lookup import Lookup
 from tasks.plan.placeholders import MEANINGS, PASSED_VARIABLES
@@ -86,7 +86,16 @@ def plan_spec(
         version=spec.version,
         checkpoint=checkpoint,
         variants=tuple(
-            plan_variant(spec, one, checkpoint, find, pipeline.settings, free_disk) for one in variants
+            plan_variant(
+                spec,
+                one,
+                checkpoint,
+                plan_source(pipeline, spec, one, checkpoint, access),
+                find,
+                pipeline.settings,
+                free_disk,
+            )
+            for one in variants
         ),
         stages=stages,
         placeholders=MEANINGS if commands else {},

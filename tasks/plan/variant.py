@@ -15,9 +15,9 @@ from tasks.comparison import divide_by_host, placement_here, references_of, serv
 from tasks.errors import GpusUnavailable, PlacementImpossible
 from tasks.hosts import host_memory_bytes
 from tasks.kinds import kind_named, unchecked_args
-from tasks.plan.checkpoint import PlannedCheckpoint
+from tasks.plan.checkpoint import PlannedCheckpoint, PlannedSource
 from tasks.plan.records import FindToolchain
-from tasks.stages import build
+from tasks.stages import build, stored_of
 from tasks.toolchains import NotInstalled, Provenance, Toolchain, end_of_life_warnings
 
 
@@ -50,6 +50,7 @@ def plan_variant(
     spec: Spec,
     variant: ResolvedVariant,
     checkpoint: PlannedCheckpoint,
+    source: PlannedSource,
     find_toolchain: FindToolchain,
     settings: Settings,
     free_disk: int | None,
@@ -60,24 +61,27 @@ def plan_variant(
         spec: its spec.
         variant: the variant.
         checkpoint: what is known of its checkpoint.
+        source: what is known of its ready-made checkpoint, if it has one.
         find_toolchain: returns a toolchain of this host, or why it is not installed.
         settings: may say which placement of sides is wanted.
         free_disk: free bytes of this host's disk, used if it can build the variant; None: not checked.
     """
     facts = probe_host()
     builds_here = bool(divide_by_host([variant], facts).here)
-    if known := checkpoint.facts:
+    known = checkpoint.facts
+    if known and (source.facts or not variant.quantization.source):
         examined = examine(
             spec,
             variant,
             known.config,
             known.file_bytes,
             small=known.small,
+            ready_made=source.facts,
             free_disk_bytes=free_disk if builds_here else None,
             host_memory_bytes=host_memory_bytes() if builds_here else None,
         )
     else:
-        examined = examine_unknown(variant, checkpoint.problems)
+        examined = examine_unknown(variant, (*checkpoint.problems, *source.problems))
     references = references_of(spec, variant, "", "", facts.cpu_features if builds_here else ())
     roles = build.toolchains_of(variant) | {"reference": references.taken[0].side.serve.toolchain}
     found = {role: find_toolchain(name) for role, name in roles.items()}
@@ -85,8 +89,13 @@ def plan_variant(
     return PlannedVariant(
         asked=variant,
         problems=(*kind_named(variant.engine.kind).option_problems(variant), *examined.problems),
-        warnings=(*examined.warnings, *unchecked_warnings(variant), *ends),
-        placement=_placement(spec, variant, checkpoint, facts, settings) if builds_here else "",
+        warnings=(
+            *examined.warnings,
+            *unchecked_warnings(variant),
+            *((source.warning,) if source.warning else ()),
+            *ends,
+        ),
+        placement=_placement(spec, variant, checkpoint, source, facts, settings) if builds_here else "",
         references=tuple(
             PlannedReference(name=one.side.name, roles=one.side.roles, why=one.why)
             for one in references.taken
@@ -111,11 +120,16 @@ def unchecked_warnings(variant: ResolvedVariant) -> tuple[str, ...]:
 
 
 def _placement(
-    spec: Spec, variant: ResolvedVariant, checkpoint: PlannedCheckpoint, facts: HostFacts, settings: Settings
+    spec: Spec,
+    variant: ResolvedVariant,
+    checkpoint: PlannedCheckpoint,
+    source: PlannedSource,
+    facts: HostFacts,
+    settings: Settings,
 ) -> str:
     if not (known := checkpoint.facts):
         return ""
-    served = served_memory(spec, variant, known.config, known.file_bytes)
+    served = served_memory(spec, variant, known.config, known.file_bytes, stored_of(source.facts))
     try:
         return placement_here(spec, variant, served, facts, settings).text()
     except (GpusUnavailable, PlacementImpossible) as error:

@@ -12,6 +12,7 @@ from tasks.stages.judge import Case, Judged
 from tasks.stages.measure import Measurements, comparison_of, engine_manifest
 from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, KeyedNode, MeasuredNode, Node
 from tasks.stages.publish import Published, Withheld, content
+from tasks.stages.ready_made import ready_made_facts, stored_of
 from tasks.stages.sources import Sources
 from tasks.stages.verdicts import gather
 from tasks.stages.worker_stage import JobNode, WorkerStage
@@ -42,7 +43,9 @@ __all__ = [
     "end_tokens_in",
     "engine_manifest",
     "gather",
+    "ready_made_facts",
     "require_disjoint",
+    "stored_of",
     "texts_in",
     "vocabulary_in",
 ]

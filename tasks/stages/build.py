@@ -8,7 +8,7 @@ from tasks.hosts import need_of
 from tasks.kinds import ToolCommand, kind_named
 from tasks.stages.fetch import FetchCheckpoint
 from tasks.stages.node import CHECKPOINT, Inputs, Need
-from tasks.stages.quantize import Quantize, toolchain_of, unquantized
+from tasks.stages.quantize import Quantize, built_as_fetched, toolchain_of
 from tasks.stages.worker_stage import JobNode, WorkerStage
 from tasks.toolchains import driver_floor
 from tasks.workers.common.sources import closure
@@ -77,4 +77,4 @@ def toolchains_of(variant: ResolvedVariant) -> dict[str, str]:
     """Return the names of the toolchains that take part in making and serving an engine, by role."""
     toolchains, accelerator = load_kinds()[variant.engine.kind].toolchains, variant.target.accelerator
     roles = {"build": toolchains.build[accelerator], "serve": toolchains.serve[accelerator]}
-    return roles if unquantized(variant) else roles | {"quantize": toolchain_of(variant)}
+    return roles if built_as_fetched(variant) else roles | {"quantize": toolchain_of(variant)}

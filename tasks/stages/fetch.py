@@ -65,8 +65,17 @@ class FetchCheckpoint(KeyedNode):
         "that the Hub declares."
     )
 
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(spec, CHECKPOINT, makes=CHECKPOINT)
+    def __init__(self, spec: Spec, role: str = CHECKPOINT) -> None:
+        super().__init__(spec, role, makes=role)
+
+    @property
+    def repo(self) -> str:
+        """Repository on the Hub."""
+        return self.spec.checkpoint.repo
+
+    def commit(self, sources: Sources) -> str:
+        """Return the commit that the spec means now; raise what `Sources.checkpoint` raises."""
+        return sources.checkpoint.commit
 
     def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  it has no inputs
         """Return the repository and the revision."""
@@ -74,7 +83,7 @@ class FetchCheckpoint(KeyedNode):
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> StageCall:  # noqa: ARG002  it has no inputs
         """Return the call for the commit that the spec means now."""
-        return checkpoint_call(self.spec, sources.checkpoint.commit)
+        return checkpoint_call(self.spec, self.commit(sources), self.repo, self.variant)
 
     def run(self, pipeline: Pipeline, sources: Sources) -> StageResult:
         """Fetch the checkpoint unless the store holds it.
@@ -82,14 +91,14 @@ class FetchCheckpoint(KeyedNode):
         Raises:
             tasks.errors.TaskError: as `tasks.hub.checkpoint.fetch`.
         """
-        repo, commit = _repository(self.spec), sources.checkpoint.commit
+        repo, commit = _repository(self.repo), self.commit(sources)
 
         def produce(output: Path, _scratch: Path) -> Made:
             report = hub_checkpoint.fetch(repo, commit, output, sources.access, pipeline.say)
             left_out = {refused.path: refused.reason for refused in report.selection.refused}
             return Made(metrics={"total_bytes": report.total_bytes, "left_out": left_out})
 
-        return run_stage(pipeline, checkpoint_call(self.spec, commit), produce)
+        return run_stage(pipeline, checkpoint_call(self.spec, commit, self.repo, self.variant), produce)
 
 
 class FetchTexts(KeyedNode):
@@ -236,32 +245,71 @@ def require_disjoint(
         refuse_asked(ours, name, parse_items(store.read_file(tree, ITEMS_FILE)), variant)
 
 
-def checkpoint_call(spec: Spec, commit: str) -> StageCall:
-    """Return what identifies a fetched checkpoint: the commit, and how files are selected."""
-    request = {"repo": spec.checkpoint.repo, "commit": commit}
+def checkpoint_call(spec: Spec, commit: str, repo: str | None = None, role: str = CHECKPOINT) -> StageCall:
+    """Return what identifies a fetched checkpoint: the commit, and how files are selected.
+
+    Args:
+        spec: the spec.
+        commit: the commit.
+        repo: its repository; None: that of the spec's checkpoint.
+        role: what the checkpoint is for.
+    """
+    request = {"repo": repo or spec.checkpoint.repo, "commit": commit}
     document = build_document(
         stage=STAGE, sources=[source_of(hub_selection)], toolchain=None, request=request
     )
-    return StageCall(STAGE, spec.name, CHECKPOINT, document)
+    return StageCall(STAGE, spec.name, role, document)
 
 
 def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAccess) -> CheckpointFacts:
+    """Return what pre-flight needs to know about the spec's checkpoint; raises what `facts_of` raises."""
+    return facts_of(pipeline, checkpoint_call(spec, commit), spec.checkpoint.repo, commit, access)
+
+
+def facts_of(
+    pipeline: Pipeline, call: StageCall, repo: str, commit: str, access: HubAccess
+) -> CheckpointFacts:
     """Return what pre-flight needs to know about a checkpoint, from the store or else from the Hub.
 
     It costs a listing, small files and headers of weights, never weights. If the store does not answer, the
     Hub is asked: a plan needs no store, and a build fails at its next use of the store.
+
+    Args:
+        pipeline: gives the store.
+        call: the call that fetches it.
+        repo: its repository.
+        commit: its commit.
+        access: the Hub.
+
+    Raises:
+        tasks.errors.CheckpointUnsupported, CheckpointUnavailable, HubUnreachable: as `tasks.hub.checkpoint`.
     """
+    tree = _fetched(pipeline, call)
+    if tree is None:
+        return hub_checkpoint.metadata(_repository(repo), commit, access, pipeline.say)
+    sizes = {file.path: file.size for file in pipeline.store.get_listing(tree).files}
+    config = checkpoint_config(pipeline.store, tree)
+    small = _small_files(pipeline.store, tree, sizes)
+    return CheckpointFacts(commit=commit, config=config, file_bytes=sizes, small=small)
+
+
+def tokenizer_of(
+    pipeline: Pipeline, call: StageCall, repo: str, commit: str, access: HubAccess
+) -> dict[str, Any]:
+    """Return tokenizer.json of a checkpoint, from the store or else from the Hub; arguments as `facts_of`."""
+    tree = _fetched(pipeline, call)
+    if tree is None:
+        return hub_checkpoint.tokenizer_content(_repository(repo), commit, access, pipeline.say)
+    return pipeline.store.read_json(tree, TOKENIZER_FILE)
+
+
+def _fetched(pipeline: Pipeline, call: StageCall) -> str | None:
+    """Return the tree of a fetched checkpoint; None if the store lacks it, or does not answer."""
     try:
-        found = look_up(pipeline.store, checkpoint_call(spec, commit))
-        if isinstance(found, Hit):
-            listing = pipeline.store.get_listing(found.action.tree)
-            sizes = {file.path: file.size for file in listing.files}
-            config = checkpoint_config(pipeline.store, found.action.tree)
-            small = _small_files(pipeline.store, found.action.tree, sizes)
-            return CheckpointFacts(commit=commit, config=config, file_bytes=sizes, small=small)
+        found = look_up(pipeline.store, call)
     except StoreUnreachable:
-        pass
-    return hub_checkpoint.metadata(_repository(spec), commit, access, pipeline.say)
+        return None
+    return found.action.tree if isinstance(found, Hit) else None
 
 
 def _small_files(store: Store, checkpoint: str, file_bytes: dict[str, int]) -> SmallFiles:
@@ -274,5 +322,5 @@ def checkpoint_config(store: Store, checkpoint: str) -> dict[str, Any]:
     return store.read_json(checkpoint, CONFIG_FILE)
 
 
-def _repository(spec: Spec) -> Repository:
-    return Repository(kind="model", id=spec.checkpoint.repo)
+def _repository(repo: str) -> Repository:
+    return Repository(kind="model", id=repo)

@@ -4,6 +4,7 @@ Invariants:
 - Every input is made by an earlier node.
 - A build runs the nodes, a plan looks them up, a list of commands shows them; order, inputs and roles are
   known only here.
+- A variant with a ready-made checkpoint builds that; everything is judged against the spec's own.
 - A variant ends after its baseline if vLLM suffices (`MeasuredNode.end_after`), and quantizing is left out if
   the checkpoint is compiled as it is (`Node.left_out`).
 """
@@ -20,6 +21,7 @@ from tasks.stages.measure import Measure
 from tasks.stages.node import CALIBRATION, HELDOUT, Node
 from tasks.stages.publish import Publish
 from tasks.stages.quantize import Quantize
+from tasks.stages.ready_made import FetchReadyMade
 
 
 class VariantGraph:
@@ -41,14 +43,16 @@ class VariantGraph:
         self.baseline = MeasureBaseline(spec, variant, checkpoint, heldout, quiet_host)
         self.calibration = FetchTexts(spec, f"{CALIBRATION}-{variant.name}", texts) if texts else None
         self.quantize = Quantize(spec, variant, checkpoint, self.calibration)
-        source = checkpoint if self.quantize.left_out else self.quantize
-        self.build = Build(spec, variant, source)
+        source = variant.quantization.source
+        self.ready_made = FetchReadyMade(spec, variant.name, source) if source else None
+        compiled = self.ready_made or (checkpoint if self.quantize.left_out else self.quantize)
+        self.build = Build(spec, variant, compiled)
         self.measure = Measure(
             spec,
             variant,
             self.build,
             checkpoint,
-            source,
+            compiled,
             heldout,
             tasks,
             cpu_features,
@@ -62,6 +66,8 @@ class VariantGraph:
         yield self.baseline
         if self.calibration is not None:
             yield self.calibration
+        if self.ready_made is not None:
+            yield self.ready_made
         yield from (self.quantize, self.build, self.measure, self.judge)
 
 

@@ -237,6 +237,7 @@ def _entry(
         tree=tree,
         vllm_serve=vllm,
         checkpoint_tree=case.checkpoint,
+        quantized_source=_ready_made(case.variant),
         report=filed.report,
         fingerprints={f"{one.stage}:{one.variant}": one.fingerprint for one in case.stages},
         measurements=filed.measurements,
@@ -277,11 +278,22 @@ def _subject(case: Case, measured: Sequence[StageRecord], since_last: str) -> Su
         model=f"{case.spec.checkpoint.repo}@{case.commit}",
         target=case.variant.target.name,
         kind=case.variant.engine.kind,
-        quantization=case.variant.quantization.recipe,
+        quantization=_quantization(case.variant),
         environment={name: _text(value) for name, value in (host | tools).items() if value},
         stages=_in_order(list(map(_record, case.stages)), measured),
         since_last=since_last,
     )
+
+
+def _quantization(variant: ResolvedVariant) -> str:
+    """Return the recipe, and the ready-made checkpoint if that is what it means."""
+    return f"{variant.quantization.recipe} {_ready_made(variant)}".strip()
+
+
+def _ready_made(variant: ResolvedVariant) -> str:
+    """Return repository and commit of a variant's ready-made checkpoint; empty if it has none."""
+    source = variant.quantization.source
+    return f"{source.repo}@{source.revision}" if source else ""
 
 
 def _in_order(made: list[StageRecord], measured: Sequence[StageRecord]) -> tuple[StageRecord, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 from artifacts.hosts import ENGINE_FILE, EngineManifest, probe_host, refuse_stand_in
 from artifacts.settings import PlacementName, QuietHost
 from artifacts.store import Measurement, Store
+from engine_specs.preflight import content_digest
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import (
     Comparison,
@@ -31,6 +32,7 @@ from tasks.stages.build import Build
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTask, FetchTexts
 from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, TASK, WEIGHTS, Inputs, MeasuredNode, Need
 from tasks.stages.quantize import Quantize
+from tasks.stages.ready_made import stored_in
 from tasks.stages.sources import Sources
 from tasks.toolchains import ensure, tool_of
 
@@ -174,7 +176,7 @@ def protocol_for(
     """
     refuse_stand_in(store, engine, "measured")
     manifest = engine_manifest(store, engine)
-    require_tokenizer(store, manifest, checkpoint)
+    require_tokenizer(store, manifest, checkpoint, engine if variant.quantization.source else None)
     return judging_protocol(
         spec,
         variant,
@@ -251,7 +253,8 @@ def comparison_of(
     checkpoint = trees[CHECKPOINT]
     file_bytes = {file.path: file.size for file in pipeline.store.get_listing(checkpoint).files}
     config = pipeline.store.read_json(checkpoint, CONFIG_FILE)
-    served = served_memory(spec, variant, config, file_bytes)
+    stored = stored_in(pipeline.store, protocol.engine.tree) if variant.quantization.source else None
+    served = served_memory(spec, variant, config, file_bytes, stored)
     choice = placement_here(spec, variant, served, probe_host(), pipeline.settings)
     return Comparison(
         protocol,
@@ -274,19 +277,33 @@ def _items_in(
     }
 
 
-def require_tokenizer(store: Store, manifest: EngineManifest, checkpoint: str) -> None:
+def require_tokenizer(
+    store: Store, manifest: EngineManifest, checkpoint: str, ready_made: str | None = None
+) -> None:
     """Refuse an engine that was built with another tokenizer than the checkpoint's.
+
+    Args:
+        store: holds both trees.
+        manifest: of the engine.
+        checkpoint: tree of the spec's checkpoint.
+        ready_made: tree of the engine if it was built from a ready-made checkpoint, whose publisher may have
+            written the same tokenizer with other bytes; None: the bytes have to be the same.
 
     Raises:
         tasks.errors.TokenizerForeign: the digests of tokenizer.json differ.
     """
     own = {file.path: file.sha256 for file in store.get_listing(checkpoint).files}.get(TOKENIZER_FILE)
-    if manifest.tokenizer_sha256 != own:
+    says_the_same = ready_made is not None and _content(store, ready_made) == _content(store, checkpoint)
+    if manifest.tokenizer_sha256 != own and not says_the_same:
         raise TokenizerForeign(
             "The engine was built with another tokenizer.json than the checkpoint's",
             where=f"engine.json: {manifest.tokenizer_sha256[:16]}, checkpoint: {(own or 'none')[:16]}",
             fix="Build the engine again from this checkpoint (--force), or report a defect of its kind.",
         )
+
+
+def _content(store: Store, tree: str) -> str:
+    return content_digest(store.read_json(tree, TOKENIZER_FILE))
 
 
 def engine_manifest(store: Store, engine: str) -> EngineManifest:

@@ -22,6 +22,7 @@ CHECKPOINT, HELDOUT, CALIBRATION, ENGINE = "checkpoint", "heldout", "calibration
 WEIGHTS = "weights"
 TASK = "task"
 """What the roles of tasks begin with."""
+READY_MADE = "ready-made"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """quantize: ModelOpt turns a checkpoint into a quantized checkpoint, in its own toolchain.
 
-With recipe none and an unquantized KV cache, the stage is left out: the checkpoint itself is built. But if
+With recipe none and an unquantized KV cache, the stage is left out: the checkpoint itself is built; so it is
+if the variant names a ready-made checkpoint, which is built instead. But if
 the kind reads TensorRT-LLM's layout, the stage always runs, and writes that layout, quantized or not.
 """
 
@@ -52,7 +53,9 @@ class Quantize(JobNode):
         )
         self._variant = variant
         self.work_pool = variant.target.work_pool
-        if unquantized(variant):
+        if source := variant.quantization.source:
+            self.left_out = f"{source.repo}@{source.revision[:12]} is quantized, and built as it is"
+        elif built_as_fetched(variant):
             self.left_out = f"recipe {variant.quantization.recipe}: the checkpoint is built as it is"
 
     def completed(self, inputs: Inputs, store: Store) -> Inputs:
@@ -86,10 +89,10 @@ def quantize_job(spec: str, variant: ResolvedVariant, inputs: Inputs, spec_dir: 
     )
 
 
-def unquantized(variant: ResolvedVariant) -> bool:
-    """Whether the checkpoint is compiled as it was fetched: not quantized, and in the same layout."""
+def built_as_fetched(variant: ResolvedVariant) -> bool:
+    """Whether a checkpoint is compiled as it was fetched: not quantized or ready-made, in the same layout."""
     asked = variant.quantization
-    as_it_is = asked.recipe == "none" and asked.kv_cache == "none"
+    as_it_is = asked.source is not None or (asked.recipe == "none" and asked.kv_cache == "none")
     return as_it_is and load_kinds()[variant.engine.kind].export_format == "hf"
 
 

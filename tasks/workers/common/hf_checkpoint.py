@@ -20,6 +20,8 @@ CONFIG = "config.json"
 QUANTIZATION = "hf_quant_config.json"
 TOKENIZER = "tokenizer.json"
 WEIGHTS_INDEX = "model.safetensors.index.json"
+# Its formats have no names; which one it is was judged before the checkpoint was fetched.
+COMPRESSED_TENSORS = "compressed-tensors"
 FIX = "quantize again: `enginery build --force`"
 
 
@@ -39,8 +41,8 @@ class Accepted(Protocol):
         """Formats of single layers, if each has its own."""
 
     @property
-    def kv_cache_quant_algo(self) -> str | None:
-        """Format of the KV cache."""
+    def kv_cache_quant_algos(self) -> tuple[str | None, ...]:
+        """Formats of the KV cache."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def read_checkpoint(directory: Path, asked: Accepted) -> Checkpoint:
         raise Refusal("input", f"the checkpoint has no {TOKENIZER}", str(directory))
     algo, kv_algo = quantization.get("quant_algo"), quantization.get("kv_cache_quant_algo")
     _require_one_of("quant_algo", algo, asked.quant_algos, directory)
-    _require_one_of("kv_cache_quant_algo", kv_algo, [asked.kv_cache_quant_algo], directory)
+    _require_one_of("kv_cache_quant_algo", kv_algo, asked.kv_cache_quant_algos, directory)
     for name, layer in (quantization.get("quantized_layers") or {}).items():
         _require_one_of(f"quant_algo of {name}", layer["quant_algo"], asked.layer_quant_algos, directory)
     return Checkpoint(
@@ -128,10 +130,13 @@ def _architecture(config: Mapping[str, Any], known: Sequence[str], directory: Pa
 
 
 def _quantization(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What hf_quant_config.json says; empty if nothing is quantized."""
+    """What hf_quant_config.json says, or that it is compressed-tensors; empty if nothing is quantized."""
     path = directory / QUANTIZATION
     if not path.is_file():
-        if "quantization_config" in config:
+        described = config.get("quantization_config") or config.get("compression_config") or {}
+        if described.get("quant_method") == COMPRESSED_TENSORS:
+            return {"quant_algo": COMPRESSED_TENSORS}
+        if described:
             what = f"the checkpoint is quantized but has no {QUANTIZATION}, which its server reads"
             raise Refusal("input", what, str(directory), FIX)
         return {}

@@ -75,13 +75,13 @@ class TrtllmTorchAdmission:
         architectures: what the kind serves.
         quant_algos: formats of the weights, of which the checkpoint must have one.
         layer_quant_algos: formats of single layers, if each has its own.
-        kv_cache_quant_algo: format of the KV cache, which the checkpoint must have.
+        kv_cache_quant_algos: formats of the KV cache, of which the checkpoint must have one.
     """
 
     architectures: tuple[str, ...]
     quant_algos: tuple[str | None, ...]
     layer_quant_algos: tuple[str, ...]
-    kv_cache_quant_algo: str | None
+    kv_cache_quant_algos: tuple[str | None, ...]
 
 
 TrtllmTorchRequest = Request[TrtllmTorchParams, TrtllmTorchAdmission]

@@ -71,14 +71,14 @@ class VllmAdmission:
     Attributes:
         architectures: what the kind serves.
         quant_algos: formats of the weights, of which the checkpoint must have one.
-        kv_cache_quant_algo: format of the KV cache, which the checkpoint must have.
-        layer_quant_algos: formats of single layers; this kind takes none.
+        kv_cache_quant_algos: formats of the KV cache, of which the checkpoint must have one.
+        layer_quant_algos: formats of single layers, if each has its own.
     """
 
     architectures: tuple[str, ...]
     quant_algos: tuple[str | None, ...]
-    kv_cache_quant_algo: str | None
-    layer_quant_algos: tuple[str, ...] = ()
+    kv_cache_quant_algos: tuple[str | None, ...]
+    layer_quant_algos: tuple[str, ...]
 
 
 VllmRequest = Request[VllmParams, VllmAdmission]

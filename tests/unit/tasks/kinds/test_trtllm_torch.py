@@ -96,7 +96,7 @@ def test_the_checkpoint_must_have_the_format_of_the_recipe(
 ) -> None:
     asked = KIND.build_job(with_recipe(variant, recipe, target)).admission
     assert list(asked.quant_algos) == accepted
-    assert asked.kv_cache_quant_algo == "FP8"
+    assert asked.kv_cache_quant_algos == ("FP8",)
 
 
 def test_a_recipe_file_may_make_every_format_that_the_gpu_computes_with(variant: ResolvedVariant) -> None:

@@ -161,10 +161,10 @@ def test_the_job_holds_what_changes_the_engine_and_nothing_else() -> None:
 def test_what_the_checkpoint_must_be_follows_from_the_recipe() -> None:
     quantized = KIND.build_job(variant("h200", "fp8", "fp8")).admission
     assert isinstance(quantized, VllmAdmission)
-    assert (quantized.quant_algos, quantized.kv_cache_quant_algo) == (("FP8",), "FP8")
+    assert (quantized.quant_algos, quantized.kv_cache_quant_algos) == (("FP8",), ("FP8",))
     plain = KIND.build_job(variant()).admission
     assert isinstance(plain, VllmAdmission)
-    assert (plain.quant_algos, plain.kv_cache_quant_algo) == ((None,), None)
+    assert (plain.quant_algos, plain.kv_cache_quant_algos) == ((None,), (None,))
 
 
 def test_the_tree_ships_the_launcher_and_nothing_of_the_build() -> None:

@@ -149,8 +149,8 @@ def test_dimensions_must_suit_recipe_and_kind() -> None:
 
 def test_only_where_nothing_changes_is_the_stage_left_out() -> None:
     variant = torch("none").variant()
-    assert quantize.unquantized(variant)
-    assert not quantize.unquantized(plan("none").variant())
+    assert quantize.built_as_fetched(variant)
+    assert not quantize.built_as_fetched(plan("none").variant())
     layout = quantize.quantize_job("s", plan("none").variant(), Inputs({"checkpoint": "c"}, {}), Path())
     assert (as_json(layout.params)["recipe"]["preset"], layout.toolchain) == (None, "modelopt-0.37-cpu")
 

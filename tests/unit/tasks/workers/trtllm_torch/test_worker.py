@@ -30,7 +30,7 @@ ASKED = TrtllmTorchAdmission(
     architectures=("LlamaForCausalLM",),
     quant_algos=("NVFP4",),
     layer_quant_algos=("FP8", "NVFP4"),
-    kv_cache_quant_algo="FP8",
+    kv_cache_quant_algos=("FP8",),
 )
 HEALTH = WarmUp("/health", "model")
 METADATA: dict[str, Any] = {
@@ -74,7 +74,7 @@ def test_a_quantized_checkpoint_is_read(checkpoint: Path) -> None:
 
 def test_an_unquantized_checkpoint_has_no_quantization_file(checkpoint: Path) -> None:
     (checkpoint / "hf_quant_config.json").unlink()
-    plain = replace(ASKED, quant_algos=(None,), kv_cache_quant_algo=None)
+    plain = replace(ASKED, quant_algos=(None,), kv_cache_quant_algos=(None,))
     assert read_checkpoint(checkpoint, plain).quant_algo is None
     with pytest.raises(Refusal, match=r"quant_algo is nothing; .* need NVFP4"):
         read_checkpoint(checkpoint, ASKED)

@@ -77,7 +77,7 @@ def quantized_problems(
     repo: str, config: Config, file_bytes: Mapping[str, int], small: SmallFiles
 ) -> Iterator[Problem]:
     """Yield a problem with every sign that the weights are quantized already."""
-    signs = (*_by_config(config), *_by_sidecars(file_bytes, small), *_by_tensors(small.tensor_types))
+    signs = (*_by_config(config), *_by_sidecars(file_bytes, small), *tensor_signs(small.tensor_types))
     if signs:
         yield Problem(REPO, f"weights in {repo} that are already quantized ({'; '.join(signs)})", ACCEPTED)
 
@@ -122,8 +122,8 @@ def _by_sidecars(file_bytes: Mapping[str, int], small: SmallFiles) -> Iterator[s
             yield f"{method}: {name} of {writer}"
 
 
-def _by_tensors(types: Mapping[str, str]) -> Iterator[str]:
-    """Report the first tensor that plain weights do not have; masks and other buffers are no weights."""
+def tensor_signs(types: Mapping[str, str]) -> Iterator[str]:
+    """Yield the first tensor that plain weights do not have; masks and other buffers are no weights."""
     odd = (
         name
         for name, kind in sorted(types.items())
