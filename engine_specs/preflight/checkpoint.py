@@ -1,11 +1,13 @@
 """Pre-flight of the checkpoint itself: its files, and who wrote it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from engine_specs.preflight.model_facts import Config
-from engine_specs.preflight.quantized import SmallFiles, quantized_problems
+from engine_specs.preflight.quantized import ReadyMade, SmallFiles, quantized_problems
 from engine_specs.preflight.tokenizers import TOKENIZER_FILE, tokenizer_problems
 from engine_specs.reading import Problem
+from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import KindFacts, load_kinds
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -24,6 +26,15 @@ def checkpoint_problems(
     yield from quantized_problems(repo, config, file_bytes, small)
     yield from _written_by_newer(repo, kind, config, small)
     yield from tokenizer_problems(repo, small)
+
+
+def source_problems(variant: ResolvedVariant, source: ReadyMade) -> Iterator[Problem]:
+    """Yield what keeps every kind from reading a ready-made checkpoint."""
+    for problem in (
+        *_files(source.name, source.file_bytes),
+        *tokenizer_problems(source.name, source.small),
+    ):
+        yield replace(problem, field=f"variants.{variant.name}.quantization.source")
 
 
 def _files(repo: str, file_bytes: Mapping[str, int]) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from engine_specs.preflight.build_host import DiskEstimate, required_disk
-from engine_specs.preflight.checkpoint import checkpoint_problems
+from engine_specs.preflight.checkpoint import checkpoint_problems, source_problems
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory
 from engine_specs.preflight.model_facts import Config, ModelFacts, UnknownFacts, read_model_facts
 from engine_specs.preflight.parallel import dimension_problems, parallel_problems
@@ -37,7 +37,7 @@ from engine_specs.preflight.support import support_problems, table_problems, tas
 from engine_specs.preflight.tokenizers import template_problems
 from engine_specs.reading import Problem, StrictFrozen
 from engine_specs.spec import ResolvedVariant, Spec
-from engine_specs.tables import load_kinds
+from engine_specs.tables import KindFacts, load_kinds
 
 
 class Examination(StrictFrozen):
@@ -80,7 +80,7 @@ def examine(
         *position_problems(spec.checkpoint.repo, variant, kind, config),
         *task_problems(spec, kind),
         *template_problems(spec, file_bytes, small),
-        *(ready_made_problems(variant, kind, config, ready_made) if ready_made else ()),
+        *(_source_problems(variant, kind, config, ready_made) if ready_made else ()),
     )
     if isinstance(model, UnknownFacts):
         return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
@@ -95,6 +95,12 @@ def examine(
         *host_memory_problems(variant, computed, host_memory_bytes),
     )
     return _with_sizes(spec, variant, computed, known, disk, room)
+
+
+def _source_problems(
+    variant: ResolvedVariant, kind: KindFacts, config: Config, source: ReadyMade
+) -> tuple[Problem, ...]:
+    return (*source_problems(variant, source), *ready_made_problems(variant, kind, config, source))
 
 
 def examine_unknown(variant: ResolvedVariant, problems: tuple[Problem, ...]) -> Examination:

@@ -375,7 +375,7 @@ def _calibration(variant: View) -> Iterator[Violation]:
     recipe, kv_cache = _recipe_of(variant), variant.get("quantization", "kv_cache")
     if not variant.lacks("quantization", "calibration"):
         yield from _text_source(variant, ("quantization", "calibration"))
-    elif needs_calibration(recipe, kv_cache):
+    elif needs_calibration(recipe, kv_cache) and not variant.get("quantization", "source"):
         what = f"recipe {recipe}" if needs_calibration(recipe, None) else f"kv_cache {kv_cache}"
         yield Violation(
             ("quantization", "calibration"), "", f"required: {what} finds its scales by running text"
