@@ -1,18 +1,19 @@
 """The worker on real vLLM. What takes many starts (warmth, and its travels) is in `make faults`."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.checkpoints.ready_made import int8_files
+from support.checkpoints.repositories import write_repo
 from support.engines.built import PROGRAMS
 from support.toolchains.workers import staged, staged_file
 
 from artifacts.hosts import EngineManifest
 from artifacts.settings import Settings
-from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec import QuantizedSource, ResolvedVariant, Shape
 from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import load_kinds, load_targets
 from flows.demo.hub_repo import DEMO_HUB
@@ -50,12 +51,17 @@ def job(tmp_path: Path) -> RunJob:
     return run
 
 
-def test_an_eager_engine_of_the_demo_serves_and_has_no_caches(job: RunJob, tmp_path: Path) -> None:
+def test_an_eager_engine_of_a_ready_made_checkpoint_serves_and_has_no_caches(
+    job: RunJob, tmp_path: Path
+) -> None:
     checkpoint, output = tmp_path / "checkpoint", tmp_path / "engine"
-    ignored = shutil.ignore_patterns("*.bin", "original", "*.md")
-    shutil.copytree(DEMO, checkpoint, ignore=ignored)
+    write_repo(checkpoint, int8_files(DEMO), {})
     output.mkdir()
-    plan = KIND.build_job(variant("cpu-x86-64-v2", enforce_eager=True))
+    source = QuantizedSource(repo="acme/demo-int8", revision="d" * 40)
+    asked = variant("cpu-x86-64-v2", enforce_eager=True).model_copy(
+        update={"quantization": Quantization(source=source, device="cpu")}
+    )
+    plan = KIND.build_job(asked)
     params = replace(plan.params, toolchains={"build": "0" * 64})
     request = Request(params, plan.admission, {"checkpoint": checkpoint}, output)
     outcome = job(staged(tmp_path / "worker", plan.worker, SERVER), request)
@@ -66,7 +72,10 @@ def test_an_eager_engine_of_the_demo_serves_and_has_no_caches(job: RunJob, tmp_p
     assert outcome.tools.keys() == {"vllm", "torch"}
     manifest = EngineManifest.model_validate_json((output / "engine.json").read_bytes())
     assert (manifest.architecture, manifest.warm_caches) == ("LlamaForCausalLM", None)
+    assert manifest.quantization == "ready_made"
     assert not (output / "caches").exists()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        assert (output / name).read_bytes() == (checkpoint / name).read_bytes()
 
 
 def test_vllms_own_parser_takes_every_flag(job: RunJob, tmp_path: Path) -> None:
