@@ -11,16 +11,19 @@ from engine_specs.preflight.quantized import SIDECARS, ReadyMade, SmallFiles, re
 from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
 from engine_specs.preflight.tokenizers import (
     CONTENT_FILE,
+    TEMPLATE_FILE,
     TOKENIZER_FILE,
     content_digest,
     needs_content,
     outline,
+    prompt_facts,
 )
 from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoint
 
 __all__ = [
     "CONTENT_FILE",
     "SIDECARS",
+    "TEMPLATE_FILE",
     "TOKENIZER_FILE",
     "DiskEstimate",
     "Examination",
@@ -39,6 +42,7 @@ __all__ = [
     "examine_unknown",
     "needs_content",
     "outline",
+    "prompt_facts",
     "recognise",
     "stored_weights",
     "vendored_checkpoint",

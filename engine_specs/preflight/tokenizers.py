@@ -32,6 +32,38 @@ def outline(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tokenizer.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")}
 
 
+def prompt_facts(
+    tokenizer: Mapping[str, Any], tokenizer_config: Mapping[str, Any], template: str | None
+) -> dict[str, str]:
+    """Return what a checkpoint does to a prompt before the model reads it, by what it is.
+
+    Args:
+        tokenizer: content of tokenizer.json.
+        tokenizer_config: content of tokenizer_config.json.
+        template: content of chat_template.jinja; None if there is none.
+    """
+    said = template if template is not None else tokenizer_config.get("chat_template")
+    written = said if isinstance(said, str) or not said else json.dumps(said, sort_keys=True)
+    digest = hashlib.sha256(written.encode()).hexdigest() if written else ""
+    return {
+        "tokens added before prompts": " ".join(_added_before(tokenizer.get("post_processor"))) or "none",
+        "chat template": f"sha256 {digest[:16]}" if digest else "none",
+    }
+
+
+def _added_before(step: object) -> tuple[str, ...]:
+    """Return the special tokens that a post-processor of tokenizer.json, or one of a sequence, puts first."""
+    if not isinstance(step, Mapping):
+        return ()
+    before: list[str] = []
+    for one in step.get("single") or ():
+        if "SpecialToken" not in one:
+            break
+        before.append(str(one["SpecialToken"]["id"]))
+    nested = (token for each in step.get("processors") or () for token in _added_before(each))
+    return (*before, *nested)
+
+
 def content_digest(tokenizer: Mapping[str, Any]) -> str:
     """Return a digest of what a tokenizer.json says, 64 hex digits, however it is written.
 

@@ -83,6 +83,26 @@ def test_an_engine_with_another_tokenizer_is_not_measured(
         protocol_on(monkeypatch, store, trees | {"checkpoint": other})
 
 
+@pytest.mark.parametrize(
+    "cut", [{"truncation": {"max_length": 8}}, {"pre_tokenizer": {"type": "Whitespace"}}]
+)
+def test_a_ready_made_engine_may_write_the_same_tokenizer_with_other_bytes(
+    store: Store, tmp_path: Path, trees: dict[str, str], cut: dict[str, object]
+) -> None:
+    content = {"tokenizer.json": TOKENIZER | cut}
+    engine = put(store, tmp_path / "ready-made", content)
+    manifest = measure.engine_manifest(store, trees["engine"]).model_copy(
+        update={"tokenizer_sha256": sha256(json.dumps(content["tokenizer.json"]).encode()).hexdigest()}
+    )
+    with pytest.raises(TokenizerForeign):
+        measure.require_tokenizer(store, manifest, trees["checkpoint"])
+    if "truncation" in cut:
+        measure.require_tokenizer(store, manifest, trees["checkpoint"], engine)
+    else:
+        with pytest.raises(TokenizerForeign):
+            measure.require_tokenizer(store, manifest, trees["checkpoint"], engine)
+
+
 def test_prompts_differ_between_specs_and_versions(
     monkeypatch: pytest.MonkeyPatch, store: Store, trees: dict[str, str]
 ) -> None:

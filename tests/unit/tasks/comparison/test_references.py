@@ -5,8 +5,16 @@ from pathlib import Path
 import pytest
 from support.paths import E2E_SPEC
 
-from engine_specs.spec import ResolvedVariant, Spec, load_spec, read_spec, resolve_variants
-from engine_specs.tables import load_references
+from engine_specs.spec import (
+    READY_MADE,
+    QuantizedSource,
+    ResolvedVariant,
+    Spec,
+    load_spec,
+    read_spec,
+    resolve_variants,
+)
+from engine_specs.tables import load_kinds, load_references, load_targets
 from tasks.comparison import References, reference_sides, references_of
 from tasks.judging import Side
 
@@ -128,3 +136,37 @@ def test_every_role_is_taken_or_it_is_said_why_not(name: str) -> None:
 
 def test_the_commit_of_the_recommendations_is_named() -> None:
     assert load_references().commit[:12] in of("llama-3.1-8b-instruct", "h100").absent["recommended"]
+
+
+def ready_made(kind: str, target: str) -> References:
+    """The references of a variant whose quantized checkpoint is ready-made."""
+    spec = load_spec("qwen3-8b")
+    variant = _variant(spec, "h100-torch")
+    source = QuantizedSource(repo="acme/quantized", revision="d" * 40)
+    options = {option.name: option.default for option in load_kinds()[kind].options}
+    changes = {
+        "engine": variant.engine.model_copy(update={"kind": kind, "options": options}),
+        "target": load_targets()[target],
+        "quantization": variant.quantization.model_copy(
+            update={"recipe": READY_MADE, "kv_cache": "none", "calibration": None, "source": source}
+        ),
+    }
+    return references_of(spec, variant.model_copy(update=changes), CHECKPOINT, WEIGHTS)
+
+
+@pytest.mark.parametrize(("kind", "target"), [("vllm", "h100-sxm"), ("trtllm-torch", "b200")])
+def test_vllm_serves_a_ready_made_checkpoint_as_well_where_it_loads_every_format(
+    kind: str, target: str
+) -> None:
+    sides = by_name(ready_made(kind, target))
+    assert sides["vllm"].tree == CHECKPOINT
+    same = sides["vllm same-weights"]
+    assert (same.tree, "same-weights" in same.roles) == (WEIGHTS, True)
+    assert "--quantization" not in same.serve.argv
+
+
+def test_formats_that_vllm_does_not_load_are_not_left_to_chance() -> None:
+    found = ready_made("trtllm-torch", "h100-sxm")
+    assert "vllm same-weights" not in by_name(found)
+    assert "does not load all formats of ready-made checkpoints" in found.absent["same-weights"]
+    assert by_name(found)["vllm own-quantization"].tree == CHECKPOINT
