@@ -10,7 +10,8 @@ from typing import Any
 from artifacts.errors import StoreUnreachable
 from artifacts.progress import Say
 from artifacts.store import Store
-from engine_specs.preflight import SmallFiles
+from engine_specs.preflight import CONTENT_FILE, TEMPLATE_FILE, SmallFiles, prompt_facts
+from engine_specs.preflight import TOKENIZER_FILE as TOKENIZER_CONFIG
 from engine_specs.spec import RowSource, Spec, Task, TextSource
 from tasks.hub import (
     CONFIG_FILE,
@@ -49,9 +50,11 @@ from tasks.stages.sources import Sources
 from tasks.workers.completions_server.text import chat_template
 
 STAGE = "fetch"
-TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_FILE = CONTENT_FILE
 # What rows are read by, whatever is made of them.
 READ_ROWS = tuple(source_of(one) for one in (hub_rows, json_lines, opening, parquet, row, splits))
+# Among the metrics of a fetched checkpoint: what it does to prompts.
+PROMPTS = "prompts"
 # Settings of a task that decide what is read of a row.
 ITEM_FIELDS = ("form", "prompt", "options_field", "label_field", "labels_field", "answer_field")
 
@@ -96,7 +99,8 @@ class FetchCheckpoint(KeyedNode):
         def produce(output: Path, _scratch: Path) -> Made:
             report = hub_checkpoint.fetch(repo, commit, output, sources.access, pipeline.say)
             left_out = {refused.path: refused.reason for refused in report.selection.refused}
-            return Made(metrics={"total_bytes": report.total_bytes, "left_out": left_out})
+            metrics = {"total_bytes": report.total_bytes, "left_out": left_out, PROMPTS: _prompts(output)}
+            return Made(metrics=metrics)
 
         return run_stage(pipeline, checkpoint_call(self.spec, commit, self.repo, self.variant), produce)
 
@@ -243,6 +247,18 @@ def require_disjoint(
     refuse_overlap(ours, judged, variant)
     for name, tree in tasks.items():
         refuse_asked(ours, name, parse_items(store.read_file(tree, ITEMS_FILE)), variant)
+
+
+def _prompts(checkpoint: Path) -> dict[str, str]:
+    """Return what a fetched checkpoint does to prompts; every side has the same files."""
+
+    def content(name: str) -> dict[str, Any]:
+        path = checkpoint / name
+        return hub_checkpoint.read_object(path.read_bytes(), name, str(path)) if path.is_file() else {}
+
+    template = checkpoint / TEMPLATE_FILE
+    written = template.read_text(encoding="utf-8") if template.is_file() else None
+    return prompt_facts(content(CONTENT_FILE), content(TOKENIZER_CONFIG), written)
 
 
 def checkpoint_call(spec: Spec, commit: str, repo: str | None = None, role: str = CHECKPOINT) -> StageCall:

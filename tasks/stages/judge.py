@@ -35,6 +35,7 @@ from tasks.judging.judge import judge_engine
 from tasks.judging.report import last_release, render_baseline, render_report
 from tasks.runs import Pipeline, StageResult
 from tasks.stages.baseline import Baseline, baseline_terms
+from tasks.stages.fetch import PROMPTS
 from tasks.stages.measure import Measurements, engine_manifest
 from tasks.stages.node import Inputs, Node
 from tasks.stages.verdicts import keep
@@ -272,6 +273,7 @@ def since_last(pipeline: Pipeline, case: Case, evidence: Evidence) -> str:
 def _subject(case: Case, measured: Sequence[StageRecord], since_last: str) -> Subject:
     host = this_host().model_dump(mode="json")
     tools = {name: version for stage in case.stages for name, version in stage.tools.items()}
+    prompts = case.stages[0].metrics.get(PROMPTS, {})
     return Subject(
         spec=f"{case.spec.name} {case.spec.version}",
         variant=case.variant.name,
@@ -279,7 +281,7 @@ def _subject(case: Case, measured: Sequence[StageRecord], since_last: str) -> Su
         target=case.variant.target.name,
         kind=case.variant.engine.kind,
         quantization=_quantization(case.variant),
-        environment={name: _text(value) for name, value in (host | tools).items() if value},
+        environment={name: _text(value) for name, value in (host | tools | prompts).items() if value},
         stages=_in_order(list(map(_record, case.stages)), measured),
         since_last=since_last,
     )

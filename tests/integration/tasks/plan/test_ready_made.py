@@ -111,6 +111,7 @@ def test_it_is_fetched_and_then_known_from_the_store(hub: FaultyHub, store: Stor
     fetched = nodes.ready_made.run(pipeline, Sources(spec, access))
     held = {file.path: file.size for file in store.get_listing(fetched.tree).files}
     assert held.keys() == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert fetched.metrics["prompts"].keys() == {"tokens added before prompts", "chat template"}
     plan = planned(spec, hub, store, tmp_path)
     again = stages(plan)["fetch ready-made-made"]
     assert (again.state, again.tree) == ("hit", fetched.tree)
