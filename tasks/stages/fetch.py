@@ -157,7 +157,7 @@ class FetchTexts(KeyedNode):
         """Return what writes conversations as the checkpoint reads them."""
         dest = scratch / "chat-template"
         return hub_chats.fetch_chats(
-            _repository(self.spec), sources.checkpoint.commit, dest, sources.access, say
+            _repository(self.spec.checkpoint.repo), sources.checkpoint.commit, dest, sources.access, say
         )
 
 
