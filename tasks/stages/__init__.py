@@ -12,7 +12,7 @@ from tasks.stages.judge import Case, Judged
 from tasks.stages.measure import Measurements, comparison_of, engine_manifest
 from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, KeyedNode, MeasuredNode, Node
 from tasks.stages.publish import Published, Withheld, content
-from tasks.stages.ready_made import ready_made_facts, stored_of
+from tasks.stages.quantize import ready_made_facts, stored_of
 from tasks.stages.sources import Sources
 from tasks.stages.verdicts import gather
 from tasks.stages.worker_stage import JobNode, WorkerStage

@@ -20,8 +20,7 @@ from tasks.stages.judge import Judge
 from tasks.stages.measure import Measure
 from tasks.stages.node import CALIBRATION, HELDOUT, Node
 from tasks.stages.publish import Publish
-from tasks.stages.quantize import Quantize
-from tasks.stages.ready_made import FetchReadyMade
+from tasks.stages.quantize import FetchReadyMade, Quantize
 
 
 class VariantGraph:

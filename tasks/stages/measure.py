@@ -31,8 +31,7 @@ from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.build import Build
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTask, FetchTexts
 from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, TASK, WEIGHTS, Inputs, MeasuredNode, Need
-from tasks.stages.quantize import Quantize
-from tasks.stages.ready_made import stored_in
+from tasks.stages.quantize import Quantize, stored_in
 from tasks.stages.sources import Sources
 from tasks.toolchains import ensure, tool_of
 
