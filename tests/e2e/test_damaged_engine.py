@@ -1,5 +1,6 @@
 """An engine whose weights were damaged is served and measured like any other, and rejected."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_perturbed_weights_are_rejected_and_not_published(
     assert cache_of.keys() == {one.name for one in protocol.references}
     assert all("block_size" in cache for cache in cache_of.values()), cache_of
     commit = finished.summary["commit"]
-    case = Case(spec, variant, commit, (checkpoint, quantized, engine))
+    case = Case(spec, variant, commit, (checkpoint, quantized, engine), begun_at=datetime.now(UTC))
     judged = judge(pipeline, case, baseline, measurements)
 
     assert (judged.verdict.verdict, judged.verdict.row) == ("rejected", "accuracy-fails"), judged.verdict

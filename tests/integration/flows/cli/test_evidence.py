@@ -128,7 +128,7 @@ def test_a_changed_sample_that_is_published_as_if_it_was_measured_is_found(
     assert done.returncode == 6, done.stderr
     assert "cpu-int8: compile; evidence or release was changed after it was judged" in done.stdout
     assert "engine: samples are not those that were judged" in done.stdout
-    assert "conclusions.engine.ratios.2.lower: kept " in done.stdout
+    assert "conclusions.engine.ratios.2." in done.stdout
 
 
 def test_a_release_without_evidence_has_nothing_to_judge_again(
