@@ -1,8 +1,8 @@
 """Engines that are right for their first token and wrong after it: the real engine and its own server, damage
 of the self-test between the two, the real reference, and the gates.
 
-All damages are planted on a small engine in `tests/integration/tasks/selftest`; here are those that take a real
-cache of keys and values.
+All damages are planted on a small engine in `tests/integration/tasks/selftest`; here are those that take a
+real cache of keys and values.
 """
 
 import json
