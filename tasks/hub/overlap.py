@@ -1,6 +1,6 @@
 """Texts that are used twice: an engine must not be judged on the texts that it was calibrated with. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tasks.errors import TextsInvalid
 from tasks.hub.task_items import TaskItem
@@ -14,16 +14,7 @@ def refuse_overlap(calibration: Iterable[Text], heldout: Iterable[Text], variant
         TextsInvalid: at least one text is in both.
     """
     judged = {_content(text.text): text.id for text in heldout}
-    both = [(text.id, judged[_content(text.text)]) for text in calibration if _content(text.text) in judged]
-    if both:
-        (own, other), count = both[0], len(both)
-        raise TextsInvalid(
-            f"{count} of the texts that calibrate variant {variant} are held-out texts as well: {own!r} is "
-            f"{other!r}",
-            where="quantization.calibration and validation.accuracy",
-            fix="choose splits or datasets that have no text in common: an engine that is judged on texts it "
-            "was calibrated with looks better than it is",
-        )
+    _refuse(calibration, judged, variant, "held-out texts as well", where="validation.accuracy")
 
 
 def refuse_asked(calibration: Iterable[Text], task: str, items: Iterable[TaskItem], variant: str) -> None:
@@ -33,15 +24,21 @@ def refuse_asked(calibration: Iterable[Text], task: str, items: Iterable[TaskIte
         TextsInvalid: at least one text is.
     """
     asked = {_content(text): item.id for item in items for text in _texts_of(item)}
-    both = [(text.id, asked[_content(text.text)]) for text in calibration if _content(text.text) in asked]
+    _refuse(calibration, asked, variant, f"questions of task {task}", where="validation.tasks")
+
+
+def _refuse(
+    calibration: Iterable[Text], known: Mapping[str, str], variant: str, what: str, *, where: str
+) -> None:
+    """Raise TextsInvalid if a text that calibrates is among known contents, each with the id of its row."""
+    both = [(text.id, known[_content(text.text)]) for text in calibration if _content(text.text) in known]
     if both:
         (own, other), count = both[0], len(both)
         raise TextsInvalid(
-            f"{count} of the texts that calibrate variant {variant} are questions of task {task}: {own!r} is "
-            f"{other!r}",
-            where="quantization.calibration and validation.tasks",
-            fix="choose splits or datasets that have no text in common: an engine that is asked what it was "
-            "calibrated with looks better than it is",
+            f"{count} of the texts that calibrate variant {variant} are {what}: {own!r} is {other!r}",
+            where=f"quantization.calibration and {where}",
+            fix="choose splits or datasets that have no text in common: an engine that is judged on texts it "
+            "was calibrated with looks better than it is",
         )
 
 

@@ -43,8 +43,8 @@ class ServedModel(LM):
         return [(score, False) for score in self._each(self._score, requests)]
 
     def loglikelihood_rolling(self, requests: Iterable[Any]) -> list[float]:
-        """Not used by questions."""
-        raise NotImplementedError
+        """Raise NotImplementedError: the interface asks for this method, and questions never call it."""
+        raise NotImplementedError("questions with known answers have no rolling log-likelihood")
 
     def generate_until(self, requests: Iterable[Any]) -> list[str]:
         """The greedy continuation of each context, up to the first of its stop texts."""

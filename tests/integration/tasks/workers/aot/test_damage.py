@@ -1,8 +1,5 @@
 """Engines that are right for their first token and wrong after it: the real engine and its own server, damage
 of the self-test between the two, the real reference, and the gates.
-
-All damages are planted on a small engine in `tests/integration/tasks/selftest`; here are those that take a
-real cache of keys and values.
 """
 
 import json
@@ -155,8 +152,11 @@ def test_the_undamaged_engine_passes(measure: Measure) -> None:
 @pytest.mark.parametrize(
     ("damage", "samples"),
     [
+        ("garbage-after-2", FEWER),
+        ("garbage-after-8", FEWER),
         ("garbage-after-32", FEWER),
         ("positions-off-by-1", SAMPLES),
+        ("decode-noise-2", FEWER),
         ("stale-cache-from-96", FEWER),
         ("rows-swapped", FEWER),
     ],
