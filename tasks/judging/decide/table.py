@@ -1,10 +1,12 @@
 """The table of verdicts, made of the rules of all gates.
 
 Invariants:
-- Every combination of outcomes matches exactly one row; `tests/unit/tasks/judging` checks all of them.
-- Rows decide from top to bottom: the baseline; gates on answers that reject; gates on answers that could not
-  tell; that no round was timed; gates on rounds, each after those before it are passed.
-- A row states which outcomes of other gates the rows above it have left, so it can be read by itself.
+- The first row that matches decides. Every combination of outcomes has one, and every row decides some;
+  `tests/unit/tasks/judging` checks all of them.
+- Rows decide in this order: the baseline; what rejects, by answers and then by rounds; what lets vLLM stay;
+  gates on answers that could not tell; that no round was timed; the other rules of gates on rounds. So an
+  engine that is not fast enough needs no further texts: whatever they showed, vLLM would stay.
+- A row states which outcomes of a gate no row above it has decided by that gate alone.
 
 `docs/verdicts.md` is this table rendered by `markdown_table()`.
 """
@@ -95,15 +97,26 @@ def _table(gates: tuple[Gate[Any], ...]) -> tuple[Row, ...]:
 
 def _step(gate: Gate[Any], rule: Rule) -> int:
     """Return the step at which a rule decides; within a step, the order of the gates counts."""
-    if gate.asks == "answers":
-        return 0 if rule.verdict == "rejected" else 1
-    return 2 if any({NOT_MEASURED, HOST_BUSY} & set(outcomes) for outcomes in rule.when.values()) else 3
+    answers = gate.asks == "answers"
+    if rule.verdict == "rejected":
+        return 0 if answers else 1
+    if rule.verdict == "stay-on-vllm":
+        return 2
+    return 3 if answers else 4 if _is_untimed(rule) else 5
+
+
+def _is_untimed(rule: Rule) -> bool:
+    """Whether a rule is about there being no timed round."""
+    return any({NOT_MEASURED, HOST_BUSY} & set(outcomes) for outcomes in rule.when.values())
 
 
 def _row(gate: Gate[Any], rule: Rule, left: Mapping[str, "_Left"]) -> Row:
+    """Make a row; without timed rounds, gates that read them have no outcome that it could ask for."""
+    timed = gate.asks != "answers" and not _is_untimed(rule)
     when: dict[str, tuple[str, ...]] = {BASELINE: ("go",)}
     for one in left.values():
-        when |= one.narrowed()
+        if timed or one.reads_answers:
+            when |= one.narrowed()
     return Row(rule.id, when | dict(rule.when), rule.verdict, (*rule.after, gate.name), rule.meaning)
 
 
@@ -111,6 +124,7 @@ class _Left:
     """The combinations of one gate's outcomes that no row has taken yet."""
 
     def __init__(self, gate: Gate[Any]) -> None:
+        self.reads_answers = gate.asks == "answers"
         self._conditions = gate.conditions
         self._left = [
             dict(zip((one.name for one in gate.conditions), values, strict=True))
@@ -132,9 +146,8 @@ class _Left:
 
 
 def row_for(outcomes: Mapping[str, str]) -> Row:
-    """Return the one row that matches; `outcomes` has a value for every condition."""
-    (row,) = [row for row in verdict_table() if row.matches(outcomes)]
-    return row
+    """Return the first row that matches; `outcomes` has a value for every condition."""
+    return next(row for row in verdict_table() if row.matches(outcomes))
 
 
 def markdown_table() -> str:
@@ -145,7 +158,7 @@ def markdown_table() -> str:
         "",
         (
             "Rendered by `python -m tasks.judging.decide` from the rules of `tasks/judging/gates`; "
-            "`-` means any outcome. Every combination matches exactly one row."
+            "`-` means any outcome. The first row that matches decides; every combination has one."
         ),
         "",
         f"| row | {' | '.join(columns)} | verdict | meaning |",

@@ -87,7 +87,7 @@ class SpeedGate(Gate[SpeedOutcome]):
         ),
         Rule(
             "not-faster",
-            {"speed": ("not-faster",)},
+            {"speed": ("not-faster",), "reference slo": ("not-missed",)},
             "stay-on-vllm",
             "the engine is not as much faster as the spec requires",
         ),

@@ -2,11 +2,10 @@
 gate would multiply them.
 
 A row accepts a set of outcomes per condition, so what it matches is a box: it is counted by a product, and
-two rows match a common combination if their sets overlap in every condition.
+what a row leaves to those below it is a few smaller boxes.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
 from math import prod
 
 from tasks.judging.decide.table import Row, conditions
@@ -47,12 +46,30 @@ def matched(row: Row) -> list[Box]:
 
 
 def require_total(rows: Sequence[Row]) -> None:
-    """Assert that every combination that can occur matches exactly one row, and every row matches one."""
-    for one, other in combinations(rows, 2):
-        common = [
-            (a, b) for a in matched(one) for b in matched(other) if all(a[name] & b[name] for name in a)
-        ]
-        assert not common, f"{one.id} and {other.id} match a common combination"
-    assert [row.id for row in rows if not matched(row)] == []
-    counted = sum(size(box) for row in rows for box in matched(row))
-    assert counted == sum(size(box) for box in possible())
+    """Assert that every combination that can occur has a row that decides it, and every row decides some."""
+    left = list(possible())
+    for row in rows:
+        taken = matched(row)
+        rest = [piece for box in left for piece in _without(box, taken)]
+        assert sum(map(size, rest)) < sum(map(size, left)), f"{row.id} never decides"
+        left = rest
+    assert left == [], f"no row decides {left[0]}"
+
+
+def _without(box: Box, taken: Sequence[Box]) -> list[Box]:
+    """Return what is left of a box once others are cut out of it, as boxes that do not overlap."""
+    left = [box]
+    for hole in taken:
+        left = [piece for one in left for piece in _cut(one, hole)]
+    return left
+
+
+def _cut(box: Box, hole: Box) -> list[Box]:
+    if not all(box[name] & hole[name] for name in box):
+        return [box]
+    pieces, inner = [], dict(box)
+    for name in box:
+        if outside := inner[name] - hole[name]:
+            pieces.append(inner | {name: outside})
+        inner = inner | {name: inner[name] & hole[name]}
+    return pieces

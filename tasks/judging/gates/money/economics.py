@@ -31,8 +31,9 @@ WAY_OF_COUNTING = "whole-devices-at-the-planned-share-of-the-best-rate-within-th
 
 DAYS_PER_MONTH = 365.25 / 12
 HOURS_PER_MONTH = 24 * DAYS_PER_MONTH
-SLO_MET, SLO_UNDERPOWERED = {"slo": ("met",)}, {"slo": ("underpowered",)}
-"""What the gate `slo` leaves to this one."""
+FASTER: dict[str, tuple[str, ...]] = {"speed": ("faster",), "reference slo": ("not-missed",)}
+"""What other gates leave to this one."""
+SLO_MET, SLO_UNDERPOWERED = FASTER | {"slo": ("met",)}, FASTER | {"slo": ("underpowered",)}
 # Other loads and prices of the map, as multiples of the declared ones.
 LOADS, PRICES = (0.1, 0.3, 1.0, 3.0, 10.0), (0.5, 1.0, 2.0)
 # Servers of the reference up to which a load that pays is looked for.
@@ -78,7 +79,7 @@ class EconomicsGate(Gate[EconomicsOutcome]):
     rules = (
         Rule(
             "does-not-pay",
-            {"economics": ("negative",), "compile": ("when-justified",)},
+            {"economics": ("negative",), "compile": ("when-justified",), **FASTER},
             "stay-on-vllm",
             "the engine is faster, but costs more than it saves at the declared load",
         ),

@@ -1,4 +1,4 @@
-"""The verdict is total: every combination of outcomes has exactly one row; docs show that very table.
+"""The verdict is total: every combination of outcomes has a row that decides it; docs show that very table.
 
 What is said here of the gates that there are holds next to further ones, too: no test lists them all.
 """
@@ -38,7 +38,7 @@ GOOD = {name: PAYS.when.get(name, values)[0] for name, values in conditions().it
 UNTIMED = dict.fromkeys(timed_conditions(), "not-measured")
 
 
-def test_exactly_one_row_matches_every_combination() -> None:
+def test_every_combination_has_a_row_that_decides_it_and_every_row_decides_some() -> None:
     require_total(verdict_table())
 
 
@@ -111,6 +111,11 @@ def test_nobody_stays_on_a_vllm_that_misses_what_the_engine_meets() -> None:
         ({"slo": "underpowered", "speed": "noisy"}, "inconclusive", "speed-noisy"),
         ({"slo": "underpowered", "speed": "not-faster"}, "stay-on-vllm", "not-faster"),
         ({"slo": "underpowered", "economics": "negative"}, "stay-on-vllm", "does-not-pay"),
+        ({"length": "underpowered", "speed": "not-faster"}, "stay-on-vllm", "not-faster"),
+        ({"regret": "underpowered", "slo": "missed"}, "stay-on-vllm", "slo-missed"),
+        ({"depth": "underpowered", "economics": "negative"}, "stay-on-vllm", "does-not-pay"),
+        ({"regret": "underpowered", "timed answers": "wrong"}, "rejected", "timed-answers-wrong"),
+        ({"regret": "underpowered", **UNTIMED}, "inconclusive", "accuracy-underpowered"),
         (
             {"slo": "underpowered", "economics": "negative", "compile": "always"},
             "inconclusive",
