@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from engine_specs.preflight import DiskEstimate, MemoryEstimate, MemoryLine
 from engine_specs.spec import ResolvedVariant
 from flows.text.units import human_bytes
+from tasks.judging import WindowGroup
 from tasks.plan import PlannedVariant, SpecPlan
 from tasks.toolchains import NotInstalled, Provenance
 
@@ -34,6 +35,9 @@ def head_lines(plan: SpecPlan) -> Iterator[str]:
         yield f"  {note}"
     for variant in plan.variants:
         yield from _variant(variant)
+    for asked in dict.fromkeys(variant.accuracy for variant in plan.variants):
+        names = ", ".join(variant.asked.name for variant in plan.variants if variant.accuracy == asked)
+        yield f"  accuracy ({names}): {_accuracy(asked)}"
     for warning in dict.fromkeys(text for variant in plan.variants for text in variant.warnings):
         names = ", ".join(variant.asked.name for variant in plan.variants if warning in variant.warnings)
         yield f"  warning ({names}): {warning}"
@@ -68,6 +72,21 @@ def _quantization(asked: ResolvedVariant) -> str:
     if source := quantization.source:
         return f"recipe {quantization.recipe}: {source.repo}@{source.revision[:12]}"
     return f"recipe {quantization.recipe}, kv_cache {quantization.kv_cache}"
+
+
+def _accuracy(groups: Sequence[WindowGroup]) -> str:
+    """Say how many texts are asked, by the length of contexts and continuations, and what that comes to."""
+    parts = (
+        f"{group.texts:,} texts of {_tokens(group)} continued by {group.continuation_tokens:,}"
+        for group in groups
+    )
+    generated = sum(group.texts * group.continuation_tokens for group in groups)
+    return f"{'; '.join(parts)}: up to {generated:,} generated tokens"
+
+
+def _tokens(group: WindowGroup) -> str:
+    least, most = group.min_context_tokens, group.max_context_tokens
+    return f"{most:,} tokens" if least == most else f"{least:,} to {most:,} tokens"
 
 
 def _toolchain(found: Provenance | NotInstalled) -> str:

@@ -7,6 +7,7 @@ when sides run is recorded with its reason.
 from tasks.comparison.host_selection import HostVariants, divide_by_host
 from tasks.comparison.measuring import Comparison, measure_sides
 from tasks.comparison.placements import resident_sides, sides_in_turn
+from tasks.comparison.questions import window_groups
 from tasks.comparison.references import Reference, References, reference_sides, references_of
 from tasks.comparison.room import placement_here, served_memory
 from tasks.comparison.second_opinion import second_opinions
@@ -39,4 +40,5 @@ __all__ = [
     "served_memory",
     "sides_in_turn",
     "speed_plan",
+    "window_groups",
 ]

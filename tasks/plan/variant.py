@@ -11,9 +11,10 @@ from artifacts.settings import Settings
 from engine_specs.preflight import Examination, examine, examine_unknown
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds, load_llm_args
-from tasks.comparison import divide_by_host, placement_here, references_of, served_memory
+from tasks.comparison import divide_by_host, placement_here, references_of, served_memory, window_groups
 from tasks.errors import GpusUnavailable, PlacementImpossible
 from tasks.hosts import host_memory_bytes
+from tasks.judging import WindowGroup
 from tasks.kinds import kind_named, unchecked_args
 from tasks.plan.checkpoint import PlannedCheckpoint, PlannedSource
 from tasks.plan.records import FindToolchain
@@ -41,6 +42,10 @@ class PlannedVariant(Examination):
         description="References that the engine would be held against."
     )
     no_reference: dict[str, str] = Field(description="Why there is no reference in a role, by role.")
+    accuracy: tuple[WindowGroup, ...] = Field(
+        description="What the engine would be asked to find out how accurate it is: texts, by the length of "
+        "contexts and continuations."
+    )
     toolchains: dict[str, Provenance | NotInstalled] = Field(
         description="Toolchains that make it (quantize, build) and serve it (serve, reference), by role."
     )
@@ -101,6 +106,7 @@ def plan_variant(
             for one in references.taken
         ),
         no_reference={str(role): why for role, why in references.absent.items()},
+        accuracy=window_groups(spec, variant.shape),
         memory=examined.memory,
         disk=examined.disk,
         toolchains={
