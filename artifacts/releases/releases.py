@@ -54,9 +54,14 @@ class VariantRelease(Frozen):
         description="The command that serves it; none if rejected or inconclusive."
     )
     tree: Digest | None = Field(
-        description="The tree to deploy: engine for `compile`, checkpoint for `stay-on-vllm`; none otherwise."
+        description="The tree to deploy: engine for `compile`, what vLLM serves for `stay-on-vllm`; none "
+        "otherwise."
     )
     vllm_serve: ServeCommand = Field(description="The serve command of vLLM, which it was judged against.")
+    vllm_tree: Digest = Field(
+        description="The tree that this command serves: the unquantized checkpoint, or the quantized weights "
+        "that the engine was made of."
+    )
     checkpoint_tree: Digest = Field(description="Tree of the unquantized checkpoint.")
     quantized_source: str = Field(
         default="",
@@ -74,8 +79,8 @@ class VariantRelease(Frozen):
 
     @property
     def trees(self) -> tuple[str, ...]:
-        """The trees that it names, each once: the one to deploy, the checkpoint, report and evidence."""
-        named = (self.tree, self.checkpoint_tree, self.report, self.evidence)
+        """The trees that it names, each once: the one to deploy, those of vLLM, report and evidence."""
+        named = (self.tree, self.vllm_tree, self.checkpoint_tree, self.report, self.evidence)
         return tuple(dict.fromkeys(tree for tree in named if tree is not None))
 
     @model_validator(mode="after")

@@ -43,7 +43,7 @@ def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str)
         yield from _commands(variant.serve, model)
     if variant.serve != variant.vllm_serve:
         yield "  vLLM     the reference that it was judged against, with toolchain"
-        yield f"           {variant.vllm_serve.toolchain}, on checkpoint tree {variant.checkpoint_tree}:"
+        yield f"           {variant.vllm_serve.toolchain}, on tree {variant.vllm_tree}:"
         yield from _commands(variant.vllm_serve, model)
     yield f"  report   {variant.report or 'none'}"
     yield f"  evidence {variant.evidence or 'none'}"

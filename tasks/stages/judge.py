@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.errors import IntegrityError, NotFound
-from artifacts.hosts import ServeCommand, probe_host, refuse_stand_in
+from artifacts.hosts import probe_host, refuse_stand_in
 from artifacts.releases import VariantRelease, judged_here
 from artifacts.store import Measurement
 from engine_specs.spec import ResolvedVariant, Spec
@@ -28,7 +28,7 @@ from tasks.evidence import (
     read_speed,
 )
 from tasks.hosts import host_requirements, this_host
-from tasks.judging import JudgedResult, NotMeasured, StageRecord, Subject
+from tasks.judging import JudgedResult, NotMeasured, Side, StageRecord, Subject
 from tasks.judging.decide import Stay, Verdict, decide_baseline
 from tasks.judging.gates import Terms
 from tasks.judging.judge import judge_engine
@@ -148,7 +148,7 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
         )
         filed = _file(pipeline, Path(scratch), evidence)
     _say_verdict(pipeline, subject, verdict)
-    vllm = baseline.load.side.serve
+    vllm = baseline.load.side
     entry = _entry(pipeline, case, subject, verdict, vllm=vllm, filed=filed)
     keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, None)
@@ -186,7 +186,7 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
         render_report(result, Path(scratch), size_bytes=size_bytes, last=last)
         filed = _file(pipeline, Path(scratch), evidence)
     _say_verdict(pipeline, subject, verdict)
-    vllm = _reference_command(measurements)
+    vllm = reference_of(measurements)
     entry = _entry(pipeline, case, subject, verdict, vllm=vllm, filed=filed)
     keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, result)
@@ -201,12 +201,12 @@ def _file(pipeline: Pipeline, report: Path, evidence: Evidence) -> Filed:
     )
 
 
-def _reference_command(measurements: Measurements) -> ServeCommand:
-    """Return the command of the fastest reference, or of the one that scores if no round was timed."""
+def reference_of(measurements: Measurements) -> Side:
+    """Return the strongest reference, or the one that scores if no round was timed."""
     speed, references = measurements.measured.speed, measurements.protocol.references
     if isinstance(speed, NotMeasured):
-        return references[0].serve
-    return next(side.serve for side in references if side.name == speed.reference)
+        return references[0]
+    return next(side for side in references if side.name == speed.reference)
 
 
 def _entry(
@@ -215,16 +215,16 @@ def _entry(
     subject: Subject,
     verdict: Verdict,
     *,
-    vllm: ServeCommand,
+    vllm: Side,
     filed: Filed,
 ) -> VariantRelease:
-    requires = host_requirements(case.variant.target, case.variant.devices, (vllm.toolchain,))
+    requires = host_requirements(case.variant.target, case.variant.devices, (vllm.serve.toolchain,))
     tree, serve = None, None
     if verdict.verdict == "compile":
         manifest = engine_manifest(pipeline.store, case.engine)
         tree, serve, requires = case.engine, manifest.serve, manifest.requires
     elif verdict.verdict == "stay-on-vllm":
-        tree, serve = case.checkpoint, vllm
+        tree, serve = vllm.tree, vllm.serve
     return VariantRelease(
         name=case.variant.name,
         required=case.variant.required,
@@ -236,7 +236,8 @@ def _entry(
         judged_on=judged_here(requires, probe_host()),
         serve=serve,
         tree=tree,
-        vllm_serve=vllm,
+        vllm_serve=vllm.serve,
+        vllm_tree=vllm.tree,
         checkpoint_tree=case.checkpoint,
         quantized_source=_ready_made(case.variant),
         report=filed.report,

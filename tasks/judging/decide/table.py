@@ -22,7 +22,7 @@ from tasks.judging.gates import HOST_BUSY, NOT_MEASURED, UNTIMED, Gate, Rule, Ve
 BASELINE, COMPILE = "baseline", "compile"
 PUBLISHES: Mapping[VerdictName, str] = {
     "compile": "the engine tree and its serve command, and that of vLLM",
-    "stay-on-vllm": "vLLM's serve command and the checkpoint",
+    "stay-on-vllm": "vLLM's serve command and the tree that it serves",
     "rejected": "nothing to deploy; the report is kept",
     "inconclusive": "nothing to deploy; the report is kept",
 }

@@ -179,10 +179,12 @@ def sides_of(pipeline: Pipeline, variant: ResolvedVariant, entry: VariantRelease
     manifests = {tree: engine_manifest(pipeline.store, tree) for tree in (released, rebuilt)}
     for tree in manifests:
         refuse_stand_in(pipeline.store, tree, "measured")
+    quantized = entry.vllm_tree != entry.checkpoint_tree
     vllm = Side(
         name=REFERENCE,
         serve=entry.vllm_serve,
-        tree=made.checkpoint,
+        # Its command is for the weights that the released engine was made of.
+        tree=entry.vllm_tree if quantized else made.checkpoint,
         devices=need.count,
         gpu_names=need.names,
     )

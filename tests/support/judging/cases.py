@@ -15,10 +15,12 @@ SPEC = load_spec(E2E_SPEC)
 (VARIANT,) = resolve_variants(SPEC)
 
 
-def asked_of(engine: str) -> JudgingProtocol:
-    """A protocol made by hand, as if `protocol_for` had not been asked."""
+def asked_of(engine: str, served: str = "a" * 64) -> JudgingProtocol:
+    """A protocol made by hand, as if `protocol_for` had not been asked; vLLM serves the tree `served`."""
     made = protocol(samples=400, margin=0.02)
-    return made.model_copy(update={"engine": made.engine.model_copy(update={"tree": engine})})
+    references = tuple(one.model_copy(update={"tree": served}) for one in made.references)
+    own = made.engine.model_copy(update={"tree": engine})
+    return made.model_copy(update={"engine": own, "references": references})
 
 
 def stage(name: str, tree: str) -> StageResult:

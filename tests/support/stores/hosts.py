@@ -34,7 +34,7 @@ class Host:
     ) -> VariantRelease:
         """A verdict as a build's judge keeps it, with a tree in the store."""
         variant = variant_named(spec, name)
-        tree = None
+        tree, checkpoint = None, self._put("checkpoint", {"config.json": "{}"})
         if verdict == "compile":
             tree = self._engine(name, stand_in=stand_in)
         entry = VariantRelease(
@@ -48,7 +48,8 @@ class Host:
             serve=RECIPE if tree else None,
             tree=tree,
             vllm_serve=RECIPE,
-            checkpoint_tree=self._put("checkpoint", {"config.json": "{}"}),
+            vllm_tree=checkpoint,
+            checkpoint_tree=checkpoint,
             fingerprints={f"build:{name}": "f" * 64},
         )
         keep(self.pipeline.store, spec, variant, COMMIT, entry)

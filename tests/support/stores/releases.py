@@ -32,7 +32,8 @@ def variant(
         "vllm_serve": RECIPE,
         "checkpoint_tree": tree,
     }
-    return VariantRelease(**{**facts, **changes})
+    told = {**facts, **changes}
+    return VariantRelease(**{"vllm_tree": told["checkpoint_tree"], **told})
 
 
 def release(

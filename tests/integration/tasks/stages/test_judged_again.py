@@ -35,7 +35,9 @@ def case(store: Store, tmp_path: Path) -> Case:
 
 
 def judged(pipeline: Pipeline, case: Case, ratio: float) -> Judged:
-    return judge(pipeline, case, baseline(), measurements_of(asked_of(case.engine), ratio=ratio))
+    return judge(
+        pipeline, case, baseline(), measurements_of(asked_of(case.engine, case.checkpoint), ratio=ratio)
+    )
 
 
 def published(pipeline: Pipeline, one: Judged) -> Release:
@@ -62,7 +64,7 @@ def test_a_report_compares_with_the_last_release_that_other_measurements_decided
     assert "Since the last release" not in page(store, first)
     release = published(pipeline, first)
 
-    same = measurements_of(asked_of(case.engine))
+    same = measurements_of(asked_of(case.engine, case.checkpoint))
     again = judge(pipeline, case, baseline(), same)
     assert twin(store, again)["last_release"]["name"] == f"{release.name}@{release.version}"
     newer = published(pipeline, again)
@@ -76,7 +78,7 @@ def test_a_report_compares_with_the_last_release_that_other_measurements_decided
 def test_a_judgement_is_not_compared_with_its_own_release(
     pipeline: Pipeline, store: Store, case: Case
 ) -> None:
-    base, measured = baseline(), measurements_of(asked_of(case.engine))
+    base, measured = baseline(), measurements_of(asked_of(case.engine, case.checkpoint))
     published(pipeline, judge(pipeline, case, base, measured))
     assert twin(store, judge(pipeline, case, base, measured))["last_release"] is None
 
@@ -100,7 +102,7 @@ def test_a_last_report_without_figures_is_named_and_keeps_nothing_from_being_jud
 def test_the_stages_include_what_was_measured_with_its_time_and_whether_it_was_reused(
     pipeline: Pipeline, case: Case
 ) -> None:
-    base, measured = baseline(), measurements_of(asked_of(case.engine))
+    base, measured = baseline(), measurements_of(asked_of(case.engine, case.checkpoint))
     for begun, reused in ((case.begun_at, False), (datetime.now(UTC) + timedelta(hours=1), True)):
         run = Case(case.spec, case.variant, case.commit, case.stages, begun)
         result = judge(pipeline, run, base, measured).result

@@ -47,6 +47,7 @@ def entry(tree: str) -> VariantRelease:
         serve=SERVE,
         tree=tree,
         vllm_serve=SERVE,
+        vllm_tree=CHECKPOINT,
         checkpoint_tree=CHECKPOINT,
     )
 

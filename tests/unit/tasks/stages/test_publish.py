@@ -37,6 +37,7 @@ def entry(name: str, verdict: Verdict, *, required: bool = True, report: str = "
         serve=RECIPE if deployable else None,
         tree="b" * 64 if deployable else None,
         vllm_serve=RECIPE,
+        vllm_tree="c" * 64,
         checkpoint_tree="c" * 64,
         report=report,
     )

@@ -207,5 +207,6 @@ def entry_of(
         serve=manifest.serve,
         tree=engine.tree,
         vllm_serve=manifest.serve,
+        vllm_tree=checkpoint.tree,
         checkpoint_tree=checkpoint.tree,
     )

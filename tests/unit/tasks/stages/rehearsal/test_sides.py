@@ -16,6 +16,7 @@ from artifacts.store.cache import BlobCache
 from engine_specs.spec import read_spec, resolve_variants
 from tasks.errors import ToolchainSettingInvalid
 from tasks.hub import HubAccess
+from tasks.judging import Side
 from tasks.runs import Pipeline
 from tasks.stages import Sources
 from tasks.stages.rehearsal import Upgrade, rehearse, session
@@ -53,6 +54,12 @@ def engine(pipeline: Pipeline, root: Path, name: str) -> str:
 
 
 def names(pipeline: Pipeline, upgraded: str, released: str, rebuilt: str) -> list[str]:
+    return [one.name for one in sides(pipeline, upgraded, released, rebuilt)]
+
+
+def sides(
+    pipeline: Pipeline, upgraded: str, released: str, rebuilt: str, vllm_tree: str = "c" * 64
+) -> list[Side]:
     settings = pipeline.settings
     other = settings.model_copy(update={"toolchains": {upgraded: {"lock": "1"}}})
     made = Made(
@@ -63,8 +70,9 @@ def names(pipeline: Pipeline, upgraded: str, released: str, rebuilt: str) -> lis
         heldout="d" * 64,
         engine=rebuilt,
     )
-    entry = variant("cpu-int8", released, serve=ENGINE, vllm_serve=VLLM)
-    return [one.side.name for one in sides_of(pipeline, VARIANT, entry, made)]
+    served = {"vllm_serve": VLLM, "vllm_tree": vllm_tree, "checkpoint_tree": "c" * 64}
+    entry = variant("cpu-int8", released, serve=ENGINE, **served)
+    return [one.side for one in sides_of(pipeline, VARIANT, entry, made)]
 
 
 def test_what_the_other_version_leaves_alone_is_measured_once(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -73,6 +81,14 @@ def test_what_the_other_version_leaves_alone_is_measured_once(pipeline: Pipeline
     assert names(pipeline, "aot-cpu", old, new) == [REFERENCE, RELEASED, REBUILT]
     assert names(pipeline, "aot-serve-cpu", old, old) == [REFERENCE, RELEASED, REBUILT]
     assert names(pipeline, "vllm-cpu", old, new) == [REFERENCE, NEW_REFERENCE, RELEASED, REBUILT]
+
+
+def test_a_reference_on_the_weights_of_the_engine_is_served_from_them(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    old = engine(pipeline, tmp_path, "old")
+    trees = {one.name: one.tree for one in sides(pipeline, "vllm-cpu", old, old, "b" * 64)}
+    assert trees[REFERENCE] == trees[NEW_REFERENCE] == "b" * 64
 
 
 def test_a_version_that_changes_nothing_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
