@@ -19,10 +19,10 @@ from tasks.errors import HostBusy
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.contest import (
     ROLES,
-    affordable_references,
+    BlockPlan,
     compare_in_blocks,
     compare_in_rounds,
-    starts_of,
+    plan_blocks,
     sweep_in_rounds,
 )
 from tasks.judging.measure.open_loop import OpenLoopAsked, Role, ask_in_open_loop, rate_of
@@ -111,16 +111,17 @@ def _measure(
                 placement, runner, references, protocol, budget, attempt=attempt, say=say
             )
     else:
-        starts = starts_of(placement, (engine, *references))
-        affordable, left_out = affordable_references(starts, references, protocol)
+        plan = kept.once("blocks", BlockPlan, lambda: plan_blocks(placement, references, protocol))
+        left_out = plan.left_out
         for one in left_out:
             say(f"{one.reference} is not timed: {one.reason}")
-        made = compare_in_blocks(
-            placement, runner, affordable, protocol, budget, attempt=attempt, kept=kept, say=say
+        if plan.refused:
+            say(plan.refused)
+            return NotMeasured(cause="unaffordable", reason=plan.refused)
+        going = [side for side in references if side.name not in {one.reference for one in left_out}]
+        found = compare_in_blocks(
+            placement, runner, going, protocol, budget, attempt=attempt, kept=kept, say=say
         )
-        if isinstance(made, NotMeasured):
-            return made
-        found = made
     strongest = next(one for one in references if one.name == found.points[0].reference.side)
     ask = partial(_open_loop, placement, runner, found.points, protocol, budget, kept, attempt, say)
     # The engine first: if the budget is small, the reference is what can be left out.

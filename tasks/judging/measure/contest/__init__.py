@@ -10,13 +10,13 @@ Promises:
 """
 
 from tasks.judging.measure.contest.alternation import compare_in_rounds
-from tasks.judging.measure.contest.blocks import (
-    affordable_references,
-    compare_in_blocks,
+from tasks.judging.measure.contest.block_budget import (
+    BlockPlan,
+    plan_blocks,
     rounds_of_a_block,
-    starts_of,
     too_few_blocks,
 )
+from tasks.judging.measure.contest.blocks import compare_in_blocks
 from tasks.judging.measure.contest.order import order_of
 from tasks.judging.measure.contest.pairings import Compared
 from tasks.judging.measure.contest.stages import ROLES
@@ -24,13 +24,13 @@ from tasks.judging.measure.contest.sweep import sweep_in_rounds
 
 __all__ = [
     "ROLES",
+    "BlockPlan",
     "Compared",
-    "affordable_references",
     "compare_in_blocks",
     "compare_in_rounds",
     "order_of",
+    "plan_blocks",
     "rounds_of_a_block",
-    "starts_of",
     "sweep_in_rounds",
     "too_few_blocks",
 ]

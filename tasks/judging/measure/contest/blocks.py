@@ -5,15 +5,14 @@ Invariants:
 - The unit of the statistics is the block: what a start decides is common to all of its rounds.
 - A block has as many rounds as take about as long as a start: then neither the noise between rounds nor that
   between starts costs more than twice the time of the best choice. The first block decides it for all.
-- Starts and stops count against the budget. References that it does not allow are left out before the first
-  block, whatever their speed, unless the spec declares them.
+- Starts and stops count against the budget, also those of cycles that others disturbed (`block_budget`).
 - A cycle of blocks is made in one go. A run that was ended keeps whole cycles only, because a cycle cancels
   drift only if its blocks follow each other.
 """
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from time import perf_counter
 
 from pydantic import Field
@@ -21,6 +20,12 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.progress import Say
 from tasks.judging.endpoint import Endpoint, Side
+from tasks.judging.measure.contest.block_budget import (
+    LEAST_PAIRS,
+    LEAST_ROUNDS,
+    first_block_cycles,
+    rounds_of_a_block,
+)
 from tasks.judging.measure.contest.order import in_order
 from tasks.judging.measure.contest.pairings import Compared, Contest
 from tasks.judging.measure.contest.stages import (
@@ -31,16 +36,14 @@ from tasks.judging.measure.contest.stages import (
     open_loop_needs_s,
 )
 from tasks.judging.measure.disturbance import Repeats, require_few
-from tasks.judging.measure.phases import SECONDS_PER_MINUTE, Budget, PhaseKeeper
+from tasks.judging.measure.phases import Budget, PhaseKeeper
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.measure.timed import SecondAnswer, TimedRounds, ask_again, count_to_ask
 from tasks.judging.placement import Placement
-from tasks.judging.protocol import JudgingProtocol, SpeedPlan
-from tasks.judging.results import BlockCost, LeftOut, NotMeasured, SpeedPoint
+from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.results import BlockCost, SpeedPoint
 
-LEAST_PAIRS = 3
-LEAST_ROUNDS, MOST_ROUNDS = 3, 12
 # A block takes minutes: a pair that others have disturbed this often will not become quiet.
 MOST_TRIES = 2
 
@@ -60,10 +63,11 @@ class BlockCycle(Frozen):
 
     blocks: tuple[Block, ...] = Field(min_length=2)
     made_again: int = Field(default=0, ge=0, description="How often it was made anew for others' load.")
+    lost_s: float = Field(default=0.0, ge=0, description="Seconds until it was made anew the last time.")
 
     @property
-    def spent_s(self) -> float:
-        """The seconds that all of them took."""
+    def blocks_s(self) -> float:
+        """The seconds that its blocks took."""
         return sum(block.cost.spent_s for block in self.blocks)
 
     def rounds_at(self, concurrency: int) -> list[MeasuredRound]:
@@ -81,100 +85,22 @@ def compare_in_blocks(
     attempt: int,
     kept: PhaseKeeper,
     say: Say,
-) -> Compared | NotMeasured:
-    """Compare the engine with references in turn, at all concurrencies; or say what that takes.
+) -> Compared:
+    """Compare the engine with references in turn, at all concurrencies.
 
     Raises `HostBusy` if too many cycles had to be made again.
 
     Args:
         placement: starts one side at a time.
         runner: makes the rounds.
-        references: references that take part; `affordable_references` says which of them can.
+        references: references that take part; `plan_blocks` says which of them can.
         protocol: how many cycles.
         budget: what is left of it; a part is kept for what comes after.
         attempt: how often this was measured, this time included.
         kept: cycles that an earlier run made.
         say: takes lines of progress.
     """
-    starts = starts_of(placement, (protocol.engine, *references))
-    if too_few := too_few_blocks(starts, protocol.speed):
-        refused = NotMeasured(cause="unaffordable", reason=f"No round was timed: {too_few}")
-        say(refused.reason)
-        return refused
     return _Blocks(placement, runner, references, protocol, budget, attempt, kept, say).compare()
-
-
-def starts_of(placement: Placement, sides: Sequence[Side]) -> dict[str, float]:
-    """Return the seconds that the latest start of each of these sides took, by name."""
-    names = [side.name for side in sides]
-    return {one.side: one.ready_s for one in placement.conditions().starts if one.side in names}
-
-
-def affordable_references(
-    starts: Mapping[str, float], references: Sequence[Side], protocol: JudgingProtocol
-) -> tuple[list[Side], tuple[LeftOut, ...]]:
-    """Return the references whose blocks the budget allows, and which are left out and why.
-
-    The first ones are left out first: the last ones hold what makes vLLM faster. Those that the spec declares
-    stay, and so does the last one.
-    """
-    names = [protocol.engine.name, *(side.name for side in references)]
-    every = {name: starts[name] for name in names if name in starts}
-    going, left_out = list(references), list[LeftOut]()
-    for side in references:
-        rest = {name: every[name] for name in names if name in every and name not in _names(left_out)}
-        if len(going) == 1 or not too_few_blocks(rest, protocol.speed):
-            break
-        if "declared" not in side.roles:
-            going.remove(side)
-            minutes = math.ceil(_least_s(every) / SECONDS_PER_MINUTE)
-            left_out.append(
-                LeftOut(
-                    reference=side.name,
-                    reason=f"blocks of all references take {minutes} min at least, and the budget is "
-                    f"{protocol.speed.gate.budget_minutes:g} min",
-                )
-            )
-    return going, tuple(left_out)
-
-
-def _names(left_out: Sequence[LeftOut]) -> set[str]:
-    return {one.reference for one in left_out}
-
-
-def too_few_blocks(starts: Mapping[str, float], plan: SpeedPlan) -> str:
-    """Say what blocks would take if the budget allows too few of them; empty if it allows enough.
-
-    `starts` are the seconds that starts of the sides took, by name; of one side alone, it says what is needed
-    at least.
-    """
-    needed_s = _least_s(starts)
-    if needed_s <= plan.gate.budget_minutes * SECONDS_PER_MINUTE:
-        return ""
-    minutes = math.ceil(needed_s / SECONDS_PER_MINUTE)
-    shown = ", ".join(f"{name} {ready_s:.0f} s" for name, ready_s in starts.items())
-    return (
-        f"in turn, at least {LEAST_PAIRS} pairs of blocks are needed. By the starts so far ({shown}), they "
-        f"take about {minutes} min, and the budget is {plan.gate.budget_minutes:g} min. Raise "
-        f"validation.speed.budget_minutes to {minutes} or more, or measure on a host that holds all sides "
-        "at once."
-    )
-
-
-def _least_s(starts: Mapping[str, float]) -> float:
-    """Return the seconds of the fewest cycles: the rounds of a block take about as long as its start."""
-    return LEAST_PAIRS * 2 * sum(starts.values())
-
-
-def rounds_of_a_block(ready_s: float, round_s: float) -> int:
-    """Return how many rounds take about as long as a start."""
-    return max(LEAST_ROUNDS, min(MOST_ROUNDS, math.ceil(ready_s / round_s)))
-
-
-def first_block_cycles(plan: SpeedPlan, cycle_s: float) -> int:
-    """Return the cycles before the first look: as declared, or fewer if the budget ends before."""
-    affordable = math.floor(plan.gate.budget_minutes * SECONDS_PER_MINUTE / cycle_s)
-    return max(LEAST_PAIRS, min(plan.first_block_pairs, affordable))
 
 
 class _Blocks:
@@ -205,7 +131,8 @@ class _Blocks:
         contest = Contest(self._sides[1:], self._protocol, self._attempt, self._plan.first_block_pairs)
         self._add_cycle(contest)
         self._rounds_each = self._cycles[0].blocks[0].cost.rounds
-        contest.first_look_after(first_block_cycles(self._plan, self._cycles[0].spent_s))
+        first = first_block_cycles(self._plan, self._budget.left_s, self._cycles[0].blocks_s)
+        contest.first_look_after(first)
         budget_s: float | None = None
         while contest.going:
             require_few(self._made_again, contest.next_look)
@@ -236,7 +163,7 @@ class _Blocks:
         for cycle in self._cycles:
             for block in cycle.blocks:
                 spent.setdefault(block.cost.side, []).append(block.cost.spent_s)
-        total_s = sum(cycle.spent_s for cycle in self._cycles)
+        total_s = sum(cycle.blocks_s + cycle.lost_s for cycle in self._cycles)
         return Spent(total_s, {side: sum(own) / len(own) for side, own in spent.items()})
 
     def _for_pairs_s(self) -> float:
@@ -277,19 +204,22 @@ class _Blocks:
         return point.model_copy(update={"made_again": self._made_again})
 
     def _cycle(self, index: int, sides: Sequence[Side]) -> BlockCycle:
-        asked = "-".join(str(self._sides.index(side)) for side in sides)
+        asked = ", ".join(side.name for side in sides)
         return self._kept.once(
-            f"cycle-{index:03d}-{asked}", BlockCycle, lambda: self._make_cycle(index, sides)
+            f"cycle-{index:03d} of {asked}", BlockCycle, lambda: self._make_cycle(index, sides)
         )
 
     def _make_cycle(self, index: int, sides: Sequence[Side]) -> BlockCycle:
         ordered = in_order(sides, self._sides, self._protocol.seed, index)
         repeats = Repeats(self._placement.observer, self._say)
+        begin = perf_counter()
+        lost_s = 0.0
         while True:
             blocks = tuple(self._block(side, index, place) for place, side in ordered)
             if not repeats.needed([one for block in blocks for one in block.rounds], units=MOST_TRIES):
-                return BlockCycle(blocks=blocks, made_again=repeats.made_again)
+                return BlockCycle(blocks=blocks, made_again=repeats.made_again, lost_s=lost_s)
             self._placement.observer.await_quiet(self._say)
+            lost_s = perf_counter() - begin
 
     def _block(self, side: Side, cycle: int, place: int) -> Block:
         """Start a side, ask it, and stop it."""

@@ -1,7 +1,7 @@
 """The time that one measurement may take, and what is left of it.
 
-Invariant: everything that is measured counts, also timed phases that an earlier run of the same measurement
-made. What has to be measured in any case is measured, even if nothing is left.
+Invariant: everything that is measured counts, also what an earlier run of the same measurement finished. What
+has to be measured in any case is measured, even if nothing is left.
 """
 
 import math
@@ -9,7 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
+from pydantic import Field
+
+from artifacts.frozen import Frozen
+from tasks.judging.measure.phases.kept import PhaseKeeper
+
 SECONDS_PER_MINUTE = 60.0
+
+
+class Took(Frozen):
+    """The time that something took when it was measured."""
+
+    seconds: float = Field(ge=0)
 
 
 class Budget:
@@ -45,6 +56,14 @@ class Budget:
             yield
         finally:
             self.spend(perf_counter() - begin)
+
+    @contextmanager
+    def spending_once(self, kept: PhaseKeeper, name: str) -> Iterator[None]:
+        """Take off the time of the context, or that which it took when an earlier run finished it."""
+        begin = perf_counter()
+        yield
+        took_s = perf_counter() - begin
+        self.spend(kept.once(name, Took, lambda: Took(seconds=took_s)).seconds)
 
 
 def in_words(seconds: float) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from tasks.judging.measure import measure_speed
 from tasks.judging.measure.accuracy import AccuracyPhases
 from tasks.judging.measure.accuracy.answers import Answers
 from tasks.judging.measure.accuracy.questions import Questions
-from tasks.judging.measure.contest.blocks import (
+from tasks.judging.measure.contest.block_budget import (
     LEAST_ROUNDS,
     MOST_ROUNDS,
     affordable_references,
@@ -37,6 +38,7 @@ from tasks.judging.measure.contest.blocks import (
     rounds_of_a_block,
 )
 from tasks.judging.measure.contest.order import in_order
+from tasks.judging.measure.phases import budget as budget_module
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.placement import Unobserved
 from tasks.judging.statistics import point_ratio
@@ -225,7 +227,7 @@ def test_a_budget_that_is_too_small_for_blocks_is_said_before_they_start() -> No
     made = measure_engine(placement, TEXTS, asked, say=ignore)
     assert isinstance(made.speed, NotMeasured)
     assert placement.starts == ["vllm", "engine", "vllm"], "accuracy alone was measured"
-    said = "By the starts so far (vllm 190 s, engine 190 s), they take about 38 min"
+    said = "By the starts so far (engine 190 s, vllm 190 s), they take about 38 min"
     assert said in made.speed.reason
     assert not is_conclusive(made, asked)
     result = judge_engine(made, asked, terms(), SUBJECT)
@@ -238,7 +240,23 @@ def test_before_the_first_look_there_are_as_many_pairs_as_the_budget_allows(
     pair_s: float, pairs: int
 ) -> None:
     plan = protocol(budget_minutes=10.0, first_block_pairs=6).speed
-    assert first_block_cycles(plan, pair_s) == pairs
+    assert first_block_cycles(plan, 600.0, pair_s) == pairs
+    assert first_block_cycles(plan, 0.0, pair_s) == 3, "some of it was spent on answers"
+
+
+class Ends(OneAtATime):
+    """A placement that is ended when so many sides have been started."""
+
+    def __init__(self, behaviours: Mapping[str, Behaviour], starts: int, ready_s: float = 0.0) -> None:
+        super().__init__(behaviours, ready_s)
+        self._starts = starts
+
+    @contextmanager
+    def serving(self, sides: Sequence[Side]) -> Iterator[list[Endpoint]]:
+        if len(self.starts) == self._starts:
+            raise KeyboardInterrupt
+        with super().serving(sides) as endpoints:
+            yield endpoints
 
 
 def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -> None:
@@ -246,19 +264,9 @@ def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -
     asked = ASKED.model_copy(update={"speed": speed, "workload": workload(prompts="text")})
     behaviours = {"engine": Behaviour(), "vllm": Behaviour()}
 
-    class Ends(OneAtATime):
-        """A placement that is ended at its last but one start."""
-
-        @contextmanager
-        def serving(self, sides: Sequence[Side]) -> Iterator[list[Endpoint]]:
-            if len(self.starts) == 9:
-                raise KeyboardInterrupt
-            with super().serving(sides) as endpoints:
-                yield endpoints
-
     lines: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        measure_engine(Ends(behaviours), TEXTS, asked, say=ignore, kept=KeptPhases(tmp_path, say=ignore))
+        measure_engine(Ends(behaviours, 9), TEXTS, asked, say=ignore, kept=KeptPhases(tmp_path, say=ignore))
     placement = OneAtATime(behaviours)
     kept = KeptPhases(tmp_path, say=lines.append)
     made = measure_engine(placement, TEXTS, asked, say=ignore, kept=kept)
@@ -266,9 +274,10 @@ def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -
         "questions",
         "answers-engine",
         "scores-engine",
-        "cycle-000-0-1",
-        "cycle-001-0-1",
-        "cycle-002-0-1",
+        "time of the engine's answers",
+        "time of the references' answers",
+        "blocks",
+        *(f"cycle-00{cycle} of engine, vllm" for cycle in range(3)),
     ]
     assert lines == [f"phase {name}: reused from an earlier run" for name in reused]
     assert placement.starts[:2] == order(asked, 3), "the cycle that was not finished is made anew"
@@ -276,6 +285,42 @@ def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -
     assert isinstance(made.speed, SpeedResult)
     prompts = [one.prompts_sha256 for point in made.speed.points for one in point.rounds]
     assert len(set(prompts)) == len(prompts)
+
+
+def test_what_an_ended_run_decided_before_its_first_block_holds_for_the_next(tmp_path: Path) -> None:
+    """Later starts may be faster, and would bring in a reference that was left out."""
+    references = (side("vllm"), side("vllm fp8"))
+    speed = protocol(budget_minutes=20.0, resolution=500.0).speed
+    asked = ASKED.model_copy(update={"references": references, "speed": speed})
+    behaviours = dict.fromkeys(["engine", "vllm", "vllm fp8"], Behaviour(stops_after=7))
+    slow, fast = Ends(behaviours, 7, ready_s=90.0), OneAtATime(behaviours)
+    with pytest.raises(KeyboardInterrupt):
+        measure_engine(slow, TEXTS, asked, say=ignore, kept=KeptPhases(tmp_path, say=ignore))
+    assert slow.starts[5:] == ["engine", "vllm fp8"], "one cycle was made"
+    made = measure_engine(fast, TEXTS, asked, say=ignore, kept=KeptPhases(tmp_path, say=ignore))
+    assert isinstance(made.speed, SpeedResult)
+    assert [one.reference for one in made.speed.left_out] == ["vllm"]
+    assert {one.side for one in made.speed.blocks} == {"engine", "vllm fp8"}
+    assert len(fast.starts) < len(made.speed.blocks) + 3, "the first cycle was not made again"
+
+
+def test_the_time_of_answers_that_an_ended_run_kept_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next run would have more of the budget, and make other cycles than those kept."""
+    clock = count(step=60.0)
+    monkeypatch.setattr(budget_module, "perf_counter", lambda: next(clock))
+    asked = ASKED.model_copy(update={"speed": protocol(budget_minutes=30.0, resolution=500.0).speed})
+    behaviours = {"engine": Behaviour(), "vllm": Behaviour()}
+    with pytest.raises(KeyboardInterrupt):
+        measure_engine(Ends(behaviours, 3), TEXTS, asked, say=ignore, kept=KeptPhases(tmp_path, say=ignore))
+    monkeypatch.setattr(budget_module, "perf_counter", lambda: 0.0)
+    lines: list[str] = []
+    measure_engine(
+        OneAtATime(behaviours), TEXTS, asked, say=lines.append, kept=KeptPhases(tmp_path, say=ignore)
+    )
+    (kept_of,) = (one for one in lines if "which are kept of" in one)
+    assert "which are kept of the 28 min that are left of the budget of 30 min" in kept_of
 
 
 def test_a_server_that_stays_up_is_warmed_up_once() -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 
 import pytest
 from support.judging.fake_completions import Behaviour, fake_server
@@ -29,7 +29,8 @@ from tasks.judging.conditions import host_in_words
 from tasks.judging.decide import is_conclusive
 from tasks.judging.endpoint import Side
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
-from tasks.judging.measure import measure_speed
+from tasks.judging.measure import Budget, measure_speed
+from tasks.judging.measure.contest import blocks
 from tasks.judging.measure.contest.order import in_order
 
 QUIET = HostLoad(cores=2, foreign=0.02, steal=0.0)
@@ -168,11 +169,29 @@ def test_a_pair_of_blocks_that_others_disturbed_is_made_again() -> None:
     assert isinstance(made, SpeedResult)
     sides = (asked.engine, *asked.references)
     cycles = (0, 0, 1, 2, 3)
-    blocks = [one.name for cycle in cycles for _, one in in_order(sides, sides, asked.seed, cycle)]
+    asked_in_turn = [one.name for cycle in cycles for _, one in in_order(sides, sides, asked.seed, cycle)]
     rest = ["engine", "vllm", "vllm"]
-    assert placement.starts == [*blocks, *rest], "the first pair twice; open loop; what was timed is read"
+    assert placement.starts == [*asked_in_turn, *rest], (
+        "the first pair twice; open loop; what was timed is read"
+    )
     assert made.at_operating_point.made_again == 1
     assert {one.load for one in made.at_operating_point.rounds} == {QUIET}
+
+
+def test_blocks_that_others_disturbed_count_against_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count(step=10.0)
+    monkeypatch.setattr(blocks, "perf_counter", lambda: next(clock))
+    asked = protocol(resolution=500.0, first_block_pairs=4)
+
+    def spent_s(*loads: HostLoad) -> float:
+        budget, placement = Budget(1000), InTurn(Planted(loads))
+        made = measure_speed(
+            placement, asked.engine, asked.references, asked, text=None, budget=budget, say=ignore
+        )
+        assert isinstance(made, SpeedResult)
+        return 60_000 - budget.left_s
+
+    assert spent_s(QUIET, QUIET, BUSY) > spent_s() + 20, "each of the two blocks took 10 s"
 
 
 def test_blocks_on_a_host_that_stays_busy_are_given_up() -> None:
