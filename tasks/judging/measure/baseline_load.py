@@ -33,12 +33,14 @@ async def measure_load(
     quiet = _Quiet(observer, say)
     await quiet.begin()
     points: list[LoadPoint] = []
+    left = plan.rounds_per_point * len(plan.workload.concurrency)
     async with runner.client(endpoint) as client:
         for concurrency in plan.workload.concurrency:
             await runner.warm_up(client, concurrency, ROLE)
             made: list[MeasuredRound] = []
             for index in range(plan.rounds_per_point):
-                made += await quiet.round(partial(_round, runner, client, concurrency, index), plan)
+                made += await quiet.round(partial(_round, runner, client, concurrency, index), left)
+                left -= 1
             points.append(LoadPoint(summary=summarize(made), rounds=tuple(one.result for one in made)))
             say(_line(points[-1]))
     return LoadResult(
@@ -74,11 +76,12 @@ class _Quiet:
             self._give_up(error)
 
     async def round(
-        self, make: Callable[[], Awaitable[list[MeasuredRound]]], plan: LoadPlan
+        self, make: Callable[[], Awaitable[list[MeasuredRound]]], left: int
     ) -> list[MeasuredRound]:
+        """Make one of so many rounds that are left."""
         if not self.given_up:
             try:
-                return await self._repeats.undisturbed(make, units=plan.rounds_per_point)
+                return await self._repeats.undisturbed(make, units=left)
             except HostBusy as error:
                 self._give_up(error)
         return await make()

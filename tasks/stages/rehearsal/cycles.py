@@ -109,7 +109,7 @@ class _Session:
         self._say(f"{count} cycles of {len(self._sides)} sides")
         for cycle in range(1, count):
             rounds += self._cycle(cycle, count)
-        self._repeats.require_few(count)
+        self._repeats.require_few()
         return Cycles(tuple(one.result for one in rounds), count, self._repeats.made_again)
 
     def _cycle(self, cycle: int, count: int) -> list[MeasuredRound]:
@@ -117,7 +117,7 @@ class _Session:
         first = cycle * len(order)
         while True:
             made = [one for i, side in enumerate(order) for one in self._block(side, first + i)]
-            if not self._repeats.needed(made, units=count):
+            if not self._repeats.needed(made, units=count - cycle):
                 return made
             self._placement.observer.await_quiet(self._say)
 

@@ -93,7 +93,7 @@ class Alternation:
         strongest, point, others = await self._operating_point(left_s)
         others_in_flight = [one for one in load.concurrency if one != load.operating_point]
         points = [point, *[await self.elsewhere(one, strongest) for one in others_in_flight]]
-        self._repeats.require_few(sum(len(one.rounds) // 2 for one in points))
+        self._repeats.require_few()
         return Compared(points, others, self.timed(strongest))
 
     async def _operating_point(self, left_s: float) -> tuple[Side, SpeedPoint, list[SpeedPoint]]:
@@ -109,7 +109,7 @@ class Alternation:
             spent = _spent(self._made)
             budget_s = self._for_pairs_s(spent, left_s) if budget_s is None else budget_s
             contest.look(spent, budget_s)
-            self._repeats.require_few(contest.next_look)
+            self._repeats.require_few(more=contest.next_look - contest.cycles)
         await self._ask_again(self._made)
         return contest.finish(self._repeats.made_again, self._say)
 
@@ -170,7 +170,8 @@ class Alternation:
                 ]
 
             return [
-                await self._repeats.undisturbed(partial(make, cycle), units=len(cycles)) for cycle in cycles
+                await self._repeats.undisturbed(partial(make, cycle), units=cycles.stop - cycle)
+                for cycle in cycles
             ]
 
 

@@ -63,7 +63,7 @@ def sweep_in_rounds(
                 up = {side.name: endpoint for side, endpoint in zip(sides, endpoints, strict=True)}
                 made = Alternation(asked, up, sides, own, 1, repeats, said)
                 point = asyncio.run(made.elsewhere(concurrency, reference))
-            repeats.require_few(len(point.rounds) // 2)
+            repeats.require_few()
             points.append(SweepPoint(**lengths.model_dump(), point=point))
             rounds = rounds.joined(made.timed(reference))
     return points, left_out, rounds

@@ -99,7 +99,7 @@ class _Check:
         ratios = asyncio.run(self._log_ratios(range(FIRST_PAIRS), warm_up=True))
         while not (check := self._check(ratios)).is_clear and len(ratios) < MOST_PAIRS:
             ratios += asyncio.run(self._log_ratios(range(len(ratios), len(ratios) + MORE_PAIRS)))
-        self._repeats.require_few(len(ratios))
+        self._repeats.require_few()
         return check
 
     def _check(self, ratios: Sequence[float]) -> IdleCheck:
@@ -118,10 +118,10 @@ class _Check:
         async with self._runner.client(self._endpoint) as client:
             if warm_up:
                 await self._runner.warm_up(client, self._concurrency, self._role)
-            for pair in pairs:
+            for place, pair in enumerate(pairs):
                 apart = (True, False) if pair % 2 == 0 else (False, True)
                 made = await self._repeats.undisturbed(
-                    partial(self._pair, client, pair, apart), units=len(pairs)
+                    partial(self._pair, client, pair, apart), units=len(pairs) - place
                 )
                 speeds = [one.result.per_second("throughput_per_device") for one in made]
                 alone, next_to_idle = speeds if apart[0] else speeds[::-1]

@@ -3,7 +3,8 @@
 Invariants:
 - Whether rounds are made again follows from what others used of the host, never from what the rounds say.
 - Rounds are made again only after the host has been quiet for a while.
-- If too many had to be made again, there is no result: the others were hardly made in quiet, either.
+- If too many had to be made again, there is no result: the others were hardly made in quiet, either. Too many
+  are a share of all units that were made, or as many as are needed in all.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ MadeT = TypeVar("MadeT", bound=_Made)
 
 
 class Repeats:
-    """The rounds of one comparison that were made again.
+    """The units of one comparison that were made again: each is some rounds that belong together.
 
     Args:
         observer: says what others used, and waits until the host is quiet.
@@ -43,12 +44,14 @@ class Repeats:
         self._observer = observer
         self._say = say
         self._worst: HostLoad | None = None
+        self._made = 0
         self.made_again = 0
 
     async def undisturbed(self, make: Callable[[], Awaitable[list[MadeT]]], *, units: int) -> list[MadeT]:
-        """Make rounds that belong together until nobody has disturbed them.
+        """Make the rounds of a unit until nobody has disturbed them.
 
-        `units` are how many times rounds are made like this in all; it limits how often they are made again.
+        `units` are how many are known to be needed yet, this one included: it limits how often units are made
+        again.
 
         Raises:
             tasks.errors.HostBusy: others keep disturbing them.
@@ -59,25 +62,26 @@ class Repeats:
         return made
 
     def needed(self, rounds: Sequence[_Made], *, units: int) -> bool:
-        """Return whether rounds that were just made have to be made again, and count them if so.
+        """Return whether a unit that was just made has to be made again, and count it.
 
         Raises:
-            tasks.errors.HostBusy: as many were made again as are needed in all.
+            tasks.errors.HostBusy: more were made again than are needed in all.
         """
         loads = [one.result.load for one in rounds]
         found = [load for load in loads if load is not None and load.disturbs]
         if not found or self._observer.quiet_host == "record":
+            self._made += 1
             return False
         self._worst = max([*found, *([self._worst] if self._worst else [])], key=_weight)
         self.made_again += 1
-        if self.made_again > units:
-            raise _disturbed(self.made_again, units, self._worst)
+        if self.made_again > self._made + units:
+            raise _disturbed(self.made_again, self._made + units, self._worst)
         self._say(f"made again: {max(found, key=_weight).text()}")
         return True
 
-    def require_few(self, units: int) -> None:
-        """Raise `HostBusy` if too many of this number of units had to be made again."""
-        require_few(self.made_again, units, self._worst)
+    def require_few(self, *, more: int = 0) -> None:
+        """Raise `HostBusy` if too many units had to be made again, of those made and of `more` to come."""
+        require_few(self.made_again, self._made + more, self._worst)
 
 
 def require_few(made_again: int, units: int, worst: HostLoad | None = None) -> None:

@@ -148,15 +148,15 @@ class _Asked:
             while not self._ended():
                 await self._ask_until(client, self._needed(self._looks + 1))
                 self._looks += 1
-                self._repeats.require_few(len(self._made))
+                self._repeats.require_few()
 
     async def _ask_until(self, client: CompletionsClient, requests: int) -> None:
         """Make stretches of equal length until there are so many requests."""
         missing = requests - len(self._requests)
         count = math.ceil(missing / self._protocol.open_loop.stretch_requests)
-        for _ in range(count):
+        for left in range(count, 0, -1):
             make = partial(self._stretch, client, math.ceil(missing / count))
-            (stretch,) = await self._repeats.undisturbed(make, units=count)
+            (stretch,) = await self._repeats.undisturbed(make, units=left)
             self._made.append(stretch)
 
     async def _stretch(self, client: CompletionsClient, count: int) -> list[MeasuredStretch]:

@@ -1,13 +1,15 @@
 """Rounds that others disturbed are made again, by their load alone; too many of them are no result."""
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, count, repeat
 
 import pytest
 from support.judging.fake_completions import Behaviour, fake_server
-from support.judging.judgements import SUBJECT, TOGETHER, endpoint, protocol, terms
+from support.judging.judgements import SUBJECT, TOGETHER, endpoint, planted_round, protocol, terms
 from support.judging.measured_fakes import TEXTS, ignore
 
 from artifacts.progress import Say
@@ -29,7 +31,7 @@ from tasks.judging.conditions import host_in_words
 from tasks.judging.decide import is_conclusive
 from tasks.judging.endpoint import Side
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
-from tasks.judging.measure import Budget, measure_speed
+from tasks.judging.measure import Budget, MeasuredRound, Repeats, measure_speed
 from tasks.judging.measure.contest import blocks
 from tasks.judging.measure.contest.order import in_order
 
@@ -129,6 +131,34 @@ def test_if_more_than_a_quarter_had_to_be_made_again_the_host_was_busy() -> None
         "Host busy: Others disturbed rounds: 2 had to be made again for 4 that are needed (25% are allowed) "
         "(others used 50.0% of 2 cores; process 7 (burner, 1.00 cores))."
     )
+
+
+def test_what_was_made_again_before_does_not_use_up_the_tries_of_later_rounds() -> None:
+    asked = protocol(resolution=500.0, budget_minutes=0.001, first_pairs=20, pairs_elsewhere=3)
+    made = speed_of(Planted([BUSY, QUIET] * 4 + [QUIET] * 40 + [BUSY]), asked)
+    assert isinstance(made, SpeedResult), made
+    assert [one.made_again for one in made.points] == [1, 4], "5 of 23 pairs, and a quarter is allowed"
+
+
+def test_the_share_that_was_made_again_is_of_all_that_was_made() -> None:
+    async def disturbed(load: HostLoad) -> list[MeasuredRound]:
+        made = MeasuredRound(planted_round("engine", 0, 2, 500.0), gaps_ms=())
+        return [replace(made, result=made.result.model_copy(update={"load": load}))]
+
+    async def make(repeats: Repeats, loads: Sequence[HostLoad]) -> None:
+        following = iter(loads)
+        for left in range(8, 0, -1):
+            await repeats.undisturbed(lambda: disturbed(next(following)), units=left)
+
+    repeats = Repeats(Planted([]), ignore)
+    asyncio.run(make(repeats, [BUSY, BUSY, *[QUIET] * 8]))
+    repeats.require_few()
+    repeats = Repeats(Planted([]), ignore)
+    asyncio.run(make(repeats, [BUSY] * 3 + [QUIET] * 8))
+    with pytest.raises(HostBusy, match="3 had to be made again for 8 that are needed"):
+        repeats.require_few()
+    asyncio.run(make(repeats, [QUIET] * 8))
+    repeats.require_few()
 
 
 def test_a_host_that_is_always_busy_is_not_asked_for_ever() -> None:
@@ -232,6 +262,15 @@ def test_a_round_of_the_baseline_that_others_disturbed_is_made_again() -> None:
     with placed(observer) as placement:
         load = baseline_load(placement, ASKED.references[0], TEXTS, plan, say=ignore)
     assert (load.host_busy, observer.waits) == ("", 2)
+    assert {one.load for point in load.points for one in point.rounds} == {QUIET}
+
+
+def test_each_number_in_flight_of_the_baseline_has_tries_of_its_own() -> None:
+    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary)
+    observer = Planted([BUSY, QUIET, BUSY, QUIET, QUIET] * 2)
+    with placed(observer) as placement:
+        load = baseline_load(placement, ASKED.references[0], TEXTS, plan, say=ignore)
+    assert load.host_busy == ""
     assert {one.load for point in load.points for one in point.rounds} == {QUIET}
 
 
