@@ -1,11 +1,16 @@
-"""A sweep over lengths: the engine and the strongest reference, with requests that decide nothing."""
+"""A sweep over lengths: the engine and the strongest reference, with requests that decide nothing.
+
+Invariant: it costs nothing that was measured before. If the budget ends, or others keep the host busy, the
+rest of the sweep is left out.
+"""
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 from statistics import fmean
 
 from artifacts.progress import Say
+from engine_specs.spec import Lengths
+from tasks.errors import HostBusy
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.contest.alternation import Alternation
 from tasks.judging.measure.disturbance import Repeats
@@ -41,32 +46,74 @@ def sweep_in_rounds(
     Returns:
         The points, what was left out, and the rounds with their answers.
     """
-    points, left_out = [], []
-    rounds = TimedRounds((), (), ())
-    load, wall_s = protocol.workload, fmean(one.wall_s for one in decisive.rounds)
-    sides: Sequence[Side] = (protocol.engine, reference)
-    for lengths in load.sweep:
+    sweep = _Sweep(placement, runner, reference, protocol, budget, decisive, say)
+    for lengths in protocol.workload.sweep:
+        for concurrency in protocol.workload.concurrency:
+            sweep.measure(lengths, concurrency)
+    return sweep.points, sweep.left_out, sweep.rounds
+
+
+class _Sweep:
+    """What was measured so far; see `sweep_in_rounds`."""
+
+    def __init__(
+        self,
+        placement: Placement,
+        runner: RoundRunner,
+        reference: Side,
+        protocol: JudgingProtocol,
+        budget: Budget,
+        decisive: SpeedPoint,
+        say: Say,
+    ) -> None:
+        self._placement = placement
+        self._runner = runner
+        self._reference = reference
+        self._protocol = protocol
+        self._budget = budget
+        self._round_s = fmean(one.wall_s for one in decisive.rounds)
+        self._say = say
+        self._busy = ""
+        self.points: list[SweepPoint] = []
+        self.left_out: list[str] = []
+        self.rounds = TimedRounds((), (), ())
+
+    def measure(self, lengths: Lengths, concurrency: int) -> None:
+        """Measure one point, unless the budget or others do not allow it."""
         name = f"{lengths.input_tokens} + {lengths.output_tokens} tokens"
-        own = protocol.model_copy(update={"workload": load.of_lengths(lengths)})
-        asked, said = runner.of_lengths(lengths), partial(_named, say, name)
-        per_request_s = wall_s / protocol.rounds.requests(load.operating_point)
+        if not (why := self._busy or self._unaffordable(lengths, concurrency)):
+            try:
+                with self._budget.spending():
+                    self._compare(lengths, concurrency, partial(_named, self._say, name))
+            except HostBusy as error:
+                # It decides nothing, so what was measured before still counts.
+                why = self._busy = f"others kept the host busy ({error.what})"
+        if why:
+            self.left_out.append(f"{name}, {concurrency} in flight: {why}.")
+            self._say(f"left out: {self.left_out[-1]}")
+
+    def _unaffordable(self, lengths: Lengths, concurrency: int) -> str:
+        """Say what a point takes if that is more than is left; empty if it is not."""
+        load, rounds = self._protocol.workload, self._protocol.rounds
+        per_request_s = self._round_s / rounds.requests(load.operating_point)
         per_request_s *= lengths.output_tokens / load.output_tokens
-        for concurrency in load.concurrency:
-            requests = 2 * (protocol.speed.pairs_elsewhere + 1) * protocol.rounds.requests(concurrency)
-            if (needed_s := requests * per_request_s) > budget.left_s:
-                left = f"takes about {in_words(needed_s)}, and {in_words(budget.left_s)} are left of"
-                left_out.append(f"{name}, {concurrency} in flight: {left} {budget.in_words}.")
-                say(f"left out: {left_out[-1]}")
-                continue
-            repeats = Repeats(placement.observer, say)
-            with budget.spending(), placement.serving(sides) as endpoints:
-                up = {side.name: endpoint for side, endpoint in zip(sides, endpoints, strict=True)}
-                made = Alternation(asked, up, sides, own, 1, repeats, said)
-                point = asyncio.run(made.elsewhere(concurrency, reference))
-            repeats.require_few()
-            points.append(SweepPoint(**lengths.model_dump(), point=point))
-            rounds = rounds.joined(made.timed(reference))
-    return points, left_out, rounds
+        requests = 2 * (self._protocol.speed.pairs_elsewhere + 1) * rounds.requests(concurrency)
+        if (needed_s := requests * per_request_s) <= self._budget.left_s:
+            return ""
+        left = in_words(self._budget.left_s)
+        return f"takes about {in_words(needed_s)}, and {left} are left of {self._budget.in_words}"
+
+    def _compare(self, lengths: Lengths, concurrency: int, say: Say) -> None:
+        own = self._protocol.model_copy(update={"workload": self._protocol.workload.of_lengths(lengths)})
+        sides = (self._protocol.engine, self._reference)
+        repeats = Repeats(self._placement.observer, self._say)
+        with self._placement.serving(sides) as endpoints:
+            up = {side.name: endpoint for side, endpoint in zip(sides, endpoints, strict=True)}
+            made = Alternation(self._runner.of_lengths(lengths), up, sides, own, 1, repeats, say)
+            point = asyncio.run(made.elsewhere(concurrency, self._reference))
+        repeats.require_few()
+        self.points.append(SweepPoint(**lengths.model_dump(), point=point))
+        self.rounds = self.rounds.joined(made.timed(self._reference))
 
 
 def _named(say: Say, name: str, line: str) -> None:

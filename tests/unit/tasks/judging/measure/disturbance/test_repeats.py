@@ -9,11 +9,12 @@ from itertools import chain, count, repeat
 
 import pytest
 from support.judging.fake_completions import Behaviour, fake_server
-from support.judging.judgements import SUBJECT, TOGETHER, endpoint, planted_round, protocol, terms
+from support.judging.judgements import SUBJECT, TOGETHER, endpoint, planted_round, protocol, terms, workload
 from support.judging.measured_fakes import TEXTS, ignore
 
 from artifacts.progress import Say
 from artifacts.settings import QuietHost
+from engine_specs.spec import Lengths
 from tasks.errors import HostBusy
 from tasks.judging import (
     Conditions,
@@ -206,6 +207,24 @@ def test_a_pair_of_blocks_that_others_disturbed_is_made_again() -> None:
     )
     assert made.at_operating_point.made_again == 1
     assert {one.load for one in made.at_operating_point.rounds} == {QUIET}
+
+
+def test_others_who_come_only_during_the_sweep_cost_no_more_than_the_sweep() -> None:
+    swept = workload(sweep=(Lengths(input_tokens=12, output_tokens=9),))
+    asked = protocol(load=swept, resolution=500.0, budget_minutes=5.0)
+    quiet = speed_of(Planted([]), asked)
+    assert isinstance(quiet, SpeedResult)
+    assert len(quiet.sweep) == 2
+    open_loop = (quiet.open_loop.engine, quiet.open_loop.reference)
+    before = sum(len(one.rounds) for one in quiet.points) + sum(len(one.stretches) for one in open_loop)
+    made = speed_of(Planted([QUIET] * before, then=BUSY), asked)
+    assert isinstance(made, SpeedResult), made
+    assert made.sweep == ()
+    assert [one.split(":")[0] for one in made.omitted] == [
+        "12 + 9 tokens, 1 in flight",
+        "12 + 9 tokens, 2 in flight",
+    ]
+    assert all("others kept the host busy" in one for one in made.omitted)
 
 
 def test_blocks_that_others_disturbed_count_against_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
