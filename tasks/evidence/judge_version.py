@@ -17,7 +17,8 @@ from artifacts.canonical import Digest, digest_of, sha256_file
 from artifacts.frozen import Frozen
 
 TASKS = Path(__file__).parents[1]
-ROOMS = ("judging", "judging/decide", "judging/gates", "judging/results", "judging/statistics")
+# With all folders below them.
+ROOMS = ("judging/decide", "judging/gates", "judging/results", "judging/statistics")
 # What summarizes rounds lies next to what makes them; what is compared is decided here.
 ALSO = ("judging/measure/summaries.py", "evidence/conclusion.py", "evidence/speeds.py")
 LIBRARIES = ("numpy", "scipy", "pydantic")
@@ -55,8 +56,8 @@ def this_judge() -> JudgeVersion:
 
 def judging_files() -> dict[str, Path]:
     """Return the source files that judge, by their path below `tasks`."""
-    files = [path for room in ROOMS for path in (TASKS / room).glob("*.py")]
-    files += [TASKS / name for name in ALSO]
+    files = [path for room in ROOMS for path in (TASKS / room).rglob("*.py")]
+    files += [*(TASKS / "judging").glob("*.py"), *(TASKS / name for name in ALSO)]
     return {path.relative_to(TASKS).as_posix(): path for path in files}
 
 

@@ -14,7 +14,7 @@ from artifacts.store import Measurement
 from tasks.evidence import Evidence, Recomputed, judge_version, recompute
 from tasks.evidence.conclusion import samples_digest
 from tasks.evidence.keeping import Judgement, KeptEvidence
-from tasks.judging import gates
+from tasks.judging import decide, gates, results, statistics
 from tasks.judging.gates import all_gates
 
 
@@ -169,5 +169,8 @@ def test_an_engine_that_was_not_timed_is_judged_again_and_has_the_speed_of_the_b
 def test_the_version_of_the_judge_covers_what_judges_and_not_what_measures_or_shows() -> None:
     files = set(judge_version.judging_files())
     assert {"judging/judge.py", "judging/statistics/ratio_bounds.py", "evidence/conclusion.py"} <= files
-    assert {f"judging/gates/{path.name}" for path in Path(gates.__path__[0]).glob("*.py")} <= files
+    for folder in (decide, gates, results, statistics):
+        root = Path(folder.__path__[0])
+        assert {f"judging/{root.name}/{path.relative_to(root)}" for path in root.rglob("*.py")} <= files
+    assert "judging/gates/money/economics.py" in files
     assert not any(name.startswith(("judging/report/", "judging/selftest/")) for name in files)
