@@ -10,6 +10,8 @@ from tasks.judging.decide.table import BASELINE, COMPILE
 from tasks.judging.gates import HOST_BUSY, NOT_MEASURED, UNASKED, UNTIMED, GateOutcome, all_gates
 from tasks.judging.results import NotMeasured
 
+CompileMode = Literal["when-justified", "always"]
+
 
 class Outcomes(Frozen):
     """The outcomes of all gates for one judged engine."""
@@ -18,7 +20,7 @@ class Outcomes(Frozen):
         description="By name of the gate; gates that read rounds are missing if none was timed."
     )
     not_timed: NotMeasured | None = Field(default=None, description="Why no round was timed, if none was.")
-    compile_mode: Literal["when-justified", "always"]
+    compile_mode: CompileMode
 
     @field_validator("gates", mode="before")
     @classmethod

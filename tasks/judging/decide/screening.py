@@ -1,6 +1,12 @@
 """What the gates decide during a measurement, and about a measurement by itself. Pure."""
 
-from tasks.judging.gates import Evidence, all_gates, judge_gates
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import get_args
+
+from tasks.judging.decide.outcomes import CompileMode, Outcomes
+from tasks.judging.decide.table import row_for
+from tasks.judging.gates import Evidence, GateOutcome, VerdictName, all_gates, judge_gates
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import AccuracyResult, Measured, NotMeasured
 
@@ -27,11 +33,23 @@ def qualifies(answers: AccuracyResult, protocol: JudgingProtocol) -> bool:
 
 
 def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:
-    """Whether all gates could tell."""
+    """Whether it leads to a decision at any price, even if a gate that does not matter for it could not tell.
+
+    Prices and other terms are no part of a measurement.
+    """
     if isinstance(measured.speed, NotMeasured):
         return measured.speed.cause == "rejected"  # more samples would not change that
     outcomes = judge_gates(Evidence(protocol, measured.accuracy, measured.speed))
-    return all(outcome.could_tell for outcome in outcomes.values())
+    return "inconclusive" not in _possible_verdicts(outcomes)
+
+
+def _possible_verdicts(outcomes: Mapping[str, GateOutcome]) -> Iterator[VerdictName]:
+    """Yield what is decided for every outcome of the gates that read prices."""
+    priced = [one for gate in all_gates() if gate.asks == "prices" for one in gate.conditions]
+    for mode in get_args(CompileMode):
+        known = Outcomes(gates=dict(outcomes), compile_mode=mode).conditions()
+        for values in product(*(one.outcomes for one in priced)):
+            yield row_for(known | dict(zip((one.name for one in priced), values, strict=True))).verdict
 
 
 def has_looked(measured: Measured) -> bool:

@@ -92,11 +92,6 @@ class GateOutcome(Frozen):
     outcome: str = Field(description="One of the gate's outcomes.")
     reason: str = Field(description="The numbers that decided it, in a sentence.")
 
-    @property
-    def could_tell(self) -> bool:
-        """Whether the evidence was enough to decide; more of the same would not change the outcome."""
-        return True
-
 
 Tested = Literal["pass", "fail", "underpowered"]
 """`fail` is shown, too: `underpowered` means that neither was."""
@@ -116,11 +111,6 @@ class SampledOutcome(GateOutcome):
     samples_needed: int = Field(
         description="Texts that an engine at half the margin needs to pass with 80 % power."
     )
-
-    @property
-    def could_tell(self) -> bool:
-        """False if there were too few samples."""
-        return self.outcome != "underpowered"
 
 
 def tested(interval: Interval, limit: float) -> Tested:

@@ -64,11 +64,6 @@ class SloOutcome(GateOutcome):
         description="Requests that settle it, if as large a share misses it; null if no number does."
     )
 
-    @property
-    def could_tell(self) -> bool:
-        """False if there were too few requests."""
-        return self.outcome != "underpowered"
-
 
 class SloGate(Gate[SloOutcome]):
     """The gate; see the module. Whether vLLM meets the objective is a separate condition."""

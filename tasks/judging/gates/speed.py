@@ -42,11 +42,6 @@ class SpeedOutcome(GateOutcome):
         default=(), description="All loads that were measured, and at which of them compiling wins."
     )
 
-    @property
-    def could_tell(self) -> bool:
-        """False if the budget is too small to get the bar out of the interval."""
-        return self.outcome not in ("noisy", "underpowered")
-
 
 # Outcomes of comparisons with several references: the first of these that occurs decides.
 _RANKS: dict[Compared, int] = {"not-faster": 0, "noisy": 1, "underpowered": 2, "faster": 3}

@@ -197,6 +197,24 @@ def test_an_accurate_engine_on_a_busy_host_is_inconclusive_and_not_measured_for_
     assert not is_conclusive(made, asked)
 
 
+@pytest.mark.parametrize(
+    ("regrets", "ratio", "verdict"),
+    [
+        ([0.0] * 100, 0.8, "stay-on-vllm"),
+        ([0.0] * 400, 0.8, "stay-on-vllm"),
+        ([0.0] * 100, 1.4, "inconclusive"),
+        ([0.0] * 400, 1.4, "compile"),
+    ],
+)
+def test_a_measurement_is_conclusive_if_its_verdict_is_a_decision_whatever_a_gate_could_not_tell(
+    regrets: list[float], ratio: float, verdict: str
+) -> None:
+    """Otherwise it would never be measured again, however old the verdict."""
+    result = judged(regrets, ratio=ratio)
+    assert result.verdict.verdict == verdict
+    assert is_conclusive(result.measured, result.protocol) == (verdict != "inconclusive")
+
+
 def test_a_faster_engine_that_does_not_pay_is_not_published() -> None:
     result = judged([0.0] * 400, ratio=1.4, requests_per_day=1000)
     assert result.verdict.row == "does-not-pay"

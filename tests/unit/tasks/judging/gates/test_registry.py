@@ -25,10 +25,6 @@ class ToyOutcome(GateOutcome):
     outcome: Word
     texts: int
 
-    @property
-    def could_tell(self) -> bool:
-        return self.outcome != "unsure"
-
 
 class ToyGate(Gate[ToyOutcome]):
     """Comes to what the test says."""
