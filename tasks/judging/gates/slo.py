@@ -51,7 +51,8 @@ class SloOutcome(GateOutcome):
 
     outcome: Literal["met", "missed", "underpowered"]
     reference: Literal["met", "missed", "underpowered"] = Field(
-        description="The same of the fastest vLLM configuration; it is not asked until that is sure."
+        description="The same of vLLM: missed only if every reference was shown to; otherwise what was shown "
+        "of the strongest one, which is not asked until that is sure."
     )
     late: Interval | None = Field(
         description="Share of the engine's requests whose first token came too late, in open loop; null if "
@@ -144,15 +145,14 @@ def judge_slo(timed: SpeedResult, slo: Slo, plan: SpeedPlan) -> SloOutcome:
     outcome = _kept(limits, rounds[timed.engine], slo, confidence)
     others = _limits(reference, slo, confidence)
     theirs = _kept(others, rounds[timed.reference], slo, confidence)
-    # That no vLLM meets the objective is a reason to compile at any ratio, so each of them has to miss it.
-    if theirs == "missed" and not all(_rounds_miss(one, slo, confidence) for one in timed.others):
-        theirs = "underpowered"
+    unknown = _not_shown_to_miss(timed, slo, confidence)
     needed = _needed(limits, len(engine.requests), confidence)
     said = _reason(engine, limits, slo, outcome, needed)
     return SloOutcome(
         outcome=outcome,
-        reference=theirs,
-        reason=f"{said} {_reference_reason(reference, others, theirs)}",
+        # That no vLLM meets it is a reason to compile at any ratio, so each of them has to miss it.
+        reference="underpowered" if theirs == "missed" and unknown else theirs,
+        reason=f"{said} {_reference_reason(reference, others, theirs, unknown)}",
         late=limits and limits.first_tokens,
         slow=limits and limits.gaps,
         good_share=_good_share(engine.requests, confidence),
@@ -172,6 +172,12 @@ def _kept(limits: Limits | None, rounds: list[RequestRecord], slo: Slo, confiden
     if limits_of(misses_of(rounds, slo), confidence).kept == "missed":
         return "missed"
     return "underpowered" if limits is None else limits.kept
+
+
+def _not_shown_to_miss(timed: SpeedResult, slo: Slo, confidence: float) -> list[str]:
+    """Return the names of the other references that were timed and do not miss it, or were not timed."""
+    within = [one.reference.side for one in timed.others if not _rounds_miss(one, slo, confidence)]
+    return [*within, *(one.reference for one in timed.left_out)]
 
 
 def _rounds_miss(point: SpeedPoint, slo: Slo, confidence: float) -> bool:
@@ -233,14 +239,17 @@ def _settled_by(needed: int | None) -> str:
     return f"If as large a share misses it, {needed} requests settle it."
 
 
-def _reference_reason(side: OpenLoopSide, limits: Limits | None, kept: Kept) -> str:
+def _reference_reason(side: OpenLoopSide, limits: Limits | None, kept: Kept, unknown: list[str]) -> str:
+    more = ""
+    if kept == "missed" and unknown:
+        more = f" {' and '.join(unknown)} {'was' if len(unknown) == 1 else 'were'} not shown to miss it."
     if limits is None or side.summary is None:
-        return f"{side.side} was not asked in open loop: {side.stopped}."
+        return f"{side.side} was not asked in open loop: {side.stopped}.{more}"
     said = {"met": "meets it", "missed": "misses it", "underpowered": "was not shown to miss it"}[kept]
     late, slow = limits
     return (
         f"{side.side}, at {side.arrivals_per_s:.3g} requests per second, {said}: {late.estimate:.2%} of "
-        f"{len(side.requests)} requests and {slow.estimate:.2%} of their gaps."
+        f"{len(side.requests)} requests and {slow.estimate:.2%} of their gaps.{more}"
     )
 
 

@@ -8,7 +8,7 @@ from support.judging.judgements import measured, open_loop, open_loop_side, prot
 from engine_specs.spec import Slo
 from tasks.judging.gates import Evidence
 from tasks.judging.gates.slo import SloGate, SloOutcome, judge_slo
-from tasks.judging.results import OpenLoopResult, SpeedResult
+from tasks.judging.results import LeftOut, OpenLoopResult, SpeedResult
 
 # Requests of the engine take 8.6 ms to the first token, those of vLLM 12 ms; 99 % of them have so much time.
 WITHIN = Slo(ttft_p99_ms=50, itl_p99_ms=50)
@@ -57,6 +57,22 @@ def test_gaps_have_a_limit_as_well() -> None:
 def test_a_reference_that_was_shown_to_miss_it_is_told_from_one_that_was_not() -> None:
     assert judged(open_loop(reference_late=16)).reference == "missed"
     assert judged(open_loop(reference_late=1)).reference == "underpowered"
+
+
+def test_vllm_misses_it_only_if_every_reference_was_shown_to() -> None:
+    alone = timed(open_loop(reference_late=16))
+    point = alone.at_operating_point
+    renamed = point.reference.model_copy(update={"side": "vllm fp8"})
+    rounds = tuple(
+        one.model_copy(update={"side": "vllm fp8"}) if one.side == "vllm" else one for one in point.rounds
+    )
+    named = point.model_copy(update={"reference": renamed, "rounds": rounds})
+    left_out = LeftOut(reference="vllm fp8", reason="the budget is too small")
+    for unknown in ({"others": (named,)}, {"left_out": (left_out,)}):
+        outcome = judge_slo(alone.model_copy(update=unknown), WITHIN, protocol().speed)
+        assert outcome.reference == "underpowered"
+        assert "vllm, at 12.5 requests per second, misses it: 25.00% of 64 requests" in outcome.reason
+        assert outcome.reason.endswith(" vllm fp8 was not shown to miss it.")
 
 
 def test_rounds_at_the_operating_point_show_a_miss_but_never_that_there_is_none() -> None:
