@@ -3,6 +3,7 @@
 Invariants:
 - Only one measurement at a time runs on a host, as two would disturb each other.
 - Every side is served from exactly its tree, which is made and verified anew for this measurement.
+- A run that was killed leaves trees only until the next measurement.
 - A tree has the same path each time, because vLLM finds what it compiled for a checkpoint by its path.
 - All GPUs are taken at once, and held until the measurement ends: two measurements that each hold some of
   them would wait for each other.
@@ -154,8 +155,8 @@ def bench(
     root = pipeline.settings.home / "serving"
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"), ExitStack() as stack:
+        _remove_leftovers(root)
         for tree in {side.tree for side in sides}:
-            shutil.rmtree(root / tree, ignore_errors=True)  # left by a run that was killed
             stack.callback(shutil.rmtree, root / tree, ignore_errors=True)
             pipeline.store.materialize(tree, root / tree)
         equipped = _equipped(pipeline, stack, sides, choice, root, served_with)
@@ -167,6 +168,13 @@ def bench(
             strangers=watch.strangers_now,
         )
         yield Bench(pipeline, equipped, choice, watch, stack.enter_context(host.running()), label)
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Remove the trees of killed runs; whoever holds the lock is the only one that serves any."""
+    for path in root.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _equipped(
