@@ -28,7 +28,6 @@ LENGTHS = {"min_length_ratio": 0.7, "max_length_ratio": 1.5}
 SHORT = {
     "first_pairs": 3,
     "pairs_elsewhere": 3,
-    "qualifying_rounds": 1,
     "resolution": 500.0,
     "checked_requests": 16,
 }

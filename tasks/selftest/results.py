@@ -25,13 +25,15 @@ class Row(Frozen):
 
     @property
     def holds(self) -> bool:
-        """Whether every trial came out as it has to."""
+        """Whether every trial came out as it has to; what is to be found has to be by a gate that is named.
+
+        Otherwise a fault of the test itself, such as a stream that the client refuses, would count as found.
+        """
         outcomes = {one.outcome for one in self.trials}
-        found = [one.was_found for one in self.trials]
         return {
-            "found": all(found),
+            "found": all(one.was_found and {*one.gates} & {*self.gates} for one in self.trials),
             "not-passed": "passed" not in outcomes,
-            "harmless": not any(found),
+            "harmless": not any(one.was_found for one in self.trials),
             "within-limits": True,
         }[self.expected]
 

@@ -112,9 +112,13 @@ def damaged_command(serve: ServeCommand, sources: Path, damage: Path) -> ServeCo
 
 
 def noisy_copy(pipeline: Pipeline, engine: str, folder: Path) -> str:
-    """Return the digest of a copy of an engine with noise on its weights."""
+    """Return the digest of a copy of an engine with noise on its weights.
+
+    Raises LookupError if it keeps no matrix where they are looked for: then nothing would be planted.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         whole, noisy = Path(scratch) / "whole", Path(scratch) / "noisy"
         pipeline.store.materialize(engine, whole)
-        damage_engine(whole, noisy, noise=WEIGHT_NOISE)
+        if not damage_engine(whole, noisy, noise=WEIGHT_NOISE):
+            raise LookupError(f"engine {engine} has no matrix in its folder of weights")
         return pipeline.store.put_tree(noisy).digest

@@ -21,7 +21,7 @@ def trial(outcome: TrialOutcome, *gates: str) -> Trial:
 
 
 def row(expected: Expected, *trials: Trial) -> Row:
-    return Row(name="x", does="does x", expected=expected, gates=(), trials=trials)
+    return Row(name="x", does="does x", expected=expected, gates=("regret", "slo", CLIENT), trials=trials)
 
 
 def found(*rows: Row, controls: tuple[Control, ...] = ()) -> LiveSelfTest:
@@ -65,9 +65,17 @@ def test_timed_answers_are_judged_where_answers_are_undecided() -> None:
 )
 def test_how_something_has_to_come_out(expected: Expected, outcome: TrialOutcome, holds: bool) -> None:
     good = {"found": "rejected", "not-passed": "undecided"}.get(expected, "passed")
-    one = row(expected, trial(good), trial(outcome))  # type: ignore[arg-type]
+    one = row(expected, trial(good, "regret"), trial(outcome, "length", "regret"))  # type: ignore[arg-type]
     assert one.holds == holds
     assert found(one).failing == (() if holds else ("x",))
+
+
+def test_what_is_to_be_found_is_to_be_found_by_a_gate_that_is_named() -> None:
+    assert row("found", trial("refused", CLIENT)).holds
+    unnamed = Row(
+        name="x", does="does x", expected="found", gates=("length",), trials=(trial("refused", CLIENT),)
+    )
+    assert not unnamed.holds, "a stream that the test itself breaks is refused, too"
 
 
 def test_the_section_gives_every_outcome_with_its_gates_and_the_small_number_of_trials() -> None:
