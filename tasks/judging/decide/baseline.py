@@ -15,8 +15,8 @@ from tasks.judging.gates import (
     Figure,
     Map,
     Tile,
-    capacity_alone,
     compare_months,
+    hoped_capacities,
     interval_figure,
     latency_figures,
     money_map,
@@ -79,13 +79,13 @@ def baseline_decision(load: LoadResult, terms: BaselineTerms) -> Stay | Go:
     """
     workload, speedup = terms.workload, terms.speedup
     summary = load.at_operating_point.summary
-    reference = capacity_alone([point.summary for point in load.points], workload.slo, load.side.devices)
-    fast = {"side": "engine", "tokens_per_s": reference.tokens_per_s * speedup.ratio}
+    summaries = [point.summary for point in load.points]
+    reference, engine = hoped_capacities(summaries, workload.slo, load.side.devices, speedup.ratio)
     hoped = compare_months(
         terms.prices,
         workload,
         reference=reference,
-        engine=reference.model_copy(update=fast),
+        engine=engine,
         build_device_hours=terms.build_device_hours,
     )
     times = f"{speedup.ratio:g} times its speed, the most that can be hoped of this kind,"

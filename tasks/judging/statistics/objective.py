@@ -16,6 +16,13 @@ def meets(summary: LoadSummary, slo: Slo) -> bool:
 
 
 def best_within(summaries: Sequence[LoadSummary], slo: Slo) -> LoadSummary:
-    """Return the fastest of those that meet the objective or, if none does, of all."""
+    """Return the fastest of those that meet the objective or, if none does, of all.
+
+    The fastest has the largest goodput; of those that have none, the largest throughput.
+    """
     within = [one for one in summaries if meets(one, slo)]
-    return max(within or summaries, key=lambda one: one.goodput_per_device.estimate)
+    return max(within or summaries, key=_rates)
+
+
+def _rates(summary: LoadSummary) -> tuple[float, float]:
+    return summary.goodput_per_device.estimate, summary.throughput_per_device.estimate

@@ -1,6 +1,6 @@
 """What an engine is worth: the gate on economics, and the capacity of both sides, with which it counts."""
 
-from tasks.judging.gates.money.capacity import Capacity, capacity_alone
+from tasks.judging.gates.money.capacity import Capacity, hoped_capacities
 from tasks.judging.gates.money.economics import (
     WAY_OF_COUNTING,
     EconomicsGate,
@@ -15,8 +15,8 @@ __all__ = [
     "Capacity",
     "EconomicsGate",
     "EconomicsOutcome",
-    "capacity_alone",
     "compare_months",
+    "hoped_capacities",
     "money_map",
     "money_tiles",
 ]

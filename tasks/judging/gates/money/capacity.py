@@ -43,23 +43,34 @@ class Capacity(Frozen):
 
 
 def capacities(speed: SpeedResult, slo: Slo) -> tuple[Capacity, Capacity]:
-    """Return the capacities of the reference and of the engine, in one unit."""
-    sides = [[point.reference for point in speed.points], [point.engine for point in speed.points]]
-    devices = [_devices(speed, side[0].side) for side in sides]
-    good = all(best_within(side, slo).goodput_per_device.estimate > 0 for side in sides)
-    metric: Metric = "goodput_per_device" if good else "throughput_per_device"
-    reference, engine = sides
+    """Return the capacities of the reference that can serve most and of the engine, in one unit."""
+    engine = [point.engine for point in speed.points]
+    strongest = [point.reference for point in speed.points]
+    references = [strongest, *([point.reference] for point in speed.others)]
+    metric = _common_metric((best_within(engine, slo), _most(references, slo)))
+    rated = [
+        _capacity(one, slo, metric, "upper", _devices(speed, one[0].side))
+        for one in references
+        if getattr(best_within(one, slo), metric).estimate > 0
+    ]
     return (
-        _capacity(reference, slo, metric, "upper", devices[0]),
-        _capacity(engine, slo, metric, "lower", devices[1]),
+        max(rated, key=lambda one: (one.within_objective, one.tokens_per_s)),
+        _capacity(engine, slo, metric, "lower", _devices(speed, speed.engine)),
     )
 
 
-def capacity_alone(summaries: Sequence[LoadSummary], slo: Slo, devices: int) -> Capacity:
-    """Return the capacity of a reference that was measured alone, such as the baseline."""
-    good = best_within(summaries, slo).goodput_per_device.estimate > 0
-    metric: Metric = "goodput_per_device" if good else "throughput_per_device"
-    return _capacity(summaries, slo, metric, "upper", devices)
+def hoped_capacities(
+    summaries: Sequence[LoadSummary], slo: Slo, devices: int, ratio: float
+) -> tuple[Capacity, Capacity]:
+    """Return the capacities of a reference that was measured alone and of an engine `ratio` times as fast.
+
+    Each request of the engine takes as much less time, so it may be within the objective at a concurrency at
+    which the reference is not, and serve more than `ratio` times as much.
+    """
+    hoped = [_faster(one, slo, ratio) for one in summaries]
+    metric = _common_metric([best_within(side, slo) for side in (summaries, hoped)])
+    reference, engine = (_capacity(side, slo, metric, "upper", devices) for side in (summaries, hoped))
+    return reference, engine
 
 
 def peak_tokens_per_s(prices: Economics, workload: Workload) -> float:
@@ -97,6 +108,31 @@ def _capacity(
     )
 
 
+def _common_metric(bests: Sequence[LoadSummary]) -> Metric:
+    """Return the unit in which each of these has a rate."""
+    good = all(one.goodput_per_device.estimate > 0 for one in bests)
+    return "goodput_per_device" if good else "throughput_per_device"
+
+
+def _most(references: Sequence[Sequence[LoadSummary]], slo: Slo) -> LoadSummary:
+    """Return where any of the references is best."""
+    return best_within([best_within(one, slo) for one in references], slo)
+
+
+def _faster(summary: LoadSummary, slo: Slo, ratio: float) -> LoadSummary:
+    """Return what a side that is `ratio` times as fast would have shown with as many requests in flight."""
+    ttft, itl = (one.model_copy(update={"p99": one.p99 / ratio}) for one in (summary.ttft_ms, summary.itl_ms))
+    fast = summary.model_copy(update={"side": "engine", "ttft_ms": ttft, "itl_ms": itl})
+    throughput = _times(summary.throughput_per_device, ratio)
+    good = throughput if meets(fast, slo) else _times(summary.goodput_per_device, ratio)
+    return fast.model_copy(update={"throughput_per_device": throughput, "goodput_per_device": good})
+
+
+def _times(rate: Interval, ratio: float) -> Interval:
+    ends = {name: ratio * getattr(rate, name) for name in ("estimate", "lower", "upper")}
+    return rate.model_copy(update=ends)
+
+
 def _positive_bound(rate: Interval, bound: Bound) -> float:
     """Return a bound of a rate that is greater than zero, by the delta method on its logarithm."""
     distance = getattr(rate, bound) - rate.estimate
@@ -104,4 +140,5 @@ def _positive_bound(rate: Interval, bound: Bound) -> float:
 
 
 def _devices(speed: SpeedResult, side: str) -> int:
-    return next(one.devices for point in speed.points for one in point.rounds if one.side == side)
+    points = (*speed.points, *speed.others)
+    return next(one.devices for point in points for one in point.rounds if one.side == side)

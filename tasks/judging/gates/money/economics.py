@@ -26,7 +26,7 @@ from tasks.judging.gates.money.capacity import (
 )
 from tasks.judging.gates.rule import Condition, Rule
 
-WAY_OF_COUNTING = "whole-devices-at-the-planned-share-of-the-best-rate-within-the-objective/2"
+WAY_OF_COUNTING = "whole-devices-at-the-planned-share-of-the-best-rate-within-the-objective/3"
 """How this version counts money; verdicts that were counted in another way are not reused."""
 
 DAYS_PER_MONTH = 365.25 / 12

@@ -1,6 +1,7 @@
 """Arithmetic of a month, checked by hand, and the decision to leave the baseline alone."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,14 +16,15 @@ from support.judging.judgements import (
     workload,
 )
 
-from engine_specs.spec import Arrivals, Economics, Slo
+from engine_specs.spec import Arrivals, Economics, Slo, Workload
 from engine_specs.tables import HopedSpeedup, load_kinds
 from tasks.judging.decide import Stay, objective_needs
 from tasks.judging.decide.baseline import BaselineTerms, Go, baseline_decision
-from tasks.judging.gates import EconomicsOutcome
-from tasks.judging.gates.money.capacity import capacities, capacity_alone
+from tasks.judging.gates import EconomicsOutcome, hoped_capacities
+from tasks.judging.gates.money.capacity import capacities, planned_tokens_per_s
 from tasks.judging.gates.money.economics import HOURS_PER_MONTH, compare_months, money_map
-from tasks.judging.results import LoadPoint, LoadResult, SpeedPoint, SpeedResult
+from tasks.judging.measure.open_loop import rate_of
+from tasks.judging.results import Interval, LoadPoint, LoadResult, LoadSummary, SpeedPoint, SpeedResult
 
 DAY_S = 86_400
 TWICE = HopedSpeedup(ratio=2.0, source="a test's imagination")
@@ -188,6 +190,56 @@ def test_without_any_goodput_both_sides_count_by_throughput() -> None:
     assert reference.tokens_per_s > 0
 
 
+def test_a_side_without_any_goodput_counts_where_its_throughput_is_best() -> None:
+    nothing = Interval(estimate=0.0, lower=0.0, upper=0.0, confidence=0.95)
+    strict = Slo(ttft_p99_ms=0.1, itl_p99_ms=0.1)
+    points = [at(1, 500.0, 2.0), at(8, 4000.0, 2.0)]
+    none_good = [
+        one.model_copy(update={"reference": one.reference.model_copy(update={"goodput_per_device": nothing})})
+        for one in points
+    ]
+    reference, _ = capacities(measured(*none_good), strict)
+    assert (reference.concurrency, reference.within_objective) == (8, False)
+    assert reference.metric == "throughput_per_device"
+
+
+def test_money_is_saved_against_the_reference_that_can_serve_most() -> None:
+    """The strongest one may serve less than another at any concurrency: its bound is what counts."""
+    strongest = at(2, 1000.0, 1.5)
+    noisy = speed_point(1.6, noise=0.02, pairs=6, concurrency=2, rate=1000.0, reference="vllm-fp32")
+    rate = noisy.reference.goodput_per_device.model_copy(update={"upper": 1300.0})
+    wide = noisy.reference.model_copy(update={"goodput_per_device": rate})
+    timed = measured(strongest)
+    others = timed.model_copy(update={"others": (noisy.model_copy(update={"reference": wide}),)})
+    assert capacities(timed, LENIENT)[0].side == "vllm"
+    reference, engine = capacities(others, LENIENT)
+    assert reference.side == "vllm-fp32"
+    assert reference.tokens_per_s >= 1300.0
+    assert engine == capacities(timed, LENIENT)[1]
+
+
+def test_a_reference_beyond_the_objective_does_not_count_before_one_within() -> None:
+    fast = speed_point(0.5, noise=0.02, pairs=6, concurrency=1, rate=9000.0, reference="vllm-fp32")
+    late = fast.reference.ttft_ms.model_copy(update={"p99": 5000.0})
+    beyond = fast.model_copy(update={"reference": fast.reference.model_copy(update={"ttft_ms": late})})
+    timed = measured(at(1, 500.0, 2.0)).model_copy(update={"others": (beyond,)})
+    assert capacities(timed, LENIENT)[0].side == "vllm"
+
+
+@pytest.mark.parametrize("limit_ms", [1000.0, 11.0, 0.1])
+def test_open_loop_asks_where_money_is_counted_and_no_less_than_is_planned(limit_ms: float) -> None:
+    """At 500 tokens/s the first token takes 12 ms, at 1,000 tokens/s 6 ms, at 4,000 tokens/s 1.5 ms."""
+    slo = Slo(ttft_p99_ms=limit_ms, itl_p99_ms=1000)
+    load = workload(slo=slo, output_tokens=32)
+    timed = measured(at(1, 500.0, 2.0), at(8, 4000.0, 0.25))
+    capacity_of = dict(zip(("reference", "engine"), capacities(timed, slo), strict=True))
+    for name, found in capacity_of.items():
+        rate = rate_of([getattr(point, name) for point in timed.points], found.devices, load)
+        assert f"with {found.concurrency} in flight" in rate.load
+    # The engine counts by its lower bound, so its servers get less than they were judged under.
+    assert planned_tokens_per_s(found, load) <= rate.per_s * load.output_tokens
+
+
 def test_a_price_of_one_target_counts_there_only() -> None:
     prices = PRICES.model_copy(update={"target_gpu_hour_usd": {"h100-sxm": 4.0}})
     assert prices.at("h100-sxm").gpu_hour_usd == 4.0
@@ -204,12 +256,56 @@ def test_a_price_of_one_target_counts_there_only() -> None:
         {"upkeep_hours_per_month": math.inf},
         {"peak_to_mean": 0.5},
         {"spare_servers": -1},
+        {"spare_servers": 10**9},
         {"target_gpu_hour_usd": {"h900": 1.0}},
+        {"target_gpu_hour_usd": {"h200": 1e308}},
+        {"requests_per_day": 0},
+        {"requests_per_day": -1.0},
+        {"requests_per_day": math.nan},
+        {"gpu_hour_usd": math.nan},
+        {"gpu_hour_usd": -1.0},
+        {"engineer_hour_usd": 1e308},
+        {"builds_per_month": 1e308},
+        {"peak_to_mean": math.inf},
+        {"peak_to_mean": 1e308},
     ],
 )
 def test_absurd_prices_and_loads_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Economics.model_validate(PRICES.model_dump() | wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input_tokens": 10**12},
+        {"output_tokens": 0},
+        {"output_tokens": 10**12},
+        {"concurrency": (10**9,)},
+        {"concurrency": ()},
+        {"arrivals": {"per_s": 1e308}},
+        {"arrivals": {"share_of_capacity": 0.0}},
+        {"arrivals": {"share_of_capacity": 1.5}},
+        {"slo": {"ttft_p99_ms": math.inf, "itl_p99_ms": 10}},
+        {"slo": {"ttft_p99_ms": 100, "itl_p99_ms": math.nan}},
+        {"sweep": ({"input_tokens": 10**12, "output_tokens": 1},)},
+    ],
+)
+def test_absurd_workloads_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Workload.model_validate(workload().model_dump() | wrong)
+
+
+def test_the_largest_prices_and_loads_that_are_accepted_can_be_counted() -> None:
+    most = {
+        "requests_per_day": 1e12,
+        "peak_to_mean": 1_000.0,
+        "gpu_hour_usd": 10_000.0,
+        "spare_servers": 1_000,
+    }
+    outcome = month(1.01, **most)
+    assert all(math.isfinite(cell.net_usd) for cell in outcome.map)
+    assert math.isfinite(outcome.net_usd)
 
 
 def load(rate: float) -> LoadResult:
@@ -245,9 +341,67 @@ def test_a_small_load_that_is_served_in_time_stays_with_the_arithmetic_shown() -
 
 def test_the_baseline_counts_as_the_verdict_does() -> None:
     found = decision(500.0, requests_per_day=1_000_000_000).economics
-    alone = capacity_alone([load(500.0).points[0].summary], LENIENT, 1)
-    assert found.reference == alone
-    assert found.engine.tokens_per_s == 2 * alone.tokens_per_s
+    alone = load(500.0).points[0].summary.goodput_per_device
+    assert found.reference.tokens_per_s == pytest.approx(alone.upper)
+    assert found.engine.tokens_per_s == pytest.approx(2 * found.reference.tokens_per_s)
+    assert found.reference.metric == found.engine.metric == "goodput_per_device"
+
+
+def served(side: LoadSummary, concurrency: int, ratio: float) -> LoadSummary:
+    """A side that serves 400 tokens/s per request in flight up to eight, and takes 10 ms for each of them."""
+    rate = 400.0 * ratio * min(concurrency, 8)
+    interval = Interval(estimate=rate, lower=0.98 * rate, upper=1.02 * rate, confidence=0.95)
+    ttft = side.ttft_ms.model_copy(update={"p99": 10.0 * concurrency / ratio})
+    changes = {"concurrency": concurrency, "ttft_ms": ttft}
+    return side.model_copy(
+        update=changes | {"throughput_per_device": interval, "goodput_per_device": interval}
+    )
+
+
+LOADED = (1, 4, 8)
+
+
+def baseline_of(concurrencies: Sequence[int], at_point: int) -> LoadResult:
+    point = speed_point(1.0, noise=0.0, pairs=3)
+    points = tuple(LoadPoint(summary=served(point.reference, one, 1.0), rounds=()) for one in concurrencies)
+    return LoadResult(side=side("vllm"), protocol_digest="0" * 64, operating_point=at_point, points=points)
+
+
+def test_an_engine_may_meet_the_objective_at_more_requests_than_vllm() -> None:
+    """vLLM is within 25 ms at 1 in flight (400 tokens/s); twice as fast, 4 in flight take 20 ms (3,200)."""
+    slo = Slo(ttft_p99_ms=25, itl_p99_ms=1000)
+    reference, engine = hoped_capacities(
+        [one.summary for one in baseline_of(LOADED, 1).points], slo, devices=1, ratio=2.0
+    )
+    assert (reference.concurrency, engine.concurrency) == (1, 4)
+    assert engine.tokens_per_s == pytest.approx(8 * reference.tokens_per_s)
+
+
+@pytest.mark.parametrize("limit_ms", [15.0, 25.0, 45.0, 1000.0])
+@pytest.mark.parametrize("requests_per_day", [1e6, 3e6, 1e7, 3e7, 1e8, 1e9])
+def test_it_never_says_stay_if_the_usual_speedup_would_pay(limit_ms: float, requests_per_day: float) -> None:
+    """An engine just as fast as can be hoped, judged as every engine is."""
+    slo, prices = Slo(ttft_p99_ms=limit_ms, itl_p99_ms=1000), {"requests_per_day": requests_per_day}
+    load = workload(slo=slo, concurrency=LOADED, operating_point=1)
+    terms = BaselineTerms(
+        prices=PRICES.model_copy(update=prices),
+        workload=load,
+        speedup=TWICE,
+        compile_mode="when-justified",
+    )
+    before = baseline_decision(baseline_of(LOADED, 1), terms)
+    made = [speed_point(2.0, noise=0.0, pairs=3, concurrency=one) for one in LOADED]
+    sides = [{"reference": 1.0, "engine": TWICE.ratio} for _ in made]
+    points = [
+        one.model_copy(
+            update={name: served(getattr(one, name), one.concurrency, ratio) for name, ratio in own.items()}
+        )
+        for one, own in zip(made, sides, strict=True)
+    ]
+    reference, engine = capacities(measured(*points), slo)
+    after = compare_months(terms.prices, load, reference=reference, engine=engine, build_device_hours=0.0)
+    assert isinstance(before, Go) or after.outcome == "negative"
+    assert before.economics.net_usd >= after.net_usd
 
 
 def test_no_kind_is_given_up_below_what_it_has_shown() -> None:
