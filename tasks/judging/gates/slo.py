@@ -9,6 +9,7 @@ If neither is shown of an engine that is not fast enough, or does not pay, vLLM 
 change that. So the gate leaves `underpowered` to the last one, unless vLLM misses the objective.
 """
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -19,10 +20,12 @@ from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import (
+    BoundedQuantiles,
     Interval,
     LoadSummary,
     OpenLoopSide,
     OpenLoopSummary,
+    Quantiles,
     RequestRecord,
     SpeedPoint,
     SpeedResult,
@@ -283,12 +286,24 @@ def _tiles(
     mine: OpenLoopSummary | LoadSummary, theirs: OpenLoopSummary | LoadSummary | None, slo: Slo, where: str
 ) -> tuple[Tile, ...]:
     return tuple(
-        Tile(f"{name} p99", pattern.format(own), "ms", f"{where}, limit {limit:g}{_next_to(other, pattern)}")
+        Tile(
+            f"{name} p99",
+            pattern.format(own.p99),
+            "ms",
+            f"{where}{_at_most(own, pattern)}, limit {limit:g}{_next_to(other, pattern)}",
+        )
         for name, pattern, own, other, limit in (
-            ("TTFT", "{:.1f}", mine.ttft_ms.p99, theirs.ttft_ms.p99 if theirs else None, slo.ttft_p99_ms),
-            ("ITL", "{:.2f}", mine.itl_ms.p99, theirs.itl_ms.p99 if theirs else None, slo.itl_p99_ms),
+            ("TTFT", "{:.1f}", mine.ttft_ms, theirs.ttft_ms.p99 if theirs else None, slo.ttft_p99_ms),
+            ("ITL", "{:.2f}", mine.itl_ms, theirs.itl_ms.p99 if theirs else None, slo.itl_p99_ms),
         )
     )
+
+
+def _at_most(found: Quantiles, pattern: str) -> str:
+    """Return the upper bound of a 99th percentile as part of a sentence; empty if it has none."""
+    if not isinstance(found, BoundedQuantiles) or found.p99_bounds.upper is None:
+        return ""
+    return f", at most {pattern.format(found.p99_bounds.upper)}"
 
 
 def _next_to(other: float | None, pattern: str) -> str:
@@ -303,22 +318,40 @@ def latency_figures(
     where: str = "closed loop",
     compared: bool = True,
 ) -> tuple[Figure, ...]:
-    """Return the pooled 99th percentiles of a side and of the reference: estimates, which do not decide.
+    """Return the pooled 99th percentiles of a side and of the reference, which do not decide by themselves.
 
-    If `compared`, they say how much of their limits is used.
+    Those of open loop have bounds. If `compared`, they say how much of their limits is used.
     """
     return tuple(
         Figure(
             f"SLO: {name}, {where}",
             "ms",
-            f"{mine:.2f}",
+            f"{mine.p99:.2f}",
+            *_bounds_in_words(mine),
             limit=f"≤ {limit:g}",
-            use=Use(mine / limit, mine / limit, mine / limit) if compared else None,
+            use=_use(mine, limit) if compared else None,
             reference="" if theirs is None else f"{theirs:.2f}{'' if theirs <= limit else ' (missed)'}",
             decisive=False,
         )
         for name, mine, theirs, limit in (
-            ("TTFT p99", side.ttft_ms.p99, reference.ttft_ms.p99 if reference else None, slo.ttft_p99_ms),
-            ("ITL p99", side.itl_ms.p99, reference.itl_ms.p99 if reference else None, slo.itl_p99_ms),
+            ("TTFT p99", side.ttft_ms, reference.ttft_ms.p99 if reference else None, slo.ttft_p99_ms),
+            ("ITL p99", side.itl_ms, reference.itl_ms.p99 if reference else None, slo.itl_p99_ms),
         )
     )
+
+
+def _bounds_in_words(found: Quantiles) -> tuple[str, str]:
+    """Return the bounds of a 99th percentile; empty if it has none."""
+    if not isinstance(found, BoundedQuantiles):
+        return "", ""
+    lower, upper = found.p99_bounds.lower, found.p99_bounds.upper
+    return f"{lower:.2f}", "unknown" if upper is None else f"{upper:.2f}"
+
+
+def _use(found: Quantiles, limit: float) -> Use:
+    """Return the use of a limit by a 99th percentile, up to its bounds if it has any."""
+    if not isinstance(found, BoundedQuantiles):
+        return Use(*[found.p99 / limit] * 3)
+    bounds = found.p99_bounds
+    upper = math.inf if bounds.upper is None else bounds.upper
+    return Use(found.p99 / limit, bounds.lower / limit, upper / limit)

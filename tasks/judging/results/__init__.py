@@ -18,7 +18,7 @@ from tasks.judging.results.open_loop import (
     Settled,
     Stretch,
 )
-from tasks.judging.results.quantities import Interval, Metric, Quantiles
+from tasks.judging.results.quantities import BoundedQuantiles, Bounds, Interval, Metric, Quantiles
 from tasks.judging.results.speed import (
     BlockCost,
     Ended,
@@ -36,6 +36,8 @@ from tasks.judging.results.timed import TimedAnswers, TimedCount, TimedSample
 __all__ = [
     "AccuracyResult",
     "BlockCost",
+    "BoundedQuantiles",
+    "Bounds",
     "Conditions",
     "Departure",
     "End",

@@ -8,7 +8,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.judging.conditions import HostLoad
 from tasks.judging.results.load import RequestRecord
-from tasks.judging.results.quantities import Quantiles
+from tasks.judging.results.quantities import BoundedQuantiles, Quantiles
 
 Settled = Literal["settled", "enough", "budget"]
 """Why no more requests were sent: the objective is settled; more would change no verdict; or the budget does
@@ -46,8 +46,8 @@ class OpenLoopSummary(Frozen):
     """All counted requests of one side in open loop."""
 
     requests: int = Field(ge=1)
-    ttft_ms: Quantiles = Field(description="Time from the intended arrival to the first token.")
-    itl_ms: Quantiles = Field(description="Gaps between arrivals of tokens, pooled over all requests.")
+    ttft_ms: BoundedQuantiles = Field(description="Time from the intended arrival to the first token.")
+    itl_ms: BoundedQuantiles = Field(description="Gaps between arrivals of tokens, pooled over all requests.")
     e2e_ms: Quantiles = Field(description="Time from the intended arrival to the last token.")
     goodput_per_device: float = Field(
         ge=0, description="Output tokens per second and device of requests that met the SLO."

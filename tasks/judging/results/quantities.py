@@ -31,3 +31,22 @@ class Quantiles(Frozen):
     p50: float
     p90: float
     p99: float
+
+
+class Bounds(Frozen):
+    """One-sided bounds of a quantile."""
+
+    lower: float
+    upper: float | None = Field(description="Null if there are too few requests for one.")
+
+
+class BoundedQuantiles(Quantiles):
+    """Quantiles with bounds that hold although requests wait for each other."""
+
+    confidence: float = Field(description="Confidence of each upper bound; lower ones share the error.")
+    bounds: tuple[Bounds, Bounds, Bounds] = Field(description="Those of p50, p90 and p99.")
+
+    @property
+    def p99_bounds(self) -> Bounds:
+        """The bounds of the quantile that an objective limits."""
+        return self.bounds[2]

@@ -31,6 +31,7 @@ from tasks.judging.statistics.parts import (
     spans_of,
     units_of,
 )
+from tasks.judging.statistics.quantile_bounds import quantile_bounds
 from tasks.judging.statistics.ratio_bounds import (
     geometric_mean_interval,
     mean_interval,
@@ -82,6 +83,7 @@ __all__ = [
     "part_limit",
     "part_texts_to_pass",
     "point_ratio",
+    "quantile_bounds",
     "ratio_interval",
     "reach_of",
     "region",

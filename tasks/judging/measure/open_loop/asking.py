@@ -2,8 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from statistics import fmean
 from time import perf_counter
 from typing import Literal
@@ -22,7 +23,7 @@ from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import quantiles
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import OpenLoopSide, OpenLoopSummary, RequestRecord, Settled
+from tasks.judging.results import BoundedQuantiles, OpenLoopSide, OpenLoopSummary, RequestRecord, Settled
 from tasks.judging.statistics import (
     ALLOWED_SHARE,
     Limits,
@@ -30,6 +31,7 @@ from tasks.judging.statistics import (
     limits_of,
     look_confidence,
     misses_of,
+    quantile_bounds,
     requests_of_look,
 )
 
@@ -172,7 +174,11 @@ class _Asked:
 
     def _limits(self) -> Limits:
         misses = misses_of(self._requests, self._protocol.workload.slo)
-        return limits_of(misses, look_confidence(self._confidence, self._looks))
+        return limits_of(misses, self._look_confidence)
+
+    @property
+    def _look_confidence(self) -> float:
+        return look_confidence(self._confidence, self._looks)
 
     def _end(self) -> tuple[Settled, str]:
         """Return why nothing more is asked."""
@@ -197,7 +203,7 @@ class _Asked:
             stopped=stopped,
             spent_s=spent_s,
             stretches=tuple(one.result for one in self._made),
-            summary=_summary(self._made) if self._made else None,
+            summary=_summary(self._made, self._look_confidence) if self._made else None,
         )
         return OpenLoopAsked(result=result, texts=tuple(text for one in self._made for text in one.texts))
 
@@ -213,20 +219,31 @@ def _in_doubt(limits: Limits) -> bool:
     return any(one.estimate > ALLOWED_SHARE for one in limits)
 
 
-def _summary(made: Sequence[MeasuredStretch]) -> OpenLoopSummary:
+def _summary(made: Sequence[MeasuredStretch], confidence: float) -> OpenLoopSummary:
     stretches = [one.result for one in made]
     records = [record for one in stretches for record in one.requests]
-    gaps = [gap for one in made for gap in one.gaps_ms]
     good_tokens = sum(record.output_tokens for record in records if record.good)
     return OpenLoopSummary(
         requests=len(records),
-        ttft_ms=quantiles([record.ttft_ms for record in records]),
-        itl_ms=quantiles(gaps or [0.0]),
+        ttft_ms=_bounded([(record.ttft_ms,) for record in records], confidence),
+        itl_ms=_bounded([gaps for one in made for gaps in _gaps_by_request(one)], confidence),
         e2e_ms=quantiles([record.e2e_ms for record in records]),
         goodput_per_device=good_tokens / math.fsum(one.wall_s for one in stretches) / stretches[0].devices,
         good_share=fmean(record.good for record in records),
         most_in_flight=max(one.most_in_flight for one in stretches),
     )
+
+
+def _gaps_by_request(stretch: MeasuredStretch) -> Iterator[tuple[float, ...]]:
+    gaps = iter(stretch.gaps_ms)
+    for record in stretch.result.requests:
+        yield tuple(islice(gaps, record.gaps))
+
+
+def _bounded(waits_ms: Sequence[Sequence[float]], confidence: float) -> BoundedQuantiles:
+    pooled = quantiles([wait for own in waits_ms for wait in own] or [0.0])
+    bounds = quantile_bounds(waits_ms, confidence)
+    return BoundedQuantiles(**pooled.model_dump(), confidence=confidence, bounds=bounds)
 
 
 def _line(made: OpenLoopSide) -> str:

@@ -125,3 +125,20 @@ def test_all_shares_and_latencies_are_shown(requests: int) -> None:
         labels[: 2 if requests else 0]
     )
     assert all(("open loop" if requests else "closed loop") in tile.note for tile in shown.tiles)
+
+
+@pytest.mark.parametrize(("requests", "late"), [(400, 0), (400, 3), (100, 0)])
+def test_99th_percentiles_of_open_loop_are_shown_with_bounds_that_agree_with_the_outcome(
+    requests: int, late: int
+) -> None:
+    asked = protocol()
+    result = timed(open_loop(requests=requests, late=late))
+    whole = measured(asked.digest, [0.0] * 40, ratio=1.4)
+    evidence = Evidence(asked, whole.accuracy, result)
+    gate = SloGate()
+    outcome = gate.judge(evidence)
+    (ttft,) = (one for one in gate.show(outcome, evidence).figures if one.label == "SLO: TTFT p99, open loop")
+    assert ttft.use is not None
+    assert ttft.use.lower <= ttft.use.estimate <= ttft.use.upper
+    assert (ttft.use.upper <= 1) == (outcome.outcome == "met")
+    assert (ttft.upper == "unknown") == (requests == 100)

@@ -69,6 +69,10 @@ def test_a_queue_that_a_closed_loop_hides_is_found() -> None:
     assert queued.summary is not None
     assert queued.summary.most_in_flight > 4
     assert queued.summary.ttft_ms.p99 > 60
+    for found in (queued.summary.ttft_ms, queued.summary.itl_ms):
+        assert found.p99_bounds.lower < found.p99
+        assert found.bounds[0].upper is not None
+        assert found.bounds[0].lower <= found.p50 <= found.bounds[0].upper
     assert (queued.looks, queued.ended) == (1, "settled")
     assert len(made.open_loop.reference.requests) >= 64
     assert judge_slo(made, one.workload.slo, one.speed).outcome == "missed"
