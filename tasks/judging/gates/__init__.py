@@ -16,6 +16,7 @@ from tasks.judging.gates.money import (
     hoped_capacities,
     money_map,
     money_tiles,
+    worth_in_words,
 )
 from tasks.judging.gates.registry import all_gates, judge_gates
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Rule, VerdictName
@@ -53,4 +54,5 @@ __all__ = [
     "money_tiles",
     "tested_part",
     "worst_of",
+    "worth_in_words",
 ]

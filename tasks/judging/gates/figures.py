@@ -137,9 +137,12 @@ class Shown:
         tiles: the large numbers of the report.
         lines: how the numbers were calculated, one step per line; empty if that is not shown.
         map: the figure that decides, at other inputs; None if that is not shown.
+        clause: what was found of the engine, as a short clause for the first lines of a report, such as "it
+            meets the objective"; empty if the reason begins with as short a sentence.
     """
 
     figures: tuple[Figure, ...]
     tiles: tuple[Tile, ...]
     lines: tuple[str, ...] = ()
     map: Map | None = None
+    clause: str = ""

@@ -123,10 +123,12 @@ class SloGate(Gate[SloOutcome]):
         mine, theirs = open_loop.engine.summary, open_loop.reference.summary
         closed = latency_figures(point.engine, point.reference, slo, compared=mine is None)
         if mine is None:
-            return Shown(closed, _tiles(point.engine, point.reference, slo, "closed loop"))
+            tiles = _tiles(point.engine, point.reference, slo, "closed loop")
+            return Shown(closed, tiles, clause=_clause(outcome))
         return Shown(
             (*_shares(outcome), *_open_figures(mine, theirs, slo), *closed),
             _tiles(mine, theirs, slo, "open loop"),
+            clause=_clause(outcome),
         )
 
 
@@ -304,6 +306,16 @@ def _at_most(found: Quantiles, pattern: str) -> str:
     if not isinstance(found, BoundedQuantiles) or found.p99_bounds.upper is None:
         return ""
     return f", at most {pattern.format(found.p99_bounds.upper)}"
+
+
+def _clause(outcome: SloOutcome) -> str:
+    """Return what was shown of both sides, as a clause about the engine."""
+    shown = {
+        "met": "it meets the objective",
+        "missed": "it misses the objective",
+        "underpowered": "it was shown neither to meet the objective nor to miss it",
+    }[outcome.outcome]
+    return f"{shown}, and vLLM misses it" if outcome.reference == "missed" else shown
 
 
 def _next_to(other: float | None, pattern: str) -> str:

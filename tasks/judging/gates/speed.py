@@ -142,6 +142,9 @@ class SpeedGate(Gate[SpeedOutcome]):
                 Tile(f"Engine / {point.reference.side}", f"{ratio.estimate:.3f}", "x", found, leads=True),
                 Tile("Bar", f"{gate.min_speedup:.2f}", "x", asked, leads=True),
             ),
+            clause=f"it is {ratio.estimate:.2f} times as fast as {point.reference.side} with "
+            f"{point.concurrency} in flight (between {ratio.lower:.2f} and {ratio.upper:.2f}; the bar is "
+            f"{gate.min_speedup:g})",
         )
 
 
@@ -154,7 +157,7 @@ def _elsewhere(points: Sequence[RegionPoint], evidence: Evidence) -> Iterator[Fi
             continue
         where = f"{one.concurrency} in flight, {one.input_tokens} + {one.output_tokens} tokens"
         beyond = "" if one.engine_within else ", beyond the objective"
-        label = f"speed: {where} ({one.outcome}{beyond})"
+        label = f"speed: {where} ({one.outcome.replace('-', ' ')}{beyond})"
         yield interval_figure(label, "x vLLM's", one.ratio, "{:.3f}", decisive=False)
 
 

@@ -1,16 +1,20 @@
-"""The first lines of a report: what to do, whether it is safe, what it is worth, and how to get it. Pure."""
+"""The first lines of a report: three sentences, and how to get what was decided. Pure.
 
+What to do, whether it is safe, and what it is worth. All numbers and reasons are below, next to their gates.
+"""
+
+import re
 from dataclasses import dataclass
 
-from tasks.judging.decide import Verdict, verdict_table
-from tasks.judging.gates import VerdictName, all_gates
+from tasks.judging.decide import Stay, Verdict, verdict_table
+from tasks.judging.gates import VerdictName, all_gates, worth_in_words
 from tasks.judging.judgement import JudgedResult, Subject
 
 DO: dict[VerdictName, str] = {
     "compile": "Serve this engine instead of vLLM.",
     "stay-on-vllm": "Stay on vLLM.",
-    "rejected": "Do not serve this engine. Stay on vLLM.",
-    "inconclusive": "Change nothing yet. Stay on vLLM, and measure again once the reason below is gone.",
+    "rejected": "Do not serve this engine; stay on vLLM.",
+    "inconclusive": "Change nothing yet: stay on vLLM, and measure again once the reason below is gone.",
 }
 
 
@@ -21,13 +25,13 @@ class Advice:
     Attributes:
         do: what to do.
         safe: whether the engine's answers can be trusted.
-        worth: what decided, with its numbers.
+        worth: what decided.
         pull: the command that installs what the verdict publishes; empty if it publishes nothing.
     """
 
     do: str
     safe: str
-    worth: tuple[str, ...]
+    worth: str
     pull: str
 
 
@@ -36,15 +40,20 @@ def advice_on(result: JudgedResult) -> Advice:
     return Advice(
         do=DO[result.verdict.verdict],
         safe=_safe(result),
-        worth=_deciding(result.verdict),
+        worth=_worth(result),
         pull=_pull(result.subject, result.verdict),
     )
 
 
-def advice_without_engine(subject: Subject, verdict: Verdict) -> Advice:
+def advice_without_engine(subject: Subject, verdict: Verdict, stay: Stay) -> Advice:
     """Return the advice if nothing was compiled."""
-    safe = "Nothing was compiled, so nothing can be wrong with it."
-    return Advice(do=DO[verdict.verdict], safe=safe, worth=verdict.reasons, pull=_pull(subject, verdict))
+    hoped = f"of the fastest engine that can be hoped for, {worth_in_words(stay.economics)}"
+    return Advice(
+        do=DO[verdict.verdict],
+        safe="Nothing was compiled, so nothing can be wrong with it.",
+        worth=f"vLLM meets the objective; {hoped}.",
+        pull=_pull(subject, verdict),
+    )
 
 
 def _safe(result: JudgedResult) -> str:
@@ -56,10 +65,19 @@ def _safe(result: JudgedResult) -> str:
     return f"Its answers are as good as vLLM's, as far as {_and([gate.name for gate in gates])} can tell."
 
 
-def _deciding(verdict: Verdict) -> tuple[str, ...]:
-    """Return the reasons of the gates that decided."""
-    row = next(row for row in verdict_table() if row.id == verdict.row)
-    return verdict.reasons[: len(row.decided_by)]
+def _worth(result: JudgedResult) -> str:
+    """Return what the gates found that decided, as one sentence."""
+    row = next(row for row in verdict_table() if row.id == result.verdict.row)
+    clauses = {gate.name: shown.clause for gate, shown in result.shown()}
+    found = [clause for name in row.decided_by if (clause := clauses.get(name))]
+    if not found:
+        return _first_sentence(result.verdict.reasons[0])
+    sentence = ", and ".join(found)
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.!?]) (?=[A-Z])", text)[0]
 
 
 def _pull(subject: Subject, verdict: Verdict) -> str:

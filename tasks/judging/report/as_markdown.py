@@ -17,6 +17,8 @@ def as_markdown(result: JudgedResult, advice: Advice, since: str = "") -> str:
         "",
         advice.safe,
         "",
+        advice.worth,
+        "",
         f"{judged}: {what}.",
         "",
         *((since, "") if since else ()),

@@ -6,6 +6,7 @@ inserted as markup.
 
 import base64
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from engine_specs.tables import load_kinds
 from tasks.judging.decide import Stay, Verdict
 from tasks.judging.gates import Tile
 from tasks.judging.judgement import JudgedResult, Subject
-from tasks.judging.protocol import SpeedPlan
 from tasks.judging.report.advice import advice_on, advice_without_engine
 from tasks.judging.report.as_markdown import as_markdown
 from tasks.judging.report.host_load import host_rows, host_sentence
@@ -28,19 +28,22 @@ from tasks.judging.report.last_release import (
     figures_of,
     figures_without_engine,
 )
+from tasks.judging.report.loads import load_views, wait_rows
 from tasks.judging.report.plots import (
     latency_plot,
     limits_plot,
+    load_curve,
     map_plot,
+    open_loop_plot,
     ratio_plot,
+    region_maps,
     regret_by_context,
     regret_by_token,
-    trade_off_plot,
 )
 from tasks.judging.report.references import reference_view
 from tasks.judging.report.visible import excerpt_row
-from tasks.judging.results import LoadResult, NotMeasured, SpeedPoint
-from tasks.judging.statistics import point_ratio
+from tasks.judging.results import Bounds, LoadResult, NotMeasured, OpenLoopResult
+from tasks.judging.statistics import point_ratio, region
 
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"
@@ -60,9 +63,7 @@ def render_report(
         size_bytes: size of the engine's tree.
         last: the release to compare with; None if there is none.
     """
-    speed = result.measured.speed
-    points = () if isinstance(speed, NotMeasured) else speed.points
-    ratios = [point_view(point, result.protocol.speed) for point in points]
+    ratios = load_views(result)
     kept = figures_of(result, size_bytes)
     records = {"result": result, "last_release": last}
     twin = _write_twin(out_dir, _plain(records) | {"ratios": ratios}, kept)
@@ -87,21 +88,10 @@ def render_baseline(
     twin = _write_twin(out_dir, _plain(records | {"last_release": last}), kept)
     title = "Economics of an engine as fast as can be hoped"
     hoped = Section(title, stay.tiles, stay.economics.lines, (map_plot(stay.map),))
-    advice = advice_without_engine(subject, verdict)
+    advice = advice_without_engine(subject, verdict, stay)
     since = compare(last, kept) if last else None
-    view = records | {"hoped": hoped, "advice": advice, "twin": twin, "since": since}
+    view = records | {"hoped": hoped, "reason": stay.reason, "advice": advice, "twin": twin, "since": since}
     return _write_page(out_dir, "baseline.html.j2", view)
-
-
-def point_view(point: SpeedPoint, plan: SpeedPlan) -> dict[str, Any]:
-    """Return the ratio of both sides at one concurrency, with its interval, as plain JSON."""
-    ratio = point_ratio(point, plan)
-    return {
-        "concurrency": point.concurrency,
-        "metric": ratio.metric,
-        "pairs": len(ratio.log_ratios),
-        "log_ratios": ratio.log_ratios,
-    } | ratio.interval.model_dump(mode="json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,24 +172,31 @@ def _timed_view(result: JudgedResult) -> dict[str, Any]:
     speed, plan = result.measured.speed, result.protocol.speed
     if isinstance(speed, NotMeasured):
         return {}
-    point = speed.at_operating_point
+    load, point = result.protocol.workload, speed.at_operating_point
     ratio = point_ratio(point, plan)
+    decisive = (load.input_tokens, load.output_tokens, load.operating_point)
+    open_loop, loads = speed.open_loop, region(speed, result.protocol)
     return {
         "speed": speed,
         "point": point,
-        "slowest_itl_ms": max(
-            side.itl_ms.p99 for one in speed.points for side in (one.engine, one.reference)
-        ),
+        "decisive": decisive,
+        "beyond": any(not (one.engine_within and one.reference_within) for one in loads),
+        "unbounded": any(bounds.upper is None for bounds in _bounds(open_loop)),
+        "waits": wait_rows(open_loop, load.slo),
         "plots": {
             "ratio": ratio_plot(ratio.log_ratios, ratio.interval, bar=plan.gate.min_speedup),
-            "trade_off": trade_off_plot(
-                speed.points,
-                operating_point=speed.operating_point,
-                limit_ms=result.protocol.workload.slo.itl_p99_ms,
-            ),
+            "curve": load_curve(speed.points, open_loop, operating_point=speed.operating_point, slo=load.slo),
+            "open_loop": open_loop_plot(open_loop, slo=load.slo) if open_loop.engine.summary else "",
             "latency": latency_plot(point),
+            "region": region_maps(loads, decisive),
         },
     }
+
+
+def _bounds(open_loop: OpenLoopResult) -> Iterator[Bounds]:
+    for side in (open_loop.engine, open_loop.reference):
+        if side.summary is not None:
+            yield from (*side.summary.ttft_ms.bounds, *side.summary.itl_ms.bounds)
 
 
 def _gates(result: JudgedResult) -> list[dict[str, str]]:

@@ -38,7 +38,7 @@ from tasks.judging.statistics.ratio_bounds import (
     point_ratio,
     ratio_interval,
 )
-from tasks.judging.statistics.region import RegionPoint, region, region_in_words
+from tasks.judging.statistics.region import RegionPoint, Wins, region, region_in_words
 from tasks.judging.statistics.regret_bounds import (
     Unit,
     bounded_mean_interval,
@@ -61,6 +61,7 @@ __all__ = [
     "RegionPoint",
     "Span",
     "Unit",
+    "Wins",
     "attempt_confidence",
     "best_within",
     "bounded_mean_interval",

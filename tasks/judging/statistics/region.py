@@ -1,7 +1,7 @@
 """Where compiling wins: every load that was measured, by its own bound. Pure.
 
 Only the operating point decides about an engine. Bounds of other points hold one by one, not all at once, and
-few pairs leave most of them open: they show where to look, and prove nothing.
+few pairs show neither of most of them: they say where to look, and prove nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,12 @@ from tasks.judging.results import Interval, SpeedPoint, SpeedResult
 from tasks.judging.statistics.objective import meets
 from tasks.judging.statistics.ratio_bounds import point_ratio
 
-Wins = Literal["wins", "loses", "open"]
-WORDS: dict[Wins, str] = {"wins": "Compiling wins", "loses": "It does not", "open": "It is open"}
+Wins = Literal["wins", "loses", "not-shown"]
+WORDS: dict[Wins, str] = {
+    "wins": "Compiling wins",
+    "loses": "It does not",
+    "not-shown": "Neither is shown",
+}
 
 
 class RegionPoint(Frozen):
@@ -30,7 +34,8 @@ class RegionPoint(Frozen):
     reference_within: bool = Field(description="The same of the reference.")
     outcome: Wins = Field(
         description="wins: the lower bound reaches the bar, within the objective, or only the engine is in "
-        "it; loses: not even the upper bound reaches it, or only the engine is beyond the objective."
+        "it; loses: not even the upper bound reaches it, or only the engine is beyond the objective; "
+        "not-shown: neither."
     )
 
 
@@ -45,7 +50,7 @@ def region(speed: SpeedResult, protocol: JudgingProtocol) -> tuple[RegionPoint, 
 def _point(point: SpeedPoint, given: int, generated: int, protocol: JudgingProtocol) -> RegionPoint:
     ratio, bar = point_ratio(point, protocol.speed).interval, protocol.speed.gate.min_speedup
     mine, theirs = (meets(side, protocol.workload.slo) for side in (point.engine, point.reference))
-    outcome: Wins = "open"
+    outcome: Wins = "not-shown"
     if mine and (ratio.lower >= bar or not theirs):
         outcome = "wins"
     elif ratio.upper < bar or (theirs and not mine):

@@ -8,6 +8,7 @@ from tasks.judging.gates.money.economics import (
     compare_months,
     money_map,
     money_tiles,
+    worth_in_words,
 )
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "hoped_capacities",
     "money_map",
     "money_tiles",
+    "worth_in_words",
 ]

@@ -130,7 +130,14 @@ class EconomicsGate(Gate[EconomicsOutcome]):
         asked = evidence.known_terms.compile_mode == "when-justified"
         limit = "more than 0" if asked else "none (compile: always)"
         net = Figure("economics: net", "USD/month", f"{outcome.net_usd:,.2f}", limit=limit)
-        return Shown((net,), money_tiles(outcome), outcome.lines, money_map(outcome))
+        return Shown((net,), money_tiles(outcome), outcome.lines, money_map(outcome), worth_in_words(outcome))
+
+
+def worth_in_words(outcome: EconomicsOutcome) -> str:
+    """Return what an engine is worth, as a clause about it."""
+    if outcome.net_usd > 0:
+        return f"it is worth {outcome.net_usd:,.0f} USD a month at the declared load"
+    return f"at the declared load it would cost {-outcome.net_usd:,.0f} USD a month more than vLLM"
 
 
 def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:

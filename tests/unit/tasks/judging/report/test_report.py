@@ -30,6 +30,7 @@ from tasks.judging.results import (
     LoadPoint,
     LoadResult,
     NotMeasured,
+    SpeedPoint,
     SpeedResult,
 )
 from tasks.toolchains import Provenance
@@ -133,8 +134,14 @@ def test_the_page_shows_verdict_gates_intervals_and_both_commands(page: Path, re
         *result.outcomes.gates["economics"].lines,
     ):
         assert shown in text
-    assert text.count("<svg") == 7
-    assert text.count('<span class="mark') == len(result.outcomes.gates)
+    assert text.count("<svg") == 9
+    assert text.count('<span class="mark') == len(result.outcomes.gates) + len(all_loads(result))
+
+
+def all_loads(result: JudgedResult) -> list[SpeedPoint]:
+    speed = result.measured.speed
+    assert isinstance(speed, SpeedResult)
+    return [*speed.points, *(one.point for one in speed.sweep)]
 
 
 def test_next_to_its_command_it_says_what_the_server_lacks(page: Path, result: JudgedResult) -> None:
@@ -147,11 +154,12 @@ def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: Jud
     gates = result.outcomes.gates
     asked = [gate for gate in all_gates() if gate.asked_by(result.protocol)]
     *others, last = (gate.name for gate in asked if gate.asks == "answers")
+    ratio, lost = gates["speed"].ratio, -gates["economics"].net_usd
+    fast = f"It is {ratio.estimate:.2f} times as fast as vllm with 2 in flight (between {ratio.lower:.2f} and"
     for shown in (
         "Serve this engine instead of vLLM.",
         f"as far as {', '.join(others)} and {last} can tell.",
-        gates["speed"].reason,
-        gates["economics"].reason,
+        f"{fast} {ratio.upper:.2f}; the bar is 1.1), and at the declared load it would cost {lost:,.0f} USD",
         "enginery pull demo --to ./engines --variant cpu-int8",
         f"Judged {result.created_at:%Y-%m-%d %H:%M} UTC on an unknown host.",
     ):
@@ -161,14 +169,14 @@ def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: Jud
 def test_details_are_folded_and_open_in_print(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     folded = re.findall(r"<details[^>]*><summary>(.*?)</summary>", text)
-    assert folded == ["Placement", "Protocol", "Provenance", "As JSON or Markdown"]
+    assert folded == ["Every load as a table", "Placement", "Protocol", "Provenance", "As JSON or Markdown"]
     assert "details::details-content { content-visibility: visible" in text
 
 
 def test_every_heading_has_a_scope_and_every_table_a_caption(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert set(scopes_of(text)) == {"col", "row"}
-    assert len(captions_of(text)) == 7
+    assert len(captions_of(text)) == 8
     assert all(captions_of(text))
 
 
@@ -232,8 +240,8 @@ def test_the_verdict_as_markdown_can_be_pasted(page: Path, result: JudgedResult)
     ("regrets", "ratio", "do", "safe", "pulls"),
     [
         ([0.0] * 400, 0.8, "Stay on vLLM.", "as good as vLLM's", True),
-        ([0.2] * 400, 1.4, "Do not serve this engine.", "not accepted by regret", False),
-        ([0.0] * 40, 1.4, "Change nothing yet.", "not accepted by regret", False),
+        ([0.2] * 400, 1.4, "Do not serve this engine", "not accepted by regret", False),
+        ([0.0] * 40, 1.4, "Change nothing yet", "not accepted by regret", False),
     ],
 )
 def test_the_advice_follows_the_verdict(
@@ -246,7 +254,9 @@ def test_the_advice_follows_the_verdict(
     advice = advice_on(judged)
     assert advice.do.startswith(do)
     assert safe in advice.safe
-    assert advice.worth[0] == judged.verdict.reasons[0]
+    for sentence in (advice.do, advice.safe, advice.worth):
+        assert sentence.endswith(".")
+        assert not re.search(r"\. [A-Z]", sentence), "three sentences, whatever was decided"
     assert bool(advice.pull) is pulls
 
 

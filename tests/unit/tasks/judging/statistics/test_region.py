@@ -23,21 +23,21 @@ def timed(*points: SpeedPoint, sweep: tuple[SweepPoint, ...] = ()) -> SpeedResul
     return made.model_copy(update={"points": points, "sweep": sweep})
 
 
-def test_a_load_is_won_lost_or_open() -> None:
+def test_a_load_is_won_lost_or_not_shown() -> None:
     asked = protocol(load=workload(slo=LENIENT))
     other = SweepPoint(input_tokens=512, output_tokens=16, point=at(2.0, 2))
     noisy = speed_point(1.3, noise=0.5, pairs=8, concurrency=4)
     points = region(timed(at(2.0, 1), at(0.4, 2), noisy, sweep=(other,)), asked)
-    assert [one.outcome for one in points] == ["wins", "loses", "open", "wins"]
+    assert [one.outcome for one in points] == ["wins", "loses", "not-shown", "wins"]
     assert region_in_words(points) == (
         "Compiling wins at 1 in flight of 8 + 6 tokens and at 2 in flight of 512 + 16 tokens. "
-        "It does not at 2 in flight of 8 + 6 tokens. It is open at 4 in flight of 8 + 6 tokens."
+        "It does not at 2 in flight of 8 + 6 tokens. Neither is shown at 4 in flight of 8 + 6 tokens."
     )
     assert region_in_words(points[:1]) == ""
 
 
 @pytest.mark.parametrize(
-    ("ratio", "limit_ms", "outcome"), [(2.0, 5.0, "open"), (2.0, 8.0, "wins"), (1.05, 11.8, "wins")]
+    ("ratio", "limit_ms", "outcome"), [(2.0, 5.0, "not-shown"), (2.0, 8.0, "wins"), (1.05, 11.8, "wins")]
 )
 def test_the_objective_counts_before_speed(ratio: float, limit_ms: float, outcome: str) -> None:
     asked = protocol(load=workload(slo=Slo(ttft_p99_ms=limit_ms, itl_p99_ms=1000)))
