@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
-from support.judging.judgements import PRICES, SUBJECT, measured, protocol, terms
+from support.judging.judgements import PRICES, SUBJECT, protocol, terms
+from support.judging.loads import many_loads, measured_loads
 from support.servers.browser import browser_page
 
 from tasks.judging.judge import judge_engine
@@ -19,6 +20,13 @@ A4_PX = round((210 - 2 * 13) / 25.4 * 96)
 CUT = """() => [...document.querySelectorAll('main *')]
     .filter(one => !one.closest('svg, textarea') && one.clientWidth && one.scrollWidth > one.clientWidth + 1)
     .map(one => `${one.tagName} ${one.className}: ${one.scrollWidth} of ${one.clientWidth}`)"""
+# Labels of plots that reach beyond their drawing.
+CUT_LABELS = """() => [...document.querySelectorAll('svg text')].flatMap(one => {
+    const [own, all] = [one.getBoundingClientRect(), one.closest('svg').getBoundingClientRect()];
+    const out = own.left < all.left - 1 || own.right > all.right + 1 || own.top < all.top - 1
+        || own.bottom > all.bottom + 1;
+    return out ? [one.textContent] : [];
+})"""
 # A browser refuses to navigate to longer addresses; saving one must work all the same.
 LONGER_THAN_ADDRESSES = 3_000_000
 
@@ -43,8 +51,11 @@ def with_long_numbers(speed: SpeedResult | NotMeasured) -> SpeedResult:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    asked = protocol(samples=400, margin=0.02, first_pairs=6)
-    made = measured(asked.digest, [0.0] * 380 + [0.05] * 20, ratio=1.4)
+    load = many_loads((1, 4, 16, 32, 64))
+    asked = protocol(
+        samples=400, margin=0.02, first_pairs=6, load=load, references=("vllm", "vllm-own-quantization")
+    )
+    made = measured_loads(asked.digest, load, reference="vllm-own-quantization")
     check = TokenizerCheck(text="x" * LONGER_THAN_ADDRESSES, same_ids=True, same_text=True)
     made = made.model_copy(
         update={
@@ -81,6 +92,13 @@ def test_nothing_is_cut_at_any_width(page: Page, width: int) -> None:
     unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(CUT) == []
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_label_of_a_plot_is_cut(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.locator("svg text").count() > 100
+    assert page.evaluate(CUT_LABELS) == []
 
 
 def test_tables_are_cards_with_labels_on_a_phone(page: Page) -> None:
