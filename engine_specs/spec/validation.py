@@ -19,6 +19,8 @@ LENGTH_SAMPLES = 400
 DEPTH_SAMPLES = 64
 # A tenth of what is a gross error: one token in ten would be.
 MAX_PART_REGRET_NATS = 0.2
+# It starts once and answers a few dozen requests; loading the model takes most of it.
+SECOND_OPINION_MINUTES = 10.0
 
 
 class VllmConfiguration(StrictFrozen):
@@ -138,6 +140,14 @@ class SpeedGate(StrictFrozen):
         gt=0,
         description="Most time to measure one variant, from when its servers are up: accuracy, rounds, "
         "arrivals and restarts. After that, what was measured is used as it is.",
+    )
+    second_opinion_minutes: float = Field(
+        default=SECOND_OPINION_MINUTES,
+        ge=0,
+        exclude_if=lambda minutes: minutes == SECOND_OPINION_MINUTES,
+        description="Most time that the tool's own benchmark may take afterwards, for engines of kinds whose "
+        "toolchain has one (trtllm-bench); 0: it is left out. Its figures are shown next to ours, and decide "
+        "nothing. Its time counts neither against `budget_minutes` nor as a cost of the engine.",
     )
 
 

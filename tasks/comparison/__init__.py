@@ -19,9 +19,13 @@ from tasks.comparison.sides import (
     occupied_devices,
     speed_plan,
 )
+from tasks.comparison.trtllm_bench import BENCHMARK_WORKER, BenchmarkOpinion, BenchmarkPlan
 
 __all__ = [
+    "BENCHMARK_WORKER",
     "ENGINE",
+    "BenchmarkOpinion",
+    "BenchmarkPlan",
     "Comparison",
     "HostVariants",
     "Reference",

@@ -6,7 +6,7 @@ Invariants:
 - What a run finished in turn is used by the next one if it was ended.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,7 +17,7 @@ from tasks.errors import HostBusy, WorkerOutOfMemory
 from tasks.hub import TaskItem
 from tasks.judging import IdleCheck, JudgingProtocol, Measured, Placement, PlacementChoice, Side
 from tasks.judging.judge import measure_engine
-from tasks.judging.measure import IdleChecks, check_idle_sides
+from tasks.judging.measure import IdleChecks, PromptText, check_idle_sides
 from tasks.runs import KeptPhases, Pipeline
 
 
@@ -34,6 +34,7 @@ class Comparison:
         items: the questions of each task, by its name.
         tokenizer: content of tokenizer.json of the checkpoint, for second opinions.
         attempt: how often this question was measured, this time included.
+        on_text: takes the text that prompts are windows of, before the first round is timed.
     """
 
     protocol: JudgingProtocol
@@ -44,6 +45,7 @@ class Comparison:
     items: Mapping[str, Sequence[TaskItem]] = field(default_factory=dict)
     tokenizer: bytes = b""
     attempt: int = 1
+    on_text: Callable[[PromptText], None] | None = None
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -118,6 +120,7 @@ def _measured(
         one.protocol,
         items=one.items,
         opine=opine if second_opinions(plan.task for plan in one.protocol.tasks) else None,
+        on_text=one.on_text,
         attempt=one.attempt,
         say=pipeline.say,
         kept=kept,

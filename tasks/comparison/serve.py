@@ -52,8 +52,8 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class _Equipped:
-    """A side with its toolchain, tree and GPUs."""
+class Equipped:
+    """A side with its toolchain, the GPUs that are held for it, and the directory of its tree."""
 
     side: Side
     toolchain: Toolchain
@@ -67,7 +67,7 @@ class Bench:
     def __init__(
         self,
         pipeline: Pipeline,
-        equipped: Mapping[str, _Equipped],
+        equipped: Mapping[str, Equipped],
         choice: PlacementChoice,
         watch: GpuWatch,
         host: HostWatch,
@@ -93,6 +93,10 @@ class Bench:
         """Sides whose servers are not plain processes of this host, so that no signal suspends them."""
         return tuple(name for name, one in self._equipped.items() if not one.toolchain.launcher.plain)
 
+    def equipment(self, side: Side) -> Equipped:
+        """Return what a side has: it is there whether or not its server is up."""
+        return self._equipped[side.name]
+
     @contextmanager
     def start(self, side: Side) -> Iterator[Running]:
         """Serve a side for the time of the context.
@@ -101,7 +105,7 @@ class Bench:
             tasks.errors.TaskError: the server did not become ready, or ended meanwhile.
             artifacts.errors.CannotServe: this host or a toolchain cannot serve an engine.
         """
-        one = self._equipped[side.name]
+        one = self.equipment(side)
         refuse_unservable(one.tree, probe_host(), one.toolchain.versions)
         name = "".join(character if character.isalnum() else "-" for character in side.name)
         share = self._choice.memory_share
@@ -184,7 +188,7 @@ def _equipped(
     choice: PlacementChoice,
     root: Path,
     served_with: ServedWith | None,
-) -> dict[str, _Equipped]:
+) -> dict[str, Equipped]:
     """Get the toolchains and GPUs of all sides."""
     toolchains = [
         served_with[side.name]
@@ -199,6 +203,6 @@ def _equipped(
     held = stack.enter_context(gpus_for(computing, need, pipeline.settings, pipeline.say))
     shares = held.shares(counts) if together else held.same(counts)
     return {
-        side.name: _Equipped(side, toolchain, gpus, root / side.tree)
+        side.name: Equipped(side, toolchain, gpus, root / side.tree)
         for side, toolchain, gpus in zip(sides, toolchains, shares, strict=True)
     }

@@ -1,7 +1,7 @@
 """What the pipeline calls: `baseline_load` and `measure_engine` ask servers, `judge_engine` decides."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -36,6 +36,7 @@ def measure_engine(
     *,
     items: Mapping[str, Sequence[TaskItem]] | None = None,
     opine: Opine | None = None,
+    on_text: Callable[[PromptText], None] | None = None,
     attempt: int = 1,
     say: Say,
     kept: PhaseKeeper | None = None,
@@ -53,6 +54,7 @@ def measure_engine(
         protocol: what to ask, and of whom.
         items: questions of each task, by its name.
         opine: gives second opinions on tasks, if the spec asks for any.
+        on_text: takes the text that prompts are windows of, before the first round is timed.
         attempt: how often this was measured, this time included.
         say: takes lines of progress.
         kept: phases that an earlier run of the same measurement finished.
@@ -78,6 +80,8 @@ def measure_engine(
         scored = accuracy_of(others)
     accurate = {result.side for result in scored if qualifies(result, protocol)}
     compared = [scorer, *(other for other in others if other.name in accurate)]
+    if on_text is not None:
+        on_text(accuracy_of.text)
     speed = measure_speed(
         placement,
         protocol.engine,

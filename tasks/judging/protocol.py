@@ -256,10 +256,11 @@ class JudgingProtocol(Frozen):
     def digest(self) -> str:
         """The digest of its canonical JSON; with equal digests, the same is asked and read.
 
-        Left out are the time budget, which decides when to stop asking, and the number of variants, which
-        decides how sure the same rounds have to be.
+        Left out are the time budget, which decides when to stop asking, the number of variants, which
+        decides how sure the same rounds have to be, and the time of a second opinion, which decides nothing.
         """
-        exclude: dict[str, Any] = {"speed": {"gate": {"budget_minutes"}, "variants": True}}
+        gate = {"budget_minutes", "second_opinion_minutes"}
+        exclude: dict[str, Any] = {"speed": {"gate": gate, "variants": True}}
         return digest_of(self.model_dump(mode="json", exclude=exclude))
 
 

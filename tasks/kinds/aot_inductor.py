@@ -9,6 +9,7 @@ from engine_specs.tables import load_kinds
 from tasks.kinds.kind import JobPlan
 from tasks.workers.aot.request import SERVER, AotAdmission, AotParams, Target
 from tasks.workers.common.shape import Shape
+from tasks.workers.common.tool_command import ToolCommand
 
 WORKER = "tasks.workers.aot.build"
 
@@ -73,6 +74,10 @@ class AotInductor:
             env={"PYTHONPATH": "{tree}/server"},
             model="model",
         )
+
+    def benchmark_command(self, variant: ResolvedVariant, concurrency: int) -> ToolCommand | None:  # noqa: ARG002
+        """Return none: its server is ours, and so is its only client."""
+        return None
 
 
 AOT_INDUCTOR = AotInductor()

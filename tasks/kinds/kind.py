@@ -47,3 +47,9 @@ class Kind(Protocol):
 
     def serve_command(self, variant: ResolvedVariant) -> ServeCommand:
         """Return the command that serves an engine of this variant. Pure."""
+
+    def benchmark_command(self, variant: ResolvedVariant, concurrency: int) -> ToolCommand | None:
+        """Return the command by which the tool's own benchmark asks an engine of this variant. Pure.
+
+        Its placeholders are those of `tasks.workers.trtllm_bench.request`. None: the tool has no benchmark.
+        """

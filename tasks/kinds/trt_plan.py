@@ -19,6 +19,7 @@ from tasks.kinds.kind import JobPlan
 from tasks.kinds.llm_args import passed_problems, unchecked_args, whole_args
 from tasks.kinds.trt_plan_args import decided_args
 from tasks.kinds.trt_plan_settings import Settings, clashes
+from tasks.kinds.trtllm_bench import benchmark
 from tasks.workers.common.tool_command import ToolCommand
 from tasks.workers.trt_plan.request import (
     Asked,
@@ -119,6 +120,15 @@ class TrtPlan:
             model=SERVED_MODEL,
             generated_ids="instead-of-text",
         )
+
+    def benchmark_command(self, variant: ResolvedVariant, concurrency: int) -> ToolCommand:  # noqa: ARG002
+        """Return the command of TensorRT-LLM's own benchmark; it reads sizes and ranks from the plan."""
+        flags = {
+            "--engine_dir": "{engine}",
+            "--backend": "tensorrt",
+            "--extra_llm_api_options": f"{{engine}}/{ARGS_FILE}",
+        }
+        return benchmark(model_path="{checkpoint}", flags=flags, concurrency=concurrency)
 
 
 def admission() -> TrtPlanAdmission:

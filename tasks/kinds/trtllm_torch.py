@@ -21,6 +21,7 @@ from engine_specs.tables import KindFacts, load_kinds, load_recipes
 from tasks.kinds.kind import JobPlan
 from tasks.kinds.llm_args import passed_problems, unchecked_args, whole_args
 from tasks.kinds.ready_made import kv_cache_algos, ready_made_algos
+from tasks.kinds.trtllm_bench import benchmark
 from tasks.kinds.trtllm_torch_args import decided_args
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
@@ -81,6 +82,27 @@ class TrtllmTorch:
             ready_path=READY_PATH,
             model=SERVED_MODEL,
             generated_ids="instead-of-text",
+        )
+
+    def benchmark_command(self, variant: ResolvedVariant, concurrency: int) -> ToolCommand:
+        """Return the command of the tool's own benchmark, which loads the tuned cache as the server does.
+
+        Without both sizes it would choose sizes by heuristics of its own.
+        """
+        flags = {
+            "--config": f"{{engine}}/{ARGS_FILE}",
+            "--max_batch_size": str(variant.shape.max_batch_size),
+            "--max_num_tokens": str(variant.shape.max_num_tokens),
+            "--max_seq_len": str(variant.shape.max_seq_len),
+            "--tp": str(variant.tensor_parallel),
+            "--pp": str(variant.pipeline_parallel),
+        }
+        return benchmark(
+            model_path="{engine}",
+            flags=flags,
+            concurrency=concurrency,
+            env={CACHE_VARIABLE: f"{{scratch}}/{CACHE_FILE}"},
+            switches=("--no-telemetry",),
         )
 
 

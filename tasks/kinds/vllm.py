@@ -107,6 +107,10 @@ class Vllm:
             model=SERVED_MODEL,
         )
 
+    def benchmark_command(self, variant: ResolvedVariant, concurrency: int) -> ToolCommand | None:  # noqa: ARG002
+        """Return none: vLLM's benchmark is a client of its server, as ours is."""
+        return None
+
 
 # The starts of a build, and what they find as their caches; a third, from a copy, is the serve command.
 _STARTS = {"cold start": "empty", "warm start": "shipped"}

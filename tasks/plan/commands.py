@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.ports import HOST
+from tasks.comparison import BENCHMARK_WORKER
 from tasks.hosts import gpu_environment
 from tasks.judging import Side
 from tasks.kinds import ToolCommand
@@ -14,7 +15,8 @@ from tasks.stages import Inputs, JobNode, MeasuredNode, Node, WorkerStage
 from tasks.toolchains import Toolchain, Worker
 from tasks.toolchains.run import job_launch, server_command, server_launch
 from tasks.workers.common.records import as_json
-from tasks.workers.common.requests import Request
+from tasks.workers.common.requests import Nothing, Request
+from tasks.workers.trtllm_bench.request import TrtllmBenchParams
 
 
 def stage_work(node: Node, find_toolchain: FindToolchain, config: Mapping[str, Any] | None) -> StageWork:
@@ -41,6 +43,9 @@ def stage_work(node: Node, find_toolchain: FindToolchain, config: Mapping[str, A
             toolchain = toolchains[side.serve.toolchain]
             gpus += toolchain.gpus_held(side.devices)
             commands += _server(side, toolchain)
+        if asked := node.second_opinion():
+            engine = node.sides(inputs)[0]
+            commands.append(_benchmark(asked, reads, engine, toolchains[engine.serve.toolchain]))
     return StageWork(
         does=node.does,
         work_pool=node.work_pool,
@@ -94,6 +99,24 @@ def _server(side: Side, toolchain: Toolchain) -> Iterator[Command]:
     roles = f" ({', '.join(side.roles)})" if side.roles else ""
     yield Command(
         what=f"server of {side.name}{roles}", run_by="stage", argv=launch.argv, env=dict(launch.env)
+    )
+
+
+def _benchmark(asked: ToolCommand, reads: Mapping[str, str], side: Side, toolchain: Toolchain) -> Command:
+    """Return the command of the tool's own benchmark, which a worker runs after the servers have ended."""
+    made = {"dataset": str(SCRATCH / "dataset"), "output": str(SCRATCH / "output"), "scratch": str(SCRATCH)}
+    inputs = {role: Path(path) for role, path in reads.items() if role in ("engine", "checkpoint")}
+    worker = Worker(module=BENCHMARK_WORKER, import_path=WORKER_SOURCES)
+    request = Request(TrtllmBenchParams(asked), Nothing(), inputs, SCRATCH)
+    held = _held(toolchain.gpus_held(side.devices))
+    launch = job_launch(toolchain, worker, request, SCRATCH, **held)
+    filled = asked.filled({"bin": str(toolchain.bin_dir), **reads, **made})
+    return Command(
+        what="the tool's own benchmark, as a second opinion on speed",
+        run_by="worker",
+        directory=str(SCRATCH),
+        argv=filled.argv,
+        env={**launch.env, **filled.env},
     )
 
 

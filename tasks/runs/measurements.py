@@ -54,12 +54,14 @@ class Finding(Generic[ResultT]):
         conclusive: whether it answers the question.
         looked: whether it looked at what decides.
         exhausted: whether only a larger budget can make it conclusive.
+        aside_s: seconds of it that went to what decides nothing: nobody is charged for them.
     """
 
     result: ResultT
     conclusive: bool = True
     looked: bool = True
     exhausted: bool = False
+    aside_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def measure_once(
     pipeline.say(f"{call.kind}: measuring ({found.reason}{counted})")
     begin = time.monotonic()
     finding = measure(attempt)
-    device_s = (time.monotonic() - begin) * devices(finding.result)
+    device_s = (time.monotonic() - begin - finding.aside_s) * devices(finding.result)
     made = keep_measurement(pipeline, call, finding, device_s=device_s, attempt=attempt)
     return made, f"{found.reason}{counted}"
 

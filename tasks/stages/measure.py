@@ -10,6 +10,8 @@ from artifacts.store import Measurement, Store
 from engine_specs.preflight import content_digest
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import (
+    BenchmarkOpinion,
+    BenchmarkPlan,
     Comparison,
     engine_side,
     judging_protocol,
@@ -25,7 +27,7 @@ from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE, ITEMS_FILE, REPORT_FILE, TaskItem, TextsReport, parse_items
 from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
 from tasks.judging.decide import has_looked, is_conclusive, is_exhausted
-from tasks.kinds import kind_named
+from tasks.kinds import ToolCommand, kind_named
 from tasks.runs import Finding, KeptPhases, MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.build import Build
@@ -147,7 +149,12 @@ class Measure(MeasuredNode):
         """Return what the measurements depend on; reads small files of the trees."""
         protocol = protocol_for(store, self.spec, self._variant, **inputs.trees)
         identities = {name: inputs.identities[name] for name in _toolchains_of(protocol)}
-        return _call(protocol, identities, self._placement, self._quiet_host)
+        benchmark = benchmark_of(self.spec, self._variant)
+        return _call(protocol, identities, self._placement, self._quiet_host, benchmark)
+
+    def second_opinion(self) -> ToolCommand | None:
+        """Return the command of the tool's own benchmark, which asks the engine after all others. Pure."""
+        return benchmark_of(self.spec, self._variant)
 
     def run(self, pipeline: Pipeline, trees: dict[str, str]) -> Measurements:
         """Measure the engine; raise what `measure` raises."""
@@ -212,18 +219,18 @@ def measure(
     refuse_stand_in(pipeline.store, protocol.engine.tree, "measured")
     toolchains = [ensure(name, pipeline.settings, say=pipeline.say) for name in _toolchains_of(protocol)]
     identities = {one.name: one.identity for one in toolchains}
-    call = _call(protocol, identities, pipeline.settings.placement, pipeline.settings.quiet_host)
+    benchmark = benchmark_of(spec, variant)
+    call = _call(protocol, identities, pipeline.settings.placement, pipeline.settings.quiet_host, benchmark)
     kept = KeptPhases.of(pipeline.settings, call.key, say=pipeline.say, force=pipeline.force)
 
     def ask(attempt: int) -> Finding[Measured]:
-        comparison = comparison_of(pipeline, spec, variant, protocol, trees)
-        measured = measure_sides(pipeline, replace(comparison, attempt=attempt), kept)
-        return Finding(
-            measured,
-            conclusive=is_conclusive(measured, protocol),
-            looked=has_looked(measured),
-            exhausted=is_exhausted(measured, protocol),
-        )
+        comparison = replace(comparison_of(pipeline, spec, variant, protocol, trees), attempt=attempt)
+        if benchmark is None:
+            return _finding(measure_sides(pipeline, comparison, kept), protocol)
+        opinion = BenchmarkOpinion(BenchmarkPlan(protocol, benchmark, trees[CHECKPOINT], comparison.label))
+        measured = measure_sides(pipeline, replace(comparison, on_text=opinion.read), kept)
+        found = _finding(opinion.add_to(measured, pipeline), protocol)
+        return replace(found, aside_s=opinion.took_s)
 
     def devices(measured: Measured) -> int:
         sides = (protocol.engine, *protocol.references)
@@ -233,6 +240,22 @@ def measure(
     kept.remove()
     versions = {one.name: tool_of(one) for one in toolchains}
     return Measurements(protocol, measurement.result_as(Measured), measurement, reason, versions)
+
+
+def benchmark_of(spec: Spec, variant: ResolvedVariant) -> ToolCommand | None:
+    """Return the command by which the tool's own benchmark asks the engine as well, if it is to."""
+    if not spec.validation.speed.second_opinion_minutes:
+        return None
+    return kind_named(variant.engine.kind).benchmark_command(variant, spec.workload.operating_point)
+
+
+def _finding(measured: Measured, protocol: JudgingProtocol) -> Finding[Measured]:
+    return Finding(
+        measured,
+        conclusive=is_conclusive(measured, protocol),
+        looked=has_looked(measured),
+        exhausted=is_exhausted(measured, protocol),
+    )
 
 
 def comparison_of(
@@ -321,12 +344,13 @@ def _call(
     identities: dict[str, str],
     placement: PlacementName | None,
     quiet_host: QuietHost,
+    benchmark: ToolCommand | None,
 ) -> MeasurementCall:
     """Return what the measurements of an engine are keyed by; `identities` of toolchains are by name.
 
     A placement that the user wants is part of it. One that was chosen follows from the host class, and the
     result says which it was. What was measured on a host that need not be quiet is not used on one that has
-    to be.
+    to be. What was measured without a second opinion is not used if one is asked for.
     """
     document = {
         "stage": STAGE,
@@ -335,5 +359,6 @@ def _call(
         "host": this_host().model_dump(mode="json"),
         "placement": placement or "chosen",
         "quiet_host": quiet_host,
+        **({"second_opinion": list(benchmark.argv)} if benchmark else {}),
     }
     return MeasurementCall("judged", document, protocol.speed.gate.budget_minutes)

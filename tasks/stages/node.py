@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from artifacts.store import Measurement, Store
 from engine_specs.spec import Spec
 from tasks.judging import Side
+from tasks.kinds import ToolCommand
 from tasks.runs import MeasurementCall, StageCall
 from tasks.stages.sources import Sources
 from tasks.toolchains import Toolchain
@@ -125,6 +126,10 @@ class MeasuredNode(KeyedNode):
     @abstractmethod
     def sides(self, inputs: Inputs) -> tuple[Side, ...]:
         """Return the sides that are served and asked. Pure."""
+
+    def second_opinion(self) -> ToolCommand | None:
+        """Return the command of a tool's own benchmark, which asks the engine after all others. Pure."""
+        return None
 
     def end_after(self, measurement: Measurement) -> str:  # noqa: ARG002  most measurements end nothing
         """Return why this measurement makes the variant's later stages unnecessary; empty if it does not."""

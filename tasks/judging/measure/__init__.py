@@ -10,7 +10,7 @@ from tasks.judging.measure.baseline_load import measure_load
 from tasks.judging.measure.contest import order_of, rounds_of_a_block, too_few_blocks
 from tasks.judging.measure.disturbance import IdleChecks, Repeats, check_idle_sides
 from tasks.judging.measure.phases import Budget, NothingKept, PhaseKeeper, PhaseT
-from tasks.judging.measure.prompts import PromptText
+from tasks.judging.measure.prompts import Prompt, PromptText, new_prompts
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.speed import measure_speed
 from tasks.judging.measure.summaries import MeasuredRound, summarize_again
@@ -22,12 +22,14 @@ __all__ = [
     "NothingKept",
     "PhaseKeeper",
     "PhaseT",
+    "Prompt",
     "PromptText",
     "Repeats",
     "RoundRunner",
     "check_idle_sides",
     "measure_load",
     "measure_speed",
+    "new_prompts",
     "order_of",
     "rounds_of_a_block",
     "summarize_again",

@@ -41,6 +41,7 @@ from tasks.judging.report.plots import (
     regret_by_token,
 )
 from tasks.judging.report.references import reference_view
+from tasks.judging.report.speed_opinion import speed_opinion_view
 from tasks.judging.report.visible import excerpt_row
 from tasks.judging.results import Bounds, LoadResult, NotMeasured, OpenLoopResult
 from tasks.judging.statistics import point_ratio, region
@@ -133,6 +134,7 @@ def _report_view(result: JudgedResult, since: Comparison | None) -> dict[str, An
         "host_rows": host_rows(result.measured.speed),
         "measured": result.measured,
         "references": reference_view(result),
+        "speed_opinion": speed_opinion_view(result.measured, result.protocol.engine.devices),
         "excerpts": [
             excerpt_row(one, cap_nats=plan.gate.gross_error_nats) for one in result.measured.accuracy.excerpts
         ],

@@ -30,6 +30,7 @@ from tasks.judging.results.speed import (
     SpeedResult,
     SweepPoint,
 )
+from tasks.judging.results.speed_opinion import NoSpeedOpinion, SpeedOpinion
 from tasks.judging.results.task_scores import Opinion, SecondOpinion, TaskAnswer, TaskResult, TaskSample
 from tasks.judging.results.timed import TimedAnswers, TimedCount, TimedSample
 
@@ -54,6 +55,7 @@ __all__ = [
     "LoadSummary",
     "Measured",
     "Metric",
+    "NoSpeedOpinion",
     "NotMeasured",
     "OpenLoopResult",
     "OpenLoopSide",
@@ -65,6 +67,7 @@ __all__ = [
     "RoundResult",
     "SecondOpinion",
     "Settled",
+    "SpeedOpinion",
     "SpeedPoint",
     "SpeedResult",
     "Stretch",

@@ -7,6 +7,7 @@ from tasks.judging.conditions import PlacementChoice, RanWith, SideMemory, Start
 from tasks.judging.results.accuracy import AccuracyResult
 from tasks.judging.results.quantities import Interval
 from tasks.judging.results.speed import NotMeasured, SpeedResult
+from tasks.judging.results.speed_opinion import NoSpeedOpinion, SpeedOpinion
 
 
 class IdleCheck(Frozen):
@@ -72,3 +73,8 @@ class Measured(Frozen):
         default=(), description="The other references against the first one."
     )
     speed: SpeedResult | NotMeasured = Field(description="The timed rounds, or why there are none.")
+    speed_opinion: SpeedOpinion | NoSpeedOpinion | None = Field(
+        default=None,
+        exclude_if=lambda opinion: opinion is None,
+        description="What the tool's own benchmark says; None if it has none, or the spec asks for none.",
+    )

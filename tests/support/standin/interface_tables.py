@@ -37,6 +37,17 @@ def broken(interface: dict[str, Any], argv: list[str]) -> list[str]:
     return found
 
 
+def broken_group(interface: dict[str, Any], argv: list[str]) -> list[str]:
+    """The same of a program with subcommands: its own flags come before the name of the subcommand."""
+    commands = interface["commands"]
+    at = next((place for place, part in enumerate(argv) if part in commands), None)
+    if at is None:
+        return [f"no subcommand of {sorted(commands)}"]
+    needed = [flag for flag, row in interface["flags"].items() if row.get("required")]
+    missing = [f"missing: {flag}" for flag in needed if flag not in argv[:at]]
+    return [*missing, *broken(interface, argv[:at]), *broken(commands[argv[at]], argv[at + 1 :])]
+
+
 def values(argv: list[str]) -> dict[str, str]:
     """Values by flag; a flag that takes none has an empty one."""
     following = [*argv[1:], "--"]

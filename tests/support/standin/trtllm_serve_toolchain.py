@@ -1,11 +1,20 @@
-"""A toolchain `tensorrt-llm-1.4` that holds stand-ins: trtllm-serve, and nvidia-smi for GPUs of choice."""
+"""A toolchain `tensorrt-llm-1.4` of stand-ins: trtllm-serve, trtllm-bench, and nvidia-smi for some GPUs."""
 
 import shlex
 import sys
 import venv
 from pathlib import Path
 
-from support.standin.trtllm_toolchain import NVIDIA_SMI, Gpu, distributions, identity, program, report
+from support.standin.trtllm_toolchain import (
+    BENCH,
+    NVIDIA_SMI,
+    Gpu,
+    bench,
+    distributions,
+    identity,
+    program,
+    report,
+)
 from tasks.toolchains.records import Toolchain
 
 NAME = "tensorrt-llm-1.4"
@@ -30,6 +39,7 @@ def install(root: Path, gpu: Gpu, *, fails: str = "") -> Toolchain:
     (root / "share").mkdir()
     command = f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'trtllm_serve.py'))}"
     program(root / "bin" / "trtllm-serve", f'#!/bin/sh\nexec {command} "$@"\n')
+    program(root / "bin" / "trtllm-bench", bench("1.4"))
     program(root / "bin" / "nvidia-smi", NVIDIA_SMI.replace("{gpus}", str(root / "share" / "gpus.csv")))
     report(root, gpu)
     distributions(next((root / "lib").glob("python3.*")) / "site-packages", VERSIONS)
@@ -39,7 +49,7 @@ def install(root: Path, gpu: Gpu, *, fails: str = "") -> Toolchain:
         root=root,
         python=python,
         bin_dir=python.parent,
-        identity=identity(*SOURCES, Path(__file__).name),
+        identity=identity(*dict.fromkeys((*SOURCES, *BENCH)), Path(__file__).name),
         versions={name.replace("_", "-"): version for name, version in VERSIONS.items()},
         env={"STAND_IN_SERVE": fails},
         stand_in=True,

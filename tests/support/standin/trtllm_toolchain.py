@@ -1,9 +1,11 @@
-"""A toolchain `tensorrt-llm-1.2` that holds stand-ins: trtllm-build, and nvidia-smi for a GPU of choice."""
+"""A toolchain `tensorrt-llm-1.2` of stand-ins: trtllm-build, trtllm-bench, and nvidia-smi for a GPU."""
 
 import hashlib
 import json
+import shlex
 import shutil
 import stat
+import sys
 import venv
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from tasks.toolchains.records import Toolchain
 NAME = "tensorrt-llm-1.2"
 HERE = Path(__file__).parent
 PROGRAMS = ("trtllm_build.py", "trtllm_arguments.py", "trtllm_rules.py", "trtllm_tensors.py")
+# Run by the tests' own interpreter, from here.
+BENCH = ("trtllm_bench.py", "llm_args_rules.py")
 VERSIONS = {
     "tensorrt_llm": "1.2.1+stand-in",
     "tensorrt": "10.14.1+stand-in",
@@ -62,6 +66,7 @@ def install(root: Path, gpu: Gpu) -> Toolchain:
         shutil.copyfile(HERE / name, share / name)
     (share / "interfaces.json").write_text(json.dumps(interfaces()))
     program(bin_dir / "trtllm-build", f'#!/bin/sh\nexec "{bin_dir}/python" "{share}/trtllm_build.py" "$@"\n')
+    program(bin_dir / "trtllm-bench", bench("1.2"))
     program(bin_dir / "nvidia-smi", NVIDIA_SMI.replace("{gpus}", str(share / "gpus.csv")))
     report(root, gpu)
     distributions(next((root / "lib").glob("python3.*")) / "site-packages", VERSIONS)
@@ -70,10 +75,16 @@ def install(root: Path, gpu: Gpu) -> Toolchain:
         root=root,
         python=bin_dir / "python",
         bin_dir=bin_dir,
-        identity=identity(*PROGRAMS, Path(__file__).name),
+        identity=identity(*PROGRAMS, *BENCH, Path(__file__).name),
         versions=VERSIONS,
         stand_in=True,
     )
+
+
+def bench(line: str) -> str:
+    """A program that is the stand-in of trtllm-bench of this line of the tool."""
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / BENCH[0]))} {line}"
+    return f'#!/bin/sh\nexec {command} "$@"\n'
 
 
 def report(root: Path, gpu: Gpu) -> None:

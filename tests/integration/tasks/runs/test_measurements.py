@@ -35,6 +35,14 @@ def within(budget_minutes: float) -> MeasurementCall:
     return MeasurementCall("judged", DOCUMENT, budget_minutes)
 
 
+def test_time_that_went_to_what_decides_nothing_is_charged_to_nobody(pipeline: Pipeline) -> None:
+    def measure(_attempt: int) -> Finding[Value]:
+        return Finding(Value(value=1), aside_s=-1000.0)
+
+    made, _ = measure_once(pipeline, CALL, measure, devices=lambda _value: 2)
+    assert 2000 <= made.device_s < 2100
+
+
 def test_none_is_usable_before_the_first(pipeline: Pipeline) -> None:
     assert isinstance(find_measurement(pipeline, CALL), NotUsable)
 

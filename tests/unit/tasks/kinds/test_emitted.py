@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.standin.interface_tables import broken, table
+from support.standin.interface_tables import broken, broken_group, table
 from support.standin.llm_args_rules import clashes, load_arguments, problems
 
 from engine_specs.spec import ResolvedVariant, Shape
@@ -26,6 +26,7 @@ COMMANDS = {
     "trt-plan": (table("trtllm-build-1.2"), table("trtllm-serve-1.2")),
     "trtllm-torch": (table("trtllm-serve-1.4"), table("trtllm-serve-1.4")),
 }
+BENCHMARKS = {"trt-plan": table("trtllm-bench-1.2"), "trtllm-torch": table("trtllm-bench-1.4")}
 ARGUMENTS = {kind: load_arguments(kind) for kind in KINDS}
 PLACES = {"python": "p", "bin": "/bin", "port": 1, "output": "/o", "scratch": "/s", "checkpoint": "/c"}
 SCALINGS: tuple[dict[str, Any] | None, ...] = (
@@ -136,6 +137,10 @@ def held(variant: ResolvedVariant) -> str:
     served = serve.command(python="p", bin_dir="/bin", tree="/t", host="127.0.0.1", port=1, model="m")
     for interface, argv in zip(COMMANDS[name], (filled, served), strict=True):
         assert broken(interface, list(argv[1:])) == []
+    asked = kind.benchmark_command(variant, 8)
+    assert asked is not None
+    argv = [part.format(engine="/e", dataset="/d", **PLACES) for part in asked.argv]
+    assert broken_group(BENCHMARKS[name], argv[1:]) == []
     llm_args = job.params.llm_args  # type: ignore[attr-defined]
     assert yaml.safe_load("\n".join(yaml_lines(llm_args))) == llm_args
     given = {"model": "/tree", **llm_args}

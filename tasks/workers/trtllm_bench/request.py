@@ -1,0 +1,27 @@
+"""The request of the worker: records that the judge writes and the worker reads.
+
+Inputs: `engine` is the engine tree; `dataset` a directory with the prompts; `checkpoint`, if the command
+names it, the spec's checkpoint. The output is a directory, into which the tool writes its report.
+"""
+
+from dataclasses import dataclass
+
+from tasks.workers.common.requests import Nothing, Request
+from tasks.workers.common.tool_command import ToolCommand
+
+
+@dataclass(frozen=True)
+class TrtllmBenchParams:
+    """How the tool is asked.
+
+    Attributes:
+        command: the command. Besides the placeholders of every command, it has those of the inputs: {engine},
+            {dataset} and {checkpoint}.
+        copies: files of the engine that the tool rewrites; it gets copies of them in {scratch}.
+    """
+
+    command: ToolCommand
+    copies: tuple[str, ...] = ()
+
+
+TrtllmBenchRequest = Request[TrtllmBenchParams, Nothing]
