@@ -2,10 +2,12 @@
 
 Invariants:
 - Only the driver is asked: a host without one is a result (`NoGpus`), not an error.
+- A GPU without memory of its own, such as the GB10, has the host's: of it the driver says nothing.
 - GPUs come in the driver's order, by PCI bus; `index` is the number that CUDA_VISIBLE_DEVICES takes if
   CUDA_DEVICE_ORDER is PCI_BUS_ID.
 """
 
+import os
 from types import ModuleType
 
 from pydantic import Field
@@ -72,10 +74,17 @@ def _gpu(nvml: ModuleType, index: int) -> Gpu:
         index=index,
         name=nvml.nvmlDeviceGetName(handle),
         uuid=nvml.nvmlDeviceGetUUID(handle),
-        memory_bytes=nvml.nvmlDeviceGetMemoryInfo(handle).total,
+        memory_bytes=_memory_bytes(nvml, handle),
         compute_capability=f"{major}.{minor}",
         mig=_mig(nvml, handle),
     )
+
+
+def _memory_bytes(nvml: ModuleType, handle: object) -> int:
+    try:
+        return int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except nvml.NVMLError_NotSupported:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _mig(nvml: ModuleType, handle: object) -> bool:

@@ -22,6 +22,13 @@ class Throughput(StrictFrozen):
     dense_flops_per_s: float = Field(gt=0, description="Peak of the tensor cores, without sparsity.")
 
 
+class Link(StrictFrozen):
+    """How one GPU reaches the others of its host."""
+
+    name: str = Field(min_length=1, description="What it is, such as NVLink 4.")
+    bytes_per_s: int = Field(gt=0, description="Peak bandwidth of one GPU, both directions together.")
+
+
 class GpuFacts(StrictFrozen):
     """What is known about one GPU of a target."""
 
@@ -31,6 +38,9 @@ class GpuFacts(StrictFrozen):
     compute_capability: ComputeCapability = Field(description="CUDA compute capability, such as 9.0.")
     throughput: Annotated[tuple[Throughput, ...], Field(strict=False, min_length=1)] = Field(
         description="Peak throughput by format; formats without a row have no tensor core path."
+    )
+    link: Link | None = Field(
+        description="Fastest way to another GPU of the host; null: a host has only one such GPU."
     )
 
     @property

@@ -14,7 +14,7 @@ app = App(name="targets", help="The targets that engines are built for: list.", 
 # Formats whose throughput decides which recipe pays on a GPU.
 RATED_FORMATS = ("bf16", "fp8", "int8", "fp4")
 RATES = tuple(f"{name} TFLOP/s" for name in RATED_FORMATS)
-HEADERS = ("target", "capability", "memory", "bandwidth", *RATES, "work pool", "this host")
+HEADERS = ("target", "capability", "memory", "bandwidth", "link", *RATES, "work pool", "this host")
 
 
 @app.command(name="list")
@@ -45,6 +45,7 @@ def list_all(
 
 def _row(target: Target, facts: HostFacts) -> tuple[str, ...]:
     rates = {row.format: row.dense_flops_per_s for row in target.gpu.throughput} if target.gpu else {}
+    link = target.gpu.link if target.gpu else None
     memory_bytes, bytes_per_s = target.memory_bytes, target.memory_bandwidth_bytes_per_s
     lacks = _lacks(target, facts)
     return (
@@ -52,6 +53,7 @@ def _row(target: Target, facts: HostFacts) -> tuple[str, ...]:
         target.compute_capability or "-",
         f"{memory_bytes / 1e9:.1f} GB" if memory_bytes else "-",
         f"{bytes_per_s / 1e9:.0f} GB/s" if bytes_per_s else "-",
+        f"{link.name}, {link.bytes_per_s / 1e9:.0f} GB/s" if link else "-",
         *(f"{rates[name] / 1e12:.0f}" if name in rates else "-" for name in RATED_FORMATS),
         target.work_pool,
         f"no: {lacks}" if lacks else "yes",

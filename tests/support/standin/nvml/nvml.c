@@ -58,7 +58,7 @@ int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *total_free_used) {
     char mib[32];
     int code = field(device, 2, mib, sizeof mib);
     total_free_used[0] = strtoull(mib, NULL, 10) << 20;
-    return code;
+    return code == SUCCESS && total_free_used[0] == 0 ? NOT_SUPPORTED : code;
 }
 
 int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {

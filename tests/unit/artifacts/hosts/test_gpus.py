@@ -37,6 +37,19 @@ def test_gpus_come_as_the_driver_reports_them(library: Path) -> None:
     assert found == GpusFound(driver="580.95.05", cuda="13.0", gpus=TWO)
 
 
+def test_a_gpu_that_shares_the_hosts_memory_has_all_of_it(library: Path) -> None:
+    shared = gpu("NVIDIA GB10", 0, "12.1").model_copy(
+        update={"memory_bytes": 1}
+    )  # less than a MiB: not supported
+    found = GpusFound.model_validate(probed(library, (shared,), "580.95.05"))
+    (total_kib,) = (
+        int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemTotal")
+    )
+    assert found.gpus == (shared.model_copy(update={"memory_bytes": total_kib << 10}),)
+
+
 def test_a_driver_may_know_no_gpu(library: Path) -> None:
     assert GpusFound.model_validate(probed(library, (), "580.95.05")).gpus == ()
 

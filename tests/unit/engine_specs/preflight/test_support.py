@@ -32,7 +32,7 @@ def test_what_the_rows_name_passes(spec: Spec, kind: str, target: str, recipe: s
         ("trt-plan", "b200", "int4_awq", "b200 (compute capability 10.0)", "fp8, nvfp4", "l40s"),
         ("trt-plan", "a100-80gb", "fp8", "a100-80gb (compute capability 8.0)", "int4_awq", "h100-sxm"),
         ("trt-plan", "h200", "nvfp4", "h200 (compute capability 9.0)", "w4a8_awq", "gb200"),
-        ("trtllm-torch", "l40s", "nvfp4", "l40s (compute capability 8.9)", "int4_awq", "rtx-pro-6000"),
+        ("trtllm-torch", "l40s", "nvfp4", "l40s (compute capability 8.9)", "int4_awq", "rtx-pro-6000-server"),
     ],
 )
 def test_a_recipe_that_the_gpu_has_no_kernels_for(

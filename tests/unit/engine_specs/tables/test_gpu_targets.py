@@ -19,14 +19,27 @@ GPU_TARGETS = [t for t in load_targets().values() if t.accelerator == "cuda"]
 # Generations whose tensor cores are known to keep to the laws below; of others only order is asked.
 KNOWN_CAPABILITIES = {(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0)}
 MIB = 1 << 20
-SAME_TENSOR_CORES = [("a100-40gb", "a100-80gb"), ("h100-sxm", "h200"), ("h100-sxm", "gh200")]
+SAME_TENSOR_CORES = [
+    ("a100-40gb", "a100-80gb"),
+    ("a100-80gb", "a100-80gb-pcie"),
+    ("h100-sxm", "h200"),
+    ("h100-sxm", "gh200"),
+    ("h100-nvl", "h200-nvl"),
+    ("gh200", "gh200-144gb"),
+]
+# Some have more memory of the same speed.
 MORE_MEMORY_AND_BANDWIDTH = [
     ("a100-40gb", "a100-80gb"),
     ("l4", "l40s"),
+    ("rtx-4090", "rtx-5090"),
+    ("l40", "rtx-6000-ada"),
     ("h100-pcie", "h100-nvl"),
+    ("h100-nvl", "h200-nvl"),
     ("h100-sxm", "h200"),
+    ("gh200", "gh200-144gb"),
     ("h200", "b200"),
     ("b200", "b300"),
+    ("gb200", "gb300"),
 ]
 
 
@@ -95,7 +108,8 @@ def test_memory_is_the_total_that_the_driver_reports(target: Target) -> None:
 
 def test_halved_figures_are_said_to_be_halved() -> None:
     table = load_targets()
-    halved = ("l4", "h100-sxm", "h100-nvl", "h100-pcie", "h200", "gh200", "b200", "b300", "gb200")
+    hopper = ("h100-sxm", "h100-nvl", "h100-pcie", "h200", "h200-nvl", "gh200", "gh200-144gb")
+    halved = ("l4", "rtx-6000-ada", *hopper, "b200", "b300", "gb200", "gb300", "gb10")
     assert all("with sparsity only" in table[name].source for name in halved)
 
 
@@ -108,7 +122,34 @@ def test_gpus_with_the_same_tensor_cores_compute_equally_fast(one: str, other: s
 def test_memory_and_bandwidth_are_in_order(less: str, more: str) -> None:
     table = load_targets()
     assert (table[less].memory_bytes or 0) < (table[more].memory_bytes or 0)
-    assert (table[less].memory_bandwidth_bytes_per_s or 0) < (table[more].memory_bandwidth_bytes_per_s or 0)
+    assert (table[less].memory_bandwidth_bytes_per_s or 0) <= (table[more].memory_bandwidth_bytes_per_s or 0)
+
+
+def test_editions_that_differ_are_targets_of_their_own() -> None:
+    table = load_targets()
+    for slower, faster in (
+        ("rtx-pro-6000-server", "rtx-pro-6000-workstation"),
+        ("a100-80gb-pcie", "a100-80gb"),
+    ):
+        one, other = table[slower], table[faster]
+        assert one.memory_bytes == other.memory_bytes
+        assert (one.memory_bandwidth_bytes_per_s or 0) < (other.memory_bandwidth_bytes_per_s or 0)
+
+
+def test_a_link_is_as_fast_as_its_name_says(target: Target) -> None:
+    per_generation = {
+        "NVLink 3": 600,
+        "NVLink 4": 900,
+        "NVLink 5": 1800,
+        "PCIe 4.0 x16": 64,
+        "PCIe 5.0 x16": 128,
+    }
+    if target.gpu is None or target.gpu.link is None:
+        assert target.name == "gb10"
+        return
+    link = target.gpu.link
+    most = per_generation[link.name.removesuffix(" bridge")] * 10**9
+    assert link.bytes_per_s <= most if link.name.endswith("bridge") else link.bytes_per_s == most
 
 
 @pytest.fixture
