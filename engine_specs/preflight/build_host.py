@@ -112,8 +112,9 @@ def _export_bytes(variant: ResolvedVariant, model: ModelFacts) -> int:
     if variant.quantization.source and model.ready_made:
         return model.ready_made.bytes
     recipe = load_recipes()[variant.quantization.recipe]
-    quantized = model.layers * quantized_parameters(recipe, model)
+    quantized = quantized_parameters(recipe, model)
     bits = linear_bits(variant, recipe, model) or 8.0 * model.dtype_bytes
     count = tables(model, load_kinds()[variant.engine.kind].export_format)
     plain = model.linear_parameters - quantized + count * model.table_parameters + model.norm_parameters
+    plain += model.vision_parameters
     return ceil(quantized * bits / 8) + plain * model.dtype_bytes + max(0, model.surplus_bytes)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from engine_specs.preflight.model_facts import Config
+from engine_specs.preflight.decoder import Config
 from engine_specs.preflight.quantized import ReadyMade, SmallFiles, quantized_problems
 from engine_specs.preflight.tokenizers import TOKENIZER_FILE, tokenizer_problems
 from engine_specs.reading import Problem

@@ -15,8 +15,9 @@ from pydantic import Field
 
 from engine_specs.preflight.build_host import DiskEstimate, required_disk
 from engine_specs.preflight.checkpoint import checkpoint_problems, source_problems
+from engine_specs.preflight.decoder import Config, decoder_config
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory
-from engine_specs.preflight.model_facts import Config, ModelFacts, UnknownFacts, read_model_facts
+from engine_specs.preflight.model_facts import ModelFacts, UnknownFacts, read_model_facts
 from engine_specs.preflight.parallel import dimension_problems, parallel_problems
 from engine_specs.preflight.positions import length_problems, position_problems
 from engine_specs.preflight.quantized import (
@@ -72,10 +73,10 @@ def examine(
         free_disk_bytes: free disk of the host that would build; None if another host builds.
         host_memory_bytes: memory of that host, likewise.
     """
-    kind = load_kinds()[variant.engine.kind]
+    kind, whole, config = load_kinds()[variant.engine.kind], config, decoder_config(config)
     model = read_model_facts(config, file_bytes)
     known = (
-        *checkpoint_problems(spec.checkpoint.repo, kind, config, file_bytes, small),
+        *checkpoint_problems(spec.checkpoint.repo, kind, whole, file_bytes, small),
         *support_problems(spec.checkpoint.repo, variant, kind, config),
         *position_problems(spec.checkpoint.repo, variant, kind, config),
         *task_problems(spec, kind),

@@ -14,11 +14,32 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from engine_specs.preflight.weights import Experts, Weight, decoder_weights
+from engine_specs.preflight.decoder import (
+    Config,
+    Experts,
+    LatentAttention,
+    Weight,
+    attention_weights,
+    decoder_config,
+    expert_problems,
+    feed_forward_weights,
+    first,
+    full_layers,
+    is_dense,
+    is_size,
+    latent_problems,
+    latent_weights,
+    most_in_stage,
+    read_experts,
+    read_latent,
+    sliding_window,
+    unknown,
+    vision_parameters,
+    vision_problems,
+)
 from engine_specs.reading import Problem, StrictFrozen
 from engine_specs.tables import Accelerator, KindFacts, with_defaults
 
-Config = Mapping[str, Any]
 DType = Literal["float32", "float16", "bfloat16"]
 
 DTYPE_BYTES: dict[DType, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -26,15 +47,15 @@ DTYPE_BYTES: dict[DType, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 LAYERS = ("num_hidden_layers",)
 HIDDEN = ("hidden_size",)
 INNER = ("intermediate_size",)
+# Width of a dense block, if intermediate_size is that of an expert (Llama 4).
+DENSE = ("intermediate_size_mlp", *INNER)
 HEADS = ("num_attention_heads",)
 VOCABULARY = ("vocab_size",)
 POSITIONS = ("max_position_embeddings",)
 TYPE = ("dtype", "torch_dtype")
-EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 SIZES = (LAYERS, HIDDEN, INNER, HEADS, VOCABULARY, POSITIONS)
 OF_EXPERTS = ("moe_intermediate_size", "num_experts_per_tok")
-OPTIONAL = ("num_key_value_heads", "head_dim", *OF_EXPERTS)
-COUNTS_OF_EXPERTS = "num_local_experts, num_experts or n_routed_experts"
+OPTIONAL = ("num_key_value_heads", "head_dim", "intermediate_size_mlp", *OF_EXPERTS)
 # Rotary scalings that multiply the positions: the others' max_position_embeddings is scaled already.
 MULTIPLYING = ("linear", "dynamic")
 STORED_WIDTHS = (2, 4)
@@ -47,6 +68,9 @@ class StoredWeights(StrictFrozen):
 
     bytes: int = Field(ge=0, description="Size of all its safetensors files.")
     kv_cache: str = Field(description="Format of its keys and values, by its name in data/recipes.yaml.")
+    padded: bool = Field(
+        default=False, description="Whether kernels lay its experts out in larger blocks (MXFP4)."
+    )
 
 
 class ModelFacts(StrictFrozen):
@@ -55,7 +79,7 @@ class ModelFacts(StrictFrozen):
     architecture: str = Field(description="Class in `architectures` of config.json.")
     layers: int = Field(ge=1, description="Decoder layers.")
     hidden_size: int = Field(ge=1, description="Width of the residual stream.")
-    intermediate_size: int = Field(ge=1, description="Inner width of a feed-forward block or expert.")
+    intermediate_size: int = Field(ge=1, description="Inner width of a dense feed-forward block.")
     attention_heads: int = Field(ge=1, description="Heads of the queries.")
     key_value_heads: int = Field(ge=1, description="Heads of keys and values.")
     head_dim: int = Field(ge=1, description="Width of one head.")
@@ -65,6 +89,16 @@ class ModelFacts(StrictFrozen):
     named_dtype: DType = Field(description="Type of the stored weights that config.json names.")
     max_positions: int = Field(ge=1, description="Positions that the model was made for.")
     experts: Experts | None = Field(default=None, description="Its mixture of experts; null: a dense model.")
+    latent: LatentAttention | None = Field(
+        default=None, description="Its latent attention (MLA); null: keys and values of every head."
+    )
+    window: int | None = Field(
+        default=None, description="Tokens that layers with a window look back to; null: no layer has one."
+    )
+    full_layers: tuple[int, ...] = Field(
+        default=(), description="Layers that attend to the whole sequence, counted from 0."
+    )
+    vision_parameters: int = Field(default=0, ge=0, description="Weights of what reads images.")
     checkpoint_bytes: int = Field(ge=0, description="Size of all safetensors files.")
     ready_made: StoredWeights | None = Field(
         default=None, description="The ready-made quantized checkpoint that is served; null: none is known."
@@ -77,20 +111,36 @@ class ModelFacts(StrictFrozen):
 
     @property
     def weights(self) -> tuple[Weight, ...]:
-        """The linear layers of one decoder layer."""
-        return decoder_weights(
-            hidden=self.hidden_size,
-            inner=self.intermediate_size,
-            attention=self.attention_heads * self.head_dim,
-            key_value=self.key_value_heads * self.head_dim,
-            head=self.head_dim,
-            experts=self.experts,
+        """The linear layers of a decoder layer; not every layer has those of experts, or dense blocks."""
+        attention = (
+            attention_weights(
+                hidden=self.hidden_size,
+                heads=self.attention_heads,
+                key_value_heads=self.key_value_heads,
+                head=self.head_dim,
+            )
+            if self.latent is None
+            else latent_weights(self.hidden_size, self.attention_heads, self.latent)
         )
+        blocks = feed_forward_weights(self.hidden_size, self.intermediate_size, self.experts)
+        return (*attention, *(one for one in blocks if self.layers_with(one, self.layers)))
+
+    def layers_with(self, weight: Weight, stage: int) -> int:
+        """Return how many layers of the fullest stage of a pipeline have a weight.
+
+        Args:
+            weight: one of the model's.
+            stage: layers of the longest stage; all layers: the whole model.
+        """
+        if weight.layers == "all" or self.experts is None:
+            return stage
+        with_experts = most_in_stage(self.experts.layers, self.layers, stage)
+        return with_experts if weight.layers == "experts" else stage - with_experts
 
     @property
     def linear_parameters(self) -> int:
         """Weights of all linear layers of all decoder layers; lm_head is not among them."""
-        return self.layers * sum(weight.parameters for weight in self.weights)
+        return sum(self.layers_with(one, self.layers) * one.parameters for one in self.weights)
 
     @property
     def table_parameters(self) -> int:
@@ -149,6 +199,7 @@ class ModelFacts(StrictFrozen):
             for tables in (1, 2) if self.tied_embeddings else (2,):
                 extra = ", with lm_head next to its tied table" if self.tied_embeddings and tables > 1 else ""
                 weights = self.linear_parameters + tables * self.table_parameters + self.norm_parameters
+                weights += self.vision_parameters
                 yield named + extra, weights * width
 
     def _agrees(self, counted: int) -> bool:
@@ -168,25 +219,30 @@ def read_model_facts(config: Config, file_bytes: Mapping[str, int]) -> ModelFact
         config: its config.json.
         file_bytes: size in bytes of each file of the checkpoint, by its path in the repository.
     """
-    filled = with_defaults(config)
+    filled = with_defaults(decoder_config(config))
     problems = tuple(_problems(filled))
     if problems:
         return UnknownFacts(problems=problems)
     heads, hidden, named = _size(filled, HEADS), _size(filled, HIDDEN), _dtype(filled)
+    layers, latent = _size(filled, LAYERS), read_latent(filled)
     return ModelFacts(
         architecture=_architecture(filled),
-        layers=_size(filled, LAYERS),
+        layers=layers,
         hidden_size=hidden,
-        intermediate_size=_inner(filled),
+        intermediate_size=_size(filled, DENSE),
         attention_heads=heads,
         key_value_heads=filled.get("num_key_value_heads") or heads,
-        head_dim=filled.get("head_dim") or hidden // heads,
+        head_dim=latent.plain + latent.rope if latent else filled.get("head_dim") or hidden // heads,
         vocab_size=_size(filled, VOCABULARY),
         tied_embeddings=bool(filled.get("tie_word_embeddings", False)),
         dtype=named,
         named_dtype=named,
         max_positions=_positions(filled),
-        experts=_experts(filled),
+        experts=read_experts(filled, layers),
+        latent=latent,
+        window=sliding_window(filled),
+        full_layers=full_layers(filled),
+        vision_parameters=vision_parameters(filled, hidden),
         checkpoint_bytes=sum(size for name, size in file_bytes.items() if name.endswith(".safetensors")),
     )
 
@@ -212,21 +268,23 @@ def architectures(config: Config) -> tuple[str, ...]:
 
 def _problems(config: Config) -> Iterator[Problem]:
     for keys in SIZES:
-        if not _is_size(_first(config, keys)):
+        if not is_size(first(config, keys)):
             yield unknown(" or ".join(keys))
     for key in OPTIONAL:
-        unused = key in OF_EXPERTS and _is_dense(config)
-        if config.get(key) is not None and not _is_size(config[key]) and not unused:
+        unused = key in OF_EXPERTS and is_dense(config)
+        if config.get(key) is not None and not is_size(config[key]) and not unused:
             yield unknown(f"a usable {key}")
     yield from _head_problems(config)
-    yield from _expert_problems(config)
+    yield from expert_problems(config)
+    yield from latent_problems(config)
+    yield from vision_problems(config)
     yield from _dtype_problems(config)
 
 
 def _head_problems(config: Config) -> Iterator[Problem]:
     """Yield heads that would have no width: config.json gives the width of a head only if it is unusual."""
-    heads, hidden = _first(config, HEADS), _first(config, HIDDEN)
-    if _is_size(heads) and _is_size(hidden) and not config.get("head_dim") and heads > hidden:
+    heads, hidden = first(config, HEADS), first(config, HIDDEN)
+    if is_size(heads) and is_size(hidden) and not config.get("head_dim") and heads > hidden:
         yield Problem(
             "checkpoint.repo",
             f"{heads} attention heads (num_attention_heads) on a width of {hidden} (hidden_size)",
@@ -234,24 +292,8 @@ def _head_problems(config: Config) -> Iterator[Problem]:
         )
 
 
-def _expert_problems(config: Config) -> Iterator[Problem]:
-    if _is_dense(config):
-        return
-    count, active = _first(config, EXPERTS), config.get("num_experts_per_tok")
-    if not _is_size(count):
-        yield unknown(f"a usable {COUNTS_OF_EXPERTS}")
-    elif active is None:
-        yield unknown("num_experts_per_tok next to its number of experts")
-    elif _is_size(active) and active > count:
-        yield Problem(
-            "checkpoint.repo",
-            f"{active} experts per token (num_experts_per_tok) of {count}",
-            "a checkpoint with at least as many experts as each token passes through",
-        )
-
-
 def _dtype_problems(config: Config) -> Iterator[Problem]:
-    found = _first(config, TYPE)
+    found = first(config, TYPE)
     if found is None:
         yield unknown("dtype or torch_dtype")
     elif _dtype(config) not in DTYPE_BYTES:
@@ -267,45 +309,13 @@ def _positions(config: Config) -> int:
     return int(_size(config, POSITIONS) * (factor if usable and factor else 1))
 
 
-def _inner(config: Config) -> int:
-    narrow = None if _is_dense(config) else config.get("moe_intermediate_size")
-    return narrow or _size(config, INNER)
-
-
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_dense(config: Config) -> bool:
-    """Whether a layer has no experts: no count of them, or an explicit 0."""
-    count = _first(config, EXPERTS)
-    return count is None or (count == 0 and not isinstance(count, bool))
-
-
 def _architecture(config: Config) -> str:
     return next(iter(architectures(config)), "unknown")
 
 
-def unknown(keys: str) -> Problem:
-    """Make the problem of a config.json that lacks a key."""
-    return Problem(
-        "checkpoint.repo", f"a config.json without {keys}", "a checkpoint whose config.json gives them"
-    )
-
-
-def _first(config: Config, keys: tuple[str, ...]) -> Any:
-    return next((config[key] for key in keys if config.get(key) is not None), None)
-
-
 def _size(config: Config, keys: tuple[str, ...]) -> int:
-    return int(_first(config, keys))
+    return int(first(config, keys))
 
 
 def _dtype(config: Config) -> Any:
-    return str(_first(config, TYPE)).removeprefix("torch.")
-
-
-def _experts(config: Config) -> Experts | None:
-    if _is_dense(config):
-        return None
-    return Experts(count=_first(config, EXPERTS), active=config["num_experts_per_tok"])
+    return str(first(config, TYPE)).removeprefix("torch.")

@@ -2,21 +2,18 @@
 
 Positions count as vLLM counts them (vllm 0.32.0, config/model.py, _get_and_verify_max_len): linear and
 dynamic scaling multiply max_position_embeddings; Llama 3's, YaRN and longrope leave it, as it is scaled.
-
-Windows that a server is told of are a list, repeated over the layers; full attention is a window of the whole
-sequence.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine_specs.preflight.model_facts import Config, ModelFacts, architectures, rope_scaling, rope_type
+from engine_specs.preflight.decoder import FULL, Config, attention_windows, sliding_window
+from engine_specs.preflight.model_facts import ModelFacts, architectures, rope_scaling, rope_type
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
-from engine_specs.tables import KindFacts, defaults_of, load_kinds, with_defaults
+from engine_specs.tables import KindFacts, load_kinds, with_defaults
 
-FULL = "full_attention"
 # Keys that say of what type a scaling is, or belong to rotary positions without one.
 NAMES_OF_SCALINGS = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
 
@@ -43,21 +40,6 @@ def position_problems(
     yield from _windows(repo, variant, kind, config)
 
 
-def sliding_window(config: Config) -> int | None:
-    """Return how many tokens the layers with a window look back to; None if no layer has one."""
-    filled, row = with_defaults(config), defaults_of(config)
-    size = filled.get("sliding_window")
-    if not isinstance(size, int) or row is None:
-        return None
-    if layer_types := filled.get("layer_types"):
-        return size if any(one != FULL for one in layer_types) else None
-    if row.windows == "every-layer":
-        return size
-    first = filled.get("max_window_layers") or 0
-    asked = row.windows == "if-asked" and filled.get("use_sliding_window")
-    return size if asked and first < (filled.get("num_hidden_layers") or 0) else None
-
-
 def _rope(repo: str, kind: KindFacts, config: Config) -> Iterator[Problem]:
     found = rope_type(config)
     if kind.rope_types is None or found in kind.rope_types:
@@ -72,17 +54,19 @@ def _rope(repo: str, kind: KindFacts, config: Config) -> Iterator[Problem]:
 
 def _yarn(repo: str, kind: KindFacts, config: Config) -> Iterator[Problem]:
     """Yield what YaRN is computed from, if a kind reads it otherwise than vLLM."""
-    scaling = rope_scaling(config)
-    if kind.yarn is None or rope_type(config) != "yarn":
+    scaling, names = rope_scaling(config), architectures(config)
+    row = kind.architecture(names[0]) if names else None
+    yarn = row.yarn if row is not None and row.yarn is not None else kind.yarn
+    if yarn is None or rope_type(config) != "yarn":
         return
-    lacking = [key for key in kind.yarn.needs if not scaling.get(key)]
+    lacking = [key for key in yarn.needs if not scaling.get(key)]
     if lacking:
         found = f"YaRN scaling in {repo} without {', '.join(lacking)}, which {kind.name} takes for less"
         yield Problem("checkpoint.repo", found, f"a checkpoint whose config.json states {', '.join(lacking)}")
     ignored = [
         f"{key} {value}"
         for key, value in scaling.items()
-        if key not in (*kind.yarn.reads, *NAMES_OF_SCALINGS) and not _is_derived(key, value, scaling)
+        if key not in (*yarn.reads, *NAMES_OF_SCALINGS) and not _is_derived(key, value, scaling)
     ]
     if ignored:
         found = f"YaRN scaling in {repo} with {', '.join(ignored)}, which {kind.name} does not read"
@@ -100,29 +84,6 @@ def _is_derived(key: str, value: Any, scaling: Mapping[str, Any]) -> bool:
     factor = scaling.get("factor")
     known = key == "attention_factor" and isinstance(value, int | float) and isinstance(factor, int | float)
     return known and math.isclose(value, 0.1 * math.log(max(factor or 1.0, 1.0)) + 1.0, rel_tol=1e-6)
-
-
-def attention_windows(config: Config, longest: int) -> list[int]:
-    """Return how far layers look back, as the shortest list that repeats over them; all look back `longest`.
-
-    Args:
-        config: of the checkpoint.
-        longest: tokens of the longest sequence, which stand for full attention.
-    """
-    filled, row, window = with_defaults(config), defaults_of(config), sliding_window(config)
-    count = filled.get("num_hidden_layers") or 1
-    if window is None or row is None:
-        return [longest]
-    if layer_types := filled.get("layer_types"):
-        full = [one == FULL for one in layer_types]
-    elif row.windows == "every-layer":
-        every = row.full_attention_every
-        full = [bool(every) and (layer + 1) % (every or 1) == 0 for layer in range(count)]
-    else:
-        full = [layer < (filled.get("max_window_layers") or 0) for layer in range(count)]
-    sizes = [longest if one else min(window, longest) for one in full]
-    repeats = (n for n in range(1, len(sizes) + 1) if all(one == sizes[i % n] for i, one in enumerate(sizes)))
-    return sizes[: next(repeats)]
 
 
 def _set_windows(variant: ResolvedVariant, kind: KindFacts, config: Config) -> Iterator[Problem]:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine_specs.preflight.build_host import DiskEstimate, required_host_memory
+from engine_specs.preflight.decoder import spread_of
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory, kv_bits, unquantized
 from engine_specs.preflight.model_facts import ModelFacts
-from engine_specs.preflight.parallel import dimension_problems, divides
+from engine_specs.preflight.parallel import dimension_problems, divides, widened
 from engine_specs.preflight.support import usable_kv_caches, usable_recipes, usable_targets
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant, Spec
@@ -118,10 +119,16 @@ def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
 
 
 def _devices(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts) -> Iterator[str]:
-    for size in range(variant.tensor_parallel + 1, kind.max_tensor_parallel + 1):
-        wider = variant.model_copy(update={"tensor_parallel": size})
-        if divides(model, size) and not any(dimension_problems(wider, model)) and _fits(wider, model):
-            yield f"tensor_parallel {size}"
+    alone = kind.experts is not None and "tensor_parallel" not in kind.experts.data_parallel_with
+    if variant.data_parallel > 1 and alone:
+        return
+    for size in range(variant.tensor_parallel + 1, kind.max_tensor_parallel // variant.data_parallel + 1):
+        wider = widened(variant, size)
+        if wider.layer_devices % wider.expert_parallel or not divides(model, spread_of(wider)):
+            continue
+        if not any(dimension_problems(wider, model)) and _fits(wider, model):
+            more = f" with expert_parallel {wider.expert_parallel}" if wider.expert_parallel > 1 else ""
+            yield f"tensor_parallel {size}{more}"
             return
 
 

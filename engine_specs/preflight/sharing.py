@@ -8,17 +8,18 @@ Invariants:
 """
 
 from collections.abc import Iterator, Mapping
-from math import floor
+from math import ceil, floor
 
 from pydantic import Field
 
+from engine_specs.preflight.decoder import Config
 from engine_specs.preflight.memory import (
     MemoryEstimate,
     estimate_memory,
     load_memory_rules,
     unquantized,
 )
-from engine_specs.preflight.model_facts import Config, StoredWeights, UnknownFacts, read_model_facts
+from engine_specs.preflight.model_facts import StoredWeights, UnknownFacts, read_model_facts
 from engine_specs.reading import StrictFrozen
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
@@ -82,9 +83,13 @@ def estimate_served(
 
 
 def cached_tokens(spec: Spec, variant: ResolvedVariant) -> int:
-    """Return how many tokens the workload keeps at once; a server also has to hold its longest sequence."""
+    """Return how many tokens the workload keeps at once, per copy of attention.
+
+    A server also has to hold its longest sequence.
+    """
     load = spec.workload
-    return max(max(load.concurrency) * load.longest_tokens, variant.shape.max_seq_len)
+    sequences = ceil(max(load.concurrency) / variant.data_parallel)
+    return max(sequences * load.longest_tokens, variant.shape.max_seq_len)
 
 
 def estimate_sharing(variant: ResolvedVariant, served: ServedMemory | None, sides: int) -> Sharing:

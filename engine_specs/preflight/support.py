@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from engine_specs.preflight.model_facts import Config, architectures
+from engine_specs.preflight.decoder import Config, is_dense
+from engine_specs.preflight.model_facts import architectures
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import (
@@ -12,6 +13,7 @@ from engine_specs.tables import (
     Recipe,
     RecipeSupport,
     Target,
+    load_config_defaults,
     load_kinds,
     load_kv_caches,
     load_recipes,
@@ -37,7 +39,7 @@ def table_problems(
 ) -> Iterator[Problem]:
     """Yield what recipe, KV cache, GPU and ModelOpt cannot do together, whatever the checkpoint is."""
     yield from _recipes(variant, kind, architecture)
-    yield from _kv_caches(variant, kind)
+    yield from _kv_caches(variant, kind, architecture)
     yield from _search(variant, kind)
     yield from _modelopt(variant, kind, load_recipes()[variant.quantization.recipe], "recipe")
     yield from _modelopt(variant, kind, load_kv_caches()[variant.quantization.kv_cache], "kv_cache")
@@ -105,13 +107,23 @@ def _architectures(repo: str, kind: KindFacts, config: Config, architecture: str
         return
     named = config.get("architectures")
     found = ", ".join(architectures(config)) or "no architectures in config.json"
+    if not is_dense(config):
+        found += ", a mixture of experts,"
     if named and not architectures(config):
         found = f"architectures that are {named!r} in config.json, not a list of names,"
     others = [one.name for one in load_kinds().values() if architecture and one.architecture(architecture)]
     accepted = f"an architecture that {kind.name} compiles: {', '.join(kind.architecture_names)}" + (
         f"; or a kind that compiles {architecture}: {', '.join(others)}" if others else ""
     )
+    if not is_dense(config):
+        accepted += f"; of mixtures of experts, {kind.name} builds {_listed(_with_experts(kind))}"
     yield Problem("checkpoint.repo", f"{found} in {repo}", accepted)
+
+
+def _with_experts(kind: KindFacts) -> list[str]:
+    """Return the architectures with experts that a kind builds."""
+    mixtures = {row.architecture for row in load_config_defaults().values() if row.num_experts}
+    return [name for name in kind.architecture_names if name in mixtures]
 
 
 def _recipes(variant: ResolvedVariant, kind: KindFacts, architecture: str | None) -> Iterator[Problem]:
@@ -129,12 +141,20 @@ def _recipes(variant: ResolvedVariant, kind: KindFacts, architecture: str | None
     # Which formats a ready-made checkpoint may have is for `quantized.ready_made` to say.
     if listed is not None and asked not in listed and load_recipes()[asked].form != "source":
         accepted = f"a recipe that {kind.name} supports for it on {_named(target)}: {usable}"
+        if facts is not None and facts.ready_made:
+            accepted += f"; or quantization.source, a checkpoint in {_listed(facts.ready_made)}"
         yield Problem(field, f"{asked} for {architecture}", accepted)
 
 
-def _kv_caches(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
+def _kv_caches(variant: ResolvedVariant, kind: KindFacts, architecture: str | None) -> Iterator[Problem]:
     asked, target = variant.quantization.kv_cache, variant.target
-    row = kind.kv_cache(asked)
+    row, facts = kind.kv_cache(asked), kind.architecture(architecture) if architecture else None
+    listed = facts.kv_caches if facts else None
+    if listed is not None and asked not in listed:
+        accepted = f"{_listed(listed)}: that {kind.name} quantizes its KV cache is not established"
+        yield Problem(
+            f"variants.{variant.name}.quantization.kv_cache", f"{asked} for {architecture}", accepted
+        )
     if row is None or takes(row, target):
         return
     usable = _listed(usable_kv_caches(kind, target, variant.quantization.device))

@@ -23,7 +23,12 @@ class ResolvedVariant(VariantBase):
     @property
     def devices(self) -> int:
         """Devices that one engine occupies."""
-        return self.tensor_parallel * self.pipeline_parallel
+        return self.layer_devices * self.pipeline_parallel
+
+    @property
+    def layer_devices(self) -> int:
+        """Devices that one layer spreads over: all that hold some of its experts."""
+        return self.tensor_parallel * self.data_parallel
 
 
 def resolve_variants(spec: Spec) -> tuple[ResolvedVariant, ...]:

@@ -18,6 +18,7 @@ from engine_specs.reading import (
     origin,
     suggestion,
 )
+from engine_specs.spec.parallel_rules import parallel_violations
 from engine_specs.spec.task_rules import task_violations
 from engine_specs.spec.violation import UNREADABLE, View, Violation
 from engine_specs.tables import (
@@ -229,8 +230,10 @@ def _workload_fits(variant: View, spec: View) -> Iterator[Violation]:
         yield Violation(("shape", "max_seq_len"), str(seq_len), accepted)
     yield from _sweep_fits(variant, spec)
     point, batch = spec.get("workload", "operating_point"), variant.get("shape", "max_batch_size")
-    if point is not None and batch is not None and point > batch:
-        accepted = f"at least {point}: otherwise requests always wait at the workload's operating_point"
+    copies = variant.get("data_parallel") or 1
+    if point is not None and batch is not None and point > batch * copies:
+        least = math.ceil(point / copies)
+        accepted = f"at least {least}: otherwise requests always wait at the workload's operating_point"
         yield Violation(("shape", "max_batch_size"), str(batch), accepted)
 
 
@@ -267,13 +270,7 @@ def _kind(variant: View) -> Iterator[Violation]:
     yield from _options(variant, facts)
     yield from _llm_args(variant, facts)
     yield from _quantize_device(variant, facts)
-    for key, most in (
-        ("tensor_parallel", facts.max_tensor_parallel),
-        ("pipeline_parallel", facts.max_pipeline_parallel),
-    ):
-        asked = variant.get(key)
-        if asked is not None and asked > most:
-            yield Violation((key,), str(asked), f"at most {most} with {facts.name}")
+    yield from parallel_violations(variant, facts)
 
 
 def _options(variant: View, facts: KindFacts) -> Iterator[Violation]:

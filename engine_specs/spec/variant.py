@@ -104,7 +104,10 @@ class Quantization(StrictFrozen):
 
 
 class Shape(StrictFrozen):
-    """Limits that the engine is compiled for; requests beyond them are refused."""
+    """Limits that the engine is compiled for; requests beyond them are refused.
+
+    With data_parallel, every copy of attention has these limits.
+    """
 
     max_batch_size: int = Field(ge=1, le=65_536, description="Most sequences that generate at the same time.")
     max_input_len: int = Field(ge=1, le=10_000_000, description="Longest prompt, in tokens.")
@@ -123,6 +126,22 @@ class VariantBase(StrictFrozen):
     tensor_parallel: int = Field(default=1, ge=1, le=64, description="Devices that each layer spreads over.")
     pipeline_parallel: int = Field(
         default=1, ge=1, le=64, description="Devices that the layers are divided between."
+    )
+    expert_parallel: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        exclude_if=lambda groups: groups == 1,
+        description="Groups of a layer's devices that its experts are divided between, each expert whole in "
+        "one of them; within a group, devices divide every expert. Mixtures of experts only.",
+    )
+    data_parallel: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        exclude_if=lambda copies: copies == 1,
+        description="Copies of attention and dense blocks, each with sequences and limits of its own; the "
+        "experts are divided between the devices of all copies. Mixtures of experts only.",
     )
     engine: Engine = Field(description="What is compiled.")
     quantization: Quantization = Field(description="How weights and the KV cache are quantized.")

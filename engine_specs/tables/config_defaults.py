@@ -16,7 +16,7 @@ from engine_specs.reading import CONFIG_DEFAULTS_FILE, StrictFrozen, read_data, 
 Size = Annotated[int, Field(ge=1)]
 Windows = Literal["never", "if-asked", "every-layer"]
 # Columns of a row that are no keys of config.json.
-NOT_KEYS = {"model_type", "architecture", "windows", "full_attention_every", "source"}
+NOT_KEYS = {"model_type", "architecture", "windows", "full_attention_every", "sizes", "source"}
 
 
 class ConfigDefaults(StrictFrozen):
@@ -34,6 +34,9 @@ class ConfigDefaults(StrictFrozen):
     tie_word_embeddings: bool = Field(default=False, description="Whether lm_head is the embedding table.")
     num_experts: Size | None = Field(default=None, description="Experts of a layer; null: a dense model.")
     num_experts_per_tok: Size | None = Field(default=None, description="Experts per token.")
+    sizes: dict[str, int] = Field(
+        default={}, description="Further keys with their defaults: of experts, and of latent attention."
+    )
     sliding_window: Size | None = Field(
         default=None, description="Tokens that a windowed layer looks back to; null: all."
     )
@@ -83,9 +86,7 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     row = defaults_of(config)
     if row is None:
         return dict(config)
-    keys = row.model_dump(
-        exclude={"model_type", "architecture", "windows", "full_attention_every", "source"}, exclude_none=True
-    )
+    keys = {**row.model_dump(exclude=NOT_KEYS, exclude_none=True), **row.sizes}
     if "num_local_experts" in config or "n_routed_experts" in config:
         keys.pop("num_experts", None)
     return {**keys, **config}

@@ -56,6 +56,20 @@ class YarnSupport(StrictFrozen):
     source: str = Field(min_length=10, description="Where that was read.")
 
 
+class ExpertSupport(StrictFrozen):
+    """How a kind spreads a mixture of experts over devices, besides tensor and pipeline parallelism."""
+
+    groups: Literal["any", "one-per-device"] = Field(
+        description="Groups of devices that whole experts are divided between: any number that divides the "
+        "devices of a layer; or every device alone."
+    )
+    data_parallel_with: Annotated[
+        tuple[Literal["tensor_parallel", "pipeline_parallel"], ...], Field(strict=False)
+    ] = Field(description="Parallelism that attention data parallelism goes together with.")
+    why_alone: str = Field(default="", description="Why it goes with no other, as part of a sentence.")
+    source: str = Field(min_length=10, description="Where that was read.")
+
+
 class ArchitectureSupport(StrictFrozen):
     """One architecture that a kind compiles."""
 
@@ -66,8 +80,18 @@ class ArchitectureSupport(StrictFrozen):
     recipes: Annotated[tuple[RecipeName, ...] | None, Field(strict=False)] = Field(
         default=None, description="Recipes that the kind supports for it; null: all of the kind's."
     )
+    kv_caches: Annotated[tuple[KvCacheName, ...] | None, Field(strict=False)] = Field(
+        default=None, description="KV cache formats that a spec may ask for with it; null: all of the kind's."
+    )
+    ready_made: Annotated[tuple[str, ...] | None, Field(strict=False)] = Field(
+        default=None,
+        description="Ready-made formats that it loads; null: those of its recipes.",
+    )
     sliding_windows: Windows | None = Field(
         default=None, description="What the kind does with its sliding windows; null: as the kind says."
+    )
+    yarn: YarnSupport | None = Field(
+        default=None, description="What it computes YaRN from; null: as the kind says."
     )
     max_pipeline_parallel: int | None = Field(
         default=None, ge=1, description="Most devices that its layers are divided between; null: the kind's."
@@ -107,7 +131,9 @@ class KvCacheSupport(KernelSupport):
 class ReadyMadeSupport(KernelSupport):
     """One format of quantized checkpoints that a kind loads as they are."""
 
-    tool: Literal["modelopt", "compressed-tensors"] = Field(description="What quantized it.")
+    tool: Literal["modelopt", "compressed-tensors", "fp8", "mxfp4"] = Field(
+        description="What quantized it, or the method that its config.json names."
+    )
     format: str = Field(
         pattern=r"^[A-Z][A-Z0-9_]+$", description="Its name, as its files say it (`preflight.quantized`)."
     )
@@ -187,6 +213,14 @@ class KindFacts(StrictFrozen):
     )
     ready_made: Annotated[tuple[ReadyMadeSupport, ...], Field(strict=False)] = Field(
         default=(), description="Quantized checkpoints that it loads as they are (recipe ready_made)."
+    )
+    experts: ExpertSupport | None = Field(
+        default=None, description="How it spreads experts; null: like dense blocks, by tensor parallelism."
+    )
+    frees_windows: bool = Field(
+        default=False,
+        description="Whether its server frees keys and values that every later token of a windowed layer "
+        "leaves behind; otherwise they are counted as if all layers looked back to the start.",
     )
     options: Annotated[tuple[KindOption, ...], Field(strict=False)] = Field(
         default=(), description="Settings of its tool that a spec may choose (`engine.options`)."

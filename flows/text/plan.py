@@ -45,7 +45,7 @@ def head_lines(plan: SpecPlan) -> Iterator[str]:
 
 def _variant(variant: PlannedVariant) -> Iterator[str]:
     asked = variant.asked
-    spread = f" (tp {asked.tensor_parallel}, pp {asked.pipeline_parallel})" if asked.devices > 1 else ""
+    spread = f" ({_spread(asked)})" if asked.devices > 1 else ""
     yield (
         f"  variant {asked.name}: {asked.engine.kind} for {asked.devices} x {asked.target.name}{spread}, "
         f"{_quantization(asked)}"
@@ -64,6 +64,13 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
     yield f"    toolchains: {', '.join(toolchains)}"
     for problem in variant.problems:
         yield f"    refused: {problem}"
+
+
+def _spread(asked: ResolvedVariant) -> str:
+    """Say the parallel sizes; those of experts only if they are used."""
+    sizes = {"tp": asked.tensor_parallel, "pp": asked.pipeline_parallel}
+    more = {"ep": asked.expert_parallel, "dp": asked.data_parallel}
+    return ", ".join(f"{name} {size}" for name, size in (sizes | more).items() if name in sizes or size > 1)
 
 
 def _quantization(asked: ResolvedVariant) -> str:

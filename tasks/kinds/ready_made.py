@@ -3,7 +3,7 @@
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import load_kinds, load_kv_caches
 
-# Formats of compressed-tensors have no names: pre-flight judges them by config.json, and workers do not.
+# Other formats have no names there: pre-flight judges them by config.json, and workers do not.
 BY_NAME = "modelopt"
 
 

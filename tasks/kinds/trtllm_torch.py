@@ -167,7 +167,7 @@ def _target(variant: ResolvedVariant) -> Target:
         gpu_names=tuple(target.gpu.product_names) if target.gpu else (),
         compute_capability=target.compute_capability,
         gpu_count=variant.devices,
-        tensor_parallel=variant.tensor_parallel,
+        tensor_parallel=variant.layer_devices,
     )
 
 

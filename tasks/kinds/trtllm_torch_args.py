@@ -20,7 +20,7 @@ def decided_args(variant: ResolvedVariant) -> dict[str, Decided]:
     return {
         "dtype": Decided("auto", "the checkpoint"),
         "trust_remote_code": Decided(False, "the kind"),
-        "tensor_parallel_size": Decided(variant.tensor_parallel, "tensor_parallel"),
+        "tensor_parallel_size": Decided(variant.layer_devices, _tensor(variant)),
         "pipeline_parallel_size": Decided(variant.pipeline_parallel, "pipeline_parallel"),
         **shape_args(variant, "max_batch_size", "max_input_len", "max_seq_len", "max_num_tokens"),
         "max_beam_width": Decided(1, "the kind"),
@@ -43,8 +43,28 @@ def decided_args(variant: ResolvedVariant) -> dict[str, Decided]:
         ),
         **option_args(variant, "scheduler_config", "capacity_scheduler_policy"),
         "moe_config.backend": Decided(variant.engine.options["moe_backend"], "engine.options.moe_backend"),
+        **_experts(variant),
         **_cuda_graph(variant),
         **_torch_compile(variant),
+    }
+
+
+def _tensor(variant: ResolvedVariant) -> str:
+    return "tensor_parallel" if variant.data_parallel == 1 else "data_parallel"
+
+
+def _experts(variant: ResolvedVariant) -> dict[str, Decided]:
+    """Return how experts and attention are spread; nothing if both are divided by tensor parallelism.
+
+    The tool's tensor parallelism is over all devices of a layer, also if each has attention of its own.
+    """
+    devices, groups, copies = variant.layer_devices, variant.expert_parallel, variant.data_parallel
+    if groups == copies == 1:
+        return {}
+    return {
+        "moe_expert_parallel_size": Decided(groups, "expert_parallel"),
+        "moe_tensor_parallel_size": Decided(devices // groups, "expert_parallel"),
+        "enable_attention_dp": Decided(copies > 1, "data_parallel"),
     }
 
 

@@ -78,8 +78,14 @@ def flags_of(name: str, value: object) -> list[str]:
 
 
 def _parallelism(variant: ResolvedVariant) -> list[str]:
-    """Return the flags that divide the model between GPUs; none on a CPU."""
+    """Return the flags that divide the model between GPUs; none on a CPU.
+
+    vLLM divides experts by all devices of a layer, or spreads whole ones: there is nothing in between.
+    """
     if variant.target.accelerator == "cpu":
         return []
     tensor, pipeline = str(variant.tensor_parallel), str(variant.pipeline_parallel)
-    return ["--tensor-parallel-size", tensor, "--pipeline-parallel-size", pipeline]
+    flags = ["--tensor-parallel-size", tensor, "--pipeline-parallel-size", pipeline]
+    if variant.data_parallel > 1:
+        flags += ["--data-parallel-size", str(variant.data_parallel)]
+    return [*flags, "--enable-expert-parallel"] if variant.expert_parallel > 1 else flags

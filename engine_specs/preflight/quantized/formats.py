@@ -1,7 +1,8 @@
 """The format of a quantized checkpoint, as its own files say it.
 
 Names of ModelOpt's formats are those of hf_quant_config.json. compressed-tensors has no names: a format is
-what a group of config.json says of weights and input activations, such as W8A8_FP8, W4A16 or NVFP4.
+what a group of config.json says of weights and input activations, such as W8A8_FP8, W4A16 or NVFP4. Models
+that were released in a format of their own name a method: fp8 with blocks (DeepSeek-V3), or mxfp4 (gpt-oss).
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from engine_specs.preflight.model_facts import Config
+from engine_specs.preflight.decoder import Config
 from engine_specs.preflight.quantized.plain import SmallFiles
 from engine_specs.reading import StrictFrozen
 
@@ -20,6 +21,8 @@ MIXED = "MIXED_PRECISION"
 # Where compressed-tensors is described: today, and by its releases of before.
 KEYS = ("quantization_config", "compression_config")
 AS_COMPUTED = 16
+FP8, FP8_BLOCK, MXFP4 = "fp8", "FP8_BLOCK", "MXFP4"
+BLOCK = [128, 128]
 # Groups of 4-bit floats that share a scale: of 16 in NVFP4; MXFP4 has groups of 32.
 NVFP4_GROUP = 16
 
@@ -62,13 +65,20 @@ def _modelopt(sidecar: Mapping[str, Any]) -> Recognised:
 def _described(found: Mapping[str, Any]) -> Recognised:
     tool = str(found.get("quant_method") or "an unknown method")
     if tool != COMPRESSED_TENSORS:
-        return Recognised(tool=tool, formats=(), kv_cache=None)
+        return Recognised(tool=tool, formats=_own_format(tool, found), kv_cache=None)
     cache = found.get("kv_cache_scheme")
     return Recognised(
         tool=tool,
         formats=tuple(sorted(set(_groups(found.get("config_groups"))))),
         kv_cache=_name(cache) if isinstance(cache, Mapping) else None,
     )
+
+
+def _own_format(method: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the format of a method that has one; blocks of another size have no kernels in any kind."""
+    if method == FP8 and list(found.get("weight_block_size") or ()) == BLOCK:
+        return (FP8_BLOCK,)
+    return (MXFP4,) if method == MXFP4.lower() else ()
 
 
 def _groups(groups: object) -> Iterator[str]:
@@ -82,7 +92,7 @@ def _group(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Name a group; two of a kind that share no kernels have two names."""
     bits, floats = weights.get("num_bits"), weights.get("type") == "float"
     if floats and bits == 4:
-        family = "NVFP4" if weights.get("group_size") == NVFP4_GROUP else "MXFP4"
+        family = "NVFP4" if weights.get("group_size") == NVFP4_GROUP else MXFP4
         return family if inputs.get("num_bits") == bits else f"{family}A{inputs.get('num_bits', AS_COMPUTED)}"
     named = f"W{bits}A{inputs.get('num_bits', AS_COMPUTED)}"
     if weights.get("strategy") == "block":

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import Field
 
-from engine_specs.preflight.model_facts import Config, ModelFacts
+from engine_specs.preflight.decoder import Config
+from engine_specs.preflight.model_facts import ModelFacts
 from engine_specs.reading import Problem, StrictFrozen
 
 REPO = "checkpoint.repo"
@@ -34,6 +35,8 @@ NAMES = (
     "*.weight_scale*",
     "*.input_scale",
     "*.[kv]_scale",
+    "*_proj_blocks",
+    "*_proj_scales",
     "*.qweight",
     "*.qzeros",
     "*.scales",

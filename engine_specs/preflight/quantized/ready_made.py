@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import Field
 
+from engine_specs.preflight.decoder import Config, decoder_config
 from engine_specs.preflight.model_facts import (
-    Config,
     ModelFacts,
     StoredWeights,
     UnknownFacts,
@@ -22,7 +22,7 @@ from engine_specs.preflight.model_facts import (
     rope_scaling,
     rope_type,
 )
-from engine_specs.preflight.quantized.formats import Recognised, recognise
+from engine_specs.preflight.quantized.formats import MXFP4, Recognised, recognise
 from engine_specs.preflight.quantized.plain import SmallFiles, tensor_signs
 from engine_specs.reading import Problem, StrictFrozen
 from engine_specs.spec import ResolvedVariant
@@ -40,6 +40,7 @@ SAME = (
     "vocab_size",
     "max_positions",
     "experts",
+    "latent",
 )
 # Keys of tokenizer_config.json that change what a prompt becomes.
 TOKENIZER_KEYS = ("add_bos_token", "add_eos_token", "bos_token")
@@ -74,6 +75,7 @@ def stored_weights(config: Config, file_bytes: Mapping[str, int], small: SmallFi
     return StoredWeights(
         bytes=sum(size for name, size in file_bytes.items() if name.endswith(".safetensors")),
         kv_cache=caches.get(found.kv_cache if found else None, "none"),
+        padded=found is not None and MXFP4 in found.formats,
     )
 
 
@@ -139,9 +141,10 @@ def _by_architecture(kind: KindFacts, source: ReadyMade, found: Recognised) -> I
     """Yield formats that a kind is known to load, but not for this architecture."""
     named = next(iter(source.config.get("architectures") or ()), "")
     row = kind.architecture(str(named))
-    if row is None or row.recipes is None:
+    if row is None or (row.recipes is None and row.ready_made is None):
         return
-    known = {algo for one in row.recipes if (algo := load_recipes()[one].quant_algo)}
+    known = {algo for one in row.recipes or () if (algo := load_recipes()[one].quant_algo)}
+    known = known if row.ready_made is None else set(row.ready_made)
     if missing := [one for one in found.formats if one not in known]:
         yield _problem(
             f"{', '.join(missing)} for {named} in {source.name}",
@@ -179,6 +182,7 @@ def _whole(ours: ModelFacts, theirs: ModelFacts, source: ReadyMade) -> Iterator[
 
 def _positions(config: Config) -> dict[str, Any]:
     """Return what rotary positions are computed from, whichever transformers wrote it."""
+    config = decoder_config(config)
     scaling = {**rope_scaling(config)}
     theta = scaling.pop("rope_theta", None) or config.get("rope_theta") or DEFAULT_THETA
     scaling.pop("type", None)

@@ -20,8 +20,8 @@ CONFIG = "config.json"
 QUANTIZATION = "hf_quant_config.json"
 TOKENIZER = "tokenizer.json"
 WEIGHTS_INDEX = "model.safetensors.index.json"
-# Its formats have no names; which one it is was judged before the checkpoint was fetched.
-COMPRESSED_TENSORS = "compressed-tensors"
+# What config.json alone names: which format it is was judged before the checkpoint was fetched.
+NAMED_METHODS = ("compressed-tensors", "fp8", "mxfp4")
 FIX = "quantize again: `enginery build --force`"
 
 
@@ -130,12 +130,12 @@ def _architecture(config: Mapping[str, Any], known: Sequence[str], directory: Pa
 
 
 def _quantization(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What hf_quant_config.json says, or that it is compressed-tensors; empty if nothing is quantized."""
+    """What hf_quant_config.json says, or which method config.json names; empty if nothing is quantized."""
     path = directory / QUANTIZATION
     if not path.is_file():
         described = config.get("quantization_config") or config.get("compression_config") or {}
-        if described.get("quant_method") == COMPRESSED_TENSORS:
-            return {"quant_algo": COMPRESSED_TENSORS}
+        if (method := described.get("quant_method")) in NAMED_METHODS:
+            return {"quant_algo": method}
         if described:
             what = f"the checkpoint is quantized but has no {QUANTIZATION}, which its server reads"
             raise Refusal("input", what, str(directory), FIX)

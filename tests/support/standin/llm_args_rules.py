@@ -76,8 +76,22 @@ def clashes(given: Mapping[str, Any]) -> Iterator[str]:
     graphs, cache = given.get("cuda_graph_config"), given.get("kv_cache_config") or {}
     if graphs and graphs.get("batch_sizes") and graphs.get("max_batch_size") != max(graphs["batch_sizes"]):
         yield "CudaGraphConfig.max_batch_size is incompatible with CudaGraphConfig.batch_sizes"
+    yield from _of_experts(given)
     block = cache.get("tokens_per_block", 32)
     if block < 2 or block & (block - 1):
         yield f"tokens_per_block must be a power of two greater than 1, not {block}"
     if given.get("max_batch_size", 0) > given.get("max_num_tokens", 0):
         yield "max_batch_size should be less than or equal to max_num_tokens"
+
+
+def _of_experts(given: Mapping[str, Any]) -> Iterator[str]:
+    """What Mapping asserts (tensorrt_llm/mapping.py): one missing size follows from the other."""
+    devices, tensor = given.get("tensor_parallel_size", 1), given.get("moe_tensor_parallel_size")
+    groups = given.get("moe_expert_parallel_size")
+    tensor = tensor or devices // (groups or 1)
+    groups = groups or devices // tensor
+    if tensor * groups != devices:
+        yield (
+            "tp_size must equal to moe_tp_size * moe_ep_size * moe_cluster_size, "
+            f"but got {devices} != {tensor} * {groups} * 1"
+        )

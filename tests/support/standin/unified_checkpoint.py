@@ -78,7 +78,7 @@ def _unknown_formats(quantization: Mapping[str, Any], table: Mapping[str, Any]) 
 
 
 def _parallelism(config: Mapping[str, Any], llm_args: Mapping[str, Any]) -> Iterator[str]:
-    split = llm_args.get("tensor_parallel_size", 1)
+    split = 1 if llm_args.get("enable_attention_dp") else llm_args.get("tensor_parallel_size", 1)
     if config["num_attention_heads"] % split:
         yield f"AssertionError: {config['num_attention_heads']} heads do not divide by {split}"
     if config["num_hidden_layers"] < llm_args.get("pipeline_parallel_size", 1):

@@ -31,7 +31,9 @@ def test_experts_are_counted_each_and_the_router_once() -> None:
 
 def test_experts_have_their_own_width() -> None:
     config = LLAMA_8B | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 768}
-    assert facts(config).intermediate_size == 768
+    experts = facts(config).experts
+    assert experts is not None
+    assert (experts.inner, experts.shared, len(experts.layers)) == (768, 0, 32)
 
 
 @pytest.mark.parametrize(
