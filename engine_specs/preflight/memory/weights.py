@@ -82,18 +82,18 @@ def weight_lines(variant: ResolvedVariant, model: ModelFacts) -> Iterator[Memory
 
 
 def _stored(variant: ResolvedVariant, model: ModelFacts, files: StoredWeights) -> Iterator[MemoryLine]:
-    """Yield what a device holds of a ready-made checkpoint besides tables and norms: bytes of its files.
+    """Yield what a device holds of a ready-made checkpoint besides what is whole on each: bytes of files.
 
     Which of its weights have how many bits is not known: those that are no experts count in full, as each
     device holds more of them than of the experts.
     """
     spread, stage = spread_of(variant), stage_layers(variant, model)
     tables_in_it = tables(model, load_kinds()[variant.engine.kind].export_format) * model.table_parameters
-    plain = (tables_in_it + model.norm_parameters + model.vision_parameters) * model.dtype_bytes
-    linear = max(0, files.bytes - plain)
-    rest = [one for one in model.weights if not one.of_experts]
-    whole = sum(model.layers_with(one, model.layers) * one.parameters for one in rest)
-    others = linear if model.experts is None else min(linear, whole * model.dtype_bytes)
+    undivided = _parameters(model, [one for one in model.weights if one.split == "none"])
+    plain = tables_in_it + model.norm_parameters + model.vision_parameters + undivided
+    linear = max(0, files.bytes - plain * model.dtype_bytes)
+    rest = [one for one in model.weights if one.split != "none" and not one.of_experts]
+    others = linear if model.experts is None else min(linear, _parameters(model, rest) * model.dtype_bytes)
     yield _share("linear weights, ready-made", others, rest, spread, stage, model)
     if model.experts is not None:
         experts = [one for one in model.weights if one.of_experts]
@@ -105,13 +105,18 @@ def _share(
     what: str, whole_bytes: int, weights: Sequence[Weight], spread: Spread, stage: int, model: ModelFacts
 ) -> MemoryLine:
     """Divide the bytes that some weights take in files as the weights are divided."""
-    whole = sum(model.layers_with(one, model.layers) * one.parameters for one in weights)
+    whole = _parameters(model, weights)
     here = sum(model.layers_with(one, stage) * one.parameters_with(spread) for one in weights)
     return MemoryLine(
         what=what,
         bytes=ceil(whole_bytes * here / whole),
         arithmetic=f"{whole_bytes:,} B of its safetensors x {here:,} / {whole:,} weights",
     )
+
+
+def _parameters(model: ModelFacts, weights: Sequence[Weight]) -> int:
+    """Count some weights in all layers that have them."""
+    return sum(model.layers_with(one, model.layers) * one.parameters for one in weights)
 
 
 def _padded(line: MemoryLine, hidden: int, width: int, spread: Spread) -> MemoryLine:
