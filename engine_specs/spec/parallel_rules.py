@@ -31,10 +31,6 @@ def _most(variant: View, facts: KindFacts) -> Iterator[Violation]:
         asked = variant.get(key)
         if asked is not None and asked > most:
             yield Violation((key,), str(asked), f"at most {most} with {facts.name}")
-    tensor, data, most = _size(variant, TENSOR), _size(variant, DATA), facts.max_tensor_parallel
-    if data > 1 and tensor <= most < tensor * data:
-        found = f"{data} with {TENSOR} {tensor}"
-        yield Violation((DATA,), found, f"at most {most} devices of a layer with {facts.name}")
 
 
 def _groups(variant: View, facts: KindFacts) -> Iterator[Violation]:
@@ -52,9 +48,13 @@ def _groups(variant: View, facts: KindFacts) -> Iterator[Violation]:
 
 
 def _together(variant: View, facts: KindFacts) -> Iterator[Violation]:
-    """Yield data parallelism next to a parallelism that the tool does not combine it with."""
-    if _size(variant, DATA) == 1 or facts.experts is None:
+    """Yield data parallelism beyond a host, or next to what the tool does not combine it with."""
+    tensor, data, most = _size(variant, TENSOR), _size(variant, DATA), facts.max_tensor_parallel
+    if data == 1 or facts.experts is None:
         return
+    if tensor <= most < tensor * data:
+        found = f"{data} with {TENSOR} {tensor}"
+        yield Violation((DATA,), found, f"at most {most} devices of a layer with {facts.name}")
     for key in (TENSOR, PIPELINE):
         if _size(variant, key) > 1 and key not in facts.experts.data_parallel_with:
             accepted = f"1 with {DATA}: {facts.experts.why_alone}"

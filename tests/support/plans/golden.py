@@ -26,6 +26,8 @@ GOLDEN = DATA / "golden"
 CASES = {
     "aot-inductor-fp8-h200": ("aot-on-gpus", "h200-fp8", DATA / "specs"),
     "demo": ("demo", "cpu-int8", SPECS),
+    "moe-trtllm-torch-four-h200": ("moe-on-gpus", "torch", DATA / "specs"),
+    "moe-vllm-four-h200": ("moe-on-gpus", "vllm", DATA / "specs"),
     "trt-plan-fp8-two-h100": ("llama-3.1-8b-instruct", "h100-tp2", SPECS),
     "trt-plan-int4-awq-l40s": ("llama-3.1-8b-instruct", "l40s", SPECS),
     "trtllm-torch-nvfp4-b200": ("llama-3.1-8b-instruct", "b200", SPECS),

@@ -1,9 +1,9 @@
 """Mixtures of experts by the sizes in their public config.json, with the weights that their classes count.
 
-Sizes: transformers 5.19.0, the configuration files of the model types, whose defaults are those of DeepSeek-V3,
-gpt-oss-120b and Llama 4 Scout's decoder; the other models differ from them as written below. Weights: parameters
-of the same classes, made on torch's meta device. They are what the models' cards round: 30.5 B, 671 B, 20.9 B,
-116.8 B, 109 B and 402 B.
+Sizes: transformers 5.19.0, the configuration files of the model types, whose defaults are those of
+DeepSeek-V3, gpt-oss-120b and Llama 4 Scout's decoder; the other models differ from them as written below.
+Weights: parameters of the same classes, made on torch's meta device. They are what the models' cards round:
+30.5 B, 671 B, 20.9 B, 116.8 B, 109 B and 402 B.
 """
 
 from typing import Any

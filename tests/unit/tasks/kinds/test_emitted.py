@@ -10,7 +10,9 @@ from support.standin.interface_tables import broken, broken_group, table
 from support.standin.llm_args_rules import clashes, load_arguments, problems
 
 from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec.parallel_rules import parallel_violations
 from engine_specs.spec.variant import Engine, Quantization
+from engine_specs.spec.violation import View
 from engine_specs.tables import load_kinds, load_llm_args, load_model_files, load_targets
 from engine_specs.tables.kind_options import KindOption
 from engine_specs.tables.llm_args import LlmArgument, LlmArguments
@@ -22,6 +24,7 @@ from tasks.workers.trt_plan.model_file import require_readable
 
 SEED, VARIANTS, EXPORTS = 20261128, 1000, 300
 KINDS = ("trt-plan", "trtllm-torch")
+PARALLEL = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel")
 COMMANDS = {
     "trt-plan": (table("trtllm-build-1.2"), table("trtllm-serve-1.2")),
     "trtllm-torch": (table("trtllm-serve-1.4"), table("trtllm-serve-1.4")),
@@ -87,6 +90,19 @@ def passed(draw: random.Random, arguments: LlmArguments, model: str) -> dict[str
     return {name: argument_value(draw, rows[name], arguments) for name in names}
 
 
+def some_spread(draw: random.Random, kind: str) -> dict[str, int]:
+    """Parallel sizes that the kind takes together; half of them of experts, if it spreads these."""
+    tensor, pipeline, copies = draw.choice((1, 2, 4, 8)), draw.choice((1, 2)), 1
+    spread = {"tensor_parallel": tensor, "pipeline_parallel": pipeline}
+    if load_kinds()[kind].experts is None or draw.random() < 0.5:
+        return spread
+    if draw.random() < 0.5:
+        copies, spread = draw.choice((2, 4, 8)), {}
+        tensor = 1
+    groups = draw.choice([n for n in (1, 2, 4, 8) if tensor * copies % n == 0])
+    return spread | {"data_parallel": copies, "expert_parallel": groups}
+
+
 def some_variant(draw: random.Random, kind: str) -> ResolvedVariant:
     """A variant whose target, recipe and KV cache go together; options and passed arguments are any."""
     facts = load_kinds()[kind]
@@ -102,8 +118,7 @@ def some_variant(draw: random.Random, kind: str) -> ResolvedVariant:
     return ResolvedVariant(
         name="v",
         target=target,
-        tensor_parallel=draw.choice((1, 2, 4, 8)),
-        pipeline_parallel=draw.choice((1, 2)),
+        **some_spread(draw, kind),
         engine=Engine(
             kind=kind,
             options=options,
@@ -130,6 +145,8 @@ def held(variant: ResolvedVariant) -> str:
     kind, name = kind_named(variant.engine.kind), variant.engine.kind
     arguments = ARGUMENTS[name]
     assert list(load_llm_args()[name].refused(variant.engine.llm_args)) == []
+    sizes = {"target": variant.target.name} | {key: getattr(variant, key) for key in PARALLEL}
+    assert list(parallel_violations(View(sizes), load_kinds()[name])) == []
     if kind.option_problems(variant):
         return "refused"
     job, serve = kind.build_job(variant), kind.serve_command(variant)
@@ -146,7 +163,9 @@ def held(variant: ResolvedVariant) -> str:
     given = {"model": "/tree", **llm_args}
     assert list(problems(arguments["models"], arguments["root"], given)) == []
     assert list(clashes(given)) == []
-    return "checked"
+    ranks = given["tensor_parallel_size"] * given["pipeline_parallel_size"]
+    assert ranks == variant.devices
+    return "experts" if "moe_expert_parallel_size" in given else "checked"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,6 +173,7 @@ def test_what_is_emitted_for_a_thousand_variants_is_what_the_tables_take(kind: s
     draw = random.Random(SEED)
     counted = Counter(held(some_variant(draw, kind)) for _ in range(VARIANTS // len(KINDS)))
     assert min(counted["checked"], counted["refused"]) > VARIANTS // 20
+    assert (counted["experts"] > VARIANTS // 20) == (load_kinds()[kind].experts is not None)
 
 
 def some_export(draw: random.Random) -> tuple[dict[str, Any], dict[str, Any], str]:

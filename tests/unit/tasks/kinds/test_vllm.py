@@ -1,5 +1,6 @@
 """The kind vllm: what it runs for any variant, held against vLLM's own parser, and what it refuses."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,10 +55,13 @@ def variants(draw: st.DrawFn) -> ResolvedVariant:
     recipe = draw(st.sampled_from(usable_recipes(FACTS, target, None, target.accelerator)))
     if recipe != "none" and options["dtype"] == "float32":
         options["dtype"] = "auto"
+    tensor, copies = (draw(st.sampled_from([1, 2])) if target.gpu else 1 for _ in range(2))
     return ResolvedVariant(
         name="v",
         target=target,
-        tensor_parallel=draw(st.sampled_from([1, 2])) if target.gpu else 1,
+        tensor_parallel=tensor,
+        data_parallel=copies,
+        expert_parallel=draw(st.sampled_from([1, tensor * copies])),
         engine=Engine(kind="vllm", options=options),
         quantization=Quantization(recipe=recipe, device=target.accelerator),
         shape=SHAPE,
@@ -89,6 +93,15 @@ def test_every_command_is_one_that_vllms_parser_takes(variant: ResolvedVariant) 
     _, _, module, *argv = server_command(Path("python"), Path("/place/model"), asked)
     assert module == INTERFACE["program"]
     assert broken(INTERFACE, argv) == []
+
+
+@given(variants())
+def test_the_devices_of_a_command_are_those_of_the_variant(variant: ResolvedVariant) -> None:
+    flags = values(vllm_flags(variant))
+    sizes = [int(flags.get(f"--{name}-parallel-size", 1)) for name in ("tensor", "pipeline", "data")]
+    assert math.prod(sizes) == variant.devices
+    assert ("--enable-expert-parallel" in flags) == (variant.expert_parallel > 1)
+    assert KIND.build_job(variant).params.target.gpu_count == (variant.devices if variant.target.gpu else 0)  # type: ignore[attr-defined]
 
 
 @given(variants())

@@ -104,7 +104,7 @@ def test_latent_attention_is_cached_compressed_and_whole_on_every_device(spec: S
 
 
 def test_a_stage_of_a_pipeline_is_the_one_with_the_most_experts(spec: Spec) -> None:
-    """Of 61 layers in 8 stages, the fullest has 8, and all of them have experts: only the first one lacks some."""
+    """Of 61 layers in 8 stages, the fullest has 8, all with experts: the dense ones are in the first."""
     held = sizes(estimate_memory(variant(spec, pipeline_parallel=8), facts(DEEPSEEK_V3)))
     assert held["experts"] == 8 * 256 * 3 * 7168 * 2048 * 2
     every_second = sizes(estimate_memory(variant(spec, pipeline_parallel=8), facts(LLAMA_4_MAVERICK)))
