@@ -55,7 +55,7 @@ class Stay:
     @property
     def tiles(self) -> tuple[Tile, ...]:
         """What an engine of the hoped-for speed would be worth, for the report."""
-        return money_tiles(self.economics)
+        return money_tiles(self.economics, "both by the upper bound of vLLM's rate")
 
     @property
     def map(self) -> Map:

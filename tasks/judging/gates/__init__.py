@@ -16,7 +16,6 @@ from tasks.judging.gates.money import (
     hoped_capacities,
     money_map,
     money_tiles,
-    worth_in_words,
 )
 from tasks.judging.gates.registry import all_gates, judge_gates
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Rule, VerdictName
@@ -54,5 +53,4 @@ __all__ = [
     "money_tiles",
     "tested_part",
     "worst_of",
-    "worth_in_words",
 ]

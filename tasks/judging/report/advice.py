@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from tasks.judging.decide import Stay, Verdict, verdict_table
-from tasks.judging.gates import VerdictName, all_gates, worth_in_words
+from tasks.judging.gates import VerdictName, all_gates
 from tasks.judging.judgement import JudgedResult, Subject
 
 DO: dict[VerdictName, str] = {
@@ -47,11 +47,11 @@ def advice_on(result: JudgedResult) -> Advice:
 
 def advice_without_engine(subject: Subject, verdict: Verdict, stay: Stay) -> Advice:
     """Return the advice if nothing was compiled."""
-    hoped = f"of the fastest engine that can be hoped for, {worth_in_words(stay.economics)}"
+    more = f"{abs(stay.economics.net_usd):,.0f} USD a month more at the declared load"
     return Advice(
         do=DO[verdict.verdict],
         safe="Nothing was compiled, so nothing can be wrong with it.",
-        worth=f"vLLM meets the objective; {hoped}.",
+        worth=f"vLLM meets the objective, and even an engine as fast as can be hoped would cost {more}.",
         pull=_pull(subject, verdict),
     )
 

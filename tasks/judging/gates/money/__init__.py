@@ -8,7 +8,6 @@ from tasks.judging.gates.money.economics import (
     compare_months,
     money_map,
     money_tiles,
-    worth_in_words,
 )
 
 __all__ = [
@@ -20,5 +19,4 @@ __all__ = [
     "hoped_capacities",
     "money_map",
     "money_tiles",
-    "worth_in_words",
 ]

@@ -38,6 +38,7 @@ SLO_MET, SLO_UNDERPOWERED = FASTER | {"slo": ("met",)}, FASTER | {"slo": ("under
 LOADS, PRICES = (0.1, 0.3, 1.0, 3.0, 10.0), (0.5, 1.0, 2.0)
 # Servers of the reference up to which a load that pays is looked for.
 MOST_SERVERS = 100_000
+RATES = "engine at the lower bound of its rate, vLLM at the upper one"
 
 
 class MapCell(Frozen):
@@ -137,11 +138,14 @@ def worth_in_words(outcome: EconomicsOutcome) -> str:
     """Return what an engine is worth, as a clause about it."""
     if outcome.net_usd > 0:
         return f"it is worth {outcome.net_usd:,.0f} USD a month at the declared load"
-    return f"at the declared load it would cost {-outcome.net_usd:,.0f} USD a month more than vLLM"
+    return f"it would cost {abs(outcome.net_usd):,.0f} USD a month more than vLLM at the declared load"
 
 
-def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
-    """Return tiles for money, devices, and the load from which the engine pays."""
+def money_tiles(outcome: EconomicsOutcome, rates: str = RATES) -> tuple[Tile, ...]:
+    """Return tiles for money, devices, and the load from which the engine pays.
+
+    `rates` says by which rates the devices are counted.
+    """
     saved, builds, upkeep = outcome.saved_usd, outcome.build_usd, outcome.upkeep_usd
     even = outcome.break_even_requests_per_day
     return (
@@ -155,7 +159,7 @@ def money_tiles(outcome: EconomicsOutcome) -> tuple[Tile, ...]:
             "Devices",
             f"{outcome.engine_devices:,}",
             f"instead of {outcome.reference_devices:,}",
-            "engine at the lower bound of its rate, vLLM at the upper one",
+            rates,
         ),
         Tile("Pays from", "no load", note="at these prices and rates")
         if even is None

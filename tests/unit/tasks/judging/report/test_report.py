@@ -159,7 +159,7 @@ def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: Jud
     for shown in (
         "Serve this engine instead of vLLM.",
         f"as far as {', '.join(others)} and {last} can tell.",
-        f"{fast} {ratio.upper:.2f}; the bar is 1.1), and at the declared load it would cost {lost:,.0f} USD",
+        f"{fast} {ratio.upper:.2f}; the bar is 1.1), and it would cost {lost:,.0f} USD a month more",
         "enginery pull demo --to ./engines --variant cpu-int8",
         f"Judged {result.created_at:%Y-%m-%d %H:%M} UTC on an unknown host.",
     ):
@@ -337,8 +337,10 @@ def test_the_page_of_a_baseline_shows_the_arithmetic(tmp_path: Path) -> None:
     page = render_baseline(SUBJECT, load, stay, decide_baseline(stay), tmp_path, workload=asked.workload)
     text = page.read_text(encoding="utf-8")
     Balanced().feed(text)
-    for shown in ("stay-on-vllm", "baseline-suffices", "It meets the objective.", *hoped.lines):
+    worth = f"even an engine as fast as can be hoped would cost {-hoped.net_usd:,.0f} USD a month more at the"
+    for shown in ("stay-on-vllm", "baseline-suffices", "It meets the objective.", worth, *hoped.lines):
         assert shown in text
+    assert "both by the upper bound of vLLM&#39;s rate" in text
     assert text.count("<svg") == 1, "the map of what the hoped-for engine is worth"
     assert all(captions_of(text))
     assert set(scopes_of(text)) == {"col", "row"}
