@@ -315,7 +315,9 @@ def _clause(outcome: SloOutcome) -> str:
         "missed": "it misses the objective",
         "underpowered": "it was shown neither to meet the objective nor to miss it",
     }[outcome.outcome]
-    return f"{shown}, and vLLM misses it" if outcome.reference == "missed" else shown
+    if outcome.reference != "missed":
+        return shown
+    return f"{shown}, as vLLM does" if outcome.outcome == "missed" else f"{shown}, and vLLM misses it"
 
 
 def _next_to(other: float | None, pattern: str) -> str:

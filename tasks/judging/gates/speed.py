@@ -156,7 +156,7 @@ def _elsewhere(points: Sequence[RegionPoint], evidence: Evidence) -> Iterator[Fi
         if (one.input_tokens, one.output_tokens, one.concurrency) == decisive:
             continue
         where = f"{one.concurrency} in flight, {one.input_tokens} + {one.output_tokens} tokens"
-        beyond = "" if one.engine_within else ", beyond the objective"
+        beyond = ", beyond the objective" if one.engine_objective == "missed" else ""
         label = f"speed: {where} ({one.outcome.replace('-', ' ')}{beyond})"
         yield interval_figure(label, "x vLLM's", one.ratio, "{:.3f}", decisive=False)
 

@@ -182,7 +182,7 @@ def _timed_view(result: JudgedResult) -> dict[str, Any]:
         "speed": speed,
         "point": point,
         "decisive": decisive,
-        "beyond": any(not (one.engine_within and one.reference_within) for one in loads),
+        "beyond": any(one.missed for one in loads),
         "unbounded": any(bounds.upper is None for bounds in _bounds(open_loop)),
         "waits": wait_rows(open_loop, load.slo),
         "plots": {

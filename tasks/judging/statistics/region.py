@@ -1,4 +1,7 @@
-"""Where compiling wins: every load that was measured, by its own bound. Pure.
+"""Where compiling wins: every load that was measured, by its own bounds. Pure.
+
+Speed is goodput, so requests beyond the objective do not count for either side. Beyond that, a side misses
+the objective only where this is shown: a 99th percentile of few requests is that of the slowest one.
 
 Only the operating point decides about an engine. Bounds of other points hold one by one, not all at once, and
 few pairs show neither of most of them: they say where to look, and prove nothing.
@@ -12,7 +15,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import Interval, SpeedPoint, SpeedResult
-from tasks.judging.statistics.objective import meets
+from tasks.judging.statistics.miss_bounds import Kept, limits_of, misses_of
 from tasks.judging.statistics.ratio_bounds import point_ratio
 
 Wins = Literal["wins", "loses", "not-shown"]
@@ -23,6 +26,10 @@ WORDS: dict[Wins, str] = {
 }
 
 
+DRAWS = 1_000
+"""Of the bounds of misses: there are many loads, and none of them decides."""
+
+
 class RegionPoint(Frozen):
     """One load, and whether an engine is the better answer to it."""
 
@@ -30,13 +37,18 @@ class RegionPoint(Frozen):
     output_tokens: int
     concurrency: int
     ratio: Interval = Field(description="Engine / reference.")
-    engine_within: bool = Field(description="Whether the engine's estimates are within the objective.")
-    reference_within: bool = Field(description="The same of the reference.")
+    engine_objective: Kept = Field(description="What the engine's rounds show about the objective.")
+    reference_objective: Kept = Field(description="The same of the reference.")
     outcome: Wins = Field(
-        description="wins: the lower bound reaches the bar, within the objective, or only the engine is in "
-        "it; loses: not even the upper bound reaches it, or only the engine is beyond the objective; "
-        "not-shown: neither."
+        description="wins: the lower bound reaches the bar, and the engine is not shown to miss the "
+        "objective; or it is shown to meet it, and the reference to miss it. loses: not even the upper bound "
+        "reaches the bar, or only the engine is shown to miss the objective. not-shown: neither."
     )
+
+    @property
+    def missed(self) -> bool:
+        """Whether a side is shown to miss the objective."""
+        return "missed" in (self.engine_objective, self.reference_objective)
 
 
 def region(speed: SpeedResult, protocol: JudgingProtocol) -> tuple[RegionPoint, ...]:
@@ -49,21 +61,28 @@ def region(speed: SpeedResult, protocol: JudgingProtocol) -> tuple[RegionPoint, 
 
 def _point(point: SpeedPoint, given: int, generated: int, protocol: JudgingProtocol) -> RegionPoint:
     ratio, bar = point_ratio(point, protocol.speed).interval, protocol.speed.gate.min_speedup
-    mine, theirs = (meets(side, protocol.workload.slo) for side in (point.engine, point.reference))
+    mine, theirs = (_kept(point, side, protocol) for side in (point.engine.side, point.reference.side))
     outcome: Wins = "not-shown"
-    if mine and (ratio.lower >= bar or not theirs):
+    if (mine != "missed" and ratio.lower >= bar) or (mine == "met" and theirs == "missed"):
         outcome = "wins"
-    elif ratio.upper < bar or (theirs and not mine):
+    elif ratio.upper < bar or (mine == "missed" and theirs != "missed"):
         outcome = "loses"
     return RegionPoint(
         input_tokens=given,
         output_tokens=generated,
         concurrency=point.concurrency,
         ratio=ratio,
-        engine_within=mine,
-        reference_within=theirs,
+        engine_objective=mine,
+        reference_objective=theirs,
         outcome=outcome,
     )
+
+
+def _kept(point: SpeedPoint, side: str, protocol: JudgingProtocol) -> Kept:
+    """Return what the rounds of a side show about the objective."""
+    requests = [record for one in point.rounds if one.side == side for record in one.requests]
+    misses = misses_of(requests, protocol.workload.slo)
+    return limits_of(misses, protocol.speed.confidence, draws=DRAWS).kept
 
 
 def region_in_words(points: Sequence[RegionPoint]) -> str:

@@ -6,7 +6,7 @@ from random import Random
 from engine_specs.spec import Lengths, Slo, Workload
 from support.judging.judgements import bounded, measured, speed_point, workload
 from tasks.judging import Measured, SpeedResult
-from tasks.judging.results import OpenLoopSide, Quantiles, SpeedPoint, SweepPoint
+from tasks.judging.results import OpenLoopSide, Quantiles, RoundResult, SpeedPoint, SweepPoint
 
 SWEEP = tuple(
     Lengths(input_tokens=given, output_tokens=made) for given, made in ((32, 256), (512, 32), (512, 256))
@@ -70,9 +70,16 @@ def load_point(concurrency: int, ratio: float, *, reference: str = "vllm") -> Sp
         name: {"ttft_ms": _quantiles(20 + 9 * load), "itl_ms": _quantiles(3 + load)}
         for name, load in sides.items()
     }
-    return point.model_copy(
-        update={name: getattr(point, name).model_copy(update=own) for name, own in waits.items()}
-    )
+    late = {getattr(point, name).side: own["ttft_ms"].p99 for name, own in waits.items()}
+    rounds = tuple(_waiting(one, late[one.side]) for one in point.rounds)
+    summaries = {name: getattr(point, name).model_copy(update=own) for name, own in waits.items()}
+    return point.model_copy(update=summaries | {"rounds": rounds})
+
+
+def _waiting(one: RoundResult, ttft_ms: float) -> RoundResult:
+    """The same round, of whose requests each waited so long for its first token."""
+    requests = tuple(record.model_copy(update={"ttft_ms": ttft_ms}) for record in one.requests)
+    return one.model_copy(update={"requests": requests})
 
 
 def _quantiles(median: float) -> Quantiles:

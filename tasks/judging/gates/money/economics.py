@@ -288,14 +288,14 @@ class _Month:
             f"load: {prices.requests_per_day:,.0f} requests per day / {SECONDS_PER_DAY:,.0f} s x {tokens} "
             f"tokens x {prices.peak_to_mean:g} at the peak = {self._peak:,.1f} tokens/s"
         )
-        for name, side, devices in (
-            ("vLLM", self._reference, self.reference_devices),
-            ("engine", self._engine, self.engine_devices),
+        for side, devices in (
+            (self._reference, self.reference_devices),
+            (self._engine, self.engine_devices),
         ):
             spare = f", of which {prices.spare_servers} servers are spare" if prices.spare_servers else ""
             objective = "within the objective" if side.within_objective else "which misses the objective"
             yield (
-                f"{name}: {side.tokens_per_s:,.1f} tokens/s per device at {side.concurrency} in flight "
+                f"{side.side}: {side.tokens_per_s:,.1f} tokens/s per device at {side.concurrency} in flight "
                 f"({objective}), planned with {planned_tokens_per_s(side, self._workload):,.1f} per server; "
                 f"{_devices(side.devices)} per server: {_devices(devices)}{spare}"
             )

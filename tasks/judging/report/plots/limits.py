@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tasks.judging.gates import Figure
-from tasks.judging.report.plots.drawing import ENGINE, LIMIT, SMALL, svg
+from tasks.judging.gates import Figure, Use
+from tasks.judging.report.plots.drawing import ENGINE, INK, LIMIT, SMALL, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,11 +21,7 @@ def limits_plot(figures: Sequence[Figure]) -> str:
     def draw(axes: "Axes") -> None:
         axes.axvline(1.0, color=LIMIT, linewidth=1.6)
         for row, (_, use) in enumerate(used):
-            ends = [min(end, MOST_USED) for end in (use.lower, use.upper)]
-            axes.plot(ends, [row, row], color=ENGINE, linewidth=2.2, solid_capstyle="butt")
-            axes.plot(min(use.estimate, MOST_USED), row, "o", color=ENGINE, markersize=5)
-            if use.upper > MOST_USED:
-                axes.plot(MOST_USED, row, ">", color=ENGINE, markersize=6)
+            _draw_use(axes, row, use)
         axes.set_yticks(range(len(used)), [label for label, _ in used])
         axes.set_ylim(-0.6, len(used) - 0.4)
         axes.set_xlim(-0.03, MOST_USED * 1.02)
@@ -46,3 +42,25 @@ def limits_plot(figures: Sequence[Figure]) -> str:
 
     label = f"Share of the limit that is used, for {len(used)} figures"
     return svg(draw, label, height_in=AXES_IN + ROW_IN * len(used))
+
+
+def _draw_use(axes: "Axes", row: int, use: Use) -> None:
+    """Draw the use of one limit; what is beyond the axis is an arrow with the estimate next to it."""
+    if use.estimate <= MOST_USED:
+        axes.plot(use.estimate, row, "o", color=ENGINE, markersize=5)
+    else:
+        axes.annotate(
+            f"{use.estimate:.3g}",
+            (MOST_USED, row),
+            xytext=(-6, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            color=INK,
+            fontsize=SMALL,
+        )
+    if use.lower < MOST_USED and use.estimate <= MOST_USED:
+        ends = [use.lower, min(use.upper, MOST_USED)]
+        axes.plot(ends, [row, row], color=ENGINE, linewidth=2.2, solid_capstyle="butt")
+    if use.upper > MOST_USED:
+        axes.plot(MOST_USED, row, ">", color=ENGINE, markersize=6, clip_on=False)

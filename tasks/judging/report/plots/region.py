@@ -78,7 +78,7 @@ def _field(axes: "Axes", at: tuple[int, int], point: RegionPoint | None, *, fram
 
 def _lines(point: RegionPoint) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the outcome, the ratio and its bounds, each with how it is written."""
-    mark = "" if point.engine_within and point.reference_within else " *"
+    mark = " *" if point.missed else ""
     yield f"{WORDS[point.outcome]}{mark}", {"color": INK, "fontsize": SMALL}
     yield _number(point.ratio.estimate), {"color": INK, "fontsize": 10.0}
     bounds = f"[{_number(point.ratio.lower)}, {_number(point.ratio.upper)}]"

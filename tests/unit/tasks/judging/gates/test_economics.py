@@ -118,6 +118,7 @@ def test_every_amount_is_in_the_arithmetic() -> None:
         assert f"{amount:,.2f} USD" in text
     for count in (outcome.reference_devices, outcome.engine_devices):
         assert f"per server: {count:,} device" in text
+    assert outcome.lines[1].startswith("vllm: 1,000.0 tokens/s"), "which reference it is counted against"
 
 
 def test_the_map_holds_what_other_loads_and_prices_would_give() -> None:

@@ -82,9 +82,19 @@ def test_the_map_has_the_words_of_the_document(page: str) -> None:
     (drawn,) = re.findall(r"(?s)<svg[^>]*Where compiling wins.*?</svg>", page)
     for word in ("wins", "loses", "not shown", "wins *"):
         assert f">{word}<" in drawn
-    assert "*: a side is beyond the objective there, which counts before speed." in page
+    assert "*: a side is shown to miss the objective there." in page
 
 
 def test_an_arrow_is_explained_where_there_is_one(page: str) -> None:
     assert "An arrow means that there are too few requests for an upper bound" in SENTENCES
     assert "An arrow: so few requests give no upper bound." in page
+
+
+def test_the_map_of_money_reaches_as_far_as_the_document_says(result: JudgedResult) -> None:
+    assert "(a tenth to ten times the declared one)" in SENTENCES
+    assert "(half to twice)" in SENTENCES
+    prices, cells = result.terms.prices, result.outcomes.gates["economics"].map
+    loads = sorted({cell.requests_per_day / prices.requests_per_day for cell in cells})
+    assert (loads[0], loads[-1]) == pytest.approx((0.1, 10))
+    costs = sorted({cell.gpu_hour_usd / prices.gpu_hour_usd for cell in cells})
+    assert (costs[0], costs[-1]) == pytest.approx((0.5, 2))

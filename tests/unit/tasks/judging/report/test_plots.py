@@ -87,7 +87,7 @@ def test_every_load_is_a_field_with_its_outcome_ratio_and_bounds(
     for outcome in ("wins", "loses", "not-shown"):
         expected = sum(one.outcome == outcome for one in points)
         assert words.count(outcome.replace("-", " ")) == expected
-    beyond = sum(not (one.engine_within and one.reference_within) for one in points)
+    beyond = sum(one.missed for one in points)
     assert sum(text.endswith(" *") for text in texts) == beyond > 0
     assert texts.count("measured") == 1, "the load that the budget did not allow"
     assert {"256 + 64", *(f"{one.input_tokens} + {one.output_tokens}" for one in SWEEP)} <= set(texts)
