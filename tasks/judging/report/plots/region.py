@@ -31,10 +31,11 @@ def region_maps(points: Sequence[RegionPoint], decisive: Load) -> tuple[str, ...
         return ()
     columns = sorted({one.concurrency for one in points})
     parts = [columns[start : start + MOST_COLUMNS] for start in range(0, len(columns), MOST_COLUMNS)]
-    return tuple(_map(points, part, decisive) for part in parts)
+    return tuple(_map(points, part, decisive, len(parts[0])) for part in parts)
 
 
-def _map(points: Sequence[RegionPoint], columns: Sequence[int], decisive: Load) -> str:
+def _map(points: Sequence[RegionPoint], columns: Sequence[int], decisive: Load, room: int) -> str:
+    """Draw one map, with room for so many columns: fields of all maps are of one size."""
     found = {(one.input_tokens, one.output_tokens, one.concurrency): one for one in points}
     rows = sorted({(one.input_tokens, one.output_tokens) for one in points})
 
@@ -44,7 +45,7 @@ def _map(points: Sequence[RegionPoint], columns: Sequence[int], decisive: Load) 
             _field(axes, (x, y), found.get(load), framed=load == decisive)
         axes.set_xticks(range(len(columns)), [str(one) for one in columns])
         axes.set_yticks(range(len(rows)), [f"{given:,} + {generated:,}" for given, generated in rows])
-        axes.set_xlim(-0.5, len(columns) - 0.5)
+        axes.set_xlim(-0.5, room - 0.5)
         axes.set_ylim(-0.5, len(rows) - 0.5)
         axes.set_xlabel("requests in flight")
         axes.set_ylabel("tokens in + out")
