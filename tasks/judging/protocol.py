@@ -28,7 +28,7 @@ METHOD = (
     "pseudo-observation-bound-over-texts-groups-parts-and-misses"
     "+widest-student-of-looks-against-each-reference/7"
 )
-ARRIVALS = "poisson-timed-from-the-intended-arrival/1"
+ARRIVALS = "poisson-timed-from-the-intended-arrival/2"
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, TASKS, METHOD, ARRIVALS)
 """How this version of enginery asks and reads; verdicts reached in another way are not reused."""
 
