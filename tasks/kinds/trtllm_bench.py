@@ -2,9 +2,9 @@
 
 Invariants:
 - The tool gets the arguments of its LLM class from the engine's own file, as its server does: what the file
-  says replaces what the command line says. One section may be lost: for plans, a version of the 1.2 line drops
-  extended_runtime_perf_knob_config (get_llm in tensorrt_llm/bench/benchmark/__init__.py at
-  dc7add5dde05d48c983db2a86348298a3e2cf08e), and with it CUDA graphs; a later one (0ba687b7) does not.
+  says replaces what the command line says. For plans, a version of the 1.2 line loses one section of it,
+  extended_runtime_perf_knob_config, and with it CUDA graphs (get_llm in bench/benchmark/__init__.py at
+  dc7add5dde05d48c983db2a86348298a3e2cf08e); a later one (0ba687b7) does not.
 - Answers have the length that the prompts' file asks for: no token ends them.
 - The name of the model must not be a path, which the tool refuses; all that it reads is at `--model_path`.
 
