@@ -344,7 +344,7 @@ def _call(
     identities: dict[str, str],
     placement: PlacementName | None,
     quiet_host: QuietHost,
-    benchmark: ToolCommand | None,
+    benchmark: ToolCommand | None = None,
 ) -> MeasurementCall:
     """Return what the measurements of an engine are keyed by; `identities` of toolchains are by name.
 
