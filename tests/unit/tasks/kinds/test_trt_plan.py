@@ -310,7 +310,8 @@ def test_the_kind_is_known_by_its_name_and_ends() -> None:
     assert kind_named(KIND) is TRT_PLAN
     assert FACTS.export_format == "tensorrt-llm"
     assert FACTS.end_of_life is not None
-    assert "trtllm-torch" in FACTS.end_of_life.instead
+    for one in ("trtllm-torch", "TensorRT Edge-LLM", "TensorRT-Model-Connect"):
+        assert one in FACTS.end_of_life.instead
 
 
 def test_a_job_holds_what_changes_the_engine_and_nothing_else() -> None:
