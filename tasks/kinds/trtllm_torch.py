@@ -94,8 +94,9 @@ class TrtllmTorch:
             "--max_batch_size": str(variant.shape.max_batch_size),
             "--max_num_tokens": str(variant.shape.max_num_tokens),
             "--max_seq_len": str(variant.shape.max_seq_len),
-            "--tp": str(variant.tensor_parallel),
+            "--tp": str(variant.layer_devices),
             "--pp": str(variant.pipeline_parallel),
+            **({"--ep": str(variant.expert_parallel)} if variant.expert_parallel > 1 else {}),
         }
         return benchmark(
             model_path="{engine}",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.standin.interface_tables import broken, broken_group, table
+from support.standin.interface_tables import broken, broken_group, table, values
 from support.standin.llm_args_rules import clashes, load_arguments, problems
 
 from engine_specs.spec import ResolvedVariant, Shape
@@ -28,6 +28,15 @@ PARALLEL = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "data_par
 COMMANDS = {
     "trt-plan": (table("trtllm-build-1.2"), table("trtllm-serve-1.2")),
     "trtllm-torch": (table("trtllm-serve-1.4"), table("trtllm-serve-1.4")),
+}
+# Of the benchmark of trtllm-torch, which is given its file and these flags.
+SIZES = {
+    "--tp": "tensor_parallel_size",
+    "--pp": "pipeline_parallel_size",
+    "--ep": "moe_expert_parallel_size",
+    "--max_batch_size": "max_batch_size",
+    "--max_num_tokens": "max_num_tokens",
+    "--max_seq_len": "max_seq_len",
 }
 BENCHMARKS = {"trt-plan": table("trtllm-bench-1.2"), "trtllm-torch": table("trtllm-bench-1.4")}
 ARGUMENTS = {kind: load_arguments(kind) for kind in KINDS}
@@ -160,6 +169,8 @@ def held(variant: ResolvedVariant) -> str:
     assert broken_group(BENCHMARKS[name], argv[1:]) == []
     llm_args = job.params.llm_args  # type: ignore[attr-defined]
     assert yaml.safe_load("\n".join(yaml_lines(llm_args))) == llm_args
+    for flag, argument in SIZES.items():
+        assert values(argv).get(flag, str(llm_args.get(argument, 1))) == str(llm_args.get(argument, 1))
     given = {"model": "/tree", **llm_args}
     assert list(problems(arguments["models"], arguments["root"], given)) == []
     assert list(clashes(given)) == []
