@@ -103,3 +103,10 @@ def test_what_is_no_reference_is_refused_with_an_example(text: str) -> None:
 )
 def test_every_published_version_can_be_referred_to(name: str, version: str) -> None:
     assert parse_reference(f"{name}@{version.strip()}").version == version.strip()
+
+
+def test_a_copy_has_no_field_that_its_record_lacks() -> None:
+    recipe = RECIPE.model_copy(update={"model": "another"})
+    assert recipe.model == "another"
+    with pytest.raises(TypeError, match="ServeCommand has no field modle"):
+        recipe.model_copy(update={"modle": "a typo"})
