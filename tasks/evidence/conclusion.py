@@ -5,6 +5,7 @@ Invariants:
 - Numbers are those that gates compare; nothing is rounded.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +25,8 @@ from tasks.judging import (
 from tasks.judging.decide import BaselineTerms, Stay, baseline_decision, decide, decide_baseline
 from tasks.judging.gates import Evidence, Terms, all_gates
 from tasks.judging.judge import disqualified, outcomes_of
-from tasks.judging.measure import summarize_again
+from tasks.judging.measure import summarize_again, summarize_open_loop_again
+from tasks.judging.results import OpenLoopSide
 from tasks.judging.statistics import geometric_mean_interval, point_ratio
 
 Json = dict[str, Any]
@@ -82,13 +84,26 @@ def _of_rounds(speed: SpeedResult, protocol: JudgingProtocol) -> Json:
         for name, point in points.items()
     }
     ratios = {name: _plain(point_ratio(one, protocol.speed).interval) for name, one in points.items()}
-    return {"ratios": ratios, "summaries": summaries}
+    open_loop = {
+        role: _plain(summarize_open_loop_again(side.stretches, side.summary))
+        for role, side in _in_open_loop(speed)
+        if side.summary is not None
+    }
+    return {"ratios": ratios, "summaries": summaries, "open_loop": open_loop}
 
 
 def _named(speed: SpeedResult) -> dict[str, SpeedPoint]:
-    """Return all comparisons: by requests in flight, and by their name those with other references."""
+    """Return all comparisons: by requests in flight, then what else they differ in."""
     points = {str(one.concurrency): one for one in speed.points}
-    return points | {f"{one.concurrency} against {one.reference.side}": one for one in speed.others}
+    points |= {f"{one.concurrency} against {one.reference.side}": one for one in speed.others}
+    return points | {
+        f"{one.point.concurrency} of {one.input_tokens} + {one.output_tokens} tokens": one.point
+        for one in speed.sweep
+    }
+
+
+def _in_open_loop(speed: SpeedResult) -> Iterator[tuple[str, OpenLoopSide]]:
+    yield from (("engine", speed.open_loop.engine), ("reference", speed.open_loop.reference))
 
 
 def _of_pairs(check: IdleCheck) -> Interval:
@@ -104,7 +119,7 @@ def _figures(outcomes: Json, evidence: Evidence) -> Json:
     return {figure.label: {name: asdict(figure)[name] for name in texts} for figure in figures}
 
 
-DERIVED = ("summaries", "idle")
+DERIVED = ("summaries", "open_loop", "idle")
 """Parts of a conclusion that a measurement holds as well, next to the samples that they follow from."""
 
 
@@ -121,7 +136,10 @@ def held_by(measurement: Measurement) -> Json:
         name: {"engine": _plain(one.engine), "reference": _plain(one.reference)}
         for name, one in _named(measured.speed).items()
     }
-    return {"summaries": summaries, "idle": idle}
+    open_loop = {
+        role: _plain(side.summary) for role, side in _in_open_loop(measured.speed) if side.summary is not None
+    }
+    return {"summaries": summaries, "open_loop": open_loop, "idle": idle}
 
 
 def _plain(record: Any) -> Json:

@@ -13,7 +13,7 @@ from tasks.judging.measure.phases import Budget, NothingKept, PhaseKeeper, Phase
 from tasks.judging.measure.prompts import Prompt, PromptText, new_prompts
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.speed import measure_speed
-from tasks.judging.measure.summaries import MeasuredRound, summarize_again
+from tasks.judging.measure.summaries import MeasuredRound, summarize_again, summarize_open_loop_again
 
 __all__ = [
     "Budget",
@@ -33,5 +33,6 @@ __all__ = [
     "order_of",
     "rounds_of_a_block",
     "summarize_again",
+    "summarize_open_loop_again",
     "too_few_blocks",
 ]

@@ -17,8 +17,18 @@ from artifacts.frozen import Frozen
 from engine_specs.spec import Slo
 from tasks.judging.measure.completions import Trace
 from tasks.judging.measure.prompts import Prompt
-from tasks.judging.results import Interval, LoadSummary, Metric, Quantiles, RequestRecord, RoundResult
-from tasks.judging.statistics import mean_interval
+from tasks.judging.results import (
+    BoundedQuantiles,
+    Interval,
+    LoadSummary,
+    Metric,
+    OpenLoopSummary,
+    Quantiles,
+    RequestRecord,
+    RoundResult,
+    Stretch,
+)
+from tasks.judging.statistics import mean_interval, quantile_bounds
 
 SUMMARY_CONFIDENCE = 0.95
 
@@ -94,6 +104,43 @@ def summarize_again(rounds: Sequence[RoundResult], kept: LoadSummary) -> LoadSum
     """Summarize rounds that were kept; gaps are not, so their quantiles are those of the kept summary."""
     made = summarize([MeasuredRound(one, gaps_ms=()) for one in rounds])
     return made.model_copy(update={"itl_ms": kept.itl_ms})
+
+
+def summarize_open_loop(
+    stretches: Sequence[Stretch], gaps_ms: Sequence[Sequence[float]], confidence: float
+) -> OpenLoopSummary:
+    """Summarize all stretches of one side in open loop, at least one.
+
+    Args:
+        stretches: the stretches.
+        gaps_ms: the gaps between tokens of each request.
+        confidence: of the upper bounds of quantiles.
+    """
+    records = [record for one in stretches for record in one.requests]
+    good_tokens = sum(record.output_tokens for record in records if record.good)
+    return OpenLoopSummary(
+        requests=len(records),
+        ttft_ms=bounded_quantiles([(record.ttft_ms,) for record in records], confidence),
+        itl_ms=bounded_quantiles(gaps_ms, confidence),
+        e2e_ms=quantiles([record.e2e_ms for record in records]),
+        goodput_per_device=good_tokens / math.fsum(one.wall_s for one in stretches) / stretches[0].devices,
+        good_share=fmean(record.good for record in records),
+        most_in_flight=max(one.most_in_flight for one in stretches),
+    )
+
+
+def summarize_open_loop_again(stretches: Sequence[Stretch], kept: OpenLoopSummary) -> OpenLoopSummary:
+    """Summarize stretches that were kept; gaps are not, so their quantiles are those of the kept summary."""
+    gaps_ms = [()] * sum(len(one.requests) for one in stretches)
+    made = summarize_open_loop(stretches, gaps_ms, kept.ttft_ms.confidence)
+    return made.model_copy(update={"itl_ms": kept.itl_ms})
+
+
+def bounded_quantiles(waits_ms: Sequence[Sequence[float]], confidence: float) -> BoundedQuantiles:
+    """Return the quantiles of all waits, which are by request, with bounds; 0 if nobody waited."""
+    pooled = quantiles([wait for own in waits_ms for wait in own] or [0.0])
+    bounds = quantile_bounds(waits_ms, confidence)
+    return BoundedQuantiles(**pooled.model_dump(), confidence=confidence, bounds=bounds)
 
 
 def _rate(rounds: Sequence[RoundResult], metric: Metric) -> Interval:

@@ -10,9 +10,9 @@ from engine_specs.tables import HopedSpeedup
 from support.judging.judgements import PRICES, measured, protocol, side, speed_point, terms, workload
 from support.stores.releases import NOTHING, variant
 from tasks.evidence import Evidence, baseline_evidence, engine_evidence
-from tasks.judging import IdleCheck, JudgingProtocol, LoadResult, NotMeasured
+from tasks.judging import IdleCheck, JudgingProtocol, LoadResult, NotMeasured, SpeedResult
 from tasks.judging.decide import BaselineTerms
-from tasks.judging.results import LoadPoint
+from tasks.judging.results import LoadPoint, SweepPoint
 from tasks.judging.statistics import geometric_mean_interval
 
 HOST = {"machine": "x86_64", "cpu_model": "a processor of the tests", "cores": 2, "gpus": []}
@@ -68,7 +68,11 @@ def comparison(
     interval = geometric_mean_interval(ratios, 0.95)
     idle = IdleCheck(side="engine", ratio=interval, log_ratios=ratios, tolerance=0.05)
     conditions = result.conditions.model_copy(update={"idle": (idle,)})
-    result = result.model_copy(update={"conditions": conditions})
+    assert isinstance(result.speed, SpeedResult)
+    point = speed_point(ratio, noise=0.03, pairs=4, ended="undecided", concurrency=1, rate=rate / 2)
+    sweep = (SweepPoint(input_tokens=64, output_tokens=32, point=point),)
+    speed = result.speed.model_copy(update={"sweep": sweep})
+    result = result.model_copy(update={"conditions": conditions, "speed": speed})
     document = {"stage": "measure", "protocol": asked.digest, "host": host}
     plain = result.model_dump(mode="json")
     return made(new_measurement("judged", document, plain, conclusive=True, device_s=99.0), hour)

@@ -28,15 +28,13 @@ from tasks.judging import (
     WindowGroup,
 )
 from tasks.judging.gates import Capacity, Terms
-from tasks.judging.measure.summaries import MeasuredRound, quantiles, summarize
+from tasks.judging.measure.summaries import MeasuredRound, summarize, summarize_open_loop
 from tasks.judging.results import (
-    BoundedQuantiles,
     Departure,
     Excerpt,
     LengthSample,
     OpenLoopResult,
     OpenLoopSide,
-    OpenLoopSummary,
     RegretSample,
     RequestRecord,
     RoundResult,
@@ -47,7 +45,6 @@ from tasks.judging.results import (
     TimedSample,
     TokenizerCheck,
 )
-from tasks.judging.statistics import quantile_bounds
 from tasks.toolchains import Provenance
 
 PRICES = Economics(
@@ -383,7 +380,6 @@ def open_loop_side(
         most_in_flight=5,
         load=HostLoad(cores=2, foreign=0.012, steal=0.0),
     )
-    ttft_ms, gaps_ms = [one.ttft_ms for one in records], [(1000 / rate,)] * requests
     return OpenLoopSide(
         side=name,
         arrivals_per_s=per_s,
@@ -393,25 +389,8 @@ def open_loop_side(
         stopped="the objective is settled" if requests else "390 requests take 2 min, and 3 s are left",
         spent_s=stretch.wall_s,
         stretches=(stretch,) if requests else (),
-        summary=OpenLoopSummary(
-            requests=requests,
-            ttft_ms=bounded([(one,) for one in ttft_ms]),
-            itl_ms=bounded(gaps_ms),
-            e2e_ms=quantiles(ttft_ms),
-            goodput_per_device=0.8 * rate,
-            good_share=1 - late / requests,
-            most_in_flight=5,
-        )
-        if requests
-        else None,
+        summary=summarize_open_loop([stretch], [(1000 / rate,)] * requests, 0.96) if requests else None,
     )
-
-
-def bounded(waits_ms: Sequence[Sequence[float]], confidence: float = 0.96) -> BoundedQuantiles:
-    """The waits of each request, with bounds as a first look gives them."""
-    pooled = quantiles([wait for own in waits_ms for wait in own])
-    bounds = quantile_bounds(waits_ms, confidence)
-    return BoundedQuantiles(**pooled.model_dump(), confidence=confidence, bounds=bounds)
 
 
 def timed_answers(

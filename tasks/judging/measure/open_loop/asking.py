@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
-from statistics import fmean
 from time import perf_counter
 from typing import Literal
 
@@ -20,10 +19,10 @@ from tasks.judging.measure.open_loop.arrivals import Rate
 from tasks.judging.measure.open_loop.stretches import MeasuredStretch, make_stretch
 from tasks.judging.measure.phases import Budget, in_words
 from tasks.judging.measure.rounds import RoundRunner
-from tasks.judging.measure.summaries import quantiles
+from tasks.judging.measure.summaries import summarize_open_loop
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import BoundedQuantiles, OpenLoopSide, OpenLoopSummary, RequestRecord, Settled
+from tasks.judging.results import OpenLoopSide, OpenLoopSummary, RequestRecord, Settled
 from tasks.judging.statistics import (
     ALLOWED_SHARE,
     Limits,
@@ -31,7 +30,6 @@ from tasks.judging.statistics import (
     limits_of,
     look_confidence,
     misses_of,
-    quantile_bounds,
     requests_of_look,
 )
 
@@ -220,30 +218,14 @@ def _in_doubt(limits: Limits) -> bool:
 
 
 def _summary(made: Sequence[MeasuredStretch], confidence: float) -> OpenLoopSummary:
-    stretches = [one.result for one in made]
-    records = [record for one in stretches for record in one.requests]
-    good_tokens = sum(record.output_tokens for record in records if record.good)
-    return OpenLoopSummary(
-        requests=len(records),
-        ttft_ms=_bounded([(record.ttft_ms,) for record in records], confidence),
-        itl_ms=_bounded([gaps for one in made for gaps in _gaps_by_request(one)], confidence),
-        e2e_ms=quantiles([record.e2e_ms for record in records]),
-        goodput_per_device=good_tokens / math.fsum(one.wall_s for one in stretches) / stretches[0].devices,
-        good_share=fmean(record.good for record in records),
-        most_in_flight=max(one.most_in_flight for one in stretches),
-    )
+    gaps_ms = [gaps for one in made for gaps in _gaps_by_request(one)]
+    return summarize_open_loop([one.result for one in made], gaps_ms, confidence)
 
 
 def _gaps_by_request(stretch: MeasuredStretch) -> Iterator[tuple[float, ...]]:
     gaps = iter(stretch.gaps_ms)
     for record in stretch.result.requests:
         yield tuple(islice(gaps, record.gaps))
-
-
-def _bounded(waits_ms: Sequence[Sequence[float]], confidence: float) -> BoundedQuantiles:
-    pooled = quantiles([wait for own in waits_ms for wait in own] or [0.0])
-    bounds = quantile_bounds(waits_ms, confidence)
-    return BoundedQuantiles(**pooled.model_dump(), confidence=confidence, bounds=bounds)
 
 
 def _line(made: OpenLoopSide) -> str:

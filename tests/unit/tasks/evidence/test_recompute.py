@@ -46,7 +46,8 @@ def test_what_nobody_changed_comes_out_the_same(evidence: Evidence, verdict: str
 def test_the_intervals_of_every_gate_and_point_are_among_what_is_compared() -> None:
     made: Any = ENGINE.kept.judgement.conclusions["engine"]
     intervals = json.dumps(made).count('"upper"')
-    assert made["ratios"].keys() == made["summaries"].keys() == {"1", "2"}
+    assert made["ratios"].keys() == made["summaries"].keys() == {"1", "2", "1 of 64 + 32 tokens"}
+    assert made["open_loop"].keys() == {"engine", "reference"}
     assert made["idle"].keys() == {"engine"}
     always = {gate.name for gate in all_gates()} - {"task scores"}  # of which the protocol declares none
     assert made["outcomes"]["gates"].keys() == always
@@ -84,6 +85,15 @@ def shorter_wait(result: Any) -> None:
     point["engine"]["ttft_ms"]["p90"] *= 0.5
 
 
+def shorter_wait_in_open_loop(result: Any) -> None:
+    result["speed"]["open_loop"]["engine"]["summary"]["ttft_ms"]["p99"] *= 0.5
+
+
+def faster_round_of_the_sweep(result: Any) -> None:
+    rounds = result["speed"]["sweep"][0]["point"]["rounds"]
+    next(one for one in rounds if one["side"] == "engine")["wall_s"] *= 0.999
+
+
 def cheaper_idle_side(result: Any) -> None:
     result["conditions"]["idle"][0]["ratio"]["lower"] += 0.01
 
@@ -94,6 +104,8 @@ def cheaper_idle_side(result: Any) -> None:
         (less_regret, r"conclusions\.engine\.outcomes\.gates\..*\.upper: kept "),
         (faster_round, r"conclusions\.engine\.ratios\.2\.lower: kept "),
         (shorter_wait, r"measurement\.engine\.summaries\.1\.engine\.ttft_ms\.p90: kept "),
+        (shorter_wait_in_open_loop, r"measurement\.engine\.open_loop\.engine\.ttft_ms\.p99: kept "),
+        (faster_round_of_the_sweep, r"conclusions\.engine\.ratios\.1 of 64 \+ 32 tokens\.lower: kept "),
         (cheaper_idle_side, r"measurement\.engine\.idle\.engine\.lower: kept "),
     ],
 )
