@@ -17,9 +17,8 @@ from tasks.judging.measure.contest.order import in_order
 from tasks.judging.measure.contest.pairings import Compared, Contest
 from tasks.judging.measure.contest.stages import (
     Spent,
-    elsewhere,
     elsewhere_s,
-    finish_point,
+    finish_elsewhere,
     left_for_pairs_s,
     open_loop_needs_s,
 )
@@ -131,17 +130,12 @@ class Alternation:
         ]
         await self._ask_again(made)
         self._made += made
-        point, line = finish_point(made, (reference, engine), self._protocol, elsewhere(count))
-        self._say(line)
-        return point.model_copy(update={"made_again": self._repeats.made_again - made_again})
+        again = self._repeats.made_again - made_again
+        return finish_elsewhere(made, (reference, engine), self._protocol, again, self._say)
 
     def timed(self, strongest: Side) -> TimedRounds:
         """Return the rounds of the engine and of the strongest reference, and what was asked again."""
-        engine, reference = (
-            [one for one in self._made if one.result.side == side.name]
-            for side in (self._protocol.engine, strongest)
-        )
-        return TimedRounds(engine=engine, reference=reference, second=self._second_answers)
+        return TimedRounds.of(self._made, self._protocol.engine, strongest, self._second_answers)
 
     async def _ask_again(self, rounds: Sequence[MeasuredRound]) -> None:
         engine = self._protocol.engine.name
@@ -184,7 +178,4 @@ def _spent(made: Sequence[MeasuredRound]) -> Spent:
     begin = min(one.started_s for one in rounds)
     total_s = max(one.started_s + one.wall_s for one in rounds) - begin
     factor = total_s / sum(one.wall_s for one in rounds)
-    walls: dict[str, list[float]] = {}
-    for one in rounds:
-        walls.setdefault(one.side, []).append(one.wall_s)
-    return Spent(total_s, {side: factor * sum(own) / len(own) for side, own in walls.items()})
+    return Spent.of(total_s, ((one.side, factor * one.wall_s) for one in rounds))

@@ -30,8 +30,7 @@ from tasks.judging.measure.contest.order import in_order
 from tasks.judging.measure.contest.pairings import Compared, Contest
 from tasks.judging.measure.contest.stages import (
     Spent,
-    elsewhere,
-    finish_point,
+    finish_elsewhere,
     left_for_pairs_s,
     open_loop_needs_s,
 )
@@ -146,8 +145,12 @@ class _Blocks:
         load = self._protocol.workload
         elsewhere = [one for one in load.concurrency if one != load.operating_point]
         points = [point, *(self._elsewhere(one, strongest) for one in elsewhere)]
-        blocks = [block for cycle in self._cycles for block in cycle.blocks]
-        return Compared(points, others, self._timed(strongest), tuple(block.cost for block in blocks))
+        costs = tuple(block.cost for block in self._blocks)
+        return Compared(points, others, self._timed(strongest), costs)
+
+    @property
+    def _blocks(self) -> list[Block]:
+        return [block for cycle in self._cycles for block in cycle.blocks]
 
     @property
     def _made_again(self) -> int:
@@ -159,12 +162,8 @@ class _Blocks:
         contest.add(cycle.rounds_at(self._protocol.workload.operating_point))
 
     def _spent(self) -> Spent:
-        spent: dict[str, list[float]] = {}
-        for cycle in self._cycles:
-            for block in cycle.blocks:
-                spent.setdefault(block.cost.side, []).append(block.cost.spent_s)
         total_s = sum(cycle.blocks_s + cycle.lost_s for cycle in self._cycles)
-        return Spent(total_s, {side: sum(own) / len(own) for side, own in spent.items()})
+        return Spent.of(total_s, ((block.cost.side, block.cost.spent_s) for block in self._blocks))
 
     def _for_pairs_s(self) -> float:
         """Return the seconds for all cycles, after the first of them."""
@@ -179,13 +178,9 @@ class _Blocks:
         return left_for_pairs_s(self._budget.left_s, others_s, self._protocol, self._say)
 
     def _timed(self, strongest: Side) -> TimedRounds:
-        blocks = [block for cycle in self._cycles for block in cycle.blocks]
-        engine, reference = (
-            [one for block in blocks if block.cost.side == side.name for one in block.rounds]
-            for side in (self._protocol.engine, strongest)
-        )
-        second = [one for block in blocks for one in block.second]
-        return TimedRounds(engine=engine, reference=reference, second=second)
+        made = [one for block in self._blocks for one in block.rounds]
+        second = [one for block in self._blocks for one in block.second]
+        return TimedRounds.of(made, self._protocol.engine, strongest, second)
 
     def _elsewhere(self, concurrency: int, reference: Side) -> SpeedPoint:
         """Return the point at a concurrency that decides nothing, from the first cycles."""
@@ -198,10 +193,7 @@ class _Blocks:
             for one in cycle.rounds_at(concurrency)
             if one.result.side in names
         ]
-        stop = elsewhere(len({one.result.block for one in rounds}) // 2)
-        point, line = finish_point(rounds, sides, self._protocol, stop)
-        self._say(line)
-        return point.model_copy(update={"made_again": self._made_again})
+        return finish_elsewhere(rounds, sides, self._protocol, self._made_again, self._say)
 
     def _cycle(self, index: int, sides: Sequence[Side]) -> BlockCycle:
         asked = ", ".join(side.name for side in sides)

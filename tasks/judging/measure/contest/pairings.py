@@ -148,25 +148,19 @@ class Contest:
         The strongest is the one that keeps the engine from winning or, if nobody does, the one with the
         smallest ratio. The smallest of several ratios that were measured errs against the engine.
         """
-        found = [(one, self._point(one, say)) for one in self._pairings]
+        found = [(one, self._point(one, made_again, say)) for one in self._pairings]
         found.sort(key=lambda one: (_rank(one[0]), self._ratio(one[1])))
         (strongest, point), *others = found
-        again = {"made_again": made_again}
-        return (
-            strongest.reference,
-            point.model_copy(update=again),
-            [other.model_copy(update=again) for _, other in others],
-        )
+        return strongest.reference, point, [other for _, other in others]
 
-    def _point(self, one: Pairing, say: Say) -> SpeedPoint:
+    def _point(self, one: Pairing, made_again: int, say: Say) -> SpeedPoint:
         if one.stop is None:
             raise LookupError("a contest is finished after its first look")
         stop = one.stop
         if one.goes_on:
             stop = replace(stop, pairs=self.cycles, reason="another reference decided")
-        point, line = finish_point(one.rounds, (one.reference, self._protocol.engine), self._protocol, stop)
-        say(line)
-        return point
+        sides = (one.reference, self._protocol.engine)
+        return finish_point(one.rounds, sides, self._protocol, stop, made_again, say)
 
     def _ratio(self, point: SpeedPoint) -> float:
         return point_ratio(point, self._protocol.speed).interval.estimate

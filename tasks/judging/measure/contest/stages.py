@@ -1,8 +1,9 @@
 """When the comparison with one reference ends, and the point that is reported of it. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from artifacts.progress import Say
 from tasks.judging.endpoint import Side
@@ -36,6 +37,14 @@ class Spent:
 
     total_s: float
     side_s: Mapping[str, float]
+
+    @classmethod
+    def of(cls, total_s: float, parts: Iterable[tuple[str, float]]) -> "Spent":
+        """Return it for parts of cycles: the name of a side, and the seconds that it took once."""
+        taken: dict[str, list[float]] = {}
+        for side, seconds in parts:
+            taken.setdefault(side, []).append(seconds)
+        return cls(total_s, {side: fmean(seconds) for side, seconds in taken.items()})
 
     def cycle_s(self, sides: Sequence[Side]) -> float:
         """Return the seconds of a cycle of these sides."""
@@ -161,16 +170,28 @@ def elsewhere_s(pair_s: float, protocol: JudgingProtocol) -> float:
     return (protocol.speed.pairs_elsewhere + 1) * pair_s * sum(requests) / plan.requests(load.operating_point)
 
 
-def elsewhere(pairs: int) -> Stop:
-    """Return the end of a point that decides nothing."""
+def finish_elsewhere(
+    rounds: Sequence[MeasuredRound], sides: Sides, protocol: JudgingProtocol, made_again: int, say: Say
+) -> SpeedPoint:
+    """Return the point of all rounds at a concurrency that decides nothing; see `finish_point`."""
+    pairs = len({one.result.block for one in rounds}) // 2
     reason = f"{pairs} pairs are declared for points other than the operating point"
-    return Stop(pairs, pairs, "undecided", above=False, looks=0, error_share=1.0, reason=reason)
+    stop = Stop(pairs, pairs, "undecided", above=False, looks=0, error_share=1.0, reason=reason)
+    return finish_point(rounds, sides, protocol, stop, made_again, say)
 
 
 def finish_point(
-    rounds: Sequence[MeasuredRound], sides: Sides, protocol: JudgingProtocol, stop: Stop
-) -> tuple[SpeedPoint, str]:
-    """Return the point of all rounds at one concurrency, in their order, and a line of progress."""
+    rounds: Sequence[MeasuredRound],
+    sides: Sides,
+    protocol: JudgingProtocol,
+    stop: Stop,
+    made_again: int,
+    say: Say,
+) -> SpeedPoint:
+    """Return the point of all rounds at one concurrency, in their order, and say what it shows.
+
+    `made_again` is how often pairs were made again for others' load.
+    """
     reference, engine = (side.name for side in sides)
     point = SpeedPoint(
         concurrency=rounds[0].result.concurrency,
@@ -179,12 +200,13 @@ def finish_point(
         error_share=stop.error_share,
         ended=stop.ended,
         stopped=stop.reason,
+        made_again=made_again,
         rounds=tuple(one.result for one in rounds),
         engine=summarize([one for one in rounds if one.result.side == engine]),
         reference=summarize([one for one in rounds if one.result.side == reference]),
     )
-    line = (
+    say(
         f"{point.concurrency} in flight: {engine} / {reference} = "
         f"{point_ratio(point, protocol.speed).interval.text()} after {point.pairs_in_words} ({stop.reason})"
     )
-    return point, line
+    return point

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from artifacts.progress import Say
-from tasks.judging.endpoint import Endpoint
+from tasks.judging.endpoint import Endpoint, Side
 from tasks.judging.measure.accuracy import read_departures
 from tasks.judging.measure.completions import CompletionsClient, map_bounded, open_client
 from tasks.judging.measure.open_loop import OpenLoopAsked
@@ -32,6 +32,18 @@ class TimedRounds:
     reference: Sequence[MeasuredRound]
     second: Sequence[SecondAnswer]
     open_loop: tuple[OpenLoopAsked, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        made: Sequence[MeasuredRound],
+        engine: Side,
+        reference: Side,
+        second: Sequence[SecondAnswer],
+    ) -> "TimedRounds":
+        """Return them for all rounds that were made, also those of other sides."""
+        own, theirs = ([one for one in made if one.result.side == side.name] for side in (engine, reference))
+        return cls(engine=own, reference=theirs, second=second)
 
     def joined(self, other: "TimedRounds") -> "TimedRounds":
         """Return the rounds of both."""
