@@ -92,12 +92,10 @@ def _spread(side: OpenLoopSide, *, ttft_ms: float, gap_ms: float) -> OpenLoopSid
     """The same with waits that differ from request to request."""
     assert side.summary is not None
     source, requests = Random(side.side), range(side.summary.requests)
+    ttft = [(ttft_ms * source.lognormvariate(0, 0.3),) for _ in requests]
+    gaps = [[gap_ms * source.lognormvariate(0, 0.2) for _ in range(31)] for _ in requests]
     waits = {
-        "ttft_ms": bounded_quantiles(
-            [(ttft_ms * source.lognormvariate(0, 0.3),) for _ in requests], CONFIDENCE
-        ),
-        "itl_ms": bounded_quantiles(
-            [[gap_ms * source.lognormvariate(0, 0.2) for _ in range(31)] for _ in requests], CONFIDENCE
-        ),
+        "ttft_ms": bounded_quantiles(ttft, CONFIDENCE),
+        "itl_ms": bounded_quantiles(gaps, CONFIDENCE),
     }
     return side.model_copy(update={"summary": side.summary.model_copy(update=waits)})
