@@ -29,7 +29,7 @@ from tasks.evidence import (
 )
 from tasks.hosts import host_requirements, this_host
 from tasks.judging import JudgedResult, NotMeasured, Side, StageRecord, Subject
-from tasks.judging.decide import Stay, Verdict, decide_baseline
+from tasks.judging.decide import Stay, Verdict, decide_baseline, is_accurate
 from tasks.judging.gates import Terms
 from tasks.judging.judge import judge_engine
 from tasks.judging.report import last_release, render_baseline, render_report
@@ -149,7 +149,7 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
         filed = _file(pipeline, Path(scratch), evidence)
     _say_verdict(pipeline, subject, verdict)
     vllm = baseline.load.side
-    entry = _entry(pipeline, case, subject, verdict, vllm=vllm, filed=filed)
+    entry = _entry(pipeline, case, subject, verdict, vllm=vllm, deployed=vllm, filed=filed)
     keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, None)
 
@@ -186,8 +186,8 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
         render_report(result, Path(scratch), size_bytes=size_bytes, last=last)
         filed = _file(pipeline, Path(scratch), evidence)
     _say_verdict(pipeline, subject, verdict)
-    vllm = reference_of(measurements)
-    entry = _entry(pipeline, case, subject, verdict, vllm=vllm, filed=filed)
+    vllm, deployed = reference_of(measurements), deployable_reference(measurements)
+    entry = _entry(pipeline, case, subject, verdict, vllm=vllm, deployed=deployed, filed=filed)
     keep(pipeline.store, case.spec, case.variant, case.commit, entry)
     return Judged(entry, verdict, result)
 
@@ -209,6 +209,18 @@ def reference_of(measurements: Measurements) -> Side:
     return next(side for side in references if side.name == speed.reference)
 
 
+def deployable_reference(measurements: Measurements) -> Side:
+    """Return the strongest reference that was shown to be accurate; the one that scores is, by definition."""
+    measured, protocol = measurements.measured, measurements.protocol
+    scorer = protocol.references[0]
+    if isinstance(measured.speed, NotMeasured):
+        return scorer
+    accurate = {one.side for one in measured.references if is_accurate(one, protocol)} | {scorer.name}
+    timed = [point.reference.side for point in measured.speed.deciding]
+    name = next((one for one in timed if one in accurate), scorer.name)
+    return next(side for side in protocol.references if side.name == name)
+
+
 def _entry(
     pipeline: Pipeline,
     case: Case,
@@ -216,15 +228,17 @@ def _entry(
     verdict: Verdict,
     *,
     vllm: Side,
+    deployed: Side,
     filed: Filed,
 ) -> VariantRelease:
+    """Return the entry; it was judged against `vllm`, and if it stays on vLLM, `deployed` is served."""
     requires = host_requirements(case.variant.target, case.variant.devices, (vllm.serve.toolchain,))
     tree, serve = None, None
     if verdict.verdict == "compile":
         manifest = engine_manifest(pipeline.store, case.engine)
         tree, serve, requires = case.engine, manifest.serve, manifest.requires
     elif verdict.verdict == "stay-on-vllm":
-        tree, serve = vllm.tree, vllm.serve
+        tree, serve = deployed.tree, deployed.serve
     return VariantRelease(
         name=case.variant.name,
         required=case.variant.required,

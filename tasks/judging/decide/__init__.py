@@ -13,7 +13,14 @@ from tasks.judging.decide.baseline import (
     objective_needs,
 )
 from tasks.judging.decide.outcomes import Outcomes
-from tasks.judging.decide.screening import has_looked, is_conclusive, is_exhausted, qualifies, rejecting
+from tasks.judging.decide.screening import (
+    has_looked,
+    is_accurate,
+    is_conclusive,
+    is_exhausted,
+    qualifies,
+    rejecting,
+)
 from tasks.judging.decide.table import verdict_table
 from tasks.judging.decide.verdict import Verdict, decide, decide_baseline
 
@@ -27,6 +34,7 @@ __all__ = [
     "decide",
     "decide_baseline",
     "has_looked",
+    "is_accurate",
     "is_conclusive",
     "is_exhausted",
     "load_figures",

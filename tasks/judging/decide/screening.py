@@ -32,6 +32,13 @@ def qualifies(answers: AccuracyResult, protocol: JudgingProtocol) -> bool:
     return asked.isdisjoint(rejecting(answers, protocol))
 
 
+def is_accurate(answers: AccuracyResult, protocol: JudgingProtocol) -> bool:
+    """Whether a reference was shown to be accurate, as it has to be before it is deployed."""
+    outcomes = judge_gates(Evidence(protocol, answers))
+    asked = [gate for gate in all_gates() if gate.of_references and gate.name in outcomes]
+    return all(gate.rule_for(outcomes[gate.name]) is None for gate in asked)
+
+
 def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:
     """Whether it leads to a decision at any price, even if a gate that does not matter for it could not tell.
 
