@@ -61,7 +61,7 @@ def measure_engine(
     """
     kept = kept or NothingKept()
     budget = Budget(protocol.speed.gate.budget_minutes)
-    with budget.spending_once(kept, "time of the engine's answers"):
+    with budget.spending_once(kept, "time-of-answers"):
         accuracy_of = _Accuracy(AccuracyPhases(placement, protocol, say=say), texts, items or {}, kept)
         (accuracy,) = accuracy_of([protocol.engine])
         if opine is not None:
@@ -76,7 +76,7 @@ def measure_engine(
             speed=left_out,
         )
     scorer, *others = protocol.references
-    with budget.spending_once(kept, "time of the references' answers"):
+    with budget.spending_once(kept, "time-of-references"):
         scored = accuracy_of(others)
     accurate = {result.side for result in scored if qualifies(result, protocol)}
     compared = [scorer, *(other for other in others if other.name in accurate)]

@@ -196,9 +196,9 @@ class _Blocks:
         return finish_elsewhere(rounds, sides, self._protocol, self._made_again, self._say)
 
     def _cycle(self, index: int, sides: Sequence[Side]) -> BlockCycle:
-        asked = ", ".join(side.name for side in sides)
+        asked = "-".join(side.name for side in sides)
         return self._kept.once(
-            f"cycle-{index:03d} of {asked}", BlockCycle, lambda: self._make_cycle(index, sides)
+            f"cycle-{index:03d}-{asked}", BlockCycle, lambda: self._make_cycle(index, sides)
         )
 
     def _make_cycle(self, index: int, sides: Sequence[Side]) -> BlockCycle:

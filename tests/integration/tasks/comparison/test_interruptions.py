@@ -15,14 +15,15 @@ from tasks.judging import Measured, SpeedResult
 
 LIMIT_S = 60.0
 # Where each run is killed, and what it takes over from the runs before it.
+ANSWERED = ("questions", "answers-engine", "scores-engine", "time-of-answers", "time-of-references", "blocks")
 KILLS = (
     ("vllm: ready", ()),
     ("engine: ready", ()),
     ("vllm: ready", ("questions",)),
     ("block 1,", ("questions", "answers-engine")),
-    ("block 5,", ("questions", "answers-engine", "scores-engine")),
+    ("block 5,", ANSWERED),
 )
-FINISHED = ("questions", "answers-engine", "scores-engine", "cycle-000-0-1", "cycle-001-0-1")
+FINISHED = (*ANSWERED, "cycle-000-engine-vllm", "cycle-001-engine-vllm")
 
 
 class Run:

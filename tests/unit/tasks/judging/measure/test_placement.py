@@ -274,10 +274,10 @@ def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -
         "questions",
         "answers-engine",
         "scores-engine",
-        "time of the engine's answers",
-        "time of the references' answers",
+        "time-of-answers",
+        "time-of-references",
         "blocks",
-        *(f"cycle-00{cycle} of engine, vllm" for cycle in range(3)),
+        *(f"cycle-00{cycle}-engine-vllm" for cycle in range(3)),
     ]
     assert lines == [f"phase {name}: reused from an earlier run" for name in reused]
     assert placement.starts[:2] == order(asked, 3), "the cycle that was not finished is made anew"
