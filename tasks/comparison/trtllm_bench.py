@@ -103,6 +103,8 @@ class BenchmarkOpinion:
             raise
         except EngineryError as error:
             return NoSpeedOpinion(reason=str(error.what))
+        except OSError as error:  # such as a full disk
+            return NoSpeedOpinion(reason=f"This host could not ask it: {error}.")
 
 
 def ask_benchmark(

@@ -2,16 +2,30 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
-from support.judging.judgements import protocol, workload
+from support.judging.judgements import measured, protocol, workload
 from support.standin.interface_tables import table
+from support.stores.directory_bucket import DirectoryBucket
 
+from artifacts.settings import Settings
+from artifacts.store import Store
+from artifacts.store.cache import BlobCache
 from engine_specs.spec import load_spec, resolve_variants
-from tasks.comparison.trtllm_bench import ROUNDS, benchmark_prompts, dataset_lines, read_opinion
+from tasks.comparison import trtllm_bench
+from tasks.comparison.trtllm_bench import (
+    ROUNDS,
+    BenchmarkOpinion,
+    BenchmarkPlan,
+    benchmark_prompts,
+    dataset_lines,
+    read_opinion,
+)
 from tasks.judging import NoSpeedOpinion, SpeedOpinion
 from tasks.judging.measure import PromptText
+from tasks.kinds import ToolCommand
+from tasks.runs import Pipeline
 from tasks.stages.measure import benchmark_of
 from tasks.toolchains import JobOutcome
 
@@ -125,3 +139,22 @@ def test_its_time_is_no_part_of_the_protocol() -> None:
     gate = asked.speed.gate.model_copy(update={"second_opinion_minutes": 1.0})
     other = asked.model_copy(update={"speed": asked.speed.model_copy(update={"gate": gate})})
     assert other.digest == asked.digest
+
+
+def test_a_full_disk_costs_the_opinion_and_not_the_measurement(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> Never:
+        raise OSError(28, "No space left on device", "dataset/requests.jsonl")
+
+    monkeypatch.setattr(trtllm_bench, "ask_benchmark", fill)
+    asked = protocol()
+    command = ToolCommand("benchmark", ("trtllm-bench",), {})
+    opinion = BenchmarkOpinion(BenchmarkPlan(asked, command, "c" * 64, "a-test"))
+    opinion.read(PromptText(lead=(), ids=(5, 6, 7)))
+    store = Store(DirectoryBucket(tmp_path), BlobCache(settings.cache_dir))
+    timed = measured(asked.digest, [0.0] * 40, ratio=1.4)
+    found = opinion.add_to(timed, Pipeline(settings, store, say=lambda _line: None))
+    assert found.speed == timed.speed
+    assert isinstance(found.speed_opinion, NoSpeedOpinion)
+    assert "No space left on device" in found.speed_opinion.reason
