@@ -25,8 +25,8 @@ from tasks.evidence.drift import Drift, drift_between
 from tasks.evidence.keeping import read_speed
 from tasks.evidence.speeds import JudgedSpeed
 
-Measured = tuple[str, str, tuple[str, ...]]
-"""Variant, verdict, and the measurements that it was judged by."""
+SameVerdict = tuple[str, str, tuple[str, ...]]
+"""What two entries about one verdict have in common: variant, verdict, and its measurements."""
 
 
 class Entry(Frozen):
@@ -55,9 +55,9 @@ def history_of(store: Store, name: str) -> tuple[Entry, ...]:
     Raises IntegrityError if a verdict or its speeds are damaged; damaged releases are left out.
     """
     holding = _releases_holding([one for one in list_releases(store, name) if isinstance(one, Release)])
-    firsts: dict[Measured, KeptVerdict] = {}
+    firsts: dict[SameVerdict, KeptVerdict] = {}
     for kept in verdicts_on(store, name):
-        firsts.setdefault(_measured(kept.entry), kept)
+        firsts.setdefault(_same_verdict(kept.entry), kept)
     entries = [_entry(store, kept, holding.get(key, ())) for key, kept in firsts.items()]
     variants = dict.fromkeys(entry.variant for entry in entries)
     return tuple(
@@ -83,15 +83,15 @@ def last_accepted(store: Store, name: str, variant: str) -> tuple[str, VariantRe
     return None
 
 
-def _measured(entry: VariantRelease) -> Measured:
+def _same_verdict(entry: VariantRelease) -> SameVerdict:
     return entry.name, entry.verdict, entry.measurements
 
 
-def _releases_holding(releases: Sequence[Release]) -> dict[Measured, tuple[str, ...]]:
-    holding: dict[Measured, tuple[str, ...]] = {}
+def _releases_holding(releases: Sequence[Release]) -> dict[SameVerdict, tuple[str, ...]]:
+    holding: dict[SameVerdict, tuple[str, ...]] = {}
     for release in releases:
         for entry in release.variants:
-            key = _measured(entry)
+            key = _same_verdict(entry)
             holding[key] = (*holding.get(key, ()), release.version)
     return holding
 
