@@ -11,6 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,8 +43,9 @@ class KeptPhases:
         kept = cls(root / key, say=say)
         oldest = time.time() - settings.measurement_max_age_hours * SECONDS_PER_HOUR
         for path in root.iterdir() if root.is_dir() else ():
-            if path.stat().st_mtime < oldest or (force and path.name == key):
-                shutil.rmtree(path, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another run has just removed it
+                if path.stat().st_mtime < oldest or (force and path.name == key):
+                    shutil.rmtree(path, ignore_errors=True)
         return kept
 
     def once(self, name: str, model: type[PhaseT], make: Callable[[], PhaseT]) -> PhaseT:

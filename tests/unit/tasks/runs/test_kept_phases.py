@@ -88,3 +88,10 @@ def test_nothing_is_left_of_a_measurement_that_is_done(settings: Settings, lines
     phases.once("answers", Answer, lambda: Answer(value=1))
     phases.remove()
     assert list(Path(settings.home, "phases").iterdir()) == []
+
+
+def test_phases_that_another_run_removes_meanwhile_are_no_error(settings: Settings, lines: list[str]) -> None:
+    root = settings.home / "phases"
+    root.mkdir(parents=True)
+    (root / ("b" * 64)).symlink_to("nowhere")  # is listed, and has no status: as if it had just been removed
+    assert kept(settings, lines).once("answers", Answer, lambda: Answer(value=1)) == Answer(value=1)
