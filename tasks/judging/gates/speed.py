@@ -105,7 +105,7 @@ class SpeedGate(Gate[SpeedOutcome]):
             *(f"Not measured: {one}" for one in timed.omitted),
             region_in_words(points),
             *map(_gain, gains),
-            host_in_words(timed.quiet_host, loads, made_again=point.made_again, pairs=decisive.pairs),
+            host_in_words(timed.quiet_host, loads, made_again=point.made_again, pairs=timed.cycles),
         )
         return decisive.model_copy(
             update={

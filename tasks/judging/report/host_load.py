@@ -35,9 +35,9 @@ def host_sentence(speed: SpeedResult | NotMeasured) -> str:
         return speed.reason if speed.cause == "host-busy" else "no round was timed"
     loads = [one.load for point in speed.points for one in point.rounds]
     # A pair of blocks has the rounds of all points, and is made again as a whole.
-    counted = (speed.at_operating_point,) if speed.blocks else speed.points
-    made_again = sum(point.made_again for point in counted)
-    pairs = sum(len({one.block for one in point.rounds}) // 2 for point in counted)
+    elsewhere = [] if speed.blocks else [one for one in speed.points if one != speed.at_operating_point]
+    made_again = speed.at_operating_point.made_again + sum(one.made_again for one in elsewhere)
+    pairs = speed.cycles + sum(one.pairs for one in elsewhere)
     return host_in_words(speed.quiet_host, loads, made_again=made_again, pairs=pairs) or (
         "The host had to be quiet, and was."
     )

@@ -40,6 +40,11 @@ class SpeedPoint(Frozen):
     reference: LoadSummary
 
     @property
+    def pairs(self) -> int:
+        """The number of pairs of blocks; if all sides stay up, each round is a block."""
+        return len({one.block for one in self.rounds}) // 2
+
+    @property
     def pairs_in_words(self) -> str:
         """How many pairs there are, and of what."""
         blocks = [len(list(group)) for _, group in groupby(self.rounds, key=lambda one: one.block)]
@@ -145,3 +150,8 @@ class SpeedResult(Frozen):
     def deciding(self) -> tuple[SpeedPoint, ...]:
         """The comparisons at the operating point, of which the engine has to win all; the strongest first."""
         return (self.at_operating_point, *self.others)
+
+    @property
+    def cycles(self) -> int:
+        """The cycles at the operating point; a reference that was beaten took part in the first ones only."""
+        return max(one.pairs for one in self.deciding)

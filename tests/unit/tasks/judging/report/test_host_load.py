@@ -1,9 +1,11 @@
 """What the report says of others on the host: each pair that was made again is counted once."""
 
 import pytest
-from support.judging.judgements import measured
+from support.judging.judgements import accuracy_result, measured, protocol
 
 from tasks.judging import SpeedResult
+from tasks.judging.gates import Evidence
+from tasks.judging.gates.speed import SpeedGate
 from tasks.judging.report.host_load import host_sentence
 from tasks.judging.results import BlockCost
 
@@ -24,6 +26,19 @@ def made_again(in_all: dict[int, int], *, blocks: tuple[BlockCost, ...] = (), ro
         for one in speed.points
     )
     return speed.model_copy(update={"points": points, "blocks": blocks})
+
+
+def test_what_was_made_again_is_held_against_all_cycles_and_not_those_of_one_reference() -> None:
+    """A reference that was beaten at once has fewer pairs than there were cycles."""
+    speed = made_again({1: 0, 2: 12})
+    others = (speed.at_operating_point,)
+    few = speed.at_operating_point.model_copy(update={"rounds": speed.at_operating_point.rounds[:16]})
+    points = tuple(few if one.concurrency == 2 else one for one in speed.points)
+    speed = speed.model_copy(update={"points": points, "others": others})
+    assert "12 of 52 pairs were made again" in host_sentence(speed)
+    asked = protocol()
+    reason = SpeedGate().judge(Evidence(asked, accuracy_result("0" * 64, [0.0] * 40), speed)).reason
+    assert "12 of 48 pairs were made again" in reason
 
 
 @pytest.mark.parametrize(
