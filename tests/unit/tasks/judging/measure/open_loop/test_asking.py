@@ -73,7 +73,7 @@ def test_a_queue_that_a_closed_loop_hides_is_found() -> None:
         assert found.p99_bounds.lower < found.p99
         assert found.bounds[0].upper is not None
         assert found.bounds[0].lower <= found.p50 <= found.bounds[0].upper
-    assert (queued.looks, queued.ended) == (1, "settled")
+    assert queued.ended == "settled"
     assert len(made.open_loop.reference.requests) >= 64
     assert judge_slo(made, one.workload.slo, one.speed).outcome == "missed"
     answers = len(queued.requests) + sum(
