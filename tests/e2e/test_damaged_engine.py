@@ -33,7 +33,9 @@ def test_perturbed_weights_are_rejected_and_not_published(
     store = open_store(settings)
     said: list[str] = []
     pipeline = Pipeline(settings, store, say=said.append)
-    spec = read_spec(SPEC.read_text().replace("name: e2e", "name: damaged"), SPEC)
+    # Measured under the name of the main job, whose baseline is taken over; judged under one of its own.
+    spec = read_spec(SPEC.read_text(), SPEC)
+    damaged = read_spec(SPEC.read_text().replace("name: e2e", "name: damaged"), SPEC)
     (variant,) = resolve_variants(spec)
     made = stages_of(finished)
     checkpoint, heldout, quantized = made["checkpoint"], made["heldout"], made["quantize"]
@@ -52,17 +54,18 @@ def test_perturbed_weights_are_rejected_and_not_published(
     protocol = protocol_for(store, spec, variant, **trees)
     (nodes,) = SpecGraph(spec, (variant,)).variants
     baseline = nodes.baseline.run(pipeline, {"checkpoint": checkpoint.tree, "heldout": heldout.tree})
+    assert any(line.startswith("baseline: reused") for line in said), said
     measurements = measure(pipeline, spec, variant, protocol, trees)
     cache_of = {one.side: one.cache for one in measurements.measured.conditions.ran_with}
     assert cache_of.keys() == {one.name for one in protocol.references}
     assert all("block_size" in cache for cache in cache_of.values()), cache_of
     commit = finished.summary["commit"]
-    case = Case(spec, variant, commit, (checkpoint, quantized, engine), begun_at=datetime.now(UTC))
+    case = Case(damaged, variant, commit, (checkpoint, quantized, engine), begun_at=datetime.now(UTC))
     judged = judge(pipeline, case, baseline, measurements)
 
     assert (judged.verdict.verdict, judged.verdict.row) == ("rejected", "accuracy-fails"), judged.verdict
     assert judged.entry.tree is None
     assert judged.entry.report is not None
-    outcome = publish(pipeline, spec, commit, [judged.entry])
+    outcome = publish(pipeline, damaged, commit, [judged.entry])
     assert isinstance(outcome, Withheld)
     assert "rejected" in outcome.reason
