@@ -10,9 +10,7 @@ Exit codes: 0 done; 1 failed; 2 bad input; 3 rejected, inconclusive or refused b
 nothing fits; 5 a service is unreachable; 6 integrity. 130 after Ctrl-C.
 """
 
-import atexit
 import errno
-import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,15 +21,13 @@ from typing import NamedTuple, NoReturn
 from cyclopts import App, CycloptsError, Group, UnknownCommandError
 
 from artifacts.errors import EngineryError
+from tasks.workers.garbage import look_for_garbage_rarely
 
 INTERRUPTED = 130
 BAD_INPUT = 2
 FAILED = 1
 # Errors of writing to stdout and of finding the working directory, which name no file.
 ERRORS_WITHOUT_FILE = (errno.ENOSPC, errno.ENOENT)
-# Imports make a great many objects that stay. To look for garbage among them, by Python's own thresholds and
-# once more at the end of the process, takes a third of the time of a short command.
-GARBAGE_THRESHOLDS = (20_000, 50, 100)
 OWN_PACKAGES = ("flows", "tasks", "artifacts", "engine_specs")
 
 
@@ -238,14 +234,8 @@ def _make_streams_usable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _look_for_garbage_rarely() -> None:
-    """Keep garbage collection for runs that last, and leave everything to the end of the process."""
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
-    atexit.register(gc.freeze)
-
-
 def main() -> NoReturn:
     """Entry point of the program `enginery`."""
-    _look_for_garbage_rarely()
+    look_for_garbage_rarely()
     _make_streams_usable()
     sys.exit(run(sys.argv[1:]))

@@ -7,7 +7,7 @@ Promises:
   `common.sources.closure` names as its only added import path.
 - Imports are absolute and name modules, and no `__init__` imports anything: so the files that a worker
   imports are the files that can change its result, and only they are part of its fingerprint.
-- What both sides of a job share is light: the modules named `request` and, in `common`, `records`,
+- What both sides of a job share is light: the modules named `request`, `garbage` and, in `common`, `records`,
   `requests`, `shape`, `sources` and `tool_command`. The rest of this program imports nothing else from here.
 - Folders do not import each other, except for what they share: `completions_server` and, below it, `common`.
 """

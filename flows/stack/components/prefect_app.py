@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flows.stack.system.ports import OWN_NAMES
+from tasks.workers.garbage import look_for_garbage_rarely
 
 
 class LockingSqlite(AioSqliteConfiguration):
@@ -37,6 +38,7 @@ class LockingSqlite(AioSqliteConfiguration):
 
 def main() -> None:
     """Serve until a signal arrives; Prefect's variables configure everything else."""
+    look_for_garbage_rarely()
     server = get_current_settings().server
     MODELS_DEPENDENCIES["database_config"] = LockingSqlite(PREFECT_API_DATABASE_CONNECTION_URL.value())
     app = create_app(final=True)

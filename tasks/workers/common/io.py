@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tasks.workers.common.requests import A, Failure, P, Refused, Request, Result, read_request, response_json
+from tasks.workers.garbage import look_for_garbage_rarely
 
 
 class Refusal(Exception):
@@ -46,6 +47,7 @@ def run(main: Callable[[Request[P, A]], Result], params: type[P], admission: typ
     Raises:
         InvalidRecord: the request is not of that form.
     """
+    look_for_garbage_rarely()
     request_path, response_path = Path(sys.argv[1]), Path(sys.argv[2])
     request = read_request(json.loads(request_path.read_text(encoding="utf-8")), params, admission)
     write_response(response_path, _answer(main, request))

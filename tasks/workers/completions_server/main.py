@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.workers.common.shape import Shape
 from tasks.workers.completions_server.facts import read_facts
 from tasks.workers.completions_server.host import HostRefused, check_host, read_manifest
+from tasks.workers.garbage import look_for_garbage_rarely
 
 if TYPE_CHECKING:
     from tasks.workers.completions_server.aot_engine import AotEngine
@@ -48,6 +49,7 @@ Open = Callable[[Path, Shape], "tuple[PreparedEngine, Codec]"]
 
 def main(open_parts: Open | None = None) -> int:
     """Check the host, load the engine, warm up, and serve until asked to stop."""
+    look_for_garbage_rarely()
     arguments = _arguments()
     manifest = read_manifest(arguments.tree)
     try:

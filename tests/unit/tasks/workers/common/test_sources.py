@@ -20,6 +20,7 @@ SHARED = (
     "common.sources",
     "common.tool_command",
     "completions_server.text.chat_template",
+    "garbage",
 )
 FILES = sorted(WORKERS.rglob("*.py"))
 BUILDERS = [f"tasks.workers.{path.parent.name}.build" for path in sorted(WORKERS.glob("*/build.py"))]
