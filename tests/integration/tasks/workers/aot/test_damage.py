@@ -152,9 +152,7 @@ def test_the_undamaged_engine_passes(measure: Measure) -> None:
 @pytest.mark.parametrize(
     ("damage", "samples"),
     [
-        ("garbage-after-2", FEWER),
         ("garbage-after-8", FEWER),
-        ("garbage-after-32", FEWER),
         ("positions-off-by-1", SAMPLES),
         ("decode-noise-2", FEWER),
         ("stale-cache-from-96", FEWER),
