@@ -5,6 +5,7 @@ stdin is answered by a line of JSON: what `documents` gives, or null after a tra
 than describing, so forks of one process do this; it has imported all code and must not have read a table.
 """
 
+import gc
 import json
 import os
 import sys
@@ -26,6 +27,8 @@ def main(packages: str) -> None:
         sys.exit(f"these are other packages than those in {packages}: {tasks.__path__}")
     if tables := [path for path in read if path.startswith(packages) and not path.endswith(CODE)]:
         sys.exit(f"read while modules were imported: {', '.join(tables)}")
+    # Nothing that was imported is garbage; a fork would search all of it, and copy what it searches.
+    gc.freeze()
     for _line in sys.stdin:
         if child := os.fork():
             if os.waitpid(child, 0)[1]:
