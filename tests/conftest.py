@@ -12,16 +12,16 @@ from support.paths import ROOT, TESTS
 
 from artifacts.settings import Settings
 
-# Has a stack of its own, which comes up when the other one has long taken the usual ports.
-APART = "e2e/test_bad_input.py"
 # Folders and files below tests/, the longest first.
 FIRST = (
     "e2e",
     "faults",
     "integration/tasks/workers/aot",
+    "integration/flows/stack",
+    "integration/tasks/comparison",
     "integration/tasks/workers/quantize",
-    "integration/tasks/hub",
-    APART,
+    "integration/tasks/workers/vllm",
+    "integration/tasks/selftest",
     "integration/tasks/workers/trt_plan",
     "integration/tasks/workers/trtllm_torch",
 )
@@ -90,7 +90,7 @@ def _rank(path: Path) -> int:
 def _group(path: Path) -> str:
     file = path.relative_to(TESTS).as_posix()
     folder = path.relative_to(TESTS).parent.as_posix()
-    return folder if folder in SHARING and file != APART else file
+    return folder if folder in SHARING else file
 
 
 @pytest.fixture
