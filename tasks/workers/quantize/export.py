@@ -25,7 +25,6 @@ from tasks.workers.quantize.modelopt_versions import configuration, require_line
 from tasks.workers.quantize.request import QuantizeParams, QuantizeRequest
 from tasks.workers.quantize.scales import computes, format_bits, layer_formats, require_finite_scales
 from tasks.workers.quantize.search import search
-from tasks.workers.quantize.tokenizer_check import require_same_tokens
 from tasks.workers.quantize.trtllm import export_trtllm
 
 REPORT_FILE = "quantization_report.json"
@@ -42,10 +41,9 @@ SIDE_FILES = (
 
 
 def quantize(request: QuantizeRequest) -> Result:
-    """Load, calibrate, export, and write the report; the request has passed `require_supported`."""
+    """Load, calibrate, export, and write the report; the request has passed the checks of `main`."""
     params, checkpoint = request.params, request.inputs["checkpoint"]
     require_line(request.admission.modelopt)
-    require_same_tokens(checkpoint)
     rows, left_out = read_token_rows(request, checkpoint)
     if left_out:
         say(f"{len(left_out)} calibration texts of fewer than two tokens are left out")

@@ -14,12 +14,14 @@ from tasks.workers.common.io import run
 from tasks.workers.common.requests import Result
 from tasks.workers.quantize.checks import require_supported
 from tasks.workers.quantize.request import QuantizeAdmission, QuantizeParams, QuantizeRequest
+from tasks.workers.quantize.tokenizer_check import require_same_tokens
 
 
 def main(request: QuantizeRequest) -> Result:
-    """Check the request from metadata alone, then quantize."""
+    """Check the request from metadata and the tokenizer alone, then quantize."""
     require_supported(request.inputs["checkpoint"], request.params, request.admission)
     os.environ["HF_HUB_OFFLINE"] = "1"  # a checkpoint is read only from disk, whatever its files refer to
+    require_same_tokens(request.inputs["checkpoint"])
     # ModelOpt takes ten seconds to import: a refusal should not wait for it.
     from tasks.workers.quantize.export import quantize
 
