@@ -105,6 +105,11 @@ def _pipeline(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts, fiel
         yield Problem(field, str(asked), f"at most {most} for {model.architecture} with {kind.name}")
     elif asked > layers:
         yield Problem(field, str(asked), f"at most {layers}, the layers of the model")
+    elif kind.export_format == "tensorrt-llm" and asked > 1 and variant.quantization.search is not None:
+        accepted = (
+            "1 with recipe auto: the builder reads the format of each layer by its number in the whole model"
+        )
+        yield Problem(field, str(asked), f"{accepted}, and each stage numbers its own from 0")
     elif kind.export_format == "tensorrt-llm" and layers % asked:
         fitting = (n for n in range(1, layers + 1) if layers % n == 0)
         nearest = min(fitting, key=lambda n: (abs(n - asked), n))

@@ -38,6 +38,7 @@ def table_problems(
     variant: ResolvedVariant, kind: KindFacts, architecture: str | None = None
 ) -> Iterator[Problem]:
     """Yield what recipe, KV cache, GPU and ModelOpt cannot do together, whatever the checkpoint is."""
+    yield from _devices(variant)
     yield from _recipes(variant, kind, architecture)
     yield from _kv_caches(variant, kind, architecture)
     yield from _search(variant, kind)
@@ -126,6 +127,15 @@ def _with_experts(kind: KindFacts) -> list[str]:
     return [name for name in kind.architecture_names if name in mixtures]
 
 
+def _devices(variant: ResolvedVariant) -> Iterator[Problem]:
+    """Yield an engine for several GPUs of a type of which a host has one."""
+    gpu, devices = variant.target.gpu, variant.devices
+    if gpu is not None and gpu.link is None and devices > 1:
+        size = "tensor_parallel" if variant.tensor_parallel > 1 else "pipeline_parallel"
+        accepted = f"one device: a host has one {variant.target.name}, and engines are served on one host"
+        yield Problem(f"variants.{variant.name}.{size}", f"{devices} devices", accepted)
+
+
 def _recipes(variant: ResolvedVariant, kind: KindFacts, architecture: str | None) -> Iterator[Problem]:
     asked, target = variant.quantization.recipe, variant.target
     row, field = kind.recipe(asked), f"variants.{variant.name}.quantization.recipe"
@@ -133,7 +143,8 @@ def _recipes(variant: ResolvedVariant, kind: KindFacts, architecture: str | None
     if row is not None and not takes(row, target):
         accepted = (
             f"a recipe that {kind.name} supports there: {usable}; or a target for {asked}: "
-            f"{_listed([one.name for one in usable_targets(kind, row)])}"
+            f"{_listed([one.name for one in usable_targets(kind, row)])}; "
+            f"{kind.why_not('recipes', asked, target.compute_capability)}"
         )
         yield Problem(field, f"{asked} on {_named(target)}", accepted)
     facts = kind.architecture(architecture) if architecture else None
@@ -148,22 +159,29 @@ def _recipes(variant: ResolvedVariant, kind: KindFacts, architecture: str | None
 
 def _kv_caches(variant: ResolvedVariant, kind: KindFacts, architecture: str | None) -> Iterator[Problem]:
     asked, target = variant.quantization.kv_cache, variant.target
-    row, facts = kind.kv_cache(asked), kind.architecture(architecture) if architecture else None
+    row, field = kind.kv_cache(asked), f"variants.{variant.name}.quantization.kv_cache"
+    facts = kind.architecture(architecture) if architecture else None
     listed = facts.kv_caches if facts else None
     if listed is not None and asked not in listed:
         accepted = f"{_listed(listed)}: that {kind.name} quantizes its KV cache is not established"
-        yield Problem(
-            f"variants.{variant.name}.quantization.kv_cache", f"{asked} for {architecture}", accepted
-        )
-    if row is None or takes(row, target):
+        yield Problem(field, f"{asked} for {architecture}", accepted)
+    if row is None:
         return
-    usable = _listed(usable_kv_caches(kind, target, variant.quantization.device))
-    accepted = (
-        f"a format that {kind.name} supports there: {usable}; or a target for {asked}: "
-        f"{_listed([one.name for one in usable_targets(kind, row)])}"
-    )
-    field = f"variants.{variant.name}.quantization.kv_cache"
-    yield Problem(field, f"{asked} on {_named(target)}", accepted)
+    if not takes(row, target):
+        usable = _listed(usable_kv_caches(kind, target, variant.quantization.device))
+        accepted = (
+            f"a format that {kind.name} supports there: {usable}; or a target for {asked}: "
+            f"{_listed([one.name for one in usable_targets(kind, row)])}; "
+            f"{kind.why_not('kv_caches', asked, target.compute_capability)}"
+        )
+        yield Problem(field, f"{asked} on {_named(target)}", accepted)
+    recipe = variant.quantization.recipe
+    if row.recipes is not None and recipe not in row.recipes:
+        accepted = f"it with recipe {_listed(row.recipes)}; {row.source}"
+        yield Problem(field, f"{asked} with recipe {recipe}", accepted)
+    if row.architectures is not None and architecture is not None and architecture not in row.architectures:
+        accepted = f"it for {_listed(row.architectures)}; {row.source}"
+        yield Problem(field, f"{asked} for {architecture}", accepted)
 
 
 def _options(variant: ResolvedVariant, kind: KindFacts, architecture: str | None) -> Iterator[Problem]:
@@ -200,7 +218,10 @@ def _search(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
 
 def _candidates(variant: ResolvedVariant, kind: KindFacts) -> list[str]:
     names = usable_recipes(kind, variant.target, None, variant.quantization.device)
-    return [name for name in names if load_recipes()[name].form == "preset"]
+    row = kind.recipe(variant.quantization.recipe)
+    mixed = row.candidates if row else None
+    presets = [name for name in names if load_recipes()[name].form == "preset"]
+    return [name for name in presets if mixed is None or name in mixed]
 
 
 def _modelopt(variant: ResolvedVariant, kind: KindFacts, row: Presets, key: str) -> Iterator[Problem]:

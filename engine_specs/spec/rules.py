@@ -258,12 +258,12 @@ def _kind(variant: View) -> Iterator[Violation]:
     yield from _kind_target(variant, facts)
     recipe, kv_cache = _recipe_of(variant), variant.get("quantization", "kv_cache")
     if recipe is not None and facts.recipe(recipe) is None:
-        known = ", ".join(row.name for row in facts.recipes)
+        known = _known([row.name for row in facts.recipes], facts.why_not("recipes", recipe, None))
         yield Violation(
             ("quantization", "recipe"), repr(recipe), f"a recipe that {facts.name} supports: {known}"
         )
     if kv_cache is not None and facts.kv_cache(kv_cache) is None:
-        known = ", ".join(row.name for row in facts.kv_caches)
+        known = _known([row.name for row in facts.kv_caches], facts.why_not("kv_caches", kv_cache, None))
         yield Violation(
             ("quantization", "kv_cache"), repr(kv_cache), f"a format that {facts.name} supports: {known}"
         )
@@ -323,6 +323,10 @@ def _kind_target(variant: View, facts: KindFacts) -> Iterator[Violation]:
         yield Violation(
             ("target",), repr(target.name), f"a target that {facts.name} builds for: {', '.join(fitting)}"
         )
+
+
+def _known(names: Sequence[str], why_not: str) -> str:
+    return ", ".join(names) + (f"; not this one: {why_not}" if why_not else "")
 
 
 def _recipe_of(variant: View) -> str | None:

@@ -120,12 +120,21 @@ class RecipeSupport(KernelSupport):
     weight_input_multiple: int = Field(
         default=1, ge=1, description="What the input dimension of a weight must be a multiple of here."
     )
+    candidates: Annotated[tuple[RecipeName, ...] | None, Field(strict=False)] = Field(
+        default=None, description="Recipes that a search may mix; null: all that the kind supports."
+    )
 
 
 class KvCacheSupport(KernelSupport):
     """One KV cache format that a kind's kernels support."""
 
     name: KvCacheName = Field(description="A format of data/recipes.yaml.")
+    recipes: Annotated[tuple[RecipeName, ...] | None, Field(strict=False)] = Field(
+        default=None, description="Recipes of the weights that it goes with; null: all."
+    )
+    architectures: Annotated[tuple[str, ...] | None, Field(strict=False)] = Field(
+        default=None, description="Architectures that it works for; null: all that the kind compiles."
+    )
 
 
 class ReadyMadeSupport(KernelSupport):
@@ -137,6 +146,25 @@ class ReadyMadeSupport(KernelSupport):
     format: str = Field(
         pattern=r"^[A-Z][A-Z0-9_]+$", description="Its name, as its files say it (`preflight.quantized`)."
     )
+
+
+class NotSupported(StrictFrozen):
+    """Something that a kind leaves out on purpose, and why."""
+
+    names: Annotated[tuple[RecipeName | KvCacheName, ...], Field(strict=False)] = Field(
+        default=(), description="Recipes, or formats of the KV cache; empty: all."
+    )
+    of: Literal["recipes", "kv_caches", "both"] = Field(description="What the names are names of.")
+    compute_capabilities: ComputeCapabilities = Field(
+        default=(), description="GPUs on which it is left out; empty: on all."
+    )
+    reason: str = Field(min_length=1, description="Why, as a part of a sentence.")
+    source: str = Field(min_length=10, description="Where that was read.")
+
+    @property
+    def text(self) -> str:
+        """Reason and source as part of a sentence."""
+        return f"{self.reason} ({self.source})"
 
 
 class ServerGap(StrictFrozen):
@@ -214,6 +242,9 @@ class KindFacts(StrictFrozen):
     ready_made: Annotated[tuple[ReadyMadeSupport, ...], Field(strict=False)] = Field(
         default=(), description="Quantized checkpoints that it loads as they are (recipe ready_made)."
     )
+    not_supported: Annotated[tuple[NotSupported, ...], Field(strict=False)] = Field(
+        default=(), description="What is left out on purpose, with the reason that `plan` gives."
+    )
     experts: ExpertSupport | None = Field(
         default=None, description="How it spreads experts; null: like dense blocks, by tensor parallelism."
     )
@@ -266,6 +297,15 @@ class KindFacts(StrictFrozen):
     def kv_cache(self, name: str) -> KvCacheSupport | None:
         """Return the kind's row of a KV cache format; None if it does not support it."""
         return next((row for row in self.kv_caches if row.name == name), None)
+
+    def why_not(self, of: Literal["recipes", "kv_caches"], name: str, compute_capability: str | None) -> str:
+        """Return why it is left out there, with the source: of the row that says so, or of its own row."""
+        for row in self.not_supported:
+            here = not row.compute_capabilities or compute_capability in row.compute_capabilities
+            if row.of in (of, "both") and here and (not row.names or name in row.names):
+                return row.text
+        own = self.recipe(name) if of == "recipes" else self.kv_cache(name)
+        return f"what is known of {name}: {own.source}" if own else ""
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from typing import Any
 from artifacts.hosts import ServeCommand
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
-from engine_specs.tables import load_kinds, load_model_files
+from engine_specs.tables import load_kinds, load_model_files, load_recipes
 from tasks.errors import OptionsClash
 from tasks.kinds.kind import JobPlan
 from tasks.kinds.llm_args import passed_problems, unchecked_args, whole_args
@@ -37,6 +37,8 @@ TOOL_LINE = "1.2"
 # (tensorrt_llm/serve/openai_server.py at commit 00057725 and, of the 1.2 line, of January 2026).
 SERVED_MODEL = "model"
 ARGS_FILE = "llm_args.yaml"
+# Weights scaled by output channel, activations by token: the builder's layers need a plugin of their own.
+ROWWISE = "FP8_PER_CHANNEL_PER_TOKEN"
 CHOSEN_FEATURES = (
     "context_fmha",
     "fuse_fp4_quant",
@@ -191,7 +193,7 @@ def kernels(variant: ResolvedVariant) -> dict[str, str]:
         "gemm_plugin": settings.gemm_plugin,
         "nccl_plugin": "auto" if variant.devices > 1 else "disable",
         "lora_plugin": "disable",
-        "fp8_rowwise_gemm_plugin": "disable",
+        "fp8_rowwise_gemm_plugin": "auto" if settings.quant_algo == ROWWISE else "disable",
     }
 
 
@@ -221,12 +223,15 @@ def _require_possible(variant: ResolvedVariant) -> None:
 
 
 def _checkpoint(variant: ResolvedVariant) -> WantedCheckpoint:
-    settings = Settings(variant)
+    settings, search = Settings(variant), variant.quantization.search
+    recipes = load_recipes()
+    mixed = {recipes[name].quant_algo or "" for name in search.candidates} if search else set()
     return WantedCheckpoint(
         tensor_parallel=variant.tensor_parallel,
         pipeline_parallel=variant.pipeline_parallel,
         quant_algo=settings.quant_algo,
         kv_cache_quant_algo=settings.kv_algo,
+        layer_quant_algos=tuple(sorted(mixed)),
     )
 
 

@@ -12,7 +12,7 @@ from tasks.kinds.llm_args import Decided, option_args, shape_args
 
 # The tool's name for each of our KV cache formats. With auto, the checkpoint's own metadata decides, and
 # without a quantized cache keys and values are stored as they are computed.
-KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8"}
+KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8", "nvfp4": "nvfp4"}
 
 
 def decided_args(variant: ResolvedVariant) -> dict[str, Decided]:

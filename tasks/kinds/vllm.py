@@ -40,7 +40,7 @@ GPU_MEMORY_UTILIZATION = 0.9
 # A ready-made checkpoint gets no name: vLLM reads the method from its files as well.
 QUANTIZATION = "modelopt"
 # vLLM's names for formats of the KV cache.
-KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8"}
+KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8", "nvfp4": "nvfp4"}
 VARIABLES = {
     # The lines by which vLLM says whether it used its caches are of this level.
     "VLLM_LOGGING_LEVEL": "INFO",

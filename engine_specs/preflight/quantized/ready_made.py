@@ -127,13 +127,36 @@ def _loads(
         yield _problem(f"{found.text} in {source.name}, for {kind.name} on {on}", accepted + elsewhere)
     else:
         yield from _by_architecture(kind, source, found)
+    yield from _cache(kind, source, found, capability, on)
+
+
+def _cache(
+    kind: KindFacts, source: ReadyMade, found: Recognised, capability: str | None, on: str
+) -> Iterator[Problem]:
+    """Yield a format of the KV cache that the kind lacks there, beside these weights, or for this model."""
     caches = {row.quant_algo: row.name for row in load_kv_caches().values()}
-    cache = kind.kv_cache(caches.get(found.kv_cache, ""))
+    name = caches.get(found.kv_cache, "")
+    cache, said = kind.kv_cache(name), f"a KV cache in {found.kv_cache}"
     if cache is None or not cache.takes(capability):
         taken = [row.name for row in kind.kv_caches if row.takes(capability)]
+        why = kind.why_not("kv_caches", name, capability)
         yield _problem(
-            f"a KV cache in {found.kv_cache} in {source.name}, for {kind.name} on {on}",
-            f"a checkpoint with a KV cache that {kind.name} keeps there: {', '.join(taken)}",
+            f"{said} in {source.name}, for {kind.name} on {on}",
+            f"a checkpoint with a KV cache that {kind.name} keeps there: {', '.join(taken)}"
+            + (f"; {why}" if why else ""),
+        )
+        return
+    algos = None if cache.recipes is None else [load_recipes()[one].quant_algo for one in cache.recipes]
+    if algos is not None and not set(found.formats) <= set(algos):
+        yield _problem(
+            f"{said} beside weights in {' and '.join(found.formats)} in {source.name}",
+            f"one beside weights in {', '.join(map(str, algos))}; {cache.source}",
+        )
+    named = str(next(iter(source.config.get("architectures") or ()), ""))
+    if cache.architectures is not None and named not in cache.architectures:
+        yield _problem(
+            f"{said} for {named} in {source.name}",
+            f"one for {', '.join(cache.architectures)}; {cache.source}",
         )
 
 

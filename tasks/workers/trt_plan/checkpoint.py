@@ -17,6 +17,8 @@ from tasks.workers.trt_plan.model_file import require_readable
 from tasks.workers.trt_plan.request import TrtPlanAdmission, WantedCheckpoint
 
 FIX = "quantize the checkpoint again for this variant (enginery build --force)"
+# What each layer has if each has its own format; the builder reads it next to config.json.
+LAYERS_FILE = "quant_cfg.json"
 RANK_FILE = re.compile(r"rank(\d+)\.safetensors")
 # transformers 5 writes this class into tokenizer_config.json; transformers 4, which serves plans, has none.
 TOKENIZER_OF_TRANSFORMERS_5 = "TokenizersBackend"
@@ -52,6 +54,7 @@ def read_checkpoint(directory: Path, wanted: WantedCheckpoint, admission: TrtPla
     _require_keys(config, directory)
     _require_mapping(config["mapping"], wanted)
     _require_quantization(config["quantization"], wanted)
+    _require_layers(directory, wanted)
     require_readable(config, admission)
     ranks = _rank_files(directory, wanted.world_size)
     for path in ranks:
@@ -79,9 +82,26 @@ def _require_mapping(mapping: Mapping[str, Any], wanted: WantedCheckpoint) -> No
 
 def _require_quantization(found: Mapping[str, Any], wanted: WantedCheckpoint) -> None:
     asked = {"quant_algo": wanted.quant_algo, "kv_cache_quant_algo": wanted.kv_cache_quant_algo}
+    only = found.get("quant_algo")
+    if wanted.layer_quant_algos and only in wanted.layer_quant_algos:
+        fix = "name the recipe of that format instead of recipe auto, or change quantization.search"
+        raise Refusal("input", f"the search chose {only} for every layer", where="checkpoint", fix=fix)
     for key, algo in asked.items():
         if found.get(key) != algo:
             raise _refused(f"{key} of the checkpoint is {found.get(key)}, but the engine needs {algo}")
+
+
+def _require_layers(directory: Path, wanted: WantedCheckpoint) -> None:
+    """Refuse a checkpoint of several formats whose layers are not described, or have others."""
+    if not wanted.layer_quant_algos:
+        return
+    layers = read_json(directory / LAYERS_FILE, FIX).get("quantized_layers") or {}
+    found = sorted({str(layer.get("quant_algo")) for layer in layers.values()})
+    if not found or set(found) - set(wanted.layer_quant_algos):
+        what = (
+            f"its layers have {', '.join(found) or 'no formats'}, not {', '.join(wanted.layer_quant_algos)}"
+        )
+        raise _refused(what, directory / LAYERS_FILE)
 
 
 def _rank_files(directory: Path, world_size: int) -> list[Path]:

@@ -12,12 +12,21 @@ from tasks.workers.common.tool_command import ToolCommand
 
 @dataclass(frozen=True)
 class WantedCheckpoint:
-    """What the checkpoint must be: how it is divided, and its formats by TensorRT-LLM's names."""
+    """What the checkpoint must be: how it is divided, and its formats by TensorRT-LLM's names.
+
+    Attributes:
+        tensor_parallel: parts that each layer is divided into.
+        pipeline_parallel: parts that the layers are divided into.
+        quant_algo: format of the weights; None if they are not quantized.
+        kv_cache_quant_algo: format of the KV cache; None if it is as computed.
+        layer_quant_algos: formats that a layer may have if each has its own; empty otherwise.
+    """
 
     tensor_parallel: int
     pipeline_parallel: int
     quant_algo: str | None
     kv_cache_quant_algo: str | None
+    layer_quant_algos: tuple[str, ...]
 
     @property
     def world_size(self) -> int:

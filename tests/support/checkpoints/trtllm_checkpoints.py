@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,14 @@ from support.standin.trtllm_tensors import Tensor, expected
 
 BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F8_E4M3": 1, "I8": 1, "U8": 1}
 GROUP = {"W4A16_AWQ": 128, "W4A8_AWQ": 128, "NVFP4": 16}
+# What a search chose for the layers of a checkpoint of several formats, by the end of their names.
+MIXED = {
+    "attention.qkv": "W4A16_AWQ",
+    "attention.dense": "FP8",
+    "mlp.fc": "FP8",
+    "mlp.gate": "FP8",
+    "mlp.proj": "W4A8_AWQ",
+}
 QWEN_TYPES = {"Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3"}
 
 
@@ -22,7 +31,7 @@ def config(
 ) -> dict[str, Any]:
     """config.json of a small model."""
     quantization: dict[str, Any] = {"quant_algo": quant_algo, "kv_cache_quant_algo": kv_algo}
-    if quant_algo:
+    if quant_algo and quant_algo != "MIXED_PRECISION":
         quantization["exclude_modules"] = ["lm_head"]
     if quant_algo in GROUP:
         quantization["group_size"] = GROUP[quant_algo]
@@ -63,11 +72,23 @@ def write(directory: Path, document: dict[str, Any]) -> Path:
     """Write a checkpoint with its tokenizer; returns the directory."""
     directory.mkdir(parents=True)
     (directory / "config.json").write_text(json.dumps(document))
+    whole = document
+    if document["quantization"]["quant_algo"] == "MIXED_PRECISION":
+        layers = document["quantization"] | {"quantized_layers": dict(_mixed(document["num_hidden_layers"]))}
+        (directory / "quant_cfg.json").write_text(json.dumps(layers))
+        whole = document | {"quantization": layers}
     for rank in range(document["mapping"]["world_size"]):
-        (directory / f"rank{rank}.safetensors").write_bytes(safetensors(expected(document, rank)))
+        (directory / f"rank{rank}.safetensors").write_bytes(safetensors(expected(whole, rank)))
     (directory / "tokenizer.json").write_text('{"version": "1.0"}')
     (directory / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     return directory
+
+
+def _mixed(layers: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number in range(layers):
+        for module, algo in MIXED.items():
+            group = {"group_size": GROUP[algo]} if algo in GROUP else {}
+            yield f"transformer.layers.{number}.{module}", {"quant_algo": algo, **group}
 
 
 def safetensors(tensors: dict[str, Tensor]) -> bytes:

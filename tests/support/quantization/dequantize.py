@@ -4,6 +4,7 @@ off.
 Run by a toolchain's interpreter; knows neither ModelOpt nor the workers. Every bound follows from the format:
 - integers, step s: half a step.
 - E4M3 (3 bits of mantissa): half of 2^-3 of the value; below 2^-6 half of the step 2^-9.
+- E8M0 (mxfp8): a power of two, stored as its exponent plus 127, as a scale of E4M3 values.
 - E2M1 (1 bit of mantissa): half of 2^-1 of the value, half of the step 0.5 below 1; its scale is E4M3 itself,
   which may be rounded down by 2^-4 of the largest value, 6.
 - What a recipe scales before it rounds it passes through bfloat16 (half of 2^-8) eight times at most: the
@@ -54,7 +55,7 @@ def _restored(linear: Linear, original: torch.Tensor) -> tuple[torch.Tensor, tor
         return weight.float(), torch.full_like(original, 1e-30)
     before = torch.ones(()) if linear.before is None else linear.before.float()[None, :]
     if weight.dtype == torch.float8_e4m3fn:
-        step = _wide(scale, original)
+        step = _wide(_powers(scale), original)
         bound = torch.maximum(original.abs() * 2.0**-4, step * 2.0**-10)
         values = weight.float() * step
     elif scale.dtype == torch.float8_e4m3fn:
@@ -71,8 +72,17 @@ def _restored(linear: Linear, original: torch.Tensor) -> tuple[torch.Tensor, tor
     return values * before, bound * before + folded + 1e-7
 
 
+def _powers(scale: torch.Tensor) -> torch.Tensor:
+    """Scales as numbers: bytes are the exponents of powers of two."""
+    return torch.exp2(scale.float() - 127) if scale.dtype == torch.uint8 else scale
+
+
 def _wide(scale: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
-    """A scale for each element: of the tensor, of a row, or of a group along the row."""
+    """A scale for each element: of the tensor, of a row, of a block, or of a group along the row."""
+    if scale.dim() == 4:  # blocks of rows and columns, with the sizes within a block between them
+        down, _, along, _ = scale.shape
+        rows = scale.float().reshape(down, along).repeat_interleave(original.shape[-2] // down, dim=0)
+        return rows.repeat_interleave(original.shape[-1] // along, dim=1)
     if scale.numel() == 1:
         return scale.float().reshape(1, 1).expand_as(original)
     if scale.dim() == 1:

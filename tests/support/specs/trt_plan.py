@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec import RecipeSearch, ResolvedVariant, Shape
 from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import load_kinds, load_targets
 
@@ -20,7 +20,12 @@ def variant(
     llm_args: dict[str, Any] | None = None,
     **options: Any,
 ) -> ResolvedVariant:
-    """A variant with every option of the kind, those of `options` and `llm_args` as given."""
+    """A variant with every option of the kind, those of `options` and `llm_args` as given.
+
+    Recipe auto searches among every candidate of the kind.
+    """
+    candidates = {row.name: row.candidates for row in load_kinds()[KIND].recipes}.get(recipe)
+    search = RecipeSearch(effective_bits=7.0, candidates=candidates) if candidates else None
     defaults = {option.name: option.default for option in load_kinds()[KIND].options}
     assert set(options) <= set(defaults)
     return ResolvedVariant(
@@ -29,6 +34,6 @@ def variant(
         tensor_parallel=tensor_parallel,
         pipeline_parallel=pipeline_parallel,
         engine=Engine(kind=KIND, options=defaults | options, llm_args=llm_args or {}),
-        quantization=Quantization(recipe=recipe, kv_cache=kv_cache, device="cpu"),
+        quantization=Quantization(recipe=recipe, kv_cache=kv_cache, device="cpu", search=search),
         shape=shape,
     )

@@ -36,6 +36,7 @@ NEEDED = (
 )
 NOT_CHARACTERISTIC = ("dry_run", "visualize_network")
 PLAN_BYTES = 4096
+LAYERS_FILE = "quant_cfg.json"
 
 
 def main() -> None:
@@ -84,6 +85,8 @@ def read_config(directory: Path, names: dict[str, Any], model_files: dict[str, A
         if algo is not None and algo not in names[known]["names"]:
             raise ValueError(f"'{algo}' is not a valid QuantAlgo")
     read_model(config, model_files)
+    if config["quantization"]["quant_algo"] == "MIXED_PRECISION":
+        config["quantization"] = json.loads((directory / LAYERS_FILE).read_text())
     return config
 
 
@@ -129,6 +132,8 @@ def write_config(output: Path, config: dict[str, Any], build_config: dict[str, A
     kept = {name: value for name, value in build_config.items() if name not in NOT_CHARACTERISTIC}
     document = {"version": VERSION, "pretrained_config": config, "build_config": kept}
     (output / "config.json").write_text(json.dumps(document, indent=4))
+    if config["quantization"]["quant_algo"] == "MIXED_PRECISION":
+        (output / LAYERS_FILE).write_text(json.dumps(config["quantization"], indent=4))
 
 
 def fail_as_told() -> None:

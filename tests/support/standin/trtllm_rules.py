@@ -125,7 +125,11 @@ def _integers(model: Config, sm: int) -> None:
     quantization = model["quantization"]
     if not 100 <= sm < 120:
         return
-    if quantization["quant_algo"] in INTEGER_WEIGHTS or quantization["kv_cache_quant_algo"] == "INT8":
+    layers = quantization.get("quantized_layers", {}).values()
+    algos = {quantization["quant_algo"], *(layer["quant_algo"] for layer in layers)}
+    if algos & set(INTEGER_WEIGHTS) or quantization["kv_cache_quant_algo"] == "INT8":
         raise RuntimeError("INT8/INT4 quantization is not supported on SM>=100.")
-    if str(quantization["quant_algo"]).startswith("W8A8_SQ"):
+    if any(str(algo).startswith("W8A8_SQ") for algo in algos):
         raise RuntimeError("SmoothQuant is not supported on SM>=100.")
+    if "FP8_PER_CHANNEL_PER_TOKEN" in algos:
+        raise RuntimeError("Per-channel or per-token scaling is not supported on SM>=100.")

@@ -54,7 +54,16 @@ class Rank:
     def algo(self, module: str) -> str | None:
         """How a module's weights are quantized."""
         quantization = self.config["quantization"]
+        if "quantized_layers" in quantization:
+            layer = quantization["quantized_layers"].get(module)
+            return str(layer["quant_algo"]) if layer else None
         return None if module in quantization.get("exclude_modules", ()) else quantization["quant_algo"]
+
+    def group(self, module: str) -> int:
+        """How many weights of a row share a scale."""
+        quantization = self.config["quantization"]
+        layer = quantization.get("quantized_layers", {}).get(module, quantization)
+        return int(layer.get("group_size") or 1)
 
 
 def expected(config: dict[str, Any], rank: int) -> dict[str, Tensor]:
@@ -128,7 +137,7 @@ def _experts(at: Rank, prefix: str) -> Iterator[tuple[str, Tensor]]:
 
 def linear(at: Rank, module: str, rows: int, columns: int) -> Iterator[tuple[str, Tensor]]:
     """The tensors of one matrix product, by how it is quantized."""
-    group = at.config["quantization"].get("group_size") or 1
+    group = at.group(module)
     half, grouped = (rows // 2, columns), (rows, columns // group)
     plain: Tensor = (at.dtype, (rows, columns))
     scalar: Tensor = ("F32", (1,))
@@ -141,6 +150,7 @@ def linear(at: Rank, module: str, rows: int, columns: int) -> Iterator[tuple[str
             "activation_scaling_factor": scalar,
             "weights_scaling_factor": scalar,
         },
+        "FP8_PER_CHANNEL_PER_TOKEN": {"weight": ("F8_E4M3", (rows, columns)), "per_channel_scale": per_row},
         # The tool quantizes plain weights itself (tensorrt_llm/models/convert_utils.py).
         "W8A16": {"weight": plain},
         "W8A8_SQ_PER_CHANNEL": {

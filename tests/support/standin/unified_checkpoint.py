@@ -19,10 +19,21 @@ LAYOUTS: dict[str | None, tuple[tuple[str, ...], tuple[str, ...]]] = {
     None: (PLAIN, ()),
     "FP8": (("F8_E4M3",), ("weight_scale", "input_scale")),
     "NVFP4": (("U8",), ("weight_scale", "weight_scale_2", "input_scale")),
+    "W4A16_NVFP4": (("U8",), ("weight_scale", "weight_scale_2")),
+    "FP8_PER_CHANNEL_PER_TOKEN": (("F8_E4M3",), ("weight_scale",)),
+    "FP8_BLOCK_SCALES": (("F8_E4M3",), ("weight_scale",)),
     "W4A16_AWQ": (("U8",), ("weight_scale",)),
     "W4A8_AWQ": (("U8",), ("weight_scale", "weight_scale_2", "input_scale")),
 }
-OLDEST_CAPABILITY = {"FP8": 8.9, "W4A8_AWQ": 8.9, "NVFP4": 10.0}
+OLDEST_CAPABILITY = {
+    "FP8": 8.9,
+    "W4A8_AWQ": 8.9,
+    "NVFP4": 10.0,
+    "W4A16_NVFP4": 12.0,
+    "FP8_PER_CHANNEL_PER_TOKEN": 9.0,
+    "FP8_BLOCK_SCALES": 9.0,
+}
+BLOCK = 128
 
 
 def checkpoint_problems(
@@ -41,6 +52,10 @@ def checkpoint_problems(
     if architecture not in ARCHITECTURES:
         return [f"ValueError: Unknown architecture for AutoModelForCausalLM: {architecture}"]
     quantization = _quantization(directory)
+    aliases = table["aliases"]["names"]
+    quantization |= {
+        "quant_algo": aliases.get(quantization.get("quant_algo"), quantization.get("quant_algo"))
+    }
     found = list(_unknown_formats(quantization, table))
     found += list(_parallelism(config, llm_args))
     if found:
@@ -96,7 +111,7 @@ def _tensors(
             block = "self_attn" if module in ATTENTION else "mlp"
             name = f"model.layers.{layer}.{block}.{module}"
             yield from _linear(found, name, _algo(name, quantization), capability)
-            if module in ("k_proj", "v_proj") and quantization.get("kv_cache_quant_algo") == "FP8":
+            if module in ("k_proj", "v_proj") and quantization.get("kv_cache_quant_algo") in ("FP8", "NVFP4"):
                 scale = f"{name}.{module[0]}_scale"
                 if scale not in found:
                     yield f"KeyError: {scale}"
@@ -131,8 +146,18 @@ def _linear(
     for scale in scales:
         if f"{name}.{scale}" not in found:
             yield f"KeyError: {name}.{scale}"
-    if algo == "NVFP4" and f"{name}.weight_scale" in found:
+    if algo in ("NVFP4", "W4A16_NVFP4") and f"{name}.weight_scale" in found:
         yield from _nvfp4_scales(name, shape, found[f"{name}.weight_scale"])
+
+    if algo == "FP8_BLOCK_SCALES" and f"{name}.weight_scale" in found:
+        yield from _block_scales(name, shape, found[f"{name}.weight_scale"])
+
+
+def _block_scales(name: str, shape: tuple[int, ...], scale: tuple[str, tuple[int, ...]]) -> Iterator[str]:
+    """A scale for every block of 128 x 128, of four dimensions as ModelOpt writes them."""
+    rows, columns = shape
+    if scale != ("F32", (rows // BLOCK, 1, columns // BLOCK, 1)):
+        yield f"RuntimeError: {name}.weight_scale is {scale}; {shape} in blocks of {BLOCK} has another"
 
 
 def _nvfp4_scales(name: str, shape: tuple[int, ...], scale: tuple[str, tuple[int, ...]]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import pytest
 from support.specs.gpu import CONFIG, FILES, gpu_variant, preflight
 
-from engine_specs.spec import Spec
+from engine_specs.spec import RecipeSearch, Spec
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,16 @@ def test_layers_are_enough_for_a_pipeline(spec: Spec, kind: str, asked: int, exp
     assert [str(problem) for problem in problems] == (
         [f"variants.first.pipeline_parallel: {expected}"] if expected else []
     )
+
+
+def test_a_plan_of_several_formats_is_not_divided_by_layers(spec: Spec) -> None:
+    search = RecipeSearch(effective_bits=7.0, candidates=("fp8", "int4_awq"))
+    variant = gpu_variant(spec, recipe="auto", search=search, pipeline_parallel=2)
+    (problem,) = preflight(spec, variant, CONFIG, FILES)
+    assert problem.field == "variants.first.pipeline_parallel"
+    assert problem.accepted.startswith("1 with recipe auto: the builder reads the format of each layer")
+    served = gpu_variant(spec, "trtllm-torch", recipe="auto", search=search, pipeline_parallel=2)
+    assert preflight(spec, served, CONFIG, FILES) == ()
 
 
 def test_groups_have_to_divide_on_each_device(spec: Spec) -> None:

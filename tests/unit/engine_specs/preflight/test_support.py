@@ -19,6 +19,13 @@ KV_CACHE = "variants.first.quantization.kv_cache"
         ("trt-plan", "b200", "nvfp4"),
         ("trtllm-torch", "b200", "nvfp4"),
         ("trtllm-torch", "h200", "w4a8_awq"),
+        ("trt-plan", "h20", "fp8_per_channel_per_token"),
+        ("trtllm-torch", "rtx-5090", "w4a16_nvfp4"),
+        ("trtllm-torch", "gb10", "nvfp4"),
+        ("vllm", "h200-nvl", "fp8_block_scales"),
+        ("vllm", "gb300", "mxfp8"),
+        ("vllm", "a100-80gb-pcie", "w4a16_nvfp4"),
+        ("vllm", "gb10", "nvfp4"),
     ],
 )
 def test_what_the_rows_name_passes(spec: Spec, kind: str, target: str, recipe: str) -> None:
@@ -62,6 +69,60 @@ def test_a_kv_cache_that_the_gpu_has_no_kernels_for(
         f"a format that trt-plan supports there: {there}; or a target for {kv_cache}"
     )
     assert elsewhere in problem.accepted
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "recipe", "kv_cache", "why"),
+    [
+        ("trt-plan", "gb10", "fp8", "none", "not established (the notes of TensorRT-LLM 1.2.0 name SM121"),
+        (
+            "trt-plan",
+            "b200",
+            "fp8_per_channel_per_token",
+            "none",
+            "raises RuntimeError where 100 <= SM < 120",
+        ),
+        ("trt-plan", "l40", "fp8_per_channel_per_token", "none", "has FP8 rowwise for Hopper only"),
+        ("trtllm-torch", "gb10", "int4_awq", "none", "only what NVIDIA's playbook serves"),
+        ("trtllm-torch", "gb10", "fp8", "fp8", "the playbook says nothing about the KV cache"),
+        ("trtllm-torch", "h20", "fp8", "nvfp4", "documented for 10.0 and 10.3 only"),
+        ("trtllm-torch", "b200", "int4_awq", "none", "what is known of int4_awq: quantization matrix"),
+        ("vllm", "h20", "nvfp4", "none", "multiplies in 16 bits, as with w4a16_nvfp4"),
+        ("vllm", "rtx-5090", "nvfp4", "nvfp4", "misreads heads of 64"),
+    ],
+)
+def test_what_a_kind_leaves_out_on_a_gpu_is_refused_with_the_reason_and_its_source(
+    spec: Spec, kind: str, target: str, recipe: str, kv_cache: str, why: str
+) -> None:
+    variant = gpu_variant(spec, kind, target, recipe, kv_cache)
+    first = preflight(spec, variant, CONFIG, FILES)[0]
+    assert first.field == (KV_CACHE if kv_cache != "none" else RECIPE)
+    assert why in first.accepted
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"), [("tensor_parallel", "vllm"), ("pipeline_parallel", "trtllm-torch")]
+)
+def test_several_devices_of_which_a_host_has_one_are_refused(spec: Spec, size: str, kind: str) -> None:
+    variant = gpu_variant(spec, kind, "gb10", "fp8", **{size: 2})
+    problem = next(one for one in preflight(spec, variant, CONFIG, FILES) if one.found == "2 devices")
+    assert problem.field == f"variants.first.{size}"
+    assert problem.accepted == "one device: a host has one gb10, and engines are served on one host"
+    beside = gpu_variant(spec, kind, "rtx-5090", "fp8", **{size: 2})
+    assert preflight(spec, beside, CONFIG, FILES) == ()
+
+
+def test_an_nvfp4_kv_cache_goes_with_the_weights_and_models_that_upstream_documents(spec: Spec) -> None:
+    variant = gpu_variant(spec, "trtllm-torch", "b200", "fp8", "nvfp4")
+    assert preflight(spec, variant, CONFIG, FILES) == ()
+    beside = gpu_variant(spec, "trtllm-torch", "b200", "nvfp4", "nvfp4")
+    (problem,) = preflight(spec, beside, CONFIG, FILES)
+    assert (problem.field, problem.found) == (KV_CACHE, "nvfp4 with recipe nvfp4")
+    assert problem.accepted.startswith("it with recipe fp8; ")
+    qwen = CONFIG | {"architectures": ["Qwen2ForCausalLM"]}
+    (problem,) = preflight(spec, variant, qwen, FILES)
+    assert problem.found == "nvfp4 for Qwen2ForCausalLM"
+    assert problem.accepted.startswith("it for LlamaForCausalLM, Qwen3ForCausalLM; ")
 
 
 def test_a_recipe_that_the_kind_does_not_take_for_the_architecture(spec: Spec) -> None:
@@ -108,6 +169,20 @@ def test_candidates_of_a_search_have_to_be_possible_alone(spec: Spec) -> None:
     possible = RecipeSearch(effective_bits=6.0, candidates=("fp8", "w4a8_awq"))
     variant = gpu_variant(spec, "trtllm-torch", recipe="auto", search=possible)
     assert preflight(spec, variant, CONFIG, FILES) == ()
+
+
+@pytest.mark.parametrize(
+    ("candidates", "found"),
+    [
+        (("fp8", "int4_awq", "w4a8_awq"), None),
+        (("fp8", "fp8_per_channel_per_token"), "fp8_per_channel_per_token"),
+    ],
+)
+def test_a_plan_mixes_what_upstream_mixes(spec: Spec, candidates: tuple[str, ...], found: str | None) -> None:
+    search = RecipeSearch(effective_bits=8.0, candidates=candidates)
+    problems = preflight(spec, gpu_variant(spec, recipe="auto", search=search), CONFIG, FILES)
+    assert [problem.found for problem in problems] == ([found] if found else [])
+    assert all("fp8, int4_awq, w4a8_awq" in problem.accepted for problem in problems)
 
 
 def test_a_search_cannot_get_below_its_smallest_candidate(spec: Spec) -> None:

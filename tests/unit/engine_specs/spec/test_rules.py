@@ -86,6 +86,13 @@ BROKEN: list[tuple[Edits, int, str, str, str]] = [
         "none, int8",
     ),
     (
+        (("{kind: aot-inductor}", "{kind: vllm}"), ("int8_weight_only", "int4_awq")),
+        10,
+        "defaults.quantization.recipe",
+        "'int4_awq'",
+        "; not this one: vLLM has no loader for what ModelOpt exports (vllm/model_executor/",
+    ),
+    (
         (("cpu-x86-64-v3", "cpu-x86-64-v3\n    tensor_parallel: 2"),),
         19,
         "variants[0].tensor_parallel",

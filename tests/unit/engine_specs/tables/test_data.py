@@ -86,6 +86,45 @@ def test_a_kind_draws_on_the_other_tables(facts: kind_facts.KindFacts) -> None:
     assert all(row.source for row in (*facts.architectures, *facts.recipes))
 
 
+LEFT_OUT = [(facts, row) for facts in load_kinds().values() for row in facts.not_supported]
+
+
+@pytest.mark.parametrize(("facts", "row"), LEFT_OUT, ids=lambda value: getattr(value, "reason", None))
+def test_nothing_is_both_left_out_and_supported(
+    facts: kind_facts.KindFacts, row: kind_facts.NotSupported
+) -> None:
+    supported = {"recipes": facts.recipes, "kv_caches": facts.kv_caches}
+    known = {"recipes": set(load_recipes()), "kv_caches": set(load_kv_caches())}
+    if row.of == "both":
+        # What remains where everything else is left out is in the kind's rows.
+        assert row.compute_capabilities
+        return
+    assert set(row.names) <= known[row.of]
+    for own in (one for one in supported[row.of] if one.name in row.names):
+        assert row.compute_capabilities
+        assert not set(own.compute_capabilities) & set(row.compute_capabilities)
+
+
+@pytest.mark.parametrize("name", ["trt-plan", "trtllm-torch", "vllm"])
+def test_every_recipe_of_modelopt_is_taken_or_left_out_with_a_reason(name: str) -> None:
+    facts = load_kinds()[name]
+    for recipe in load_recipes().values():
+        assert facts.recipe(recipe.name) or facts.why_not("recipes", recipe.name, "9.0"), recipe.name
+    for cache in load_kv_caches().values():
+        assert facts.kv_cache(cache.name) or facts.why_not("kv_caches", cache.name, "9.0"), cache.name
+
+
+@pytest.mark.parametrize("facts", load_kinds().values(), ids=lambda f: f.name)
+def test_what_goes_together_is_what_the_kind_has(facts: kind_facts.KindFacts) -> None:
+    recipes_of_kind = {row.name for row in facts.recipes}
+    for row in facts.recipes:
+        assert set(row.candidates or ()) <= recipes_of_kind
+        assert (row.candidates is not None) == (load_recipes()[row.name].form == "search")
+    for cache in facts.kv_caches:
+        assert set(cache.recipes or ()) <= recipes_of_kind
+        assert set(cache.architectures or ()) <= set(facts.architecture_names)
+
+
 def test_the_kind_of_two_devices_is_as_other_layers_expect_it() -> None:
     facts = load_kinds()["aot-inductor"]
     assert facts.architecture_names == ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")

@@ -8,7 +8,7 @@ from support.standin.interface_tables import broken, table
 
 from engine_specs.reading import REFERENCES_FILE, SpecInvalid
 from engine_specs.spec import list_specs, load_spec, resolve_variants
-from engine_specs.tables import load_references, load_targets
+from engine_specs.tables import load_kinds, load_recipes, load_references, load_targets
 from engine_specs.tables import references as module
 from engine_specs.tables.references import ServedRow
 from tasks.comparison import reference_sides
@@ -39,6 +39,19 @@ def test_rows_are_about_hardware_of_a_target() -> None:
     known = {target.compute_capability for target in load_targets().values()} | {"cpu"}
     assert {hardware for row in ROWS for hardware in row.hardware} <= known
     assert all(row.hardware for row in ROWS)
+
+
+def test_the_kind_of_vllm_takes_what_it_is_compared_with() -> None:
+    facts = load_kinds()["vllm"]
+    loads = {row.recipe: row.compute_capabilities for row in TABLE.loads if row.recipe != "none"}
+    own = {row.name: row.compute_capabilities for row in facts.recipes if row.name in load_presets()}
+    assert loads == own
+    caches = {row.name: row.compute_capabilities for row in facts.kv_caches if row.name != "none"}
+    assert {row.name: row.compute_capabilities for row in TABLE.kv_caches} == caches
+
+
+def load_presets() -> set[str]:
+    return {row.name for row in load_recipes().values() if row.form == "preset"}
 
 
 def test_what_is_left_to_the_placement_or_the_variant_is_not_recommended() -> None:

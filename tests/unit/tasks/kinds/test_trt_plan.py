@@ -245,6 +245,19 @@ def test_two_gpus_fp8_on_h100() -> None:
     assert {flag: flags[flag] for flag in expected} == expected
 
 
+def test_weights_scaled_by_channel_need_a_plugin_and_their_own_layers() -> None:
+    rowwise = values(emitted(variant("h200", "fp8_per_channel_per_token", "fp8")))
+    assert rowwise["--fp8_rowwise_gemm_plugin"] == "auto"
+    assert values(emitted(variant("h200", "fp8")))["--fp8_rowwise_gemm_plugin"] == "disable"
+
+
+def test_a_searched_checkpoint_may_have_the_formats_of_its_candidates_in_each_layer() -> None:
+    mixed = TRT_PLAN.build_job(variant("h200", "auto", "fp8")).params.checkpoint
+    assert mixed.quant_algo == "MIXED_PRECISION"
+    assert mixed.layer_quant_algos == ("FP8", "W4A16_AWQ", "W4A8_AWQ")
+    assert TRT_PLAN.build_job(variant("h200", "fp8")).params.checkpoint.layer_quant_algos == ()
+
+
 def test_int4_awq_on_l40s_and_nvfp4_on_b200() -> None:
     awq = values(emitted(variant("l40s", "int4_awq", "none")))
     assert (awq["--gemm_plugin"], awq["--use_fp8_context_fmha"], awq["--use_fused_mlp"]) == (

@@ -131,7 +131,7 @@ def refusal(argv: list[str]) -> str:
 @given(variants())
 def test_a_checkpoint_is_asked_for_in_formats_that_the_tool_names(variant: ResolvedVariant) -> None:
     asked = kind_named(KIND).build_job(variant).admission
-    known = {*FORMATS["quant_algos"]["names"], None}
+    known = {*FORMATS["quant_algos"]["names"], *FORMATS["aliases"]["names"], None}
     assert isinstance(asked, TrtllmTorchAdmission)
     assert {*asked.quant_algos, *asked.layer_quant_algos} <= known
     assert "MIXED_PRECISION" not in asked.layer_quant_algos
@@ -167,7 +167,7 @@ def test_the_choices_of_an_option_are_the_tools(option: KindOption) -> None:
 
 def test_every_row_of_the_tables_names_its_source() -> None:
     rows = [*CLI["flags"].values(), *CLI["paths"].values()]
-    rows += [FORMATS[name] for name in ("quant_algos", "kv_cache_quant_algos", "autotuner_cache")]
+    rows += [FORMATS[name] for name in ("aliases", "quant_algos", "kv_cache_quant_algos", "autotuner_cache")]
     assert all("TensorRT-LLM" in row["source"] or "as above" in row["source"] for row in rows)
     assert all("TensorRT-LLM" in text or "as `args`" in text for text in ARGS["sources"].values())
 
@@ -177,7 +177,7 @@ def test_every_recipe_and_cache_format_of_the_kind_has_a_name_in_the_arguments()
         assert row.name in load_kv_caches()
         quantization = plain().quantization.model_copy(update={"kv_cache": row.name})
         variant = plain().model_copy(update={"quantization": quantization})
-        assert llm_args(variant)["kv_cache_config"]["dtype"] in ("auto", "fp8")
+        assert llm_args(variant)["kv_cache_config"]["dtype"] in ("auto", "fp8", "nvfp4")
     presets = {row.name: load_recipes()[row.name].preset(FACTS.modelopt) for row in FACTS.recipes}
     assert all(presets[name] for name in presets if load_recipes()[name].form == "preset")
 

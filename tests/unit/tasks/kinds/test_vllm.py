@@ -208,6 +208,10 @@ def test_every_recipe_of_the_kind_is_read_as_an_export_of_modelopt(recipe: str) 
     assert values(vllm_flags(variant("b200", recipe)))["--quantization"] == "modelopt"
 
 
+def test_a_kv_cache_in_nvfp4_is_asked_for_by_its_name() -> None:
+    assert values(vllm_flags(variant("b200", "nvfp4", "nvfp4")))["--kv-cache-dtype"] == "nvfp4"
+
+
 def test_sizes_that_vllm_refuses_are_named() -> None:
     narrow = variant().model_copy(update={"shape": SHAPE.model_copy(update={"max_num_tokens": 4})})
     (problem,) = KIND.option_problems(narrow)

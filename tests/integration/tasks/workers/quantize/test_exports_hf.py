@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from support.paths import TESTS
 from support.quantization.cases import DEMO, Case, run_matrix
+from support.standin.llm_args_rules import load_table
+from support.standin.unified_checkpoint import checkpoint_problems
 
 from artifacts.settings import Settings
 from engine_specs.spec import RecipeFile, RecipeSearch
@@ -48,6 +50,8 @@ PRESETS = [
     hf(LLAMA, "w4a8_awq"),
     hf(LLAMA, "nvfp4", "nvfp4"),
     hf(LLAMA, "w4a16_nvfp4"),
+    hf(LLAMA, "fp8_block_scales"),
+    hf(LLAMA, "mxfp8"),
     hf(LLAMA, "nvfp4_mlp_only"),
     *(hf(architecture, recipe) for architecture in OTHERS for recipe in ("fp8", "nvfp4")),
     hf("Qwen2ForCausalLM", "int4_awq"),
@@ -112,6 +116,13 @@ STORED: dict[str, dict[str, list[Any]]] = {
         "weight_scale_2": SCALAR,
     },
 }
+STORED |= {
+    "fp8_block_scales": {
+        "weight": ["float8_e4m3fn", 256, 512],
+        "weight_scale": ["float32", 2, 1, 4, 1],  # of blocks of 128 x 128
+    },
+    "mxfp8": {"weight": ["float8_e4m3fn", 256, 512], "weight_scale": ["uint8", 256, 16]},
+}
 STORED["nvfp4_mlp_only"] = STORED["nvfp4"]
 
 
@@ -167,7 +178,7 @@ def test_the_export_says_what_was_asked_for(
     assert {"lm_head"} | (set() if tied else {"model.embed_tokens"}) <= set(written["exclude_modules"])
 
 
-@pytest.mark.parametrize("case", PRESETS[:9], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", PRESETS[:11], ids=lambda case: case.name)
 def test_weights_and_scales_are_stored_as_the_format_has_them(
     case: Case, found: dict[str, dict[str, Any]]
 ) -> None:
@@ -179,7 +190,7 @@ def test_weights_and_scales_are_stored_as_the_format_has_them(
     assert bool(cache) == (case.kv_cache != "none")
 
 
-@pytest.mark.parametrize("case", PRESETS[:8], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", PRESETS[:10], ids=lambda case: case.name)
 def test_a_weight_takes_the_bits_that_the_table_says(
     case: Case, folder: Path, found: dict[str, dict[str, Any]]
 ) -> None:
@@ -189,6 +200,21 @@ def test_a_weight_takes_the_bits_that_the_table_says(
     assert bits <= said["effective_bits"] <= bits + 32 / 256 + 16 / 256
     assert found[case.name]["metrics"]["effective_bits"] == said["effective_bits"]
     assert recipe.weight_bits in said["format_bits"].values()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "capability"),
+    [("fp8_per_channel_per_token", "9.0"), ("fp8_block_scales", "10.0"), ("w4a16_nvfp4", "12.0")],
+)
+def test_what_the_server_is_known_to_load_is_what_modelopt_exports(
+    recipe: str, capability: str, folder: Path, found: dict[str, dict[str, Any]]
+) -> None:
+    case = hf(LLAMA, recipe)
+    assert "errors" in found[case.name]
+    assert checkpoint_problems(folder / case.name, {}, capability, load_table("llm-args-1.4")) == []
+    earlier = checkpoint_problems(folder / case.name, {}, "8.0", load_table("llm-args-1.4"))
+    assert all("is not supported on compute capability 8.0" in problem for problem in earlier)
+    assert earlier
 
 
 def test_attention_stays_as_it_is_where_only_the_feed_forward_layers_were_asked_for(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.quantization.cases import DEMO, Case, run_matrix
+from support.standin.trtllm_tensors import expected
 
 from artifacts.settings import Settings
 from engine_specs.spec import RecipeFile, RecipeSearch
@@ -68,6 +69,8 @@ REFUSED = [
     (SAVED_BY_5, "rope_parameters in config.json", "rope_theta"),
 ]
 
+# Types of tensors by torch, and by safetensors.
+STORED_AS = {"bfloat16": "BF16", "float16": "F16", "float32": "F32", "float8_e4m3fn": "F8_E4M3", "int8": "I8"}
 # Weight and scales of mlp.proj, [256, 512], on one device, as they are stored.
 ONE = ["float32", 1]
 STORED: dict[str, dict[str, list[Any]]] = {
@@ -240,6 +243,25 @@ def test_a_search_that_mixes_formats_says_which_layer_has_which(
     assert config_of(folder, SEARCH)["quantization"]["quant_algo"] == "MIXED_PRECISION"
     layers = json.loads((folder / SEARCH.name / "quant_cfg.json").read_text())["quantized_layers"]
     assert {layer["quant_algo"] for layer in layers.values()} == {"FP8", "W4A16_AWQ"}
+
+
+@pytest.mark.parametrize(
+    "case", [trt(LLAMA, "fp8_per_channel_per_token"), SEARCH], ids=lambda case: case.name
+)
+def test_the_builders_stand_in_expects_what_is_exported(
+    case: Case, folder: Path, found: dict[str, dict[str, Any]]
+) -> None:
+    config = config_of(folder, case)
+    if (layers := folder / case.name / "quant_cfg.json").exists():
+        config["quantization"] = json.loads(layers.read_text())
+    exported = found[case.name]["tensors"]
+    for rank in range(2):
+        own = {
+            name.removeprefix(f"rank{rank}:"): (STORED_AS[kind], tuple(shape))
+            for name, (kind, *shape) in exported.items()
+            if name.startswith(f"rank{rank}:")
+        }
+        assert own == expected(config, rank)
 
 
 @pytest.mark.parametrize(("case", "what", "fix"), REFUSED, ids=lambda value: getattr(value, "name", None))

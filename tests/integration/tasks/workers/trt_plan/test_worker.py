@@ -137,6 +137,17 @@ def test_every_recipe_is_built_on_the_newest_gpu_that_takes_it(
     assert ended.returncode == 0, ended.stdout
 
 
+def test_a_plan_of_several_formats_is_built_from_what_each_layer_has(build: Build, tmp_path: Path) -> None:
+    asked = variant(recipe="auto", tensor_parallel=2)
+    build(asked, checkpoint_for(asked, tmp_path))
+    built = json.loads((tmp_path / "tree" / "quant_cfg.json").read_text())
+    assert {layer["quant_algo"] for layer in built["quantized_layers"].values()} == {
+        "FP8",
+        "W4A16_AWQ",
+        "W4A8_AWQ",
+    }
+
+
 def run_tool(
     toolchain: Toolchain, asked: ResolvedVariant, checkpoint: Path, folder: Path, *more: str
 ) -> subprocess.CompletedProcess[str]:

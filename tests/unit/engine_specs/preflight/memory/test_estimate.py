@@ -119,9 +119,24 @@ def test_unquantized_weights_and_cache_keep_their_type(variant: ResolvedVariant)
     assert held["KV cache (float32)"] == 2 * 32 * 8 * 128 * 64 * 8192 * 4
 
 
-def test_scales_of_groups_are_counted(variant: ResolvedVariant) -> None:
-    held = sizes(estimate_memory(on_gpu(variant, "int4_awq"), facts(LLAMA_8B)))
-    assert held["linear weights"] == 32 * 218_103_808 * (4 + 32 / 128) / 8
+@pytest.mark.parametrize(
+    ("recipe", "bits"),
+    [
+        ("int4_awq", 4 + 32 / 128),
+        ("w4a16_nvfp4", 4 + 8 / 16),
+        ("mxfp8", 8 + 8 / 32),
+        ("fp8_block_scales", 8),
+        ("fp8_per_channel_per_token", 8),
+    ],
+)
+def test_scales_of_groups_are_counted(variant: ResolvedVariant, recipe: str, bits: float) -> None:
+    held = sizes(estimate_memory(on_gpu(variant, recipe), facts(LLAMA_8B)))
+    assert held["linear weights"] == 32 * 218_103_808 * bits / 8
+
+
+def test_scales_of_a_cache_are_counted(variant: ResolvedVariant) -> None:
+    held = sizes(estimate_memory(on_gpu(variant, "fp8", "nvfp4"), facts(LLAMA_8B)))
+    assert held["KV cache (nvfp4)"] == 2 * 32 * 8 * 128 * 64 * 8192 * (4 + 8 / 16) / 8
 
 
 def test_a_search_is_taken_at_its_effective_bits_and_scales(

@@ -74,7 +74,21 @@ def problems(spec: Spec, asked: ResolvedVariant, made: ReadyMade) -> list[str]:
         ),
         ("vllm", "a100-80gb", modelopt("FP8"), {}, "compute capability 8.0"),
         ("vllm", "h100-sxm", modelopt("W4A16_AWQ"), {}, "modelopt W4A16_AWQ"),
-        ("vllm", "b200", modelopt("NVFP4", "NVFP4"), {}, "a KV cache in NVFP4"),
+        ("vllm", "b200", modelopt("NVFP4", "NVFP4"), {}, None),
+        ("vllm", "rtx-5090", modelopt("NVFP4", "NVFP4"), {}, "misreads heads of 64"),
+        ("vllm", "rtx-5090", modelopt("W4A16_NVFP4"), {}, None),
+        ("vllm", "b200", modelopt("MXFP8"), {}, None),
+        ("vllm", "h200", modelopt("MXFP8"), {}, "modelopt MXFP8"),
+        ("trtllm-torch", "b200", modelopt("FP8", "NVFP4"), {}, None),
+        (
+            "trtllm-torch",
+            "b200",
+            modelopt("NVFP4", "NVFP4"),
+            {},
+            "a KV cache in NVFP4 beside weights in NVFP4",
+        ),
+        ("trtllm-torch", "h200", modelopt("FP8", "NVFP4"), {}, "documented for 10.0 and 10.3 only"),
+        ("trtllm-torch", "rtx-5090", modelopt("W4A16_NVFP4"), {}, None),
         ("vllm", "h100-sxm", {}, compressed(weights=INT4), None),
         (
             "vllm",
@@ -99,6 +113,14 @@ def test_a_format_is_taken_or_refused_by_the_files_of_the_checkpoint(
     found = problems(spec, variant(spec, kind, target), source(small, config=config))
     assert len(found) == (words is not None), found
     assert words is None or words in found[0]
+
+
+def test_a_kv_cache_is_for_the_architectures_that_it_was_established_for(spec: Spec) -> None:
+    config = {"architectures": ["Qwen2ForCausalLM"]}
+    made = source(modelopt("FP8", "NVFP4"), config=config)
+    first, _ = problems(spec, variant(spec, "trtllm-torch", "b200"), made)
+    assert "found a KV cache in NVFP4 for Qwen2ForCausalLM in acme/llama-fp8" in first
+    assert "one for LlamaForCausalLM, Qwen3ForCausalLM; " in first
 
 
 @pytest.mark.parametrize(

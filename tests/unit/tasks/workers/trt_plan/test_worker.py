@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from tasks.workers.trt_plan.engine import read_engine, require_version
 from tasks.workers.trt_plan.request import Asked, Target, Tool, TrtPlanParams, WantedCheckpoint
 from tasks.workers.trt_plan.tree import copy_tokenizer
 
-WANTED = WantedCheckpoint(tensor_parallel=2, pipeline_parallel=1, quant_algo="FP8", kv_cache_quant_algo="FP8")
+WANTED = WantedCheckpoint(
+    tensor_parallel=2, pipeline_parallel=1, quant_algo="FP8", kv_cache_quant_algo="FP8", layer_quant_algos=()
+)
+MIXED = replace(
+    WANTED,
+    quant_algo="MIXED_PRECISION",
+    kv_cache_quant_algo=None,
+    layer_quant_algos=("FP8", "W4A16_AWQ", "W4A8_AWQ"),
+)
 PARAMS = TrtPlanParams(
     kind="trt-plan",
     recipe="fp8",
@@ -116,6 +125,41 @@ def test_a_checkpoint_that_is_not_whole_or_another_is_refused(
     assert said in caught.value.what
     assert caught.value.failure == "input"
     assert caught.value.fix
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    document = trtllm_checkpoints.config(quant_algo="MIXED_PRECISION", tensor_parallel=2)
+    return trtllm_checkpoints.write(tmp_path / "mixed", document)
+
+
+def test_a_checkpoint_whose_layers_have_formats_of_their_own_is_read(mixed: Path) -> None:
+    assert read_checkpoint(mixed, MIXED, READS).architecture == "LlamaForCausalLM"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda d: (d / "quant_cfg.json").unlink(), "there is no quant_cfg.json"),
+        (lambda d: (d / "quant_cfg.json").write_text("{}"), "its layers have no formats"),
+        (config_with(quantization={"quant_algo": "FP8"}), "the search chose FP8 for every layer"),
+        (config_with(quantization={"quant_algo": "NVFP4"}), "quant_algo of the checkpoint is NVFP4"),
+    ],
+)
+def test_layers_that_are_not_what_the_search_may_choose_are_refused(
+    mixed: Path, damage: Damage, said: str
+) -> None:
+    damage(mixed)
+    with pytest.raises(Refusal) as caught:
+        read_checkpoint(mixed, MIXED, READS)
+    assert said in caught.value.what
+    assert caught.value.failure == "input"
+    assert caught.value.fix
+
+
+def test_layers_in_formats_that_were_no_candidates_are_refused(mixed: Path) -> None:
+    with pytest.raises(Refusal, match="its layers have FP8, W4A16_AWQ, W4A8_AWQ, not FP8, W4A16_AWQ"):
+        read_checkpoint(mixed, replace(MIXED, layer_quant_algos=("FP8", "W4A16_AWQ")), READS)
 
 
 def test_a_tokenizer_of_transformers_5_is_refused(checkpoint: Path) -> None:
