@@ -28,10 +28,12 @@ CASES = {
     "demo": ("demo", "cpu-int8", SPECS),
     "moe-trtllm-torch-four-h200": ("moe-on-gpus", "torch", DATA / "specs"),
     "moe-vllm-four-h200": ("moe-on-gpus", "vllm", DATA / "specs"),
+    "trt-plan-auto-h200-nvl": ("recipes-on-gpus", "h200-auto", DATA / "specs"),
     "trt-plan-fp8-two-h100": ("llama-3.1-8b-instruct", "h100-tp2", SPECS),
     "trt-plan-int4-awq-l40s": ("llama-3.1-8b-instruct", "l40s", SPECS),
     "trtllm-torch-nvfp4-b200": ("llama-3.1-8b-instruct", "b200", SPECS),
     "vllm-cpu": ("vllm-e2e", "cpu", DATA / "specs"),
+    "vllm-mxfp8-gb300": ("recipes-on-gpus", "gb300-mxfp8", DATA / "specs"),
     "vllm-fp8-h200": ("vllm-e2e", "h200-fp8", DATA / "specs"),
 }
 

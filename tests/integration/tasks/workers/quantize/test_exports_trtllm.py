@@ -56,6 +56,9 @@ OTHERS = [
 CASES = LLAMAS + OTHERS
 AGAIN = replace(trt(MIXTRAL, "fp8", "fp8"), label="again")
 SEARCH = trt(LLAMA, "auto", search=RecipeSearch(effective_bits=7.0, candidates=("fp8", "int4_awq")))
+# What upstream's own test mixes in a plan.
+THREE = RecipeSearch(effective_bits=6.2, candidates=("fp8", "int4_awq", "w4a8_awq"))
+OF_THREE = replace(trt(LLAMA, "auto", search=THREE), label="three")
 BY_LOGITS = RecipeSearch(effective_bits=7.0, candidates=("fp8", "int4_awq"), method="kl_div")
 RECIPE = b"quantize: {algorithm: max, quant_cfg: []}"
 PINNED = RecipeFile(path="recipe.yaml", sha256=hashlib.sha256(RECIPE).hexdigest())
@@ -114,7 +117,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(folder: Path) -> dict[str, dict[str, Any]]:
     (folder / "recipe.yaml").write_bytes(RECIPE)
-    cases = [*CASES, AGAIN, SEARCH, *(case for case, _, _ in REFUSED)]
+    cases = [*CASES, AGAIN, SEARCH, OF_THREE, *(case for case, _, _ in REFUSED)]
     return run_matrix(ensure("modelopt-0.37-cpu", Settings()), cases, folder)
 
 
@@ -246,7 +249,7 @@ def test_a_search_that_mixes_formats_says_which_layer_has_which(
 
 
 @pytest.mark.parametrize(
-    "case", [trt(LLAMA, "fp8_per_channel_per_token"), SEARCH], ids=lambda case: case.name
+    "case", [trt(LLAMA, "fp8_per_channel_per_token"), SEARCH, OF_THREE], ids=lambda case: case.name
 )
 def test_the_builders_stand_in_expects_what_is_exported(
     case: Case, folder: Path, found: dict[str, dict[str, Any]]
