@@ -43,6 +43,8 @@ def passing(*lines: str) -> str:
         ("trt-plan", ("build_config: {max_batch_size: 4}",), "build_config", "decides it"),
         ("trtllm-torch", ("model: other",), "model", "the engine itself decides it"),
         ("trtllm-torch", ("speculative_config: {}",), "speculative_config", "decides it"),
+        ("trtllm-torch", ("moe_tensor_parallel_size: 2",), "moe_tensor_parallel_size", "expert_parallel"),
+        ("trtllm-torch", ("enable_attention_dp: true",), "enable_attention_dp", "data_parallel decides it"),
         ("trtllm-torch", ("batch_wait_timeout_ms: -1",), "batch_wait_timeout_ms", "at least 0"),
         ("trtllm-torch", ("batch_wait_max_tokens_ratio: 1.5",), "batch_wait_max_tokens_ratio", "at most 1"),
         ("vllm", ("max_tokens: 1",), "", "only trt-plan, trtllm-torch take llm_args"),

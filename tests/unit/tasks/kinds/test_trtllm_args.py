@@ -198,3 +198,17 @@ def test_the_table_refuses_what_the_tool_would(given_args: dict[str, Any], told:
     (problem,) = problems(ARGS["models"], "TorchLlmArgs", {"model": "/tree", **given_args})
     assert told in problem
     assert next(iter(problems(ARGS["models"], "TorchLlmArgs", {}))) == "TorchLlmArgs.model: Field required"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "whole"),
+    [
+        ({"moe_expert_parallel_size": 8}, True),
+        ({"moe_tensor_parallel_size": 4, "moe_expert_parallel_size": 2}, True),
+        ({}, True),
+        ({"moe_expert_parallel_size": 3}, False),
+        ({"moe_tensor_parallel_size": 8, "moe_expert_parallel_size": 8}, False),
+    ],
+)
+def test_the_stand_in_refuses_sizes_of_experts_as_the_tool_does(sizes: dict[str, int], whole: bool) -> None:
+    assert (list(clashes({"tensor_parallel_size": 8, **sizes})) == []) == whole

@@ -128,6 +128,17 @@ def test_a_checkpoint_that_was_quantized_by_something_else_is_refused(checkpoint
         read_checkpoint(checkpoint, replace(ASKED, quant_algos=(None,)))
 
 
+@pytest.mark.parametrize("method", ["mxfp4", "fp8", "compressed-tensors"])
+def test_a_checkpoint_may_name_its_method_in_its_config_alone(checkpoint: Path, method: str) -> None:
+    (checkpoint / "hf_quant_config.json").unlink()
+    config = {"architectures": ["LlamaForCausalLM"], "quantization_config": {"quant_method": method}}
+    write(checkpoint / "config.json", config)
+    taken = replace(ASKED, quant_algos=("NVFP4", method), kv_cache_quant_algos=(None,))
+    assert read_checkpoint(checkpoint, taken).quant_algo == method
+    with pytest.raises(Refusal, match=f"quant_algo is {method}; .* need NVFP4"):
+        read_checkpoint(checkpoint, ASKED)
+
+
 def test_the_output_owns_its_bytes(checkpoint: Path, tmp_path: Path) -> None:
     for file in checkpoint.iterdir():
         file.chmod(0o444)
