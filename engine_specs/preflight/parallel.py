@@ -59,14 +59,14 @@ def _widths(model: ModelFacts, spread: Spread) -> dict[str, tuple[int, int]]:
         return {"an intermediate size": (model.intermediate_size, spread.tensor)}
     widths = {"experts with a width": (experts.inner, spread.within)}
     if experts.shared:
-        widths["shared experts with a width"] = (experts.shared, spread.tensor)
+        widths["shared experts with a width"] = (experts.shared, spread.shared)
     if len(experts.layers) < model.layers:
         widths["dense layers with a width"] = (model.intermediate_size, spread.tensor)
     return widths
 
 
 def _dividing(model: ModelFacts) -> str:
-    widths = _widths(model, Spread(tensor=1, within=1))
+    widths = _widths(model, Spread(tensor=1, within=1, shared=1))
     named = [f"{what} of {width}" for what, (width, _) in widths.items()]
     heads = [f"{model.attention_heads} attention heads", f"{model.key_value_heads} key-value heads"]
     *others, last = [*heads, *named]
@@ -147,6 +147,6 @@ def dimension_problems(variant: ResolvedVariant, model: ModelFacts) -> Iterator[
 
 
 def _dimension(weight: Weight, spread: Spread) -> str:
-    parts = spread.within if weight.of_experts else spread.tensor
+    parts = weight.parts(spread)
     divided = f" / tp {parts}" if weight.split == "inputs" and parts > 1 else ""
     return f"{weight.module} {weight.inputs}{divided}"

@@ -20,13 +20,12 @@ from engine_specs.preflight.memory import (
     unquantized,
 )
 from engine_specs.preflight.model_facts import StoredWeights, UnknownFacts, read_model_facts
+from engine_specs.preflight.support import REFERENCE
 from engine_specs.reading import StrictFrozen
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
 
 GB = 1e9
-# The kind that computes as the reference does.
-REFERENCE = "vllm"
 
 
 class ServedMemory(StrictFrozen):

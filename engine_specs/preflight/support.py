@@ -22,6 +22,8 @@ from engine_specs.tables import (
 
 Support = RecipeSupport | KvCacheSupport
 AS_STORED_BITS = 16
+# The kind that computes as the reference does.
+REFERENCE = "vllm"
 
 
 def support_problems(
@@ -30,6 +32,7 @@ def support_problems(
     """Yield combinations that no row of the tables names, each with what the rows do name."""
     architecture = _architecture(config)
     yield from _architectures(repo, kind, config, architecture)
+    yield from _stated(repo, kind, config, architecture)
     yield from _options(variant, kind, architecture)
     yield from table_problems(variant, kind, architecture)
 
@@ -119,6 +122,23 @@ def _architectures(repo: str, kind: KindFacts, config: Config, architecture: str
     if not is_dense(config):
         accepted += f"; of mixtures of experts, {kind.name} builds {_listed(_with_experts(kind))}"
     yield Problem("checkpoint.repo", f"{found} in {repo}", accepted)
+
+
+def _stated(repo: str, kind: KindFacts, config: Config, architecture: str | None) -> Iterator[Problem]:
+    """Yield keys that config.json leaves out, although a side then computes another model.
+
+    A side is the kind itself, or vLLM as the reference.
+    """
+    for side in dict.fromkeys((kind.name, REFERENCE)):
+        row = load_kinds()[side].architecture(architecture) if architecture else None
+        lacking = [
+            f"{key} {value}" for key, value in (row.states if row else {}).items() if config.get(key) != value
+        ]
+        if lacking and kind.architecture(architecture or "") is not None:
+            found = (
+                f"a config.json in {repo} without {', '.join(lacking)}, which {side} takes for another model"
+            )
+            yield Problem("checkpoint.repo", found, "a checkpoint whose config.json states them")
 
 
 def _with_experts(kind: KindFacts) -> list[str]:

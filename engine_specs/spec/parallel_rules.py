@@ -41,7 +41,8 @@ def _groups(variant: View, facts: KindFacts) -> Iterator[Violation]:
         return
     fitting = [1, devices] if whole else [n for n in range(1, devices + 1) if devices % n == 0]
     listed = " or ".join(str(one) for one in dict.fromkeys(fitting))
-    accepted = f"{listed}: a layer spreads over {devices} devices ({TENSOR} x {DATA})" + (
+    over = f"{devices} device{'s' if devices > 1 else ''}"
+    accepted = f"{listed}: a layer spreads over {over} ({TENSOR} x {DATA})" + (
         f", and {facts.name} divides experts or spreads whole ones, not both" if whole else ""
     )
     yield Violation((EXPERT,), str(groups), accepted)

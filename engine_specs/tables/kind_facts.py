@@ -87,6 +87,10 @@ class ArchitectureSupport(StrictFrozen):
         default=None,
         description="Ready-made formats that it loads; null: those of its recipes.",
     )
+    states: dict[str, str] = Field(
+        default={},
+        description="Keys that config.json has to state: without them the tool computes otherwise.",
+    )
     sliding_windows: Windows | None = Field(
         default=None, description="What the kind does with its sliding windows; null: as the kind says."
     )

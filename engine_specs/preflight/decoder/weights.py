@@ -23,14 +23,22 @@ class Spread(StrictFrozen):
         default=1, ge=1, description="Groups of devices that whole experts are divided between."
     )
     within: int = Field(ge=1, description="Devices of a group, which divide each of its experts.")
+    shared: int = Field(ge=1, description="Devices that divide a shared expert.")
 
 
 def spread_of(variant: ResolvedVariant) -> Spread:
-    """Return how a variant spreads a layer."""
+    """Return how a variant spreads a layer.
+
+    With whole experts and copies of attention on several devices each, these divide the tokens of a shared
+    expert instead of its weights (vllm 0.32.0, config/parallel.py, use_sequence_parallel_moe).
+    """
+    tensor, groups = variant.tensor_parallel, variant.expert_parallel
+    by_tokens = groups > 1 and tensor > 1 and variant.data_parallel > 1
     return Spread(
-        tensor=variant.tensor_parallel,
-        groups=variant.expert_parallel,
-        within=max(1, variant.layer_devices // variant.expert_parallel),
+        tensor=tensor,
+        groups=groups,
+        within=max(1, variant.layer_devices // groups),
+        shared=1 if by_tokens else tensor,
     )
 
 
@@ -77,18 +85,29 @@ class Weight(StrictFrozen):
         default=1, ge=1, description="Outputs that a device holds at least: a head repeats, it is not cut."
     )
     layers: Literal["all", "dense", "experts"] = Field(default="all", description="Which layers have it.")
-    of_experts: bool = Field(default=False, description="Whether it is one matrix per expert.")
+    role: Literal["dense", "shared", "expert"] = Field(
+        default="dense", description="What divides it: as attention, as a shared expert, or as experts."
+    )
+
+    @property
+    def of_experts(self) -> bool:
+        """Whether it is one matrix per expert."""
+        return self.role == "expert"
 
     @property
     def parameters(self) -> int:
         """Weights of all matrices of this name in one layer."""
         return self.inputs * self.outputs * self.copies
 
+    def parts(self, spread: Spread) -> int:
+        """Return how many devices divide one matrix."""
+        return {"dense": spread.tensor, "shared": spread.shared, "expert": spread.within}[self.role]
+
     def parameters_with(self, spread: Spread) -> int:
         """Return the weights of this name in one layer that the fullest device holds."""
         if self.split == "none":
             return self.parameters
-        parts = spread.within if self.of_experts else spread.tensor
+        parts = self.parts(spread)
         copies = ceil(self.copies / spread.groups) if self.of_experts else self.copies
         if self.split == "outputs":
             return self.inputs * max(ceil(self.outputs / parts), self.least_outputs) * copies
@@ -96,8 +115,7 @@ class Weight(StrictFrozen):
 
     def inputs_with(self, spread: Spread) -> float:
         """Return the input dimension on one device; fractional if it does not divide evenly."""
-        parts = spread.within if self.of_experts else spread.tensor
-        return self.inputs / (parts if self.split == "inputs" else 1)
+        return self.inputs / (self.parts(spread) if self.split == "inputs" else 1)
 
     def is_left_out(self, patterns: tuple[str, ...]) -> bool:
         """Whether this weight matches a recipe's patterns of modules that stay as they are.
@@ -165,10 +183,10 @@ def feed_forward_weights(hidden: int, inner: int, experts: Experts | None) -> tu
     """
     if experts is None:
         return _blocks("mlp", hidden, inner)
-    shared = _blocks("mlp.shared_experts", hidden, experts.shared, layers="experts") if experts.shared else ()
+    shared = _blocks("mlp.shared_experts", hidden, experts.shared, "shared") if experts.shared else ()
     return (
-        *_blocks("mlp", hidden, inner, layers="dense"),
-        *_blocks("mlp.experts.0", hidden, experts.inner, layers="experts", copies=experts.count),
+        *(one.model_copy(update={"layers": "dense"}) for one in _blocks("mlp", hidden, inner)),
+        *_blocks("mlp.experts.0", hidden, experts.inner, "expert", experts.count),
         *shared,
         Weight(module="mlp.gate", inputs=hidden, outputs=experts.count, split="none", layers="experts"),
     )
@@ -178,30 +196,15 @@ def _blocks(
     prefix: str,
     hidden: int,
     inner: int,
-    *,
-    layers: Literal["all", "dense", "experts"] = "all",
-    copies: int | None = None,
+    role: Literal["dense", "shared", "expert"] = "dense",
+    copies: int = 1,
 ) -> tuple[Weight, ...]:
-    of_experts, number = copies is not None, copies or 1
-    into = [
+    layers: Literal["all", "experts"] = "all" if role == "dense" else "experts"
+    into, out = {"inputs": hidden, "outputs": inner}, {"inputs": inner, "outputs": hidden}
+    return (
         Weight(
-            module=f"{prefix}.{name}",
-            inputs=hidden,
-            outputs=inner,
-            copies=number,
-            split="outputs",
-            layers=layers,
-            of_experts=of_experts,
-        )
-        for name in ("gate_proj", "up_proj")
-    ]
-    out = Weight(
-        module=f"{prefix}.down_proj",
-        inputs=inner,
-        outputs=hidden,
-        copies=number,
-        split="inputs",
-        layers=layers,
-        of_experts=of_experts,
+            module=f"{prefix}.gate_proj", split="outputs", copies=copies, role=role, layers=layers, **into
+        ),
+        Weight(module=f"{prefix}.up_proj", split="outputs", copies=copies, role=role, layers=layers, **into),
+        Weight(module=f"{prefix}.down_proj", split="inputs", copies=copies, role=role, layers=layers, **out),
     )
-    return (*into, out)

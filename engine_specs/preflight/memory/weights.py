@@ -56,10 +56,7 @@ def weight_lines(variant: ResolvedVariant, model: ModelFacts) -> Iterator[Memory
     recipe = load_recipes()[variant.quantization.recipe]
     if recipe.form == "source" and model.ready_made is not None:
         yield from _stored(variant, model, model.ready_made)
-        yield _tables(variant, model)
-        yield _whole(variant, model)
-        yield from _vision(model)
-        yield from _absorbed(variant, model)
+        yield from _never_quantized(variant, model)
         return
     split = [one for one in model.weights if one.split != "none"]
     quantized = [one for one in split if not one.is_left_out(recipe.left_out)]
@@ -69,16 +66,20 @@ def weight_lines(variant: ResolvedVariant, model: ModelFacts) -> Iterator[Memory
     if left_out:
         bits = 8.0 * model.dtype_bytes
         yield from _linear(f"linear weights that {recipe.name} leaves out", variant, model, left_out, bits)
-    yield _tables(variant, model)
-    yield _whole(variant, model)
-    yield from _vision(model)
-    yield from _absorbed(variant, model)
+    yield from _never_quantized(variant, model)
     if model.surplus_bytes > 0:
         yield MemoryLine(
             what="weights that config.json does not explain",
             bytes=model.surplus_bytes,
             arithmetic=f"safetensors {model.checkpoint_bytes:,} B - counted {model.counted_bytes:,} B",
         )
+
+
+def _never_quantized(variant: ResolvedVariant, model: ModelFacts) -> Iterator[MemoryLine]:
+    yield _tables(variant, model)
+    yield _whole(variant, model)
+    yield from _vision(model)
+    yield from _absorbed(variant, model)
 
 
 def _stored(variant: ResolvedVariant, model: ModelFacts, files: StoredWeights) -> Iterator[MemoryLine]:
@@ -142,8 +143,8 @@ def _linear(
     for name, of_experts in ((what, False), (what.replace("linear weights", "experts"), True)):
         chosen = [one for one in weights if one.of_experts == of_experts]
         parts = [
-            _part(variant, model, [one for one in chosen if one.layers == layers])
-            for layers in dict.fromkeys(one.layers for one in chosen)
+            _part(variant, model, [one for one in chosen if (one.layers, one.role) == alike])
+            for alike in dict.fromkeys((one.layers, one.role) for one in chosen)
         ]
         here = sum(model.layers_with(one, stage) * one.parameters_with(spread) for one in chosen)
         if chosen:
@@ -168,10 +169,10 @@ def _part(variant: ResolvedVariant, model: ModelFacts, weights: Sequence[Weight]
         each = sum(one.parameters for one in weights) // count
         groups = f" / ep {spread.groups}" if spread.groups > 1 else ""
         return f"{layers} x {count} experts{groups} x {each:,} weights / tp {spread.within}"
-    parameters = sum(one.parameters for one in weights)
-    repeated = sum(one.parameters_with(spread) for one in weights) - ceil(parameters / spread.tensor)
-    more = f" + {repeated:,} of heads that repeat" if repeated >= spread.tensor else ""
-    return f"{layers} x {_divided(parameters, spread.tensor, more)}"
+    parameters, parts = sum(one.parameters for one in weights), weights[0].parts(spread)
+    repeated = sum(one.parameters_with(spread) for one in weights) - ceil(parameters / parts)
+    more = f" + {repeated:,} of heads that repeat" if repeated >= parts else ""
+    return f"{layers} x {_divided(parameters, parts, more)}"
 
 
 def _divided(parameters: int, tensor: int, more: str) -> str:

@@ -89,7 +89,9 @@ def activations(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
         spread, copies = spread_of(variant), variant.data_parallel
         width = ceil(experts.inner / spread.within)
         each = max(width, model.hidden_size) + max(2 * width, model.hidden_size)
-        inner = max(3 * experts.shared, inner if len(experts.layers) < model.layers else 0)
+        inner = max(
+            3 * experts.shared * tensor // spread.shared, inner if len(experts.layers) < model.layers else 0
+        )
         per_token += copies * experts.active * each
         passed = f"{experts.active} experts x {each:,}"
         blocks = f" + {f'{copies} copies x ' if copies > 1 else ''}{passed}"

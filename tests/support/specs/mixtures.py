@@ -37,6 +37,8 @@ DEEPSEEK_V3: dict[str, Any] = {
     "n_shared_experts": 1,
     "num_experts_per_tok": 8,
     "first_k_dense_replace": 3,
+    "topk_method": "noaux_tc",
+    "scoring_func": "sigmoid",
     "kv_lora_rank": 512,
     "q_lora_rank": 1536,
     "qk_rope_head_dim": 64,

@@ -220,6 +220,24 @@ def test_a_plan_says_which_toolchains_are_adopted(store: Store, closed: HubAcces
     )
 
 
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"tensor_parallel": 2, "pipeline_parallel": 2}, "4 x cpu-x86-64-v3 (tp 2, pp 2), "),
+        ({"data_parallel": 4, "expert_parallel": 2}, "4 x cpu-x86-64-v3 (tp 1, pp 1, ep 2, dp 4), "),
+        ({}, "1 x cpu-x86-64-v3, "),
+    ],
+)
+def test_a_plan_says_how_an_engine_is_spread(
+    store: Store, closed: HubAccess, sizes: dict[str, int], said: str
+) -> None:
+    made = planned(load_spec("demo"), closed, store)
+    (variant,) = made.variants
+    spread = variant.model_copy(update={"asked": variant.asked.model_copy(update=sizes)})
+    lines = list(plan_lines([made.model_copy(update={"variants": (spread,)})]))
+    assert any(f"aot-inductor for {said}" in one for one in lines)
+
+
 def test_once_it_is_fetched_the_hub_is_not_needed(store: Store, closed: HubAccess, tmp_path: Path) -> None:
     spec = load_spec("demo")
     with faulty_hub(DEMO_HUB) as demo_hub:

@@ -13,6 +13,7 @@ from support.specs.mixtures import (
     MXFP4,
     PARAMETERS,
     QWEN_3_30B,
+    without,
 )
 from support.specs.models import LLAMA_8B, MIXTRAL
 
@@ -110,6 +111,15 @@ def test_whole_experts_need_no_width_that_divides(spec: Spec) -> None:
     whole = asked(spec, "trtllm-torch", data_parallel=16, expert_parallel=16, tensor_parallel=1)
     assert any("a width of 760" in one for one in problems(spec, divided, narrow))
     assert not any("a width of 760" in one for one in problems(spec, whole, narrow))
+
+
+@pytest.mark.parametrize("kind", ["vllm", "trtllm-torch"])
+@pytest.mark.parametrize("absent", ["topk_method", "scoring_func"])
+def test_a_router_that_vllm_would_compute_otherwise_is_refused(spec: Spec, kind: str, absent: str) -> None:
+    """vLLM 0.32 fails without topk_method, and silently takes sigmoid for softmax without scoring_func."""
+    found = problems(spec, asked(spec, kind), without(DEEPSEEK_V3, absent))
+    (said,) = (one for one in found if "takes for another model" in one)
+    assert f"a config.json in owner/model without {absent} {DEEPSEEK_V3[absent]}, which vllm" in said
 
 
 @pytest.mark.parametrize("config", [DEEPSEEK_V3, GPT_OSS_20B, LLAMA_4_SCOUT])

@@ -40,7 +40,7 @@ def test_what_the_tools_take_passes(kind: str, sizes: dict[str, int]) -> None:
             {"tensor_parallel": 8, "expert_parallel": 3},
             "expert_parallel: found 3; 1 or 2 or 4 or 8: a layer spreads over 8 devices",
         ),
-        (TORCH, {"expert_parallel": 2}, "expert_parallel: found 2; 1: a layer spreads over 1 devices"),
+        (TORCH, {"expert_parallel": 2}, "expert_parallel: found 2; 1: a layer spreads over 1 device ("),
         (
             TORCH,
             {"tensor_parallel": 2, "data_parallel": 4},

@@ -96,6 +96,24 @@ def test_dense_layers_and_shared_experts_are_divided_by_the_copy_alone(spec: Spe
     assert held["kv_b_proj, kept for decoding"] == 61 * 512 * 128 * 256 * 2
 
 
+@pytest.mark.parametrize(
+    ("spread", "parts"),
+    [
+        ({"tensor_parallel": 8}, 8),
+        ({"tensor_parallel": 8, "expert_parallel": 8}, 8),
+        ({"tensor_parallel": 2, "data_parallel": 4}, 2),
+        ({"tensor_parallel": 2, "data_parallel": 4, "expert_parallel": 8}, 1),
+    ],
+)
+def test_a_shared_expert_is_whole_where_its_tokens_are_divided(
+    spec: Spec, spread: dict[str, int], parts: int
+) -> None:
+    held = sizes(estimate_memory(variant(spec, **spread), facts(LLAMA_4_SCOUT)))
+    tensor = spread["tensor_parallel"]
+    attention = (2 * 5120 * 5120 + 2 * 5120 * 1024) // tensor
+    assert held["linear weights"] == 48 * (attention + 3 * 5120 * 8192 // parts) * 2
+
+
 def test_latent_attention_is_cached_compressed_and_whole_on_every_device(spec: Spec) -> None:
     tokens = 64 * 8192
     for tensor in (1, 8):
