@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from engine_specs.preflight.decoder import Config
+from engine_specs.preflight.decoder import Config, reads_images
 from engine_specs.preflight.quantized import ReadyMade, SmallFiles, quantized_problems
 from engine_specs.preflight.tokenizers import TOKENIZER_FILE, tokenizer_problems
 from engine_specs.reading import Problem
@@ -12,6 +12,8 @@ from engine_specs.tables import KindFacts, load_kinds
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 REPO = "checkpoint.repo"
+# vllm 0.32.0, model_executor/models/mllama4.py: its processor is loaded, even if nobody asks about images.
+PROCESSOR = "preprocessor_config.json"
 # Where transformers 5 keeps what transformers 4 reads from `rope_theta` and `rope_scaling`.
 NEWER_KEY = "rope_parameters"
 # The class that transformers 5 writes for every tokenizer that tokenizer.json describes by itself.
@@ -22,7 +24,7 @@ def checkpoint_problems(
     repo: str, kind: KindFacts, config: Config, file_bytes: Mapping[str, int], small: SmallFiles
 ) -> Iterator[Problem]:
     """Yield what keeps a kind from reading a checkpoint, whatever it builds from it."""
-    yield from _files(repo, file_bytes)
+    yield from _files(repo, config, file_bytes)
     yield from quantized_problems(repo, config, file_bytes, small)
     yield from _written_by_newer(repo, kind, config, small)
     yield from tokenizer_problems(repo, small)
@@ -31,13 +33,13 @@ def checkpoint_problems(
 def source_problems(variant: ResolvedVariant, source: ReadyMade) -> Iterator[Problem]:
     """Yield what keeps every kind from reading a ready-made checkpoint."""
     for problem in (
-        *_files(source.name, source.file_bytes),
+        *_files(source.name, source.config, source.file_bytes),
         *tokenizer_problems(source.name, source.small),
     ):
         yield replace(problem, field=f"variants.{variant.name}.quantization.source")
 
 
-def _files(repo: str, file_bytes: Mapping[str, int]) -> Iterator[Problem]:
+def _files(repo: str, config: Config, file_bytes: Mapping[str, int]) -> Iterator[Problem]:
     weights = [name for name, size in file_bytes.items() if name.endswith(".safetensors") and size > 0]
     if not weights:
         pickles = sorted(name for name in file_bytes if name.endswith(PICKLES))
@@ -47,6 +49,9 @@ def _files(repo: str, file_bytes: Mapping[str, int]) -> Iterator[Problem]:
     if "tokenizer.json" not in file_bytes:
         accepted = "a repository with tokenizer.json: an engine's server reads no other tokenizer"
         yield Problem(REPO, f"no tokenizer.json in {repo}", accepted)
+    if reads_images(config) and PROCESSOR not in file_bytes:
+        accepted = f"a repository with {PROCESSOR}: servers of a model that reads images start with it"
+        yield Problem(REPO, f"no {PROCESSOR} in {repo}", accepted)
 
 
 def _written_by_newer(repo: str, kind: KindFacts, config: Config, small: SmallFiles) -> Iterator[Problem]:

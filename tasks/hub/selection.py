@@ -22,8 +22,8 @@ INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 SHARD = re.compile(r"[^/]+-\d+-of-\d+\.safetensors")
-# What transformers and vLLM read besides the weights: JSON, text, and SentencePiece's tokenizer.model; and
-# what quantizers write, by which pre-flight knows their checkpoints.
+# What transformers and vLLM read besides the weights: JSON, text, and SentencePiece's tokenizer.model; of
+# models that also read images, the sizes of these; and what quantizers write, by which pre-flight knows them.
 SIDE_FILES = frozenset(
     {
         *SIDECARS,
@@ -38,6 +38,8 @@ SIDE_FILES = frozenset(
         "tokenizer.model",
         "chat_template.jinja",
         "chat_template.json",
+        "preprocessor_config.json",
+        "processor_config.json",
     }
 )
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})

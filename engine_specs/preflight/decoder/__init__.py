@@ -10,7 +10,7 @@ from engine_specs.preflight.decoder.experts import expert_problems, is_dense, re
 from engine_specs.preflight.decoder.keys import Config, decoder_config, first, is_size, unknown
 from engine_specs.preflight.decoder.latent import latent_problems, read_latent
 from engine_specs.preflight.decoder.stages import most_in_stage
-from engine_specs.preflight.decoder.vision import vision_parameters, vision_problems
+from engine_specs.preflight.decoder.vision import reads_images, vision_parameters, vision_problems
 from engine_specs.preflight.decoder.weights import (
     Experts,
     LatentAttention,
@@ -44,6 +44,7 @@ __all__ = [
     "most_in_stage",
     "read_experts",
     "read_latent",
+    "reads_images",
     "sliding_window",
     "spread_of",
     "unknown",

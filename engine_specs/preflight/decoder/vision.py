@@ -21,6 +21,11 @@ PROJECTED, POSITIONS = "vision_output_dim", ("image_size", "patch_size")
 CHANNELS = 3
 
 
+def reads_images(config: Config) -> bool:
+    """Whether the model has such a part, of the kind that is counted here."""
+    return _section(config) is not None
+
+
 def vision_problems(config: Config) -> Iterator[Problem]:
     """Yield the sizes that are missing, if there is something that reads images."""
     section = _section(config)

@@ -28,7 +28,8 @@ WEIGHTS = {str(config): 2 * parameters for config, parameters in PARAMETERS}
 
 def files(config: dict[str, Any]) -> dict[str, int]:
     held = WEIGHTS.get(str(config), 2 * 46_702_792_704)
-    return FILES | {"model.safetensors": held if config is not LLAMA_8B else 16_060_556_376}
+    held = held if config is not LLAMA_8B else 16_060_556_376
+    return FILES | {"model.safetensors": held, "preprocessor_config.json": 500}
 
 
 def asked(
@@ -182,6 +183,14 @@ def test_the_formats_that_they_were_released_in_are_ready_made(
     said = [str(one) for one in found if one.field.endswith("quantization.source")]
     assert len(said) == (words is not None), said
     assert words is None or words in said[0]
+
+
+@pytest.mark.parametrize("config", [LLAMA_4_SCOUT, QWEN_3_30B])
+def test_a_model_that_reads_images_needs_what_says_their_sizes(spec: Spec, config: dict[str, Any]) -> None:
+    held = {name: size for name, size in files(config).items() if name != "preprocessor_config.json"}
+    found = [str(one) for one in examine(spec, asked(spec, "vllm", tensor_parallel=4), config, held).problems]
+    missing = [one for one in found if "no preprocessor_config.json in owner/model" in one]
+    assert len(missing) == (config is LLAMA_4_SCOUT)
 
 
 @pytest.mark.parametrize("described", [MXFP4, FP8_BLOCK])
