@@ -176,6 +176,9 @@ def held(variant: ResolvedVariant) -> str:
     assert list(clashes(given)) == []
     ranks = given["tensor_parallel_size"] * given["pipeline_parallel_size"]
     assert ranks == variant.devices
+    if "--tp" in argv:  # trtllm-bench of 1.4; that of 1.2 reads the engine's own mapping
+        asked_for = values(argv[1:])
+        assert int(asked_for["--tp"]) * int(asked_for["--pp"]) == ranks
     return "experts" if "moe_expert_parallel_size" in given else "checked"
 
 
