@@ -32,6 +32,7 @@ def support_problems(
     """Yield combinations that no row of the tables names, each with what the rows do name."""
     architecture = _architecture(config)
     yield from _architectures(repo, kind, config, architecture)
+    yield from _served_on(variant, kind, architecture)
     yield from _stated(repo, kind, config, architecture)
     yield from _options(variant, kind, architecture)
     yield from table_problems(variant, kind, architecture)
@@ -122,6 +123,15 @@ def _architectures(repo: str, kind: KindFacts, config: Config, architecture: str
     if not is_dense(config):
         accepted += f"; of mixtures of experts, {kind.name} builds {_listed(_with_experts(kind))}"
     yield Problem("checkpoint.repo", f"{found} in {repo}", accepted)
+
+
+def _served_on(variant: ResolvedVariant, kind: KindFacts, architecture: str | None) -> Iterator[Problem]:
+    """Yield a target on which the kind's tool does not start an architecture."""
+    row = kind.architecture(architecture) if architecture else None
+    if row is None or row.accelerators is None or variant.target.accelerator in row.accelerators:
+        return
+    accepted = f"a target of {_listed(row.accelerators)}: {kind.name} starts it on no other"
+    yield Problem(f"variants.{variant.name}.target", f"{architecture} on {variant.target.name}", accepted)
 
 
 def _stated(repo: str, kind: KindFacts, config: Config, architecture: str | None) -> Iterator[Problem]:

@@ -87,6 +87,9 @@ class ArchitectureSupport(StrictFrozen):
         default=None,
         description="Ready-made formats that it loads; null: those of its recipes.",
     )
+    accelerators: Annotated[tuple[Accelerator, ...] | None, Field(strict=False)] = Field(
+        default=None, description="What it is served on; null: whatever the kind computes on."
+    )
     states: dict[str, str] = Field(
         default={},
         description="Keys that config.json has to state: without them the tool computes otherwise.",

