@@ -49,6 +49,13 @@ def _config(architecture: str) -> "transformers.PretrainedConfig":
         "Gemma2ForCausalLM": {"head_dim": 64, "query_pre_attn_scalar": 64, "tie_word_embeddings": True},
         "Qwen2ForCausalLM": {"tie_word_embeddings": True} | _rotary(),
         "Qwen3ForCausalLM": {"head_dim": 64} | _rotary(),
+        "Qwen3MoeForCausalLM": {
+            "head_dim": 64,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 256,
+        }
+        | _rotary(),
     }.get(architecture, _rotary())
     kind = getattr(transformers, architecture).config_class
     config = kind(**(COMMON | own))

@@ -21,6 +21,7 @@ from tasks.toolchains import ensure
 pytestmark = pytest.mark.toolchain
 
 LLAMA = "LlamaForCausalLM"
+MIXTURES = ("MixtralForCausalLM", "Qwen3MoeForCausalLM")
 OTHERS = ("MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Gemma2ForCausalLM")
 RECIPE_FILE = """
 metadata: {recipe_type: ptq, description: FP8 for the feed-forward layers}
@@ -57,6 +58,7 @@ PRESETS = [
     hf("Qwen2ForCausalLM", "int4_awq"),
     hf("MixtralForCausalLM", "fp8", "fp8"),
     hf("MixtralForCausalLM", "nvfp4"),
+    hf("Qwen3MoeForCausalLM", "fp8", "fp8"),
 ]
 SEARCH = hf(LLAMA, "auto", search=RecipeSearch(effective_bits=7.0, candidates=("fp8", "int4_awq")))
 BY_LOGITS = RecipeSearch(effective_bits=10.0, candidates=("fp8", "int8_smoothquant"), method="kl_div")
@@ -158,7 +160,7 @@ def test_every_weight_comes_back_within_what_its_format_allows(
     case: Case, found: dict[str, dict[str, Any]]
 ) -> None:
     errors = found[case.name]["errors"]
-    assert len(errors) == (32 if case.architecture == "MixtralForCausalLM" else 14)
+    assert len(errors) == (32 if case.architecture in MIXTURES else 14)
     assert max(errors.values()) <= 1
     rounded = [error for name, error in errors.items() if case.recipe != "nvfp4_mlp_only" or "mlp" in name]
     assert min(rounded) > 0.5, "a bound far above the errors would prove nothing"
