@@ -117,7 +117,7 @@ def test_whole_experts_need_no_width_that_divides(spec: Spec) -> None:
 @pytest.mark.parametrize("kind", ["vllm", "trtllm-torch"])
 @pytest.mark.parametrize("absent", ["topk_method", "scoring_func"])
 def test_a_router_that_vllm_would_compute_otherwise_is_refused(spec: Spec, kind: str, absent: str) -> None:
-    """vLLM 0.32 fails without topk_method, and silently takes sigmoid for softmax without scoring_func."""
+    """vLLM 0.32 fails without topk_method, and without scoring_func computes softmax instead of sigmoid."""
     found = problems(spec, asked(spec, kind), without(DEEPSEEK_V3, absent))
     (said,) = (one for one in found if "takes for another model" in one)
     assert f"a config.json in owner/model without {absent} {DEEPSEEK_V3[absent]}, which vllm" in said
