@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from engine_specs.preflight.decoder import Config, reads_images
+from engine_specs.preflight.decoder import Config, decoder_config, reads_images
+from engine_specs.preflight.model_facts import architectures
 from engine_specs.preflight.quantized import ReadyMade, SmallFiles, quantized_problems
 from engine_specs.preflight.tokenizers import TOKENIZER_FILE, tokenizer_problems
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
-from engine_specs.tables import KindFacts, load_kinds
+from engine_specs.tables import KindFacts, load_config_defaults, load_kinds
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 REPO = "checkpoint.repo"
@@ -25,6 +26,7 @@ def checkpoint_problems(
 ) -> Iterator[Problem]:
     """Yield what keeps a kind from reading a checkpoint, whatever it builds from it."""
     yield from _files(repo, config, file_bytes)
+    yield from _model_type(repo, config)
     yield from quantized_problems(repo, config, file_bytes, small)
     yield from _written_by_newer(repo, kind, config, small)
     yield from tokenizer_problems(repo, small)
@@ -52,6 +54,17 @@ def _files(repo: str, config: Config, file_bytes: Mapping[str, int]) -> Iterator
     if reads_images(config) and PROCESSOR not in file_bytes:
         accepted = f"a repository with {PROCESSOR}: servers of a model that reads images start with it"
         yield Problem(REPO, f"no {PROCESSOR} in {repo}", accepted)
+
+
+def _model_type(repo: str, config: Config) -> Iterator[Problem]:
+    """Report a type that is not the architecture's: tools read config.json by the one or by the other."""
+    named = architectures(config)
+    rows = [row for row in load_config_defaults().values() if row.architecture in named[:1]]
+    known, found = [row.model_type for row in rows], decoder_config(config).get("model_type")
+    if found is None or (known and found not in known):
+        said = f"model_type {found!r} for {named[0]}" if found is not None and named else "no model_type"
+        accepted = f"a checkpoint whose model_type is {' or '.join(known)}" if known else "one that has it"
+        yield Problem(REPO, f"{said} in config.json of {repo}", accepted)
 
 
 def _written_by_newer(repo: str, kind: KindFacts, config: Config, small: SmallFiles) -> Iterator[Problem]:

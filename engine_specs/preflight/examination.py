@@ -78,7 +78,6 @@ def examine(
     known = (
         *checkpoint_problems(spec.checkpoint.repo, kind, whole, file_bytes, small),
         *support_problems(spec.checkpoint.repo, variant, kind, config),
-        *position_problems(spec.checkpoint.repo, variant, kind, config),
         *task_problems(spec, kind),
         *template_problems(spec, file_bytes, small),
         *(_source_problems(variant, kind, config, ready_made) if ready_made else ()),
@@ -86,6 +85,7 @@ def examine(
     if isinstance(model, UnknownFacts):
         return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
     known += tuple(size_problems(spec.checkpoint.repo, model))
+    known += tuple(position_problems(spec.checkpoint.repo, variant, kind, config))
     computed = model.computed_by(kind, variant.target.accelerator)
     if ready_made is not None:
         stored = stored_weights(ready_made.config, ready_made.file_bytes, ready_made.small)

@@ -9,6 +9,7 @@ Invariants:
   names, or an lm_head that is the embedding again, and a kind may compute in a narrower one (`computed_by`).
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -32,13 +33,17 @@ from engine_specs.preflight.decoder import (
     most_in_stage,
     read_experts,
     read_latent,
+    rope_scaling,
+    rope_type,
+    rotary_problems,
     sliding_window,
     unknown,
     vision_parameters,
     vision_problems,
+    window_problems,
 )
 from engine_specs.reading import Problem, StrictFrozen
-from engine_specs.tables import Accelerator, KindFacts, with_defaults
+from engine_specs.tables import Accelerator, KindFacts, defaults_of, with_defaults
 
 DType = Literal["float32", "float16", "bfloat16"]
 
@@ -56,8 +61,22 @@ TYPE = ("dtype", "torch_dtype")
 SIZES = (LAYERS, HIDDEN, INNER, HEADS, VOCABULARY, POSITIONS)
 OF_EXPERTS = ("moe_intermediate_size", "num_experts_per_tok")
 OPTIONAL = ("num_key_value_heads", "head_dim", "intermediate_size_mlp", *OF_EXPERTS)
-# Rotary scalings that multiply the positions: the others' max_position_embeddings is scaled already.
+# Rotary scalings that multiply the positions: the others' max_position_embeddings is scaled already, as is
+# that of these models with any scaling (vllm 0.32.0, config/model.py).
 MULTIPLYING = ("linear", "dynamic")
+SCALED_ALREADY = "gemma3"
+# Other names of the positions: vLLM takes the smallest of all that config.json has, but the deciding one if
+# it is there (vllm 0.32.0, transformers_utils/model_arch_config_convertor.py).
+OTHER_POSITIONS = (
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+    "max_target_positions",
+    "max_sequence_length",
+    "max_seq_length",
+    "seq_len",
+)
+DECIDING_POSITIONS = "model_max_length"
 STORED_WIDTHS = (2, 4)
 # How far files and count may differ before it is reported: norms and biases are a few in ten thousand.
 TOLERATED_SHARE = 0.03
@@ -247,18 +266,6 @@ def read_model_facts(config: Config, file_bytes: Mapping[str, int]) -> ModelFact
     )
 
 
-def rope_scaling(config: Config) -> Mapping[str, Any]:
-    """Return how rotary positions are scaled, in either spelling; empty if they are not."""
-    scaling = config.get("rope_parameters") or config.get("rope_scaling")
-    return scaling if isinstance(scaling, Mapping) else {}
-
-
-def rope_type(config: Config) -> str:
-    """Return the name of that scaling; `default` if there is none."""
-    scaling = rope_scaling(config)
-    return str(scaling.get("rope_type") or scaling.get("type") or "default")
-
-
 def architectures(config: Config) -> tuple[str, ...]:
     """Return the names in `architectures`; none if that is not a list of names."""
     named = config.get("architectures")
@@ -268,27 +275,62 @@ def architectures(config: Config) -> tuple[str, ...]:
 
 def _problems(config: Config) -> Iterator[Problem]:
     for keys in SIZES:
-        if not is_size(first(config, keys)):
-            yield unknown(" or ".join(keys))
+        if not is_size(found := first(config, keys)):
+            yield unknown(" or ".join(keys) if found is None else f"a usable {keys[0]} ({found!r})")
     for key in OPTIONAL:
         unused = key in OF_EXPERTS and is_dense(config)
         if config.get(key) is not None and not is_size(config[key]) and not unused:
-            yield unknown(f"a usable {key}")
+            yield unknown(f"a usable {key} ({config[key]!r})")
+    if not isinstance(config.get("tie_word_embeddings", False), bool | None):
+        yield unknown(f"a usable tie_word_embeddings ({config['tie_word_embeddings']!r})")
+    yield from _null_problems(config)
     yield from _head_problems(config)
     yield from expert_problems(config)
     yield from latent_problems(config)
     yield from vision_problems(config)
+    yield from rotary_problems(config)
+    yield from window_problems(config)
     yield from _dtype_problems(config)
 
 
+def _null_problems(config: Config) -> Iterator[Problem]:
+    """Yield keys that are null although their model type has a default, which transformers 5 refuses."""
+    row = defaults_of(config)
+    for key in ("num_key_value_heads", "head_dim"):
+        default = getattr(row, key, None)
+        if row and default and key not in row.nullable and key in config and config[key] is None:
+            yield Problem(
+                "checkpoint.repo",
+                f"{key} null in config.json",
+                f"a checkpoint that gives it, or leaves it out for {row.model_type}'s default of {default}",
+            )
+
+
 def _head_problems(config: Config) -> Iterator[Problem]:
-    """Yield heads that would have no width: config.json gives the width of a head only if it is unusual."""
-    heads, hidden = first(config, HEADS), first(config, HIDDEN)
-    if is_size(heads) and is_size(hidden) and not config.get("head_dim") and heads > hidden:
+    """Yield heads that do not divide: config.json gives the width of a head only if it is unusual."""
+    heads, hidden, head = first(config, HEADS), first(config, HIDDEN), config.get("head_dim")
+    if not is_size(heads) or not is_size(hidden):
+        return
+    row = defaults_of(config)
+    if hidden % heads and (not head or (row is not None and row.heads_divide_width)):
         yield Problem(
             "checkpoint.repo",
             f"{heads} attention heads (num_attention_heads) on a width of {hidden} (hidden_size)",
-            "a checkpoint whose config.json has at most as many heads as its width, or head_dim",
+            "a checkpoint whose config.json has as many heads as divide its width",
+        )
+    elif (head if is_size(head) else hidden // heads) % 2:
+        yield Problem(
+            "checkpoint.repo",
+            f"heads of {head or hidden // heads} elements (head_dim)",
+            "a checkpoint with heads of an even width: rotary positions turn pairs of elements",
+        )
+    groups = config.get("num_key_value_heads")
+    if is_size(groups) and heads % groups:
+        yield Problem(
+            "checkpoint.repo",
+            f"{heads} attention heads (num_attention_heads) over {groups} of keys and values "
+            "(num_key_value_heads)",
+            "a checkpoint whose attention heads share those of keys and values evenly",
         )
 
 
@@ -304,9 +346,13 @@ def _dtype_problems(config: Config) -> Iterator[Problem]:
 
 def _positions(config: Config) -> int:
     """Positions as vLLM counts them (see `positions`): some scalings multiply what config.json names."""
-    factor = rope_scaling(config).get("factor") if rope_type(config) in MULTIPLYING else None
-    usable = isinstance(factor, int | float) and factor > 0
-    return int(_size(config, POSITIONS) * (factor if usable and factor else 1))
+    named = [config[key] for key in (*POSITIONS, *OTHER_POSITIONS) if is_size(config.get(key))]
+    deciding = config.get(DECIDING_POSITIONS)
+    positions = deciding if is_size(deciding) else min(named)
+    multiplied = rope_type(config) in MULTIPLYING and SCALED_ALREADY not in str(config.get("model_type"))
+    factor = rope_scaling(config).get("factor") if multiplied else None
+    usable = isinstance(factor, int | float) and 0 < factor < math.inf
+    return max(1, int(positions * (factor if usable and factor else 1)))
 
 
 def _architecture(config: Config) -> str:

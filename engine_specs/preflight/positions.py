@@ -1,15 +1,23 @@
 """Pre-flight of positions: how long a sequence the model takes, and whether a kind attends as it was made to.
 
 Positions count as vLLM counts them (vllm 0.32.0, config/model.py, _get_and_verify_max_len): linear and
-dynamic scaling multiply max_position_embeddings; Llama 3's, YaRN and longrope leave it, as it is scaled.
+dynamic scaling multiply max_position_embeddings; Llama 3's, YaRN and longrope leave it, as it is scaled. So
+do windows: a server of another kind is compared with vLLM.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine_specs.preflight.decoder import FULL, Config, attention_windows, sliding_window
-from engine_specs.preflight.model_facts import ModelFacts, architectures, rope_scaling, rope_type
+from engine_specs.preflight.decoder import (
+    FULL,
+    Config,
+    attention_windows,
+    rope_scaling,
+    rope_type,
+    sliding_window,
+)
+from engine_specs.preflight.model_facts import ModelFacts, architectures
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import KindFacts, load_kinds, with_defaults

@@ -7,7 +7,7 @@ every space, and a right engine would be rejected.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine_specs.preflight.quantized import SmallFiles
@@ -56,11 +56,12 @@ def _added_before(step: object) -> tuple[str, ...]:
     if not isinstance(step, Mapping):
         return ()
     before: list[str] = []
-    for one in step.get("single") or ():
-        if "SpecialToken" not in one:
+    for one in _listed(step.get("single")):
+        special = one.get("SpecialToken") if isinstance(one, Mapping) else None
+        if not isinstance(special, Mapping):
             break
-        before.append(str(one["SpecialToken"]["id"]))
-    nested = (token for each in step.get("processors") or () for token in _added_before(each))
+        before.append(str(special.get("id")))
+    nested = (token for each in _listed(step.get("processors")) for token in _added_before(each))
     return (*before, *nested)
 
 
@@ -112,5 +113,9 @@ def _by_bytes(step: object) -> bool:
     """Whether a step of tokenizer.json, or one that a sequence holds, works on bytes."""
     if not isinstance(step, Mapping):
         return False
-    steps = step.get("pretokenizers") or ()
-    return step.get("type") == BYTES or any(_by_bytes(one) for one in steps)
+    return step.get("type") == BYTES or any(_by_bytes(one) for one in _listed(step.get("pretokenizers")))
+
+
+def _listed(value: object) -> Sequence[object]:
+    """Return a list as it is, and nothing for any other value."""
+    return value if isinstance(value, list | tuple) else ()

@@ -1,7 +1,8 @@
 """What transformers takes absent keys of config.json for, by `model_type`: it does not write defaults.
 
 A key that is null is not absent: for key-value heads and the width of a head, null asks for what follows from
-the other sizes.
+the other sizes, if the model type has no default of its own or names the key as nullable; otherwise it is an
+error of transformers 5.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,10 @@ from engine_specs.reading import CONFIG_DEFAULTS_FILE, StrictFrozen, read_data, 
 Size = Annotated[int, Field(ge=1)]
 Windows = Literal["never", "if-asked", "every-layer"]
 # Columns of a row that are no keys of config.json.
-NOT_KEYS = {"model_type", "architecture", "windows", "full_attention_every", "sizes", "source"}
+NOT_KEYS = {
+    *("model_type", "architecture", "nullable", "heads_divide_width"),
+    *("windows", "full_attention_every", "sizes", "source"),
+}
 
 
 class ConfigDefaults(StrictFrozen):
@@ -30,6 +34,12 @@ class ConfigDefaults(StrictFrozen):
     )
     head_dim: Size | None = Field(
         default=None, description="Width of a head; null: width of the model / heads."
+    )
+    heads_divide_width: bool = Field(
+        default=False, description="Whether heads have to divide the width even if head_dim is given."
+    )
+    nullable: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="Keys with a default that may be null, which then means what null means here."
     )
     tie_word_embeddings: bool = Field(default=False, description="Whether lm_head is the embedding table.")
     num_experts: Size | None = Field(default=None, description="Experts of a layer; null: a dense model.")
@@ -47,8 +57,8 @@ class ConfigDefaults(StrictFrozen):
         default=None, description="Every such layer has no window, if layer_types does not say; null: none."
     )
     windows: Windows = Field(
-        description="Layers with a window: none, those beyond max_window_layers if use_sliding_window is "
-        "true, or (at least) every second one."
+        description="Layers with a window, if there is a size: none, those beyond max_window_layers if "
+        "use_sliding_window is true, or (at least) every second one."
     )
     source: str = Field(min_length=10, description="Where the defaults are written.")
 

@@ -9,6 +9,7 @@ Promises:
 from engine_specs.preflight.decoder.experts import expert_problems, is_dense, read_experts
 from engine_specs.preflight.decoder.keys import Config, decoder_config, first, is_size, unknown
 from engine_specs.preflight.decoder.latent import latent_problems, read_latent
+from engine_specs.preflight.decoder.rotary import rope_scaling, rope_type, rotary_problems
 from engine_specs.preflight.decoder.stages import most_in_stage
 from engine_specs.preflight.decoder.vision import reads_images, vision_parameters, vision_problems
 from engine_specs.preflight.decoder.weights import (
@@ -21,7 +22,13 @@ from engine_specs.preflight.decoder.weights import (
     latent_weights,
     spread_of,
 )
-from engine_specs.preflight.decoder.windows import FULL, attention_windows, full_layers, sliding_window
+from engine_specs.preflight.decoder.windows import (
+    FULL,
+    attention_windows,
+    full_layers,
+    sliding_window,
+    window_problems,
+)
 
 __all__ = [
     "FULL",
@@ -45,9 +52,13 @@ __all__ = [
     "read_experts",
     "read_latent",
     "reads_images",
+    "rope_scaling",
+    "rope_type",
+    "rotary_problems",
     "sliding_window",
     "spread_of",
     "unknown",
     "vision_parameters",
     "vision_problems",
+    "window_problems",
 ]

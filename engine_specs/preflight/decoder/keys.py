@@ -1,11 +1,13 @@
 """Reading keys of a config.json, and the problem of one that is missing."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from engine_specs.reading import Problem
 
 Config = Mapping[str, Any]
+# No size of a model is as large; what is computed from sizes then stays small.
+LARGEST_SIZE = 2**31
 
 
 def first(config: Config, keys: tuple[str, ...]) -> Any:
@@ -13,9 +15,9 @@ def first(config: Config, keys: tuple[str, ...]) -> Any:
     return next((config[key] for key in keys if config.get(key) is not None), None)
 
 
-def is_size(value: object) -> bool:
-    """Whether it is a whole number from 1 on."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def is_size(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number from 1 on that a size of a model may be."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_SIZE
 
 
 def unknown(keys: str) -> Problem:
@@ -23,6 +25,12 @@ def unknown(keys: str) -> Problem:
     return Problem(
         "checkpoint.repo", f"a config.json without {keys}", "a checkpoint whose config.json gives them"
     )
+
+
+def unreadable(key: str, found: object, accepted: str) -> Problem:
+    """Make the problem of a key whose value no tool can read."""
+    said = "absent or null" if found is None else found if isinstance(found, str) else repr(found)
+    return Problem("checkpoint.repo", f"{key} {said} in config.json", f"a checkpoint that has {accepted}")
 
 
 def decoder_config(config: Config) -> dict[str, Any]:
@@ -33,6 +41,7 @@ def decoder_config(config: Config) -> dict[str, Any]:
     nested = config.get("text_config")
     if not isinstance(nested, Mapping):
         return dict(config)
-    whole = {key: value for key, value in config.items() if key not in ("text_config", "model_type")}
+    replaced = ("text_config", "model_type") if nested.get("model_type") else ("text_config",)
+    whole = {key: value for key, value in config.items() if key not in replaced}
     said = {key: value for key, value in nested.items() if value is not None}
     return {**whole, **dict.fromkeys(nested), **said, "architectures": config.get("architectures")}

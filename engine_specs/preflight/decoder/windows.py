@@ -1,10 +1,13 @@
-"""Layers that look back a few tokens only: sliding windows, and Llama 4's chunks.
+"""Layers that look back a few tokens only: sliding windows, and Llama 4's chunks, as vLLM serves them.
 
 Windows that a server is told of are a list, repeated over the layers; full attention is a window of the whole
 sequence.
 """
 
-from engine_specs.preflight.decoder.keys import Config, first
+from collections.abc import Iterator
+
+from engine_specs.preflight.decoder.keys import Config, first, is_size, unreadable
+from engine_specs.reading import Problem
 from engine_specs.tables import defaults_of, with_defaults
 
 FULL = "full_attention"
@@ -16,7 +19,7 @@ def sliding_window(config: Config) -> int | None:
     """Return how many tokens the layers with a window look back to; None if no layer has one."""
     filled, row = with_defaults(config), defaults_of(config)
     size = first(filled, SIZES)
-    if not isinstance(size, int) or row is None:
+    if not size or not isinstance(size, int) or row is None:
         return None
     if layer_types := filled.get("layer_types"):
         return size if any(one != FULL for one in layer_types) else None
@@ -57,3 +60,47 @@ def attention_windows(config: Config, longest: int) -> list[int]:
     sizes = [longest if layer in full else min(window, longest) for layer in range(count)]
     repeats = (n for n in range(1, count + 1) if all(one == sizes[i % n] for i, one in enumerate(sizes)))
     return sizes[: next(repeats)]
+
+
+def window_problems(config: Config) -> Iterator[Problem]:
+    """Yield sizes and layers of windows that cannot be read, or that vLLM refuses.
+
+    Args:
+        config: with the defaults of its model type.
+    """
+    for key in (*SIZES, "max_window_layers"):
+        if config.get(key) not in (None, 0) and not is_size(config[key]):
+            yield unreadable(key, config[key], "a whole number from 0, or null")
+    yield from _layer_types(config)
+    yield from _mixed_windows(config)
+
+
+def _layer_types(config: Config) -> Iterator[Problem]:
+    found, layers = config.get("layer_types"), config.get("num_hidden_layers")
+    if found is None:
+        return
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        yield unreadable("layer_types", found, "a list of names, one for each layer")
+    elif is_size(layers) and len(found) != layers:
+        yield unreadable("layer_types", f"of {len(found)} layers", f"{layers} names, as there are layers")
+
+
+def _mixed_windows(config: Config) -> Iterator[Problem]:
+    """Yield windows on some layers only of a model that vLLM serves with windows on all layers or none."""
+    row = defaults_of(config)
+    asked = row is not None and row.windows == "if-asked" and config.get("use_sliding_window")
+    start, layers = config.get("max_window_layers"), config.get("num_hidden_layers")
+    if not asked or not config.get("sliding_window"):
+        return
+    types = config.get("layer_types")
+    if isinstance(types, list | tuple):
+        mixed = len(set(map(str, types))) > 1
+    else:
+        mixed = is_size(start) and is_size(layers) and start < layers
+    if mixed:
+        found = "sliding-window attention on some layers only in config.json"
+        accepted = (
+            "a checkpoint with windows on all layers or on none (use_sliding_window: false): vLLM, the "
+            f"reference, refuses {config.get('model_type')} otherwise"
+        )
+        yield Problem("checkpoint.repo", found, accepted)

@@ -52,14 +52,12 @@ def recognise(config: Config, small: SmallFiles) -> Recognised | None:
 
 
 def _modelopt(sidecar: Mapping[str, Any]) -> Recognised:
-    said = sidecar.get("quantization")
-    said = said if isinstance(said, Mapping) else {}
-    algo, layers = said.get("quant_algo"), said.get("quantized_layers") or {}
-    formats = {str(one.get("quant_algo")) for one in layers.values()} if algo == MIXED else {algo} - {None}
+    said = _mapping(sidecar.get("quantization"))
+    algo, layers = said.get("quant_algo"), _mapping(said.get("quantized_layers"))
+    listed = [one.get("quant_algo") for one in layers.values() if isinstance(one, Mapping)]
+    formats = {str(one) for one in (listed if algo == MIXED else [algo]) if one}
     cache = said.get("kv_cache_quant_algo")
-    return Recognised(
-        tool=MODELOPT, formats=tuple(sorted(map(str, formats))), kv_cache=str(cache) if cache else None
-    )
+    return Recognised(tool=MODELOPT, formats=tuple(sorted(formats)), kv_cache=str(cache) if cache else None)
 
 
 def _described(found: Mapping[str, Any]) -> Recognised:
@@ -82,10 +80,10 @@ def _own_format(method: str, found: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _groups(groups: object) -> Iterator[str]:
-    for group in groups.values() if isinstance(groups, Mapping) else ():
-        weights, inputs = group.get("weights"), group.get("input_activations")
-        if isinstance(weights, Mapping):
-            yield _group(weights, inputs if isinstance(inputs, Mapping) else {})
+    for group in _mapping(groups).values():
+        weights, inputs = (_mapping(_mapping(group).get(key)) for key in ("weights", "input_activations"))
+        if weights:
+            yield _group(weights, inputs)
 
 
 def _group(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
@@ -100,6 +98,11 @@ def _group(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     if floats:
         return f"{named}_FP8"
     return f"{named}_INT8" if inputs else named
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Return a mapping as it is, and nothing for any other value: the file does not say it then."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _name(scheme: Mapping[str, Any]) -> str:

@@ -13,14 +13,12 @@ from typing import Any
 
 from pydantic import Field
 
-from engine_specs.preflight.decoder import Config, decoder_config
+from engine_specs.preflight.decoder import Config, decoder_config, rope_scaling, rope_type
 from engine_specs.preflight.model_facts import (
     ModelFacts,
     StoredWeights,
     UnknownFacts,
     read_model_facts,
-    rope_scaling,
-    rope_type,
 )
 from engine_specs.preflight.quantized.formats import MXFP4, Recognised, recognise
 from engine_specs.preflight.quantized.plain import SmallFiles, tensor_signs

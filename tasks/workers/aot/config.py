@@ -144,7 +144,7 @@ def _refuse_shape(what: str, field: str) -> None:
 
 def _rope(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """How rotary positions are scaled: the name, and its settings."""
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
     return rope.get("rope_type", rope.get("type", "default")), rope
 
 

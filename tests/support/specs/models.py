@@ -6,6 +6,7 @@ from engine_specs.preflight.model_facts import ModelFacts, read_model_facts
 
 LLAMA_8B: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
     "hidden_size": 4096,
     "intermediate_size": 14336,
     "num_attention_heads": 32,
@@ -17,6 +18,7 @@ LLAMA_8B: dict[str, Any] = {
 }
 MIXTRAL: dict[str, Any] = LLAMA_8B | {
     "architectures": ["MixtralForCausalLM"],
+    "model_type": "mixtral",
     "vocab_size": 32000,
     "num_local_experts": 8,
     "num_experts_per_tok": 2,

@@ -121,7 +121,10 @@ def test_linear_and_dynamic_scaling_multiply_the_positions(
 
 @pytest.mark.parametrize("scaling", ["llama3", "yarn"])
 def test_other_scalings_leave_the_positions_as_config_names_them(spec: Spec, scaling: str) -> None:
-    config = {"rope_scaling": {"rope_type": scaling, "factor": 4.0, "original_max_position_embeddings": 1024}}
+    rotary = {"rope_type": scaling, "factor": 4.0, "original_max_position_embeddings": 1024}
+    if scaling == "llama3":
+        rotary |= {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    config = {"rope_scaling": rotary}
     at_most = {"weights": 1.0, "config": config, "shape": {"max_seq_len": 4096, "max_num_tokens": 4096}}
     beyond = at_most | {"shape": {"max_seq_len": 4097, "max_num_tokens": 4097}}
     assert examined(spec, "trt-plan", at_most).problems == ()

@@ -13,6 +13,7 @@ from engine_specs.tables import load_kinds, load_targets
 
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
     "hidden_size": 128,
     "intermediate_size": 352,
     "num_attention_heads": 8,
@@ -61,7 +62,7 @@ GIVES = "a checkpoint whose config.json gives them"
             f"an architecture that {COMPILED}",
         ),
         (
-            {"architectures": ["MistralForCausalLM"]},
+            {"architectures": ["MistralForCausalLM"], "model_type": "mistral"},
             "checkpoint.repo",
             "MistralForCausalLM in owner/model",
             f"an architecture that {COMPILED}; {MISTRAL}",
@@ -78,10 +79,15 @@ GIVES = "a checkpoint whose config.json gives them"
             "a config.json without max_position_embeddings",
             GIVES,
         ),
-        ({"hidden_size": "128"}, "checkpoint.repo", "a config.json without hidden_size", GIVES),
+        (
+            {"hidden_size": "128"},
+            "checkpoint.repo",
+            "a config.json without a usable hidden_size ('128')",
+            GIVES,
+        ),
         ({"intermediate_size": 344}, RECIPE, "int8_weight_only with mlp.down_proj 344", DIVIDE),
         (
-            {"head_dim": 15},
+            {"num_attention_heads": 4, "head_dim": 30},
             RECIPE,
             "int8_weight_only with self_attn.o_proj 120",
             DIVIDE,
@@ -151,7 +157,12 @@ def test_an_unquantized_variant_takes_any_dimension(spec: Spec, variant: Resolve
     plain = variant.model_copy(
         update={"quantization": variant.quantization.model_copy(update={"recipe": "none"})}
     )
-    assert preflight(spec, plain, CONFIG | {"intermediate_size": 345, "head_dim": 15}, FILES) == ()
+    assert (
+        preflight(
+            spec, plain, CONFIG | {"intermediate_size": 345, "num_attention_heads": 4, "head_dim": 30}, FILES
+        )
+        == ()
+    )
 
 
 def test_calibration_texts_fit_the_positions_too(spec: Spec, variant: ResolvedVariant) -> None:
@@ -163,7 +174,7 @@ def test_calibration_texts_fit_the_positions_too(spec: Spec, variant: ResolvedVa
 
 
 def test_all_reasons_come_at_once_and_read_as_one_error(spec: Spec, variant: ResolvedVariant) -> None:
-    config = CONFIG | {"architectures": ["OPTForCausalLM"], "max_position_embeddings": 64, "hidden_size": 100}
+    config = CONFIG | {"architectures": ["OPTForCausalLM"], "max_position_embeddings": 64, "hidden_size": 104}
     config |= {"head_dim": 16}
     problems = preflight(spec, variant, config, {"model.bin": 1})
     assert [p.field for p in problems] == [

@@ -7,6 +7,8 @@ from support.specs.models import LLAMA_8B, MIXTRAL, facts
 
 from engine_specs.preflight.model_facts import UnknownFacts, read_model_facts
 
+GEMMA_2 = {"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2"}
+
 
 def problems(config: dict[str, Any]) -> list[str]:
     read = read_model_facts(config, {})
@@ -41,8 +43,11 @@ def test_experts_have_their_own_width() -> None:
     [
         ({}, False),
         ({"tie_word_embeddings": True}, True),
-        ({"architectures": ["Gemma2ForCausalLM"]}, True),
-        ({"architectures": ["Gemma2ForCausalLM"], "tie_word_embeddings": False}, False),
+        (GEMMA_2, True),
+        (
+            GEMMA_2 | {"tie_word_embeddings": False},
+            False,
+        ),
     ],
 )
 def test_what_is_absent_means_what_transformers_takes_it_for(change: dict[str, Any], tied: bool) -> None:
@@ -69,8 +74,8 @@ def test_files_that_disagree_are_said_to(held: int) -> None:
     ("change", "named"),
     [
         ({"vocab_size": None}, "without vocab_size"),
-        ({"hidden_size": "4096"}, "without hidden_size"),
-        ({"num_hidden_layers": True}, "without num_hidden_layers"),
+        ({"hidden_size": "4096"}, "without a usable hidden_size ('4096')"),
+        ({"num_hidden_layers": True}, "without a usable num_hidden_layers (True)"),
         ({"num_key_value_heads": "8"}, "without a usable num_key_value_heads"),
         ({"torch_dtype": None}, "without dtype or torch_dtype"),
         ({"torch_dtype": "float8_e4m3fn"}, "found weights of type float8_e4m3fn"),

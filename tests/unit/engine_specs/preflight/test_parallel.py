@@ -12,8 +12,8 @@ from engine_specs.spec import RecipeSearch, Spec
         (3, {}, 2),
         (8, {}, None),
         (16, {"num_key_value_heads": 4}, None),
-        (6, {"num_attention_heads": 48, "num_key_value_heads": 4}, 4),
-        (4, {"num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 128}, 2),
+        (6, {"hidden_size": 4128, "num_attention_heads": 48, "num_key_value_heads": 4}, 4),
+        (4, {"hidden_size": 4128, "num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 128}, 2),
         (2, {"num_key_value_heads": None}, None),
         (8, {"intermediate_size": 14336 + 4}, 4),
     ],
@@ -79,4 +79,4 @@ def test_groups_that_never_divide_ask_for_another_recipe(spec: Spec) -> None:
 
 def test_layers_that_a_recipe_leaves_may_have_any_dimension(spec: Spec) -> None:
     variant = gpu_variant(spec, "trtllm-torch", "b200", "nvfp4_mlp_only")
-    assert preflight(spec, variant, CONFIG | {"num_attention_heads": 33, "head_dim": 9}, FILES) == ()
+    assert preflight(spec, variant, CONFIG | {"num_attention_heads": 8, "head_dim": 10}, FILES) == ()

@@ -132,7 +132,7 @@ def test_sizes_that_rules_or_workload_forbid_are_not_named(spec: Spec) -> None:
 
 def test_devices_that_do_not_divide_are_not_named(spec: Spec) -> None:
     variant = gpu_variant(spec, "trt-plan", "h100-sxm", "fp8", shape=LARGE, tensor_parallel=1)
-    config = CONFIG | {"num_attention_heads": 28, "num_key_value_heads": 7}
+    config = CONFIG | {"hidden_size": 4032, "num_attention_heads": 28, "num_key_value_heads": 7}
     (problem,) = preflight(spec, variant, config, FILES)
     assert "tensor_parallel 7" in problem.accepted
 

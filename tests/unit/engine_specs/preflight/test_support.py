@@ -126,7 +126,7 @@ def test_an_nvfp4_kv_cache_goes_with_the_weights_and_models_that_upstream_docume
 
 
 def test_a_recipe_that_the_kind_does_not_take_for_the_architecture(spec: Spec) -> None:
-    config = CONFIG | {"architectures": ["Qwen3ForCausalLM"]}
+    config = CONFIG | {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
     (problem,) = preflight(spec, gpu_variant(spec, recipe="int4_awq"), config, FILES)
     assert (problem.field, problem.found) == (RECIPE, "int4_awq for Qwen3ForCausalLM")
     assert problem.accepted.endswith("on h100-sxm (compute capability 9.0): none, fp8")
