@@ -18,7 +18,7 @@ from engine_specs.preflight.checkpoint import checkpoint_problems, source_proble
 from engine_specs.preflight.decoder import Config, decoder_config
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory
 from engine_specs.preflight.model_facts import ModelFacts, UnknownFacts, read_model_facts
-from engine_specs.preflight.parallel import dimension_problems, parallel_problems
+from engine_specs.preflight.parallel import dimension_problems, head_problems, parallel_problems
 from engine_specs.preflight.positions import length_problems, position_problems
 from engine_specs.preflight.quantized import (
     NOTHING_MORE,
@@ -35,7 +35,11 @@ from engine_specs.preflight.room import (
     reference_warnings,
 )
 from engine_specs.preflight.support import support_problems, table_problems, task_problems
-from engine_specs.preflight.tokenizers import template_problems
+from engine_specs.preflight.tokenizers import (
+    source_template_problems,
+    source_template_warnings,
+    template_problems,
+)
 from engine_specs.reading import Problem, StrictFrozen
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import KindFacts, load_kinds
@@ -80,7 +84,7 @@ def examine(
         *support_problems(spec.checkpoint.repo, variant, kind, config),
         *task_problems(spec, kind),
         *template_problems(spec, file_bytes, small),
-        *(_source_problems(variant, kind, config, ready_made) if ready_made else ()),
+        *(_source_problems(spec, variant, kind, config, ready_made) if ready_made else ()),
     )
     if isinstance(model, UnknownFacts):
         return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
@@ -95,13 +99,19 @@ def examine(
         *disk_problems(disk, free_disk_bytes),
         *host_memory_problems(variant, computed, host_memory_bytes),
     )
-    return _with_sizes(spec, variant, computed, known, disk, room)
+    warnings = tuple(source_template_warnings(variant, ready_made)) if ready_made else ()
+    found = Examination(problems=(*known, *room), warnings=warnings, memory=None, disk=disk)
+    return _with_sizes(spec, variant, computed, found)
 
 
 def _source_problems(
-    variant: ResolvedVariant, kind: KindFacts, config: Config, source: ReadyMade
+    spec: Spec, variant: ResolvedVariant, kind: KindFacts, config: Config, source: ReadyMade
 ) -> tuple[Problem, ...]:
-    return (*source_problems(variant, source), *ready_made_problems(variant, kind, config, source))
+    return (
+        *source_problems(variant, source),
+        *ready_made_problems(variant, kind, config, source),
+        *source_template_problems(spec, variant, source),
+    )
 
 
 def examine_unknown(variant: ResolvedVariant, problems: tuple[Problem, ...]) -> Examination:
@@ -111,23 +121,16 @@ def examine_unknown(variant: ResolvedVariant, problems: tuple[Problem, ...]) -> 
     return Examination(problems=known, warnings=(), memory=None, disk=None)
 
 
-def _with_sizes(
-    spec: Spec,
-    variant: ResolvedVariant,
-    model: ModelFacts,
-    known: tuple[Problem, ...],
-    disk: DiskEstimate,
-    room: tuple[Problem, ...],
-) -> Examination:
-    memory = estimate_memory(variant, model)
+def _with_sizes(spec: Spec, variant: ResolvedVariant, model: ModelFacts, found: Examination) -> Examination:
+    """Add to what was found what follows from the sizes of the model."""
     problems = (
-        *known,
+        *found.problems,
         *length_problems(variant, model),
         *parallel_problems(variant, model),
+        *head_problems(variant, model),
         *dimension_problems(variant, model),
         *memory_problems(spec, variant, model),
-        *room,
     )
-    return Examination(
-        problems=problems, warnings=tuple(reference_warnings(variant, model)), memory=memory, disk=disk
-    )
+    warnings = (*found.warnings, *reference_warnings(variant, model))
+    memory = estimate_memory(variant, model)
+    return found.model_copy(update={"problems": problems, "warnings": warnings, "memory": memory})

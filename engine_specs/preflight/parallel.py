@@ -116,6 +116,20 @@ def _pipeline(variant: ResolvedVariant, model: ModelFacts, kind: KindFacts, fiel
         yield Problem(field, str(asked), f"{nearest}: {layers} layers have to divide evenly for {kind.name}")
 
 
+def head_problems(variant: ResolvedVariant, model: ModelFacts) -> Iterator[Problem]:
+    """Yield heads of a width that the kind's kernels for GPUs do not take."""
+    kind = load_kinds()[variant.engine.kind]
+    widths = kind.gpu_head_widths if variant.target.accelerator == "cuda" else None
+    if widths is None or widths.takes(model.head_dim):
+        return
+    others = [one.name for one in load_kinds().values() if one.gpu_head_widths is None]
+    accepted = (
+        f"heads of a multiple of {widths.multiple} elements, at most {widths.widest}, which {kind.name} "
+        f"takes on GPUs; or another kind: {', '.join(others)}"
+    )
+    yield Problem("checkpoint.repo", f"attention heads of {model.head_dim} elements", accepted)
+
+
 def input_multiple(variant: ResolvedVariant, recipe: Recipe) -> int:
     """Return what the input dimension of every quantized weight must be a multiple of, on one device."""
     kind = load_kinds()[variant.engine.kind]

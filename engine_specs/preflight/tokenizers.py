@@ -10,9 +10,9 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from engine_specs.preflight.quantized import SmallFiles
+from engine_specs.preflight.quantized import ReadyMade, SmallFiles
 from engine_specs.reading import Problem
-from engine_specs.spec import Spec
+from engine_specs.spec import ResolvedVariant, Spec
 
 TOKENIZER_FILE, CONTENT_FILE = "tokenizer_config.json", "tokenizer.json"
 TEMPLATE_FILE = "chat_template.jinja"
@@ -42,13 +42,46 @@ def prompt_facts(
         tokenizer_config: content of tokenizer_config.json.
         template: content of chat_template.jinja; None if there is none.
     """
-    said = template if template is not None else tokenizer_config.get("chat_template")
-    written = said if isinstance(said, str) or not said else json.dumps(said, sort_keys=True)
+    written = chat_template(tokenizer_config, template or "")
     digest = hashlib.sha256(written.encode()).hexdigest() if written else ""
     return {
         "tokens added before prompts": " ".join(_added_before(tokenizer.get("post_processor"))) or "none",
         "chat template": f"sha256 {digest[:16]}" if digest else "none",
     }
+
+
+def chat_template(tokenizer_config: Mapping[str, Any], file: str) -> str:
+    """Return the template that writes conversations, empty if there is none: its own file goes first."""
+    said = file or tokenizer_config.get("chat_template")
+    return said if isinstance(said, str) else json.dumps(said, sort_keys=True) if said else ""
+
+
+def source_template_problems(spec: Spec, variant: ResolvedVariant, source: ReadyMade) -> Iterator[Problem]:
+    """Yield a ready-made checkpoint's other chat template, if tasks are asked through it."""
+    if any(task.chat for task in spec.validation.tasks) and _another_template(source):
+        yield Problem(
+            f"variants.{variant.name}.quantization.source",
+            f"another chat template in {source.name}",
+            f"a checkpoint with that of {spec.checkpoint.repo}, or chat: false in all tasks: engine and "
+            "reference would be asked different texts",
+        )
+
+
+def source_template_warnings(variant: ResolvedVariant, source: ReadyMade) -> Iterator[str]:
+    """Yield a sentence about a ready-made checkpoint whose chat template is another one."""
+    if _another_template(source):
+        yield (
+            f"variants.{variant.name}.quantization.source: {source.name} has another chat template than the "
+            "spec's checkpoint, so conversations become other prompts; texts and tokens are read alike"
+        )
+
+
+def _another_template(source: ReadyMade) -> bool:
+    ours, theirs = source.base_small, source.small
+    if not ours.content(TOKENIZER_FILE) or not theirs.content(TOKENIZER_FILE):
+        return False  # one of them is not known
+    said = [chat_template(one.content(TOKENIZER_FILE), one.template).strip() for one in (ours, theirs)]
+    return said[0] != said[1]
 
 
 def _added_before(step: object) -> tuple[str, ...]:

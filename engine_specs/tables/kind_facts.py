@@ -70,6 +70,18 @@ class ExpertSupport(StrictFrozen):
     source: str = Field(min_length=10, description="Where that was read.")
 
 
+class HeadWidths(StrictFrozen):
+    """How wide the heads of a model may be on GPUs."""
+
+    multiple: int = Field(ge=1, description="Elements of a head are a multiple of this.")
+    widest: int = Field(ge=1, description="Most elements of a head.")
+    source: str = Field(min_length=10, description="Where that was read.")
+
+    def takes(self, width: int) -> bool:
+        """Whether heads of so many elements are among them."""
+        return width % self.multiple == 0 and width <= self.widest
+
+
 class ArchitectureSupport(StrictFrozen):
     """One architecture that a kind compiles."""
 
@@ -232,6 +244,9 @@ class KindFacts(StrictFrozen):
     )
     yarn: YarnSupport | None = Field(
         default=None, description="What it computes YaRN from; null: whatever vLLM does."
+    )
+    gpu_head_widths: HeadWidths | None = Field(
+        default=None, description="Widths of heads that its kernels for GPUs take; null: whatever vLLM does."
     )
     sliding_windows: Windows = Field(
         description="What it does with layers that look back a few tokens only, unless an architecture says."

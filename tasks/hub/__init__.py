@@ -6,7 +6,7 @@ Promises:
 """
 
 from tasks.hub.access import HubAccess
-from tasks.hub.checkpoint import CheckpointFacts, small_contents
+from tasks.hub.checkpoint import CheckpointFacts, read_small
 from tasks.hub.client import Repository, Resolved, resolve_revision
 from tasks.hub.overlap import refuse_asked, refuse_overlap
 from tasks.hub.rows import REPORT_FILE, Location, TextsReport, locate
@@ -30,8 +30,8 @@ __all__ = [
     "locate",
     "parse_items",
     "parse_texts",
+    "read_small",
     "refuse_asked",
     "refuse_overlap",
     "resolve_revision",
-    "small_contents",
 ]

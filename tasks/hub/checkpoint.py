@@ -21,6 +21,7 @@ from artifacts.progress import Say
 from engine_specs.preflight import (
     CONTENT_FILE,
     SIDECARS,
+    TEMPLATE_FILE,
     TOKENIZER_FILE,
     SmallFiles,
     needs_content,
@@ -81,19 +82,26 @@ def tokenizer_content(repo: Repository, commit: str, access: HubAccess, say: Say
     return read_object(content, CONTENT_FILE, repo.at(commit))
 
 
-def small_contents(
-    present: Collection[str], content: Callable[[str], dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
+def read_small(present: Collection[str], read: Callable[[str], bytes], where: str) -> SmallFiles:
     """Read the small files among those that are present; of tokenizer.json no more than pre-flight needs.
 
     Args:
         present: paths of the checkpoint's files.
-        content: reads a JSON file.
+        read: reads a file.
+        where: the checkpoint, for messages.
+
+    Raises:
+        CheckpointUnsupported: one of them is not a JSON object.
     """
+
+    def content(path: str) -> dict[str, Any]:
+        return read_object(read(path), path, where)
+
     contents = {path: content(path) for path in SMALL_FILES if path in present}
     if CONTENT_FILE in present and needs_content(contents.get(TOKENIZER_FILE, {})):
         contents[CONTENT_FILE] = outline(content(CONTENT_FILE))
-    return contents
+    template = read(TEMPLATE_FILE).decode(errors="replace") if TEMPLATE_FILE in present else ""
+    return SmallFiles(json_files=contents, template=template)
 
 
 def _small_files(
@@ -101,13 +109,12 @@ def _small_files(
 ) -> SmallFiles:
     files = {file.path: file for file in selection.files}
 
-    def content(path: str) -> dict[str, Any]:
-        local = download(repo, commit, files[path], access, say)
-        return read_object(local.read_bytes(), path, repo.at(commit))
+    def read(path: str) -> bytes:
+        return download(repo, commit, files[path], access, say).read_bytes()
 
     weights = [file for path, file in files.items() if path.endswith(".safetensors")]
-    contents = small_contents(files, content)
-    return SmallFiles(json_files=contents, tensor_types=tensor_types(repo, commit, weights, access))
+    small = read_small(files, read, repo.at(commit))
+    return small.model_copy(update={"tensor_types": tensor_types(repo, commit, weights, access)})
 
 
 def select(repo: Repository, commit: str, access: HubAccess, say: Say) -> Selection:

@@ -23,9 +23,9 @@ from tasks.hub import (
     TextsReport,
     parse_items,
     parse_texts,
+    read_small,
     refuse_asked,
     refuse_overlap,
-    small_contents,
 )
 from tasks.hub import chats as hub_chats
 from tasks.hub import checkpoint as hub_checkpoint
@@ -330,7 +330,7 @@ def _fetched(pipeline: Pipeline, call: StageCall) -> str | None:
 
 def _small_files(store: Store, checkpoint: str, file_bytes: dict[str, int]) -> SmallFiles:
     """Read small files of a checkpoint in the store, whose tensors were looked at before it was fetched."""
-    return SmallFiles(json_files=small_contents(file_bytes, lambda path: store.read_json(checkpoint, path)))
+    return read_small(file_bytes, lambda path: store.read_file(checkpoint, path), checkpoint)
 
 
 def checkpoint_config(store: Store, checkpoint: str) -> dict[str, Any]:

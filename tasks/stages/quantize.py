@@ -18,7 +18,7 @@ from engine_specs.preflight import ReadyMade, SmallFiles, StoredWeights, content
 from engine_specs.spec import QuantizedSource, ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
 from tasks.hosts import need_of
-from tasks.hub import CONFIG_FILE, CheckpointFacts, HubAccess, small_contents
+from tasks.hub import CONFIG_FILE, CheckpointFacts, HubAccess, read_small
 from tasks.runs import Pipeline
 from tasks.stages.fetch import (
     FetchCheckpoint,
@@ -201,5 +201,5 @@ def stored_in(store: Store, engine: str) -> StoredWeights:
     """Return what an engine holds of the ready-made checkpoint that its tree is a copy of."""
     sizes = {file.path: file.size for file in store.get_listing(engine).files}
     config: Mapping[str, Any] = store.read_json(engine, CONFIG_FILE)
-    small = SmallFiles(json_files=small_contents(sizes, lambda path: store.read_json(engine, path)))
+    small = read_small(sizes, lambda path: store.read_file(engine, path), engine)
     return stored_weights(config, sizes, small)

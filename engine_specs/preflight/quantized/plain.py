@@ -62,6 +62,7 @@ class SmallFiles(StrictFrozen):
     json_files: dict[str, dict[str, Any]] = Field(
         default={}, description="Content of small JSON files, by path: of quantizers, and of the tokenizer."
     )
+    template: str = Field(default="", description="Content of chat_template.jinja; empty if there is none.")
     tensor_types: dict[str, str] = Field(
         default={},
         description="Type of each tensor by its name, from the headers of some of the safetensors files, as "

@@ -20,8 +20,6 @@ GROUPED, FLASH_PROMPT, FLASH_STEP = "enginery_grouped", "enginery_flash_prompt",
 FLASH = torch.ops.aten._flash_attention_forward  # noqa: SLF001  the only public name needs a later torch
 # Slots that one processor reads about as fast as several do and exchange what they found.
 LONGEST_UNDIVIDED = 1024
-# What the kernels take.
-FLASH_WIDEST_HEAD, FLASH_HEAD_MULTIPLE = 256, 8
 
 
 @dataclass(frozen=True)

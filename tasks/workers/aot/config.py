@@ -29,6 +29,8 @@ DTYPES = ("bfloat16", "float32")
 # On CPU, _weight_int8pack_mm reads past a row whose length is not a multiple of this, and returns wrong
 # results or crashes. On GPUs, _scaled_mm refuses such matrices.
 INPUT_MULTIPLE = 16
+# Elements of a head that torch's flash attention takes on GPUs.
+FLASH_WIDEST_HEAD, FLASH_HEAD_MULTIPLE = 256, 8
 NARROW = {"I8": "int8", "F8_E4M3": "FP8"}
 # Architectures of which every GPU host's processor is at least one.
 HOST_MARCH = {"x86_64": "x86-64-v2", "aarch64": "armv8-a"}

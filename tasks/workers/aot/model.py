@@ -24,10 +24,8 @@ from torch.export import Dim
 from transformers import PreTrainedModel
 
 from tasks.workers.aot.attention import (
-    FLASH_HEAD_MULTIPLE,
     FLASH_PROMPT,
     FLASH_STEP,
-    FLASH_WIDEST_HEAD,
     GROUPED,
     Extents,
     HeadMajorCache,
@@ -35,6 +33,7 @@ from tasks.workers.aot.attention import (
     queries_per_row,
     use_attention,
 )
+from tasks.workers.aot.config import FLASH_HEAD_MULTIPLE, FLASH_WIDEST_HEAD
 from tasks.workers.aot.linear import widened
 from tasks.workers.aot.tree import Dimensions
 from tasks.workers.common.io import Refusal

@@ -26,7 +26,7 @@ def export_trtllm(model: Any, params: QuantizeParams, checkpoint: Path, output: 
     Raises:
         Refusal: ModelOpt cannot write this family, or not in that many parts.
     """
-    source = read_json(checkpoint / "config.json")
+    source = model.config.to_dict()  # config.json may leave out what its model type has by default
     export = params.export
     decoder_type = str(export.decoder_type)
     if params.device == "cuda":

@@ -37,7 +37,7 @@ def completed(written: Config, source: Config, decoder_type: str, quantization: 
 
     Args:
         written: config.json as ModelOpt wrote it.
-        source: config.json of the checkpoint, in Hugging Face's layout.
+        source: the checkpoint's configuration in Hugging Face's layout, with the defaults of its model type.
         decoder_type: ModelOpt's name for the model family.
         quantization: what the recipe asks for: `quant_algo` if the export only declares it (otherwise None),
             and `kv_cache_quant_algo`, None if the cache stays as it is.

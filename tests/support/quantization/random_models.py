@@ -3,6 +3,7 @@
 Two decoder layers each, dimensions that divide by 128, weights with outliers, and the demo's tokenizer.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import transformers
 HEADS = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
 SIZES = HEADS | {"intermediate_size": 512, "num_hidden_layers": 2, "vocab_size": 1024}
 COMMON = SIZES | {"max_position_embeddings": 256, "tie_word_embeddings": False}
+# Keys that a config.json cannot do without, whatever they are.
+NAMES = ("architectures", "model_type", "dtype", "torch_dtype", "transformers_version")
 THETA = 50_000.0
 LLAMA_3 = {
     "rope_type": "llama3",
@@ -40,6 +43,14 @@ def save_model(architecture: str, folder: Path, tokenizer: Path) -> None:
     # transformers reads some models through a class of their own, which splits digits as it wants.
     read = transformers.AutoTokenizer.from_pretrained(folder)
     read.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    _leave_out_defaults(folder / "config.json", type(model.config)().to_dict())
+
+
+def _leave_out_defaults(file: Path, defaults: dict[str, object]) -> None:
+    """Write a config.json without the keys that its class would read as they are, as publishers may."""
+    written = json.loads(file.read_text())
+    kept = {key: value for key, value in written.items() if key in NAMES or value != defaults.get(key, ...)}
+    file.write_text(json.dumps(kept))
 
 
 def _config(architecture: str) -> "transformers.PretrainedConfig":

@@ -4,6 +4,8 @@ import pytest
 from support.specs.gpu import CONFIG, FILES, gpu_variant, preflight
 
 from engine_specs.spec import RecipeSearch, Spec
+from engine_specs.tables import load_kinds
+from tasks.workers.aot.config import FLASH_HEAD_MULTIPLE, FLASH_WIDEST_HEAD
 
 
 @pytest.mark.parametrize(
@@ -80,3 +82,32 @@ def test_groups_that_never_divide_ask_for_another_recipe(spec: Spec) -> None:
 def test_layers_that_a_recipe_leaves_may_have_any_dimension(spec: Spec) -> None:
     variant = gpu_variant(spec, "trtllm-torch", "b200", "nvfp4_mlp_only")
     assert preflight(spec, variant, CONFIG | {"num_attention_heads": 8, "head_dim": 10}, FILES) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "width", "refused"),
+    [
+        ("aot-inductor", "h100-sxm", 256, False),
+        ("aot-inductor", "h100-sxm", 264, True),
+        ("aot-inductor", "h100-sxm", 20, True),
+        ("aot-inductor", "cpu-x86-64-v3", 20, False),
+        ("vllm", "h100-sxm", 264, False),
+    ],
+)
+def test_heads_are_as_wide_as_the_kernels_for_gpus_take(
+    spec: Spec, kind: str, target: str, width: int, refused: bool
+) -> None:
+    variant = gpu_variant(spec, kind, target, "none", device=None)
+    found = preflight(
+        spec,
+        variant,
+        CONFIG | {"num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": width},
+        FILES,
+    )
+    assert [one.found for one in found] == [f"attention heads of {width} elements"] * refused
+
+
+def test_the_widths_are_those_that_the_worker_takes() -> None:
+    widths = load_kinds()["aot-inductor"].gpu_head_widths
+    assert widths is not None
+    assert (widths.multiple, widths.widest) == (FLASH_HEAD_MULTIPLE, FLASH_WIDEST_HEAD)

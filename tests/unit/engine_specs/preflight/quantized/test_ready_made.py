@@ -6,7 +6,7 @@ import pytest
 from support.specs.gpu import CONFIG, FILES, gpu_variant
 
 from engine_specs.preflight import Examination, ReadyMade, SmallFiles, examine
-from engine_specs.spec import QuantizedSource, ResolvedVariant, Spec
+from engine_specs.spec import QuantizedSource, ResolvedVariant, Spec, Task
 
 COMMIT = "c" * 40
 TOKENIZER = {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True}
@@ -51,6 +51,43 @@ def source(small: dict[str, Any], **changes: Any) -> ReadyMade:
 
 def judged(spec: Spec, asked: ResolvedVariant, made: ReadyMade) -> Examination:
     return examine(spec, asked, CONFIG, FILES, small=made.base_small, ready_made=made)
+
+
+def with_template(words: str, file: str = "") -> SmallFiles:
+    """Small files with a chat template, in tokenizer_config.json or in a file of its own."""
+    return SmallFiles(
+        json_files={"tokenizer_config.json": TOKENIZER | {"chat_template": words}},
+        template=file,
+    )
+
+
+def test_another_chat_template_is_said_and_refused_if_tasks_are_asked_through_it(spec: Spec) -> None:
+    asked, base = variant(spec), with_template("{{ messages }}")
+    for small, differs in (
+        (with_template("{{ messages }}\n"), False),
+        (with_template("{{ others }}"), True),
+        (with_template("{{ others }}", file="{{ messages }}"), False),
+        (with_template("{{ messages }}", file="{{ others }}"), True),
+    ):
+        files = small.json_files | modelopt("FP8")
+        made = source({}).model_copy(
+            update={"base_small": base, "small": small.model_copy(update={"json_files": files})}
+        )
+        found = judged(spec, asked, made)
+        assert found.problems == ()
+        assert any("another chat template" in one for one in found.warnings) == differs
+        chats = judged(with_chats(spec), asked, made)
+        assert any("another chat template" in one.found for one in chats.problems) == differs
+
+
+def with_chats(spec: Spec) -> Spec:
+    """The spec, with a task that is asked through the chat template."""
+    task = Task(
+        name="sums", form="exact-match", path="a.jsonl", samples=9, prompt="{q}", max_loss=0.1,
+        answer_field="a", max_tokens=4, chat=True,
+    )  # fmt: skip
+    validation = spec.validation.model_copy(update={"tasks": (task,)})
+    return spec.model_copy(update={"validation": validation})
 
 
 def problems(spec: Spec, asked: ResolvedVariant, made: ReadyMade) -> list[str]:
