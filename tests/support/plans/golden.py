@@ -28,6 +28,8 @@ CASES = {
     "demo": ("demo", "cpu-int8", SPECS),
     "moe-trtllm-torch-four-h200": ("moe-on-gpus", "torch", DATA / "specs"),
     "moe-vllm-four-h200": ("moe-on-gpus", "vllm", DATA / "specs"),
+    "ready-made-trtllm-torch-b200": ("ready-made-on-gpus", "torch", DATA / "specs"),
+    "ready-made-vllm-h100": ("ready-made-on-gpus", "vllm", DATA / "specs"),
     "trt-plan-auto-h200-nvl": ("recipes-on-gpus", "h200-auto", DATA / "specs"),
     "trt-plan-fp8-two-h100": ("llama-3.1-8b-instruct", "h100-tp2", SPECS),
     "trt-plan-int4-awq-l40s": ("llama-3.1-8b-instruct", "l40s", SPECS),
