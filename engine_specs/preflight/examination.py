@@ -27,6 +27,7 @@ from engine_specs.preflight.quantized import (
     ready_made_problems,
     size_problems,
     stored_weights,
+    tensor_problems,
 )
 from engine_specs.preflight.room import (
     disk_problems,
@@ -88,7 +89,9 @@ def examine(
     )
     if isinstance(model, UnknownFacts):
         return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
-    known += tuple(size_problems(spec.checkpoint.repo, model))
+    known += tuple(size_problems(spec.checkpoint.repo, model)) or tuple(
+        tensor_problems(spec.checkpoint.repo, model, small)
+    )
     known += tuple(position_problems(spec.checkpoint.repo, variant, kind, config))
     computed = model.computed_by(kind, variant.target.accelerator)
     if ready_made is not None:

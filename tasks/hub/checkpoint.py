@@ -31,7 +31,15 @@ from tasks.errors import CheckpointUnsupported
 from tasks.hub.access import HubAccess
 from tasks.hub.client import Repository, download, list_files
 from tasks.hub.headers import tensor_types
-from tasks.hub.selection import CONFIG_FILE, INDEX_FILE, HubFile, Selection, read_index, select_files
+from tasks.hub.selection import (
+    CONFIG_FILE,
+    INDEX_FILE,
+    HubFile,
+    Selection,
+    read_index,
+    read_names,
+    select_files,
+)
 from tasks.hub.transfer import kept_bytes
 
 PARALLEL_DOWNLOADS = 4
@@ -113,8 +121,9 @@ def _small_files(
         return download(repo, commit, files[path], access, say).read_bytes()
 
     weights = [file for path, file in files.items() if path.endswith(".safetensors")]
-    small = read_small(files, read, repo.at(commit))
-    return small.model_copy(update={"tensor_types": tensor_types(repo, commit, weights, access)})
+    small, types = read_small(files, read, repo.at(commit)), tensor_types(repo, commit, weights, access)
+    named = read_names(read(INDEX_FILE), repo.at(commit)) if INDEX_FILE in files else frozenset(types)
+    return small.model_copy(update={"tensor_types": types, "tensors": named})
 
 
 def select(repo: Repository, commit: str, access: HubAccess, say: Say) -> Selection:
@@ -190,10 +199,10 @@ def _missing_bytes(repo: Repository, commit: str, files: tuple[HubFile, ...], ac
 def read_object(content: bytes, path: str, where: str) -> dict[str, Any]:
     """Read a JSON file of a checkpoint; raise CheckpointUnsupported if it is not a JSON object."""
     try:
-        found = json.loads(content)
+        found = json.loads(content.decode("utf-8"))  # transformers takes no other encoding, and no mark of it
     except ValueError as error:
         raise CheckpointUnsupported(
-            f"{path} is not JSON: {error}", where=where, fix="report it to the publisher"
+            f"{path} is not JSON in UTF-8: {error}", where=where, fix="report it to the publisher"
         ) from error
     if not isinstance(found, dict):
         raise CheckpointUnsupported(

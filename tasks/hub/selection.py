@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
+from typing import Any
 
 from pydantic import Field
 
@@ -76,17 +77,25 @@ class Selection(Frozen):
 
 def read_index(content: bytes, where: str) -> frozenset[str]:
     """Return the shards that a safetensors index names; raise CheckpointUnsupported if it is not one."""
+    return frozenset(str(name) for name in _weight_map(content, where).values())
+
+
+def read_names(content: bytes, where: str) -> frozenset[str]:
+    """Return the tensors that a safetensors index names; raise CheckpointUnsupported if it is not one."""
+    return frozenset(_weight_map(content, where))
+
+
+def _weight_map(content: bytes, where: str) -> dict[str, Any]:
     fix = "report it to the publisher: the index must be JSON with a `weight_map` from tensor names to files"
     try:
-        weight_map = json.loads(content)["weight_map"]
-        shards = frozenset(str(name) for name in weight_map.values())
+        weight_map = dict(json.loads(content)["weight_map"].items())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointUnsupported(
             f"{INDEX_FILE} cannot be read: {error!r}", where=where, fix=fix
         ) from error
-    if not shards:
+    if not weight_map:
         raise CheckpointUnsupported(f"{INDEX_FILE} names no file", where=where, fix=fix)
-    return shards
+    return weight_map
 
 
 def select_files(files: Iterable[HubFile], shards: frozenset[str], *, where: str) -> Selection:

@@ -13,6 +13,7 @@ from engine_specs.preflight.quantized.plain import (
     SmallFiles,
     quantized_problems,
     size_problems,
+    tensor_problems,
 )
 from engine_specs.preflight.quantized.ready_made import ReadyMade, ready_made_problems, stored_weights
 
@@ -27,4 +28,5 @@ __all__ = [
     "recognise",
     "size_problems",
     "stored_weights",
+    "tensor_problems",
 ]

@@ -47,6 +47,10 @@ NAMES = (
     "*.weight.absmax",
     "*.weight.quant_map",
     "*.weight.quant_state.*",
+    "*._amax",
+    "*.W_q",
+    "*:_data",
+    "*_proj.scale",
 )
 PLAIN_TYPES = ("F64", "F32", "F16", "BF16")
 # Less of what config.json counts than this is a checkpoint of which something is missing.
@@ -63,6 +67,9 @@ class SmallFiles(StrictFrozen):
         default={}, description="Content of small JSON files, by path: of quantizers, and of the tokenizer."
     )
     template: str = Field(default="", description="Content of chat_template.jinja; empty if there is none.")
+    tensors: frozenset[str] = Field(
+        default=frozenset(), description="Names of all its tensors; empty if they are not known."
+    )
     tensor_types: dict[str, str] = Field(
         default={},
         description="Type of each tensor by its name, from the headers of some of the safetensors files, as "
@@ -101,6 +108,27 @@ def size_problems(repo: str, model: ModelFacts) -> Iterator[Problem]:
         "quantized, incomplete, or of another model"
     )
     yield Problem(REPO, found, accepted)
+
+
+def tensor_problems(repo: str, model: ModelFacts, small: SmallFiles) -> Iterator[Problem]:
+    """Yield a problem if tensors are missing that the architecture names: tools would fill them with noise.
+
+    Mixtures of experts are not looked at: each names its experts in its own way.
+    """
+    if not small.tensors or model.experts is not None or model.latent is not None:
+        return
+    needed = ["model.embed_tokens.weight", "model.norm.weight"]
+    needed += [
+        f"model.layers.{layer}.{one.module}.weight" for layer in range(model.layers) for one in model.weights
+    ]
+    if missing := [name for name in needed if name not in small.tensors]:
+        held = next(iter(sorted(small.tensors - set(needed))), "no others")
+        yield Problem(
+            REPO,
+            f"no tensor {missing[0]} in {repo} ({len(missing)} are missing; it holds {held})",
+            f"a checkpoint that names its tensors as {model.architecture} does: saved by save_pretrained of "
+            "a whole model, not of a part, an adapter or a model around it",
+        )
 
 
 def _by_config(config: Config) -> Iterator[str]:

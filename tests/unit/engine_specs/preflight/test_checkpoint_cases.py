@@ -149,6 +149,10 @@ def test_the_width_of_a_head_is_the_default_of_the_model_type(spec: Spec) -> Non
         ("model.layers.0.mlp.down_proj.qweight", "I32"),
         ("model.layers.0.self_attn.k_scale", "F32"),
         ("model.layers.0.mlp.down_proj.weight.quant_state.bitsandbytes__nf4", "U8"),
+        ("model.layers.0.mlp.down_proj.weight_quantizer._amax", "F32"),
+        ("model.layers.0.mlp.down_proj.W_q", "U8"),
+        ("model.layers.0.mlp.down_proj.weight:_data", "I8"),
+        ("model.layers.0.mlp.down_proj.scale", "F32"),
     ],
 )
 def test_names_and_types_of_tensors_show_quantized_weights(spec: Spec, name: str, kind: str) -> None:
@@ -159,6 +163,36 @@ def test_names_and_types_of_tensors_show_quantized_weights(spec: Spec, name: str
     assert f"tensor {name} of type {kind}" in problem.found
     plain = SmallFiles(tensor_types={"model.norm.weight": "F32", "model.rotary_emb.mask": "BOOL"})
     assert examine(spec, variant, CASES["base"], sizes, small=plain).problems == ()
+
+
+def names(prefix: str = "model.") -> frozenset[str]:
+    """The tensors of the base."""
+    attention = [f"self_attn.{one}_proj" for one in "qkvo"]
+    blocks = [*attention, "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj", "input_layernorm"]
+    layers = [f"layers.{layer}.{one}.weight" for layer in range(8) for one in blocks]
+    return frozenset(f"{prefix}{one}" for one in (*layers, "embed_tokens.weight", "norm.weight"))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "missing"),
+    [
+        (names(), None),
+        (names() | {"lm_head.weight", "model.layers.0.self_attn.q_proj.bias"}, None),
+        (frozenset(), None),
+        (names(prefix=""), "model.embed_tokens.weight"),
+        (names(prefix="language_model.model."), "model.embed_tokens.weight"),
+        (names() - {"model.layers.7.mlp.up_proj.weight"}, "model.layers.7.mlp.up_proj.weight"),
+        (frozenset({"transformer.h.0.attn.c_attn.weight"}), "it holds transformer.h.0.attn.c_attn.weight"),
+    ],
+)
+def test_tensors_have_the_names_of_the_architecture(
+    spec: Spec, tensors: frozenset[str], missing: str | None
+) -> None:
+    variant = variants(spec)["vllm"].model_copy(update={"shape": Shape.model_validate(SHAPE)})
+    sizes = {"tokenizer.json": 9, "model.safetensors": BASE_BYTES}
+    found = examine(spec, variant, CASES["base"], sizes, small=SmallFiles(tensors=tensors)).problems
+    assert len(found) == (missing is not None)
+    assert all(str(missing) in one.found for one in found)
 
 
 def test_heads_that_repeat_over_devices_take_memory_on_each(spec: Spec) -> None:

@@ -1,4 +1,4 @@
-"""A thousand variants that are not refused, drawn with a seed: every command, YAML file and export against the tools' tables."""
+"""A thousand variants that are not refused: every command, YAML file and export against the tools' tables."""
 
 import random
 from collections import Counter
