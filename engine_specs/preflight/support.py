@@ -24,6 +24,8 @@ Support = RecipeSupport | KvCacheSupport
 AS_STORED_BITS = 16
 # The kind that computes as the reference does.
 REFERENCE = "vllm"
+# Lines of ModelOpt whose `auto_quantize` takes no `method`: it goes by gradients.
+SEARCHES_BY_GRADIENT = ("0.37",)
 
 
 def support_problems(
@@ -239,6 +241,9 @@ def _search(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
             f"makes on {variant.quantization.device}: {_listed(usable)}"
         )
         yield Problem(f"{where}.candidates", _listed(refused), accepted)
+    if search.method != "gradient" and kind.modelopt in SEARCHES_BY_GRADIENT:
+        accepted = f"gradient: ModelOpt {kind.modelopt}, whose exports {kind.name} reads, has no other"
+        yield Problem(f"{where}.method", search.method, accepted)
     bits = {name: load_recipes()[name].weight_bits or AS_STORED_BITS for name in search.candidates}
     smallest = min(bits, key=lambda name: bits[name])
     if search.effective_bits < bits[smallest]:

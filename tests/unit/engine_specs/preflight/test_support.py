@@ -194,6 +194,14 @@ def test_a_search_cannot_get_below_its_smallest_candidate(spec: Spec) -> None:
     assert str(problem).endswith("found 6; at least 8, the bits of fp8, or a smaller candidate")
 
 
+@pytest.mark.parametrize(("kind", "refused"), [("trt-plan", True), ("trtllm-torch", False)])
+def test_a_method_of_search_that_the_line_of_modelopt_lacks(spec: Spec, kind: str, refused: bool) -> None:
+    search = RecipeSearch(effective_bits=8.5, candidates=("fp8",), method="kl_div")
+    found = preflight(spec, gpu_variant(spec, kind, recipe="auto", search=search), CONFIG, FILES)
+    methods = [one.accepted for one in found if one.field == "variants.first.quantization.search.method"]
+    assert methods == ["gradient: ModelOpt 0.37, whose exports trt-plan reads, has no other"] * refused
+
+
 @pytest.mark.parametrize(
     "written",
     [
