@@ -55,6 +55,7 @@ from tasks.stages import (
     Withheld,
     checkpoint_call,
     checkpoint_facts,
+    draft_facts,
     measure,
     ready_made_facts,
     require_disjoint,
@@ -172,6 +173,7 @@ class _Build:
         problems: list[Problem] = []
         for variant in self._variants:
             source = ready_made_facts(self._pipeline, self._spec, variant, facts, self._access)
+            draft = draft_facts(self._pipeline, self._spec, variant, self._access)
             examined = examine(
                 self._spec,
                 variant,
@@ -179,13 +181,14 @@ class _Build:
                 facts.file_bytes,
                 small=facts.small,
                 ready_made=source,
+                draft=draft,
                 free_disk_bytes=free_bytes,
                 host_memory_bytes=host_memory_bytes(),
             )
             problems += (*kind_named(variant.engine.kind).option_problems(variant), *examined.problems)
             self._log_examination(variant, examined)
             self._served[variant.name] = served_memory(
-                self._spec, variant, facts.config, facts.file_bytes, stored_of(source)
+                self._spec, variant, facts.config, facts.file_bytes, stored_of(source), draft
             )
         if problems:
             raise PreflightRefused(self._spec.name, tuple(dict.fromkeys(problems)))
@@ -260,6 +263,12 @@ class _Build:
         else:
             made = steps.quantize_checkpoint(pipeline, quantize, self._trees(quantize))
             yield self._keep(quantize, made)
+        if nodes.draft is not None:
+            fetched = steps.fetch_checkpoint(pipeline, nodes.draft, sources)
+            yield self._keep(nodes.draft, fetched, in_progress_bar=False)
+        for node in nodes.drafted:
+            joined = steps.add_draft(pipeline, node, self._trees(node))
+            yield self._keep(node, joined, in_progress_bar=False)
         engine = steps.build_engine(pipeline, nodes.build, self._trees(nodes.build))
         yield self._keep(nodes.build, engine)
 

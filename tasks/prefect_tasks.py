@@ -18,7 +18,7 @@ from engine_specs.spec import Spec
 from tasks.errors import HubUnreachable
 from tasks.judging.decide import Stay
 from tasks.runs import Pipeline, StageResult
-from tasks.stages import JobNode, Sources, baseline, fetch, judge, measure, publish
+from tasks.stages import JobNode, Sources, baseline, draft, fetch, judge, measure, publish
 
 RETRYABLE = (HubUnreachable, StoreUnreachable, ConnectionError)
 RETRY_DELAYS_S = [5.0, 30.0]
@@ -48,6 +48,12 @@ def _stage_task(name: str, run_name: str) -> Callable[[Callable[P, R]], Callable
 def fetch_checkpoint(pipeline: Pipeline, node: fetch.FetchCheckpoint, sources: Sources) -> StageResult:
     """See `tasks.stages.fetch`."""
     return node.run(pipeline, sources)
+
+
+@_stage_task("add draft", "fetch {node.variant}")
+def add_draft(pipeline: Pipeline, node: draft.AddDraft, trees: dict[str, str]) -> StageResult:
+    """See `tasks.stages.draft`."""
+    return node.run(pipeline, trees)
 
 
 @_stage_task("fetch texts", "fetch {node.variant}")

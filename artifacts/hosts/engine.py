@@ -5,8 +5,8 @@ Invariants:
 - Nothing in `engine.json` depends on where or when it was built: equal inputs give equal bytes.
 - A serve command's argv has placeholders only for what differs between hosts and releases: `{python}` and
   `{bin}` (the toolchain's interpreter and its directory of programs), `{tree}` (the installed directory),
-  `{host}`, `{port}`, and `{model}` (the name that the server answers to: the release's when it is served, the
-  command's own when it is judged).
+  `{host}`, `{port}`, `{scratch}` (a directory of the server's own) and `{model}` (the name that the server
+  answers to: the release's when it is served, the command's own when it is judged).
 - A server never writes to the tree: the files that it rewrites are listed, and it gets copies of them.
 """
 
@@ -26,7 +26,7 @@ class ServeCommand(Frozen):
 
     toolchain: str = Field(description="Name of the toolchain whose interpreter runs the server.")
     argv: tuple[str, ...] = Field(
-        description="Command with placeholders {python}, {bin}, {tree}, {host}, {port}, {model}."
+        description="Command with placeholders {python}, {bin}, {tree}, {scratch}, {host}, {port}, {model}."
     )
     env: dict[str, str] = Field(
         default_factory=dict,
@@ -37,6 +37,12 @@ class ServeCommand(Frozen):
         default=(),
         description="Files of the tree that the server writes to: each is copied to {scratch}, under the "
         "same path, before the server starts.",
+    )
+    fills: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda fills: not fills,
+        description="Text files of the tree that name {tree}: each is copied to {scratch}, under the same "
+        "path, with the directory filled in, before the server starts.",
     )
     ready_path: str = Field(
         default="/health", description="Path that answers 200 once the server accepts requests."
@@ -53,7 +59,7 @@ class ServeCommand(Frozen):
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:
-        for path in self.rewrites:
+        for path in (*self.rewrites, *self.fills):
             if problem := path_problem(path):
                 raise ValueError(f"path {path!r} {problem}")
         return self
@@ -63,13 +69,22 @@ class ServeCommand(Frozen):
         return name if any("{model}" in part for part in self.argv) else self.model
 
     def command(
-        self, *, python: str, bin_dir: str, tree: str, host: str, port: int | str, model: str
+        self,
+        *,
+        python: str,
+        bin_dir: str,
+        tree: str,
+        scratch: str,
+        host: str,
+        port: int | str,
+        model: str,
     ) -> list[str]:
         """Return the argument list with its placeholders filled in, ready to run."""
         values = {
             "python": python,
             "bin": bin_dir,
             "tree": tree,
+            "scratch": scratch,
             "host": host,
             "port": str(port),
             "model": model,
@@ -82,8 +97,14 @@ class ServeCommand(Frozen):
         return {name: fill_placeholders(value, values) for name, value in self.env.items()}
 
     def copies(self, *, tree: str, scratch: str) -> list[tuple[str, ...]]:
-        """Return the commands that copy the files which the server rewrites, to be run before it starts."""
-        return [("install", "-Dm644", f"{tree}/{path}", f"{scratch}/{path}") for path in self.rewrites]
+        """Return the commands that copy files for the server, to be run before it starts."""
+        rewritten = [("install", "-Dm644", f"{tree}/{path}", f"{scratch}/{path}") for path in self.rewrites]
+        fill = f"s|{{tree}}|{tree}|g;w {scratch}/"
+        return [*rewritten, *(("sed", "-n", f"{fill}{path}", f"{tree}/{path}") for path in self.fills)]
+
+    def filled(self, content: str, *, tree: str) -> str:
+        """Return the content of one of `fills` with the directory filled in."""
+        return fill_placeholders(content, {"tree": tree})
 
 
 class HostRequirements(Frozen):
@@ -136,6 +157,23 @@ class WarmCaches(Frozen):
     )
 
 
+class DraftSource(Frozen):
+    """A checkpoint on the Hub."""
+
+    repo: str = Field(description="Its repository.")
+    revision: str = Field(description="Its commit.")
+
+
+class Drafting(Frozen):
+    """How a server drafts tokens that the model then checks."""
+
+    method: str = Field(description="ngram, mtp, eagle3 or draft_model.")
+    tokens: int = Field(ge=1, description="Tokens that are drafted for each step of a sequence.")
+    draft: DraftSource | None = Field(
+        default=None, description="The checkpoint that drafts, which is in the folder draft."
+    )
+
+
 class EngineManifest(Frozen):
     """`engine.json` in the root of an engine tree."""
 
@@ -166,5 +204,8 @@ class EngineManifest(Frozen):
     unchecked_args: tuple[str, ...] = Field(
         default=(),
         description="Arguments of its server that no table of the tool's release has: nothing checked them.",
+    )
+    speculative: Drafting | None = Field(
+        default=None, description="How its server drafts tokens; none if it generates one at a time."
     )
     serve: ServeCommand

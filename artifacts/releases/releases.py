@@ -67,6 +67,11 @@ class VariantRelease(Frozen):
         default="",
         description="REPOSITORY@COMMIT of the ready-made quantized checkpoint; empty: it has none.",
     )
+    speculative: str = Field(
+        default="",
+        exclude_if=lambda text: not text,
+        description="How tokens are drafted, with REPOSITORY@COMMIT of what drafts; empty: they are not.",
+    )
     report: Digest | None = Field(default=None, description="Tree of the report.")
     evidence: Digest | None = Field(
         default=None,

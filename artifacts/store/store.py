@@ -18,6 +18,7 @@ Invariants:
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from artifacts.canonical import canonical_bytes
@@ -118,6 +119,23 @@ class Store(StoreReader):
             if len(file.chunks) > 1:
                 send(file)
         self._put_listing(listing)
+
+    def put_below(self, tree: str, below: Mapping[str, str]) -> Listing:
+        """Record a tree that holds another one, and further ones in folders of it; nothing is uploaded.
+
+        Args:
+            tree: the tree in its root.
+            below: digest of each further tree, by the path of its folder, which the first one lacks.
+
+        Raises NotFound if the store lacks a listing; ValueError if a path would be in it twice.
+        """
+        files = list(self.get_listing(tree).files)
+        for folder, other in below.items():
+            listed = self.get_listing(other).files
+            files += [file.model_copy(update={"path": f"{folder}/{file.path}"}) for file in listed]
+        listing = Listing(files=tuple(sorted(files, key=lambda file: file.path)))
+        self._put_listing(listing)
+        return listing
 
     def _put_listing(self, listing: Listing) -> None:
         try:

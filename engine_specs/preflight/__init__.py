@@ -4,20 +4,21 @@ Promises: pure; a refusal names the field, the arithmetic or table row behind it
 """
 
 from engine_specs.preflight.build_host import DiskEstimate
-from engine_specs.preflight.examination import Examination, examine, examine_unknown
-from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
-from engine_specs.preflight.model_facts import StoredWeights
-from engine_specs.preflight.quantized import SIDECARS, ReadyMade, SmallFiles, recognise, stored_weights
-from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
-from engine_specs.preflight.tokenizers import (
+from engine_specs.preflight.checkpoint import (
     CONTENT_FILE,
     TEMPLATE_FILE,
     TOKENIZER_FILE,
+    DraftCheckpoint,
     content_digest,
     needs_content,
     outline,
     prompt_facts,
 )
+from engine_specs.preflight.examination import Examination, examine, examine_unknown
+from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
+from engine_specs.preflight.model_facts import StoredWeights
+from engine_specs.preflight.quantized import SIDECARS, ReadyMade, SmallFiles, recognise, stored_weights
+from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
 from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoint
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "TEMPLATE_FILE",
     "TOKENIZER_FILE",
     "DiskEstimate",
+    "DraftCheckpoint",
     "Examination",
     "MemoryEstimate",
     "MemoryLine",

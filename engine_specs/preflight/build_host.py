@@ -49,6 +49,10 @@ def required_disk(variant: ResolvedVariant, model: ModelFacts, file_bytes: Mappi
     if variant.quantization.source:
         arithmetic = f"{engine:,} B in the Hub client's cache and again in the store's"
         lines.append(MemoryLine(what="ready-made checkpoint", bytes=2 * engine, arithmetic=arithmetic))
+    if variant.speculative and variant.speculative.draft and model.draft:
+        held = model.draft.checkpoint_bytes
+        arithmetic = f"{held:,} B in the Hub client's cache, in the store's, and in the engine"
+        lines.append(MemoryLine(what="draft", bytes=3 * held, arithmetic=arithmetic))
     if not _built_as_fetched(variant):
         arithmetic = "weights of all ranks, counted as for memory but undivided"
         lines.append(

@@ -14,7 +14,16 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from engine_specs.preflight.build_host import DiskEstimate, required_disk
-from engine_specs.preflight.checkpoint import checkpoint_problems, source_problems
+from engine_specs.preflight.checkpoint import (
+    DraftCheckpoint,
+    checkpoint_problems,
+    draft_problems,
+    drafting_facts,
+    source_problems,
+    source_template_problems,
+    source_template_warnings,
+    template_problems,
+)
 from engine_specs.preflight.decoder import Config, decoder_config
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory
 from engine_specs.preflight.model_facts import ModelFacts, UnknownFacts, read_model_facts
@@ -36,11 +45,6 @@ from engine_specs.preflight.room import (
     reference_warnings,
 )
 from engine_specs.preflight.support import support_problems, table_problems, task_problems
-from engine_specs.preflight.tokenizers import (
-    source_template_problems,
-    source_template_warnings,
-    template_problems,
-)
 from engine_specs.reading import Problem, StrictFrozen
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import KindFacts, load_kinds
@@ -63,6 +67,7 @@ def examine(
     *,
     small: SmallFiles = NOTHING_MORE,
     ready_made: ReadyMade | None = None,
+    draft: DraftCheckpoint | None = None,
     free_disk_bytes: int | None = None,
     host_memory_bytes: int | None = None,
 ) -> Examination:
@@ -75,6 +80,7 @@ def examine(
         file_bytes: size in bytes of each file of the checkpoint, by its path in the repository.
         small: its other small files and the types of its tensors, as far as they were read.
         ready_made: what is known of the variant's ready-made checkpoint, if it has one.
+        draft: what is known of the checkpoint that drafts tokens, if it has one.
         free_disk_bytes: free disk of the host that would build; None if another host builds.
         host_memory_bytes: memory of that host, likewise.
     """
@@ -86,6 +92,7 @@ def examine(
         *task_problems(spec, kind),
         *template_problems(spec, file_bytes, small),
         *(_source_problems(spec, variant, kind, config, ready_made) if ready_made else ()),
+        *draft_problems(variant, kind, config, draft),
     )
     if isinstance(model, UnknownFacts):
         return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
@@ -97,6 +104,7 @@ def examine(
     if ready_made is not None:
         stored = stored_weights(ready_made.config, ready_made.file_bytes, ready_made.small)
         computed = computed.model_copy(update={"ready_made": stored})
+    computed = with_draft(variant, computed, config, draft)
     disk = required_disk(variant, computed, file_bytes)
     room = (
         *disk_problems(disk, free_disk_bytes),
@@ -105,6 +113,17 @@ def examine(
     warnings = tuple(source_template_warnings(variant, ready_made)) if ready_made else ()
     found = Examination(problems=(*known, *room), warnings=warnings, memory=None, disk=disk)
     return _with_sizes(spec, variant, computed, found)
+
+
+def with_draft(
+    variant: ResolvedVariant, model: ModelFacts, config: Config, draft: DraftCheckpoint | None
+) -> ModelFacts:
+    """Return the facts of a model with those of what drafts for it, computed as the engine is."""
+    facts = drafting_facts(variant, model, config, draft)
+    if facts is None:
+        return model
+    computed = facts.computed_by(load_kinds()[variant.engine.kind], variant.target.accelerator)
+    return model.model_copy(update={"draft": computed})
 
 
 def _source_problems(

@@ -122,6 +122,9 @@ class ModelFacts(StrictFrozen):
     ready_made: StoredWeights | None = Field(
         default=None, description="The ready-made quantized checkpoint that is served; null: none is known."
     )
+    draft: "ModelFacts | None" = Field(
+        default=None, description="What drafts tokens for it; null: nothing that takes memory."
+    )
 
     @property
     def dtype_bytes(self) -> int:

@@ -37,7 +37,7 @@ def memory_problems(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> 
 
 def reference_warnings(variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
     """Warn if vLLM cannot serve the unquantized checkpoint on as many devices: the baseline would fail."""
-    plain = unquantized(variant)
+    plain = unquantized(variant).model_copy(update={"speculative": None})
     estimate = estimate_memory(plain, model)
     held = sum(line.bytes for line in estimate.lines if not line.what.startswith("KV cache"))
     if estimate.budget_bytes is not None and held > estimate.budget_bytes:

@@ -4,7 +4,8 @@ Invariants:
 - Every side gets the same share: none is faster because it could keep more.
 - A share is big enough only if it holds weights, activations, and the KV cache of the whole workload: with
   less, a side would have to wait, and its speed would not be its own.
-- References count as unquantized: vLLM loads the checkpoint before it quantizes.
+- References count as unquantized: vLLM loads the checkpoint before it quantizes; and one drafts as the engine
+  does.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from math import ceil, floor
 
 from pydantic import Field
 
+from engine_specs.preflight.checkpoint import DraftCheckpoint, drafting_facts
 from engine_specs.preflight.decoder import Config
 from engine_specs.preflight.memory import (
     MemoryEstimate,
@@ -49,6 +51,7 @@ def estimate_served(
     config: Config,
     file_bytes: Mapping[str, int],
     ready_made: StoredWeights | None = None,
+    draft: DraftCheckpoint | None = None,
 ) -> ServedMemory | None:
     """Estimate what each side takes of one device while it serves the workload.
 
@@ -58,13 +61,16 @@ def estimate_served(
         config: config.json of the spec's checkpoint.
         file_bytes: size of each of its files, by path.
         ready_made: what the variant's ready-made checkpoint holds, if it has one.
+        draft: what is known of the checkpoint that drafts tokens, if it has one.
 
     Returns None if the checkpoint's configuration does not give the sizes.
     """
     model = read_model_facts(config, file_bytes)
     if isinstance(model, UnknownFacts):
         return None
-    model = model.model_copy(update={"ready_made": ready_made})
+    model = model.model_copy(
+        update={"ready_made": ready_made, "draft": drafting_facts(variant, model, config, draft)}
+    )
     plain = unquantized(variant)
     tokens = cached_tokens(spec, variant)
     kind, accelerator = load_kinds()[variant.engine.kind], variant.target.accelerator

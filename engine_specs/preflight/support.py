@@ -48,6 +48,7 @@ def table_problems(
     yield from _recipes(variant, kind, architecture)
     yield from _kv_caches(variant, kind, architecture)
     yield from _search(variant, kind)
+    yield from _speculation(variant, kind)
     yield from _modelopt(variant, kind, load_recipes()[variant.quantization.recipe], "recipe")
     yield from _modelopt(variant, kind, load_kv_caches()[variant.quantization.kv_cache], "kv_cache")
 
@@ -225,6 +226,19 @@ def _options(variant: ResolvedVariant, kind: KindFacts, architecture: str | None
         found = f"{asked} for {architecture or 'an unknown architecture'}"
         accepted = f"{option.default}: {kind.name} takes more for {_listed(option.architectures)} only"
         yield Problem(f"variants.{variant.name}.engine.options.{option.name}", found, accepted)
+
+
+def _speculation(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:
+    """Yield a way to draft tokens that the kind does not have on this GPU or processor."""
+    asked, target = variant.speculative, variant.target
+    row = kind.speculation(asked.method) if asked else None
+    if row is None or row.takes(target.compute_capability):
+        return
+    there = [one.method for one in kind.speculative if one.takes(target.compute_capability)]
+    accepted = f"a method that {kind.name} has there: {_listed(there)}"
+    yield Problem(
+        f"variants.{variant.name}.speculative.method", f"{row.method} on {_named(target)}", accepted
+    )
 
 
 def _search(variant: ResolvedVariant, kind: KindFacts) -> Iterator[Problem]:

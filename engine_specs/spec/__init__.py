@@ -8,6 +8,7 @@ from engine_specs.spec.models import Economics, Spec
 from engine_specs.spec.resolve import ResolvedVariant, resolve_variants
 from engine_specs.spec.rules import READY_MADE, needs_calibration
 from engine_specs.spec.schema import spec_json_schema
+from engine_specs.spec.speculative import Draft, Speculative
 from engine_specs.spec.task_score import Task, template_fields
 from engine_specs.spec.text_source import RowSource, TextSource
 from engine_specs.spec.validation import AccuracyGate, SpeedGate, VllmConfiguration
@@ -18,6 +19,7 @@ __all__ = [
     "READY_MADE",
     "AccuracyGate",
     "Arrivals",
+    "Draft",
     "Economics",
     "Lengths",
     "QuantizedSource",
@@ -28,6 +30,7 @@ __all__ = [
     "Shape",
     "Slo",
     "Spec",
+    "Speculative",
     "SpeedGate",
     "Task",
     "TextSource",

@@ -19,6 +19,7 @@ from engine_specs.reading import (
     suggestion,
 )
 from engine_specs.spec.parallel_rules import parallel_violations
+from engine_specs.spec.speculative_rules import speculative_violations
 from engine_specs.spec.task_rules import task_violations
 from engine_specs.spec.violation import UNREADABLE, View, Violation
 from engine_specs.tables import (
@@ -82,6 +83,7 @@ def _variant_rules(variant: View, spec: View) -> Iterator[Violation]:
     yield from _workload_fits(variant, spec)
     yield from _kind(variant)
     yield from _calibration(variant)
+    yield from speculative_violations(variant, spec)
 
 
 def _checkpoint_pin(view: View) -> Iterator[Violation]:

@@ -18,6 +18,7 @@ from engine_specs.reading import (
     partial_of,
 )
 from engine_specs.spec.rules import READY_MADE
+from engine_specs.spec.speculative import Speculative
 from engine_specs.spec.text_source import TextSource
 from engine_specs.tables import Device, KindName, KvCacheName, OptionValue, RecipeName, TargetName
 
@@ -145,6 +146,11 @@ class VariantBase(StrictFrozen):
     )
     engine: Engine = Field(description="What is compiled.")
     quantization: Quantization = Field(description="How weights and the KV cache are quantized.")
+    speculative: Speculative | None = Field(
+        default=None,
+        exclude_if=lambda speculative: speculative is None,
+        description="How tokens are drafted that the model then checks; null: it generates one at a time.",
+    )
     shape: Shape = Field(description="Limits that the engine is compiled for.")
 
 

@@ -10,12 +10,15 @@ from engine_specs.tables.config_defaults import (
     with_defaults,
 )
 from engine_specs.tables.kind_facts import (
+    DRAFTED,
     EndOfLife,
     HopedSpeedup,
     KindFacts,
     KindName,
     KvCacheSupport,
     RecipeSupport,
+    SpeculativeMethod,
+    SpeculativeSupport,
     load_kinds,
 )
 from engine_specs.tables.kind_options import OptionValue
@@ -35,6 +38,7 @@ from engine_specs.tables.references import ReferenceTable, load_references
 from engine_specs.tables.targets import Accelerator, Target, TargetName, load_targets
 
 __all__ = [
+    "DRAFTED",
     "Accelerator",
     "ConfigDefaults",
     "Device",
@@ -54,6 +58,8 @@ __all__ = [
     "RecipeName",
     "RecipeSupport",
     "ReferenceTable",
+    "SpeculativeMethod",
+    "SpeculativeSupport",
     "Target",
     "TargetName",
     "defaults_of",

@@ -186,6 +186,27 @@ class NotSupported(StrictFrozen):
         return f"{self.reason} ({self.source})"
 
 
+SpeculativeMethod = Literal["ngram", "mtp", "eagle3", "draft_model"]
+# Methods that draft with a checkpoint of their own.
+DRAFTED: tuple[SpeculativeMethod, ...] = ("eagle3", "draft_model")
+
+
+class SpeculativeSupport(KernelSupport):
+    """One way to draft tokens that a kind has."""
+
+    method: SpeculativeMethod = Field(description="Its name in specs.")
+    architectures: Annotated[tuple[str, ...] | None, Field(strict=False)] = Field(
+        default=None, description="Architectures whose drafts it checks; null: all of the kind's."
+    )
+    draft_architectures: Annotated[tuple[str, ...] | None, Field(strict=False)] = Field(
+        default=None, description="Architectures that it drafts with; null: none, or all of the kind's."
+    )
+    multiple_of_layers: bool = Field(
+        default=False,
+        description="Whether more tokens than the checkpoint has layers for it must be a multiple of these.",
+    )
+
+
 class ServerGap(StrictFrozen):
     """Something that vLLM's server does for its users, and a kind's server does not."""
 
@@ -275,6 +296,9 @@ class KindFacts(StrictFrozen):
         description="Whether its server frees keys and values that every later token of a windowed layer "
         "leaves behind; otherwise they are counted as if all layers looked back to the start.",
     )
+    speculative: Annotated[tuple[SpeculativeSupport, ...], Field(strict=False)] = Field(
+        default=(), description="Ways to draft tokens that it has (`speculative`)."
+    )
     options: Annotated[tuple[KindOption, ...], Field(strict=False)] = Field(
         default=(), description="Settings of its tool that a spec may choose (`engine.options`)."
     )
@@ -329,6 +353,10 @@ class KindFacts(StrictFrozen):
         own = self.recipe(name) if of == "recipes" else self.kv_cache(name)
         return f"what is known of {name}: {own.source}" if own else ""
 
+    def speculation(self, method: str) -> SpeculativeSupport | None:
+        """Return the kind's row of a way to draft tokens; None if it does not have it."""
+        return next((row for row in self.speculative if row.method == method), None)
+
 
 @lru_cache(maxsize=1)
 def load_kinds() -> MappingProxyType[str, KindFacts]:
@@ -346,6 +374,7 @@ def load_kinds() -> MappingProxyType[str, KindFacts]:
         refuse_duplicates(path, "KV cache format", [row.name for row in facts.kv_caches])
         refuse_duplicates(path, "architecture", list(facts.architecture_names))
         refuse_duplicates(path, "option", [row.name for row in facts.options])
+        refuse_duplicates(path, "speculative method", [row.method for row in facts.speculative])
         kinds[facts.name] = facts
     return MappingProxyType(kinds)
 

@@ -50,6 +50,8 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
         f"  variant {asked.name}: {asked.engine.kind} for {asked.devices} x {asked.target.name}{spread}, "
         f"{_quantization(asked)}"
     )
+    if asked.speculative is not None:
+        yield f"    drafts tokens: {asked.speculative.text()}"
     if variant.memory is not None:
         yield from (f"    {line}" for line in memory_lines(variant.memory))
     if variant.disk is not None:

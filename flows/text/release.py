@@ -28,6 +28,8 @@ def _variant(variant: VariantRelease, engine: EngineManifest | None, model: str)
     if variant.since_last:
         yield f"  {variant.since_last}"
     yield f"  target   {variant.target}"
+    if variant.speculative:
+        yield f"  drafts   tokens: {variant.speculative}"
     yield f"  needs    {needs(variant.requires)}"
     yield f"  judged   on {variant.judged_on.text()}"
     if engine is not None and engine.built_on is not None:
@@ -87,7 +89,13 @@ def _warm(caches: WarmCaches) -> str:
 def _commands(serve: ServeCommand, model: str) -> Iterator[str]:
     bin_dir = f"<toolchain:{serve.toolchain}>/bin"
     server = serve.command(
-        python=f"{bin_dir}/python", bin_dir=bin_dir, tree=DIRECTORY, host=HOST, port=PORT, model=model
+        python=f"{bin_dir}/python",
+        bin_dir=bin_dir,
+        tree=DIRECTORY,
+        scratch=SCRATCH,
+        host=HOST,
+        port=PORT,
+        model=model,
     )
     env = serve.environment(tree=DIRECTORY, scratch=SCRATCH)
     copies = (shell_command(copy, {}, clean=False) for copy in serve.copies(tree=DIRECTORY, scratch=SCRATCH))

@@ -8,7 +8,13 @@ from tasks.comparison.host_selection import HostVariants, divide_by_host
 from tasks.comparison.measuring import Comparison, measure_sides
 from tasks.comparison.placements import resident_sides, sides_in_turn
 from tasks.comparison.questions import window_groups
-from tasks.comparison.references import Reference, References, reference_sides, references_of
+from tasks.comparison.references import (
+    Reference,
+    References,
+    loads_weights,
+    reference_sides,
+    references_of,
+)
 from tasks.comparison.room import placement_here, served_memory
 from tasks.comparison.second_opinion import second_opinions
 from tasks.comparison.sides import (
@@ -34,6 +40,7 @@ __all__ = [
     "engine_side",
     "judging_protocol",
     "load_plan",
+    "loads_weights",
     "measure_sides",
     "occupied_devices",
     "placement_here",

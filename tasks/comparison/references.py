@@ -8,8 +8,10 @@ Unless the spec declares them, they are, in this order:
    with weights that it quantizes by itself. It has the engine's format of the KV cache, and what is
    recommended.
 
-So what quantizing gives can be told apart from what compiling gives. If the time is short, those that come
-first are left out first (`tasks.judging.measure.contest`).
+4. vLLM that drafts tokens in the same way as the engine, if that does, on the weights of 3, or of 1.
+
+So what quantizing and drafting give can be told apart from what compiling gives. If the time is short, those
+that come first are left out first (`tasks.judging.measure.contest`).
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -20,7 +22,7 @@ from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration
 from engine_specs.tables import load_kinds, load_recipes, load_references
 from tasks.hosts import need_of
 from tasks.judging import Role, Side
-from tasks.kinds import vllm_serve_command
+from tasks.kinds import vllm_serve_command, vllm_settings
 
 # CPU flags in /proc/cpuinfo of instructions that multiply bfloat16, on x86-64 and on Arm.
 BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -62,9 +64,16 @@ def reference_sides(
     checkpoint: str,
     weights: str = "",
     cpu_features: Collection[str] = (),
+    drafted: str = "",
 ) -> tuple[Side, ...]:
     """Return the references as sides; see `references_of`."""
-    return tuple(one.side for one in references_of(spec, variant, checkpoint, weights, cpu_features).taken)
+    found = references_of(spec, variant, checkpoint, weights, cpu_features, drafted)
+    return tuple(one.side for one in found.taken)
+
+
+def loads_weights(spec: Spec, variant: ResolvedVariant) -> bool:
+    """Whether vLLM serves the very weights that the engine is made of."""
+    return _References(spec, variant, "", "", (), "").loads_weights
 
 
 def references_of(
@@ -73,6 +82,7 @@ def references_of(
     checkpoint: str,
     weights: str = "",
     cpu_features: Collection[str] = (),
+    drafted: str = "",
 ) -> References:
     """Return the references of a variant, with the reason for each, and for each role that nobody has.
 
@@ -82,8 +92,10 @@ def references_of(
         checkpoint: digest of the tree of the unquantized checkpoint.
         weights: digest of the tree that the engine is made of; not needed if nothing is served.
         cpu_features: CPU flags of the host that measures, besides those that the target requires.
+        drafted: digest of the tree with a draft below it: of `weights` if vLLM loads these, otherwise of
+            `checkpoint`; not needed if no checkpoint drafts.
     """
-    return _References(spec, variant, checkpoint, weights, cpu_features).all()
+    return _References(spec, variant, checkpoint, weights, cpu_features, drafted).all()
 
 
 class _References:
@@ -94,22 +106,26 @@ class _References:
         checkpoint: str,
         weights: str,
         cpu_features: Collection[str],
+        drafted: str,
     ) -> None:
         self._spec = spec
         self._variant = variant
         self._checkpoint = checkpoint
         self._weights = weights
         self._cpu_features = cpu_features
+        self._drafted = drafted
         self._table = load_references()
         self._recommended = self._table.recommendation(spec.checkpoint.repo, variant.target)
 
     def all(self) -> References:
         declared = self._spec.validation.reference.configurations
-        if declared is not None:
-            return References(tuple(self._declared(declared)), {})
         absent: dict[Role, str] = {}
+        if declared is not None:
+            found = list(self._declared(declared))
+            return References((*found, *self._drafting(declared[0].settings(), absent)), absent)
         found = [*self._plain(absent), *self._quantized(absent)]
-        return References(tuple(found), absent)
+        own = {"dtype": "float32"} if self._lacks_bfloat16 else {}
+        return References((*found, *self._drafting({**self._settings, **own}, absent)), absent)
 
     def _declared(self, declared: Collection[VllmConfiguration]) -> Iterator[Reference]:
         """Yield what the spec declares; the first one is unquantized."""
@@ -168,6 +184,47 @@ class _References:
             )
         else:
             absent["own-quantization"] = f"on {target.name}, vLLM quantizes nothing by itself"
+
+    def _drafting(self, settings: Mapping[str, Any], absent: dict[Role, str]) -> Iterator[Reference]:
+        """Yield the one that drafts as the engine does, or say why there is none.
+
+        Args:
+            settings: what it has besides.
+            absent: gets the reason.
+        """
+        asked, target = self._variant.speculative, self._variant.target
+        if asked is None:
+            return
+        row = load_kinds()[REFERENCE_KIND].speculation(asked.method)
+        if row is None or not row.takes(target.compute_capability):
+            absent["declared"] = f"on {target.name}, vLLM does not draft with {asked.method}"
+            return
+        quantized, own = self._quantized_settings(), vllm_settings(asked, "{tree}")
+        plain = self._weights if self.loads_weights else self._checkpoint
+        tree = self._drafted if asked.draft else plain
+        why = f"vLLM that drafts tokens as the engine does ({asked.text()})"
+        yield self._reference(
+            f"vllm {asked.method}", {**settings, **quantized, **own}, ("declared",), why, tree=tree
+        )
+
+    def _quantized_settings(self) -> Mapping[str, Any]:
+        """Return the settings for weights and cache like the engine's; none if it is not quantized."""
+        if not self._is_quantized:
+            return {}
+        quantization, target = self._variant.quantization, self._variant.target
+        cache = self._table.kv_cache(quantization.kv_cache, target)
+        if self.loads_weights:
+            return {**(self._loading() or {}), **cache}
+        own = self._table.quantizing(target)
+        quantizes = own is not None and load_recipes()[quantization.recipe].form != "none"
+        return {**(own.settings if own and quantizes else {}), **cache}
+
+    @property
+    def loads_weights(self) -> bool:
+        """Whether vLLM serves the very weights that the engine is made of."""
+        if not self._is_quantized:
+            return True
+        return self._layout == LOADED_LAYOUT and self._loading() is not None
 
     def _loading(self) -> Mapping[str, Any] | None:
         """Return the settings with which vLLM loads the engine's weights; None if it may not load them.

@@ -5,7 +5,7 @@ from typing import Any
 
 from artifacts.hosts import HostFacts
 from artifacts.settings import Settings
-from engine_specs.preflight import ServedMemory, StoredWeights, estimate_served
+from engine_specs.preflight import DraftCheckpoint, ServedMemory, StoredWeights, estimate_served
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison.choice import Room, choose_placement
 from tasks.comparison.references import reference_sides
@@ -51,6 +51,7 @@ def served_memory(
     config: Mapping[str, Any],
     file_bytes: Mapping[str, int],
     ready_made: StoredWeights | None = None,
+    draft: DraftCheckpoint | None = None,
 ) -> ServedMemory | None:
     """Return what each side takes of a device; None on a CPU, or if the configuration gives no sizes.
 
@@ -58,4 +59,4 @@ def served_memory(
     """
     if variant.target.gpu is None:
         return None
-    return estimate_served(spec, variant, dict(config), file_bytes, ready_made)
+    return estimate_served(spec, variant, dict(config), file_bytes, ready_made, draft)

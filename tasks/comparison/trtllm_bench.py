@@ -160,10 +160,11 @@ def _run(
     if any("{checkpoint}" in part for part in asked.command.argv):
         inputs["checkpoint"] = work / "checkpoint"
         pipeline.store.materialize(asked.checkpoint, inputs["checkpoint"])
+    serve = equipped.side.serve
     return run_job(
         equipped.toolchain,
         Worker(module=BENCHMARK_WORKER, import_path=sources),
-        Request(TrtllmBenchParams(asked.command, equipped.side.serve.rewrites), Nothing(), inputs, output),
+        Request(TrtllmBenchParams(asked.command, serve.rewrites, serve.fills), Nothing(), inputs, output),
         log=pipeline.log_file(f"{asked.label}-{PURPOSE}"),
         on_line=pipeline.say,
         time_limit_s=asked.limit_s,

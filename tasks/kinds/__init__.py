@@ -9,6 +9,7 @@ from tasks.errors import UnknownKind
 from tasks.kinds.aot_inductor import AOT_INDUCTOR
 from tasks.kinds.kind import JobPlan, Kind
 from tasks.kinds.llm_args import unchecked_args
+from tasks.kinds.speculation import DRAFT_FOLDER, vllm_settings
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
 from tasks.kinds.vllm import VLLM
@@ -34,6 +35,7 @@ def kind_named(name: str) -> Kind:
 
 
 __all__ = [
+    "DRAFT_FOLDER",
     "KINDS",
     "JobPlan",
     "Kind",
@@ -42,5 +44,6 @@ __all__ = [
     "kind_named",
     "unchecked_args",
     "vllm_serve_command",
+    "vllm_settings",
     "with_memory_share",
 ]

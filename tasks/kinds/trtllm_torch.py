@@ -21,6 +21,7 @@ from engine_specs.tables import KindFacts, load_kinds, load_recipes
 from tasks.kinds.kind import JobPlan
 from tasks.kinds.llm_args import passed_problems, unchecked_args, whole_args
 from tasks.kinds.ready_made import kv_cache_algos, ready_made_algos
+from tasks.kinds.speculation import drafting
 from tasks.kinds.trtllm_bench import benchmark
 from tasks.kinds.trtllm_torch_args import decided_args
 from tasks.workers.common.shape import Shape
@@ -33,6 +34,7 @@ ARGS_FILE = "llm_args.yaml"
 CACHE_FILE = "autotuner/cache.json"
 CACHE_VARIABLE = "TLLM_AUTOTUNER_CACHE_PATH"
 READY_PATH = "/health"
+ATTENTION = "TRTLLM"
 MIXED = "MIXED_PRECISION"
 
 
@@ -44,12 +46,12 @@ class TrtllmTorch:
 
     def option_problems(self, variant: ResolvedVariant) -> tuple[Problem, ...]:
         """Return passed arguments that contradict the spec, and pieces of prompts smaller than a block."""
-        return (*_pieces(variant), *passed_problems(variant, decided_args(variant)))
+        return (*_pieces(variant), *_drafting(variant), *passed_problems(variant, decided_args(variant)))
 
     def build_job(self, variant: ResolvedVariant) -> JobPlan:
         """Describe the job that resolves the arguments, tunes, and assembles the tree."""
         facts = load_kinds()[self.name]
-        command = _warm_up()
+        command = _warm_up(variant)
         return JobPlan(
             toolchain=facts.toolchains.build[variant.target.accelerator],
             worker=WORKER,
@@ -63,6 +65,7 @@ class TrtllmTorch:
                 warm_up=WarmUp(READY_PATH, SERVED_MODEL),
                 commands=(command,),
                 serve=self.serve_command(variant).model_dump(mode="json"),
+                speculative=drafting(variant),
                 unchecked_args=unchecked_args(variant),
             ),
             admission=_admission(variant, facts),
@@ -76,9 +79,10 @@ class TrtllmTorch:
         """
         return ServeCommand(
             toolchain=load_kinds()[self.name].toolchains.serve[variant.target.accelerator],
-            argv=_server("{tree}", "{host}", "{model}", "warning"),
+            argv=_server(variant, "{tree}", "{host}", "{model}", "warning"),
             env={CACHE_VARIABLE: f"{{scratch}}/{CACHE_FILE}"},
             rewrites=(CACHE_FILE,),
+            fills=(ARGS_FILE,) if _names_tree(variant) else (),
             ready_path=READY_PATH,
             model=SERVED_MODEL,
             generated_ids="instead-of-text",
@@ -90,7 +94,7 @@ class TrtllmTorch:
         Without both sizes it would choose sizes by heuristics of its own.
         """
         flags = {
-            "--config": f"{{engine}}/{ARGS_FILE}",
+            "--config": f"{'{scratch}' if _names_tree(variant) else '{engine}'}/{ARGS_FILE}",
             "--max_batch_size": str(variant.shape.max_batch_size),
             "--max_num_tokens": str(variant.shape.max_num_tokens),
             "--max_seq_len": str(variant.shape.max_seq_len),
@@ -116,21 +120,39 @@ def _pieces(variant: ResolvedVariant) -> Iterator[Problem]:
         yield Problem(f"variants.{variant.name}.shape.max_num_tokens", str(tokens), accepted)
 
 
-def _warm_up() -> ToolCommand:
+def _drafting(variant: ResolvedVariant) -> Iterator[Problem]:
+    """Yield kernels of attention that are not known to check several drafted tokens at once.
+
+    With one model for target and draft, attention always has to (attention_need_spec_dec_mode of
+    tensorrt_llm/_torch/speculative/interface.py at 00b6d5a25c30b4382d24fbdf52956d601b3ffd24); for n-grams,
+    other kernels read drafts like pieces of a prompt (extend_ctx there).
+    """
+    asked, kernels = variant.speculative, variant.engine.options["attn_backend"]
+    if asked is not None and asked.method != "ngram" and kernels != ATTENTION:
+        found = f"{kernels} with speculative {asked.method}"
+        yield Problem(f"variants.{variant.name}.engine.options.attn_backend", found, f"{ATTENTION}, or ngram")
+
+
+def _names_tree(variant: ResolvedVariant) -> bool:
+    """Whether the arguments name a directory of the tree, which is elsewhere on each host."""
+    return variant.speculative is not None and variant.speculative.draft is not None
+
+
+def _warm_up(variant: ResolvedVariant) -> ToolCommand:
     return ToolCommand(
         name="warm-up",
-        argv=_server("{output}", "127.0.0.1", SERVED_MODEL, "info"),
+        argv=_server(variant, "{output}", "127.0.0.1", SERVED_MODEL, "info"),
         env={CACHE_VARIABLE: f"{{output}}/{CACHE_FILE}"},
     )
 
 
-def _server(tree: str, host: str, model: str, log_level: str) -> tuple[str, ...]:
+def _server(variant: ResolvedVariant, tree: str, host: str, model: str, log_level: str) -> tuple[str, ...]:
     """Return the command of trtllm-serve; no flag repeats the YAML file, as either might win.
 
     There is no --backend: PyTorch's is the default, and the only one of this line that takes these arguments.
     """
     flags = {
-        "--config": f"{tree}/{ARGS_FILE}",
+        "--config": f"{'{scratch}' if _names_tree(variant) else tree}/{ARGS_FILE}",
         "--host": host,
         "--port": "{port}",
         "--served_model_name": model,

@@ -9,6 +9,7 @@ Names and types: `engine_specs/data/llm_args/trtllm-torch.yaml`.
 
 from engine_specs.spec import ResolvedVariant
 from tasks.kinds.llm_args import Decided, option_args, shape_args
+from tasks.kinds.speculation import trtllm_args
 
 # The tool's name for each of our KV cache formats. With auto, the checkpoint's own metadata decides, and
 # without a quantized cache keys and values are stored as they are computed.
@@ -30,9 +31,9 @@ def decided_args(variant: ResolvedVariant) -> dict[str, Decided]:
             "attn_backend",
             "allreduce_strategy",
             "enable_chunked_prefill",
-            "disable_overlap_scheduler",
             "stream_interval",
         ),
+        "disable_overlap_scheduler": _overlap(variant),
         # Its measurements are the third part of the engine: without it there would be none to keep.
         "enable_autotuner": Decided(True, "the kind"),
         "kv_cache_config.dtype": Decided(
@@ -46,6 +47,7 @@ def decided_args(variant: ResolvedVariant) -> dict[str, Decided]:
         **_experts(variant),
         **_cuda_graph(variant),
         **_torch_compile(variant),
+        **trtllm_args(variant),
     }
 
 
@@ -66,6 +68,17 @@ def _experts(variant: ResolvedVariant) -> dict[str, Decided]:
         "moe_tensor_parallel_size": Decided(devices // groups, "expert_parallel"),
         "enable_attention_dp": Decided(copies > 1, "data_parallel"),
     }
+
+
+def _overlap(variant: ResolvedVariant) -> Decided:
+    """Return whether nothing overlaps: drafts of n-grams are found on the host, between iterations.
+
+    TensorRT-LLM switches it off itself, with a warning (tensorrt_llm/_torch/speculative/interface.py at
+    00b6d5a25c30b4382d24fbdf52956d601b3ffd24, support_overlap_scheduler).
+    """
+    if variant.speculative is not None and variant.speculative.method == "ngram":
+        return Decided(True, "speculative.method")
+    return option_args(variant, "", "disable_overlap_scheduler")["disable_overlap_scheduler"]
 
 
 def _cuda_graph(variant: ResolvedVariant) -> dict[str, Decided]:

@@ -16,6 +16,7 @@ from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import load_kinds, load_recipes
 from tasks.kinds.kind import JobPlan
 from tasks.kinds.ready_made import kv_cache_algos, ready_made_algos
+from tasks.kinds.speculation import drafting, vllm_settings
 from tasks.kinds.vllm_flags import server_flags
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
@@ -86,6 +87,7 @@ class Vllm:
                 warm_up=WarmUp(READY_PATH, SERVED_MODEL, int(str(variant.engine.options[STARTS]))),
                 commands=commands,
                 serve=self.serve_command(variant).model_dump(mode="json"),
+                speculative=drafting(variant),
             ),
             admission=VllmAdmission(
                 architectures=load_kinds()[self.name].architecture_names,
@@ -123,15 +125,16 @@ def _start(variant: ResolvedVariant, name: str, caches: str) -> ToolCommand:
 
 def _launcher(variant: ResolvedVariant, tree: str, host: str, model: str, *more: str) -> tuple[str, ...]:
     own = ("--tree", tree, "--host", host, "--port", "{port}", "--model", model, *more)
-    return ("{python}", "-P", "-m", SERVER, *own, "--", *_flags(variant))
+    return ("{python}", "-P", "-m", SERVER, *own, "--", *_flags(variant, tree))
 
 
-def _flags(variant: ResolvedVariant) -> list[str]:
+def _flags(variant: ResolvedVariant, tree: str) -> list[str]:
     """Return vLLM's flags, in the order of its settings: from the shape, the recipe, and the options."""
     options = {name: value for name, value in variant.engine.options.items() if value is not None}
     del options[STARTS]
     switched_off = options.pop(SWITCHED_OFF)
-    flags = server_flags(variant, _derived(variant) | options)
+    drafting = vllm_settings(variant.speculative, tree)
+    flags = server_flags(variant, _derived(variant) | options | drafting)
     return [*flags, "--disable-log-stats"] if switched_off else flags
 
 
@@ -168,6 +171,9 @@ def _problems(variant: ResolvedVariant) -> Iterator[Problem]:
     if _is_quantized(variant) and options["dtype"] == "float32":
         found = f"float32 with recipe {variant.quantization.recipe}"
         yield Problem(f"{where}.engine.options.dtype", found, "auto, bfloat16 or float16")
+    if variant.speculative and variant.speculative.method == "ngram" and options["async_scheduling"]:
+        accepted = "leave it out, or false: vLLM drafts n-grams only between two iterations"
+        yield Problem(f"{where}.engine.options.async_scheduling", "true with speculative ngram", accepted)
     if shape.max_num_tokens < shape.max_batch_size:
         accepted = f"at least {shape.max_batch_size}, the sequences of one iteration (max_batch_size)"
         yield Problem(f"{where}.shape.max_num_tokens", str(shape.max_num_tokens), accepted)

@@ -32,6 +32,9 @@ VALUES = {
     "attention_backend": "--attention-backend",
     "stream_interval": "--stream-interval",
     "performance_mode": "--performance-mode",
+    "speculative_method": "--speculative-config.method",
+    "speculative_tokens": "--speculative-config.num_speculative_tokens",
+    "speculative_model": "--speculative-config.model",
 }
 SWITCHES = {
     "enforce_eager": ("--enforce-eager", "--no-enforce-eager"),

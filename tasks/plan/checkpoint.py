@@ -7,13 +7,13 @@ a plan says whether an engine can fit. A build never uses it.
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from engine_specs.preflight import ReadyMade, VendoredCheckpoint, vendored_checkpoint
+from engine_specs.preflight import DraftCheckpoint, ReadyMade, VendoredCheckpoint, vendored_checkpoint
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.errors import CheckpointUnavailable, CheckpointUnsupported, HubUnreachable
 from tasks.hub import CheckpointFacts, HubAccess
 from tasks.runs import Pipeline
-from tasks.stages import Sources, checkpoint_facts, ready_made_facts
+from tasks.stages import Sources, checkpoint_facts, draft_facts, ready_made_facts
 
 HUB_UNAVAILABLE = (HubUnreachable, CheckpointUnavailable)
 
@@ -29,6 +29,14 @@ class PlannedCheckpoint(Frozen):
     facts: CheckpointFacts | VendoredCheckpoint | None = Field(
         default=None, exclude=True, description="Configuration and file sizes; None if they are not known."
     )
+
+
+class PlannedDraft(Frozen):
+    """The checkpoint that drafts tokens for a variant, as far as it is known."""
+
+    facts: DraftCheckpoint | None = Field(description="config.json and sizes; null: it has none, or unknown.")
+    problems: tuple[Problem, ...] = Field(default=(), description="Why it cannot be used.")
+    warning: str = Field(default="", description="Why it could not be judged; empty if it was.")
 
 
 class PlannedSource(Frozen):
@@ -55,6 +63,17 @@ def plan_source(
         return PlannedSource(facts=None, warning=f"{field}: not judged until the Hub answers: {error.what}")
     except CheckpointUnsupported as error:
         return PlannedSource(facts=None, problems=(Problem(field, error.what, error.fix),))
+
+
+def plan_draft(pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, access: HubAccess) -> PlannedDraft:
+    """Return what is known of the checkpoint that drafts for a variant; nothing if it names none."""
+    field = f"variants.{variant.name}.speculative.draft"
+    try:
+        return PlannedDraft(facts=draft_facts(pipeline, spec, variant, access))
+    except HUB_UNAVAILABLE as error:
+        return PlannedDraft(facts=None, warning=f"{field}: not judged until the Hub answers: {error.what}")
+    except CheckpointUnsupported as error:
+        return PlannedDraft(facts=None, problems=(Problem(field, error.what, error.fix),))
 
 
 def plan_checkpoint(pipeline: Pipeline, spec: Spec, sources: Sources) -> PlannedCheckpoint:

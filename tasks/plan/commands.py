@@ -88,12 +88,12 @@ def _job(
 
 
 def _server(side: Side, toolchain: Toolchain) -> Iterator[Command]:
-    """Yield the copies of files that a server rewrites, then the server."""
+    """Yield the copies of files for a server, then the server."""
     serve, tree = side.serve, Path(side.tree)
     for copy in serve.copies(tree=side.tree, scratch=str(SCRATCH)):
-        what = f"copy of a file that the server of {side.name} rewrites"
+        what = f"copy of a file for the server of {side.name}"
         yield Command(what=what, run_by="stage", argv=copy, env={})
-    command = server_command(toolchain, serve, tree, HOST, PORT, serve.model)
+    command = server_command(toolchain, serve, tree, SCRATCH, HOST, PORT, serve.model)
     held = _held(toolchain.gpus_held(side.devices))
     launch = server_launch(toolchain, serve, tree, SCRATCH, command, **held)
     roles = f" ({', '.join(side.roles)})" if side.roles else ""

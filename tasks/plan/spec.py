@@ -14,7 +14,7 @@ from artifacts.hosts import probe_host
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
-from tasks.plan.checkpoint import PlannedCheckpoint, plan_checkpoint, plan_source
+from tasks.plan.checkpoint import PlannedCheckpoint, plan_checkpoint, plan_draft, plan_source
 from tasks.plan.commands import stage_work
 from tasks.plan.lookup import Lookup
 from tasks.plan.placeholders import MEANINGS, PASSED_VARIABLES
@@ -91,6 +91,7 @@ def plan_spec(
                 one,
                 checkpoint,
                 plan_source(pipeline, spec, one, checkpoint, access),
+                plan_draft(pipeline, spec, one, access),
                 find,
                 pipeline.settings,
                 free_disk,

@@ -16,7 +16,7 @@ from tasks.errors import GpusUnavailable, PlacementImpossible
 from tasks.hosts import host_memory_bytes
 from tasks.judging import WindowGroup
 from tasks.kinds import kind_named, unchecked_args
-from tasks.plan.checkpoint import PlannedCheckpoint, PlannedSource
+from tasks.plan.checkpoint import PlannedCheckpoint, PlannedDraft, PlannedSource
 from tasks.plan.records import FindToolchain
 from tasks.stages import build, stored_of
 from tasks.toolchains import NotInstalled, Provenance, Toolchain, end_of_life_warnings
@@ -56,6 +56,7 @@ def plan_variant(
     variant: ResolvedVariant,
     checkpoint: PlannedCheckpoint,
     source: PlannedSource,
+    draft: PlannedDraft,
     find_toolchain: FindToolchain,
     settings: Settings,
     free_disk: int | None,
@@ -67,6 +68,7 @@ def plan_variant(
         variant: the variant.
         checkpoint: what is known of its checkpoint.
         source: what is known of its ready-made checkpoint, if it has one.
+        draft: what is known of the checkpoint that drafts tokens, if it has one.
         find_toolchain: returns a toolchain of this host, or why it is not installed.
         settings: may say which placement of sides is wanted.
         free_disk: free bytes of this host's disk, used if it can build the variant; None: not checked.
@@ -74,7 +76,7 @@ def plan_variant(
     facts = probe_host()
     builds_here = bool(divide_by_host([variant], facts).here)
     known = checkpoint.facts
-    if known and (source.facts or not variant.quantization.source):
+    if known and _all_known(variant, source, draft):
         examined = examine(
             spec,
             variant,
@@ -82,11 +84,12 @@ def plan_variant(
             known.file_bytes,
             small=known.small,
             ready_made=source.facts,
+            draft=draft.facts,
             free_disk_bytes=free_disk if builds_here else None,
             host_memory_bytes=host_memory_bytes() if builds_here else None,
         )
     else:
-        examined = examine_unknown(variant, (*checkpoint.problems, *source.problems))
+        examined = examine_unknown(variant, (*checkpoint.problems, *source.problems, *draft.problems))
     references = references_of(spec, variant, "", "", facts.cpu_features if builds_here else ())
     roles = build.toolchains_of(variant) | {"reference": references.taken[0].side.serve.toolchain}
     found = {role: find_toolchain(name) for role, name in roles.items()}
@@ -97,10 +100,12 @@ def plan_variant(
         warnings=(
             *examined.warnings,
             *unchecked_warnings(variant),
-            *((source.warning,) if source.warning else ()),
+            *(one.warning for one in (source, draft) if one.warning),
             *ends,
         ),
-        placement=_placement(spec, variant, checkpoint, source, facts, settings) if builds_here else "",
+        placement=_placement(spec, variant, checkpoint, source, draft, facts, settings)
+        if builds_here
+        else "",
         references=tuple(
             PlannedReference(name=one.side.name, roles=one.side.roles, why=one.why)
             for one in references.taken
@@ -113,6 +118,13 @@ def plan_variant(
             role: one.provenance() if isinstance(one, Toolchain) else one for role, one in found.items()
         },
     )
+
+
+def _all_known(variant: ResolvedVariant, source: PlannedSource, draft: PlannedDraft) -> bool:
+    """Whether every further checkpoint that the variant names is known."""
+    drafts = variant.speculative.draft if variant.speculative else None
+    missing = (variant.quantization.source and not source.facts) or (drafts and not draft.facts)
+    return not missing
 
 
 def unchecked_warnings(variant: ResolvedVariant) -> tuple[str, ...]:
@@ -130,12 +142,14 @@ def _placement(
     variant: ResolvedVariant,
     checkpoint: PlannedCheckpoint,
     source: PlannedSource,
+    draft: PlannedDraft,
     facts: HostFacts,
     settings: Settings,
 ) -> str:
     if not (known := checkpoint.facts):
         return ""
-    served = served_memory(spec, variant, known.config, known.file_bytes, stored_of(source.facts))
+    stored = stored_of(source.facts)
+    served = served_memory(spec, variant, known.config, known.file_bytes, stored, draft.facts)
     try:
         return placement_here(spec, variant, served, facts, settings).text()
     except (GpusUnavailable, PlacementImpossible) as error:

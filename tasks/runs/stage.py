@@ -82,10 +82,17 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is known about a tree that was just made."""
+    """What is known about a tree that was just made.
+
+    Attributes:
+        metrics: figures.
+        tools: versions of the tools that made it.
+        tree: its digest, if the store has it already; None: it is what the output directory holds.
+    """
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
+    tree: str | None = None
 
 
 class StageResult(Frozen):
@@ -164,14 +171,14 @@ def _make(pipeline: Pipeline, call: StageCall, produce: Callable[[Path, Path], M
         output.mkdir()
         scratch.mkdir()
         made = produce(output, scratch)
-        listing = pipeline.store.put_tree(output, consume=True, recheck=pipeline.force)
+        tree = made.tree or pipeline.store.put_tree(output, consume=True, recheck=pipeline.force).digest
     return Action(
         stage=call.stage,
         fingerprint=call.fingerprint,
         document=call.document,
         spec=call.spec,
         variant=call.variant,
-        tree=listing.digest,
+        tree=tree,
         metrics=dict(made.metrics),
         tools=dict(made.tools),
         duration_s=round(time.monotonic() - begin, 3),

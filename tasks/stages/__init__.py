@@ -1,4 +1,4 @@
-"""The stages, one module each: fetch, baseline, quantize, build, measure, judge, publish; and their graph.
+"""The stages: fetch, baseline, quantize, build, measure, judge, publish; and their graph.
 
 Promises:
 - A stage's module says once what it needs, what it would run, and what identifies its result (a `Node`).
@@ -6,6 +6,7 @@ Promises:
 """
 
 from tasks.stages.baseline import Baseline, end_tokens_in, texts_in, vocabulary_in
+from tasks.stages.draft import draft_facts
 from tasks.stages.fetch import checkpoint_call, checkpoint_facts, require_disjoint
 from tasks.stages.graph import SpecGraph, VariantGraph
 from tasks.stages.judge import Case, Judged
@@ -40,6 +41,7 @@ __all__ = [
     "checkpoint_facts",
     "comparison_of",
     "content",
+    "draft_facts",
     "end_tokens_in",
     "engine_manifest",
     "gather",

@@ -6,6 +6,7 @@ from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds
 from tasks.hosts import need_of
 from tasks.kinds import ToolCommand, kind_named
+from tasks.stages.draft import AddDraft
 from tasks.stages.fetch import FetchCheckpoint
 from tasks.stages.node import CHECKPOINT, Inputs, Need
 from tasks.stages.quantize import Quantize, built_as_fetched, toolchain_of
@@ -22,13 +23,15 @@ class Build(JobNode):
     Args:
         spec: the spec.
         variant: the variant to build.
-        source: makes the checkpoint that is compiled.
+        source: makes the checkpoint that is compiled, with its draft if it has one.
     """
 
     stage = STAGE
     does = "Makes the engine tree, with engine.json and the serve command."
 
-    def __init__(self, spec: Spec, variant: ResolvedVariant, source: FetchCheckpoint | Quantize) -> None:
+    def __init__(
+        self, spec: Spec, variant: ResolvedVariant, source: FetchCheckpoint | Quantize | AddDraft
+    ) -> None:
         super().__init__(
             spec,
             variant.name,

@@ -105,6 +105,35 @@ class FetchCheckpoint(KeyedNode):
         return run_stage(pipeline, checkpoint_call(self.spec, commit, self.repo, self.variant), produce)
 
 
+class FetchPinned(FetchCheckpoint):
+    """The download of a further checkpoint, which the spec pins.
+
+    Args:
+        spec: the spec.
+        role: what it is for.
+        repo: its repository on the Hub.
+        revision: its commit.
+    """
+
+    def __init__(self, spec: Spec, role: str, repo: str, revision: str) -> None:
+        super().__init__(spec, role)
+        self._repo = repo
+        self._revision = revision
+
+    @property
+    def repo(self) -> str:
+        """Repository on the Hub."""
+        return self._repo
+
+    def commit(self, sources: Sources) -> str:  # noqa: ARG002  it is pinned
+        """Return the commit that the spec names."""
+        return self._revision
+
+    def params(self, inputs: Inputs) -> dict[str, Any]:  # noqa: ARG002  it has no inputs
+        """Return the repository and the commit."""
+        return {"repo": self._repo, "revision": self._revision}
+
+
 class FetchTexts(KeyedNode):
     """The choice of texts of one split.
 

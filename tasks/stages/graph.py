@@ -5,6 +5,7 @@ Invariants:
 - A build runs the nodes, a plan looks them up, a list of commands shows them; order, inputs and roles are
   known only here.
 - A variant with a ready-made checkpoint builds that; everything is judged against the spec's own.
+- If a checkpoint drafts tokens, it is below the one that is built, and below one that vLLM serves.
 - A variant ends after its baseline if vLLM suffices (`MeasuredNode.end_after`), and quantizing is left out if
   the checkpoint is compiled as it is (`Node.left_out`).
 """
@@ -13,8 +14,10 @@ from collections.abc import Collection, Iterator
 
 from artifacts.settings import PlacementName, QuietHost
 from engine_specs.spec import ResolvedVariant, Spec
+from tasks.comparison import loads_weights
 from tasks.stages.baseline import MeasureBaseline
 from tasks.stages.build import Build
+from tasks.stages.draft import AddDraft, FetchDraft
 from tasks.stages.fetch import FetchCheckpoint, FetchTask, FetchTexts
 from tasks.stages.judge import Judge
 from tasks.stages.measure import Measure
@@ -45,7 +48,10 @@ class VariantGraph:
         source = variant.quantization.source
         self.ready_made = FetchReadyMade(spec, variant.name, source) if source else None
         compiled = self.ready_made or (checkpoint if self.quantize.left_out else self.quantize)
-        self.build = Build(spec, variant, compiled)
+        drafts = variant.speculative.draft if variant.speculative else None
+        self.draft = FetchDraft(spec, variant.name, drafts) if drafts else None
+        self.drafted = tuple(self._drafted(spec, checkpoint, compiled))
+        self.build = Build(spec, variant, self.drafted[0] if self.drafted else compiled)
         self.measure = Measure(
             spec,
             variant,
@@ -57,8 +63,19 @@ class VariantGraph:
             cpu_features,
             placement,
             quiet_host,
+            drafted=self.drafted[-1] if self.drafted else None,
         )
         self.judge = Judge(spec, variant)
+
+    def _drafted(
+        self, spec: Spec, checkpoint: FetchCheckpoint, compiled: FetchCheckpoint | Quantize
+    ) -> Iterator[AddDraft]:
+        """Yield what is built, and then what vLLM drafts with if it does not load what is built."""
+        if self.draft is None:
+            return
+        yield AddDraft(spec, self.variant.name, compiled, self.draft)
+        if compiled is not checkpoint and not loads_weights(spec, self.variant):
+            yield AddDraft(spec, f"{self.variant.name}-reference", checkpoint, self.draft)
 
     def __iter__(self) -> Iterator[Node]:
         """Yield the stages, in order."""
@@ -67,7 +84,9 @@ class VariantGraph:
             yield self.calibration
         if self.ready_made is not None:
             yield self.ready_made
-        yield from (self.quantize, self.build, self.measure, self.judge)
+        if self.draft is not None:
+            yield self.draft
+        yield from (self.quantize, *self.drafted, self.build, self.measure, self.judge)
 
 
 class SpecGraph:

@@ -254,6 +254,7 @@ def _entry(
         vllm_tree=vllm.tree,
         checkpoint_tree=case.checkpoint,
         quantized_source=_ready_made(case.variant),
+        speculative=case.variant.speculative.text() if case.variant.speculative else "",
         report=filed.report,
         fingerprints={f"{one.stage}:{one.variant}": one.fingerprint for one in case.stages},
         measurements=filed.measurements,
@@ -289,6 +290,8 @@ def _subject(case: Case, measured: Sequence[StageRecord], since_last: str) -> Su
     host = this_host().model_dump(mode="json")
     tools = {name: version for stage in case.stages for name, version in stage.tools.items()}
     prompts = case.stages[0].metrics.get(PROMPTS, {})
+    speculative = case.variant.speculative
+    drafting = {"speculative decoding": speculative.text()} if speculative else {}
     return Subject(
         spec=f"{case.spec.name} {case.spec.version}",
         variant=case.variant.name,
@@ -296,7 +299,9 @@ def _subject(case: Case, measured: Sequence[StageRecord], since_last: str) -> Su
         target=case.variant.target.name,
         kind=case.variant.engine.kind,
         quantization=_quantization(case.variant),
-        environment={name: _text(value) for name, value in (host | tools | prompts).items() if value},
+        environment={
+            name: _text(value) for name, value in (host | tools | prompts | drafting).items() if value
+        },
         stages=_in_order(list(map(_record, case.stages)), measured),
         since_last=since_last,
     )

@@ -31,8 +31,9 @@ from tasks.kinds import ToolCommand, kind_named
 from tasks.runs import Finding, KeptPhases, MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.build import Build
+from tasks.stages.draft import AddDraft
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTask, FetchTexts
-from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, TASK, WEIGHTS, Inputs, MeasuredNode, Need
+from tasks.stages.node import CHECKPOINT, DRAFTED, ENGINE, HELDOUT, TASK, WEIGHTS, Inputs, MeasuredNode, Need
 from tasks.stages.quantize import Quantize, stored_in
 from tasks.stages.sources import Sources
 from tasks.toolchains import ensure, tool_of
@@ -73,6 +74,7 @@ class Measure(MeasuredNode):
         cpu_features: CPU flags of the host that measures; empty for any host of the target.
         placement: the placement that the user wants; None: the best one that is possible.
         quiet_host: whether the host has to be quiet.
+        drafted: makes the checkpoint that vLLM serves with its draft; None if no checkpoint drafts.
     """
 
     stage = STAGE
@@ -93,6 +95,7 @@ class Measure(MeasuredNode):
         cpu_features: Collection[str] = (),
         placement: PlacementName | None = None,
         quiet_host: QuietHost = "require",
+        drafted: AddDraft | None = None,
     ) -> None:
         self._variant = variant
         self._cpu_features = cpu_features
@@ -106,6 +109,7 @@ class Measure(MeasuredNode):
                 Need(CHECKPOINT, checkpoint),
                 Need(WEIGHTS, weights),
                 Need(HELDOUT, heldout),
+                *((Need(DRAFTED, drafted),) if drafted else ()),
                 *(Need(one.makes, one) for one in tasks),
             ),
             toolchains=(
@@ -137,13 +141,16 @@ class Measure(MeasuredNode):
     def sides(self, inputs: Inputs) -> tuple[Side, ...]:
         """Return the engine, with the serve command of its kind, and the references."""
         trees = inputs.trees
-        return self._sides(self.spec, trees[ENGINE], trees[CHECKPOINT], trees[WEIGHTS])
+        drafted = trees.get(DRAFTED, "")
+        return self._sides(self.spec, trees[ENGINE], trees[CHECKPOINT], trees[WEIGHTS], drafted)
 
-    def _sides(self, spec: Spec, engine: str, checkpoint: str, weights: str) -> tuple[Side, ...]:
+    def _sides(
+        self, spec: Spec, engine: str, checkpoint: str, weights: str, drafted: str = ""
+    ) -> tuple[Side, ...]:
         variant = self._variant
         serve = kind_named(variant.engine.kind).serve_command(variant)
         own = Side(name=ENGINE, serve=serve, tree=engine, devices=variant.devices)
-        return (own, *reference_sides(spec, variant, checkpoint, weights, self._cpu_features))
+        return (own, *reference_sides(spec, variant, checkpoint, weights, self._cpu_features, drafted))
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
         """Return what the measurements depend on; reads small files of the trees."""
@@ -171,6 +178,7 @@ def protocol_for(
     checkpoint: str,
     weights: str,
     heldout: str,
+    drafted: str = "",
     **tasks: str,
 ) -> JudgingProtocol:
     """Return the judging protocol of an engine in the store; reads only small files of the trees.
@@ -187,7 +195,7 @@ def protocol_for(
         spec,
         variant,
         engine=engine_side(variant, engine, manifest),
-        references=reference_sides(spec, variant, checkpoint, weights, probe_host().cpu_features),
+        references=reference_sides(spec, variant, checkpoint, weights, probe_host().cpu_features, drafted),
         vocabulary=vocabulary_in(store, checkpoint),
         end_tokens=end_tokens_in(store, checkpoint),
         text_sha256=_digest_in(store, heldout),

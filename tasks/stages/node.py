@@ -24,6 +24,8 @@ WEIGHTS = "weights"
 TASK = "task"
 """What the roles of tasks begin with."""
 READY_MADE = "ready-made"
+# The checkpoint that drafts tokens, and one that has it below it.
+DRAFT, DRAFTED = "draft", "drafted"
 
 
 @dataclass(frozen=True, slots=True)

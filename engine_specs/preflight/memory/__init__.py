@@ -5,7 +5,8 @@ Promises:
 - A size that only a stage's output determines is an upper limit here, and names that stage.
 """
 
-from engine_specs.preflight.memory.estimate import estimate_memory, unquantized
+from engine_specs.preflight.memory.estimate import estimate_memory
+from engine_specs.preflight.memory.plain import unquantized
 from engine_specs.preflight.memory.records import QUANTIZE, MemoryEstimate, MemoryLine, load_memory_rules
 from engine_specs.preflight.memory.weights import linear_bits, quantized_parameters, tables
 from engine_specs.preflight.memory.working import kv_bits

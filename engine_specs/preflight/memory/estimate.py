@@ -18,6 +18,7 @@ its experts, and has the limits of the shape for itself):
 
 from collections.abc import Iterator
 
+from engine_specs.preflight.memory.drafting import drafting
 from engine_specs.preflight.memory.records import Fit, MemoryEstimate, MemoryLine, load_memory_rules
 from engine_specs.preflight.memory.weights import weight_lines
 from engine_specs.preflight.memory.working import activations, kv_cache, logits, step_graphs
@@ -42,6 +43,7 @@ def estimate_memory(
         activations(variant, model),
         logits(variant, model),
         *step_graphs(variant, model),
+        *drafting(variant, model, cached_tokens),
         *_reserves(variant.target),
     )
     budget_bytes, arithmetic = _budget(variant.target)
@@ -54,13 +56,6 @@ def estimate_memory(
         fit=_fit(lines, budget_bytes),
         counting_note=model.counting_note,
     )
-
-
-def unquantized(variant: ResolvedVariant) -> ResolvedVariant:
-    """Return the variant as vLLM serves its checkpoint for reference."""
-    plain = {"recipe": "none", "kv_cache": "none", "search": None, "source": None}
-    quantization = variant.quantization.model_copy(update=plain)
-    return variant.model_copy(update={"quantization": quantization})
 
 
 def _fit(lines: tuple[MemoryLine, ...], budget_bytes: int | None) -> Fit:

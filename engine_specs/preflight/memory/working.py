@@ -117,12 +117,14 @@ def _attention_activations(model: ModelFacts, tensor: int) -> tuple[int, int]:
 
 
 def logits(variant: ResolvedVariant, model: ModelFacts) -> MemoryLine:
-    """Return the scores of all tokens, once per sequence."""
+    """Return the scores of all tokens, once per sequence and token of it that is checked at once."""
     sequences = variant.shape.max_batch_size
+    drafted = variant.speculative.tokens if variant.speculative else 0
+    checked = f" x (1 + {drafted} drafted tokens)" if drafted else ""
     return MemoryLine(
         what="logits",
-        bytes=sequences * model.vocab_size * LOGIT_BYTES,
-        arithmetic=f"{sequences} sequences x {model.vocab_size:,} x {LOGIT_BYTES} B (float32)",
+        bytes=sequences * (1 + drafted) * model.vocab_size * LOGIT_BYTES,
+        arithmetic=f"{sequences} sequences{checked} x {model.vocab_size:,} x {LOGIT_BYTES} B (float32)",
     )
 
 

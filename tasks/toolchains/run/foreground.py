@@ -41,7 +41,6 @@ def run_foreground(
     of the GPUs that it computes on. `keep_fds` stay open until the last of its processes has ended (locks).
     """
     tree = tree.absolute()
-    command = server_command(toolchain, serve_command, tree, host, port, model)
     ended = threading.Event()
 
     def announce() -> None:
@@ -52,6 +51,7 @@ def run_foreground(
                 return
 
     with server_scratch(toolchain, serve_command, tree) as scratch:
+        command = server_command(toolchain, serve_command, tree, scratch, host, port, model)
         launch = server_launch(
             toolchain, serve_command, tree, scratch, command, extra_env=extra_env or {}, gpus=gpus
         )

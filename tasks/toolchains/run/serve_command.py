@@ -17,13 +17,20 @@ from tasks.toolchains.run.temporary import temporary_files
 
 
 def server_command(
-    toolchain: Toolchain, serve_command: ServeCommand, tree: Path, host: str, port: int | str, model: str
+    toolchain: Toolchain,
+    serve_command: ServeCommand,
+    tree: Path,
+    scratch: Path,
+    host: str,
+    port: int | str,
+    model: str,
 ) -> list[str]:
     """The serve command's argument list on this host; `model` is the name that the server answers to."""
     return serve_command.command(
         python=str(toolchain.python),
         bin_dir=str(toolchain.bin_dir),
         tree=str(tree),
+        scratch=str(scratch),
         host=host,
         port=port,
         model=model,
@@ -74,7 +81,7 @@ def server_launch(
 
 @contextmanager
 def server_scratch(toolchain: Toolchain, serve_command: ServeCommand, tree: Path) -> Iterator[Path]:
-    """The directory `{scratch}`, for the server's temporary files and with copies of the files it rewrites.
+    """The directory `{scratch}`, for the server's temporary files and with the copies that it needs.
 
     Raises OSError if the tree lacks a file that the serve command names.
     """
@@ -84,4 +91,9 @@ def server_scratch(toolchain: Toolchain, serve_command: ServeCommand, tree: Path
             copy.parent.mkdir(parents=True, exist_ok=True)
             # Not its mode: files of a tree are read-only.
             shutil.copyfile(tree / path, copy)
+        for path in serve_command.fills:
+            copy = directory / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            content = (tree / path).read_text(encoding="utf-8")
+            copy.write_text(serve_command.filled(content, tree=str(tree)), encoding="utf-8")
         yield directory

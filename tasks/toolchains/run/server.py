@@ -68,7 +68,7 @@ def serving(
     with server_scratch(toolchain, serve_command, tree) as scratch:
 
         def start(port: int) -> _Running:
-            command = server_command(toolchain, serve_command, tree, HOST, port, serve_command.model)
+            command = server_command(toolchain, serve_command, tree, scratch, HOST, port, serve_command.model)
             launch = server_launch(
                 toolchain, serve_command, tree, scratch, command, extra_env=extra_env or {}, gpus=gpus
             )

@@ -50,6 +50,7 @@ def manifest(
         "stand_in": asked.stand_in,
         "serve": asked.serve,
         "unchecked_args": list(asked.unchecked_args),
+        **({"speculative": asked.speculative} if asked.speculative else {}),
         **facts,
     }
 

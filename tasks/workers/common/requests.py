@@ -52,6 +52,7 @@ class EngineParams:
         driver_floor: oldest NVIDIA driver that its toolchains run with; None on CPUs.
         stand_in: whether a stand-in of the tool builds it.
         unchecked_args: arguments of the tool that no table of its release has, which the spec passes.
+        speculative: how tokens are drafted; None: they are not.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class EngineParams:
     driver_floor: str | None = None
     stand_in: bool = False
     unchecked_args: tuple[str, ...] = ()
+    speculative: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

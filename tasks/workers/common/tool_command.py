@@ -2,8 +2,9 @@
 
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -30,3 +31,12 @@ class ToolCommand:
         values = {"python": sys.executable, "bin": sysconfig.get_path("scripts"), **places}
         env = {name: value.format(**values) for name, value in self.env.items()}
         return ToolCommand(self.name, tuple(part.format(**values) for part in self.argv), env)
+
+
+def fill(tree: Path, paths: Iterable[str], scratch: Path) -> None:
+    """Copy text files of a tree to the same paths in `scratch`, with {tree} replaced by its directory."""
+    for path in paths:
+        copy = scratch / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        content = (tree / path).read_text(encoding="utf-8")
+        copy.write_text(content.replace("{tree}", str(tree)), encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 from tasks.workers.common.io import Refusal, run
 from tasks.workers.common.requests import Nothing, Result
 from tasks.workers.common.tool import run_commands
-from tasks.workers.common.tool_command import ToolCommand
+from tasks.workers.common.tool_command import ToolCommand, fill
 from tasks.workers.trtllm_bench.request import TrtllmBenchParams, TrtllmBenchRequest
 
 PROGRAM, TOOL = "trtllm-bench", "tensorrt-llm"
@@ -27,6 +27,7 @@ def main(request: TrtllmBenchRequest) -> Result:
             copy = Path(scratch, path)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(request.inputs["engine"] / path, copy)
+        fill(request.inputs["engine"], asked.fills, Path(scratch))
         places = {**inputs, "output": str(request.output), "scratch": scratch}
         took = _run(asked.command, places)
     tools = {TOOL: version(TOOL)}

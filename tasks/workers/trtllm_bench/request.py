@@ -18,10 +18,13 @@ class TrtllmBenchParams:
         command: the command. Besides the placeholders of every command, it has those of the inputs: {engine},
             {dataset} and {checkpoint}.
         copies: files of the engine that the tool rewrites; it gets copies of them in {scratch}.
+        fills: text files of the engine that name {tree}; it gets copies in {scratch} that name the engine's
+            directory.
     """
 
     command: ToolCommand
     copies: tuple[str, ...] = ()
+    fills: tuple[str, ...] = ()
 
 
 TrtllmBenchRequest = Request[TrtllmBenchParams, Nothing]

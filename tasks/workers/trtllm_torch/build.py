@@ -5,6 +5,7 @@ time is checked first: host, tool, checkpoint.
 """
 
 import tempfile
+from pathlib import Path
 
 from tasks.workers.common.gpu_host import GpuFacts, gpu_facts, refuse_unless
 from tasks.workers.common.hf_checkpoint import copy_checkpoint, read_checkpoint
@@ -12,6 +13,7 @@ from tasks.workers.common.io import run, say
 from tasks.workers.common.json_files import write_yaml
 from tasks.workers.common.manifest import write_manifest
 from tasks.workers.common.requests import Result
+from tasks.workers.common.tool_command import fill
 from tasks.workers.common.tool_versions import tool_versions
 from tasks.workers.trtllm_torch.request import (
     Target,
@@ -52,6 +54,7 @@ def _warm_up(request: TrtllmTorchRequest) -> float:
     (command,) = request.params.commands
     places = {"checkpoint": str(request.inputs["checkpoint"]), "output": str(request.output)}
     with tempfile.TemporaryDirectory(prefix="trtllm-torch-") as scratch:
+        fill(request.output, request.params.serve.get("fills", ()), Path(scratch))
         return warm_up(command, request.params.warm_up, places | {"scratch": scratch})
 
 

@@ -57,9 +57,16 @@ class Asked:
 
 
 def server_command(python: Path, model: Path, asked: Asked) -> list[str]:
-    """Return the command of vLLM's server for the engine at `model`."""
+    """Return the command of vLLM's server for the engine at `model`.
+
+    Flags that name something below the tree name it below `model`, as vLLM's key of the caches has this path.
+    """
+    below = f"{asked.tree}/"
+    flags = [
+        f"{model}/{flag.removeprefix(below)}" if flag.startswith(below) else flag for flag in asked.flags
+    ]
     address = ["--host", asked.host, "--port", str(asked.port), "--served-model-name", asked.model]
-    return [str(python), "-m", MODULE, "--model", str(model), *address, *asked.flags]
+    return [str(python), "-m", MODULE, "--model", str(model), *address, *flags]
 
 
 def pinned_variables(environment: Mapping[str, str]) -> dict[str, str | None]:

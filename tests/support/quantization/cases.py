@@ -12,8 +12,7 @@ from engine_specs.spec.variant import Calibration, Engine, Quantization
 from engine_specs.tables import load_kv_caches, load_recipes, load_targets
 from flows.demo.hub_repo import DEMO_HUB
 from support.paths import TESTS
-from tasks.stages.quantize import WORKER
-from tasks.stages.quantize_request import admission, request_params
+from tasks.stages.quantize import WORKER, admission, request_params
 from tasks.toolchains import Toolchain
 from tasks.workers.common.records import as_json
 from tasks.workers.common.sources import closure, write_sources

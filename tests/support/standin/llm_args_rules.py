@@ -80,6 +80,7 @@ def clashes(given: Mapping[str, Any]) -> Iterator[str]:
     block = cache.get("tokens_per_block", 32)
     if block < 2 or block & (block - 1):
         yield f"tokens_per_block must be a power of two greater than 1, not {block}"
+    yield from _drafting(given.get("speculative_config"), given)
     if given.get("max_batch_size", 0) > given.get("max_num_tokens", 0):
         yield "max_batch_size should be less than or equal to max_num_tokens"
 
@@ -95,3 +96,20 @@ def _of_experts(given: Mapping[str, Any]) -> Iterator[str]:
             "tp_size must equal to moe_tp_size * moe_ep_size * moe_cluster_size, "
             f"but got {devices} != {tensor} * {groups} * 1"
         )
+
+
+def _drafting(config: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Iterator[str]:
+    """Rules of the models that inherit from DecodingBaseConfig, and of the executor."""
+    if config is None:
+        return
+    kind = config["decoding_type"]
+    if config.get("max_draft_len") is None:
+        yield f"max_draft_len must be > 0 for {kind}"
+    if (kind in ("Eagle3", "Draft_Target")) != ("speculative_model" in config):
+        yield f"speculative_model must be specified for Eagle3 and Draft_Target, and for no {kind}"
+    if "is_public_pool" in config and kind != "NGram":
+        yield f"{kind}: is_public_pool: Extra inputs are not permitted"
+    if given.get("pipeline_parallel_size", 1) > 1:
+        yield "Drafting is not supported for selected executor loop"
+    if kind == "NGram" and not given.get("disable_overlap_scheduler"):
+        yield "Disable overlap scheduler for speculation mode NGRAM"

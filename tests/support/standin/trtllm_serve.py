@@ -46,6 +46,7 @@ def main() -> None:
     if count < ranks:
         sys.exit(f"ValueError: world size {ranks} is larger than the {count} GPUs of this node")
     refuse(checkpoint_problems(Path(args.model), llm_args, capability, FORMATS))
+    refuse(draft_problems(llm_args.get("speculative_config") or {}))
     fail_as_told("starting")
     if llm_args.get("enable_autotuner", True):
         tune(os.environ.get(FORMATS["autotuner_cache"]["variable"]), name, capability, ranks)
@@ -71,6 +72,14 @@ def refuse(found: list[str]) -> None:
     if found:
         told = "\n".join(reversed(found[:MOST_TOLD]))
         sys.exit(f"{len(found)} things that the real program would not take:\n{told}")
+
+
+def draft_problems(config: dict[str, Any]) -> list[str]:
+    """What keeps the draft from being loaded: a path that is no directory is taken for a name on the Hub."""
+    path = config.get("speculative_model")
+    if path is None or (Path(path).is_absolute() and any(Path(path).glob("*.safetensors"))):
+        return []
+    return [f"{path} is not a local folder and is not a valid model identifier"]
 
 
 def gpus() -> tuple[str, str, int]:

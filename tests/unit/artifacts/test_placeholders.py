@@ -32,5 +32,7 @@ def test_a_text_without_known_names_stays(text: str) -> None:
 def test_a_serve_command_may_hold_json() -> None:
     options = '{"mode": "none"}'
     serve = ServeCommand(toolchain="t", argv=("{python}", "--config", options, "{port}"), model="m")
-    filled = serve.command(python="py", bin_dir="b", tree="/t", host="h", port=1, model="m")
+    filled = serve.command(
+        python="py", bin_dir="b", tree="/t", scratch="/scratch", host="h", port=1, model="m"
+    )
     assert filled == ["py", "--config", options, "1"]

@@ -4,18 +4,22 @@ from pathlib import Path
 
 import pytest
 from support.paths import E2E_SPEC
+from support.standin.interface_tables import values
 
 from engine_specs.spec import (
     READY_MADE,
+    Draft,
     QuantizedSource,
     ResolvedVariant,
     Spec,
+    Speculative,
     load_spec,
     read_spec,
     resolve_variants,
 )
-from engine_specs.tables import load_kinds, load_references, load_targets
-from tasks.comparison import References, reference_sides, references_of
+from engine_specs.tables import DRAFTED as DRAFTED_METHODS
+from engine_specs.tables import SpeculativeMethod, load_kinds, load_references, load_targets
+from tasks.comparison import References, loads_weights, reference_sides, references_of
 from tasks.judging import Side
 
 TEXT = E2E_SPEC.read_text()
@@ -170,3 +174,52 @@ def test_formats_that_vllm_does_not_load_are_not_left_to_chance() -> None:
     assert "vllm same-weights" not in by_name(found)
     assert "does not load all formats of ready-made checkpoints" in found.absent["same-weights"]
     assert by_name(found)["vllm own-quantization"].tree == CHECKPOINT
+
+
+DRAFTED = "d" * 64
+DRAFT = Draft(repo="acme/draft", revision="f" * 40)
+
+
+def drafting(spec: str, variant: str, method: SpeculativeMethod) -> References:
+    """The references of a variant of a shipped spec, if it drafted tokens."""
+    found = load_spec(spec)
+    asked = Speculative(method=method, tokens=3, draft=DRAFT if method in DRAFTED_METHODS else None)
+    changed = _variant(found, variant).model_copy(update={"speculative": asked})
+    return references_of(found, changed, CHECKPOINT, WEIGHTS, drafted=DRAFTED)
+
+
+@pytest.mark.parametrize("method", ["ngram", "eagle3", "draft_model"])
+def test_an_engine_that_drafts_has_an_opponent_that_drafts_as_well(method: SpeculativeMethod) -> None:
+    before, after = of("qwen3-8b", "h100-torch"), drafting("qwen3-8b", "h100-torch", method)
+    assert [one.side for one in after.taken[:-1]] == [one.side for one in before.taken]
+    opponent = after.taken[-1]
+    assert (opponent.side.name, opponent.side.roles) == (f"vllm {method}", ("declared",))
+    flags = values(list(opponent.side.serve.argv))
+    assert flags["--speculative-config.method"] == method
+    assert flags["--speculative-config.num_speculative_tokens"] == "3"
+    own = method in DRAFTED_METHODS
+    assert flags.get("--speculative-config.model") == ("{tree}/draft" if own else None)
+    # The engine's own FP8 weights, which vLLM loads.
+    assert flags["--quantization"] == "modelopt"
+    assert opponent.side.tree == (DRAFTED if own else WEIGHTS)
+
+
+def test_it_drafts_on_what_it_quantizes_itself_if_it_does_not_load_the_weights() -> None:
+    found = drafting("qwen3-8b", "a100", "ngram").taken[-1].side
+    assert values(list(found.serve.argv))["--quantization"] == "fp8_per_tensor"
+    assert found.tree == CHECKPOINT
+    spec = load_spec("qwen3-8b")
+    assert not loads_weights(spec, _variant(spec, "a100"))
+    assert loads_weights(spec, _variant(spec, "h100-torch"))
+
+
+def test_it_has_what_is_declared_and_is_missing_where_vllm_does_not_draft() -> None:
+    spec = read_spec(TEXT, Path("e2e.yaml"))
+    (variant,) = resolve_variants(spec)
+    asked = variant.model_copy(update={"speculative": Speculative(method="ngram", tokens=3)})
+    *_, last = reference_sides(spec, asked, CHECKPOINT)
+    assert {"--enforce-eager", "--speculative-config.method"} <= set(last.serve.argv)
+    mtp = asked.model_copy(update={"speculative": Speculative(method="mtp", tokens=1)})
+    found = references_of(spec, mtp, CHECKPOINT)
+    assert len(found.taken) == 1
+    assert "vLLM does not draft with mtp" in found.absent["declared"]

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +10,18 @@ import yaml
 from support.standin.interface_tables import broken, broken_group, table, values
 from support.standin.llm_args_rules import clashes, load_arguments, problems
 
-from engine_specs.spec import ResolvedVariant, Shape
+from engine_specs.spec import Draft, ResolvedVariant, Shape, Speculative
 from engine_specs.spec.parallel_rules import parallel_violations
 from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.spec.violation import View
-from engine_specs.tables import load_kinds, load_llm_args, load_model_files, load_targets
+from engine_specs.tables import (
+    DRAFTED,
+    SpeculativeMethod,
+    load_kinds,
+    load_llm_args,
+    load_model_files,
+    load_targets,
+)
 from engine_specs.tables.kind_options import KindOption
 from engine_specs.tables.llm_args import LlmArgument, LlmArguments
 from tasks.kinds import kind_named
@@ -21,10 +29,12 @@ from tasks.kinds.trt_plan import admission
 from tasks.workers.common.json_files import yaml_lines
 from tasks.workers.quantize.trtllm_config import completed
 from tasks.workers.trt_plan.model_file import require_readable
+from tasks.workers.vllm.launch import Asked, server_command
 
 SEED, VARIANTS, EXPORTS = 20261128, 1000, 1000
 KINDS = ("trt-plan", "trtllm-torch")
 PARALLEL = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "data_parallel")
+DRAFT = Draft(repo="acme/draft", revision="d" * 40)
 COMMANDS = {
     "trt-plan": (table("trtllm-build-1.2"), table("trtllm-serve-1.2")),
     "trtllm-torch": (table("trtllm-serve-1.4"), table("trtllm-serve-1.4")),
@@ -40,6 +50,7 @@ SIZES = {
 }
 BENCHMARKS = {"trt-plan": table("trtllm-bench-1.2"), "trtllm-torch": table("trtllm-bench-1.4")}
 ARGUMENTS = {kind: load_arguments(kind) for kind in KINDS}
+VLLM = table("vllm-serve-0.32")
 PLACES = {"python": "p", "bin": "/bin", "port": 1, "output": "/o", "scratch": "/s", "checkpoint": "/c"}
 SCALINGS: tuple[dict[str, Any] | None, ...] = (
     None,
@@ -112,6 +123,16 @@ def some_spread(draw: random.Random, kind: str) -> dict[str, int]:
     return spread | {"data_parallel": copies, "expert_parallel": groups}
 
 
+def some_drafting(draw: random.Random, kind: str) -> Speculative | None:
+    """A way to draft tokens, in half of the variants of a kind that has any."""
+    rows = load_kinds()[kind].speculative
+    if not rows or draw.random() < 0.5:
+        return None
+    method = draw.choice(rows).method
+    drafts = DRAFT if method in DRAFTED else None
+    return Speculative(method=method, tokens=draw.randint(1, 8), draft=drafts)
+
+
 def some_variant(draw: random.Random, kind: str) -> ResolvedVariant:
     """A variant whose target, recipe and KV cache go together; options and passed arguments are any."""
     facts = load_kinds()[kind]
@@ -121,13 +142,15 @@ def some_variant(draw: random.Random, kind: str) -> ResolvedVariant:
     options = {row.name: row.default for row in facts.options}
     for row in draw.sample(facts.options, draw.randint(0, 4)):
         options[row.name] = option_value(draw, row)
+    speculative = some_drafting(draw, kind)
     seq, batch = draw.randint(128, 32_768), draw.randint(1, 512)
     prompt = draw.randint(1, seq - 1)
     least = batch if options["enable_chunked_prefill"] else max(prompt, batch)
     return ResolvedVariant(
         name="v",
         target=target,
-        **some_spread(draw, kind),
+        **{**some_spread(draw, kind), **({"pipeline_parallel": 1} if speculative else {})},
+        speculative=speculative,
         engine=Engine(
             kind=kind,
             options=options,
@@ -149,6 +172,18 @@ def some_variant(draw: random.Random, kind: str) -> ResolvedVariant:
     )
 
 
+def refused(variant: ResolvedVariant) -> bool:
+    """Whether the kind refuses options of a variant."""
+    return bool(kind_named(variant.engine.kind).option_problems(variant))
+
+
+def server_flags_of(served: list[str]) -> list[str]:
+    """The flags of vLLM's own server, as the launcher of an engine passes them on."""
+    cut = served.index("--")
+    asked = Asked(Path("/t"), "127.0.0.1", 1, "m", tuple(served[cut + 1 :]))
+    return server_command(Path("p"), Path("/place"), asked)[3:]
+
+
 def held(variant: ResolvedVariant) -> str:
     """Hold what a kind emits for a variant against the tables; returns whether it was refused or checked."""
     kind, name = kind_named(variant.engine.kind), variant.engine.kind
@@ -156,11 +191,13 @@ def held(variant: ResolvedVariant) -> str:
     assert list(load_llm_args()[name].refused(variant.engine.llm_args)) == []
     sizes = {"target": variant.target.name} | {key: getattr(variant, key) for key in PARALLEL}
     assert list(parallel_violations(View(sizes), load_kinds()[name])) == []
-    if kind.option_problems(variant):
+    if refused(variant):
         return "refused"
     job, serve = kind.build_job(variant), kind.serve_command(variant)
     filled = [part.format(**PLACES) for part in job.commands[0].argv]
-    served = serve.command(python="p", bin_dir="/bin", tree="/t", host="127.0.0.1", port=1, model="m")
+    served = serve.command(
+        python="p", bin_dir="/bin", tree="/t", scratch="/scratch", host="127.0.0.1", port=1, model="m"
+    )
     for interface, argv in zip(COMMANDS[name], (filled, served), strict=True):
         assert broken(interface, list(argv[1:])) == []
     asked = kind.benchmark_command(variant, 8)
@@ -189,6 +226,33 @@ def test_what_is_emitted_for_a_thousand_variants_is_what_the_tables_take(kind: s
         counted[held(some_variant(draw, kind))] += 1
     assert min(counted["checked"], counted["refused"]) > VARIANTS // 20
     assert (counted["experts"] > VARIANTS // 20) == (load_kinds()[kind].experts is not None)
+
+
+@pytest.mark.parametrize("kind", [one.name for one in load_kinds().values() if one.speculative])
+@pytest.mark.parametrize("method", ["ngram", "mtp", "eagle3", "draft_model"])
+def test_each_way_to_draft_is_spelled_as_the_tables_have_it(kind: str, method: SpeculativeMethod) -> None:
+    asked = Speculative(method=method, tokens=3, draft=DRAFT if method in DRAFTED else None)
+    draw = random.Random(SEED)
+    plain = next(one for one in iter(lambda: some_variant(draw, kind), None) if not refused(one))
+    variant = plain.model_copy(update={"speculative": asked, "pipeline_parallel": 1})
+    job, serve = kind_named(kind).build_job(variant), kind_named(kind).serve_command(variant)
+    served = serve.command(
+        python="p", bin_dir="/bin", tree="/t", scratch="/s", host="127.0.0.1", port=1, model="m"
+    )
+    if kind == "vllm":
+        given = values(server_flags_of(served))
+        assert broken(VLLM, server_flags_of(served)) == []
+        assert given["--speculative-config.method"] == method
+        assert given["--speculative-config.num_speculative_tokens"] == "3"
+        assert given.get("--speculative-config.model") == ("/place/draft" if asked.draft else None)
+        return
+    held(variant)
+    config = job.params.llm_args["speculative_config"]  # type: ignore[attr-defined]
+    assert config["max_draft_len"] == 3
+    assert config.get("speculative_model") == ("{tree}/draft" if asked.draft else None)
+    # A file that names the tree is filled in and read from the server's own directory.
+    assert serve.fills == (("llm_args.yaml",) if asked.draft else ())
+    assert ("/s/llm_args.yaml" in served) == (asked.draft is not None)
 
 
 def some_export(draw: random.Random) -> tuple[dict[str, Any], dict[str, Any], str]:

@@ -71,7 +71,9 @@ def test_the_fingerprinted_sources_include_helpers_and_the_shipped_server(varian
 
 def test_vllm_serves_sequences_as_long_as_the_variants(variant: ResolvedVariant) -> None:
     serve = vllm_serve_command({}, variant)
-    command = serve.command(python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=1, model="demo")
+    command = serve.command(
+        python="py", bin_dir="/bin", tree="/tree", scratch="/scratch", host="127.0.0.1", port=1, model="demo"
+    )
     assert value_of(command, "--model") == "/tree"
     assert value_of(command, "--port") == "1"
     assert value_of(command, "--max-model-len") == str(variant.shape.max_seq_len)
@@ -131,7 +133,9 @@ def test_the_manifest_that_the_worker_writes_is_one(tmp_path: Path, variant: Res
     read = EngineManifest.model_validate(written, strict=False)
     assert read.shape == variant.shape.model_dump()
     assert read.requires.cpu_features == variant.target.cpu_features
-    assert read.serve.command(python="py", bin_dir="b", tree="/t", host="h", port=5, model="m")[:4] == [
+    assert read.serve.command(
+        python="py", bin_dir="b", tree="/t", scratch="/scratch", host="h", port=5, model="m"
+    )[:4] == [
         "py",
         "-P",
         "-m",

@@ -128,7 +128,7 @@ def test_a_command_is_one_that_the_tools_take_or_is_refused(any_variant: Resolve
     assert broken(BUILD, emitted(any_variant)) == []
     serve = TRT_PLAN.serve_command(any_variant)
     command = serve.command(
-        python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=81, model="demo"
+        python="py", bin_dir="/bin", tree="/tree", scratch="/s", host="127.0.0.1", port=81, model="demo"
     )
     assert broken(SERVE, command[1:]) == []
 
@@ -272,7 +272,7 @@ def test_the_server_gets_the_engines_sizes_and_the_specs_choices() -> None:
     chosen = variant(tensor_parallel=2, kv_cache_free_gpu_memory_fraction=0.7, enable_chunked_prefill=True)
     serve = TRT_PLAN.serve_command(chosen)
     command = serve.command(
-        python="py", bin_dir="/bin", tree="/tree", host="127.0.0.1", port=81, model="demo"
+        python="py", bin_dir="/bin", tree="/tree", scratch="/s", host="127.0.0.1", port=81, model="demo"
     )
     flags = values(command[2:])
     assert command[:2] == ["/bin/trtllm-serve", "/tree"]

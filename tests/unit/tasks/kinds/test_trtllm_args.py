@@ -103,7 +103,9 @@ def test_every_command_is_one_that_the_tool_takes(variant: ResolvedVariant) -> N
     serve = kind_named(KIND).serve_command(variant)
     own = {"output": "/o", "scratch": "/s", "checkpoint": "/c"}
     warm_up = [part.format(python="p", bin="/bin", port=1, **own) for part in job.commands[0].argv]
-    command = serve.command(python="p", bin_dir="/bin", tree="/t", host="127.0.0.1", port=1, model="demo")
+    command = serve.command(
+        python="p", bin_dir="/bin", tree="/t", scratch="/scratch", host="127.0.0.1", port=1, model="demo"
+    )
     for argv in (warm_up, command):
         assert argv[0] == "/bin/trtllm-serve"
         assert refusal(argv[1:]) == ""

@@ -32,7 +32,7 @@ def with_recipe(variant: ResolvedVariant, recipe: str, target: str = "b200") -> 
 def test_the_server_reads_the_tree_and_rewrites_a_copy_of_the_cache(variant: ResolvedVariant) -> None:
     serve = KIND.serve_command(variant)
     command = serve.command(
-        python="py", bin_dir="/bin", tree="/engine", host="127.0.0.1", port=8000, model="demo"
+        python="py", bin_dir="/bin", tree="/engine", scratch="/s", host="127.0.0.1", port=8000, model="demo"
     )
     assert command == [
         "/bin/trtllm-serve", "/engine", "--config", "/engine/llm_args.yaml",

@@ -132,7 +132,9 @@ def test_an_option_that_a_spec_sets_is_a_flag_once() -> None:
 
 def test_the_launcher_serves_from_the_tree_alone() -> None:
     serve = KIND.serve_command(variant())
-    command = serve.command(python="py", bin_dir="b", tree="/engine", host="::1", port=7, model="demo")
+    command = serve.command(
+        python="py", bin_dir="b", tree="/engine", scratch="/scratch", host="::1", port=7, model="demo"
+    )
     own = ["--tree", "/engine", "--host", "::1", "--port", "7", "--model", "demo", "--"]
     assert command[: 4 + len(own)] == ["py", "-P", "-m", "tasks.workers.vllm.serve", *own]
     assert serve.environment(tree="/engine", scratch="/s") == {

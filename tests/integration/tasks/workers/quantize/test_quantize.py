@@ -12,8 +12,7 @@ from support.toolchains.workers import staged
 from artifacts.settings import Settings
 from engine_specs.tables import load_recipes
 from tasks.errors import WorkerRefused
-from tasks.stages.quantize import WORKER
-from tasks.stages.quantize_request import admission, request_params
+from tasks.stages.quantize import WORKER, admission, request_params
 from tasks.toolchains import JobOutcome, Toolchain, ensure, run_job
 from tasks.workers.common.requests import Request
 

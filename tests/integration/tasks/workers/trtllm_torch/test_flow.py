@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from support.standin import trtllm_serve_toolchain
 from support.standin.nvml import gpu
 from support.standin.trtllm_toolchain import Gpu
@@ -22,9 +23,9 @@ from artifacts.hosts import EngineManifest, HostFacts, refuse_unservable
 from artifacts.settings import Settings
 from artifacts.store import Store
 from artifacts.store.trees import scan
-from engine_specs.spec import ResolvedVariant, Shape, load_spec
+from engine_specs.spec import Draft, ResolvedVariant, Shape, Speculative, load_spec
 from engine_specs.spec.variant import Calibration, Engine, Quantization
-from engine_specs.tables import load_kinds, load_targets
+from engine_specs.tables import SpeculativeMethod, load_kinds, load_targets
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused
 from tasks.hosts import gpu_locks as gpus
@@ -139,6 +140,31 @@ def test_a_really_quantized_checkpoint_becomes_an_engine_that_serves(
     before = scan(engine).digest
     assert answer(standin, manifest, engine, tmp_path) == " 4"
     assert scan(engine).digest == before
+
+
+@pytest.mark.parametrize("method", ["draft_model", "ngram"])
+def test_an_engine_that_drafts_serves_wherever_it_is(
+    method: SpeculativeMethod, toolchain: Callable[..., Toolchain], build_engine: Build, tmp_path: Path
+) -> None:
+    draft = Draft(repo="acme/draft", revision="d" * 40) if method == "draft_model" else None
+    asked = variant("h100-sxm", "none").model_copy(
+        update={"speculative": Speculative(method=method, tokens=3, draft=draft)}
+    )
+    checkpoint = shutil.copytree(DEMO, tmp_path / "checkpoint")
+    if draft is not None:
+        shutil.copytree(DEMO, checkpoint / "draft")
+    standin = toolchain("h100-sxm")
+    engine = build_engine(asked, checkpoint, standin)
+    manifest = EngineManifest.model_validate_json((engine / "engine.json").read_bytes())
+    assert manifest.speculative is not None
+    assert (manifest.speculative.method, manifest.speculative.tokens) == (method, 3)
+    assert (engine / "draft" / "config.json").is_file() == (draft is not None)
+    config = yaml.safe_load((engine / "llm_args.yaml").read_text())["speculative_config"]
+    assert config.get("speculative_model") == ("{tree}/draft" if draft else None)
+    moved = engine.rename(tmp_path / "elsewhere")
+    before = scan(moved).digest
+    assert answer(standin, manifest, moved, tmp_path) == " 4"
+    assert scan(moved).digest == before
 
 
 def answer(toolchain: Toolchain, manifest: EngineManifest, engine: Path, tmp_path: Path) -> str:

@@ -9,6 +9,7 @@ from artifacts.hosts import ServeCommand
 from tasks.toolchains.records import Toolchain
 from tasks.toolchains.run.serve_command import server_command, server_environment, server_scratch
 
+SCRATCH = Path("/scratch")
 RECIPE = ServeCommand(
     toolchain="t",
     argv=("{bin}/serve", "{tree}", "--port", "{port}", "--name", "{model}"),
@@ -47,14 +48,14 @@ def test_a_server_rewrites_a_copy_and_never_the_tree(tree: Path, toolchain: Tool
 
 
 def test_the_command_names_the_tree_itself(tree: Path, toolchain: Toolchain) -> None:
-    command = server_command(toolchain, RECIPE, tree, "127.0.0.1", 8000, "demo")
+    command = server_command(toolchain, RECIPE, tree, SCRATCH, "127.0.0.1", 8000, "demo")
     assert command == [f"{toolchain.bin_dir}/serve", str(tree), "--port", "8000", "--name", "demo"]
     assert RECIPE.served_model("demo") == "demo"
 
 
 def test_a_command_that_takes_no_name_still_serves_under_its_own(tree: Path, toolchain: Toolchain) -> None:
     older = RECIPE.model_copy(update={"argv": ("{bin}/serve", "{tree}", "--port", "{port}")})
-    command = server_command(toolchain, older, tree, "127.0.0.1", 8000, "demo")
+    command = server_command(toolchain, older, tree, SCRATCH, "127.0.0.1", 8000, "demo")
     assert command == [f"{toolchain.bin_dir}/serve", str(tree), "--port", "8000"]
     assert older.served_model("demo") == older.model == "model"
 

@@ -15,7 +15,7 @@ from engine_specs.spec import RecipeFile, RecipeSearch
 from engine_specs.tables import kind_facts, load_kinds, load_recipes, recipes
 from tasks.errors import RecipeFileInvalid
 from tasks.stages import Inputs, quantize
-from tasks.stages.quantize_request import admission, read_recipe_file, request_params
+from tasks.stages.quantize import admission, read_recipe_file, request_params
 from tasks.workers.common.records import as_json
 from tasks.workers.quantize.request import FormatNeeds, QuantizeParams
 
