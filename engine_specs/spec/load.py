@@ -28,9 +28,8 @@ from engine_specs.reading import (
     suggestion,
 )
 from engine_specs.spec.models import INCONSISTENT, Spec
-from engine_specs.spec.rules import violations
+from engine_specs.spec.rules import UNREADABLE, violations
 from engine_specs.spec.variant import VariantSettings
-from engine_specs.spec.violation import UNREADABLE
 
 SUFFIXES = (".yaml", ".yml")
 

@@ -283,7 +283,7 @@ class TestWithAKindThatTakesEverything:
     def test_an_unknown_target_platform_of_a_kind_is_refused(
         self, text: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from engine_specs.spec import rules
+        from engine_specs.spec.rules import spec as rules
         from engine_specs.tables import targets
 
         table = dict(targets.load_targets())

@@ -11,9 +11,8 @@ from support.standin.interface_tables import broken, broken_group, table, values
 from support.standin.llm_args_rules import clashes, load_arguments, problems
 
 from engine_specs.spec import Draft, ResolvedVariant, Shape, Speculative
-from engine_specs.spec.parallel_rules import parallel_violations
+from engine_specs.spec.rules import View, parallel_violations
 from engine_specs.spec.variant import Engine, Quantization
-from engine_specs.spec.violation import View
 from engine_specs.tables import (
     DRAFTED,
     SpeculativeMethod,
@@ -155,7 +154,7 @@ def some_variant(draw: random.Random, kind: str) -> ResolvedVariant:
             kind=kind,
             options=options,
             llm_args=passed(draw, load_llm_args()[kind], load_llm_args()[kind].root)
-            if draw.random() < 0.5
+            if kind in load_llm_args() and draw.random() < 0.5
             else {},
         ),
         quantization=Quantization(

@@ -2,8 +2,7 @@
 
 import pytest
 
-from engine_specs.spec.parallel_rules import parallel_violations
-from engine_specs.spec.violation import View
+from engine_specs.spec.rules import View, parallel_violations
 from engine_specs.tables import load_kinds
 
 TORCH, VLLM, PLAN, AOT = "trtllm-torch", "vllm", "trt-plan", "aot-inductor"

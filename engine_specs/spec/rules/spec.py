@@ -18,10 +18,10 @@ from engine_specs.reading import (
     origin,
     suggestion,
 )
-from engine_specs.spec.parallel_rules import parallel_violations
-from engine_specs.spec.speculative_rules import speculative_violations
-from engine_specs.spec.task_rules import task_violations
-from engine_specs.spec.violation import UNREADABLE, View, Violation
+from engine_specs.spec.rules.parallel import parallel_violations
+from engine_specs.spec.rules.speculative import speculative_violations
+from engine_specs.spec.rules.tasks import task_violations
+from engine_specs.spec.rules.violation import UNREADABLE, View, Violation
 from engine_specs.tables import (
     KindFacts,
     load_kinds,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from engine_specs.spec.violation import View, Violation
+from engine_specs.spec.rules.violation import View, Violation
 from engine_specs.tables import KindFacts, load_kinds, load_targets
 
 EXPERT, DATA, TENSOR, PIPELINE = "expert_parallel", "data_parallel", "tensor_parallel", "pipeline_parallel"

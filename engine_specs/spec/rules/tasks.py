@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from engine_specs.reading import Loc
+from engine_specs.spec.rules.violation import UNREADABLE, View, Violation
 from engine_specs.spec.task_score import FORM_FIELDS, template_fields
-from engine_specs.spec.violation import UNREADABLE, View, Violation
 
 TASKS: Loc = ("validation", "tasks")
 # Fields that only one form reads, besides those that it requires.

@@ -1,9 +1,9 @@
-"""Rules about speculative decoding, as `rules` has them for the rest of a spec."""
+"""Rules about speculative decoding, as `spec` has them for the rest of a spec."""
 
 from collections.abc import Iterator
 
 from engine_specs.reading import is_commit
-from engine_specs.spec.violation import View, Violation
+from engine_specs.spec.rules.violation import View, Violation
 from engine_specs.tables import DRAFTED, KindFacts, load_kinds
 
 WHERE = "speculative"
