@@ -7,7 +7,7 @@ from typing import Any
 from artifacts.settings import QuietHost
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
-from engine_specs.tables import load_kinds
+from engine_specs.tables import HopedSpeedup, load_kinds
 from tasks.comparison import load_plan, occupied_devices, reference_sides, resident_sides, speed_plan
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE, REPORT_FILE, TEXTS_FILE, TextsReport, parse_texts
@@ -21,6 +21,7 @@ from tasks.stages.sources import Sources
 from tasks.toolchains import ensure, tool_of
 
 STAGE = "baseline"
+MOST_HOPED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class MeasureBaseline(MeasuredNode):
         decision = self._decide(load)
         pipeline.say(f"baseline {self.variant}: {decision.reason}")
         if isinstance(decision, Go):
-            speedup = load_kinds()[self._variant.engine.kind].hoped_speedup
+            speedup = hoped_speedup(self._variant)
             needs = objective_needs(load, self.spec.workload, speed_plan(self.spec), speedup)
             pipeline.say(f"baseline {self.variant}: {needs}")
         return Baseline(load, decision, measurement, reason, {toolchain.name: tool_of(toolchain)})
@@ -139,9 +140,19 @@ def baseline_terms(spec: Spec, variant: ResolvedVariant) -> BaselineTerms:
     return BaselineTerms(
         prices=spec.economics.at(variant.target.name),
         workload=spec.workload,
-        speedup=load_kinds()[variant.engine.kind].hoped_speedup,
+        speedup=hoped_speedup(variant),
         compile_mode=spec.compile,
     )
+
+
+def hoped_speedup(variant: ResolvedVariant) -> HopedSpeedup:
+    """Return how much faster than vLLM an engine can be hoped to be: if it drafts, with every draft accepted."""
+    kind = load_kinds()[variant.engine.kind].hoped_speedup
+    if variant.speculative is None:
+        return kind
+    steps = 1 + variant.speculative.tokens
+    source = f"{steps} tokens for each step, if all drafted ones are accepted; besides, {kind.source}"
+    return HopedSpeedup(ratio=min(MOST_HOPED, kind.ratio * steps), source=source)
 
 
 def end_tokens_in(store: Store, checkpoint: str) -> tuple[int, ...]:

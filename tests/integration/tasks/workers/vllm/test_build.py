@@ -13,7 +13,7 @@ from support.toolchains.workers import staged, staged_file
 
 from artifacts.hosts import EngineManifest
 from artifacts.settings import Settings
-from engine_specs.spec import QuantizedSource, ResolvedVariant, Shape
+from engine_specs.spec import Draft, QuantizedSource, ResolvedVariant, Shape, Speculative
 from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import load_kinds, load_targets
 from flows.demo.hub_repo import DEMO_HUB
@@ -88,6 +88,13 @@ def test_vllms_own_parser_takes_every_flag(job: RunJob, tmp_path: Path) -> None:
         variant("cpu-x86-64-v3"),
         variant("h200", "fp8", **(values | every | switches)),
         variant("a100-80gb", enable_chunked_prefill=False, async_scheduling=False),
+        variant("h200").model_copy(
+            update={
+                "speculative": Speculative(
+                    method="eagle3", tokens=3, draft=Draft(repo="acme/draft", revision="d" * 40)
+                )
+            }
+        ),
     ]
     flags = [argv[argv.index("--") + 1 :] for argv in (KIND.serve_command(one).argv for one in variants)]
     wrong = ("--no-such-flag", "1")

@@ -1,5 +1,6 @@
 """What a serve command becomes on a host, and what of the tree its server may write to."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,23 @@ def test_a_command_that_takes_no_name_still_serves_under_its_own(tree: Path, too
     command = server_command(toolchain, older, tree, SCRATCH, "127.0.0.1", 8000, "demo")
     assert command == [f"{toolchain.bin_dir}/serve", str(tree), "--port", "8000"]
     assert older.served_model("demo") == older.model == "model"
+
+
+def test_a_file_that_names_the_tree_is_filled_in_next_to_the_server(tree: Path, toolchain: Toolchain) -> None:
+    (tree / "args.yaml").write_text('draft: "{tree}/draft"\nother: "{model}"\n')
+    named = RECIPE.model_copy(update={"argv": ("serve", "{scratch}/args.yaml"), "fills": ("args.yaml",)})
+    expected = f'draft: "{tree}/draft"\nother: "{{model}}"\n'
+    with server_scratch(toolchain, named, tree) as scratch:
+        command = server_command(toolchain, named, tree, scratch, "127.0.0.1", 8000, "demo")
+        assert command == ["serve", f"{scratch}/args.yaml"]
+        assert (scratch / "args.yaml").read_text() == expected
+        (scratch / "args.yaml").unlink()
+        # As a reader of a release would do it by hand.
+        *_, by_hand = named.copies(tree=str(tree), scratch=str(scratch))
+        subprocess.run(by_hand, check=True)
+        assert (scratch / "args.yaml").read_text() == expected
+    assert "{tree}" in (tree / "args.yaml").read_text()
+    assert "fills" not in RECIPE.model_dump(mode="json")
 
 
 def test_a_tree_without_the_named_file_is_not_served(tree: Path, toolchain: Toolchain) -> None:
