@@ -146,7 +146,7 @@ def baseline_terms(spec: Spec, variant: ResolvedVariant) -> BaselineTerms:
 
 
 def hoped_speedup(variant: ResolvedVariant) -> HopedSpeedup:
-    """Return how much faster than vLLM an engine can be hoped to be: if it drafts, with every draft accepted."""
+    """Return how much faster than vLLM an engine can be hoped to be; of drafts, that all are accepted."""
     kind = load_kinds()[variant.engine.kind].hoped_speedup
     if variant.speculative is None:
         return kind
