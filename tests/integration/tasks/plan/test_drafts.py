@@ -86,9 +86,8 @@ def test_plan_and_dry_run_show_it(
     assert fetch.params == {"repo": SMALL, "revision": commit}
     assert build.inputs == {"checkpoint": "<tree:drafted-fast>"}
     assert build.params["speculative"]["draft"] == {"repo": SMALL, "revision": commit}
-    *_, opponent = measure.commands
-    assert opponent.what == "server of vllm draft_model (declared)"
-    assert values(list(opponent.argv))["--speculative-config.model"] == "<tree:drafted-fast>/draft"
+    (drafting,) = [one for one in measure.commands if one.what == "server of vllm draft_model (declared)"]
+    assert values(list(drafting.argv))["--speculative-config.model"] == "<tree:drafted-fast>/draft"
     text = "\n".join([*plan_lines([plan]), *transcript(plan)])
     assert f"drafts tokens: draft_model, 3 tokens, draft {SMALL}@{commit}" in text
     assert "reference vllm draft_model (declared): vLLM that drafts tokens as the engine does" in text

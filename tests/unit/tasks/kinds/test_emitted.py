@@ -252,6 +252,9 @@ def test_each_way_to_draft_is_spelled_as_the_tables_have_it(kind: str, method: S
     # A file that names the tree is filled in and read from the server's own directory.
     assert serve.fills == (("llm_args.yaml",) if asked.draft else ())
     assert ("/s/llm_args.yaml" in served) == (asked.draft is not None)
+    benchmark = kind_named(kind).benchmark_command(variant, 8)
+    assert benchmark is not None
+    assert ("{scratch}/llm_args.yaml" in benchmark.argv) == (asked.draft is not None)
 
 
 def some_export(draw: random.Random) -> tuple[dict[str, Any], dict[str, Any], str]:
