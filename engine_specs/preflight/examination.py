@@ -104,7 +104,7 @@ def examine(
     if ready_made is not None:
         stored = stored_weights(ready_made.config, ready_made.file_bytes, ready_made.small)
         computed = computed.model_copy(update={"ready_made": stored})
-    computed = with_draft(variant, computed, config, draft)
+    computed = _with_draft(variant, computed, config, draft)
     disk = required_disk(variant, computed, file_bytes)
     room = (
         *disk_problems(disk, free_disk_bytes),
@@ -115,7 +115,7 @@ def examine(
     return _with_sizes(spec, variant, computed, found)
 
 
-def with_draft(
+def _with_draft(
     variant: ResolvedVariant, model: ModelFacts, config: Config, draft: DraftCheckpoint | None
 ) -> ModelFacts:
     """Return the facts of a model with those of what drafts for it, computed as the engine is."""

@@ -52,6 +52,22 @@ def test_it_is_part_of_the_spec_and_of_the_variant(written: str) -> None:
     assert ("acme/draft" in json.dumps(spec.model_dump(mode="json"))) == (DRAFT in written)
 
 
+def test_a_variant_may_change_or_switch_off_what_the_defaults_draft() -> None:
+    drafting = "  speculative: {method: ngram, tokens: 4}\n"
+    more = "\n  - {name: plain, target: cpu-x86-64-v3, speculative: null}"
+    text = FILE.read_text().replace(
+        "  quantization: {recipe: none}\n", f"  quantization: {{recipe: none}}\n{drafting}"
+    )
+    begin = text.index("  - name: h200-fp8")
+    text = text[:begin] + text[text.index("workload:") :]
+    row = "  - {name: cpu, target: cpu-x86-64-v3"
+    spec = read_spec(text.replace(f"{row}}}", f"{row}, speculative: {{tokens: 2}}}}{more}"), FILE)
+    changed, plain = (one.speculative for one in resolve_variants(spec))
+    assert changed is not None
+    assert (changed.method, changed.tokens) == ("ngram", 2)
+    assert plain is None
+
+
 def test_a_variant_without_it_is_written_as_before() -> None:
     (variant, *_) = resolve_variants(read_spec(FILE.read_text(), FILE))
     assert "speculative" not in variant.model_dump(mode="json")
