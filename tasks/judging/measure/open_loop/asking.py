@@ -86,7 +86,7 @@ def ask_in_open_loop(
         tasks.errors.HostBusy: others keep disturbing it.
     """
     repeats, start_s = Repeats(placement.observer, say), _start_s(placement, side)
-    asked = _Asked(side, role, rate, runner, protocol, budget, attempt, start_s, repeats)
+    asked = _Asked(side, role, rate, runner, protocol, budget, attempt, start_s, repeats, say)
     begin = perf_counter()
     if not asked.unaffordable(1):
         with placement.serving([side]) as (endpoint,):
@@ -110,6 +110,7 @@ class _Asked:
         attempt: int,
         start_s: float,
         repeats: Repeats,
+        say: Say,
     ) -> None:
         self._side, self._role, self._rate = side, role, rate
         self._runner, self._protocol, self._budget = runner, protocol, budget
@@ -118,6 +119,7 @@ class _Asked:
         self._attempt = attempt
         self._start_s = start_s
         self._repeats = repeats
+        self._say = say
         self._made: list[MeasuredStretch] = []
         self._looks = 0
 
@@ -149,6 +151,8 @@ class _Asked:
                 await self._ask_until(client, self._needed(self._looks + 1))
                 self._looks += 1
                 self._repeats.require_few()
+                if not self._ended():
+                    self._say(self._going_on())
 
     async def _ask_until(self, client: CompletionsClient, requests: int) -> None:
         """Make stretches of equal length until there are so many requests."""
@@ -158,6 +162,16 @@ class _Asked:
             make = partial(self._stretch, client, math.ceil(missing / count))
             (stretch,) = await self._repeats.undisturbed(make, units=left)
             self._made.append(stretch)
+
+    def _going_on(self) -> str:
+        late, slow = self._limits()
+        asked = len(self._requests)
+        more = self._needed(self._looks + 1) - asked
+        return (
+            f"open loop, {self._side.name}: not settled by {asked} requests: {late.estimate:.2%} of first "
+            f"tokens came late, at most {late.upper:.2%}, and {slow.estimate:.2%} of gaps, at most "
+            f"{slow.upper:.2%}; {more} more requests take {in_words(more / self._rate.per_s)}"
+        )
 
     async def _stretch(self, client: CompletionsClient, count: int) -> list[MeasuredStretch]:
         role, index, per_s = f"open-loop/{self._role}", len(self._made), self._rate.per_s

@@ -1,10 +1,14 @@
 """Open loop over HTTP: a queue that a closed loop hides, latency from the arrival, and when to stop."""
 
 import asyncio
+import itertools
+import re
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from support.judging.fake_completions import Behaviour, fake_server
+from support.judging.fake_completions import Behaviour, fake_server, next_byte
 from support.judging.judgements import endpoint, protocol, resident, workload
 from support.judging.measured_fakes import ignore
 
@@ -124,6 +128,35 @@ def test_a_reference_in_doubt_is_asked_further_and_prompts_differ() -> None:
     assert made.ended == "settled", "it is shown at once that all of them are late"
     digests = [one.prompts_sha256 for one in made.stretches]
     assert len(set(digests)) == len(digests)
+
+
+def test_what_is_not_settled_is_said_before_more_is_asked() -> None:
+    calls, lines = itertools.count(), list[str]()
+
+    def stalling(prompt: Sequence[int]) -> int:
+        if next(calls) == 400:
+            time.sleep(1.05)  # the whole server: whoever arrives just after it waits for longer than a second
+        return next_byte(prompt)
+
+    limited = asked(Slo(ttft_p99_ms=1000, itl_p99_ms=60_000))
+    with fake_server(Behaviour(next_token=stalling)) as server:
+        up = endpoint("side", server.base_url)
+        made = ask_in_open_loop(
+            resident([up]),
+            up.side,
+            "engine",
+            Rate(80.0, "as the test says"),
+            runner_of(limited),
+            limited,
+            Budget(0.15),
+            attempt=1,
+            say=lines.append,
+        ).result
+    assert made.looks > 1
+    assert re.match(
+        r"open loop, side: not settled by 18\d requests: \d\.\d\d% of first tokens came", lines[0]
+    )
+    assert lines[0].endswith("more requests take 3 s")
 
 
 def test_what_the_budget_does_not_allow_is_not_begun_and_named() -> None:
