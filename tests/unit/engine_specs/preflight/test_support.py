@@ -119,7 +119,7 @@ def test_an_nvfp4_kv_cache_goes_with_the_weights_and_models_that_upstream_docume
     (problem,) = preflight(spec, beside, CONFIG, FILES)
     assert (problem.field, problem.found) == (KV_CACHE, "nvfp4 with recipe nvfp4")
     assert problem.accepted.startswith("it with recipe fp8; ")
-    qwen = CONFIG | {"architectures": ["Qwen2ForCausalLM"]}
+    qwen = CONFIG | {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
     (problem,) = preflight(spec, variant, qwen, FILES)
     assert problem.found == "nvfp4 for Qwen2ForCausalLM"
     assert problem.accepted.startswith("it for LlamaForCausalLM, Qwen3ForCausalLM; ")

@@ -23,6 +23,7 @@ from engine_specs.spec import read_spec, resolve_variants
 from engine_specs.tables import load_targets
 from tasks.hosts import host_requirements, this_host
 from tasks.hosts.host_class import gpu_class
+from tasks.judging import Side
 from tasks.judging.decide import Verdict
 from tasks.runs import Pipeline, StageResult
 from tasks.stages import Case
@@ -78,7 +79,9 @@ def test_staying_on_vllm_asks_for_the_gpus_that_it_was_measured_on() -> None:
     recipe = ServeCommand(toolchain="vllm-cuda", argv=("{python}",), model="model")
     nowhere = cast("Pipeline", None)  # what stays on vLLM has no engine to look up
     filed = Filed(report="a" * 64, evidence="b" * 64, measurements=())
-    entry = _entry(nowhere, case, SUBJECT, verdict, vllm=recipe, filed=filed)
+    vllm = Side(name="vllm", tree="c" * 64, serve=recipe)
+    deployed = Side(name="vllm same-weights", tree="d" * 64, serve=recipe)
+    entry = _entry(nowhere, case, SUBJECT, verdict, vllm=vllm, deployed=deployed, filed=filed)
     assert entry.requires == HostRequirements(
         machine="x86_64",
         gpu_names=("NVIDIA H100 80GB HBM3",),
@@ -86,7 +89,8 @@ def test_staying_on_vllm_asks_for_the_gpus_that_it_was_measured_on() -> None:
         gpu_count=4,
         driver_floor=driver_floor(["vllm-cuda"]),
     )
-    assert (entry.tree, entry.serve) == ("c" * 64, recipe)
+    assert (entry.tree, entry.serve) == ("d" * 64, recipe)
+    assert (entry.vllm_tree, entry.vllm_serve) == ("c" * 64, recipe)
 
 
 def test_variables_for_tools_are_part_of_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
