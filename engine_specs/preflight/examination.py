@@ -33,6 +33,7 @@ from engine_specs.preflight.quantized import (
     NOTHING_MORE,
     ReadyMade,
     SmallFiles,
+    quantized_problems,
     ready_made_problems,
     size_problems,
     stored_weights,
@@ -96,9 +97,11 @@ def examine(
     )
     if isinstance(model, UnknownFacts):
         return Examination(problems=known + model.problems, warnings=(), memory=None, disk=None)
-    known += tuple(size_problems(spec.checkpoint.repo, model)) or tuple(
-        tensor_problems(spec.checkpoint.repo, model, small)
-    )
+    # The first of these explains the others: quantized weights are of another size, and have other tensors.
+    if not any(quantized_problems(spec.checkpoint.repo, whole, file_bytes, small)):
+        known += tuple(size_problems(spec.checkpoint.repo, model)) or tuple(
+            tensor_problems(spec.checkpoint.repo, model, small)
+        )
     known += tuple(position_problems(spec.checkpoint.repo, variant, kind, config))
     computed = model.computed_by(kind, variant.target.accelerator)
     if ready_made is not None:
