@@ -15,9 +15,11 @@ from artifacts.hosts import gpus_in_words, probe_host
 from artifacts.releases import KeptVerdict, VariantRelease, VerdictKey, keep_verdict, newest_verdict
 from artifacts.store import Store
 from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
+from tasks.comparison import references_of
 from tasks.judging import WAY_OF_JUDGING
 from tasks.judging.decide import verdict_table
 from tasks.judging.gates import WAY_OF_COUNTING
+from tasks.stages.baseline import hoped_speedup
 
 
 class Gathered(Frozen):
@@ -33,10 +35,11 @@ def basis(spec: Spec, variant: ResolvedVariant) -> str:
     """Return the digest of everything that decides how one variant is built and judged.
 
     It covers what the spec says, except the commit of the checkpoint, and how this version of enginery
-    judges. It leaves out the other variants, the channels, and whether this one is required: none of these is
-    judged.
+    judges: against which references, with what hopes before it compiles, by which table. It leaves
+    out the other variants, the channels, and whether this one is required: none of these is judged.
     """
     asked = variant.model_dump(mode="json", exclude={"required", "target"})
+    references = references_of(spec, variant, checkpoint="").taken
     return digest_of(
         {
             "checkpoint": spec.checkpoint.repo,
@@ -46,6 +49,10 @@ def basis(spec: Spec, variant: ResolvedVariant) -> str:
             "validation": spec.validation.model_dump(mode="json"),
             "economics": spec.economics.at(variant.target.name).model_dump(mode="json"),
             "judged by": [*WAY_OF_JUDGING, WAY_OF_COUNTING],
+            "references": [
+                [one.side.name, one.side.roles, one.side.serve.model_dump(mode="json")] for one in references
+            ],
+            "hoped": hoped_speedup(variant).ratio,
             "table": [[row.id, dict(row.when), row.verdict] for row in verdict_table()],
         }
     )

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.paths import E2E_SPEC
@@ -10,8 +11,11 @@ from artifacts.hosts import HostRequirements, ServeCommand
 from artifacts.releases import JudgedOn, VariantRelease
 from artifacts.releases.releases import Verdict
 from engine_specs.spec import read_spec, resolve_variants
+from engine_specs.tables import HopedSpeedup
 from flows.prefect_run import BuildSummary, VariantSummary
 from flows.prefect_run.page import artifact_key
+from tasks.comparison import references_of
+from tasks.comparison.references import References
 from tasks.stages.publish import blocking, publication_fingerprint
 from tasks.stages.verdicts import Gathered, basis
 
@@ -115,6 +119,24 @@ def test_a_verdict_holds_for_the_words_that_it_was_reached_by(old: str, new: str
 def test_what_no_judge_looks_at_leaves_a_verdict_valid(old: str, new: str) -> None:
     assert old in TEXT
     assert basis_of(TEXT.replace(old, new)) == basis_of(TEXT) == basis_of(TWO)
+
+
+def test_a_verdict_holds_for_the_references_and_hopes_that_it_was_reached_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = basis_of(TEXT)
+    with monkeypatch.context() as patched:
+        other = HopedSpeedup(ratio=7.5, source="a test, which hopes for more")
+        patched.setattr("tasks.stages.verdicts.hoped_speedup", lambda _variant: other)
+        assert basis_of(TEXT) != known
+    real = references_of
+
+    def without(*args: Any, **kwargs: Any) -> References:
+        found = real(*args, **kwargs)
+        return References(found.taken[:-1], found.absent)
+
+    monkeypatch.setattr("tasks.stages.verdicts.references_of", without)
+    assert basis_of(TEXT) != known
 
 
 def basis_of(text: str) -> str:
