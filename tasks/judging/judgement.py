@@ -6,9 +6,9 @@ from pydantic import AwareDatetime, Field
 
 from artifacts.frozen import Frozen
 from tasks.judging.decide import Outcomes, Verdict
-from tasks.judging.gates import Evidence, Gate, Shown, Terms, all_gates
+from tasks.judging.gates import Evidence, Gate, Shown, SpeedOutcome, Terms, all_gates
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import Interval, Measured, NotMeasured
+from tasks.judging.results import Interval, Measured, NotMeasured, SpeedPoint
 from tasks.judging.statistics import point_ratio
 from tasks.toolchains import Provenance
 
@@ -67,12 +67,18 @@ class JudgedResult(Frozen):
         return [(gate, gate.show(judged[gate.name], evidence)) for gate in all_gates() if gate.name in judged]
 
     @property
-    def speedup(self) -> Interval | None:
-        """Engine / reference at the operating point; None if no round was timed."""
-        speed = self.measured.speed
-        if isinstance(speed, NotMeasured):
+    def decisive(self) -> SpeedPoint | None:
+        """The comparison at the operating point that decides; None if no round was timed."""
+        speed, judged = self.measured.speed, self.outcomes.gates.get("speed")
+        if isinstance(speed, NotMeasured) or not isinstance(judged, SpeedOutcome):
             return None
-        return point_ratio(speed.at_operating_point, self.protocol.speed).interval
+        return next(one for one in speed.deciding if one.reference.side == judged.reference)
+
+    @property
+    def speedup(self) -> Interval | None:
+        """Engine / the reference that decides, at the operating point; None if no round was timed."""
+        point = self.decisive
+        return None if point is None else point_ratio(point, self.protocol.speed).interval
 
 
 def evidence_of(measured: Measured, protocol: JudgingProtocol, terms: Terms) -> Evidence:

@@ -20,6 +20,7 @@ from tasks.judging.gates.money import (
 from tasks.judging.gates.registry import all_gates, judge_gates
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Rule, VerdictName
 from tasks.judging.gates.slo import latency_figures
+from tasks.judging.gates.speed import SpeedOutcome
 from tasks.judging.gates.task_scores import loss_outcome
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Map",
     "Rule",
     "Shown",
+    "SpeedOutcome",
     "Terms",
     "Tested",
     "Tile",

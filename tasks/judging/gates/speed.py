@@ -118,7 +118,9 @@ class SpeedGate(Gate[SpeedOutcome]):
 
     def show(self, outcome: SpeedOutcome, evidence: Evidence) -> Shown:
         """Show the goodput of both sides, the ratio that decides, and the bar that it has to reach."""
-        point, ratio, gate = evidence.point, outcome.ratio, evidence.protocol.speed.gate
+        ratio, gate = outcome.ratio, evidence.protocol.speed.gate
+        deciding = {one.reference.side: one for one in evidence.timed.deciding}
+        point = deciding[outcome.reference]
         goodput = interval_figure(
             "speed: goodput",
             "tokens/s",

@@ -171,10 +171,10 @@ def _throttled(result: JudgedResult) -> str:
 
 def _timed_view(result: JudgedResult) -> dict[str, Any]:
     """Return what the template reads of the rounds; empty if none was timed."""
-    speed, plan = result.measured.speed, result.protocol.speed
-    if isinstance(speed, NotMeasured):
+    speed, plan, point = result.measured.speed, result.protocol.speed, result.decisive
+    if isinstance(speed, NotMeasured) or point is None:
         return {}
-    load, point = result.protocol.workload, speed.at_operating_point
+    load = result.protocol.workload
     ratio = point_ratio(point, plan)
     decisive = (load.input_tokens, load.output_tokens, load.operating_point)
     open_loop, loads = speed.open_loop, region(speed, result.protocol)

@@ -4,12 +4,13 @@ import re
 from typing import Any
 
 import pytest
-from support.judging.judgements import measured, open_loop, protocol, side, speed_point, terms
+from support.judging.judgements import SUBJECT, measured, open_loop, protocol, side, speed_point, terms
 
 from tasks.judging import JudgingProtocol, Side, SpeedPoint, SpeedResult
 from tasks.judging.gates import Evidence
 from tasks.judging.gates.slo import SloGate, SloOutcome
 from tasks.judging.gates.speed import SpeedGate, SpeedOutcome
+from tasks.judging.judge import judge_engine
 from tasks.judging.results import LeftOut
 
 
@@ -62,6 +63,29 @@ def test_one_that_it_does_not_beat_decides_whatever_the_others_are(
     for points in ((lost, against("vllm", 2.0)), (against("vllm", 2.0), lost)):
         outcome = speed(*points)
         assert (outcome.outcome, outcome.reference) == (found, "vllm fp8")
+
+
+def test_the_ratio_is_shown_next_to_the_reference_that_it_is_to() -> None:
+    found = evidence(against("vllm", 2.0), against("vllm fp8", 0.8))
+    outcome = SpeedGate().judge(found)
+    shown = SpeedGate().show(outcome, found)
+    leading = next(tile for tile in shown.tiles if tile.leads)
+    assert leading.label == "Engine / vllm fp8"
+    assert float(leading.value) == pytest.approx(0.8, rel=0.02)
+    assert "as fast as vllm fp8 with" in shown.clause
+    assert shown.figures[0].reference == "1,250", "goodput is that of the same reference"
+
+
+def test_the_speed_of_a_judged_engine_is_that_to_the_reference_that_decides() -> None:
+    points = (against("vllm", 2.0), against("vllm fp8", 0.8))
+    asked = protocol(references=[one.reference.side for one in points])
+    made = measured(asked.digest, [0.0] * 40, ratio=1.5)
+    assert isinstance(made.speed, SpeedResult)
+    timed = made.speed.model_copy(update={"points": points[:1], "others": points[1:]})
+    judged = judge_engine(made.model_copy(update={"speed": timed}), asked, terms(), SUBJECT)
+    assert judged.decisive == points[1]
+    assert judged.speedup is not None
+    assert judged.speedup.estimate == pytest.approx(0.8, rel=0.02)
 
 
 def test_a_comparison_that_was_broken_off_does_not_hide_the_one_that_decided() -> None:
