@@ -341,11 +341,11 @@ TABLES = (
         related={
             "another recommendation": Related(
                 changed(REFERENCES, _another_recommendation),
-                _stages(("llama-3.3*/h*",), "measure"),
+                _stages(("llama-3.3*/h*",), "measure", "verdict"),
             ),
             "another quantization by vLLM itself": Related(
                 changed(REFERENCES, _another_own_quantization),
-                _stages((*TRT_PLAN, "qwen3-8b/a100"), "measure"),
+                _stages((*TRT_PLAN, "qwen3-8b/a100"), "measure", "verdict"),
             ),
         },
     ),
