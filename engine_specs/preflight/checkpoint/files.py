@@ -14,7 +14,8 @@ from engine_specs.tables import KindFacts, load_config_defaults, load_kinds
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 REPO = "checkpoint.repo"
 # vllm 0.32.0, model_executor/models/mllama4.py: its processor is loaded, even if nobody asks about images.
-PROCESSOR = "preprocessor_config.json"
+# Either names how images are read: transformers 5 looks into both (image_processing_base.py).
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 # Where transformers 5 keeps what transformers 4 reads from `rope_theta` and `rope_scaling`.
 NEWER_KEY = "rope_parameters"
 # The class that transformers 5 writes for every tokenizer that tokenizer.json describes by itself.
@@ -51,9 +52,9 @@ def _files(repo: str, config: Config, file_bytes: Mapping[str, int]) -> Iterator
     if "tokenizer.json" not in file_bytes:
         accepted = "a repository with tokenizer.json: an engine's server reads no other tokenizer"
         yield Problem(REPO, f"no tokenizer.json in {repo}", accepted)
-    if reads_images(config) and PROCESSOR not in file_bytes:
-        accepted = f"a repository with {PROCESSOR}: servers of a model that reads images start with it"
-        yield Problem(REPO, f"no {PROCESSOR} in {repo}", accepted)
+    if reads_images(config) and not any(name in file_bytes for name in PROCESSORS):
+        accepted = "a repository with one of them: servers of a model that reads images start with it"
+        yield Problem(REPO, f"neither {' nor '.join(PROCESSORS)} in {repo}", accepted)
 
 
 def _model_type(repo: str, config: Config) -> Iterator[Problem]:

@@ -348,6 +348,19 @@ def measured(
     )
 
 
+def speed_result(*points: SpeedPoint) -> SpeedResult:
+    """Timed rounds, planted; the first point is the operating point."""
+    return SpeedResult(
+        engine="engine",
+        reference="vllm",
+        protocol_digest="0" * 64,
+        operating_point=points[0].concurrency,
+        points=points,
+        timed=timed_answers(),
+        open_loop=open_loop(),
+    )
+
+
 def open_loop(
     *, ratio: float = 1.4, requests: int = 400, late: int = 0, reference_late: int = 0, rate: float = 500.0
 ) -> OpenLoopResult:

@@ -24,6 +24,8 @@ from engine_specs.tables import load_kinds
 SHAPE = Shape(max_batch_size=8, max_input_len=1024, max_seq_len=2048, max_num_tokens=2048)
 SOURCE = QuantizedSource(repo="acme/quantized", revision="c" * 40)
 WEIGHTS = {str(config): 2 * parameters for config, parameters in PARAMETERS}
+# A byte for each weight, two in the embedding and lm_head; scales are a 16,384th of it.
+DEEPSEEK_V3_BYTES = WEIGHTS[str(DEEPSEEK_V3)] // 2 + 2 * 129_280 * 7_168
 
 
 def files(config: dict[str, Any]) -> dict[str, int]:
@@ -152,16 +154,16 @@ def ready_made(config: dict[str, Any], described: dict[str, Any], size: int, ten
         ("vllm", "a100-80gb", GPT_OSS_20B, MXFP4, GPT_OSS_20B_BYTES, None),
         ("trtllm-torch", "b200", GPT_OSS_20B, MXFP4, GPT_OSS_20B_BYTES, None),
         ("trtllm-torch", "h100-sxm", GPT_OSS_20B, MXFP4, GPT_OSS_20B_BYTES, "mxfp4 MXFP4 in acme/quantized"),
-        ("vllm", "h200", DEEPSEEK_V3, FP8_BLOCK, 688_586_727_753, None),
-        ("trtllm-torch", "h200", DEEPSEEK_V3, FP8_BLOCK, 688_586_727_753, None),
-        ("vllm", "a100-80gb", DEEPSEEK_V3, FP8_BLOCK, 688_586_727_753, "fp8 FP8_BLOCK in acme/quantized"),
+        ("vllm", "h200", DEEPSEEK_V3, FP8_BLOCK, DEEPSEEK_V3_BYTES, None),
+        ("trtllm-torch", "h200", DEEPSEEK_V3, FP8_BLOCK, DEEPSEEK_V3_BYTES, None),
+        ("vllm", "a100-80gb", DEEPSEEK_V3, FP8_BLOCK, DEEPSEEK_V3_BYTES, "fp8 FP8_BLOCK in acme/quantized"),
         ("vllm", "h200", GPT_OSS_20B, FP8_BLOCK, 22_000_000_000, "FP8_BLOCK for GptOssForCausalLM"),
         (
             "vllm",
             "h200",
             DEEPSEEK_V3,
             {"quantization_config": {"quant_method": "fp8", "weight_block_size": [64, 64]}},
-            688_586_727_753,
+            DEEPSEEK_V3_BYTES,
             "fp8 of an unknown format",
         ),
     ],
@@ -185,13 +187,24 @@ def test_the_formats_that_they_were_released_in_are_ready_made(
     assert words is None or words in said[0]
 
 
-@pytest.mark.parametrize("config", [LLAMA_4_SCOUT, QWEN_3_30B])
-def test_a_model_that_reads_images_needs_what_says_their_sizes(spec: Spec, config: dict[str, Any]) -> None:
-    held = {name: size for name, size in files(config).items() if name != "preprocessor_config.json"}
+@pytest.mark.parametrize(
+    ("config", "named", "refused"),
+    [
+        (LLAMA_4_SCOUT, (), True),
+        (LLAMA_4_SCOUT, ("preprocessor_config.json",), False),
+        (LLAMA_4_SCOUT, ("processor_config.json",), False),
+        (QWEN_3_30B, (), False),
+    ],
+)
+def test_a_model_that_reads_images_needs_what_says_their_sizes(
+    spec: Spec, config: dict[str, Any], named: tuple[str, ...], refused: bool
+) -> None:
+    held = {name: size for name, size in files(config).items() if not name.endswith("processor_config.json")}
+    held |= dict.fromkeys(named, 500)
     variant = asked(spec, "vllm", tensor_parallel=4)
     found = [str(one) for one in examine(spec, variant, config, held).problems]
-    missing = [one for one in found if "no preprocessor_config.json in owner/model" in one]
-    assert len(missing) == (config is LLAMA_4_SCOUT)
+    said = "neither preprocessor_config.json nor processor_config.json in owner/model"
+    assert any(said in one for one in found) == refused
 
 
 @pytest.mark.parametrize("config", [LLAMA_4_SCOUT, QWEN_3_30B, GPT_OSS_20B, DEEPSEEK_V3])
