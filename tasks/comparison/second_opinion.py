@@ -3,12 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from engine_specs.spec import Task
 from tasks.hub import TaskItem
 from tasks.judging import Endpoint, JudgingProtocol, Opinion
-from tasks.runs import Pipeline
+from tasks.runs import Pipeline, new_directories
 from tasks.toolchains import Worker, ensure, run_job
 from tasks.workers.common.requests import Nothing, Request
 from tasks.workers.common.sources import closure, write_sources
@@ -57,7 +56,7 @@ def give_opinion(
     side = "".join(character if character.isalnum() else "-" for character in endpoint.side.name)
     name = f"{label}-{side}-{TOOLCHAIN}"
     with pipeline.work_dir(name) as work:
-        sources, inputs, output = (_made(work / part) for part in ("sources", "tokenizer", "output"))
+        sources, inputs, output = new_directories(work, "sources", "tokenizer", "output")
         write_sources(closure(WORKER), sources)
         (inputs / TOKENIZER_FILE).write_bytes(tokenizer)
         outcome = run_job(
@@ -98,8 +97,3 @@ def _extracted(answer: str, task: Task) -> str:
     """Return the answer in a text of the dataset: the tool extracts from what is generated only."""
     match = None if task.extract is None else re.search(task.extract, answer)
     return answer if match is None else match[match.re.groups] or ""
-
-
-def _made(directory: Path) -> Path:
-    directory.mkdir()
-    return directory

@@ -10,7 +10,7 @@ Invariants:
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -30,7 +30,7 @@ from tasks.judging import (
 from tasks.judging.measure import Prompt, PromptText, new_prompts
 from tasks.judging.results import Quantiles
 from tasks.kinds import ToolCommand
-from tasks.runs import Pipeline
+from tasks.runs import Pipeline, new_directories
 from tasks.toolchains import JobOutcome, Worker, run_job
 from tasks.workers.common.requests import Nothing, Request
 from tasks.workers.common.sources import closure, write_sources
@@ -80,11 +80,11 @@ class BenchmarkOpinion:
 
     asked: BenchmarkPlan
     took_s: float = 0.0
-    _text: list[PromptText] = field(default_factory=list)
+    _text: PromptText | None = None
 
     def read(self, text: PromptText) -> None:
         """Take the text that prompts are windows of."""
-        self._text.append(text)
+        self._text = text
 
     def add_to(self, measured: Measured, pipeline: Pipeline) -> Measured:
         """Return a measurement with this opinion, or the reason why there is none."""
@@ -95,10 +95,10 @@ class BenchmarkOpinion:
         return measured.model_copy(update={"speed_opinion": found})
 
     def _given(self, measured: Measured, pipeline: Pipeline) -> SpeedOpinion | NoSpeedOpinion:
-        if isinstance(measured.speed, NotMeasured) or not self._text:
+        if isinstance(measured.speed, NotMeasured) or self._text is None:
             return NoSpeedOpinion(reason="No round was timed, so there is nothing to compare it with.")
         try:
-            return ask_benchmark(pipeline, self.asked, self._text[-1])
+            return ask_benchmark(pipeline, self.asked, self._text)
         except WorkerCancelled:
             raise
         except EngineryError as error:
@@ -152,7 +152,7 @@ def dataset_lines(prompts: Sequence[Prompt], output_tokens: int) -> str:
 def _run(
     pipeline: Pipeline, asked: BenchmarkPlan, equipped: Equipped, work: Path, prompts: Sequence[Prompt]
 ) -> JobOutcome:
-    sources, dataset, output = (_made(work / name) for name in ("sources", "dataset", "output"))
+    sources, dataset, output = new_directories(work, "sources", "dataset", "output")
     write_sources(closure(BENCHMARK_WORKER), sources)
     lines = dataset_lines(prompts, asked.protocol.workload.output_tokens)
     (dataset / REQUESTS_FILE).write_text(lines, encoding="utf-8")
@@ -241,8 +241,3 @@ def _in_words(found: SpeedOpinion | NoSpeedOpinion) -> str:
         f"{found.tool} made {found.requests} requests, {found.output_tokens_per_s:,.0f} output tokens/s, "
         f"first token after {found.ttft_ms.p50:.1f} ms (median); it decides nothing"
     )
-
-
-def _made(directory: Path) -> Path:
-    directory.mkdir()
-    return directory

@@ -7,7 +7,7 @@ from tasks.runs.fingerprint import build_document, explain_difference, source_of
 from tasks.runs.kept_phases import KeptPhases
 from tasks.runs.measurements import Finding, MeasurementCall, Usable, find_measurement, measure_once
 from tasks.runs.pipeline import Pipeline
-from tasks.runs.scratch import temporary_directory
+from tasks.runs.scratch import new_directories, temporary_directory
 from tasks.runs.stage import Hit, Made, Miss, StageCall, StageResult, look_up, run_stage
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "find_measurement",
     "look_up",
     "measure_once",
+    "new_directories",
     "run_stage",
     "source_of",
     "temporary_directory",

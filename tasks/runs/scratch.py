@@ -47,3 +47,11 @@ def remove_leftovers(root: Path) -> None:
         pid = path.name.partition("-")[0]
         if pid.isdigit() and not Path("/proc", pid).exists():
             shutil.rmtree(path, ignore_errors=True)
+
+
+def new_directories(parent: Path, *names: str) -> tuple[Path, ...]:
+    """Make directories that must not be there yet, and return them in this order."""
+    made = tuple(parent / name for name in names)
+    for directory in made:
+        directory.mkdir()
+    return made

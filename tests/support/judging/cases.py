@@ -1,13 +1,13 @@
-"""What the stage `judge` is given, planted: results of stages, a baseline, and measurements of an engine."""
+"""What the stage `judge` is given, planted: stages, a baseline, measurements of an engine, and an opinion."""
 
 from artifacts.store import new_measurement
 from engine_specs.spec import load_spec, resolve_variants
 from support.judging.judgements import capacity, measured, protocol, speed_point
 from support.paths import E2E_SPEC
-from tasks.judging import JudgingProtocol, LoadResult
+from tasks.judging import JudgingProtocol, LoadResult, SpeedOpinion
 from tasks.judging.decide import Go
 from tasks.judging.gates import compare_months
-from tasks.judging.results import LoadPoint
+from tasks.judging.results import LoadPoint, Quantiles
 from tasks.runs import StageResult
 from tasks.stages import Baseline, Measurements
 
@@ -66,3 +66,22 @@ def measurements_of(plan: JudgingProtocol, *, ratio: float = 1.4) -> Measurement
     made = measured(plan.digest, [0.0] * 400, ratio=ratio)
     kept = new_measurement("judged", {}, made.model_dump(mode="json"), conclusive=True, device_s=720.0)
     return Measurements(plan, made, kept, "measured")
+
+
+def quantiles(value: float) -> Quantiles:
+    return Quantiles(count=24, mean=value, p50=value, p90=value + 1, p99=value + 2)
+
+
+OPINION = SpeedOpinion(
+    tool="trtllm-bench of TensorRT-LLM 1.2.1",
+    concurrency=2,
+    mean_in_flight=1.9,
+    requests=24,
+    mean_input_tokens=32.0,
+    mean_output_tokens=16.0,
+    output_tokens_per_s=1234.0,
+    ttft_ms=quantiles(31.0),
+    tpot_ms=quantiles(5.0),
+    e2e_ms=quantiles(106.0),
+    took_s=60.0,
+)

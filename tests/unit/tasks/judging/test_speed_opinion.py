@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.judging.cases import OPINION
 from support.judging.judgements import SUBJECT, measured, protocol, terms
 
 from tasks.judging import JudgingProtocol, Measured, NoSpeedOpinion, SpeedOpinion
@@ -87,25 +88,6 @@ def test_it_survives_the_store(opinion: SpeedOpinion | NoSpeedOpinion) -> None:
 
 def test_a_measurement_without_one_is_written_as_before() -> None:
     assert "speed_opinion" not in made("fast").model_dump(mode="json")
-
-
-def quantiles(value: float) -> Quantiles:
-    return Quantiles(count=24, mean=value, p50=value, p90=value, p99=value)
-
-
-OPINION = SpeedOpinion(
-    tool="trtllm-bench of TensorRT-LLM 1.2.1",
-    concurrency=2,
-    mean_in_flight=1.9,
-    requests=24,
-    mean_input_tokens=32.0,
-    mean_output_tokens=16.0,
-    output_tokens_per_s=1234.0,
-    ttft_ms=quantiles(31.0),
-    tpot_ms=quantiles(5.0),
-    e2e_ms=quantiles(106.0),
-    took_s=60.0,
-)
 
 
 def test_the_report_shows_it_next_to_our_figures_per_device() -> None:

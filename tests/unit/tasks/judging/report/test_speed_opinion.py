@@ -3,28 +3,13 @@
 from pathlib import Path
 
 import pytest
+from support.judging.cases import OPINION
 from support.judging.judgements import SUBJECT, measured, protocol, terms
 from support.judging.report_page import rows_of
 
 from tasks.judging import NoSpeedOpinion, SpeedOpinion
 from tasks.judging.judge import judge_engine
 from tasks.judging.report.report import render_report
-from tasks.judging.results import Quantiles
-
-MS = Quantiles(count=24, mean=31.0, p50=31.0, p90=32.0, p99=33.0)
-OPINION = SpeedOpinion(
-    tool="trtllm-bench of TensorRT-LLM 1.2.1",
-    concurrency=2,
-    mean_in_flight=1.9,
-    requests=24,
-    mean_input_tokens=32.0,
-    mean_output_tokens=16.0,
-    output_tokens_per_s=1234.0,
-    ttft_ms=MS,
-    tpot_ms=MS,
-    e2e_ms=MS,
-    took_s=60.0,
-)
 
 
 def page(directory: Path, opinion: SpeedOpinion | NoSpeedOpinion | None) -> str:
@@ -37,7 +22,7 @@ def test_both_observers_are_rows_of_one_table(tmp_path: Path) -> None:
     heading, ours, theirs = rows_of(page(tmp_path, OPINION), "trtllm-bench of TensorRT-LLM 1.2.1 asked")
     assert heading[1:3] == ["requests", "tokens/sper device"]
     assert (ours[0], theirs[0]) == ("this judge", "its benchmark")
-    assert theirs[1:] == ["24", "1,234", "31.00", "31.0 / 32.0 / 33.0", "31.0 / 32.0 / 33.0"]
+    assert theirs[1:] == ["24", "1,234", "5.00", "31.0 / 32.0 / 33.0", "106 / 107 / 108"]
 
 
 @pytest.mark.parametrize("opinion", [NoSpeedOpinion(reason="<no program>"), None])
