@@ -17,10 +17,9 @@ from tasks.selftest.alterations import (
 )
 from tasks.workers.damaged_server.request import Damage
 
-Expected = Literal["found", "not-passed", "harmless", "within-limits"]
-"""found: it must be rejected, refused, or miss the objective. not-passed: so rare that the declared number of
-texts may not show it, but it must not pass. harmless: it must not be rejected. within-limits: the declared
-limits allow it, so it may pass."""
+Expected = Literal["found", "harmless", "within-limits"]
+"""found: it must be rejected, refused, or miss the objective. harmless: it must not be rejected.
+within-limits: the declared limits allow it, so it may pass."""
 Served = Literal["engine", "noisy", "vllm"]
 """What stands for the engine: the engine, a copy of it with noise on its weights, or the reference."""
 Texts = Literal["few", "many", "all"]
@@ -159,26 +158,22 @@ ENGINE_DAMAGES = (
     Planted(
         "prompts-swapped",
         "prompts are read into each other's rows if 4 are read in one iteration",
-        ("regret",),
+        ("regret", "gross errors"),
         Damage("swapped-prompts", together=4),
     ),
     Planted(
         "one-request-in-200",
-        "garbage for one request in 200",
+        "garbage for one request in 200, from the 100th on",
         (*ANSWERS, "gross errors"),
         Damage("garbage", one_in=200),
-        expected="not-passed",
         texts="all",
     ),
     Planted(
         "one-request-in-1000",
-        "garbage for one request in 1,000",
+        "garbage for one request in 1,000, from the 500th on",
         (*ANSWERS, "gross errors"),
         Damage("garbage", one_in=1000),
-        expected="within-limits",
         texts="all",
-        note="A spec allows gross errors in 0.2 % of tokens unless it declares another share (the demo "
-        "0.5 %), and this makes 0.1 %.",
     ),
     Planted(
         "ids-swapped",

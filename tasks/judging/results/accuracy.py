@@ -40,9 +40,9 @@ class RegretSample(Frozen):
         """The mean regret of the continuation's tokens."""
         return math.fsum(one.regret_nats for one in self.departures) / len(self.engine_tokens)
 
-    def tokens_beyond(self, nats: float) -> int:
-        """Return how many of its tokens have a larger regret."""
-        return sum(one.regret_nats > nats for one in self.departures)
+    def beyond(self, nats: float) -> tuple[int, ...]:
+        """Return the indexes of its tokens that have a larger regret."""
+        return tuple(one.index for one in self.departures if one.regret_nats > nats)
 
     @property
     def is_cut(self) -> bool:

@@ -5,6 +5,7 @@ scipy and numpy are imported only inside functions that use them, so reading res
 
 from tasks.judging.statistics.changes import change_interval
 from tasks.judging.statistics.gains import gains_of
+from tasks.judging.statistics.garbled import GARBLED_TOKENS, STRETCH_TOKENS, is_garbled
 from tasks.judging.statistics.looks import ENDED, Look, attempt_confidence, take_look
 from tasks.judging.statistics.miss_bounds import (
     ALLOWED_SHARE,
@@ -53,6 +54,8 @@ from tasks.judging.statistics.regret_bounds import (
 __all__ = [
     "ALLOWED_SHARE",
     "ENDED",
+    "GARBLED_TOKENS",
+    "STRETCH_TOKENS",
     "Kept",
     "Limits",
     "Look",
@@ -69,6 +72,7 @@ __all__ = [
     "gains_of",
     "geometric_mean_interval",
     "gross_error_interval",
+    "is_garbled",
     "length_ratio_interval",
     "limits_of",
     "look_confidence",

@@ -28,9 +28,10 @@ PATIENT, IMPATIENT = 60_000, 250
 # What stands for an entry's own numbers: an id that these texts hardly have; a rate that few texts show.
 OF_TOY: dict[str, dict[str, Any]] = {
     "ids-swapped": {"damage": Damage("swapped-ids", ids=(SHIFT + ord("~"), SHIFT + ord("^")))},
-    "one-request-in-200": {"damage": Damage("garbage", one_in=8)},
-    # How many prompts meet in an iteration of so fast an engine is up to the host; a few do not reject it.
-    "prompts-swapped": {"damage": Damage("swapped-prompts", together=2), "expected": "not-passed"},
+    "one-request-in-200": {"damage": Damage("garbage", one_in=20)},
+    "one-request-in-1000": {"damage": Damage("garbage", one_in=100)},
+    # How many prompts meet in an iteration of so fast an engine is up to the host: hardly ever four.
+    "prompts-swapped": {"damage": Damage("swapped-prompts", together=2)},
     "silence-then-burst": {"alteration": Burst(seconds=0.35)},
 }
 
@@ -103,9 +104,6 @@ def test_what_is_planted_is_found_and_nothing_else(try_it: Try, planted: Planted
             assert (trial.outcome, trial.gates) == ("passed", ()), trial.reason
         case "found":
             assert trial.was_found, trial.reason
-            assert {*trial.gates} & {*planted.gates}, trial.reason
-        case "not-passed":
-            assert trial.outcome != "passed", "found or not, it is not called good"
             assert {*trial.gates} & {*planted.gates}, trial.reason
         case "within-limits":
             assert not trial.was_found, f"the list says that no gate finds it: {planted.note}"

@@ -55,8 +55,6 @@ def test_timed_answers_are_judged_where_answers_are_undecided() -> None:
         ("found", "objective-missed", True),
         ("found", "undecided", False),
         ("found", "passed", False),
-        ("not-passed", "undecided", True),
-        ("not-passed", "passed", False),
         ("harmless", "undecided", True),
         ("harmless", "passed", True),
         ("harmless", "rejected", False),
@@ -64,8 +62,8 @@ def test_timed_answers_are_judged_where_answers_are_undecided() -> None:
     ],
 )
 def test_how_something_has_to_come_out(expected: Expected, outcome: TrialOutcome, holds: bool) -> None:
-    good = {"found": "rejected", "not-passed": "undecided"}.get(expected, "passed")
-    one = row(expected, trial(good, "regret"), trial(outcome, "length", "regret"))  # type: ignore[arg-type]
+    good: TrialOutcome = "rejected" if expected == "found" else "passed"
+    one = row(expected, trial(good, "regret"), trial(outcome, "length", "regret"))
     assert one.holds == holds
     assert found(one).failing == (() if holds else ("x",))
 

@@ -102,6 +102,36 @@ def test_the_share_of_gross_errors_has_a_limit_of_its_own(
     assert words in outcome.reason
 
 
+def garbled(sample: RegretSample, tokens: int) -> RegretSample:
+    """The same text with an answer of 64 tokens, of which the last ones are garbage."""
+    wrong = tuple(
+        Departure(index=64 - tokens + index, engine_token=1, reference_token=0, regret_nats=5.0)
+        for index in range(tokens)
+    )
+    return sample.model_copy(update={"engine_tokens": (1,) * 64, "asked_tokens": 64, "departures": wrong})
+
+
+def test_one_garbled_answer_of_many_is_a_fault_within_any_share() -> None:
+    right = regret_samples([0.0] * 20_000)
+    one = [*right[:-1], garbled(right[-1], 8)]
+    outcome = judge_gross_errors(one, plan())
+    assert outcome.share.upper <= plan().gate.max_gross_error_share
+    assert (outcome.outcome, outcome.garbled) == ("fail", (right[-1].sample_id,))
+    assert f"of text {right[-1].sample_id} with {right[-1].in_flight} in flight" in outcome.reason
+    assert "more than one answer in" in outcome.reason
+    few = judge_gross_errors([*right[:-1], garbled(right[-1], 7)], plan())
+    assert (few.outcome, few.garbled) == ("pass", ())
+
+
+def test_that_no_answer_is_garbled_says_how_rare_they_are_at_most() -> None:
+    outcome = judge_gross_errors(regret_samples([0.0] * 4000), plan())
+    assert outcome.outcome == "pass"
+    assert outcome.garbled_share.upper == pytest.approx(
+        1 - (1 - outcome.garbled_share.confidence) ** (1 / 4000)
+    )
+    assert "None of 4000 answers is garbled" in outcome.reason
+
+
 def test_what_is_a_gross_error_is_declared() -> None:
     samples = regret_samples([0.6] * 10 + [0.0] * 30)
     counts = []
