@@ -38,9 +38,11 @@ from tasks.judging.statistics import (
     limits_of,
     look_confidence,
     misses_of,
+    open_loop_limits,
     requests_of_look,
     requests_to_settle,
     share_interval,
+    shown_of,
 )
 
 REFERENCE_SLO = "reference slo"
@@ -146,10 +148,10 @@ def judge_slo(timed: SpeedResult, slo: Slo, plan: SpeedPlan) -> SloOutcome:
         side: [record for one in point.rounds if one.side == side for record in one.requests]
         for side in (timed.engine, timed.reference)
     }
-    limits = _limits(engine, slo, confidence)
-    outcome = _kept(limits, rounds[timed.engine], slo, confidence)
-    others = _limits(reference, slo, confidence)
-    theirs = _kept(others, rounds[timed.reference], slo, confidence)
+    limits = open_loop_limits(engine, slo, confidence)
+    outcome = shown_of(engine, rounds[timed.engine], slo, confidence)
+    others = open_loop_limits(reference, slo, confidence)
+    theirs = shown_of(reference, rounds[timed.reference], slo, confidence)
     unknown = _not_shown_to_miss(timed, slo, confidence)
     needed = _needed(limits, len(engine.requests), confidence)
     said = _reason(engine, limits, slo, outcome, needed)
@@ -164,19 +166,6 @@ def judge_slo(timed: SpeedResult, slo: Slo, plan: SpeedPlan) -> SloOutcome:
         requests=len(engine.requests),
         requests_needed=needed,
     )
-
-
-def _limits(side: OpenLoopSide, slo: Slo, confidence: float) -> Limits | None:
-    if not side.requests:
-        return None
-    return limits_of(misses_of(side.requests, slo), look_confidence(confidence, side.looks))
-
-
-def _kept(limits: Limits | None, rounds: list[RequestRecord], slo: Slo, confidence: float) -> Kept:
-    """Return what is shown: a side meets the objective in open loop only, and may miss it anywhere."""
-    if limits_of(misses_of(rounds, slo), confidence).kept == "missed":
-        return "missed"
-    return "underpowered" if limits is None else limits.kept
 
 
 def _not_shown_to_miss(timed: SpeedResult, slo: Slo, confidence: float) -> list[str]:

@@ -16,7 +16,15 @@ from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Condition, Rule
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import Gain, Interval, LeftOut, Metric, SpeedPoint
-from tasks.judging.statistics import RegionPoint, gains_of, point_ratio, region, region_in_words
+from tasks.judging.statistics import (
+    PointRatio,
+    RegionPoint,
+    gains_of,
+    is_not_faster,
+    point_ratio,
+    region,
+    region_in_words,
+)
 
 SPOKEN: dict[Metric, str] = {
     "goodput_per_device": "Goodput per device",
@@ -190,8 +198,9 @@ def judge_speed(point: SpeedPoint, plan: SpeedPlan, *, attempt: int = 1) -> Spee
 
     `attempt` is how often the question was measured, this time included; it is part of the reason.
     """
-    metric, ratios, interval, start_spread = point_ratio(point, plan)
-    outcome, end = _compare(interval, point, plan, start_spread)
+    ratio = point_ratio(point, plan)
+    metric, ratios, interval, _ = ratio
+    outcome, end = _compare(ratio, point, plan)
     found = (
         f"{SPOKEN[metric]} is {interval.estimate:.3f} times that of {point.reference.side}, at "
         f"{interval.confidence:.2%} confidence{_shares(point, plan, attempt)} above "
@@ -210,23 +219,22 @@ def judge_speed(point: SpeedPoint, plan: SpeedPlan, *, attempt: int = 1) -> Spee
     )
 
 
-def _compare(
-    interval: Interval, point: SpeedPoint, plan: SpeedPlan, start_spread: float
-) -> tuple[Compared, str]:
+def _compare(ratio: PointRatio, point: SpeedPoint, plan: SpeedPlan) -> tuple[Compared, str]:
     """Return the outcome, and the end of the sentence about it."""
-    if interval.lower >= plan.gate.min_speedup:
+    interval, bar = ratio.interval, plan.gate.min_speedup
+    if interval.lower >= bar:
         return "faster", "the lower bound reaches it."
-    if interval.upper < plan.gate.min_speedup:
-        return "not-faster", "even the upper bound does not reach it."
-    if point.ended == "resolved" and start_spread:
-        return "noisy", (
-            "the interval contains it, and more rounds would not change that: each side was started once, "
-            f"and starts differ by about {start_spread:.0%}. Sides that run in turn are started for every "
-            "block (ENGINERY_PLACEMENT=in-turn)."
-        )
-    if point.ended == "resolved":
+    if is_not_faster(ratio, point, plan):
+        if interval.upper < bar:
+            return "not-faster", "even the upper bound does not reach it."
         excess = f"an engine that exceeds it by {plan.resolution:.1%} would have been found"
         return "not-faster", f"the lower bound does not reach it, although {excess}."
+    if point.ended == "resolved":
+        return "noisy", (
+            "the interval contains it, and more rounds would not change that: each side was started once, "
+            f"and starts differ by about {ratio.start_spread:.0%}. Sides that run in turn are started for "
+            "every block (ENGINERY_PLACEMENT=in-turn)."
+        )
     if point.ended == "underpowered":
         return "underpowered", f"the interval contains it, and {point.stopped}."
     return "noisy", f"the interval contains it, and {point.stopped}."

@@ -6,11 +6,12 @@ Invariants:
   decided here about the speed of the engine.
 - Rounds begin when the host is quiet. If it does not become so, or stay so, there is no result.
 - Rounds decide about the ratio. Then the engine and the strongest reference are asked in open loop, which
-  decides about the objective.
+  decides about the objective. An engine that is not fast enough is asked only if that reference misses it:
+  otherwise vLLM stays, whatever the engine does.
 - What the rounds were answered with is read after them, by the first reference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -18,14 +19,20 @@ from artifacts.progress import Say
 from tasks.errors import HostBusy
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.contest import (
-    ROLES,
     BlockPlan,
+    Compared,
     compare_in_blocks,
     compare_in_rounds,
     plan_blocks,
     sweep_in_rounds,
 )
-from tasks.judging.measure.open_loop import OpenLoopAsked, Role, ask_in_open_loop, rate_of
+from tasks.judging.measure.open_loop import (
+    OpenLoopAsked,
+    Role,
+    ask_in_open_loop,
+    not_asked,
+    rate_of,
+)
 from tasks.judging.measure.phases import Budget, NothingKept, PhaseKeeper
 from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.rounds import RoundRunner
@@ -36,12 +43,12 @@ from tasks.judging.results import (
     LeftOut,
     NotMeasured,
     OpenLoopResult,
-    OpenLoopSide,
     SpeedPoint,
     SpeedResult,
     SweepPoint,
     TimedAnswers,
 )
+from tasks.judging.statistics import attempt_confidence, shown_of
 
 
 def measure_speed(
@@ -124,11 +131,11 @@ def _measure(
         )
     strongest = next(one for one in references if one.name == found.points[0].reference.side)
     ask = partial(_open_loop, placement, runner, found.points, protocol, budget, kept, attempt, say)
-    # The engine first: if the budget is small, the reference is what can be left out.
-    in_engine, in_reference = (ask(*one) for one in zip((engine, strongest), ROLES[::-1], strict=True))
+    in_engine, in_reference = _both_in_open_loop(ask, found, engine, strongest, protocol, attempt)
     timed = replace(found.timed, open_loop=(in_engine, in_reference))
     sweep: list[SweepPoint] = []
-    omitted = [f"{one.side} in open loop: {one.stopped}." for one in _not_asked(in_engine, in_reference)]
+    unasked = [one.result for one in (in_engine, in_reference) if not one.result.stretches]
+    omitted = [f"{one.side} in open loop: {one.stopped}." for one in unasked]
     if placement.resident:
         decisive = found.points[0]
         sweep, cut, more = sweep_in_rounds(placement, runner, strongest, protocol, budget, decisive, say=say)
@@ -157,8 +164,29 @@ def _measure(
     )
 
 
-def _not_asked(*asked: OpenLoopAsked) -> list[OpenLoopSide]:
-    return [one.result for one in asked if not one.result.stretches]
+def _both_in_open_loop(
+    ask: Callable[[Side, Role, str], OpenLoopAsked],
+    found: Compared,
+    engine: Side,
+    reference: Side,
+    protocol: JudgingProtocol,
+    attempt: int,
+) -> tuple[OpenLoopAsked, OpenLoopAsked]:
+    """Ask the engine and the strongest reference in open loop, as far as it can change the verdict."""
+    if not found.is_lost(protocol.speed):
+        # The engine first: if the budget is small, the reference is what can be left out.
+        return ask(engine, "engine", ""), ask(reference, "reference", "")
+    theirs = ask(reference, "reference", "")
+    rounds = [one for one in found.points[0].rounds if one.side == reference.name]
+    records = [record for one in rounds for record in one.requests]
+    confidence = attempt_confidence(protocol.speed.confidence, attempt)
+    if shown_of(theirs.result, records, protocol.workload.slo, confidence) == "missed":
+        return ask(engine, "engine", ""), theirs
+    needless = (
+        f"{engine.name} is not fast enough, and {reference.name} was not shown to miss the objective: it "
+        "would change nothing"
+    )
+    return ask(engine, "engine", needless), theirs
 
 
 def _open_loop(
@@ -172,9 +200,16 @@ def _open_loop(
     say: Say,
     side: Side,
     role: Role,
+    needless: str,
 ) -> OpenLoopAsked:
-    """Ask one side in open loop, at the share of what it can serve by its rounds."""
+    """Ask one side in open loop, at the share of what it can serve by its rounds.
+
+    If it is `needless`, this says why, and nothing is asked.
+    """
     rate = rate_of([getattr(point, role) for point in points], side.devices, protocol.workload)
+    if needless:
+        say(f"open loop, {side.name}: none was sent: {needless}")
+        return not_asked(side, rate, needless)
     made = kept.once(
         f"open-loop-{role}",
         OpenLoopAsked,

@@ -11,8 +11,8 @@ from tasks.judging.results.load import RequestRecord
 from tasks.judging.results.quantities import BoundedQuantiles, Quantiles
 
 Settled = Literal["settled", "enough", "budget"]
-"""Why no more requests were sent: the objective is settled; more would change no verdict; or the budget does
-not allow as many as are needed next."""
+"""Why no more requests were sent: the objective is settled; more, or any, would change no verdict; or the
+budget does not allow as many as are needed next."""
 
 
 class Stretch(Frozen):
@@ -66,7 +66,9 @@ class OpenLoopSide(Frozen):
     ended: Settled
     stopped: str = Field(description="Why no more requests were sent, as part of a sentence.")
     spent_s: float = Field(ge=0, description="Seconds that all of it took.")
-    stretches: tuple[Stretch, ...] = Field(description="Empty if the budget did not allow the first look.")
+    stretches: tuple[Stretch, ...] = Field(
+        description="Empty if the budget did not allow the first look, or none was needed."
+    )
     summary: OpenLoopSummary | None = Field(description="Null if there are no stretches.")
 
     @property

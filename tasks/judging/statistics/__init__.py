@@ -16,9 +16,11 @@ from tasks.judging.statistics.miss_bounds import (
     look_confidence,
     miss_interval,
     misses_of,
+    open_loop_limits,
     requests_of_look,
     requests_to_settle,
     requests_without_miss,
+    shown_of,
 )
 from tasks.judging.statistics.objective import best_within, meets
 from tasks.judging.statistics.paired_rounds import Pairs, pairs_of
@@ -34,7 +36,9 @@ from tasks.judging.statistics.parts import (
 )
 from tasks.judging.statistics.quantile_bounds import quantile_bounds
 from tasks.judging.statistics.ratio_bounds import (
+    PointRatio,
     geometric_mean_interval,
+    is_not_faster,
     mean_interval,
     point_ratio,
     ratio_interval,
@@ -61,6 +65,7 @@ __all__ = [
     "Look",
     "Misses",
     "Pairs",
+    "PointRatio",
     "RegionPoint",
     "Span",
     "Unit",
@@ -73,6 +78,7 @@ __all__ = [
     "geometric_mean_interval",
     "gross_error_interval",
     "is_garbled",
+    "is_not_faster",
     "length_ratio_interval",
     "limits_of",
     "look_confidence",
@@ -81,6 +87,7 @@ __all__ = [
     "meets",
     "miss_interval",
     "misses_of",
+    "open_loop_limits",
     "paired_loss_interval",
     "pairs_of",
     "pairs_to_pass",
@@ -100,6 +107,7 @@ __all__ = [
     "samples_to_pass",
     "share_difference_interval",
     "share_interval",
+    "shown_of",
     "spans_of",
     "take_look",
     "units_of",

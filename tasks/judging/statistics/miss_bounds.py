@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from engine_specs.spec import Slo
-from tasks.judging.results import Interval, RequestRecord
+from tasks.judging.results import Interval, OpenLoopSide, RequestRecord
 from tasks.judging.statistics.regret_bounds import DRAWS, mean_bounds, share_interval, wider
 
 ALLOWED_SHARE = 0.01
@@ -82,6 +82,28 @@ def limits_of(misses: Misses, confidence: float, *, draws: int = DRAWS) -> Limit
         miss_interval(misses.late, ones, confidence, draws=draws),
         miss_interval(misses.slow, misses.gaps if has_gaps else ones, confidence, draws=draws),
     )
+
+
+def shown_of(asked: OpenLoopSide, rounds: Sequence[RequestRecord], slo: Slo, confidence: float) -> Kept:
+    """Return what is shown of a side: it meets the objective in open loop, and may miss it in rounds, too.
+
+    Args:
+        asked: the side in open loop.
+        rounds: its requests in rounds at the operating point.
+        slo: the objective.
+        confidence: of everything that is said about the side.
+    """
+    if limits_of(misses_of(rounds, slo), confidence).kept == "missed":
+        return "missed"
+    limits = open_loop_limits(asked, slo, confidence)
+    return "underpowered" if limits is None else limits.kept
+
+
+def open_loop_limits(asked: OpenLoopSide, slo: Slo, confidence: float) -> Limits | None:
+    """Return the bounds of a side in open loop; None if no request was sent."""
+    if not asked.requests:
+        return None
+    return limits_of(misses_of(asked.requests, slo), look_confidence(confidence, asked.looks))
 
 
 def look_confidence(confidence: float, number: int) -> float:

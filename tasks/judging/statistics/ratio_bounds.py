@@ -156,6 +156,17 @@ def point_ratio(point: SpeedPoint, plan: SpeedPlan) -> PointRatio:
     return PointRatio(plan.gate.metric, pairs.by_round().tolist(), interval, pairs.start_spread)
 
 
+def is_not_faster(ratio: PointRatio, point: SpeedPoint, plan: SpeedPlan) -> bool:
+    """Return whether rounds show that the engine does not reach the bar.
+
+    Either its upper bound does not, or there were as many rounds as find an engine that does. The latter
+    shows nothing if starts decide about the ratio, since further rounds say nothing about these.
+    """
+    bar = plan.gate.min_speedup
+    found = point.ended == "resolved" and not ratio.start_spread
+    return ratio.interval.upper < bar or (found and ratio.interval.lower < bar)
+
+
 def student_quantile(confidence: float, degrees: Any) -> Any:
     """Return the one-sided quantile of Student's t."""
     # scipy.stats has the same under a more familiar name, but takes 1.5 s to import.

@@ -19,11 +19,9 @@ from tasks.judging.measure.contest.block_budget import (
 from tasks.judging.measure.contest.blocks import compare_in_blocks
 from tasks.judging.measure.contest.order import order_of
 from tasks.judging.measure.contest.pairings import Compared
-from tasks.judging.measure.contest.stages import ROLES
 from tasks.judging.measure.contest.sweep import sweep_in_rounds
 
 __all__ = [
-    "ROLES",
     "BlockPlan",
     "Compared",
     "compare_in_blocks",

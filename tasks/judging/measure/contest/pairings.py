@@ -14,9 +14,9 @@ from tasks.judging.endpoint import Side
 from tasks.judging.measure.contest.stages import Spent, Stop, finish_point, next_stop
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.measure.timed import TimedRounds
-from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.protocol import JudgingProtocol, SpeedPlan
 from tasks.judging.results import BlockCost, SpeedPoint
-from tasks.judging.statistics import point_ratio
+from tasks.judging.statistics import is_not_faster, point_ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class Compared:
     others: Sequence[SpeedPoint]
     timed: TimedRounds
     blocks: tuple[BlockCost, ...] = ()
+
+    def is_lost(self, plan: SpeedPlan) -> bool:
+        """Whether the engine was shown not to be fast enough next to one of the references."""
+        decided = [one for one in (self.points[0], *self.others) if one.ended != "undecided"]
+        return any(is_not_faster(point_ratio(one, plan), one, plan) for one in decided)
 
 
 @dataclass(slots=True)

@@ -12,6 +12,20 @@ Promises:
 """
 
 from tasks.judging.measure.open_loop.arrivals import Rate, rate_of
-from tasks.judging.measure.open_loop.asking import OpenLoopAsked, Role, ask_in_open_loop, open_loop_s
+from tasks.judging.measure.open_loop.asking import (
+    OpenLoopAsked,
+    Role,
+    ask_in_open_loop,
+    not_asked,
+    open_loop_s,
+)
 
-__all__ = ["OpenLoopAsked", "Rate", "Role", "ask_in_open_loop", "open_loop_s", "rate_of"]
+__all__ = [
+    "OpenLoopAsked",
+    "Rate",
+    "Role",
+    "ask_in_open_loop",
+    "not_asked",
+    "open_loop_s",
+    "rate_of",
+]

@@ -96,6 +96,22 @@ def ask_in_open_loop(
     return made
 
 
+def not_asked(side: Side, rate: Rate, why: str) -> OpenLoopAsked:
+    """Return the result of a side that is not asked, for this reason: it could change no verdict."""
+    result = OpenLoopSide(
+        side=side.name,
+        arrivals_per_s=rate.per_s,
+        load=rate.load,
+        looks=0,
+        ended="enough",
+        stopped=why,
+        spent_s=0.0,
+        stretches=(),
+        summary=None,
+    )
+    return OpenLoopAsked(result=result, texts=())
+
+
 class _Asked:
     """One side that is asked; see `ask_in_open_loop`."""
 

@@ -15,6 +15,7 @@ from support.judging.measured_fakes import ignore
 from engine_specs.spec import Arrivals, Slo
 from tasks.judging import JudgingProtocol, Observer, SpeedResult
 from tasks.judging.gates.slo import judge_slo
+from tasks.judging.gates.speed import judge_speed
 from tasks.judging.measure import Budget, measure_speed
 from tasks.judging.measure.open_loop import OpenLoopAsked, Rate, Role, ask_in_open_loop
 from tasks.judging.measure.open_loop.arrivals import arrival_times
@@ -84,6 +85,43 @@ def test_a_queue_that_a_closed_loop_hides_is_found() -> None:
         len(r.requests) for p in made.points for r in p.rounds if r.side == "engine"
     )
     assert len(made.timed.engine.claimed) == answers, "what arrived is read as well"
+    assert SpeedResult.model_validate_json(made.model_dump_json()) == made
+
+
+SLOW, FAST = Behaviour(per_token_s=0.005), Behaviour(per_token_s=0.0005)
+STRICT = Slo(ttft_p99_ms=0.001, itl_p99_ms=60_000)
+
+
+@pytest.mark.parametrize(
+    ("engine", "slo", "is_asked", "row"),
+    [
+        (SLOW, LENIENT, False, "not-faster"),
+        (SLOW, STRICT, True, "slo-missed-by-both"),
+        (FAST, LENIENT, True, ""),
+    ],
+    ids=["slower", "slower, and vLLM misses", "faster"],
+)
+def test_an_engine_that_is_not_faster_is_asked_only_if_vllm_misses_the_objective(
+    engine: Behaviour, slo: Slo, is_asked: bool, row: str
+) -> None:
+    one, lines = asked(slo), list[str]()
+    with fake_server(engine) as mine, fake_server(FAST if engine is SLOW else SLOW) as theirs:
+        up = [endpoint("engine", mine.base_url), endpoint("vllm", theirs.base_url)]
+        made = measure_speed(resident(up), up[0].side, [up[1].side], one, text=None, say=lines.append)
+    assert isinstance(made, SpeedResult)
+    asked_engine, asked_reference = made.open_loop.engine, made.open_loop.reference
+    assert asked_reference.requests
+    assert bool(asked_engine.requests) is is_asked
+    assert (asked_engine.ended, asked_engine.looks) == (("settled", 1) if is_asked else ("enough", 0))
+    said = "engine is not fast enough, and vllm was not shown to miss the objective: it would change nothing"
+    assert any(said in line for line in lines) is not is_asked
+    assert any(said in line for line in made.omitted) is not is_asked
+    gates = (judge_slo(made, slo, one.speed), judge_speed(made.at_operating_point, one.speed))
+    if row == "not-faster":
+        assert [gate.outcome for gate in gates] == ["underpowered", "not-faster"]
+        assert said in gates[0].reason
+    elif row:
+        assert (gates[0].outcome, gates[0].reference) == ("missed", "missed")
     assert SpeedResult.model_validate_json(made.model_dump_json()) == made
 
 
