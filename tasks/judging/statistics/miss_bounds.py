@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 from engine_specs.spec import Slo
 from tasks.judging.results import Interval, OpenLoopSide, RequestRecord
-from tasks.judging.statistics.regret_bounds import DRAWS, mean_bounds, share_interval, wider
+from tasks.judging.statistics.regret_bounds import DRAWS, Unit, mean_bounds, share_interval, wider
 
 ALLOWED_SHARE = 0.01
 """What a 99th percentile leaves."""
@@ -137,8 +137,7 @@ def miss_interval(
     # In requests: one more of them has as many gaps as the others have in the mean.
     each = sum(counted) / len(counted)
     units = [(one / each, number / each) for one, number in zip(missed, counted, strict=True)]
-    above, below = (_bounds(units, one, draws) for one in (confidence, 1 - (1 - confidence) / WAYS_TO_MISS))
-    return above.model_copy(update={"lower": below.lower})
+    return _bounds(units, confidence, 1 - (1 - confidence) / WAYS_TO_MISS, draws)
 
 
 def requests_to_settle(interval: Interval, requests: int, confidence: float) -> int | None:
@@ -166,18 +165,24 @@ def _spread(interval: Interval, requests: int) -> float:
     return max(1.0, ((interval.upper - interval.lower) / (alone.upper - alone.lower)) ** 2)
 
 
-def _bounds(units: Sequence[tuple[float, float]], confidence: float, draws: int) -> Interval:
+def _bounds(units: Sequence[Unit], confidence: float, lower_confidence: float, draws: int) -> Interval:
     """Return the widest bounds over all numbers of neighbours."""
     counts = [count for count in NEIGHBOURS if count == 1 or len(units) >= 2 * count]
     return wider(
         [
-            mean_bounds(_together(units, count), lambda largest: max(1.0, largest), confidence, draws)
+            mean_bounds(_together(units, count), _worst, confidence, draws, lower_confidence=lower_confidence)
             for count in counts
         ]
     )
 
 
-def _together(units: Sequence[tuple[float, float]], count: int) -> list[tuple[float, float]]:
+def _worst(largest: float) -> float:
+    return max(1.0, largest)
+
+
+def _together(units: Sequence[Unit], count: int) -> Sequence[Unit]:
     """Return the sums of neighbours, so many at a time; the last ones may be fewer."""
+    if count == 1:
+        return units
     parts = (units[start : start + count] for start in range(0, len(units), count))
     return [(math.fsum(a for a, _ in part), math.fsum(b for _, b in part)) for part in parts]

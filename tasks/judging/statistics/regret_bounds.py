@@ -27,6 +27,7 @@ tests/unit/tasks/judging/statistics simulates heavy tails and dependent texts.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 DRAWS = 10_000
 # Weights that are drawn at once, times DRAWS: 20 MB.
 ROWS = 256
+# Draws that are kept for equal samples, which gates and report ask for again: 240 KB each.
+KEPT = 64
 SEED = 20_260_101
 POWER = 0.8
 TAIL = 3.0
@@ -199,27 +202,41 @@ def wider(found: Sequence[Interval]) -> Interval:
 
 
 def _dirichlet_sums(
-    pairs: Iterable[tuple[float, float]], draws: int
+    pairs: Iterable[Unit], draws: int
 ) -> tuple["NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]:
     """Draw the sums of w * first and of w * second over pairs, and the weight of one extra pair.
 
     The weights w are exponential. Equal pairs are drawn together (a sum of k exponentials is Gamma(k)), as
     most samples are zeros.
     """
-    import numpy as np
-
-    counts: dict[tuple[float, float], int] = {}
+    counts: dict[Unit, int] = {}
     for pair in sorted(pairs):
         counts[pair] = counts.get(pair, 0) + 1
+    return _drawn(tuple(counts.items()), draws)
+
+
+@lru_cache(maxsize=KEPT)
+def _drawn(
+    counts: tuple[tuple[Unit, int], ...], draws: int
+) -> tuple["NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]:
+    """Draw for pairs that differ, each with how often it was seen."""
+    import numpy as np
+
     source = np.random.default_rng(SEED)
-    values, numbers = np.array(list(counts)), np.array(list(counts.values()), dtype=float)
+    values, numbers = (
+        np.array([pair for pair, _ in counts]),
+        np.array([count for _, count in counts], dtype=float),
+    )
     first, second = np.zeros(draws), np.zeros(draws)
     for start in range(0, len(values), ROWS):
         rows = slice(start, start + ROWS)
         weights = source.standard_gamma(numbers[rows, None], (len(numbers[rows]), draws))
         first += values[rows, 0] @ weights
         second += values[rows, 1] @ weights
-    return first, second, source.standard_exponential(draws)
+    drawn = first, second, source.standard_exponential(draws)
+    for one in drawn:
+        one.setflags(write=False)
+    return drawn
 
 
 def _quantile(values: "NDArray[Any]", share: float) -> float:
