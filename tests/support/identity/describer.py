@@ -2,7 +2,8 @@
 
 Usage: PYTHON describer.py PACKAGES, with that directory, then `tests`, first on PYTHONPATH. Each line of
 stdin is answered by a line of JSON: what `documents` gives, or null after a traceback. Importing takes longer
-than describing, so forks of one process do this; it has imported all code and must not have read a table.
+than describing, so forks of one process do this; it has imported all code and must not have read a table. The
+source files of workers are no tables: it has parsed them, too.
 """
 
 import gc
@@ -22,11 +23,14 @@ def main(packages: str) -> None:
     )
     import tasks
     from support.identity.documents import documents
+    from tasks.workers.common.sources import reached
 
     if not Path(next(iter(tasks.__path__))).is_relative_to(packages):
         sys.exit(f"these are other packages than those in {packages}: {tasks.__path__}")
     if tables := [path for path in read if path.startswith(packages) and not path.endswith(CODE)]:
         sys.exit(f"read while modules were imported: {', '.join(tables)}")
+    workers = (Path(packages) / "tasks" / "workers").rglob("*.py")
+    reached(".".join(path.relative_to(packages).with_suffix("").parts) for path in workers)
     # Nothing that was imported is garbage; a fork would search all of it, and copy what it searches.
     gc.freeze()
     for _line in sys.stdin:

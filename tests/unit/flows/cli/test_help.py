@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cyclopts import App
-from support.programs.cli import PROGRAM, run_cli
+from support.programs.cli import PROGRAM, run_cli, run_here
 
 from flows.cli.main import COMMANDS, COMPLETION, make_app
 
@@ -27,7 +27,7 @@ PATHS = list(paths())
 
 @cache
 def shown_help(path: tuple[str, ...]) -> str:
-    done = run_cli(*path, "--help", env={"COLUMNS": "80"})
+    done = run_here(*path, "--help", env={"COLUMNS": "80"})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -77,7 +77,7 @@ def test_the_first_help_names_the_exit_codes_and_completion() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion_is_installed_into_the_home_directory(tmp_path: Path, shell: str) -> None:
-    done = run_cli(COMPLETION, "--shell", shell, env={"HOME": str(tmp_path)})
+    done = run_here(COMPLETION, "--shell", shell, env={"HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     script = Path(done.stdout.strip())
     assert script.is_relative_to(tmp_path)
@@ -99,7 +99,7 @@ def test_completion_is_installed_into_the_home_directory(tmp_path: Path, shell: 
     ],
 )
 def test_a_new_bash_offers_commands_and_options(tmp_path: Path, typed: list[str], offered: list[str]) -> None:
-    assert run_cli(COMPLETION, "--shell", "bash", env={"HOME": str(tmp_path)}).returncode == 0
+    assert run_here(COMPLETION, "--shell", "bash", env={"HOME": str(tmp_path)}).returncode == 0
     ask = f"COMP_WORDS=({shlex.join(typed)}); COMP_CWORD={len(typed) - 1}; _enginery; "
     done = subprocess.run(
         ["bash", "--rcfile", str(tmp_path / ".bashrc"), "-ic", ask + 'printf "%s\\n" "${COMPREPLY[@]}"'],
@@ -111,7 +111,7 @@ def test_a_new_bash_offers_commands_and_options(tmp_path: Path, typed: list[str]
 
 def test_completion_cannot_be_installed_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / ".local").write_text("a file")
-    done = run_cli(COMPLETION, "--shell", "bash", env={"HOME": str(tmp_path)})
+    done = run_here(COMPLETION, "--shell", "bash", env={"HOME": str(tmp_path)})
     assert done.returncode == 2
     assert str(tmp_path / ".local") in done.stderr
     assert "internal error" not in done.stderr

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.programs.cli import PROGRAM, run_cli
+from support.programs.cli import PROGRAM, run_cli, run_here
 
 from artifacts.settings import Settings
 from flows.cli.main import COMMANDS, explain
@@ -74,7 +74,7 @@ def test_every_registered_command_exists(command) -> None:
     ],
 )
 def test_bad_arguments_exit_2_and_say_what_to_do(arguments: tuple[str, ...], said: str) -> None:
-    done = run_cli(*arguments)
+    done = run_here(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "fix:" in done.stderr
@@ -83,7 +83,7 @@ def test_bad_arguments_exit_2_and_say_what_to_do(arguments: tuple[str, ...], sai
 
 
 def test_bad_settings_are_all_named_with_their_variables() -> None:
-    done = run_cli("status", env={"ENGINERY_STORE_BUCKET": "x", "ENGINERY_JOB_TIME_LIMIT_S": "soon"})
+    done = run_here("status", env={"ENGINERY_STORE_BUCKET": "x", "ENGINERY_JOB_TIME_LIMIT_S": "soon"})
     assert done.returncode == 2
     assert "ENGINERY_STORE_BUCKET" in done.stderr
     assert "ENGINERY_JOB_TIME_LIMIT_S" in done.stderr
@@ -92,7 +92,7 @@ def test_bad_settings_are_all_named_with_their_variables() -> None:
 
 def test_a_broken_settings_file_exits_2(tmp_path: Path) -> None:
     (tmp_path / "enginery.toml").write_text("home = ")
-    done = run_cli("status", cwd=tmp_path)
+    done = run_here("status", cwd=tmp_path)
     assert done.returncode == 2
     assert "enginery.toml cannot be read" in done.stderr
 
@@ -100,7 +100,7 @@ def test_a_broken_settings_file_exits_2(tmp_path: Path) -> None:
 def test_validate_names_every_problem_of_every_file_and_still_reports_the_good_one(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("name: one\nbogus: 1\n")
     (tmp_path / "two.yaml").write_text("{")
-    done = run_cli("specs", "validate", "demo", tmp_path / "one.yaml", tmp_path / "two.yaml")
+    done = run_here("specs", "validate", "demo", tmp_path / "one.yaml", tmp_path / "two.yaml")
     assert done.returncode == 2
     assert "demo: ok" in done.stdout
     assert "one.yaml:2: bogus" in done.stderr
@@ -109,20 +109,20 @@ def test_validate_names_every_problem_of_every_file_and_still_reports_the_good_o
 
 def test_an_unreachable_store_exits_5_with_the_address() -> None:
     env = {"AWS_ENDPOINT_URL_S3": CLOSED_PORT, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
-    done = run_cli("list", env=env)
+    done = run_here("list", env=env)
     assert done.returncode == 5
     assert CLOSED_PORT in done.stderr
 
 
 def test_an_unreachable_prefect_server_exits_5_with_the_address() -> None:
-    done = run_cli("build", "demo", env={"PREFECT_API_URL": f"{CLOSED_PORT}/api"})
+    done = run_here("build", "demo", env={"PREFECT_API_URL": f"{CLOSED_PORT}/api"})
     assert done.returncode == 5
     assert f"{CLOSED_PORT}/api (PREFECT_API_URL)" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_serving_what_was_never_pulled_exits_4(tmp_path: Path) -> None:
-    done = run_cli("serve", tmp_path)
+    done = run_here("serve", tmp_path)
     assert done.returncode == 4
     assert "enginery pull" in done.stderr
 
@@ -135,7 +135,7 @@ def test_status_of_no_stack_exits_5_and_json_is_one_document() -> None:
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    done = run_cli("verify", tmp_path, "--debug")
+    done = run_here("verify", tmp_path, "--debug")
     assert "Traceback" in done.stderr
     assert "NotFound" in done.stderr
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.programs.cli import run_here
 
 import flows
 from artifacts.settings import Settings
@@ -57,6 +58,12 @@ def run_python(folder: Path, *arguments: str, **env: str) -> subprocess.Complete
     )
 
 
+def list_releases(folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `enginery list` in this process, with what `run_python` sets."""
+    env = STORE | {"ENGINERY_HOME": str(folder / "home")} | variables
+    return run_here("list", env=env, cwd=folder)
+
+
 def assert_reported(done: subprocess.CompletedProcess[str], *said: str) -> None:
     assert done.returncode == 2, done.stderr
     assert "internal error" not in done.stderr
@@ -75,12 +82,12 @@ def test_every_setting_has_wrong_values_here_and_a_line_in_the_readme() -> None:
 @pytest.mark.parametrize("wrong", TOGETHER, ids=lambda wrong: " ".join(dict.fromkeys(wrong.values())))
 def test_wrong_settings_are_named_all_at_once(tmp_path: Path, wrong: dict[str, str]) -> None:
     variables = {f"ENGINERY_{name.upper()}": value for name, value in wrong.items()}
-    assert_reported(run_python(tmp_path, *CLI, "list", **variables), *variables)
+    assert_reported(list_releases(tmp_path, variables), *variables)
 
 
 def test_bytes_that_are_not_text_are_reported(tmp_path: Path) -> None:
     (prefix,) = WRONG["store_prefix"]
-    assert_reported(run_python(tmp_path, *CLI, "list", ENGINERY_STORE_PREFIX=prefix), "is not UTF-8")
+    assert_reported(list_releases(tmp_path, {"ENGINERY_STORE_PREFIX": prefix}), "is not UTF-8")
 
 
 @pytest.mark.parametrize("command", ["build demo", "nightly", "plan demo", "doctor", "up", "status"])

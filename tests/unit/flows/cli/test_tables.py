@@ -10,7 +10,7 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
-from support.programs.cli import PROGRAM, run_cli
+from support.programs.cli import PROGRAM, run_here
 
 from artifacts.settings import Settings
 from engine_specs.spec import list_specs, load_spec
@@ -74,5 +74,5 @@ def test_a_terminal_shows_whole_names(command: tuple[str, ...], columns: int) ->
 
 @pytest.mark.parametrize("command", [("specs", "list"), ("targets", "list")], ids=" ".join)
 def test_a_pipe_gets_whole_names_a_row_a_line(tmp_path: Path, command: tuple[str, ...]) -> None:
-    lines = run_cli(*command, env={"COLUMNS": "20"}, cwd=tmp_path).stdout.splitlines()
+    lines = run_here(*command, env={"COLUMNS": "20"}, cwd=tmp_path).stdout.splitlines()
     assert all(any(word in line.replace(",", " ").split() for line in lines) for word in TYPED[command])

