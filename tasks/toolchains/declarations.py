@@ -151,7 +151,7 @@ def declared(
     path: Path = DECLARATIONS_FILE, locks_dir: Path = LOCKS_DIR, machine: str = platform.machine()
 ) -> dict[str, Declaration]:
     """All toolchains by name, as declared for hosts of this machine type."""
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    raw = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return {name: _declaration(name, entry, locks_dir, machine) for name, entry in raw.items()}
 
 

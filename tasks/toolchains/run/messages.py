@@ -36,7 +36,9 @@ class MessageTable(Frozen):
 @cache
 def known_messages(path: Path = MESSAGES_FILE) -> tuple[KnownMessage, ...]:
     """All rows, in the order in which they are tried."""
-    return MessageTable.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).messages
+    return MessageTable.model_validate(
+        yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    ).messages
 
 
 def recognised(lines: Iterable[str]) -> KnownMessage | None:

@@ -64,7 +64,7 @@ def changed(file: str, change: Callable[[Any], None]) -> Edit:
 
     def edit(packages: Path) -> None:
         path = packages / file
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         change(content)
         path.write_text(yaml.dump(content, Dumper=_Plain, sort_keys=False), encoding="utf-8")
 

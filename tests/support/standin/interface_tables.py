@@ -11,7 +11,7 @@ NUMBERS = {"int": int, "float": float}
 
 def table(name: str) -> dict[str, Any]:
     """One table by the name of its file, such as trtllm-build-1.2."""
-    content: dict[str, Any] = yaml.safe_load((INTERFACES / f"{name}.yaml").read_text())
+    content: dict[str, Any] = yaml.load((INTERFACES / f"{name}.yaml").read_text(), Loader=yaml.CSafeLoader)
     return content
 
 

@@ -24,13 +24,17 @@ SCALARS: dict[str, tuple[type, ...]] = {
 
 def load_table(name: str) -> dict[str, Any]:
     """A table of an interface by the name of its file."""
-    table: dict[str, Any] = yaml.safe_load((INTERFACES / f"{name}.yaml").read_text(encoding="utf-8"))
+    table: dict[str, Any] = yaml.load(
+        (INTERFACES / f"{name}.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
+    )
     return table
 
 
 def load_arguments(kind: str) -> dict[str, Any]:
     """The closed schema of the arguments of a kind's tool: the data that specs are held against, too."""
-    table: dict[str, Any] = yaml.safe_load((ARGUMENTS / f"{kind}.yaml").read_text(encoding="utf-8"))
+    table: dict[str, Any] = yaml.load(
+        (ARGUMENTS / f"{kind}.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
+    )
     return table
 
 

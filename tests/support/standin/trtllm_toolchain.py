@@ -95,12 +95,12 @@ def report(root: Path, gpu: Gpu) -> None:
 
 def interfaces() -> dict[str, Any]:
     """The tables that the stand-in reads, and the flags that end in plugin_config."""
-    build = yaml.safe_load((INTERFACES / "trtllm-build-1.2.yaml").read_text())
+    build = yaml.load((INTERFACES / "trtllm-build-1.2.yaml").read_text(), Loader=yaml.CSafeLoader)
     flags = build["flags"].items()
     of_plugins = {name[2:]: row.get("choices", []) for name, row in flags if "plugin.py" in row["source"]}
-    config = yaml.safe_load((INTERFACES / "build-config-1.2.yaml").read_text())
-    engine = yaml.safe_load((INTERFACES / "engine-1.2.yaml").read_text())
-    model_files = yaml.safe_load(MODEL_FILES_FILE.read_text(encoding="utf-8"))
+    config = yaml.load((INTERFACES / "build-config-1.2.yaml").read_text(), Loader=yaml.CSafeLoader)
+    engine = yaml.load((INTERFACES / "engine-1.2.yaml").read_text(), Loader=yaml.CSafeLoader)
+    model_files = yaml.load(MODEL_FILES_FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return {
         "trtllm-build": build,
         "build-config": config,

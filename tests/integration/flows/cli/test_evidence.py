@@ -87,12 +87,12 @@ def test_another_host_judges_a_release_again_to_the_same_digits(
 
 @pytest.mark.parametrize(
     ("evidence", "verdict"),
-    [(planted.engine(regrets=[1.0] * 400), "rejected"), (planted.without_engine(), "stay-on-vllm")],
+    [(lambda: planted.engine(regrets=[1.0] * 400), "rejected"), (planted.without_engine, "stay-on-vllm")],
 )
 def test_a_verdict_that_was_not_published_is_judged_again_by_its_id(
-    judging: Judging, enginery: Callable[..., Done], evidence: Evidence, verdict: str
+    judging: Judging, enginery: Callable[..., Done], evidence: Callable[[], Evidence], verdict: str
 ) -> None:
-    kept = judging.judge(evidence)
+    kept = judging.judge(evidence())
     done = enginery("recompute", "demo", "--verdict", kept.id, "--json")
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)

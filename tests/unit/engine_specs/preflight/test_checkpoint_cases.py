@@ -10,7 +10,9 @@ from support.specs.gpu import gpu_variant
 from engine_specs.preflight import Examination, SmallFiles, examine
 from engine_specs.spec import ResolvedVariant, Shape, Spec, resolve_variants
 
-CASES = yaml.safe_load((TESTS / "data" / "cases" / "checkpoints.yaml").read_text(encoding="utf-8"))
+CASES = yaml.load(
+    (TESTS / "data" / "cases" / "checkpoints.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
+)
 SHAPE = {"max_batch_size": 2, "max_input_len": 200, "max_seq_len": 512, "max_num_tokens": 1024}
 
 

@@ -1,5 +1,7 @@
 """A ratio that changed: it is said whether the engine or the reference did, if anybody can say."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,13 @@ def speed(ratio: float = 2.0, **settings: Any) -> JudgedSpeed:
     return planted.engine(ratio, **settings).speed
 
 
-THEN = speed()
+@cache
+def then() -> JudgedSpeed:
+    return speed()
 
 
 def since(now: JudgedSpeed) -> Drift:
-    return drift_between(THEN, now, since="demo@0.1.0")
+    return drift_between(then(), now, since="demo@0.1.0")
 
 
 def kinds(found: Drift) -> tuple[str, ...]:
@@ -54,8 +58,10 @@ def test_a_host_that_became_slower_changes_both_sides_and_not_the_ratio() -> Non
 
 def test_what_the_intervals_cannot_tell_is_not_claimed() -> None:
     few = [500.0, 560.0, 450.0]
-    noisy = THEN.reference.model_copy(update={"rates": few})
-    found = drift_between(THEN.model_copy(update={"reference": noisy}), speed(rate=520.0), since="demo@0.1.0")
+    noisy = then().reference.model_copy(update={"rates": few})
+    found = drift_between(
+        then().model_copy(update={"reference": noisy}), speed(rate=520.0), since="demo@0.1.0"
+    )
     assert found.reference is not None
     assert found.reference.kind == "unclear"
     assert "the reference may have changed: " in found.text()
@@ -69,8 +75,8 @@ def test_small_changes_are_seen_only_over_many_starts(
 ) -> None:
     """What the one start of a side decides looks like a change of as much."""
     now = speed(rate=500.0 * faster)
-    for kind, spread in ((one_start, THEN.start_spread), (many_starts, 0.0)):
-        before, after = (one.model_copy(update={"start_spread": spread}) for one in (THEN, now))
+    for kind, spread in ((one_start, then().start_spread), (many_starts, 0.0)):
+        before, after = (one.model_copy(update={"start_spread": spread}) for one in (then(), now))
         found = drift_between(before, after, since="demo@0.1.0").reference
         assert found is not None
         assert found.kind == kind
@@ -79,15 +85,21 @@ def test_small_changes_are_seen_only_over_many_starts(
 @pytest.mark.parametrize(
     ("now", "why"),
     [
-        (speed(host={**planted.HOST, "cores": 64}), "another class of host (cores: 2 -> 64)"),
-        (THEN.model_copy(update={"placement": "in-turn"}), "sides ran together then, and in-turn now"),
-        (THEN.model_copy(update={"quiet_host": "record"}), "only one of them required a quiet host"),
-        (THEN.model_copy(update={"metric": "throughput_per_device"}), "another workload or metric"),
-        (planted.without_engine().speed, "one is a comparison, the other a baseline"),
+        (lambda: speed(host={**planted.HOST, "cores": 64}), "another class of host (cores: 2 -> 64)"),
+        (
+            lambda: then().model_copy(update={"placement": "in-turn"}),
+            "sides ran together then, and in-turn now",
+        ),
+        (
+            lambda: then().model_copy(update={"quiet_host": "record"}),
+            "only one of them required a quiet host",
+        ),
+        (lambda: then().model_copy(update={"metric": "throughput_per_device"}), "another workload or metric"),
+        (lambda: planted.without_engine().speed, "one is a comparison, the other a baseline"),
     ],
 )
-def test_what_was_measured_otherwise_is_not_compared(now: JudgedSpeed, why: str) -> None:
-    found = since(now)
+def test_what_was_measured_otherwise_is_not_compared(now: Callable[[], JudgedSpeed], why: str) -> None:
+    found = since(now())
     assert (found.reference, found.engine, found.ratio) == (None, None, None)
     assert found.text().startswith("Not comparable with demo@0.1.0: ")
     assert why in found.text()

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,21 @@ def judged_again(evidence: Evidence, kept: KeptEvidence | None = None, **entry: 
     return recompute(planted.entry_of(evidence, **entry), kept or stored(evidence), evidence.speed)
 
 
-ENGINE, STAYS = planted.engine(), planted.without_engine()
+engine = cache(planted.engine)
 
 
-@pytest.mark.parametrize(("evidence", "verdict"), [(ENGINE, "compile"), (STAYS, "stay-on-vllm")])
-def test_what_nobody_changed_comes_out_the_same(evidence: Evidence, verdict: str) -> None:
-    found = judged_again(evidence)
+@pytest.mark.parametrize(
+    ("evidence", "verdict"), [(engine, "compile"), (planted.without_engine, "stay-on-vllm")]
+)
+def test_what_nobody_changed_comes_out_the_same(evidence: Callable[[], Evidence], verdict: str) -> None:
+    found = judged_again(evidence())
     assert (found.said, found.changed, found.differing) == ("same", (), ())
     assert found.verdict == verdict
     assert found.compared > 40
 
 
 def test_the_intervals_of_every_gate_and_point_are_among_what_is_compared() -> None:
-    made: Any = ENGINE.kept.judgement.conclusions["engine"]
+    made: Any = engine().kept.judgement.conclusions["engine"]
     intervals = json.dumps(made).count('"upper"')
     assert made["ratios"].keys() == made["summaries"].keys() == {"1", "2", "1 of 64 + 32 tokens"}
     assert made["open_loop"].keys() == {"engine", "reference"}
@@ -112,23 +115,23 @@ def cheaper_idle_side(result: Any) -> None:
 def test_a_changed_sample_is_found_by_its_digest_and_by_what_follows_from_it(
     change: Callable[[Any], None], where: str
 ) -> None:
-    kept = stored(ENGINE)
+    kept = stored(engine())
     changed = with_samples(kept, change)
-    found = judged_again(ENGINE, changed)
+    found = judged_again(engine(), changed)
     assert found.said == "changed"
     assert "engine: samples are not those that were judged" in found.changed
-    covered = judged_again(ENGINE, with_digest_of_samples(kept, changed))
+    covered = judged_again(engine(), with_digest_of_samples(kept, changed))
     assert covered.said == "changed"
     assert covered.changed == ()
     assert any(re.match(where, one) for one in covered.differing), covered.differing
 
 
 def test_a_changed_interval_is_found() -> None:
-    kept = stored(ENGINE)
+    kept = stored(engine())
     conclusions: Any = json.loads(json.dumps(kept.judgement.conclusions))
     conclusions["engine"]["ratios"]["2"]["lower"] += 0.01
     forged = replace(kept, judgement=kept.judgement.model_copy(update={"conclusions": conclusions}))
-    found = judged_again(ENGINE, forged)
+    found = judged_again(engine(), forged)
     assert found.said == "changed"
     (difference,) = found.differing
     assert difference.startswith("conclusions.engine.ratios.2.lower: kept ")
@@ -142,7 +145,7 @@ def test_a_changed_interval_is_found() -> None:
     ],
 )
 def test_a_release_that_says_something_else_than_its_evidence_is_found(entry: dict[str, Any]) -> None:
-    found = judged_again(ENGINE, **entry)
+    found = judged_again(engine(), **entry)
     assert found.said == "changed"
     assert found.changed[0].startswith("release and evidence contradict each other: ")
 
@@ -153,20 +156,20 @@ def by_another_judge(kept: KeptEvidence) -> KeptEvidence:
 
 
 def test_another_version_of_the_judge_is_said_and_explains_figures_but_no_changed_sample() -> None:
-    kept = by_another_judge(stored(ENGINE))
-    assert judged_again(ENGINE, kept).said == "same"
+    kept = by_another_judge(stored(engine()))
+    assert judged_again(engine(), kept).said == "same"
     conclusions: Any = json.loads(json.dumps(kept.judgement.conclusions))
     conclusions["engine"]["ratios"]["2"]["lower"] += 0.01
     otherwise = replace(kept, judgement=kept.judgement.model_copy(update={"conclusions": conclusions}))
-    assert judged_again(ENGINE, otherwise).said == "other-judge"
-    assert judged_again(ENGINE, with_samples(otherwise, less_regret)).said == "changed"
+    assert judged_again(engine(), otherwise).said == "other-judge"
+    assert judged_again(engine(), with_samples(otherwise, less_regret)).said == "changed"
 
 
 def test_evidence_that_this_judge_cannot_read_is_said_to_be_another_judges() -> None:
-    kept = by_another_judge(stored(ENGINE))
+    kept = by_another_judge(stored(engine()))
     rules = {**(kept.judgement.terms or {}), "a_later_term": 1}
     later = replace(kept, judgement=kept.judgement.model_copy(update={"terms": rules}))
-    found = judged_again(ENGINE, later)
+    found = judged_again(engine(), later)
     assert found.said == "other-judge"
     assert "a_later_term" in found.differing[0]
 

@@ -23,7 +23,7 @@ from tasks.toolchains.declarations import (
 from tasks.toolchains.providers.facts import tool_specifier
 
 HASHED = re.compile(r"(?:[a-z0-9-]+==[^\s\\]+ \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)+")
-NAMES = sorted(yaml.safe_load(DECLARATIONS_FILE.read_text()))
+NAMES = sorted(yaml.load(DECLARATIONS_FILE.read_text(), Loader=yaml.CSafeLoader))
 CPU = sorted(name for name, toolchain in declared().items() if toolchain.accelerator == "cpu")
 
 

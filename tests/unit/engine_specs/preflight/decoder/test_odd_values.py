@@ -13,7 +13,9 @@ from engine_specs.spec import Shape, load_spec
 from engine_specs.tables import load_config_defaults
 
 SPEC = load_spec(E2E_SPEC)
-CASES = yaml.safe_load((TESTS / "data" / "cases" / "checkpoints.yaml").read_text(encoding="utf-8"))
+CASES = yaml.load(
+    (TESTS / "data" / "cases" / "checkpoints.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
+)
 FILES = {"config.json": 700, "tokenizer.json": 9, "model.safetensors": CASES["base_bytes"]}
 # Fits any GPU, so that nothing smaller is looked for.
 SHAPE = Shape(max_batch_size=1, max_input_len=100, max_seq_len=200, max_num_tokens=200)
