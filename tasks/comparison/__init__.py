@@ -16,7 +16,12 @@ from tasks.comparison.references import (
     references_of,
 )
 from tasks.comparison.room import placement_here, served_memory
-from tasks.comparison.second_opinion import second_opinions
+from tasks.comparison.second_opinions import (
+    BENCHMARK_WORKER,
+    BenchmarkOpinion,
+    BenchmarkPlan,
+    opinion_toolchains,
+)
 from tasks.comparison.sides import (
     ENGINE,
     engine_side,
@@ -25,7 +30,6 @@ from tasks.comparison.sides import (
     occupied_devices,
     speed_plan,
 )
-from tasks.comparison.trtllm_bench import BENCHMARK_WORKER, BenchmarkOpinion, BenchmarkPlan
 
 __all__ = [
     "BENCHMARK_WORKER",
@@ -43,11 +47,11 @@ __all__ = [
     "loads_weights",
     "measure_sides",
     "occupied_devices",
+    "opinion_toolchains",
     "placement_here",
     "reference_sides",
     "references_of",
     "resident_sides",
-    "second_opinions",
     "served_memory",
     "sides_in_turn",
     "speed_plan",

@@ -12,7 +12,7 @@ from functools import partial
 
 from engine_specs.preflight import ServedMemory
 from tasks.comparison.placements import resident_sides, sides_in_turn
-from tasks.comparison.second_opinion import give_opinion, second_opinions
+from tasks.comparison.second_opinions import ask_lm_eval, opinion_toolchains
 from tasks.errors import HostBusy, WorkerOutOfMemory
 from tasks.hub import TaskItem
 from tasks.judging import IdleCheck, JudgingProtocol, Measured, Placement, PlacementChoice, Side
@@ -113,13 +113,13 @@ def _in_turn(
 def _measured(
     pipeline: Pipeline, one: Comparison, placement: Placement, kept: KeptPhases | None = None
 ) -> Measured:
-    opine = partial(give_opinion, pipeline, one.protocol, one.items, one.tokenizer, one.label)
+    opine = partial(ask_lm_eval, pipeline, one.protocol, one.items, one.tokenizer, one.label, placement)
     return measure_engine(
         placement,
         one.texts,
         one.protocol,
         items=one.items,
-        opine=opine if second_opinions(plan.task for plan in one.protocol.tasks) else None,
+        opine=opine if opinion_toolchains(plan.task for plan in one.protocol.tasks) else None,
         on_text=one.on_text,
         attempt=one.attempt,
         say=pipeline.say,

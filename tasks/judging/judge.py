@@ -64,8 +64,8 @@ def measure_engine(
     with budget.spending_once(kept, "time-of-answers"):
         accuracy_of = _Accuracy(AccuracyPhases(placement, protocol, say=say), texts, items or {}, kept)
         (accuracy,) = accuracy_of([protocol.engine])
-        if opine is not None:
-            accuracy = with_opinions(accuracy, placement, protocol, opine, kept)
+    if opine is not None:
+        accuracy = with_opinions(accuracy, protocol, opine, kept)
     if failed := rejecting(accuracy, protocol):
         left_out = _not_timed(failed)
         say(left_out.reason)

@@ -17,9 +17,9 @@ from tasks.comparison import (
     judging_protocol,
     measure_sides,
     occupied_devices,
+    opinion_toolchains,
     placement_here,
     reference_sides,
-    second_opinions,
     served_memory,
 )
 from tasks.errors import TokenizerForeign
@@ -114,7 +114,7 @@ class Measure(MeasuredNode):
             ),
             toolchains=(
                 *(side.serve.toolchain for side in self._sides(spec, "", "", "")),
-                *second_opinions(spec.validation.tasks),
+                *opinion_toolchains(spec.validation.tasks),
             ),
         )
         self.work_pool = variant.target.work_pool
@@ -343,7 +343,7 @@ def engine_manifest(store: Store, engine: str) -> EngineManifest:
 
 def _toolchains_of(protocol: JudgingProtocol) -> tuple[str, ...]:
     sides = (protocol.engine, *protocol.references)
-    others = second_opinions(plan.task for plan in protocol.tasks)
+    others = opinion_toolchains(plan.task for plan in protocol.tasks)
     return tuple(sorted({*(side.serve.toolchain for side in sides), *others}))
 
 

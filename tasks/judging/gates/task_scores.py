@@ -21,7 +21,7 @@ from tasks.judging.gates.figures import Figure, Shown, Tile, Use, interval_figur
 from tasks.judging.gates.gate import UNASKED, Evidence, Gate, SampledOutcome, Tested, tested, undecided
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import Interval, SecondOpinion, TaskResult
+from tasks.judging.results import Interval, NoOpinion, SecondOpinion, TaskResult
 from tasks.judging.statistics import mcnemar_p, paired_loss_interval, pairs_to_pass
 
 SEVERITY: tuple[Tested, ...] = ("fail", "underpowered", "pass")
@@ -185,7 +185,8 @@ def _figures(score: TaskScore, max_loss: float) -> Iterator[Figure]:
 
 
 def _opinion(result: TaskResult) -> Iterator[Figure]:
-    if found := result.second_opinion:
+    found = result.second_opinion
+    if isinstance(found, SecondOpinion):
         yield Figure(
             f"task {result.task}: right answers by {found.tool}",
             "%",
@@ -195,12 +196,14 @@ def _opinion(result: TaskResult) -> Iterator[Figure]:
         )
 
 
-def _tile(score: TaskScore, max_loss: float, opinion: SecondOpinion | None) -> Tile:
+def _tile(score: TaskScore, max_loss: float, opinion: SecondOpinion | NoOpinion | None) -> Tile:
     note = (
         f"vLLM {100 * score.reference:.1f} %; loss below {_points(score.loss.upper)} points, "
         f"{100 * max_loss:g} allowed; {score.samples} questions, McNemar p {score.mcnemar_p:.2g}"
     )
-    if opinion is not None:
+    if isinstance(opinion, NoOpinion):
+        note += f"; no second opinion: {opinion.text()}"
+    elif opinion is not None:
         note += f"; {opinion.tool} finds {100 * opinion.engine:.1f} %, vLLM {100 * opinion.reference:.1f} %"
     return Tile(f"Task {score.task}", f"{100 * score.engine:.1f}", "% right", note, leads=True)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.judging.results import Measured, NoSpeedOpinion, NotMeasured, Quantiles, SpeedOpinion
+from tasks.judging.results import Measured, NoOpinion, NotMeasured, Quantiles, SpeedOpinion
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ def speed_opinion_view(measured: Measured, devices: int) -> SpeedOpinionView | N
     opinion, speed = measured.speed_opinion, measured.speed
     if opinion is None or isinstance(speed, NotMeasured):
         return None
-    if isinstance(opinion, NoSpeedOpinion):
-        return SpeedOpinionView(f"The tool's own benchmark gave no second opinion: {opinion.reason}")
+    if isinstance(opinion, NoOpinion):
+        return SpeedOpinionView(f"The tool's own benchmark gave no second opinion: {opinion.text()}")
     ours = speed.at_operating_point.engine
     rows = (
         SpeedRow(

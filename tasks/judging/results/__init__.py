@@ -18,6 +18,7 @@ from tasks.judging.results.open_loop import (
     Settled,
     Stretch,
 )
+from tasks.judging.results.opinions import NoOpinion, Opinion, SecondOpinion, SpeedOpinion
 from tasks.judging.results.quantities import BoundedQuantiles, Bounds, Interval, Metric, Quantiles
 from tasks.judging.results.speed import (
     BlockCost,
@@ -30,8 +31,7 @@ from tasks.judging.results.speed import (
     SpeedResult,
     SweepPoint,
 )
-from tasks.judging.results.speed_opinion import NoSpeedOpinion, SpeedOpinion
-from tasks.judging.results.task_scores import Opinion, SecondOpinion, TaskAnswer, TaskResult, TaskSample
+from tasks.judging.results.task_scores import TaskAnswer, TaskResult, TaskSample
 from tasks.judging.results.timed import TimedAnswers, TimedCount, TimedSample
 
 __all__ = [
@@ -55,7 +55,7 @@ __all__ = [
     "LoadSummary",
     "Measured",
     "Metric",
-    "NoSpeedOpinion",
+    "NoOpinion",
     "NotMeasured",
     "OpenLoopResult",
     "OpenLoopSide",

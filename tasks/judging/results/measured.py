@@ -5,9 +5,9 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.judging.conditions import PlacementChoice, RanWith, SideMemory, Start
 from tasks.judging.results.accuracy import AccuracyResult
+from tasks.judging.results.opinions import NoOpinion, SpeedOpinion
 from tasks.judging.results.quantities import Interval
 from tasks.judging.results.speed import NotMeasured, SpeedResult
-from tasks.judging.results.speed_opinion import NoSpeedOpinion, SpeedOpinion
 
 
 class IdleCheck(Frozen):
@@ -73,7 +73,7 @@ class Measured(Frozen):
         default=(), description="The other references against the first one."
     )
     speed: SpeedResult | NotMeasured = Field(description="The timed rounds, or why there are none.")
-    speed_opinion: SpeedOpinion | NoSpeedOpinion | None = Field(
+    speed_opinion: SpeedOpinion | NoOpinion | None = Field(
         default=None,
         exclude_if=lambda opinion: opinion is None,
         description="What the tool's own benchmark says; None if it has none, or the spec asks for none.",

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from artifacts.frozen import Frozen
+from tasks.judging.results.opinions import NoOpinion, SecondOpinion
 
 
 class TaskAnswer(Frozen):
@@ -24,28 +25,13 @@ class TaskSample(Frozen):
     reference: TaskAnswer
 
 
-class Opinion(Frozen):
-    """The scores of one side by another tool."""
-
-    tool: str = Field(description="Its name and version.")
-    right: dict[str, float] = Field(description="Share of right answers, by the name of the task.")
-
-
-class SecondOpinion(Frozen):
-    """The scores of both sides on one task by another tool; they decide nothing."""
-
-    tool: str = Field(description="Its name and version.")
-    engine: float = Field(ge=0, le=1, description="Share of the questions that the engine answers right.")
-    reference: float = Field(ge=0, le=1, description="The same of the reference.")
-
-
 class TaskResult(Frozen):
     """All questions of one task."""
 
     task: str = Field(description="Name of the task.")
     samples: tuple[TaskSample, ...] = Field(min_length=1)
-    second_opinion: SecondOpinion | None = Field(
-        default=None, description="What another tool found, if the spec asks for it."
+    second_opinion: SecondOpinion | NoOpinion | None = Field(
+        default=None, description="What another tool found, or why nothing, if the spec asks for it."
     )
 
     @property

@@ -16,7 +16,7 @@ from artifacts.store import Store
 from engine_specs.spec import Spec, load_spec
 from tasks.comparison import Comparison
 from tasks.errors import ToolchainUnavailable
-from tasks.judging import JudgingProtocol, Measured, NoSpeedOpinion
+from tasks.judging import JudgingProtocol, Measured, NoOpinion
 from tasks.judging.measure import PromptText
 from tasks.kinds import ToolCommand
 from tasks.runs import Pipeline
@@ -45,13 +45,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ToolCommand]:
     """The commands of the benchmark that were run; it says that it is not there."""
     seen: list[ToolCommand] = []
 
-    def benchmark(_pipeline: Pipeline, plan: Any, text: PromptText) -> NoSpeedOpinion:
+    def benchmark(_pipeline: Pipeline, plan: Any, text: PromptText) -> NoOpinion:
         assert text == TEXT
         assert plan.checkpoint == TREES["checkpoint"]
         seen.append(plan.command)
         raise ToolchainUnavailable("there is no such program")
 
-    monkeypatch.setattr("tasks.comparison.trtllm_bench.ask_benchmark", benchmark)
+    monkeypatch.setattr("tasks.comparison.second_opinions.trtllm_bench.ask_benchmark", benchmark)
     return seen
 
 
@@ -87,7 +87,7 @@ def run(settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch, asked
 
 def test_what_it_says_is_kept_with_the_measurement(run: Run, asked: list[ToolCommand]) -> None:
     made = run()
-    assert made.measured.speed_opinion == NoSpeedOpinion(reason="there is no such program")
+    assert made.measured.speed_opinion == NoOpinion(reason="there is no such program")
     assert made.measurement.result_as(Measured) == made.measured
     assert [command.name for command in asked] == ["trtllm-bench"]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.judging.cases import OPINION
 from support.judging.judgements import SUBJECT, measured, protocol, terms
 
-from tasks.judging import JudgingProtocol, Measured, NoSpeedOpinion, SpeedOpinion
+from tasks.judging import JudgingProtocol, Measured, NoOpinion, SpeedOpinion
 from tasks.judging.decide import has_looked, is_conclusive, is_exhausted
 from tasks.judging.judge import judge_engine
 from tasks.judging.judgement import JudgedResult
@@ -30,7 +30,7 @@ QUANTILES = st.builds(
     Quantiles, count=st.integers(1, 9999), mean=POSITIVE, p50=POSITIVE, p90=POSITIVE, p99=POSITIVE
 )
 OPINIONS = st.one_of(
-    st.builds(NoSpeedOpinion, reason=st.text(min_size=1)),
+    st.builds(NoOpinion, reason=st.text(min_size=1)),
     st.builds(
         SpeedOpinion,
         tool=st.text(),
@@ -78,14 +78,14 @@ def test_the_cases_are_decided_differently() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(case=st.sampled_from(sorted(CASES)), opinion=OPINIONS)
-def test_whatever_it_says_the_verdict_is_the_same(case: str, opinion: SpeedOpinion | NoSpeedOpinion) -> None:
+def test_whatever_it_says_the_verdict_is_the_same(case: str, opinion: SpeedOpinion | NoOpinion) -> None:
     result = made(case).model_copy(update={"speed_opinion": opinion})
     assert decided(result, ASKED) == plain(case)
 
 
 @given(opinion=OPINIONS)
 @settings(max_examples=25, deadline=None)
-def test_it_survives_the_store(opinion: SpeedOpinion | NoSpeedOpinion) -> None:
+def test_it_survives_the_store(opinion: SpeedOpinion | NoOpinion) -> None:
     result = made("few texts").model_copy(update={"speed_opinion": opinion})
     assert Measured.model_validate_json(result.model_dump_json()) == result
 
@@ -110,7 +110,7 @@ def test_the_report_shows_it_next_to_our_figures_per_device() -> None:
     [
         made("fast"),
         made("fast").model_copy(
-            update={"speed": NotMeasured(reason="not"), "speed_opinion": NoSpeedOpinion(reason="not")}
+            update={"speed": NotMeasured(reason="not"), "speed_opinion": NoOpinion(reason="not")}
         ),
     ],
     ids=["not asked for", "nothing timed"],

@@ -10,7 +10,7 @@ from tasks.judging.decide import is_conclusive, qualifies
 from tasks.judging.decide.outcomes import Outcomes
 from tasks.judging.gates import Evidence, judge_gates
 from tasks.judging.gates.task_scores import TaskScoresGate, judge_tasks
-from tasks.judging.results import SecondOpinion
+from tasks.judging.results import NoOpinion, SecondOpinion
 from tasks.judging.statistics import mcnemar_p, paired_loss_interval, pairs_to_pass
 
 BOTH, NONE, LOST, GAINED = (True, True), (False, False), (False, True), (True, False)
@@ -157,3 +157,17 @@ def test_a_second_opinion_is_shown_and_decides_nothing() -> None:
         False,
     )
     assert shown.tiles[0].note.endswith("; lm-eval 0.4.13 finds 25.0 %, vLLM 99.0 %")
+
+
+def test_a_second_opinion_that_failed_is_a_reason_and_decides_nothing() -> None:
+    gate, asked = TaskScoresGate(), asking(choosing())
+    plain = result_of(of(400))
+    failed = plain.model_copy(update={"second_opinion": NoOpinion(reason="It died.", log="a.log")})
+    accuracy = accuracy_result(asked.digest, [0.0])
+    first, second = (
+        Evidence(asked, accuracy.model_copy(update={"tasks": (one,)})) for one in (plain, failed)
+    )
+    assert gate.judge(first) == gate.judge(second)
+    shown = gate.show(gate.judge(second), second)
+    assert shown.figures == gate.show(gate.judge(first), first).figures
+    assert shown.tiles[0].note.endswith("; no second opinion: It died. Its log: logs/a.log.")

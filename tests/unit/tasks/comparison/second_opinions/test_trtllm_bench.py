@@ -13,8 +13,8 @@ from artifacts.settings import Settings
 from artifacts.store import Store
 from artifacts.store.cache import BlobCache
 from engine_specs.spec import load_spec, resolve_variants
-from tasks.comparison import trtllm_bench
-from tasks.comparison.trtllm_bench import (
+from tasks.comparison.second_opinions import trtllm_bench
+from tasks.comparison.second_opinions.trtllm_bench import (
     ROUNDS,
     BenchmarkOpinion,
     BenchmarkPlan,
@@ -22,7 +22,7 @@ from tasks.comparison.trtllm_bench import (
     dataset_lines,
     read_opinion,
 )
-from tasks.judging import NoSpeedOpinion, SpeedOpinion
+from tasks.judging import NoOpinion, SpeedOpinion
 from tasks.judging.measure import PromptText
 from tasks.kinds import ToolCommand
 from tasks.runs import Pipeline
@@ -111,14 +111,14 @@ def test_a_report_without_a_key_is_a_reason_that_names_it(tmp_path: Path, sectio
     del made[section][key]
     (path := tmp_path / "report.json").write_text(json.dumps(made))
     found = read_opinion(path, OUTCOME, 8)
-    assert isinstance(found, NoSpeedOpinion)
+    assert isinstance(found, NoOpinion)
     assert f"{section}.{key}" in found.reason
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"request_info": 3}'])
 def test_what_is_no_report_is_a_reason(tmp_path: Path, text: str) -> None:
     (path := tmp_path / "report.json").write_text(text)
-    assert isinstance(read_opinion(path, OUTCOME, 8), NoSpeedOpinion)
+    assert isinstance(read_opinion(path, OUTCOME, 8), NoOpinion)
 
 
 def test_a_spec_may_leave_it_out_and_kinds_without_a_benchmark_have_none() -> None:
@@ -156,5 +156,5 @@ def test_a_full_disk_costs_the_opinion_and_not_the_measurement(
     timed = measured(asked.digest, [0.0] * 40, ratio=1.4)
     found = opinion.add_to(timed, Pipeline(settings, store, say=lambda _line: None))
     assert found.speed == timed.speed
-    assert isinstance(found.speed_opinion, NoSpeedOpinion)
+    assert isinstance(found.speed_opinion, NoOpinion)
     assert "No space left on device" in found.speed_opinion.reason

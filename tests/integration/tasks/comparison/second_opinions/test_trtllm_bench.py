@@ -23,9 +23,9 @@ from engine_specs.spec import ResolvedVariant, Shape, SpeedGate
 from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import load_kinds, load_targets
 from tasks.comparison import ENGINE, BenchmarkOpinion, BenchmarkPlan
-from tasks.comparison.trtllm_bench import ROUNDS
+from tasks.comparison.second_opinions.trtllm_bench import ROUNDS
 from tasks.errors import WorkerCancelled
-from tasks.judging import JudgingProtocol, Measured, NoSpeedOpinion, NotMeasured, SpeedOpinion
+from tasks.judging import JudgingProtocol, Measured, NoOpinion, NotMeasured, SpeedOpinion
 from tasks.judging.measure import PromptText
 from tasks.kinds import kind_named
 from tasks.kinds.trtllm_torch import CACHE_FILE
@@ -59,7 +59,7 @@ class Bench:
     plan: BenchmarkPlan
     said: list[str]
 
-    def opinion(self, **env: str) -> SpeedOpinion | NoSpeedOpinion | None:
+    def opinion(self, **env: str) -> SpeedOpinion | NoOpinion | None:
         """The second opinion on it, while the stand-in finds these variables."""
         return self.added(**env).speed_opinion
 
@@ -155,8 +155,9 @@ def test_it_asks_the_engine_at_the_operating_point_and_records_what_the_tool_rep
 def test_a_failure_is_a_reason_and_changes_nothing_else(make: Make, how: str, why: str) -> None:
     bench = make(trt_plan.variant())
     made = bench.added(STAND_IN_BENCH=how)
-    assert isinstance(made.speed_opinion, NoSpeedOpinion)
+    assert isinstance(made.speed_opinion, NoOpinion)
     assert why in made.speed_opinion.reason
+    assert made.speed_opinion.log == "test-trtllm-bench.log"
     plain = measured(bench.asked.digest, [0.0] * 40, ratio=1.4)
     assert made.model_copy(update={"speed_opinion": None}) == plain
     assert any(line.startswith("second opinion on speed: none") for line in bench.said)
@@ -166,13 +167,13 @@ def test_a_toolchain_without_the_program_is_a_reason(make: Make) -> None:
     bench = make(trt_plan.variant())
     (bench.toolchain.bin_dir / "trtllm-bench").unlink()
     found = bench.opinion()
-    assert isinstance(found, NoSpeedOpinion)
+    assert isinstance(found, NoOpinion)
     assert "the toolchain has no program trtllm-bench" in found.reason
 
 
 def test_it_ends_at_its_own_time_limit(make: Make) -> None:
     found = make(trt_plan.variant(), minutes=0.02).opinion(STAND_IN_BENCH="hangs")
-    assert isinstance(found, NoSpeedOpinion)
+    assert isinstance(found, NoOpinion)
     assert "time limit" in found.reason
 
 
@@ -180,7 +181,7 @@ def test_who_cancels_the_run_ends_it(make: Make, monkeypatch: pytest.MonkeyPatch
     def cancelled(*_args: object, **_named: object) -> None:
         raise WorkerCancelled("stopped")
 
-    monkeypatch.setattr("tasks.comparison.trtllm_bench.run_job", cancelled)
+    monkeypatch.setattr("tasks.comparison.second_opinions.asking.run_job", cancelled)
     with pytest.raises(WorkerCancelled):
         make(trt_plan.variant()).opinion()
 
@@ -192,7 +193,7 @@ def test_nothing_is_asked_if_no_round_was_timed(make: Make) -> None:
         update={"speed": NotMeasured(reason="rejected")}
     )
     found = BenchmarkOpinion(bench.plan).add_to(untimed, bench.pipeline).speed_opinion
-    assert isinstance(found, NoSpeedOpinion)
+    assert isinstance(found, NoOpinion)
     assert "No round was timed" in found.reason
 
 
@@ -205,5 +206,5 @@ def test_an_engine_with_arguments_that_the_tool_does_not_have_is_a_reason(make: 
     side = bench.asked.engine.model_copy(update={"tree": changed})
     asked = bench.asked.model_copy(update={"engine": side})
     found = dataclasses.replace(bench, plan=dataclasses.replace(bench.plan, protocol=asked)).opinion()
-    assert isinstance(found, NoSpeedOpinion)
+    assert isinstance(found, NoOpinion)
     assert "speed: Extra inputs are not permitted" in found.reason

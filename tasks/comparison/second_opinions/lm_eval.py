@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from engine_specs.spec import Task
+from tasks.comparison.second_opinions.asking import ToolWorker, opinion_or_reason
 from tasks.hub import TaskItem
-from tasks.judging import Endpoint, JudgingProtocol, Opinion
+from tasks.judging import Endpoint, JudgingProtocol, NoOpinion, Opinion, Placement, Side
 from tasks.runs import Pipeline, new_directories
-from tasks.toolchains import Worker, ensure, run_job
-from tasks.workers.common.requests import Nothing, Request
-from tasks.workers.common.sources import closure, write_sources
+from tasks.toolchains import ensure
 from tasks.workers.lm_eval.request import Item, LmEvalParams, TaskToScore
 
 TOOLCHAIN = "lm-eval"
@@ -18,20 +18,21 @@ WORKER = "tasks.workers.lm_eval.score"
 TOKENIZER_FILE = "tokenizer.json"
 
 
-def second_opinions(tasks: Iterable[Task]) -> tuple[str, ...]:
+def opinion_toolchains(tasks: Iterable[Task]) -> tuple[str, ...]:
     """Return the toolchain that gives second opinions, if a task asks for one."""
     return (TOOLCHAIN,) if any(task.second_opinion for task in tasks) else ()
 
 
-def give_opinion(
+def ask_lm_eval(
     pipeline: Pipeline,
     protocol: JudgingProtocol,
     items: Mapping[str, Sequence[TaskItem]],
     tokenizer: bytes,
     label: str,
-    endpoint: Endpoint,
-) -> Opinion:
-    """Let lm-eval score one side on all tasks that ask for it.
+    placement: Placement,
+    side: Side,
+) -> Opinion | NoOpinion:
+    """Let lm-eval score one side on all tasks that ask for it, or return why it did not.
 
     Args:
         pipeline: settings and log.
@@ -39,35 +40,47 @@ def give_opinion(
         items: their questions, by name.
         tokenizer: content of tokenizer.json of the checkpoint.
         label: part of the name of the log.
-        endpoint: the side, which is up.
+        placement: brings up the side.
+        side: the side.
 
     Raises:
-        tasks.errors.TaskError: the toolchain is unavailable, or the worker refused, failed or was killed.
+        tasks.errors.WorkerCancelled: the run was cancelled.
     """
-    plans = [plan for plan in protocol.tasks if plan.task.second_opinion]
+    name = "".join(character if character.isalnum() else "-" for character in side.name)
+    log = pipeline.log_file(f"{label}-{name}-{TOOLCHAIN}")
+
+    def ask() -> Opinion:
+        with placement.serving([side]) as (endpoint,):
+            params = _params(protocol, items, endpoint)
+            return _scored(pipeline, params, tokenizer, log)
+
+    found = opinion_or_reason(ask, log)
+    said = f"none ({found.reason})" if isinstance(found, NoOpinion) else f"{found.tool}: {found.right}"
+    pipeline.say(f"second opinion on tasks, {side.name}: {said}; it decides nothing")
+    return found
+
+
+def _scored(pipeline: Pipeline, params: LmEvalParams, tokenizer: bytes, log: Path) -> Opinion:
     toolchain = ensure(TOOLCHAIN, pipeline.settings, say=pipeline.say)
-    params = LmEvalParams(
+    worker = ToolWorker(toolchain, WORKER, log, pipeline.settings.job_time_limit_s)
+    with pipeline.work_dir(log.stem) as work:
+        (inputs,) = new_directories(work, "tokenizer")
+        (inputs / TOKENIZER_FILE).write_bytes(tokenizer)
+        outcome, _ = worker.run(pipeline, params, {"tokenizer": inputs}, work)
+    return Opinion(tool=f"lm-eval {outcome.tools['lm-eval']}", right=outcome.metrics["right"])
+
+
+def _params(
+    protocol: JudgingProtocol, items: Mapping[str, Sequence[TaskItem]], endpoint: Endpoint
+) -> LmEvalParams:
+    plans = [plan for plan in protocol.tasks if plan.task.second_opinion]
+    return LmEvalParams(
         base_url=endpoint.base_url,
         model=endpoint.model,
         tasks=tuple(_asked(plan.task, items[plan.task.name]) for plan in plans),
         in_flight=max(plan.in_flight for plan in plans),
         request_limit_s=max(plan.request_limit_s for plan in plans),
     )
-    side = "".join(character if character.isalnum() else "-" for character in endpoint.side.name)
-    name = f"{label}-{side}-{TOOLCHAIN}"
-    with pipeline.work_dir(name) as work:
-        sources, inputs, output = new_directories(work, "sources", "tokenizer", "output")
-        write_sources(closure(WORKER), sources)
-        (inputs / TOKENIZER_FILE).write_bytes(tokenizer)
-        outcome = run_job(
-            toolchain,
-            Worker(module=WORKER, import_path=sources),
-            Request(params, Nothing(), {"tokenizer": inputs}, output),
-            log=pipeline.log_file(name),
-            on_line=pipeline.say,
-            time_limit_s=pipeline.settings.job_time_limit_s,
-        )
-    return Opinion(tool=f"lm-eval {outcome.tools['lm-eval']}", right=outcome.metrics["right"])
 
 
 def _asked(task: Task, items: Sequence[TaskItem]) -> TaskToScore:

@@ -2,8 +2,7 @@
 
 Invariants:
 - It runs when all servers of the measurement have ended, and before another measurement begins on this host.
-- It has its own time limit. Whatever becomes of it, the measurement stays as it is: a missing program, a
-  failure or an unreadable report is a reason in the record. Only who cancels the run ends it.
+- It has its own time limit, and an unreadable report is a reason in the record like any other failure.
 - It is asked what timed rounds ask: prompts of the same kind and length, answers of the same length, as many
   requests in flight.
 """
@@ -11,18 +10,18 @@ Invariants:
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from pydantic import BaseModel, ValidationError
 
-from artifacts.errors import EngineryError
+from tasks.comparison.second_opinions.asking import ToolWorker, opinion_or_reason
 from tasks.comparison.serve import Equipped, ServedWith, bench
-from tasks.errors import WorkerCancelled
 from tasks.judging import (
     JudgingProtocol,
     Measured,
-    NoSpeedOpinion,
+    NoOpinion,
     NotMeasured,
     PlacementChoice,
     SpeedOpinion,
@@ -31,9 +30,7 @@ from tasks.judging.measure import Prompt, PromptText, new_prompts
 from tasks.judging.results import Quantiles
 from tasks.kinds import ToolCommand
 from tasks.runs import Pipeline, new_directories
-from tasks.toolchains import JobOutcome, Worker, run_job
-from tasks.workers.common.requests import Nothing, Request
-from tasks.workers.common.sources import closure, write_sources
+from tasks.toolchains import JobOutcome
 from tasks.workers.trtllm_bench.request import TrtllmBenchParams
 
 BENCHMARK_WORKER = "tasks.workers.trtllm_bench.ask"
@@ -94,22 +91,14 @@ class BenchmarkOpinion:
         pipeline.say(f"second opinion on speed: {_in_words(found)}")
         return measured.model_copy(update={"speed_opinion": found})
 
-    def _given(self, measured: Measured, pipeline: Pipeline) -> SpeedOpinion | NoSpeedOpinion:
+    def _given(self, measured: Measured, pipeline: Pipeline) -> SpeedOpinion | NoOpinion:
         if isinstance(measured.speed, NotMeasured) or self._text is None:
-            return NoSpeedOpinion(reason="No round was timed, so there is nothing to compare it with.")
-        try:
-            return ask_benchmark(pipeline, self.asked, self._text)
-        except WorkerCancelled:
-            raise
-        except EngineryError as error:
-            return NoSpeedOpinion(reason=str(error.what))
-        except OSError as error:  # such as a full disk
-            return NoSpeedOpinion(reason=f"This host could not ask it: {error}.")
+            return NoOpinion(reason="No round was timed, so there is nothing to compare it with.")
+        ask = partial(ask_benchmark, pipeline, self.asked, self._text)
+        return opinion_or_reason(ask, _log_of(pipeline, self.asked))
 
 
-def ask_benchmark(
-    pipeline: Pipeline, asked: BenchmarkPlan, text: PromptText
-) -> SpeedOpinion | NoSpeedOpinion:
+def ask_benchmark(pipeline: Pipeline, asked: BenchmarkPlan, text: PromptText) -> SpeedOpinion | NoOpinion:
     """Let the tool's benchmark ask the engine.
 
     Raises:
@@ -121,9 +110,9 @@ def ask_benchmark(
         bench(pipeline, [engine], asked.label, ALONE, asked.served_with) as at,
         pipeline.work_dir(f"{asked.label}-{PURPOSE}") as work,
     ):
-        outcome = _run(pipeline, asked, at.equipment(engine), work, benchmark_prompts(asked.protocol, text))
-        written = work / "output" / REPORT_FILE
-        return read_opinion(written, outcome, asked.protocol.workload.operating_point)
+        prompts = benchmark_prompts(asked.protocol, text)
+        outcome, output = _run(pipeline, asked, at.equipment(engine), work, prompts)
+        return read_opinion(output / REPORT_FILE, outcome, asked.protocol.workload.operating_point)
 
 
 def benchmark_prompts(protocol: JudgingProtocol, text: PromptText) -> list[Prompt]:
@@ -151,9 +140,8 @@ def dataset_lines(prompts: Sequence[Prompt], output_tokens: int) -> str:
 
 def _run(
     pipeline: Pipeline, asked: BenchmarkPlan, equipped: Equipped, work: Path, prompts: Sequence[Prompt]
-) -> JobOutcome:
-    sources, dataset, output = new_directories(work, "sources", "dataset", "output")
-    write_sources(closure(BENCHMARK_WORKER), sources)
+) -> tuple[JobOutcome, Path]:
+    (dataset,) = new_directories(work, "dataset")
     lines = dataset_lines(prompts, asked.protocol.workload.output_tokens)
     (dataset / REQUESTS_FILE).write_text(lines, encoding="utf-8")
     inputs = {"engine": equipped.tree, "dataset": dataset}
@@ -161,17 +149,14 @@ def _run(
         inputs["checkpoint"] = work / "checkpoint"
         pipeline.store.materialize(asked.checkpoint, inputs["checkpoint"])
     serve = equipped.side.serve
-    return run_job(
-        equipped.toolchain,
-        Worker(module=BENCHMARK_WORKER, import_path=sources),
-        Request(TrtllmBenchParams(asked.command, serve.rewrites, serve.fills), Nothing(), inputs, output),
-        log=pipeline.log_file(f"{asked.label}-{PURPOSE}"),
-        on_line=pipeline.say,
-        time_limit_s=asked.limit_s,
-        extra_env=equipped.gpus.env,
-        gpus=equipped.gpus.uuids,
-        keep_fds=equipped.gpus.descriptors,
+    worker = ToolWorker(
+        equipped.toolchain, BENCHMARK_WORKER, _log_of(pipeline, asked), asked.limit_s, equipped.gpus
     )
+    return worker.run(pipeline, TrtllmBenchParams(asked.command, serve.rewrites, serve.fills), inputs, work)
+
+
+def _log_of(pipeline: Pipeline, asked: BenchmarkPlan) -> Path:
+    return pipeline.log_file(f"{asked.label}-{PURPOSE}")
 
 
 class _Percentiles(BaseModel):
@@ -209,7 +194,7 @@ class _Report(BaseModel):
     streaming_metrics: _Streaming
 
 
-def read_opinion(path: Path, outcome: JobOutcome, concurrency: int) -> SpeedOpinion | NoSpeedOpinion:
+def read_opinion(path: Path, outcome: JobOutcome, concurrency: int) -> SpeedOpinion | NoOpinion:
     """Return what a report of the tool says; it has to have what is read of it."""
     try:
         report = _Report.model_validate_json(path.read_bytes())
@@ -228,14 +213,14 @@ def read_opinion(path: Path, outcome: JobOutcome, concurrency: int) -> SpeedOpin
             took_s=outcome.metrics["took_s"],
         )
     except FileNotFoundError:
-        return NoSpeedOpinion(reason="trtllm-bench ended without an error, and wrote no report.")
+        return NoOpinion(reason="trtllm-bench ended without an error, and wrote no report.")
     except ValidationError as error:
         lacking = ", ".join(".".join(map(str, one["loc"])) or "its JSON" for one in error.errors())
-        return NoSpeedOpinion(reason=f"The report of trtllm-bench is not as it was read upstream: {lacking}.")
+        return NoOpinion(reason=f"The report of trtllm-bench is not as it was read upstream: {lacking}.")
 
 
-def _in_words(found: SpeedOpinion | NoSpeedOpinion) -> str:
-    if isinstance(found, NoSpeedOpinion):
+def _in_words(found: SpeedOpinion | NoOpinion) -> str:
+    if isinstance(found, NoOpinion):
         return f"none ({found.reason})"
     return (
         f"{found.tool} made {found.requests} requests, {found.output_tokens_per_s:,.0f} output tokens/s, "

@@ -1,4 +1,4 @@
-"""What the tool's own benchmark says about the speed of an engine. It decides nothing."""
+"""Second opinions: what other tools find of an engine, or why they find nothing. They decide nothing."""
 
 from pydantic import Field
 
@@ -24,7 +24,31 @@ class SpeedOpinion(Frozen):
     took_s: float = Field(ge=0, description="Time that the program took, with loading the model.")
 
 
-class NoSpeedOpinion(Frozen):
-    """There are no such figures, although the spec asks for them."""
+class Opinion(Frozen):
+    """The scores of one side on tasks by another tool."""
 
-    reason: str = Field(min_length=1, description="Why there are none, in a sentence.")
+    tool: str = Field(description="Its name and version.")
+    right: dict[str, float] = Field(description="Share of right answers, by the name of the task.")
+
+
+class SecondOpinion(Frozen):
+    """The scores of both sides on one task by another tool."""
+
+    tool: str = Field(description="Its name and version.")
+    engine: float = Field(ge=0, le=1, description="Share of the questions that the engine answers right.")
+    reference: float = Field(ge=0, le=1, description="The same of the reference.")
+
+
+class NoOpinion(Frozen):
+    """There is no second opinion, although the spec asks for it."""
+
+    reason: str = Field(min_length=1, description="Why there is none, in a sentence.")
+    log: str = Field(
+        default="",
+        description="Name of the tool's log in `logs` below ENGINERY_HOME, on the host that measured; empty "
+        "if it wrote none.",
+    )
+
+    def text(self) -> str:
+        """Write it as sentences."""
+        return self.reason + (f" Its log: logs/{self.log}." if self.log else "")

@@ -11,7 +11,8 @@ from support.judging.tasks import OPTIONS, asking, choices, choosing, number_in,
 
 from artifacts.settings import Settings
 from artifacts.store import open_store
-from tasks.comparison.second_opinion import give_opinion
+from tasks.comparison.second_opinions.lm_eval import ask_lm_eval
+from tasks.judging import NoOpinion, Opinion
 from tasks.judging.measure.accuracy import AccuracyPhases
 from tasks.runs import Pipeline
 
@@ -73,11 +74,28 @@ def test_it_finds_the_scores_that_we_find(settings: Settings, tmp_path: Path) ->
         phases = AccuracyPhases(resident([side, endpoint("vllm", server.base_url)]), asked, say=ignore)
         questions = phases.questions(TEXTS, items)
         (result,) = phases.scores(questions, [phases.answers(side.side, questions)]).results
-        before = len(server.requests)
-        opinion = give_opinion(pipeline, asked, items, json.dumps(TOKENIZER).encode(), "test", side)
+        before, tokenizer = len(server.requests), json.dumps(TOKENIZER).encode()
+        opinion = ask_lm_eval(pipeline, asked, items, tokenizer, "test", resident([side]), side.side)
         own = server.requests[before:]
     ours = {task.task: sum(right for right, _ in task.pairs) / 20 for task in result.tasks}
+    assert isinstance(opinion, Opinion), opinion
     assert opinion.right == {name: share for name, share in ours.items() if name != "alone"}
     assert (ours["fruit"], ours["sums"]) == (0.75, 0.8)
     assert opinion.tool.startswith("lm-eval 0.4.")
     assert all(one["temperature"] == 0 for one in own)
+
+
+def test_a_tool_that_fails_is_a_reason_that_names_its_log(settings: Settings) -> None:
+    asked = asking(choosing(second_opinion=True))
+    pipeline = Pipeline(settings, open_store(settings), say=ignore)
+    with fake_server(model()) as server:
+        side = endpoint("engine", server.base_url)
+        tokenizer = b"not a tokenizer"
+        found = ask_lm_eval(
+            pipeline, asked, {"fruit": choices(3)}, tokenizer, "test", resident([side]), side.side
+        )
+    assert isinstance(found, NoOpinion)
+    assert "tasks.workers.lm_eval.score (toolchain lm-eval)" in found.reason
+    assert "not a tokenizer" not in found.reason
+    assert found.log == "test-engine-lm-eval.log"
+    assert "Traceback" in (settings.home / "logs" / found.log).read_text()
