@@ -8,6 +8,7 @@ and names none of them.
 from tasks.judging.gates.depth import tested_part, worst_of
 from tasks.judging.gates.figures import Figure, Map, Shown, Tile, Use, interval_figure
 from tasks.judging.gates.gate import UNASKED, UNTIMED, Evidence, Gate, GateOutcome, Terms, Tested
+from tasks.judging.gates.length import judge_lengths
 from tasks.judging.gates.money import (
     WAY_OF_COUNTING,
     Capacity,
@@ -49,6 +50,7 @@ __all__ = [
     "hoped_capacities",
     "interval_figure",
     "judge_gates",
+    "judge_lengths",
     "latency_figures",
     "loss_outcome",
     "money_map",

@@ -9,6 +9,12 @@ Three things are compared:
   shorter than one that goes on;
 - ends after the same tokens: there, nothing but the engine's own stopping can differ. The same holds for an
   answer that was to have a number of tokens, whatever they are, and has fewer.
+
+Invariants:
+- An engine fails if one of the three shows it, so they share that error equally: an engine that is within all
+  limits is rejected in at most 1 - confidence of cases (Bonferroni). To pass, all three have to hold, each at
+  the whole error, as in an intersection-union test.
+- A number of tokens that was asked for is a promise and no estimate: one answer that has fewer is enough.
 """
 
 import math
@@ -24,6 +30,7 @@ from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, LengthSample
 from tasks.judging.statistics import (
+    DRAWS,
     length_ratio_interval,
     samples_to_pass,
     share_difference_interval,
@@ -32,6 +39,7 @@ from tasks.judging.statistics import (
 
 # Bounds of exactly 1 tolerate no difference, so no number of samples is enough; this keeps it finite.
 SMALLEST_DISTANCE = 1e-6
+WAYS_TO_FAIL = 3
 # With fewer answers that end, the mean length is that of a few texts, and an interval says little.
 ENDED_NEEDED = 30
 
@@ -94,23 +102,28 @@ class LengthGate(Gate[LengthOutcome]):
         )
 
 
-def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan, *, cut: int = 0) -> LengthOutcome:
-    """Judge where answers end; `cut` of all that were to have a number of tokens have fewer."""
+def judge_lengths(
+    samples: Sequence[LengthSample], plan: AccuracyPlan, *, cut: int = 0, draws: int = DRAWS
+) -> LengthOutcome:
+    """Judge where answers end; `cut` of all that were to have a number of tokens have fewer.
+
+    `draws` are those of the bounds' quantiles.
+    """
     longest, gate = plan.length_max_tokens, plan.gate
     pairs = [(sample.engine_tokens, sample.reference_tokens) for sample in samples]
     counted = [pair for pair in pairs if min(pair) < longest]
     ended = sum(reference < longest for _, reference in pairs)
-    found = _Found(samples, plan, gate.confidence)
-    # Two comparisons may accuse the engine, so each has half of that error.
-    sure = _Found(samples, plan, 1 - (1 - gate.confidence) / 2)
+    shared = 1 - (1 - gate.confidence) / WAYS_TO_FAIL
+    found, sure = (_Found(samples, plan, one, draws) for one in (gate.confidence, shared))
     needed = _length_samples_needed(counted or pairs, plan)
     needed = math.ceil(max(needed / max(len(counted), 1), ENDED_NEEDED / max(ended, 1)) * len(pairs))
-    stops = _Stops(samples, cut, gate)
-    outcome = _outcome(found, sure, stops, enough=ended >= ENDED_NEEDED)
+    stops = _Stops(samples, cut, gate, shared)
+    failing = (*sure.failing, *stops.failing)
+    outcome = _outcome(found, stops, fails=bool(failing), enough=ended >= ENDED_NEEDED)
     counts = (len(pairs), len(counted), ended)
     return LengthOutcome(
         outcome=outcome,
-        reason=f"{stops.reason}{_length_reason(outcome, found, plan, counts, needed)}",
+        reason=f"{stops.reason}{_length_reason(outcome, found, plan, counts, needed)}{_shown(failing)}",
         ratio=found.ratio,
         ended=ended,
         ended_more=found.ended_more,
@@ -124,14 +137,18 @@ def judge_lengths(samples: Sequence[LengthSample], plan: AccuracyPlan, *, cut: i
 class _Found:
     """Both comparisons of lengths, at one confidence."""
 
-    def __init__(self, samples: Sequence[LengthSample], plan: AccuracyPlan, confidence: float) -> None:
+    def __init__(
+        self, samples: Sequence[LengthSample], plan: AccuracyPlan, confidence: float, draws: int
+    ) -> None:
         longest, gate = plan.length_max_tokens, plan.gate
         pairs = [(sample.engine_tokens, sample.reference_tokens) for sample in samples]
         # Without any answer that ended, all are equally long.
         counted = [pair for pair in pairs if min(pair) < longest] or pairs
-        self.ratio = length_ratio_interval(counted, longest=longest, confidence=confidence)
+        self.ratio = length_ratio_interval(counted, longest=longest, confidence=confidence, draws=draws)
         self.ended_more = share_difference_interval(
-            [(engine < longest, reference < longest) for engine, reference in pairs], confidence=confidence
+            [(engine < longest, reference < longest) for engine, reference in pairs],
+            confidence=confidence,
+            draws=draws,
         )
         limits = (gate.min_length_ratio, gate.max_length_ratio)
         self._tests = (
@@ -144,21 +161,25 @@ class _Found:
         return set(self._tests) == {"pass"}
 
     @property
-    def any_fails(self) -> bool:
-        return "fail" in self._tests
+    def failing(self) -> tuple[str, ...]:
+        """What is shown to be outside its bounds."""
+        names = ("the mean length", "the share that ended")
+        return tuple(name for name, test in zip(names, self._tests, strict=True) if test == "fail")
 
 
 class _Stops:
     """Answers that end where only the engine's own stopping can be the reason."""
 
-    def __init__(self, samples: Sequence[LengthSample], cut: int, gate: AccuracyGate) -> None:
+    def __init__(
+        self, samples: Sequence[LengthSample], cut: int, gate: AccuracyGate, confidence: float
+    ) -> None:
         known = [sample.end for sample in samples if sample.end != "apart"]
         early, late = known.count("early"), known.count("late")
         self.misplaced = early + late
         self.any = bool(cut or self.misplaced)
-        share = share_interval(self.misplaced, max(len(known), 1), gate.confidence)
-        # One answer of a fixed number of tokens that has fewer is one too many.
-        self.are_shown = bool(cut) or share.lower > gate.max_gross_error_share
+        share = share_interval(self.misplaced, max(len(known), 1), confidence)
+        ends = share.lower > gate.max_gross_error_share
+        self.failing = ("where answers end after the same tokens",) * ends + ("the cut answers",) * bool(cut)
         self.reason = self._words(early, late, len(known), cut) if self.any else ""
 
     def _words(self, early: int, late: int, known: int, cut: int) -> str:
@@ -170,8 +191,8 @@ class _Stops:
         return misplaced * bool(self.misplaced) + short * bool(cut)
 
 
-def _outcome(found: _Found, sure: _Found, stops: _Stops, *, enough: bool) -> Tested:
-    if sure.any_fails or stops.are_shown:
+def _outcome(found: _Found, stops: _Stops, *, fails: bool, enough: bool) -> Tested:
+    if fails:
         return "fail"
     return "pass" if found.all_pass and enough and not stops.any else "underpowered"
 
@@ -205,7 +226,7 @@ def _length_reason(
     ratio, more = found.ratio, found.ended_more
     ends = {
         "pass": "within them.",
-        "fail": "one of the two is shown to be outside.",
+        "fail": "not within them.",
         "underpowered": undecided(texts, needed),
     }
     return (
@@ -215,6 +236,12 @@ def _length_reason(
         f"ended the answer); the bounds are {gate.min_length_ratio:g} and {gate.max_length_ratio:g}, and as "
         f"far from 0 for the share that ended: {ends[outcome]}"
     )
+
+
+def _shown(failing: Sequence[str]) -> str:
+    """Return what makes an engine fail, as a sentence; empty if nothing does."""
+    shared = f"; {WAYS_TO_FAIL} ways to fail share the error"
+    return f" Shown to be outside: {' and '.join(failing)}{shared}." if failing else ""
 
 
 def _more_or_less(share: float) -> str:

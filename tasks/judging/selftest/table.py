@@ -7,6 +7,7 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.progress import Say
 from tasks.judging.selftest.depth import depth_rows
+from tasks.judging.selftest.length import length_rows
 from tasks.judging.selftest.rates import Row
 from tasks.judging.selftest.slo import slo_rows
 from tasks.judging.selftest.speed import speed_rows
@@ -24,6 +25,7 @@ WHAT_IT_SHOWS = (
 FAMILIES: dict[str, Callable[[int, int], list[Row]]] = {
     "speed": speed_rows,
     "depth": depth_rows,
+    "length": length_rows,
     "task scores": task_rows,
     "slo": slo_rows,
 }
@@ -36,6 +38,9 @@ MEANINGS = {
     "Missed: an engine without that damage, whose mean regret is half of the margin everywhere unless the "
     "name says otherwise, is rejected. Inconclusive is said of that one. Wrong tokens have a regret of 5 "
     "nats in the mean, unless the name says otherwise. Texts are as many as the spec declares.",
+    "length": "False alarm: an engine that is damaged as the name says passes. Found: it is rejected. "
+    "Missed: an engine that is at all of its limits at once is rejected. Inconclusive is said of that one. "
+    "Answers may have 64 tokens; half of them are continued that far by both sides.",
     "task scores": "False alarm: an engine that loses exactly as much as it may passes. Found, missed "
     "(`fail`) and inconclusive are those of an engine that loses nothing. Work is the number of questions.",
     "slo": "False alarm: the objective is called `met` where as many requests, or gaps, miss it as the name "

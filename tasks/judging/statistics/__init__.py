@@ -45,6 +45,7 @@ from tasks.judging.statistics.ratio_bounds import (
 )
 from tasks.judging.statistics.region import RegionPoint, Wins, region, region_in_words
 from tasks.judging.statistics.regret_bounds import (
+    DRAWS,
     Unit,
     bounded_mean_interval,
     gross_error_interval,
@@ -57,6 +58,7 @@ from tasks.judging.statistics.regret_bounds import (
 
 __all__ = [
     "ALLOWED_SHARE",
+    "DRAWS",
     "ENDED",
     "GARBLED_TOKENS",
     "STRETCH_TOKENS",

@@ -234,6 +234,9 @@ def with_ends(ends: Sequence[str]) -> list[LengthSample]:
     [
         (["alike"] * 200 + ["apart"] * 200, "pass"),
         (["alike"] * 399 + ["early"], "underpowered"),
+        # Alone it would be shown, with 95 % confidence; it has a third of that error.
+        (["alike"] * 397 + ["early"] * 3, "underpowered"),
+        (["alike"] * 396 + ["early"] * 4, "fail"),
         (["alike"] * 380 + ["early"] * 20, "fail"),
         (["apart"] * 380 + ["late"] * 20, "fail"),
     ],
@@ -256,6 +259,9 @@ def test_answers_cut_just_below_the_limit_are_seen_by_the_share_that_ends() -> N
     assert outcome.ended_more.estimate == pytest.approx(150 / 400)
     assert outcome.outcome == "fail"
     assert "37.5% more of them" in outcome.reason
+    assert outcome.reason.endswith(
+        "Shown to be outside: the share that ended; 3 ways to fail share the error."
+    )
 
 
 def test_answers_that_may_not_end_and_do_are_enough() -> None:

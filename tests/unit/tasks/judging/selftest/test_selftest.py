@@ -7,8 +7,9 @@ import pytest
 from support.judging.judgements import speed_point
 from support.paths import ROOT
 
+from tasks.judging.gates import length as length_gate
 from tasks.judging.gates.speed import judge_speed
-from tasks.judging.selftest import depth, run_selftest, slo, speed, table, task_scores
+from tasks.judging.selftest import depth, length, run_selftest, slo, speed, table, task_scores
 from tasks.judging.selftest import noise as of
 from tasks.judging.selftest.noise import ENGINE, Noise, Shape
 from tasks.judging.selftest.rates import Rate, Row
@@ -172,7 +173,7 @@ def test_the_documented_table_has_these_scenarios() -> None:
         for line in page.splitlines()
         if line.startswith("| ") and "| --- |" not in line
     ]
-    families = (SCENARIOS, depth.SCENARIOS, task_scores.SCENARIOS, slo.SCENARIOS)
+    families = (SCENARIOS, depth.SCENARIOS, length.SCENARIOS, task_scores.SCENARIOS, slo.SCENARIOS)
     expected = [name for family in families for name in ("scenario", *(one.name for one in family))]
     assert rows == expected, "run: enginery selftest --repetitions 1000 > docs/selftest.md"
 
@@ -183,3 +184,39 @@ def test_damage_late_in_answers_and_after_long_contexts_hardly_ever_passes() -> 
     rows = depth.depth_rows(8, 3, hard)
     assert [row.scenario for row in rows if not row.holds] == []
     assert sum(row.found.times for row in rows) >= 0.9 * 8 * len(rows)
+
+
+def test_a_sound_engine_is_seldom_rejected_for_its_lengths_and_a_damaged_one_nearly_always() -> None:
+    rows = length.length_rows(FEW, 3, length.SCENARIOS[:3])
+    assert [row.scenario for row in rows if not row.holds] == []
+    assert [row.false_alarm.times for row in rows] == [0, 0, 0]
+    assert [row.found.times for row in rows[:2]] == [FEW, FEW]
+    assert rows[2].found.times > 0.8 * FEW
+
+
+def test_the_sound_engine_is_at_each_limit_of_lengths() -> None:
+    answers, gate = length.at_the_limits(), length.PLAN.gate
+    assert sum(answers.values()) == pytest.approx(1)
+    assert min(answers.values()) > 0
+    counted = [
+        (one, share) for one, share in answers.items() if min(one.engine_tokens, one.reference_tokens) < 64
+    ]
+    ratio = sum(one.engine_tokens * share for one, share in counted) / sum(
+        one.reference_tokens * share for one, share in counted
+    )
+    more = sum(
+        share * ((one.engine_tokens < 64) - (one.reference_tokens < 64)) for one, share in answers.items()
+    )
+    assert ratio == pytest.approx(gate.min_length_ratio)
+    assert more == pytest.approx(1 - gate.max_length_ratio)
+    elsewhere = sum(share for one, share in answers.items() if one.end == "early")
+    alike = sum(share for one, share in answers.items() if one.end == "alike")
+    assert elsewhere / (alike + elsewhere) == pytest.approx(gate.max_gross_error_share)
+
+
+def test_three_ways_to_reject_lengths_that_share_no_error_are_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(length_gate, "WAYS_TO_FAIL", 1)
+    sound = length.simulate(length.Scenario("sound", length.never_ends, texts=1_600), 0.0, 4 * FEW, 3)
+    assert not Rate.of(sound.count("fail"), len(sound)).is_rare
