@@ -36,6 +36,8 @@ _CORE_RULES = [
         list("-+.0123456789"),
     ),
 ]
+# How PyYAML words most of what it finds instead of something else.
+_EXPECTATION = re.compile(r"(?:did not find )?expected (?P<accepted>.+), but (?:got|found) (?P<found>.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +202,21 @@ def _mark_of(node: yaml.Node) -> Mark:
 def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    found = error.problem or error.context or "broken syntax"
-    if found.startswith("alias "):
-        return Problem(
-            "YAML", found, "the value itself; what variants share belongs in defaults", line, column
-        )
-    return Problem(
-        "YAML", found, "valid YAML" + (f" ({error.context})" if error.context else ""), line, column
-    )
+    said = error.problem or error.context or "broken syntax"
+    context = f" ({error.context})" if error.context else ""
+    if said.startswith("alias "):
+        found, accepted = said, "the value itself; what variants share belongs in defaults"
+    elif "'\\t'" in said:
+        found, accepted = "a tab", "spaces, with which YAML is indented"
+    elif said.startswith("mapping values"):
+        found, accepted = "a colon", "quotes around text that holds one, or the indentation of the line above"
+    elif expectation := _EXPECTATION.fullmatch(said):
+        found, accepted = expectation["found"], f"{expectation['accepted']}{context}"
+    else:
+        found = re.sub(r"^(?:but found|found|could not find expected) ", "", said)
+        found, accepted = (f"no {found}" if "could not" in said else found), f"valid YAML{context}"
+    found = found.replace("'<stream end>'", "the end of the file")
+    return Problem("YAML", found, accepted, line, column)
 
 
 def _character_problem(text: str, position: int) -> Problem:

@@ -18,7 +18,14 @@ from pathlib import Path
 from traceback import format_exception
 from typing import NamedTuple, NoReturn
 
-from cyclopts import App, CycloptsError, Group, UnknownCommandError
+from cyclopts import (
+    App,
+    CycloptsError,
+    Group,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnusedCliTokensError,
+)
 
 from artifacts.errors import EngineryError
 from tasks.workers.garbage import look_for_garbage_rarely
@@ -171,7 +178,7 @@ def explain(error: Exception) -> tuple[int, str]:
         return BAD_INPUT, _unknown_command(error)
     if isinstance(error, CycloptsError):
         chain = " ".join(("enginery", *(error.command_chain or ())))
-        return BAD_INPUT, f"{error}\n  fix: {chain} --help"
+        return BAD_INPUT, f"{_bad_arguments(error, chain)}\n  fix: {chain} --help"
     if isinstance(error, EngineryError):
         return error.exit_code, str(error)
     if isinstance(error, OSError) and (error.filename is not None or error.errno in ERRORS_WITHOUT_FILE):
@@ -208,6 +215,17 @@ def _unknown_command(error: UnknownCommandError) -> str:
     return f"there is no command {found!r}\n  fix: " + (
         f"enginery {close[0]}" if close else "enginery --help"
     )
+
+
+def _bad_arguments(error: CycloptsError, command: str) -> str:
+    """Return what is wrong with the arguments; the library's own words for two cases confuse newcomers."""
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        option = error.keyword
+        return f"{option} needs a value" if option else f"`{command}` needs {error.argument.name}"
+    if isinstance(error, UnusedCliTokensError):
+        unused = ", ".join(map(repr, error.unused_tokens or ()))
+        return f"`{command}` takes no further argument: {unused}"
+    return str(error)
 
 
 def _missing_package(error: BaseException | None) -> str:

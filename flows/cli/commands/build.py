@@ -20,6 +20,7 @@ from flows.errors import BadArgument
 
 def build(
     spec: Annotated[str, Parameter(help="Name or path of a spec.")],
+    /,
     *,
     variant: Annotated[str | None, Parameter(help="Build only this variant.")] = None,
     publish: Annotated[bool, Parameter(help="Publish a release if the verdicts allow it.")] = True,

@@ -48,6 +48,7 @@ def list_all(
 @app.command
 def install(
     name: Annotated[str, Parameter(help="Name of a toolchain, or `all` for all that this host can hold.")],
+    /,
 ) -> None:
     """Install a toolchain, or find it there; prints where it is.
 

@@ -51,6 +51,12 @@ def upgrade_of(asked: str, settings: Settings) -> Upgrade:
         key = "lock" if path.suffix == LOCK_SUFFIX else "python"
         # Not resolved: the interpreter of a virtual environment is a link to that of the host.
         return Upgrade(name, settings, _with(settings, name, {key: str(path.absolute())}))
+    if "/" in value:
+        raise ToolchainSettingInvalid(
+            f"there is no file {value}",
+            where=f"{OPTION} {asked}",
+            fix=f"name an interpreter or a lock (*{LOCK_SUFFIX}) that exists",
+        )
     return _by_version(name, value, settings)
 
 

@@ -62,7 +62,7 @@ class Facts(Frozen):
 def facts_obstacles(declared: Declaration, facts: Facts, place: str) -> Iterator[Obstacle]:
     """What makes an interpreter unfit for this toolchain: machine type, Python, version of the tool."""
     yield from machine_obstacles(declared, facts.machine)
-    fix = f"name another one for {declared.name}, or none to install it from its lock"
+    fix = f"name another interpreter or image for {declared.name}, or none to install it from its lock"
     if version_numbers(facts.python) < version_numbers(OLDEST_PYTHON):
         reason = f"{place} is Python {facts.python}, and workers need {OLDEST_PYTHON} or newer"
         yield Obstacle(reason=reason, fix=fix)

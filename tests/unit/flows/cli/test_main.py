@@ -66,7 +66,12 @@ def test_every_registered_command_exists(command) -> None:
     ("arguments", "said"),
     [
         (("buidl",), "there is no command 'buidl'\n  fix: enginery build"),
-        (("pull",), "requires an argument"),
+        (("pull",), "`enginery pull` needs REFERENCE\n  fix: enginery pull --help"),
+        (("pull", "demo"), "`enginery pull` needs --to"),
+        (("pull", "demo", "--to"), "--to needs a value"),
+        (("build",), "`enginery build` needs SPEC"),
+        (("toolchain", "install"), "`enginery toolchain install` needs NAME"),
+        (("build", "demo", "more"), "`enginery build` takes no further argument: 'more'"),
         (("up", "--s3-port", "x"), 'unable to convert "x" into int'),
         (("specs", "valid"), "Unknown command"),
         (("specs", "validate", "no-such-spec"), "no spec named 'no-such-spec'"),

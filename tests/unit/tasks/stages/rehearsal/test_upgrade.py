@@ -57,3 +57,9 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are(
 def test_what_names_no_version_of_a_toolchain_is_refused(asked: str) -> None:
     with pytest.raises(ToolchainSettingInvalid, match="names no version of a toolchain"):
         upgrade_of(asked, Settings())
+
+
+@pytest.mark.parametrize("path", ["/no/such/python", "./no-such-lock.txt", "~/no/such/python"])
+def test_a_path_that_does_not_exist_is_not_taken_for_a_version(path: str) -> None:
+    with pytest.raises(ToolchainSettingInvalid, match=f"there is no file {path}"):
+        upgrade_of(f"{NAME}={path}", Settings())
