@@ -1,6 +1,7 @@
 """What commands work with: the environment of the local stack, the store."""
 
 import os
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
@@ -39,8 +40,6 @@ def use_orchestrator(settings: Settings) -> None:
         PrefectUnreachable: the server does not answer.
         LocalDiskError, BadPath: none is configured, and Prefect cannot keep a server's data on this host.
     """
-    import urllib.error
-
     from flows.stack.components.prefect_api import PrefectApi
 
     use_local_stack(settings)
@@ -54,19 +53,32 @@ def use_orchestrator(settings: Settings) -> None:
     api = PrefectApi.configured()
     try:
         api.check()
-    except urllib.error.HTTPError as error:
-        raise PrefectUnreachable(
-            f"The Prefect server denies access: {error}.",
-            where=f"{url} (PREFECT_API_URL)",
-            fix="set PREFECT_API_AUTH_STRING; for the local stack, unset PREFECT_API_URL, or run"
-            ' eval "$(enginery status --env)"',
-        ) from error
     except (OSError, ValueError) as error:
-        raise PrefectUnreachable(
-            f"The Prefect server does not answer: {error}.",
-            where=f"{url} (PREFECT_API_URL)",
-            fix="start it, or unset PREFECT_API_URL to use the local stack (`enginery up`)",
-        ) from error
+        raise _prefect_error(url, error) from error
+
+
+def _prefect_error(url: str, error: Exception) -> PrefectUnreachable:
+    """Return the error for what went wrong at the address of a Prefect server."""
+    from flows.stack.components.prefect_api import REFUSALS
+
+    code = getattr(error, "code", None)  # of urllib's HTTPError, which is an OSError
+    if code in REFUSALS:
+        what = "denies access"
+        fix = (
+            "set PREFECT_API_AUTH_STRING; for the local stack, unset PREFECT_API_URL, or run"
+            ' eval "$(enginery status --env)"'
+        )
+    elif code == HTTPStatus.NOT_FOUND:
+        what = "has no API at this address"
+        fix = f"name the address of its API, such as {url.rstrip('/').removesuffix('/api')}/api"
+    else:
+        what, fix = (
+            "does not answer",
+            "start it, or unset PREFECT_API_URL to use the local stack (`enginery up`)",
+        )
+    return PrefectUnreachable(
+        f"The Prefect server {what}: {error}.", where=f"{url} (PREFECT_API_URL)", fix=fix
+    )
 
 
 def open_local_or_configured_store(settings: Settings) -> "Store":

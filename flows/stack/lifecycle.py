@@ -121,6 +121,9 @@ class Lifecycle:
     def _start_servers(self) -> bool:
         servers = (object_store.NAME, prefect_server.NAME)
         to_start = [name for name in servers if not self._keep_or_stop(name)]
+        # A port that is refused is refused before anything runs.
+        for name in to_start:
+            self._choose_ports(name)
         for name in to_start:
             self._start_server(name)
         if to_start:
@@ -128,6 +131,14 @@ class Lifecycle:
         for name in servers:
             self._await_server(name)
         return bool(to_start)
+
+    def _choose_ports(self, name: str) -> None:
+        if name == object_store.NAME:
+            self._choose_port(object_store.S3_PORT, name, object_store.DEFAULT_S3_PORT)
+            for use in object_store.INNER_PORTS:
+                self._choose_port(use, name)
+        else:
+            self._choose_port(prefect_server.PORT, name, prefect_server.DEFAULT_PORT)
 
     def _start_server(self, name: str) -> None:
         {object_store.NAME: self._start_store, prefect_server.NAME: self._start_prefect}[name]()
@@ -144,6 +155,7 @@ class Lifecycle:
                     raise
                 self.say(f"{name}: its port was taken meanwhile by {' and '.join(strangers)}")
                 end_part(self.paths.root, name, _GRACE_S[name])
+                self._choose_ports(name)
                 self._start_server(name)
             else:
                 return
@@ -157,9 +169,6 @@ class Lifecycle:
     def _start_store(self) -> None:
         require_room(self.paths.root)
         self.paths.objects_dir.mkdir(parents=True, exist_ok=True)
-        self._choose_port(object_store.S3_PORT, object_store.NAME, object_store.DEFAULT_S3_PORT)
-        for name in object_store.INNER_PORTS:
-            self._choose_port(name, object_store.NAME)
         store_security.write_security(self.paths, object_store.allowed_origins(self.state.ports))
         self._spawn(
             object_store.NAME,
@@ -171,7 +180,6 @@ class Lifecycle:
 
     def _start_prefect(self) -> None:
         self.paths.prefect_home.mkdir(parents=True, exist_ok=True)
-        self._choose_port(prefect_server.PORT, prefect_server.NAME, prefect_server.DEFAULT_PORT)
         self._spawn(
             prefect_server.NAME,
             prefect_server.command(),
@@ -328,11 +336,10 @@ def up(
 
     Raises:
         ComponentFailed: a component did not become ready.
-        PortBusy: a requested port is taken, or is not a port.
+        PortBusy: a requested port is taken, is requested twice, or is not a port.
     """
     requested = {prefect_server.PORT: prefect_port, object_store.S3_PORT: s3_port}
-    for use, port in requested.items():
-        ports.require_valid(use, port)
+    ports.require_valid(requested)
     with _locked(settings, say):
         return Lifecycle(settings, say, project or checkout(), requested).up()
 

@@ -21,7 +21,7 @@ from artifacts.errors import ArtifactError, Conflict, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
 from artifacts.progress import OnBytes
 from artifacts.store.bucket import UPLOAD_THREADS, Bucket, ByteRange, Stored, StoredEntry
-from artifacts.store.s3.errors import ACCESS_FIX, START_FIX, s3_errors
+from artifacts.store.s3.errors import ACCESS_FIX, ENDPOINT_FIX, START_FIX, s3_errors
 from artifacts.store.s3.ranges import exactly, range_header, refusal
 from artifacts.store.s3.slices import FileSlice
 from artifacts.store.trees import FileEntry
@@ -281,7 +281,7 @@ def open_bucket(name: str, prefix: str = "") -> S3Bucket:
     except (BotoCoreError, ValueError) as error:
         what = f"The AWS configuration is wrong: {error}."
         # boto3 raises ValueError if the endpoint is not an address.
-        fix = START_FIX if isinstance(error, ValueError) else ACCESS_FIX
+        fix = ENDPOINT_FIX if isinstance(error, ValueError) else ACCESS_FIX
         raise StoreUnreachable(what, where=f"bucket {name}", fix=fix) from error
     return S3Bucket(client, name, prefix)
 

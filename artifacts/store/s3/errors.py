@@ -25,6 +25,9 @@ START_FIX = (
     "Check that the server runs (`enginery status`; `enginery up` starts a local one) and that "
     "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it."
 )
+ENDPOINT_FIX = (
+    "Write AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL as a whole address, such as http://127.0.0.1:8333."
+)
 ABSENT_FIX = (
     "Check the name, and that this is the store that was meant (ENGINERY_STORE_BUCKET, "
     "ENGINERY_STORE_PREFIX and the endpoint)."

@@ -16,7 +16,7 @@ from typing import Any
 API_URL = "PREFECT_API_URL"
 AUTH_STRING = "PREFECT_API_AUTH_STRING"
 
-_REFUSED = frozenset([401, 403])
+REFUSALS = frozenset([401, 403])
 _ANSWER_LIMIT_S = 30
 
 
@@ -58,7 +58,7 @@ class PrefectApi:
         try:
             self.get("admin/version")
         except urllib.error.HTTPError as error:
-            if error.code in _REFUSED:
+            if error.code in REFUSALS:
                 raise
 
     def get(self, path: str) -> Any:

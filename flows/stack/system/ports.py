@@ -1,6 +1,6 @@
 """The choice of the stack's ports on 127.0.0.1."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from artifacts.ports import HOST, VALID, free_port, is_free
 from flows.errors import PortBusy
@@ -9,14 +9,25 @@ from flows.errors import PortBusy
 OWN_NAMES = (HOST, "localhost")
 
 
-def require_valid(use: str, requested: int | None) -> None:
-    """Raise PortBusy if the requested port is not a port."""
-    if requested is not None and requested not in VALID:
-        raise PortBusy(
-            f"{requested} is not a port.",
-            where=f"requested for {use}",
-            fix=f"name one from {VALID.start} to {VALID.stop - 1}, or none to have one chosen",
-        )
+def require_valid(requested: Mapping[str, int | None]) -> None:
+    """Raise PortBusy if a requested port is not a port, or is requested for two uses."""
+    uses: dict[int, str] = {}
+    for use, port in requested.items():
+        if port is None:
+            continue
+        if port not in VALID:
+            raise PortBusy(
+                f"{port} is not a port.",
+                where=f"requested for {use}",
+                fix=f"name one from {VALID.start} to {VALID.stop - 1}, or none to have one chosen",
+            )
+        if port in uses:
+            raise PortBusy(
+                f"Port {port} is requested twice.",
+                where=f"for {uses[port]} and for {use}",
+                fix="name two ports, or none to have them chosen",
+            )
+        uses[port] = use
 
 
 def choose(

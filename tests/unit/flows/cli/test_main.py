@@ -7,7 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from support.programs.cli import PROGRAM, run_cli, run_here
@@ -124,6 +127,34 @@ def test_an_unreachable_prefect_server_exits_5_with_the_address() -> None:
     assert done.returncode == 5
     assert f"{CLOSED_PORT}/api (PREFECT_API_URL)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class NothingThere(BaseHTTPRequestHandler):
+    """Answers 404, as a Prefect server does outside /api."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def web_server() -> Iterator[str]:
+    """The address of a server without an API."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), NothingThere) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_address_without_prefects_api_is_not_reported_as_a_refusal(web_server: str) -> None:
+    done = run_cli("build", "demo", env={"PREFECT_API_URL": web_server})
+    assert done.returncode == 5
+    assert "has no API at this address" in done.stderr
+    assert f"such as {web_server}/api" in done.stderr
 
 
 def test_serving_what_was_never_pulled_exits_4(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     ("variables", "said"),
     [
         ({"AWS_ENDPOINT_URL_S3": "foo"}, "AWS_ENDPOINT_URL_S3"),
+        ({"AWS_ENDPOINT_URL_S3": "127.0.0.1:8333"}, "such as http://127.0.0.1:8333"),
         ({"AWS_PROFILE": "nope"}, "AWS_PROFILE"),
         ({"AWS_ENDPOINT_URL_S3": f"{CLOSED}9999"}, "AWS_ENDPOINT_URL_S3"),
         ({"AWS_ENDPOINT_URL_S3": CLOSED}, "AWS_ACCESS_KEY_ID"),
