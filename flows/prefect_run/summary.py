@@ -13,6 +13,11 @@ from tasks.runs import StageResult
 from tasks.stages import Judged, Published, Withheld
 
 DONE, NOTHING_TO_DEPLOY = 0, 3
+BUSY_ROW = "host-busy"
+BUSY_FIX = (
+    "fix: run it again while others leave the host alone, what was built is reused; or set "
+    "ENGINERY_QUIET_HOST=record, which measures all the same"
+)
 
 
 class VariantSummary(Frozen):
@@ -180,6 +185,8 @@ def describe(summary: BuildSummary) -> str:
     for variant in summary.variants:
         lines.append(f"{summary.spec}/{variant.name}: {variant.verdict}")
         lines += [f"  {reason}" for reason in variant.reasons]
+        if variant.row == BUSY_ROW:
+            lines.append(f"  {BUSY_FIX}")
         if variant.report:
             lines.append(f"  report: tree {variant.report}")
     reused = sum(stage.reused for stage in summary.stages)
