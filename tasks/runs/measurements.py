@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from artifacts.canonical import digest_of
 from artifacts.store import Measurement, MeasurementKind, new_measurement
+from tasks.errors import CacheMissRefused
 from tasks.runs.pipeline import Pipeline
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -148,11 +149,19 @@ def measure_once(
     """Return a usable measurement, or make a new one; and the reason for that.
 
     `measure` takes the number of the attempt; `devices` returns how many devices a result kept busy.
+
+    Raises:
+        CacheMissRefused: none is usable, and the run requires cached results.
     """
     found = find_measurement(pipeline, call)
     if isinstance(found, Usable):
         pipeline.say(f"{call.kind}: reused, {found.reason}")
         return found.measurement, found.reason
+    if pipeline.require_cached:
+        raise CacheMissRefused(
+            f"no {call.kind} measurement can be reused: {found.reason}",
+            fix="run without --require-cached to measure",
+        )
     attempt = 1 + sum(one.looked for one in pipeline.store.measurements(call.key))
     counted = f"; attempt {attempt} at the same question" if attempt > 1 else ""
     pipeline.say(f"{call.kind}: measuring ({found.reason}{counted})")

@@ -10,6 +10,7 @@ from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
 from artifacts.settings import Settings
 from artifacts.store import Store
+from tasks.errors import CacheMissRefused
 from tasks.runs import Finding, MeasurementCall, Pipeline, Usable, find_measurement, measure_once
 from tasks.runs.measurements import NotUsable, keep_measurement
 
@@ -99,6 +100,22 @@ def test_one_that_looked_at_nothing_may_be_repeated_and_does_not_count(pipeline:
     assert "inconclusive" in found.reason
     made, _ = measure_once(pipeline, within(3), lambda at: Finding(Value(value=at)), devices=lambda _: 1)
     assert made.result == {"value": 1}
+
+
+def test_a_run_that_requires_cached_results_measures_nothing(settings: Settings, store: Store) -> None:
+    asked: list[int] = []
+
+    def measure(attempt: int) -> Finding[Value]:
+        asked.append(attempt)
+        return Finding(Value(value=attempt))
+
+    cached = Pipeline(settings, store, say=lambda _line: None, require_cached=True)
+    with pytest.raises(CacheMissRefused, match="no judged measurement can be reused: never measured"):
+        measure_once(cached, CALL, measure, devices=lambda _value: 1)
+    assert asked == []
+    keep(cached, value=7)
+    made, _ = measure_once(cached, CALL, measure, devices=lambda _value: 1)
+    assert (made.result, asked) == ({"value": 7}, [])
 
 
 def test_every_look_at_the_same_question_is_counted(settings: Settings, store: Store) -> None:
