@@ -8,8 +8,9 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine_specs.spec import Workload
 from engine_specs.tables import load_kinds
@@ -45,6 +46,9 @@ from tasks.judging.report.speed_opinion import speed_opinion_view
 from tasks.judging.report.visible import excerpt_row
 from tasks.judging.results import Bounds, LoadResult, NotMeasured, OpenLoopResult
 from tasks.judging.statistics import point_ratio, region
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"
@@ -223,15 +227,20 @@ def _write_twin(out_dir: Path, document: dict[str, Any], kept: KeptFigures) -> s
 
 
 def _write_page(out_dir: Path, template: str, view: dict[str, Any]) -> Path:
+    page = out_dir / HTML_FILE
+    page.write_text(_templates().get_template(template).render(view), encoding="utf-8")
+    return page
+
+
+@cache
+def _templates() -> "Environment":
+    """Return what compiles each template once per process."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = out_dir / HTML_FILE
-    page.write_text(environment.get_template(template).render(view), encoding="utf-8")
-    return page
