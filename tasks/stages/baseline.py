@@ -142,6 +142,7 @@ def baseline_terms(spec: Spec, variant: ResolvedVariant) -> BaselineTerms:
         workload=spec.workload,
         speedup=hoped_speedup(variant),
         compile_mode=spec.compile,
+        confidence=speed_plan(spec).confidence,
     )
 
 

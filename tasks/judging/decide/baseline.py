@@ -24,7 +24,13 @@ from tasks.judging.gates import (
 )
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import LoadResult
-from tasks.judging.statistics import attempt_confidence, best_within, meets, requests_of_look
+from tasks.judging.statistics import Served, attempt_confidence, meets, on_trial, requests_of_look
+
+RATED = (
+    "what is in doubt counts for the engine: vLLM is rated where it was shown to meet the objective, or at "
+    "most at the operating point; the engine as fast as hoped, wherever it may meet it"
+)
+"""Where both are rated, for the report."""
 
 
 class BaselineTerms(Frozen):
@@ -37,6 +43,9 @@ class BaselineTerms(Frozen):
     )
     compile_mode: Literal["when-justified", "always"] = Field(
         description="What the spec says about compiling."
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="Of what rounds and arrivals show of the objective."
     )
     build_device_hours: float = Field(
         default=0.0,
@@ -79,14 +88,16 @@ def baseline_decision(load: LoadResult, terms: BaselineTerms) -> Stay | Go:
     """
     workload, speedup = terms.workload, terms.speedup
     summary = load.at_operating_point.summary
-    summaries = [point.summary for point in load.points]
-    reference, engine = hoped_capacities(summaries, workload.slo, load.side.devices, speedup.ratio)
+    reference, engine = hoped_capacities(
+        load.points, workload, load.side.devices, speedup.ratio, terms.confidence
+    )
     hoped = compare_months(
         terms.prices,
         workload,
         reference=reference,
         engine=engine,
         build_device_hours=terms.build_device_hours,
+        rated=(RATED,),
     )
     times = f"{speedup.ratio:g} times its speed, the most that can be hoped of this kind,"
     found = (
@@ -119,7 +130,8 @@ def objective_needs(load: LoadResult, workload: Workload, plan: SpeedPlan, speed
         speedup: how much faster than vLLM an engine of this kind can be hoped to be.
     """
     requests = requests_of_look(attempt_confidence(plan.confidence, 1), 1)
-    best = best_within([point.summary for point in load.points], workload.slo)
+    served = [Served(point.summary, "underpowered") for point in load.points]
+    best = on_trial(served, workload.slo).summary
     most = speedup.ratio * best.throughput_per_device.estimate * load.side.devices / workload.output_tokens
     per_s = workload.arrivals.per_s or workload.arrivals.share_of_capacity * most
     minutes = requests / per_s / 60

@@ -28,8 +28,8 @@ from tasks.judging.measure.contest import (
 )
 from tasks.judging.measure.open_loop import (
     OpenLoopAsked,
-    Role,
     ask_in_open_loop,
+    load_of,
     not_asked,
     rate_of,
 )
@@ -48,7 +48,7 @@ from tasks.judging.results import (
     SweepPoint,
     TimedAnswers,
 )
-from tasks.judging.statistics import attempt_confidence, shown_of
+from tasks.judging.statistics import Role, attempt_confidence, shown_of
 
 
 def measure_speed(
@@ -206,7 +206,7 @@ def _open_loop(
 
     If it is `needless`, this says why, and nothing is asked.
     """
-    rate = rate_of([getattr(point, role) for point in points], side.devices, protocol.workload)
+    rate = rate_of(load_of(points, role, protocol, attempt), side.devices, protocol.workload)
     if needless:
         say(f"open loop, {side.name}: none was sent: {needless}")
         return not_asked(side, rate, needless)

@@ -15,7 +15,8 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import Interval, SpeedPoint, SpeedResult
-from tasks.judging.statistics.miss_bounds import Kept, limits_of, misses_of
+from tasks.judging.statistics.miss_bounds import Kept
+from tasks.judging.statistics.objective import shown_by
 from tasks.judging.statistics.ratio_bounds import point_ratio
 
 Wins = Literal["wins", "loses", "not-shown"]
@@ -24,10 +25,6 @@ WORDS: dict[Wins, str] = {
     "loses": "It does not",
     "not-shown": "Neither is shown",
 }
-
-
-DRAWS = 1_000
-"""Of the bounds of misses: there are many loads, and none of them decides."""
 
 
 class RegionPoint(Frozen):
@@ -61,7 +58,10 @@ def region(speed: SpeedResult, protocol: JudgingProtocol) -> tuple[RegionPoint, 
 
 def _point(point: SpeedPoint, given: int, generated: int, protocol: JudgingProtocol) -> RegionPoint:
     ratio, bar = point_ratio(point, protocol.speed).interval, protocol.speed.gate.min_speedup
-    mine, theirs = (_kept(point, side, protocol) for side in (point.engine.side, point.reference.side))
+    slo, confidence = protocol.workload.slo, protocol.speed.confidence
+    mine, theirs = (
+        shown_by(point.rounds, one.side, slo, confidence) for one in (point.engine, point.reference)
+    )
     outcome: Wins = "not-shown"
     if (mine != "missed" and ratio.lower >= bar) or (mine == "met" and theirs == "missed"):
         outcome = "wins"
@@ -76,13 +76,6 @@ def _point(point: SpeedPoint, given: int, generated: int, protocol: JudgingProto
         reference_objective=theirs,
         outcome=outcome,
     )
-
-
-def _kept(point: SpeedPoint, side: str, protocol: JudgingProtocol) -> Kept:
-    """Return what the rounds of a side show about the objective."""
-    requests = [record for one in point.rounds if one.side == side for record in one.requests]
-    misses = misses_of(requests, protocol.workload.slo)
-    return limits_of(misses, protocol.speed.confidence, draws=DRAWS).kept
 
 
 def region_in_words(points: Sequence[RegionPoint]) -> str:

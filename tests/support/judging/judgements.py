@@ -88,7 +88,7 @@ def capacity(tokens_per_s: float, side: str = "vllm", devices: int = 1) -> Capac
     return Capacity(
         side=side,
         concurrency=1,
-        within_objective=True,
+        shown="met",
         metric="goodput_per_device",
         tokens_per_s=tokens_per_s,
         devices=devices,

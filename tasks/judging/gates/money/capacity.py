@@ -4,24 +4,35 @@ Invariants:
 - Both sides are rated in one unit: output tokens per second and device of requests within the objective or,
   if a side has no such request, of all requests. Each is rated where it is best, which may be at another
   concurrency than the one that decides about speed.
-- Devices are bought whole, in servers of as many as one server occupies. No server is planned to serve more
-  than the load under which the objective is judged: a share of its best rate, or the declared arrivals.
-- The bound of a rate counts that favours the reference: its upper one, and the engine's lower one.
+- What is in doubt counts for the reference. It is rated where it serves most, unless its rounds show that it
+  misses the objective there, and by the upper bound of its rate. The engine is rated by the lower bound, at
+  the concurrency that its load in open loop is taken from: open loop shows whether it meets the objective.
+- Devices are bought whole, in servers of as many as one server occupies. No engine is planned to serve more
+  than the load under which its objective is judged: a share of its best rate, or the declared arrivals.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
 from engine_specs.spec import Economics, Slo, Workload
-from tasks.judging.results import Interval, LoadSummary, Metric, SpeedResult
-from tasks.judging.statistics import best_within, meets
+from tasks.judging.results import Interval, LoadPoint, Metric, SpeedResult
+from tasks.judging.statistics import (
+    Bound,
+    Kept,
+    Served,
+    at_least,
+    at_most,
+    meets,
+    on_trial,
+    rate_bound,
+    served_at,
+    shown_by,
+)
 
 SECONDS_PER_DAY = 86_400.0
-Bound = Literal["lower", "upper"]
 
 
 class Capacity(Frozen):
@@ -29,7 +40,7 @@ class Capacity(Frozen):
 
     side: str
     concurrency: int = Field(ge=1, description="Requests in flight at which it is best.")
-    within_objective: bool = Field(description="Whether it meets the objective there.")
+    shown: Kept = Field(description="What its rounds there show of the objective.")
     metric: Metric
     tokens_per_s: float = Field(
         gt=0, description="Output tokens per second and device: the bound that favours the reference."
@@ -42,35 +53,44 @@ class Capacity(Frozen):
         return self.tokens_per_s * self.devices
 
 
-def capacities(speed: SpeedResult, slo: Slo) -> tuple[Capacity, Capacity]:
-    """Return the capacities of the reference that can serve most and of the engine, in one unit."""
-    engine = [point.engine for point in speed.points]
-    strongest = [point.reference for point in speed.points]
-    references = [strongest, *([point.reference] for point in speed.others)]
-    metric = _common_metric((best_within(engine, slo), _most(references, slo)))
+def capacities(speed: SpeedResult, slo: Slo, confidence: float) -> tuple[Capacity, Capacity]:
+    """Return the capacities of the reference that may serve most and of the engine, in one unit.
+
+    Every reference counts wherever it was timed: the strongest at each concurrency, the others at the
+    operating point. `confidence` is that of what rounds show of the objective.
+    """
+    references = [
+        at_most(served_at(one, "reference", slo, confidence))
+        for one in (speed.points, *([point] for point in speed.others))
+    ]
+    engine = on_trial(served_at(speed.points, "engine", slo, confidence), slo)
+    metric = _common_metric((engine, at_most(references)))
     rated = [
-        _capacity(one, slo, metric, "upper", _devices(speed, one[0].side))
+        _capacity(one, metric, "upper", _devices(speed, one.summary.side))
         for one in references
-        if getattr(best_within(one, slo), metric).estimate > 0
+        if rate_bound(one.summary, metric, "upper")
     ]
     return (
-        max(rated, key=lambda one: (one.within_objective, one.tokens_per_s)),
-        _capacity(engine, slo, metric, "lower", _devices(speed, speed.engine)),
+        max(rated, key=lambda one: (one.shown != "missed", one.tokens_per_s)),
+        _capacity(engine, metric, "lower", _devices(speed, speed.engine)),
     )
 
 
 def hoped_capacities(
-    summaries: Sequence[LoadSummary], slo: Slo, devices: int, ratio: float
+    points: Sequence[LoadPoint], workload: Workload, devices: int, ratio: float, confidence: float
 ) -> tuple[Capacity, Capacity]:
     """Return the capacities of a reference that was measured alone and of an engine `ratio` times as fast.
 
-    Each request of the engine takes as much less time, so it may be within the objective at a concurrency at
-    which the reference is not, and serve more than `ratio` times as much.
+    Here, what is in doubt counts for the engine. The reference is rated where it was shown to meet the
+    objective (`at_least`), the engine wherever it may meet it: each of its requests takes as much less time,
+    so it may be within the objective at a concurrency at which the reference is not.
     """
-    hoped = [_faster(one, slo, ratio) for one in summaries]
-    metric = _common_metric([best_within(side, slo) for side in (summaries, hoped)])
-    reference, engine = (_capacity(side, slo, metric, "upper", devices) for side in (summaries, hoped))
-    return reference, engine
+    slo = workload.slo
+    served = [Served(one.summary, shown_by(one.rounds, one.summary.side, slo, confidence)) for one in points]
+    sure = at_least(served, slo, workload.operating_point)
+    hoped = at_most([_faster(one, slo, ratio) for one in served])
+    metric = _common_metric((sure, hoped))
+    return _capacity(sure, metric, "upper", devices), _capacity(hoped, metric, "upper", devices)
 
 
 def peak_tokens_per_s(prices: Economics, workload: Workload) -> float:
@@ -93,50 +113,38 @@ def devices_for(tokens_per_s: float, capacity: Capacity, workload: Workload, spa
     return servers * capacity.devices
 
 
-def _capacity(
-    summaries: Sequence[LoadSummary], slo: Slo, metric: Metric, bound: Bound, devices: int
-) -> Capacity:
-    best = best_within(summaries, slo)
-    rate: Interval = getattr(best, metric)
+def _capacity(best: Served, metric: Metric, bound: Bound, devices: int) -> Capacity:
     return Capacity(
-        side=best.side,
-        concurrency=best.concurrency,
-        within_objective=meets(best, slo),
+        side=best.summary.side,
+        concurrency=best.summary.concurrency,
+        shown=best.shown,
         metric=metric,
-        tokens_per_s=_positive_bound(rate, bound),
+        tokens_per_s=rate_bound(best.summary, metric, bound),
         devices=devices,
     )
 
 
-def _common_metric(bests: Sequence[LoadSummary]) -> Metric:
+def _common_metric(bests: Sequence[Served]) -> Metric:
     """Return the unit in which each of these has a rate."""
-    good = all(one.goodput_per_device.estimate > 0 for one in bests)
+    good = all(one.summary.goodput_per_device.estimate > 0 for one in bests)
     return "goodput_per_device" if good else "throughput_per_device"
 
 
-def _most(references: Sequence[Sequence[LoadSummary]], slo: Slo) -> LoadSummary:
-    """Return where any of the references is best."""
-    return best_within([best_within(one, slo) for one in references], slo)
-
-
-def _faster(summary: LoadSummary, slo: Slo, ratio: float) -> LoadSummary:
+def _faster(one: Served, slo: Slo, ratio: float) -> Served:
     """Return what a side that is `ratio` times as fast would have shown with as many requests in flight."""
-    ttft, itl = (one.model_copy(update={"p99": one.p99 / ratio}) for one in (summary.ttft_ms, summary.itl_ms))
-    fast = summary.model_copy(update={"side": "engine", "ttft_ms": ttft, "itl_ms": itl})
-    throughput = _times(summary.throughput_per_device, ratio)
-    good = throughput if meets(fast, slo) else _times(summary.goodput_per_device, ratio)
-    return fast.model_copy(update={"throughput_per_device": throughput, "goodput_per_device": good})
+    found = one.summary
+    ttft, itl = (each.model_copy(update={"p99": each.p99 / ratio}) for each in (found.ttft_ms, found.itl_ms))
+    fast = found.model_copy(update={"side": "engine", "ttft_ms": ttft, "itl_ms": itl})
+    may_meet = meets(fast, slo) or one.shown != "missed"
+    throughput = _times(found.throughput_per_device, ratio)
+    good = throughput if may_meet else _times(found.goodput_per_device, ratio)
+    rates = {"throughput_per_device": throughput, "goodput_per_device": good}
+    return Served(fast.model_copy(update=rates), "underpowered" if may_meet else "missed")
 
 
 def _times(rate: Interval, ratio: float) -> Interval:
     ends = {name: ratio * getattr(rate, name) for name in ("estimate", "lower", "upper")}
     return rate.model_copy(update=ends)
-
-
-def _positive_bound(rate: Interval, bound: Bound) -> float:
-    """Return a bound of a rate that is greater than zero, by the delta method on its logarithm."""
-    distance = getattr(rate, bound) - rate.estimate
-    return rate.estimate * math.exp(distance / rate.estimate)
 
 
 def _devices(speed: SpeedResult, side: str) -> int:

@@ -2,12 +2,12 @@
 
 Devices are bought whole and for the month, as many as the peak of the load takes, at the declared share of
 what they can serve; those of the reference at the upper bound of its rate, those of the engine at the lower
-bound of its own (`capacity`). A build occupies one device for as long as it takes; a measurement occupies the
-devices of all sides.
+bound of its own, each at the concurrency where what is in doubt speaks for the reference (`capacity`). A
+build occupies one device for as long as it takes; a measurement occupies the devices of all sides.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -25,8 +25,10 @@ from tasks.judging.gates.money.capacity import (
     planned_tokens_per_s,
 )
 from tasks.judging.gates.rule import Condition, Rule
+from tasks.judging.results import SpeedResult
+from tasks.judging.statistics import Kept, attempt_confidence
 
-WAY_OF_COUNTING = "whole-devices-at-the-planned-share-of-the-best-rate-within-the-objective/3"
+WAY_OF_COUNTING = "whole-devices-at-the-planned-share-of-the-best-rate-within-the-objective/4"
 """How this version counts money; verdicts that were counted in another way are not reused."""
 
 DAYS_PER_MONTH = 365.25 / 12
@@ -39,6 +41,16 @@ LOADS, PRICES = (0.1, 0.3, 1.0, 3.0, 10.0), (0.5, 1.0, 2.0)
 # Servers of the reference up to which a load that pays is looked for.
 MOST_SERVERS = 100_000
 RATES = "engine at the lower bound of its rate, vLLM at the upper one"
+RATED = (
+    "vLLM counts where it may serve most: wherever its rounds do not show that it misses the objective",
+    "the engine counts where its load in open loop is from, which shows whether it meets the objective",
+)
+"""Where each side is rated, for the report."""
+OF_OBJECTIVE: dict[Kept, str] = {
+    "met": "its rounds show that it meets the objective",
+    "underpowered": "its rounds do not show that it misses the objective",
+    "missed": "its rounds show that it misses the objective",
+}
 
 
 class MapCell(Frozen):
@@ -65,7 +77,9 @@ class EconomicsOutcome(GateOutcome):
         description="The smallest load at which the engine pays; None if there is none. As devices are "
         "whole, it may not pay at a somewhat larger load."
     )
-    lines: tuple[str, ...] = Field(description="The arithmetic, one step per line.")
+    lines: tuple[str, ...] = Field(
+        description="How the sides are rated, and the arithmetic, one step per line."
+    )
     map: tuple[MapCell, ...] = Field(description="The net at other loads and prices.")
 
 
@@ -117,13 +131,16 @@ class EconomicsGate(Gate[EconomicsOutcome]):
     def judge(self, evidence: Evidence) -> EconomicsOutcome:
         """Judge what the engine is worth, each side where it is best within the objective."""
         protocol, terms = evidence.protocol, evidence.known_terms
-        reference, engine = capacities(evidence.timed, protocol.workload.slo)
+        timed = evidence.timed
+        confidence = attempt_confidence(protocol.speed.confidence, timed.attempt)
+        reference, engine = capacities(timed, protocol.workload.slo, confidence)
         return compare_months(
             terms.prices,
             protocol.workload,
             reference=reference,
             engine=engine,
             build_device_hours=terms.build_device_hours,
+            rated=(*RATED, *_elsewhere_unknown(timed)),
         )
 
     def show(self, outcome: EconomicsOutcome, evidence: Evidence) -> Shown:
@@ -132,6 +149,15 @@ class EconomicsGate(Gate[EconomicsOutcome]):
         limit = "more than 0" if asked else "none (compile: always)"
         net = Figure("economics: net", "USD/month", f"{outcome.net_usd:,.2f}", limit=limit)
         return Shown((net,), money_tiles(outcome), outcome.lines, money_map(outcome), worth_in_words(outcome))
+
+
+def _elsewhere_unknown(timed: SpeedResult) -> Iterator[str]:
+    """Yield which references are rated without figures of all concurrencies, or not at all."""
+    if timed.others and len(timed.points) > 1:
+        names = " and ".join(one.reference.side for one in timed.others)
+        yield f"{names}: timed at {timed.operating_point} in flight only, so rated there, or not counted"
+    if timed.left_out:
+        yield f"{' and '.join(one.reference for one in timed.left_out)}: not timed, so not counted"
 
 
 def worth_in_words(outcome: EconomicsOutcome) -> str:
@@ -189,6 +215,7 @@ def compare_months(
     reference: Capacity,
     engine: Capacity,
     build_device_hours: float,
+    rated: Sequence[str] = (),
 ) -> EconomicsOutcome:
     """Compare a month on vLLM with a month on an engine.
 
@@ -198,6 +225,7 @@ def compare_months(
         reference: what vLLM serves.
         engine: what the engine serves.
         build_device_hours: device time of one build, quantization and measurement included.
+        rated: how the rates of both sides came about, in sentences that come before the arithmetic.
     """
     month = _Month(prices, workload, reference, engine, build_device_hours)
     return EconomicsOutcome(
@@ -212,7 +240,7 @@ def compare_months(
         upkeep_usd=month.upkeep_usd,
         net_usd=month.net_usd,
         break_even_requests_per_day=month.break_even(),
-        lines=tuple(month.lines()),
+        lines=(*rated, *month.lines()),
         map=tuple(month.elsewhere()),
     )
 
@@ -292,11 +320,11 @@ class _Month:
             (self._reference, self.reference_devices),
             (self._engine, self.engine_devices),
         ):
+            planned = planned_tokens_per_s(side, self._workload)
             spare = f", of which {prices.spare_servers} servers are spare" if prices.spare_servers else ""
-            objective = "within the objective" if side.within_objective else "which misses the objective"
             yield (
                 f"{side.side}: {side.tokens_per_s:,.1f} tokens/s per device at {side.concurrency} in flight "
-                f"({objective}), planned with {planned_tokens_per_s(side, self._workload):,.1f} per server; "
+                f"({OF_OBJECTIVE[side.shown]}), planned with {planned:,.1f} per server; "
                 f"{_devices(side.devices)} per server: {_devices(devices)}{spare}"
             )
 

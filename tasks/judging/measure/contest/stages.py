@@ -7,7 +7,7 @@ from statistics import fmean
 
 from artifacts.progress import Say
 from tasks.judging.endpoint import Side
-from tasks.judging.measure.open_loop import Role, open_loop_s, rate_of
+from tasks.judging.measure.open_loop import open_loop_s, rate_of
 from tasks.judging.measure.phases import SECONDS_PER_MINUTE, in_words
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.protocol import JudgingProtocol, SpeedPlan
@@ -15,6 +15,7 @@ from tasks.judging.results import Ended, SpeedPoint
 from tasks.judging.statistics import (
     ENDED,
     Look,
+    Role,
     attempt_confidence,
     pairs_of,
     point_ratio,
@@ -145,7 +146,7 @@ def open_loop_needs_s(
     seconds = 0.0
     for side, role in zip(sides, ROLES, strict=True):
         own = summarize([one for one in rounds if one.result.side == side.name])
-        seconds += open_loop_s(role, rate_of([own], side.devices, protocol.workload), protocol, attempt)
+        seconds += open_loop_s(role, rate_of(own, side.devices, protocol.workload), protocol, attempt)
     return seconds
 
 

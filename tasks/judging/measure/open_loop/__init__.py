@@ -11,10 +11,9 @@ Promises:
 - Nothing is decided here but when to stop, by the bounds that the gate reads.
 """
 
-from tasks.judging.measure.open_loop.arrivals import Rate, rate_of
+from tasks.judging.measure.open_loop.arrivals import Rate, load_of, rate_of
 from tasks.judging.measure.open_loop.asking import (
     OpenLoopAsked,
-    Role,
     ask_in_open_loop,
     not_asked,
     open_loop_s,
@@ -23,8 +22,8 @@ from tasks.judging.measure.open_loop.asking import (
 __all__ = [
     "OpenLoopAsked",
     "Rate",
-    "Role",
     "ask_in_open_loop",
+    "load_of",
     "not_asked",
     "open_loop_s",
     "rate_of",

@@ -6,8 +6,9 @@ from itertools import accumulate
 
 from engine_specs.spec import Workload
 from tasks.judging.measure.prompts import generator
-from tasks.judging.results import LoadSummary
-from tasks.judging.statistics import best_within
+from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.results import LoadSummary, SpeedPoint
+from tasks.judging.statistics import Role, at_least, attempt_confidence, on_trial, served_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +24,27 @@ class Rate:
     load: str
 
 
-def rate_of(summaries: Sequence[LoadSummary], devices: int, workload: Workload) -> Rate:
+def load_of(points: Sequence[SpeedPoint], role: Role, protocol: JudgingProtocol, attempt: int) -> LoadSummary:
+    """Return the rounds of a side by which it is asked: the engine's trial, what the reference surely serves.
+
+    `attempt` is how often this was measured, this time included: attempts share the error.
+    """
+    workload = protocol.workload
+    confidence = attempt_confidence(protocol.speed.confidence, attempt)
+    served = served_at(points, role, workload.slo, confidence)
+    if role == "engine":
+        return on_trial(served, workload.slo).summary
+    return at_least(served, workload.slo, workload.operating_point).summary
+
+
+def rate_of(best: LoadSummary, devices: int, workload: Workload) -> Rate:
     """Return the rate at which one server is asked: as declared, or a share of the most that it can serve.
 
     Args:
-        summaries: the side in closed loop, at each concurrency.
+        best: the side in closed loop, at the concurrency by which it is asked.
         devices: of one server.
-        workload: gives the share or the rate, and the objective.
+        workload: gives the share or the rate.
     """
-    best = best_within(summaries, workload.slo)
     most = best.throughput_per_device.estimate * devices / workload.output_tokens
     if workload.arrivals.per_s is not None:
         return Rate(workload.arrivals.per_s, f"as declared; it can serve {most:.3g} per second")

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from time import perf_counter
-from typing import Literal
 
 from pydantic import Field
 
@@ -26,14 +25,13 @@ from tasks.judging.results import OpenLoopSide, OpenLoopSummary, RequestRecord, 
 from tasks.judging.statistics import (
     ALLOWED_SHARE,
     Limits,
+    Role,
     attempt_confidence,
     limits_of,
     look_confidence,
     misses_of,
     requests_of_look,
 )
-
-Role = Literal["reference", "engine"]
 
 
 class OpenLoopAsked(Frozen):

@@ -17,11 +17,12 @@ from tasks.judging import JudgingProtocol, Observer, SpeedResult
 from tasks.judging.gates.slo import judge_slo
 from tasks.judging.gates.speed import judge_speed
 from tasks.judging.measure import Budget, measure_speed
-from tasks.judging.measure.open_loop import OpenLoopAsked, Rate, Role, ask_in_open_loop
+from tasks.judging.measure.open_loop import OpenLoopAsked, Rate, ask_in_open_loop
 from tasks.judging.measure.open_loop.arrivals import arrival_times
 from tasks.judging.measure.open_loop.stretches import MeasuredStretch, make_stretch
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.placement import Unobserved
+from tasks.judging.statistics import Role
 
 # Less confidence needs fewer requests: 183 without a miss.
 UNSURE = {"confidence": 0.6}
