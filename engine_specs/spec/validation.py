@@ -87,7 +87,7 @@ class AccuracyGate(TextSource):
         lt=1,
         exclude_if=lambda share: share == MAX_GROSS_ERROR_SHARE,
         description="Largest share of tokens that are gross errors. The mean hides rare garbage, as long as "
-        "none is among the samples. An engine without any needs 3 / share texts: 1,500 by default.",
+        "none is among the samples. An engine without any needs about 3 / share texts: 1,510 by default.",
     )
     confidence: Confidence = Field(
         default=0.95, description="Confidence of the bound that must lie within the margin."

@@ -1,0 +1,145 @@
+"""The limits and defaults that documents state are those of the code.
+
+Figures that were measured are not held here: they carry their date. Whoever words a sentence anew words its
+row anew.
+"""
+
+import re
+
+import pytest
+from support.paths import ROOT
+
+from artifacts.settings import Settings
+from engine_specs.spec import AccuracyGate, SpeedGate
+from engine_specs.tables import load_targets
+from tasks.comparison.questions import LEAST_LONGEST_CONTEXT, MOST_TO_THE_END, START_TOKENS
+from tasks.evidence.drift import NEGLIGIBLE, TOLERANCE
+from tasks.hosts.gpu_release import RELEASE_LIMIT_S
+from tasks.hosts.host_watch import LEAST_SPAN_S, QUIET
+from tasks.judging.conditions import MOST_FOREIGN, MOST_MADE_AGAIN, MOST_STEAL
+from tasks.judging.gates.length import ENDED_NEEDED
+from tasks.judging.measure.contest.block_budget import LEAST_ROUNDS, MOST_ROUNDS
+from tasks.judging.measure.disturbance.idle import FIRST_PAIRS, MORE_PAIRS, MOST_PAIRS
+from tasks.judging.protocol import AccuracyPlan, OpenLoopPlan, SpeedPlan
+from tasks.judging.statistics.looks import attempt_confidence, early_confidence
+from tasks.judging.statistics.miss_bounds import ALLOWED_SHARE, requests_of_look, requests_without_miss
+from tasks.judging.statistics.parts import part_interval
+from tasks.judging.statistics.ratio_bounds import LEAST_BATCHES
+from tasks.judging.statistics.regret_bounds import gross_error_interval
+from tasks.stages.rehearsal.cycles import LEAST_CYCLES, MOST_CYCLES
+
+MEASURING, EVIDENCE = "docs/measuring.md", "docs/evidence.md"
+ACCURACY = AccuracyGate.model_fields
+SPEED = SpeedPlan.model_fields
+ASKED = AccuracyPlan.model_fields
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def inverse(share: float) -> str:
+    return f"1/{round(1 / share)}"
+
+
+def first_look(variants: int) -> int:
+    """Requests of the first look of a first attempt, if a spec has so many variants."""
+    return requests_of_look(attempt_confidence(1 - 0.05 / variants, 1), 1)
+
+
+STATED = [
+    (MEASURING, f"The first look is taken after {SPEED['first_pairs'].default} pairs of rounds"),
+    (MEASURING, f"or {SPEED['first_block_pairs'].default} of blocks"),
+    (MEASURING, f"deviation of {percent(SPEED['start_spread'].default)} for this in every interval"),
+    (MEASURING, f"if an engine {percent(SPEED['resolution'].default)} above the bar would have been found"),
+    (MEASURING, f"as long as there are {'six' if LEAST_BATCHES == 6 else LEAST_BATCHES}"),
+    (MEASURING, ": " + ", ".join(inverse(1 - attempt_confidence(0.0, k)) for k in (1, 2, 3)) + ", "),
+    (MEASURING, "early ones " + ", ".join(inverse(1 - early_confidence(0.0, k)) for k in (1, 2, 3)) + ", "),
+    (MEASURING, f"this takes {requests_without_miss(0.95)} requests at 95 % confidence"),
+    (MEASURING, f"upper bounds of both shares are at most {percent(ALLOWED_SHARE)}"),
+    (MEASURING, f"comes after {first_look(1)} requests, of one with six variants after {first_look(6)}"),
+    (MEASURING, f"in stretches of about {OpenLoopPlan().stretch_requests}"),
+    (MEASURING, f"at most {percent(QUIET.share)} over {QUIET.for_s:g} seconds"),
+    (MEASURING, f"for up to {QUIET.limit_s / 60:g} minutes"),
+    (MEASURING, f"in which foreign load was over {percent(MOST_FOREIGN)}, steal over {percent(MOST_STEAL)}"),
+    (MEASURING, f"more than a {'quarter' if MOST_MADE_AGAIN == 0.25 else MOST_MADE_AGAIN} of the pairs"),
+    (MEASURING, f"shorter than {'half a second' if LEAST_SPAN_S == 0.5 else LEAST_SPAN_S}"),
+    (MEASURING, f"in {FIRST_PAIRS}, {FIRST_PAIRS + MORE_PAIRS} or {MOST_PAIRS} pairs of rounds"),
+    (MEASURING, f"({LEAST_ROUNDS} to {MOST_ROUNDS})"),
+    (MEASURING, f"not within {'a minute' if RELEASE_LIMIT_S == 60 else RELEASE_LIMIT_S}"),
+    (MEASURING, f"{SPEED['checked_requests'].default} timed requests of the engine at the operating point"),
+    (MEASURING, f"and {SPEED['checked_elsewhere'].default} at each other concurrency"),
+    (MEASURING, f"`length_samples` ({ACCURACY['length_samples'].default})"),
+    (MEASURING, f"`depth_samples` ({ACCURACY['depth_samples'].default})"),
+    (MEASURING, f"`gross_error_nats` ({ACCURACY['gross_error_nats'].default:g})"),
+    (MEASURING, f"`max_gross_error_share` ({ACCURACY['max_gross_error_share'].default:g})"),
+    (MEASURING, f"`max_part_regret_nats` ({ACCURACY['max_part_regret_nats'].default:g}:"),
+    (MEASURING, f"up to the workload's prompts, {LEAST_LONGEST_CONTEXT} tokens at least"),
+    (MEASURING, f"| starts | the same | {START_TOKENS} tokens |"),
+    (MEASURING, f"at most {MOST_TO_THE_END:,} tokens"),
+    (MEASURING, f"at most {ASKED['vocabulary_texts'].default} texts"),
+    (MEASURING, f"the reference ended fewer than {ENDED_NEEDED} of its answers"),
+    (MEASURING, f"({SpeedGate.model_fields['second_opinion_minutes'].default:g} by default"),
+    (EVIDENCE, f"not all within {percent(NEGLIGIBLE)}"),
+    (EVIDENCE, f"stays within {percent(TOLERANCE)}"),
+    (EVIDENCE, f"{LEAST_CYCLES} to {MOST_CYCLES}, whatever they show"),
+]
+
+
+def words(document: str) -> str:
+    """The text of a document with single spaces."""
+    return " ".join((ROOT / document).read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize(("document", "sentence"), STATED, ids=[sentence for _, sentence in STATED])
+def test_a_figure_in_a_document_is_that_of_the_code(document: str, sentence: str) -> None:
+    assert sentence in words(document)
+
+
+GATE = AccuracyGate(
+    dataset="owner/texts", revision="c" * 40, split="test", samples=4000, max_regret_nats_per_token=0.01
+)
+
+
+def test_so_many_texts_without_regret_pass_the_gate_depth() -> None:
+    (texts,) = map(int, re.findall(r"Without any regret, (\d+) texts in a part are enough", words(MEASURING)))
+    upper = {n: part_interval([(0.0, 64.0)] * n, GATE, parts=5).upper for n in (texts - 1, texts)}
+    assert upper[texts] <= GATE.max_part_regret_nats < upper[texts - 1]
+
+
+def test_so_many_texts_without_a_gross_error_pass_their_gate() -> None:
+    (stated,) = re.findall(r"engine without any passes with ([\d,]+) texts or more", words(MEASURING))
+    texts = int(stated.replace(",", ""))
+    upper = {n: gross_error_interval([0.0] * n, [1] * n, GATE).upper for n in (texts - 10, texts)}
+    assert upper[texts] <= GATE.max_gross_error_share < upper[texts - 10]
+
+
+def test_the_settings_have_the_defaults_that_the_readme_states() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `ENGINERY_([A-Z_]+)` \| `?([^|`]+)`? \|", readme, re.MULTILINE)
+    stated = {name.lower(): default.strip() for name, default in rows}
+    fixed = {
+        name: field.default for name, field in Settings.model_fields.items() if field.default_factory is None
+    }
+    said = {None: ("none", "the packaged specs", "by memory and GPUs"), "": ("empty",)}
+    wrong = {
+        name: stated[name]
+        for name, default in fixed.items()
+        if stated[name] not in said.get(default, (f"{default:g}" if isinstance(default, float) else default,))
+    }
+    assert wrong == {}
+
+
+def test_the_table_of_targets_has_each_gpu_once_at_its_compute_capability() -> None:
+    text = (ROOT / "docs" / "targets-and-kinds.md").read_text()
+    table = text[text.index("| compute capability | targets |") :].split("\n\n")[0]
+    stated = {
+        name: {*re.findall(r"\d+\.\d", capabilities)}
+        for capabilities, names in re.findall(r"^\| (\d[^|]*) \| ([^|]*) \|$", table, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    gpus = {name: target for name, target in load_targets().items() if target.accelerator == "cuda"}
+    assert stated.keys() == gpus.keys()
+    assert {
+        name for name, target in gpus.items() if str(target.compute_capability) not in stated[name]
+    } == set()
