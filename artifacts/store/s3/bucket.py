@@ -51,6 +51,10 @@ class S3Bucket(Bucket):
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     def __str__(self) -> str:
+        return f"{self._place}, keys below {self._prefix}" if self._prefix else self._place
+
+    @property
+    def _place(self) -> str:
         return f"bucket {self._name} at {self._client.meta.endpoint_url}"
 
     def ensure(self) -> None:
@@ -249,7 +253,7 @@ class S3Bucket(Bucket):
 
     def where(self, key: str) -> str:
         """Describe an object in words, for messages."""
-        return f"{self}, key {self._prefix}{key}"
+        return f"{self._place}, key {self._prefix}{key}"
 
 
 def open_bucket(name: str, prefix: str = "") -> S3Bucket:

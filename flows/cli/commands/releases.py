@@ -72,7 +72,7 @@ def _emit_releases(store: "Store", releases: "Sequence[Release]") -> None:
     emit_table(
         ("release", "channels", "published", "verdicts"),
         rows,
-        empty="nothing has been published yet",
+        empty=f"nothing has been published yet in {store.bucket}",
         wraps="verdicts",
     )
 

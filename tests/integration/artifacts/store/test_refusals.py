@@ -72,6 +72,16 @@ def test_a_wrong_aws_configuration_is_reported(
         open_store(Settings())
 
 
+def test_where_nothing_was_found_is_named_with_its_prefix(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINERY_STORE_PREFIX", "/another/team/")
+    elsewhere = open_store(Settings())
+    assert str(elsewhere.bucket).endswith(", keys below another/team/")
+    with pytest.raises(NotFound, match="key another/team/blobs"):
+        elsewhere.bucket.get("blobs/none")
+
+
 def test_a_bucket_that_is_not_there_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINERY_STORE_BUCKET", "no-such-bucket")
     away = open_store(Settings())
