@@ -108,6 +108,10 @@ class Declaration(Frozen):
         default_factory=dict,
         description="Programs that the host must have, each with the Debian package that contains it.",
     )
+    compiles: bool = Field(
+        default=False,
+        description="Whether it calls compilers, with paths below HOME, ENGINERY_HOME and its own directory.",
+    )
     approximate_bytes: int = Field(
         gt=0, description="Size once installed, without the wheelhouse's wheels; for the check of free space."
     )

@@ -1,6 +1,7 @@
 """What keeps a host from having a toolchain, reported all at once, and the checks that all providers make."""
 
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -11,8 +12,11 @@ from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.hosts import GpusFound, NoGpus, probe_gpus
+from artifacts.settings import Settings
 from tasks.errors import ToolchainUnavailable
 from tasks.toolchains.declarations import Declaration
+
+_SPLITS = re.compile(r"[\s'\"\\]")
 
 
 class Obstacle(Frozen):
@@ -51,6 +55,26 @@ def program_obstacles(declared: Declaration) -> Iterator[Obstacle]:
         find_programs(declared.programs)
     except ToolchainUnavailable as error:
         yield Obstacle(reason=error.what, fix=error.fix)
+
+
+def path_obstacles(declared: Declaration, settings: Settings) -> Iterator[Obstacle]:
+    """An obstacle if the toolchain calls compilers and their command lines would fall apart at a path.
+
+    torch writes such command lines without quoting, and splits them as a shell does.
+    """
+    paths = {
+        "HOME": Path.home(),
+        "ENGINERY_HOME": settings.home.absolute(),
+        "ENGINERY_TOOLCHAINS_DIR": settings.toolchains_dir.absolute(),
+    }
+    split = {name: path for name, path in paths.items() if _SPLITS.search(str(path))}
+    if declared.compiles and split:
+        named = ", ".join(f"{name} is {path}" for name, path in split.items())
+        reason = (
+            f"toolchain {declared.name} calls compilers, which take no path with blanks or quotes: {named}"
+        )
+        fix = f"set {' and '.join(split)} to a directory without them"
+        yield Obstacle(reason=reason, fix=fix)
 
 
 def driver_obstacles(declared: Declaration) -> Iterator[Obstacle]:

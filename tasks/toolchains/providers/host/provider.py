@@ -22,6 +22,7 @@ from tasks.toolchains.host_checks import (
     Obstacle,
     driver_obstacles,
     find_programs,
+    path_obstacles,
     program_obstacles,
     unavailable,
 )
@@ -64,7 +65,7 @@ class HostProvider(Provider):
     def obstacles(self, request: ToolchainRequest) -> tuple[Obstacle, ...]:
         """What the host lacks (driver, programs) and the interpreter (it has to work and hold the tool)."""
         declared, table = request.declared, request.read(HostTable)
-        host = (*driver_obstacles(declared), *program_obstacles(declared))
+        host = (*driver_obstacles(declared), *_host_obstacles(request))
         facts = _look(request, table)
         if isinstance(facts, Obstacle):
             return (*host, facts)
@@ -84,13 +85,19 @@ class HostProvider(Provider):
         facts = _look(request, table)
         if isinstance(facts, Obstacle):
             raise unavailable(declared.name, self.obstacles(request))
-        if found := (*program_obstacles(declared), *facts_obstacles(declared, facts, str(table.python))):
+        if found := (*_host_obstacles(request), *facts_obstacles(declared, facts, str(table.python))):
             raise unavailable(declared.name, found)
         content = content_digest(facts.paths, _root(request) / "files.json")
         proof = _proof(request, table, facts, content, say)
         if found := tuple(torch_obstacles(declared, proof.torch, str(table.python))):
             raise unavailable(declared.name, found)
         return _toolchain(request, table, facts, proof)
+
+
+def _host_obstacles(request: ToolchainRequest) -> tuple[Obstacle, ...]:
+    """What the host lacks, whichever interpreter is named."""
+    declared = request.declared
+    return (*program_obstacles(declared), *path_obstacles(declared, request.settings))
 
 
 def _look(request: ToolchainRequest, table: HostTable) -> Facts | Obstacle:

@@ -62,7 +62,7 @@ def ensure_declared(declared: Declaration, settings: Settings, say: Say) -> Tool
 
 def status(declared: Declaration, settings: Settings) -> Toolchain | NotInstalled:
     """What `ensure_declared` would find, without installing anything."""
-    if unusable(declared):
+    if unusable(declared, settings):
         return _not_installed(declared, settings, "")
     plan = plan_of(declared, settings)
     if installation := read_installation(plan.root):
@@ -81,7 +81,7 @@ def plan_of(declared: Declaration, settings: Settings) -> Plan:
 
     Raises ToolchainUnavailable with all obstacles if the host cannot have it.
     """
-    if unusable(declared):
+    if unusable(declared, settings):
         raise unavailable(declared.name, obstacles(declared, settings))
     return Plan(
         declaration=declared,

@@ -12,6 +12,7 @@ from tasks.toolchains.host_checks import (
     Obstacle,
     driver_obstacles,
     machine_obstacles,
+    path_obstacles,
     program_obstacles,
     version_numbers,
 )
@@ -34,14 +35,20 @@ def obstacles(declared: Declaration, settings: Settings) -> tuple[Obstacle, ...]
         *_c_library(declared),
         *_interpreter(declared),
         *program_obstacles(declared),
+        *path_obstacles(declared, settings),
         *(wheels.obstacles if isinstance(wheels, Lacking) else ()),
         *_space(declared, settings.toolchains_dir, wheels),
     )
 
 
-def unusable(declared: Declaration) -> tuple[Obstacle, ...]:
+def unusable(declared: Declaration, settings: Settings) -> tuple[Obstacle, ...]:
     """What keeps a toolchain from being used even if it is installed."""
-    return (*machine_obstacles(declared), *_interpreter(declared), *program_obstacles(declared))
+    return (
+        *machine_obstacles(declared),
+        *_interpreter(declared),
+        *program_obstacles(declared),
+        *path_obstacles(declared, settings),
+    )
 
 
 def _c_library(declared: Declaration) -> Iterator[Obstacle]:

@@ -76,6 +76,22 @@ def test_c_library_is_as_new_as_the_wheels_need(host, settings, libc, ready):
     assert (told("vllm-cuda", settings) == []) == ready
 
 
+@pytest.mark.parametrize("home", ["with blank", "it's", 'say "home"', "back\\slash"])
+def test_compilers_need_paths_that_do_not_fall_apart(host, tmp_path, home):
+    host()
+    settings = Settings(home=tmp_path / home, toolchains_dir=tmp_path / "toolchains")
+    (reason,) = told("vllm-cpu", settings)
+    assert reason.endswith(f"take no path with blanks or quotes: ENGINERY_HOME is {tmp_path / home}")
+    assert told("aot-serve-cpu", settings) == []
+    with pytest.raises(ToolchainUnavailable, match="set ENGINERY_HOME to a directory without them"):
+        install.plan_of(declared()["aot-cpu"], settings)
+
+
+def test_letters_of_any_alphabet_are_no_obstacle_in_a_path(host, tmp_path):
+    host()
+    assert told("vllm-cpu", Settings(home=tmp_path / "hömé-目録", toolchains_dir=tmp_path)) == []
+
+
 def test_all_reasons_are_reported_at_once_each_with_its_remedy(host, settings):
     host(gpus=NO_DRIVER, libc=("glibc", "2.36"), free=10**9)
     toolchain = declared()["tensorrt-llm-1.2"].model_copy(
