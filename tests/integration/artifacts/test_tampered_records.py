@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.engines.stand_ins import manifest
-from support.programs.cli import run_cli
+from support.programs.cli import run_here
 from support.stores.tampering import ABOUT, HOST, Overwrite, World, action_of, flipped, refused
 
 import artifacts
@@ -217,18 +217,18 @@ def test_commands_end_with_the_code_for_integrity(
     }
     overwrite(keys[where], flipped(world.host.bucket.get(keys[where]).body))
     empty = {"ENGINERY_CACHE_DIR": str(world.root / "cold"), "ENGINERY_HOME": str(world.root / "home-cold")}
-    ended = run_cli(*(str(world.root / "root") if word == "ROOT" else word for word in words), env=empty)
+    ended = run_here(*(str(world.root / "root") if word == "ROOT" else word for word in words), env=empty)
     assert ended.returncode == code, ended.stderr
     assert keys[where] in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
 def test_a_report_that_was_changed_on_this_host_is_fetched_again(world: World, tmp_path: Path) -> None:
-    page = Path(run_cli("report", "demo").stdout.strip())
+    page = Path(run_here("report", "demo").stdout.strip())
     assert page.read_text() == "<p>true</p>"
     page.chmod(0o644)
     page.write_text("<p>fake</p>")
-    assert Path(run_cli("report", "demo").stdout.strip()).read_text() == "<p>true</p>"
+    assert Path(run_here("report", "demo").stdout.strip()).read_text() == "<p>true</p>"
 
 
 def test_a_cache_that_was_tampered_with_is_not_believed_either(

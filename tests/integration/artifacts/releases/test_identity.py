@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.programs.cli import run_cli
+from support.programs.cli import run_here
 from support.stores.releases import RECIPE, published, release, variant
 from support.stores.trees import random_tree
 
@@ -62,7 +62,7 @@ def test_a_release_under_another_key_is_not_installed(
         assert caught.value.exit_code == 6
     assert scan(paths(tmp_path / "root").directory) == before
     assert not (tmp_path / "root" / "harmless").exists()
-    ended = run_cli("pull", "harmless@3.0.0", "--to", tmp_path / "root")
+    ended = run_here("pull", "harmless@3.0.0", "--to", tmp_path / "root")
     assert ended.returncode == 6
 
 
@@ -72,7 +72,7 @@ def test_a_bad_record_among_releases_is_named_and_hides_none_of_the_others(
 ) -> None:
     key = release_key("demo", "1.3.9")
     overwrite(key, canonical_bytes(demo) if body is None else body)
-    ended = run_cli("list", "--json")
+    ended = run_here("list", "--json")
     assert [one["version"] for one in json.loads(ended.stdout)] == ["1.4.0"]
     assert ended.returncode == 6
     assert key in ended.stderr

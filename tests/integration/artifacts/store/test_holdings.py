@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.programs.cli import run_cli
+from support.programs.cli import run_here
 from support.servers import proxy
 from support.servers.seaweed import S3Server
 from support.stores.releases import published, variant
@@ -180,7 +180,7 @@ def test_an_intact_release_is_read_to_its_end(store: Store, demo: Release) -> No
 def test_verify_names_every_object_that_is_missing_or_damaged(
     store: Store, demo: Release, overwrite: Overwrite, remove: Remove, tree: Path, tmp_path: Path
 ) -> None:
-    ended = run_cli("verify", "--store", "demo@1.4")
+    ended = run_here("verify", "--store", "demo@1.4")
     assert (ended.returncode, ended.stdout) == (
         0,
         "demo@1.4.0: 3 trees, 6 blobs, 100.1 kB in the store: intact\n",
@@ -191,7 +191,7 @@ def test_verify_names_every_object_that_is_missing_or_damaged(
     overwrite(short, b"short")
     remove(lost)
     remove(listing)
-    ended = run_cli("verify", "--store", "demo@1.4")
+    ended = run_here("verify", "--store", "demo@1.4")
     assert ended.returncode == 6
     prefix = os.environ["ENGINERY_STORE_PREFIX"]
     for key, said in (
@@ -208,7 +208,7 @@ def test_verify_names_every_object_that_is_missing_or_damaged(
 
 def test_verify_takes_one_thing(store: Store, tmp_path: Path) -> None:
     for words in ((), (tmp_path, "--store", "demo")):
-        ended = run_cli("verify", *words)
+        ended = run_here("verify", *words)
         assert (ended.returncode, "enginery verify --store REF" in ended.stderr) == (2, True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.engines.stand_ins import manifest
-from support.programs.cli import run_cli
+from support.programs.cli import run_here
 from support.stores.releases import published, variant
 
 from artifacts.hosts import BuiltOn, HostRequirements, ServeCommand, TuningCache, WarmCaches
@@ -78,7 +78,7 @@ def shown(store: Store, tmp_path: Path) -> str:
 
 
 def test_every_variant_has_its_command_line_toolchain_and_environment(shown: str) -> None:
-    done = run_cli("show", shown)
+    done = run_here("show", shown)
     assert done.returncode == 0, done.stderr
     lines = [line.strip().removesuffix(" \\") for line in done.stdout.splitlines()]
     engine, stays = (lines[lines.index(name) :] for name in ("b200: compile", "l4: stay-on-vllm"))
@@ -102,7 +102,7 @@ def test_every_variant_has_its_command_line_toolchain_and_environment(shown: str
 
 
 def test_the_document_holds_the_release_and_what_the_engines_say(shown: str) -> None:
-    document = json.loads(run_cli("show", shown, "--json").stdout)
+    document = json.loads(run_here("show", shown, "--json").stdout)
     assert [one["name"] for one in document["variants"]] == ["b200", "l4"]
     assert document["engines"].keys() == {"b200"}
     assert document["engines"]["b200"]["built_on"]["driver"] == "580.95.05"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.checkpoints.repositories import safetensors, write_repo
-from support.programs.cli import run_cli
+from support.programs.cli import run_here
 from support.servers.hub_faults import FaultyHub, faulty_hub
 
 from artifacts.settings import Settings
@@ -37,7 +37,7 @@ SHIPPED = list_specs()
 
 def offline(*arguments: str | Path, home: Path) -> "subprocess.CompletedProcess[str]":
     env = {"HF_ENDPOINT": NO_HUB, "HF_HOME": str(home / "hf"), "ENGINERY_HOME": str(home / "enginery")}
-    return run_cli("plan", *arguments, env=env)
+    return run_here("plan", *arguments, env=env)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import DATA
-from support.programs.cli import run_cli
+from support.programs.cli import run_here
 
 from engine_specs.spec import load_spec, resolve_variants
 
@@ -19,7 +19,7 @@ def plan(home: Path, spec: Path, *more: str) -> "subprocess.CompletedProcess[str
         "HF_HOME": str(home / "hf"),
         "ENGINERY_HOME": str(home / "enginery"),
     }
-    return run_cli("plan", spec, *more, env=env)
+    return run_here("plan", spec, *more, env=env)
 
 
 def test_every_variant_can_be_planned_with_its_memory(tmp_path: Path) -> None:

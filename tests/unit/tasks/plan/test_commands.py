@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from support.plans import golden
 from support.plans.planning import IDENTITY, installed
-from support.programs.cli import run_cli
+from support.programs.cli import run_here
 from support.standin.interface_tables import broken, broken_group, table
 
 from artifacts.settings import Settings
@@ -278,8 +278,8 @@ def test_a_plan_explains_its_placeholders_and_names_the_variables_of_tools(
 
 def test_dry_run_and_plan_with_commands_are_the_same_without_any_service(settings: Settings) -> None:
     env = {"HF_ENDPOINT": NO_SERVICE, "PREFECT_API_URL": NO_SERVICE}
-    planned = run_cli("plan", "demo", "--commands", "--json", env=env)
-    dry = run_cli("build", "demo", "--dry-run", "--json", env=env)
+    planned = run_here("plan", "demo", "--commands", "--json", env=env)
+    dry = run_here("build", "demo", "--dry-run", "--json", env=env)
     assert (planned.returncode, dry.returncode) == (0, 0), dry.stderr
     assert dry.stdout == planned.stdout
     ((plan),) = TypeAdapter(tuple[SpecPlan, ...]).validate_json(dry.stdout)
