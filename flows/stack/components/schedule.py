@@ -33,7 +33,7 @@ def next_nightly(api: PrefectApi) -> NextRun:
         return NextRun(reason=f"the deployment {_DEPLOYMENT} is paused")
     if not any(schedule["active"] for schedule in deployment["schedules"]):
         return NextRun(reason=f"no schedule of the deployment {_DEPLOYMENT} is active")
-    return NextRun(reason=f"the server has created no run from the schedule of {_DEPLOYMENT}")
+    return NextRun(reason=f"the server has not made a run of {_DEPLOYMENT} from its schedule yet")
 
 
 def _upcoming_runs(deployment_id: str) -> dict[str, object]:
