@@ -39,7 +39,11 @@ def load_plan(spec: Spec, vocabulary: Vocabulary, text_sha256: str) -> LoadPlan:
     """Return what a baseline asks; the digest is that of the held-out texts."""
     text_sha256 = text_sha256 if spec.workload.prompts == "text" else ""
     return LoadPlan(
-        workload=spec.workload, vocabulary=vocabulary, seed=seed_of(spec), text_sha256=text_sha256
+        workload=spec.workload,
+        vocabulary=vocabulary,
+        speed=speed_plan(spec),
+        seed=seed_of(spec),
+        text_sha256=text_sha256,
     )
 
 

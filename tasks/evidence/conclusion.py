@@ -42,6 +42,7 @@ def of_baseline(measurement: Measurement, terms: BaselineTerms) -> Json:
             str(point.summary.concurrency): _plain(summarize_again(point.rounds, point.summary))
             for point in load.points
         },
+        "open_loop": _open_loop_again(load),
         "reason": decision.reason,
         "economics": _plain(decision.economics),
     }
@@ -84,12 +85,7 @@ def _of_rounds(speed: SpeedResult, protocol: JudgingProtocol) -> Json:
         for name, point in points.items()
     }
     ratios = {name: _plain(point_ratio(one, protocol.speed).interval) for name, one in points.items()}
-    open_loop = {
-        role: _plain(summarize_open_loop_again(side.stretches, side.summary))
-        for role, side in _in_open_loop(speed)
-        if side.summary is not None
-    }
-    return {"ratios": ratios, "summaries": summaries, "open_loop": open_loop}
+    return {"ratios": ratios, "summaries": summaries, "open_loop": _open_loop_again(speed)}
 
 
 def _named(speed: SpeedResult) -> dict[str, SpeedPoint]:
@@ -102,8 +98,27 @@ def _named(speed: SpeedResult) -> dict[str, SpeedPoint]:
     }
 
 
-def _in_open_loop(speed: SpeedResult) -> Iterator[tuple[str, OpenLoopSide]]:
-    yield from (("engine", speed.open_loop.engine), ("reference", speed.open_loop.reference))
+def _in_open_loop(found: SpeedResult | LoadResult) -> Iterator[tuple[str, OpenLoopSide]]:
+    """Yield the sides that were asked in open loop, by their roles."""
+    if isinstance(found, SpeedResult):
+        yield from (("engine", found.open_loop.engine), ("reference", found.open_loop.reference))
+    elif found.open_loop is not None:
+        yield "reference", found.open_loop
+
+
+def _open_loop_again(found: SpeedResult | LoadResult) -> Json:
+    """Return the summary of each side in open loop, from its requests."""
+    return {
+        role: _plain(summarize_open_loop_again(side.stretches, side.summary))
+        for role, side in _in_open_loop(found)
+        if side.summary is not None
+    }
+
+
+def _open_loop_held(found: SpeedResult | LoadResult) -> Json:
+    """Return the same as the measurement holds it."""
+    asked = _in_open_loop(found)
+    return {role: _plain(side.summary) for role, side in asked if side.summary is not None}
 
 
 def _of_pairs(check: IdleCheck) -> Interval:
@@ -127,7 +142,8 @@ def held_by(measurement: Measurement) -> Json:
     """Return what a measurement says of itself, in the form in which a conclusion has it."""
     if measurement.kind == "baseline":
         load = measurement.result_as(LoadResult)
-        return {"summaries": {str(one.summary.concurrency): _plain(one.summary) for one in load.points}}
+        summaries = {str(one.summary.concurrency): _plain(one.summary) for one in load.points}
+        return {"summaries": summaries, "open_loop": _open_loop_held(load)}
     measured = measurement.result_as(Measured)
     idle = {one.side: _plain(one.ratio) for one in measured.conditions.idle}
     if isinstance(measured.speed, NotMeasured):
@@ -136,10 +152,7 @@ def held_by(measurement: Measurement) -> Json:
         name: {"engine": _plain(one.engine), "reference": _plain(one.reference)}
         for name, one in _named(measured.speed).items()
     }
-    open_loop = {
-        role: _plain(side.summary) for role, side in _in_open_loop(measured.speed) if side.summary is not None
-    }
-    return {"summaries": summaries, "open_loop": open_loop, "idle": idle}
+    return {"summaries": summaries, "open_loop": _open_loop_held(measured.speed), "idle": idle}
 
 
 def _plain(record: Any) -> Json:

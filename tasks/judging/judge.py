@@ -11,7 +11,16 @@ from tasks.judging.decide import Outcomes, decide, qualifies, rejecting
 from tasks.judging.endpoint import Side
 from tasks.judging.gates import Terms, judge_gates
 from tasks.judging.judgement import JudgedResult, Subject, evidence_of
-from tasks.judging.measure import Budget, NothingKept, PhaseKeeper, PromptText, measure_load, measure_speed
+from tasks.judging.measure import (
+    Budget,
+    NothingKept,
+    PhaseKeeper,
+    PromptText,
+    baseline_runner,
+    measure_load,
+    measure_speed,
+    with_open_loop,
+)
 from tasks.judging.measure.accuracy import AccuracyPhases, Answers, Opine, Questions, Scores, with_opinions
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol, LoadPlan, require_protocol_digest
@@ -19,14 +28,23 @@ from tasks.judging.results import AccuracyResult, LoadResult, Measured, NotMeasu
 
 
 def baseline_load(
-    placement: Placement, side: Side, texts: Sequence[str], plan: LoadPlan, *, say: Say
+    placement: Placement,
+    side: Side,
+    texts: Sequence[str],
+    plan: LoadPlan,
+    *,
+    suffices: Callable[[LoadResult], bool] = lambda _load: False,
+    say: Say,
 ) -> LoadResult:
     """Measure one side on the declared workload, with windows of these texts.
 
-    Raises what `CompletionsClient` raises.
+    `suffices` says whether nothing is compiled if this side also meets the objective in open loop; only then
+    it is asked in open loop. Raises what `CompletionsClient` raises.
     """
     with placement.serving([side]) as (endpoint,):
-        return asyncio.run(measure_load(endpoint, texts, plan, placement.observer, say=say))
+        runner = asyncio.run(baseline_runner(endpoint, texts, plan, placement.observer))
+        load = asyncio.run(measure_load(endpoint, plan, runner, say=say))
+    return with_open_loop(load, placement, plan, runner, say=say) if suffices(load) else load
 
 
 def measure_engine(

@@ -77,22 +77,6 @@ class OpenLoopPlan(Frozen):
     )
 
 
-class LoadPlan(Frozen):
-    """What a baseline asks; its digest identifies the result."""
-
-    workload: Workload
-    vocabulary: Vocabulary
-    rounds: RoundPlan = RoundPlan()
-    rounds_per_point: int = Field(default=3, ge=2, description="Counted rounds at each concurrency.")
-    seed: int = Field(default=0, ge=0, description="Seed of the prompts.")
-    prompts: str = Field(default=PROMPTS, description="How the prompts are drawn.")
-    text_sha256: str = Field(default="", description="Digest of the texts that prompts are windows of.")
-
-    def digest(self, side: Side) -> str:
-        """Return the digest of everything that decides what is asked of this side."""
-        return digest_of({"plan": self.model_dump(mode="json"), "side": side.model_dump(mode="json")})
-
-
 class SpeedPlan(Frozen):
     """The declared bar, and how many rounds are made to find out whether the engine clears it.
 
@@ -133,6 +117,28 @@ class SpeedPlan(Frozen):
     def confidence(self) -> float:
         """The confidence of one variant's bounds that leaves all variants together at the declared one."""
         return 1 - (1 - self.gate.confidence) / self.variants
+
+
+class LoadPlan(Frozen):
+    """What a baseline asks; its digest identifies the result.
+
+    Confidence and budget of open loop decide when to stop asking, so they are not part of it.
+    """
+
+    workload: Workload
+    vocabulary: Vocabulary
+    rounds: RoundPlan = RoundPlan()
+    open_loop: OpenLoopPlan = OpenLoopPlan()
+    speed: SpeedPlan = Field(description="Confidence and budget of open loop.")
+    rounds_per_point: int = Field(default=3, ge=2, description="Counted rounds at each concurrency.")
+    seed: int = Field(default=0, ge=0, description="Seed of the prompts.")
+    prompts: str = Field(default=PROMPTS, description="How the prompts are drawn.")
+    text_sha256: str = Field(default="", description="Digest of the texts that prompts are windows of.")
+
+    def digest(self, side: Side) -> str:
+        """Return the digest of everything that decides what is asked of this side."""
+        plan = self.model_dump(mode="json", exclude={"speed"})
+        return digest_of({"plan": plan, "side": side.model_dump(mode="json")})
 
 
 class WindowGroup(Frozen):

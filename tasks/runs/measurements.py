@@ -4,6 +4,7 @@ Invariants:
 - A measurement is keyed by trees and serve commands (through the protocol), toolchains, the host class and,
   if it is forced, the placement of the sides.
 - It is reused if it is younger than the configured age; it is never replaced.
+- One that lacks what is needed now, because something that decides nothing about it changed, is not reused.
 - An inconclusive one is not repeated unless its time budget grows: whoever measures until the result is the
   wanted one gets it sooner or later. Every further measurement of one key is told which attempt it is, and
   has to spend less of the permitted error. One that looked at nothing, because its host was busy, does not
@@ -34,11 +35,13 @@ class MeasurementCall:
         kind: what is measured.
         document: everything that it depends on.
         budget_minutes: how long it may take; it decides nothing else, so it is not part of the document.
+        lacks: says what a measurement does not hold that is needed now; empty if it holds all.
     """
 
     kind: MeasurementKind
     document: dict[str, Any]
     budget_minutes: float | None = None
+    lacks: Callable[[Measurement], str] = lambda _measurement: ""
 
     @property
     def key(self) -> str:
@@ -98,6 +101,8 @@ def find_measurement(
     age = (now or datetime.now(UTC)) - newest.created_at
     if age > limit:
         return NotUsable(f"the newest measurement is {_hours(age)} old; the limit is {_hours(limit)}")
+    if lack := call.lacks(newest):
+        return NotUsable(f"the newest measurement does not have {lack}")
     return Usable(newest, f"measured {_hours(age)} ago with the same trees, protocol and host class")
 
 

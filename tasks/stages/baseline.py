@@ -12,7 +12,15 @@ from tasks.comparison import load_plan, occupied_devices, reference_sides, resid
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE, REPORT_FILE, TEXTS_FILE, TextsReport, parse_texts
 from tasks.judging import LoadPlan, LoadResult, Side, Vocabulary, end_tokens, vocabulary_of
-from tasks.judging.decide import BaselineTerms, Go, Stay, baseline_decision, objective_needs
+from tasks.judging.decide import (
+    BaselineTerms,
+    Go,
+    Stay,
+    baseline_decision,
+    lacks_open_loop,
+    objective_needs,
+    suffices_so_far,
+)
 from tasks.judging.judge import baseline_load
 from tasks.runs import Finding, MeasurementCall, Pipeline, measure_once
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTexts
@@ -57,8 +65,8 @@ class MeasureBaseline(MeasuredNode):
     stage = STAGE
     does = (
         "vLLM serves the checkpoint and is measured on the declared workload. With compile: when-justified, "
-        "if it meets the SLO and an engine as fast as can be hoped would not pay off, the verdict is "
-        "stay-on-vllm and nothing is compiled."
+        "if an engine as fast as can be hoped would not pay off, it is asked in open loop as well. If that "
+        "shows that it meets the SLO, the verdict is stay-on-vllm and nothing is compiled."
     )
 
     def __init__(
@@ -91,7 +99,7 @@ class MeasureBaseline(MeasuredNode):
         """Return what the measurement depends on; reads the tokenizer, and the report of the texts."""
         (side,) = self.sides(inputs)
         plan = self._plan(store, inputs.trees)
-        return _call(side, plan, inputs.identities[side.serve.toolchain], self._quiet_host)
+        return self._call(side, plan, inputs.identities[side.serve.toolchain], self._quiet_host)
 
     def end_after(self, measurement: Measurement) -> str:
         """Return why nothing is compiled for this variant; empty if it is."""
@@ -111,10 +119,12 @@ class MeasureBaseline(MeasuredNode):
 
         def measure(_attempt: int) -> Finding[LoadResult]:
             with resident_sides(pipeline, [side], f"{self.spec.name}-{self.variant}-{STAGE}") as placement:
-                load = baseline_load(placement, side, texts, plan, say=pipeline.say)
+                load = baseline_load(
+                    placement, side, texts, plan, suffices=self._suffices_so_far, say=pipeline.say
+                )
             return Finding(load, conclusive=not load.host_busy, looked=False)
 
-        call = _call(side, plan, toolchain.identity, pipeline.settings.quiet_host)
+        call = self._call(side, plan, toolchain.identity, pipeline.settings.quiet_host)
         measurement, reason = measure_once(
             pipeline, call, measure, devices=lambda _load: occupied_devices([side])
         )
@@ -132,7 +142,29 @@ class MeasureBaseline(MeasuredNode):
         return load_plan(self.spec, vocabulary_in(store, trees[CHECKPOINT]), report.sample_digest)
 
     def _decide(self, load: LoadResult) -> Stay | Go:
-        return baseline_decision(load, baseline_terms(self.spec, self._variant))
+        return baseline_decision(load, self._terms)
+
+    def _suffices_so_far(self, load: LoadResult) -> bool:
+        return suffices_so_far(load, self._terms)
+
+    def _lacks(self, measurement: Measurement) -> str:
+        lacks = lacks_open_loop(measurement.result_as(LoadResult), self._terms)
+        return "vLLM in open loop, which decides under today's prices and load" if lacks else ""
+
+    @property
+    def _terms(self) -> BaselineTerms:
+        return baseline_terms(self.spec, self._variant)
+
+    def _call(self, side: Side, plan: LoadPlan, identity: str, quiet_host: QuietHost) -> MeasurementCall:
+        """Return what a baseline is keyed by; `identity` is that of the serving toolchain."""
+        document = {
+            "stage": STAGE,
+            "protocol": plan.digest(side),
+            "toolchains": {side.serve.toolchain: identity},
+            "host": this_host().model_dump(mode="json"),
+            "quiet_host": quiet_host,
+        }
+        return MeasurementCall("baseline", document, lacks=self._lacks)
 
 
 def baseline_terms(spec: Spec, variant: ResolvedVariant) -> BaselineTerms:
@@ -176,15 +208,3 @@ def texts_in(store: Store, tree: str) -> list[str]:
 def vocabulary_in(store: Store, checkpoint: str) -> Vocabulary:
     """Return the vocabulary of a checkpoint in the store; reads only its tokenizer."""
     return vocabulary_of(store.read_json(checkpoint, TOKENIZER_FILE))
-
-
-def _call(side: Side, plan: LoadPlan, identity: str, quiet_host: QuietHost) -> MeasurementCall:
-    """Return what a baseline is keyed by; `identity` is that of the serving toolchain."""
-    document = {
-        "stage": STAGE,
-        "protocol": plan.digest(side),
-        "toolchains": {side.serve.toolchain: identity},
-        "host": this_host().model_dump(mode="json"),
-        "quiet_host": quiet_host,
-    }
-    return MeasurementCall("baseline", document)

@@ -9,8 +9,10 @@ from tasks.judging.decide.baseline import (
     Go,
     Stay,
     baseline_decision,
+    lacks_open_loop,
     load_figures,
     objective_needs,
+    suffices_so_far,
 )
 from tasks.judging.decide.outcomes import Outcomes
 from tasks.judging.decide.screening import (
@@ -37,9 +39,11 @@ __all__ = [
     "is_accurate",
     "is_conclusive",
     "is_exhausted",
+    "lacks_open_loop",
     "load_figures",
     "objective_needs",
     "qualifies",
     "rejecting",
+    "suffices_so_far",
     "verdict_table",
 ]

@@ -24,7 +24,16 @@ from tasks.judging.gates import (
 )
 from tasks.judging.protocol import SpeedPlan
 from tasks.judging.results import LoadResult
-from tasks.judging.statistics import Served, attempt_confidence, meets, on_trial, requests_of_look
+from tasks.judging.statistics import (
+    Kept,
+    attempt_confidence,
+    baseline_served,
+    meets,
+    on_trial,
+    open_loop_limits,
+    requests_of_look,
+    shown_of,
+)
 
 RATED = (
     "what is in doubt counts for the engine: vLLM is rated where it was shown to meet the objective, or at "
@@ -83,41 +92,96 @@ class Go:
 def baseline_decision(load: LoadResult, terms: BaselineTerms) -> Stay | Go:
     """Decide whether compiling is worth trying, by vLLM's own figures.
 
-    With `when-justified`, the decision is to stay if vLLM meets the SLO and an engine as fast as can be hoped
-    would not pay off, counted as the gate `economics` counts.
+    With `when-justified`, the decision is to stay if vLLM was shown to meet the SLO in open loop, and an
+    engine as fast as can be hoped would not pay off, counted as the gate `economics` counts.
     """
-    workload, speedup = terms.workload, terms.speedup
-    summary = load.at_operating_point.summary
-    reference, engine = hoped_capacities(
-        load.points, workload, load.side.devices, speedup.ratio, terms.confidence
+    found, hoped = _found(load, terms), _hoped(load, terms)
+    if reason := _worth_trying(load, terms, hoped):
+        return Go(f"{found} {reason}", hoped)
+    times = _hoped_times(terms)
+    shown, said = _in_open_loop(load, terms)
+    if shown == "met":
+        return Stay(f"{found} {said} Not even {times} would pay off: {hoped.reason}", hoped)
+    return Go(
+        f"{found} {said} An engine is worth trying next to a vLLM that may miss the objective, although not "
+        f"even {times} would pay off.",
+        hoped,
     )
-    hoped = compare_months(
+
+
+def suffices_so_far(load: LoadResult, terms: BaselineTerms) -> bool:
+    """Whether vLLM suffices if it meets the objective in open loop, too."""
+    return not _worth_trying(load, terms, _hoped(load, terms))
+
+
+def lacks_open_loop(load: LoadResult, terms: BaselineTerms) -> bool:
+    """Whether the decision depends on open loop, and vLLM was not asked in it, such as under other terms."""
+    return load.open_loop is None and suffices_so_far(load, terms)
+
+
+def _hoped(load: LoadResult, terms: BaselineTerms) -> EconomicsOutcome:
+    """Return what an engine as fast as can be hoped would be worth."""
+    reference, engine = hoped_capacities(
+        load.points, terms.workload, load.side.devices, terms.speedup.ratio, terms.confidence
+    )
+    return compare_months(
         terms.prices,
-        workload,
+        terms.workload,
         reference=reference,
         engine=engine,
         build_device_hours=terms.build_device_hours,
         rated=(RATED,),
     )
-    times = f"{speedup.ratio:g} times its speed, the most that can be hoped of this kind,"
+
+
+def _hoped_times(terms: BaselineTerms) -> str:
+    return f"{terms.speedup.ratio:g} times its speed, the most that can be hoped of this kind,"
+
+
+def _found(load: LoadResult, terms: BaselineTerms) -> str:
+    summary, slo = load.at_operating_point.summary, terms.workload.slo
     found = (
         f"vLLM reaches {summary.throughput_per_device.text('{:.0f}')} tokens/s per device with TTFT p99 "
-        f"{summary.ttft_ms.p99:.1f} ms (limit {workload.slo.ttft_p99_ms:g}) "
+        f"{summary.ttft_ms.p99:.1f} ms (limit {slo.ttft_p99_ms:g}) "
         f"and ITL p99 {summary.itl_ms.p99:.2f} ms "
-        f"(limit {workload.slo.itl_p99_ms:g})."
+        f"(limit {slo.itl_p99_ms:g})."
     )
     loads = [one.load for point in load.points for one in point.rounds]
-    if host := host_in_words(load.quiet_host, loads):
-        found += f" {host}"
+    host = host_in_words(load.quiet_host, loads)
+    return f"{found} {host}" if host else found
+
+
+def _worth_trying(load: LoadResult, terms: BaselineTerms, hoped: EconomicsOutcome) -> str:
+    """Return why compiling is worth trying, whatever open loop says; empty if nothing speaks for it."""
     if load.host_busy:
-        return Go(f"{found} The host was busy, so these figures decide nothing: {load.host_busy}.", hoped)
+        return f"The host was busy, so these figures decide nothing: {load.host_busy}."
     if terms.compile_mode == "always":
-        return Go(f"{found} The spec says compile: always.", hoped)
-    if not meets(summary, workload.slo):
-        return Go(f"{found} It misses the objective, so an engine is worth trying.", hoped)
+        return "The spec says compile: always."
+    if not meets(load.at_operating_point.summary, terms.workload.slo):
+        return "It misses the objective, so an engine is worth trying."
     if hoped.outcome == "positive":
-        return Go(f"{found} It meets the objective, and {times} would pay off: {hoped.reason}", hoped)
-    return Stay(f"{found} It meets the objective, and not even {times} would pay off: {hoped.reason}", hoped)
+        return f"It meets the objective, and {_hoped_times(terms)} would pay off: {hoped.reason}"
+    return ""
+
+
+def _in_open_loop(load: LoadResult, terms: BaselineTerms) -> tuple[Kept, str]:
+    """Return what is shown of the objective, in open loop and in rounds, and say so."""
+    asked, slo = load.open_loop, terms.workload.slo
+    if asked is None:
+        return "underpowered", "It was not asked in open loop."
+    rounds = [record for one in load.at_operating_point.rounds for record in one.requests]
+    confidence = attempt_confidence(terms.confidence, 1)
+    shown, limits = shown_of(asked, rounds, slo, confidence), open_loop_limits(asked, slo, confidence)
+    begin = f"In open loop, at {asked.arrivals_per_s:.3g} requests per second ({asked.load}),"
+    if limits is None:
+        return shown, f"{begin} no request was sent: {asked.stopped}."
+    late, slow = limits
+    end = {"met": "it meets", "missed": "it misses", "underpowered": "it was not shown to meet"}[shown]
+    return shown, (
+        f"{begin} {late.estimate:.2%} of {len(asked.requests)} first tokens were late, at most "
+        f"{late.upper:.2%}, and {slow.estimate:.2%} of gaps too long, at most {slow.upper:.2%}: {end} the "
+        "objective."
+    )
 
 
 def objective_needs(load: LoadResult, workload: Workload, plan: SpeedPlan, speedup: HopedSpeedup) -> str:
@@ -130,8 +194,7 @@ def objective_needs(load: LoadResult, workload: Workload, plan: SpeedPlan, speed
         speedup: how much faster than vLLM an engine of this kind can be hoped to be.
     """
     requests = requests_of_look(attempt_confidence(plan.confidence, 1), 1)
-    served = [Served(point.summary, "underpowered") for point in load.points]
-    best = on_trial(served, workload.slo).summary
+    best = on_trial(baseline_served(load.points, workload.slo, plan.confidence), workload.slo).summary
     most = speedup.ratio * best.throughput_per_device.estimate * load.side.devices / workload.output_tokens
     per_s = workload.arrivals.per_s or workload.arrivals.share_of_capacity * most
     minutes = requests / per_s / 60

@@ -6,7 +6,7 @@ Promises:
 - If a server leaves something out, or answers against the protocol, that is an error and never a sample.
 """
 
-from tasks.judging.measure.baseline_load import measure_load
+from tasks.judging.measure.baseline_load import baseline_runner, measure_load, with_open_loop
 from tasks.judging.measure.contest import order_of, rounds_of_a_block, too_few_blocks
 from tasks.judging.measure.disturbance import IdleChecks, Repeats, check_idle_sides
 from tasks.judging.measure.phases import Budget, NothingKept, PhaseKeeper, PhaseT
@@ -26,6 +26,7 @@ __all__ = [
     "PromptText",
     "Repeats",
     "RoundRunner",
+    "baseline_runner",
     "check_idle_sides",
     "measure_load",
     "measure_speed",
@@ -35,4 +36,5 @@ __all__ = [
     "summarize_again",
     "summarize_open_loop_again",
     "too_few_blocks",
+    "with_open_loop",
 ]

@@ -1,12 +1,15 @@
 """The baseline: one side on the declared workload, before anything is compiled.
 
-If others keep the host busy, it is measured nevertheless, and the result says so: such figures decide
-nothing, and are not used again.
+It is asked in rounds. If these speak for staying on vLLM, it is asked in open loop as well, until it is
+settled whether it meets the objective: an engine is worth trying next to a vLLM that misses it. If others
+keep the host busy, it is measured nevertheless, and the result says so: such figures decide nothing, and are
+not used again.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Literal
 
 from artifacts.progress import Say
 from tasks.errors import HostBusy
@@ -14,22 +17,30 @@ from tasks.judging.endpoint import Endpoint
 from tasks.judging.measure.accuracy import read_prompt_text
 from tasks.judging.measure.completions import CompletionsClient, open_client
 from tasks.judging.measure.disturbance import Repeats
+from tasks.judging.measure.open_loop import ask_in_open_loop, rate_of
+from tasks.judging.measure.phases import Budget
 from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound, summarize
-from tasks.judging.placement import Observer
+from tasks.judging.placement import Observer, Placement
 from tasks.judging.protocol import LoadPlan
 from tasks.judging.results import LoadPoint, LoadResult
+from tasks.judging.statistics import at_least, baseline_served
 
-ROLE = "baseline"
+ROLE: Literal["baseline"] = "baseline"
 
 
-async def measure_load(
-    endpoint: Endpoint, texts: Sequence[str], plan: LoadPlan, observer: Observer, *, say: Say
-) -> LoadResult:
-    """Measure one side, which must be a vLLM server, at every declared concurrency."""
+async def baseline_runner(
+    endpoint: Endpoint, texts: Sequence[str], plan: LoadPlan, observer: Observer
+) -> RoundRunner:
+    """Return what makes rounds with windows of these texts; the side, a vLLM server, reads them."""
     text = await _text(endpoint, texts, plan) if plan.workload.prompts == "text" else None
-    runner = RoundRunner(plan.workload, plan.vocabulary, text, plan.rounds, plan.seed, observer)
+    return RoundRunner(plan.workload, plan.vocabulary, text, plan.rounds, plan.seed, observer)
+
+
+async def measure_load(endpoint: Endpoint, plan: LoadPlan, runner: RoundRunner, *, say: Say) -> LoadResult:
+    """Measure one side in rounds at every declared concurrency."""
+    observer = runner.observer
     quiet = _Quiet(observer, say)
     await quiet.begin()
     points: list[LoadPoint] = []
@@ -52,6 +63,21 @@ async def measure_load(
         quiet_host=observer.quiet_host,
         host_busy=quiet.given_up,
     )
+
+
+def with_open_loop(
+    load: LoadResult, placement: Placement, plan: LoadPlan, runner: RoundRunner, *, say: Say
+) -> LoadResult:
+    """Return a baseline that was also asked in open loop, as far as the budget of the plan allows."""
+    workload, slo = plan.workload, plan.workload.slo
+    served = baseline_served(load.points, slo, plan.speed.confidence)
+    best = at_least(served, slo, load.operating_point).summary
+    rate, budget = rate_of(best, load.side.devices, workload), Budget(plan.speed.gate.budget_minutes)
+    try:
+        asked = ask_in_open_loop(placement, load.side, ROLE, rate, runner, plan, budget, attempt=1, say=say)
+    except HostBusy as error:
+        return load.model_copy(update={"host_busy": _given_up(error, say)})
+    return load.model_copy(update={"open_loop": asked.result})
 
 
 async def _round(
@@ -87,9 +113,13 @@ class _Quiet:
         return await make()
 
     def _give_up(self, error: HostBusy) -> None:
-        where = f" ({error.where})" if error.where else ""
-        self.given_up = f"{error.what}{where}"
-        self._say(f"host busy: {self.given_up}; the baseline's figures decide nothing")
+        self.given_up = _given_up(error, self._say)
+
+
+def _given_up(error: HostBusy, say: Say) -> str:
+    where = f" ({error.where})" if error.where else ""
+    say(f"host busy: {error.what}{where}; the baseline's figures decide nothing")
+    return f"{error.what}{where}"
 
 
 async def _text(endpoint: Endpoint, texts: Sequence[str], plan: LoadPlan) -> PromptText:

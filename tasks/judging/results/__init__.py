@@ -9,7 +9,8 @@ from tasks.judging.results.accuracy import (
     RegretSample,
     TokenizerCheck,
 )
-from tasks.judging.results.load import LoadPoint, LoadResult, LoadSummary, RequestRecord, RoundResult
+from tasks.judging.results.baseline import LoadResult
+from tasks.judging.results.load import LoadPoint, LoadSummary, RequestRecord, RoundResult
 from tasks.judging.results.measured import Conditions, IdleCheck, Measured
 from tasks.judging.results.open_loop import (
     OpenLoopResult,

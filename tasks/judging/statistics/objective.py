@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from engine_specs.spec import Slo
-from tasks.judging.results import Interval, LoadSummary, Metric, RoundResult, SpeedPoint
+from tasks.judging.results import Interval, LoadPoint, LoadSummary, Metric, RoundResult, SpeedPoint
 from tasks.judging.statistics.miss_bounds import Kept, limits_of, misses_of
 
 Role = Literal["reference", "engine"]
@@ -44,6 +44,12 @@ def served_at(points: Sequence[SpeedPoint], role: Role, slo: Slo, confidence: fl
     """Return one side of a comparison at each concurrency."""
     found = [(one, getattr(one, role)) for one in points]
     return [Served(own, shown_by(one.rounds, own.side, slo, confidence)) for one, own in found]
+
+
+def baseline_served(points: Sequence[LoadPoint], slo: Slo, confidence: float) -> list[Served]:
+    """Return a side that was measured alone at each concurrency."""
+    found = [(one.summary, one.rounds) for one in points]
+    return [Served(own, shown_by(rounds, own.side, slo, confidence)) for own, rounds in found]
 
 
 def shown_by(rounds: Sequence[RoundResult], side: str, slo: Slo, confidence: float) -> Kept:

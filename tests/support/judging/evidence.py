@@ -7,7 +7,16 @@ from typing import Any
 from artifacts.releases import VariantRelease
 from artifacts.store import Measurement, new_measurement
 from engine_specs.tables import HopedSpeedup
-from support.judging.judgements import PRICES, measured, protocol, side, speed_point, terms, workload
+from support.judging.judgements import (
+    PRICES,
+    measured,
+    open_loop_side,
+    protocol,
+    side,
+    speed_point,
+    terms,
+    workload,
+)
 from support.stores.releases import NOTHING, variant
 from tasks.evidence import Evidence, baseline_evidence, engine_evidence
 from tasks.judging import IdleCheck, JudgingProtocol, LoadResult, NotMeasured, SpeedResult
@@ -36,6 +45,7 @@ def baseline_measurement(rate: float = 500.0, *, host: dict[str, Any] = HOST) ->
         operating_point=2,
         points=(LoadPoint(summary=point.reference, rounds=rounds),),
         quiet_host="require",
+        open_loop=open_loop_side("vllm", rate, 400),
     )
     document = {"stage": "baseline", "protocol": NOTHING, "host": host}
     return made(

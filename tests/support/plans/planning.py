@@ -7,7 +7,7 @@ from artifacts.hosts import ENGINE_FILE
 from engine_specs.spec import Spec, read_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from support.engines.stand_ins import manifest
-from support.judging.judgements import speed_point
+from support.judging.judgements import open_loop_side, speed_point
 from support.paths import E2E_SPEC
 from tasks.hub import HubAccess
 from tasks.hub.rows import REPORT_FILE, TextsReport
@@ -40,7 +40,9 @@ def numbered_spec(number: int) -> Spec:
     return read_spec(text.replace("samples: 200", f"samples: {200 + number}"), FILE)
 
 
-def keep_everything(pipeline: Pipeline, spec: Spec, access: HubAccess, *, until: str = "") -> None:
+def keep_everything(
+    pipeline: Pipeline, spec: Spec, access: HubAccess, *, until: str = "", in_open_loop: bool = True
+) -> None:
     """Put the results of all stages into the store, or of those up to a stage; the trees are small.
 
     Args:
@@ -48,6 +50,7 @@ def keep_everything(pipeline: Pipeline, spec: Spec, access: HubAccess, *, until:
         spec: a spec of one variant, over the demo's checkpoint.
         access: the Hub, which is not asked.
         until: name of the last stage; empty: all.
+        in_open_loop: whether vLLM was asked in open loop as well.
     """
     sources, trees = Sources(spec, access), dict[str, str]()
     graph = SpecGraph(spec, resolve_variants(spec), quiet_host=pipeline.settings.quiet_host)
@@ -60,15 +63,17 @@ def keep_everything(pipeline: Pipeline, spec: Spec, access: HubAccess, *, until:
         call = node.call(inputs, sources, pipeline.store)
         if isinstance(call, MeasurementCall):
             assert isinstance(node, MeasuredNode)
-            keep_measurement(pipeline, call, Finding(_load(node, inputs)), device_s=1.0)
+            keep_measurement(
+                pipeline, call, Finding(_load(node, inputs, in_open_loop=in_open_loop)), device_s=1.0
+            )
         else:
             trees[node.title] = run_stage(pipeline, call, _maker(node, nodes)).tree
         if node.stage == until:
             return
 
 
-def _load(node: MeasuredNode, inputs: Inputs) -> LoadResult:
-    """vLLM at 500 tokens/s."""
+def _load(node: MeasuredNode, inputs: Inputs, *, in_open_loop: bool) -> LoadResult:
+    """vLLM at 500 tokens/s, within its objective."""
     point = speed_point(1.0, noise=0.0, pairs=3, concurrency=1, rate=500.0)
     rounds = tuple(one for one in point.rounds if one.side == "vllm")
     return LoadResult(
@@ -76,6 +81,7 @@ def _load(node: MeasuredNode, inputs: Inputs) -> LoadResult:
         protocol_digest="0" * 64,
         operating_point=1,
         points=(LoadPoint(summary=point.reference, rounds=rounds),),
+        open_loop=open_loop_side("vllm", 500.0, 400) if in_open_loop else None,
     )
 
 

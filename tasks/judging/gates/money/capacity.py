@@ -25,11 +25,11 @@ from tasks.judging.statistics import (
     Served,
     at_least,
     at_most,
+    baseline_served,
     meets,
     on_trial,
     rate_bound,
     served_at,
-    shown_by,
 )
 
 SECONDS_PER_DAY = 86_400.0
@@ -86,7 +86,7 @@ def hoped_capacities(
     so it may be within the objective at a concurrency at which the reference is not.
     """
     slo = workload.slo
-    served = [Served(one.summary, shown_by(one.rounds, one.summary.side, slo, confidence)) for one in points]
+    served = baseline_served(points, slo, confidence)
     sure = at_least(served, slo, workload.operating_point)
     hoped = at_most([_faster(one, slo, ratio) for one in served])
     metric = _common_metric((sure, hoped))

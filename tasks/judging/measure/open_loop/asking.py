@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from time import perf_counter
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,7 +21,7 @@ from tasks.judging.measure.phases import Budget, in_words
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import summarize_open_loop
 from tasks.judging.placement import Placement
-from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.protocol import JudgingProtocol, LoadPlan
 from tasks.judging.results import OpenLoopSide, OpenLoopSummary, RequestRecord, Settled
 from tasks.judging.statistics import (
     ALLOWED_SHARE,
@@ -33,6 +34,12 @@ from tasks.judging.statistics import (
     requests_of_look,
 )
 
+AskedAs = Role | Literal["baseline"]
+"""An engine, and vLLM alone, are asked until it is settled whether they meet the objective; a reference in a
+comparison only until there is no doubt that it may."""
+Plan = JudgingProtocol | LoadPlan
+"""What open loop follows from: workload, confidence and budget."""
+
 
 class OpenLoopAsked(Frozen):
     """A side in open loop, with the texts of its answers, which are read after it."""
@@ -41,16 +48,17 @@ class OpenLoopAsked(Frozen):
     texts: tuple[str, ...] = Field(description="The text of every answer, in the order of the arrivals.")
 
 
-def requests_at_look(role: Role, protocol: JudgingProtocol, attempt: int, number: int) -> int:
-    """Return the requests in all at a look: as many as show that the engine meets the objective, if it does.
+def requests_at_look(role: AskedAs, protocol: Plan, attempt: int, number: int) -> int:
+    """Return the requests in all at a look: as many as show that a side meets the objective, if it does.
 
-    Of the reference, fewer are enough to see whether there is any doubt.
+    Of a reference in a comparison, fewer are enough to see whether there is any doubt.
     """
-    needed = requests_of_look(attempt_confidence(protocol.speed.confidence, attempt), number)
-    return needed if role == "engine" else protocol.open_loop.reference_requests * 2 ** (number - 1)
+    if role == "reference":
+        return int(protocol.open_loop.reference_requests * 2 ** (number - 1))
+    return requests_of_look(attempt_confidence(protocol.speed.confidence, attempt), number)
 
 
-def open_loop_s(role: Role, rate: Rate, protocol: JudgingProtocol, attempt: int) -> float:
+def open_loop_s(role: AskedAs, rate: Rate, protocol: Plan, attempt: int) -> float:
     """Return the seconds that a side takes until its first look."""
     return requests_at_look(role, protocol, attempt, 1) / rate.per_s
 
@@ -58,10 +66,10 @@ def open_loop_s(role: Role, rate: Rate, protocol: JudgingProtocol, attempt: int)
 def ask_in_open_loop(
     placement: Placement,
     side: Side,
-    role: Role,
+    role: AskedAs,
     rate: Rate,
     runner: RoundRunner,
-    protocol: JudgingProtocol,
+    protocol: Plan,
     budget: Budget,
     *,
     attempt: int,
@@ -72,7 +80,7 @@ def ask_in_open_loop(
     Args:
         placement: brings the side up.
         side: the side.
-        role: what it is in the comparison.
+        role: what it is in the comparison, or that it is the baseline.
         rate: how many requests arrive per second.
         runner: knows the workload, and what observes the host.
         protocol: how many requests.
@@ -116,10 +124,10 @@ class _Asked:
     def __init__(
         self,
         side: Side,
-        role: Role,
+        role: AskedAs,
         rate: Rate,
         runner: RoundRunner,
-        protocol: JudgingProtocol,
+        protocol: Plan,
         budget: Budget,
         attempt: int,
         start_s: float,

@@ -35,12 +35,29 @@ def test_a_plan_ends_a_variant_where_its_baseline_does(
     later = [stages[name] for name in ("quantize", "build", "measure")]
     if ends:
         assert {stage.state for stage in later} == {"left-out"}
-        assert all("not even 3.7 times its speed" in stage.reasons[0] for stage in later)
+        assert all("Not even 3.7 times its speed" in stage.reasons[0] for stage in later)
         assert all(stage.work is None for stage in later)
     else:
         assert "left-out" not in {stage.state for stage in later}
         assert all(stage.work and stage.work.commands for stage in later)
     assert (stages["judge"].state, stages["publish"].state) == ("always", "always")
+
+
+@pytest.mark.parametrize(("compile_mode", "state"), [("when-justified", "miss"), ("always", "hit")])
+def test_a_baseline_without_what_decides_under_todays_terms_is_measured_again(
+    settings: Settings, store: Store, tmp_path: Path, compile_mode: str, state: str
+) -> None:
+    """It was not asked in open loop, as under the terms of that day an engine was worth trying anyway."""
+    spec = read_spec(WHEN_JUSTIFIED.replace("when-justified", compile_mode), E2E_SPEC)
+    pipeline = Pipeline(settings, store, say=lambda _line: None)
+    access = HubAccess(endpoint="http://127.0.0.1:9", cache_dir=tmp_path / "hf", timeout_s=2.0)
+    keep_everything(pipeline, spec, access, until="baseline", in_open_loop=False)
+    stages = {stage.stage: stage for stage in planned(pipeline, spec, access).stages}
+    assert stages["baseline"].state == state
+    assert any("does not have vLLM in open loop" in one for one in stages["baseline"].reasons) == (
+        state == "miss"
+    )
+    assert "left-out" not in {stages[name].state for name in ("quantize", "build", "measure")}
 
 
 @pytest.mark.parametrize("name", [path.stem for path in list_specs()])

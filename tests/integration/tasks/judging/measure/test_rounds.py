@@ -21,7 +21,7 @@ from support.judging.judgements import (
 from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong_now_and_then
 
 from tasks.errors import ServerBroke
-from tasks.judging import NotMeasured, RoundPlan, SpeedResult
+from tasks.judging import LoadResult, NotMeasured, RoundPlan, SpeedResult
 from tasks.judging.decide.table import row_for
 from tasks.judging.gates.speed import judge_speed
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
@@ -29,7 +29,7 @@ from tasks.judging.judgement import JudgedResult
 from tasks.judging.measure import measure_speed
 from tasks.judging.measure.baseline_load import LoadPlan
 from tasks.judging.measure.contest import order_of
-from tasks.judging.statistics import point_ratio
+from tasks.judging.statistics import attempt_confidence, point_ratio, requests_of_look
 
 
 def speed_of(
@@ -166,6 +166,7 @@ def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
     plan = LoadPlan(
         workload=load,
         vocabulary=VOCABULARY_OF_FAKES,
+        speed=ASKED.speed,
         rounds=RoundPlan(requests_per_slot=2, min_requests=1),
         rounds_per_point=2,
     )
@@ -181,6 +182,36 @@ def test_a_baseline_measures_every_concurrency(reference: FakeServer) -> None:
     asked = [one["prompt"] for one in reference.timed_requests]
     assert all(prompt[0] == BEGIN for prompt in asked)
     assert all(reference.decode(prompt[5:]) in "".join(TEXTS) + TEXTS[0] for prompt in asked)
+
+
+@pytest.mark.parametrize("suffices", [True, False])
+def test_a_baseline_is_asked_in_open_loop_if_that_decides(reference: FakeServer, suffices: bool) -> None:
+    asked = workload(input_tokens=24, output_tokens=2, concurrency=(1,), operating_point=1)
+    quick = RoundPlan(requests_per_slot=2, min_requests=1)
+    plan = LoadPlan(
+        workload=asked,
+        vocabulary=VOCABULARY_OF_FAKES,
+        speed=protocol(budget_minutes=3).speed,
+        rounds=quick,
+        rounds_per_point=2,
+    )
+    up, seen = endpoint("vllm", reference.base_url), list[LoadResult]()
+
+    def decides(load: LoadResult) -> bool:
+        seen.append(load)
+        return suffices
+
+    found = baseline_load(resident([up]), up.side, TEXTS, plan, suffices=decides, say=ignore)
+    assert [one.open_loop for one in seen] == [None]
+    assert (found.open_loop is not None) == suffices
+    if found.open_loop is not None:
+        assert found.open_loop.ended == "settled"
+        enough = requests_of_look(attempt_confidence(plan.speed.confidence, 1), 1)
+        assert len(found.open_loop.requests) >= enough
+        assert found.open_loop.load.endswith("with 1 in flight")
+        assert found.points == seen[0].points
+    prompts = [tuple(one["prompt"]) for one in reference.timed_requests]
+    assert len(set(prompts)) == len(prompts)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The decision before anything is compiled: when it stays on vLLM, and that it never gives up too early."""
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 from support.judging.judgements import (
     PRICES,
+    open_loop_side,
     planted_round,
     protocol,
     side,
@@ -15,12 +17,14 @@ from support.judging.judgements import (
 
 from engine_specs.spec import Arrivals, Slo
 from engine_specs.tables import HopedSpeedup, load_kinds
-from tasks.judging.decide import Stay, objective_needs
+from tasks.judging.decide import Stay, lacks_open_loop, objective_needs, suffices_so_far
 from tasks.judging.decide.baseline import BaselineTerms, Go, baseline_decision
 from tasks.judging.gates import hoped_capacities
 from tasks.judging.gates.money.capacity import capacities
 from tasks.judging.gates.money.economics import compare_months
 from tasks.judging.results import Interval, LoadPoint, LoadResult, LoadSummary, RoundResult
+from tasks.judging.selftest import Rate
+from tasks.judging.statistics import requests_of_look
 
 TWICE = HopedSpeedup(ratio=2.0, source="a test's imagination")
 LENIENT = Slo(ttft_p99_ms=1000, itl_p99_ms=1000)
@@ -34,6 +38,7 @@ def load(rate: float) -> LoadResult:
         protocol_digest="0" * 64,
         operating_point=2,
         points=(LoadPoint(summary=point.reference, rounds=rounds),),
+        open_loop=open_loop_side("vllm", rate, 400),
     )
 
 
@@ -52,7 +57,7 @@ def decision(
 def test_a_small_load_that_is_served_in_time_stays_with_the_arithmetic_shown() -> None:
     found = decision(500.0, requests_per_day=1000)
     assert isinstance(found, Stay)
-    assert "not even 2 times its speed, the most that can be hoped of this kind, would" in found.reason
+    assert "Not even 2 times its speed, the most that can be hoped of this kind, would" in found.reason
     assert "500" in found.reason
     assert found.economics.net_usd < 0
 
@@ -189,6 +194,94 @@ def test_a_baseline_on_a_busy_host_never_says_to_stay() -> None:
     assert isinstance(stays, Stay)
     assert isinstance(goes, Go)
     assert f"these figures decide nothing: {busy.host_busy}." in goes.reason
+
+
+def small_load(found: LoadResult) -> Stay | Go:
+    """The decision at a load at which no engine pays."""
+    return baseline_decision(found, SMALL)
+
+
+SMALL = BaselineTerms(
+    prices=PRICES.model_copy(update={"requests_per_day": 1000}),
+    workload=workload(slo=LENIENT),
+    speedup=TWICE,
+    compile_mode="when-justified",
+)
+
+
+@pytest.mark.parametrize(
+    ("requests", "late", "because"),
+    [
+        (400, 40, "it misses the objective"),
+        (400, 4, "it was not shown to meet the objective"),
+        (64, 0, "it was not shown to meet the objective"),
+        (0, 0, "no request was sent"),
+    ],
+)
+def test_a_vllm_that_was_not_shown_to_meet_the_objective_in_open_loop_is_no_reason_to_stay(
+    requests: int, late: int, because: str
+) -> None:
+    """In rounds, it is within it by far."""
+    found = load(500.0)
+    asked = found.model_copy(update={"open_loop": open_loop_side("vllm", 500.0, requests, late)})
+    assert isinstance(small_load(found), Stay)
+    decided = small_load(asked)
+    assert isinstance(decided, Go)
+    assert because in decided.reason
+    assert "worth trying next to a vLLM that may miss the objective" in decided.reason
+
+
+def test_rounds_that_miss_the_objective_speak_against_staying_whatever_open_loop_shows() -> None:
+    found = load(500.0)
+    (point,) = found.points
+    late = tuple(
+        one.model_copy(
+            update={"requests": tuple(each.model_copy(update={"ttft_ms": 5000.0}) for each in one.requests)}
+        )
+        for one in point.rounds
+    )
+    missing = found.model_copy(update={"points": (point.model_copy(update={"rounds": late}),)})
+    assert isinstance(small_load(missing), Go)
+
+
+def test_open_loop_is_asked_only_if_it_decides() -> None:
+    found = load(500.0).model_copy(update={"open_loop": None})
+    assert suffices_so_far(found, SMALL)
+    assert lacks_open_loop(found, SMALL)
+    assert isinstance(small_load(found), Go)
+    busy = found.model_copy(update={"host_busy": "others used 52.0% of 2 cores (process 7)"})
+    dear = SMALL.model_copy(update={"prices": PRICES.model_copy(update={"requests_per_day": 1_000_000_000})})
+    always = SMALL.model_copy(update={"compile_mode": "always"})
+    for one, terms in ((busy, SMALL), (found, dear), (found, always)):
+        assert not suffices_so_far(one, terms)
+        assert not lacks_open_loop(one, terms)
+
+
+def test_a_vllm_that_misses_the_objective_hardly_ever_suffices() -> None:
+    """2 % of its requests are late in open loop, which is asked until it is settled, or 3 looks are taken."""
+    source, stays, runs = Random(3), 0, 100
+    for _ in range(runs):
+        late: list[bool] = []
+        for look in (1, 2, 3):
+            late += [source.random() < 0.02 for _ in range(requests_of_look(0.975, look) - len(late))]
+            decided = small_load(in_open_loop(late, look))
+            if "was not shown" not in decided.reason:
+                break
+        stays += isinstance(decided, Stay)
+    assert Rate.of(stays, runs).is_rare
+
+
+def in_open_loop(late: Sequence[bool], looks: int) -> LoadResult:
+    """A baseline with these requests in open loop."""
+    asked = open_loop_side("vllm", 500.0, len(late))
+    (stretch,) = asked.stretches
+    records = [
+        one.model_copy(update={"ttft_ms": 90_000.0 if is_late else 1.0})
+        for one, is_late in zip(stretch.requests, late, strict=True)
+    ]
+    stretches = (stretch.model_copy(update={"requests": tuple(records)}),)
+    made = asked.model_copy(update={"stretches": stretches, "looks": looks})
+    return load(500.0).model_copy(update={"open_loop": made})
 
 
 def test_what_the_objective_takes_is_said_before_there_is_an_engine() -> None:

@@ -266,7 +266,7 @@ def test_a_cycle_of_several_references_is_made_again_as_a_whole() -> None:
 
 
 def test_a_baseline_on_a_busy_host_is_measured_but_decides_nothing() -> None:
-    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary)
+    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary, speed=ASKED.speed)
     observer = Planted([])
     observer.patience = 0
     with placed(observer) as placement:
@@ -276,7 +276,7 @@ def test_a_baseline_on_a_busy_host_is_measured_but_decides_nothing() -> None:
 
 
 def test_a_round_of_the_baseline_that_others_disturbed_is_made_again() -> None:
-    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary)
+    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary, speed=ASKED.speed)
     observer = Planted([QUIET, BUSY])
     with placed(observer) as placement:
         load = baseline_load(placement, ASKED.references[0], TEXTS, plan, say=ignore)
@@ -285,7 +285,7 @@ def test_a_round_of_the_baseline_that_others_disturbed_is_made_again() -> None:
 
 
 def test_each_number_in_flight_of_the_baseline_has_tries_of_its_own() -> None:
-    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary)
+    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary, speed=ASKED.speed)
     observer = Planted([BUSY, QUIET, BUSY, QUIET, QUIET] * 2)
     with placed(observer) as placement:
         load = baseline_load(placement, ASKED.references[0], TEXTS, plan, say=ignore)
