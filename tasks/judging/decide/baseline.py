@@ -28,8 +28,8 @@ from tasks.judging.statistics import (
     Kept,
     attempt_confidence,
     baseline_served,
+    by_estimates,
     meets,
-    on_trial,
     open_loop_limits,
     requests_of_look,
     shown_of,
@@ -194,7 +194,7 @@ def objective_needs(load: LoadResult, workload: Workload, plan: SpeedPlan, speed
         speedup: how much faster than vLLM an engine of this kind can be hoped to be.
     """
     requests = requests_of_look(attempt_confidence(plan.confidence, 1), 1)
-    best = on_trial(baseline_served(load.points, workload.slo, plan.confidence), workload.slo).summary
+    best = by_estimates(baseline_served(load.points, workload.slo, plan.confidence), workload.slo).summary
     most = speedup.ratio * best.throughput_per_device.estimate * load.side.devices / workload.output_tokens
     per_s = workload.arrivals.per_s or workload.arrivals.share_of_capacity * most
     minutes = requests / per_s / 60

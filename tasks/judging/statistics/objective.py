@@ -8,8 +8,8 @@ concurrency that cannot err in the engine's favour:
 - `at_least`: where the reference was shown to meet the objective or, if nowhere, the declared operating point
   and no more than its estimates allow. Its load in open loop is taken from there: one that is too high would
   let it miss the objective, and that is a reason to compile.
-- `on_trial`: where the engine serves most by its estimates. They prove nothing, but choose the load of open
-  loop, which proves whether the engine meets the objective under it. The engine is rated at the same
+- `by_estimates`: where the engine serves most by its estimates. They prove nothing, but choose the load of
+  open loop, which proves whether the engine meets the objective under it. The engine is rated at the same
   concurrency, so nothing is compiled for a rate that was not shown. A load that is too high only harms it.
 """
 
@@ -70,7 +70,7 @@ def at_most(served: Sequence[Served]) -> Served:
     return _best(_not_missing(served), "upper")
 
 
-def on_trial(served: Sequence[Served], slo: Slo) -> Served:
+def by_estimates(served: Sequence[Served], slo: Slo) -> Served:
     """Return where a side serves most by its estimates and the lower bound of its rate."""
     within = [one for one in served if meets(one.summary, slo)]
     return _best(within or _not_missing(served), "lower")
@@ -81,9 +81,9 @@ def at_least(served: Sequence[Served], slo: Slo, declared: int) -> Served:
     sure = [one for one in served if one.shown == "met"]
     if sure:
         return _best(sure, "lower")
-    trial = on_trial(served, slo)
+    estimated = by_estimates(served, slo)
     return min(
-        (trial, *(one for one in served if one.summary.concurrency == declared)),
+        (estimated, *(one for one in served if one.summary.concurrency == declared)),
         key=lambda one: one.summary.throughput_per_device.estimate,
     )
 

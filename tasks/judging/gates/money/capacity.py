@@ -26,8 +26,8 @@ from tasks.judging.statistics import (
     at_least,
     at_most,
     baseline_served,
+    by_estimates,
     meets,
-    on_trial,
     rate_bound,
     served_at,
 )
@@ -63,7 +63,7 @@ def capacities(speed: SpeedResult, slo: Slo, confidence: float) -> tuple[Capacit
         at_most(served_at(one, "reference", slo, confidence))
         for one in (speed.points, *([point] for point in speed.others))
     ]
-    engine = on_trial(served_at(speed.points, "engine", slo, confidence), slo)
+    engine = by_estimates(served_at(speed.points, "engine", slo, confidence), slo)
     metric = _common_metric((engine, at_most(references)))
     rated = [
         _capacity(one, metric, "upper", _devices(speed, one.summary.side))

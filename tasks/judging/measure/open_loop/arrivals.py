@@ -8,7 +8,7 @@ from engine_specs.spec import Workload
 from tasks.judging.measure.prompts import generator
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import LoadSummary, SpeedPoint
-from tasks.judging.statistics import Role, at_least, attempt_confidence, on_trial, served_at
+from tasks.judging.statistics import Role, at_least, attempt_confidence, by_estimates, served_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Rate:
 
 
 def load_of(points: Sequence[SpeedPoint], role: Role, protocol: JudgingProtocol, attempt: int) -> LoadSummary:
-    """Return the rounds of a side by which it is asked: the engine's trial, what the reference surely serves.
+    """Return the rounds of a side by which it is asked: the engine's best, what the reference surely serves.
 
     `attempt` is how often this was measured, this time included: attempts share the error.
     """
@@ -33,7 +33,7 @@ def load_of(points: Sequence[SpeedPoint], role: Role, protocol: JudgingProtocol,
     confidence = attempt_confidence(protocol.speed.confidence, attempt)
     served = served_at(points, role, workload.slo, confidence)
     if role == "engine":
-        return on_trial(served, workload.slo).summary
+        return by_estimates(served, workload.slo).summary
     return at_least(served, workload.slo, workload.operating_point).summary
 
 

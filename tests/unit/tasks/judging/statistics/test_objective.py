@@ -10,7 +10,7 @@ from engine_specs.spec import Slo
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.results import LoadSummary, RequestRecord, RoundResult
 from tasks.judging.selftest import Rate
-from tasks.judging.statistics import Served, at_least, at_most, on_trial, served_at, shown_by
+from tasks.judging.statistics import Served, at_least, at_most, by_estimates, served_at, shown_by
 
 SLO = Slo(ttft_p99_ms=100, itl_p99_ms=1000)
 CONFIDENCE = 0.95
@@ -58,9 +58,9 @@ def times_at(concurrency: int, missing: float, choose: Callable[[list[Served]], 
     return Rate.of(chosen.count(concurrency), len(chosen))
 
 
-def by_estimates(found: list[Served]) -> Served:
+def estimated(found: list[Served]) -> Served:
     """As it was, for both sides and both uses."""
-    return on_trial(found, SLO)
+    return by_estimates(found, SLO)
 
 
 def surely(found: list[Served]) -> Served:
@@ -71,13 +71,13 @@ def surely(found: list[Served]) -> Served:
 def test_the_reference_hardly_ever_loses_a_load_that_it_serves_within_the_objective() -> None:
     """1 % may miss it; then estimates leave out half of what vLLM serves in a quarter of cases."""
     assert times_at(DECLARED, 0.01, at_most).is_rare
-    assert not times_at(DECLARED, 0.01, by_estimates).is_rare
+    assert not times_at(DECLARED, 0.01, estimated).is_rare
 
 
 def test_the_reference_is_hardly_ever_asked_for_more_than_it_serves_within_the_objective() -> None:
     """2 % miss it at 32 in flight: a load from there would show that vLLM misses the objective."""
     assert times_at(BUSY, 0.02, surely).is_rare
-    assert not times_at(BUSY, 0.02, by_estimates).is_rare
+    assert not times_at(BUSY, 0.02, estimated).is_rare
 
 
 def test_a_load_that_is_shown_to_be_served_is_asked_for() -> None:
@@ -107,7 +107,7 @@ def test_a_side_that_misses_the_objective_everywhere_is_rated_by_goodput_and_ask
         served(BUSY, 2000.0, [True, False] * 50),
     ]
     assert {one.shown for one in late} == {"missed"}
-    assert [choose(late) for choose in (at_most, by_estimates, surely)] == [late[1], late[1], late[0]]
+    assert [choose(late) for choose in (at_most, estimated, surely)] == [late[1], late[1], late[0]]
 
 
 def test_rounds_of_the_other_side_say_nothing() -> None:
