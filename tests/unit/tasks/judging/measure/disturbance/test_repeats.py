@@ -275,6 +275,18 @@ def test_a_baseline_on_a_busy_host_is_measured_but_decides_nothing() -> None:
     assert [len(one.rounds) for one in load.points] == [plan.rounds_per_point] * 2
 
 
+def test_a_baseline_that_others_disturb_in_open_loop_decides_nothing() -> None:
+    speed = protocol(budget_minutes=3).speed
+    plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary, speed=speed)
+    rounds = plan.rounds_per_point * len(plan.workload.concurrency)
+    observer = Planted([QUIET] * rounds, then=BUSY)
+    with placed(observer) as placement:
+        load = baseline_load(placement, ASKED.references[0], TEXTS, plan, suffices=lambda _: True, say=ignore)
+    assert load.open_loop is None
+    assert load.host_busy.startswith("Others disturbed rounds: 5 had to be made again")
+    assert {one.load for point in load.points for one in point.rounds} == {QUIET}
+
+
 def test_a_round_of_the_baseline_that_others_disturbed_is_made_again() -> None:
     plan = LoadPlan(workload=ASKED.workload, vocabulary=ASKED.vocabulary, speed=ASKED.speed)
     observer = Planted([QUIET, BUSY])
