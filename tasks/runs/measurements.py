@@ -3,7 +3,8 @@
 Invariants:
 - A measurement is keyed by trees and serve commands (through the protocol), toolchains, the host class and,
   if it is forced, the placement of the sides.
-- It is reused if it is younger than the configured age; it is never replaced.
+- It is reused if it is younger than the configured age; it is never replaced. One that is dated in the
+  future, by a host with a wrong clock, has no age and is not reused.
 - One that lacks what is needed now, because something that decides nothing about it changed, is not reused.
 - An inconclusive one is not repeated unless its time budget grows: whoever measures until the result is the
   wanted one gets it sooner or later. Every further measurement of one key is told which attempt it is, and
@@ -23,6 +24,9 @@ from artifacts.canonical import digest_of
 from artifacts.store import Measurement, MeasurementKind, new_measurement
 from tasks.errors import CacheMissRefused
 from tasks.runs.pipeline import Pipeline
+
+# As far apart as clocks of hosts may be; what is further in the future has no age.
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
 
@@ -89,16 +93,20 @@ def find_measurement(
     """Return the newest measurement that fits this description, if it may be reused."""
     if pipeline.force:
         return NotUsable("forced")
-    made = pipeline.store.measurements(call.key)
+    now = now or datetime.now(UTC)
+    every = pipeline.store.measurements(call.key)
+    made = [one for one in every if one.created_at <= now + CLOCKS_DIFFER]
     if not made:
         return NotUsable(
-            "never measured with these trees, this protocol, these toolchains and this host class"
+            f"measured on {every[-1].created_at:%Y-%m-%d %H:%M} UTC, which is in the future: check the clocks"
+            if every
+            else "never measured with these trees, this protocol, these toolchains and this host class"
         )
     newest = made[-1]
     if not newest.conclusive:
         return _after_inconclusive(newest, call)
     limit = timedelta(hours=pipeline.settings.measurement_max_age_hours)
-    age = (now or datetime.now(UTC)) - newest.created_at
+    age = max(now - newest.created_at, timedelta(0))
     if age > limit:
         return NotUsable(f"the newest measurement is {_hours(age)} old; the limit is {_hours(limit)}")
     if lack := call.lacks(newest):

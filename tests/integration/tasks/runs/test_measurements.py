@@ -9,7 +9,7 @@ import pytest
 from artifacts.canonical import digest_of
 from artifacts.frozen import Frozen
 from artifacts.settings import Settings
-from artifacts.store import Store
+from artifacts.store import Store, new_measurement
 from tasks.errors import CacheMissRefused
 from tasks.runs import Finding, MeasurementCall, Pipeline, Usable, find_measurement, measure_once
 from tasks.runs.measurements import NotUsable, keep_measurement
@@ -69,6 +69,25 @@ def test_an_old_one_is_measured_again_and_says_how_old(pipeline: Pipeline) -> No
     found = find_measurement(pipeline, CALL, now=later)
     assert isinstance(found, NotUsable)
     assert "169.0 h old" in found.reason
+
+
+def test_one_from_a_host_whose_clock_is_ahead_is_not_reused_and_does_not_hide_others(
+    pipeline: Pipeline,
+) -> None:
+    keep(pipeline, value=1)
+    earlier = datetime.now(UTC) - timedelta(days=400)
+    found = find_measurement(pipeline, CALL, now=earlier)
+    assert isinstance(found, NotUsable)
+    assert "in the future: check the clocks" in found.reason
+    ahead = new_measurement(CALL.kind, DOCUMENT, {"value": 2}, conclusive=True, device_s=1.0)
+    ahead = ahead.model_copy(update={"created_at": datetime.now(UTC) + timedelta(days=400)})
+    pipeline.store.append_measurement(ahead.key, ahead)
+    found = find_measurement(pipeline, CALL)
+    assert isinstance(found, Usable)
+    assert found.measurement.result == {"value": 1}
+    slightly = find_measurement(pipeline, CALL, now=datetime.now(UTC) - timedelta(minutes=1))
+    assert isinstance(slightly, Usable)
+    assert "measured 0.0 h ago" in slightly.reason
 
 
 def test_an_inconclusive_one_is_kept_and_repeated_only_with_a_larger_budget(
