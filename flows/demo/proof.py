@@ -50,8 +50,8 @@ def prove(store: Store, settings: Settings, reference: str, variant: str, say: S
     serve = read_install(pulled.directory).serve
     proof = Proof(
         pulled=pulled,
-        from_pull=_generate(settings, serve, pulled.directory, say),
-        from_store=_generate(settings, serve, judged, say),
+        from_pull=_generate(settings, serve, pulled.directory, "pulled", say),
+        from_store=_generate(settings, serve, judged, "judged", say),
     )
     shutil.rmtree(judged)
     if proof.from_pull.token_ids != proof.from_store.token_ids:
@@ -64,8 +64,9 @@ def prove(store: Store, settings: Settings, reference: str, variant: str, say: S
     return proof
 
 
-def _generate(settings: Settings, serve: ServeCommand, tree: Path, say: Say) -> Generated:
+def _generate(settings: Settings, serve: ServeCommand, tree: Path, which: str, say: Say) -> Generated:
     toolchain = ensure(serve.toolchain, settings, say)
+    say(f"  serving the {which} tree with {serve.toolchain}")
     log = settings.home / "logs" / "demo-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     limit_s = settings.server_ready_limit_s
