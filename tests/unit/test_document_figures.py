@@ -4,9 +4,12 @@ Figures that were measured are not held here: they carry their date. Whoever wor
 row anew.
 """
 
+import math
 import re
+from typing import Any
 
 import pytest
+import yaml
 from support.paths import ROOT
 
 from artifacts.settings import Settings
@@ -25,10 +28,10 @@ from tasks.judging.statistics.looks import attempt_confidence, early_confidence
 from tasks.judging.statistics.miss_bounds import ALLOWED_SHARE, requests_of_look, requests_without_miss
 from tasks.judging.statistics.parts import part_interval
 from tasks.judging.statistics.ratio_bounds import LEAST_BATCHES
-from tasks.judging.statistics.regret_bounds import gross_error_interval
+from tasks.judging.statistics.regret_bounds import gross_error_interval, samples_to_pass
 from tasks.stages.rehearsal.cycles import LEAST_CYCLES, MOST_CYCLES
 
-MEASURING, EVIDENCE = "docs/measuring.md", "docs/evidence.md"
+MEASURING, EVIDENCE, TARGETS = "docs/measuring.md", "docs/evidence.md", "docs/targets-and-kinds.md"
 ACCURACY = AccuracyGate.model_fields
 SPEED = SpeedPlan.model_fields
 ASKED = AccuracyPlan.model_fields
@@ -131,15 +134,69 @@ def test_the_settings_have_the_defaults_that_the_readme_states() -> None:
 
 
 def test_the_table_of_targets_has_each_gpu_once_at_its_compute_capability() -> None:
-    text = (ROOT / "docs" / "targets-and-kinds.md").read_text()
-    table = text[text.index("| compute capability | targets |") :].split("\n\n")[0]
     stated = {
         name: {*re.findall(r"\d+\.\d", capabilities)}
-        for capabilities, names in re.findall(r"^\| (\d[^|]*) \| ([^|]*) \|$", table, re.MULTILINE)
-        for name in re.findall(r"`([^`]+)`", names)
+        for capabilities, names in table(TARGETS, "| compute capability | targets |")
+        for name in quoted(names)
     }
     gpus = {name: target for name, target in load_targets().items() if target.accelerator == "cuda"}
     assert stated.keys() == gpus.keys()
     assert {
         name for name, target in gpus.items() if str(target.compute_capability) not in stated[name]
     } == set()
+
+
+def table(document: str, header: str) -> list[list[str]]:
+    """The cells of a table, row by row, without its header."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    rows = text[text.index(header) :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def quoted(text: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", text))
+
+
+def of_kind(name: str) -> dict[str, Any]:
+    path = ROOT / "engine_specs" / "kinds" / f"{name}.yaml"
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize(("kind", "takes"), table(TARGETS, "| kind | takes |"))
+def test_the_row_of_a_kind_names_what_it_takes_and_nothing_else(kind: str, takes: str) -> None:
+    facts = of_kind(kind.strip("`"))
+    recipes = {row["name"] for row in facts["recipes"]} - {"ready_made"}
+    caches = {row["name"] for row in facts["kv_caches"]} - {"none"}
+    weights, _, stored = takes.partition("KV cache")
+    assert quoted(weights) == recipes
+    assert quoted(stored) == caches
+
+
+def test_what_is_not_supported_is_listed_with_the_reason_that_plan_gives() -> None:
+    stated = {
+        (kind.strip("`"), frozenset(quoted(what)), frozenset(re.findall(r"\d+\.\d", where)), why)
+        for kind, what, where, why in table(TARGETS, "| kind | what | where | why |")
+    }
+    kinds = ("aot-inductor", "trt-plan", "trtllm-torch", "vllm")
+    rows = [(kind, row) for kind in kinds for row in of_kind(kind).get("not_supported", ())]
+    assert stated == {
+        (
+            kind,
+            frozenset(row.get("names", ())),
+            frozenset(row.get("compute_capabilities", ())),
+            " ".join(row["reason"].split()),
+        )
+        for kind, row in rows
+    }
+
+
+def test_the_questions_that_a_task_needs_are_those_of_its_gate() -> None:
+    for allowed, *stated in table("docs/task-scores.md", "| loss allowed |"):
+        half = int(allowed.split()[0]) / 200
+        for share, questions in zip((0.01, 0.05, 0.10), stated, strict=True):
+            spread = math.sqrt(max(share, half) - half**2)
+            needed = samples_to_pass(spread=spread, distance=half, worst=1 - half, confidence=0.95)
+            assert math.isclose(int(questions.replace(",", "")), needed, rel_tol=0.04), (
+                "stated in round numbers"
+            )
