@@ -25,8 +25,8 @@ FIRST = (
     "integration/tasks/workers/trt_plan",
     "integration/tasks/workers/trtllm_torch",
 )
-# Their session fixtures (a stack and a finished main job, compiled engines) are worth having once.
-SHARING = ("e2e", "faults", "integration/tasks/workers/aot")
+# Their fixtures (a stack and a finished main job, compiled engines, a stack) are worth having once.
+SHARING = ("e2e", "faults", "integration/tasks/workers/aot", "integration/flows/stack/components")
 STEP_BACK = 5
 FOREIGN = ("AWS_", "HF_", "PREFECT_", "ENGINERY_")
 # Toolchains take minutes and gigabytes to install: they are shared with the user.

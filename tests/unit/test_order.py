@@ -6,6 +6,7 @@ import pytest
 from support.paths import TESTS
 
 ENGINES = TESTS / "integration" / "tasks" / "workers" / "aot"
+STACK = TESTS / "integration" / "flows" / "stack" / "components"
 
 
 @pytest.fixture
@@ -20,13 +21,13 @@ def test_every_place_that_is_named_is_there(order: Any) -> None:
 
 
 def test_what_shares_a_stack_or_engines_is_one_group(order: Any) -> None:
-    for folder in (ENGINES, TESTS / "e2e"):
+    for folder in (ENGINES, STACK, TESTS / "e2e"):
         assert len({order._group(path) for path in folder.glob("test_*.py")}) == 1
 
 
 def test_files_of_one_name_are_groups_of_their_own(order: Any) -> None:
     files = [*(TESTS / "unit").rglob("test_*.py"), *(TESTS / "integration").rglob("test_*.py")]
-    apart = [path for path in files if path.parent != ENGINES]
+    apart = [path for path in files if path.parent not in (ENGINES, STACK)]
     assert len({path.name for path in apart}) < len(apart) == len({order._group(path) for path in apart})
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.servers.own_stack import USERS_OWN, Stack
-from support.servers.prefect_database import seed_database
 
 from artifacts.ports import free_port
 from artifacts.settings import Settings
@@ -67,15 +65,3 @@ def bring_up(
 
     yield bring
     down(stack_settings, lambda line: None)
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    settings = Settings(home=tmp_path_factory.mktemp("home"))
-    seed_database(settings.home)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in USERS_OWN.items():
-            patch.setenv(name, value)
-        status = up(settings, print, prefect_port=free_port(), s3_port=free_port())
-    yield Stack(settings, status)
-    down(settings, print)

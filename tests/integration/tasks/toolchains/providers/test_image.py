@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import urllib.request
+import venv
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,14 @@ def client(request, tmp_path, monkeypatch) -> Iterator[Path]:
     """One of the clients on PATH, and its daemon."""
     address = tmp_path / "s"
     daemon = subprocess.Popen(
-        [sys.executable, str(STAND_IN), "--daemon", str(address)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-I", "-S", str(STAND_IN), "--daemon", str(address)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert daemon.stdout.readline() == "ready\n"
     path = tmp_path / "clients" / request.param
     path.parent.mkdir()
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} {request.param} "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {STAND_IN} {request.param} "$@"\n')
     path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{path.parent}:/usr/bin:/bin")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{address}")
@@ -54,9 +57,20 @@ def running(client: Path) -> list[str]:
     return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.split()
 
 
+@pytest.fixture(scope="module")
+def interpreter(tmp_path_factory) -> Path:
+    """The image's: it has packaging alone, as all that an interpreter has is read in each test."""
+    root = tmp_path_factory.mktemp("interpreter")
+    venv.create(root, symlinks=True, with_pip=False)
+    site_packages = root / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    for name in {Path(file).parts[0] for file in distribution("packaging").files}:
+        shutil.copytree(distribution("packaging").locate_file(name), site_packages / name)
+    return root / "bin" / "python"
+
+
 @pytest.fixture
-def table(client) -> dict[str, str]:
-    return {"image": IMAGE, "interpreter": sys.executable}
+def table(client, interpreter) -> dict[str, str]:
+    return {"image": IMAGE, "interpreter": str(interpreter)}
 
 
 @pytest.fixture
@@ -95,14 +109,14 @@ def test_the_digest_is_the_identity(wanted, table, toolchain):
     assert PROVIDER.ensure(wanted(table | {"image": moved}), print).identity == toolchain.identity
 
 
-def test_a_job_runs_with_its_own_variables_and_directories(client, toolchain, job, tmp_path):
+def test_a_job_runs_with_its_own_variables_and_directories(client, toolchain, interpreter, job, tmp_path):
     metrics = job(toolchain).metrics
     assert (tmp_path / "out" / "made.txt").read_text() == "made"
     env = metrics["env"]
     assert env["CONTAINER_NETWORK"] == "none"
     assert env["NVIDIA_VISIBLE_DEVICES"] == "void"
     assert env["HOME"] == str(toolchain.root)
-    assert env["PATH"].startswith(f"{Path(sys.executable).parent}:")
+    assert env["PATH"].startswith(f"{interpreter.parent}:")
     assert (env["DECLARED"], env["TMPDIR"]) == ("yes", metrics["cwd"])
     assert env.keys().isdisjoint({"NOT_FOR_TOOLS", "DOCKER_HOST"})
     assert running(client) == []

@@ -13,10 +13,17 @@ from tasks.toolchains import ensure
 pytestmark = pytest.mark.toolchain
 
 RECIPES = [row for row in map(load_recipes().get, (one.name for one in load_kinds()["vllm"].recipes)) if row]
-# ModelOpt writes this into config.json next to hf_quant_config.json; vLLM reads it from there.
+# ModelOpt writes this into config.json next to hf_quant_config.json; vLLM reads it from there. No other
+# module of ModelOpt is loaded: the package imports torch and much else.
 WRITE = """
-import json, sys
-from modelopt.torch.export.convert_hf_config import convert_hf_quant_config_format as converted
+import importlib.util, json, sys
+from pathlib import Path
+(package,) = importlib.util.find_spec("modelopt").submodule_search_locations
+path = Path(package) / "torch" / "export" / "convert_hf_config.py"
+spec = importlib.util.spec_from_file_location("convert_hf_config", path)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+converted = module.convert_hf_quant_config_format
 said = json.load(sys.stdin)
 producer = {"name": "modelopt", "version": "0.47.0"}
 made = {name: converted({"producer": producer, "quantization": q}) for name, q in said.items()}

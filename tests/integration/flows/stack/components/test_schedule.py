@@ -52,6 +52,8 @@ def test_a_schedule_starts_a_run_that_ends_and_the_server_logs_no_error(stack: S
     wait_until(
         lambda: bool(stack.api.post("flow_runs/filter", wanted)), limit_s=LIMIT_S + 120, every_s=ASKING_S
     )
+    # Others use this stack after this test.
+    stack.api.post(f"deployments/{deployment['id']}/pause_deployment", {})
     run = stack.api.post("flow_runs/filter", wanted)[0]
     assert run["state_type"] == "COMPLETED", run["state"]
     assert run["auto_scheduled"]
