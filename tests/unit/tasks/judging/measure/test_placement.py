@@ -131,6 +131,10 @@ def order(asked: JudgingProtocol, cycle: int) -> list[str]:
     return [one.name for _, one in in_order(sides, sides, asked.seed, cycle)]
 
 
+SLOW = Behaviour(per_token_s=0.004)
+"""A reference next to which an engine is faster, so that the engine is asked in open loop as well."""
+
+
 def speed_in_turn(placement: OneAtATime, asked: JudgingProtocol) -> SpeedResult:
     measured = measure_speed(placement, asked.engine, asked.references, asked, text=None, say=ignore)
     assert isinstance(measured, SpeedResult)
@@ -139,7 +143,7 @@ def speed_in_turn(placement: OneAtATime, asked: JudgingProtocol) -> SpeedResult:
 
 def test_blocks_of_sides_that_are_up_in_turn_alternate_and_each_is_a_start() -> None:
     asked = protocol(resolution=500.0, first_block_pairs=4)
-    placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()})
+    placement = OneAtATime({"engine": Behaviour(), "vllm": SLOW})
     result = speed_in_turn(placement, asked)
     blocks = [name for cycle in range(4) for name in order(asked, cycle)]
     rest = ["engine", "vllm", "vllm"]
@@ -262,7 +266,7 @@ class Ends(OneAtATime):
 def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -> None:
     speed = protocol(resolution=500.0, first_block_pairs=4).speed
     asked = ASKED.model_copy(update={"speed": speed, "workload": workload(prompts="text")})
-    behaviours = {"engine": Behaviour(), "vllm": Behaviour()}
+    behaviours = {"engine": Behaviour(), "vllm": SLOW}
 
     lines: list[str] = []
     with pytest.raises(KeyboardInterrupt):
