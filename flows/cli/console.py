@@ -1,12 +1,13 @@
 """Output: data to stdout, messages to stderr; tables and progress bars on a terminal, else plain lines."""
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from artifacts.progress import OnProgress
 from flows.text.units import human_bytes
@@ -16,12 +17,20 @@ _PLAIN_INTERVAL_S = 5.0
 
 def say(line: str) -> None:
     """Print a line of progress, or a message, to stderr."""
-    print(line, file=sys.stderr, flush=True)
+    _write(line, sys.stderr)
 
 
 def emit(text: str) -> None:
     """Write data to stdout."""
-    print(text, flush=True)
+    _write(text, sys.stdout)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Write a line; once nobody reads the stream, work goes on to its own end and exit code without it."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def emit_json(value: Any) -> None:

@@ -157,7 +157,7 @@ def exit_code_of(command: Callable[[], object], *, debug: bool = False) -> int:
     try:
         result = command()
     except KeyboardInterrupt:
-        print("enginery: interrupted", file=sys.stderr)
+        _say("enginery: interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output is gone (`enginery list | head`). Python would complain again at exit.
@@ -165,11 +165,17 @@ def exit_code_of(command: Callable[[], object], *, debug: bool = False) -> int:
         return 0
     except Exception as error:  # noqa: BLE001  the only place that turns errors into text
         if debug:
-            print("".join(format_exception(error)), file=sys.stderr, end="")
+            _say("".join(format_exception(error)).rstrip())
         code, text = explain(error)
-        print(f"enginery: {text}", file=sys.stderr)
+        _say(f"enginery: {text}")
         return code
     return result if isinstance(result, int) else 0
+
+
+def _say(text: str) -> None:
+    from flows.cli.console import say
+
+    say(text)
 
 
 def explain(error: Exception) -> tuple[int, str]:

@@ -200,6 +200,32 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         assert process.stderr.read() == b""
 
 
+UNREAD = """
+import sys
+from flows.cli.console import emit, say
+from flows.cli.main import exit_code_of
+from flows.errors import BadArgument
+
+def work():
+    for line in range(3):
+        say(f"progress {line}")
+        emit(f"data {line}")
+    raise BadArgument("and an error")
+
+sys.exit(exit_code_of(work))
+"""
+
+
+def test_work_that_nobody_reads_about_is_done_and_keeps_its_exit_code() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", UNREAD], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+        assert process.wait(timeout=60) == 2
+
+
 def test_a_defect_of_ours_says_so_and_exits_1() -> None:
     code, text = explain(KeyError("x"))
     assert code == 1
