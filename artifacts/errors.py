@@ -85,9 +85,13 @@ class CannotServe(ArtifactError):
 
 
 class StoreUnreachable(ArtifactError):
-    """The S3 server does not answer, or refuses the credentials."""
+    """The S3 server does not answer, or does not let this host in."""
 
     exit_code = 5
+
+
+class StoreRefused(StoreUnreachable):
+    """The S3 server refuses the credentials, clock or configuration of this host; waiting does not help."""
 
 
 class IntegrityError(ArtifactError):

@@ -12,7 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from artifacts.errors import StoreUnreachable
+from artifacts.errors import StoreRefused, StoreUnreachable
 from artifacts.releases import VariantRelease
 from engine_specs.spec import Spec
 from tasks.errors import HubUnreachable
@@ -27,8 +27,9 @@ R = TypeVar("R")
 
 
 def is_retryable(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a retry may help, because the Hub, the store or a connection failed."""
-    return isinstance(state.result(raise_on_failure=False), RETRYABLE)
+    """Whether a retry may help, because the Hub, the store or a connection failed, and did not refuse."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, RETRYABLE) and not isinstance(error, StoreRefused)
 
 
 def _stage_task(name: str, run_name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

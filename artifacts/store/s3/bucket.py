@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from artifacts.errors import ArtifactError, Conflict, NotFound, StoreUnreachable
+from artifacts.errors import ArtifactError, Conflict, NotFound, StoreRefused, StoreUnreachable
 from artifacts.parallel import run_all
 from artifacts.progress import OnBytes
 from artifacts.store.bucket import UPLOAD_THREADS, Bucket, ByteRange, Stored, StoredEntry
@@ -259,7 +259,7 @@ class S3Bucket(Bucket):
 def open_bucket(name: str, prefix: str = "") -> S3Bucket:
     """Open a bucket at the endpoint, and with the credentials, that the standard AWS variables give.
 
-    No request is made yet. Raises StoreUnreachable if the AWS configuration itself cannot be read.
+    No request is made yet. Raises StoreRefused if the AWS configuration itself cannot be read.
     """
     import boto3
     import botocore.session
@@ -286,7 +286,7 @@ def open_bucket(name: str, prefix: str = "") -> S3Bucket:
         what = f"The AWS configuration is wrong: {error}."
         # boto3 raises ValueError if the endpoint is not an address.
         fix = ENDPOINT_FIX if isinstance(error, ValueError) else ACCESS_FIX
-        raise StoreUnreachable(what, where=f"bucket {name}", fix=fix) from error
+        raise StoreRefused(what, where=f"bucket {name}", fix=fix) from error
     return S3Bucket(client, name, prefix)
 
 

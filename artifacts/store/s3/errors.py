@@ -11,6 +11,7 @@ from artifacts.errors import (
     Conflict,
     IntegrityError,
     NotFound,
+    StoreRefused,
     StoreUnreachable,
 )
 
@@ -52,7 +53,7 @@ def s3_errors(where: str) -> Iterator[None]:
     except boto.ClientError as error:
         raise _refusal(error, where) from error
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
-        raise StoreUnreachable(f"No usable AWS credentials: {error}.", where=where, fix=ACCESS_FIX) from error
+        raise StoreRefused(f"No usable AWS credentials: {error}.", where=where, fix=ACCESS_FIX) from error
     except boto.FlexibleChecksumError as error:
         what = f"The object is damaged in the store: {error}"
         raise IntegrityError(what, where=where, fix=RESTORE_FIX) from error
@@ -88,7 +89,7 @@ def _refusal(error: "ClientError", where: str) -> ArtifactError:
     if code == "InvalidRange":
         return IntegrityError(f"The object ends early ({said}).", where=where, fix=RESTORE_FIX)
     if code == "RequestTimeTooSkewed":
-        return StoreUnreachable(f"The S3 server refuses: {said}", where=where, fix="Set this host's clock.")
+        return StoreRefused(f"The S3 server refuses: {said}", where=where, fix="Set this host's clock.")
     if status in {401, 403} or code in {"InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}:
-        return StoreUnreachable(f"The S3 server refuses access ({said}).", where=where, fix=ACCESS_FIX)
+        return StoreRefused(f"The S3 server refuses access ({said}).", where=where, fix=ACCESS_FIX)
     return StoreUnreachable(f"The S3 server failed ({said}).", where=where, fix=START_FIX)

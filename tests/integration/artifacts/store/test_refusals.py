@@ -9,7 +9,7 @@ from support.servers import proxy
 from support.servers.seaweed import S3Server, free_ports
 from support.stores.buckets import in_any_bucket
 
-from artifacts.errors import BadReference, Conflict, NotFound, StoreUnreachable
+from artifacts.errors import BadReference, Conflict, NotFound, StoreRefused, StoreUnreachable
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 from artifacts.store.bucket import ByteRange
@@ -48,7 +48,7 @@ def test_wrong_credentials_are_reported_with_the_variables_to_look_at(
         lambda: closed.read_action("build", "0" * 64),
         closed.ensure_bucket,
     ):
-        with pytest.raises(StoreUnreachable, match="refuses access") as caught:
+        with pytest.raises(StoreRefused, match="refuses access") as caught:
             request()
         assert variable in caught.value.fix
 
@@ -56,7 +56,7 @@ def test_wrong_credentials_are_reported_with_the_variables_to_look_at(
 def test_no_credentials_are_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(StoreUnreachable, match="No usable AWS credentials") as caught:
+    with pytest.raises(StoreRefused, match="No usable AWS credentials") as caught:
         open_store(Settings()).missing_of("0" * 64)
     assert "AWS_ACCESS_KEY_ID" in caught.value.fix
 
@@ -68,7 +68,7 @@ def test_a_wrong_aws_configuration_is_reported(
     store: Store, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(StoreUnreachable, match="AWS configuration is wrong"):
+    with pytest.raises(StoreRefused, match="AWS configuration is wrong"):
         open_store(Settings())
 
 
