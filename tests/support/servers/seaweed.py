@@ -1,4 +1,4 @@
-"""A real S3 server for tests: SeaweedFS on free ports of 127.0.0.1, with one access key."""
+"""A real S3 server for tests: SeaweedFS on free ports of 127.0.0.1, with keys that may do all or only read."""
 
 import contextlib
 import ctypes
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from flows.stack.components.object_store import INNER_PORTS, S3_PORT, sweep_sockets
 
 READY_LIMIT_S = 60
+READER_KEY = "READERKEY"
 PR_SET_PDEATHSIG = 1
 OWN_PORTS = (
     "master.port",
@@ -63,7 +64,7 @@ def serve(directory: Path) -> Iterator[S3Server]:
     s3, s3_grpc, *others = free_ports(2 + len(OWN_PORTS))
     server = S3Server(f"http://127.0.0.1:{s3}", "TESTKEY", uuid.uuid4().hex)
     config = directory / "s3.json"
-    config.write_text(json.dumps(_identity(server)))
+    config.write_text(json.dumps(_identities(server)))
     ports = [f"-{name}={port}" for name, port in zip(OWN_PORTS, others, strict=True)]
     argv = [
         weed(),
@@ -110,10 +111,18 @@ def _remove_sockets(ports: Iterable[int]) -> None:
     sweep_sockets(dict(zip((S3_PORT, *INNER_PORTS), ports, strict=True)))
 
 
-def _identity(server: S3Server) -> dict[str, object]:
-    credentials = [{"accessKey": server.access_key, "secretKey": server.secret_key}]
-    actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    return {"identities": [{"name": "tests", "credentials": credentials, "actions": actions}]}
+def _identities(server: S3Server) -> dict[str, object]:
+    allowed = {server.access_key: ["Admin", "Read", "Write", "List", "Tagging"], READER_KEY: ["Read", "List"]}
+    return {
+        "identities": [
+            {
+                "name": key.lower(),
+                "credentials": [{"accessKey": key, "secretKey": server.secret_key}],
+                "actions": actions,
+            }
+            for key, actions in allowed.items()
+        ]
+    }
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", server: S3Server, log: Path) -> None:

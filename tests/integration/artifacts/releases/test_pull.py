@@ -12,11 +12,18 @@ from pathlib import Path
 
 import pytest
 from support.servers import proxy
-from support.servers.seaweed import S3Server
+from support.servers.seaweed import READER_KEY, S3Server
 from support.stores.releases import published, release, variant
 from support.stores.trees import random_tree
 
-from artifacts.errors import IntegrityError, LocalDiskError, NotFound, NothingFits, StoreUnreachable
+from artifacts.errors import (
+    IntegrityError,
+    LocalDiskError,
+    NotFound,
+    NothingFits,
+    StoreRefused,
+    StoreUnreachable,
+)
 from artifacts.hosts import HostFacts
 from artifacts.releases import Release, pull_release, read_install, verify_install
 from artifacts.releases import pull as pulling
@@ -75,6 +82,17 @@ def test_a_host_with_another_processor_learns_that_the_measured_speed_may_not_ho
         f"judged on {judged}, this host has AMD EPYC 9D25: measured speed may not hold here"
     )
     assert pulled.already_installed, "it is no reason to refuse"
+
+
+def test_keys_that_only_read_suffice_for_a_serving_host_and_change_nothing(
+    demo: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", READER_KEY)
+    store = open_store(Settings(cache_dir=tmp_path / "cache-of-the-host"))
+    pulled = pull_release(store, f"demo@{demo.version}", tmp_path / "root", facts=HOST)
+    verify_install(pulled.directory)
+    with pytest.raises(StoreRefused, match="refuses access"):
+        store.bucket.put("channels/demo/stable.json", b"{}")
 
 
 def test_the_installed_directory_is_exactly_the_tree(
