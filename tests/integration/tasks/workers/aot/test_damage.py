@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 from support.engines.built import RunJob, variant
-from support.engines.kept import copy_kept
 from support.judging.accuracy import measure_accuracy
 from support.judging.judgements import resident
 
 from artifacts.hosts import EngineManifest
 from artifacts.settings import Settings
-from artifacts.store.trees import scan
 from engine_specs.spec import Shape, load_spec
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
@@ -25,10 +23,7 @@ from tasks.judging.gates.regret import judge_regret
 from tasks.kinds import kind_named, vllm_serve_command
 from tasks.selftest.planted import ENGINE_DAMAGES, UNDAMAGED
 from tasks.selftest.stack import damaged_command
-from tasks.toolchains import Toolchain, ensure, serving
-from tasks.workers.aot.request import SERVER
-from tasks.workers.common.records import as_json
-from tasks.workers.common.sources import closure
+from tasks.toolchains import ensure, serving
 from tasks.workers.damaged_server.request import write_damage
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(900)]
@@ -54,21 +49,12 @@ Measure = Callable[[str, int], Measured]
 
 
 @pytest.fixture(scope="module")
-def engine(aot: Toolchain, job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An engine of the demo's checkpoint, which was trained: only then is some text likelier than other.
-
-    It is kept between sessions: how it is compiled is tested next door.
-    """
+def engine(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An engine of the demo's checkpoint, which was trained: only then is some text likelier than other."""
+    tree = tmp_path_factory.mktemp("demo") / "engine"
     plan = kind_named("aot-inductor").build_job(VARIANT)
     params = replace(plan.params, toolchains={"build": DIGITS})
-    identity = {
-        "toolchain": aot.identity,
-        "sources": {one.name: one.sha256 for one in closure(plan.worker, SERVER)},
-        "params": as_json(params),
-        "checkpoint": scan(CHECKPOINT).digest,
-    }
-    tree = tmp_path_factory.mktemp("demo") / "engine"
-    copy_kept(identity, lambda made: job(plan.worker, params, output=made, checkpoint=CHECKPOINT), tree)
+    job(plan.worker, params, output=tree, checkpoint=CHECKPOINT)
     return tree
 
 
