@@ -1,4 +1,4 @@
-"""A real S3 server for tests: SeaweedFS on free ports of 127.0.0.1, with keys that may do all or only read."""
+"""A real S3 server for tests: SeaweedFS on free ports of 127.0.0.1; keys may do all, or read only."""
 
 import contextlib
 import ctypes
