@@ -13,7 +13,8 @@ class Frozen(BaseModel):
     neither, and a comparison such as `NaN < limit` is always false.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # A program uses few of the records that it imports: their validators are built at the first use.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with other values, which are not validated.
