@@ -48,7 +48,7 @@ INTERRUPTIONS = (
     Interruption("fetch", request=r"PUT /.*/actions/fetch/"),
     Interruption("baseline", line=r"api_server --model", reused=()),
     Interruption("quantize", line=r"tasks\.workers\.quantize\.main", reused=FETCHED),
-    Interruption("build", line=r"compiling for", reused=MEASURED),
+    Interruption("build", line=r"tasks\.workers\.aot\.build", reused=MEASURED),
     Interruption("measure", line=r"engine: ready", reused=QUANTIZED),
     Interruption("judge", request=r"PUT /.*/trees/", reused=BUILT),
     Interruption("publish", request=r"PUT /.*/release\.json", reused=JUDGED),
@@ -56,8 +56,17 @@ INTERRUPTIONS = (
 )
 # Deeper in a stage, where tools must start first: `make faults` alone has the time for it.
 WHILE_QUANTIZING = Interruption("quantize", line=r"quantizing with", reused=MEASURED)
+WHILE_COMPILING = Interruption("build", line=r"compiling for", reused=QUANTIZED)
 WHILE_SCORING = Interruption("measure", line=r"kept for scoring", reused=QUANTIZED)
-EVERYWHERE = (*INTERRUPTIONS[:3], WHILE_QUANTIZING, *INTERRUPTIONS[3:5], WHILE_SCORING, *INTERRUPTIONS[5:])
+EVERYWHERE = (
+    *INTERRUPTIONS[:3],
+    WHILE_QUANTIZING,
+    INTERRUPTIONS[3],
+    WHILE_COMPILING,
+    INTERRUPTIONS[4],
+    WHILE_SCORING,
+    *INTERRUPTIONS[5:],
+)
 
 
 class MainJob:
