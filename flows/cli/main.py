@@ -201,6 +201,16 @@ def explain(error: Exception) -> tuple[int, str]:
 
         if refusal := refused_settings(error):
             return BAD_INPUT, refusal
+    if _lost_connection(error):
+        # Our libraries report those of the Hub and the store as errors of their own: it is Prefect's client.
+        from flows.errors import PrefectUnreachable
+
+        lost = PrefectUnreachable(
+            f"The Prefect server does not answer any more: {error}.",
+            where=os.environ.get("PREFECT_API_URL", ""),
+            fix="start it (`enginery up` starts the local stack), and run this again: what is done is reused",
+        )
+        return lost.exit_code, str(lost)
     if package := _missing_package(error):
         from flows.errors import INSTALL_FIX
 
@@ -232,6 +242,12 @@ def _bad_arguments(error: CycloptsError, command: str) -> str:
         unused = ", ".join(map(repr, error.unused_tokens or ()))
         return f"`{command}` takes no further argument: {unused}"
     return str(error)
+
+
+def _lost_connection(error: Exception) -> bool:
+    """Whether an HTTP client lost its server; the client is not imported to find out."""
+    httpx = sys.modules.get("httpx")
+    return httpx is not None and isinstance(error, httpx.TransportError)
 
 
 def _missing_package(error: BaseException | None) -> str:

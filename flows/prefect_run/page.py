@@ -3,6 +3,7 @@
 Artifacts are views of what the store holds; nothing reads them back.
 """
 
+import contextlib
 import os
 import re
 import socket
@@ -59,7 +60,9 @@ class Progress:
             return
         early = self._done < self._total
         description = f"ended after {self._done} of {self._total} stages" if early else "all stages are done"
-        update_progress_artifact(self._id, progress=100.0, description=description)
+        # What ended the run counts, not that its page cannot be reached either.
+        with contextlib.suppress(Exception) if kind else contextlib.nullcontext():
+            update_progress_artifact(self._id, progress=100.0, description=description)
 
 
 @task(name="progress", task_run_name="progress", cache_policy=NO_CACHE, persist_result=False)

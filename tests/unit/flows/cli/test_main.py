@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import httpx
 import pytest
 from support.programs.cli import PROGRAM, run_cli, run_here
 
@@ -231,6 +232,15 @@ def test_a_defect_of_ours_says_so_and_exits_1() -> None:
     assert code == 1
     assert "internal error: KeyError" in text
     assert "--debug" in text
+
+
+def test_a_prefect_server_that_is_gone_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    code, text = explain(httpx.ConnectError("[Errno 111] Connection refused"))
+    assert code == 5
+    assert "The Prefect server does not answer any more" in text
+    assert "where: http://127.0.0.1:4200/api" in text
+    assert "internal error" not in text
 
 
 def test_a_missing_package_names_the_extra() -> None:
