@@ -138,10 +138,7 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        problems = [
-            f"{_spelled(problem['loc'])}: {_found(problem)}{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        ]
+        problems = [_problem(each) for each in error.errors()]
         raise _unusable(
             problems, "Correct the variable, or the key in enginery.toml, or remove it."
         ) from error
@@ -167,8 +164,13 @@ def _misspelt() -> Iterator[str]:
         name = variable.removeprefix(PREFIX).lower()
         if name == variable.lower() or name in Settings.model_fields:
             continue
-        if near := difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=ALIKE):
-            yield f"{variable}: there is no such setting; did you mean {PREFIX}{near[0].upper()}?"
+        if near := _alike(name):
+            yield f"{variable}: there is no such setting; did you mean {PREFIX}{near.upper()}?"
+
+
+def _alike(name: str) -> str:
+    """Return the setting whose name is most like this one; empty if none is."""
+    return next(iter(difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=ALIKE)), "")
 
 
 def _require_directories(settings: Settings) -> None:
@@ -182,7 +184,7 @@ def _require_directories(settings: Settings) -> None:
 
 
 def _unusable(problems: list[str], fix: str) -> SettingsInvalid:
-    head = f"{len(problems)} setting(s) cannot be used:"
+    head = f"{len(problems)} setting{'s' if len(problems) > 1 else ''} cannot be used:"
     return SettingsInvalid("\n".join([head, *(f"  {problem}" for problem in problems)]), fix=fix)
 
 
@@ -190,6 +192,16 @@ def _file_in_the_way(path: Path) -> Path | None:
     """Return the part of a path that exists and is not a directory, if any."""
     nearest = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
     return nearest if os.path.lexists(nearest) and not nearest.is_dir() else None
+
+
+def _problem(problem: "ErrorDetails") -> str:
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":  # only the file has such keys: other variables are not read
+        near = _alike(name)
+        return f"{name} in enginery.toml: there is no such setting" + (
+            f"; did you mean {near}?" if near else ""
+        )
+    return f"{_spelled(problem['loc'])}: {_found(problem)}{problem['msg'].removeprefix('Value error, ')}"
 
 
 def _found(problem: "ErrorDetails") -> str:

@@ -104,9 +104,9 @@ def _look(request: ToolchainRequest, table: HostTable) -> Facts | Obstacle:
     """Ask the interpreter what it holds."""
     fix = "name the interpreter that has the tool, by its full path"
     if missing := [path for path in (table.python, *table.extra_paths) if not path.exists()]:
-        return Obstacle(
-            reason=f"{missing[0]}, for toolchain {request.declared.name}, does not exist", fix=fix
-        )
+        reason = f"{missing[0]}, for toolchain {request.declared.name}, does not exist"
+        packages = "name a directory of packages that exists, or leave the extra path out"
+        return Obstacle(reason=reason, fix=fix if missing[0] == table.python else packages)
     done = _run(request, table, PROBE, LOOK_LIMIT_S)
     if done.returncode == 0:
         try:

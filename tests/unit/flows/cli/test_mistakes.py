@@ -141,6 +141,15 @@ def test_an_unusable_settings_file_is_reported(cli: Cli, there: Path, content: b
     assert_told(cli("list"), 2, "enginery.toml")
 
 
+def test_a_key_that_is_no_setting_is_named_with_the_one_that_was_meant(cli: Cli, there: Path) -> None:
+    (there / "enginery.toml").write_text('hom = "x"\nunheard = 1\n')
+    done = cli("list")
+    assert_told(done, 2, "2 settings cannot be used", "hom in enginery.toml: there is no such setting")
+    assert "did you mean home?" in done.stderr
+    assert "unheard in enginery.toml: there is no such setting\n" in done.stderr
+    assert "ENGINERY_UNHEARD" not in done.stderr, "no such variable is read"
+
+
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENGINERY_HOME")
     unset = Settings()
