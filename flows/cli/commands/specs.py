@@ -1,14 +1,17 @@
 """`enginery specs list|validate|schema`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from artifacts.settings import load_settings
-from engine_specs.reading import SpecInvalid
+from engine_specs.reading import SpecInvalid, SpecNotFound
 from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
 from flows.cli.console import emit, emit_json, emit_table, say
+
+NONE = "there are no specs"
 
 app = App(name="specs", help="The specs: list, validate, schema.", help_format="markdown")
 
@@ -26,7 +29,8 @@ def list_all(
         enginery specs list
         enginery specs list --json
     """
-    specs, broken = _read([str(path) for path in list_specs(load_settings().specs_dir)])
+    specs_dir = load_settings().specs_dir
+    specs, broken = _read(_all(specs_dir), specs_dir)
     if json:
         emit_json([_summary(spec) for spec in specs])
     else:
@@ -34,7 +38,7 @@ def list_all(
         emit_table(
             ("name", "version", "checkpoint", "variants", "channels"),
             rows,
-            empty="there are no specs",
+            empty=NONE,
             wraps="variants",
         )
     for error in broken:
@@ -54,8 +58,9 @@ def validate(*specs: Annotated[str, Parameter(help="Names or files; default: eve
         enginery specs validate demo ./my-spec.yaml
     """
     specs_dir = load_settings().specs_dir
-    names = specs or tuple(str(path) for path in list_specs(specs_dir))
-    valid, broken = _read(names, specs_dir)
+    valid, broken = _read(specs or _all(specs_dir), specs_dir)
+    if not valid and not broken:
+        say(NONE)
     for spec in valid:
         variants = ", ".join(variant.name for variant in resolve_variants(spec))
         emit(f"{spec.name}: ok ({variants})")
@@ -79,16 +84,21 @@ def schema() -> None:
     emit_json(spec_json_schema())
 
 
+def _all(specs_dir: Path | None) -> tuple[str, ...]:
+    """Return the names by which other commands ask for the specs of the directory."""
+    return tuple(path.stem for path in list_specs(specs_dir))
+
+
 def _read(
-    names: list[str] | tuple[str, ...], specs_dir: Path | None = None
-) -> tuple[list[Spec], list[SpecInvalid]]:
+    names: Sequence[str], specs_dir: Path | None
+) -> tuple[list[Spec], list[SpecInvalid | SpecNotFound]]:
     """Read all specs, even if some are invalid; return the valid ones, and the errors of the others."""
     valid: list[Spec] = []
-    broken: list[SpecInvalid] = []
+    broken: list[SpecInvalid | SpecNotFound] = []
     for name in names:
         try:
             valid.append(load_spec(name, specs_dir))
-        except SpecInvalid as error:
+        except (SpecInvalid, SpecNotFound) as error:
             broken.append(error)
     return valid, broken
 

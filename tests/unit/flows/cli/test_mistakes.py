@@ -11,6 +11,7 @@ import pytest
 from support.programs.cli import PROGRAM
 
 from artifacts.settings import Settings
+from engine_specs.reading import PACKAGE
 from flows.cli.main import run
 
 CLOSED = "http://127.0.0.1:9"
@@ -148,6 +149,20 @@ def test_a_key_that_is_no_setting_is_named_with_the_one_that_was_meant(cli: Cli,
     assert "did you mean home?" in done.stderr
     assert "unheard in enginery.toml: there is no such setting\n" in done.stderr
     assert "ENGINERY_UNHEARD" not in done.stderr, "no such variable is read"
+
+
+@pytest.mark.parametrize("command", ["specs list", "specs validate"])
+def test_a_spec_under_another_name_is_no_second_spec_of_that_name(
+    cli: Cli, there: Path, command: str
+) -> None:
+    text = (PACKAGE / "demo.yaml").read_text(encoding="utf-8")
+    specs = there / "specs"
+    specs.mkdir()
+    assert cli(*command.split(), ENGINERY_SPECS_DIR=str(specs)) == Done(0, "there are no specs\n")
+    for name in ("demo", "other"):
+        (specs / f"{name}.yaml").write_text(text, encoding="utf-8")
+    done = cli(*command.split(), ENGINERY_SPECS_DIR=str(specs))
+    assert_told(done, 2, "other.yaml holds the spec 'demo', not 'other'")
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
