@@ -50,9 +50,14 @@ def machine_obstacles(declared: Declaration, machine: str | None = None) -> Iter
 
 
 def program_obstacles(declared: Declaration) -> Iterator[Obstacle]:
-    """An obstacle if the host lacks programs that the toolchain works with."""
+    """An obstacle if the host lacks programs that the toolchain works with.
+
+    On processors, what compiles needs g++ even if it is no part of what the toolchain is: vLLM then does not
+    start.
+    """
+    compiler = {"g++": "g++"} if declared.compiles and declared.accelerator == "cpu" else {}
     try:
-        find_programs(declared.programs)
+        find_programs(declared.programs | compiler)
     except ToolchainUnavailable as error:
         yield Obstacle(reason=error.what, fix=error.fix)
 

@@ -87,6 +87,17 @@ def test_compilers_need_paths_that_do_not_fall_apart(host, tmp_path, home):
         install.plan_of(declared()["aot-cpu"], settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "needed"), [("vllm-cpu", True), ("aot-cpu", True), ("aot-serve-cpu", False)]
+)
+def test_what_compiles_for_processors_needs_a_compiler(host, settings, monkeypatch, name, needed):
+    host()
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda program: None if program == "g++" else which(program))
+    reasons = ["this toolchain needs programs that are not on PATH: g++"] if needed else []
+    assert told(name, settings) == reasons
+
+
 def test_letters_of_any_alphabet_are_no_obstacle_in_a_path(host, tmp_path):
     host()
     assert told("vllm-cpu", Settings(home=tmp_path / "hömé-目録", toolchains_dir=tmp_path)) == []
