@@ -117,6 +117,7 @@ def _released(store: "Store", reference: str, variant: str | None) -> "list[Vari
         raise NotFound(
             f"{release.name}@{release.version} has no evidence on {variant or 'any variant'}.",
             where=f"variants: {', '.join(one.name for one in release.variants)}",
+            fix="name another of these, or none to get all" if variant else "",
         )
     return chosen
 

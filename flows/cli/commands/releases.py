@@ -132,6 +132,7 @@ def report(
         raise NotFound(
             f"{release.name}@{release.version} has no report of {variant or 'any variant'}.",
             where=f"variants: {', '.join(each.name for each in release.variants)}",
+            fix="name another of these, or none to get all" if variant else "",
         )
     if to is not None and len(chosen) > 1:
         names = ", ".join(each.name for each in chosen)

@@ -138,6 +138,9 @@ def test_a_release_without_evidence_has_nothing_to_judge_again(
     done = enginery("recompute", reference)
     assert done.returncode == 4
     assert f"{reference} has no evidence on any variant" in done.stderr
+    assert "fix:" not in done.stderr, "no other variant has any"
+    named = enginery("recompute", reference, "--variant", "nope")
+    assert "fix: name another of these, or none to get all" in named.stderr
 
 
 def test_history_says_which_side_changed_since_the_last_release_with_an_engine(
