@@ -200,3 +200,54 @@ def test_the_questions_that_a_task_needs_are_those_of_its_gate() -> None:
             assert math.isclose(int(questions.replace(",", "")), needed, rel_tol=0.04), (
                 "stated in round numbers"
             )
+
+
+CAPABILITIES = ("8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0", "12.1")
+
+
+def reached(stated: str) -> set[str]:
+    """The compute capabilities that a cell states: `from A on`, `A to B`, or one by one."""
+    if first := re.fullmatch(r"from ([\d.]+) on", stated):
+        return set(CAPABILITIES[CAPABILITIES.index(first[1]) :])
+    if span := re.match(r"([\d.]+) to ([\d.]+)", stated):
+        return set(CAPABILITIES[CAPABILITIES.index(span[1]) : CAPABILITIES.index(span[2]) + 1])
+    return set(re.findall(r"\b\d+\.\d\b", stated))
+
+
+# Two rows are of two formats each, and are read by people only.
+FORMATS = {
+    "ModelOpt NVFP4": ("modelopt", "NVFP4"),
+    "ModelOpt W4A16 NVFP4": ("modelopt", "W4A16_NVFP4"),
+    "ModelOpt MXFP8": ("modelopt", "MXFP8"),
+    "ModelOpt FP8 in blocks (`fp8_pb_wo`)": ("modelopt", "FP8_PB_WO"),
+    "compressed-tensors W8A8 FP8": ("compressed-tensors", "W8A8_FP8"),
+    "compressed-tensors W8A8 INT8": ("compressed-tensors", "W8A8_INT8"),
+    "compressed-tensors NVFP4": ("compressed-tensors", "NVFP4"),
+    "`fp8` in blocks of 128 x 128 (DeepSeek's own)": ("fp8", "FP8_BLOCK"),
+    "`mxfp4` (gpt-oss's own)": ("mxfp4", "MXFP4"),
+}
+
+
+def test_ready_made_formats_are_taken_where_the_table_says() -> None:
+    stated = {name: cells for name, *cells in table(TARGETS, "| format | `vllm` | `trtllm-torch` |")}
+    assert stated.keys() >= FORMATS.keys()
+    for column, kind in enumerate(("vllm", "trtllm-torch")):
+        rows = {
+            (row["tool"], row["format"]): row["compute_capabilities"] for row in of_kind(kind)["ready_made"]
+        }
+        found = {name: reached(stated[name][column]) for name in FORMATS}
+        assert found == {name: set(rows.get(format_, ())) for name, format_ in FORMATS.items()}
+
+
+@pytest.mark.parametrize("kind", ["vllm", "trtllm-torch"])
+def test_methods_of_drafting_are_taken_where_the_documents_say(kind: str) -> None:
+    rows = {row["method"]: set(row["compute_capabilities"]) for row in of_kind(kind)["speculative"]}
+    stated = {name.strip("`"): cells for name, *cells in table(TARGETS, "| method | drafts with |")}
+    assert rows.keys() == stated.keys()
+    everywhere = set(CAPABILITIES) - {"12.1"}
+    cell = 1 if kind == "vllm" else 2
+    assert rows == {
+        method: reached(re.sub(r".*?(?=\d+\.\d to)", "", cells[cell], count=1)) or everywhere
+        for method, cells in stated.items()
+    }
+    assert "No method is taken on 12.1." in words(TARGETS)
