@@ -21,6 +21,7 @@ from tasks.hosts.gpu_release import RELEASE_LIMIT_S
 from tasks.hosts.host_watch import LEAST_SPAN_S, QUIET
 from tasks.judging.conditions import MOST_FOREIGN, MOST_MADE_AGAIN, MOST_STEAL
 from tasks.judging.gates.length import ENDED_NEEDED
+from tasks.judging.measure.accuracy.excerpts import EXCERPTS, TOKENS_BEFORE
 from tasks.judging.measure.contest.block_budget import LEAST_ROUNDS, MOST_ROUNDS
 from tasks.judging.measure.disturbance.idle import FIRST_PAIRS, MORE_PAIRS, MOST_PAIRS
 from tasks.judging.protocol import AccuracyPlan, OpenLoopPlan, SpeedPlan
@@ -32,6 +33,7 @@ from tasks.judging.statistics.regret_bounds import gross_error_interval, samples
 from tasks.stages.rehearsal.cycles import LEAST_CYCLES, MOST_CYCLES
 
 MEASURING, EVIDENCE, TARGETS = "docs/measuring.md", "docs/evidence.md", "docs/targets-and-kinds.md"
+REPORT, NUMERALS = "docs/report.md", {3: "three", 6: "six", 12: "twelve"}
 ACCURACY = AccuracyGate.model_fields
 SPEED = SpeedPlan.model_fields
 ASKED = AccuracyPlan.model_fields
@@ -55,7 +57,7 @@ STATED = [
     (MEASURING, f"or {SPEED['first_block_pairs'].default} of blocks"),
     (MEASURING, f"deviation of {percent(SPEED['start_spread'].default)} for this in every interval"),
     (MEASURING, f"if an engine {percent(SPEED['resolution'].default)} above the bar would have been found"),
-    (MEASURING, f"as long as there are {'six' if LEAST_BATCHES == 6 else LEAST_BATCHES}"),
+    (MEASURING, f"as long as there are {NUMERALS[LEAST_BATCHES]}"),
     (MEASURING, ": " + ", ".join(inverse(1 - attempt_confidence(0.0, k)) for k in (1, 2, 3)) + ", "),
     (MEASURING, "early ones " + ", ".join(inverse(1 - early_confidence(0.0, k)) for k in (1, 2, 3)) + ", "),
     (MEASURING, f"this takes {requests_without_miss(0.95)} requests at 95 % confidence"),
@@ -83,6 +85,8 @@ STATED = [
     (MEASURING, f"at most {ASKED['vocabulary_texts'].default} texts"),
     (MEASURING, f"the reference ended fewer than {ENDED_NEEDED} of its answers"),
     (MEASURING, f"({SpeedGate.model_fields['second_opinion_minutes'].default:g} by default"),
+    (REPORT, f"the {NUMERALS[EXCERPTS]} largest departures: the last {TOKENS_BEFORE} tokens"),
+    ("README.md", f"the measurement wait {NUMERALS[round(QUIET.limit_s / 60)]} minutes each"),
     (EVIDENCE, f"not all within {percent(NEGLIGIBLE)}"),
     (EVIDENCE, f"stays within {percent(TOLERANCE)}"),
     (EVIDENCE, f"{LEAST_CYCLES} to {MOST_CYCLES}, whatever they show"),
