@@ -10,12 +10,10 @@ from flows.gpu_check.result import (
     ToolchainSummary,
     VariantResult,
 )
-from flows.gpu_check.specs import LENGTHS
 from tasks.judging import Interval
 
 UNAVAILABLE = "unavailable"
 WHAT_IS_SHOWN = "Times between tokens are means over all tokens, times to the first one medians."
-LENGTHS_ARE = "So short a training leaves a model unsure when to end, so answers may be"
 GB = 1e9
 MOST_DIFFERENCES = 12
 
@@ -92,8 +90,6 @@ def _verdicts(result: CheckResult) -> Iterator[str]:
         "pulled and served",
     )
     yield from _table(header, rows)
-    least, most = LENGTHS["min_length_ratio"], LENGTHS["max_length_ratio"]
-    yield from (f"{LENGTHS_ARE} {least:g} to {most:g} times as long as vLLM's.", "")
 
 
 def _steps_of_decode(result: CheckResult) -> Iterator[str]:

@@ -198,7 +198,6 @@ def test_the_page_holds_verdicts_with_intervals_next_to_limits() -> None:
     )
     for said in (
         "| aot-inductor/none | compile | faster | 1.400 [1.350, 1.450] | shared: one GPU is free | gpu-",
-        "answers may be 0.8 to 1.25 times as long as vLLM's.",
         "| aot-inductor/none | 1 | 1.310 [1.260, 1.360] | 10 | 1.20 ms, 2.00 x 0.60 | 1.58 ms, 2.72 x 0.58 |",
         "| aot-inductor/none | 8 | 1.020 [0.970, 1.070] | 10 | 1.20 ms | 1.58 ms |",
         "at 3.35 TB/s per device",
