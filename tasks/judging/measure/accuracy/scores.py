@@ -34,7 +34,13 @@ async def score_answers(
         samples=tuple(samples),
         lengths=_lengths(questions, answers, frozenset(protocol.accuracy.end_tokens)),
         tokenizer=(
-            *await compare_readings(reference, questions.round_trips, answers.readings, parallel=most),
+            *await compare_readings(
+                reference,
+                questions.round_trips,
+                answers.readings,
+                special_ids=protocol.vocabulary.special_ids,
+                parallel=most,
+            ),
             *answers.streams,
         ),
         excerpts=await excerpts_of(reference, answers.continued, samples, parallel=most),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.judging.accuracy import measure_accuracy
 from support.judging.fake_completions import (
+    BEGIN,
     SHIFT,
     Behaviour,
     FakeServer,
@@ -58,6 +59,20 @@ def test_an_equal_engine_has_no_regret(reference: FakeServer, speaks: Speech) ->
     assert result.protocol_digest == ASKED.digest
 
 
+def begins_anew(prompt: Sequence[int]) -> int:
+    """The stand-in's token, or the one that begins a text, as of a model that was trained on joined texts."""
+    return BEGIN if len(prompt) % 3 == 0 else next_byte(prompt)
+
+
+@pytest.mark.parametrize("speaks", SPEECHES)
+def test_special_tokens_in_the_middle_of_an_answer_have_no_text_on_any_side(speaks: Speech) -> None:
+    with fake_server(Behaviour(next_token=begins_anew)) as reference:
+        result = accuracy_of(Behaviour(next_token=begins_anew, speaks=speaks), reference)
+    assert any(BEGIN in sample.engine_tokens for sample in result.samples)
+    assert judge_regret(result.samples, ASKED.accuracy).regret_nats.estimate == 0
+    assert judge_tokenizer(result.tokenizer).outcome == "same", judge_tokenizer(result.tokenizer).reason
+
+
 @pytest.mark.parametrize("in_flight", [(1,), (2, 5)])
 def test_as_many_are_in_flight_as_the_protocol_says(
     reference: FakeServer, in_flight: tuple[int, ...]
@@ -95,7 +110,7 @@ def test_the_worst_departures_are_decoded_where_they_stand(reference: FakeServer
         assert (one.engine_text, one.reference_text) == ("b", "a")
         continued = reference.decode(sample.engine_tokens[: one.departure.index])
         text = TEXTS[int(one.sample_id)].encode()[: one.context_tokens - 1].decode() + continued
-        assert one.before == text[-32:]
+        assert one.before == f"<special {BEGIN}>{text}"[-32:]
 
 
 def test_a_departure_within_a_character_is_decoded_as_far_as_it_goes(reference: FakeServer) -> None:
