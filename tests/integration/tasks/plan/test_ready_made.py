@@ -4,30 +4,25 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.checkpoints.ready_made import int8_files
 from support.checkpoints.repositories import write_repo
-from support.paths import DATA
-from support.quantization.cases import Case, run_matrix
+from support.plans.ready_made import access_to, planned, spec_of
 from support.servers.hub_faults import FaultyHub, faulty_hub
 
 from artifacts.settings import Settings
 from artifacts.store import Store
-from engine_specs.spec import Spec, read_spec, resolve_variants
+from engine_specs.spec import resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from flows.text.commands import transcript
 from flows.text.plan import plan_lines
-from tasks.hub import HubAccess
-from tasks.plan import PlannedStage, SpecPlan, plan_spec
+from tasks.plan import PlannedStage, SpecPlan
 from tasks.runs import Pipeline
 from tasks.stages import Sources, SpecGraph
-from tasks.toolchains import ensure
 
 DEMO = DEMO_HUB / "enginery" / "demo-llama"
-SPEC = DATA / "specs" / "vllm-e2e.yaml"
-INT8, FP8 = "acme/demo-int8", "acme/demo-fp8"
+INT8 = "acme/demo-int8"
 
 
 @pytest.fixture
@@ -43,29 +38,6 @@ def hub(tmp_path: Path) -> Iterator[FaultyHub]:
     write_repo(root / "acme" / "foreign", files | {"tokenizer.json": foreign}, {})
     with faulty_hub(root) as running:
         yield running
-
-
-def spec_of(hub: FaultyHub, repo: str, target: str = "cpu-x86-64-v3", kind: str = "vllm") -> Spec:
-    """The demo with one variant, whose checkpoint is ready-made."""
-    source = f"{{repo: {repo}, revision: {hub.repos['model', repo].commit}}}"
-    engine = "" if kind == "vllm" else f", engine: {{kind: {kind}, options: null}}"
-    head, rest = SPEC.read_text().split("  - {name: cpu,")
-    rest = rest[rest.index("\nworkload:") :]
-    row = f"  - {{name: made, target: {target}, quantization: {{source: {source}}}{engine}}}\n"
-    text = (head + row + rest).replace("quantization: {recipe: none}", "quantization: {kv_cache: none}")
-    text = text.replace(
-        "e3cd0e8a1b9dd3ef61851d4ef03fe7e3fb995bb6", hub.repos["model", "enginery/demo-llama"].commit
-    )
-    return read_spec(text.replace("options: {dtype: float32}", "options: {dtype: bfloat16}"), SPEC)
-
-
-def planned(spec: Spec, hub: FaultyHub, store: Store, tmp_path: Path) -> SpecPlan:
-    pipeline = Pipeline(Settings(), store, say=lambda _line: None)
-    return plan_spec(pipeline, spec, access_to(hub, tmp_path), resolve_variants(spec), commands=True)
-
-
-def access_to(hub: FaultyHub, tmp_path: Path) -> HubAccess:
-    return HubAccess(endpoint=hub.url, cache_dir=tmp_path / "hf", timeout_s=5.0)
 
 
 def stages(plan: SpecPlan) -> dict[str, PlannedStage]:
@@ -152,30 +124,3 @@ def test_a_hub_that_lacks_it_is_said_and_so_is_one_that_is_away(
         "quantization.source: not judged until the Hub answers" in one for one in plan.variants[0].warnings
     )
     assert plan.variants[0].memory is None
-
-
-@pytest.mark.toolchain
-def test_an_export_of_modelopt_is_recognised(tmp_path: Path, store: Store) -> None:
-    case = Case("vllm", "LlamaForCausalLM", "fp8", "fp8", checkpoint=DEMO, label="demo")
-    exports = tmp_path / "exports"
-    exports.mkdir()
-    run_matrix(ensure("modelopt-cpu", Settings()), [case], exports)
-    root = tmp_path / "hub"
-    shutil.copytree(
-        DEMO, root / "enginery" / "demo-llama", ignore=shutil.ignore_patterns("*.bin", "original")
-    )
-    shutil.copytree(exports / case.name, root / FP8)
-    expected: dict[tuple[str, str], str | None] = {
-        ("vllm", "h100-sxm"): None,
-        ("trtllm-torch", "h100-sxm"): None,
-        ("vllm", "a100-80gb"): "modelopt FP8, KV cache FP8 in acme/demo-fp8@",
-        ("vllm", "cpu-x86-64-v3"): "modelopt FP8, KV cache FP8 in acme/demo-fp8@",
-    }
-    with faulty_hub(root) as running:
-        for (kind, target), words in expected.items():
-            plan = planned(spec_of(running, FP8, target, kind), running, store, tmp_path)
-            found = [str(one) for one in plan.variants[0].problems]
-            assert [words in one for one in found[:1] if words] == [True] * (words is not None), found
-            assert bool(found) == (words is not None), found
-            memory: Any = plan.variants[0].memory
-            assert "KV cache (fp8)" in {line.what for line in memory.lines}

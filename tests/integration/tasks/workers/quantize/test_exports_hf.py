@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import pytest
 from support.paths import TESTS
+from support.plans.ready_made import planned, spec_of
 from support.quantization.cases import DEMO, Case, run_matrix
+from support.servers.hub_faults import faulty_hub
 from support.standin.llm_args_rules import load_table
 from support.standin.unified_checkpoint import checkpoint_problems
 
 from artifacts.settings import Settings
+from artifacts.store import Store
 from engine_specs.spec import RecipeFile, RecipeSearch
 from engine_specs.tables import load_kv_caches, load_recipes
 from tasks.toolchains import ensure
@@ -75,6 +79,8 @@ TOO_SMALL = [
 FROM_FILE = hf(LLAMA, "modelopt_file", "fp8", file=recipe_file(RECIPE_FILE))
 CACHE_ONLY = hf(LLAMA, "none", "fp8")
 AGAIN = hf(LLAMA, "fp8", "fp8", label="again")
+FP8 = "acme/demo-fp8"
+READY_MADE = Case("vllm", LLAMA, "fp8", "fp8", checkpoint=DEMO, label="ready-made")
 WHOLE = Case("trtllm-torch", LLAMA, "fp8", checkpoint=DEMO, label="demo")
 DAMAGED = replace(WHOLE, label="damaged")
 DAMAGE = TESTS / "support" / "checkpoints" / "damage.py"
@@ -140,7 +146,7 @@ def found(folder: Path) -> dict[str, dict[str, Any]]:
     damaged = folder / "damaged"
     command = [str(toolchain.python), str(DAMAGE), str(DEMO), str(damaged), "--noise", "0.3"]
     subprocess.run(command, check=True, capture_output=True)
-    demos = [WHOLE, replace(DAMAGED, checkpoint=damaged)]
+    demos = [READY_MADE, WHOLE, replace(DAMAGED, checkpoint=damaged)]
     cases = [*PRESETS, *SEARCHES, *TOO_SMALL, FROM_FILE, CACHE_ONLY, AGAIN, *demos]
     return run_matrix(toolchain, cases, folder)
 
@@ -296,3 +302,27 @@ def test_an_export_brings_tokenizer_and_rope_base_along(
         assert (output / name).read_bytes() == (DEMO / name).read_bytes()
     rope = json.loads((output / "config.json").read_text())["rope_parameters"]
     assert (rope["rope_theta"], rope["rope_type"]) == (50_000.0, "llama3")
+
+
+def test_a_plan_recognises_an_export_as_a_ready_made_checkpoint(
+    found: dict[str, dict[str, Any]], folder: Path, tmp_path: Path, store: Store
+) -> None:
+    assert "refused" not in found[READY_MADE.name]
+    root = tmp_path / "hub"
+    ignored = shutil.ignore_patterns("*.bin", "original")
+    shutil.copytree(DEMO, root / "enginery" / "demo-llama", ignore=ignored)
+    shutil.copytree(folder / READY_MADE.name, root / FP8)
+    expected: dict[tuple[str, str], str | None] = {
+        ("vllm", "h100-sxm"): None,
+        ("trtllm-torch", "h100-sxm"): None,
+        ("vllm", "a100-80gb"): "modelopt FP8, KV cache FP8 in acme/demo-fp8@",
+        ("vllm", "cpu-x86-64-v3"): "modelopt FP8, KV cache FP8 in acme/demo-fp8@",
+    }
+    with faulty_hub(root) as running:
+        for (kind, target), words in expected.items():
+            plan = planned(spec_of(running, FP8, target, kind), running, store, tmp_path)
+            found = [str(one) for one in plan.variants[0].problems]
+            assert [words in one for one in found[:1] if words] == [True] * (words is not None), found
+            assert bool(found) == (words is not None), found
+            memory: Any = plan.variants[0].memory
+            assert "KV cache (fp8)" in {line.what for line in memory.lines}
