@@ -9,12 +9,21 @@ from support.servers.prefect_database import seed_database
 from artifacts.ports import free_port
 from artifacts.settings import Settings
 from flows.stack.lifecycle import down, up
+from flows.stack.system.state import StackPaths
+
+# The server looks for what is due every minute, which a test would wait for.
+OFTEN = """\
+active = "tests"
+[profiles.tests]
+PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS = "5"
+"""
 
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     settings = Settings(home=tmp_path_factory.mktemp("home"))
     seed_database(settings.home)
+    (StackPaths.below(settings.home).prefect_home / "profiles.toml").write_text(OFTEN)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in USERS_OWN.items():
             patch.setenv(name, value)
