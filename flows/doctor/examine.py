@@ -5,6 +5,7 @@ import sys
 import urllib.error
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 from artifacts.errors import ArtifactError
 from artifacts.hosts import probe_host
@@ -40,7 +41,13 @@ def _host(settings: Settings) -> Iterator[Check]:
     yield judgements.judge_shared_memory(probes.shared_memory_free_bytes())
     yield judgements.judge_clock(datetime.now(UTC), probes.newest_own_file())
     yield judgements.judge_compiler(*probes.try_compiler())
-    yield from _ports(settings)
+    if _has_local_stack():
+        yield from _ports(settings)
+
+
+def _has_local_stack() -> bool:
+    """Whether the packages of the local stack are installed; a serving host needs none of them."""
+    return all(find_spec(name) for name in ("prefect", "psutil"))
 
 
 def _ports(settings: Settings) -> Iterator[Check]:
@@ -60,6 +67,8 @@ def _ports(settings: Settings) -> Iterator[Check]:
 def _services(settings: Settings) -> Iterator[Check]:
     up = "enginery up, or set the variables of your own service"
     yield judgements.judge_service("store", *_store(settings), f"{up} (AWS_ENDPOINT_URL_S3, ...)")
+    if not _has_local_stack():
+        return
     api = os.environ.get("PREFECT_API_URL", "")
     yield judgements.judge_service("Prefect", api, _prefect_problem(api), f"{up} (PREFECT_API_URL)")
     if api:

@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from artifacts.settings import load_settings
 from flows.cli.console import emit, emit_json
-from flows.cli.context import require_local, use_local_stack
+from flows.cli.context import use_local_stack
 from flows.doctor.check import Check, Group
 
 FAILED = 1
@@ -19,6 +19,8 @@ def doctor(
 ) -> int:
     """Check this machine, and say how to fix what it lacks.
 
+    With the light install of a serving host, nothing of the local stack is checked.
+
     Exit codes: 0 no check fails; 1 one does.
 
     For example:
@@ -26,7 +28,6 @@ def doctor(
         enginery doctor
         enginery doctor --only toolchains
     """
-    require_local()
     from flows.doctor.examine import examine
 
     settings = load_settings()

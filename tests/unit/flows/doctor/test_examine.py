@@ -1,5 +1,6 @@
 """Examining a host: what is asked is what commands would use."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,17 @@ def test_a_store_that_cannot_be_opened_is_a_warning(
     check = next(examine(settings, "services"))
     assert (check.name, check.outcome) == ("store", "warn")
     assert check.found == "The configuration cannot be read. (~/.aws/config)"
+
+
+def test_a_host_with_the_light_install_is_examined_without_the_local_stack(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = DirectoryBucket(tmp_path)
+    monkeypatch.setattr(module, "open_store", lambda asked: Store(bucket, BlobCache(asked.cache_dir)))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with_stack = {check.name for group in ("host", "services") for check in examine(settings, group)}
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "prefect" else name)
+    monkeypatch.setitem(sys.modules, "prefect", None)
+    light = {check.name for group in ("host", "services") for check in examine(settings, group)}
+    assert with_stack - light == {"port 4200", "port 8333", "Prefect", "schedule", "hub token"}
+    assert {"python", "store"} <= light
