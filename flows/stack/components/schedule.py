@@ -25,7 +25,7 @@ def next_nightly(api: PrefectApi) -> NextRun:
     try:
         deployment = api.get(f"deployments/name/{_DEPLOYMENT}")
         runs = api.post("flow_runs/filter", _upcoming_runs(deployment["id"]))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: not an address, or not JSON
         return NextRun(reason=f"{api.url} has no answer about the deployment {_DEPLOYMENT}: {error}")
     if runs:
         return NextRun(time=runs[0]["next_scheduled_start_time"])

@@ -13,6 +13,8 @@ from support.programs.cli import PROGRAM
 from artifacts.settings import Settings
 from engine_specs.reading import PACKAGE
 from flows.cli.main import run
+from flows.stack.components.prefect_api import PrefectApi
+from flows.stack.components.schedule import next_nightly
 
 CLOSED = "http://127.0.0.1:9"
 NO_STORE = {"AWS_EC2_METADATA_DISABLED": "true"}
@@ -163,6 +165,11 @@ def test_a_spec_under_another_name_is_no_second_spec_of_that_name(
         (specs / f"{name}.yaml").write_text(text, encoding="utf-8")
     done = cli(*command.split(), ENGINERY_SPECS_DIR=str(specs))
     assert_told(done, 2, "other.yaml holds the spec 'demo', not 'other'")
+
+
+@pytest.mark.parametrize("url", ["foo", CLOSED])
+def test_an_unusable_address_of_prefect_is_no_defect_of_a_schedule(url: str) -> None:
+    assert f"{url} has no answer about the deployment" in next_nightly(PrefectApi(url)).reason
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
