@@ -110,7 +110,7 @@ def test_the_worst_departures_are_decoded_where_they_stand(reference: FakeServer
         assert (one.engine_text, one.reference_text) == ("b", "a")
         continued = reference.decode(sample.engine_tokens[: one.departure.index])
         text = TEXTS[int(one.sample_id)].encode()[: one.context_tokens - 1].decode() + continued
-        assert one.before == f"<special {BEGIN}>{text}"[-32:]
+        assert one.before == "".join([f"<special {BEGIN}>", *text][-32:])
 
 
 def test_a_departure_within_a_character_is_decoded_as_far_as_it_goes(reference: FakeServer) -> None:
