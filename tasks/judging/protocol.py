@@ -26,7 +26,7 @@ CONTINUATIONS = "streamed-and-scored-token-by-token-to-the-end-of-the-shape/4"
 TASKS = "forced-option-tokens-or-greedy-text/1"
 METHOD = (
     "pseudo-observation-bound-over-texts-groups-parts-and-misses"
-    "+widest-student-of-looks-against-each-reference/7"
+    "+widest-student-of-looks-against-each-reference/8"
 )
 ARRIVALS = "poisson-timed-from-the-intended-arrival/2"
 WAY_OF_JUDGING = (PROMPTS, REQUESTS, CONTINUATIONS, TASKS, METHOD, ARRIVALS)

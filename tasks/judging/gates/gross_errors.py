@@ -3,7 +3,7 @@
 Rare garbage hardly shows in a mean: an engine that is wrong in one request of 500 adds less to it than the
 usual margin. So the share of gross errors has a limit of its own.
 
-Rarer garbage is within any share that has to be allowed. So a single garbled answer fails as well: chance
+Rarer garbage is within any share that has to be allowed. So a single garbled answer fails as well: noise
 does not make one (`statistics.garbled`), a fault does. That there is none among so many texts shows only how
 rare they are at most; the outcome says it.
 """
@@ -21,7 +21,10 @@ from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, RegretSample
 from tasks.judging.statistics import (
-    GARBLED_TOKENS,
+    GROSS_NATS,
+    GROSS_TOKENS,
+    HOPELESS_NATS,
+    HOPELESS_TOKENS,
     STRETCH_TOKENS,
     gross_error_interval,
     is_garbled,
@@ -105,7 +108,7 @@ def judge_gross_errors(samples: Sequence[RegretSample], plan: AccuracyPlan) -> G
     shares = [len(one) / len(sample.engine_tokens) for one, sample in zip(gross, samples, strict=True)]
     interval = gross_error_interval(shares, [sample.in_flight for sample in samples], gate)
     needed = _samples_needed(shares, gate)
-    garbled = [sample for one, sample in zip(gross, samples, strict=True) if is_garbled(one)]
+    garbled = [one for one in samples if is_garbled([(at.index, at.regret_nats) for at in one.departures])]
     outcome = "fail" if garbled else tested(interval, gate.max_gross_error_share)
     tokens, texts = sum(len(one) for one in gross), sum(bool(one) for one in gross)
     found = (
@@ -155,7 +158,8 @@ def _garbled_reason(garbled: Sequence[RegretSample], samples: Sequence[RegretSam
     return (
         f"{len(garbled)} of {len(samples)} answers {are} garbled, first the one after {first.context_tokens} "
         f"tokens of text {first.sample_id} with {first.in_flight} in flight: of {STRETCH_TOKENS} tokens in a "
-        f"row, {GARBLED_TOKENS} or more are gross errors. Chance does not make such an answer, so the engine "
+        f"row, {GROSS_TOKENS} or more have a regret of more than {GROSS_NATS:g} nats, or {HOPELESS_TOKENS} "
+        f"or more one of more than {HOPELESS_NATS:g}. Noise does not make such an answer, so the engine "
         "has a fault, however rare."
     )
 

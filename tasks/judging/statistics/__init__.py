@@ -5,7 +5,14 @@ scipy and numpy are imported only inside functions that use them, so reading res
 
 from tasks.judging.statistics.changes import change_interval
 from tasks.judging.statistics.gains import gains_of
-from tasks.judging.statistics.garbled import GARBLED_TOKENS, STRETCH_TOKENS, is_garbled
+from tasks.judging.statistics.garbled import (
+    GROSS_NATS,
+    GROSS_TOKENS,
+    HOPELESS_NATS,
+    HOPELESS_TOKENS,
+    STRETCH_TOKENS,
+    is_garbled,
+)
 from tasks.judging.statistics.looks import ENDED, Look, attempt_confidence, take_look
 from tasks.judging.statistics.miss_bounds import (
     ALLOWED_SHARE,
@@ -72,7 +79,10 @@ __all__ = [
     "ALLOWED_SHARE",
     "DRAWS",
     "ENDED",
-    "GARBLED_TOKENS",
+    "GROSS_NATS",
+    "GROSS_TOKENS",
+    "HOPELESS_NATS",
+    "HOPELESS_TOKENS",
     "STRETCH_TOKENS",
     "Bound",
     "Kept",

@@ -102,10 +102,10 @@ def test_the_share_of_gross_errors_has_a_limit_of_its_own(
     assert words in outcome.reason
 
 
-def garbled(sample: RegretSample, tokens: int) -> RegretSample:
+def garbled(sample: RegretSample, tokens: int, nats: float = 5.0) -> RegretSample:
     """The same text with an answer of 64 tokens, of which the last ones are garbage."""
     wrong = tuple(
-        Departure(index=64 - tokens + index, engine_token=1, reference_token=0, regret_nats=5.0)
+        Departure(index=64 - tokens + index, engine_token=1, reference_token=0, regret_nats=nats)
         for index in range(tokens)
     )
     return sample.model_copy(update={"engine_tokens": (1,) * 64, "asked_tokens": 64, "departures": wrong})
@@ -121,6 +121,16 @@ def test_one_garbled_answer_of_many_is_a_fault_within_any_share() -> None:
     assert "more than one answer in" in outcome.reason
     few = judge_gross_errors([*right[:-1], garbled(right[-1], 7)], plan())
     assert (few.outcome, few.garbled) == ("pass", ())
+
+
+def test_what_garbles_an_answer_is_not_declared() -> None:
+    """Noise is no fault if a spec calls it gross, and a fault is one whatever it calls gross."""
+    noise = garbled(regret_samples([0.0])[0], 40, nats=0.4)
+    fault = garbled(noise, 8)
+    for nats, sample, found in ((0.1, noise, ()), (10.0, fault, (fault.sample_id,))):
+        gate = plan().gate.model_copy(update={"gross_error_nats": nats})
+        outcome = judge_gross_errors([sample], plan().model_copy(update={"gate": gate}))
+        assert outcome.garbled == found
 
 
 def test_that_no_answer_is_garbled_says_how_rare_they_are_at_most() -> None:
