@@ -122,7 +122,7 @@ class MeasureBaseline(MeasuredNode):
                 load = baseline_load(
                     placement, side, texts, plan, suffices=self._suffices_so_far, say=pipeline.say
                 )
-            return Finding(load, conclusive=not load.host_busy, looked=False)
+            return baseline_finding(load)
 
         call = self._call(side, plan, toolchain.identity, pipeline.settings.quiet_host)
         measurement, reason = measure_once(
@@ -164,7 +164,15 @@ class MeasureBaseline(MeasuredNode):
             "host": this_host().model_dump(mode="json"),
             "quiet_host": quiet_host,
         }
-        return MeasurementCall("baseline", document, lacks=self._lacks)
+        return MeasurementCall(
+            "baseline", document, budget_minutes=speed_plan(self.spec).gate.budget_minutes, lacks=self._lacks
+        )
+
+
+def baseline_finding(load: LoadResult) -> Finding[LoadResult]:
+    """Return a baseline as it is kept: one that its budget cut short is made again within a larger one."""
+    cut = load.is_cut_short
+    return Finding(load, conclusive=not (load.host_busy or cut), looked=False, exhausted=cut)
 
 
 def baseline_terms(spec: Spec, variant: ResolvedVariant) -> BaselineTerms:

@@ -26,7 +26,7 @@ from tasks.errors import TokenizerForeign
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE, ITEMS_FILE, REPORT_FILE, TaskItem, TextsReport, parse_items
 from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
-from tasks.judging.decide import has_looked, is_conclusive, is_exhausted
+from tasks.judging.decide import has_looked, is_conclusive, is_exhausted, lacks_engine_in_open_loop
 from tasks.kinds import ToolCommand, kind_named
 from tasks.runs import Finding, KeptPhases, MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
@@ -369,4 +369,9 @@ def _call(
         "quiet_host": quiet_host,
         **({"second_opinion": list(benchmark.argv)} if benchmark else {}),
     }
-    return MeasurementCall("judged", document, protocol.speed.gate.budget_minutes)
+
+    def lacks(measurement: Measurement) -> str:
+        lacking = lacks_engine_in_open_loop(measurement.result_as(Measured), protocol)
+        return "the engine in open loop, which decides with today's number of variants" if lacking else ""
+
+    return MeasurementCall("judged", document, protocol.speed.gate.budget_minutes, lacks)

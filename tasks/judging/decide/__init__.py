@@ -20,6 +20,7 @@ from tasks.judging.decide.screening import (
     is_accurate,
     is_conclusive,
     is_exhausted,
+    lacks_engine_in_open_loop,
     qualifies,
     rejecting,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "is_accurate",
     "is_conclusive",
     "is_exhausted",
+    "lacks_engine_in_open_loop",
     "lacks_open_loop",
     "load_figures",
     "objective_needs",

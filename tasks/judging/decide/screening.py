@@ -59,6 +59,18 @@ def _possible_verdicts(outcomes: Mapping[str, GateOutcome]) -> Iterator[VerdictN
             yield row_for(known | dict(zip((one.name for one in priced), values, strict=True))).verdict
 
 
+def lacks_engine_in_open_loop(measured: Measured, protocol: JudgingProtocol) -> bool:
+    """Whether the engine was not asked in open loop as it would have changed nothing, but now it does.
+
+    Fewer variants leave each of them more of the error, so the same rounds may show more than when it was
+    measured: that the engine is fast enough, or that vLLM misses the objective.
+    """
+    if isinstance(measured.speed, NotMeasured):
+        return False
+    engine = measured.speed.open_loop.engine
+    return engine.ended == "enough" and not engine.requests and not is_conclusive(measured, protocol)
+
+
 def has_looked(measured: Measured) -> bool:
     """Whether timed rounds were looked at, which spends a part of the permitted error."""
     return not isinstance(measured.speed, NotMeasured)

@@ -29,6 +29,11 @@ class LoadResult(Frozen):
     )
 
     @property
+    def is_cut_short(self) -> bool:
+        """Whether the budget ended open loop before it settled the objective, or before it began."""
+        return self.open_loop is not None and self.open_loop.ended == "budget"
+
+    @property
     def at_operating_point(self) -> LoadPoint:
         """The results at the operating point, which decide."""
         return next(p for p in self.points if p.summary.concurrency == self.operating_point)

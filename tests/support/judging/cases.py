@@ -2,12 +2,12 @@
 
 from artifacts.store import new_measurement
 from engine_specs.spec import load_spec, resolve_variants
-from support.judging.judgements import capacity, measured, protocol, speed_point
+from support.judging.judgements import capacity, measured, open_loop_side, protocol, speed_point
 from support.paths import E2E_SPEC
 from tasks.judging import JudgingProtocol, LoadResult, SpeedOpinion
 from tasks.judging.decide import Go
 from tasks.judging.gates import compare_months
-from tasks.judging.results import LoadPoint, Quantiles
+from tasks.judging.results import LoadPoint, Measured, OpenLoopResult, Quantiles, SpeedResult
 from tasks.runs import StageResult
 from tasks.stages import Baseline, Measurements
 
@@ -66,6 +66,17 @@ def measurements_of(plan: JudgingProtocol, *, ratio: float = 1.4) -> Measurement
     made = measured(plan.digest, [0.0] * 400, ratio=ratio)
     kept = new_measurement("judged", {}, made.model_dump(mode="json"), conclusive=True, device_s=720.0)
     return Measurements(plan, made, kept, "measured")
+
+
+def measured_unasked(plan: JudgingProtocol, reference_late: int) -> Measured:
+    """An engine that is not fast enough, so it was not asked; of 64 requests of vLLM, so many are late."""
+    made = measured(plan.digest, [0.0] * 400, ratio=0.7)
+    assert isinstance(made.speed, SpeedResult)
+    unasked = open_loop_side("engine", 500.0, 0).model_copy(
+        update={"ended": "enough", "stopped": "engine is not fast enough: it would change nothing"}
+    )
+    both = OpenLoopResult(engine=unasked, reference=open_loop_side("vllm", 500.0, 64, reference_late))
+    return made.model_copy(update={"speed": made.speed.model_copy(update={"open_loop": both})})
 
 
 def quantiles(value: float) -> Quantiles:

@@ -13,9 +13,10 @@ from tasks.hub import HubAccess
 from tasks.hub.rows import REPORT_FILE, TextsReport
 from tasks.judging.results import LoadPoint, LoadResult
 from tasks.kinds import kind_named
-from tasks.runs import Finding, Made, MeasurementCall, Pipeline, run_stage
+from tasks.runs import Made, MeasurementCall, Pipeline, run_stage
 from tasks.runs.measurements import keep_measurement
 from tasks.stages import Inputs, KeyedNode, MeasuredNode, Sources, SpecGraph, VariantGraph
+from tasks.stages.baseline import baseline_finding
 from tasks.toolchains import Toolchain
 
 FILE = E2E_SPEC
@@ -41,7 +42,13 @@ def numbered_spec(number: int) -> Spec:
 
 
 def keep_everything(
-    pipeline: Pipeline, spec: Spec, access: HubAccess, *, until: str = "", in_open_loop: bool = True
+    pipeline: Pipeline,
+    spec: Spec,
+    access: HubAccess,
+    *,
+    until: str = "",
+    in_open_loop: bool = True,
+    requests: int = 400,
 ) -> None:
     """Put the results of all stages into the store, or of those up to a stage; the trees are small.
 
@@ -51,6 +58,7 @@ def keep_everything(
         access: the Hub, which is not asked.
         until: name of the last stage; empty: all.
         in_open_loop: whether vLLM was asked in open loop as well.
+        requests: how many the budget allowed there.
     """
     sources, trees = Sources(spec, access), dict[str, str]()
     graph = SpecGraph(spec, resolve_variants(spec), quiet_host=pipeline.settings.quiet_host)
@@ -63,16 +71,15 @@ def keep_everything(
         call = node.call(inputs, sources, pipeline.store)
         if isinstance(call, MeasurementCall):
             assert isinstance(node, MeasuredNode)
-            keep_measurement(
-                pipeline, call, Finding(_load(node, inputs, in_open_loop=in_open_loop)), device_s=1.0
-            )
+            load = _load(node, inputs, in_open_loop=in_open_loop, requests=requests)
+            keep_measurement(pipeline, call, baseline_finding(load), device_s=1.0)
         else:
             trees[node.title] = run_stage(pipeline, call, _maker(node, nodes)).tree
         if node.stage == until:
             return
 
 
-def _load(node: MeasuredNode, inputs: Inputs, *, in_open_loop: bool) -> LoadResult:
+def _load(node: MeasuredNode, inputs: Inputs, *, in_open_loop: bool, requests: int) -> LoadResult:
     """vLLM at 500 tokens/s, within its objective."""
     point = speed_point(1.0, noise=0.0, pairs=3, concurrency=1, rate=500.0)
     rounds = tuple(one for one in point.rounds if one.side == "vllm")
@@ -81,7 +88,7 @@ def _load(node: MeasuredNode, inputs: Inputs, *, in_open_loop: bool) -> LoadResu
         protocol_digest="0" * 64,
         operating_point=1,
         points=(LoadPoint(summary=point.reference, rounds=rounds),),
-        open_loop=open_loop_side("vllm", 500.0, 400) if in_open_loop else None,
+        open_loop=open_loop_side("vllm", 500.0, requests) if in_open_loop else None,
     )
 
 

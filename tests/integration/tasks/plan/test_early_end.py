@@ -1,5 +1,6 @@
 """A variant that ends after its baseline: a plan knows it from the measurement that it would reuse."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,26 @@ def test_a_baseline_without_what_decides_under_todays_terms_is_measured_again(
         state == "miss"
     )
     assert "left-out" not in {stages[name].state for name in ("quantize", "build", "measure")}
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(1, "hit"), (60, "miss")])
+def test_a_baseline_that_its_budget_cut_short_is_measured_again_within_a_larger_one(
+    settings: Settings, store: Store, tmp_path: Path, minutes: int, state: str
+) -> None:
+    """The budget did not allow any request in open loop, so it is not known whether vLLM suffices."""
+    small = read_spec(budget_of(1), E2E_SPEC)
+    pipeline = Pipeline(settings, store, say=lambda _line: None)
+    access = HubAccess(endpoint="http://127.0.0.1:9", cache_dir=tmp_path / "hf", timeout_s=2.0)
+    keep_everything(pipeline, small, access, until="baseline", requests=0)
+    stages = {
+        one.stage: one for one in planned(pipeline, read_spec(budget_of(minutes), E2E_SPEC), access).stages
+    }
+    assert stages["baseline"].state == state
+    assert any("within a budget of 1 min" in one for one in stages["baseline"].reasons)
+
+
+def budget_of(minutes: int) -> str:
+    return re.sub(r"budget_minutes: [0-9.]+", f"budget_minutes: {minutes}", WHEN_JUSTIFIED)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in list_specs()])

@@ -7,11 +7,13 @@ from typing import get_args
 
 import pytest
 from support.engines.stand_ins import put_engine
+from support.judging.cases import measured_unasked
+from support.judging.judgements import protocol
 from support.judging.tasks import choosing
 
 from artifacts.hosts import HostFacts
 from artifacts.settings import QuietHost
-from artifacts.store import Store
+from artifacts.store import Store, new_measurement
 from engine_specs.spec import load_spec, resolve_variants
 from tasks.comparison.sides import seed_of
 from tasks.errors import TokenizerForeign
@@ -143,6 +145,17 @@ def test_a_placement_that_is_forced_has_measurements_of_its_own(
     assert len(set(keys.values())) == 4
     again = measure._call(protocol, {}, None, "require")
     assert keys[None] == again.key, "one that is chosen is found again"
+
+
+@pytest.mark.parametrize("variants", [1, 6])
+def test_a_measurement_that_needed_no_engine_in_open_loop_says_what_it_lacks(variants: int) -> None:
+    """With six variants it is not shown that vLLM misses the objective, with one it is."""
+    asked = protocol(variants=variants)
+    made = measured_unasked(asked, reference_late=4).model_dump(mode="json")
+    kept = new_measurement("judged", {}, made, conclusive=True, device_s=1.0)
+    lack = measure._call(asked, {}, None, "require").lacks(kept)
+    assert bool(lack) is (variants == 1)
+    assert "the engine in open loop" in lack or variants == 6
 
 
 def test_questions_of_tasks_are_part_of_the_protocol(

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.judging.cases import measured_unasked
 from support.judging.judgements import PRICES, SUBJECT, measured, protocol, terms
 from support.judging.verdict_combinations import matched, require_total, timed_conditions
 from support.paths import ROOT
 
-from tasks.judging.decide import is_conclusive
+from tasks.judging.decide import is_conclusive, lacks_engine_in_open_loop
 from tasks.judging.decide.table import Row, conditions, markdown_table, row_for, verdict_table
 from tasks.judging.gates import all_gates
 from tasks.judging.judge import judge_engine
@@ -219,3 +220,13 @@ def test_a_faster_engine_that_does_not_pay_is_not_published() -> None:
     result = judged([0.0] * 400, ratio=1.4, requests_per_day=1000)
     assert result.verdict.row == "does-not-pay"
     assert "it pays from" in result.verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("late", "variants", "lacks"), [(0, 1, False), (4, 6, False), (4, 1, True)])
+def test_an_engine_that_was_not_asked_is_measured_again_if_fewer_variants_show_that_vllm_misses(
+    late: int, variants: int, lacks: bool
+) -> None:
+    """4 of 64 late first tokens show it to a single variant, but not to one of six."""
+    asked, made = protocol(variants=variants), measured_unasked(protocol(), late)
+    assert is_conclusive(made, asked) is not lacks
+    assert lacks_engine_in_open_loop(made, asked) is lacks
