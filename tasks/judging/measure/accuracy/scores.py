@@ -66,21 +66,29 @@ async def _regret(reference: CompletionsClient, continuation: Continuation) -> R
 
 def _lengths(questions: Questions, answers: Answers, end_tokens: frozenset[int]) -> tuple[LengthSample, ...]:
     windows = questions.windows[: len(questions.continuations)]
-    both = zip(windows, answers.to_their_end, questions.continuations, strict=True)
+    continued = answers.continued[: len(windows)]
+    both = zip(windows, answers.to_their_end, questions.continuations, continued, strict=True)
     return tuple(
         LengthSample(
             sample_id=window.sample_id,
             engine_tokens=len(engine),
             reference_tokens=len(reference),
             common_prefix_tokens=_common_prefix(engine, reference),
-            end=_compare_ends(engine, reference, end_tokens),
+            end=_compare_ends(engine, reference, end_tokens, scored.tokens),
         )
-        for window, engine, reference in both
+        for window, engine, reference, scored in both
     )
 
 
-def _compare_ends(engine: Sequence[int], reference: Sequence[int], end_tokens: frozenset[int]) -> End:
-    """Say whether an answer ends elsewhere after the same tokens; some servers leave out the end token."""
+def _compare_ends(
+    engine: Sequence[int], reference: Sequence[int], end_tokens: frozenset[int], scored: Sequence[int]
+) -> End:
+    """Say whether an answer ends elsewhere after the same tokens; some servers leave out the end token.
+
+    `scored` are the engine's tokens after the same context if it may not end. If they have an end token where
+    the answer ended, its model chose that token there, maybe for a hair's breadth: its regret is scored, and
+    the answers are apart as they are if the server returns the token.
+    """
     common = _common_prefix(engine, reference)
     more_of_engine, more_of_reference = engine[common:], reference[common:]
     if more_of_engine and more_of_reference:
@@ -88,7 +96,10 @@ def _compare_ends(engine: Sequence[int], reference: Sequence[int], end_tokens: f
     more = more_of_engine or more_of_reference
     if not more or (len(more) == 1 and more[0] in end_tokens):
         return "alike"
-    return "late" if more_of_engine else "early"
+    if more_of_engine:
+        return "late"
+    chosen = scored[common] if tuple(scored[:common]) == tuple(engine) and len(scored) > common else None
+    return "apart" if chosen in end_tokens else "early"
 
 
 def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
