@@ -22,6 +22,8 @@ from tasks.runs import KeptPhases, Pipeline
 PLACEMENTS = ("together", "shared", "in-turn")
 # Next to which it does not matter how late a busy host wakes a server up.
 LONG_WAIT_S = 0.03
+# The same if the verdict has to be clear, and not just the estimate.
+LONGER_WAIT_S = 0.06
 SLOWDOWN = 1.2
 # Between equal speed and what was planted.
 FOUND = 0.92
@@ -47,8 +49,10 @@ def ratio_of(made: Measured, plan: SpeedPlan) -> Interval:
 def test_a_planted_slowdown_is_found_in_each_placement_and_is_the_same(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    engine = served(pipeline.store, tmp_path, "engine", per_token_s=LONG_WAIT_S * SLOWDOWN)
-    protocol = asked(engine, served(pipeline.store, tmp_path, "vllm", per_token_s=LONG_WAIT_S))
+    engine = served(pipeline.store, tmp_path, "engine", per_token_s=LONGER_WAIT_S * SLOWDOWN)
+    reference = served(pipeline.store, tmp_path, "vllm", per_token_s=LONGER_WAIT_S)
+    # A busy host may need so long; a quiet one ends as soon as the ratio is clear of the bar.
+    protocol = asked(engine, reference, budget_minutes=2.0)
     made = {name: measure(pipeline, protocol, name) for name in PLACEMENTS}
     for name, measured in made.items():
         assert measured.conditions.placement.name == name
