@@ -9,8 +9,8 @@ TEST_ARGS ?=
 GPU_CHECK_ARGS ?=
 # Where it is set, every process compiles our sources again, and so does every program that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
-# tests/conftest.py sorts and groups the tests for these. Four use two processors well: half of the time, tests wait.
-PROCESSES := --numprocesses=4 --dist=loadscope --no-loadscope-reorder
+# tests/conftest.py sorts and groups the tests for these; the third uses the time in which the others wait.
+PROCESSES := --numprocesses=3 --dist=loadscope --no-loadscope-reorder
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
