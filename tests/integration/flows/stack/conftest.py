@@ -30,8 +30,9 @@ from prefect import flow
 
 @flow(persist_result=False)
 def sleeper(marker: str, seconds: float) -> None:
-    with open(marker, "w") as file:
+    with open(f"{marker}.part", "w") as file:
         file.write(f"{os.getpid()} {os.environ['AWS_ENDPOINT_URL_S3']}")
+    os.replace(f"{marker}.part", marker)
     time.sleep(seconds)
 """
 

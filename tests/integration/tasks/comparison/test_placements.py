@@ -23,7 +23,7 @@ PLACEMENTS = ("together", "shared", "in-turn")
 # Next to which it does not matter how late a busy host wakes a server up.
 LONG_WAIT_S = 0.03
 # The same if the verdict has to be clear, and not just the estimate.
-LONGER_WAIT_S = 0.06
+LONGER_WAIT_S = 0.04
 SLOWDOWN = 1.2
 # Between equal speed and what was planted.
 FOUND = 0.92
@@ -51,8 +51,8 @@ def test_a_planted_slowdown_is_found_in_each_placement_and_is_the_same(
 ) -> None:
     engine = served(pipeline.store, tmp_path, "engine", per_token_s=LONGER_WAIT_S * SLOWDOWN)
     reference = served(pipeline.store, tmp_path, "vllm", per_token_s=LONGER_WAIT_S)
-    # A busy host may need so long; a quiet one ends as soon as the ratio is clear of the bar.
-    protocol = asked(engine, reference, budget_minutes=2.0)
+    # A busy host may need so long, and rounds as fine; a quiet one ends once the ratio is clear of the bar.
+    protocol = asked(engine, reference, budget_minutes=2.0, resolution=0.05)
     made = {name: measure(pipeline, protocol, name) for name in PLACEMENTS}
     for name, measured in made.items():
         assert measured.conditions.placement.name == name

@@ -1,11 +1,11 @@
 """Merging and resolving: overrides win, defaults fill in, and merged values know where they were written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.specs.text import GOOD, edited
 
@@ -27,6 +27,14 @@ def leaves(data: Any, at: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     if not isinstance(data, dict):
         return {at: data}
     return {loc: leaf for key, value in data.items() for loc, leaf in leaves(value, (*at, key)).items()}
+
+
+def locations(data: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Every location, the empty mappings among them, and whether there is a mapping."""
+    yield at, isinstance(data, dict)
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from locations(value, (*at, key))
 
 
 def looked_up(data: Any, loc: tuple[str, ...]) -> Any:
@@ -55,19 +63,16 @@ def test_every_leaf_of_an_override_wins_and_every_other_leaf_stays(
 
 
 @settings(deadline=None)
+@example({"c": {"a": {}}}, {"c": 0}, {"c": {}})
 @given(TREES, TREES, TREES)
 def test_merging_is_associative_where_mappings_meet_mappings(
     a: dict[str, Any], b: dict[str, Any], c: dict[str, Any]
 ) -> None:
-    shapes = [leaves(tree).keys() for tree in (a, b, c)]
-    clash = any(
-        loc[: len(other)] == other and loc != other
-        for x in shapes
-        for y in shapes
-        for loc in x
-        for other in y
-    )
-    if not clash:
+    kinds: dict[tuple[str, ...], set[bool]] = {}
+    for tree in (a, b, c):
+        for loc, is_mapping in locations(tree):
+            kinds.setdefault(loc, set()).add(is_mapping)
+    if all(len(found) == 1 for found in kinds.values()):
         assert merged(merged(a, b), c) == merged(a, merged(b, c))
 
 
