@@ -44,6 +44,11 @@ VISITED = HostLoad(cores=2, foreign=0.0, steal=0.0, on_gpus=("process 8 (train, 
 ASKED = protocol(resolution=500.0, budget_minutes=0.001, first_pairs=4, pairs_elsewhere=3)
 
 
+ENDS = Behaviour(stops_after=7)
+# Next to which the engine is faster, so both are asked in open loop.
+SLOWER = Behaviour(stops_after=7, per_token_s=0.004)
+
+
 class Planted:
     """Observes what a test says, round by round; then a quiet host."""
 
@@ -97,17 +102,16 @@ class InTurn:
 
 
 @contextmanager
-def placed(observer: Planted) -> Iterator[Resident]:
-    ends = Behaviour(stops_after=7)
-    with fake_server(ends) as engine, fake_server(ends) as vllm:
+def placed(observer: Planted, reference: Behaviour = ENDS) -> Iterator[Resident]:
+    with fake_server(ENDS) as engine, fake_server(reference) as vllm:
         sides = [endpoint("engine", engine.base_url), endpoint("vllm", vllm.base_url)]
         yield Resident(sides, TOGETHER, observer)
 
 
 def speed_of(
-    observer: Planted, asked: JudgingProtocol = ASKED, say: Say = ignore
+    observer: Planted, asked: JudgingProtocol = ASKED, say: Say = ignore, reference: Behaviour = ENDS
 ) -> SpeedResult | NotMeasured:
-    with placed(observer) as placement:
+    with placed(observer, reference) as placement:
         return measure_speed(placement, asked.engine, asked.references, asked, text=None, say=say)
 
 
@@ -214,12 +218,12 @@ def test_a_pair_of_blocks_that_others_disturbed_is_made_again() -> None:
 def test_others_who_come_only_during_the_sweep_cost_no_more_than_the_sweep() -> None:
     swept = workload(sweep=(Lengths(input_tokens=12, output_tokens=9),))
     asked = protocol(load=swept, resolution=500.0, budget_minutes=5.0)
-    quiet = speed_of(Planted([]), asked)
+    quiet = speed_of(Planted([]), asked, reference=SLOWER)
     assert isinstance(quiet, SpeedResult)
     assert len(quiet.sweep) == 2
     open_loop = (quiet.open_loop.engine, quiet.open_loop.reference)
     before = sum(len(one.rounds) for one in quiet.points) + sum(len(one.stretches) for one in open_loop)
-    made = speed_of(Planted([QUIET] * before, then=BUSY), asked)
+    made = speed_of(Planted([QUIET] * before, then=BUSY), asked, reference=SLOWER)
     assert isinstance(made, SpeedResult), made
     assert made.sweep == ()
     assert [one.split(":")[0] for one in made.omitted] == [
