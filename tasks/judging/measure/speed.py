@@ -208,8 +208,7 @@ def _open_loop(
     """
     rate = rate_of(load_of(points, role, protocol, attempt), side.devices, protocol.workload)
     if needless:
-        say(f"open loop, {side.name}: none was sent: {needless}")
-        return not_asked(side, rate, needless)
+        return not_asked(side, rate, needless, say)
     made = kept.once(
         f"open-loop-{role}",
         OpenLoopAsked,

@@ -102,8 +102,8 @@ def ask_in_open_loop(
     return made
 
 
-def not_asked(side: Side, rate: Rate, why: str) -> OpenLoopAsked:
-    """Return the result of a side that is not asked, for this reason: it could change no verdict."""
+def not_asked(side: Side, rate: Rate, why: str, say: Say) -> OpenLoopAsked:
+    """Return the result of a side that is not asked as it could change no verdict, and say `why`."""
     result = OpenLoopSide(
         side=side.name,
         arrivals_per_s=rate.per_s,
@@ -115,6 +115,7 @@ def not_asked(side: Side, rate: Rate, why: str) -> OpenLoopAsked:
         stretches=(),
         summary=None,
     )
+    say(_line(result))
     return OpenLoopAsked(result=result, texts=())
 
 
