@@ -41,6 +41,7 @@ from tasks.hosts import free_disk_bytes, host_memory_bytes
 from tasks.hub import HubAccess
 from tasks.judging import LoadResult, SpeedPlan
 from tasks.judging.decide import Stay
+from tasks.judging.gates import too_few_texts
 from tasks.judging.measure import too_few_blocks
 from tasks.kinds import kind_named
 from tasks.runs import Hit, Pipeline, StageResult, look_up
@@ -171,6 +172,8 @@ class _Build:
         facts = checkpoint_facts(self._pipeline, self._spec, commit, self._access)
         free_bytes = self._free_disk_bytes(commit)
         problems: list[Problem] = []
+        if few := too_few_texts(self._spec.validation.accuracy):
+            self._pipeline.say(f"warning: {few}")
         for variant in self._variants:
             source = ready_made_facts(self._pipeline, self._spec, variant, facts, self._access)
             draft = draft_facts(self._pipeline, self._spec, variant, self._access)

@@ -86,7 +86,8 @@ def _quantization(asked: ResolvedVariant) -> str:
 def _accuracy(groups: Sequence[WindowGroup]) -> str:
     """Say how many texts are asked, by the length of contexts and continuations, and what that comes to."""
     parts = (
-        f"{group.texts:,} texts of {_tokens(group)} continued by {group.continuation_tokens:,}"
+        f"{group.texts:,} {'text' if group.texts == 1 else 'texts'} of {_tokens(group)} "
+        f"continued by {group.continuation_tokens:,}"
         for group in groups
     )
     generated = sum(group.texts * group.continuation_tokens for group in groups)

@@ -15,6 +15,7 @@ from tasks.comparison import divide_by_host, placement_here, references_of, serv
 from tasks.errors import GpusUnavailable, PlacementImpossible
 from tasks.hosts import host_memory_bytes
 from tasks.judging import WindowGroup
+from tasks.judging.gates import too_few_texts
 from tasks.kinds import kind_named, unchecked_args
 from tasks.plan.checkpoint import PlannedCheckpoint, PlannedDraft, PlannedSource
 from tasks.plan.records import FindToolchain
@@ -100,6 +101,7 @@ def plan_variant(
         warnings=(
             *examined.warnings,
             *unchecked_warnings(variant),
+            *([few] if (few := too_few_texts(spec.validation.accuracy)) else []),
             *(one.warning for one in (source, draft) if one.warning),
             *ends,
         ),

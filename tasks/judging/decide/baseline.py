@@ -169,7 +169,7 @@ def _in_open_loop(load: LoadResult, terms: BaselineTerms) -> tuple[Kept, str]:
     asked, slo = load.open_loop, terms.workload.slo
     if asked is None:
         return "underpowered", "It was not asked in open loop."
-    rounds = [record for one in load.at_operating_point.rounds for record in one.requests]
+    rounds = load.at_operating_point.rounds
     confidence = attempt_confidence(terms.confidence, 1)
     shown, limits = shown_of(asked, rounds, slo, confidence), open_loop_limits(asked, slo, confidence)
     begin = f"In open loop, at {asked.arrivals_per_s:.3g} requests per second ({asked.load}),"

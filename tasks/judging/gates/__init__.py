@@ -18,7 +18,7 @@ from tasks.judging.gates.money import (
     money_map,
     money_tiles,
 )
-from tasks.judging.gates.registry import all_gates, judge_gates
+from tasks.judging.gates.registry import all_gates, judge_gates, too_few_texts
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Rule, VerdictName
 from tasks.judging.gates.slo import latency_figures
 from tasks.judging.gates.speed import SpeedOutcome
@@ -56,5 +56,6 @@ __all__ = [
     "money_map",
     "money_tiles",
     "tested_part",
+    "too_few_texts",
     "worst_of",
 ]

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from engine_specs.spec import Economics
+from engine_specs.spec import AccuracyGate, Economics
 from tasks.judging.gates.figures import Shown
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import JudgingProtocol
@@ -153,6 +153,10 @@ class Gate(ABC, Generic[OutcomeT]):
     def asked_by(self, protocol: JudgingProtocol) -> bool:  # noqa: ARG002  most gates are always asked
         """Whether the spec asks this gate; one that it may leave out has `UNASKED` among its outcomes."""
         return True
+
+    def fewest_texts(self, declared: AccuracyGate) -> int:  # noqa: ARG002  most gates do not count texts
+        """Return how many texts it takes to pass an engine in which nothing is wrong; 0: any number."""
+        return 0
 
     @abstractmethod
     def judge(self, evidence: Evidence) -> OutcomeT:

@@ -26,6 +26,7 @@ from tasks.judging.statistics import (
     HOPELESS_NATS,
     HOPELESS_TOKENS,
     STRETCH_TOKENS,
+    fewest_samples,
     gross_error_interval,
     is_garbled,
     samples_to_pass,
@@ -66,6 +67,11 @@ class GrossErrorsGate(Gate[GrossErrorsOutcome]):
             "it was not shown whether the engine makes more gross errors than it may",
         ),
     )
+
+    def fewest_texts(self, declared: AccuracyGate) -> int:
+        """Return the texts without a gross error with which the upper bound reaches the limit."""
+        limit = declared.max_gross_error_share
+        return fewest_samples(margin=limit, worst=1.0, confidence=declared.confidence)
 
     def judge(self, evidence: Evidence) -> GrossErrorsOutcome:
         """Judge whether the upper bound of the share is within the limit, and no answer is garbled."""

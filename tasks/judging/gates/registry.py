@@ -7,6 +7,7 @@ decides: its rules accept all of its outcomes.
 
 from typing import Any
 
+from engine_specs.spec import AccuracyGate
 from tasks.judging.gates.depth import DepthGate
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.gross_errors import GrossErrorsGate
@@ -36,6 +37,18 @@ GATES: tuple[Gate[Any], ...] = (
 def all_gates() -> tuple[Gate[Any], ...]:
     """Return all gates, in the order in which they decide."""
     return GATES
+
+
+def too_few_texts(declared: AccuracyGate) -> str:
+    """Say that no engine can pass with as few texts as a spec declares; empty if there are enough."""
+    needed, gate = max((one.fewest_texts(declared), one.name) for one in all_gates())
+    if declared.samples >= needed:
+        return ""
+    return (
+        f"validation.accuracy.samples: the gate {gate!r} needs {needed:,} texts to show that an engine is "
+        f"accurate in which nothing is wrong, and {declared.samples:,} are declared. Raise samples, or the "
+        "verdict cannot be compile"
+    )
 
 
 def judge_gates(evidence: Evidence) -> dict[str, GateOutcome]:

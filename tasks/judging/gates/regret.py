@@ -13,6 +13,7 @@ from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, RegretSample
 from tasks.judging.statistics import (
     bounded_mean_interval,
+    fewest_samples,
     regret_interval,
     samples_to_pass,
 )
@@ -50,6 +51,11 @@ class RegretGate(Gate[RegretOutcome]):
             "the engine was shown to be neither within the accuracy margin nor beyond it",
         ),
     )
+
+    def fewest_texts(self, declared: AccuracyGate) -> int:
+        """Return the texts without any regret with which the upper bound reaches the margin."""
+        margin, worst = declared.max_regret_nats_per_token, declared.gross_error_nats
+        return fewest_samples(margin=margin, worst=worst, confidence=declared.confidence)
 
     def judge(self, evidence: Evidence) -> RegretOutcome:
         """Judge whether the upper bound of the mean regret is within the margin."""

@@ -27,7 +27,6 @@ from tasks.judging.results import (
     OpenLoopSummary,
     Quantiles,
     RequestRecord,
-    SpeedPoint,
     SpeedResult,
 )
 from tasks.judging.statistics import (
@@ -35,13 +34,12 @@ from tasks.judging.statistics import (
     Kept,
     Limits,
     attempt_confidence,
-    limits_of,
     look_confidence,
-    misses_of,
     open_loop_limits,
     requests_of_look,
     requests_to_settle,
     share_interval,
+    shown_by,
     shown_of,
 )
 
@@ -143,15 +141,15 @@ def judge_slo(timed: SpeedResult, slo: Slo, plan: SpeedPlan) -> SloOutcome:
         plan: gives the confidence, and who shares the error.
     """
     confidence = attempt_confidence(plan.confidence, timed.attempt)
-    engine, reference, point = timed.open_loop.engine, timed.open_loop.reference, timed.at_operating_point
-    rounds = {
-        side: [record for one in point.rounds if one.side == side for record in one.requests]
-        for side in (timed.engine, timed.reference)
-    }
+    engine, reference, rounds = (
+        timed.open_loop.engine,
+        timed.open_loop.reference,
+        timed.at_operating_point.rounds,
+    )
     limits = open_loop_limits(engine, slo, confidence)
-    outcome = shown_of(engine, rounds[timed.engine], slo, confidence)
+    outcome = shown_of(engine, rounds, slo, confidence)
     others = open_loop_limits(reference, slo, confidence)
-    theirs = shown_of(reference, rounds[timed.reference], slo, confidence)
+    theirs = shown_of(reference, rounds, slo, confidence)
     unknown = _not_shown_to_miss(timed, slo, confidence)
     needed = _needed(limits, len(engine.requests), confidence)
     said = _reason(engine, limits, slo, outcome, needed)
@@ -170,15 +168,9 @@ def judge_slo(timed: SpeedResult, slo: Slo, plan: SpeedPlan) -> SloOutcome:
 
 def _not_shown_to_miss(timed: SpeedResult, slo: Slo, confidence: float) -> list[str]:
     """Return the names of the other references that were timed and do not miss it, or were not timed."""
-    within = [one.reference.side for one in timed.others if not _rounds_miss(one, slo, confidence)]
+    others = [(one.reference.side, one.rounds) for one in timed.others]
+    within = [side for side, rounds in others if shown_by(rounds, side, slo, confidence) != "missed"]
     return [*within, *(one.reference for one in timed.left_out)]
-
-
-def _rounds_miss(point: SpeedPoint, slo: Slo, confidence: float) -> bool:
-    """Whether the rounds of a reference show that it misses the objective."""
-    rounds = [one for one in point.rounds if one.side == point.reference.side]
-    requests = [record for one in rounds for record in one.requests]
-    return limits_of(misses_of(requests, slo), confidence).kept == "missed"
 
 
 def _needed(limits: Limits | None, requests: int, confidence: float) -> int | None:

@@ -177,10 +177,9 @@ def _both_in_open_loop(
         # The engine first: if the budget is small, the reference is what can be left out.
         return ask(engine, "engine", ""), ask(reference, "reference", "")
     theirs = ask(reference, "reference", "")
-    rounds = [one for one in found.points[0].rounds if one.side == reference.name]
-    records = [record for one in rounds for record in one.requests]
+    rounds = found.points[0].rounds
     confidence = attempt_confidence(protocol.speed.confidence, attempt)
-    if shown_of(theirs.result, records, protocol.workload.slo, confidence) == "missed":
+    if shown_of(theirs.result, rounds, protocol.workload.slo, confidence) == "missed":
         return ask(engine, "engine", ""), theirs
     needless = (
         f"{engine.name} is not fast enough, and {reference.name} was not shown to miss the objective: it "

@@ -27,6 +27,7 @@ from tasks.judging.statistics.miss_bounds import (
     requests_of_look,
     requests_to_settle,
     requests_without_miss,
+    shown_by,
     shown_of,
 )
 from tasks.judging.statistics.objective import (
@@ -40,7 +41,6 @@ from tasks.judging.statistics.objective import (
     meets,
     rate_bound,
     served_at,
-    shown_by,
 )
 from tasks.judging.statistics.paired_rounds import Pairs, pairs_of
 from tasks.judging.statistics.paired_scores import mcnemar_p, paired_loss_interval, pairs_to_pass
@@ -67,6 +67,7 @@ from tasks.judging.statistics.regret_bounds import (
     DRAWS,
     Unit,
     bounded_mean_interval,
+    fewest_samples,
     gross_error_interval,
     length_ratio_interval,
     regret_interval,
@@ -104,6 +105,7 @@ __all__ = [
     "bounded_mean_interval",
     "by_estimates",
     "change_interval",
+    "fewest_samples",
     "gains_of",
     "geometric_mean_interval",
     "gross_error_interval",

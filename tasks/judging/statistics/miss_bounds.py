@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from engine_specs.spec import Slo
-from tasks.judging.results import Interval, OpenLoopSide, RequestRecord
+from tasks.judging.results import Interval, OpenLoopSide, RequestRecord, RoundResult
 from tasks.judging.statistics.regret_bounds import DRAWS, Unit, mean_bounds, share_interval, wider
 
 ALLOWED_SHARE = 0.01
@@ -84,16 +84,26 @@ def limits_of(misses: Misses, confidence: float, *, draws: int = DRAWS) -> Limit
     )
 
 
-def shown_of(asked: OpenLoopSide, rounds: Sequence[RequestRecord], slo: Slo, confidence: float) -> Kept:
+def shown_by(
+    rounds: Sequence[RoundResult], side: str, slo: Slo, confidence: float, *, draws: int = DRAWS
+) -> Kept:
+    """Return what the rounds of a side show of the objective; rounds of other sides do not count."""
+    requests = [record for one in rounds if one.side == side for record in one.requests]
+    if not requests:
+        return "underpowered"
+    return limits_of(misses_of(requests, slo), confidence, draws=draws).kept
+
+
+def shown_of(asked: OpenLoopSide, rounds: Sequence[RoundResult], slo: Slo, confidence: float) -> Kept:
     """Return what is shown of a side: it meets the objective in open loop, and may miss it in rounds, too.
 
     Args:
         asked: the side in open loop.
-        rounds: its requests in rounds at the operating point.
+        rounds: those at the operating point, of this side and of others.
         slo: the objective.
         confidence: of everything that is said about the side.
     """
-    if limits_of(misses_of(rounds, slo), confidence).kept == "missed":
+    if shown_by(rounds, asked.side, slo, confidence) == "missed":
         return "missed"
     limits = open_loop_limits(asked, slo, confidence)
     return "underpowered" if limits is None else limits.kept

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from engine_specs.spec import Slo
-from tasks.judging.results import Interval, LoadPoint, LoadSummary, Metric, RoundResult, SpeedPoint
-from tasks.judging.statistics.miss_bounds import Kept, limits_of, misses_of
+from tasks.judging.results import Interval, LoadPoint, LoadSummary, Metric, SpeedPoint
+from tasks.judging.statistics.miss_bounds import Kept, shown_by
 
 Role = Literal["reference", "engine"]
 Bound = Literal["lower", "upper"]
@@ -43,21 +43,13 @@ class Served(NamedTuple):
 def served_at(points: Sequence[SpeedPoint], role: Role, slo: Slo, confidence: float) -> list[Served]:
     """Return one side of a comparison at each concurrency."""
     found = [(one, getattr(one, role)) for one in points]
-    return [Served(own, shown_by(one.rounds, own.side, slo, confidence)) for one, own in found]
+    return [Served(own, shown_by(one.rounds, own.side, slo, confidence, draws=DRAWS)) for one, own in found]
 
 
 def baseline_served(points: Sequence[LoadPoint], slo: Slo, confidence: float) -> list[Served]:
     """Return a side that was measured alone at each concurrency."""
     found = [(one.summary, one.rounds) for one in points]
-    return [Served(own, shown_by(rounds, own.side, slo, confidence)) for own, rounds in found]
-
-
-def shown_by(rounds: Sequence[RoundResult], side: str, slo: Slo, confidence: float) -> Kept:
-    """Return what the rounds of a side show of the objective; rounds of other sides do not count."""
-    requests = [record for one in rounds if one.side == side for record in one.requests]
-    if not requests:
-        return "underpowered"
-    return limits_of(misses_of(requests, slo), confidence, draws=DRAWS).kept
+    return [Served(own, shown_by(rounds, own.side, slo, confidence, draws=DRAWS)) for own, rounds in found]
 
 
 def meets(summary: LoadSummary, slo: Slo) -> bool:

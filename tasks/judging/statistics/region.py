@@ -15,8 +15,8 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import Interval, SpeedPoint, SpeedResult
-from tasks.judging.statistics.miss_bounds import Kept
-from tasks.judging.statistics.objective import shown_by
+from tasks.judging.statistics.miss_bounds import Kept, shown_by
+from tasks.judging.statistics.objective import DRAWS
 from tasks.judging.statistics.ratio_bounds import point_ratio
 
 Wins = Literal["wins", "loses", "not-shown"]
@@ -60,7 +60,8 @@ def _point(point: SpeedPoint, given: int, generated: int, protocol: JudgingProto
     ratio, bar = point_ratio(point, protocol.speed).interval, protocol.speed.gate.min_speedup
     slo, confidence = protocol.workload.slo, protocol.speed.confidence
     mine, theirs = (
-        shown_by(point.rounds, one.side, slo, confidence) for one in (point.engine, point.reference)
+        shown_by(point.rounds, one.side, slo, confidence, draws=DRAWS)
+        for one in (point.engine, point.reference)
     )
     outcome: Wins = "not-shown"
     if (mine != "missed" and ratio.lower >= bar) or (mine == "met" and theirs == "missed"):

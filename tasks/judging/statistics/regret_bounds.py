@@ -132,6 +132,17 @@ def share_interval(successes: int, trials: int, confidence: float) -> Interval:
     return Interval(estimate=successes / trials, lower=lower, upper=upper, confidence=confidence)
 
 
+def fewest_samples(*, margin: float, worst: float, confidence: float) -> int:
+    """Return with how many samples, all of them 0, the bound of a mean reaches the margin.
+
+    Args:
+        margin: what the mean has to stay below.
+        worst: value of the one observation that the bound adds; its weight is exponential.
+        confidence: of the bound.
+    """
+    return math.ceil(-math.log(1 - confidence) * worst / margin)
+
+
 def samples_to_pass(*, spread: float, distance: float, worst: float, confidence: float) -> int:
     """Return how many samples, of a mean at `distance` below the margin, pass with 80 % power.
 

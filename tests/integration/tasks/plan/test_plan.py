@@ -124,6 +124,18 @@ def test_a_variant_that_no_spec_has() -> None:
         plan("demo", variant="h100")
 
 
+def test_a_spec_whose_texts_are_too_few_for_any_engine_is_warned_of(
+    store: Store, hub: FaultyHub, tmp_path: Path
+) -> None:
+    spec, access = spec_at(hub, "acme/llama"), access_to(hub, tmp_path)
+    assert planned(spec, access, store).variants[0].warnings == ()
+    few = {"accuracy": spec.validation.accuracy.model_copy(update={"samples": 3})}
+    spec = spec.model_copy(update={"validation": spec.validation.model_copy(update=few)})
+    (warning,) = planned(spec, access, store).variants[0].warnings
+    assert "needs 600 texts" in warning
+    assert "3 are declared" in warning
+
+
 def test_a_gated_repository_is_judged_by_our_own_copy(store: Store, hub: FaultyHub, tmp_path: Path) -> None:
     made = planned(spec_at(hub, LLAMA), access_to(hub, tmp_path), store)
     assert made.checkpoint.facts_reason.startswith(

@@ -2,7 +2,7 @@
 numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from support.judging.judgements import (
@@ -14,9 +14,11 @@ from support.judging.judgements import (
 
 from tasks.judging import AccuracyPlan
 from tasks.judging.decide import qualifies
-from tasks.judging.gates.gross_errors import judge_gross_errors
+from tasks.judging.gates import too_few_texts
+from tasks.judging.gates.gate import SampledOutcome
+from tasks.judging.gates.gross_errors import GrossErrorsGate, judge_gross_errors
 from tasks.judging.gates.length import judge_lengths
-from tasks.judging.gates.regret import judge_regret
+from tasks.judging.gates.regret import RegretGate, judge_regret
 from tasks.judging.gates.tokenizer import judge_tokenizer
 from tasks.judging.results import Departure, LengthSample, RegretSample, TokenizerCheck
 
@@ -300,3 +302,25 @@ def test_only_an_accurate_reference_qualifies() -> None:
     asked = protocol(margin=0.02)
     assert qualifies(accuracy_result("0" * 64, SMALL, name="vllm fp8"), asked)
     assert not qualifies(accuracy_result("0" * 64, DAMAGED, name="vllm fp8"), asked)
+
+
+@pytest.mark.parametrize(
+    ("gate", "judge"), [(RegretGate(), judge_regret), (GrossErrorsGate(), judge_gross_errors)]
+)
+def test_with_the_fewest_texts_a_flawless_engine_passes_and_with_fewer_it_does_not(
+    gate: RegretGate | GrossErrorsGate, judge: Callable[..., SampledOutcome]
+) -> None:
+    asked = plan()
+    needed = gate.fewest_texts(asked.gate)
+    assert judge(regret_samples([0.0] * needed), asked).outcome == "pass"
+    assert judge(regret_samples([0.0] * int(0.9 * needed)), asked).outcome == "underpowered"
+
+
+def test_a_spec_with_too_few_texts_is_told_which_gate_needs_how_many() -> None:
+    declared = plan().gate.model_copy(update={"max_gross_error_share": 0.005, "samples": 599})
+    assert too_few_texts(declared) == (
+        "validation.accuracy.samples: the gate 'gross errors' needs 600 texts to show that an engine is "
+        "accurate in which nothing is wrong, and 599 are declared. Raise samples, or the verdict cannot be "
+        "compile"
+    )
+    assert too_few_texts(declared.model_copy(update={"samples": 600})) == ""
