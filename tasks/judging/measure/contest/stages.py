@@ -8,7 +8,7 @@ from statistics import fmean
 from artifacts.progress import Say
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.open_loop import open_loop_s, rate_of
-from tasks.judging.measure.phases import SECONDS_PER_MINUTE, in_words
+from tasks.judging.measure.phases import SECONDS_PER_MINUTE, in_words, left_in_words
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 from tasks.judging.protocol import JudgingProtocol, SpeedPlan
 from tasks.judging.results import Ended, SpeedPoint
@@ -158,9 +158,9 @@ def left_for_pairs_s(left_s: float, others_s: float, protocol: JudgingProtocol, 
     minutes = f"the budget of {protocol.speed.gate.budget_minutes:g} min"
     needs = f"open loop and other concurrencies take about {in_words(others_s)}"
     if others_s > left_s:
-        say(f"{needs}, and {in_words(left_s)} are left of {minutes}: too little to show the objective")
+        say(f"{needs}, and {left_in_words(left_s)} are left of {minutes}: too little to show the objective")
         return left_s
-    say(f"{needs}, which are kept of the {in_words(left_s)} that are left of {minutes}")
+    say(f"{needs}, which are kept of the {left_in_words(left_s)} that are left of {minutes}")
     return left_s - others_s
 
 

@@ -14,7 +14,7 @@ from tasks.errors import HostBusy
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.contest.alternation import Alternation
 from tasks.judging.measure.disturbance import Repeats
-from tasks.judging.measure.phases import Budget, in_words
+from tasks.judging.measure.phases import Budget, in_words, left_in_words
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.timed import TimedRounds
 from tasks.judging.placement import Placement
@@ -100,7 +100,7 @@ class _Sweep:
         requests = 2 * (self._protocol.speed.pairs_elsewhere + 1) * rounds.requests(concurrency)
         if (needed_s := requests * per_request_s) <= self._budget.left_s:
             return ""
-        left = in_words(self._budget.left_s)
+        left = left_in_words(self._budget.left_s)
         return f"takes about {in_words(needed_s)}, and {left} are left of {self._budget.in_words}"
 
     def _compare(self, lengths: Lengths, concurrency: int, say: Say) -> None:

@@ -17,7 +17,7 @@ from tasks.judging.measure.completions import CompletionsClient
 from tasks.judging.measure.disturbance import Repeats
 from tasks.judging.measure.open_loop.arrivals import Rate
 from tasks.judging.measure.open_loop.stretches import MeasuredStretch, make_stretch
-from tasks.judging.measure.phases import Budget, in_words
+from tasks.judging.measure.phases import Budget, in_words, left_in_words
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import summarize_open_loop
 from tasks.judging.placement import Placement
@@ -159,7 +159,7 @@ class _Asked:
             return ""
         return (
             f"{more} {'more ' if self._made else ''}requests take {in_words(seconds)} at this rate, and "
-            f"{in_words(left_s)} are left of {self._budget.in_words}"
+            f"{left_in_words(left_s)} are left of {self._budget.in_words}"
         )
 
     def _needed(self, number: int) -> int:

@@ -5,7 +5,7 @@ has to be measured in any case is measured, even if nothing is left.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -67,7 +67,16 @@ class Budget:
 
 
 def in_words(seconds: float) -> str:
-    """Return seconds as part of a sentence, in a fitting unit; the number is rounded up."""
+    """Return seconds that something takes as part of a sentence, in a fitting unit; rounded up."""
+    return _rounded(seconds, math.ceil)
+
+
+def left_in_words(seconds: float) -> str:
+    """Return seconds that are left; rounded down, so that what takes longer is the larger number."""
+    return _rounded(seconds, math.floor)
+
+
+def _rounded(seconds: float, to_whole: Callable[[float], int]) -> str:
     if seconds < 2 * SECONDS_PER_MINUTE:
-        return f"{math.ceil(seconds)} s"
-    return f"{math.ceil(seconds / SECONDS_PER_MINUTE)} min"
+        return f"{to_whole(seconds)} s"
+    return f"{to_whole(seconds / SECONDS_PER_MINUTE)} min"

@@ -215,7 +215,7 @@ def test_what_the_budget_does_not_allow_is_not_begun_and_named() -> None:
         ).result
         assert server.requests == []
     assert (made.ended, made.looks, made.stretches, made.summary) == ("budget", 0, (), None)
-    assert made.stopped == "183 requests take 92 s at this rate, and 60 s are left of the budget of 1 min"
+    assert made.stopped == "183 requests take 92 s at this rate, and 59 s are left of the budget of 1 min"
     assert lines == [
         "open loop, side: 2 requests per second (as the test says): none was sent: " + made.stopped
     ]

@@ -11,7 +11,7 @@ from tasks.judging.judge import judge_engine, measure_engine
 from tasks.judging.measure import Budget
 from tasks.judging.measure.contest.stages import elsewhere_s, left_for_pairs_s
 from tasks.judging.measure.phases import budget as budget_module
-from tasks.judging.measure.phases import in_words
+from tasks.judging.measure.phases import in_words, left_in_words
 
 
 class Clock:
@@ -91,3 +91,12 @@ def test_answers_count_against_the_budget(monkeypatch: pytest.MonkeyPatch) -> No
     made, _ = measured_within(2.0)
     assert isinstance(made.speed, SpeedResult)
     assert made.speed.open_loop.engine.ended == "budget"
+
+
+@pytest.mark.parametrize(
+    ("needed_s", "left_s"), [(13.9, 13.2), (119.2, 119.1), (130.0, 125.0), (500.0, 481.0)]
+)
+def test_what_takes_longer_than_is_left_is_the_larger_number(needed_s: float, left_s: float) -> None:
+    needed, left = (words.split() for words in (in_words(needed_s), left_in_words(left_s)))
+    assert needed[1] == left[1]
+    assert int(needed[0]) > int(left[0])
