@@ -76,7 +76,7 @@ def _verdicts(result: CheckResult) -> Iterator[str]:
             one.verdict or "not run",
             one.row or "-",
             _interval(one.speedup),
-            (one.measured and one.measured.placement) or UNAVAILABLE,
+            (one.measured.placement or UNAVAILABLE) if one.measured else "-",
             one.pulled.release if one.pulled else "-",
         )
         for one in result.variants

@@ -225,7 +225,7 @@ def test_a_variant_that_was_not_run_says_why() -> None:
     text = page(
         result(variants=(VariantResult(name="trt-plan/none", obstacles=("toolchain x is missing",)),))
     )
-    assert "| trt-plan/none | not run | - | - |" in text
+    assert "| trt-plan/none | not run | - | - | - | - |" in text
     assert "- not run: toolchain x is missing" in text
 
 
