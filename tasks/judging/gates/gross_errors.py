@@ -118,8 +118,8 @@ def judge_gross_errors(samples: Sequence[RegretSample], plan: AccuracyPlan) -> G
     outcome = "fail" if garbled else tested(interval, gate.max_gross_error_share)
     tokens, texts = sum(len(one) for one in gross), sum(bool(one) for one in gross)
     found = (
-        f"{tokens} of {sum(len(sample.engine_tokens) for sample in samples)} tokens, in {texts} of "
-        f"{len(samples)} texts, have a regret of more than {gate.gross_error_nats:g} nats"
+        f"{tokens:,} of {sum(len(sample.engine_tokens) for sample in samples):,} tokens, in {texts:,} of "
+        f"{len(samples):,} texts, have a regret of more than {gate.gross_error_nats:g} nats"
     )
     rare = share_interval(len(garbled), len(samples), gate.confidence)
     ends = (

@@ -87,9 +87,9 @@ def few_gross_errors(texts: int, wrong: int) -> tuple[RegretSample, ...]:
 @pytest.mark.parametrize(
     ("samples", "expected", "words"),
     [
-        (few_gross_errors(4000, 0), "pass", "0 of 16000 tokens, in 0 of 4000 texts"),
-        (few_gross_errors(4000, 5), "pass", "5 of 16000 tokens, in 5 of 4000 texts"),
-        (few_gross_errors(4000, 32), "underpowered", "in 32 of 4000 texts"),
+        (few_gross_errors(4000, 0), "pass", "0 of 16,000 tokens, in 0 of 4,000 texts"),
+        (few_gross_errors(4000, 5), "pass", "5 of 16,000 tokens, in 5 of 4,000 texts"),
+        (few_gross_errors(4000, 32), "underpowered", "in 32 of 4,000 texts"),
         (few_gross_errors(4000, 80), "fail", "even the lower bound is beyond it"),
         (few_gross_errors(1400, 0), "underpowered", "an engine at half the limit needs"),
         (few_gross_errors(40, 20), "fail", "20 of 160 tokens, in 20 of 40 texts"),
