@@ -118,7 +118,9 @@ def _measure(
                 placement, runner, references, protocol, budget, attempt=attempt, say=say
             )
     else:
-        plan = kept.once("blocks", BlockPlan, lambda: plan_blocks(placement, references, protocol))
+        plan = kept.once(
+            budget.phase("blocks"), BlockPlan, lambda: plan_blocks(placement, references, protocol)
+        )
         left_out = plan.left_out
         for one in left_out:
             say(f"{one.reference} is not timed: {one.reason}")
@@ -209,7 +211,7 @@ def _open_loop(
     if needless:
         return not_asked(side, rate, needless, say)
     made = kept.once(
-        f"open-loop-{role}",
+        budget.phase(f"open-loop-{role}"),
         OpenLoopAsked,
         lambda: ask_in_open_loop(
             placement, side, role, rate, runner, protocol, budget, attempt=attempt, say=say

@@ -44,6 +44,10 @@ class Budget:
         """It, as part of a sentence."""
         return f"the budget of {self._minutes:g} min"
 
+    def phase(self, name: str) -> str:
+        """Return the name of a phase that the budget may cut short: with another budget it is made again."""
+        return f"{name}-within-{self._minutes:g}-min"
+
     def spend(self, seconds: float) -> None:
         """Take seconds off."""
         self._spent_s += seconds

@@ -15,7 +15,14 @@ from tasks.judging import Measured, SpeedResult
 
 LIMIT_S = 60.0
 # Where each run is killed, and what it takes over from the runs before it.
-ANSWERED = ("questions", "answers-engine", "scores-engine", "time-of-answers", "time-of-references", "blocks")
+ANSWERED = (
+    "questions",
+    "answers-engine",
+    "scores-engine",
+    "time-of-answers",
+    "time-of-references",
+    "blocks-within-1-min",
+)
 KILLS = (
     ("vllm: ready", ()),
     ("engine: ready", ()),

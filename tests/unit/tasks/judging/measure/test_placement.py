@@ -280,7 +280,7 @@ def test_pairs_that_an_ended_run_finished_are_used_by_the_next(tmp_path: Path) -
         "scores-engine",
         "time-of-answers",
         "time-of-references",
-        "blocks",
+        f"blocks-within-{speed.gate.budget_minutes:g}-min",
         *(f"cycle-00{cycle}-engine-vllm" for cycle in range(3)),
     ]
     assert lines == [f"phase {name}: reused from an earlier run" for name in reused]
@@ -306,6 +306,16 @@ def test_what_an_ended_run_decided_before_its_first_block_holds_for_the_next(tmp
     assert [one.reference for one in made.speed.left_out] == ["vllm"]
     assert {one.side for one in made.speed.blocks} == {"engine", "vllm fp8"}
     assert len(fast.starts) < len(made.speed.blocks) + 3, "the first cycle was not made again"
+
+
+def test_what_a_budget_did_not_allow_is_decided_again_within_a_larger_one(tmp_path: Path) -> None:
+    small = ASKED.model_copy(update={"speed": protocol(budget_minutes=20.0, resolution=500.0).speed})
+    large = ASKED.model_copy(update={"speed": protocol(budget_minutes=200.0, resolution=500.0).speed})
+    behaviours = {name: Behaviour(stops_after=7) for name in ("engine", "vllm")}
+    for asked, timed in ((small, False), (large, True), (small, False)):
+        placement = OneAtATime(behaviours, ready_s=190.0)
+        made = measure_engine(placement, TEXTS, asked, say=ignore, kept=KeptPhases(tmp_path, say=ignore))
+        assert isinstance(made.speed, SpeedResult) is timed
 
 
 def test_the_time_of_answers_that_an_ended_run_kept_counts(
