@@ -1,11 +1,13 @@
 """The variants that the check can run on a host, and what keeps the others from running. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 from pydantic import Field
 
 from artifacts.frozen import Frozen
 from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words
+from artifacts.settings import PlacementName
 from engine_specs.preflight import examine
 from engine_specs.reading import SpecInvalid
 from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
@@ -13,7 +15,7 @@ from engine_specs.tables import Accelerator, Target, load_kinds, load_targets
 from flows.gpu_check.checkpoint import TrainedCheckpoint
 from flows.gpu_check.specs import CheckTerms, check_spec
 from flows.gpu_check.variants import CheckVariant, default_variants
-from tasks.comparison import divide_by_host
+from tasks.comparison import divide_by_host, placement_obstacle, served_memory
 from tasks.hosts import host_requirements
 from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
@@ -116,7 +118,8 @@ class _Host:
         graph = SpecGraph(spec, (resolved,), self._facts.cpu_features)
         run = [node for node in graph if not node.left_out]
         toolchains = sorted({name for node in run for name in node.toolchains})
-        obstacles = (*self._toolchains(toolchains), *self._hardware(resolved))
+        hardware = tuple(self._hardware(resolved)) or self._placement(spec, resolved, variant.placement)
+        obstacles = (*self._toolchains(toolchains), *hardware)
         return Chosen(variant=variant, toolchains=tuple(toolchains), obstacles=obstacles)
 
     def preflight(self, variant: CheckVariant) -> Iterator[str]:
@@ -149,3 +152,10 @@ class _Host:
 
     def _hardware(self, variant: ResolvedVariant) -> Iterator[str]:
         yield from divide_by_host([variant], self._facts).elsewhere.values()
+
+    def _placement(self, spec: Spec, variant: ResolvedVariant, forced: str) -> tuple[str, ...]:
+        """Say why the sides cannot be placed as it is forced: otherwise that shows after the baseline."""
+        metadata, wanted = self._checkpoint.metadata, cast("PlacementName", forced) if forced else None
+        served = served_memory(spec, variant, metadata.config, metadata.file_bytes)
+        obstacle = placement_obstacle(spec, variant, served, self._facts, wanted)
+        return (obstacle,) if obstacle else ()

@@ -31,6 +31,7 @@ from flows.gpu_check.result import Pulled, SelfComparison, ToolchainSummary, Var
 from flows.gpu_check.self_comparison import compare_with_itself
 from flows.gpu_check.specs import VARIANT, CheckTerms, check_text, spec_name
 from flows.gpu_check.steps import Steps
+from flows.gpu_check.variants import CheckVariant
 from tasks.hosts import GpuNeed, gpus_for
 from tasks.runs import Pipeline
 from tasks.toolchains import ensure, serving
@@ -109,8 +110,7 @@ class Check:
                 self._found.toolchains.append(ToolchainSummary.of(toolchain))
 
     def _compare(self, chosen: Chosen, placement: str) -> None:
-        variant = chosen.variant.model_copy(update={"placement": placement})
-        spec = load_spec(str(self._spec_file(chosen.model_copy(update={"variant": variant}))))
+        spec = load_spec(str(self._spec_file(chosen.variant.against_itself(placement))))
 
         def compare() -> SelfComparison:
             with placed(placement):
@@ -145,7 +145,7 @@ class Check:
         from flows.build import build
 
         with placed(chosen.variant.placement):
-            summary: BuildSummary = build(str(self._spec_file(chosen)))
+            summary: BuildSummary = build(str(self._spec_file(chosen.variant)))
         return summary
 
     def _figures(self, chosen: Chosen, summary: "BuildSummary") -> VariantResult:
@@ -173,7 +173,7 @@ class Check:
         )
 
     def _estimate(self, chosen: Chosen) -> int | None:
-        spec, metadata = load_spec(str(self._spec_file(chosen))), self._checkpoint.metadata
+        spec, metadata = load_spec(str(self._spec_file(chosen.variant))), self._checkpoint.metadata
         (variant,) = resolve_variants(spec)
         memory = examine(spec, variant, metadata.config, metadata.file_bytes).memory
         return memory.total_bytes if memory else None
@@ -210,8 +210,7 @@ class Check:
             release=release, ready_s=server.ready_s, text=generated.text, tokens=len(generated.token_ids)
         )
 
-    def _spec_file(self, chosen: Chosen) -> Path:
-        variant = chosen.variant
+    def _spec_file(self, variant: CheckVariant) -> Path:
         text = check_text(variant, self._target, self._checkpoint.commit, self._terms)
         path = self._settings.home / "gpu-check" / "specs" / f"{spec_name(variant)}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,14 @@ class CheckVariant(Frozen):
         parallel = f"/tp{self.tensor_parallel}" if self.tensor_parallel > 1 else ""
         return f"{self.kind}/{self.recipe}{parallel}{f'@{self.placement}' if self.placement else ''}"
 
+    def against_itself(self, placement: str) -> "CheckVariant":
+        """Return what vLLM is compared with itself on, in a placement; an empty name is the automatic one.
+
+        That is one device per side: it holds the checkpoint, as one device has trained it, and two sides that
+        are spread over two devices each would need four to be up together.
+        """
+        return self.model_copy(update={"placement": placement, "tensor_parallel": 1})
+
     @property
     def slug(self) -> str:
         """The same for names of files and specs."""

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from artifacts.hosts import HostFacts
-from artifacts.settings import Settings
+from artifacts.settings import PlacementName, Settings
 from engine_specs.preflight import DraftCheckpoint, ServedMemory, StoredWeights, estimate_served
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison.choice import Room, choose_placement
 from tasks.comparison.references import reference_sides
+from tasks.errors import PlacementImpossible
 from tasks.hosts import free_gpus, locked_by_a_job, need_of
 from tasks.judging import PlacementChoice
 
@@ -43,6 +44,25 @@ def placement_here(
         )
         room = Room(free, busy, served)
     return choose_placement(variant, sides, room, settings.placement)
+
+
+def placement_obstacle(
+    spec: Spec,
+    variant: ResolvedVariant,
+    served: ServedMemory | None,
+    facts: HostFacts,
+    forced: PlacementName | None,
+) -> str:
+    """Say why a host cannot place the sides as the user wants, even while all its GPUs are free. Pure.
+
+    Returns an empty text if it can. Arguments are those of `placement_here`.
+    """
+    sides = 1 + len(reference_sides(spec, variant, "", "", facts.cpu_features))
+    try:
+        choose_placement(variant, sides, Room(facts.gpus, (), served), forced)
+    except PlacementImpossible as error:
+        return error.what
+    return ""
 
 
 def served_memory(

@@ -99,6 +99,21 @@ def test_one_card_is_enough_for_variants_of_one_device() -> None:
     assert [one.variant.name for one in choice.runnable] == ["vllm/fp8", "aot-inductor/none"]
 
 
+def test_two_cards_hold_one_side_each_or_both_sides_of_two_and_say_so_beforehand() -> None:
+    asked = ("aot-inductor/none@together", "vllm/none/tp2", "vllm/none/tp2@in-turn", "vllm/fp8/tp2@shared")
+    assert [one.variant.name for one in on("h200", 2, *asked).runnable] == list(asked)
+    refused = on("h200", 2, "vllm/none/tp2@together", "aot-inductor/fp8@together").variants
+    assert ["need 4, and 2 are free" in one.obstacles[0] for one in refused] == [True, False]
+    assert "3 sides on GPUs of their own need 3, and 2 are free" in refused[1].obstacles[0]
+
+
+def test_vllm_is_compared_with_itself_on_one_card_per_side_whatever_is_spread() -> None:
+    for name in placement_names():
+        against = parse_variant("vllm/none/tp2").against_itself(name)
+        assert against.name == f"vllm/none@{name}"
+        assert on("h200", 2, against.name).variants[0].obstacles == ()
+
+
 def test_options_that_only_cost_time_are_small() -> None:
     def options(kind: str) -> dict[str, object]:
         spec = check_spec(CheckVariant(kind=kind, recipe="none"), TARGETS["h100-sxm"], TRAINED.commit, TERMS)

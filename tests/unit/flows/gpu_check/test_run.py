@@ -140,12 +140,13 @@ def test_obstacles_are_recorded_and_nothing_is_tried(
 def test_vllm_is_compared_with_itself_in_each_placement_before_anything_is_built(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(settings, monkeypatch, chosen(NAMES[0]))
+    run = Run(settings, monkeypatch, chosen(f"{NAMES[0]}/tp2"))
     asked: list[str] = []
 
     def compare(_pipeline: Any, spec: Any, placement: str) -> SelfComparison:
         asked.append(placement)
         assert spec.name.startswith(spec_name(parse_variant(NAMES[0])))
+        assert [one.tensor_parallel for one in spec.variants] == [1], "each side has one device"
         return SelfComparison(placement=placement, why=placement, points=(), starts=(), idle=())
 
     class Nowhere:
@@ -158,4 +159,4 @@ def test_vllm_is_compared_with_itself_in_each_placement_before_anything_is_built
     assert asked[0] == ""
     assert len(run.found.comparisons) == len(asked)
     names = [name for name, _ in run.states]
-    assert names.index("vLLM against itself, placed automatically") < names.index(f"build {NAMES[0]}")
+    assert names.index("vLLM against itself, placed automatically") < names.index(f"build {NAMES[0]}/tp2")
