@@ -27,6 +27,7 @@ SERVED_MODEL = "model"
 READY_PATH = "/health"
 STARTS = "warmth_starts"
 SWITCHED_OFF = "disable_log_stats"
+FUSED_ALL_REDUCE = "fuse_allreduce_rms"
 # vLLM's names for what makes sense on GPUs only; on CPUs vLLM ignores or refuses them.
 GPU_OPTIONS = (
     "cudagraph_mode",
@@ -34,6 +35,7 @@ GPU_OPTIONS = (
     "gpu_memory_utilization",
     "attention_backend",
     "async_scheduling",
+    FUSED_ALL_REDUCE,
 )
 GPU_MEMORY_UTILIZATION = 0.9
 # vLLM's name for every recipe of ours: hf_quant_config.json says which format ModelOpt exported, and vLLM
@@ -149,6 +151,11 @@ def _derived(variant: ResolvedVariant) -> dict[str, Any]:
         settings["quantization"] = QUANTIZATION
     if variant.target.accelerator == "cuda":
         settings["gpu_memory_utilization"] = GPU_MEMORY_UTILIZATION
+        if variant.tensor_parallel > 1:
+            # By default, vLLM fuses if it finds nvcc on PATH (vllm/utils/flashinfer.py, has_flashinfer), and
+            # its key of the caches holds what it decided: so those of a host with nvcc would not be found on
+            # one without.
+            settings[FUSED_ALL_REDUCE] = False
     return settings
 
 

@@ -130,6 +130,18 @@ def test_an_option_that_a_spec_sets_is_a_flag_once() -> None:
     assert "--disable-log-stats" in vllm_flags(variant(disable_log_stats=True))
 
 
+def test_gpus_that_share_a_layer_do_without_the_kernel_that_needs_nvcc_unless_it_is_asked_for() -> None:
+    fused = "--compilation-config.pass_config.fuse_allreduce_rms"
+    spread = variant("h200").model_copy(update={"tensor_parallel": 2})
+    assert values(vllm_flags(spread))[fused] == "False"
+    asked = variant("h200", fuse_allreduce_rms=True).model_copy(update={"tensor_parallel": 2})
+    assert vllm_flags(asked).count(fused) == 1
+    assert values(vllm_flags(asked))[fused] == "True"
+    assert fused not in vllm_flags(variant("h200"))
+    (problem,) = KIND.option_problems(variant(fuse_allreduce_rms=True))
+    assert problem.field.endswith("engine.options.fuse_allreduce_rms")
+
+
 def test_the_launcher_serves_from_the_tree_alone() -> None:
     serve = KIND.serve_command(variant())
     command = serve.command(
