@@ -82,12 +82,14 @@ def test_vllms_own_parser_takes_every_flag(job: RunJob, tmp_path: Path) -> None:
     output = tmp_path / "output"
     output.mkdir()
     values = {row.name: row.choices[-1] for row in FACTS.options if row.choices}
-    every = {"gpu_memory_utilization": 0.5, "max_cudagraph_capture_size": 8, "async_scheduling": True}
+    every = {"gpu_memory_utilization": 0.5, "max_cudagraph_capture_size": 8}
+    every |= {"async_scheduling": True, "fuse_allreduce_rms": True}
     switches = {"disable_log_stats": True, "enforce_eager": True, "enable_prefix_caching": False}
     variants = [
         variant("cpu-x86-64-v3"),
         variant("h200", "fp8", **(values | every | switches)),
         variant("a100-80gb", enable_chunked_prefill=False, async_scheduling=False),
+        variant("h200").model_copy(update={"tensor_parallel": 2}),
         variant("h200").model_copy(
             update={
                 "speculative": Speculative(

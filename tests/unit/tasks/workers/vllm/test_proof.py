@@ -37,6 +37,29 @@ def test_what_vllm_says_of_itself_is_read() -> None:
     assert (silent.compiled_files, silent.compiled_files_added, silent.cold_because) == (16, 16, "a reason")
 
 
+# Two processes that divide a layer (vLLM 0.26.0): lines of `logger.info` come from both, those of
+# `logger.info_once` from the first, and the engine's own from neither.
+LINES_OF_TWO = (
+    "(Worker_TP1 pid=857) INFO [decorators.py:311] Directly load AOT compilation from path /var/tmp/x/1",
+    "(Worker_TP0 pid=856) INFO [decorators.py:311] Directly load AOT compilation from path /var/tmp/x/0",
+    "(Worker_TP0 pid=856) INFO [monitor.py:53] torch.compile took 4.60 s in total",
+    "(EngineCore pid=320) INFO [core.py:340] init engine (profile, create kv cache, warmup) took 8.50 s",
+)
+
+
+def test_what_two_processes_say_is_read_as_of_one_server() -> None:
+    read = read_start(60.1, 80.0, LINES_OF_TWO, (62, 62), "")
+    assert (read.loaded, read.load_failures) == (2, 0)
+    assert (read.torch_compile_s, read.init_engine_s) == (4.6, 8.5)
+    cold = start(120, 62, torch_compile_s=22.0)
+    assert unused(cold, read) == ""
+    failed = LINES_OF_TWO[0].replace(
+        "Directly load AOT compilation", "Compiling model again due to a load failure"
+    )
+    one_of_them = read_start(110.0, 90.0, (failed, *LINES_OF_TWO[1:]), (62, 70), "")
+    assert "could not load" in unused(cold, one_of_them)
+
+
 def test_caches_that_help_ship_with_the_figures() -> None:
     proof = prove(COLD, WARM, COPY)
     assert proof.ships
