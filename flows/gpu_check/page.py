@@ -160,6 +160,8 @@ def _memory(result: CheckResult) -> Iterator[str]:
         name = f"vLLM against itself, {two.placement}"
         rows += [(name, side.side, _gb(side.estimated_bytes), _gb(side.peak_bytes)) for side in two.memory]
     yield from _table(("variant", "side", "estimate", "measured peak"), rows)
+    if rows:
+        yield from ("Both are of one GPU: the fullest one of a side that has several.", "")
 
 
 def _itself(result: CheckResult) -> Iterator[str]:

@@ -57,6 +57,19 @@ RuntimeError: No CUDA GPUs are available"""
         (NO_MEMORY.splitlines(), "TensorRT out of GPU memory"),
         (OLD_DRIVER.splitlines(), "driver too old"),
         (["RuntimeError: CUDA error: out of memory"], "torch out of GPU memory"),
+        (
+            [
+                "(Worker_TP1 pid=857) ERROR [executor.py] torch.OutOfMemoryError: CUDA out of memory.",
+                "(Worker_TP0 pid=856) RuntimeError: NCCL error: remote process exited or there was an error",
+                "(APIServer pid=12) RuntimeError: Engine core initialization failed. See root cause above.",
+            ],
+            "torch out of GPU memory",
+        ),
+        (
+            ["ncclUnhandledCudaError: Call to CUDA function failed.", "Cuda failure 2 'out of memory'"],
+            "torch out of GPU memory",
+        ),
+        (["(Worker_TP0 pid=856) RuntimeError: NCCL error: unhandled cuda error (run with ...)"], "NCCL"),
         (["ncclSystemError: System call (e.g. socket, malloc) or external library call failed"], "NCCL"),
     ],
 )
