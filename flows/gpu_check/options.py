@@ -10,7 +10,7 @@ from artifacts.settings import Settings
 from engine_specs.tables import Accelerator
 from flows.errors import BadArgument
 from flows.gpu_check.sizes import ModelSize, parse_size, size_near
-from flows.gpu_check.specs import INPUT_TOKENS, SHAPE, CheckTerms
+from flows.gpu_check.specs import IN_TURN, INPUT_TOKENS, SHAPE, CheckTerms
 from flows.gpu_check.variants import CheckVariant, parse_variant
 
 RESULTS = Path("docs/results")
@@ -48,7 +48,7 @@ class Options:
             help="Placement in which vLLM is compared with itself, `auto` or `none`; may be repeated.",
             negative="",
         ),
-    ] = (AUTOMATIC,)
+    ] = (AUTOMATIC, IN_TURN)
     allowed_minutes: Annotated[
         float | None, Parameter(help="Nothing begins after this time; the page says what was left out.")
     ] = None

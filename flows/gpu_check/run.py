@@ -31,7 +31,7 @@ from flows.gpu_check.result import Pulled, SelfComparison, ToolchainSummary, Var
 from flows.gpu_check.self_comparison import compare_with_itself
 from flows.gpu_check.specs import VARIANT, CheckTerms, check_text, spec_name
 from flows.gpu_check.steps import Steps
-from flows.gpu_check.variants import CheckVariant
+from flows.gpu_check.variants import CheckVariant, vllm_itself
 from tasks.hosts import GpuNeed, gpus_for
 from tasks.runs import Pipeline
 from tasks.toolchains import ensure, serving
@@ -96,9 +96,8 @@ class Check:
     def run(self, itself: Sequence[str]) -> None:
         """Compare vLLM with itself in each of these placements, then take every variant through the flow."""
         self._toolchains()
-        runnable = self._choice.runnable
-        for placement in itself if runnable else ():
-            self._compare(runnable[0], placement)
+        for placement in itself if self._choice.runnable else ():
+            self._compare(placement)
         for chosen in self._choice.variants:
             self._found.variants.append(self._variant(chosen))
             self._on_change()
@@ -109,8 +108,8 @@ class Check:
             if toolchain is not None:
                 self._found.toolchains.append(ToolchainSummary.of(toolchain))
 
-    def _compare(self, chosen: Chosen, placement: str) -> None:
-        spec = load_spec(str(self._spec_file(chosen.variant.against_itself(placement))))
+    def _compare(self, placement: str) -> None:
+        spec = load_spec(str(self._spec_file(vllm_itself(placement))))
 
         def compare() -> SelfComparison:
             with placed(placement):

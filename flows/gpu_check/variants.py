@@ -13,6 +13,7 @@ PATTERN = re.compile(
     r"(?P<kind>[a-z0-9-]+)/(?P<recipe>[a-z0-9_]+)(?:/tp(?P<tensor_parallel>[1-9]))?"
     r"(?:@(?P<placement>[a-z-]+))?"
 )
+VLLM = "vllm"
 # Besides unquantized weights, the first of these that the kind supports here.
 QUANTIZED = ("fp8", "nvfp4", "int4_awq", "int8_weight_only")
 
@@ -30,14 +31,6 @@ class CheckVariant(Frozen):
         """The name by which it is asked for."""
         parallel = f"/tp{self.tensor_parallel}" if self.tensor_parallel > 1 else ""
         return f"{self.kind}/{self.recipe}{parallel}{f'@{self.placement}' if self.placement else ''}"
-
-    def against_itself(self, placement: str) -> "CheckVariant":
-        """Return what vLLM is compared with itself on, in a placement; an empty name is the automatic one.
-
-        That is one device per side: it holds the checkpoint, as one device has trained it, and two sides that
-        are spread over two devices each would need four to be up together.
-        """
-        return self.model_copy(update={"placement": placement, "tensor_parallel": 1})
 
     @property
     def slug(self) -> str:
@@ -64,6 +57,15 @@ def parse_variant(text: str) -> CheckVariant:
         tensor_parallel=int(match["tensor_parallel"] or 1),
         placement=match["placement"] or "",
     )
+
+
+def vllm_itself(placement: str) -> CheckVariant:
+    """Return what vLLM is compared with itself on, in a placement; an empty name is the automatic one.
+
+    That is the checkpoint as it was trained, on one device per side, whatever else is checked: one device
+    holds it, as one has trained it; and two sides, each spread over two, would need four to be up together.
+    """
+    return CheckVariant(kind=VLLM, recipe="none", placement=placement)
 
 
 def default_variants(

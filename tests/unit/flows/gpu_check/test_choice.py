@@ -13,7 +13,7 @@ from flows.errors import BadArgument
 from flows.gpu_check.choice import HostChoice, choose, host_target
 from flows.gpu_check.options import Options, placement_names
 from flows.gpu_check.specs import VARIANT, CheckTerms, check_spec
-from flows.gpu_check.variants import CheckVariant, parse_variant
+from flows.gpu_check.variants import CheckVariant, parse_variant, vllm_itself
 
 TARGETS = load_targets()
 GPU_TARGETS = [target for target in TARGETS.values() if target.gpu]
@@ -107,11 +107,12 @@ def test_two_cards_hold_one_side_each_or_both_sides_of_two_and_say_so_beforehand
     assert "3 sides on GPUs of their own need 3, and 2 are free" in refused[1].obstacles[0]
 
 
-def test_vllm_is_compared_with_itself_on_one_card_per_side_whatever_is_spread() -> None:
-    for name in placement_names():
-        against = parse_variant("vllm/none/tp2").against_itself(name)
-        assert against.name == f"vllm/none@{name}"
-        assert on("h200", 2, against.name).variants[0].obstacles == ()
+@pytest.mark.parametrize("target", ["cpu-x86-64-v3", *(one.name for one in GPU_TARGETS)])
+def test_vllm_is_compared_with_itself_in_any_placement_that_two_devices_hold(target: str) -> None:
+    for name in ("", *placement_names()):
+        itself = vllm_itself(name)
+        assert itself.name == f"vllm/none{f'@{name}' if name else ''}"
+        assert on(target, 2, itself.name).variants[0].obstacles == ()
 
 
 def test_options_that_only_cost_time_are_small() -> None:
@@ -163,7 +164,7 @@ def test_what_names_no_variant_is_refused_with_the_kinds(text: str) -> None:
 
 def test_placements_are_those_of_the_settings() -> None:
     assert Options(itself=("none",)).placements == ()
-    assert Options().placements == ("",)
+    assert Options().placements == ("", "in-turn"), "those that every host has"
     for name in placement_names():
         assert Options(itself=(name,)).placements == (name,)
     for options in (Options(itself=("upside-down",)), Options(variant=("aot-inductor/none@upside-down",))):
