@@ -215,6 +215,25 @@ def test_a_pair_of_blocks_that_others_disturbed_is_made_again() -> None:
     assert {one.load for one in made.at_operating_point.rounds} == {QUIET}
 
 
+class Hot(Planted):
+    """A quiet host whose driver lowers the clocks while one side is asked."""
+
+    def throttled(self, side: Side, begin_s: float, end_s: float) -> tuple[str, ...]:
+        return ("power cap",) if side.name == "vllm" else ()
+
+
+def test_a_block_during_which_clocks_were_lowered_is_marked_and_the_verdict_says_so() -> None:
+    asked = protocol(resolution=500.0, first_block_pairs=4)
+    placement = InTurn(Hot([]), Behaviour(per_token_s=0.004))
+    made = measure_engine(placement, TEXTS, asked, say=ignore)
+    assert isinstance(made.speed, SpeedResult)
+    marked = {(one.side, one.throttled) for one in made.speed.blocks}
+    assert marked == {("engine", ()), ("vllm", ("power cap",))}
+    reason = judge_engine(made, asked, terms(), SUBJECT).outcomes.gates["speed"].reason
+    said = r"The driver lowered the clocks during (\d+) of \1 rounds of vllm \(power cap\)\."
+    assert re.search(said, reason)
+
+
 def test_others_who_come_only_during_the_sweep_cost_no_more_than_the_sweep() -> None:
     swept = workload(sweep=(Lengths(input_tokens=12, output_tokens=9),))
     asked = protocol(load=swept, resolution=500.0, budget_minutes=5.0)
