@@ -20,8 +20,9 @@ from tasks.workers.vllm.request import SERVER, VllmParams
 
 CACHES = "caches"
 LAUNCHER = "server"
-# Left by processes that ran, and of no use to others: locks, and files that were being written.
-LEFT_OUT = ("*.lock", "*.tmp", "*.pyc")
+# Left by processes that ran, and of no use to others: locks, files that were being written, and what vLLM
+# found out about the links between this host's GPUs (distributed/device_communicators/all_reduce_utils.py).
+LEFT_OUT = ("*.lock", "*.tmp", "*.pyc", "gpu_p2p_access_cache_for_*.json")
 
 
 def write_launcher(tree: Path) -> None:

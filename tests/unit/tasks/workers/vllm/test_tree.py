@@ -80,11 +80,11 @@ def test_the_place_is_named_by_all_that_decides_the_engine(checkpoint: Path) -> 
     assert identity_of(params("cpu-x86-64-v3"), checkpoint) != second
 
 
-def test_locks_and_unfinished_files_are_not_captured(tmp_path: Path) -> None:
+def test_what_belongs_to_a_process_or_to_this_host_is_not_captured(tmp_path: Path) -> None:
     place = place_of("f" * 64, tmp_path)
     inductor = place.caches / "inductor" / "ab"
     inductor.mkdir(parents=True)
-    for name in ("kernel.so", "kernel.lock", "kernel.123.tmp"):
+    for name in ("kernel.so", "kernel.lock", "kernel.123.tmp", "gpu_p2p_access_cache_for_0,1.json"):
         (inductor / name).write_text("1234")
     assert capture(place, tmp_path / "tree") == (1, 4)
     assert [path.name for path in (tmp_path / "tree").rglob("*.*")] == ["kernel.so"]
