@@ -4,8 +4,12 @@ A folder that hands on nothing says so in its docstring, with the reason.
 """
 
 import ast
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from support.paths import ROOT
 
 PACKAGES = ("artifacts", "engine_specs", "tasks", "flows")
@@ -14,6 +18,14 @@ APART = {"tasks.judging.judge"}
 SAYS_WHY = "Nothing is imported here"
 # The files that a worker imports are staged and hashed, so its folders hand on nothing.
 WORKERS = "tasks.workers"
+
+
+# Importers and imported, deep in rooms for which no layers are declared.
+CYCLES = [
+    ("tasks.judging.measure.open_loop.stretches", "tasks.judging.measure.timed.spelling"),
+    ("tasks.hub.transfer.blobs", "tasks.hub.row_files.splits"),
+    ("engine_specs.preflight.memory.estimate", "engine_specs.preflight.quantized.plain"),
+]
 
 
 def module_of(path: Path) -> str:
@@ -49,3 +61,37 @@ def test_folders_are_imported_by_what_they_hand_on() -> None:
         and not f"{importer}.".startswith(f"{folder}.")
     ]
     assert past_the_door == []
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources, whose imports are as declared."""
+    folder = tmp_path_factory.mktemp("copy")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=lambda _, names: _not_sources(names))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    assert "0 broken" in linted(folder)
+    return folder
+
+
+def _not_sources(names: list[str]) -> list[str]:
+    return [name for name in names if ("." in name and not name.endswith(".py")) or name == "__pycache__"]
+
+
+def linted(folder: Path) -> str:
+    """What `make lint` has against the imports there."""
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.parametrize(("one", "other"), CYCLES, ids=[one for one, _ in CYCLES])
+def test_folders_that_import_each_other_are_found(copy: Path, one: str, other: str) -> None:
+    paths = {copy / f"{name.replace('.', '/')}.py": name for name in (one, other)}
+    before = {path: path.read_text() for path in paths}
+    for path, imported_name in zip(paths, (other, one), strict=True):
+        path.write_text(f"{before[path]}\nimport {imported_name}  # planted\n")
+    try:
+        assert "No cycles are allowed in" in linted(copy)
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
