@@ -27,9 +27,11 @@ from tasks.hosts import GpuNeed, gpus_for
 from tasks.hub import CheckpointFacts
 from tasks.toolchains import Worker, ensure, run_job
 from tasks.workers.common.requests import Nothing, Request
+from tasks.workers.common.sources import Source, imported, reached, write_sources
 
 TOKENIZER = DEMO_HUB / "enginery" / "demo-llama"
-TRAINING = Path(__file__).parents[1] / "demo" / "training"
+FLOWS = Path(__file__).parents[1]
+WORKER = "flows.demo.training.train_for_check"
 REPO = "enginery/gpu-check-llama"
 CONFIG_FILE, REQUEST_FILE = "config.json", "request.json"
 WRITTEN_BY = "4.57.3"
@@ -105,23 +107,27 @@ def as_transformers_4(config: dict[str, Any]) -> dict[str, Any]:
 
 def _train(request: TrainingRequest, root: Path, settings: Settings, say: Say) -> None:
     """Train into a Hub directory; its datasets are the demo's."""
+    from flows.demo.training.request import TrainingParams  # not part of the package: only checkouts have it
+
     folder = root / "hub" / REPO
     folder.mkdir(parents=True)
     shutil.copytree(DEMO_HUB / "datasets", root / "hub" / "datasets")
     toolchain = ensure(TRAINERS[request.accelerator], settings, say)
-    params = {
-        "config": request.size.config(),
-        "minutes": request.minutes,
-        "rows": DEVICE_ROWS[request.accelerator],
-        "device": request.accelerator,
-        "seed": SEED,
-        "shard_bytes": SHARD_BYTES,
-        "stdlib": request.stdlib and str(request.stdlib),
-    }
+    params = TrainingParams(
+        config=request.size.config(),
+        minutes=request.minutes,
+        rows=DEVICE_ROWS[request.accelerator],
+        device=request.accelerator,
+        seed=SEED,
+        shard_bytes=SHARD_BYTES,
+        stdlib=request.stdlib,
+    )
+    sources = root / "sources"
+    _write_sources(sources)
     with gpus_for(toolchain, GpuNeed(), settings, say) as held:
         run_job(
             toolchain,
-            Worker(module="train_for_check", import_path=TRAINING),
+            Worker(module=WORKER, import_path=sources),
             Request(params, Nothing(), {"tokenizer": TOKENIZER}, folder),
             log=root / "training.log",
             on_line=say,
@@ -132,6 +138,18 @@ def _train(request: TrainingRequest, root: Path, settings: Settings, say: Say) -
         )
     config = as_transformers_4(json.loads((folder / CONFIG_FILE).read_bytes()))
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_sources(directory: Path) -> None:
+    """Write the worker, and what it may import of ours: the modules next to it, and what workers share."""
+    paths = [
+        FLOWS / "__init__.py",
+        FLOWS / "demo" / "__init__.py",
+        *(FLOWS / "demo" / "training").glob("*.py"),
+    ]
+    own = [Source(path.relative_to(FLOWS.parent).as_posix(), path.read_bytes()) for path in paths]
+    shared = reached(name for source in own for name in imported(source.content))
+    write_sources([*own, *shared], directory)
 
 
 def _read(hub: Path, *, reused: bool) -> TrainedCheckpoint:

@@ -34,7 +34,7 @@ def module_of(path: Path) -> str:
 
 def sources() -> dict[str, Path]:
     found = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    return {module_of(path): path for path in found if "training" not in path.parts}
+    return {module_of(path): path for path in found}
 
 
 def imported(path: Path) -> list[str]:

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  (a folder of scripts for a toolchain's interpreter, not a package of the orchestrator)
 """Documents for the demo checkpoint, extracted from the source of the Python standard library.
 
 Invariants:

@@ -1,7 +1,6 @@
-# ruff: noqa: INP001  (a script for a toolchain's interpreter, not a module of the orchestrator)
 """Prepare the demo checkpoint's tokenizer and token files, and the two text files of the demo dataset.
 
-    PYTHON flows/demo/training/prepare_corpus.py --out build/demo-corpus
+    PYTHON -m flows.demo.training.prepare_corpus --out build/demo-corpus
 
 Writes `tokenizer.json` and `tokenizer_config.json` (byte-level BPE, 1024 tokens), `train.bin` and
 `validation.bin` (little-endian uint16; every row starts with <s>), `calibration.jsonl`, `heldout.jsonl`
@@ -16,8 +15,9 @@ from array import array
 from collections.abc import Iterable
 from pathlib import Path
 
-from corpus import Document, read_documents  # type: ignore[import-not-found]  # a file next to this one
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from flows.demo.training.corpus import Document, read_documents
 
 VOCABULARY = 1024
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"

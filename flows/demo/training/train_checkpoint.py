@@ -1,7 +1,6 @@
-# ruff: noqa: INP001  (a script for a toolchain's interpreter, not a module of the orchestrator)
 """Train the demo checkpoint: a small Llama on the standard library's source.
 
-    PYTHON train_checkpoint.py --corpus build/demo-corpus --out build/demo-llama --minutes 6
+    PYTHON -m flows.demo.training.train_checkpoint --corpus build/demo-corpus --out build/llama --minutes 6
 
 The step with the lowest loss on the validation split is kept, rounded to bfloat16 and written as a
 sharded safetensors checkpoint with its tokenizer and `training.json` (figures after rounding).
@@ -193,7 +192,7 @@ def loss_of(model: LlamaForCausalLM, rows: Tensor) -> Tensor:
     )
 
 
-@torch.no_grad()  # type: ignore[untyped-decorator]
+@torch.no_grad()
 def evaluate(model: LlamaForCausalLM, rows: Tensor, batch: int = 64) -> float:
     """Return the loss in nats per token over all rows, each token counted once."""
     total, tokens = 0.0, 0
