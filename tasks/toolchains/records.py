@@ -9,9 +9,11 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny
 
 from artifacts.frozen import Frozen
+from tasks.errors import WorkerFailed
 from tasks.toolchains.declarations import declaration
 from tasks.toolchains.host_checks import Obstacle
 from tasks.toolchains.launcher import DirectLauncher, Launcher
+from tasks.workers.common.records import InvalidRecord, R, read_record
 
 
 class Difference(Frozen):
@@ -144,7 +146,9 @@ class Worker(Frozen):
 class JobOutcome(Frozen):
     """A worker's result, with the time and memory that its run took."""
 
-    metrics: dict[str, Any] = Field(description="Numbers and facts of the work.")
+    metrics: dict[str, Any] = Field(
+        description="Numbers and facts of the work, for the record; code reads them by `metrics_as`."
+    )
     tools: dict[str, str] = Field(description="Versions of the tools that took part.")
     wall_s: float = Field(ge=0, description="Seconds from start to end of the worker's process.")
     cpu_s: float = Field(
@@ -157,6 +161,18 @@ class JobOutcome(Frozen):
         description="Largest resident size of any of its processes; if it ran in a container, of the "
         "container's client.",
     )
+
+    def metrics_as(self, kind: type[R]) -> R:
+        """Return the metrics as the record that the worker wrote them from.
+
+        Raises:
+            WorkerFailed: they are not that record.
+        """
+        try:
+            return read_record(kind, self.metrics, "metrics")
+        except InvalidRecord as error:
+            what = f"a worker reported something else than a {kind.__name__}: {error}"
+            raise WorkerFailed(what, fix="this is a defect of the worker: report it with the log") from error
 
 
 class Server(Frozen):

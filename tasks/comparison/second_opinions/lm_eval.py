@@ -11,7 +11,7 @@ from tasks.hub import TaskItem
 from tasks.judging import Endpoint, JudgingProtocol, NoOpinion, Opinion, Placement, Side
 from tasks.runs import Pipeline, new_directories
 from tasks.toolchains import ensure
-from tasks.workers.lm_eval.request import Item, LmEvalParams, TaskToScore
+from tasks.workers.lm_eval.request import Item, LmEvalParams, Scores, TaskToScore
 
 TOOLCHAIN = "lm-eval"
 WORKER = "tasks.workers.lm_eval.score"
@@ -67,7 +67,8 @@ def _scored(pipeline: Pipeline, params: LmEvalParams, tokenizer: bytes, log: Pat
         (inputs,) = new_directories(work, "tokenizer")
         (inputs / TOKENIZER_FILE).write_bytes(tokenizer)
         outcome, _ = worker.run(pipeline, params, {"tokenizer": inputs}, work)
-    return Opinion(tool=f"lm-eval {outcome.tools['lm-eval']}", right=outcome.metrics["right"])
+    found = outcome.metrics_as(Scores)
+    return Opinion(tool=f"lm-eval {outcome.tools['lm-eval']}", right=found.right)
 
 
 def _params(

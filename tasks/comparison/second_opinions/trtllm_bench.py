@@ -31,7 +31,7 @@ from tasks.judging.results import Quantiles
 from tasks.kinds import ToolCommand
 from tasks.runs import Pipeline, new_directories
 from tasks.toolchains import JobOutcome
-from tasks.workers.trtllm_bench.request import TrtllmBenchParams
+from tasks.workers.trtllm_bench.request import BenchmarkRun, TrtllmBenchParams
 
 BENCHMARK_WORKER = "tasks.workers.trtllm_bench.ask"
 REQUESTS_FILE, REPORT_FILE = "requests.jsonl", "report.json"
@@ -210,7 +210,7 @@ def read_opinion(path: Path, outcome: JobOutcome, concurrency: int) -> SpeedOpin
             ttft_ms=streamed.ttft_percentiles.of(asked.num_requests),
             tpot_ms=streamed.tpot_percentiles.of(asked.num_requests),
             e2e_ms=report.performance.request_latency_percentiles_ms.of(asked.num_requests),
-            took_s=outcome.metrics["took_s"],
+            took_s=outcome.metrics_as(BenchmarkRun).took_s,
         )
     except FileNotFoundError:
         return NoOpinion(reason="trtllm-bench ended without an error, and wrote no report.")

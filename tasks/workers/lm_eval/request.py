@@ -1,4 +1,4 @@
-"""The request of the worker: records that the judge writes and the worker reads.
+"""What judge and worker exchange: what is scored, and what was found.
 
 The input `tokenizer` is a directory that holds tokenizer.json of the checkpoint.
 """
@@ -72,6 +72,17 @@ class LmEvalParams:
     tasks: tuple[TaskToScore, ...]
     in_flight: int
     request_limit_s: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the tool found.
+
+    Attributes:
+        right: share of right answers, by name of the task.
+    """
+
+    right: dict[str, float]
 
 
 LmEvalRequest = Request[LmEvalParams, Nothing]

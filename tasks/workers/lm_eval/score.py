@@ -11,8 +11,9 @@ from datasets import Dataset
 from lm_eval import simple_evaluate
 
 from tasks.workers.common.io import run, say
+from tasks.workers.common.records import as_json
 from tasks.workers.common.requests import Nothing, Result
-from tasks.workers.lm_eval.request import LmEvalParams, LmEvalRequest, TaskToScore
+from tasks.workers.lm_eval.request import LmEvalParams, LmEvalRequest, Scores, TaskToScore
 from tasks.workers.lm_eval.served import ServedModel
 
 SPLIT = "test"
@@ -34,7 +35,7 @@ def main(request: LmEvalRequest) -> Result:
     )
     right = {one.name: _right(found["results"][one.name], metric_of(one)) for one in asked.tasks}
     say(f"lm-eval: {right}")
-    return Result(metrics={"right": right}, tools={"lm-eval": version("lm-eval")})
+    return Result(metrics=as_json(Scores(right)), tools={"lm-eval": version("lm-eval")})
 
 
 def metric_of(task: TaskToScore) -> str:

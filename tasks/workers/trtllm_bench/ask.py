@@ -10,10 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tasks.workers.common.io import Refusal, run
+from tasks.workers.common.records import as_json
 from tasks.workers.common.requests import Nothing, Result
 from tasks.workers.common.tool import run_commands
 from tasks.workers.common.tool_command import ToolCommand, fill
-from tasks.workers.trtllm_bench.request import TrtllmBenchParams, TrtllmBenchRequest
+from tasks.workers.trtllm_bench.request import BenchmarkRun, TrtllmBenchParams, TrtllmBenchRequest
 
 PROGRAM, TOOL = "trtllm-bench", "tensorrt-llm"
 
@@ -31,7 +32,7 @@ def main(request: TrtllmBenchRequest) -> Result:
         places = {**inputs, "output": str(request.output), "scratch": scratch}
         took = _run(asked.command, places)
     tools = {TOOL: version(TOOL)}
-    return Result(metrics={"took_s": took}, tools=tools)
+    return Result(metrics=as_json(BenchmarkRun(took)), tools=tools)
 
 
 def _run(command: ToolCommand, places: Mapping[str, str]) -> float:

@@ -1,4 +1,4 @@
-"""The request of the worker: records that the judge writes and the worker reads.
+"""What judge and worker exchange: how the tool is asked, and what it took.
 
 Inputs: `engine` is the engine tree; `dataset` a directory with the prompts; `checkpoint`, if the command
 names it, the spec's checkpoint. The output is a directory, into which the tool writes its report.
@@ -25,6 +25,17 @@ class TrtllmBenchParams:
     command: ToolCommand
     copies: tuple[str, ...] = ()
     fills: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BenchmarkRun:
+    """How the tool ran; what it reports is a file of the output.
+
+    Attributes:
+        took_s: the seconds that it took.
+    """
+
+    took_s: float
 
 
 TrtllmBenchRequest = Request[TrtllmBenchParams, Nothing]

@@ -22,6 +22,7 @@ from tasks.comparison.second_opinions.trtllm_bench import (
     dataset_lines,
     read_opinion,
 )
+from tasks.errors import WorkerFailed
 from tasks.judging import NoOpinion, SpeedOpinion
 from tasks.judging.measure import PromptText
 from tasks.kinds import ToolCommand
@@ -119,6 +120,15 @@ def test_a_report_without_a_key_is_a_reason_that_names_it(tmp_path: Path, sectio
 def test_what_is_no_report_is_a_reason(tmp_path: Path, text: str) -> None:
     (path := tmp_path / "report.json").write_text(text)
     assert isinstance(read_opinion(path, OUTCOME, 8), NoOpinion)
+
+
+@pytest.mark.parametrize("metrics", [{}, {"took": 1.0}, {"took_s": "long"}, {"took_s": 1.0, "more": 1}])
+def test_a_worker_that_reports_something_else_is_a_defect_of_it(
+    tmp_path: Path, metrics: dict[str, Any]
+) -> None:
+    (path := tmp_path / "report.json").write_text(json.dumps(report(TABLES[0])))
+    with pytest.raises(WorkerFailed, match="BenchmarkRun"):
+        read_opinion(path, OUTCOME.model_copy(update={"metrics": metrics}), 8)
 
 
 def test_a_spec_may_leave_it_out_and_kinds_without_a_benchmark_have_none() -> None:
