@@ -15,11 +15,18 @@ from collections.abc import Iterator, Mapping
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SECRET_NAME = re.compile(
-    r"TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|CREDENTIAL|COOKIE|(^|_)(API)?KEYS?(_|$)|(^|_)AUTH(_|$)",
+    r"TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|CREDENTIAL|COOKIE"
+    r"|(^|_)((API|ACCESS|PRIVATE)?KEYS?|AUTH|PW|PWD|PASS|PAT|PGPASS)(_|$)",
     re.IGNORECASE,
 )
-# Credentials in an address, and the beginnings of tokens of the Hub, AWS, GitHub and OpenAI.
-SECRET_VALUE = re.compile(r"://[^/\s@]+@|\b(hf_\w{20,}|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|sk-[\w-]{20,})")
+# Credentials in an address, also without a scheme (as proxies may be given); signatures of addresses; private
+# keys; web tokens; and the beginnings of tokens of the Hub, AWS, GitHub, GitLab, NVIDIA, OpenAI and Slack.
+SECRET_VALUE = re.compile(
+    r"://[^/\s@]+@|(^|[\s,;])[^\s/:@]+:[^\s/@]+@|[?&](X-Amz-Signature|sig|token|key)=|PRIVATE KEY-----"
+    r"|\beyJ[\w-]+\.eyJ[\w-]+\."
+    r"|\b(hf_\w{20,}|A[KS]IA[0-9A-Z]{16}|(gh[pousr]|github_pat)_\w{20,}|glpat-[\w-]{20,}|nvapi-[\w-]{20,}"
+    r"|sk-[\w-]{20,}|xox[a-z]-[\w-]{20,})"
+)
 OURS = frozenset(
     [
         *("PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONNOUSERSITE"),

@@ -37,7 +37,11 @@ def test_values_are_given_or_passed_on(given, expected):
         ("SSH_AUTH_SOCK=hidden", "SSH_AUTH_SOCK looks like a secret"),
         ("PROXY=http://me:hidden@proxy", "PROXY holds what looks like credentials"),
         ("HTTPS_PROXY", "HTTPS_PROXY holds what looks like credentials"),
-        ("FOO=hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345", "FOO holds what looks like credentials"),
+        ("NGC_APIKEY=hidden", "NGC_APIKEY looks like a secret"),
+        ("SSH_PRIVATEKEY=hidden", "SSH_PRIVATEKEY looks like a secret"),
+        ("DB_PWD=hidden", "DB_PWD looks like a secret"),
+        ("PGPASS=hidden", "PGPASS looks like a secret"),
+        ("GITHUB_PAT=hidden", "GITHUB_PAT looks like a secret"),
         ("PATH=/hidden", "PATH is set by the pipeline itself"),
         ("CUDA_VISIBLE_DEVICES=0", "CUDA_VISIBLE_DEVICES is set by the pipeline itself"),
         ("2X=1", "'2X' is not the name of a variable"),
@@ -51,13 +55,68 @@ def test_what_is_refused_is_named_and_not_shown(given, said):
     assert "hidden" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "me:hidden@proxy:8080",
+        "direct;me:hidden@proxy:8080",
+        "http://me@proxy:8080",
+        "https://host/file?X-Amz-Signature=0123456789abcdef",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        f"hf_{'a' * 34}",
+        f"AKIA{'A' * 16}",
+        f"ASIA{'A' * 16}",
+        f"ghp_{'a' * 36}",
+        f"github_pat_{'a' * 30}",
+        f"glpat-{'a' * 20}",
+        f"nvapi-{'a' * 64}",
+        f"sk-{'a' * 40}",
+        f"xoxb-{'1' * 12}-{'a' * 24}",
+    ],
+)
+def test_credentials_are_refused_whatever_the_name_is(value):
+    for given in ({"ANYTHING": value}, {"ANYTHING": True}):
+        with pytest.raises(ValueError, match="ANYTHING holds what looks like credentials") as raised:
+            read_tool_env(given, {"ANYTHING": value})
+        assert value not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://proxy.example:3128",
+        "proxy.example:3128",
+        "localhost,127.0.0.1,.example.com",
+        "/usr/lib:/opt/cuda/lib64:/data/run@2",
+        "^docker0,lo",
+        "mlx5_0:1,mlx5_1:1",
+        "max_split_size_mb:128,expandable_segments:True",
+        "--xla_flag=a:b",
+        "registry.example:5000/tool@sha256",
+    ],
+)
+def test_harmless_values_are_taken(value):
+    assert read_tool_env({"ANYTHING": value}, {}) == {"ANYTHING": value}
+
+
 def test_all_that_is_wrong_is_said_at_once():
     with pytest.raises(ValueError, match=r"A_TOKEN .*; PATH "):
         read_tool_env("A_TOKEN=x,PATH=y", ENVIRON)
 
 
 @pytest.mark.parametrize(
-    "name", ["NCCL_IB_HCA", "MONKEY", "KEYBOARD", "AUTHOR", "LD_LIBRARY_PATH", "http_proxy"]
+    "name",
+    [
+        "NCCL_IB_HCA",
+        "NCCL_IB_PKEY",
+        "MONKEY",
+        "KEYBOARD",
+        "AUTHOR",
+        "FILE_PATTERN",
+        "LD_LIBRARY_PATH",
+        "http_proxy",
+    ],
 )
 def test_harmless_names_are_taken(name):
     assert read_tool_env(f"{name}=1", {}) == {name: "1"}
