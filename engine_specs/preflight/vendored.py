@@ -42,11 +42,6 @@ class VendoredCheckpoint(StrictFrozen):
         """None of its other files is known."""
         return NOTHING_MORE
 
-    @property
-    def weight_files(self) -> dict[str, int]:
-        """The safetensors files only; each holds its tensors and a header of a few kilobytes."""
-        return {name: size for name, size in self.file_bytes.items() if name.endswith(".safetensors")}
-
 
 def vendored_checkpoint(repo: str) -> VendoredCheckpoint | None:
     """Return the metadata that ships for a checkpoint, or None if there is none.
@@ -56,11 +51,6 @@ def vendored_checkpoint(repo: str) -> VendoredCheckpoint | None:
     """
     path = CHECKPOINTS_DIR / f"{repo.replace('/', '--')}.yaml"
     return _read(path) if path.is_file() else None
-
-
-def vendored_checkpoints() -> tuple[VendoredCheckpoint, ...]:
-    """Return every checkpoint whose metadata ships with this package, by name."""
-    return tuple(_read(path) for path in sorted(CHECKPOINTS_DIR.glob("*.yaml")))
 
 
 def _read(path: Path) -> VendoredCheckpoint:

@@ -115,17 +115,6 @@ class Spec(StrictFrozen):
         """The file it was read from; None for a spec that was made in memory."""
         return self._path
 
-    def local(self, relative: str) -> Path:
-        """Return the path on this host of a file that the spec names, relative to the spec file.
-
-        Raises:
-            ValueError: the spec was not read from a file.
-        """
-        if self._path is None:
-            message = f"spec {self.name} was not read from a file, so {relative} is relative to nothing"
-            raise ValueError(message)
-        return (self._path.parent / relative).resolve()
-
     def at(self, path: Path) -> Self:
         """Return this spec as if it was read from the file `path`."""
         placed = self.model_copy()

@@ -78,11 +78,6 @@ class Workload(Lengths):
         """The tokens of the longest request, prompt and answer."""
         return max(one.input_tokens + one.output_tokens for one in (self, *self.sweep))
 
-    @property
-    def longest_input_tokens(self) -> int:
-        """The tokens of the longest prompt."""
-        return max(one.input_tokens for one in (self, *self.sweep))
-
     def of_lengths(self, lengths: Lengths) -> "Workload":
         """Return the same with requests of other lengths, and no others."""
         return self.model_copy(update={**lengths.model_dump(), "sweep": ()})

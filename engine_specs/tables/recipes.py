@@ -60,11 +60,6 @@ class Recipe(Presets):
         le=16,
         description="Bits of a quantized weight; null: as in the checkpoint, or known later.",
     )
-    activation_bits: int | None = Field(
-        ge=1,
-        le=16,
-        description="Bits of the activations it is multiplied by; null: as computed, or known later.",
-    )
     group_size: int | None = Field(
         ge=1, description="Weights of one row that share a scale; null: a scale per channel or tensor."
     )

@@ -45,11 +45,6 @@ class StackStatus(Frozen):
         """Whether every component works."""
         return all(component.state == "up" for component in self.components)
 
-    @property
-    def all_down(self) -> bool:
-        """Whether no component runs."""
-        return all(component.state == "down" for component in self.components)
-
     def component(self, name: str) -> ComponentStatus:
         """Return the component of that name."""
         return next(component for component in self.components if component.name == name)

@@ -12,7 +12,7 @@ from tasks.hub.overlap import refuse_asked, refuse_overlap
 from tasks.hub.rows import REPORT_FILE, Location, TextsReport, locate
 from tasks.hub.selection import CONFIG_FILE
 from tasks.hub.task_items import ITEMS_FILE, TaskItem, parse_items
-from tasks.hub.texts import TEXTS_FILE, load_texts, parse_texts
+from tasks.hub.texts import TEXTS_FILE, parse_texts
 
 __all__ = [
     "CONFIG_FILE",
@@ -26,7 +26,6 @@ __all__ = [
     "Resolved",
     "TaskItem",
     "TextsReport",
-    "load_texts",
     "locate",
     "parse_items",
     "parse_texts",

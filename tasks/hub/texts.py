@@ -52,11 +52,6 @@ def holds_chats(source: TextSource) -> bool:
     return source.text_field == CHAT_FIELD
 
 
-def load_texts(tree: Path) -> tuple[Text, ...]:
-    """Read the texts that `fetch_texts` wrote."""
-    return parse_texts((tree / TEXTS_FILE).read_bytes())
-
-
 def parse_texts(content: bytes) -> tuple[Text, ...]:
     """Return the texts of the content of `texts.jsonl`."""
     return tuple(Text.model_validate_json(line) for line in content.splitlines())

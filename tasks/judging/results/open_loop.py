@@ -1,6 +1,5 @@
 """A side in open loop: requests arrive when they arrive, however long those before them take."""
 
-import math
 from typing import Literal
 
 from pydantic import Field
@@ -75,11 +74,6 @@ class OpenLoopSide(Frozen):
     def requests(self) -> tuple[RequestRecord, ...]:
         """All counted requests, in the order of their arrival."""
         return tuple(record for one in self.stretches for record in one.requests)
-
-    @property
-    def planned_s(self) -> float:
-        """The seconds for which requests arrived, by the rate."""
-        return math.fsum(len(one.requests) / one.arrivals_per_s for one in self.stretches)
 
 
 class OpenLoopResult(Frozen):

@@ -127,8 +127,6 @@ LLAMA = _plan(
         ("to-the-end", 64, 4096, 4096, 4095),
     ],
 )
-PLANS = {"demo": DEMO, "llama-3.1-8b-instruct": LLAMA}
-"""By name of the shipped spec."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def test_a_killed_up_leaves_nothing_that_down_does_not_end(tmp_path: Path) -> No
     down(settings, lambda line: None)
     assert marked(paths.root) == []
     assert [process.pid for process in started if alive(process.pid)] == []
-    assert status(settings).all_down
+    assert {one.state for one in status(settings).components} == {"down"}
 
 
 def test_down_ends_every_process_and_only_ours(bring_up: BringUp, stack_settings: Settings) -> None:
@@ -166,7 +166,7 @@ def test_down_ends_every_process_and_only_ours(bring_up: BringUp, stack_settings
     finally:
         bystander.kill()
         bystander.wait()
-    assert status(stack_settings).all_down
+    assert {one.state for one in status(stack_settings).components} == {"down"}
     assert down(stack_settings, lambda line: None) == 0
     assert stack_environment(stack_settings) == {}
 

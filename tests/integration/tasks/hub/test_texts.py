@@ -15,13 +15,17 @@ from support.servers.hub_faults import Fault, FaultyHub
 
 from engine_specs.spec import TextSource
 from tasks.errors import RevisionNotPinned, TextsInvalid
-from tasks.hub import HubAccess, Repository, TextsReport, load_texts, locate
+from tasks.hub import TEXTS_FILE, HubAccess, Repository, TextsReport, locate, parse_texts
 from tasks.hub.chats import fetch_chats
 from tasks.hub.rows import HubTexts
-from tasks.hub.texts import fetch_texts
+from tasks.hub.texts import Text, fetch_texts
 
 StartHub = Callable[..., FaultyHub]
 AccessTo = Callable[..., HubAccess]
+
+
+def texts_in(tree: Path) -> tuple[Text, ...]:
+    return parse_texts((tree / TEXTS_FILE).read_bytes())
 
 
 def quiet(_line: str) -> None:
@@ -62,7 +66,7 @@ def test_texts_of_a_dataset_are_chosen_by_seed_and_written_with_their_report(
     assert reports["a"] == reports["b"]
     assert reports["a"].sample_digest != reports["c"].sample_digest
     assert reports["a"].rows == 40
-    texts = load_texts(tmp_path / "a")
+    texts = texts_in(tmp_path / "a")
     assert tuple(text.id for text in texts) == reports["a"].sample_ids
     assert all(text.text == text.id.replace("r", "text ") for text in texts)
     assert reports["a"].identity == {"dataset": "acme/texts", "commit": hub_source(hub).revision}
@@ -167,11 +171,11 @@ def test_a_split_of_parquet_files_has_the_same_texts_as_one_of_lines(
     assert report.files == tuple(sorted(shards))
     assert (report.rows, report.left_out, said) == (40, {}, [])
     ids = report.sample_ids
-    texts = load_texts(tmp_path / "dest")
+    texts = texts_in(tmp_path / "dest")
     (tmp_path / "dest").rename(tmp_path / "parquet")
     report, _ = read_split(hub_root, start_hub, access_to, tmp_path, split="lines", seed=4)
     assert report.sample_ids == ids
-    assert load_texts(tmp_path / "dest") == texts
+    assert texts_in(tmp_path / "dest") == texts
 
 
 def test_rows_without_usable_text_are_left_out_counted_and_reported(
@@ -185,7 +189,7 @@ def test_rows_without_usable_text_are_left_out_counted_and_reported(
     assert any("first is train.jsonl:1: this row has no text" in line for line in said)
     written = TextsReport.model_validate_json((tmp_path / "dest" / "texts_report.json").read_bytes())
     assert written == report
-    assert "a\ufffd" in {text.text for text in load_texts(tmp_path / "dest")}
+    assert "a\ufffd" in {text.text for text in texts_in(tmp_path / "dest")}
 
 
 @pytest.mark.parametrize("samples", [3, 8])
@@ -217,7 +221,7 @@ def test_conversations_become_texts_by_the_template_of_the_checkpoint(
     source = hub_source(hub, text_field="messages", samples=2)
     location = locate(source, base_dir=tmp_path, access=access)
     report = fetch_texts(source, location, tmp_path / "dest", access=access, say=quiet, chats=chats)
-    assert {text.text for text in load_texts(tmp_path / "dest")} == {"[Hi]", "[Hi][Hi]"}
+    assert {text.text for text in texts_in(tmp_path / "dest")} == {"[Hi]", "[Hi][Hi]"}
     assert report.left_out == {"no conversation that the chat template takes": 1, "no text": 1}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine_specs.preflight import vendored, vendored_checkpoint
 from engine_specs.preflight.model_facts import ModelFacts, read_model_facts
-from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoints
+from engine_specs.preflight.vendored import CHECKPOINTS_DIR, VendoredCheckpoint
 from engine_specs.reading import SpecInvalid
 from flows.demo.hub_repo import DEMO_HUB, read_hub
 
@@ -23,7 +23,7 @@ SHARD_LIMITS = dict(zip(REPOS, (4_000_000_000, 5_000_000_000, 5_000_000_000), st
 DEMO = "enginery/demo-llama"
 
 every_checkpoint = pytest.mark.parametrize(
-    "checkpoint", [one for one in vendored_checkpoints() if one.repo != DEMO], ids=lambda c: c.repo
+    "checkpoint", [vendored_checkpoint(repo) for repo in REPOS], ids=REPOS
 )
 
 
@@ -78,8 +78,9 @@ def shards(config: dict[str, Any], limit: int) -> list[int]:
 
 
 def test_the_package_brings_along_exactly_these() -> None:
-    assert tuple(one.repo for one in vendored_checkpoints()) == (REPOS[0], DEMO, *REPOS[1:])
-    assert vendored_checkpoint("Qwen/Qwen3-8B") in vendored_checkpoints()
+    names = {path.stem.replace("--", "/") for path in CHECKPOINTS_DIR.glob("*.yaml")}
+    assert names == {DEMO, *REPOS}
+    assert [checkpoint and checkpoint.repo for checkpoint in map(vendored_checkpoint, names)] == list(names)
     assert vendored_checkpoint("nobody/nothing") is None
 
 
@@ -107,7 +108,8 @@ def test_the_config_is_the_hubs_file_byte_for_byte(checkpoint: VendoredCheckpoin
 def test_config_tensors_and_files_agree_to_the_byte(checkpoint: VendoredCheckpoint) -> None:
     weights = sum(prod(shape) for _, shape in tensors(checkpoint.config))
     assert weights * BYTES_PER_WEIGHT == checkpoint.tensor_bytes
-    sizes = [size for _, size in sorted(checkpoint.weight_files.items())]
+    files = sorted(checkpoint.file_bytes.items())
+    sizes = [size for name, size in files if name.endswith(".safetensors")]
     assert shards(checkpoint.config, SHARD_LIMITS[checkpoint.repo]) == sizes
 
 

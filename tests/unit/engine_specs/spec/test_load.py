@@ -43,7 +43,7 @@ def test_a_spec_keeps_its_place_when_the_process_moves(
     monkeypatch.chdir(specs_dir)
     spec = load_spec("tiny.yaml")
     monkeypatch.chdir("/")
-    assert spec.local("texts.jsonl") == specs_dir / "texts.jsonl"
+    assert spec.path == specs_dir / "tiny.yaml"
 
 
 def test_an_unknown_name_lists_what_there_is(specs_dir: Path) -> None:

@@ -181,17 +181,14 @@ def test_identity_is_content_not_place(tmp_path: Path) -> None:
     here, there = specs
     assert here.model_dump(mode="json") == there.model_dump(mode="json")
     assert str(tmp_path) not in here.model_dump_json()
-    assert here.local("../texts.jsonl") == tmp_path / "texts.jsonl"
-    assert there.local("texts.jsonl") == tmp_path / "there" / "texts.jsonl"
+    assert [one.path for one in (here, there)] == [
+        tmp_path / name / "tiny.yaml" for name in ("here", "there")
+    ]
 
 
-def test_a_spec_made_in_memory_has_no_place_for_relative_paths(spec: Spec) -> None:
+def test_a_spec_made_in_memory_has_no_path(spec: Spec) -> None:
     copy = Spec.model_validate_json(spec.model_dump_json(exclude_unset=True))
     assert copy.path is None
-    with pytest.raises(
-        ValueError, match=r"tiny was not read from a file, so texts\.jsonl is relative to nothing"
-    ):
-        copy.local("texts.jsonl")
 
 
 def test_a_spec_survives_a_round_trip_through_json(spec: Spec) -> None:

@@ -12,10 +12,11 @@ from tasks.judging.gates.depth import DepthOutcome, judge_depth
 from tasks.judging.gates.gross_errors import judge_gross_errors
 from tasks.judging.gates.regret import judge_regret
 from tasks.judging.results import Departure, RegretSample
-from tasks.judging.selftest.depth import PLANS
+from tasks.judging.selftest.depth import DEMO, LLAMA
 from tasks.judging.statistics import Span, spans_of, units_of
 
-DEMO, LLAMA = PLANS["demo"], PLANS["llama-3.1-8b-instruct"]
+PLANS = {"demo": DEMO, "llama-3.1-8b-instruct": LLAMA}
+"""By name of the shipped spec."""
 Regret = Callable[[int, int], float]
 """Nats by tokens of context and place in the answer."""
 
