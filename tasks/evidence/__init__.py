@@ -10,7 +10,7 @@ Promises:
 
 from tasks.evidence.drift import Drift, drift_between
 from tasks.evidence.history import Entry, history_of, last_accepted
-from tasks.evidence.judge_version import JudgeVersion, source_commit, this_judge
+from tasks.evidence.judge_version import JudgeVersion, source_commit
 from tasks.evidence.keeping import (
     Evidence,
     baseline_evidence,
@@ -39,5 +39,4 @@ __all__ = [
     "read_speed",
     "recompute",
     "source_commit",
-    "this_judge",
 ]

@@ -11,7 +11,7 @@ from tasks.stages.fetch import checkpoint_call, checkpoint_facts, require_disjoi
 from tasks.stages.graph import SpecGraph, VariantGraph
 from tasks.stages.judge import Case, Judged
 from tasks.stages.measure import Measurements, comparison_of, engine_manifest
-from tasks.stages.node import CHECKPOINT, ENGINE, HELDOUT, Inputs, KeyedNode, MeasuredNode, Node
+from tasks.stages.node import CHECKPOINT, HELDOUT, Inputs, KeyedNode, MeasuredNode, Node
 from tasks.stages.publish import Published, Withheld, content
 from tasks.stages.quantize import ready_made_facts, stored_of
 from tasks.stages.sources import Sources
@@ -20,7 +20,6 @@ from tasks.stages.worker_stage import JobNode, WorkerStage
 
 __all__ = [
     "CHECKPOINT",
-    "ENGINE",
     "HELDOUT",
     "Baseline",
     "Case",

@@ -49,7 +49,6 @@ from tasks.judging.statistics.parts import (
     part_interval,
     part_limit,
     part_texts_to_pass,
-    reach_of,
     spans_of,
     units_of,
 )
@@ -130,7 +129,6 @@ __all__ = [
     "quantile_bounds",
     "rate_bound",
     "ratio_interval",
-    "reach_of",
     "region",
     "region_in_words",
     "regret_interval",
