@@ -1,9 +1,9 @@
 """Errors of the pipeline's stages.
 
-Each class has an exit code and a failure class. The failure class tells the reader of a failed run what it is
-due to: it is the first word of the state's message in Prefect, and of the reason in the nightly summary. It
-decides nothing. What is retried is decided by the classes in `tasks.prefect_tasks`, and a nightly run goes on
-with the next spec after any error.
+Each class has an exit code and a failure class. The failure class says what a failed run is due to: it is the
+first word of the state's message in Prefect, and of the reason in the nightly summary. It decides nothing.
+What is retried is decided by the classes in `tasks.prefect_tasks`, and a nightly run goes on with the next
+spec after any error.
 """
 
 from typing import ClassVar

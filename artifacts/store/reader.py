@@ -73,7 +73,7 @@ class StoreReader:
         )
 
     def read_file(self, tree: str, path: str) -> bytes:
-        """Return one small file of a tree: from this host's cache, or else from the store.
+        """Return one small file of a tree: from this host's cache, otherwise from the store.
 
         Raises what `get_entry` raises, and IntegrityError if the blob is damaged or missing.
         """

@@ -101,9 +101,9 @@ def _set_windows(variant: ResolvedVariant, kind: KindFacts, config: Config) -> I
     field = f"variants.{variant.name}.engine.llm_args.kv_cache_config.max_attention_window"
     if given is None:
         return
-    told = [min(one, longest) for one in given]
-    layers = with_defaults(config).get("num_hidden_layers") or math.lcm(len(told), len(needed))
-    if any(told[i % len(told)] != needed[i % len(needed)] for i in range(layers)):
+    passed = [min(one, longest) for one in given]
+    layers = with_defaults(config).get("num_hidden_layers") or math.lcm(len(passed), len(needed))
+    if any(passed[i % len(passed)] != needed[i % len(needed)] for i in range(layers)):
         yield Problem(field, str(list(given)), f"{needed}, the windows of the model's layers, or nothing")
     elif variant.pipeline_parallel > 1 and len(needed) > 1:
         accepted = f"pipeline_parallel 1: which layers of a stage {kind.name} counts from is not established"
@@ -126,8 +126,8 @@ def _windows(repo: str, variant: ResolvedVariant, kind: KindFacts, config: Confi
         yield Problem("checkpoint.repo", found, f"a checkpoint without sliding windows, {others}")
     if support == "settable":
         yield from _set_windows(variant, kind, config)
-    told = support == "settable" and _passed_windows(variant) is not None
-    if support in ("within", "settable") and not told and window and variant.shape.max_seq_len > window:
+    is_passed = support == "settable" and _passed_windows(variant) is not None
+    if support in ("within", "settable") and not is_passed and window and variant.shape.max_seq_len > window:
         found = (
             f"{variant.shape.max_seq_len}, but layers of {repo} look back {window} tokens only, and "
             f"{kind.name} has full attention, which is the same up to that length"

@@ -51,7 +51,7 @@ class LoadedRow(ServedRow):
 
 
 class KvCacheRow(ServedRow):
-    """How vLLM is told to have a KV cache of this format."""
+    """The value of vLLM's flag for a KV cache of this format."""
 
     name: KvCacheName = Field(description="The format.")
 

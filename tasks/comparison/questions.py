@@ -83,10 +83,10 @@ def _usual(
     if load.output_tokens <= START_TOKENS:
         return (_group("answers", texts, least, context, min(load.output_tokens, room - context)),)
     # Contexts as long as prompts are not shortened for longer answers.
-    beside = min(context, max(room - load.output_tokens, min(load.input_tokens, context)))
+    longest = min(context, max(room - load.output_tokens, min(load.input_tokens, context)))
     whole = min(whole_answers, texts)
     return (
-        _group("answers", whole, min(least, beside), beside, min(load.output_tokens, room - beside)),
+        _group("answers", whole, min(least, longest), longest, min(load.output_tokens, room - longest)),
         _group("starts", texts - whole, least, context, min(START_TOKENS, room - context)),
     )
 

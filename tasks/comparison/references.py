@@ -10,7 +10,7 @@ Unless the spec declares them, they are, in this order:
 
 4. vLLM that drafts tokens in the same way as the engine, if that does, on the weights of 3, or of 1.
 
-So what quantizing and drafting give can be told apart from what compiling gives. If the time is short, those
+So what quantizing and drafting give is distinguished from what compiling gives. If the time is short, those
 that come first are left out first (`tasks.judging.measure.contest`).
 """
 

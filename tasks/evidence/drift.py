@@ -20,7 +20,7 @@ from tasks.judging.statistics import change_interval
 from tasks.runs import explain_difference
 
 NEGLIGIBLE, TOLERANCE = 0.02, 0.10
-"""Changes that are none, whoever shows them; and the largest that an interval which holds 1 may hide."""
+"""Changes that count as none, whoever shows them; and the largest that an interval which holds 1 may hide."""
 CONFIDENCE = 0.95
 
 Kind = Literal["faster", "slower", "steady", "unclear"]

@@ -154,7 +154,7 @@ def _means(part: str, gpu: Gpu) -> bool:
 
 
 def busy_with(gpu: Gpu, reading: GpuReading | None) -> str:
-    """Return what computes on a GPU, as part of a sentence; empty if nothing does, or nobody can tell."""
+    """Return what computes on a GPU, as part of a sentence; empty if nothing does, or nobody can know."""
     if reading is None:
         return ""
     used = reading.used_bytes or 0

@@ -113,7 +113,7 @@ class _Reader:
         index = _index(found, names, by_number=self._task.labels_field is None)
         if index is None or not 0 <= index < len(options):
             self._refuse(
-                f"field {field!r} holds {_shown(found)}, which is none of {len(options)} options",
+                f"field {field!r} holds {_shown(found)}, which is not one of {len(options)} options",
                 "label_field",
                 f"an index from 0, or one of {', '.join(map(repr, names))}"[:200],
             )

@@ -101,7 +101,7 @@ class TrtPlan:
         )
 
     def serve_command(self, variant: ResolvedVariant) -> ServeCommand:
-        """Return the command of TensorRT-LLM's own server; all else that it is told is in the engine's file.
+        """Return the command of TensorRT-LLM's own server; the engine's file holds its other settings.
 
         `/health` answers only once the model is loaded, as the server binds its port after that.
         """

@@ -7,7 +7,7 @@ Invariants:
   future, by a host with a wrong clock, has no age and is not reused.
 - One that lacks what is needed now, because something that decides nothing about it changed, is not reused.
 - An inconclusive one is not repeated unless its time budget grows: whoever measures until the result is the
-  wanted one gets it sooner or later. Every further measurement of one key is told which attempt it is, and
+  wanted one gets it sooner or later. Every further measurement of one key gets the number of its attempt, and
   has to spend less of the permitted error. One that looked at nothing, because its host was busy, does not
   count and may be repeated.
 """

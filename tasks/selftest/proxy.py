@@ -1,4 +1,4 @@
-"""A server in front of a completions server, which alters requests and streams as it is told.
+"""A server in front of a completions server, which alters requests and streams as planted.
 
 Invariants:
 - Without an alteration, and for everything but completions, it passes on what it gets, byte for byte but for

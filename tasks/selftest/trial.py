@@ -41,7 +41,7 @@ class Trial(Frozen):
     texts: int = Field(description="Held-out texts that were continued.")
     outcome: TrialOutcome = Field(
         description="rejected: a gate shows a fault; refused: the client does not accept an answer; "
-        "objective-missed; undecided: a gate on answers could not tell; passed: all of these gates."
+        "objective-missed; undecided: a gate on answers could not decide; passed: all of these gates."
     )
     gates: tuple[str, ...] = Field(
         description="The gates that came to this outcome, in the order in which they decide; `client` for "

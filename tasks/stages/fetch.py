@@ -314,7 +314,7 @@ def checkpoint_facts(pipeline: Pipeline, spec: Spec, commit: str, access: HubAcc
 def facts_of(
     pipeline: Pipeline, call: StageCall, repo: str, commit: str, access: HubAccess
 ) -> CheckpointFacts:
-    """Return what pre-flight needs to know about a checkpoint, from the store or else from the Hub.
+    """Return what pre-flight needs to know about a checkpoint, from the store, otherwise from the Hub.
 
     It costs a listing, small files and headers of weights, never weights. If the store does not answer, the
     Hub is asked: a plan needs no store, and a build fails at its next use of the store.
@@ -341,7 +341,7 @@ def facts_of(
 def tokenizer_of(
     pipeline: Pipeline, call: StageCall, repo: str, commit: str, access: HubAccess
 ) -> dict[str, Any]:
-    """Return tokenizer.json of a checkpoint, from the store or else from the Hub; arguments as `facts_of`."""
+    """Return tokenizer.json of a checkpoint; arguments, and where it is looked for, as in `facts_of`."""
     tree = _fetched(pipeline, call)
     if tree is None:
         return hub_checkpoint.tokenizer_content(_repository(repo), commit, access, pipeline.say)

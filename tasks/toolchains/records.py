@@ -171,7 +171,7 @@ class JobOutcome(Frozen):
         try:
             return read_record(kind, self.metrics, "metrics")
         except InvalidRecord as error:
-            what = f"a worker reported something else than a {kind.__name__}: {error}"
+            what = f"a worker reported metrics that are not a {kind.__name__}: {error}"
             raise WorkerFailed(what, fix="this is a defect of the worker: report it with the log") from error
 
 

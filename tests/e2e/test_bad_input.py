@@ -21,7 +21,7 @@ def build(job: MainJob, spec: Path, **env: str) -> "subprocess.CompletedProcess[
     return run_cli("build", spec, env={**job.env, **env})
 
 
-def assert_told(job: MainJob, ended: "subprocess.CompletedProcess[str]", code: int, *parts: str) -> None:
+def assert_reported(job: MainJob, ended: "subprocess.CompletedProcess[str]", code: int, *parts: str) -> None:
     """The documented exit code; the message once on stderr and, where there was a run, once in its log."""
     last = ended.stderr[ended.stderr.rindex("enginery: ") :]
     assert ended.returncode == code, ended.stderr
@@ -52,24 +52,24 @@ def spec_with(tmp_path: Path, changes: Mapping[str, str], name: str = "spec.yaml
 
 def test_every_problem_of_a_spec_at_once(job: MainJob, tmp_path: Path) -> None:
     spec = spec_with(tmp_path, {"max_seq_len: 96": "max_seq_len: 32", "channels:": "chanels:"})
-    assert_told(job, build(job, spec), 2, "spec.yaml:", "chanels", "channels", "max_seq_len")
+    assert_reported(job, build(job, spec), 2, "spec.yaml:", "chanels", "channels", "max_seq_len")
 
 
 def test_broken_yaml(job: MainJob, tmp_path: Path) -> None:
     spec = spec_with(tmp_path, {"channels: [nightly]": "channels: [nightly"})
-    assert_told(job, build(job, spec), 2, "spec.yaml:")
+    assert_reported(job, build(job, spec), 2, "spec.yaml:")
 
 
 def test_preflight_refuses_before_anything_runs(job: MainJob, tmp_path: Path) -> None:
     spec = spec_with(tmp_path, {"max_seq_len: 96": "max_seq_len: 4096"})
     ended = build(job, spec)
-    assert_told(job, ended, 2, "max_seq_len", "512")
+    assert_reported(job, ended, 2, "max_seq_len", "512")
     assert "fetch checkpoint" not in ended.stderr
 
 
 def test_a_repository_that_is_not_there(job: MainJob, tmp_path: Path) -> None:
     spec = spec_with(tmp_path, {"enginery/demo-llama": "enginery/no-such-model"})
-    assert_told(job, build(job, spec), 4, "enginery/no-such-model", "fix:")
+    assert_reported(job, build(job, spec), 4, "enginery/no-such-model", "fix:")
 
 
 def test_a_gated_repository_without_a_token(job: MainJob, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_gated_repository_without_a_token(job: MainJob, tmp_path: Path) -> Non
     with faulty_hub(tmp_path / "hub") as hub:
         spec = spec_with(tmp_path, {"enginery/demo-llama": "acme/tiny", COMMIT: commit})
         ended = build(job, spec, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf"))
-    assert_told(job, ended, 4, "gated", "HF_TOKEN")
+    assert_reported(job, ended, 4, "gated", "HF_TOKEN")
 
 
 def test_a_download_that_stays_corrupt(job: MainJob, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_download_that_stays_corrupt(job: MainJob, tmp_path: Path) -> None:
         ended = build(
             job, spec, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf"), ENGINERY_STORE_PREFIX="corrupt"
         )
-    assert_told(job, ended, 6, "model-00002", "fix:")
+    assert_reported(job, ended, 6, "model-00002", "fix:")
 
 
 def test_a_hub_that_is_not_there(job: MainJob, tmp_path: Path) -> None:
@@ -98,23 +98,23 @@ def test_a_hub_that_is_not_there(job: MainJob, tmp_path: Path) -> None:
         HF_HOME=str(tmp_path / "hf"),
         ENGINERY_STORE_PREFIX="hubless",
     )
-    assert_told(job, ended, 5, "127.0.0.1:9")
+    assert_reported(job, ended, 5, "127.0.0.1:9")
 
 
 def test_a_store_that_is_not_there(job: MainJob) -> None:
-    assert_told(job, build(job, SPEC, AWS_ENDPOINT_URL_S3="http://127.0.0.1:9"), 5, "127.0.0.1:9", "fix:")
+    assert_reported(job, build(job, SPEC, AWS_ENDPOINT_URL_S3="http://127.0.0.1:9"), 5, "127.0.0.1:9", "fix:")
 
 
 def test_a_store_that_refuses(job: MainJob) -> None:
-    assert_told(job, build(job, SPEC, AWS_SECRET_ACCESS_KEY="wrong"), 5, "AWS_SECRET_ACCESS_KEY")
+    assert_reported(job, build(job, SPEC, AWS_SECRET_ACCESS_KEY="wrong"), 5, "AWS_SECRET_ACCESS_KEY")
 
 
 def test_a_variant_that_the_spec_does_not_have(job: MainJob) -> None:
     ended = job.cli("build", SPEC, "--variant", "h100")
-    assert_told(job, ended, 2, "h100", "cpu-int8")
+    assert_reported(job, ended, 2, "h100", "cpu-int8")
 
 
 @pytest.mark.toolchain
 def test_a_server_that_never_gets_ready(job: MainJob) -> None:
     ended = build(job, SPEC, ENGINERY_SERVER_READY_LIMIT_S="1.5", ENGINERY_STORE_PREFIX="unready")
-    assert_told(job, ended, 1, "ready", "ENGINERY_SERVER_READY_LIMIT_S")
+    assert_reported(job, ended, 1, "ready", "ENGINERY_SERVER_READY_LIMIT_S")

@@ -1,6 +1,6 @@
 """Layers that look back a few tokens only: sliding windows, and Llama 4's chunks, as vLLM serves them.
 
-Windows that a server is told of are a list, repeated over the layers; full attention is a window of the whole
+Windows that a server gets are a list, repeated over the layers; full attention is a window of the whole
 sequence.
 """
 

@@ -131,7 +131,7 @@ def _loads(
 def _cache(
     kind: KindFacts, source: ReadyMade, found: Recognised, capability: str | None, on: str
 ) -> Iterator[Problem]:
-    """Yield a format of the KV cache that the kind lacks there, beside these weights, or for this model."""
+    """Yield a format of the KV cache that the kind lacks there, next to these weights, or for this model."""
     caches = {row.quant_algo: row.name for row in load_kv_caches().values()}
     name = caches.get(found.kv_cache, "")
     cache, said = kind.kv_cache(name), f"a KV cache in {found.kv_cache}"
@@ -147,8 +147,8 @@ def _cache(
     algos = None if cache.recipes is None else [load_recipes()[one].quant_algo for one in cache.recipes]
     if algos is not None and not set(found.formats) <= set(algos):
         yield _problem(
-            f"{said} beside weights in {' and '.join(found.formats)} in {source.name}",
-            f"one beside weights in {', '.join(map(str, algos))}; {cache.source}",
+            f"{said} next to weights in {' and '.join(found.formats)} in {source.name}",
+            f"one next to weights in {', '.join(map(str, algos))}; {cache.source}",
         )
     named = str(next(iter(source.config.get("architectures") or ()), ""))
     if cache.architectures is not None and named not in cache.architectures:

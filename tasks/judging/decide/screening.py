@@ -26,7 +26,7 @@ def rejecting(answers: AccuracyResult, protocol: JudgingProtocol) -> tuple[str, 
 def qualifies(answers: AccuracyResult, protocol: JudgingProtocol) -> bool:
     """Whether a quantized reference takes part in the comparison of speed: it was not shown to be inaccurate.
 
-    A gate that could not tell does not keep a fast reference away.
+    A gate that could not decide does not keep a fast reference away.
     """
     asked = {gate.name for gate in all_gates() if gate.of_references}
     return asked.isdisjoint(rejecting(answers, protocol))
@@ -40,7 +40,7 @@ def is_accurate(answers: AccuracyResult, protocol: JudgingProtocol) -> bool:
 
 
 def is_conclusive(measured: Measured, protocol: JudgingProtocol) -> bool:
-    """Whether it leads to a decision at any price, even if a gate that does not matter for it could not tell.
+    """Whether it leads to a decision at any price, even if a gate that does not matter did not decide.
 
     Prices and other terms are no part of a measurement.
     """

@@ -4,7 +4,7 @@ Invariants:
 - The first row that matches decides. Every combination of outcomes has one, and every row decides some;
   `tests/unit/tasks/judging` checks all of them.
 - Rows decide in this order: the baseline; what rejects, by answers and then by rounds; what lets vLLM stay;
-  gates on answers that could not tell; that no round was timed; the other rules of gates on rounds. So an
+  gates on answers that could not decide; that no round was timed; the other rules of gates on rounds. So an
   engine that is not fast enough needs no further texts: whatever they showed, vLLM would stay.
 - A row states which outcomes of a gate no row above it has decided by that gate alone.
 

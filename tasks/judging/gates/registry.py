@@ -1,6 +1,6 @@
 """The gates, in the order in which they decide.
 
-A gate on answers can reject before any other says that it could not tell; gates on rounds decide once all
+A gate on answers can reject before any other says that it could not decide; gates on rounds decide once all
 gates on answers are passed, and the first of them whether what was timed counts. The last gate always
 decides: its rules accept all of its outcomes.
 """

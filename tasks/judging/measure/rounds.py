@@ -39,7 +39,7 @@ class RoundRunner:
         plan: requests per round and warm-up.
         seed: seed of all prompts.
         observer: observes the GPUs meanwhile.
-        label: tells its prompts from those of other runners.
+        label: distinguishes its prompts from those of other runners.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class RoundRunner:
         )
 
     def _lot(self, asked: Sequence[Asked], purpose: str) -> tuple[KeptAnswer, ...]:
-        """Draw the requests that may be asked again; no server can tell them from others."""
+        """Draw the requests that may be asked again; no server can distinguish them from others."""
         count = min(self.plan.kept_requests, len(asked))
         drawn = generator(self.seed, purpose, 0).sample(asked, count)
         return tuple(

@@ -62,7 +62,7 @@ def _safe(result: JudgedResult) -> str:
     open_ = [gate.name for gate in gates if gate.rule_for(judged[gate.name]) is not None]
     if open_:
         return f"Its answers were not accepted by {_and(open_)}."
-    return f"Its answers are as good as vLLM's, as far as {_and([gate.name for gate in gates])} can tell."
+    return f"Its answers are as good as vLLM's, as far as {_and([gate.name for gate in gates])} can show."
 
 
 def _worth(result: JudgedResult) -> str:

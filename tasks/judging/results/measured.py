@@ -36,7 +36,7 @@ class IdleCheck(Frozen):
     def costs_nothing(self) -> bool:
         """Whether no loss that would matter is possible by the interval.
 
-        One that could not tell after all pairs, but holds 1, may reach twice as far below 1 as the tolerance.
+        One that decides nothing after all pairs, but holds 1, may reach below 1 by twice the tolerance.
         """
         allowed = 2 * self.tolerance if self.ratio.upper >= 1 else self.tolerance
         return self.ratio.lower >= 1 - allowed

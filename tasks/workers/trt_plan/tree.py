@@ -33,7 +33,7 @@ def copy_tokenizer(checkpoint: Path, output: Path) -> list[str]:
     """Copy, byte for byte, what the server needs to turn text into tokens and back; returns the names.
 
     If no file says of what class the tokenizer is, the copy of tokenizer_config.json does: next to a plan's
-    config.json, which names no type of model, transformers could not tell.
+    config.json, which names no type of model, transformers could not know.
     """
     present = [name for name in TOKENIZER_FILES if (checkpoint / name).is_file()]
     for name in present:

@@ -3,7 +3,7 @@
 Invariants:
 - Two things must hold of starts from a copy: vLLM's own lines, or the compiled files that they did not add,
   say that the caches were used; and they are faster than cold ones, by the interval of the ratio. On a busy
-  host, where times scatter too much to tell, the processor seconds of the same starts decide.
+  host, if times scatter too much to decide, the processor seconds of the same starts decide.
 - Ratios are of geometric means; the interval is a t-interval of the logarithms, with the scatter of all
   three groups pooled, which are as many starts each.
 """

@@ -1,4 +1,4 @@
-"""What comes of answers that are longer, shorter or other than was asked for: whole or told, never wrong."""
+"""What becomes of answers that are longer, shorter or other than asked: whole or reported, never wrong."""
 
 import os
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_pulls_through_a_faulty_path_end_whole_or_reported(
             pulled = pull_release(store, "demo@1.4.0", root, facts=HOST)
         except (StoreUnreachable, IntegrityError):
             assert not (root / "demo" / "1.4.0" / "v2").exists()
-            ended.append("told")
+            ended.append("reported")
         else:
             verify(pulled.directory, listing)
             ended.append("whole")
@@ -101,7 +101,7 @@ def test_trees_that_come_into_the_cache_that_way_are_whole_or_reported(
             store.materialize(listing.digest, tmp_path / str(number))
         except (StoreUnreachable, IntegrityError):
             assert not (tmp_path / str(number)).exists()
-            ended.append("told")
+            ended.append("reported")
         else:
             verify(tmp_path / str(number), listing)
             ended.append("whole")
@@ -158,7 +158,7 @@ def test_a_chunk_that_is_overwritten_after_it_was_verified_is_found(
 ) -> None:
     write = os.pwrite
 
-    def beside(descriptor: int, data: memoryview, offset: int) -> int:
+    def elsewhere(descriptor: int, data: memoryview, offset: int) -> int:
         if offset > CHUNK_BYTES:
             write(descriptor, b"other", 10)  # in the first chunk, which the last pull left there whole
         return write(descriptor, data, offset)
@@ -168,7 +168,7 @@ def test_a_chunk_that_is_overwritten_after_it_was_verified_is_found(
     first = (tmp_path / "source" / "model.pt2").read_bytes()[:CHUNK_BYTES]
     (partial / "model.pt2").write_bytes(first)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", beside)
+        patch.setattr(os, "pwrite", elsewhere)
         with pytest.raises(IntegrityError, match="is not what was written to it"):
             pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert not (tmp_path / "root" / "demo" / "1.4.0" / "v2").exists()

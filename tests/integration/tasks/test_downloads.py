@@ -114,8 +114,8 @@ def build(pipeline: Pipeline, access: HubAccess, work: Path) -> dict[str, str]:
     quantized = worker_stage(pipeline, "quantize", checkpoint, {"weights.bin": "quantized"}).tree
     (tokenizer,) = (one for one in store.get_listing(checkpoint).files if one.path == "tokenizer.json")
     own = manifest(stand_in=False, tokenizer_sha256=tokenizer.sha256)
-    told = own.model_copy(update={"serve": SERVE}).model_dump_json()
-    engine = worker_stage(pipeline, "build", quantized, {ENGINE_FILE: told, "server.py": SERVER}).tree
+    reported = own.model_copy(update={"serve": SERVE}).model_dump_json()
+    engine = worker_stage(pipeline, "build", quantized, {ENGINE_FILE: reported, "server.py": SERVER}).tree
     trees = {"checkpoint": checkpoint, "heldout": heldout, "quantized": quantized, "engine": engine}
     measure(pipeline, trees, work)
     (work / "report").mkdir()

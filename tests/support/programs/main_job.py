@@ -1,4 +1,4 @@
-"""The surroundings of a whole build: local stack, a gate before its S3, a Hub with the demo's model."""
+"""The services of a whole build: local stack, a gate before its S3, a Hub with the demo's model."""
 
 import json
 import re
@@ -70,7 +70,7 @@ EVERYWHERE = (
 
 
 class MainJob:
-    """Runs the main job in its surroundings."""
+    """Runs the main job with its services."""
 
     def __init__(self, env: dict[str, str], gate: Gate) -> None:
         self.env = env

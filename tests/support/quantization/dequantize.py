@@ -110,7 +110,7 @@ def _fp4(packed: torch.Tensor) -> torch.Tensor:
 
 
 def hf_pairs(export: Tensors, source: Tensors, gemma: bool) -> Iterator[tuple[str, Linear, torch.Tensor]]:
-    """Every linear layer of an export in Hugging Face's layout, beside the original weight."""
+    """Every linear layer of an export in Hugging Face's layout, next to the original weight."""
     for name, original in source.items():
         base = name.removesuffix(".weight")
         is_linear = name.endswith(("_proj.weight", "w1.weight", "w2.weight", "w3.weight"))

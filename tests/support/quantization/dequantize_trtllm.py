@@ -16,7 +16,7 @@ from support.quantization.dequantize import Linear, Tensors
 def trtllm_pairs(
     ranks: list[Tensors], source: Tensors, config: dict[str, Any]
 ) -> Iterator[tuple[str, Linear, torch.Tensor]]:
-    """Every linear layer of every rank, beside the part of the original weights that it stands for."""
+    """Every linear layer of every rank, next to the part of the original weights that it stands for."""
     mapping = config["mapping"]
     devices = mapping["tp_size"]
     layers = config["num_hidden_layers"] // mapping["pp_size"]

@@ -56,7 +56,7 @@ def overlong(request: Request, answer: Answer, whole: Whole) -> Answer | None:
 
 
 def overlong_chunked(request: Request, answer: Answer, whole: Whole) -> Answer | None:
-    """The range and wrong bytes after it, whose count no header tells."""
+    """The range and wrong bytes after it, whose count no header says."""
     longer = overlong(request, answer, whole)
     return replace(longer, chunked=True) if longer else None
 

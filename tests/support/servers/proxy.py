@@ -24,7 +24,7 @@ Asked = queue.SimpleQueue[Request | None]
 
 
 class Proxy:
-    """Passes connections on to a server of 127.0.0.1, until it is told to misbehave."""
+    """Passes connections on to a server of 127.0.0.1, until it is asked to misbehave."""
 
     def __init__(self, target: str) -> None:
         self._target = urlsplit(target)

@@ -98,7 +98,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def weed() -> str:
-    """The server's program, installed beside this interpreter."""
+    """The server's program, installed next to this interpreter."""
     return str(Path(sys.executable).parent / "weed")
 
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent))  # the files beside this one
+sys.path.insert(0, str(Path(__file__).parent))  # the files next to this one
 
 from llm_args_rules import load_arguments, load_table, problems
 
@@ -45,7 +45,7 @@ def main() -> None:
     given = {"model": str(general.model_path), **llm_args}
     if found := list(problems(arguments["models"], arguments["root"], given)):
         end(f"pydantic_core._pydantic_core.ValidationError: {'; '.join(found)}")
-    fail_as_told()
+    fail_as_asked()
     streamed = command == "latency" or asked.streaming
     report = report_of(table["report"], requests, asked, sizes, streamed=streamed)
     if os.environ.get("STAND_IN_BENCH") == "other-report":
@@ -177,7 +177,7 @@ def percentiles(keys: dict[str, Any], value: float) -> dict[str, float]:
     return dict.fromkeys(keys["percentiles"], value)
 
 
-def fail_as_told() -> None:
+def fail_as_asked() -> None:
     """Fail in the way that the environment names."""
     how = os.environ.get("STAND_IN_BENCH", "")
     assert how in FAILURES, how

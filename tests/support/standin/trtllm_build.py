@@ -43,7 +43,7 @@ def main() -> None:
     """Parse, judge, write; exit codes and messages as the real program's."""
     interfaces = json.loads((SHARE / "interfaces.json").read_text())
     args = parse(sys.argv[1:], interfaces["trtllm-build"])
-    fail_as_told()
+    fail_as_asked()
     config = read_config(Path(args.checkpoint_dir), interfaces["engine"], interfaces["model-files"])
     build_config = build_config_of(args, interfaces)
     apply_rules(build_config, config, compute_capability(), args)
@@ -136,7 +136,7 @@ def write_config(output: Path, config: dict[str, Any], build_config: dict[str, A
         (output / LAYERS_FILE).write_text(json.dumps(config["quantization"], indent=4))
 
 
-def fail_as_told() -> None:
+def fail_as_asked() -> None:
     """End as a real build may end, where a test asks for it; the messages are the tools' own."""
     match os.environ.get("STAND_IN_BUILD"):
         case "gpu-memory":

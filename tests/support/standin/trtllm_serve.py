@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent))  # the files beside this one
+sys.path.insert(0, str(Path(__file__).parent))  # the files next to this one
 
 from llm_args_rules import clashes, load_arguments, load_table, problems
 from unified_checkpoint import checkpoint_problems
@@ -32,7 +32,7 @@ VERSION = "1.4.0rc1+stand-in"
 CLI, FORMATS = load_table("trtllm-serve-1.4"), load_table("llm-args-1.4")
 ARGS = load_arguments("trtllm-torch")
 TYPES = {"str": str, "int": int, "float": float}
-MOST_TOLD = 3
+MOST_SHOWN = 3
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
         sys.exit(f"ValueError: world size {ranks} is larger than the {count} GPUs of this node")
     refuse(checkpoint_problems(Path(args.model), llm_args, capability, FORMATS))
     refuse(draft_problems(llm_args.get("speculative_config") or {}))
-    fail_as_told("starting")
+    fail_as_asked("starting")
     if llm_args.get("enable_autotuner", True):
         tune(os.environ.get(FORMATS["autotuner_cache"]["variable"]), name, capability, ranks)
     serve(args.host, args.port, args.served_model_name or args.model)
@@ -70,8 +70,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def refuse(found: list[str]) -> None:
     """End with what is wrong, first things last, where a reader of the log's end sees them."""
     if found:
-        told = "\n".join(reversed(found[:MOST_TOLD]))
-        sys.exit(f"{len(found)} things that the real program would not take:\n{told}")
+        said = "\n".join(reversed(found[:MOST_SHOWN]))
+        sys.exit(f"{len(found)} things that the real program would not take:\n{said}")
 
 
 def draft_problems(config: dict[str, Any]) -> list[str]:
@@ -116,7 +116,7 @@ def tune(path: str | None, name: str, capability: str, ranks: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
         json.dump(FAILURES.get(os.environ.get("STAND_IN_SERVE", ""), same)(content), file, indent=2)
-    fail_as_told("tuned", cache)
+    fail_as_asked("tuned", cache)
     print(f"[TRT-LLM] [I] [Autotuner] Saving cache to {cache}", flush=True)
 
 
@@ -145,7 +145,7 @@ FAILURES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def fail_as_told(moment: str, cache: Path | None = None) -> None:
+def fail_as_asked(moment: str, cache: Path | None = None) -> None:
     """Fail in the way that the environment names."""
     how = os.environ.get("STAND_IN_SERVE", "")
     assert how == "" or how in FAILURES, how

@@ -14,7 +14,7 @@ from typing import Any
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 ATTENTION, FEED_FORWARD = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 PLAIN = ("BF16", "F16", "F32")
-# Scales beside a weight by format, and the type of the weight itself.
+# Scales next to a weight by format, and the type of the weight itself.
 LAYOUTS: dict[str | None, tuple[tuple[str, ...], tuple[str, ...]]] = {
     None: (PLAIN, ()),
     "FP8": (("F8_E4M3",), ("weight_scale", "input_scale")),

@@ -56,8 +56,8 @@ class Host:
         return entry
 
     def _engine(self, name: str, *, stand_in: bool) -> str:
-        told = manifest(stand_in=stand_in).model_dump_json()
-        return self._put(f"{name}-{stand_in}", {ENGINE_FILE: told, "rank0.engine": f"for {name}"})
+        reported = manifest(stand_in=stand_in).model_dump_json()
+        return self._put(f"{name}-{stand_in}", {ENGINE_FILE: reported, "rank0.engine": f"for {name}"})
 
     def _put(self, place: str, files: dict[str, str]) -> str:
         directory = self._directory / place

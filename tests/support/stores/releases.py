@@ -32,8 +32,8 @@ def variant(
         "vllm_serve": RECIPE,
         "checkpoint_tree": tree,
     }
-    told = {**facts, **changes}
-    return VariantRelease(**{"vllm_tree": told["checkpoint_tree"], **told})
+    said = {**facts, **changes}
+    return VariantRelease(**{"vllm_tree": said["checkpoint_tree"], **said})
 
 
 def release(

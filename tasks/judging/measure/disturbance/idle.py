@@ -7,7 +7,7 @@ Invariants:
   interval that excludes 1.
 - As many looks as there may be share the error: each interval is at the confidence that leaves all of them
   together at the declared one.
-- If the interval is too wide to tell, sides do not share GPUs.
+- If the interval is too wide to decide, sides do not share GPUs.
 - A pair that others on the host disturbed is made again.
 """
 
@@ -61,7 +61,7 @@ def check_idle_sides(
         say: takes lines of progress.
 
     Raises:
-        tasks.errors.HostBusy: others keep computing on the host, so nobody can tell.
+        tasks.errors.HostBusy: others keep computing on the host, so nobody can know.
     """
     placement.observer.await_quiet(say)
     made = []

@@ -1,7 +1,7 @@
 """Timed requests that the engine is asked again, for the ids of its tokens.
 
 Invariant: the lot was drawn after a round, from requests that were all alike. A server that treats timed
-requests in another way cannot tell which of them will be asked again.
+requests in another way cannot know which of them will be asked again.
 """
 
 from collections.abc import Sequence

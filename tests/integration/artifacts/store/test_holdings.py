@@ -218,7 +218,7 @@ def test_no_advice_destroys_anything(
     """Damage of every kind of object, and what is said of it."""
     engine = demo.variants[0].tree or ""
     measured = f"measurements/{'0' * 64}/1.json"
-    told: list[ArtifactError] = []
+    reported: list[ArtifactError] = []
     for key, ask in (
         (key_of(tree, "model.pt2"), lambda: elsewhere.materialize(engine, tmp_path / "copy")),
         (key_of(tree, "run"), lambda: elsewhere.read_file(engine, "run")),
@@ -230,7 +230,7 @@ def test_no_advice_destroys_anything(
         overwrite(key, b"damaged")
         with pytest.raises(IntegrityError) as caught:
             ask()
-        told.append(caught.value)
-    for error in told:
+        reported.append(caught.value)
+    for error in reported:
         assert not {"delete", "remove", "overwrite"} & set(str(error).lower().replace(".", " ").split())
         assert error.fix

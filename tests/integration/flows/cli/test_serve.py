@@ -1,4 +1,4 @@
-"""`enginery pull` and `enginery serve` on hosts whose GPUs a stand-in of the driver's library tells of."""
+"""`enginery pull` and `enginery serve` on hosts whose GPUs a stand-in of the driver's library reports."""
 
 import socket
 from collections.abc import Callable, Sequence

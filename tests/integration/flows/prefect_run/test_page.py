@@ -94,9 +94,9 @@ def test_a_flow_that_was_called_by_another_has_it_in_its_own_log() -> None:
 def test_a_defect_keeps_its_traceback() -> None:
     state = failing([ZeroDivisionError("a defect")], return_state=True)
     assert state.is_failed()
-    (told,) = errors_in(log_of(state.state_details.flow_run_id))
-    assert "Traceback" in told
-    assert "ZeroDivisionError: a defect" in told
+    (said,) = errors_in(log_of(state.state_details.flow_run_id))
+    assert "Traceback" in said
+    assert "ZeroDivisionError: a defect" in said
 
 
 @flow(name="stages")

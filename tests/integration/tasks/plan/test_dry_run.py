@@ -1,4 +1,4 @@
-"""A dry run beside a store: digests of what it holds, and a store that is away is no obstacle."""
+"""A dry run with a store: digests of what it holds, and a store that is away is no obstacle."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What keeps an engine from being served here, told before anything starts."""
+"""What keeps an engine from being served here, reported before anything starts."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ FACTS = HostFacts(machine="x86_64", cpu_features=(), gpus=PAIR, driver="580.95.0
 VERSIONS = {"tensorrt-llm": TOOL_VERSION, "torch": "2.14.0"}
 
 
-def told(tree: Path, facts: HostFacts = FACTS, versions: dict[str, str] = VERSIONS) -> str:
+def refusal(tree: Path, facts: HostFacts = FACTS, versions: dict[str, str] = VERSIONS) -> str:
     with pytest.raises(CannotServe) as caught:
         refuse_unservable(tree, facts, versions)
     assert (caught.value.exit_code, caught.value.failure) == (4, "unsupported")
@@ -55,7 +55,7 @@ def test_a_manifest_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
 )
 def test_another_gpu_driver_or_machine_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     write_engine(tmp_path)
-    message = told(tmp_path, FACTS.model_copy(update=changes))
+    message = refusal(tmp_path, FACTS.model_copy(update=changes))
     assert said in message
     assert "enginery pull" in message
 
@@ -89,7 +89,7 @@ def test_a_plan_of_another_tool_version_is_refused(
     tmp_path: Path, tools: dict[str, str], versions: dict[str, str], said: str
 ) -> None:
     write_engine(tmp_path, tools=tools, tuning=None)
-    message = told(tmp_path, versions=versions)
+    message = refusal(tmp_path, versions=versions)
     assert said in message
     assert "build the variant again" in message
 
@@ -125,7 +125,7 @@ def test_a_tuning_cache_of_elsewhere_is_refused_with_what_differs(
     tmp_path: Path, measured_on: dict[str, Any], said: str
 ) -> None:
     write_engine(tmp_path, requires=on_h200(2), tuning=tuned(**measured_on))
-    message = told(tmp_path)
+    message = refusal(tmp_path)
     assert f"tuning cache autotuner/cache.json, {said}" in message
     assert message.count("tuning cache") == 1
 
@@ -133,15 +133,15 @@ def test_a_tuning_cache_of_elsewhere_is_refused_with_what_differs(
 def test_settings_that_changed_since_are_noticed(tmp_path: Path) -> None:
     write_engine(tmp_path)
     (tmp_path / "llm_args.yaml").write_text(ARGUMENTS.replace("0.9", "0.5"))
-    assert "config sha256" in told(tmp_path)
+    assert "config sha256" in refusal(tmp_path)
     (tmp_path / "llm_args.yaml").write_text("damaged: [")
-    assert "config sha256" in told(tmp_path)
+    assert "config sha256" in refusal(tmp_path)
     (tmp_path / "llm_args.yaml").unlink()
-    assert "config sha256" in told(tmp_path)
+    assert "config sha256" in refusal(tmp_path)
 
 
 def test_every_reason_is_reported_at_once(tmp_path: Path) -> None:
     write_engine(tmp_path, tuning=tuned(gpu_name="NVIDIA B200", compute_capability="10.0"))
-    message = told(tmp_path, versions={"tensorrt-llm": "1.4.0"})
+    message = refusal(tmp_path, versions={"tensorrt-llm": "1.4.0"})
     assert message.count("tuning cache") == 3
     assert "built with tensorrt_llm 1.4.0rc1, the toolchain has 1.4.0" in message

@@ -1,4 +1,4 @@
-"""What config.json and file sizes tell of a model, and what is refused because they do not."""
+"""What config.json and file sizes say of a model, and what is refused because they do not."""
 
 from typing import Any
 

@@ -33,7 +33,7 @@ def found(kind: str, variant: ResolvedVariant, config: dict[str, Any]) -> list[P
 
 
 def plan(windows: list[int] | None = None, **more: Any) -> ResolvedVariant:
-    """A plan of long sequences whose server is told of windows."""
+    """A plan of long sequences whose server gets windows."""
     passed = {"kv_cache_config": {"max_attention_window": windows}} if windows else None
     return plan_variant(shape=LONG, llm_args=passed, **more)
 

@@ -108,15 +108,15 @@ def test_several_devices_of_which_a_host_has_one_are_refused(spec: Spec, size: s
     problem = next(one for one in preflight(spec, variant, CONFIG, FILES) if one.found == "2 devices")
     assert problem.field == f"variants.first.{size}"
     assert problem.accepted == "one device: a host has one gb10, and engines are served on one host"
-    beside = gpu_variant(spec, kind, "rtx-5090", "fp8", **{size: 2})
-    assert preflight(spec, beside, CONFIG, FILES) == ()
+    others = gpu_variant(spec, kind, "rtx-5090", "fp8", **{size: 2})
+    assert preflight(spec, others, CONFIG, FILES) == ()
 
 
 def test_an_nvfp4_kv_cache_goes_with_the_weights_and_models_that_upstream_documents(spec: Spec) -> None:
     variant = gpu_variant(spec, "trtllm-torch", "b200", "fp8", "nvfp4")
     assert preflight(spec, variant, CONFIG, FILES) == ()
-    beside = gpu_variant(spec, "trtllm-torch", "b200", "nvfp4", "nvfp4")
-    (problem,) = preflight(spec, beside, CONFIG, FILES)
+    others = gpu_variant(spec, "trtllm-torch", "b200", "nvfp4", "nvfp4")
+    (problem,) = preflight(spec, others, CONFIG, FILES)
     assert (problem.field, problem.found) == (KV_CACHE, "nvfp4 with recipe nvfp4")
     assert problem.accepted.startswith("it with recipe fp8; ")
     qwen = CONFIG | {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}

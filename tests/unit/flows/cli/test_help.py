@@ -1,4 +1,4 @@
-"""What a newcomer is told: the help of every command, its examples, and completion in the shell."""
+"""What a newcomer reads: the help of every command, its examples, and completion in the shell."""
 
 import re
 import shlex

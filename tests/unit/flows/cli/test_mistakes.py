@@ -1,4 +1,4 @@
-"""Mistakes of users: told at once and in words, with the documented exit code, on every command."""
+"""Mistakes of users: reported at once and in words, with the documented exit code, on every command."""
 
 import os
 import subprocess
@@ -60,7 +60,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], ther
     return run_here
 
 
-def assert_told(done: Done, code: int, *said: str) -> None:
+def assert_reported(done: Done, code: int, *said: str) -> None:
     assert done.returncode == code, done.stderr
     assert "internal error" not in done.stderr
     assert "Traceback" not in done.stderr
@@ -107,7 +107,7 @@ def assert_told(done: Done, code: int, *said: str) -> None:
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
 )
 def test_a_mistake_is_reported_in_words(cli: Cli, arguments: tuple[str, ...], code: int, said: str) -> None:
-    assert_told(cli(*arguments), code, said)
+    assert_reported(cli(*arguments), code, said)
 
 
 COMMANDS = ("status", "list", "specs list", "toolchain list", "plan demo", "build demo", "nightly", "doctor")
@@ -119,7 +119,7 @@ def test_a_home_that_is_no_directory_is_named_with_its_variable(
     cli: Cli, there: Path, command: str, home: str
 ) -> None:
     done = cli(*command.split(), ENGINERY_HOME=str(there / home))
-    assert_told(done, 2, "ENGINERY_HOME", str(there / home))
+    assert_reported(done, 2, "ENGINERY_HOME", str(there / home))
 
 
 # What no user may write to, root included.
@@ -129,25 +129,25 @@ READ_ONLY = "/sys/enginery"
 @pytest.mark.parametrize("command", ["up", "build demo", "nightly demo"])
 def test_a_home_that_cannot_be_written_is_reported_before_anything_starts(cli: Cli, command: str) -> None:
     done = cli(*command.split(), ENGINERY_HOME=READ_ONLY, AWS_ENDPOINT_URL_S3=CLOSED)
-    assert_told(done, 1, READ_ONLY)
+    assert_reported(done, 1, READ_ONLY)
 
 
 def test_a_file_where_prefect_keeps_its_data_is_reported_before_it_starts(cli: Cli, there: Path) -> None:
     done = cli("nightly", "llama-3.1-8b-instruct", PREFECT_HOME=str(there / "file"))
-    assert_told(done, 2, str(there / "file"))
+    assert_reported(done, 2, str(there / "file"))
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"home = ", b"hom = 1", b'store_bucket = ["a"]', None])
 def test_an_unusable_settings_file_is_reported(cli: Cli, there: Path, content: bytes | None) -> None:
     path = there / "enginery.toml"
     path.mkdir() if content is None else path.write_bytes(content)
-    assert_told(cli("list"), 2, "enginery.toml")
+    assert_reported(cli("list"), 2, "enginery.toml")
 
 
 def test_a_key_that_is_no_setting_is_named_with_the_one_that_was_meant(cli: Cli, there: Path) -> None:
     (there / "enginery.toml").write_text('hom = "x"\nunheard = 1\n')
     done = cli("list")
-    assert_told(done, 2, "2 settings cannot be used", "hom in enginery.toml: there is no such setting")
+    assert_reported(done, 2, "2 settings cannot be used", "hom in enginery.toml: there is no such setting")
     assert "did you mean home?" in done.stderr
     assert "unheard in enginery.toml: there is no such setting\n" in done.stderr
     assert "ENGINERY_UNHEARD" not in done.stderr, "no such variable is read"
@@ -164,7 +164,7 @@ def test_a_spec_under_another_name_is_no_second_spec_of_that_name(
     for name in ("demo", "other"):
         (specs / f"{name}.yaml").write_text(text, encoding="utf-8")
     done = cli(*command.split(), ENGINERY_SPECS_DIR=str(specs))
-    assert_told(done, 2, "other.yaml holds the spec 'demo', not 'other'")
+    assert_reported(done, 2, "other.yaml holds the spec 'demo', not 'other'")
 
 
 @pytest.mark.parametrize("url", ["foo", CLOSED])
@@ -193,12 +193,12 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_store_that_was_named_wrongly_is_reported_with_the_variable(
     cli: Cli, variables: dict[str, str], said: str
 ) -> None:
-    assert_told(cli("list", **variables), 5, said)
+    assert_reported(cli("list", **variables), 5, said)
 
 
 def test_bytes_that_are_no_text_are_reported(cli: Cli) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL_S3": CLOSED}
-    assert_told(cli("list", ENGINERY_STORE_PREFIX=os.fsdecode(b"\xff"), **keys), 2, "is not UTF-8")
+    assert_reported(cli("list", ENGINERY_STORE_PREFIX=os.fsdecode(b"\xff"), **keys), 2, "is not UTF-8")
 
 
 def test_a_full_disk_behind_stdout_is_reported() -> None:
@@ -206,7 +206,7 @@ def test_a_full_disk_behind_stdout_is_reported() -> None:
         done = subprocess.run(
             [*PROGRAM, "specs", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert_told(Done(done.returncode, done.stderr), 1, "The disk is full")
+    assert_reported(Done(done.returncode, done.stderr), 1, "The disk is full")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def git(folder: Path, *arguments: str, stdin: str = "") -> str:
 
 def test_commit_and_blob_ids_are_those_that_git_computes(tmp_path: Path) -> None:
     folder = sharded_model(tmp_path / "hub")
-    write_repo(folder, {"zeta/inner/deep.txt": "deep\n", "zeta.txt": "beside\n", "zeta-more.txt": ""}, {})
+    write_repo(folder, {"zeta/inner/deep.txt": "deep\n", "zeta.txt": "aside\n", "zeta-more.txt": ""}, {})
     repo = read_repo("model", folder)
     work = tmp_path / "git"
     work.mkdir()

@@ -1,4 +1,4 @@
-"""What commands are told of the running stack, and what the user's own choices take precedence over."""
+"""What commands learn of the running stack, and what the user's own choices take precedence over."""
 
 import json
 import os

@@ -189,19 +189,19 @@ def drafting(spec: str, variant: str, method: SpeculativeMethod) -> References:
 
 
 @pytest.mark.parametrize("method", ["ngram", "eagle3", "draft_model"])
-def test_an_engine_that_drafts_has_an_opponent_that_drafts_as_well(method: SpeculativeMethod) -> None:
+def test_an_engine_that_drafts_has_a_reference_that_drafts_as_well(method: SpeculativeMethod) -> None:
     before, after = of("qwen3-8b", "h100-torch"), drafting("qwen3-8b", "h100-torch", method)
     assert [one.side for one in after.taken[:-1]] == [one.side for one in before.taken]
-    opponent = after.taken[-1]
-    assert (opponent.side.name, opponent.side.roles) == (f"vllm {method}", ("declared",))
-    flags = values(list(opponent.side.serve.argv))
+    added = after.taken[-1]
+    assert (added.side.name, added.side.roles) == (f"vllm {method}", ("declared",))
+    flags = values(list(added.side.serve.argv))
     assert flags["--speculative-config.method"] == method
     assert flags["--speculative-config.num_speculative_tokens"] == "3"
     own = method in DRAFTED_METHODS
     assert flags.get("--speculative-config.model") == ("{tree}/draft" if own else None)
     # The engine's own FP8 weights, which vLLM loads.
     assert flags["--quantization"] == "modelopt"
-    assert opponent.side.tree == (DRAFTED if own else WEIGHTS)
+    assert added.side.tree == (DRAFTED if own else WEIGHTS)
 
 
 def test_it_drafts_on_what_it_quantizes_itself_if_it_does_not_load_the_weights() -> None:

@@ -42,7 +42,7 @@ def facts(*gpus: object) -> HostFacts:
 
 
 class Taker:
-    """A thread that takes GPUs, and gives them back when it is told to."""
+    """A thread that takes GPUs, and gives them back when it is asked to."""
 
     def __init__(self, locks: Path, count: int, order: list[str], name: str) -> None:
         self.waits: list[str] = []

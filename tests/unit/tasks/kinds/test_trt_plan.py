@@ -137,7 +137,7 @@ def test_a_command_is_one_that_the_tools_take_or_is_refused(any_variant: Resolve
 def test_the_tool_takes_nothing_back(any_variant: ResolvedVariant) -> None:
     asked, config = built(any_variant)
     before, after = asked.pop("plugin_config"), config.pop("plugin_config")
-    # Only the checkpoint tells the architecture: what the tool takes back for one, the worker notices.
+    # Only the checkpoint says the architecture: what the tool takes back for one, the worker notices.
     fusions = {"reduce_fusion", "user_buffer", "norm_quant_fusion"}
     ignored = {"nccl_plugin"} | (fusions if before["pp_reduce_scatter"] else set())
     assert {name for name, value in after.items() if before[name] != value} <= ignored

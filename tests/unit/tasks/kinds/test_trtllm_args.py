@@ -185,7 +185,7 @@ def test_every_recipe_and_cache_format_of_the_kind_has_a_name_in_the_arguments()
 
 
 @pytest.mark.parametrize(
-    ("given_args", "told"),
+    ("given_args", "said"),
     [
         ({"max_batchsize": 4}, "Extra inputs are not permitted"),
         ({"kv_cache_config": {"dtype": "int8"}}, "should be one of"),
@@ -196,9 +196,9 @@ def test_every_recipe_and_cache_format_of_the_kind_has_a_name_in_the_arguments()
         ({"moe_config": "CUTLASS"}, "should be a mapping"),
     ],
 )
-def test_the_table_refuses_what_the_tool_would(given_args: dict[str, Any], told: str) -> None:
+def test_the_table_refuses_what_the_tool_would(given_args: dict[str, Any], said: str) -> None:
     (problem,) = problems(ARGS["models"], "TorchLlmArgs", {"model": "/tree", **given_args})
-    assert told in problem
+    assert said in problem
     assert next(iter(problems(ARGS["models"], "TorchLlmArgs", {}))) == "TorchLlmArgs.model: Field required"
 
 

@@ -139,8 +139,8 @@ def test_two_gpus_build_and_serve_two_ranks_in_fp8() -> None:
     assert (built["--use_fp8_context_fmha"], built["--nccl_plugin"]) == ("enable", "auto")
     (server,) = [one for one in stage(plan, "measure").commands if one.what == "server of engine"]
     assert flags(server)["--extra_llm_api_options"].endswith("/llm_args.yaml")
-    told = stage(plan, "build").params["llm_args"]
-    assert (told["tensor_parallel_size"], told["pipeline_parallel_size"]) == (2, 1)
+    said = stage(plan, "build").params["llm_args"]
+    assert (said["tensor_parallel_size"], said["pipeline_parallel_size"]) == (2, 1)
     assert server.env["CUDA_VISIBLE_DEVICES"] == "<gpus:2>"
     assert stage(plan, "build").gpus == 2
 

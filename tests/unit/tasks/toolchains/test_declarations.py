@@ -146,11 +146,11 @@ def test_torch_is_known_by_its_own_words(declared_as, found, allowed):
 
 def test_end_of_life_is_reported_once_for_each_toolchain_in_order():
     names = ["tensorrt-llm-1.2", "vllm-cpu", "modelopt-0.37-cpu", "tensorrt-llm-1.2"]
-    told = end_of_life_warnings(names, date(2026, 6, 30))
-    assert [sentence.split(":")[0] for sentence in told] == [
+    said = end_of_life_warnings(names, date(2026, 6, 30))
+    assert [sentence.split(":")[0] for sentence in said] == [
         "toolchain tensorrt-llm-1.2", "toolchain modelopt-0.37-cpu"
     ]  # fmt: skip
-    assert "ended on 2026-06-30; instead: the kind trtllm-torch" in told[0]
+    assert "ended on 2026-06-30; instead: the kind trtllm-torch" in said[0]
     assert "ends on 2026-06-30" in end_of_life_warnings(names, date(2026, 6, 29))[0]
     with pytest.raises(ToolchainUnavailable, match="no toolchain named"):
         end_of_life_warnings(["aot-gpu"], date(2026, 6, 30))

@@ -28,14 +28,14 @@ def test_a_run_of_nightly_is_scheduled_and_the_commands_report_it(stack: Stack) 
     coming = next_nightly(stack.api).time
     assert coming is not None
     assert (coming.hour, coming.minute) == (2, 17)
-    told = f"{coming:%Y-%m-%d %H:%M} UTC"
+    said = f"{coming:%Y-%m-%d %H:%M} UTC"
     env = {"ENGINERY_HOME": str(stack.settings.home)}
     status = run_cli("status", env=env)
-    assert f"next nightly run: {told}" in status.stdout
+    assert f"next nightly run: {said}" in status.stdout
     assert f"log in with {stack.auth_string}" in status.stderr
     assert stack.auth_string not in run_cli("status", "--json", env=env).stdout
     doctor = run_cli("doctor", "--only", "services", env=env).stdout
-    assert told in next(line for line in doctor.splitlines() if " schedule " in line)
+    assert said in next(line for line in doctor.splitlines() if " schedule " in line)
 
 
 def test_a_schedule_starts_a_run_that_ends_and_the_server_logs_no_error(stack: Stack) -> None:

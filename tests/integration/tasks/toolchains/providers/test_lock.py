@@ -218,7 +218,7 @@ def test_index_lock_with_a_cuda_build_and_the_wheelhouse_make_one_toolchain(inde
 
 
 @pytest.mark.parametrize(
-    ("damage", "error", "told"),
+    ("damage", "error", "reported"),
     [
         (lambda it: next(it.glob("*.whl")).write_bytes(b"other"), ToolchainCorrupt, "has the digest"),
         (lambda it: next(it.glob("*.whl")).unlink(), ToolchainUnavailable, "no file of rare"),
@@ -227,10 +227,10 @@ def test_index_lock_with_a_cuda_build_and_the_wheelhouse_make_one_toolchain(inde
     ],
 )
 def test_wheelhouse_that_is_not_right_is_refused_before_anything_is_installed(
-    index, wheelhouse, damage, error, told
+    index, wheelhouse, damage, error, reported
 ):
     damage(wheelhouse.wheelhouse)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=reported):
         ensure_declared(index.declare(wheelhouse=(RARE,)), wheelhouse, print)
     assert not list(wheelhouse.toolchains_dir.glob("tiny-*"))
 

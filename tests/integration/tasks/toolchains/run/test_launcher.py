@@ -1,4 +1,4 @@
-"""What jobs and servers tell a toolchain's launcher, and that what it answers is what runs."""
+"""What jobs and servers give a toolchain's launcher, and that what it answers is what runs."""
 
 from pathlib import Path
 

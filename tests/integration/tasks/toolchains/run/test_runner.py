@@ -94,10 +94,10 @@ def test_environment_holds_no_secrets_and_what_is_declared(run, monkeypatch):
 def test_refusal_keeps_the_workers_words_and_class(run, failure, error, exit_code):
     with pytest.raises(error) as raised:
         run("refuse", failure=failure)
-    told = raised.value
-    assert (told.what, told.where, told.fix) == ("weights are of no use", "config.json", "take others")
-    assert told.failure == failure
-    assert told.exit_code == exit_code
+    said = raised.value
+    assert (said.what, said.where, said.fix) == ("weights are of no use", "config.json", "take others")
+    assert said.failure == failure
+    assert said.exit_code == exit_code
 
 
 def test_hang_ends_at_the_time_limit(run):

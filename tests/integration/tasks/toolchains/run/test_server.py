@@ -137,7 +137,7 @@ def test_a_server_is_started_in_its_own_directory_for_temporary_files(serve, tmp
 def test_death_in_use_is_reported_instead_of_the_clients_error(serve):
     with pytest.raises(WorkerFailed, match="exit code 7") as raised, serve("good") as running:
         get(running.base_url + "/die")
-    assert "| told to die" in raised.value.where
+    assert "| asked to die" in raised.value.where
     assert isinstance(raised.value.__context__, OSError)
 
 

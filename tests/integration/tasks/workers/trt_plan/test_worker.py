@@ -50,9 +50,9 @@ def build(toolchain: Toolchain, tmp_path: Path) -> Build:
         output = tmp_path / "tree"
         output.mkdir()
         request = Request(params, job.admission, {"checkpoint": checkpoint}, output)
-        told = toolchain.model_copy(update={"env": {"STAND_IN_BUILD": fails}})
+        reported = toolchain.model_copy(update={"env": {"STAND_IN_BUILD": fails}})
         return run_job(
-            told,
+            reported,
             staged(tmp_path / "worker", job.worker),
             request,
             log=tmp_path / "log",

@@ -179,7 +179,7 @@ def answer(toolchain: Toolchain, manifest: EngineManifest, engine: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("fails", "error", "told"),
+    ("fails", "error", "said"),
     [
         ("gpu-memory", WorkerOutOfMemory, "CUDA out of memory"),
         ("dies", WorkerFailed, "Executor creation failed"),
@@ -190,15 +190,15 @@ def answer(toolchain: Toolchain, manifest: EngineManifest, engine: Path, tmp_pat
     ],
 )
 def test_a_tool_that_fails_is_reported(
-    fails: str, error: type[Exception], told: str, toolchain: Callable[..., Toolchain], build_engine: Build
+    fails: str, error: type[Exception], said: str, toolchain: Callable[..., Toolchain], build_engine: Build
 ) -> None:
     with pytest.raises(error) as caught:
         build_engine(variant("h100-sxm", "none"), DEMO, toolchain("h100-sxm", fails=fails))
-    assert told in str(caught.value)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("asked", "host", "told"),
+    ("asked", "host", "said"),
     [
         (variant("b200", "none"), "h200", "this host has NVIDIA H200"),
         (variant("h200", "none", tensor_parallel=2), "h200", "may use 1 of NVIDIA H200"),
@@ -208,12 +208,12 @@ def test_a_tool_that_fails_is_reported(
 def test_what_cannot_be_built_here_is_refused_before_the_tool_starts(
     asked: ResolvedVariant,
     host: str,
-    told: str,
+    said: str,
     toolchain: Callable[..., Toolchain],
     build_engine: Build,
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(WorkerRefused, match=told):
+    with pytest.raises(WorkerRefused, match=said):
         build_engine(asked, DEMO, toolchain(host))
     assert "trtllm-serve" not in (tmp_path / "build.log").read_text()
 
@@ -223,8 +223,8 @@ def test_a_checkpoint_that_says_what_its_tensors_are_not_is_refused_by_the_tool(
 ) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(DEMO, damaged)
-    told = {"quant_algo": "FP8", "kv_cache_quant_algo": None}
-    (damaged / "hf_quant_config.json").write_text(json.dumps({"quantization": told}))
+    said = {"quant_algo": "FP8", "kv_cache_quant_algo": None}
+    (damaged / "hf_quant_config.json").write_text(json.dumps({"quantization": said}))
     with pytest.raises(WorkerFailed, match="exit code 1") as caught:
         build_engine(variant("h200", "fp8"), damaged, toolchain("h200"))
     assert "q_proj.weight is BF16; FP8 loads F8_E4M3" in str(caught.value)

@@ -122,7 +122,7 @@ def problems(spec: Spec, asked: ResolvedVariant, made: ReadyMade) -> list[str]:
             "b200",
             modelopt("NVFP4", "NVFP4"),
             {},
-            "a KV cache in NVFP4 beside weights in NVFP4",
+            "a KV cache in NVFP4 next to weights in NVFP4",
         ),
         ("trtllm-torch", "h200", modelopt("FP8", "NVFP4"), {}, "documented for 10.0 and 10.3 only"),
         ("trtllm-torch", "rtx-5090", modelopt("W4A16_NVFP4"), {}, None),

@@ -158,7 +158,7 @@ def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: Jud
     fast = f"It is {ratio.estimate:.2f} times as fast as vllm with 2 in flight (between {ratio.lower:.2f} and"
     for shown in (
         "Serve this engine instead of vLLM.",
-        f"as far as {', '.join(others)} and {last} can tell.",
+        f"as far as {', '.join(others)} and {last} can show.",
         f"{fast} {ratio.upper:.2f}; the bar is 1.1), and it would cost {lost:,.0f} USD a month more",
         "enginery pull demo --to ./engines --variant cpu-int8",
         f"Judged {result.created_at:%Y-%m-%d %H:%M} UTC on an unknown host.",

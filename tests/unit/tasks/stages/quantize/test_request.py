@@ -1,4 +1,4 @@
-"""What the quantize worker is told: from the variant and the tables, and from the recipe file."""
+"""What the quantize worker is asked: from the variant and the tables, and from the recipe file."""
 
 import hashlib
 import shutil
@@ -23,8 +23,8 @@ TEXT = "quantize: {algorithm: max, quant_cfg: []}\n"
 SHA256 = hashlib.sha256(TEXT.encode()).hexdigest()
 
 
-def params(case: Case, beside: Path = Path()) -> QuantizeParams:
-    return request_params(case.variant(), {"architectures": [case.architecture]}, beside)
+def params(case: Case, folder: Path = Path()) -> QuantizeParams:
+    return request_params(case.variant(), {"architectures": [case.architecture]}, folder)
 
 
 def formats(case: Case) -> dict[str, FormatNeeds]:

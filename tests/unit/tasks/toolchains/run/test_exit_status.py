@@ -21,7 +21,7 @@ MEMORY_WORDS = [
 ]
 
 
-def told(*, tail=(), **ending):
+def reported(*, tail=(), **ending):
     process = SimpleNamespace(log=Path("job.log"), tail=deque(tail, maxlen=20), recent=deque(tail))
     values = {"exit_code": None, "signal": None, "stopped": None, "stragglers": 0, "oom_kills": 0}
     used = {"wall_s": 1.5, "cpu_s": 1.0, "peak_rss_bytes": 3 << 29}
@@ -29,48 +29,48 @@ def told(*, tail=(), **ending):
 
 
 def test_exit_code_0_is_no_failure():
-    assert told(exit_code=0) is None
+    assert reported(exit_code=0) is None
 
 
 def test_kill_by_the_kernel_for_memory_is_out_of_memory():
-    error = told(signal=signal.SIGKILL, oom_kills=1)
+    error = reported(signal=signal.SIGKILL, oom_kills=1)
     assert type(error) is WorkerOutOfMemory
     assert "1.50 GiB" in error.what
     assert error.failure == "out-of-memory"
 
 
 def test_end_for_a_child_that_the_kernel_killed_is_out_of_memory():
-    assert type(told(exit_code=1, oom_kills=1)) is WorkerOutOfMemory
+    assert type(reported(exit_code=1, oom_kills=1)) is WorkerOutOfMemory
 
 
 def test_kill_by_somebody_is_not_out_of_memory():
-    assert type(told(signal=signal.SIGKILL)) is WorkerFailed
+    assert type(reported(signal=signal.SIGKILL)) is WorkerFailed
 
 
 def test_other_signal_while_the_kernel_kills_elsewhere_is_not_out_of_memory():
-    assert type(told(signal=signal.SIGSEGV, oom_kills=1)) is WorkerFailed
+    assert type(reported(signal=signal.SIGSEGV, oom_kills=1)) is WorkerFailed
 
 
 @pytest.mark.parametrize("line", MEMORY_WORDS)
 def test_tools_words_for_memory(line):
-    assert type(told(exit_code=1, tail=[line, "more"])) is WorkerOutOfMemory
+    assert type(reported(exit_code=1, tail=[line, "more"])) is WorkerOutOfMemory
 
 
 def test_words_for_memory_do_not_matter_where_it_went_well():
-    assert told(exit_code=0, tail=MEMORY_WORDS) is None
+    assert reported(exit_code=0, tail=MEMORY_WORDS) is None
 
 
 def test_cancellation_and_time_limit_are_distinguished():
-    assert type(told(signal=signal.SIGTERM, stopped="asked")) is WorkerCancelled
-    assert "60 s" in told(signal=signal.SIGKILL, stopped="time-limit").what
+    assert type(reported(signal=signal.SIGTERM, stopped="asked")) is WorkerCancelled
+    assert "60 s" in reported(signal=signal.SIGKILL, stopped="time-limit").what
 
 
 def test_stopped_worker_that_ends_well_is_cancelled_all_the_same():
-    assert type(told(exit_code=0, stopped="asked")) is WorkerCancelled
+    assert type(reported(exit_code=0, stopped="asked")) is WorkerCancelled
 
 
 def test_message_says_what_where_and_fix():
-    what, where, *tail, fix = str(told(exit_code=2, tail=["boom"])).splitlines()
+    what, where, *tail, fix = str(reported(exit_code=2, tail=["boom"])).splitlines()
     assert what == "build.py ended with exit code 2 after 1.5 s"
     assert where == "  where: job.log, last lines:"
     assert tail == ["    | boom"]
@@ -88,15 +88,15 @@ def test_message_says_what_where_and_fix():
 )
 def test_a_known_message_gives_cause_and_remedy(name, kind, failure_class):
     row = next(row for row in known_messages() if row.name == name)
-    error = told(exit_code=1, tail=[row.example, *["    a line of a long backtrace"] * 40])
+    error = reported(exit_code=1, tail=[row.example, *["    a line of a long backtrace"] * 40])
     assert type(error) is kind
     assert error.failure == failure_class
     assert error.what == f"build.py ended with exit code 1 after 1.5 s: {row.cause}"
     assert error.fix == row.remedy
     assert "job.log, last lines" in error.where
-    assert told(exit_code=0, tail=[row.example]) is None
+    assert reported(exit_code=0, tail=[row.example]) is None
 
 
 def test_a_known_message_does_not_hide_a_cancellation():
     row = known_messages()[0]
-    assert type(told(signal=signal.SIGTERM, stopped="asked", tail=[row.example])) is WorkerCancelled
+    assert type(reported(signal=signal.SIGTERM, stopped="asked", tail=[row.example])) is WorkerCancelled

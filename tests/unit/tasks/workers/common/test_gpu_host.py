@@ -34,7 +34,7 @@ def test_only_the_visible_gpus_are_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "code", "variables", "told"),
+    ("lines", "code", "variables", "said"),
     [
         ([H100, L4], 0, {}, "differ: NVIDIA H100 80GB HBM3 (9.0), NVIDIA L4 (8.9)"),
         ([], 0, {}, "reports no GPU"),
@@ -44,11 +44,11 @@ def test_only_the_visible_gpus_are_asked_for(tmp_path: Path) -> None:
     ],
 )
 def test_a_host_without_usable_gpus_says_so(
-    tmp_path: Path, lines: list[str], code: int, variables: dict[str, str], told: str
+    tmp_path: Path, lines: list[str], code: int, variables: dict[str, str], said: str
 ) -> None:
     with pytest.raises(Refusal) as caught:
         gpu_facts(host(tmp_path, *lines, code=code, **variables))
-    assert told in caught.value.what
+    assert said in caught.value.what
     assert caught.value.failure == "unsupported"
 
 

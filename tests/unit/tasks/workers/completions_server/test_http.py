@@ -1,4 +1,4 @@
-"""The protocol over real sockets, with an engine that is none."""
+"""The protocol over real sockets, with an engine that computes nothing."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Texts by which two readings of one tokenizer are told apart."""
+"""Texts by which two readings of one tokenizer differ."""
 
 from tasks.workers.quantize.tokenizer_check import TEXTS, differences
 

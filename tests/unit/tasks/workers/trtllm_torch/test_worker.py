@@ -94,7 +94,7 @@ def test_layers_with_formats_of_their_own_are_read(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "said"),
     [
         ("hf_quant_config.json", quantization("FP8", "FP8"), "quant_algo is FP8"),
         ("hf_quant_config.json", quantization("NVFP4", None), "kv_cache_quant_algo is nothing"),
@@ -105,10 +105,10 @@ def test_layers_with_formats_of_their_own_are_read(checkpoint: Path) -> None:
     ],
 )
 def test_a_checkpoint_that_the_tool_would_not_load_is_refused(
-    checkpoint: Path, file: str, content: object, told: str
+    checkpoint: Path, file: str, content: object, said: str
 ) -> None:
     write(checkpoint / file, content)
-    with pytest.raises(Refusal, match=told):
+    with pytest.raises(Refusal, match=said):
         read_checkpoint(checkpoint, ASKED)
 
 
@@ -176,7 +176,7 @@ def test_what_was_tuned_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "said"),
     [
         (None, "left no autotuner cache"),
         ({}, "has an unknown form"),
@@ -187,10 +187,10 @@ def test_what_was_tuned_is_read(tmp_path: Path) -> None:
         ({"metadata": METADATA | {"lib_version": "1.3.0rc22"}, "rank_0": {}}, "1.3.0rc22; this is"),
     ],
 )
-def test_a_cache_that_is_not_of_this_build_is_refused(tmp_path: Path, content: object, told: str) -> None:
+def test_a_cache_that_is_not_of_this_build_is_refused(tmp_path: Path, content: object, said: str) -> None:
     if content is not None:
         write(tmp_path / "t" / "cache.json", content)
-    with pytest.raises(Refusal, match=told):
+    with pytest.raises(Refusal, match=said):
         read_tuned(tmp_path, "t/cache.json", "d", GPU, "1.4.0rc1")
 
 

@@ -1,4 +1,4 @@
-"""A worker that does what its request tells it to, mostly badly."""
+"""A worker that does what its request says, mostly badly."""
 
 import os
 import resource

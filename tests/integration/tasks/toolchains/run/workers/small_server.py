@@ -17,7 +17,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == "/die":
-            print("told to die", flush=True)
+            print("asked to die", flush=True)
             os._exit(7)
         if self.path == "/name":
             self.send_response(200)

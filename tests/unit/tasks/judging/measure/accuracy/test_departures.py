@@ -1,4 +1,4 @@
-"""Regrets out of `prompt_logprobs`: what is told is read exactly, and what is not told is an error."""
+"""Regrets out of `prompt_logprobs`: what is there is read exactly, and what is not there is an error."""
 
 import json
 import math

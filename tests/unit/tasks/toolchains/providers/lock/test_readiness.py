@@ -36,36 +36,36 @@ def host(monkeypatch):
     return give
 
 
-def told(name, settings, **changes):
+def reported(name, settings, **changes):
     toolchain = declared()[name].model_copy(update={"python": declared()["aot-cpu"].python} | changes)
     return [each.reason for each in readiness.obstacles(toolchain, settings)]
 
 
 def test_nothing_is_in_the_way_on_a_gpu_host(host, settings):
     host()
-    assert told("vllm-cuda", settings) == []
+    assert reported("vllm-cuda", settings) == []
 
 
 def test_driver_is_asked_for_by_cuda_toolchains_alone(host, settings):
     host(gpus=NO_DRIVER)
-    assert told("vllm-cuda", settings) == [
+    assert reported("vllm-cuda", settings) == [
         "toolchain vllm-cuda needs an NVIDIA GPU, and no NVIDIA driver is installed"
     ]
-    assert told("vllm-cpu", settings) == []
+    assert reported("vllm-cpu", settings) == []
 
 
 def test_driver_without_a_gpu_is_not_enough(host, settings):
     host(gpus=DRIVER_13.model_copy(update={"gpus": ()}))
-    assert told("vllm-cuda", settings) == [
+    assert reported("vllm-cuda", settings) == [
         "toolchain vllm-cuda needs an NVIDIA GPU, and driver 580.95.05 reports none"
     ]
 
 
 def test_driver_of_an_older_cuda_release_is_too_old(host, settings):
     host(gpus=DRIVER_12)
-    (reason,) = told("vllm-cuda", settings)
+    (reason,) = reported("vllm-cuda", settings)
     assert reason == "toolchain vllm-cuda needs NVIDIA driver 580 or newer, and this host has 550.54.15"
-    assert told("vllm-cpu", settings) == []
+    assert reported("vllm-cpu", settings) == []
 
 
 @pytest.mark.parametrize(
@@ -73,16 +73,16 @@ def test_driver_of_an_older_cuda_release_is_too_old(host, settings):
 )
 def test_c_library_is_as_new_as_the_wheels_need(host, settings, libc, ready):
     host(libc=libc)
-    assert (told("vllm-cuda", settings) == []) == ready
+    assert (reported("vllm-cuda", settings) == []) == ready
 
 
 @pytest.mark.parametrize("home", ["with blank", "it's", 'say "home"', "back\\slash"])
 def test_compilers_need_paths_that_do_not_fall_apart(host, tmp_path, home):
     host()
     settings = Settings(home=tmp_path / home, toolchains_dir=tmp_path / "toolchains")
-    (reason,) = told("vllm-cpu", settings)
+    (reason,) = reported("vllm-cpu", settings)
     assert reason.endswith(f"take no path with blanks or quotes: ENGINERY_HOME is {tmp_path / home}")
-    assert told("aot-serve-cpu", settings) == []
+    assert reported("aot-serve-cpu", settings) == []
     with pytest.raises(ToolchainUnavailable, match="set ENGINERY_HOME to a directory without them"):
         install.plan_of(declared()["aot-cpu"], settings)
 
@@ -95,12 +95,12 @@ def test_what_compiles_for_processors_needs_a_compiler(host, settings, monkeypat
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda program: None if program == "g++" else which(program))
     reasons = ["this toolchain needs programs that are not on PATH: g++"] if needed else []
-    assert told(name, settings) == reasons
+    assert reported(name, settings) == reasons
 
 
 def test_letters_of_any_alphabet_are_no_obstacle_in_a_path(host, tmp_path):
     host()
-    assert told("vllm-cpu", Settings(home=tmp_path / "hömé-目録", toolchains_dir=tmp_path)) == []
+    assert reported("vllm-cpu", Settings(home=tmp_path / "hömé-目録", toolchains_dir=tmp_path)) == []
 
 
 def test_all_reasons_are_reported_at_once_each_with_its_remedy(host, settings):
@@ -121,9 +121,9 @@ def test_all_reasons_are_reported_at_once_each_with_its_remedy(host, settings):
         ("ENGINERY_WHEELHOUSE is not set", "tensorrt-cu13-libs ~=10.14.1"),
         ("needs 9.0 GB of disk, and 1.0 GB are free", "ENGINERY_TOOLCHAINS_DIR"),
     ]
-    for (reason, remedy), said, mend in zip(expected, what[1:], fix[1:], strict=True):
+    for (reason, remedy), said, remedies in zip(expected, what[1:], fix[1:], strict=True):
         assert reason in said
-        assert remedy in mend
+        assert remedy in remedies
     assert raised.value.exit_code == 4
     assert not settings.toolchains_dir.exists()
 
@@ -148,11 +148,11 @@ def test_unfinished_installation_counts_as_free_space(host, settings):
     host(free=2 * 10**9)
     directory = settings.toolchains_dir / f"modelopt-cpu-{'0' * 16}"
     directory.mkdir(parents=True)
-    (reason,) = told("modelopt-cpu", settings)
+    (reason,) = reported("modelopt-cpu", settings)
     assert "needs 2.0 GB of disk" in reason
     with (directory / "sparse").open("wb") as file:
         file.truncate(10**9)
-    assert told("modelopt-cpu", settings) == []
+    assert reported("modelopt-cpu", settings) == []
 
 
 def test_shim_without_an_interpreter_is_reported_in_its_words(tmp_path, monkeypatch, settings):
@@ -160,7 +160,7 @@ def test_shim_without_an_interpreter_is_reported_in_its_words(tmp_path, monkeypa
     shim.write_text("#!/bin/sh\necho 'shim: python3.99: command not found' >&2; exit 127\n")
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    (first, *_) = told("aot-serve-cpu", settings, python="3.99")
+    (first, *_) = reported("aot-serve-cpu", settings, python="3.99")
     assert (
         first
         == f"this toolchain needs Python 3.99, and {shim} finds none: shim: python3.99: command not found"

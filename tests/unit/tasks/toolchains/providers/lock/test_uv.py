@@ -1,4 +1,4 @@
-"""What uv is told, and what its words come to."""
+"""What uv is given, and what its words come to."""
 
 import pytest
 
@@ -61,9 +61,9 @@ def test_what_uv_is_given_itself_counts_before_pips(own):
 def test_what_uvs_file_says_counts_before_pips(tmp_path):
     file = tmp_path / "uv.toml"
     file.write_text('find-links = ["/u"]\n[pip]\nextra-index-url = ["https://u"]\n')
-    told = uv_files({"UV_CONFIG_FILE": str(file)})
+    said = uv_files({"UV_CONFIG_FILE": str(file)})
     pip = {"PIP_FIND_LINKS": "/p", "PIP_EXTRA_INDEX_URL": "https://p", "PIP_INDEX_URL": "https://p"}
-    assert index_settings(NO_FILES | pip, told).env == {"UV_DEFAULT_INDEX": "https://p"}
+    assert index_settings(NO_FILES | pip, said).env == {"UV_DEFAULT_INDEX": "https://p"}
     assert uv_files({"UV_CONFIG_FILE": str(file), "UV_NO_CONFIG": "1"}) == {}
 
 

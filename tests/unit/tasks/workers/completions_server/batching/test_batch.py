@@ -83,11 +83,11 @@ def test_only_rows_that_draw_are_chosen_for() -> None:
         collect(greedy)
         assert engine.chosen == []
         first, again = (collect(batcher.submit(drawn)[0]) for _ in range(2))
-        plain, beside = batcher.submit(request([1], 4), drawn)
+        plain, neighbour = batcher.submit(request([1], 4), drawn)
         shared = collect_all(plain, 2)
     assert {len(rows) for rows in engine.chosen} == {1}
     tokens = [event.token for event in first]
-    assert tokens == [event.token for event in again] == shared[beside.index]
+    assert tokens == [event.token for event in again] == shared[neighbour.index]
     assert tokens != continuation([2], 4)
     assert shared[plain.index] == continuation([1], 4)
 
