@@ -30,7 +30,7 @@ from flows.demo.hub_repo import DEMO_HUB
 from flows.prefect_run.page import REPORT_PAGE, report_link
 from tasks.comparison import resident_sides
 from tasks.comparison import serve as serving
-from tasks.hub import HubAccess, load_texts
+from tasks.hub import TEXTS_FILE, HubAccess, parse_texts
 from tasks.judging.endpoint import Side
 from tasks.runs import Made, Pipeline, StageCall, StageResult, build_document, run_stage
 from tasks.stages import Sources, checkpoint_facts
@@ -134,7 +134,7 @@ def measure(pipeline: Pipeline, trees: dict[str, str], work: Path) -> None:
     asked["weights"] = trees["checkpoint"]
     assert protocol_for(pipeline.store, SPEC, VARIANT, **asked).accuracy.end_tokens
     pipeline.store.materialize(trees["heldout"], work / "heldout")
-    assert load_texts(work / "heldout")
+    assert parse_texts((work / "heldout" / TEXTS_FILE).read_bytes())
     sides = [Side(name="engine", serve=SERVE, tree=trees["engine"], devices=1)]
     with (
         resident_sides(pipeline, sides, "measure") as placement,
