@@ -1,25 +1,28 @@
 """Stores in which everything of a spec was made already, for plans of it."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from artifacts.hosts import ENGINE_FILE
 from engine_specs.spec import Spec, read_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from support.engines.stand_ins import manifest
-from support.judging.judgements import open_loop_side, speed_point
+from support.judging.judgements import measured, open_loop_side, speed_point
 from support.paths import E2E_SPEC
 from tasks.hub import HubAccess
 from tasks.hub.rows import REPORT_FILE, TextsReport
 from tasks.judging.results import LoadPoint, LoadResult
 from tasks.kinds import kind_named
 from tasks.runs import Made, MeasurementCall, Pipeline, run_stage
-from tasks.runs.measurements import keep_measurement
+from tasks.runs.measurements import Finding, keep_measurement
 from tasks.stages import Inputs, KeyedNode, MeasuredNode, Sources, SpecGraph, VariantGraph
 from tasks.stages.baseline import baseline_finding
 from tasks.toolchains import Toolchain
 
 FILE = E2E_SPEC
+DEMO = DEMO_HUB / "enginery" / "demo-llama"
 IDENTITY = "a" * 64
 REPORT = TextsReport(
     identity={}, split=None, files=(), rows=1, seed=0, sample_ids=("0",), sample_digest="5" * 64
@@ -71,8 +74,11 @@ def keep_everything(
         call = node.call(inputs, sources, pipeline.store)
         if isinstance(call, MeasurementCall):
             assert isinstance(node, MeasuredNode)
-            load = _load(node, inputs, in_open_loop=in_open_loop, requests=requests)
-            keep_measurement(pipeline, call, baseline_finding(load), device_s=1.0)
+            finding: Finding[Any] = Finding(measured("0" * 64, [0.0] * 200, ratio=1.4))
+            if node is nodes.baseline:
+                load = _load(node, inputs, in_open_loop=in_open_loop, requests=requests)
+                finding = baseline_finding(load)
+            keep_measurement(pipeline, call, finding, device_s=1.0)
         else:
             trees[node.title] = run_stage(pipeline, call, _maker(node, nodes)).tree
         if node.stage == until:
@@ -101,11 +107,13 @@ def _maker(node: KeyedNode, nodes: VariantGraph) -> Callable[[Path, Path], Made]
             (output / REPORT_FILE).write_text(REPORT.model_dump_json())
         elif node.makes == nodes.build.makes:
             serve = kind_named(nodes.variant.engine.kind).serve_command(nodes.variant)
-            engine = manifest(stand_in=False).model_copy(update={"serve": serve})
+            tokenizer = hashlib.sha256((DEMO / "tokenizer.json").read_bytes()).hexdigest()
+            facts = {"serve": serve, "tokenizer_sha256": tokenizer}
+            engine = manifest(stand_in=False).model_copy(update=facts)
             (output / ENGINE_FILE).write_text(engine.model_dump_json())
         else:
             for name in ("config.json", "tokenizer.json"):
-                (output / name).write_bytes((DEMO_HUB / "enginery" / "demo-llama" / name).read_bytes())
+                (output / name).write_bytes((DEMO / name).read_bytes())
         return Made()
 
     return make
