@@ -11,7 +11,15 @@ from artifacts.settings import Settings
 from engine_specs.spec import load_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
-from tasks.judging import Endpoint, JudgingProtocol, PlacementChoice, Resident, Side, vocabulary_of
+from tasks.judging import (
+    Endpoint,
+    JudgingProtocol,
+    NotMeasured,
+    PlacementChoice,
+    Resident,
+    Side,
+    vocabulary_of,
+)
 from tasks.judging.measure import measure_speed
 from tasks.judging.statistics import point_ratio
 from tasks.kinds import vllm_serve_command
@@ -40,6 +48,9 @@ def report(root: Path) -> None:
         measured = measure_speed(
             placement, one.side, [other.side], protocol, text=None, say=lambda _line: None
         )
+    if isinstance(measured, NotMeasured):
+        print(f"nothing was timed: {measured.reason}")
+        return
     for point in measured.points:
         ratio = point_ratio(point, protocol.speed)
         alike = ratio.interval.lower <= 1 <= ratio.interval.upper
