@@ -258,14 +258,7 @@ def _bare(request: ToolchainRequest, table: ImageTable, launcher: ContainerLaunc
         bin_dir=Path("/"),
         launcher=launcher,
         accelerator=request.declared.accelerator,
-        identity=digest_of(
-            {
-                "provider": ImageProvider.name,
-                "name": request.declared.name,
-                "image": table.digest,
-                "env": request.declared.env,
-            }
-        ),
+        identity="",
         versions={},
         env=request.declared.env,
         tool_env=request.settings.tool_env,
@@ -280,12 +273,27 @@ def _toolchain(
     search_path = ":".join(dict.fromkeys([str(facts.programs), *facts.search_path.split(":")]))
     launcher = ContainerLauncher(container=_container(request, table, client, search_path))
     known = {
+        "identity": _identity(request, table, facts),
         "python": facts.executable,
         "bin_dir": facts.programs,
         "versions": versions,
         "differences": differences(request.declared, versions),
     }
     return _bare(request, table, launcher).model_copy(update=known)
+
+
+def _identity(request: ToolchainRequest, table: ImageTable, facts: Facts) -> str:
+    """The digest of the image, and of which of its packages are used: it may have several interpreters."""
+    return digest_of(
+        {
+            "provider": ImageProvider.name,
+            "name": request.declared.name,
+            "image": table.digest,
+            "python": facts.python,
+            "packages": [str(path) for path in facts.paths],
+            "env": request.declared.env,
+        }
+    )
 
 
 def _known_contents(request: ToolchainRequest, table: ImageTable) -> ImageContents | None:

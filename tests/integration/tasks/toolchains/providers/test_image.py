@@ -109,6 +109,16 @@ def test_the_digest_is_the_identity(wanted, table, toolchain):
     assert PROVIDER.ensure(wanted(table | {"image": moved}), print).identity == toolchain.identity
 
 
+def test_interpreters_of_one_image_are_different_tools(wanted, table, interpreter, toolchain, tmp_path):
+    by_another_name = str(interpreter.with_name("python3"))
+    same = PROVIDER.ensure(wanted(table | {"interpreter": by_another_name}), print)
+    assert same.identity == toolchain.identity
+    second = shutil.copytree(interpreter.parents[1], tmp_path / "second", symlinks=True) / "bin" / "python"
+    other = PROVIDER.ensure(wanted(table | {"interpreter": str(second)}), print)
+    assert other.versions == toolchain.versions
+    assert other.identity != toolchain.identity
+
+
 def test_a_job_runs_with_its_own_variables_and_directories(client, toolchain, interpreter, job, tmp_path):
     metrics = job(toolchain).metrics
     assert (tmp_path / "out" / "made.txt").read_text() == "made"
