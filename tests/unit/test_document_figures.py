@@ -20,7 +20,7 @@ from tasks.evidence.drift import NEGLIGIBLE, TOLERANCE
 from tasks.hosts.gpu_release import RELEASE_LIMIT_S
 from tasks.hosts.host_watch import LEAST_SPAN_S, QUIET
 from tasks.judging.conditions import MOST_FOREIGN, MOST_MADE_AGAIN, MOST_STEAL
-from tasks.judging.gates.length import ENDED_NEEDED
+from tasks.judging.gates.answers.length import ENDED_NEEDED
 from tasks.judging.measure.accuracy.excerpts import EXCERPTS, TOKENS_BEFORE
 from tasks.judging.measure.contest.block_budget import LEAST_ROUNDS, MOST_ROUNDS
 from tasks.judging.measure.disturbance.idle import FIRST_PAIRS, MORE_PAIRS, MOST_PAIRS

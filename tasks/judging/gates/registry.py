@@ -8,17 +8,17 @@ decides: its rules accept all of its outcomes.
 from typing import Any
 
 from engine_specs.spec import AccuracyGate
-from tasks.judging.gates.depth import DepthGate
+from tasks.judging.gates.answers.depth import DepthGate
+from tasks.judging.gates.answers.gross_errors import GrossErrorsGate
+from tasks.judging.gates.answers.length import LengthGate
+from tasks.judging.gates.answers.regret import RegretGate
+from tasks.judging.gates.answers.task_scores import TaskScoresGate
+from tasks.judging.gates.answers.tokenizer import TokenizerGate
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
-from tasks.judging.gates.gross_errors import GrossErrorsGate
-from tasks.judging.gates.length import LengthGate
 from tasks.judging.gates.money import EconomicsGate
-from tasks.judging.gates.regret import RegretGate
-from tasks.judging.gates.slo import SloGate
-from tasks.judging.gates.speed import SpeedGate
-from tasks.judging.gates.task_scores import TaskScoresGate
-from tasks.judging.gates.timed_answers import TimedAnswersGate
-from tasks.judging.gates.tokenizer import TokenizerGate
+from tasks.judging.gates.rounds.slo import SloGate
+from tasks.judging.gates.rounds.speed import SpeedGate
+from tasks.judging.gates.rounds.timed_answers import TimedAnswersGate
 
 GATES: tuple[Gate[Any], ...] = (
     TokenizerGate(),

@@ -2,7 +2,7 @@
 
 A request is good if its time to the first token and its own mean gap between arrivals are within the SLO's
 limits. Whether a side meets the SLO is decided separately, by the pooled 99th percentiles (see
-`tasks.judging.gates.slo`).
+`tasks.judging.gates.rounds.slo`).
 """
 
 import math

@@ -24,9 +24,9 @@ from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, another, igno
 
 from tasks.errors import ServerBroke, TooLittleText
 from tasks.judging import AccuracyResult, JudgingProtocol
-from tasks.judging.gates.length import judge_lengths
-from tasks.judging.gates.regret import judge_regret
-from tasks.judging.gates.tokenizer import judge_tokenizer
+from tasks.judging.gates.answers.length import judge_lengths
+from tasks.judging.gates.answers.regret import judge_regret
+from tasks.judging.gates.answers.tokenizer import judge_tokenizer
 
 
 def accuracy_of(behaviour: Behaviour, reference: FakeServer, texts: Sequence[str] = TEXTS) -> AccuracyResult:

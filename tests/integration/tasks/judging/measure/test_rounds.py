@@ -23,7 +23,7 @@ from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore, wrong
 from tasks.errors import ServerBroke
 from tasks.judging import LoadResult, NotMeasured, RoundPlan, SpeedResult
 from tasks.judging.decide.table import row_for
-from tasks.judging.gates.speed import judge_speed
+from tasks.judging.gates.rounds.speed import judge_speed
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.judging.measure import measure_speed

@@ -7,7 +7,7 @@ from support.judging.fake_completions import SHIFT, Behaviour, Speech, fake_serv
 from support.judging.judgements import SUBJECT, endpoint, resident, side, terms, workload
 from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore
 
-from tasks.judging.gates.timed_answers import TimedAnswersOutcome
+from tasks.judging.gates.rounds.timed_answers import TimedAnswersOutcome
 from tasks.judging.judge import judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
 from tasks.selftest.planted import PLANTED

@@ -19,7 +19,7 @@ from flows.demo.hub_repo import DEMO_HUB
 from tasks.comparison import judging_protocol
 from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, vocabulary_of
 from tasks.judging.decide import rejecting
-from tasks.judging.gates.regret import judge_regret
+from tasks.judging.gates.answers.regret import judge_regret
 from tasks.kinds import kind_named, vllm_serve_command
 from tasks.selftest.planted import ENGINE_DAMAGES, UNDAMAGED
 from tasks.selftest.stack import damaged_command

@@ -8,9 +8,9 @@ import pytest
 from engine_specs.spec import load_spec, resolve_variants
 from tasks.comparison.questions import accuracy_plan
 from tasks.judging import AccuracyPlan
-from tasks.judging.gates.depth import DepthOutcome, judge_depth
-from tasks.judging.gates.gross_errors import judge_gross_errors
-from tasks.judging.gates.regret import judge_regret
+from tasks.judging.gates.answers.depth import DepthOutcome, judge_depth
+from tasks.judging.gates.answers.gross_errors import judge_gross_errors
+from tasks.judging.gates.answers.regret import judge_regret
 from tasks.judging.results import Departure, RegretSample
 from tasks.judging.selftest.depth import DEMO, LLAMA
 from tasks.judging.statistics import Span, spans_of, units_of

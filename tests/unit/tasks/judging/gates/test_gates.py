@@ -15,11 +15,11 @@ from support.judging.judgements import (
 from tasks.judging import AccuracyPlan
 from tasks.judging.decide import qualifies
 from tasks.judging.gates import too_few_texts
+from tasks.judging.gates.answers.gross_errors import GrossErrorsGate, judge_gross_errors
+from tasks.judging.gates.answers.length import judge_lengths
+from tasks.judging.gates.answers.regret import RegretGate, judge_regret
+from tasks.judging.gates.answers.tokenizer import judge_tokenizer
 from tasks.judging.gates.gate import SampledOutcome
-from tasks.judging.gates.gross_errors import GrossErrorsGate, judge_gross_errors
-from tasks.judging.gates.length import judge_lengths
-from tasks.judging.gates.regret import RegretGate, judge_regret
-from tasks.judging.gates.tokenizer import judge_tokenizer
 from tasks.judging.results import Departure, LengthSample, RegretSample, TokenizerCheck
 
 SMALL = [0.0] * 380 + [0.05] * 20

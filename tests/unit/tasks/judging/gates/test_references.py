@@ -8,8 +8,8 @@ from support.judging.judgements import SUBJECT, measured, open_loop, protocol, s
 
 from tasks.judging import JudgingProtocol, Side, SpeedPoint, SpeedResult
 from tasks.judging.gates import Evidence
-from tasks.judging.gates.slo import SloGate, SloOutcome
-from tasks.judging.gates.speed import SpeedGate, SpeedOutcome
+from tasks.judging.gates.rounds.slo import SloGate, SloOutcome
+from tasks.judging.gates.rounds.speed import SpeedGate, SpeedOutcome
 from tasks.judging.judge import judge_engine
 from tasks.judging.results import LeftOut
 

@@ -7,7 +7,7 @@ from support.judging.judgements import measured, open_loop, open_loop_side, prot
 
 from engine_specs.spec import Slo
 from tasks.judging.gates import Evidence
-from tasks.judging.gates.slo import SloGate, SloOutcome, judge_slo
+from tasks.judging.gates.rounds.slo import SloGate, SloOutcome, judge_slo
 from tasks.judging.results import LeftOut, OpenLoopResult, SpeedResult
 
 # Requests of the engine take 8.6 ms to the first token, those of vLLM 12 ms; 99 % of them have so much time.

@@ -7,7 +7,7 @@ import pytest
 from support.judging.judgements import protocol, speed_point
 
 from tasks.judging import SpeedPlan, SpeedPoint
-from tasks.judging.gates.speed import judge_speed
+from tasks.judging.gates.rounds.speed import judge_speed
 from tasks.judging.measure.summaries import MeasuredRound, summarize
 
 

@@ -9,7 +9,7 @@ from support.judging.tasks import asking, choosing, result_of, writing
 from tasks.judging.decide import is_conclusive, qualifies
 from tasks.judging.decide.outcomes import Outcomes
 from tasks.judging.gates import Evidence, judge_gates
-from tasks.judging.gates.task_scores import TaskScoresGate, judge_tasks
+from tasks.judging.gates.answers.task_scores import TaskScoresGate, judge_tasks
 from tasks.judging.results import NoOpinion, SecondOpinion
 from tasks.judging.statistics import mcnemar_p, paired_loss_interval, pairs_to_pass
 

@@ -4,7 +4,7 @@ import pytest
 from support.judging.judgements import SUBJECT, measured, protocol, terms, timed_answers
 
 from tasks.judging import Measured, SpeedResult
-from tasks.judging.gates.timed_answers import TimedAnswersOutcome, judge_timed_answers
+from tasks.judging.gates.rounds.timed_answers import TimedAnswersOutcome, judge_timed_answers
 from tasks.judging.judge import judge_engine
 
 ASKED = protocol(samples=400, margin=0.02, first_pairs=6)

@@ -5,7 +5,7 @@ from support.judging.judgements import accuracy_result, measured, protocol
 
 from tasks.judging import SpeedResult
 from tasks.judging.gates import Evidence
-from tasks.judging.gates.speed import SpeedGate
+from tasks.judging.gates.rounds.speed import SpeedGate
 from tasks.judging.report.host_load import host_sentence
 from tasks.judging.results import BlockCost
 

@@ -7,8 +7,8 @@ import pytest
 from support.judging.judgements import speed_point
 from support.paths import ROOT
 
-from tasks.judging.gates import length as length_gate
-from tasks.judging.gates.speed import judge_speed
+from tasks.judging.gates.answers import length as length_gate
+from tasks.judging.gates.rounds.speed import judge_speed
 from tasks.judging.selftest import depth, length, run_selftest, slo, speed, table, task_scores
 from tasks.judging.selftest import noise as of
 from tasks.judging.selftest.noise import ENGINE, Noise, Shape

@@ -14,8 +14,8 @@ from tasks.errors import ServerBroke, TextsInvalid
 from tasks.hub import TaskItem
 from tasks.judging import AccuracyResult, JudgingProtocol
 from tasks.judging.decide import rejecting
-from tasks.judging.gates.regret import judge_regret
-from tasks.judging.gates.task_scores import judge_tasks
+from tasks.judging.gates.answers.regret import judge_regret
+from tasks.judging.gates.answers.task_scores import judge_tasks
 from tasks.judging.measure.accuracy import AccuracyPhases
 
 

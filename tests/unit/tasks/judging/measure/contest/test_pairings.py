@@ -8,7 +8,7 @@ import pytest
 from support.judging.judgements import planted_round, protocol
 from support.judging.measured_fakes import ignore
 
-from tasks.judging.gates.speed import judge_speed
+from tasks.judging.gates.rounds.speed import judge_speed
 from tasks.judging.measure.contest.order import in_order, order_of
 from tasks.judging.measure.contest.pairings import Contest
 from tasks.judging.measure.contest.stages import Spent

@@ -14,8 +14,8 @@ from support.judging.measured_fakes import ignore
 
 from engine_specs.spec import Arrivals, Slo
 from tasks.judging import JudgingProtocol, Observer, SpeedResult
-from tasks.judging.gates.slo import judge_slo
-from tasks.judging.gates.speed import judge_speed
+from tasks.judging.gates.rounds.slo import judge_slo
+from tasks.judging.gates.rounds.speed import judge_speed
 from tasks.judging.measure import Budget, measure_speed
 from tasks.judging.measure.open_loop import OpenLoopAsked, Rate, ask_in_open_loop
 from tasks.judging.measure.open_loop.arrivals import arrival_times
