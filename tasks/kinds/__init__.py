@@ -1,5 +1,7 @@
 """Engine kinds: how each one is built and served. What a kind supports is data, in `engine_specs/kinds`.
 
+A kind is a module, or a folder if it takes several; what several share lies next to them.
+
 Promises: only this folder knows the kinds by name; the rest of the pipeline asks `kind_named`.
 """
 
@@ -12,8 +14,7 @@ from tasks.kinds.llm_args import unchecked_args
 from tasks.kinds.speculation import DRAFT_FOLDER, vllm_settings
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
-from tasks.kinds.vllm import VLLM
-from tasks.kinds.vllm_reference import is_vllm, vllm_serve_command, with_memory_share
+from tasks.kinds.vllm import VLLM, is_vllm, vllm_serve_command, with_memory_share
 from tasks.workers.common.tool_command import ToolCommand
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(

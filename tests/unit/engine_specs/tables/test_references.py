@@ -12,7 +12,7 @@ from engine_specs.tables import load_kinds, load_recipes, load_references, load_
 from engine_specs.tables import references as module
 from engine_specs.tables.references import ServedRow
 from tasks.comparison import reference_sides
-from tasks.kinds.vllm_flags import flags_of
+from tasks.kinds.vllm.flags import flags_of
 
 INTERFACE = table("vllm-serve-0.32")
 TABLE = load_references()

@@ -24,7 +24,7 @@ from engine_specs.tables import (
 from engine_specs.tables.kind_options import KindOption
 from engine_specs.tables.llm_args import LlmArgument, LlmArguments
 from tasks.kinds import kind_named
-from tasks.kinds.trt_plan import admission
+from tasks.kinds.trt_plan.kind import admission
 from tasks.workers.common.json_files import yaml_lines
 from tasks.workers.quantize.trtllm_config import completed
 from tasks.workers.trt_plan.model_file import require_readable

@@ -11,7 +11,7 @@ from engine_specs.spec import ResolvedVariant, VllmConfiguration, load_spec, res
 from engine_specs.tables import load_targets
 from tasks.errors import UnknownKind, UnknownSetting
 from tasks.kinds import KINDS, kind_named
-from tasks.kinds.vllm_reference import vllm_serve_command
+from tasks.kinds.vllm.reference import vllm_serve_command
 from tasks.workers.aot.config import BuildPlan
 from tasks.workers.aot.request import AotParams
 from tasks.workers.aot.tree import Built, aot_manifest

@@ -19,8 +19,8 @@ from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_reci
 from engine_specs.tables.kind_options import KindOption
 from tasks.errors import OptionsClash
 from tasks.kinds import kind_named
-from tasks.kinds.trt_plan import TRT_PLAN
-from tasks.kinds.trt_plan_settings import clashes
+from tasks.kinds.trt_plan.kind import TRT_PLAN
+from tasks.kinds.trt_plan.settings import clashes
 
 ARGUMENTS = {
     name: row for model in load_arguments(KIND)["models"].values() for name, row in model.items()

@@ -14,7 +14,7 @@ from engine_specs.tables import OptionValue, load_kinds, load_kv_caches, load_re
 from engine_specs.tables.kind_options import KindOption
 from tasks.kinds import kind_named
 from tasks.kinds.llm_args import whole_args
-from tasks.kinds.trtllm_torch_args import decided_args
+from tasks.kinds.trtllm_torch.args import decided_args
 from tasks.workers.common.json_files import yaml_lines
 from tasks.workers.trtllm_torch.request import TrtllmTorchAdmission
 

@@ -15,7 +15,7 @@ from engine_specs.spec.variant import Engine, Quantization
 from engine_specs.tables import OptionValue, load_kinds, load_targets
 from engine_specs.tables.kind_options import KindOption
 from tasks.kinds import kind_named
-from tasks.kinds.vllm import GPU_OPTIONS
+from tasks.kinds.vllm.kind import GPU_OPTIONS
 from tasks.workers.common.sources import closure
 from tasks.workers.vllm.launch import Asked, server_command
 from tasks.workers.vllm.request import VllmAdmission, VllmParams

@@ -6,8 +6,8 @@ from artifacts.hosts import ServeCommand
 from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration, load_spec, resolve_variants
 from engine_specs.tables import load_targets
 from tasks.comparison import reference_sides
-from tasks.kinds.vllm_flags import TOOLCHAINS
-from tasks.kinds.vllm_reference import vllm_serve_command
+from tasks.kinds.vllm.flags import TOOLCHAINS
+from tasks.kinds.vllm.reference import vllm_serve_command
 from tasks.toolchains.declarations import declaration
 
 

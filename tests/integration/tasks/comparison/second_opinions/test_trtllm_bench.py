@@ -28,7 +28,7 @@ from tasks.errors import WorkerCancelled
 from tasks.judging import JudgingProtocol, Measured, NoOpinion, NotMeasured, SpeedOpinion
 from tasks.judging.measure import PromptText
 from tasks.kinds import kind_named
-from tasks.kinds.trtllm_torch import CACHE_FILE
+from tasks.kinds.trtllm_torch.kind import CACHE_FILE
 from tasks.runs import Pipeline
 from tasks.toolchains import Toolchain
 from tasks.workers.common.json_files import write_yaml

@@ -13,7 +13,7 @@ from support.standin.trtllm_tensors import expected, optional
 from artifacts.settings import Settings
 from engine_specs.spec import RecipeFile, RecipeSearch
 from engine_specs.tables import load_kinds, load_kv_caches, load_recipes
-from tasks.kinds.trt_plan import admission
+from tasks.kinds.trt_plan.kind import admission
 from tasks.toolchains import ensure
 from tasks.workers.trt_plan.model_file import require_readable
 

@@ -18,7 +18,7 @@ from artifacts.hosts import BuiltOn, EngineManifest
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import RecipeSupport, load_kinds, load_kv_caches, load_recipes, load_targets
 from tasks.errors import EngineWrong, WorkerFailed, WorkerOutOfMemory, WorkerRefused, WorkerRefusedInput
-from tasks.kinds.trt_plan import TRT_PLAN
+from tasks.kinds.trt_plan.kind import TRT_PLAN
 from tasks.toolchains import JobOutcome, Toolchain, run_job
 from tasks.workers.common.requests import Request
 

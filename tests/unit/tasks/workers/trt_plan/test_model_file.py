@@ -10,7 +10,7 @@ from support.standin.trtllm_toolchain import interfaces
 
 from engine_specs.preflight import vendored_checkpoint
 from engine_specs.tables import load_kinds, load_model_files
-from tasks.kinds.trt_plan import admission
+from tasks.kinds.trt_plan.kind import admission
 from tasks.workers.common.io import Refusal
 from tasks.workers.quantize.trtllm_config import completed
 from tasks.workers.trt_plan.model_file import require_readable

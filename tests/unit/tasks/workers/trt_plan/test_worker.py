@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.checkpoints import trtllm_checkpoints
 
-from tasks.kinds.trt_plan import admission
+from tasks.kinds.trt_plan.kind import admission
 from tasks.workers.common.io import Refusal
 from tasks.workers.trt_plan.checkpoint import read_checkpoint
 from tasks.workers.trt_plan.engine import read_engine, require_version

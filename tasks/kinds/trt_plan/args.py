@@ -6,7 +6,7 @@ scheduled and cached is in the file, and the command line has none of it.
 """
 
 from tasks.kinds.llm_args import Decided, option_args, shape_args
-from tasks.kinds.trt_plan_settings import Settings
+from tasks.kinds.trt_plan.settings import Settings
 
 # What trtllm-serve itself sets if no file replaces it (tensorrt_llm/commands/serve.py, get_llm_args).
 TUNED_BATCH = {

@@ -17,7 +17,7 @@ from engine_specs.tables import load_kinds, load_recipes
 from tasks.kinds.kind import JobPlan
 from tasks.kinds.ready_made import kv_cache_algos, ready_made_algos
 from tasks.kinds.speculation import drafting, vllm_settings
-from tasks.kinds.vllm_flags import server_flags
+from tasks.kinds.vllm.flags import server_flags
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
 from tasks.workers.vllm.request import SERVER, Target, VllmAdmission, VllmParams, WarmUp

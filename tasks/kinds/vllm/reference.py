@@ -8,7 +8,7 @@ from typing import Any
 
 from artifacts.hosts import ServeCommand
 from engine_specs.spec import ResolvedVariant
-from tasks.kinds.vllm_flags import TOOLCHAINS, VALUES, server_flags
+from tasks.kinds.vllm.flags import TOOLCHAINS, VALUES, server_flags
 
 SERVED_MODEL = "model"
 

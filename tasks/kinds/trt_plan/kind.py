@@ -17,8 +17,8 @@ from engine_specs.tables import load_kinds, load_model_files, load_recipes
 from tasks.errors import OptionsClash
 from tasks.kinds.kind import JobPlan
 from tasks.kinds.llm_args import passed_problems, unchecked_args, whole_args
-from tasks.kinds.trt_plan_args import decided_args
-from tasks.kinds.trt_plan_settings import Settings, clashes
+from tasks.kinds.trt_plan.args import decided_args
+from tasks.kinds.trt_plan.settings import Settings, clashes
 from tasks.kinds.trtllm_bench import benchmark
 from tasks.workers.common.tool_command import ToolCommand
 from tasks.workers.trt_plan.request import (

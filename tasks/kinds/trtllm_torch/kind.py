@@ -23,7 +23,7 @@ from tasks.kinds.llm_args import passed_problems, unchecked_args, whole_args
 from tasks.kinds.ready_made import kv_cache_algos, ready_made_algos
 from tasks.kinds.speculation import drafting
 from tasks.kinds.trtllm_bench import benchmark
-from tasks.kinds.trtllm_torch_args import decided_args
+from tasks.kinds.trtllm_torch.args import decided_args
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
 from tasks.workers.trtllm_torch.request import Files, Target, TrtllmTorchAdmission, TrtllmTorchParams, WarmUp
