@@ -13,6 +13,7 @@ from typing import Any, cast
 from artifacts.errors import NoSuchFile
 from artifacts.hosts import EngineManifest
 from artifacts.store import Listing, Store
+from engine_specs.preflight import vendored_checkpoint
 from engine_specs.spec import ResolvedVariant, Spec, TextSource, list_specs, load_spec, resolve_variants
 from tasks.hosts import host_requirements
 from tasks.hub import HubAccess, Location, Repository, Resolved
@@ -27,7 +28,6 @@ from tasks.toolchains.providers.lock.installation import Installation, Plan, ide
 from tasks.toolchains.providers.lock.interpreter import Interpreter
 
 COMMIT, DIGEST = "a" * 40, "b" * 64
-ARCHITECTURES = {"Qwen/Qwen3-8B": "Qwen3ForCausalLM"}
 ACCESS = HubAccess(endpoint="http://127.0.0.1:9", cache_dir=Path("hub"))
 TEXTS = TextsReport(
     identity={}, split=None, files=(), rows=1, seed=0, sample_ids=("one",), sample_digest=DIGEST
@@ -48,7 +48,9 @@ class SmallFiles(Store):
 
     def __init__(self, spec: Spec, variant: ResolvedVariant) -> None:
         self.bucket = cast("Any", SimpleNamespace(where=str))
-        architecture = ARCHITECTURES.get(spec.checkpoint.repo, "LlamaForCausalLM")
+        checkpoint = vendored_checkpoint(spec.checkpoint.repo)
+        assert checkpoint is not None
+        (architecture,) = checkpoint.config["architectures"]
         manifest = EngineManifest(
             kind=variant.engine.kind,
             architecture=architecture,

@@ -15,7 +15,10 @@ from typing import Any
 
 import yaml
 
+from engine_specs.preflight import vendored_checkpoint
 from engine_specs.reading import KINDS_DIR
+from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec, resolve_variants
+from engine_specs.tables import load_kinds
 
 SPECS_DIR = KINDS_DIR.parent
 Edit = Callable[[Path], None]
@@ -271,16 +274,30 @@ def _another_own_quantization(content: Any) -> None:
 
 LLAMA_70B = "meta-llama/Llama-3.3-70B-Instruct"
 
-# Variants by the kind that they are compiled by; the last stage stands for itself.
-TRT_PLAN = (
-    "llama-*/*h100*",
-    "llama-*/h200*",
-    "llama-*/l40s",
-    "llama-*/a100*",
-    "qwen3-8b/h100",
-    "qwen3-8b/l40s",
-)
-TRTLLM_TORCH = ("*/b200", "qwen3-8b/h100-torch", "qwen3-8b/a100")
+
+def using(uses: Callable[[Spec, ResolvedVariant], bool], *stages: str) -> tuple[str, ...]:
+    """These stages of all shipped variants that use something; the last stage stands for itself."""
+    specs = [load_spec(path) for path in list_specs()]
+    used = [f"{spec.name}/{one.name}" for spec in specs for one in resolve_variants(spec) if uses(spec, one)]
+    return _stages(tuple(used), *stages)
+
+
+def of_kind(name: str, *stages: str) -> tuple[str, ...]:
+    """These stages of all shipped variants of a kind."""
+    return using(lambda _, variant: variant.engine.kind == name, *stages)
+
+
+def _quantized_otherwise(_spec: Spec, variant: ResolvedVariant) -> bool:
+    """Whether vLLM on a GPU does not load what a variant is quantized to, and quantizes by itself instead."""
+    kind, recipe = load_kinds()[variant.engine.kind], variant.quantization.recipe
+    loads = kind.export_format == "hf" and load_kinds()["vllm"].recipe(recipe) is not None
+    return variant.target.gpu is not None and recipe != "none" and not loads
+
+
+def _model_of(spec: Spec) -> str:
+    checkpoint = vendored_checkpoint(spec.checkpoint.repo)
+    assert checkpoint is not None
+    return str(checkpoint.config["architectures"][0])
 
 
 def _kinds_of_no_spec() -> tuple[Table, ...]:
@@ -301,7 +318,8 @@ TABLES = (
         unrelated=(changed(TARGETS, _more_targets),),
         related={
             "another name of a GPU": Related(
-                changed(TARGETS, _another_gpu_name), _stages(("*/h100*",), "baseline", "build", "measure")
+                changed(TARGETS, _another_gpu_name),
+                using(lambda _, one: one.target.name == "h100-sxm", "baseline", "build", "measure"),
             )
         },
     ),
@@ -311,7 +329,7 @@ TABLES = (
         related={
             "another constant of ModelOpt": Related(
                 changed(RECIPES, _another_preset),
-                _stages(("*/h100*", "*/h200*", "qwen3-8b/l40s"), "quantize"),
+                using(lambda _, one: one.quantization.recipe == "fp8", "quantize"),
             )
         },
     ),
@@ -341,11 +359,17 @@ TABLES = (
         related={
             "another recommendation": Related(
                 changed(REFERENCES, _another_recommendation),
-                _stages(("llama-3.3*/h*",), "measure", "verdict"),
+                using(
+                    lambda spec, one: (
+                        spec.checkpoint.repo == LLAMA_70B and one.target.compute_capability == "9.0"
+                    ),
+                    "measure",
+                    "verdict",
+                ),
             ),
             "another quantization by vLLM itself": Related(
                 changed(REFERENCES, _another_own_quantization),
-                _stages((*TRT_PLAN, "qwen3-8b/a100"), "measure", "verdict"),
+                using(_quantized_otherwise, "measure", "verdict"),
             ),
         },
     ),
@@ -361,7 +385,7 @@ TABLES = (
         "aot-inductor",
         {
             "another toolchain": Related(
-                changed(kind_file("aot-inductor"), _another_builder), ("demo/*/build",)
+                changed(kind_file("aot-inductor"), _another_builder), of_kind("aot-inductor", "build")
             )
         },
     ),
@@ -370,15 +394,18 @@ TABLES = (
         {
             "another family": Related(
                 changed(kind_file("trt-plan"), _family),
-                _stages(tuple(one for one in TRT_PLAN if one.startswith("llama")), "quantize"),
+                using(
+                    lambda spec, one: one.engine.kind == "trt-plan" and _model_of(spec) == "LlamaForCausalLM",
+                    "quantize",
+                ),
             ),
             "another default": Related(
                 changed(kind_file("trt-plan"), _option("tokens_per_block", 64)),
-                _stages(TRT_PLAN, "build", "verdict"),
+                of_kind("trt-plan", "build", "verdict"),
             ),
             # What an option does is code: until some command has it, only the words about the variant differ.
             "another option": Related(
-                changed(kind_file("trt-plan"), _new_option), _stages(TRT_PLAN, "verdict")
+                changed(kind_file("trt-plan"), _new_option), of_kind("trt-plan", "verdict")
             ),
         },
     ),
@@ -387,7 +414,7 @@ TABLES = (
         {
             "another default": Related(
                 changed(kind_file("trtllm-torch"), _option("stream_interval", 2)),
-                _stages(TRTLLM_TORCH, "build", "verdict"),
+                of_kind("trtllm-torch", "build", "verdict"),
             )
         },
     ),
@@ -411,7 +438,7 @@ TABLES = (
         related={
             "another environment": Related(
                 changed(TOOLCHAINS, _more_environment),
-                _stages(("llama-*/*", "qwen3-8b/*"), "baseline", "measure"),
+                using(lambda _, one: one.target.gpu is not None, "baseline", "measure"),
             )
         },
     ),
@@ -426,7 +453,7 @@ TABLES = (
         related={
             "another distribution": Related(
                 appended(f"{LOCKS}/aot-cpu.txt", "other==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"),
-                ("demo/*/build",),
+                of_kind("aot-inductor", "build"),
             )
         },
     ),
