@@ -14,7 +14,7 @@ from support.paths import ROOT
 
 from artifacts.settings import Settings
 from engine_specs.spec import AccuracyGate, SpeedGate
-from engine_specs.tables import load_targets
+from engine_specs.tables import load_kinds, load_targets
 from tasks.comparison.questions import LEAST_LONGEST_CONTEXT, MOST_TO_THE_END, START_TOKENS
 from tasks.evidence.drift import NEGLIGIBLE, TOLERANCE
 from tasks.hosts.gpu_release import RELEASE_LIMIT_S
@@ -167,6 +167,10 @@ def of_kind(name: str) -> dict[str, Any]:
     return found
 
 
+def test_every_kind_has_a_row_that_says_what_it_takes() -> None:
+    assert {kind.strip("`") for kind, _ in table(TARGETS, "| kind | takes |")} == set(load_kinds())
+
+
 @pytest.mark.parametrize(("kind", "takes"), table(TARGETS, "| kind | takes |"))
 def test_the_row_of_a_kind_names_what_it_takes_and_nothing_else(kind: str, takes: str) -> None:
     facts = of_kind(kind.strip("`"))
@@ -179,14 +183,20 @@ def test_the_row_of_a_kind_names_what_it_takes_and_nothing_else(kind: str, takes
 
 def test_what_is_not_supported_is_listed_with_the_reason_that_plan_gives() -> None:
     stated = {
-        (kind.strip("`"), frozenset(quoted(what)), frozenset(re.findall(r"\d+\.\d", where)), why)
+        (
+            kind.strip("`"),
+            "KV cache" in what,
+            frozenset(quoted(what)),
+            frozenset(re.findall(r"\d+\.\d", where)),
+            why,
+        )
         for kind, what, where, why in table(TARGETS, "| kind | what | where | why |")
     }
-    kinds = ("aot-inductor", "trt-plan", "trtllm-torch", "vllm")
-    rows = [(kind, row) for kind in kinds for row in of_kind(kind).get("not_supported", ())]
+    rows = [(kind, row) for kind in load_kinds() for row in of_kind(kind).get("not_supported", ())]
     assert stated == {
         (
             kind,
+            row["of"] == "kv_caches",
             frozenset(row.get("names", ())),
             frozenset(row.get("compute_capabilities", ())),
             " ".join(row["reason"].split()),

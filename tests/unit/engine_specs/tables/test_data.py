@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from support.paths import ROOT
 
 from engine_specs.reading import KINDS_DIR, TARGETS_FILE, SpecInvalid, read_data
 from engine_specs.tables import (
@@ -87,7 +86,6 @@ def test_a_kind_draws_on_the_other_tables(facts: kind_facts.KindFacts) -> None:
     assert all(row.source for row in (*facts.architectures, *facts.recipes))
 
 
-TARGETS_PAGE = (ROOT / "docs" / "targets-and-kinds.md").read_text(encoding="utf-8")
 LEFT_OUT = [(facts, row) for facts in load_kinds().values() for row in facts.not_supported]
 
 
@@ -105,26 +103,6 @@ def test_nothing_is_both_left_out_and_supported(
     for own in (one for one in supported[row.of] if one.name in row.names):
         assert row.compute_capabilities
         assert not set(own.compute_capabilities) & set(row.compute_capabilities)
-
-
-@pytest.mark.parametrize(("facts", "row"), LEFT_OUT, ids=lambda value: getattr(value, "reason", None))
-def test_the_documents_say_what_is_left_out_and_why(
-    facts: kind_facts.KindFacts, row: kind_facts.NotSupported
-) -> None:
-    where = ", ".join(row.compute_capabilities) or "everywhere"
-    (line,) = [
-        line
-        for line in TARGETS_PAGE.splitlines()
-        if line.endswith(f"| {where} | {row.reason} |")
-        and line.startswith(f"| `{facts.name}` |")
-        and (row.of == "kv_caches") == ("KV cache" in line[:40])
-    ]
-    assert all(f"`{name}`" in line for name in row.names)
-
-
-def test_the_documents_name_every_gpu() -> None:
-    gpus = [target.name for target in load_targets().values() if target.gpu is not None]
-    assert [name for name in gpus if f"`{name}`" not in TARGETS_PAGE] == []
 
 
 @pytest.mark.parametrize("name", ["trt-plan", "trtllm-torch", "vllm"])
