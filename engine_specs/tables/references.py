@@ -1,14 +1,14 @@
-"""What vLLM is run with as a reference: data (`data/references.yaml`), each row with its source."""
+"""What vLLM is run with as a reference: data (`data/references.yaml`), each row with its source.
 
-from collections.abc import Mapping
+Which quantized weights and caches it loads is what its kind takes (`kinds/vllm.yaml`).
+"""
+
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Annotated, TypeVar
 
 from pydantic import Field
 
 from engine_specs.reading import REFERENCES_FILE, StrictFrozen, read_data, refuse_duplicates
-from engine_specs.tables.recipes import KvCacheName, RecipeName
 from engine_specs.tables.targets import Target
 
 Setting = bool | int | float | str
@@ -44,18 +44,6 @@ class RecommendedRow(ServedRow):
     )
 
 
-class LoadedRow(ServedRow):
-    """How vLLM serves what ModelOpt exports with a recipe."""
-
-    recipe: RecipeName = Field(description="The recipe.")
-
-
-class KvCacheRow(ServedRow):
-    """The value of vLLM's flag for a KV cache of this format."""
-
-    name: KvCacheName = Field(description="The format.")
-
-
 class ReferenceTable(StrictFrozen):
     """The content of `data/references.yaml`."""
 
@@ -63,32 +51,17 @@ class ReferenceTable(StrictFrozen):
     recommended: Annotated[tuple[RecommendedRow, ...], Field(strict=False)] = Field(
         description="What it recommends, by model and hardware."
     )
-    loads: Annotated[tuple[LoadedRow, ...], Field(strict=False)] = Field(
-        description="Exports of ModelOpt that vLLM serves as they are."
-    )
     quantizes: Annotated[tuple[ServedRow, ...], Field(strict=False)] = Field(
         description="What vLLM quantizes by itself."
-    )
-    kv_caches: Annotated[tuple[KvCacheRow, ...], Field(strict=False)] = Field(
-        description="Formats of the KV cache that vLLM has."
     )
 
     def recommendation(self, model: str, target: Target) -> RecommendedRow | None:
         """Return what is recommended for a model on this hardware; None if nobody says."""
         return _first([row for row in self.recommended if row.model == model], target)
 
-    def loading(self, recipe: str, target: Target) -> LoadedRow | None:
-        """Return how vLLM serves an export with this recipe; None if it does not."""
-        return _first([row for row in self.loads if row.recipe == recipe], target)
-
     def quantizing(self, target: Target) -> ServedRow | None:
         """Return how vLLM quantizes by itself on this hardware; None if it does not."""
         return _first(self.quantizes, target)
-
-    def kv_cache(self, name: str, target: Target) -> Mapping[str, Setting]:
-        """Return the settings for this format of the KV cache; none if vLLM does not have it."""
-        row = _first([row for row in self.kv_caches if row.name == name], target)
-        return MappingProxyType(row.settings if row else {})
 
 
 RowT = TypeVar("RowT", bound=ServedRow)
@@ -102,11 +75,6 @@ def _first(rows: tuple[RowT, ...] | list[RowT], target: Target) -> RowT | None:
 def load_references() -> ReferenceTable:
     """Return the table; raises SpecInvalid if the data file is invalid."""
     table = read_data(REFERENCES_FILE, ReferenceTable)
-    for what, named in (
-        ("model and hardware", [(row.model, row) for row in table.recommended]),
-        ("recipe and hardware", [(str(row.recipe), row) for row in table.loads]),
-        ("KV cache and hardware", [(str(row.name), row) for row in table.kv_caches]),
-    ):
-        pairs = [f"{name} on {hardware}" for name, row in named for hardware in row.hardware]
-        refuse_duplicates(REFERENCES_FILE, what, pairs)
+    pairs = [f"{row.model} on {hardware}" for row in table.recommended for hardware in row.hardware]
+    refuse_duplicates(REFERENCES_FILE, "model and hardware", pairs)
     return table

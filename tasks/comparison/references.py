@@ -22,7 +22,7 @@ from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration
 from engine_specs.tables import load_kinds, load_recipes, load_references
 from tasks.hosts import need_of
 from tasks.judging import Role, Side
-from tasks.kinds import vllm_serve_command, vllm_settings
+from tasks.kinds import kv_cache_settings, loading_settings, vllm_serve_command, vllm_settings
 
 # CPU flags in /proc/cpuinfo of instructions that multiply bfloat16, on x86-64 and on Arm.
 BFLOAT16_FEATURES = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -161,7 +161,7 @@ class _References:
         if not self._is_quantized:
             return
         target, quantization = self._variant.target, self._variant.quantization
-        cache = self._table.kv_cache(quantization.kv_cache, target)
+        cache = kv_cache_settings(quantization.kv_cache, target)
         recommended: tuple[Role, ...] = ("recommended",) if self._settings else ()
         loading = self._loading()
         if loading is not None and self._layout == LOADED_LAYOUT:
@@ -212,7 +212,7 @@ class _References:
         if not self._is_quantized:
             return {}
         quantization, target = self._variant.quantization, self._variant.target
-        cache = self._table.kv_cache(quantization.kv_cache, target)
+        cache = kv_cache_settings(quantization.kv_cache, target)
         if self.loads_weights:
             return {**(self._loading() or {}), **cache}
         own = self._table.quantizing(target)
@@ -233,8 +233,7 @@ class _References:
         """
         recipe, target = self._variant.quantization.recipe, self._variant.target
         if self._variant.quantization.source is None:
-            row = self._table.loading(recipe, target)
-            return row.settings if row is not None else None
+            return loading_settings(recipe, target)
         taken, loaded = (
             {(row.tool, row.format) for row in kind.ready_made if row.takes(target.compute_capability)}
             for kind in (load_kinds()[self._variant.engine.kind], load_kinds()[REFERENCE_KIND])

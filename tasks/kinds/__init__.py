@@ -14,7 +14,14 @@ from tasks.kinds.llm_args import unchecked_args
 from tasks.kinds.speculation import DRAFT_FOLDER, vllm_settings
 from tasks.kinds.trt_plan import TRT_PLAN
 from tasks.kinds.trtllm_torch import TRTLLM_TORCH
-from tasks.kinds.vllm import VLLM, is_vllm, vllm_serve_command, with_memory_share
+from tasks.kinds.vllm import (
+    VLLM,
+    is_vllm,
+    kv_cache_settings,
+    loading_settings,
+    vllm_serve_command,
+    with_memory_share,
+)
 from tasks.workers.common.tool_command import ToolCommand
 
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
@@ -43,6 +50,8 @@ __all__ = [
     "ToolCommand",
     "is_vllm",
     "kind_named",
+    "kv_cache_settings",
+    "loading_settings",
     "unchecked_args",
     "vllm_serve_command",
     "vllm_settings",

@@ -14,6 +14,12 @@ from engine_specs.tables import Accelerator
 from tasks.errors import UnknownSetting
 
 TOOLCHAINS: Mapping[Accelerator, str] = {"cpu": "vllm-cpu", "cuda": "vllm-cuda"}
+# vLLM's name for every recipe of ours: hf_quant_config.json says which format ModelOpt exported, and vLLM
+# replaces this name by that of the format's own loader (vllm/config/model.py, _verify_quantization).
+# A ready-made checkpoint gets no name: vLLM reads the method from its files as well.
+QUANTIZATION = "modelopt"
+# vLLM's names for formats of the KV cache.
+KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8", "nvfp4": "nvfp4"}
 # vLLM's flags for settings, by the names of its engine arguments. A flag that is a switch has two forms.
 VALUES = {
     "dtype": "--dtype",

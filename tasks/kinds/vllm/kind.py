@@ -17,7 +17,7 @@ from engine_specs.tables import load_kinds, load_recipes
 from tasks.kinds.kind import JobPlan
 from tasks.kinds.ready_made import kv_cache_algos, ready_made_algos
 from tasks.kinds.speculation import drafting, vllm_settings
-from tasks.kinds.vllm.flags import server_flags
+from tasks.kinds.vllm.flags import KV_CACHE_DTYPES, QUANTIZATION, server_flags
 from tasks.workers.common.shape import Shape
 from tasks.workers.common.tool_command import ToolCommand
 from tasks.workers.vllm.request import SERVER, Target, VllmAdmission, VllmParams, WarmUp
@@ -38,12 +38,6 @@ GPU_OPTIONS = (
     FUSED_ALL_REDUCE,
 )
 GPU_MEMORY_UTILIZATION = 0.9
-# vLLM's name for every recipe of ours: hf_quant_config.json says which format ModelOpt exported, and vLLM
-# replaces this name by that of the format's own loader (vllm/config/model.py, _verify_quantization).
-# A ready-made checkpoint gets no name: vLLM reads the method from its files as well.
-QUANTIZATION = "modelopt"
-# vLLM's names for formats of the KV cache.
-KV_CACHE_DTYPES = {"none": "auto", "fp8": "fp8", "nvfp4": "nvfp4"}
 VARIABLES = {
     # The lines by which vLLM says whether it used its caches are of this level.
     "VLLM_LOGGING_LEVEL": "INFO",

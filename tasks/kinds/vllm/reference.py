@@ -8,9 +8,12 @@ from typing import Any
 
 from artifacts.hosts import ServeCommand
 from engine_specs.spec import ResolvedVariant
-from tasks.kinds.vllm.flags import TOOLCHAINS, VALUES, server_flags
+from engine_specs.tables import Target, load_kinds
+from tasks.kinds.vllm.flags import KV_CACHE_DTYPES, QUANTIZATION, TOOLCHAINS, VALUES, server_flags
 
 SERVED_MODEL = "model"
+# The kind whose table says what vLLM loads.
+KIND = "vllm"
 
 
 def vllm_serve_command(configuration: Mapping[str, Any], variant: ResolvedVariant) -> ServeCommand:
@@ -32,6 +35,22 @@ def vllm_serve_command(configuration: Mapping[str, Any], variant: ResolvedVarian
     env = {"VLLM_LOGGING_LEVEL": "WARNING"}
     toolchain = TOOLCHAINS[variant.target.accelerator]
     return ServeCommand(toolchain=toolchain, argv=tuple(argv), env=env, model=SERVED_MODEL)
+
+
+def loading_settings(recipe: str, target: Target) -> Mapping[str, Any] | None:
+    """Return the settings with which vLLM serves an export of ModelOpt as it is; None if it does not.
+
+    The export is one with this recipe, in Hugging Face's layout.
+    """
+    row = load_kinds()[KIND].recipe(recipe)
+    return {"quantization": QUANTIZATION} if row and row.takes(target.compute_capability) else None
+
+
+def kv_cache_settings(kv_cache: str, target: Target) -> Mapping[str, Any]:
+    """Return the settings for a format of the KV cache; none if vLLM does not have it, or if it is plain."""
+    row = load_kinds()[KIND].kv_cache(kv_cache)
+    has = kv_cache != "none" and row is not None and row.takes(target.compute_capability)
+    return {"kv_cache_dtype": KV_CACHE_DTYPES[kv_cache]} if has else {}
 
 
 def is_vllm(serve: ServeCommand) -> bool:

@@ -171,6 +171,21 @@ def _more_of_a_kind(content: Any) -> None:
     content["transformers_major"] += 1
 
 
+def _more_of_vllm(content: Any) -> None:
+    """As of any kind, but for recipes that shipped variants use: the reference loads what this kind takes."""
+    used = {one.quantization.recipe for path in list_specs() for one in resolve_variants(load_spec(path))}
+    names = {*RECIPE_NAMES} - used - {row["name"] for row in content["recipes"]}
+    assert names
+    content["recipes"] += [{**content["recipes"][0], "name": name} for name in sorted(names)]
+    content["architectures"].insert(0, {"name": "OtherForCausalLM", "source": SOURCE})
+    content["max_pipeline_parallel"] += 1
+    content["transformers_major"] += 1
+
+
+def _another_loaded_recipe(content: Any) -> None:
+    content["recipes"].append({**content["recipes"][0], "name": "int4_awq"})
+
+
 RECIPE_NAMES = ("w4a8_awq", "nvfp4", "nvfp4_mlp_only", "w4a16_nvfp4", "int8_weight_only")
 CACHE_NAMES = ("fp8", "nvfp4")
 
@@ -254,7 +269,7 @@ def _more_references(content: Any) -> None:
     row = content["recommended"][0]
     content["recommended"].append({**row, "model": "Other/Other", "settings": {"block_size": 32}})
     content["commit"] = "0" * 40
-    for rows in (content["recommended"], content["loads"], content["quantizes"], content["kv_caches"]):
+    for rows in (content["recommended"], content["quantizes"]):
         for one in rows:
             one["source"] = SOURCE
 
@@ -303,7 +318,7 @@ def _model_of(spec: Spec) -> str:
 def _kinds_of_no_spec() -> tuple[Table, ...]:
     """Kinds that no shipped spec builds with yet: nothing that is said of them may count."""
     specs = "".join(path.read_text(encoding="utf-8") for path in SPECS_DIR.glob("*.yaml"))
-    names = sorted(path.stem for path in KINDS_DIR.glob("*.yaml"))
+    names = sorted({path.stem for path in KINDS_DIR.glob("*.yaml")} - {"vllm"})
     unused = [name for name in names if not re.search(rf"kind: {re.escape(name)}\b(?!-)", specs)]
     return tuple(_kind(name, {}, "no shipped spec builds with this kind yet") for name in unused)
 
@@ -415,6 +430,26 @@ TABLES = (
             "another default": Related(
                 changed(kind_file("trtllm-torch"), _option("stream_interval", 2)),
                 of_kind("trtllm-torch", "build", "verdict"),
+            )
+        },
+    ),
+    Table(
+        files=kind_file("vllm"),
+        unrelated=(
+            changed(kind_file("vllm"), _more_of_vllm),
+            copied(kind_file("vllm"), kind_file("other-vllm"), name="other-vllm"),
+        ),
+        related={
+            "another recipe that the reference loads": Related(
+                changed(kind_file("vllm"), _another_loaded_recipe),
+                using(
+                    lambda _, one: (
+                        one.quantization.recipe == "int4_awq"
+                        and load_kinds()[one.engine.kind].export_format == "hf"
+                    ),
+                    "measure",
+                    "verdict",
+                ),
             )
         },
     ),

@@ -8,7 +8,7 @@ from support.standin.interface_tables import broken, table
 
 from engine_specs.reading import REFERENCES_FILE, SpecInvalid
 from engine_specs.spec import list_specs, load_spec, resolve_variants
-from engine_specs.tables import load_kinds, load_recipes, load_references, load_targets
+from engine_specs.tables import load_references, load_targets
 from engine_specs.tables import references as module
 from engine_specs.tables.references import ServedRow
 from tasks.comparison import reference_sides
@@ -16,7 +16,7 @@ from tasks.kinds.vllm.flags import flags_of
 
 INTERFACE = table("vllm-serve-0.32")
 TABLE = load_references()
-ROWS: tuple[ServedRow, ...] = (*TABLE.recommended, *TABLE.loads, *TABLE.quantizes, *TABLE.kv_caches)
+ROWS: tuple[ServedRow, ...] = (*TABLE.recommended, *TABLE.quantizes)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.source[:60])
@@ -41,19 +41,6 @@ def test_rows_are_about_hardware_of_a_target() -> None:
     assert all(row.hardware for row in ROWS)
 
 
-def test_the_kind_of_vllm_takes_what_it_is_compared_with() -> None:
-    facts = load_kinds()["vllm"]
-    loads = {row.recipe: row.compute_capabilities for row in TABLE.loads if row.recipe != "none"}
-    own = {row.name: row.compute_capabilities for row in facts.recipes if row.name in load_presets()}
-    assert loads == own
-    caches = {row.name: row.compute_capabilities for row in facts.kv_caches if row.name != "none"}
-    assert {row.name: row.compute_capabilities for row in TABLE.kv_caches} == caches
-
-
-def load_presets() -> set[str]:
-    return {row.name for row in load_recipes().values() if row.form == "preset"}
-
-
 def test_what_is_left_to_the_placement_or_the_variant_is_not_recommended() -> None:
     named = {name for row in TABLE.recommended for name in row.settings}
     assert named.isdisjoint({"gpu_memory_utilization", "kv_cache_dtype", "quantization", "max_num_seqs"})
@@ -65,7 +52,7 @@ def test_one_model_has_one_recommendation_per_hardware(
     text = REFERENCES_FILE.read_text(encoding="utf-8")
     again = "  - {model: Qwen/Qwen3-8B, cpu: true, settings: {}, source: somebody said so}\n"
     changed = tmp_path / "references.yaml"
-    changed.write_text(text.replace("\n# ModelOpt's exports", f"\n{again}\n# ModelOpt's exports"))
+    changed.write_text(text.replace("\n# What vLLM quantizes", f"\n{again}\n# What vLLM quantizes"))
     monkeypatch.setattr(module, "REFERENCES_FILE", changed)
     with pytest.raises(SpecInvalid, match="Qwen/Qwen3-8B on cpu"):
         load_references.__wrapped__()

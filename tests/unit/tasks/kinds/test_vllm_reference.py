@@ -1,13 +1,14 @@
 """The reference on GPUs: vLLM in its CUDA build, over as many devices as the engine has."""
 
 import pytest
+from support.standin.interface_tables import broken, table
 
 from artifacts.hosts import ServeCommand
 from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration, load_spec, resolve_variants
-from engine_specs.tables import load_targets
+from engine_specs.tables import Target, load_kinds, load_kv_caches, load_recipes, load_targets
 from tasks.comparison import reference_sides
-from tasks.kinds.vllm.flags import TOOLCHAINS
-from tasks.kinds.vllm.reference import vllm_serve_command
+from tasks.kinds.vllm.flags import TOOLCHAINS, flags_of
+from tasks.kinds.vllm.reference import kv_cache_settings, loading_settings, vllm_serve_command
 from tasks.toolchains.declarations import declaration
 
 
@@ -60,3 +61,19 @@ def test_every_side_of_a_comparison_has_the_engines_gpus(spec: Spec, variant: Re
 def test_each_accelerator_has_a_declared_toolchain_of_its_own() -> None:
     for accelerator, toolchain in TOOLCHAINS.items():
         assert declaration(toolchain).accelerator == accelerator
+
+
+@pytest.mark.parametrize("target", load_targets().values(), ids=lambda target: target.name)
+def test_the_reference_loads_what_the_kind_of_vllm_takes(target: Target) -> None:
+    facts, capability = load_kinds()["vllm"], target.compute_capability
+    interface = table("vllm-serve-0.32")
+    for recipe in load_recipes():
+        row, settings = facts.recipe(recipe), loading_settings(recipe, target)
+        assert (settings is not None) == (row is not None and row.takes(capability))
+        for name, value in (settings or {}).items():
+            assert broken(interface, flags_of(name, value)) == []
+    for cache in load_kv_caches():
+        kept, settings = facts.kv_cache(cache), kv_cache_settings(cache, target)
+        assert bool(settings) == (cache != "none" and kept is not None and kept.takes(capability))
+        for name, value in settings.items():
+            assert broken(interface, flags_of(name, value)) == []
