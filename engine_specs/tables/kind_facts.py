@@ -345,13 +345,18 @@ class KindFacts(StrictFrozen):
         return next((row for row in self.kv_caches if row.name == name), None)
 
     def why_not(self, of: Literal["recipes", "kv_caches"], name: str, compute_capability: str | None) -> str:
-        """Return why it is left out there, with the source: of the row that says so, or of its own row."""
+        """Return why it is left out there, with the source: of the row that says so, or of its own row.
+
+        Without either, nobody has established that it works.
+        """
         for row in self.not_supported:
             here = not row.compute_capabilities or compute_capability in row.compute_capabilities
             if row.of in (of, "both") and here and (not row.names or name in row.names):
                 return row.text
         own = self.recipe(name) if of == "recipes" else self.kv_cache(name)
-        return f"what is known of {name}: {own.source}" if own else ""
+        if own is None:
+            return f"not established for {self.name}: no row of engine_specs/kinds/{self.name}.yaml names it"
+        return f"what is known of {name}: {own.source}"
 
     def speculation(self, method: str) -> SpeculativeSupport | None:
         """Return the kind's row of a way to draft tokens; None if it does not have it."""

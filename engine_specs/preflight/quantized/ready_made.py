@@ -137,11 +137,10 @@ def _cache(
     cache, said = kind.kv_cache(name), f"a KV cache in {found.kv_cache}"
     if cache is None or not cache.takes(capability):
         taken = [row.name for row in kind.kv_caches if row.takes(capability)]
-        why = kind.why_not("kv_caches", name, capability)
         yield _problem(
             f"{said} in {source.name}, for {kind.name} on {on}",
-            f"a checkpoint with a KV cache that {kind.name} keeps there: {', '.join(taken)}"
-            + (f"; {why}" if why else ""),
+            f"a checkpoint with a KV cache that {kind.name} keeps there: {', '.join(taken)}; "
+            f"{kind.why_not('kv_caches', name, capability)}",
         )
         return
     algos = None if cache.recipes is None else [load_recipes()[one].quant_algo for one in cache.recipes]

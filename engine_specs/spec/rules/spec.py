@@ -328,7 +328,7 @@ def _kind_target(variant: View, facts: KindFacts) -> Iterator[Violation]:
 
 
 def _known(names: Sequence[str], why_not: str) -> str:
-    return ", ".join(names) + (f"; not this one: {why_not}" if why_not else "")
+    return f"{', '.join(names)}; not this one: {why_not}"
 
 
 def _recipe_of(variant: View) -> str | None:
