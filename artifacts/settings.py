@@ -210,5 +210,5 @@ def _found(problem: "ErrorDetails") -> str:
 
 
 def _spelled(loc: tuple[int | str, ...]) -> str:
-    name = ".".join(str(part) for part in loc)
-    return f"{PREFIX}{name.upper()} (or {name} in enginery.toml)"
+    variable, key = f"{PREFIX}{str(loc[0]).upper()}", ".".join(map(str, loc))
+    return f"{variable} (or {key} in enginery.toml)"

@@ -32,3 +32,19 @@ def test_variables_that_resemble_no_setting_are_left_alone(
 ) -> None:
     monkeypatch.setenv(variable, "x")
     load_settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key"),
+    [
+        ("ENGINERY_TOOLCHAINS", '{"aot-cpu": 1}', "toolchains.aot-cpu"),
+        ("ENGINERY_JOB_TIME_LIMIT_S", "many", "job_time_limit_s"),
+    ],
+)
+def test_a_wrong_value_is_reported_with_the_variable_and_the_key_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, key: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert f"  {variable} (or {key} in enginery.toml): found " in caught.value.what
