@@ -4,13 +4,13 @@ Promises:
 - A tree, a blob and an action are immutable; a record that was written stays as it is.
 - Bytes that are handed out match the digest or the key under which they are known.
 - Nothing outside this folder knows how keys are spelled, or what kind of place keeps the bytes. In it, only
-  `opening` does, which chooses: the others know the interface `bucket`.
+  `factory` does, which chooses: the others know the interface `bucket`.
 """
 
 from artifacts.store.actions import Action
+from artifacts.store.factory import has_access, open_store
 from artifacts.store.holdings import by_digest, damaged
 from artifacts.store.measurements import ID_PATTERN, Measurement, MeasurementKind, new_id, new_measurement
-from artifacts.store.opening import has_access, open_store
 from artifacts.store.snapshot import Snapshot
 from artifacts.store.store import Store
 from artifacts.store.strays import warn_skipped

@@ -15,11 +15,17 @@ from engine_specs.preflight.checkpoint import (
     prompt_facts,
 )
 from engine_specs.preflight.examination import Examination, examine, examine_unknown
+from engine_specs.preflight.known_checkpoints import VendoredCheckpoint, vendored_checkpoint
 from engine_specs.preflight.memory import MemoryEstimate, MemoryLine
 from engine_specs.preflight.model_facts import StoredWeights
-from engine_specs.preflight.quantized import SIDECARS, ReadyMade, SmallFiles, recognise, stored_weights
+from engine_specs.preflight.quantized_checkpoint import (
+    SIDECARS,
+    ReadyMade,
+    SmallFiles,
+    recognise,
+    stored_weights,
+)
 from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
-from engine_specs.preflight.vendored import VendoredCheckpoint, vendored_checkpoint
 
 __all__ = [
     "CONTENT_FILE",

@@ -29,7 +29,7 @@ from engine_specs.preflight.memory import MemoryEstimate, estimate_memory
 from engine_specs.preflight.model_facts import ModelFacts, UnknownFacts, read_model_facts
 from engine_specs.preflight.parallel import dimension_problems, head_problems, parallel_problems
 from engine_specs.preflight.positions import length_problems, position_problems
-from engine_specs.preflight.quantized import (
+from engine_specs.preflight.quantized_checkpoint import (
     NOTHING_MORE,
     ReadyMade,
     SmallFiles,

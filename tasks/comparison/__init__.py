@@ -5,7 +5,7 @@ when sides run is recorded with its reason.
 """
 
 from tasks.comparison.host_selection import HostVariants, divide_by_host
-from tasks.comparison.measuring import Comparison, measure_sides
+from tasks.comparison.measurement import Comparison, measure_sides
 from tasks.comparison.placements import resident_sides, sides_in_turn
 from tasks.comparison.questions import window_groups
 from tasks.comparison.references import (

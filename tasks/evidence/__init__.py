@@ -11,7 +11,7 @@ Promises:
 from tasks.evidence.drift import Drift, drift_between
 from tasks.evidence.history import Entry, history_of, last_accepted
 from tasks.evidence.judge_version import JudgeVersion, source_commit
-from tasks.evidence.keeping import (
+from tasks.evidence.kept_evidence import (
     Evidence,
     baseline_evidence,
     engine_evidence,
@@ -19,7 +19,7 @@ from tasks.evidence.keeping import (
     read_evidence,
     read_speed,
 )
-from tasks.evidence.recomputed import Recomputed, recompute
+from tasks.evidence.recomputation import Recomputed, recompute
 from tasks.evidence.speeds import JudgedSpeed
 
 __all__ = [

@@ -22,7 +22,7 @@ from artifacts.releases import (
 )
 from artifacts.store import Store
 from tasks.evidence.drift import Drift, drift_between
-from tasks.evidence.keeping import read_speed
+from tasks.evidence.kept_evidence import read_speed
 from tasks.evidence.speeds import JudgedSpeed
 
 SameVerdict = tuple[str, str, tuple[str, ...]]

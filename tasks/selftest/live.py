@@ -17,8 +17,7 @@ from tasks.selftest.controls import (
     requiring_quiet,
     verdict_next_to_a_burner,
 )
-from tasks.selftest.made import Made, make_engine
-from tasks.selftest.planted import (
+from tasks.selftest.faults import (
     BURNING_CORE,
     ENGINE_ITSELF,
     PLANTED,
@@ -28,6 +27,7 @@ from tasks.selftest.planted import (
     Served,
     Texts,
 )
+from tasks.selftest.made import Made, make_engine
 from tasks.selftest.questions import protocol_of
 from tasks.selftest.results import Control, LiveSelfTest, Row
 from tasks.selftest.stack import Stack, stack_up

@@ -7,8 +7,8 @@ from tasks.comparison import judging_protocol, reference_sides
 from tasks.hub import REPORT_FILE, TextsReport
 from tasks.judging import JudgingProtocol, RoundPlan, Side
 from tasks.runs import Pipeline
+from tasks.selftest.faults import Texts
 from tasks.selftest.made import Made
-from tasks.selftest.planted import Texts
 from tasks.stages import end_tokens_in, vocabulary_in
 
 # Prompts that reach position 97 and answers that go beyond 128, and twice as many requests as the engine has

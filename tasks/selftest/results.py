@@ -4,7 +4,7 @@ from pydantic import AwareDatetime, Field
 
 from artifacts.frozen import Frozen
 from tasks.judging.selftest import Rate
-from tasks.selftest.planted import Expected
+from tasks.selftest.faults import Expected
 from tasks.selftest.trial import Trial
 
 

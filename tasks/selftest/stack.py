@@ -15,9 +15,9 @@ from artifacts.hosts import ServeCommand
 from tasks.comparison import engine_side, resident_sides
 from tasks.judging import Endpoint, Observer, Placement, PlacementChoice, Resident, Side
 from tasks.runs import Pipeline
+from tasks.selftest.faults import Planted, Served
 from tasks.selftest.made import Made
 from tasks.selftest.noisy_weights import damage_engine
-from tasks.selftest.planted import Planted, Served
 from tasks.selftest.proxy import Proxy, proxy_before
 from tasks.selftest.questions import reference_of
 from tasks.stages import engine_manifest

@@ -19,7 +19,7 @@ from tasks.judging import JudgingProtocol, Measured, NotMeasured, Placement
 from tasks.judging.gates import Evidence, VerdictName, all_gates
 from tasks.judging.judge import measure_engine
 from tasks.judging.measure import PhaseT
-from tasks.selftest.planted import CLIENT, Planted
+from tasks.selftest.faults import CLIENT, Planted
 
 TrialOutcome = Literal["rejected", "refused", "objective-missed", "undecided", "passed"]
 FOUND: tuple[TrialOutcome, ...] = ("rejected", "refused", "objective-missed")

@@ -33,7 +33,7 @@ from tasks.hub import rows as hub_rows
 from tasks.hub import selection as hub_selection
 from tasks.hub import task_items as hub_items
 from tasks.hub import texts as hub_texts
-from tasks.hub.row_files import json_lines, opening, parquet, row, splits
+from tasks.hub.row_files import json_lines, parquet, reader, row, splits
 from tasks.runs import (
     Hit,
     Made,
@@ -52,7 +52,7 @@ from tasks.workers.completions_server.text import chat_template
 STAGE = "fetch"
 TOKENIZER_FILE = CONTENT_FILE
 # What rows are read by, whatever is made of them.
-READ_ROWS = tuple(source_of(one) for one in (hub_rows, json_lines, opening, parquet, row, splits))
+READ_ROWS = tuple(source_of(one) for one in (hub_rows, json_lines, parquet, reader, row, splits))
 # Among the metrics of a fetched checkpoint: what it does to prompts.
 PROMPTS = "prompts"
 # Settings of a task that decide what is read of a row.

@@ -7,6 +7,11 @@ from support.paths import ROOT, TESTS
 
 PACKAGES = ("artifacts", "engine_specs", "tasks", "flows")
 MOST_ENTRIES = 14
+# They end like other forms of verbs, and are nouns.
+NOUNS = {
+    *("speed", "settings", "readings", "holdings", "pairings", "tuning", "sharing", "spelling", "sampling"),
+    *("judging", "reading", "screening", "drawing", "batching", "training"),
+}
 
 
 def entries(folder: Path) -> list[str]:
@@ -26,3 +31,16 @@ def test_no_folder_of_source_or_tests_is_too_full() -> None:
     counted = {str(folder.relative_to(ROOT)): len(entries(folder)) for folder in folders}
     assert len(counted) > len(PACKAGES)
     assert {folder: count for folder, count in counted.items() if count > MOST_ENTRIES} == {}
+
+
+def test_modules_and_folders_have_nouns_for_names() -> None:
+    """Not what they do (`measuring`), nor what was done (`measured`)."""
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    names = {path.parent if path.name == "__init__.py" else path.with_suffix("") for path in paths}
+    assert len(names) > 400
+    others = {
+        str(name.relative_to(ROOT)): last
+        for name in names
+        if (last := name.name.rpartition("_")[2]) not in NOUNS and last.endswith(("ing", "ed"))
+    }
+    assert others == {}

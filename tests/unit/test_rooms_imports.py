@@ -22,9 +22,9 @@ WORKERS = "tasks.workers"
 
 # Importers and imported, deep in rooms for which no layers are declared.
 CYCLES = [
-    ("tasks.judging.measure.open_loop.stretches", "tasks.judging.measure.timed.spelling"),
+    ("tasks.judging.measure.open_loop.stretches", "tasks.judging.measure.timed_answers.spelling"),
     ("tasks.hub.transfer.blobs", "tasks.hub.row_files.splits"),
-    ("engine_specs.preflight.memory.estimate", "engine_specs.preflight.quantized.plain"),
+    ("engine_specs.preflight.memory.estimate", "engine_specs.preflight.quantized_checkpoint.plain"),
 ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from engine_specs.preflight.checkpoint.tokenizers import TOKENIZER_FILE, tokenizer_problems
 from engine_specs.preflight.decoder import Config, decoder_config, reads_images
 from engine_specs.preflight.model_facts import architectures
-from engine_specs.preflight.quantized import ReadyMade, SmallFiles, quantized_problems
+from engine_specs.preflight.quantized_checkpoint import ReadyMade, SmallFiles, quantized_problems
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import KindFacts, load_config_defaults, load_kinds

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from engine_specs.preflight.quantized import ReadyMade, SmallFiles
+from engine_specs.preflight.quantized_checkpoint import ReadyMade, SmallFiles
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant, Spec
 

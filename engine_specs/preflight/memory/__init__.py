@@ -9,7 +9,7 @@ from engine_specs.preflight.memory.estimate import estimate_memory
 from engine_specs.preflight.memory.plain import unquantized
 from engine_specs.preflight.memory.records import QUANTIZE, MemoryEstimate, MemoryLine, load_memory_rules
 from engine_specs.preflight.memory.weights import linear_bits, quantized_parameters, tables
-from engine_specs.preflight.memory.working import kv_bits
+from engine_specs.preflight.memory.working_set import kv_bits
 
 __all__ = [
     "QUANTIZE",

@@ -18,10 +18,10 @@ its experts, and has the limits of the shape for itself):
 
 from collections.abc import Iterator
 
-from engine_specs.preflight.memory.drafting import drafting
+from engine_specs.preflight.memory.draft import drafting
 from engine_specs.preflight.memory.records import Fit, MemoryEstimate, MemoryLine, load_memory_rules
 from engine_specs.preflight.memory.weights import weight_lines
-from engine_specs.preflight.memory.working import activations, kv_cache, logits, step_graphs
+from engine_specs.preflight.memory.working_set import activations, kv_cache, logits, step_graphs
 from engine_specs.preflight.model_facts import ModelFacts
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import Target

@@ -93,7 +93,7 @@ def recompute(
         enginery recompute demo --verdict 20261128T181011123456Z-0a1b2c3d
     """
     require_pipeline()
-    from flows.text.recomputed import recomputed_lines
+    from flows.text.recomputation import recomputed_lines
 
     store = open_local_or_configured_store(load_settings())
     entries = _released(store, reference, variant) if verdict is None else _kept(store, reference, verdict)

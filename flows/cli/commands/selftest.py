@@ -76,7 +76,7 @@ def _live(only: tuple[str, ...], repeats: int) -> "LiveSelfTest":
     """Plant damage on the demo's engine, with the local stack's store and the demo's Hub."""
     require_pipeline()
     require_local()
-    from tasks.selftest.planted import names
+    from tasks.selftest.faults import names
 
     if unknown := sorted(set(only) - set(names())):
         raise BadArgument(

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from engine_specs.spec import Task
-from tasks.comparison.second_opinions.asking import ToolWorker, opinion_or_reason
+from tasks.comparison.second_opinions.tool_worker import ToolWorker, opinion_or_reason
 from tasks.hub import TaskItem
 from tasks.judging import Endpoint, JudgingProtocol, NoOpinion, Opinion, Placement, Side
 from tasks.runs import Pipeline, new_directories

@@ -16,7 +16,7 @@ from time import monotonic
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.comparison.second_opinions.asking import ToolWorker, opinion_or_reason
+from tasks.comparison.second_opinions.tool_worker import ToolWorker, opinion_or_reason
 from tasks.comparison.serve import Equipped, ServedWith, bench
 from tasks.judging import (
     JudgingProtocol,

@@ -9,7 +9,7 @@ Promises:
 """
 
 from tasks.hub.row_files.json_lines import parse_line
-from tasks.hub.row_files.opening import read_rows
+from tasks.hub.row_files.reader import read_rows
 from tasks.hub.row_files.row import FileRow
 from tasks.hub.row_files.splits import split_files
 

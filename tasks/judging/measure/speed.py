@@ -36,7 +36,7 @@ from tasks.judging.measure.open_loop import (
 from tasks.judging.measure.phases import Budget, NothingKept, PhaseKeeper
 from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.rounds import RoundRunner
-from tasks.judging.measure.timed import read_timed_answers
+from tasks.judging.measure.timed_answers import read_timed_answers
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import (

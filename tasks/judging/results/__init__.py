@@ -11,7 +11,7 @@ from tasks.judging.results.accuracy import (
 )
 from tasks.judging.results.baseline import LoadResult
 from tasks.judging.results.load import LoadPoint, LoadSummary, RequestRecord, RoundResult
-from tasks.judging.results.measured import Conditions, IdleCheck, Measured
+from tasks.judging.results.measurement import Conditions, IdleCheck, Measured
 from tasks.judging.results.open_loop import (
     OpenLoopResult,
     OpenLoopSide,
@@ -33,7 +33,7 @@ from tasks.judging.results.speed import (
     SweepPoint,
 )
 from tasks.judging.results.task_scores import TaskAnswer, TaskResult, TaskSample
-from tasks.judging.results.timed import TimedAnswers, TimedCount, TimedSample
+from tasks.judging.results.timed_answers import TimedAnswers, TimedCount, TimedSample
 
 __all__ = [
     "AccuracyResult",

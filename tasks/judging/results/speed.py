@@ -10,7 +10,7 @@ from artifacts.settings import QuietHost
 from tasks.judging.results.load import LoadSummary, RoundResult
 from tasks.judging.results.open_loop import OpenLoopResult
 from tasks.judging.results.quantities import Interval
-from tasks.judging.results.timed import TimedAnswers
+from tasks.judging.results.timed_answers import TimedAnswers
 
 Ended = Literal["clear", "resolved", "budget", "underpowered", "undecided"]
 """Why no more pairs were made: the ratio is clear of the bar; it is as precise as declared; the budget is

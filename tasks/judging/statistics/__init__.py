@@ -5,7 +5,7 @@ scipy and numpy are imported only inside functions that use them, so reading res
 
 from tasks.judging.statistics.changes import change_interval
 from tasks.judging.statistics.gains import gains_of
-from tasks.judging.statistics.garbled import (
+from tasks.judging.statistics.garbled_answers import (
     GROSS_NATS,
     GROSS_TOKENS,
     HOPELESS_NATS,

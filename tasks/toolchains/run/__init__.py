@@ -11,7 +11,7 @@ from tasks.toolchains.run.ports import require_port
 from tasks.toolchains.run.runner import REQUEST_FILE, job_launch, run_job
 from tasks.toolchains.run.serve_command import server_command, server_launch
 from tasks.toolchains.run.server import serving
-from tasks.toolchains.run.supervised import Supervised
+from tasks.toolchains.run.supervised_process import Supervised
 
 __all__ = [
     "PASSED",

@@ -13,7 +13,7 @@ from tasks.errors import (
     WorkerOutOfMemory,
 )
 from tasks.toolchains.run.messages import Failure, recognised
-from tasks.toolchains.run.supervised import Ending, Supervised
+from tasks.toolchains.run.supervised_process import Ending, Supervised
 
 MEMORY_RAN_OUT = re.compile(
     r"\bMemoryError\b|out of memory|can(?:no|')t allocate memory|std::bad_alloc|OutOfMemoryError",

@@ -15,7 +15,7 @@ from tasks.toolchains.launcher import Launch
 from tasks.toolchains.records import Toolchain
 from tasks.toolchains.run.ports import probe
 from tasks.toolchains.run.serve_command import server_command, server_launch, server_scratch
-from tasks.toolchains.run.supervised import GRACE_S, supervisor_command
+from tasks.toolchains.run.supervised_process import GRACE_S, supervisor_command
 
 PROBE_EVERY_S = 0.2
 

@@ -20,7 +20,7 @@ from tasks.toolchains.launcher import Launch, Program
 from tasks.toolchains.records import JobOutcome, Toolchain, Worker
 from tasks.toolchains.run.environment import job_environment
 from tasks.toolchains.run.exit_status import failure, log_with_tail
-from tasks.toolchains.run.supervised import Ending, Supervised
+from tasks.toolchains.run.supervised_process import Ending, Supervised
 from tasks.toolchains.run.temporary import temporary_files
 from tasks.workers.common.records import as_json
 from tasks.workers.common.requests import Failure, Refused, Request, read_response

@@ -27,7 +27,7 @@ from tasks.toolchains.records import Server, Toolchain
 from tasks.toolchains.run.exit_status import failure, log_with_tail
 from tasks.toolchains.run.ports import probe
 from tasks.toolchains.run.serve_command import server_command, server_launch, server_scratch
-from tasks.toolchains.run.supervised import Supervised
+from tasks.toolchains.run.supervised_process import Supervised
 
 PORT_TAKEN = re.compile(r"address already in use|errno 98", re.IGNORECASE)
 PORT_ATTEMPTS = 3

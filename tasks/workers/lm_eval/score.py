@@ -14,7 +14,7 @@ from tasks.workers.common.io import run, say
 from tasks.workers.common.records import as_json
 from tasks.workers.common.requests import Nothing, Result
 from tasks.workers.lm_eval.request import LmEvalParams, LmEvalRequest, Scores, TaskToScore
-from tasks.workers.lm_eval.served import ServedModel
+from tasks.workers.lm_eval.served_model import ServedModel
 
 SPLIT = "test"
 # As in the tool's own tasks: what does not match an expression becomes this.

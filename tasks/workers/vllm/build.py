@@ -16,7 +16,7 @@ from tasks.workers.common.hf_checkpoint import copy_checkpoint, read_checkpoint
 from tasks.workers.common.io import run, say
 from tasks.workers.common.manifest import write_manifest
 from tasks.workers.common.requests import Result
-from tasks.workers.vllm.captured import captured_with
+from tasks.workers.vllm.captures import captured_with
 from tasks.workers.vllm.place import Place, compiled_files, place_of, vacate
 from tasks.workers.vllm.proof import Proof, Start, nothing_to_keep, prove, unused
 from tasks.workers.vllm.request import Target, VllmAdmission, VllmParams, VllmRequest

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks.workers.common.io import Refusal
-from tasks.workers.vllm.captured import captured_with, differences
+from tasks.workers.vllm.captures import captured_with, differences
 from tasks.workers.vllm.launch import (
     Asked,
     Pinned,

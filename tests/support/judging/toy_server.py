@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.judging.fake_completions import BEGIN, SHIFT, VOCABULARY
 from support.judging.toy_model import ToyEngine
-from tasks.selftest.planted import Planted
+from tasks.selftest.faults import Planted
 from tasks.selftest.proxy import Proxy, proxy_before
 from tasks.workers.common.shape import Shape
 from tasks.workers.completions_server.batching.batch import Batcher

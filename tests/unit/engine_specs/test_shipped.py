@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine_specs.preflight import examine, vendored_checkpoint
-from engine_specs.preflight.vendored import VendoredCheckpoint
+from engine_specs.preflight.known_checkpoints import VendoredCheckpoint
 from engine_specs.reading import is_commit
 from engine_specs.spec import Spec, TextSource, list_specs, load_spec, resolve_variants
 from flows.cli.commands import specs

@@ -26,7 +26,7 @@ from tasks.judging.measure.disturbance import Repeats
 from tasks.judging.measure.phases import Budget
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
-from tasks.judging.measure.timed import SecondAnswer, TimedRounds, ask_again, count_to_ask
+from tasks.judging.measure.timed_answers import SecondAnswer, TimedRounds, ask_again, count_to_ask
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import SpeedPoint

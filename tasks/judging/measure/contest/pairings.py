@@ -13,7 +13,7 @@ from artifacts.progress import Say
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.contest.stages import Spent, Stop, finish_point, next_stop
 from tasks.judging.measure.summaries import MeasuredRound
-from tasks.judging.measure.timed import TimedRounds
+from tasks.judging.measure.timed_answers import TimedRounds
 from tasks.judging.protocol import JudgingProtocol, SpeedPlan
 from tasks.judging.results import BlockCost, SpeedPoint
 from tasks.judging.statistics import is_not_faster, point_ratio

@@ -16,7 +16,7 @@ from tasks.judging.measure.contest.alternation import Alternation
 from tasks.judging.measure.disturbance import Repeats
 from tasks.judging.measure.phases import Budget, in_words, left_in_words
 from tasks.judging.measure.rounds import RoundRunner
-from tasks.judging.measure.timed import TimedRounds
+from tasks.judging.measure.timed_answers import TimedRounds
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import SpeedPoint, SweepPoint

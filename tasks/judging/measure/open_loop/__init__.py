@@ -12,7 +12,7 @@ Promises:
 """
 
 from tasks.judging.measure.open_loop.arrivals import Rate, load_of, rate_of
-from tasks.judging.measure.open_loop.asking import (
+from tasks.judging.measure.open_loop.one_side import (
     OpenLoopAsked,
     ask_in_open_loop,
     not_asked,

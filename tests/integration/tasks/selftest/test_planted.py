@@ -17,7 +17,7 @@ from support.judging.toy_server import ToyServer, toy_server
 from engine_specs.spec import Slo
 from tasks.judging import JudgingProtocol
 from tasks.selftest.alterations import Burst
-from tasks.selftest.planted import PLANTED, Planted
+from tasks.selftest.faults import PLANTED, Planted
 from tasks.selftest.trial import Questions, Trial, try_planted
 from tasks.workers.damaged_server.request import Damage
 

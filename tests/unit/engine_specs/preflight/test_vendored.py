@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from engine_specs.preflight import vendored, vendored_checkpoint
+from engine_specs.preflight import known_checkpoints, vendored_checkpoint
+from engine_specs.preflight.known_checkpoints import CHECKPOINTS_DIR, VendoredCheckpoint
 from engine_specs.preflight.model_facts import ModelFacts, read_model_facts
-from engine_specs.preflight.vendored import CHECKPOINTS_DIR, VendoredCheckpoint
 from engine_specs.reading import SpecInvalid
 from engine_specs.spec import list_specs, load_spec
 from flows.demo.hub_repo import DEMO_HUB, read_hub
@@ -134,8 +134,8 @@ def test_every_group_of_facts_names_its_source(checkpoint: VendoredCheckpoint) -
 def test_a_file_that_is_named_after_another_repository_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (vendored.CHECKPOINTS_DIR / "Qwen--Qwen3-8B.yaml").read_text()
+    text = (known_checkpoints.CHECKPOINTS_DIR / "Qwen--Qwen3-8B.yaml").read_text()
     (tmp_path / "Qwen--Qwen4.yaml").write_text(text)
-    monkeypatch.setattr(vendored, "CHECKPOINTS_DIR", tmp_path)
+    monkeypatch.setattr(known_checkpoints, "CHECKPOINTS_DIR", tmp_path)
     with pytest.raises(SpecInvalid, match="Qwen/Qwen4, as the file is named"):
         vendored_checkpoint("Qwen/Qwen4")

@@ -14,7 +14,7 @@ from support.judging import evidence as planted
 from artifacts.store import Measurement
 from tasks.evidence import Evidence, Recomputed, judge_version, recompute
 from tasks.evidence.conclusion import samples_digest
-from tasks.evidence.keeping import Judgement, KeptEvidence
+from tasks.evidence.kept_evidence import Judgement, KeptEvidence
 from tasks.judging import decide, gates, results, statistics
 from tasks.judging.gates import all_gates
 

@@ -197,7 +197,7 @@ def test_what_the_checkpoint_must_be_follows_from_the_recipe() -> None:
 def test_the_tree_ships_the_launcher_and_nothing_of_the_build() -> None:
     (shipped,) = KIND.build_job(variant()).ships
     names = {source.name.removeprefix("tasks/workers/") for source in closure(shipped)}
-    assert {f"vllm/{name}.py" for name in ("serve", "place", "captured", "launch")} <= names
+    assert {f"vllm/{name}.py" for name in ("serve", "place", "captures", "launch")} <= names
     assert not any(name.startswith(("vllm/build", "vllm/proof", "vllm/starts", "aot/")) for name in names)
 
 

@@ -8,8 +8,8 @@ from support.paths import ROOT
 
 from tasks.judging import SpeedResult
 from tasks.judging.gates import all_gates
+from tasks.selftest.faults import CLIENT, PLANTED, Expected, names
 from tasks.selftest.page import live_section
-from tasks.selftest.planted import CLIENT, PLANTED, Expected, names
 from tasks.selftest.results import Control, LiveSelfTest, Row
 from tasks.selftest.trial import Trial, TrialOutcome, found_by
 

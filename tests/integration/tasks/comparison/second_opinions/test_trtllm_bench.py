@@ -181,7 +181,7 @@ def test_who_cancels_the_run_ends_it(make: Make, monkeypatch: pytest.MonkeyPatch
     def cancelled(*_args: object, **_named: object) -> None:
         raise WorkerCancelled("stopped")
 
-    monkeypatch.setattr("tasks.comparison.second_opinions.asking.run_job", cancelled)
+    monkeypatch.setattr("tasks.comparison.second_opinions.tool_worker.run_job", cancelled)
     with pytest.raises(WorkerCancelled):
         make(trt_plan.variant()).opinion()
 

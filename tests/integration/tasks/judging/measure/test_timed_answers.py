@@ -10,7 +10,7 @@ from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore
 from tasks.judging.gates.rounds.timed_answers import TimedAnswersOutcome
 from tasks.judging.judge import judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
-from tasks.selftest.planted import PLANTED
+from tasks.selftest.faults import PLANTED
 from tasks.selftest.proxy import proxy_before
 
 PER_TOKEN_S = 0.001

@@ -21,7 +21,7 @@ from tasks.judging import AccuracyResult, Endpoint, JudgingProtocol, Side, vocab
 from tasks.judging.decide import rejecting
 from tasks.judging.gates.answers.regret import judge_regret
 from tasks.kinds import kind_named, vllm_serve_command
-from tasks.selftest.planted import ENGINE_DAMAGES, UNDAMAGED
+from tasks.selftest.faults import ENGINE_DAMAGES, UNDAMAGED
 from tasks.selftest.stack import damaged_command
 from tasks.toolchains import ensure, serving
 from tasks.workers.damaged_server.request import write_damage

@@ -13,7 +13,7 @@ from artifacts.settings import Settings
 from artifacts.store import Store
 from artifacts.store.cache import BlobCache
 from tasks.comparison.second_opinions import ask_lm_eval
-from tasks.comparison.second_opinions.asking import opinion_or_reason
+from tasks.comparison.second_opinions.tool_worker import opinion_or_reason
 from tasks.errors import (
     GpusUnavailable,
     ServerNotReady,

@@ -10,7 +10,7 @@ import pytest
 from tasks.errors import ToolRefused, ToolRefusedInput, WorkerCancelled, WorkerFailed, WorkerOutOfMemory
 from tasks.toolchains.run import failure
 from tasks.toolchains.run.messages import known_messages
-from tasks.toolchains.run.supervised import Ending
+from tasks.toolchains.run.supervised_process import Ending
 
 MEMORY_WORDS = [
     "MemoryError",

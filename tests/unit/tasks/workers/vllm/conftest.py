@@ -11,7 +11,7 @@ from support.standin.vllm_server import write_vllm
 
 from artifacts.ports import free_port
 from tasks.workers.common.trial_server import TrialServer
-from tasks.workers.vllm.captured import captured_with
+from tasks.workers.vllm.captures import captured_with
 from tasks.workers.vllm.place import place_of
 from tasks.workers.vllm.tree import write_launcher
 

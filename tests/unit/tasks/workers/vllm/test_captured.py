@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.workers.vllm.captured import captured_with, differences, instructions
+from tasks.workers.vllm.captures import captured_with, differences, instructions
 
 CPU = {
     "vllm": "0.32.0",
@@ -70,7 +70,7 @@ def test_only_flags_of_instructions_count(tmp_path: Path) -> None:
 
 
 def test_this_host_names_its_own_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.workers.vllm.captured._version", lambda *names: "1")
+    monkeypatch.setattr("tasks.workers.vllm.captures._version", lambda *names: "1")
     here = captured_with(on_gpu=False)
     assert here.keys() == CPU.keys()
     assert differences(here, here) == ()

@@ -6,8 +6,8 @@ Promises:
 - Pure: it judges small files, names, types and sizes, which are passed in.
 """
 
-from engine_specs.preflight.quantized.formats import Recognised, recognise
-from engine_specs.preflight.quantized.plain import (
+from engine_specs.preflight.quantized_checkpoint.formats import Recognised, recognise
+from engine_specs.preflight.quantized_checkpoint.plain import (
     NOTHING_MORE,
     SIDECARS,
     SmallFiles,
@@ -15,7 +15,11 @@ from engine_specs.preflight.quantized.plain import (
     size_problems,
     tensor_problems,
 )
-from engine_specs.preflight.quantized.ready_made import ReadyMade, ready_made_problems, stored_weights
+from engine_specs.preflight.quantized_checkpoint.ready_made import (
+    ReadyMade,
+    ready_made_problems,
+    stored_weights,
+)
 
 __all__ = [
     "NOTHING_MORE",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from tasks.judging.measure.summaries import KeptAnswer
-from tasks.judging.measure.timed.second_answers import SecondAnswer
-from tasks.judging.measure.timed.spelling import Speller
+from tasks.judging.measure.timed_answers.second_answers import SecondAnswer
+from tasks.judging.measure.timed_answers.spelling import Speller
 
 END = 0
 Ids = tuple[int, ...]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from engine_specs.preflight.quantized import NOTHING_MORE, SmallFiles
+from engine_specs.preflight.quantized_checkpoint import NOTHING_MORE, SmallFiles
 from engine_specs.reading import PACKAGE, SHA256_PATTERN, Problem, Repo, SpecInvalid, StrictFrozen, read_data
 
 CHECKPOINTS_DIR = PACKAGE / "data" / "checkpoints"

@@ -10,8 +10,8 @@ from tasks.judging.measure.accuracy import read_departures
 from tasks.judging.measure.completions import CompletionsClient, map_bounded, open_client
 from tasks.judging.measure.open_loop import OpenLoopAsked
 from tasks.judging.measure.summaries import MeasuredRound
-from tasks.judging.measure.timed.second_answers import SecondAnswer
-from tasks.judging.measure.timed.spelling import Speller
+from tasks.judging.measure.timed_answers.second_answers import SecondAnswer
+from tasks.judging.measure.timed_answers.spelling import Speller
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import Departure, TimedAnswers, TimedCount, TimedSample

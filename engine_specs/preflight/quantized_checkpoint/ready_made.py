@@ -20,8 +20,8 @@ from engine_specs.preflight.model_facts import (
     UnknownFacts,
     read_model_facts,
 )
-from engine_specs.preflight.quantized.formats import MXFP4, Recognised, recognise
-from engine_specs.preflight.quantized.plain import SmallFiles, tensor_signs
+from engine_specs.preflight.quantized_checkpoint.formats import MXFP4, Recognised, recognise
+from engine_specs.preflight.quantized_checkpoint.plain import SmallFiles, tensor_signs
 from engine_specs.reading import Problem, StrictFrozen
 from engine_specs.spec import ResolvedVariant
 from engine_specs.tables import KindFacts, load_kv_caches, load_recipes, load_targets

@@ -6,7 +6,7 @@ from engine_specs.preflight.decoder import spread_of
 from engine_specs.preflight.memory.plain import unquantized
 from engine_specs.preflight.memory.records import MemoryLine
 from engine_specs.preflight.memory.weights import weight_lines
-from engine_specs.preflight.memory.working import kv_cache
+from engine_specs.preflight.memory.working_set import kv_cache
 from engine_specs.preflight.model_facts import ModelFacts
 from engine_specs.spec import ResolvedVariant
 

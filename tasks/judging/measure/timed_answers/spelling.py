@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from tasks.judging.measure.completions import CompletionsClient
-from tasks.judging.measure.timed.second_answers import SecondAnswer
+from tasks.judging.measure.timed_answers.second_answers import SecondAnswer
 
 UNREADABLE = "\ufffd"
 # Enough tokens before an answer for a decoder to know how they join.

@@ -9,7 +9,7 @@ judged, and their counts could be wrong. Two phases find out, and neither costs 
    tokens of those that were drawn, as it scores answers for accuracy.
 """
 
-from tasks.judging.measure.timed.readings import TimedRounds, read_timed_answers
-from tasks.judging.measure.timed.second_answers import SecondAnswer, ask_again, count_to_ask
+from tasks.judging.measure.timed_answers.readings import TimedRounds, read_timed_answers
+from tasks.judging.measure.timed_answers.second_answers import SecondAnswer, ask_again, count_to_ask
 
 __all__ = ["SecondAnswer", "TimedRounds", "ask_again", "count_to_ask", "read_timed_answers"]

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from engine_specs.preflight.decoder import Config
-from engine_specs.preflight.quantized.plain import SmallFiles
+from engine_specs.preflight.quantized_checkpoint.plain import SmallFiles
 from engine_specs.reading import StrictFrozen
 
 MODELOPT, COMPRESSED_TENSORS = "modelopt", "compressed-tensors"

@@ -17,7 +17,7 @@ from artifacts.store import Measurement
 from tasks.errors import ProtocolsDiffer
 from tasks.evidence import conclusion
 from tasks.evidence.judge_version import JudgeVersion, this_judge
-from tasks.evidence.keeping import KeptEvidence
+from tasks.evidence.kept_evidence import KeptEvidence
 from tasks.evidence.speeds import JudgedSpeed, speed_of_baseline, speed_of_engine
 from tasks.judging import JudgingProtocol
 from tasks.judging.decide import BaselineTerms
