@@ -302,6 +302,14 @@ def of_kind(name: str, *stages: str) -> tuple[str, ...]:
     return using(lambda _, variant: variant.engine.kind == name, *stages)
 
 
+def built_with(toolchain: str) -> tuple[str, ...]:
+    """The build of all shipped variants that a toolchain builds."""
+    return using(
+        lambda _, one: load_kinds()[one.engine.kind].toolchains.build[one.target.accelerator] == toolchain,
+        "build",
+    )
+
+
 def _quantized_otherwise(_spec: Spec, variant: ResolvedVariant) -> bool:
     """Whether vLLM on a GPU does not load what a variant is quantized to, and quantizes by itself instead."""
     kind, recipe = load_kinds()[variant.engine.kind], variant.quantization.recipe
@@ -400,7 +408,7 @@ TABLES = (
         "aot-inductor",
         {
             "another toolchain": Related(
-                changed(kind_file("aot-inductor"), _another_builder), of_kind("aot-inductor", "build")
+                changed(kind_file("aot-inductor"), _another_builder), built_with("aot-cpu")
             )
         },
     ),
@@ -473,7 +481,10 @@ TABLES = (
         related={
             "another environment": Related(
                 changed(TOOLCHAINS, _more_environment),
-                using(lambda _, one: one.target.gpu is not None, "baseline", "measure"),
+                (
+                    *using(lambda _, one: one.target.gpu is not None, "baseline", "measure"),
+                    *built_with("vllm-cuda"),
+                ),
             )
         },
     ),
@@ -488,7 +499,7 @@ TABLES = (
         related={
             "another distribution": Related(
                 appended(f"{LOCKS}/aot-cpu.txt", "other==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"),
-                of_kind("aot-inductor", "build"),
+                built_with("aot-cpu"),
             )
         },
     ),
