@@ -21,6 +21,7 @@ from support.standin.interface_tables import broken, broken_group, table
 from artifacts.settings import Settings
 from artifacts.store import open_store
 from engine_specs.spec import Spec, list_specs, load_spec, read_spec, resolve_variants
+from engine_specs.tables import load_kinds
 from flows.cli.commands.build import build as build_command
 from flows.errors import BadArgument
 from flows.text.commands import transcript
@@ -127,8 +128,12 @@ def test_every_command_of_tensorrt_llm_is_one_that_its_programs_take(name: str) 
         refused = broken_group if "commands" in interface else broken
         assert refused(interface, argv) == [], command.argv
         checked.append(command.what)
-    gpu_variants = [one for one in resolve_variants(spec) if one.target.accelerator == "cuda"]
-    assert len(checked) == 3 * len(gpu_variants), "each is built (or warmed up), served, and asked again"
+    servers = [
+        load_kinds()[one.engine.kind].toolchains.serve[one.target.accelerator]
+        for one in resolve_variants(spec)
+    ]
+    theirs = [name for name in servers if name.startswith("tensorrt-llm-")]
+    assert len(checked) == 3 * len(theirs), "each is built (or warmed up), served, and asked again"
 
 
 def test_two_gpus_build_and_serve_two_ranks_in_fp8() -> None:
