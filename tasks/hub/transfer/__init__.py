@@ -7,8 +7,8 @@ Promises:
 
 from tasks.hub.transfer.blobs import Incomplete, bring_blob, kept_bytes
 from tasks.hub.transfer.digests import content_problem, git_blob_id
-from tasks.hub.transfer.patience import patiently, wait_s
 from tasks.hub.transfer.ranges import open_range
+from tasks.hub.transfer.retry_after import patiently, wait_s
 
 __all__ = [
     "Incomplete",

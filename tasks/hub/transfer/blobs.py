@@ -19,8 +19,8 @@ from huggingface_hub.file_download import repo_folder_name
 
 from tasks.hub.access import HubAccess
 from tasks.hub.selection import HubFile
-from tasks.hub.transfer.patience import patiently
 from tasks.hub.transfer.ranges import open_range
+from tasks.hub.transfer.retry_after import patiently
 
 RANGE_BYTES = 1 << 30
 # Attempts in a row that bring nothing new.

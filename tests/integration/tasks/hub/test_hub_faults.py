@@ -14,7 +14,7 @@ from tasks.errors import CheckpointCorrupt, CheckpointUnavailable, HubUnreachabl
 from tasks.hub import HubAccess, Repository, checkpoint
 from tasks.hub.checkpoint import fetch, metadata
 from tasks.hub.transfer import blobs as downloads
-from tasks.hub.transfer import patience
+from tasks.hub.transfer import retry_after
 
 TINY = Repository(kind="model", id="acme/tiny")
 SHARD = f"*/{SHARDS[1]}"
@@ -192,7 +192,7 @@ def test_whoever_asks_to_come_back_is_asked_again_then(
 ) -> None:
     sharded_model(hub_root)
     waits: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", waits.append)
+    monkeypatch.setattr(retry_after.time, "sleep", waits.append)
     again = Fault("busy", pattern, times=2, headers=(("Retry-After", "7"),))
     hub = start_hub(again)
     fetch(TINY, commit_of(hub), tmp_path / "dest", access_to(hub), quiet)
