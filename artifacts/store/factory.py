@@ -1,6 +1,6 @@
 """Opens the store that the settings name: the only place that chooses between kinds of buckets.
 
-Every store is an S3 bucket so far. Another kind is a module of this folder that implements
+Every store is an S3 bucket so far. Another kind is a folder next to `s3` with a class of
 `artifacts.store.bucket.Bucket`, and a case in each of these functions.
 """
 
