@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from support.standin.trtllm_tensors import Tensor, expected
+from support.standin.trtllm.tensors import Tensor, expected
 
 BYTES = {"BF16": 2, "F16": 2, "F32": 4, "F8_E4M3": 1, "I8": 1, "U8": 1}
 GROUP = {"W4A16_AWQ": 128, "W4A8_AWQ": 128, "NVFP4": 16}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from support.standin.interface_tables import broken, broken_group, table, values
-from support.standin.llm_args_rules import clashes, load_arguments, problems
+from support.standin.trtllm.llm_args_rules import clashes, load_arguments, problems
 
 from engine_specs.spec import Draft, ResolvedVariant, Shape, Speculative
 from engine_specs.spec.rules import View, parallel_violations

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from support.checkpoints import trtllm_checkpoints
 from support.specs.trt_plan import KIND, variant
 from support.standin.interface_tables import broken, table, values
-from support.standin.llm_args_rules import load_arguments
-from support.standin.trtllm_arguments import build_config_of, parse
-from support.standin.trtllm_rules import apply_rules
-from support.standin.trtllm_toolchain import interfaces
+from support.standin.trtllm.arguments import build_config_of, parse
+from support.standin.trtllm.llm_args_rules import load_arguments
+from support.standin.trtllm.rules import apply_rules
+from support.standin.trtllm.toolchain import interfaces
 
 from engine_specs.spec import ResolvedVariant, Shape
 from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes, load_targets

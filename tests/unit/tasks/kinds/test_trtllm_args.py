@@ -6,7 +6,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from support.standin.llm_args_rules import clashes, load_arguments, load_table, problems
+from support.standin.trtllm.llm_args_rules import clashes, load_arguments, load_table, problems
 
 from engine_specs.spec import ResolvedVariant, Shape
 from engine_specs.spec.variant import Engine, Quantization

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from support.judging.judgements import measured, protocol, workload
 from support.specs import trt_plan
-from support.standin import trtllm_serve_toolchain, trtllm_toolchain
-from support.standin.trtllm_toolchain import Gpu
+from support.standin.trtllm import serve_toolchain as serving
+from support.standin.trtllm import toolchain as building
+from support.standin.trtllm.toolchain import Gpu
 
 from artifacts.hosts import ServeCommand
 from artifacts.settings import Settings
@@ -118,7 +119,7 @@ def make(settings: Settings, store: Store, tmp_path: Path) -> Make:
         )
         command = kind.benchmark_command(variant, LOAD.operating_point)
         assert command is not None
-        stand_ins = trtllm_toolchain if kind.name == "trt-plan" else trtllm_serve_toolchain
+        stand_ins = building if kind.name == "trt-plan" else serving
         toolchain = stand_ins.install(tmp_path / "toolchain", GPU)
         pipeline = Pipeline(settings, store, say=said.append)
         return Bench(pipeline, toolchain, asked, BenchmarkPlan(asked, command, trees[1], "test"), said)

@@ -13,8 +13,8 @@ from support.paths import TESTS
 from support.plans.ready_made import planned, spec_of
 from support.quantization.cases import DEMO, Case, run_matrix
 from support.servers.hub_faults import faulty_hub
-from support.standin.llm_args_rules import load_table
-from support.standin.unified_checkpoint import checkpoint_problems
+from support.standin.trtllm.llm_args_rules import load_table
+from support.standin.trtllm.unified_checkpoint import checkpoint_problems
 
 from artifacts.settings import Settings
 from artifacts.store import Store

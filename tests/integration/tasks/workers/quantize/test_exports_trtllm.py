@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.quantization.cases import DEMO, Case, run_matrix
-from support.standin.trtllm_tensors import expected, optional
+from support.standin.trtllm.tensors import expected, optional
 
 from artifacts.settings import Settings
 from engine_specs.spec import RecipeFile, RecipeSearch

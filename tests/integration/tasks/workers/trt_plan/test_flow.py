@@ -17,7 +17,7 @@ from support.servers.hub_faults import FaultyHub, faulty_hub
 from support.servers.prefect_database import prefect_harness
 from support.servers.proxy import Proxy, before
 from support.servers.seaweed import S3Server
-from support.standin.trtllm_toolchain import NAME, Gpu, install
+from support.standin.trtllm.toolchain import NAME, Gpu, install
 
 from artifacts.errors import StandInRefused
 from artifacts.hosts import EngineManifest

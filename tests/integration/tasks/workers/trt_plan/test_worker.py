@@ -11,7 +11,7 @@ import pytest
 import yaml
 from support.checkpoints import trtllm_checkpoints
 from support.specs.trt_plan import variant
-from support.standin.trtllm_toolchain import Gpu, install, report
+from support.standin.trtllm.toolchain import Gpu, install, report
 from support.toolchains.workers import staged
 
 from artifacts.hosts import BuiltOn, EngineManifest

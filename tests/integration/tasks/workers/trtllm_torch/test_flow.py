@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.standin import trtllm_serve_toolchain
 from support.standin.nvml import gpu
-from support.standin.trtllm_toolchain import Gpu
+from support.standin.trtllm import serve_toolchain
+from support.standin.trtllm.toolchain import Gpu
 from support.toolchains.workers import staged, staged_file
 
 from artifacts.canonical import sha256_file
@@ -69,7 +69,7 @@ def toolchain(tmp_path: Path) -> Callable[..., Toolchain]:
 
     def install(target: str, *, count: int = 1, fails: str = "") -> Toolchain:
         row = load_targets()[target]
-        return trtllm_serve_toolchain.install(tmp_path / "toolchain", Gpu.of(row, count), fails=fails)
+        return serve_toolchain.install(tmp_path / "toolchain", Gpu.of(row, count), fails=fails)
 
     return install
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from support.checkpoints import trtllm_checkpoints
-from support.standin.trtllm_rules import read_model
-from support.standin.trtllm_toolchain import interfaces
+from support.standin.trtllm.rules import read_model
+from support.standin.trtllm.toolchain import interfaces
 
 from engine_specs.preflight import vendored_checkpoint
 from engine_specs.tables import load_kinds, load_model_files

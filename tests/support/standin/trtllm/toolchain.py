@@ -21,9 +21,9 @@ from tasks.toolchains.records import Toolchain
 
 NAME = "tensorrt-llm-1.2"
 HERE = Path(__file__).parent
-PROGRAMS = ("trtllm_build.py", "trtllm_arguments.py", "trtllm_rules.py", "trtllm_tensors.py")
+PROGRAMS = ("build.py", "arguments.py", "rules.py", "tensors.py")
 # Run by the tests' own interpreter, from here.
-BENCH = ("trtllm_bench.py", "llm_args_rules.py")
+BENCH = ("bench.py", "llm_args_rules.py")
 VERSIONS = {
     "tensorrt_llm": "1.2.1+stand-in",
     "tensorrt": "10.14.1+stand-in",
@@ -65,7 +65,7 @@ def install(root: Path, gpu: Gpu) -> Toolchain:
     for name in PROGRAMS:
         shutil.copyfile(HERE / name, share / name)
     (share / "interfaces.json").write_text(json.dumps(interfaces()))
-    program(bin_dir / "trtllm-build", f'#!/bin/sh\nexec "{bin_dir}/python" "{share}/trtllm_build.py" "$@"\n')
+    program(bin_dir / "trtllm-build", f'#!/bin/sh\nexec "{bin_dir}/python" "{share}/build.py" "$@"\n')
     program(bin_dir / "trtllm-bench", bench("1.2"))
     program(bin_dir / "nvidia-smi", NVIDIA_SMI.replace("{gpus}", str(share / "gpus.csv")))
     report(root, gpu)

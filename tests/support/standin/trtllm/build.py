@@ -19,9 +19,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trtllm_arguments import build_config_of, parse
-from trtllm_rules import apply_rules, read_model
-from trtllm_tensors import expected, optional
+from arguments import build_config_of, parse
+from rules import apply_rules, read_model
+from tensors import expected, optional
 
 SHARE = Path(__file__).parent
 VERSION = "1.2.1+stand-in"

@@ -5,7 +5,7 @@ import sys
 import venv
 from pathlib import Path
 
-from support.standin.trtllm_toolchain import (
+from support.standin.trtllm.toolchain import (
     BENCH,
     NVIDIA_SMI,
     Gpu,
@@ -19,7 +19,7 @@ from tasks.toolchains.records import Toolchain
 
 NAME = "tensorrt-llm-1.4"
 HERE = Path(__file__).parent
-SOURCES = ("trtllm_serve.py", "llm_args_rules.py", "unified_checkpoint.py")
+SOURCES = ("serve.py", "llm_args_rules.py", "unified_checkpoint.py")
 VERSIONS = {
     "tensorrt_llm": "1.4.0rc1+stand-in",
     "torch": "2.14.0+stand-in",
@@ -37,7 +37,7 @@ def install(root: Path, gpu: Gpu, *, fails: str = "") -> Toolchain:
     """
     venv.create(root, symlinks=True, with_pip=False)
     (root / "share").mkdir()
-    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'trtllm_serve.py'))}"
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(HERE / 'serve.py'))}"
     program(root / "bin" / "trtllm-serve", f'#!/bin/sh\nexec {command} "$@"\n')
     program(root / "bin" / "trtllm-bench", bench("1.4"))
     program(root / "bin" / "nvidia-smi", NVIDIA_SMI.replace("{gpus}", str(root / "share" / "gpus.csv")))

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-INTERFACES = Path(__file__).parents[2] / "data" / "interfaces"
-ARGUMENTS = Path(__file__).parents[3] / "engine_specs" / "data" / "llm_args"
+INTERFACES = Path(__file__).parents[3] / "data" / "interfaces"
+ARGUMENTS = Path(__file__).parents[4] / "engine_specs" / "data" / "llm_args"
 SCALARS: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
