@@ -15,8 +15,13 @@ NOUNS = {
 
 
 def entries(folder: Path) -> list[str]:
-    """What `ls` shows next to the folder's own `__init__`."""
-    return [path.name for path in folder.iterdir() if path.name not in ("__init__.py", "__pycache__")]
+    """What `ls` shows next to the folder's own `__init__`, but for folders that only caches are left of."""
+    paths = (path for path in folder.iterdir() if path.name not in ("__init__.py", "__pycache__"))
+    return [path.name for path in paths if path.is_file() or any(map(_is_kept, path.rglob("*")))]
+
+
+def _is_kept(path: Path) -> bool:
+    return path.is_file() and path.suffix != ".pyc"
 
 
 @pytest.mark.parametrize("kind", ["unit", "integration"])
