@@ -6,22 +6,18 @@ some of them use: exactly the stages that its patterns name have to notice.
 """
 
 import re
-import shutil
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from engine_specs.preflight import vendored_checkpoint
 from engine_specs.reading import KINDS_DIR
-from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec, resolve_variants
+from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
 from engine_specs.tables import load_kinds
+from support.identity.edits import Edit, another, appended, changed, copied, named
+from support.identity.shipped import built_with, of_kind, quantized_otherwise, using
 
 SPECS_DIR = KINDS_DIR.parent
-Edit = Callable[[Path], None]
 SOURCE = "a row that a test has added"
 
 
@@ -53,68 +49,6 @@ class Table:
     unrelated: tuple[Edit, ...]
     related: Mapping[str, Related] = field(default_factory=dict)
     unused: str = ""
-
-
-class _Plain(yaml.SafeDumper):
-    """Writes out what appears twice: the reader of the tables takes no aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def changed(file: str, change: Callable[[Any], None]) -> Edit:
-    """Edit a YAML file; `change` gets its content and changes it in place."""
-
-    def edit(packages: Path) -> None:
-        path = packages / file
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        change(content)
-        path.write_text(yaml.dump(content, Dumper=_Plain, sort_keys=False), encoding="utf-8")
-
-    return edit
-
-
-def copied(file: str, copy: str, **other: Any) -> Edit:
-    """Add a YAML file that is a copy of another but for some keys."""
-
-    def edit(packages: Path) -> None:
-        shutil.copyfile(packages / file, packages / copy)
-        changed(copy, lambda content: content.update(other))(packages)
-
-    return edit
-
-
-def appended(file: str, text: str) -> Edit:
-    """Append to a text file."""
-
-    def edit(packages: Path) -> None:
-        with (packages / file).open("a", encoding="utf-8") as stream:
-            stream.write(text)
-
-    return edit
-
-
-def replaced(file: str, old: str, new: str) -> Edit:
-    """Replace text that has to be there."""
-
-    def edit(packages: Path) -> None:
-        text = (packages / file).read_text(encoding="utf-8")
-        assert old in text, f"{file} does not hold {old!r}"
-        (packages / file).write_text(text.replace(old, new), encoding="utf-8")
-
-    return edit
-
-
-def named(rows: list[Any], name: str) -> dict[str, Any]:
-    """The row of a table by its name."""
-    row: dict[str, Any]
-    (row,) = [row for row in rows if row["name"] == name]
-    return row
-
-
-def another(rows: list[Any], model: str, **other: Any) -> None:
-    """Append a row that is a copy of another but for some keys."""
-    rows.append(deepcopy(named(rows, model)) | other)
 
 
 TARGETS = "engine_specs/data/targets.yaml"
@@ -290,33 +224,6 @@ def _another_own_quantization(content: Any) -> None:
 LLAMA_70B = "meta-llama/Llama-3.3-70B-Instruct"
 
 
-def using(uses: Callable[[Spec, ResolvedVariant], bool], *stages: str) -> tuple[str, ...]:
-    """These stages of all shipped variants that use something; the last stage stands for itself."""
-    specs = [load_spec(path) for path in list_specs()]
-    used = [f"{spec.name}/{one.name}" for spec in specs for one in resolve_variants(spec) if uses(spec, one)]
-    return _stages(tuple(used), *stages)
-
-
-def of_kind(name: str, *stages: str) -> tuple[str, ...]:
-    """These stages of all shipped variants of a kind."""
-    return using(lambda _, variant: variant.engine.kind == name, *stages)
-
-
-def built_with(toolchain: str) -> tuple[str, ...]:
-    """The build of all shipped variants that a toolchain builds."""
-    return using(
-        lambda _, one: load_kinds()[one.engine.kind].toolchains.build[one.target.accelerator] == toolchain,
-        "build",
-    )
-
-
-def _quantized_otherwise(_spec: Spec, variant: ResolvedVariant) -> bool:
-    """Whether vLLM on a GPU does not load what a variant is quantized to, and quantizes by itself instead."""
-    kind, recipe = load_kinds()[variant.engine.kind], variant.quantization.recipe
-    loads = kind.export_format == "hf" and load_kinds()["vllm"].recipe(recipe) is not None
-    return variant.target.gpu is not None and recipe != "none" and not loads
-
-
 def _model_of(spec: Spec) -> str:
     checkpoint = vendored_checkpoint(spec.checkpoint.repo)
     assert checkpoint is not None
@@ -329,10 +236,6 @@ def _kinds_of_no_spec() -> tuple[Table, ...]:
     names = sorted({path.stem for path in KINDS_DIR.glob("*.yaml")} - {"vllm"})
     unused = [name for name in names if not re.search(rf"kind: {re.escape(name)}\b(?!-)", specs)]
     return tuple(_kind(name, {}, "no shipped spec builds with this kind yet") for name in unused)
-
-
-def _stages(variants: tuple[str, ...], *stages: str) -> tuple[str, ...]:
-    return tuple(f"{variant}/{stage}" for variant in variants for stage in stages)
 
 
 TABLES = (
@@ -392,7 +295,7 @@ TABLES = (
             ),
             "another quantization by vLLM itself": Related(
                 changed(REFERENCES, _another_own_quantization),
-                using(_quantized_otherwise, "measure", "verdict"),
+                using(quantized_otherwise, "measure", "verdict"),
             ),
         },
     ),
@@ -471,7 +374,7 @@ TABLES = (
         related={
             "another shape": Related(
                 changed(DEMO, _larger_batch),
-                _stages(("demo/*",), "build", "verdict"),
+                ("demo/*/build", "demo/*/verdict"),
             )
         },
     ),

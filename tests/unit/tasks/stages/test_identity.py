@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from support.identity import describer as program
-from support.identity.tables import TABLES, Edit, Related, Table
+from support.identity.edits import Edit
+from support.identity.tables import TABLES, Related, Table
 from support.paths import TESTS
 
 import tasks

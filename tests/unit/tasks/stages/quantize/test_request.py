@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.identity.tables import changed, named
+from support.identity.edits import changed, named
 from support.quantization.cases import Case
 
 from engine_specs.reading import KINDS_DIR, RECIPES_FILE
