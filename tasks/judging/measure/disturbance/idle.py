@@ -41,7 +41,7 @@ Alone = Callable[[Side], AbstractContextManager[None]]
 class IdleChecks(Frozen):
     """The checks of one measurement."""
 
-    checks: tuple[IdleCheck, ...] = Field(description="One per side that was asked.")
+    checks: tuple[IdleCheck, ...] = Field(description="One per side.")
 
     @property
     def obstacle(self) -> str:
@@ -52,7 +52,9 @@ class IdleChecks(Frozen):
 def check_idle_sides(
     placement: Placement, alone: Alone, protocol: JudgingProtocol, *, say: Say
 ) -> IdleChecks:
-    """Ask the engine and the first reference, each alone and next to idle sides, at the operating point.
+    """Ask every side, alone and next to idle ones, at the operating point.
+
+    Any reference may turn out to be the strongest one, whose speed decides.
 
     Args:
         placement: has all sides up.
@@ -65,7 +67,7 @@ def check_idle_sides(
     """
     placement.observer.await_quiet(say)
     made = []
-    for side in (protocol.engine, protocol.references[0]):
+    for side in (protocol.engine, *protocol.references):
         with placement.serving([side]) as (endpoint,):
             check = _Check(placement, endpoint, alone, protocol, say).make()
         say(f"idle sides: {check.text()}")

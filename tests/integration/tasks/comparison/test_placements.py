@@ -12,9 +12,9 @@ from support.judging.judgements import SUBJECT, terms
 from tasks.comparison import placements
 from tasks.comparison.serve import Running
 from tasks.errors import GpuNotReleased, ServerNotReady
-from tasks.judging import JudgingProtocol, Measured, Side, SpeedPlan, SpeedResult
+from tasks.judging import JudgingProtocol, Measured, PlacementChoice, Side, SpeedPlan, SpeedResult
 from tasks.judging.judge import judge_engine
-from tasks.judging.measure import IdleChecks
+from tasks.judging.measure import IdleChecks, check_idle_sides
 from tasks.judging.results import Interval
 from tasks.judging.statistics import point_ratio
 from tasks.runs import KeptPhases, Pipeline
@@ -142,6 +142,22 @@ def test_sides_whose_idle_neighbour_costs_something_are_measured_in_turn(
     assert made.speed.blocks
     (found,) = kept.appended("idle", IdleChecks)
     assert found.checks == conditions.idle, "a run that is ended does not have to find out again"
+
+
+def test_a_reference_that_its_idle_neighbour_slows_down_keeps_sides_from_sharing(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    neighbour = str(tmp_path / "neighbour.pid")
+    engine = served(pipeline.store, tmp_path, "engine")
+    vllm = served(pipeline.store, tmp_path, "vllm", "--disturbs", neighbour)
+    tuned = served(pipeline.store, tmp_path, "vllm-tuned", "--disturbed-by", neighbour)
+    asks = asked(engine, vllm, tuned)
+    choice = PlacementChoice(name="shared", reason="a test says so")
+    with placements.resident_sides(pipeline, (engine, vllm, tuned), "test", choice, None) as placement:
+        idle = check_idle_sides(placement, placement.alone, asks, say=pipeline.say)
+    found = [(one.side, one.costs_nothing) for one in idle.checks]
+    assert found == [("engine", True), ("vllm", True), ("vllm-tuned", False)]
+    assert "vllm-tuned" in idle.obstacle, "it may be the reference whose speed decides"
 
 
 def test_sides_that_run_out_of_memory_next_to_each_other_are_measured_in_turn(
