@@ -66,6 +66,7 @@ class Behaviour:
         continues: what it writes instead, by the length of the prompt and all ids so far; None: its choice.
         regret_of: nats by which it finds any other token less likely than its own choice.
         first_token_s, per_token_s: planted waits.
+        delay_s: by how much the first token after a prompt is late, besides.
         slots: streams that it answers at a time; the others wait for their turn. None: any number.
         tokens_per_chunk: tokens in one event of a stream.
         stops_after: tokens after which it ends a continuation by itself; None: never.
@@ -90,6 +91,7 @@ class Behaviour:
     regret_of: Callable[[int], float] = lambda token: 1.0
     first_token_s: float = 0.0
     per_token_s: float = 0.0
+    delay_s: Callable[[Sequence[int]], float] = lambda prompt: 0.0
     slots: int | None = None
     tokens_per_chunk: int = 1
     stops_after: int | None = None
@@ -293,7 +295,9 @@ class FakeServer:
         )
         sent = 0
         for index, ids in enumerate(chunks):
-            wait_s = behaviour.per_token_s * len(ids) if index else behaviour.first_token_s
+            wait_s = behaviour.per_token_s * len(ids)
+            if index == 0:
+                wait_s = behaviour.first_token_s + behaviour.delay_s(prompt)
             await asyncio.sleep(wait_s)
             if behaviour.fault == "break" and index == 2:
                 assert request.transport is not None

@@ -3,12 +3,11 @@
 import asyncio
 import itertools
 import re
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from support.judging.fake_completions import Behaviour, fake_server, next_byte
+from support.judging.fake_completions import Behaviour, fake_server
 from support.judging.judgements import endpoint, protocol, resident, workload
 from support.judging.measured_fakes import ignore
 
@@ -170,15 +169,14 @@ def test_a_reference_in_doubt_is_asked_further_and_prompts_differ() -> None:
 
 
 def test_what_is_not_settled_is_said_before_more_is_asked() -> None:
-    calls, lines = itertools.count(), list[str]()
+    asked_for, lines = itertools.count(), list[str]()
 
-    def stalling(prompt: Sequence[int]) -> int:
-        if next(calls) == 400:
-            time.sleep(1.05)  # the whole server: whoever arrives just after it waits for longer than a second
-        return next_byte(prompt)
+    def delay_s(prompt: Sequence[int]) -> float:
+        del prompt
+        return 1.6 if next(asked_for) in (100, 150) else 0.0
 
-    limited = asked(Slo(ttft_p99_ms=1000, itl_p99_ms=60_000))
-    with fake_server(Behaviour(next_token=stalling)) as server:
+    limited = asked(Slo(ttft_p99_ms=1500, itl_p99_ms=60_000))
+    with fake_server(Behaviour(delay_s=delay_s)) as server:
         up = endpoint("side", server.base_url)
         made = ask_in_open_loop(
             resident([up]),
