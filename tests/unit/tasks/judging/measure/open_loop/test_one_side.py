@@ -140,10 +140,12 @@ def test_latency_counts_from_the_intended_arrival_and_nobody_waits_to_be_sent() 
     assert server.most_streaming > max(one.workload.concurrency)
     made = stretch.result
     (cut, *due) = arrival_times(one.seed, 0, count + one.rounds.warmup_requests, per_s)
-    # The k-th of all gets its first token after k services, at the earliest, however late it was sent.
-    for place, (record, due_s) in enumerate(zip(made.requests, due, strict=True)):
-        waited_s = (place + 2) * service_s - (due_s - cut) - cut
-        assert record.ttft_ms >= 1000 * waited_s - 2
+    # Counted from the intended arrivals, the k-th first token of all comes after k services at the earliest,
+    # however late requests were sent, and in whatever order they reached the server.
+    pairs = zip(made.requests, due, strict=True)
+    first_tokens_s = sorted(due_s - cut + record.ttft_ms / 1000 for record, due_s in pairs)
+    for place, first_s in enumerate(first_tokens_s):
+        assert first_s >= (place + 2) * service_s - cut - 0.002
     assert made.most_in_flight > 4
     assert made.sent_late_ms >= 0
     assert len(stretch.texts) == len(made.requests) == count
