@@ -10,7 +10,7 @@ from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison.choice import Room, choose_placement
 from tasks.comparison.references import reference_sides
 from tasks.errors import PlacementImpossible
-from tasks.hosts import free_gpus, locked_by_a_job, need_of
+from tasks.hosts import BUSY_PATIENCE_S, free_gpus, locked_by_a_job, need_of
 from tasks.judging import PlacementChoice
 
 
@@ -21,6 +21,7 @@ def placement_here(
     facts: HostFacts,
     settings: Settings,
     sides: int | None = None,
+    patience_s: float = BUSY_PATIENCE_S,
 ) -> PlacementChoice:
     """Choose the placement for a variant that this host can build.
 
@@ -31,6 +32,7 @@ def placement_here(
         facts: what this host has.
         settings: may say which placement is wanted.
         sides: how many sides there are; None: the engine and the references of the spec.
+        patience_s: how long to wait for GPUs that seem busy, such as after the baseline's server has ended.
 
     Raises:
         tasks.errors.GpusUnavailable: processes that are not of this program leave too few GPUs.
@@ -40,7 +42,10 @@ def placement_here(
     room = Room((), (), served)
     if variant.target.gpu is not None:
         free, busy = free_gpus(
-            need_of(variant), facts, ours=lambda gpu: locked_by_a_job(gpu, settings.gpu_locks_dir)
+            need_of(variant),
+            facts,
+            ours=lambda gpu: locked_by_a_job(gpu, settings.gpu_locks_dir),
+            patience_s=patience_s,
         )
         room = Room(free, busy, served)
     return choose_placement(variant, sides, room, settings.placement)

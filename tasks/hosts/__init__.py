@@ -6,6 +6,7 @@ Promises: no two jobs or servers of this host compute on one GPU at the same tim
 
 from tasks.hosts.cpu_readings import ProcReader
 from tasks.hosts.gpu_locks import (
+    BUSY_PATIENCE_S,
     NVML,
     VISIBLE,
     GpuNeed,
@@ -25,6 +26,7 @@ from tasks.hosts.requirements import host_requirements
 from tasks.hosts.room import free_disk_bytes, host_memory_bytes
 
 __all__ = [
+    "BUSY_PATIENCE_S",
     "NVML",
     "VISIBLE",
     "GpuNeed",

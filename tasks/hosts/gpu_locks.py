@@ -170,14 +170,25 @@ def free_gpus(
     environ: Mapping[str, str] = os.environ,
     reader: GpuReader = NVML,
     ours: Callable[[Gpu], bool] = lambda _gpu: False,
+    patience_s: float = 0.0,
 ) -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
     """Return the suitable GPUs that nobody else computes on, and what computes on the others.
 
-    `ours` says whether a GPU is locked by another job of this program, which will give it back.
+    Args:
+        need: the GPUs that one side needs.
+        facts: what this host has.
+        environ: may hide GPUs.
+        reader: asks the driver.
+        ours: whether a GPU is locked by another job of this program, which will give it back.
+        patience_s: how long to wait for busy ones: a GPU may still seem busy when its server has just ended.
     """
     suitable = _suitable(need, facts, environ)
-    busy = {gpu: "" if ours(gpu) else busy_with(gpu, reader.read(gpu.uuid)) for gpu in suitable}
-    return tuple(gpu for gpu in suitable if not busy[gpu]), tuple(filter(None, busy.values()))
+    deadline = time.monotonic() + patience_s
+    while True:
+        busy = {gpu: "" if ours(gpu) else busy_with(gpu, reader.read(gpu.uuid)) for gpu in suitable}
+        if not any(busy.values()) or time.monotonic() >= deadline:
+            return tuple(gpu for gpu in suitable if not busy[gpu]), tuple(filter(None, busy.values()))
+        time.sleep(LOOK_AGAIN_S)
 
 
 def locked_by_a_job(gpu: Gpu, locks_dir: Path) -> bool:
@@ -272,7 +283,18 @@ def _wait_until(holds: Callable[[], bool], why: Callable[[], str], say: Say) -> 
 
 
 def _open(stack: ExitStack, path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    """Open a lock, which another user may have made.
+
+    What is there is opened without O_CREAT, which Linux refuses for files of others in a directory like /tmp
+    (fs.protected_regular), and for reading if it may not be written to: that suffices for a lock, except on
+    NFS.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     stack.callback(os.close, descriptor)
     return descriptor
 

@@ -153,7 +153,7 @@ def _placement(
     stored = stored_of(source.facts)
     served = served_memory(spec, variant, known.config, known.file_bytes, stored, draft.facts)
     try:
-        return placement_here(spec, variant, served, facts, settings).text()
+        return placement_here(spec, variant, served, facts, settings, patience_s=0.0).text()
     except (GpusUnavailable, PlacementImpossible) as error:
         return f"none: {error.what} ({error.where})"
 

@@ -6,9 +6,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from support.programs.processes import wait_until
+from support.servers.intruder import as_nobody
 from support.standin.nvml import Recorded, gpu, reading
 
 from artifacts.hosts import HostFacts
@@ -234,6 +236,33 @@ def test_a_gpu_that_was_just_left_is_waited_for(tmp_path: Path) -> None:
     ) as held:
         assert [one.index for one in held.gpus] == [0]
     assert len(waits) == 1
+
+
+def test_a_gpu_that_was_just_left_is_free_for_who_is_patient(tmp_path: Path) -> None:
+    """The next stage looks for free GPUs right after the server of the one before it has ended."""
+    one = facts(PAIR[0])
+    for patience_s, free in ((0.0, ()), (gpu_locks.BUSY_PATIENCE_S, (PAIR[0],))):
+        leaving = Recorded({PAIR[0].uuid: [reading(130, (4242, 129.0)), reading(130), reading(0)]})
+        found, _ = free_gpus(GpuNeed(1), one, environ={}, reader=leaving, patience_s=patience_s)
+        assert found == free
+    assert free_gpus(GpuNeed(1), one, environ={}, reader=TAKEN, patience_s=0.1)[0] == ()
+
+
+def test_locks_that_another_user_made_are_taken_in_turn() -> None:
+    """In a directory like /tmp, where Linux refuses O_CREAT for files of others, and with a usual umask."""
+    with TemporaryDirectory() as name:
+        locks = Path(name)
+        locks.chmod(0o1777)
+        with held_gpus(GpuNeed(2), facts(), locks, say=ignore, environ={}):
+            for made in locks.iterdir():
+                made.chmod(0o444)
+            assert as_nobody(lambda: [locked_by_a_job(one, locks) for one in PAIR]) == [True, True]
+
+        def taken() -> int:
+            with held_gpus(GpuNeed(2), facts(), locks, say=ignore, environ={}) as held:
+                return len(held.gpus)
+
+        assert as_nobody(taken) == 2
 
 
 def test_mig_slices_are_named_as_unsupported(tmp_path: Path) -> None:
