@@ -28,6 +28,7 @@ from cyclopts import (
 )
 
 from artifacts.errors import EngineryError
+from flows.cli.local_requests import bypass_proxies
 from tasks.workers.garbage import look_for_garbage_rarely
 
 INTERRUPTED = 130
@@ -154,6 +155,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def exit_code_of(command: Callable[[], object], *, debug: bool = False) -> int:
     """Run a program's work and return its exit code; errors are printed to stderr."""
+    bypass_proxies()
     try:
         result = command()
     except KeyboardInterrupt:
