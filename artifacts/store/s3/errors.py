@@ -29,6 +29,10 @@ START_FIX = (
 ENDPOINT_FIX = (
     "Write AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL as a whole address, such as http://127.0.0.1:8333."
 )
+REDIRECT_FIX = (
+    "Let AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL name the address that it redirects to, such as https:// "
+    "instead of http://; a login page of the network redirects, too."
+)
 ABSENT_FIX = (
     "Check the name, and that this is the store that was meant (ENGINERY_STORE_BUCKET, "
     "ENGINERY_STORE_PREFIX and the endpoint)."
@@ -63,6 +67,10 @@ def s3_errors(where: str) -> Iterator[None]:
     except boto.ParamValidationError as error:
         what = f"S3 does not allow a bucket or key of that name: {error}"
         raise BadReference(what, where=where, fix="Check ENGINERY_STORE_BUCKET and _PREFIX.") from error
+    except RecursionError as error:
+        # boto3 takes any redirect for one to another region, and asks for that by a request like the first.
+        what = "What answers is not an S3 server: it redirects every request."
+        raise StoreUnreachable(what, where=where, fix=REDIRECT_FIX) from error
     except boto.BotoCoreError as error:
         what = f"What answers is not an S3 server, or the request cannot be sent: {error}"
         raise StoreUnreachable(what, where=where, fix=START_FIX) from error
@@ -72,7 +80,8 @@ def _refusal(error: "ClientError", where: str) -> ArtifactError:
     """Return the error for an answer that refuses the request."""
     code = error.response["Error"]["Code"]
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    said = f"{code}: {error.response['Error'].get('Message', '')}".rstrip(": ")
+    # A web server in between answers with a page, in which there is no code.
+    said = f"{code or f'status {status}'}: {error.response['Error'].get('Message', '')}".rstrip(": ")
     if code == "NoSuchBucket":
         fix = "Create it, or set ENGINERY_STORE_BUCKET."
         return NotFound("The bucket does not exist.", where=where, fix=fix)

@@ -108,6 +108,27 @@ def test_a_server_of_another_protocol_is_reported(store: Store, monkeypatch: pyt
             list(open_store(Settings()).bucket.keys(""))
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("301 Moved Permanently\r\nLocation: https://127.0.0.1:9/", "it redirects every request"),
+        ("302 Found\r\nLocation: http://127.0.0.1:9/login", "it redirects every request"),
+        ("404 Not Found", r"failed \(status 404\)"),
+        ("502 Bad Gateway", r"failed \(502"),
+    ],
+)
+def test_what_a_web_server_in_between_answers_is_reported(
+    store: Store, monkeypatch: pytest.MonkeyPatch, status: str, said: str
+) -> None:
+    page = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: 15\r\nConnection: close\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        arguments = (listener, f"{page}<html>no</html>".encode())
+        threading.Thread(target=_answer, args=arguments, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(StoreUnreachable, match=said):
+            open_store(Settings()).read_action("build", "0" * 64)
+
+
 def _answer(listener: socket.socket, page: bytes) -> None:
     with contextlib.suppress(OSError):  # the listener was closed
         while True:
