@@ -15,21 +15,27 @@ from artifacts.settings import Settings, load_settings
 from engine_specs.tables import Target
 from flows.cli.console import emit, say
 from flows.errors import BadArgument
-from flows.gpu_check.checkpoint import TRAINERS, TrainedCheckpoint, TrainingRequest, trained_checkpoint
+from flows.gpu_check.checkpoint import (
+    TRAINERS,
+    TrainedCheckpoint,
+    TrainingRequest,
+    trained_checkpoint,
+    training_bytes,
+)
 from flows.gpu_check.choice import HostChoice, choose, host_target
 from flows.gpu_check.options import Options
 from flows.gpu_check.page import page, page_name
 from flows.gpu_check.result import CheckpointSummary, CheckResult, HostSummary
 from flows.gpu_check.run import Check, Found
-from flows.gpu_check.sizes import ModelSize
+from flows.gpu_check.sizes import LARGEST, SMALLEST, ModelSize, size_near
 from flows.gpu_check.steps import Steps
 from tasks.hosts import this_host, visible_gpus
 from tasks.toolchains import NotInstalled, planned_identity
 
 DONE, FAILED, NOTHING_RUNS = 0, 1, 4
-# AdamW in float32: weights, gradients and two moments. The reserve is for a batch of rows.
-TRAINING_BYTES_PER_PARAMETER, TRAINING_RESERVE_BYTES = 16, 12 * 10**9
 GB = 1e9
+# Sizes that are proposed instead of one that is too large: whole tenths of a billion parameters.
+PROPOSED = range(10**8, LARGEST, 10**8)
 
 
 def run_check(options: Options, command: str) -> int:
@@ -187,11 +193,12 @@ def _host_summary(facts: HostFacts, target: Target) -> HostSummary:
 
 def _require_memory(size: ModelSize, target: Target) -> None:
     """Raise BadArgument if the target's memory is too small to train a checkpoint of this size."""
-    needed = size.parameters * TRAINING_BYTES_PER_PARAMETER + TRAINING_RESERVE_BYTES
-    if target.memory_bytes is not None and needed > target.memory_bytes:
-        largest = (target.memory_bytes - TRAINING_RESERVE_BYTES) / TRAINING_BYTES_PER_PARAMETER
-        raise BadArgument(
-            f"to train {size.parameters / 1e9:.2f} B parameters takes {needed / GB:.0f} GB, and one "
-            f"{target.name} has {target.memory_bytes / GB:.0f} GB",
-            fix=f"--size {largest / 1e9:.1f}B, or smaller",
-        )
+    needed, has_bytes = training_bytes(size), target.memory_bytes
+    if has_bytes is None or needed <= has_bytes:
+        return
+    smaller = [number for number in PROPOSED if training_bytes(size_near(number)) <= has_bytes]
+    raise BadArgument(
+        f"to train {size.parameters / 1e9:.2f} B parameters takes {needed / GB:.0f} GB, and one "
+        f"{target.name} has {has_bytes / GB:.0f} GB",
+        fix=f"--size {max(smaller, default=SMALLEST) / 1e9:g}B, or smaller",
+    )

@@ -22,7 +22,7 @@ from artifacts.progress import Say
 from artifacts.settings import Settings
 from engine_specs.tables import Accelerator
 from flows.demo.hub_repo import DEMO_HUB, read_repo
-from flows.gpu_check.sizes import ModelSize
+from flows.gpu_check.sizes import MAX_TOKENS, ModelSize
 from tasks.hosts import GpuNeed, gpus_for
 from tasks.hub import CheckpointFacts
 from tasks.toolchains import Worker, ensure, run_job
@@ -38,6 +38,13 @@ WRITTEN_BY = "4.57.3"
 TRAINERS: Mapping[Accelerator, str] = {"cpu": "aot-cpu", "cuda": "aot-cuda"}
 DEVICE_ROWS: Mapping[Accelerator, int] = {"cpu": 4, "cuda": 16}
 SHARD_BYTES = 1_000_000_000
+# AdamW in float32: weights, gradients and two moments; autocast has the weights in bfloat16 besides.
+BYTES_PER_PARAMETER = 18
+# What a step keeps for its backward pass, per token, layer and unit of the hidden size: the tensors
+# that torch 2.13 saved for such a Llama with autocast (63 and 64 bytes, at hidden sizes of 512 and 256).
+KEPT_BYTES = 64
+# CUDA's context, the compute libraries' workspaces, and what is not given back between steps.
+TRAINING_RESERVE_BYTES = 4 * 10**9
 SEED = 0
 SECONDS_PER_MINUTE = 60.0
 # Reading the corpus, writing the checkpoint, and imports, besides the training itself.
@@ -69,6 +76,13 @@ class TrainedCheckpoint(Frozen):
         """Bytes of its weights."""
         sizes = self.metadata.file_bytes
         return sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
+
+
+def training_bytes(size: ModelSize) -> int:
+    """Return the memory of a GPU that training a checkpoint of this size takes."""
+    tokens = DEVICE_ROWS["cuda"] * MAX_TOKENS
+    kept = tokens * size.layers * size.hidden * KEPT_BYTES
+    return size.parameters * BYTES_PER_PARAMETER + kept + TRAINING_RESERVE_BYTES
 
 
 def trained_checkpoint(request: TrainingRequest, settings: Settings, say: Say) -> TrainedCheckpoint:

@@ -118,10 +118,17 @@ def test_training_alone_ends_without_a_page(on: Any) -> None:
 
 
 def test_a_size_that_the_gpu_cannot_train_is_refused_with_one_that_it_can(on: Any) -> None:
-    with pytest.raises(BadArgument, match="takes 141 GB, and one h100-sxm has 86 GB") as caught:
-        on(host(load_targets()["h100-sxm"], 1), "--size", "8B")
-    assert caught.value.fix == "--size 4.6B, or smaller"
-    assert on(host(load_targets()["h200"], 1), "--size", "8B", "--train-only")[0] == 0
+    with pytest.raises(BadArgument, match="takes 94 GB, and one h100-sxm has 86 GB") as caught:
+        on(host(load_targets()["h100-sxm"], 1), "--size", "3B")
+    assert caught.value.fix == "--size 2.6B, or smaller"
+    for name, size in (("h200", "5.4B"), ("h100-sxm", "2.6B"), ("a100-40gb", "1B"), ("l4", "350M")):
+        assert on(host(load_targets()[name], 1), "--size", size, "--train-only")[0] == 0
+
+
+def test_what_a_step_keeps_for_its_backward_pass_counts(on: Any) -> None:
+    """1 B parameters: 17.6 GB of weights and moments, and as much again for a batch of rows."""
+    with pytest.raises(BadArgument, match="takes 39 GB, and one rtx-5090 has 34 GB"):
+        on(host(load_targets()["rtx-5090"], 1), "--size", "1B")
 
 
 @pytest.mark.parametrize(
