@@ -25,7 +25,10 @@ class Generated(Frozen):
     """A server's greedy continuation of the prompt."""
 
     text: str = Field(description="The continuation.")
-    token_ids: tuple[int, ...] = Field(description="The same, as tokens.")
+    token_ids: tuple[int, ...] = Field(
+        description="The same, as tokens; none if the server returns them only instead of text."
+    )
+    tokens: int = Field(description="How many tokens that are, by the server's count.")
 
 
 class Proof(Frozen):
@@ -71,7 +74,7 @@ def _generate(settings: Settings, serve: ServeCommand, tree: Path, which: str, s
     log.parent.mkdir(parents=True, exist_ok=True)
     limit_s = settings.server_ready_limit_s
     with serving(toolchain, serve, tree, log=log, on_line=_ignore, ready_limit_s=limit_s) as server:
-        return complete(server)
+        return complete(server, serve)
 
 
 def _ignore(line: str) -> None:
@@ -79,14 +82,15 @@ def _ignore(line: str) -> None:
     del line
 
 
-def complete(server: Server) -> Generated:
-    """Let a server continue the prompt greedily."""
+def complete(server: Server, serve: ServeCommand) -> Generated:
+    """Let a server continue the prompt greedily; its serve command says whether it returns ids with text."""
+    with_ids = serve.generated_ids == "with-text"
     body = {
         "model": server.model,
         "prompt": PROMPT,
         "max_tokens": MAX_TOKENS,
         "temperature": 0,
-        "return_token_ids": True,
+        **({"return_token_ids": True} if with_ids else {}),
     }
     request = urllib.request.Request(  # noqa: S310  a server of ours on 127.0.0.1
         f"{server.base_url}/v1/completions",
@@ -94,5 +98,7 @@ def complete(server: Server) -> Generated:
         headers={"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=_REQUEST_LIMIT_S) as response:  # noqa: S310
-        choice = json.load(response)["choices"][0]
-    return Generated(text=choice["text"], token_ids=tuple(choice["token_ids"]))
+        answer = json.load(response)
+    choice, tokens = answer["choices"][0], answer["usage"]["completion_tokens"]
+    ids = tuple(choice["token_ids"]) if with_ids else ()
+    return Generated(text=choice["text"], token_ids=ids, tokens=tokens)

@@ -204,10 +204,8 @@ class Check:
                 keep_fds=held.descriptors,
             ) as server,
         ):
-            generated = complete(server)
-        return Pulled(
-            release=release, ready_s=server.ready_s, text=generated.text, tokens=len(generated.token_ids)
-        )
+            generated = complete(server, serve)
+        return Pulled(release=release, ready_s=server.ready_s, text=generated.text, tokens=generated.tokens)
 
     def _spec_file(self, variant: CheckVariant) -> Path:
         text = check_text(variant, self._target, self._checkpoint.commit, self._terms)
