@@ -15,7 +15,7 @@ from flows.demo.training.corpus import read_documents
 from flows.demo.training.prepare_corpus import write_rows
 from flows.demo.training.request import TrainingJob, TrainingParams
 from flows.demo.training.train_checkpoint import finish, pack, read_rows, train, write
-from tasks.workers.common.io import run, say
+from tasks.workers.common.io import Refusal, run, say
 from tasks.workers.common.requests import Nothing, Result
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -32,7 +32,11 @@ def main(request: TrainingJob) -> Result:
 
 
 def prepare(tokenizer: Path, stdlib: Path | None, corpus: Path) -> dict[str, object]:
-    """Write the token files of the training and validation splits; return how large they are."""
+    """Write the token files of the training and validation splits; return how large they are.
+
+    Raises:
+        Refusal: a split is empty, as where the sources of the library are not installed.
+    """
     corpus.mkdir()
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer / name, corpus / name)
@@ -41,6 +45,13 @@ def prepare(tokenizer: Path, stdlib: Path | None, corpus: Path) -> dict[str, obj
     facts: dict[str, object] = {}
     for split in ("train", "validation"):
         chosen = [one for one in documents if one.split == split]
+        if not chosen:
+            raise Refusal(
+                "input",
+                f"there is no function of the split {split} among {len(documents)} to learn from",
+                str(stdlib or "the standard library of the toolchain's interpreter"),
+                "name a directory with Python's sources: --stdlib /usr/lib/python3.12",
+            )
         facts[f"{split}_documents"] = len(chosen)
         facts[f"{split}_tokens"] = write_rows(known, chosen, corpus / f"{split}.bin")
     (corpus / "corpus.json").write_text(json.dumps(facts))

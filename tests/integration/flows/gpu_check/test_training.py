@@ -11,6 +11,7 @@ from artifacts.settings import Settings
 from flows.demo.hub_repo import DEMO_HUB, read_hub
 from flows.gpu_check.checkpoint import REPO, TrainingRequest, trained_checkpoint
 from flows.gpu_check.sizes import size_near
+from tasks.errors import WorkerRefusedInput
 
 pytestmark = pytest.mark.toolchain
 # Their names are in the splits for training and for validation.
@@ -28,6 +29,15 @@ def stdlib(tmp_path: Path) -> Path:
         else:
             shutil.copy(source / name, part / name)
     return part
+
+
+def test_a_library_without_sources_is_refused_with_what_to_name(settings: Settings, tmp_path: Path) -> None:
+    (empty := tmp_path / "empty").mkdir()
+    request = TrainingRequest(size=SIZE, minutes=0.05, accelerator="cpu", stdlib=empty)
+    with pytest.raises(WorkerRefusedInput, match="no function of the split train among 0") as caught:
+        trained_checkpoint(request, settings, lambda _line: None)
+    assert str(empty) in str(caught.value)
+    assert "--stdlib" in caught.value.fix
 
 
 def test_a_checkpoint_of_the_size_is_trained_once(settings: Settings, stdlib: Path) -> None:
