@@ -62,6 +62,7 @@ class PortUnusable(TaskError):
 class GpusUnavailable(TaskError):
     """This host does not have as many GPUs of the right kind as a job or server needs."""
 
+    exit_code = 4
     failure = "unsupported"
 
 

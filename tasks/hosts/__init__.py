@@ -16,6 +16,7 @@ from tasks.hosts.gpu_locks import (
     gpus_for,
     locked_by_a_job,
     need_of,
+    usable_gpus,
     visible_gpus,
 )
 from tasks.hosts.gpu_release import await_released, memory_in_use
@@ -48,5 +49,6 @@ __all__ = [
     "memory_in_use",
     "need_of",
     "this_host",
+    "usable_gpus",
     "visible_gpus",
 ]

@@ -118,7 +118,7 @@ def held_gpus(
     CUDA_VISIBLE_DEVICES, does not have enough of them, or if processes that are not of this program compute
     on too many.
     """
-    usable = _usable(need, facts, environ)
+    usable = usable_gpus(need, facts, environ)
     with ExitStack() as stack:
         taken = _Taking(usable, need.count, reader, say).take(stack, locks_dir)
         gpus = tuple(sorted(taken, key=lambda gpu: gpu.index))
@@ -205,7 +205,12 @@ def _suitable(need: GpuNeed, facts: HostFacts, environ: Mapping[str, str]) -> tu
     return tuple(gpu for gpu in visible if not gpu.mig and (not need.names or gpu.name in need.names))
 
 
-def _usable(need: GpuNeed, facts: HostFacts, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
+def usable_gpus(need: GpuNeed, facts: HostFacts, environ: Mapping[str, str] = os.environ) -> tuple[Gpu, ...]:
+    """Return the GPUs that this process may use for a need, whoever computes on them, in the locks' order.
+
+    Raises:
+        GpusUnavailable: this host, or CUDA_VISIBLE_DEVICES, does not have enough of them.
+    """
     usable = _suitable(need, facts, environ)
     if len(usable) >= need.count:
         return tuple(sorted(usable, key=lambda gpu: gpu.uuid))

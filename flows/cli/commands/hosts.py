@@ -95,7 +95,7 @@ def serve(
         enginery serve ./engines/demo/current
         enginery serve ./engines/demo/current --host 0.0.0.0 --port 8080
     """
-    from tasks.hosts import GpuNeed, gpus_for
+    from tasks.hosts import GpuNeed, gpus_for, usable_gpus
     from tasks.toolchains import ensure, require_port, run_foreground
 
     _require_install(directory)
@@ -105,12 +105,14 @@ def serve(
     requires = entry.requires
     require_whole(directory)
     refuse_host(requires, facts, str(directory))
+    need = GpuNeed(requires.gpu_count, requires.gpu_names)
+    usable_gpus(need, facts)  # before a toolchain of gigabytes is installed
     toolchain = ensure(record.serve.toolchain, settings, say)
     refuse_unservable(directory.resolve(), facts, toolchain.versions)
     name = f"{record.name}@{record.version}, variant {record.variant}"
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
     model = record.serve.served_model(record.name)
-    with gpus_for(toolchain, GpuNeed(requires.gpu_count, requires.gpu_names), settings, say) as held:
+    with gpus_for(toolchain, need, settings, say) as held:
         if elsewhere := judged_elsewhere(entry.judged_on, requires, facts):
             say(elsewhere)
         say(f"starting {name}; press Ctrl-C to stop it")

@@ -29,9 +29,9 @@ def cli(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     toolchains = {"ENGINERY_TOOLCHAINS_DIR": str(settings.home / "no-toolchains")}
 
     def run(
-        *words: str | Path, gpus: Sequence[Gpu] = PAIR, driver: str = "580.95.05"
+        *words: str | Path, gpus: Sequence[Gpu] = PAIR, driver: str = "580.95.05", **env: str
     ) -> CompletedProcess[str]:
-        return run_cli(*words, env=environment(library, gpus, driver) | toolchains)
+        return run_cli(*words, env=environment(library, gpus, driver) | toolchains | env)
 
     return run
 
@@ -78,6 +78,9 @@ def test_serve_refuses_the_wrong_host_and_a_truncated_engine_before_anything_sta
     directory = Path(cli("pull", "demo@1.4", "--to", tmp_path / "root").stdout.strip())
     wrong = cli("serve", directory, gpus=L40S)
     assert (wrong.returncode, "this host has 1 x NVIDIA L40S" in wrong.stderr) == (4, True)
+    hidden = cli("serve", directory, CUDA_VISIBLE_DEVICES="1")
+    assert (hidden.returncode, "of which CUDA_VISIBLE_DEVICES allows 1" in hidden.stderr) == (4, True)
+    assert "installing" not in hidden.stderr
     none = cli("serve", directory, driver="broken")
     assert (none.returncode, "does not start: Driver Not Loaded" in none.stderr) == (4, True)
     (directory / "llm_args.yaml").chmod(0o644)
