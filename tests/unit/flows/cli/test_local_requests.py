@@ -31,7 +31,8 @@ def test_a_program_reaches_servers_of_this_host_whatever_proxy_is_set(
         threading.Thread(target=server.handle_request, daemon=True).start()
 
         def ask() -> int:
-            with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/", timeout=10) as answer:
+            opener = urllib.request.build_opener()  # urlopen's would keep this proxy for later tests
+            with opener.open(f"http://127.0.0.1:{server.server_port}/", timeout=10) as answer:
                 return int(answer.status != 200)
 
         assert exit_code_of(ask) == 0
