@@ -79,7 +79,10 @@ class TrainedCheckpoint(Frozen):
 
 
 def training_bytes(size: ModelSize) -> int:
-    """Return the memory of a GPU that training a checkpoint of this size takes."""
+    """Return the memory of a GPU that training a checkpoint of this size takes, at most.
+
+    On an H200 (torch 2.11), training 975 M parameters took 32.3 GB, where this says 38.7.
+    """
     tokens = DEVICE_ROWS["cuda"] * MAX_TOKENS
     kept = tokens * size.layers * size.hidden * KEPT_BYTES
     return size.parameters * BYTES_PER_PARAMETER + kept + TRAINING_RESERVE_BYTES
