@@ -13,8 +13,8 @@ from artifacts.errors import EngineryError
 from artifacts.hosts import probe_host
 from artifacts.settings import load_settings
 from artifacts.store import open_store
-from engine_specs.preflight import Examination, ServedMemory, examine
-from engine_specs.reading import PreflightRefused, Problem
+from engine_specs.preflight import Examination, ServedMemory
+from engine_specs.reading import PreflightRefused
 from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec
 from flows.prefect_run import (
     BuildSummary,
@@ -34,16 +34,14 @@ from flows.prefect_run import (
 )
 from flows.prefect_run import page as run_page
 from flows.selection import variants_here
-from flows.text.plan import memory_lines
+from flows.text.plan import examination_lines
 from tasks import prefect_tasks as steps
-from tasks.comparison import placement_here, served_memory
-from tasks.hosts import free_disk_bytes, host_memory_bytes
+from tasks.comparison import placement_here
 from tasks.hub import HubAccess
 from tasks.judging import LoadResult, SpeedPlan
 from tasks.judging.decide import Stay
-from tasks.judging.gates import too_few_texts
 from tasks.judging.measure import too_few_blocks
-from tasks.kinds import kind_named
+from tasks.plan import examine_variant, read_checkpoints
 from tasks.runs import Hit, Pipeline, StageResult, look_up
 from tasks.stages import (
     Case,
@@ -56,11 +54,8 @@ from tasks.stages import (
     Withheld,
     checkpoint_call,
     checkpoint_facts,
-    draft_facts,
     measure,
-    ready_made_facts,
     require_disjoint,
-    stored_of,
 )
 
 STAGES_OF_A_VARIANT = 5
@@ -169,32 +164,18 @@ class _Build:
         return summary
 
     def _require_preflight(self, commit: str) -> None:
-        facts = checkpoint_facts(self._pipeline, self._spec, commit, self._access)
-        free_bytes = self._free_disk_bytes(commit)
-        problems: list[Problem] = []
-        if few := too_few_texts(self._spec.validation.accuracy):
-            self._pipeline.say(f"warning: {few}")
+        pipeline, spec = self._pipeline, self._spec
+        base = checkpoint_facts(pipeline, spec, commit, self._access)
+        fetched = isinstance(look_up(pipeline.store, checkpoint_call(spec, commit)), Hit)
+        found: dict[str, Examination] = {}
         for variant in self._variants:
-            source = ready_made_facts(self._pipeline, self._spec, variant, facts, self._access)
-            draft = draft_facts(self._pipeline, self._spec, variant, self._access)
-            examined = examine(
-                self._spec,
-                variant,
-                facts.config,
-                facts.file_bytes,
-                small=facts.small,
-                ready_made=source,
-                draft=draft,
-                free_disk_bytes=free_bytes,
-                host_memory_bytes=host_memory_bytes(),
-            )
-            problems += (*kind_named(variant.engine.kind).option_problems(variant), *examined.problems)
-            self._log_examination(variant, examined)
-            self._served[variant.name] = served_memory(
-                self._spec, variant, facts.config, facts.file_bytes, stored_of(source), draft
-            )
-        if problems:
-            raise PreflightRefused(self._spec.name, tuple(dict.fromkeys(problems)))
+            known = read_checkpoints(pipeline, spec, variant, base, self._access)
+            found[variant.name] = examine_variant(spec, variant, known, pipeline.settings, fetched=fetched)
+            self._served[variant.name] = known.served_memory(spec, variant)
+        for line in examination_lines(found):
+            pipeline.say(f"pre-flight {line}")
+        if problems := tuple(dict.fromkeys(problem for one in found.values() for problem in one.problems)):
+            raise PreflightRefused(spec.name, problems)
 
     def _require_placement(self, variant: ResolvedVariant, load: LoadResult) -> None:
         """Refuse what can be built on this host, but not measured, before it is built."""
@@ -204,16 +185,6 @@ class _Build:
         plan = SpeedPlan(gate=self._spec.validation.speed)
         if choice.name == "in-turn" and (known := too_few_blocks({load.side.name: load.ready_s}, plan)):
             self._pipeline.say(f"warning: {variant.name} may be inconclusive: {known}")
-
-    def _free_disk_bytes(self, commit: str) -> int | None:
-        """Return the free space on this host; None if the checkpoint has been fetched and needs no more."""
-        fetched = look_up(self._pipeline.store, checkpoint_call(self._spec, commit))
-        return None if isinstance(fetched, Hit) else free_disk_bytes(self._pipeline.settings)
-
-    def _log_examination(self, variant: ResolvedVariant, examined: Examination) -> None:
-        lines = memory_lines(examined.memory) if examined.memory is not None else ()
-        for line in (*lines, *(f"warning: {warning}" for warning in examined.warnings)):
-            self._pipeline.say(f"pre-flight {variant.name}: {line}")
 
     def _fetch(self, sources: Sources) -> Iterator[tuple[Node, StageResult]]:
         pipeline, checkpoint, heldout = self._pipeline, self._graph.checkpoint, self._graph.heldout

@@ -3,9 +3,9 @@
 What several variants share is printed once: warnings with the names of the variants, toolchains at the end.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from engine_specs.preflight import DiskEstimate, MemoryEstimate, MemoryLine
+from engine_specs.preflight import DiskEstimate, Examination, MemoryEstimate, MemoryLine
 from engine_specs.spec import ResolvedVariant
 from flows.text.units import human_bytes
 from tasks.judging import WindowGroup
@@ -38,9 +38,21 @@ def head_lines(plan: SpecPlan) -> Iterator[str]:
     for asked in dict.fromkeys(variant.accuracy for variant in plan.variants):
         names = ", ".join(variant.asked.name for variant in plan.variants if variant.accuracy == asked)
         yield f"  accuracy ({names}): {_accuracy(asked)}"
-    for warning in dict.fromkeys(text for variant in plan.variants for text in variant.warnings):
-        names = ", ".join(variant.asked.name for variant in plan.variants if warning in variant.warnings)
-        yield f"  warning ({names}): {warning}"
+    yield from (f"  {line}" for line in _warnings({one.asked.name: one for one in plan.variants}))
+
+
+def examination_lines(found: Mapping[str, Examination]) -> Iterator[str]:
+    """Yield what pre-flight found for variants, by name: the memory of each, then the warnings."""
+    for name, one in found.items():
+        if one.memory is not None:
+            yield from (f"{name}: {line}" for line in _memory(one.memory))
+    yield from _warnings(found)
+
+
+def _warnings(found: Mapping[str, Examination]) -> Iterator[str]:
+    for warning in dict.fromkeys(text for one in found.values() for text in one.warnings):
+        names = ", ".join(name for name, one in found.items() if warning in one.warnings)
+        yield f"warning ({names}): {warning}"
 
 
 def _variant(variant: PlannedVariant) -> Iterator[str]:
@@ -53,7 +65,7 @@ def _variant(variant: PlannedVariant) -> Iterator[str]:
     if asked.speculative is not None:
         yield f"    drafts tokens: {asked.speculative.text()}"
     if variant.memory is not None:
-        yield from (f"    {line}" for line in memory_lines(variant.memory))
+        yield from (f"    {line}" for line in _memory(variant.memory))
     if variant.disk is not None:
         yield f"    disk of the building host: {_disk(variant.disk)}"
     if variant.placement:
@@ -105,7 +117,7 @@ def _toolchain(found: Provenance | NotInstalled) -> str:
     return str(found) if found.adopted or found.differences else f"{found.name} (installed)"
 
 
-def memory_lines(memory: MemoryEstimate) -> Iterator[str]:
+def _memory(memory: MemoryEstimate) -> Iterator[str]:
     """Yield the calculation of one device's memory."""
     of = ""
     if memory.budget_bytes is not None:

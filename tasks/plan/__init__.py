@@ -3,8 +3,19 @@
 Promises: nothing is run or written, and only metadata is downloaded.
 """
 
+from tasks.plan.preflight import KnownCheckpoints, examine_variant, read_checkpoints
 from tasks.plan.records import Command, PlannedStage, StageWork
 from tasks.plan.spec import SpecPlan, plan_spec
 from tasks.plan.variant import PlannedVariant
 
-__all__ = ["Command", "PlannedStage", "PlannedVariant", "SpecPlan", "StageWork", "plan_spec"]
+__all__ = [
+    "Command",
+    "KnownCheckpoints",
+    "PlannedStage",
+    "PlannedVariant",
+    "SpecPlan",
+    "StageWork",
+    "examine_variant",
+    "plan_spec",
+    "read_checkpoints",
+]

@@ -12,7 +12,6 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.hosts import probe_host
 from engine_specs.spec import ResolvedVariant, Spec
-from tasks.hosts import free_disk_bytes
 from tasks.hub import HubAccess
 from tasks.plan.checkpoint import PlannedCheckpoint, plan_checkpoint, plan_draft, plan_source
 from tasks.plan.commands import stage_work
@@ -79,8 +78,6 @@ def plan_spec(
         spec, variants, probe_host().cpu_features, pipeline.settings.placement, pipeline.settings.quiet_host
     )
     stages = tuple(Lookup(pipeline, sources, find, work).stages(graph))
-    # If the store holds the checkpoint, room on the disk was checked before it was fetched.
-    free_disk = None if stages[0].state == "hit" else free_disk_bytes(pipeline.settings)
     return SpecPlan(
         spec=spec.name,
         version=spec.version,
@@ -94,7 +91,7 @@ def plan_spec(
                 plan_draft(pipeline, spec, one, access),
                 find,
                 pipeline.settings,
-                free_disk,
+                fetched=stages[0].state == "hit",
             )
             for one in variants
         ),

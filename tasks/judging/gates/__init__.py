@@ -19,7 +19,7 @@ from tasks.judging.gates.money import (
     money_map,
     money_tiles,
 )
-from tasks.judging.gates.registry import all_gates, judge_gates, too_few_texts
+from tasks.judging.gates.registry import all_gates, judge_gates, sample_warnings
 from tasks.judging.gates.rounds.slo import latency_figures
 from tasks.judging.gates.rounds.speed import SpeedOutcome
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Rule, VerdictName
@@ -55,7 +55,7 @@ __all__ = [
     "loss_outcome",
     "money_map",
     "money_tiles",
+    "sample_warnings",
     "tested_part",
-    "too_few_texts",
     "worst_of",
 ]

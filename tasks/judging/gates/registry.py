@@ -39,16 +39,17 @@ def all_gates() -> tuple[Gate[Any], ...]:
     return GATES
 
 
-def too_few_texts(declared: AccuracyGate) -> str:
-    """Say that no engine can pass with as few texts as a spec declares; empty if there are enough."""
+def sample_warnings(declared: AccuracyGate) -> tuple[str, ...]:
+    """Return a sentence if no engine can pass with as few texts as a spec declares; none otherwise."""
     needed, gate = max((one.fewest_texts(declared), one.name) for one in all_gates())
     if declared.samples >= needed:
-        return ""
-    return (
+        return ()
+    warning = (
         f"validation.accuracy.samples: the gate {gate!r} needs {needed:,} texts to show that an engine is "
         f"accurate in which nothing is wrong, and {declared.samples:,} are declared. Raise samples, or the "
         "verdict cannot be compile"
     )
+    return (warning,)
 
 
 def judge_gates(evidence: Evidence) -> dict[str, GateOutcome]:

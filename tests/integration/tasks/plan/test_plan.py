@@ -25,7 +25,7 @@ from flows.errors import BadArgument
 from flows.text.plan import plan_lines
 from tasks.hub import HubAccess
 from tasks.plan import SpecPlan, plan_spec
-from tasks.plan.variant import ends_of_life
+from tasks.plan.preflight import end_warnings
 from tasks.runs import Pipeline
 from tasks.stages import Sources, SpecGraph
 from tasks.toolchains import NotInstalled, Provenance
@@ -43,7 +43,7 @@ def offline(*arguments: str | Path, home: Path) -> "subprocess.CompletedProcess[
 @pytest.fixture(autouse=True)
 def _room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk on which every checkpoint fits, whatever is free here."""
-    monkeypatch.setattr("tasks.plan.spec.free_disk_bytes", lambda _settings: 10**13)
+    monkeypatch.setattr("tasks.plan.preflight.free_disk_bytes", lambda _settings: 10**13)
 
 
 @pytest.fixture
@@ -125,16 +125,37 @@ def test_a_variant_that_no_spec_has() -> None:
         plan("demo", variant="h100")
 
 
+def few_texts(spec: Spec) -> Spec:
+    few = {"accuracy": spec.validation.accuracy.model_copy(update={"samples": 3})}
+    return spec.model_copy(update={"validation": spec.validation.model_copy(update=few)})
+
+
 def test_a_spec_whose_texts_are_too_few_for_any_engine_is_warned_of(
     store: Store, hub: FaultyHub, tmp_path: Path
 ) -> None:
     spec, access = spec_at(hub, "acme/llama"), access_to(hub, tmp_path)
     assert planned(spec, access, store).variants[0].warnings == ()
-    few = {"accuracy": spec.validation.accuracy.model_copy(update={"samples": 3})}
-    spec = spec.model_copy(update={"validation": spec.validation.model_copy(update=few)})
-    (warning,) = planned(spec, access, store).variants[0].warnings
+    (warning,) = planned(few_texts(spec), access, store).variants[0].warnings
     assert "needs 600 texts" in warning
     assert "3 are declared" in warning
+
+
+def test_a_build_warns_of_what_a_plan_warns_of(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each warning once, with the variants that it is about."""
+    spec, said = few_texts(load_spec("demo")), list[str]()
+    (one,) = resolve_variants(spec)
+    both = (one, one.model_copy(update={"name": "again"}))
+    pipeline = Pipeline(Settings(), store, say=said.append)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    with faulty_hub(DEMO_HUB) as demo_hub:
+        monkeypatch.setenv("HF_ENDPOINT", demo_hub.url)
+        build._Build(pipeline, spec, both)._require_preflight(spec.checkpoint.revision)
+        made = plan_spec(pipeline, spec, access_to(demo_hub, tmp_path), both)
+    warned = [line.strip() for line in plan_lines([made]) if line.startswith("  warning (")]
+    assert [f"pre-flight {line}" for line in warned] == [line for line in said if "warning" in line]
+    assert warned[0].startswith("warning (cpu-int8, again): validation.accuracy.samples: ")
 
 
 def test_a_gated_repository_is_judged_by_our_own_copy(store: Store, hub: FaultyHub, tmp_path: Path) -> None:
@@ -294,7 +315,7 @@ def test_a_build_asks_for_room_and_logs_the_arithmetic(
 ) -> None:
     spec, said = load_spec("demo"), list[str]()
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setattr(build, "free_disk_bytes", lambda _settings: free_bytes)
+    monkeypatch.setattr("tasks.plan.preflight.free_disk_bytes", lambda _settings: free_bytes)
     with faulty_hub(DEMO_HUB) as demo_hub:
         monkeypatch.setenv("HF_ENDPOINT", demo_hub.url)
         run = build._Build(Pipeline(Settings(), store, say=said.append), spec, resolve_variants(spec))
@@ -334,9 +355,9 @@ def test_what_the_tables_rule_out_is_refused_even_if_nothing_is_known_of_the_che
 @pytest.mark.parametrize(("today", "verb"), [(dt.date(2026, 6, 29), "ends"), (dt.date(2026, 6, 30), "ended")])
 def test_the_end_of_a_line_is_reported(today: dt.date, verb: str) -> None:
     variants = {one.name: one for one in resolve_variants(load_spec("llama-3.1-8b-instruct"))}
-    kind, toolchain = ends_of_life(variants["h100"], ["tensorrt-llm-1.2"], today)
+    kind, toolchain = end_warnings(variants["h100"], ["tensorrt-llm-1.2"], today)
     assert kind.startswith(
         f"kind trt-plan: its upstream line {verb} on 2026-06-30; instead: kind trtllm-torch"
     )
     assert toolchain.startswith(f"toolchain tensorrt-llm-1.2: its upstream line {verb} on 2026-06-30")
-    assert ends_of_life(variants["b200"], ["tensorrt-llm-1.4"], today) == ()
+    assert end_warnings(variants["b200"], ["tensorrt-llm-1.4"], today) == ()

@@ -2,7 +2,7 @@
 
 from support.specs.trt_plan import variant
 
-from tasks.plan.variant import unchecked_warnings
+from tasks.plan.preflight import unchecked_warnings
 
 
 def test_arguments_that_no_table_has_are_named() -> None:

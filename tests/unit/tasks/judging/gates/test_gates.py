@@ -14,7 +14,7 @@ from support.judging.judgements import (
 
 from tasks.judging import AccuracyPlan
 from tasks.judging.decide import qualifies
-from tasks.judging.gates import too_few_texts
+from tasks.judging.gates import sample_warnings
 from tasks.judging.gates.answers.gross_errors import GrossErrorsGate, judge_gross_errors
 from tasks.judging.gates.answers.length import judge_lengths
 from tasks.judging.gates.answers.regret import RegretGate, judge_regret
@@ -318,9 +318,10 @@ def test_with_the_fewest_texts_a_flawless_engine_passes_and_with_fewer_it_does_n
 
 def test_a_spec_with_too_few_texts_is_told_which_gate_needs_how_many() -> None:
     declared = plan().gate.model_copy(update={"max_gross_error_share": 0.005, "samples": 599})
-    assert too_few_texts(declared) == (
+    (warning,) = sample_warnings(declared)
+    assert warning == (
         "validation.accuracy.samples: the gate 'gross errors' needs 600 texts to show that an engine is "
         "accurate in which nothing is wrong, and 599 are declared. Raise samples, or the verdict cannot be "
         "compile"
     )
-    assert too_few_texts(declared.model_copy(update={"samples": 600})) == ""
+    assert sample_warnings(declared.model_copy(update={"samples": 600})) == ()
