@@ -11,16 +11,14 @@ Invariants:
 - What the rounds were answered with is read after them, by the first reference.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from artifacts.progress import Say
 from tasks.errors import HostBusy
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.contest import (
     BlockPlan,
-    Compared,
     compare_in_blocks,
     compare_in_rounds,
     plan_blocks,
@@ -28,6 +26,7 @@ from tasks.judging.measure.contest import (
 )
 from tasks.judging.measure.open_loop import (
     OpenLoopAsked,
+    Rate,
     ask_in_open_loop,
     load_of,
     not_asked,
@@ -132,8 +131,8 @@ def _measure(
             placement, runner, going, protocol, budget, attempt=attempt, kept=kept, say=say
         )
     strongest = next(one for one in references if one.name == found.points[0].reference.side)
-    ask = partial(_open_loop, placement, runner, found.points, protocol, budget, kept, attempt, say)
-    in_engine, in_reference = _both_in_open_loop(ask, found, engine, strongest, protocol, attempt)
+    open_loop = _OpenLoop(placement, runner, found.points, protocol, budget, kept, attempt, say)
+    in_engine, in_reference = open_loop.ask_both(engine, strongest, lost=found.is_lost(protocol.speed))
     timed = replace(found.timed, open_loop=(in_engine, in_reference))
     sweep: list[SweepPoint] = []
     unasked = [one.result for one in (in_engine, in_reference) if not one.result.stretches]
@@ -166,56 +165,57 @@ def _measure(
     )
 
 
-def _both_in_open_loop(
-    ask: Callable[[Side, Role, str], OpenLoopAsked],
-    found: Compared,
-    engine: Side,
-    reference: Side,
-    protocol: JudgingProtocol,
-    attempt: int,
-) -> tuple[OpenLoopAsked, OpenLoopAsked]:
-    """Ask the engine and the strongest reference in open loop, as far as it can change the verdict."""
-    if not found.is_lost(protocol.speed):
-        # The engine first: if the budget is small, the reference is what can be left out.
-        return ask(engine, "engine", ""), ask(reference, "reference", "")
-    theirs = ask(reference, "reference", "")
-    rounds = found.points[0].rounds
-    confidence = attempt_confidence(protocol.speed.confidence, attempt)
-    if shown_of(theirs.result, rounds, protocol.workload.slo, confidence) == "missed":
-        return ask(engine, "engine", ""), theirs
-    needless = (
-        f"{engine.name} is not fast enough, and {reference.name} was not shown to miss the objective: it "
-        "would change nothing"
-    )
-    return ask(engine, "engine", needless), theirs
+@dataclass(frozen=True, slots=True)
+class _OpenLoop:
+    """Asks sides in open loop, each at the share of what it can serve by its rounds."""
 
+    placement: Placement
+    runner: RoundRunner
+    points: Sequence[SpeedPoint]
+    protocol: JudgingProtocol
+    budget: Budget
+    kept: PhaseKeeper
+    attempt: int
+    say: Say
 
-def _open_loop(
-    placement: Placement,
-    runner: RoundRunner,
-    points: Sequence[SpeedPoint],
-    protocol: JudgingProtocol,
-    budget: Budget,
-    kept: PhaseKeeper,
-    attempt: int,
-    say: Say,
-    side: Side,
-    role: Role,
-    needless: str,
-) -> OpenLoopAsked:
-    """Ask one side in open loop, at the share of what it can serve by its rounds.
+    def ask_both(self, engine: Side, reference: Side, *, lost: bool) -> tuple[OpenLoopAsked, OpenLoopAsked]:
+        """Ask the engine and the strongest reference, as far as it can change the verdict.
 
-    If it is `needless`, this says why, and nothing is asked.
-    """
-    rate = rate_of(load_of(points, role, protocol, attempt), side.devices, protocol.workload)
-    if needless:
-        return not_asked(side, rate, needless, say)
-    made = kept.once(
-        budget.phase(f"open-loop-{role}"),
-        OpenLoopAsked,
-        lambda: ask_in_open_loop(
-            placement, side, role, rate, runner, protocol, budget, attempt=attempt, say=say
-        ),
-    )
-    budget.spend(made.result.spent_s)
-    return made
+        `lost` says that the engine was not fast enough in rounds.
+        """
+        if not lost:
+            # The engine first: if the budget is small, the reference is what can be left out.
+            return self._ask(engine, "engine"), self._ask(reference, "reference")
+        theirs = self._ask(reference, "reference")
+        confidence = attempt_confidence(self.protocol.speed.confidence, self.attempt)
+        shown = shown_of(theirs.result, self.points[0].rounds, self.protocol.workload.slo, confidence)
+        if shown == "missed":
+            return self._ask(engine, "engine"), theirs
+        why = (
+            f"{engine.name} is not fast enough, and {reference.name} was not shown to miss the objective: it "
+            "would change nothing"
+        )
+        return not_asked(engine, self._rate(engine, "engine"), why, self.say), theirs
+
+    def _ask(self, side: Side, role: Role) -> OpenLoopAsked:
+        made = self.kept.once(
+            self.budget.phase(f"open-loop-{role}"),
+            OpenLoopAsked,
+            lambda: ask_in_open_loop(
+                self.placement,
+                side,
+                role,
+                self._rate(side, role),
+                self.runner,
+                self.protocol,
+                self.budget,
+                attempt=self.attempt,
+                say=self.say,
+            ),
+        )
+        self.budget.spend(made.result.spent_s)
+        return made
+
+    def _rate(self, side: Side, role: Role) -> Rate:
+        load = load_of(self.points, role, self.protocol, self.attempt)
+        return rate_of(load, side.devices, self.protocol.workload)
