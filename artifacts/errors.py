@@ -49,7 +49,7 @@ class ArtifactError(EngineryError):
 
 
 class SettingsInvalid(ArtifactError):
-    """Variables `ENGINERY_*` or keys of `enginery.toml` are invalid; all of them are reported at once."""
+    """Variables or keys of `enginery.toml` are invalid; all that are read together are reported at once."""
 
     exit_code = 2
     failure = "input"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from huggingface_hub import constants, get_token
 
+from artifacts.settings import require_usable_network
+
 LISTING_TIMEOUT_S = 10.0
 
 
@@ -27,7 +29,12 @@ class HubAccess:
 
     @classmethod
     def from_environment(cls) -> "HubAccess":
-        """Read HF_ENDPOINT, HF_TOKEN (or a stored login), HF_HUB_CACHE and HF_HOME."""
+        """Read HF_ENDPOINT, HF_TOKEN (or a stored login), HF_HUB_CACHE and HF_HOME.
+
+        Raises:
+            artifacts.errors.SettingsInvalid: the Hub's client would refuse a proxy or certificates.
+        """
+        require_usable_network()
         home = os.environ.get("HF_HOME")
         cache = os.environ.get("HF_HUB_CACHE") or (f"{home}/hub" if home else constants.HF_HUB_CACHE)
         endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT

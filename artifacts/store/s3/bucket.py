@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from artifacts.errors import ArtifactError, Conflict, NotFound, StoreRefused, StoreUnreachable
+from artifacts.errors import ArtifactError, Conflict, NotFound, StoreUnreachable
 from artifacts.parallel import run_all
 from artifacts.progress import OnBytes
 from artifacts.store.bucket import UPLOAD_THREADS, Bucket, ByteRange, Stored, StoredEntry
-from artifacts.store.s3.errors import ACCESS_FIX, ENDPOINT_FIX, START_FIX, s3_errors
+from artifacts.store.s3.errors import START_FIX, configuration_error, s3_errors
 from artifacts.store.s3.ranges import exactly, range_header, refusal
 from artifacts.store.s3.slices import FileSlice
 from artifacts.store.trees import FileEntry
@@ -259,7 +259,11 @@ class S3Bucket(Bucket):
 def open_bucket(name: str, prefix: str = "") -> S3Bucket:
     """Open a bucket at the endpoint, and with the credentials, that the standard AWS variables give.
 
-    No request is made yet. Raises StoreRefused if the AWS configuration itself cannot be read.
+    No request is made yet.
+
+    Raises:
+        StoreRefused: the AWS configuration itself cannot be used.
+        SettingsInvalid: a proxy that it would be asked through has no usable address.
     """
     import boto3
     import botocore.session
@@ -283,10 +287,7 @@ def open_bucket(name: str, prefix: str = "") -> S3Bucket:
         session = boto3.Session(botocore_session=core)
         client = session.client("s3", region_name=session.region_name or DEFAULT_REGION, config=config)
     except (BotoCoreError, ValueError) as error:
-        what = f"The AWS configuration is wrong: {error}."
-        # boto3 raises ValueError if the endpoint is not an address.
-        fix = ENDPOINT_FIX if isinstance(error, ValueError) else ACCESS_FIX
-        raise StoreRefused(what, where=f"bucket {name}", fix=fix) from error
+        raise configuration_error(error, f"bucket {name}") from error
     return S3Bucket(client, name, prefix)
 
 

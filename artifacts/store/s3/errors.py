@@ -1,6 +1,7 @@
 """Translates what boto3 raises into errors of this package, which name the endpoint and say what to do."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ from artifacts.errors import (
     Conflict,
     IntegrityError,
     NotFound,
+    SettingsInvalid,
     StoreRefused,
     StoreUnreachable,
 )
+from artifacts.settings import NETWORK_FIX, proxy_problems
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
 ABSENT = ("404", "NoSuchKey", "NoSuchUpload", "NotFound")
 CONFLICT = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
@@ -26,13 +29,16 @@ START_FIX = (
     "Check that the server runs (`enginery status`; `enginery up` starts a local one) and that "
     "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it."
 )
-ENDPOINT_FIX = (
-    "Write AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL as a whole address, such as http://127.0.0.1:8333."
+PROXY_FIX = "Check HTTP_PROXY and HTTPS_PROXY; NO_PROXY names the hosts that are asked without a proxy."
+CERTIFICATES_FIX = (
+    "Name the file of the certificates to trust with AWS_CA_BUNDLE (otherwise REQUESTS_CA_BUNDLE is read)."
 )
 REDIRECT_FIX = (
     "Let AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL name the address that it redirects to, such as https:// "
     "instead of http://; a login page of the network redirects, too."
 )
+# What boto3 reads; it knows no other proxies.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY")
 ABSENT_FIX = (
     "Check the name, and that this is the store that was meant (ENGINERY_STORE_BUCKET, "
     "ENGINERY_STORE_PREFIX and the endpoint)."
@@ -62,8 +68,7 @@ def s3_errors(where: str) -> Iterator[None]:
         what = f"The object is damaged in the store: {error}"
         raise IntegrityError(what, where=where, fix=RESTORE_FIX) from error
     except (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError) as error:
-        what = f"The S3 server does not answer: {error}"
-        raise StoreUnreachable(what, where=where, fix=START_FIX) from error
+        raise _no_answer(error, where) from error
     except boto.ParamValidationError as error:
         what = f"S3 does not allow a bucket or key of that name: {error}"
         raise BadReference(what, where=where, fix="Check ENGINERY_STORE_BUCKET and _PREFIX.") from error
@@ -74,6 +79,38 @@ def s3_errors(where: str) -> Iterator[None]:
     except boto.BotoCoreError as error:
         what = f"What answers is not an S3 server, or the request cannot be sent: {error}"
         raise StoreUnreachable(what, where=where, fix=START_FIX) from error
+
+
+def configuration_error(error: Exception, where: str) -> ArtifactError:
+    """Return the error for what boto3 refuses before it sends a request.
+
+    Args:
+        error: what it raised.
+        where: the bucket.
+    """
+    if problems := proxy_problems(PROXIES):
+        return SettingsInvalid("; ".join(problems), where=where, fix=NETWORK_FIX)
+    names = ", ".join(sorted(name for name in os.environ if name.startswith("AWS_"))) or "none is set"
+    return StoreRefused(
+        f"The AWS configuration is wrong: {str(error).rstrip('.')}.",
+        where=f"{where}; variables AWS_* ({names}), and the files that `aws configure` writes",
+        fix="Correct or unset the wrong one; an endpoint is a whole address, such as http://127.0.0.1:8333.",
+    )
+
+
+def _no_answer(error: "BotoCoreError", where: str) -> ArtifactError:
+    """Return the error for a request that got no answer, which may be due to what boto3 sends it through."""
+    from botocore import exceptions as boto
+
+    if problems := proxy_problems(PROXIES):
+        return SettingsInvalid("; ".join(problems), where=where, fix=NETWORK_FIX)
+    if isinstance(error, boto.ProxyConnectionError):
+        return StoreUnreachable("The proxy to the S3 server does not answer.", where=where, fix=PROXY_FIX)
+    if isinstance(error, boto.SSLError):
+        return StoreUnreachable(
+            f"The S3 server cannot be trusted: {error}", where=where, fix=CERTIFICATES_FIX
+        )
+    return StoreUnreachable(f"The S3 server does not answer: {error}", where=where, fix=START_FIX)
 
 
 def _refusal(error: "ClientError", where: str) -> ArtifactError:

@@ -5,14 +5,23 @@ import socket
 import threading
 
 import pytest
+from botocore.exceptions import SSLError
 from support.servers import proxy
 from support.servers.seaweed import S3Server, free_ports
 from support.stores.buckets import in_any_bucket
 
-from artifacts.errors import BadReference, Conflict, NotFound, StoreRefused, StoreUnreachable
+from artifacts.errors import (
+    BadReference,
+    Conflict,
+    NotFound,
+    SettingsInvalid,
+    StoreRefused,
+    StoreUnreachable,
+)
 from artifacts.settings import Settings
 from artifacts.store import Store, open_store
 from artifacts.store.bucket import ByteRange
+from artifacts.store.s3.errors import s3_errors
 
 
 def test_a_server_that_is_not_there_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,14 +71,67 @@ def test_no_credentials_are_reported(store: Store, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("AWS_PROFILE", "nobody"), ("AWS_ENDPOINT_URL_S3", "not a url")]
+    ("variable", "value"),
+    [
+        ("AWS_PROFILE", "nobody"),
+        ("AWS_ENDPOINT_URL_S3", "not a url"),
+        ("AWS_DEFAULT_REGION", "no region"),
+        ("AWS_METADATA_SERVICE_TIMEOUT", "long"),
+        ("AWS_STS_REGIONAL_ENDPOINTS", "maybe"),
+        ("AWS_DEFAULTS_MODE", "maybe"),
+    ],
 )
-def test_a_wrong_aws_configuration_is_reported(
+def test_a_wrong_aws_configuration_is_reported_with_the_variables_that_are_set(
     store: Store, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(StoreRefused, match="AWS configuration is wrong"):
+    with pytest.raises(StoreRefused, match="AWS configuration is wrong") as caught:
         open_store(Settings())
+    assert variable in caught.value.where
+    assert caught.value.fix.startswith("Correct or unset the wrong one")
+
+
+@pytest.fixture
+def unproxied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy is set, and no host is excepted."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.usefixtures("unproxied")
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy"])
+@pytest.mark.parametrize("keys", [True, False])
+def test_a_proxy_without_an_address_is_not_taken_for_a_fault_of_keys_or_server(
+    store: Store, monkeypatch: pytest.MonkeyPatch, variable: str, keys: bool
+) -> None:
+    """Without keys, boto3 asks a service of the host for some as it starts, through the proxy."""
+    monkeypatch.setenv(variable, "://")
+    if not keys:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+    with pytest.raises(SettingsInvalid, match=f"{variable} is not an address") as caught:
+        open_store(Settings()).missing_of("0" * 64)
+    assert "AWS" not in caught.value.fix
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.usefixtures("unproxied")
+def test_a_proxy_that_does_not_answer_is_reported_as_such(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:topsecret@127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(StoreUnreachable, match="The proxy to the S3 server does not answer") as caught:
+        open_store(Settings()).missing_of("0" * 64)
+    assert "HTTP_PROXY" in caught.value.fix
+    assert "topsecret" not in str(caught.value)
+
+
+def test_a_certificate_that_is_not_trusted_is_reported_with_the_variable_that_says_which_are() -> None:
+    with pytest.raises(StoreUnreachable, match="cannot be trusted") as caught, s3_errors("bucket mine"):
+        raise SSLError(endpoint_url="https://127.0.0.1:9", error="self-signed certificate")
+    assert "AWS_CA_BUNDLE" in caught.value.fix
 
 
 def test_where_nothing_was_found_is_named_with_its_prefix(

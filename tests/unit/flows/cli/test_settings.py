@@ -158,6 +158,25 @@ def test_a_variable_that_a_library_cannot_be_imported_with_is_named(
     assert_reported(done, said, name)
 
 
+@pytest.mark.parametrize(
+    ("command", "name", "value"),
+    [
+        ("list", "HTTP_PROXY", "://"),
+        ("plan demo", "http_proxy", "http://127.0.0.1:port"),
+        ("plan demo", "ALL_PROXY", "socks5://127.0.0.1:1080"),
+        ("plan demo", "SSL_CERT_FILE", "/nowhere/ca.pem"),
+    ],
+)
+def test_a_variable_that_an_http_client_refuses_is_named(
+    tmp_path: Path, command: str, name: str, value: str
+) -> None:
+    done = run_here(
+        *command.split(), env=STORE | {"ENGINERY_HOME": str(tmp_path / "home"), name: value}, cwd=tmp_path
+    )
+    assert_reported(done, name)
+    assert "AWS" not in done.stderr
+
+
 def test_the_values_of_a_librarys_variables_are_not_printed(tmp_path: Path) -> None:
     hidden = {"PREFECT_API_KEY": "topsecret", "PREFECT_API_REQUEST_TIMEOUT": "password"}
     done = run_python(tmp_path, *CLI, "build", "demo", **hidden)

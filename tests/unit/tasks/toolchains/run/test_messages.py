@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from artifacts.tool_env import read_tool_env
+from artifacts.settings.tool_env import read_tool_env
 from tasks.toolchains.run.messages import KnownMessage, known_messages, recognised
 
 ROWS = known_messages()

@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from artifacts.errors import SettingsInvalid
-from artifacts.tool_env import read_tool_env
+from artifacts.settings.tool_env import read_tool_env
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

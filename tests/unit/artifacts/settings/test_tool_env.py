@@ -3,7 +3,7 @@
 import pytest
 
 from artifacts.settings import Settings
-from artifacts.tool_env import read_tool_env
+from artifacts.settings.tool_env import read_tool_env
 
 ENVIRON = {"LD_LIBRARY_PATH": "/opt/cuda/lib64", "HTTPS_PROXY": "http://me:hidden@proxy:8080"}
 
