@@ -1,14 +1,13 @@
 """What commands work with: the environment of the local stack, the store."""
 
 import os
-from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from artifacts.settings import Settings
 from flows.cli.console import say
-from flows.errors import INSTALL_FIX, ExtraMissing, PrefectUnreachable, StackDown
+from flows.errors import INSTALL_FIX, ExtraMissing, StackDown
 
 if TYPE_CHECKING:
     from artifacts.releases import Release
@@ -37,48 +36,20 @@ def use_orchestrator(settings: Settings) -> None:
     If none is configured, Prefect starts a server for this run alone.
 
     Raises:
-        PrefectUnreachable: the server does not answer.
+        PrefectUnreachable: the server does not answer, or denies access.
+        artifacts.errors.SettingsInvalid: Prefect's client would refuse a proxy or certificates.
         LocalDiskError, BadPath: none is configured, and Prefect cannot keep a server's data on this host.
     """
-    from flows.stack.components.prefect_api import PrefectApi
+    from flows.stack.components.configured_server import configured_url, require_answer
+    from flows.stack.components.prefect_server import protect_temporary_server
 
     use_local_stack(settings)
-    url = os.environ.get("PREFECT_API_URL")
-    if not url:
-        from flows.stack.components.prefect_server import protect_temporary_server
-
-        protect_temporary_server()
-        require_writable(Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser())
-        return
-    api = PrefectApi.configured()
-    try:
-        api.check()
-    except (OSError, ValueError) as error:
-        raise _prefect_error(url, error) from error
-
-
-def _prefect_error(url: str, error: Exception) -> PrefectUnreachable:
-    """Return the error for what went wrong at the address of a Prefect server."""
-    from flows.stack.components.prefect_api import REFUSALS
-
-    code = getattr(error, "code", None)  # of urllib's HTTPError, which is an OSError
-    if code in REFUSALS:
-        what = "denies access"
-        fix = (
-            "set PREFECT_API_AUTH_STRING; for the local stack, unset PREFECT_API_URL, or run"
-            ' eval "$(enginery status --env)"'
-        )
-    elif code == HTTPStatus.NOT_FOUND:
-        what = "has no API at this address"
-        fix = f"name the address of its API, such as {url.rstrip('/').removesuffix('/api')}/api"
+    # It sets what Prefect reads once, and so comes before anything else that reads Prefect's settings.
+    protect_temporary_server()
+    if configured_url():
+        require_answer()
     else:
-        what, fix = (
-            "does not answer",
-            "start it, or unset PREFECT_API_URL to use the local stack (`enginery up`)",
-        )
-    return PrefectUnreachable(
-        f"The Prefect server {what}: {error}.", where=f"{url} (PREFECT_API_URL)", fix=fix
-    )
+        require_writable(Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser())
 
 
 def open_local_or_configured_store(settings: Settings) -> "Store":

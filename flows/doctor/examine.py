@@ -2,12 +2,11 @@
 
 import os
 import sys
-import urllib.error
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 
-from artifacts.errors import ArtifactError
+from artifacts.errors import ArtifactError, EngineryError
 from artifacts.hosts import probe_host
 from artifacts.ports import is_free
 from artifacts.settings import Settings
@@ -15,6 +14,7 @@ from artifacts.store import open_store
 from engine_specs.tables import load_targets
 from flows.doctor import judgements, probes
 from flows.doctor.check import Check, Group
+from flows.stack.components.configured_server import configured_url, require_answer
 from flows.stack.components.prefect_api import PrefectApi
 from flows.stack.components.schedule import next_nightly
 from tasks.toolchains import Toolchain, declared, status
@@ -69,7 +69,7 @@ def _services(settings: Settings) -> Iterator[Check]:
     yield judgements.judge_service("store", *_store(settings), f"{up} (AWS_ENDPOINT_URL_S3, ...)")
     if not _has_local_stack():
         return
-    api = os.environ.get("PREFECT_API_URL", "")
+    api = configured_url()
     yield judgements.judge_service("Prefect", api, _prefect_problem(api), f"{up} (PREFECT_API_URL)")
     if api:
         yield judgements.judge_schedule(next_nightly(PrefectApi.configured()))
@@ -88,13 +88,11 @@ def _store(settings: Settings) -> tuple[str, str]:
 
 def _prefect_problem(api: str) -> str:
     if not api:
-        return "PREFECT_API_URL is not set: each flow would start a server of its own"
+        return "none is configured (PREFECT_API_URL): each flow would start a server of its own"
     try:
-        PrefectApi.configured().check()
-    except urllib.error.HTTPError as error:
-        return f"{api} denies access: {error} (PREFECT_API_AUTH_STRING)"
-    except (OSError, ValueError) as error:
-        return f"{api} does not answer: {error}"
+        require_answer()
+    except EngineryError as error:
+        return f"{error.what} ({error.where})"
     return ""
 
 

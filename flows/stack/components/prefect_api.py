@@ -16,7 +16,6 @@ from typing import Any
 API_URL = "PREFECT_API_URL"
 AUTH_STRING = "PREFECT_API_AUTH_STRING"
 
-REFUSALS = frozenset([401, 403])
 _ANSWER_LIMIT_S = 30
 
 
@@ -51,15 +50,6 @@ class PrefectApi:
             secret.get_secret_value() if secret else "" for secret in (api.auth_string, api.key)
         )
         return cls(api.url or "", auth_string, key)
-
-    def check(self) -> None:
-        """Check that the server answers and does not refuse these credentials."""
-        self.get("health")
-        try:
-            self.get("admin/version")
-        except urllib.error.HTTPError as error:
-            if error.code in REFUSALS:
-                raise
 
     def get(self, path: str) -> Any:
         """Send a GET request to a path below the API; return the decoded JSON."""

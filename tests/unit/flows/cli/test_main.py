@@ -123,10 +123,26 @@ def test_an_unreachable_store_exits_5_with_the_address() -> None:
     assert CLOSED_PORT in done.stderr
 
 
-def test_an_unreachable_prefect_server_exits_5_with_the_address() -> None:
-    done = run_here("build", "demo", env={"PREFECT_API_URL": f"{CLOSED_PORT}/api"})
+@pytest.mark.parametrize(
+    ("profile", "named", "fix"),
+    [
+        (False, "(PREFECT_API_URL)", "or unset PREFECT_API_URL"),
+        (True, "(`prefect config view` shows what names it)", "or `prefect config unset PREFECT_API_URL`"),
+    ],
+)
+@pytest.mark.parametrize("command", ["build", "nightly"])
+def test_an_unreachable_prefect_server_exits_5_with_the_address_before_any_work(
+    tmp_path: Path, profile: bool, named: str, fix: str, command: str
+) -> None:
+    """The store, whose address leads nowhere, would be asked next."""
+    api = f"{CLOSED_PORT}/api"
+    (tmp_path / "profiles.toml").write_text(f'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "{api}"\n')
+    prefect = {"PREFECT_HOME": str(tmp_path)} if profile else {"PREFECT_API_URL": api}
+    done = run_cli(command, "demo", env=prefect | {"AWS_ENDPOINT_URL_S3": CLOSED_PORT})
     assert done.returncode == 5
-    assert f"{CLOSED_PORT}/api (PREFECT_API_URL)" in done.stderr
+    assert "The Prefect server does not answer" in done.stderr
+    assert f"{api} {named}" in done.stderr
+    assert fix in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -84,8 +84,8 @@ def test_a_server_that_a_profile_names_is_left_its_credentials(settings: Setting
         'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
     )
     probe = (
-        "import os; from artifacts.settings import Settings;"
-        "from flows.cli.context import use_orchestrator; use_orchestrator(Settings());"
+        "import os; from flows.stack.components.prefect_server import protect_temporary_server;"
+        "protect_temporary_server();"
         "print(sorted(name for name in os.environ if 'AUTH_STRING' in name))"
     )
     env = {**os.environ, "PREFECT_HOME": str(tmp_path)}
