@@ -1,1 +1,1 @@
-"""Checkpoints that tests write: the shape of real ones with random weights, and damage to them."""
+"""Checkpoints that tests write: the shape of real ones with random weights, damage to them, and exports."""

@@ -1,1 +1,1 @@
-"""Plans of specs: their commands, kept as files, and stores in which everything was made already."""
+"""Plans of specs: their commands, kept as files; stores of what was made already; what identifies stages."""

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from support.identity.documents import COMMIT, Pinned
+from support.plans.identity.documents import COMMIT, Pinned
 
 from engine_specs.spec import Spec, TextSource, list_specs, load_spec
 from tasks.stages import Inputs

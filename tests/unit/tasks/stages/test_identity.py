@@ -14,10 +14,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from support.identity import describer as program
-from support.identity.edits import Edit
-from support.identity.tables import TABLES, Related, Table
 from support.paths import TESTS
+from support.plans.identity import describer as program
+from support.plans.identity.edits import Edit
+from support.plans.identity.tables import TABLES, Related, Table
 
 import tasks
 from tasks.runs.fingerprint import Document, explain_difference

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.checkpoints.quantization.cases import DEMO, Case, run_matrix
 from support.paths import TESTS
 from support.plans.ready_made import planned, spec_of
-from support.quantization.cases import DEMO, Case, run_matrix
 from support.servers.hub_faults import faulty_hub
 from support.standin.trtllm.llm_args_rules import load_table
 from support.standin.trtllm.unified_checkpoint import checkpoint_problems

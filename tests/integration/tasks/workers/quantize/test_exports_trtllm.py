@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.quantization.cases import DEMO, Case, run_matrix
+from support.checkpoints.quantization.cases import DEMO, Case, run_matrix
 from support.standin.trtllm.tensors import expected, optional
 
 from artifacts.settings import Settings

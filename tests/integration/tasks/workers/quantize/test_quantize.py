@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.quantization.cases import DEMO, Case, write_texts
+from support.checkpoints.quantization.cases import DEMO, Case, write_texts
 from support.toolchains.workers import staged
 
 from artifacts.settings import Settings

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.identity.edits import changed, named
-from support.quantization.cases import Case
+from support.checkpoints.quantization.cases import Case
+from support.plans.identity.edits import changed, named
 
 from engine_specs.reading import KINDS_DIR, RECIPES_FILE
 from engine_specs.spec import RecipeFile, RecipeSearch

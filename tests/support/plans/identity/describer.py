@@ -12,7 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-CODE = (".py", ".pyc")
+CODE = ".py"
+# Compiled code, also under the name that it has while it is written, if what was copied is out of date.
+COMPILED = "__pycache__"
 
 
 def main(packages: str) -> None:
@@ -22,12 +24,13 @@ def main(packages: str) -> None:
         lambda event, args: read.append(str(args[0])) if event == "open" and args else None,
     )
     import tasks
-    from support.identity.documents import documents
+    from support.plans.identity.documents import documents
     from tasks.workers.common.sources import reached
 
     if not Path(next(iter(tasks.__path__))).is_relative_to(packages):
         sys.exit(f"these are other packages than those in {packages}: {tasks.__path__}")
-    if tables := [path for path in read if path.startswith(packages) and not path.endswith(CODE)]:
+    opened = (Path(path) for path in read if path.startswith(packages))
+    if tables := [str(path) for path in opened if path.suffix != CODE and path.parent.name != COMPILED]:
         sys.exit(f"read while modules were imported: {', '.join(tables)}")
     workers = (Path(packages) / "tasks" / "workers").rglob("*.py")
     reached(".".join(path.relative_to(packages).with_suffix("").parts) for path in workers)

@@ -14,8 +14,8 @@ from engine_specs.preflight import vendored_checkpoint
 from engine_specs.reading import KINDS_DIR
 from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
 from engine_specs.tables import load_kinds
-from support.identity.edits import Edit, another, appended, changed, copied, named
-from support.identity.shipped import built_with, of_kind, quantized_otherwise, using
+from support.plans.identity.edits import Edit, another, appended, changed, copied, named
+from support.plans.identity.shipped import built_with, of_kind, quantized_otherwise, using
 
 SPECS_DIR = KINDS_DIR.parent
 SOURCE = "a row that a test has added"

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from support.quantization.dequantize import Linear, Tensors
+from support.checkpoints.quantization.dequantize import Linear, Tensors
 
 
 def trtllm_pairs(

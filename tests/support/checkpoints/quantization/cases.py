@@ -90,7 +90,7 @@ def run_matrix(toolchain: Toolchain, cases: list[Case], folder: Path) -> dict[st
     write_sources(closure(WORKER), folder / "worker")
     arguments = [DEMO, folder / "cases.json", folder / "results.json"]
     subprocess.run(
-        [toolchain.python, TESTS / "support" / "quantization" / "matrix.py", *arguments],
+        [toolchain.python, TESTS / "support" / "checkpoints" / "quantization" / "matrix.py", *arguments],
         env=os.environ
         | {"PYTHONPATH": f"{folder / 'worker'}:{TESTS}", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         check=True,

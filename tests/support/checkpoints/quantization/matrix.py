@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
-from support.quantization.dequantize import error_over_bound, hf_pairs, read
-from support.quantization.dequantize_trtllm import keeps_embedding_and_head, trtllm_pairs
-from support.quantization.random_models import save_model
+from support.checkpoints.quantization.dequantize import error_over_bound, hf_pairs, read
+from support.checkpoints.quantization.dequantize_trtllm import keeps_embedding_and_head, trtllm_pairs
+from support.checkpoints.quantization.random_models import save_model
 
 
 def main(tokenizer: Path, cases: Path, results: Path) -> None:
