@@ -11,7 +11,7 @@ from typing import Any
 from artifacts.store import Store
 from engine_specs.preflight import DraftCheckpoint
 from engine_specs.spec import Draft, ResolvedVariant, Spec
-from tasks.hub import HubAccess
+from tasks.hub import CONFIG_FILE, HubAccess
 from tasks.kinds import DRAFT_FOLDER
 from tasks.runs import Made, Pipeline, StageCall, StageResult, build_document, run_stage
 from tasks.stages.fetch import STAGE, FetchCheckpoint, FetchPinned, checkpoint_call, facts_of
@@ -91,4 +91,22 @@ def draft_facts(
     facts = facts_of(pipeline, call, draft.repo, draft.revision, access)
     return DraftCheckpoint(
         repo=draft.repo, commit=draft.revision, config=facts.config, file_bytes=facts.file_bytes
+    )
+
+
+def draft_in(store: Store, drafted: str, draft: Draft) -> DraftCheckpoint:
+    """Return what a tree holds of the checkpoint that drafts, as `draft_facts` read it before it was fetched.
+
+    Args:
+        store: holds the tree.
+        drafted: a checkpoint with the draft below it.
+        draft: what the variant names.
+    """
+    below = f"{DRAFT_FOLDER}/"
+    files = [file for file in store.get_listing(drafted).files if file.path.startswith(below)]
+    return DraftCheckpoint(
+        repo=draft.repo,
+        commit=draft.revision,
+        config=store.read_json(drafted, f"{below}{CONFIG_FILE}"),
+        file_bytes={file.path.removeprefix(below): file.size for file in files},
     )

@@ -31,7 +31,7 @@ from tasks.kinds import ToolCommand, kind_named
 from tasks.runs import Finding, KeptPhases, MeasurementCall, Pipeline, measure_once
 from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.build import Build
-from tasks.stages.draft import AddDraft
+from tasks.stages.draft import AddDraft, draft_in
 from tasks.stages.fetch import TOKENIZER_FILE, FetchCheckpoint, FetchTask, FetchTexts
 from tasks.stages.node import CHECKPOINT, DRAFTED, ENGINE, HELDOUT, TASK, WEIGHTS, Inputs, MeasuredNode, Need
 from tasks.stages.quantize import Quantize, stored_in
@@ -273,7 +273,7 @@ def comparison_of(
     protocol: JudgingProtocol,
     trees: Mapping[str, str],
 ) -> Comparison:
-    """Return what is measured, and where on this host; of the trees, checkpoint and texts are read.
+    """Return what is measured, and where on this host; of the trees, small files are read.
 
     Raises:
         tasks.errors.TaskError: this host cannot place the sides.
@@ -284,7 +284,9 @@ def comparison_of(
     file_bytes = {file.path: file.size for file in pipeline.store.get_listing(checkpoint).files}
     config = pipeline.store.read_json(checkpoint, CONFIG_FILE)
     stored = stored_in(pipeline.store, protocol.engine.tree) if variant.quantization.source else None
-    served = served_memory(spec, variant, config, file_bytes, stored)
+    asked = variant.speculative.draft if variant.speculative else None
+    draft = draft_in(pipeline.store, trees[DRAFTED], asked) if asked else None
+    served = served_memory(spec, variant, config, file_bytes, stored, draft)
     choice = placement_here(spec, variant, served, probe_host(), pipeline.settings)
     return Comparison(
         protocol,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.checkpoints.repositories import Files, write_repo
+from support.judging.judgements import protocol
 from support.paths import DATA
 from support.servers.hub_faults import FaultyHub, faulty_hub
 from support.standin.interface_tables import values
@@ -17,10 +18,12 @@ from engine_specs.spec import Spec, read_spec, resolve_variants
 from flows.demo.hub_repo import DEMO_HUB
 from flows.text.commands import transcript
 from flows.text.plan import plan_lines
+from tasks.comparison.placements import ALONE
 from tasks.hub import HubAccess
-from tasks.plan import PlannedStage, SpecPlan, plan_spec
+from tasks.plan import PlannedStage, SpecPlan, plan_spec, read_checkpoints
 from tasks.runs import Pipeline
-from tasks.stages import Sources, SpecGraph
+from tasks.stages import CHECKPOINT, HELDOUT, Sources, SpecGraph, checkpoint_facts, measure
+from tasks.stages.node import DRAFT, DRAFTED
 
 DEMO = DEMO_HUB / "enginery" / "demo-llama"
 SPEC = DATA / "specs" / "vllm-e2e.yaml"
@@ -156,3 +159,32 @@ def test_a_hub_that_lacks_it_is_said(hub: FaultyHub, store: Store, tmp_path: Pat
     (variant,) = planned(spec, hub, store, tmp_path).variants
     assert any("speculative.draft: not judged until the Hub answers" in one for one in variant.warnings)
     assert variant.memory is None
+
+
+def test_a_measurement_counts_the_memory_of_a_draft_as_pre_flight_did(
+    hub: FaultyHub, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise sides would be placed on one GPU that together hold more than it has."""
+    spec = spec_of(hub, SMALL, "h100-sxm")
+    (variant,) = resolve_variants(spec)
+    pipeline = Pipeline(Settings(), store, say=lambda _line: None)
+    sources = Sources(spec, access_to(hub, tmp_path))
+    graph = SpecGraph(spec, (variant,))
+    (nodes,) = graph.variants
+    assert nodes.draft is not None
+    checkpoint = graph.checkpoint.run(pipeline, sources).tree
+    drafted = nodes.drafted[-1].run(
+        pipeline, {CHECKPOINT: checkpoint, DRAFT: nodes.draft.run(pipeline, sources).tree}
+    )
+    base = checkpoint_facts(pipeline, spec, spec.checkpoint.revision, sources.access)
+    known = read_checkpoints(pipeline, spec, variant, base, sources.access)
+    estimated = known.served_memory(spec, variant)
+    assert estimated is not None
+    assert estimated != known.model_copy(update={"draft": None}).served_memory(spec, variant)
+
+    monkeypatch.setattr(measure, "placement_here", lambda *_: ALONE)
+    monkeypatch.setattr(measure, "texts_in", lambda *_: ())
+    monkeypatch.setattr(measure, "_items_in", lambda *_: {})
+    trees = {CHECKPOINT: checkpoint, DRAFTED: drafted.tree, HELDOUT: "unread"}
+    made = measure.comparison_of(pipeline, spec, variant, protocol(), trees)
+    assert made.served == estimated
