@@ -206,10 +206,11 @@ def explain(error: Exception) -> tuple[int, str]:
     if _lost_connection(error):
         # Our libraries report those of the Hub and the store as errors of their own: it is Prefect's client.
         from flows.errors import PrefectUnreachable
+        from flows.stack.components.configured_server import configured_url
 
         lost = PrefectUnreachable(
             f"The Prefect server does not answer any more: {error}.",
-            where=os.environ.get("PREFECT_API_URL", ""),
+            where=configured_url(),
             fix="start it (`enginery up` starts the local stack), and run this again: what is done is reused",
         )
         return lost.exit_code, str(lost)

@@ -14,6 +14,7 @@ from threading import Thread
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from support.programs.cli import PROGRAM, run_cli, run_here
 
 from artifacts.settings import Settings
@@ -250,9 +251,9 @@ def test_a_defect_of_ours_says_so_and_exits_1() -> None:
     assert "--debug" in text
 
 
-def test_a_prefect_server_that_is_gone_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
-    code, text = explain(httpx.ConnectError("[Errno 111] Connection refused"))
+def test_a_prefect_server_that_is_gone_is_no_defect() -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
+        code, text = explain(httpx.ConnectError("[Errno 111] Connection refused"))
     assert code == 5
     assert "The Prefect server does not answer any more" in text
     assert "where: http://127.0.0.1:4200/api" in text
