@@ -25,7 +25,7 @@ from engine_specs.preflight.quantized_checkpoint import (
     recognise,
     stored_weights,
 )
-from engine_specs.preflight.sharing import ServedMemory, Sharing, estimate_served, estimate_sharing
+from engine_specs.preflight.sharing import ServedMemory, estimate_served, estimate_sharing
 
 __all__ = [
     "CONTENT_FILE",
@@ -39,7 +39,6 @@ __all__ = [
     "MemoryLine",
     "ReadyMade",
     "ServedMemory",
-    "Sharing",
     "SmallFiles",
     "StoredWeights",
     "VendoredCheckpoint",

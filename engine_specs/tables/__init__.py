@@ -4,7 +4,6 @@ Promises: every row is data with its source; each file is read once and validate
 """
 
 from engine_specs.tables.config_defaults import (
-    ConfigDefaults,
     defaults_of,
     load_config_defaults,
     with_defaults,
@@ -22,8 +21,8 @@ from engine_specs.tables.kind_facts import (
     load_kinds,
 )
 from engine_specs.tables.kind_options import OptionValue
-from engine_specs.tables.llm_args import LlmArguments, load_llm_args
-from engine_specs.tables.model_files import ModelFile, ModelFiles, load_model_files
+from engine_specs.tables.llm_args import load_llm_args
+from engine_specs.tables.model_files import load_model_files
 from engine_specs.tables.recipes import (
     Device,
     KvCacheFormat,
@@ -34,13 +33,12 @@ from engine_specs.tables.recipes import (
     load_kv_caches,
     load_recipes,
 )
-from engine_specs.tables.references import ReferenceTable, load_references
+from engine_specs.tables.references import load_references
 from engine_specs.tables.targets import Accelerator, Target, TargetName, load_targets
 
 __all__ = [
     "DRAFTED",
     "Accelerator",
-    "ConfigDefaults",
     "Device",
     "EndOfLife",
     "HopedSpeedup",
@@ -49,15 +47,11 @@ __all__ = [
     "KvCacheFormat",
     "KvCacheName",
     "KvCacheSupport",
-    "LlmArguments",
-    "ModelFile",
-    "ModelFiles",
     "OptionValue",
     "Presets",
     "Recipe",
     "RecipeName",
     "RecipeSupport",
-    "ReferenceTable",
     "SpeculativeMethod",
     "SpeculativeSupport",
     "Target",

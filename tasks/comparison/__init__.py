@@ -9,7 +9,6 @@ from tasks.comparison.measurement import Comparison, measure_sides
 from tasks.comparison.placements import resident_sides, sides_in_turn
 from tasks.comparison.questions import window_groups
 from tasks.comparison.references import (
-    Reference,
     References,
     loads_weights,
     reference_sides,
@@ -38,7 +37,6 @@ __all__ = [
     "BenchmarkPlan",
     "Comparison",
     "HostVariants",
-    "Reference",
     "References",
     "divide_by_host",
     "engine_side",

@@ -10,7 +10,7 @@ Promises:
 
 from tasks.evidence.drift import Drift, drift_between
 from tasks.evidence.history import Entry, history_of, last_accepted
-from tasks.evidence.judge_version import JudgeVersion, source_commit
+from tasks.evidence.judge_version import source_commit
 from tasks.evidence.kept_evidence import (
     Evidence,
     baseline_evidence,
@@ -26,7 +26,6 @@ __all__ = [
     "Drift",
     "Entry",
     "Evidence",
-    "JudgeVersion",
     "JudgedSpeed",
     "Recomputed",
     "baseline_evidence",

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from tasks.errors import UnknownKind
 from tasks.kinds.aot_inductor import AOT_INDUCTOR
-from tasks.kinds.kind import JobPlan, Kind
+from tasks.kinds.kind import Kind
 from tasks.kinds.llm_args import unchecked_args
 from tasks.kinds.speculation import DRAFT_FOLDER, vllm_settings
 from tasks.kinds.trt_plan import TRT_PLAN
@@ -45,8 +45,6 @@ def kind_named(name: str) -> Kind:
 __all__ = [
     "DRAFT_FOLDER",
     "KINDS",
-    "JobPlan",
-    "Kind",
     "ToolCommand",
     "is_vllm",
     "kind_named",

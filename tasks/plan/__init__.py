@@ -3,14 +3,13 @@
 Promises: nothing is run or written, and only metadata is downloaded.
 """
 
-from tasks.plan.preflight import KnownCheckpoints, examine_variant, read_checkpoints
+from tasks.plan.preflight import examine_variant, read_checkpoints
 from tasks.plan.records import Command, PlannedStage, StageWork
 from tasks.plan.spec import SpecPlan, plan_spec
 from tasks.plan.variant import PlannedVariant
 
 __all__ = [
     "Command",
-    "KnownCheckpoints",
     "PlannedStage",
     "PlannedVariant",
     "SpecPlan",

@@ -7,10 +7,11 @@ import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.paths import ROOT
+from support.paths import ROOT, TESTS
 
 PACKAGES = ("artifacts", "engine_specs", "tasks", "flows")
 # Importing the folder stays light for plans; who judges imports the module (see the folder's docstring).
@@ -61,6 +62,41 @@ def test_folders_are_imported_by_what_they_hand_on() -> None:
         and not f"{importer}.".startswith(f"{folder}.")
     ]
     assert past_the_door == []
+
+
+def test_folders_hand_on_what_others_import() -> None:
+    """And nothing else: a name that nobody takes from there says that it is used where it is not."""
+    modules = sources()
+    files = (*modules.values(), *TESTS.rglob("*.py"))
+    taken = {name for path in files for name in _taken(path)}
+    handed_on = {
+        f"{folder}.{name}"
+        for folder, path in modules.items()
+        if path.name == "__init__.py"
+        for name in _listed(ast.parse(path.read_text()))
+    }
+    assert len(handed_on) > 300
+    assert handed_on - taken == set()
+
+
+def _taken(path: Path) -> Iterator[str]:
+    """What a file imports from folders, and what it reads of a folder that it imports as a whole."""
+    tree, wholes = ast.parse(path.read_text()), dict[str, str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{one.name}" for one in node.names)
+            wholes |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in wholes:
+            yield f"{wholes[node.value.id]}.{node.attr}"
+
+
+def _listed(tree: ast.Module) -> list[str]:
+    """The names of `__all__`; none if there is no such list."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,6 @@
 Promises what `artifacts.store.bucket` asks of every place that keeps objects.
 """
 
-from artifacts.store.s3.bucket import S3Bucket, has_credentials, open_bucket
+from artifacts.store.s3.bucket import has_credentials, open_bucket
 
-__all__ = ["S3Bucket", "has_credentials", "open_bucket"]
+__all__ = ["has_credentials", "open_bucket"]

@@ -6,7 +6,7 @@ Promises:
 - Pure: it judges small files, names, types and sizes, which are passed in.
 """
 
-from engine_specs.preflight.quantized_checkpoint.formats import Recognised, recognise
+from engine_specs.preflight.quantized_checkpoint.formats import recognise
 from engine_specs.preflight.quantized_checkpoint.plain import (
     NOTHING_MORE,
     SIDECARS,
@@ -25,7 +25,6 @@ __all__ = [
     "NOTHING_MORE",
     "SIDECARS",
     "ReadyMade",
-    "Recognised",
     "SmallFiles",
     "quantized_problems",
     "ready_made_problems",

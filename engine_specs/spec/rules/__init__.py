@@ -6,13 +6,12 @@ value which could not be read stays silent, as that error is already reported.
 
 from engine_specs.spec.rules.parallel import parallel_violations
 from engine_specs.spec.rules.spec import READY_MADE, needs_calibration, violations
-from engine_specs.spec.rules.violation import UNREADABLE, View, Violation
+from engine_specs.spec.rules.violation import UNREADABLE, View
 
 __all__ = [
     "READY_MADE",
     "UNREADABLE",
     "View",
-    "Violation",
     "needs_calibration",
     "parallel_violations",
     "violations",

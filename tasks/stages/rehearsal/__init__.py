@@ -8,16 +8,13 @@ Promises:
 - Every two sides are compared from the same cycles of rounds.
 """
 
-from tasks.stages.rehearsal.cycles import Cycles, measure_cycles
-from tasks.stages.rehearsal.records import Rehearsal, RehearsedRatio, RehearsedSide
+from tasks.stages.rehearsal.cycles import measure_cycles
+from tasks.stages.rehearsal.records import Rehearsal
 from tasks.stages.rehearsal.session import rehearse
 from tasks.stages.rehearsal.upgrade import Upgrade, upgrade_of
 
 __all__ = [
-    "Cycles",
     "Rehearsal",
-    "RehearsedRatio",
-    "RehearsedSide",
     "Upgrade",
     "measure_cycles",
     "rehearse",

@@ -18,12 +18,10 @@ from tasks.judging.measure.contest.block_budget import (
 )
 from tasks.judging.measure.contest.blocks import compare_in_blocks
 from tasks.judging.measure.contest.order import order_of
-from tasks.judging.measure.contest.pairings import Compared
 from tasks.judging.measure.contest.sweep import sweep_in_rounds
 
 __all__ = [
     "BlockPlan",
-    "Compared",
     "compare_in_blocks",
     "compare_in_rounds",
     "order_of",
