@@ -155,7 +155,7 @@ def _in_the_stack(
     """Run a check with the local stack and a small Hub that serves the checkpoint."""
     from flows.demo.environment import demo_hub, enter
     from flows.stack.environment import stack_environment
-    from flows.stack.lifecycle import down, up
+    from flows.stack.lifecycle import up
 
     keep = options.keep_stack or bool(stack_environment(settings))
     if steps.run("start the local stack", lambda: up(settings, say)) is None:
@@ -166,7 +166,17 @@ def _in_the_stack(
             check.run(options.placements)
     finally:
         if not keep:
-            steps.run("stop the local stack", lambda: down(settings, say), always=True)
+            steps.run("stop the local stack", lambda: _stop(settings), always=True)
+
+
+def _stop(settings: Settings) -> int:
+    """Stop the local stack once it has what this process holds for it; return the number of processes."""
+    # Here, as Prefect reads its settings when it is imported: then they lead to the local stack.
+    from flows.prefect_run import deliver
+    from flows.stack.lifecycle import down
+
+    deliver()
+    return down(settings, say)
 
 
 def say_choice(choice: HostChoice) -> None:

@@ -1,5 +1,6 @@
 """What Prefect shows of a run: its summary, page, tables, log and errors."""
 
+from flows.prefect_run.delivery import deliver
 from flows.prefect_run.errors import log_error
 from flows.prefect_run.log import RunLog
 from flows.prefect_run.summary import (
@@ -30,6 +31,7 @@ __all__ = [
     "as_code",
     "baseline_figures",
     "cell",
+    "deliver",
     "describe",
     "engine_figures",
     "log_error",

@@ -142,6 +142,7 @@ def test_a_stack_is_stopped_by_the_check_that_started_it(
     arguments: tuple[str, ...],
     stopped: bool,
 ) -> None:
+    from flows import prefect_run
     from flows.demo import environment
     from flows.stack import environment as stack_environment
     from flows.stack import lifecycle
@@ -150,6 +151,7 @@ def test_a_stack_is_stopped_by_the_check_that_started_it(
     monkeypatch.setattr(stack_environment, "stack_environment", lambda _: running)
     monkeypatch.setattr(lifecycle, "up", lambda *_: seen.append("up") or "up")
     monkeypatch.setattr(lifecycle, "down", lambda *_: seen.append("down"))
+    monkeypatch.setattr(prefect_run, "deliver", lambda: seen.append("deliver"))
     monkeypatch.setattr(environment, "enter", lambda *_: None)
     monkeypatch.setattr(environment, "demo_hub", lambda _: nullcontext("http://127.0.0.1:9"))
     steps = Steps(lambda _line: None)
@@ -161,7 +163,7 @@ def test_a_stack_is_stopped_by_the_check_that_started_it(
     check, options = SimpleNamespace(run=fail), Options(keep_stack=bool(arguments))
     with pytest.raises(RuntimeError):
         module._in_the_stack(check, checkpoint(), options, settings, steps)  # type: ignore[arg-type]
-    assert seen == ["up", "run", *(["down"] if stopped else [])]
+    assert seen == ["up", "run", *(["deliver", "down"] if stopped else [])]
 
 
 def test_a_placement_is_forced_for_its_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
