@@ -8,7 +8,7 @@ from artifacts.canonical import digest_of
 from engine_specs.spec import Spec, resolve_variants
 from flows.gpu_check.figures import idle_of, memory_of, points_of, starts_of
 from flows.gpu_check.result import SelfComparison
-from tasks.comparison import judging_protocol, measure_sides, reference_sides
+from tasks.comparison import ReferenceTrees, judging_protocol, measure_sides, reference_sides
 from tasks.hub import REPORT_FILE, HubAccess, TextsReport
 from tasks.judging import JudgingProtocol, NotMeasured
 from tasks.runs import KeptPhases, Pipeline
@@ -61,7 +61,7 @@ def compare_with_itself(pipeline: Pipeline, spec: Spec, placement: str) -> SelfC
 def _protocol(pipeline: Pipeline, spec: Spec, trees: dict[str, str]) -> JudgingProtocol:
     (variant,) = resolve_variants(spec)
     store, checkpoint = pipeline.store, trees[CHECKPOINT]
-    reference = reference_sides(spec, variant, checkpoint)[0]
+    reference = reference_sides(spec, variant, ReferenceTrees(checkpoint))[0]
     return judging_protocol(
         spec,
         variant,

@@ -9,7 +9,9 @@ from tasks.comparison.measurement import Comparison, measure_sides
 from tasks.comparison.placements import resident_sides, sides_in_turn
 from tasks.comparison.questions import window_groups
 from tasks.comparison.references import (
+    NOTHING_SERVED,
     References,
+    ReferenceTrees,
     loads_weights,
     reference_sides,
     references_of,
@@ -33,10 +35,12 @@ from tasks.comparison.sides import (
 __all__ = [
     "BENCHMARK_WORKER",
     "ENGINE",
+    "NOTHING_SERVED",
     "BenchmarkOpinion",
     "BenchmarkPlan",
     "Comparison",
     "HostVariants",
+    "ReferenceTrees",
     "References",
     "divide_by_host",
     "engine_side",

@@ -33,6 +33,24 @@ REFERENCE_KIND = "vllm"
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceTrees:
+    """Digests of the trees that references are served from; an empty one is a tree that none is served from.
+
+    Attributes:
+        checkpoint: the unquantized checkpoint.
+        weights: what the engine is made of.
+        drafted: one with a draft below it: `weights` if vLLM loads these, otherwise `checkpoint`.
+    """
+
+    checkpoint: str
+    weights: str = ""
+    drafted: str = ""
+
+
+NOTHING_SERVED = ReferenceTrees(checkpoint="")
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """One reference.
 
@@ -61,41 +79,34 @@ class References:
 def reference_sides(
     spec: Spec,
     variant: ResolvedVariant,
-    checkpoint: str,
-    weights: str = "",
+    trees: ReferenceTrees = NOTHING_SERVED,
     cpu_features: Collection[str] = (),
-    drafted: str = "",
 ) -> tuple[Side, ...]:
     """Return the references as sides; see `references_of`."""
-    found = references_of(spec, variant, checkpoint, weights, cpu_features, drafted)
+    found = references_of(spec, variant, trees, cpu_features)
     return tuple(one.side for one in found.taken)
 
 
 def loads_weights(spec: Spec, variant: ResolvedVariant) -> bool:
     """Whether vLLM serves the very weights that the engine is made of."""
-    return _References(spec, variant, "", "", (), "").loads_weights
+    return _References(spec, variant, NOTHING_SERVED, ()).loads_weights
 
 
 def references_of(
     spec: Spec,
     variant: ResolvedVariant,
-    checkpoint: str,
-    weights: str = "",
+    trees: ReferenceTrees = NOTHING_SERVED,
     cpu_features: Collection[str] = (),
-    drafted: str = "",
 ) -> References:
     """Return the references of a variant, with the reason for each, and for each role that nobody has.
 
     Args:
         spec: gives model and declared references.
         variant: gives target, shape, quantization and devices.
-        checkpoint: digest of the tree of the unquantized checkpoint.
-        weights: digest of the tree that the engine is made of; not needed if nothing is served.
+        trees: what they are served from; by default, only names, commands and reasons are asked for.
         cpu_features: CPU flags of the host that measures, besides those that the target requires.
-        drafted: digest of the tree with a draft below it: of `weights` if vLLM loads these, otherwise of
-            `checkpoint`; not needed if no checkpoint drafts.
     """
-    return _References(spec, variant, checkpoint, weights, cpu_features, drafted).all()
+    return _References(spec, variant, trees, cpu_features).all()
 
 
 class _References:
@@ -103,17 +114,13 @@ class _References:
         self,
         spec: Spec,
         variant: ResolvedVariant,
-        checkpoint: str,
-        weights: str,
+        trees: ReferenceTrees,
         cpu_features: Collection[str],
-        drafted: str,
     ) -> None:
         self._spec = spec
         self._variant = variant
-        self._checkpoint = checkpoint
-        self._weights = weights
+        self._trees = trees
         self._cpu_features = cpu_features
-        self._drafted = drafted
         self._table = load_references()
         self._recommended = self._table.recommendation(spec.checkpoint.repo, variant.target)
 
@@ -170,7 +177,7 @@ class _References:
                 {**self._settings, **loading, **cache},
                 ("same-weights", *recommended),
                 "vLLM on the quantized weights that the engine is made of",
-                tree=self._weights,
+                tree=self._trees.weights,
             )
             return
         absent["same-weights"] = self._not_loaded()
@@ -200,8 +207,8 @@ class _References:
             absent["declared"] = f"on {target.name}, vLLM does not draft with {asked.method}"
             return
         quantized, own = self._quantized_settings(), vllm_settings(asked, "{tree}")
-        plain = self._weights if self.loads_weights else self._checkpoint
-        tree = self._drafted if asked.draft else plain
+        plain = self._trees.weights if self.loads_weights else self._trees.checkpoint
+        tree = self._trees.drafted if asked.draft else plain
         why = f"vLLM that drafts tokens as the engine does ({asked.text()})"
         yield self._reference(
             f"vllm {asked.method}", {**settings, **quantized, **own}, ("declared",), why, tree=tree
@@ -262,7 +269,7 @@ class _References:
             name=name,
             roles=roles,
             serve=vllm_serve_command(settings, self._variant),
-            tree=self._checkpoint if tree is None else tree,
+            tree=self._trees.checkpoint if tree is None else tree,
             devices=need.count,
             gpu_names=need.names,
         )

@@ -38,7 +38,7 @@ def placement_here(
         tasks.errors.GpusUnavailable: processes that are not of this program leave too few GPUs.
         tasks.errors.PlacementImpossible: this host cannot place the sides as the user wants.
     """
-    sides = sides or 1 + len(reference_sides(spec, variant, "", "", facts.cpu_features))
+    sides = sides or 1 + len(reference_sides(spec, variant, cpu_features=facts.cpu_features))
     room = Room((), (), served)
     if variant.target.gpu is not None:
         free, busy = free_gpus(
@@ -62,7 +62,7 @@ def placement_obstacle(
 
     Returns an empty text if it can. Arguments are those of `placement_here`.
     """
-    sides = 1 + len(reference_sides(spec, variant, "", "", facts.cpu_features))
+    sides = 1 + len(reference_sides(spec, variant, cpu_features=facts.cpu_features))
     try:
         choose_placement(variant, sides, Room(facts.gpus, (), served), forced)
     except PlacementImpossible as error:

@@ -130,7 +130,8 @@ def builds_here(variant: ResolvedVariant) -> bool:
 
 def references_here(spec: Spec, variant: ResolvedVariant) -> References:
     """Return the references of a variant; what this host's CPU decides is known only if it builds it."""
-    return references_of(spec, variant, "", "", probe_host().cpu_features if builds_here(variant) else ())
+    features = probe_host().cpu_features if builds_here(variant) else ()
+    return references_of(spec, variant, cpu_features=features)
 
 
 def toolchains_by_role(variant: ResolvedVariant, references: References) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from engine_specs.spec import Slo, Spec, VllmConfiguration
-from tasks.comparison import judging_protocol, reference_sides
+from tasks.comparison import ReferenceTrees, judging_protocol, reference_sides
 from tasks.hub import REPORT_FILE, TextsReport
 from tasks.judging import JudgingProtocol, RoundPlan, Side
 from tasks.runs import Pipeline
@@ -50,7 +50,7 @@ def reference_of(made: Made) -> Side:
             )
         }
     )
-    return reference_sides(spec, made.variant, made.checkpoint)[0]
+    return reference_sides(spec, made.variant, ReferenceTrees(made.checkpoint))[0]
 
 
 def protocol_of(

@@ -8,7 +8,14 @@ from artifacts.settings import QuietHost
 from artifacts.store import Measurement, Store
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import HopedSpeedup, load_kinds
-from tasks.comparison import load_plan, occupied_devices, reference_sides, resident_sides, speed_plan
+from tasks.comparison import (
+    ReferenceTrees,
+    load_plan,
+    occupied_devices,
+    reference_sides,
+    resident_sides,
+    speed_plan,
+)
 from tasks.hosts import this_host
 from tasks.hub import CONFIG_FILE, REPORT_FILE, TEXTS_FILE, TextsReport, parse_texts
 from tasks.judging import LoadPlan, LoadResult, Side, Vocabulary, end_tokens, vocabulary_of
@@ -81,7 +88,7 @@ class MeasureBaseline(MeasuredNode):
             spec,
             variant.name,
             needs=(Need(CHECKPOINT, checkpoint), Need(HELDOUT, heldout)),
-            toolchains=(reference_sides(spec, variant, "")[0].serve.toolchain,),
+            toolchains=(reference_sides(spec, variant)[0].serve.toolchain,),
         )
         self._variant = variant
         self._quiet_host = quiet_host
@@ -93,7 +100,7 @@ class MeasureBaseline(MeasuredNode):
 
     def sides(self, inputs: Inputs) -> tuple[Side, ...]:
         """Return the unquantized reference."""
-        return reference_sides(self.spec, self._variant, inputs.trees[CHECKPOINT])[:1]
+        return reference_sides(self.spec, self._variant, ReferenceTrees(inputs.trees[CHECKPOINT]))[:1]
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
         """Return what the measurement depends on; reads the tokenizer, and the report of the texts."""

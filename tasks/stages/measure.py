@@ -10,9 +10,11 @@ from artifacts.store import Measurement, Store
 from engine_specs.preflight import content_digest
 from engine_specs.spec import ResolvedVariant, Spec
 from tasks.comparison import (
+    NOTHING_SERVED,
     BenchmarkOpinion,
     BenchmarkPlan,
     Comparison,
+    ReferenceTrees,
     engine_side,
     judging_protocol,
     measure_sides,
@@ -113,7 +115,7 @@ class Measure(MeasuredNode):
                 *(Need(one.makes, one) for one in tasks),
             ),
             toolchains=(
-                *(side.serve.toolchain for side in self._sides(spec, "", "", "")),
+                *(side.serve.toolchain for side in self._sides(spec, "", NOTHING_SERVED)),
                 *opinion_toolchains(spec.validation.tasks),
             ),
         )
@@ -141,16 +143,14 @@ class Measure(MeasuredNode):
     def sides(self, inputs: Inputs) -> tuple[Side, ...]:
         """Return the engine, with the serve command of its kind, and the references."""
         trees = inputs.trees
-        drafted = trees.get(DRAFTED, "")
-        return self._sides(self.spec, trees[ENGINE], trees[CHECKPOINT], trees[WEIGHTS], drafted)
+        served = ReferenceTrees(trees[CHECKPOINT], trees[WEIGHTS], trees.get(DRAFTED, ""))
+        return self._sides(self.spec, trees[ENGINE], served)
 
-    def _sides(
-        self, spec: Spec, engine: str, checkpoint: str, weights: str, drafted: str = ""
-    ) -> tuple[Side, ...]:
+    def _sides(self, spec: Spec, engine: str, served: ReferenceTrees) -> tuple[Side, ...]:
         variant = self._variant
         serve = kind_named(variant.engine.kind).serve_command(variant)
         own = Side(name=ENGINE, serve=serve, tree=engine, devices=variant.devices)
-        return (own, *reference_sides(spec, variant, checkpoint, weights, self._cpu_features, drafted))
+        return (own, *reference_sides(spec, variant, served, self._cpu_features))
 
     def call(self, inputs: Inputs, sources: Sources, store: Store) -> MeasurementCall:  # noqa: ARG002  no sources
         """Return what the measurements depend on; reads small files of the trees."""
@@ -195,7 +195,9 @@ def protocol_for(
         spec,
         variant,
         engine=engine_side(variant, engine, manifest),
-        references=reference_sides(spec, variant, checkpoint, weights, probe_host().cpu_features, drafted),
+        references=reference_sides(
+            spec, variant, ReferenceTrees(checkpoint, weights, drafted), probe_host().cpu_features
+        ),
         vocabulary=vocabulary_in(store, checkpoint),
         end_tokens=end_tokens_in(store, checkpoint),
         text_sha256=_digest_in(store, heldout),

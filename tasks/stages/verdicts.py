@@ -39,7 +39,7 @@ def basis(spec: Spec, variant: ResolvedVariant) -> str:
     out the other variants, the channels, and whether this one is required: none of these is judged.
     """
     asked = variant.model_dump(mode="json", exclude={"required", "target"})
-    references = references_of(spec, variant, checkpoint="").taken
+    references = references_of(spec, variant).taken
     return digest_of(
         {
             "checkpoint": spec.checkpoint.repo,

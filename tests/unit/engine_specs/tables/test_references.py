@@ -11,7 +11,7 @@ from engine_specs.spec import list_specs, load_spec, resolve_variants
 from engine_specs.tables import load_references, load_targets
 from engine_specs.tables import references as module
 from engine_specs.tables.references import ServedRow
-from tasks.comparison import reference_sides
+from tasks.comparison import ReferenceTrees, reference_sides
 from tasks.kinds.vllm.flags import flags_of
 
 INTERFACE = table("vllm-serve-0.32")
@@ -30,7 +30,7 @@ def test_vllm_knows_every_setting_with_its_value(row: ServedRow) -> None:
 def test_vllm_takes_the_whole_command_of_every_reference_of_a_shipped_spec(path: Path) -> None:
     spec = load_spec(path)
     for variant in resolve_variants(spec):
-        for side in reference_sides(spec, variant, "c", "w", ("avx2",)):
+        for side in reference_sides(spec, variant, ReferenceTrees("c", "w"), ("avx2",)):
             arguments = ["8000" if part == "{port}" else part for part in side.serve.argv[3:]]
             assert broken(INTERFACE, arguments) == [], shlex.join(arguments)
 

@@ -19,7 +19,7 @@ from engine_specs.spec import (
 )
 from engine_specs.tables import DRAFTED as DRAFTED_METHODS
 from engine_specs.tables import SpeculativeMethod, load_kinds, load_references, load_targets
-from tasks.comparison import References, loads_weights, reference_sides, references_of
+from tasks.comparison import References, ReferenceTrees, loads_weights, reference_sides, references_of
 from tasks.judging import Side
 
 TEXT = E2E_SPEC.read_text()
@@ -33,14 +33,14 @@ def names(configurations: str = "", *features: str) -> list[str]:
     declared = f"  reference: {{configurations: {configurations}}}\n" if configurations else ""
     spec = read_spec(TEXT.replace(DECLARED, declared), Path("e2e.yaml"))
     (variant,) = resolve_variants(spec)
-    sides = reference_sides(spec, variant, CHECKPOINT, WEIGHTS, features or ("avx512_bf16",))
+    sides = reference_sides(spec, variant, ReferenceTrees(CHECKPOINT, WEIGHTS), features or ("avx512_bf16",))
     return [side.name for side in sides]
 
 
 def of(spec: str, variant: str) -> References:
     """The references of a variant of a shipped spec."""
     found = load_spec(spec)
-    return references_of(found, _variant(found, variant), CHECKPOINT, WEIGHTS)
+    return references_of(found, _variant(found, variant), ReferenceTrees(CHECKPOINT, WEIGHTS))
 
 
 def _variant(spec: Spec, name: str) -> ResolvedVariant:
@@ -72,7 +72,10 @@ def test_float32_is_a_reference_where_the_processor_does_not_compute_in_bfloat16
     assert names("", "avx512_bf16") == names("", "amx_bf16") == ["vllm"]
     assert names("", "avx512f") == ["vllm", "vllm dtype=float32"]
     llama = load_spec("llama-3.1-8b-instruct")
-    gpus = [reference_sides(llama, one, CHECKPOINT, WEIGHTS, ("avx2",)) for one in resolve_variants(llama)]
+    gpus = [
+        reference_sides(llama, one, ReferenceTrees(CHECKPOINT, WEIGHTS), ("avx2",))
+        for one in resolve_variants(llama)
+    ]
     assert not any("float32" in side.name for sides in gpus for side in sides)
 
 
@@ -121,7 +124,9 @@ def test_an_engine_with_the_checkpoints_own_weights_has_the_same_weights_as_vllm
     spec = load_spec("qwen3-8b")
     variant = _variant(spec, "h100-torch")
     plain = variant.quantization.model_copy(update={"recipe": "none", "kv_cache": "none"})
-    found = references_of(spec, variant.model_copy(update={"quantization": plain}), CHECKPOINT, CHECKPOINT)
+    found = references_of(
+        spec, variant.model_copy(update={"quantization": plain}), ReferenceTrees(CHECKPOINT, CHECKPOINT)
+    )
     assert [one.side.roles for one in found.taken] == [("defaults", "same-weights")]
     assert set(found.absent) == {"recommended"}
 
@@ -130,7 +135,7 @@ def test_an_engine_with_the_checkpoints_own_weights_has_the_same_weights_as_vllm
 def test_every_role_is_taken_or_it_is_said_why_not(name: str) -> None:
     spec = load_spec(name)
     for variant in resolve_variants(spec):
-        found = references_of(spec, variant, CHECKPOINT, WEIGHTS, ("amx_bf16",))
+        found = references_of(spec, variant, ReferenceTrees(CHECKPOINT, WEIGHTS), ("amx_bf16",))
         taken = {role for one in found.taken for role in one.side.roles}
         assert {"defaults", "same-weights"} <= taken | set(found.absent)
         assert "recommended" in taken | set(found.absent)
@@ -155,7 +160,7 @@ def ready_made(kind: str, target: str) -> References:
             update={"recipe": READY_MADE, "kv_cache": "none", "calibration": None, "source": source}
         ),
     }
-    return references_of(spec, variant.model_copy(update=changes), CHECKPOINT, WEIGHTS)
+    return references_of(spec, variant.model_copy(update=changes), ReferenceTrees(CHECKPOINT, WEIGHTS))
 
 
 @pytest.mark.parametrize(("kind", "target"), [("vllm", "h100-sxm"), ("trtllm-torch", "b200")])
@@ -185,7 +190,7 @@ def drafting(spec: str, variant: str, method: SpeculativeMethod) -> References:
     found = load_spec(spec)
     asked = Speculative(method=method, tokens=3, draft=DRAFT if method in DRAFTED_METHODS else None)
     changed = _variant(found, variant).model_copy(update={"speculative": asked})
-    return references_of(found, changed, CHECKPOINT, WEIGHTS, drafted=DRAFTED)
+    return references_of(found, changed, ReferenceTrees(CHECKPOINT, WEIGHTS, DRAFTED))
 
 
 @pytest.mark.parametrize("method", ["ngram", "eagle3", "draft_model"])
@@ -217,9 +222,9 @@ def test_it_has_what_is_declared_and_is_missing_where_vllm_does_not_draft() -> N
     spec = read_spec(TEXT, Path("e2e.yaml"))
     (variant,) = resolve_variants(spec)
     asked = variant.model_copy(update={"speculative": Speculative(method="ngram", tokens=3)})
-    *_, last = reference_sides(spec, asked, CHECKPOINT)
+    *_, last = reference_sides(spec, asked, ReferenceTrees(CHECKPOINT))
     assert {"--enforce-eager", "--speculative-config.method"} <= set(last.serve.argv)
     mtp = asked.model_copy(update={"speculative": Speculative(method="mtp", tokens=1)})
-    found = references_of(spec, mtp, CHECKPOINT)
+    found = references_of(spec, mtp, ReferenceTrees(CHECKPOINT))
     assert len(found.taken) == 1
     assert "vLLM does not draft with mtp" in found.absent["declared"]

@@ -6,7 +6,7 @@ from support.paths import E2E_SPEC
 
 from artifacts.hosts import EngineManifest, HostRequirements, ServeCommand
 from engine_specs.spec import Spec, read_spec, resolve_variants
-from tasks.comparison import engine_side, judging_protocol, reference_sides
+from tasks.comparison import ReferenceTrees, engine_side, judging_protocol, reference_sides
 from tasks.judging import JudgingProtocol, Vocabulary
 
 TEXT = E2E_SPEC.read_text()
@@ -40,7 +40,7 @@ def protocol(spec: Spec) -> JudgingProtocol:
         spec,
         variant,
         engine=engine_side(variant, ENGINE, manifest),
-        references=reference_sides(spec, variant, CHECKPOINT),
+        references=reference_sides(spec, variant, ReferenceTrees(CHECKPOINT)),
         vocabulary=Vocabulary(size=1024, special_ids=(0,)),
         end_tokens=(0,),
         text_sha256="d" * 64,

@@ -6,7 +6,7 @@ from support.standin.interface_tables import broken, table
 from artifacts.hosts import ServeCommand
 from engine_specs.spec import ResolvedVariant, Spec, VllmConfiguration, load_spec, resolve_variants
 from engine_specs.tables import Target, load_kinds, load_kv_caches, load_recipes, load_targets
-from tasks.comparison import reference_sides
+from tasks.comparison import ReferenceTrees, reference_sides
 from tasks.kinds.vllm.flags import TOOLCHAINS, flags_of
 from tasks.kinds.vllm.reference import kv_cache_settings, loading_settings, vllm_serve_command
 from tasks.toolchains.declarations import declaration
@@ -51,7 +51,7 @@ def test_memory_and_quantization_are_the_declared_ones(variant: ResolvedVariant)
 
 
 def test_every_side_of_a_comparison_has_the_engines_gpus(spec: Spec, variant: ResolvedVariant) -> None:
-    sides = reference_sides(spec, variant, "0" * 64)
+    sides = reference_sides(spec, variant, ReferenceTrees("0" * 64))
     assert {side.devices for side in sides} == {variant.devices}
     assert {side.serve.toolchain for side in sides} == {"vllm-cuda"}
     assert variant.target.gpu is not None
