@@ -41,7 +41,7 @@ from tasks.hub import HubAccess
 from tasks.judging import LoadResult, SpeedPlan
 from tasks.judging.decide import Stay
 from tasks.judging.measure import too_few_blocks
-from tasks.plan import examine_variant, read_checkpoints
+from tasks.plan import examine_variant, read_checkpoints, room_here
 from tasks.runs import Hit, Pipeline, StageResult, look_up
 from tasks.stages import (
     Case,
@@ -170,7 +170,8 @@ class _Build:
         found: dict[str, Examination] = {}
         for variant in self._variants:
             known = read_checkpoints(pipeline, spec, variant, base, self._access)
-            found[variant.name] = examine_variant(spec, variant, known, pipeline.settings, fetched=fetched)
+            room = room_here(variant, pipeline.settings, fetched=fetched)
+            found[variant.name] = examine_variant(spec, variant, known, room)
             self._served[variant.name] = known.served_memory(spec, variant)
         for line in examination_lines(found):
             pipeline.say(f"pre-flight {line}")

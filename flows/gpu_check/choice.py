@@ -8,7 +8,6 @@ from pydantic import Field
 from artifacts.frozen import Frozen
 from artifacts.hosts import Fits, HostFacts, fits, gpus_in_words
 from artifacts.settings import PlacementName
-from engine_specs.preflight import examine
 from engine_specs.reading import SpecInvalid
 from engine_specs.spec import ResolvedVariant, Spec, resolve_variants
 from engine_specs.tables import Accelerator, Target, load_kinds, load_targets
@@ -17,6 +16,7 @@ from flows.gpu_check.specs import CheckTerms, check_spec
 from flows.gpu_check.variants import CheckVariant, default_variants
 from tasks.comparison import divide_by_host, placement_obstacle, served_memory
 from tasks.hosts import host_requirements
+from tasks.plan import KnownCheckpoints, examine_variant
 from tasks.stages import SpecGraph
 from tasks.toolchains import NotInstalled
 
@@ -133,10 +133,8 @@ class _Host:
         except SpecInvalid as error:
             yield f"it is refused: {error}"
             return
-        metadata = self._checkpoint.metadata
-        problems = examine(
-            spec, resolved, metadata.config, metadata.file_bytes, small=metadata.small
-        ).problems
+        known = KnownCheckpoints(base=self._checkpoint.metadata, ready_made=None, draft=None)
+        problems = examine_variant(spec, resolved, known).problems
         yield from (f"pre-flight refuses it: {problem}" for problem in problems)
 
     def _resolved(self, variant: CheckVariant) -> tuple[Spec, ResolvedVariant]:

@@ -3,13 +3,14 @@
 Promises: nothing is run or written, and only metadata is downloaded.
 """
 
-from tasks.plan.preflight import examine_variant, read_checkpoints
+from tasks.plan.preflight import KnownCheckpoints, examine_variant, read_checkpoints, room_here
 from tasks.plan.records import Command, PlannedStage, StageWork
 from tasks.plan.spec import SpecPlan, plan_spec
 from tasks.plan.variant import PlannedVariant
 
 __all__ = [
     "Command",
+    "KnownCheckpoints",
     "PlannedStage",
     "PlannedVariant",
     "SpecPlan",
@@ -17,4 +18,5 @@ __all__ = [
     "examine_variant",
     "plan_spec",
     "read_checkpoints",
+    "room_here",
 ]

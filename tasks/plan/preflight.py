@@ -53,6 +53,16 @@ class UnknownCheckpoints(Frozen):
     warnings: tuple[str, ...] = Field(description="Why one of them could not be judged.")
 
 
+class BuildRoom(Frozen):
+    """The room that the host has on which a variant would be built."""
+
+    disk_bytes: int | None = Field(description="Free bytes of its disk; null: not judged.")
+    memory_bytes: int | None = Field(description="Bytes of its memory; null: not judged.")
+
+
+NOT_JUDGED = BuildRoom(disk_bytes=None, memory_bytes=None)
+
+
 def read_checkpoints(
     pipeline: Pipeline, spec: Spec, variant: ResolvedVariant, base: CheckpointFacts, access: HubAccess
 ) -> KnownCheckpoints:
@@ -75,25 +85,36 @@ def read_checkpoints(
     )
 
 
+def room_here(variant: ResolvedVariant, settings: Settings, *, fetched: bool) -> BuildRoom:
+    """Return the room that this host has for building a variant, as far as that is to be judged.
+
+    Args:
+        variant: the variant; of one that another host builds, nothing is.
+        settings: say which disk takes what is fetched and built.
+        fetched: whether the store holds the spec's checkpoint: then there was room on the disk before it was
+            fetched, and it is not asked for again.
+    """
+    if not builds_here(variant):
+        return NOT_JUDGED
+    return BuildRoom(
+        disk_bytes=None if fetched else free_disk_bytes(settings), memory_bytes=host_memory_bytes()
+    )
+
+
 def examine_variant(
     spec: Spec,
     variant: ResolvedVariant,
     checkpoints: KnownCheckpoints | UnknownCheckpoints,
-    settings: Settings,
-    *,
-    fetched: bool,
+    room: BuildRoom = NOT_JUDGED,
 ) -> Examination:
-    """Judge a variant; room on this host counts only if the host can build it.
+    """Judge a variant.
 
     Args:
         spec: its spec.
         variant: the variant.
         checkpoints: what is known of its checkpoints.
-        settings: say which disk takes what is fetched and built.
-        fetched: whether the store holds the spec's checkpoint: then there was room on the disk before it was
-            fetched, and it is not asked for again.
+        room: what the host that would build it has.
     """
-    here = builds_here(variant)
     if isinstance(checkpoints, UnknownCheckpoints):
         found = examine_unknown(variant, checkpoints.problems)
         found = found.model_copy(update={"warnings": (*found.warnings, *checkpoints.warnings)})
@@ -106,8 +127,8 @@ def examine_variant(
             small=checkpoints.base.small,
             ready_made=checkpoints.ready_made,
             draft=checkpoints.draft,
-            free_disk_bytes=free_disk_bytes(settings) if here and not fetched else None,
-            host_memory_bytes=host_memory_bytes() if here else None,
+            free_disk_bytes=room.disk_bytes,
+            host_memory_bytes=room.memory_bytes,
         )
     toolchains = toolchains_by_role(variant, references_here(spec, variant)).values()
     return found.model_copy(

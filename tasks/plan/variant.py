@@ -17,6 +17,7 @@ from tasks.plan.preflight import (
     builds_here,
     examine_variant,
     references_here,
+    room_here,
     toolchains_by_role,
 )
 from tasks.plan.records import FindToolchain
@@ -76,7 +77,7 @@ def plan_variant(
         fetched: whether the store holds the checkpoint, so that room for it on the disk is not asked for.
     """
     checkpoints = _checkpoints(variant, checkpoint, source, draft)
-    examined = examine_variant(spec, variant, checkpoints, settings, fetched=fetched)
+    examined = examine_variant(spec, variant, checkpoints, room_here(variant, settings, fetched=fetched))
     references = references_here(spec, variant)
     found = {role: find_toolchain(name) for role, name in toolchains_by_role(variant, references).items()}
     return PlannedVariant(

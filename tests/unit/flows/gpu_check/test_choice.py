@@ -7,6 +7,7 @@ from support.gpu_check import DRIVER, checkpoint, cpu_host, host
 from support.plans.golden import absent
 
 from artifacts.settings import Settings
+from engine_specs.reading import Problem
 from engine_specs.spec import resolve_variants
 from engine_specs.tables import Target, load_kinds, load_targets
 from flows.errors import BadArgument
@@ -14,6 +15,7 @@ from flows.gpu_check.choice import HostChoice, choose, host_target
 from flows.gpu_check.options import Options, placement_names
 from flows.gpu_check.specs import VARIANT, CheckTerms, check_spec
 from flows.gpu_check.variants import CheckVariant, parse_variant, vllm_itself
+from tasks.kinds import kind_named
 
 TARGETS = load_targets()
 GPU_TARGETS = [target for target in TARGETS.values() if target.gpu]
@@ -92,6 +94,16 @@ def test_what_was_asked_for_is_taken_instead_and_refused_in_words() -> None:
     assert fine.obstacles == ()
     assert "pre-flight refuses it" in unsupported.obstacles[0]
     assert any("needs 4 x NVIDIA L4" in obstacle for obstacle in too_many.obstacles)
+
+
+def test_what_a_kind_refuses_of_its_options_is_known_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = Problem("variants.checked.engine.options", "an odd value", "another one")
+    monkeypatch.setattr(type(kind_named("vllm")), "option_problems", lambda *_: (problem,))
+    refused, fine = on("h100-sxm", 1, "vllm/fp8", "aot-inductor/none").variants
+    assert refused.obstacles == (f"pre-flight refuses it: {problem}",)
+    assert fine.obstacles == ()
 
 
 def test_one_card_is_enough_for_variants_of_one_device() -> None:
