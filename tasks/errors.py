@@ -74,6 +74,10 @@ class HostBusy(TaskError):
     """Others keep computing on this host, so that a speed measured now would be theirs as well."""
 
 
+class HostBusyAfterLook(HostBusy):
+    """The same after ratios had been looked at, which has spent a part of the permitted error."""
+
+
 class PlacementImpossible(TaskError):
     """The placement of sides that was asked for is impossible on this host."""
 

@@ -8,8 +8,8 @@ Invariants:
 - One that lacks what is needed now, because something that decides nothing about it changed, is not reused.
 - An inconclusive one is not repeated unless its time budget grows: whoever measures until the result is the
   wanted one gets it sooner or later. Every further measurement of one key gets the number of its attempt, and
-  has to spend less of the permitted error. One that looked at nothing, because its host was busy, does not
-  count and may be repeated.
+  has to spend less of the permitted error. One whose host was busy may be repeated, and does not count if
+  it had looked at nothing.
 """
 
 import time

@@ -72,11 +72,15 @@ def lacks_engine_in_open_loop(measured: Measured, protocol: JudgingProtocol) -> 
 
 
 def has_looked(measured: Measured) -> bool:
-    """Whether timed rounds were looked at, which spends a part of the permitted error."""
-    return not isinstance(measured.speed, NotMeasured)
+    """Whether timed rounds were looked at, which spends a part of the permitted error.
+
+    They were even if others disturbed later ones, so that nothing came of them.
+    """
+    return not isinstance(measured.speed, NotMeasured) or measured.speed.looked
 
 
 def is_exhausted(measured: Measured, protocol: JudgingProtocol) -> bool:
     """Whether it is inconclusive, and the same question within the same budget would not change that."""
-    unaffordable = isinstance(measured.speed, NotMeasured) and measured.speed.cause == "unaffordable"
-    return not is_conclusive(measured, protocol) and (has_looked(measured) or unaffordable)
+    if isinstance(measured.speed, NotMeasured):
+        return measured.speed.cause == "unaffordable"  # a host that was busy may be quiet the next time
+    return not is_conclusive(measured, protocol)

@@ -4,7 +4,8 @@ Invariants:
 - The engine is held against each reference that takes part (`contest`); none is chosen beforehand.
 - When to stop is decided by looks that share the error (`tasks.judging.statistics.looks`); nothing else is
   decided here about the speed of the engine.
-- Rounds begin when the host is quiet. If it does not become so, or stay so, there is no result.
+- Rounds begin when the host is quiet. If it does not become so, or stay so, there is no result; if ratios had
+  been looked at by then, that is said, as it spends a part of the permitted error.
 - Rounds decide about the ratio. Then the engine and the strongest reference are asked in open loop, which
   decides about the objective. An engine that is not fast enough is asked only if that reference misses it:
   otherwise vLLM stays, whatever the engine does.
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from artifacts.progress import Say
-from tasks.errors import HostBusy
+from tasks.errors import HostBusy, HostBusyAfterLook
 from tasks.judging.endpoint import Side
 from tasks.judging.measure.contest import (
     BlockPlan,
@@ -24,6 +25,7 @@ from tasks.judging.measure.contest import (
     plan_blocks,
     sweep_in_rounds,
 )
+from tasks.judging.measure.disturbance import counting_looks
 from tasks.judging.measure.open_loop import (
     OpenLoopAsked,
     Rate,
@@ -85,7 +87,11 @@ def measure_speed(
         return _measure(placement, engine, references, protocol, text, budget, attempt, say, kept)
     except HostBusy as error:
         where = f" ({error.where})" if error.where else ""
-        refused = NotMeasured(cause="host-busy", reason=f"Host busy: {error.what}{where}.")
+        refused = NotMeasured(
+            cause="host-busy",
+            reason=f"Host busy: {error.what}{where}.",
+            looked=isinstance(error, HostBusyAfterLook),
+        )
         say(refused.reason)
         return refused
 
@@ -132,7 +138,8 @@ def _measure(
         )
     strongest = next(one for one in references if one.name == found.points[0].reference.side)
     open_loop = _OpenLoop(placement, runner, found.points, protocol, budget, kept, attempt, say)
-    in_engine, in_reference = open_loop.ask_both(engine, strongest, lost=found.is_lost(protocol.speed))
+    with counting_looks(lambda: True):
+        in_engine, in_reference = open_loop.ask_both(engine, strongest, lost=found.is_lost(protocol.speed))
     timed = replace(found.timed, open_loop=(in_engine, in_reference))
     sweep: list[SweepPoint] = []
     unasked = [one.result for one in (in_engine, in_reference) if not one.result.stretches]

@@ -89,6 +89,11 @@ class NotMeasured(Frozen):
         "host-busy: others computed on the host.",
     )
     reason: str = Field(description="Why, in a sentence.")
+    looked: bool = Field(
+        default=False,
+        exclude_if=lambda looked: not looked,
+        description="Whether ratios had been looked at before others disturbed it: it counts as an attempt.",
+    )
 
 
 class BlockCost(Frozen):

@@ -22,7 +22,7 @@ from tasks.judging.measure.contest.stages import (
     left_for_pairs_s,
     open_loop_needs_s,
 )
-from tasks.judging.measure.disturbance import Repeats
+from tasks.judging.measure.disturbance import Repeats, counting_looks
 from tasks.judging.measure.phases import Budget
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
@@ -60,7 +60,8 @@ def compare_in_rounds(
     with placement.serving(sides) as endpoints:
         by_name = {side.name: endpoint for side, endpoint in zip(sides, endpoints, strict=True)}
         alternation = Alternation(runner, by_name, sides, protocol, attempt, repeats, say)
-        return asyncio.run(alternation.compare(budget.left_s))
+        with counting_looks(lambda: alternation.has_looked):
+            return asyncio.run(alternation.compare(budget.left_s))
 
 
 class Alternation:
@@ -85,6 +86,7 @@ class Alternation:
         self._say = say
         self._made: list[MeasuredRound] = []
         self._second_answers: list[SecondAnswer] = []
+        self.has_looked = False
 
     async def compare(self, left_s: float) -> Compared:
         """Compare at all concurrencies, if so many seconds are left."""
@@ -108,6 +110,7 @@ class Alternation:
             spent = _spent(self._made)
             budget_s = self._for_pairs_s(spent, left_s) if budget_s is None else budget_s
             contest.look(spent, budget_s)
+            self.has_looked = True
             self._repeats.require_few(more=contest.next_look - contest.cycles)
         await self._ask_again(self._made)
         return contest.finish(self._repeats.made_again, self._say)

@@ -34,7 +34,7 @@ from tasks.judging.measure.contest.stages import (
     left_for_pairs_s,
     open_loop_needs_s,
 )
-from tasks.judging.measure.disturbance import Repeats, require_few
+from tasks.judging.measure.disturbance import Repeats, counting_looks, require_few
 from tasks.judging.measure.phases import Budget, PhaseKeeper
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
@@ -99,7 +99,9 @@ def compare_in_blocks(
         kept: cycles that an earlier run made.
         say: takes lines of progress.
     """
-    return _Blocks(placement, runner, references, protocol, budget, attempt, kept, say).compare()
+    blocks = _Blocks(placement, runner, references, protocol, budget, attempt, kept, say)
+    with counting_looks(lambda: blocks.has_looked):
+        return blocks.compare()
 
 
 class _Blocks:
@@ -125,6 +127,7 @@ class _Blocks:
         self._say = say
         self._rounds_each: int | None = None
         self._cycles: list[BlockCycle] = []
+        self.has_looked = False
 
     def compare(self) -> Compared:
         contest = Contest(self._sides[1:], self._protocol, self._attempt, self._plan.first_block_pairs)
@@ -139,6 +142,7 @@ class _Blocks:
                 self._add_cycle(contest)
             budget_s = self._for_pairs_s() if budget_s is None else budget_s
             contest.look(self._spent(), budget_s)
+            self.has_looked = True
         require_few(self._made_again, len(self._cycles))
         self._budget.spend(self._spent().total_s)
         strongest, point, others = contest.finish(self._made_again, self._say)

@@ -4,6 +4,6 @@ Promise: whether rounds count follows from who else computed, never from what th
 """
 
 from tasks.judging.measure.disturbance.idle import IdleChecks, check_idle_sides
-from tasks.judging.measure.disturbance.repeats import Repeats, require_few
+from tasks.judging.measure.disturbance.repeats import Repeats, counting_looks, require_few
 
-__all__ = ["IdleChecks", "Repeats", "check_idle_sides", "require_few"]
+__all__ = ["IdleChecks", "Repeats", "check_idle_sides", "counting_looks", "require_few"]

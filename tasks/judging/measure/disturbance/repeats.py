@@ -8,11 +8,12 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from artifacts.progress import Say
-from tasks.errors import HostBusy
+from tasks.errors import HostBusy, HostBusyAfterLook
 from tasks.judging.conditions import MOST_MADE_AGAIN, HostLoad
 from tasks.judging.placement import Observer
 
@@ -82,6 +83,17 @@ class Repeats:
     def require_few(self, *, more: int = 0) -> None:
         """Raise `HostBusy` if too many units had to be made again, of those made and of `more` to come."""
         require_few(self.made_again, self._made + more, self._worst)
+
+
+@contextmanager
+def counting_looks(has_looked: Callable[[], bool]) -> Iterator[None]:
+    """Raise `HostBusyAfterLook` for `HostBusy` if ratios were looked at before, as `has_looked` says."""
+    try:
+        yield
+    except HostBusy as error:
+        if not has_looked():
+            raise
+        raise HostBusyAfterLook(error.what, where=error.where, fix=error.fix) from error
 
 
 def require_few(made_again: int, units: int, worst: HostLoad | None = None) -> None:

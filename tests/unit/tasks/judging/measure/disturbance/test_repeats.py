@@ -29,11 +29,12 @@ from tasks.judging import (
     SpeedResult,
 )
 from tasks.judging.conditions import host_in_words
-from tasks.judging.decide import is_conclusive
+from tasks.judging.decide import has_looked, is_conclusive, is_exhausted
 from tasks.judging.endpoint import Side
 from tasks.judging.judge import baseline_load, judge_engine, measure_engine
 from tasks.judging.measure import Budget, MeasuredRound, Repeats, measure_speed
 from tasks.judging.measure.contest import blocks
+from tasks.judging.measure.contest.block_budget import LEAST_ROUNDS
 from tasks.judging.measure.contest.order import in_order
 
 QUIET = HostLoad(cores=2, foreign=0.02, steal=0.0)
@@ -199,6 +200,37 @@ def test_a_host_that_does_not_become_quiet_is_inconclusive_and_never_used_again(
     result = judge_engine(made, asked, terms(), SUBJECT)
     assert (result.verdict.verdict, result.verdict.row) == ("inconclusive", "host-busy")
     assert result.verdict.reasons[0].startswith("Host busy: others kept it busy (process 7")
+
+
+# Rounds at the operating point, and at the other concurrency, of `ASKED`.
+DECISIVE, ELSEWHERE = 2 * 4, 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("quiet_units", "looked"),
+    [(DECISIVE - 1, False), (DECISIVE, True), (DECISIVE + ELSEWHERE, True)],
+    ids=["before the first look", "after it", "in open loop"],
+)
+def test_a_look_counts_as_an_attempt_although_others_came_after_it(quiet_units: int, looked: bool) -> None:
+    asked = protocol(resolution=500.0, budget_minutes=5.0, first_pairs=4, pairs_elsewhere=3, margin=0.3)
+    with placed(Planted([QUIET] * quiet_units, then=BUSY), SLOWER) as placement:
+        made = measure_engine(placement, TEXTS, asked, say=ignore)
+    assert isinstance(made.speed, NotMeasured)
+    assert (made.speed.cause, made.speed.looked) == ("host-busy", looked)
+    assert has_looked(made) == looked, "whoever looks often enough finds what they want"
+    assert not is_exhausted(made, asked), "the next time, the host may be quiet"
+    assert NotMeasured.model_validate(made.speed.model_dump(mode="json")) == made.speed
+
+
+def test_a_look_at_blocks_counts_although_others_came_after_it() -> None:
+    asked = protocol(resolution=500.0, first_block_pairs=4)
+    per_block = LEAST_ROUNDS + 1  # one of them with another number in flight, in the first cycles
+    quiet = 2 * (3 * per_block + LEAST_ROUNDS)
+    for units, looked in ((quiet - 1, False), (quiet, True)):
+        placement = InTurn(Planted([QUIET] * units, then=BUSY), Behaviour(per_token_s=0.004))
+        made = measure_speed(placement, asked.engine, asked.references, asked, text=None, say=ignore)
+        assert isinstance(made, NotMeasured)
+        assert made.looked == looked
 
 
 def test_a_host_that_need_not_be_quiet_is_measured_as_it_is_and_the_verdict_says_so() -> None:
