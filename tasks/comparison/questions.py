@@ -4,9 +4,10 @@ Accuracy is measured with requests like those of the workload: contexts and answ
 may be wrong only where few requests come: late in long answers, or beyond a length of context. So some texts
 have contexts as long as the shape allows, and some are continued to its end.
 
-Half of the windows of each group are asked with as many requests in flight as at the operating point, the
-other half with the largest declared number: which code of an engine runs depends on how many rows it computes
-at once.
+Equal parts of the windows of each group are asked with as many requests in flight as at the operating point,
+with the largest declared number, and with twice as many as the engine computes at once, if these are more:
+which code of an engine runs depends on how many rows it computes and how many prompts wait, and in open loop,
+as in use, there are as many as happen to meet.
 """
 
 from itertools import takewhile
@@ -24,6 +25,10 @@ LEAST_LONGEST_CONTEXT = 96
 SCORING_TOKENS = 1
 # Beyond, answers to the end of a shape would take longer than all others together.
 MOST_TO_THE_END = 16_384
+# With so many requests per row, all rows are in use, and prompts wait to be read together.
+ROWS_FULL = 2
+# More in flight would open more connections than a host lets one process have.
+MOST_IN_FLIGHT = 256
 # A request may take this long, and this much more per token.
 REQUEST_S, TOKEN_S = 300.0, 0.2
 
@@ -52,9 +57,16 @@ def accuracy_plan(spec: Spec, shape: Shape, end_tokens: tuple[int, ...], text_sh
         length_max_tokens=length_max,
         end_tokens=tuple(sorted({*end_tokens, *gate.stop_token_ids})),
         round_trip_tokens=min(shape.max_input_len, max(1, shape.max_seq_len - ROUND_TRIP_ANSWER_TOKENS)),
-        in_flight=tuple(dict.fromkeys((load.operating_point, max(load.concurrency)))),
+        in_flight=_in_flight(load, shape),
         request_limit_s=max(REQUEST_S, TOKEN_S * deepest),
     )
+
+
+def _in_flight(load: Workload, shape: Shape) -> tuple[int, ...]:
+    """Return the different numbers of requests in flight with which accuracy is asked."""
+    declared = max(load.concurrency)
+    full = min(ROWS_FULL * shape.max_batch_size, MOST_IN_FLIGHT)
+    return tuple(dict.fromkeys((load.operating_point, declared, max(declared, full))))
 
 
 def window_groups(spec: Spec, shape: Shape) -> tuple[WindowGroup, ...]:

@@ -7,7 +7,7 @@ import pytest
 from support.paths import E2E_SPEC
 
 from engine_specs.spec import Spec, load_spec, read_spec, resolve_variants
-from tasks.comparison.questions import MOST_TO_THE_END, accuracy_plan
+from tasks.comparison.questions import MOST_IN_FLIGHT, MOST_TO_THE_END, accuracy_plan
 from tasks.judging import AccuracyPlan
 
 TEXT = E2E_SPEC.read_text()
@@ -99,9 +99,22 @@ def test_contexts_as_long_as_prompts_are_not_shortened_for_long_answers() -> Non
     assert groups(spec_with(answer=218, shape=shape))["answers"] == (136, 16, 32, 217)
 
 
-def test_half_of_the_texts_are_asked_with_as_many_in_flight_as_there_ever_are() -> None:
-    plan = plan_of(spec_with(concurrency="[1, 2]"))
-    assert [plan.in_flight_of(group) for group in plan.windows] == [(1, 2), (2,)]
+@pytest.mark.parametrize(
+    ("rows", "in_flight"), [(1, (1, 2)), (2, (1, 2, 4)), (4, (1, 2, 8)), (4096, (1, 2, MOST_IN_FLIGHT))]
+)
+def test_texts_are_asked_with_more_in_flight_than_the_engine_computes_at_once(
+    rows: int, in_flight: tuple[int, ...]
+) -> None:
+    """In open loop and in use as many meet, whatever a workload declares: other code may run for them."""
+    spec = spec_with(concurrency="[1, 2]")
+    shape = resolve_variants(spec)[0].shape.model_copy(update={"max_batch_size": rows})
+    plan = accuracy_plan(spec, shape, (0,), "d" * 64)
+    assert plan.in_flight == in_flight
+    assert [plan.in_flight_of(group) for group in plan.windows] == [in_flight, in_flight[-1:]]
+
+
+def test_all_rows_of_the_demo_are_judged_and_prompts_wait() -> None:
+    assert plan_of(load_spec("demo")).in_flight == (1, 2, 8)
 
 
 @pytest.mark.parametrize(("answer", "seq_len", "limit"), [(16, 300, 64), (200, 300, 200), (200, 210, 178)])
