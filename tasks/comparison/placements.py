@@ -39,6 +39,7 @@ class Observed:
 
     def __init__(self, bench: Bench, served: ServedMemory | None) -> None:
         self._watch = bench.watch
+        self._idle_next_to = bench.idle_next_to
         self._ran_with = bench.ran_with
         self._host = bench.host
         self._served = served
@@ -58,7 +59,7 @@ class Observed:
 
     def end_round(self, side: Side, begin_s: float) -> HostLoad | None:
         """Return what others used of the host since a time of `perf_counter`; None if nobody can say."""
-        found = self._host.end_round(begin_s)
+        found = self._host.end_round(begin_s, self._idle_next_to(side))
         if found is None:
             return None
         load = HostLoad(

@@ -78,6 +78,7 @@ class Bench:
         self._choice = choice
         self._label = label
         self._starts = 0
+        self._up: dict[str, int] = {}
         self.ran_with: dict[str, RanWith] = {}
         self.watch = watch
         self.host = host
@@ -92,6 +93,15 @@ class Bench:
     def unstoppable(self) -> tuple[str, ...]:
         """Sides whose servers are not plain processes of this host, so that no signal suspends them."""
         return tuple(name for name, one in self._equipped.items() if not one.toolchain.launcher.plain)
+
+    def idle_next_to(self, side: Side) -> tuple[int, ...]:
+        """Return the servers that are up and take processors from a side that computes on them, by pid.
+
+        One that computes on GPUs waits for these, and takes next to nothing; so there are none next to it.
+        """
+        if side.gpu_names:
+            return ()
+        return tuple(pid for name, pid in self._up.items() if name != side.name)
 
     def equipment(self, side: Side) -> Equipped:
         """Return what a side has: it is there whether or not its server is up."""
@@ -129,7 +139,11 @@ class Bench:
             alone = self._choice.name != "shared"
             with self.watch.side(side.name, one.gpus.uuids, server.pid, alone=alone):
                 self._inquire(side, serve, server.base_url)
-                yield Running(endpoint, server.pid)
+                self._up[side.name] = server.pid
+                try:
+                    yield Running(endpoint, server.pid)
+                finally:
+                    del self._up[side.name]
 
     def _inquire(self, side: Side, serve: ServeCommand, base_url: str) -> None:
         """Ask a server of vLLM once what it runs with; if it does not say, a line does."""

@@ -31,19 +31,24 @@ class ForeignLoad:
     busiest: tuple[str, ...]
 
 
-def foreign_load(before: CpuReading, after: CpuReading, roots: Collection[int]) -> ForeignLoad | None:
+def foreign_load(
+    before: CpuReading, after: CpuReading, roots: Collection[int], others: Collection[int] = ()
+) -> ForeignLoad | None:
     """Return what others used between two readings; None if no time passed by the kernel's count.
 
     Args:
         before: the first reading.
         after: the second reading.
         roots: processes that are ours, with all of their descendants.
+        others: descendants of them that count as others all the same, with all of theirs.
     """
     elapsed_s, span_s = after.elapsed_s - before.elapsed_s, after.at_s - before.at_s
     if elapsed_s <= 0 or span_s <= 0:
         return None
-    families = families_in(before.processes, roots), families_in(after.processes, roots)
-    ours_s = family_time_s(before.processes, after.processes, *families)
+    families = [
+        families_in(one, roots) - families_in(one, others) for one in (before.processes, after.processes)
+    ]
+    ours_s = family_time_s(before.processes, after.processes, families[0], families[1])
     foreign_s = max(0.0, after.busy_s - before.busy_s - ours_s)
     return ForeignLoad(
         cores=after.cores,

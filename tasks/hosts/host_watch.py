@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -110,17 +110,24 @@ class HostWatch:
         self._timing = True
         self._look()
 
-    def end_round(self, begin_s: float) -> ForeignLoad | None:
+    def end_round(self, begin_s: float, idle: Collection[int] = ()) -> ForeignLoad | None:
         """Return what others used since a time of `perf_counter`; None if nobody can say.
 
-        A round that is too short for the kernel's count is looked at together with the time before it.
+        A round that is too short for the kernel's count is looked at together with the time before it. Then
+        nothing is known of processes that are `idle`: they may have been asked in that time.
+
+        Args:
+            begin_s: when the round began.
+            idle: processes of ours that are not asked in this round, with all of their descendants: what they
+                use counts as others' load.
         """
         after = self._look()
         self._timing = False
         if after is None:
             return None
-        before = self._before(min(begin_s, after.at_s - LEAST_SPAN_S))
-        return foreign_load(before, after, {os.getpid()})
+        is_short = begin_s > after.at_s - LEAST_SPAN_S
+        before = self._before(after.at_s - LEAST_SPAN_S if is_short else begin_s)
+        return foreign_load(before, after, {os.getpid()}, () if is_short else idle)
 
     def await_quiet(self, say: Say) -> None:
         """Return when the host has been quiet for long enough; at once if it need not be, or nobody can say.

@@ -2,13 +2,15 @@
 
 An idle neighbour that costs something can be planted as well: a server with `--disturbs FILE` writes its
 process id there, and one with `--disturbed-by FILE` waits twice as long for each token while that process
-runs and is not suspended. With `--needs-alone FILE` it runs out of memory if that process runs.
+runs and is not suspended. With `--needs-alone FILE` it runs out of memory if that process runs. With
+`--spins` it keeps a core busy all the time, as a server does that asks again and again whether there is work.
 
 Only timed requests have to wait.
 """
 
 import argparse
 import asyncio
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -54,12 +56,20 @@ def runs(pid_file: Path) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "T"
 
 
+def spin() -> None:
+    """Keep a core busy."""
+    while True:
+        pass
+
+
 async def serve(arguments: argparse.Namespace) -> None:
     behaviour = Behaviour(per_token_s=arguments.per_token_s, stops_after=ENDS_AFTER)
     if arguments.needs_alone is not None and runs(arguments.needs_alone):
         sys.exit("torch.OutOfMemoryError: out of memory")
     if arguments.disturbs is not None:
         arguments.disturbs.write_text(str(os.getpid()))
+    if arguments.spins:
+        multiprocessing.Process(target=spin, daemon=True).start()
     runner = web.AppRunner(Served(behaviour, arguments.disturbed_by).app(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, arguments.host, arguments.port).start()
@@ -74,6 +84,7 @@ def main() -> None:
     parser.add_argument("--disturbs", type=Path)
     parser.add_argument("--disturbed-by", type=Path)
     parser.add_argument("--needs-alone", type=Path)
+    parser.add_argument("--spins", action="store_true")
     asyncio.run(serve(parser.parse_args()))
 
 

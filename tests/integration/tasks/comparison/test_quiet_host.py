@@ -34,6 +34,9 @@ BURN = "while True: pass"
 SHORT = QuietRule(share=0.05, for_s=0.7, limit_s=2.0)
 # A host so small that a burner which gets little of a busy core is still somebody.
 CORES = 0.25
+# Rounds that are long enough for the kernel to count what each process used.
+PER_TOKEN_S = 0.15
+SHORT_LOOKS: dict[str, float] = {"resolution": 500.0, "budget_minutes": 0.001, "first_pairs": 4}
 
 
 class Burner:
@@ -143,3 +146,22 @@ def test_a_pair_next_to_which_somebody_began_to_compute_is_made_again(
     assert re.fullmatch(r"made again: others used \d+\.\d% of 0.25 cores; process \d+ \(python.*\)", said)
     reason = judge_engine(made, protocol, terms(), SUBJECT).outcomes.gates["speed"].reason
     assert "For others' load, 1 of 4 pairs were made again." in reason
+
+
+def test_a_side_that_computes_while_another_is_asked_is_somebody_else(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    """It would slow the others down, and would seem to be faster than it is."""
+    engine = served(pipeline.store, tmp_path, "engine", "--spins", per_token_s=PER_TOKEN_S)
+    vllm = served(pipeline.store, tmp_path, "vllm", per_token_s=PER_TOKEN_S)
+    lines: list[str] = []
+    made = measure(heard(pipeline, lines.append), asked(engine, vllm, **SHORT_LOOKS), "together")
+    assert isinstance(made.speed, NotMeasured)
+    assert made.speed.cause == "host-busy"
+    assert re.search(r"others used \d+\.\d% of 0.25 cores; process \d+ \(python", made.speed.reason)
+    assert is_conclusive(made, asked(engine, vllm)) is False
+    quiet = served(pipeline.store, tmp_path, "quiet", per_token_s=PER_TOKEN_S)
+    made = measure(
+        pipeline, asked(quiet.model_copy(update={"name": "engine"}), vllm, **SHORT_LOOKS), "together"
+    )
+    assert isinstance(made.speed, SpeedResult), made.speed

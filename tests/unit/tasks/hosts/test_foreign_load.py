@@ -71,3 +71,13 @@ def test_families_hold_all_descendants_of_processes_that_run() -> None:
     processes = reading(1, 1, client=1, server=1, worker=1, burner=1).processes
     assert families_in(processes, {CLIENT}) == {CLIENT, SERVER, WORKER}
     assert families_in(processes, {SERVER, 4_000}) == {SERVER, WORKER}
+
+
+def test_a_server_of_ours_that_is_not_asked_is_one_of_the_others() -> None:
+    before = reading(100, 50, client=5, server=20, worker=10)
+    after = reading(110, 64, client=6, server=24, worker=19)
+    assert load(before, after).share == 0.0
+    found = foreign_load(before, after, {CLIENT}, {SERVER})
+    assert found is not None
+    assert found.share == pytest.approx(13 / 20), "the server, and its worker"
+    assert found.busiest == ("process 21 (worker, 0.90 cores)", "process 20 (server, 0.40 cores)")

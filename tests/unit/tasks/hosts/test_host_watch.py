@@ -128,3 +128,14 @@ def test_load_that_nobody_can_attribute_is_absent_and_waited_for_by_nobody() -> 
     watching.await_quiet(pytest.fail)
     watching.begin_round()
     assert watching.end_round(0.0) is None
+
+
+def test_a_round_that_is_too_short_says_nothing_of_servers_that_were_asked_just_before() -> None:
+    short, long = 0.1, 0.9
+    for took_s, share in ((short, 0.0), (long, 0.5)):
+        watching = watch(Simulated([]))
+        watching.begin_round()
+        begin_s = watching._readings[-1].at_s + 1 - took_s
+        found = watching.end_round(begin_s, {os.getpid()})
+        assert found is not None
+        assert found.share == pytest.approx(share), "our own core is that of the side that is idle now"
