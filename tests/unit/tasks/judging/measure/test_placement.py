@@ -26,10 +26,11 @@ from tasks.judging import (
 )
 from tasks.judging.decide import is_conclusive
 from tasks.judging.judge import judge_engine, measure_engine
-from tasks.judging.measure import measure_speed
+from tasks.judging.measure import Budget, measure_speed
 from tasks.judging.measure.accuracy import AccuracyPhases
 from tasks.judging.measure.accuracy.answers import Answers
 from tasks.judging.measure.accuracy.questions import Questions
+from tasks.judging.measure.contest import blocks
 from tasks.judging.measure.contest.block_budget import (
     LEAST_ROUNDS,
     MOST_ROUNDS,
@@ -160,6 +161,20 @@ def test_blocks_of_sides_that_are_up_in_turn_alternate_and_each_is_a_start() -> 
     assert [one.block for one in elsewhere.rounds] == list(range(6)), "three pairs are declared elsewhere"
     digests = [one.prompts_sha256 for point in result.points for one in point.rounds]
     assert len(set(digests)) == len(digests)
+
+
+def test_a_block_costs_the_budget_its_start_and_its_stop_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count(step=10.0)
+    monkeypatch.setattr(blocks, "perf_counter", lambda: next(clock))
+    asked = protocol(resolution=500.0, first_block_pairs=3)
+    placement, budget = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()}, ready_s=9.0), Budget(1000)
+    made = measure_speed(
+        placement, asked.engine, asked.references, asked, text=None, budget=budget, say=ignore
+    )
+    assert isinstance(made, SpeedResult)
+    assert {one.spent_s for one in made.blocks} == {10.0}, "from before its start until after its stop"
+    in_open_loop_s = made.open_loop.engine.spent_s + made.open_loop.reference.spent_s
+    assert 60_000 - budget.left_s == pytest.approx(10 * len(made.blocks) + in_open_loop_s)
 
 
 def test_each_start_is_warmed_up_before_its_rounds_count() -> None:
