@@ -21,7 +21,7 @@ from tasks.judging.endpoint import Side
 from tasks.judging.vocabulary import Vocabulary
 
 PROMPTS = "windows-of-text-behind-unique-heads-or-uniform-token-ids/2"
-REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/3"
+REQUESTS = "neutral-text-counted-by-usage-and-read-afterwards/4"
 CONTINUATIONS = "streamed-and-scored-token-by-token-to-the-end-of-the-shape/5"
 TASKS = "forced-option-tokens-or-greedy-text/1"
 METHOD = (

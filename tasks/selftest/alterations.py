@@ -140,6 +140,19 @@ class OneChunk(Alteration):
 
 
 @dataclass(frozen=True, slots=True)
+class TextLast(Alteration):
+    """Every token is counted when it is made, and all of the text comes with the last one."""
+
+    async def stream(self, request: Json, events: Events) -> Pieces:
+        """Yield events without text, but for that of the last token."""
+        text = ""
+        async for event in events:
+            text += "".join(choice["text"] for choice in event["choices"])
+            is_last = event["usage"]["completion_tokens"] == request["max_tokens"]
+            yield [_with_text(event, text if is_last else "")]
+
+
+@dataclass(frozen=True, slots=True)
 class Burst(Alteration):
     """All events at once, after the server has finished and some time has passed."""
 

@@ -14,6 +14,7 @@ from tasks.selftest.alterations import (
     NeverEnds,
     OneChunk,
     StopsEarly,
+    TextLast,
 )
 from tasks.workers.damaged_server.request import Damage
 
@@ -251,6 +252,13 @@ CHEATS = (
         "timed answers come in one chunk at their end",
         ("timed answers",),
         alteration=OneChunk(),
+        once_judged=True,
+    ),
+    Planted(
+        "text-last",
+        "timed answers count each token when it is made, and have all of their text in the last chunk",
+        ("timed answers",),
+        alteration=TextLast(),
         once_judged=True,
     ),
     Planted(

@@ -8,6 +8,9 @@ Invariants:
   data or with several lines of it.
 - Users wait for the next arrival, whatever number of tokens it has: a gap is the time between two arrivals,
   and is not divided by tokens.
+- A token arrives with its text: if a chunk has more text than the tokens that it counts can have, the tokens
+  that were counted without text just before came with it. Some tokens have none (special ones, parts of a
+  character), so no text by itself says nothing.
 - If a chunk has token ids, there are as many as its usage adds.
 - A stream without `[DONE]`, with a chunk without usage, with a count that falls or that the final usage does
   not confirm, or with another number of tokens than requested, is an error and never a sample. Only answers
@@ -29,6 +32,8 @@ StampedBytes = tuple[int, bytes]
 """The value of perf_counter_ns() when a read returned, and the bytes."""
 
 NS_PER_MS = 1e6
+LONGEST_TOKEN = 12
+"""Characters of a token: most have 3 to 5, and few have more than this."""
 LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -170,6 +175,7 @@ class _TraceReader:
         self._text: list[str] = []
         self._prompt_tokens = 0
         self._counted = 0
+        self._silent = 0
         self._confirmed: int | None = None
         self._done = False
 
@@ -190,7 +196,7 @@ class _TraceReader:
         by_now = count_in(usage, "completion_tokens", where=self._where)
         if choices := event.get("choices"):
             self._take_ids(choices[0], by_now)
-            self._take_tokens(stamp_ns, by_now)
+            self._take_tokens(stamp_ns, by_now, str(choices[0].get("text") or ""))
         else:
             self._confirmed = self._confirmed if by_now is None else by_now
 
@@ -208,18 +214,28 @@ class _TraceReader:
             )
         self._ids += ids
 
-    def _take_tokens(self, stamp_ns: int, by_now: int | None) -> None:
-        """Take the number of tokens so far; a chunk without new tokens gets no stamp."""
+    def _take_tokens(self, stamp_ns: int, by_now: int | None, text: str) -> None:
+        """Take the number of tokens so far; a chunk without tokens of its own gets no stamp."""
         if by_now is None or by_now < self._counted:
             raise ServerBroke(
                 f"A chunk after {self._counted} tokens says that there are {by_now}",
                 where=self._where,
                 fix="The server must honour stream_options.continuous_usage_stats.",
             )
-        if by_now > self._counted:
+        new, self._counted = by_now - self._counted, by_now
+        if len(text) > LONGEST_TOKEN * max(1, new):
+            new += self._take_back()
+        if new:
             self._stamps.append(stamp_ns)
-            self._counts.append(by_now - self._counted)
-            self._counted = by_now
+            self._counts.append(new)
+        self._silent = 0 if text else self._silent + bool(new)
+
+    def _take_back(self) -> int:
+        """Forget when the chunks without text at the end arrived; return their tokens."""
+        kept = len(self._counts) - self._silent
+        tokens = sum(self._counts[kept:])
+        del self._counts[kept:], self._stamps[kept:]
+        return tokens
 
     def _parse(self, payload: bytes) -> dict[str, Any]:
         try:

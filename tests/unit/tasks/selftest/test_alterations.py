@@ -17,6 +17,7 @@ from tasks.selftest.alterations import (
     NeverEnds,
     OneChunk,
     StopsEarly,
+    TextLast,
 )
 
 Json = dict[str, Any]
@@ -57,6 +58,7 @@ def test_nothing_is_altered_by_default() -> None:
     [
         (Garbage(), ["x"] * 8, [1, 2, 3, 4, 5, 6, 7, 8, 8]),
         (Empty(), [""] * 8, [1, 2, 3, 4, 5, 6, 7, 8, 8]),
+        (TextLast(), [*[""] * 7, "abcdefgh"], [1, 2, 3, 4, 5, 6, 7, 8, 8]),
         (StopsEarly(part=4), ["a", "b", *[""] * 6], [1, 2, 3, 4, 5, 6, 7, 8, 8]),
         (CountsTwice(), list("abcd"), [2, 4, 6, 8, 8]),
         (OneChunk(), ["abcdefgh"], [8, 8]),

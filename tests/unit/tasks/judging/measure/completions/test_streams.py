@@ -16,9 +16,9 @@ MS = 1_000_000
 DONE = b"data: [DONE]\n\n"
 
 
-def event(by_now: int | None) -> bytes:
+def event(by_now: int | None, text: str = "a") -> bytes:
     """A chunk of text that says how many tokens there are by now."""
-    return said({"choices": [{"text": "a"}], "usage": {"prompt_tokens": 5, "completion_tokens": by_now}})
+    return said({"choices": [{"text": text}], "usage": {"prompt_tokens": 5, "completion_tokens": by_now}})
 
 
 def end(tokens: int) -> bytes:
@@ -46,6 +46,35 @@ def test_chunks_of_one_read_are_one_arrival_and_an_answer_that_arrives_at_once_i
     at_once = [(1240 * MS, event(1) + event(31) + event(32) + end(32))]
     assert read_trace(0, at_once, where="here", expected_tokens=32).gaps_ms() == [1240.0]
     assert read_trace(0, [(7 * MS, event(1) + end(1))], where="here", expected_tokens=1).gaps_ms() == []
+
+
+WORDS = "and so on, and so forth, and on"
+
+
+def test_tokens_that_are_counted_before_their_text_comes_arrive_with_it() -> None:
+    """Users wait for text; a count is none."""
+    held = [(at * MS, event(at, "")) for at in range(1, 8)]
+    trace = read_trace(
+        0, [*held, (9 * MS, event(8, WORDS)), (9 * MS, end(8))], where="here", expected_tokens=8
+    )
+    assert (trace.chunk_tokens, trace.stamps_ns, trace.gaps_ms()) == ((8,), (9 * MS,), [9.0])
+    flushed = [*held, (9 * MS, event(7, WORDS)), (9 * MS, end(7))]
+    trace = read_trace(0, flushed, where="here", expected_tokens=7)
+    assert (trace.chunk_tokens, trace.ttft_ms) == ((7,), 9.0)
+    begun = [(1 * MS, event(1)), *held[1:], (9 * MS, event(8, WORDS)), (10 * MS, event(9) + end(9))]
+    trace = read_trace(0, begun, where="here", expected_tokens=9)
+    assert (trace.chunk_tokens, trace.gaps_ms()) == ((1, 7, 1), [8.0, 1.0])
+
+
+def test_tokens_without_text_of_their_own_arrive_when_they_are_counted() -> None:
+    """Special tokens, and the first bytes of a character."""
+    texts = ["Yes", "", "", "", "é", "", " no", ""]
+    stamped = [(at * MS, event(at, text)) for at, text in enumerate(texts, start=1)]
+    trace = read_trace(0, [*stamped, (9 * MS, end(8))], where="here", expected_tokens=8)
+    assert trace.chunk_tokens == (1,) * 8
+    assert trace.gaps_ms() == [1.0] * 7
+    several = [(1 * MS, event(1, "")), (2 * MS, event(7, WORDS)), (3 * MS, end(7))]
+    assert read_trace(0, several, where="here", expected_tokens=7).chunk_tokens == (1, 6)
 
 
 def test_an_event_happens_when_its_last_byte_is_read() -> None:
