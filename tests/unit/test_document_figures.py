@@ -15,7 +15,13 @@ from support.paths import ROOT
 from artifacts.settings import Settings
 from engine_specs.spec import AccuracyGate, SpeedGate
 from engine_specs.tables import load_kinds, load_targets
-from tasks.comparison.questions import LEAST_LONGEST_CONTEXT, MOST_TO_THE_END, START_TOKENS
+from tasks.comparison.questions import (
+    LEAST_LONGEST_CONTEXT,
+    MOST_IN_FLIGHT,
+    MOST_TO_THE_END,
+    ROWS_FULL,
+    START_TOKENS,
+)
 from tasks.evidence.drift import NEGLIGIBLE, TOLERANCE
 from tasks.hosts.gpu_release import RELEASE_LIMIT_S
 from tasks.hosts.host_watch import LEAST_SPAN_S, QUIET
@@ -81,6 +87,8 @@ STATED = [
     (MEASURING, f"`max_part_regret_nats` ({ACCURACY['max_part_regret_nats'].default:g}:"),
     (MEASURING, f"up to the workload's prompts, {LEAST_LONGEST_CONTEXT} tokens at least"),
     (MEASURING, f"| starts | the same | {START_TOKENS} tokens |"),
+    (MEASURING, f"{'twice' if ROWS_FULL == 2 else ROWS_FULL} as many as the engine computes at once"),
+    (MEASURING, f"(`max_batch_size`), up to {MOST_IN_FLIGHT}, if these are more"),
     (MEASURING, f"at most {MOST_TO_THE_END:,} tokens"),
     (MEASURING, f"at most {ASKED['vocabulary_texts'].default} texts"),
     (MEASURING, f"the reference ended fewer than {ENDED_NEEDED} of its answers"),

@@ -24,6 +24,12 @@ class TimedSample(Frozen):
     departures: tuple[Departure, ...] = Field(
         description="Scored tokens that are not the reference's own choice."
     )
+    read_in_full: bool = Field(
+        default=True,
+        exclude_if=lambda is_full: is_full,
+        description="Whether its ids are those of its whole text: not if characters of a text that differs "
+        "could not be read, and were left out.",
+    )
 
     @property
     def regret_nats(self) -> float:

@@ -6,11 +6,7 @@ scipy and numpy are imported only inside functions that use them, so reading res
 from tasks.judging.statistics.changes import change_interval
 from tasks.judging.statistics.gains import gains_of
 from tasks.judging.statistics.garbled_answers import (
-    GROSS_NATS,
-    GROSS_TOKENS,
-    HOPELESS_NATS,
-    HOPELESS_TOKENS,
-    STRETCH_TOKENS,
+    GARBLED,
     is_garbled,
 )
 from tasks.judging.statistics.looks import ENDED, Look, attempt_confidence, take_look
@@ -79,11 +75,7 @@ __all__ = [
     "ALLOWED_SHARE",
     "DRAWS",
     "ENDED",
-    "GROSS_NATS",
-    "GROSS_TOKENS",
-    "HOPELESS_NATS",
-    "HOPELESS_TOKENS",
-    "STRETCH_TOKENS",
+    "GARBLED",
     "Bound",
     "Kept",
     "Limits",

@@ -27,6 +27,12 @@ GROSS_NATS, GROSS_TOKENS = 2.0, 8
 HOPELESS_NATS, HOPELESS_TOKENS = 6.0, 2
 """More than one in a stretch, each 400 times less likely."""
 
+GARBLED = (
+    f"of {STRETCH_TOKENS} tokens in a row, {GROSS_TOKENS} or more have a regret of more than {GROSS_NATS:g} "
+    f"nats, or {HOPELESS_TOKENS} or more one of more than {HOPELESS_NATS:g}"
+)
+"""What a garbled answer is, as part of a sentence."""
+
 
 def is_garbled(regrets: Sequence[tuple[int, float]]) -> bool:
     """Return whether these tokens garble an answer: the index of each, ascending, and its regret in nats."""

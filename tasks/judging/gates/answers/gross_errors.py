@@ -21,11 +21,7 @@ from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, RegretSample
 from tasks.judging.statistics import (
-    GROSS_NATS,
-    GROSS_TOKENS,
-    HOPELESS_NATS,
-    HOPELESS_TOKENS,
-    STRETCH_TOKENS,
+    GARBLED,
     fewest_samples,
     gross_error_interval,
     is_garbled,
@@ -163,10 +159,8 @@ def _garbled_reason(garbled: Sequence[RegretSample], samples: Sequence[RegretSam
     first, are = garbled[0], "is" if len(garbled) == 1 else "are"
     return (
         f"{len(garbled)} of {len(samples)} answers {are} garbled, first the one after {first.context_tokens} "
-        f"tokens of text {first.sample_id} with {first.in_flight} in flight: of {STRETCH_TOKENS} tokens in a "
-        f"row, {GROSS_TOKENS} or more have a regret of more than {GROSS_NATS:g} nats, or {HOPELESS_TOKENS} "
-        f"or more one of more than {HOPELESS_NATS:g}. Noise does not make such an answer, so the engine "
-        "has a fault, however rare."
+        f"tokens of text {first.sample_id} with {first.in_flight} in flight: {GARBLED}. Noise does not make "
+        "such an answer, so the engine has a fault, however rare."
     )
 
 

@@ -7,9 +7,11 @@ those that are judged. Three questions, in this order:
   text of the same kind has the same share of tokens that cannot be read back; those that were asked again
   are compared with what was claimed of them.
 - *streams*: do tokens arrive as they are made?
-- *words*: does the reference find them as likely as it must find judged answers?
+- *words*: does the reference find them as likely as it must find judged answers, and is none of those that
+  were asked again garbled (`statistics.garbled_answers`)? Few are, so a fault that comes only under load, in
+  one answer of many, hardly shows in their mean.
 
-An engine fails only if it is shown to: each bound excludes what is allowed.
+An engine fails only if it is shown to: each bound excludes what is allowed, and noise garbles no answer.
 """
 
 from collections.abc import Sequence
@@ -22,8 +24,20 @@ from tasks.judging.gates.figures import Figure, Shown, Tile, interval_figure
 from tasks.judging.gates.gate import Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import Condition, Rule
 from tasks.judging.protocol import JudgingProtocol
-from tasks.judging.results import Interval, RequestRecord, SpeedPoint, SpeedResult, TimedAnswers
-from tasks.judging.statistics import bounded_mean_interval, regret_interval
+from tasks.judging.results import (
+    Interval,
+    RequestRecord,
+    SpeedPoint,
+    SpeedResult,
+    TimedAnswers,
+    TimedSample,
+)
+from tasks.judging.statistics import (
+    GARBLED,
+    bounded_mean_interval,
+    is_garbled,
+    regret_interval,
+)
 
 TIMED_ANSWERS = "timed answers"
 # Less than the resolution of the ratio of speeds: a side that counts that much too high gains less.
@@ -42,6 +56,7 @@ class TimedAnswersOutcome(GateOutcome):
     readable_of_reference: Interval = Field(description="The same of the reference's timed answers.")
     missing: Interval = Field(description="Share of the claimed tokens that answers asked again lack.")
     regret_nats: Interval = Field(description="Mean over answers of the mean regret per token.")
+    garbled: int = Field(default=0, ge=0, description="Those of the scored answers that are garbled.")
     same_text: float = Field(description="Share of the answers asked again that had the same text.")
     distinct: float = Field(description="Mean share of an answer's tokens that are different ones.")
     bursts: float = Field(description="Share of answers that have most of their tokens in one chunk.")
@@ -141,6 +156,7 @@ def judge_timed_answers(speed: SpeedResult, protocol: JudgingProtocol) -> TimedA
         "regret_nats": regret_interval(
             [one.regret_nats for one in timed.samples], [1] * len(timed.samples), protocol.accuracy.gate
         ),
+        "garbled": sum(_is_garbled(one) for one in timed.samples),
         "same_text": fmean(one.same_text for one in timed.samples),
         "distinct": fmean(one.distinct_share for one in timed.samples),
         "bursts": burst_share(point),
@@ -155,6 +171,11 @@ def judge_timed_answers(speed: SpeedResult, protocol: JudgingProtocol) -> TimedA
         if reason:
             return found.model_copy(update={"outcome": outcome, "reason": reason})
     return found.model_copy(update={"reason": _held(found, timed)})
+
+
+def _is_garbled(sample: TimedSample) -> bool:
+    """Whether an answer is garbled; of one that could not be read in full, nobody knows."""
+    return sample.read_in_full and is_garbled([(one.index, one.regret_nats) for one in sample.departures])
 
 
 def burst_share(point: SpeedPoint) -> float:
@@ -196,6 +217,12 @@ def _not_streamed(found: TimedAnswersOutcome) -> str:
 
 def _wrong(found: TimedAnswersOutcome, protocol: JudgingProtocol) -> str:
     margin, regret = protocol.accuracy.gate.max_regret_nats_per_token, found.regret_nats
+    if found.garbled:
+        are = "is" if found.garbled == 1 else "are"
+        return (
+            f"{found.garbled} of {found.samples} timed answers {are} garbled: {GARBLED}. Noise does not make "
+            "such an answer, so the engine has a fault where it is timed, however rare."
+        )
     if regret.lower <= margin:
         return ""
     return (

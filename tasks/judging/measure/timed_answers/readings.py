@@ -11,7 +11,7 @@ from tasks.judging.measure.completions import CompletionsClient, map_bounded, op
 from tasks.judging.measure.open_loop import OpenLoopAsked
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.measure.timed_answers.second_answers import SecondAnswer
-from tasks.judging.measure.timed_answers.spelling import Speller
+from tasks.judging.measure.timed_answers.spelling import UNREADABLE, Speller
 from tasks.judging.placement import Placement
 from tasks.judging.protocol import JudgingProtocol
 from tasks.judging.results import Departure, TimedAnswers, TimedCount, TimedSample
@@ -124,4 +124,5 @@ class _Reader:
             tokens=tokens,
             scored_tokens=len(scored),
             departures=departures,
+            read_in_full=same or UNREADABLE not in answer.timed.text,
         )

@@ -7,9 +7,11 @@ from support.judging.fake_completions import SHIFT, Behaviour, Speech, fake_serv
 from support.judging.judgements import SUBJECT, endpoint, resident, side, terms, workload
 from support.judging.measured_fakes import ASKED, SPEECHES, TEXTS, ignore
 
+from tasks.judging import SpeedResult
 from tasks.judging.gates.rounds.timed_answers import TimedAnswersOutcome
 from tasks.judging.judge import judge_engine, measure_engine
 from tasks.judging.judgement import JudgedResult
+from tasks.selftest.alterations import UNALTERED, Alteration, Events, Json, Pieces
 from tasks.selftest.faults import PLANTED
 from tasks.selftest.proxy import proxy_before
 
@@ -22,7 +24,7 @@ def judged(
     engine: Behaviour,
     reference: Behaviour | None = None,
     *,
-    cheat: str = "undamaged",
+    cheat: Alteration = UNALTERED,
     spared: int = ASKED.accuracy.streamed_texts,
 ) -> JudgedResult:
     """Judge a server that cheats, if it does, after so many streams of text: those that are judged."""
@@ -32,7 +34,7 @@ def judged(
         fake_server(engine) as served,
         proxy_before(served.base_url) as proxy,
     ):
-        proxy.plant(ALTERATIONS[cheat], spared=spared)
+        proxy.plant(cheat, spared=spared)
         up = [endpoint("engine", proxy.base_url, engine.speaks), endpoint("vllm", vllm.base_url)]
         measured = measure_engine(resident(up), TEXTS, asked, say=ignore)
     return judge_engine(measured, asked, terms(), SUBJECT)
@@ -66,14 +68,38 @@ def test_an_honest_server_passes(speaks: Speech) -> None:
     ],
 )
 def test_a_server_that_cheats_once_it_was_judged_is_rejected(cheat: str, row: str) -> None:
-    result = judged(Behaviour(stops_after=7, per_token_s=PER_TOKEN_S), cheat=cheat)
+    result = judged(Behaviour(stops_after=7, per_token_s=PER_TOKEN_S), cheat=ALTERATIONS[cheat])
     assert (result.verdict.verdict, result.verdict.row) == ("rejected", row)
     assert result.verdict.reasons[0] == timed(result).reason
 
 
+class HalfUnreadable(Alteration):
+    """Every second token of a timed answer is part of a character that stays incomplete."""
+
+    async def stream(self, request: Json, events: Events) -> Pieces:
+        index = 0
+        async for event in events:
+            for choice in event["choices"]:
+                choice["text"] = "x\ufffd"[index % 2]
+                index += 1
+            yield [event]
+
+
+@pytest.mark.parametrize(
+    ("cheat", "in_full"), [(ALTERATIONS["garbage-when-timed"], True), (HalfUnreadable(), False)]
+)
+def test_an_answer_of_which_characters_are_left_out_was_not_read_in_full(
+    cheat: Alteration, in_full: bool
+) -> None:
+    speed = judged(Behaviour(stops_after=7, per_token_s=PER_TOKEN_S), cheat=cheat).measured.speed
+    assert isinstance(speed, SpeedResult)
+    assert {one.same_text for one in speed.timed.samples} == {False}
+    assert {one.read_in_full for one in speed.timed.samples} == {in_full}
+
+
 @pytest.mark.parametrize("cheat", ["stops-early", "empty-when-timed", "garbage-when-timed"])
 def test_a_server_that_cheats_in_every_stream_is_rejected_before_it_is_timed(cheat: str) -> None:
-    result = judged(Behaviour(), cheat=cheat, spared=0)
+    result = judged(Behaviour(), cheat=ALTERATIONS[cheat], spared=0)
     assert (result.verdict.verdict, result.verdict.row) == ("rejected", "tokenizer-differs")
     assert "timed answers" not in result.outcomes.gates
 

@@ -6,6 +6,7 @@ from support.judging.judgements import SUBJECT, measured, protocol, terms, timed
 from tasks.judging import Measured, SpeedResult
 from tasks.judging.gates.rounds.timed_answers import TimedAnswersOutcome, judge_timed_answers
 from tasks.judging.judge import judge_engine
+from tasks.judging.results import Departure
 
 ASKED = protocol(samples=400, margin=0.02, first_pairs=6)
 
@@ -62,6 +63,35 @@ def judged(**planted: float) -> TimedAnswersOutcome:
 )
 def test_what_is_shown_to_be_wrong_is_named(planted: dict[str, float], outcome: str) -> None:
     assert judged(**planted).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("regrets", "in_full", "outcome"),
+    [
+        ([7.0, 7.0], True, "wrong"),
+        ([2.5] * 8, True, "wrong"),
+        ([7.0], True, "hold"),
+        ([2.5] * 7, True, "hold"),
+        ([7.0, 7.0], False, "hold"),
+    ],
+)
+def test_one_garbled_answer_of_those_that_were_asked_again_is_enough(
+    regrets: list[float], in_full: bool, outcome: str
+) -> None:
+    """Of 32 answers, one that is garbage is too rare to be beyond the margin by a bound."""
+    speed = made().speed
+    assert isinstance(speed, SpeedResult)
+    departures = tuple(
+        Departure(index=index, engine_token=7, reference_token=0, regret_nats=nats)
+        for index, nats in enumerate(regrets)
+    )
+    first, *others = speed.timed.samples
+    bad = first.model_copy(update={"departures": departures, "same_text": False, "read_in_full": in_full})
+    timed = speed.timed.model_copy(update={"samples": (bad, *others)})
+    found = judge_timed_answers(speed.model_copy(update={"timed": timed}), ASKED)
+    assert found.regret_nats.lower <= ASKED.accuracy.gate.max_regret_nats_per_token
+    assert found.outcome == outcome
+    assert ("1 of 32 timed answers is garbled" in found.reason) == (outcome == "wrong")
 
 
 def test_an_answer_without_any_token_lacks_all_of_them() -> None:

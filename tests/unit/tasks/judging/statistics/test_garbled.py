@@ -5,7 +5,13 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from tasks.judging.statistics import GROSS_NATS, GROSS_TOKENS, HOPELESS_NATS, STRETCH_TOKENS, is_garbled
+from tasks.judging.statistics.garbled_answers import (
+    GROSS_NATS,
+    GROSS_TOKENS,
+    HOPELESS_NATS,
+    STRETCH_TOKENS,
+    is_garbled,
+)
 
 HALF, WHOLE = GROSS_TOKENS, STRETCH_TOKENS
 BARELY = GROSS_NATS + 0.01
