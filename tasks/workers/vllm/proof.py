@@ -134,7 +134,8 @@ def prove(cold: Sequence[Start], warm: Sequence[Start], copy: Sequence[Start]) -
     seconds = [[start.ready_s for start in group] for group in (cold, warm, copy)]
     processor = [[start.processor_s for start in group] for group in (cold, warm, copy)]
     over_copy, over_warm, spent = _ratio(seconds, 0, 2), _ratio(seconds, 2, 1), _ratio(processor, 0, 2)
-    ships = over_copy.lower > 1.0 or spent.lower > 1.0
+    undecided = over_copy.lower <= 1.0 <= over_copy.upper
+    ships = over_copy.lower > 1.0 or (undecided and spent.lower > 1.0)
     reason = (
         f"a cold start takes {over_copy} times as long as one from a copy, and {spent} times the processor's "
         f"time; one from a copy takes {over_warm} times as long as a warm one"

@@ -87,6 +87,18 @@ def test_on_a_busy_host_the_processors_time_decides() -> None:
     assert proof.ships
 
 
+def test_caches_that_are_shown_to_be_slower_do_not_ship_whatever_the_processors_did() -> None:
+    """As on a host whose disk takes longer to copy them than its processors to compile."""
+    cold = [start(20, 16, processor_s=80.0), start(21, 16, processor_s=84.0)]
+    slow = [start(59, processor_s=30.0), start(61, processor_s=31.0)]
+    proof = prove(cold, slow, slow)
+    assert proof.cold_over_copy is not None
+    assert proof.processor_cold_over_copy is not None
+    assert proof.cold_over_copy.upper < 1.0 < proof.processor_cold_over_copy.lower
+    assert not proof.ships
+    assert proof.reason.endswith("no gain that shows")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
