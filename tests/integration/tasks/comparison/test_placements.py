@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.judging.comparisons import asked, measure, open_pipeline, served
+from support.judging.comparisons import HERE, asked, measure, open_pipeline, served
 from support.judging.judgements import SUBJECT, terms
 
-from tasks.comparison import placements
+from tasks.comparison import placements, serve
 from tasks.comparison.serve import Running
 from tasks.errors import GpuNotReleased, ServerNotReady
 from tasks.judging import JudgingProtocol, Measured, PlacementChoice, Side, SpeedPlan, SpeedResult
@@ -18,6 +18,7 @@ from tasks.judging.measure import IdleChecks, check_idle_sides
 from tasks.judging.results import Interval
 from tasks.judging.statistics import point_ratio
 from tasks.runs import KeptPhases, Pipeline
+from tasks.toolchains.launcher import DirectLauncher
 
 PLACEMENTS = ("together", "shared", "in-turn")
 # Next to which it does not matter how late a busy host wakes a server up.
@@ -158,6 +159,28 @@ def test_a_reference_that_its_idle_neighbour_slows_down_keeps_sides_from_sharing
     found = [(one.side, one.costs_nothing) for one in idle.checks]
     assert found == [("engine", True), ("vllm", True), ("vllm-tuned", False)]
     assert "vllm-tuned" in idle.obstacle, "it may be the reference whose speed decides"
+
+
+class ElsewhereLauncher(DirectLauncher):
+    """Starts programs that signals do not reach, as in a container."""
+
+    @property
+    def plain(self) -> bool:
+        return False
+
+
+def test_sides_that_no_signal_suspends_are_measured_in_turn(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = HERE.model_copy(update={"launcher": ElsewhereLauncher()})
+    monkeypatch.setattr(serve, "ensure", lambda *_args, **_switches: elsewhere)
+    sides = [served(pipeline.store, tmp_path, name) for name in ("engine", "vllm")]
+    made = measure(pipeline, asked(*sides, first_pairs=3, first_block_pairs=3), "shared")
+    assert made.conditions.placement.name == "in-turn"
+    why = "engine and vllm cannot be suspended, to show that idle sides cost nothing"
+    assert made.conditions.placement.reason == f"sides cannot share devices: {why}"
+    assert isinstance(made.speed, SpeedResult)
+    assert {one.load for one in made.speed.at_operating_point.rounds} == {None}, "nobody can say whose it was"
 
 
 def test_sides_that_run_out_of_memory_next_to_each_other_are_measured_in_turn(
