@@ -156,6 +156,6 @@ def _with_sizes(spec: Spec, variant: ResolvedVariant, model: ModelFacts, found: 
         *dimension_problems(variant, model),
         *memory_problems(spec, variant, model),
     )
-    warnings = (*found.warnings, *reference_warnings(variant, model))
+    warnings = (*found.warnings, *reference_warnings(spec, variant, model))
     memory = estimate_memory(variant, model)
     return found.model_copy(update={"problems": problems, "warnings": warnings, "memory": memory})

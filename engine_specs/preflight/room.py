@@ -1,6 +1,7 @@
 """Pre-flight of room: memory of the devices, room on the build host, and the settings that would fit."""
 
 from collections.abc import Callable, Iterator
+from math import ceil
 from typing import Any
 
 from engine_specs.preflight.build_host import DiskEstimate, required_host_memory
@@ -8,12 +9,16 @@ from engine_specs.preflight.decoder import spread_of
 from engine_specs.preflight.memory import MemoryEstimate, estimate_memory, kv_bits, unquantized
 from engine_specs.preflight.model_facts import ModelFacts
 from engine_specs.preflight.parallel import dimension_problems, divides, widened
+from engine_specs.preflight.sharing import cached_tokens
 from engine_specs.preflight.support import usable_kv_caches, usable_recipes, usable_targets
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import KindFacts, load_kinds, load_kv_caches, load_recipes
 
-GB = 1e9
+GB, GIB = 1e9, 1 << 30
+CPU_CACHE = "VLLM_CPU_KVCACHE_SPACE"
+CPU_CACHE_BYTES = 1 * GIB
+"""What vLLM's toolchain for processors sets it to, as several sides are up at once."""
 MOST_TARGETS = 3
 NO_SINGLE_SETTING = (
     "no single setting is enough: use a smaller model, or change several of batch size, lengths, devices, "
@@ -35,9 +40,14 @@ def memory_problems(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> 
     yield Problem(f"variants.{variant.name}.target", found, accepted)
 
 
-def reference_warnings(variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
-    """Warn if vLLM cannot serve the unquantized checkpoint on as many devices: the baseline would fail."""
+def reference_warnings(spec: Spec, variant: ResolvedVariant, model: ModelFacts) -> Iterator[str]:
+    """Warn if vLLM cannot serve the unquantized checkpoint as well as its devices could.
+
+    On as many GPUs, it may not start. On processors, its KV cache may hold less than the workload keeps.
+    """
     plain = unquantized(variant).model_copy(update={"speculative": None})
+    if variant.target.accelerator == "cpu":
+        yield from _small_cache(plain, model, cached_tokens(spec, variant))
     estimate = estimate_memory(plain, model)
     held = sum(line.bytes for line in estimate.lines if not line.what.startswith("KV cache"))
     if estimate.budget_bytes is not None and held > estimate.budget_bytes:
@@ -45,6 +55,19 @@ def reference_warnings(variant: ResolvedVariant, model: ModelFacts) -> Iterator[
             f"vLLM, the reference, needs {held / GB:.1f} GB per device for the unquantized checkpoint "
             f"besides its KV cache, of {estimate.budget_bytes / GB:.1f} GB to plan for: "
             "it may run out of memory"
+        )
+
+
+def _small_cache(plain: ResolvedVariant, model: ModelFacts, tokens: int) -> Iterator[str]:
+    """Warn if the cache that vLLM has on processors does not hold so many tokens: it would have to wait."""
+    lines = estimate_memory(plain, model, cached_tokens=tokens).lines
+    kept = sum(line.bytes for line in lines if line.what.startswith("KV cache"))
+    if kept > CPU_CACHE_BYTES:
+        yield (
+            f"vLLM, the reference, has room for {CPU_CACHE_BYTES / GB:.1f} GB of keys and values on "
+            f"processors, and the workload keeps {kept / GB:.1f} GB ({tokens:,} tokens): it would have to "
+            "wait, and an engine would seem faster than it is. "
+            f"Hand {CPU_CACHE}={ceil(kept / GIB)} to all tools ([tool_env])"
         )
 
 

@@ -12,9 +12,16 @@ from engine_specs.preflight import examine
 from engine_specs.preflight.build_host import required_host_memory
 from engine_specs.preflight.memory import estimate_memory
 from engine_specs.preflight.model_facts import ModelFacts, read_model_facts
-from engine_specs.preflight.room import NO_SINGLE_SETTING, host_memory_problems, memory_problems
+from engine_specs.preflight.room import (
+    CPU_CACHE,
+    CPU_CACHE_BYTES,
+    NO_SINGLE_SETTING,
+    host_memory_problems,
+    memory_problems,
+)
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_targets
+from tasks.toolchains import declaration
 
 LARGE = SHAPE.model_copy(update={"max_batch_size": 100})
 CONFIG_70B = CONFIG | {"hidden_size": 8192, "intermediate_size": 28672, "num_attention_heads": 64}
@@ -167,6 +174,27 @@ def test_a_reference_that_does_not_fit_is_a_warning(spec: Spec) -> None:
     assert warning.startswith("vLLM, the reference, needs 144")
     two = examine(spec, variant.model_copy(update={"tensor_parallel": 2}), config, files)
     assert (two.problems, two.warnings) == ((), ())
+
+
+def test_a_cache_on_processors_that_is_too_small_for_the_workload_is_a_warning(spec: Spec) -> None:
+    """vLLM would have to wait for room, and an engine would seem faster than it is."""
+    shape = SHAPE.model_copy(update={"max_batch_size": 32, "max_seq_len": 1024, "max_input_len": 512})
+    variant = gpu_variant(spec, "aot-inductor", "cpu-x86-64-v3", "none", shape=shape)
+    few = spec.workload.model_copy(update={"input_tokens": 32, "output_tokens": 16, "concurrency": (1,)})
+    many = few.model_copy(update={"input_tokens": 512, "output_tokens": 128, "concurrency": (1, 32)})
+    found = [
+        examine(spec.model_copy(update={"workload": load}), variant, CONFIG, FILES).warnings
+        for load in (few, many)
+    ]
+    assert found[0] == ()
+    ((warning,),) = found[1:]
+    assert "has room for 1.1 GB of keys and values on processors, and the workload keeps 2.7 GB" in warning
+    assert "(20,480 tokens)" in warning
+    assert warning.endswith("Hand VLLM_CPU_KVCACHE_SPACE=3 to all tools ([tool_env])")
+
+
+def test_the_cache_on_processors_is_what_the_toolchain_sets() -> None:
+    assert int(declaration("vllm-cpu").env[CPU_CACHE]) << 30 == CPU_CACHE_BYTES
 
 
 def test_a_full_disk_is_reported_before_anything_is_fetched(spec: Spec) -> None:
