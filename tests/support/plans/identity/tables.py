@@ -374,7 +374,7 @@ TABLES = (
         related={
             "another shape": Related(
                 changed(DEMO, _larger_batch),
-                ("demo/*/build", "demo/*/verdict"),
+                ("demo/*/build", "demo/*/measure", "demo/*/verdict"),
             )
         },
     ),
