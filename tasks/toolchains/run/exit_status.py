@@ -16,7 +16,9 @@ from tasks.toolchains.run.messages import Failure, recognised
 from tasks.toolchains.run.supervised_process import Ending, Supervised
 
 MEMORY_RAN_OUT = re.compile(
-    r"\bMemoryError\b|out of memory|can(?:no|')t allocate memory|std::bad_alloc|OutOfMemoryError",
+    r"\bMemoryError\b|out of memory|can(?:no|')t allocate memory|std::bad_alloc|OutOfMemoryError"
+    # Of CUDA's libraries, which ask for memory while graphs are captured, too.
+    r"|STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation",
     re.IGNORECASE,
 )
 NOT_STARTED = 127

@@ -18,6 +18,9 @@ MEMORY_WORDS = [
     "OSError: [Errno 12] Cannot allocate memory",
     "terminate called after throwing an instance of 'std::bad_alloc'",
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB",
+    "torch.AcceleratorError: CUDA error: out of memory",
+    "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "Fatal error: cudaErrorMemoryAllocation",
 ]
 
 
