@@ -1,6 +1,7 @@
 """No measurement needs two sides up at once: every phase brings up one side, and keeps what it answers."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -175,6 +176,15 @@ def test_a_block_costs_the_budget_its_start_and_its_stop_as_well(monkeypatch: py
     assert {one.spent_s for one in made.blocks} == {10.0}, "from before its start until after its stop"
     in_open_loop_s = made.open_loop.engine.spent_s + made.open_loop.reference.spent_s
     assert 60_000 - budget.left_s == pytest.approx(10 * len(made.blocks) + in_open_loop_s)
+
+
+def test_what_is_kept_for_open_loop_includes_a_start_of_each_side() -> None:
+    lines: list[str] = []
+    asked = protocol(resolution=500.0, first_block_pairs=3, budget_minutes=1000.0)
+    placement = OneAtATime({"engine": Behaviour(), "vllm": Behaviour()}, ready_s=600.0)
+    measure_speed(placement, asked.engine, asked.references, asked, text=None, say=lines.append)
+    (kept,) = re.findall(r"open loop and other concurrencies take about (\d+) min", "\n".join(lines))
+    assert int(kept) >= 2 * 600 / 60, "two starts, and some seconds of arrivals"
 
 
 def test_each_start_is_warmed_up_before_its_rounds_count() -> None:
