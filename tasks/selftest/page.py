@@ -3,12 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from tasks.selftest.questions import IN_FLIGHT, LIMITS, WORKLOAD
 from tasks.selftest.results import LiveSelfTest, Row
 
+MARGINS = " and ".join(f"{margin:g} with {texts} texts" for texts, margin, _ in LIMITS.values())
+ASKED = f"{WORKLOAD['input_tokens']} + {WORKLOAD['output_tokens']} tokens, up to {max(IN_FLIGHT)} in flight"
 WHAT_IT_SHOWS = (
-    "Damage and cheats, planted on a running engine of the demo's spec and judged as any engine is,",
-    "against vLLM on the same host. `client`: the judge's client refuses the answer, so there is nothing to",
-    "judge. Rates have their interval of Clopper and Pearson at 95 %; with so few repeats it is wide.",
+    "Damage and cheats, planted on a running engine of the demo's spec and judged by the gates of any engine",
+    "but those of speed and money, against vLLM on the same host. What is asked is not the demo's:",
+    f"{ASKED}, and a margin of regret of {MARGINS}",
+    "(nats per token), as fewer texts cannot exclude less. `client`: the judge's client refuses the answer,",
+    "so there is nothing to judge. Rates have their interval of Clopper and Pearson at 95 %; with so few",
+    "repeats it is wide.",
 )
 HAS_TO_BE = {
     "found": "found",

@@ -13,10 +13,11 @@ from tasks.stages import end_tokens_in, vocabulary_in
 
 # Prompts that reach position 97 and answers that go beyond 128, and twice as many requests as the engine has
 # rows: then as many prompts wait as it can read at once.
+IN_FLIGHT = (2, 8)
 WORKLOAD = {
     "input_tokens": 150,
     "output_tokens": 64,
-    "concurrency": (2, 8),
+    "concurrency": IN_FLIGHT,
     "operating_point": 2,
     # Others may compute on this host meanwhile: longer silence than they cause, shorter than a planted one.
     "slo": Slo(ttft_p99_ms=10_000, itl_p99_ms=1000),

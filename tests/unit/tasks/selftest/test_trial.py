@@ -9,7 +9,7 @@ from support.paths import ROOT
 from tasks.judging import SpeedResult
 from tasks.judging.gates import all_gates
 from tasks.selftest.faults import CLIENT, PLANTED, Expected, names
-from tasks.selftest.page import live_section
+from tasks.selftest.page import WHAT_IT_SHOWS, live_section
 from tasks.selftest.results import Control, LiveSelfTest, Row
 from tasks.selftest.trial import Trial, TrialOutcome, found_by
 
@@ -101,4 +101,5 @@ def test_the_documented_table_has_every_entry() -> None:
     section = page.partition("## Planted damage and cheats")[2]
     rows = [line.split(" | ")[0].strip("|` ") for line in section.splitlines() if line.startswith("| ")]
     shown = [name for name in rows if name not in ("planted", "case", "---")]
+    assert all(line in section for line in WHAT_IT_SHOWS), "what was asked is not what is asked now"
     assert shown == list(names()), "run: enginery selftest --repetitions 1000 --live > docs/selftest.md"
