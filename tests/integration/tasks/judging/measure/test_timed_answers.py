@@ -26,9 +26,13 @@ def judged(
     *,
     cheat: Alteration = UNALTERED,
     spared: int = ASKED.accuracy.streamed_texts,
+    budget_minutes: float = ASKED.speed.gate.budget_minutes,
 ) -> JudgedResult:
     """Judge a server that cheats, if it does, after so many streams of text: those that are judged."""
-    asked = ASKED.model_copy(update={"engine": side("engine", engine.speaks), "workload": LOAD})
+    gate = ASKED.speed.gate.model_copy(update={"budget_minutes": budget_minutes})
+    speed = ASKED.speed.model_copy(update={"gate": gate})
+    own = {"engine": side("engine", engine.speaks), "workload": LOAD, "speed": speed}
+    asked = ASKED.model_copy(update=own)
     with (
         fake_server(reference or Behaviour(stops_after=7, per_token_s=PER_TOKEN_S)) as vllm,
         fake_server(engine) as served,
@@ -54,6 +58,20 @@ def test_an_honest_server_passes(speaks: Speech) -> None:
     assert (outcome.same_text, outcome.missing.estimate, outcome.regret_nats.estimate) == (1.0, 0.0, 0.0)
     assert result.verdict.verdict != "rejected"
     assert JudgedResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_answers_in_open_loop_are_counted_as_those_of_rounds_are() -> None:
+    slower = Behaviour(stops_after=7, per_token_s=8 * PER_TOKEN_S)
+    engine = Behaviour(stops_after=7, per_token_s=PER_TOKEN_S)
+    speed = judged(engine, slower, budget_minutes=2.0).measured.speed
+    assert isinstance(speed, SpeedResult)
+    in_open_loop = len(speed.open_loop.engine.requests)
+    assert in_open_loop > 0, speed.open_loop.engine.stopped
+    rounds = [one for point in speed.points for one in point.rounds if one.side == "engine"]
+    assert len(speed.timed.engine.claimed) == sum(len(one.requests) for one in rounds) + in_open_loop
+    read, tokens = speed.timed.engine.read[-in_open_loop:], LOAD.output_tokens
+    assert max(read) <= tokens
+    assert sum(read) > 0.8 * tokens * in_open_loop, "some tokens of the stand-in have no text"
 
 
 @pytest.mark.parametrize(
