@@ -33,6 +33,7 @@ class VariantSummary(Frozen):
     )
     tree: str | None = Field(description="The tree to deploy; null if there is none.")
     report: str | None = Field(description="Tree of the report; null if there is none.")
+    verdict_id: str = Field(description="Id under which the verdict is kept, as `enginery history` shows it.")
 
 
 class StepSummary(Frozen):
@@ -81,6 +82,7 @@ def summarize_variant(judged: Judged) -> VariantSummary:
         speedup=_speedup(judged),
         tree=entry.tree,
         report=entry.report,
+        verdict_id=judged.verdict_id,
     )
 
 
@@ -188,9 +190,9 @@ def describe(summary: BuildSummary) -> str:
         if variant.row == BUSY_ROW:
             lines.append(f"  {BUSY_FIX}")
         if variant.report:
-            lines.append(f"  report: tree {variant.report}")
-    reused = sum(stage.reused for stage in summary.stages)
-    lines.append(f"stages: {reused} of {len(summary.stages)} reused, {summary.duration_s:.0f} s in total")
+            lines.append(f"  report: enginery report {summary.spec} --verdict {variant.verdict_id}")
+    reused = sum(step.reused for step in summary.steps)
+    lines.append(f"stages: {reused} of {len(summary.steps)} reused, {summary.duration_s:.0f} s in total")
     lines.append(summary.publication)
     if summary.channels:
         lines.append(f"channels: {', '.join(f'{summary.spec}:{name}' for name in summary.channels)}")

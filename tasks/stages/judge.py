@@ -118,11 +118,13 @@ class Judged:
         entry: its entry in a release.
         verdict: the row of the table and its reasons.
         result: the evidence; None if the baseline sufficed and nothing was compiled.
+        verdict_id: id under which the verdict is kept.
     """
 
     entry: VariantRelease
     verdict: Verdict
     result: JudgedResult | None
+    verdict_id: str
 
 
 def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Stay) -> Judged:
@@ -150,8 +152,8 @@ def judge_baseline(pipeline: Pipeline, case: Case, baseline: Baseline, stay: Sta
     _say_verdict(pipeline, subject, verdict)
     vllm = baseline.load.side
     entry = _entry(pipeline, case, subject, verdict, vllm=vllm, deployed=vllm, filed=filed)
-    keep(pipeline.store, case.spec, case.variant, case.commit, entry)
-    return Judged(entry, verdict, None)
+    kept = keep(pipeline.store, case.spec, case.variant, case.commit, entry)
+    return Judged(entry, verdict, None, kept.id)
 
 
 def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Measurements) -> Judged:
@@ -188,8 +190,8 @@ def judge(pipeline: Pipeline, case: Case, baseline: Baseline, measurements: Meas
     _say_verdict(pipeline, subject, verdict)
     vllm, deployed = reference_of(measurements), deployable_reference(measurements)
     entry = _entry(pipeline, case, subject, verdict, vllm=vllm, deployed=deployed, filed=filed)
-    keep(pipeline.store, case.spec, case.variant, case.commit, entry)
-    return Judged(entry, verdict, result)
+    kept = keep(pipeline.store, case.spec, case.variant, case.commit, entry)
+    return Judged(entry, verdict, result, kept.id)
 
 
 def _file(pipeline: Pipeline, report: Path, evidence: Evidence) -> Filed:

@@ -11,11 +11,13 @@ from functools import cache
 from io import StringIO
 
 import pytest
+from support.judging.judgements import PRICES, SUBJECT, measured, protocol, terms
 from support.paths import ROOT
 
 from artifacts.errors import EngineryError
 from engine_specs.tables import load_targets
 from flows.cli.main import EXIT_CODES, make_app, run
+from tasks.judging.judge import judge_engine
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *sorted(
@@ -92,6 +94,23 @@ def test_the_plan_is_what_plan_prints(capsys: pytest.CaptureFixture[str]) -> Non
     (quoted,) = [block for _, block in FENCE.findall(README) if "variant h100-tp2" in block]
     assert run(["plan", "llama-3.3-70b-instruct"]) == 0
     assert quoted in capsys.readouterr().out
+
+
+def without_figures(sentence: str) -> str:
+    return re.sub(r"\d(?:[\d,.]*\d)?", "N", " ".join(sentence.split()))
+
+
+def test_the_demo_says_what_the_gates_say() -> None:
+    (quoted,) = [block for _, block in FENCE.findall(README) if block.startswith("demo/cpu-int8: compile")]
+    reasons, _ = quoted.split("  report: ")
+    sentences = [without_figures(one) for one in re.split(r"\n(?=  \S)", reasons)[1:]]
+    asked = protocol(samples=630, margin=0.02, first_pairs=8)
+    made = measured(asked.digest, [0.0] * 600 + [0.01] * 30, ratio=1.4)
+    said = [*map(without_figures, judge_engine(made, asked, terms(PRICES), SUBJECT).verdict.reasons)]
+    # These have other words for other figures: of looks, of one device, of what was not asked.
+    of_figures = ("Goodput per device", "The declared load", "Regret does not grow")
+    assert {one for one in sentences if one not in said and not one.startswith(of_figures)} == set()
+    assert {one for one in said if one not in sentences and not one.startswith(of_figures)} == set()
 
 
 def test_every_exit_code_has_a_line() -> None:

@@ -112,9 +112,8 @@ def _emit_proof(summary: "BuildSummary", proof: "Proof") -> None:
 
     reference = f"{summary.spec}@{summary.version}"
     emit(f"pulled: {proof.pulled.directory} ({proof.pulled.reason})")
-    emit(
-        f"generated: the pulled and the judged engine return the same {len(proof.from_pull.token_ids)} tokens"
-    )
+    tokens = len(proof.from_pull.token_ids)
+    emit(f"generated: the pulled tree and the judged one return the same {tokens} tokens")
     emit(textwrap.indent(PROMPT + proof.from_pull.text, "  | ", predicate=bool))
     emit("next:")
     emit(f"  enginery show {reference}        enginery report {reference}")

@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from artifacts.errors import NotFound
 from artifacts.settings import load_settings
-from flows.cli.commands.releases import Json, Ref, require_known, require_name
+from flows.cli.commands.releases import Json, Ref, kept_entry, require_known, require_name
 from flows.cli.console import emit, emit_json, emit_table, say
 from flows.cli.context import named_release, open_local_or_configured_store, require_pipeline
 from flows.errors import BadArgument
@@ -96,7 +96,10 @@ def recompute(
     from flows.text.recomputation import recomputed_lines
 
     store = open_local_or_configured_store(load_settings())
-    entries = _released(store, reference, variant) if verdict is None else _kept(store, reference, verdict)
+    if verdict is None:
+        entries = _released(store, reference, variant)
+    else:
+        entries = [kept_entry(store, reference, verdict, "evidence")]
     found = [_recomputed(store, entry) for entry in entries]
     if json:
         emit_json([one.model_dump(mode="json") | {"said": one.said} for one in found])
@@ -120,21 +123,6 @@ def _released(store: "Store", reference: str, variant: str | None) -> "list[Vari
             fix="name another of these, or none to get all" if variant else "",
         )
     return chosen
-
-
-def _kept(store: "Store", reference: str, verdict: str) -> "list[VariantRelease]":
-    """Return what a kept verdict says."""
-    from artifacts.releases import parse_reference, verdicts_on
-
-    name = parse_reference(reference).name
-    found = [one.entry for one in verdicts_on(store, name) if one.id == verdict and one.entry.evidence]
-    if not found:
-        raise NotFound(
-            f"There is no verdict {verdict} on {name} that has evidence.",
-            where=str(store.bucket),
-            fix=f"enginery history {name} shows the ids",
-        )
-    return found
 
 
 def _recomputed(store: "Store", entry: "VariantRelease") -> "Recomputed":

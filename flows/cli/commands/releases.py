@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -107,6 +107,10 @@ def report(
     /,
     *,
     variant: Annotated[str | None, Parameter(help="Fetch only the report of this variant.")] = None,
+    verdict: Annotated[
+        str | None,
+        Parameter(help="Fetch that of this kept verdict, published or not: an id that `history` shows."),
+    ] = None,
     to: Annotated[Path | None, Parameter(help="Write the page to this file.")] = None,
     json: Json = False,
 ) -> None:
@@ -114,26 +118,24 @@ def report(
 
     Each is an HTML page, with every number as JSON next to it.
 
-    A name alone means its channel `stable` or, if it has none, its newest release.
+    A name alone means its channel `stable` or, if it has none, its newest release. With `--verdict`, only the
+    name in the reference counts: a verdict that led to no release has a report as well.
 
-    Exit codes: 0 done; 1 the page cannot be written; 2 an argument is wrong; 4 there is no such release or
-    report; 5 the store does not answer; 6 bytes do not match their digest.
+    Exit codes: 0 done; 1 the page cannot be written; 2 an argument is wrong; 4 there is no such release,
+    verdict or report; 5 the store does not answer; 6 bytes do not match their digest.
 
     For example:
 
         enginery report demo
         enginery report demo:nightly --variant cpu-int8 --to report.html
+        enginery report demo --verdict 20261128T181011123456Z-0a1b2c3d
     """
     settings = load_settings()
     store = open_local_or_configured_store(settings)
-    release = named_release(store, reference)
-    chosen = [each for each in release.variants if variant in {None, each.name} and each.report]
-    if not chosen:
-        raise NotFound(
-            f"{release.name}@{release.version} has no report of {variant or 'any variant'}.",
-            where=f"variants: {', '.join(each.name for each in release.variants)}",
-            fix="name another of these, or none to get all" if variant else "",
-        )
+    if verdict is None:
+        chosen = _reported(named_release(store, reference), variant)
+    else:
+        chosen = [kept_entry(store, reference, verdict, "report")]
     if to is not None and len(chosen) > 1:
         names = ", ".join(each.name for each in chosen)
         raise BadArgument(
@@ -149,6 +151,36 @@ def report(
     else:
         for page in pages.values():
             emit(str(page))
+
+
+def _reported(release: "Release", variant: str | None) -> "list[VariantRelease]":
+    """Return the variants of a release that have a report, or the named one."""
+    chosen = [each for each in release.variants if variant in {None, each.name} and each.report]
+    if not chosen:
+        raise NotFound(
+            f"{release.name}@{release.version} has no report of {variant or 'any variant'}.",
+            where=f"variants: {', '.join(each.name for each in release.variants)}",
+            fix="name another of these, or none to get all" if variant else "",
+        )
+    return chosen
+
+
+def kept_entry(
+    store: "Store", reference: str, verdict: str, has: Literal["report", "evidence"]
+) -> "VariantRelease":
+    """Return what a kept verdict on a name says; raise NotFound unless it has a report, or evidence."""
+    from artifacts.releases import parse_reference, verdicts_on
+
+    name = parse_reference(reference).name
+    found = (one.entry for one in verdicts_on(store, name) if one.id == verdict)
+    entry = next((one for one in found if getattr(one, has)), None)
+    if entry is None:
+        raise NotFound(
+            f"There is no verdict {verdict} on {name} that has {'a report' if has == 'report' else has}.",
+            where=str(store.bucket),
+            fix=f"enginery history {name} shows the ids",
+        )
+    return entry
 
 
 def require_name(text: str) -> None:
@@ -188,7 +220,8 @@ def require_known(store: "Store", name: str) -> None:
 def _raise_for(damaged: Sequence[IntegrityError]) -> None:
     if damaged:
         problems = "\n    ".join(f"{error.where}: {error.what}" for error in damaged)
-        raise IntegrityError(f"{len(damaged)} record(s) are damaged.", where=problems, fix=damaged[0].fix)
+        count = "1 record is" if len(damaged) == 1 else f"{len(damaged)} records are"
+        raise IntegrityError(f"{count} damaged.", where=problems, fix=damaged[0].fix)
 
 
 def _channels(store: "Store", release: "Release") -> list[str]:

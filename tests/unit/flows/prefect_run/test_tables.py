@@ -42,6 +42,7 @@ def one(name: str, verdict: str, speedup: Interval | None = None) -> VariantSumm
         speedup=speedup,
         tree=None,
         report=None,
+        verdict_id="",
     )
 
 

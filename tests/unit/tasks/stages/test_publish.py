@@ -146,7 +146,14 @@ def basis_of(text: str) -> str:
 
 def summary(verdict: str, *, required: bool) -> BuildSummary:
     variant = VariantSummary(
-        name="v", required=required, verdict=verdict, row="row", reasons=(), tree=None, report=None
+        name="v",
+        required=required,
+        verdict=verdict,
+        row="row",
+        reasons=(),
+        tree=None,
+        report=None,
+        verdict_id="",
     )
     return BuildSummary(
         spec="s", commit="c", version=None, publication="", variants=(variant,), stages=(), duration_s=0
