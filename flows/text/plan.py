@@ -17,10 +17,7 @@ def plan_lines(plans: Sequence[SpecPlan]) -> Iterator[str]:
     """Yield the lines of all plans."""
     for plan in plans:
         yield from head_lines(plan)
-        for stage in plan.stages:
-            first, *others = stage.reasons
-            yield f"  {stage.state:<8} {stage.stage:<9} {stage.variant:<12} {first}"
-            yield from (f"  {'':<31} {reason}" for reason in others)
+        yield from _stage_lines(plan)
     found = (one for plan in plans for variant in plan.variants for one in variant.toolchains.values())
     absent = (one for one in found if isinstance(one, NotInstalled))
     yield from dict.fromkeys(f"toolchain {one.name}: {one.reason}" for one in absent)
@@ -53,6 +50,16 @@ def _warnings(found: Mapping[str, Examination]) -> Iterator[str]:
     for warning in dict.fromkeys(text for one in found.values() for text in one.warnings):
         names = ", ".join(name for name, one in found.items() if warning in one.warnings)
         yield f"warning ({names}): {warning}"
+
+
+def _stage_lines(plan: SpecPlan) -> Iterator[str]:
+    """Yield a line per stage, in columns, and below it what else speaks against reuse."""
+    rows = [((stage.state, stage.stage, stage.variant), stage.reasons) for stage in plan.stages]
+    widths = [max((len(cells[column]) for cells, _ in rows), default=0) for column in range(3)]
+    for cells, (first, *others) in rows:
+        start = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+        yield f"  {start}  {first}"
+        yield from (f"  {'':<{len(start)}}  {reason}" for reason in others)
 
 
 def _variant(variant: PlannedVariant) -> Iterator[str]:
@@ -98,17 +105,12 @@ def _quantization(asked: ResolvedVariant) -> str:
 def _accuracy(groups: Sequence[WindowGroup]) -> str:
     """Say how many texts are asked, by the length of contexts and continuations, and what that comes to."""
     parts = (
-        f"{group.texts:,} {'text' if group.texts == 1 else 'texts'} of {_tokens(group)} "
+        f"{group.texts:,} {'text' if group.texts == 1 else 'texts'} of {group.contexts} "
         f"continued by {group.continuation_tokens:,}"
         for group in groups
     )
     generated = sum(group.texts * group.continuation_tokens for group in groups)
     return f"{'; '.join(parts)}: up to {generated:,} generated tokens"
-
-
-def _tokens(group: WindowGroup) -> str:
-    least, most = group.min_context_tokens, group.max_context_tokens
-    return f"{most:,} tokens" if least == most else f"{least:,} to {most:,} tokens"
 
 
 def _toolchain(found: Provenance | NotInstalled) -> str:

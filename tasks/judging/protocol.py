@@ -167,6 +167,12 @@ class WindowGroup(Frozen):
             )
         return self
 
+    @property
+    def contexts(self) -> str:
+        """How long the contexts are, in words: `16 to 96 tokens`, or `192 tokens` if all are alike."""
+        least, most = self.min_context_tokens, self.max_context_tokens
+        return f"{most:,} tokens" if least == most else f"{least:,} to {most:,} tokens"
+
 
 class AccuracyPlan(Frozen):
     """The declared margins, and what is asked to find out whether the engine is within them."""

@@ -206,6 +206,17 @@ def test_tracked_texts_are_known_once_the_hub_answers(store: Store, closed: HubA
     assert any(line.startswith("toolchain tensorrt-llm-1.2: ") for line in lines)
 
 
+def test_reasons_are_in_one_column_however_long_the_names_are(store: Store, closed: HubAccess) -> None:
+    spec = load_spec("llama-3.1-8b-instruct")
+    variants = tuple(one for one in resolve_variants(spec) if one.name == "h100")
+    made = plan_spec(Pipeline(Settings(), store, say=lambda _line: None), spec, closed, variants)
+    lines = list(plan_lines([made]))
+    rows = [next(one for one in lines if one.endswith(f"  {stage.reasons[0]}")) for stage in made.stages]
+    columns = {len(row) - len(stage.reasons[0]) for row, stage in zip(rows, made.stages, strict=True)}
+    assert max(len(stage.variant) for stage in made.stages) > len("checkpoint")
+    assert len(columns) == 1
+
+
 def test_the_hub_answers_where_the_store_does_not(settings: Settings, hub: FaultyHub, tmp_path: Path) -> None:
     spec = spec_at(hub, "acme/llama")
     made = planned(spec, access_to(hub, tmp_path), open_store(settings))

@@ -12,7 +12,7 @@ from support.judging.judgements import PRICES, SUBJECT, capacity, measured, prot
 from support.judging.report_page import captions_of, rows_of, scopes_of
 
 from engine_specs.tables import load_kinds
-from tasks.judging import PlacementChoice, SideMemory, Start
+from tasks.judging import PlacementChoice, SideMemory, Start, WindowGroup
 from tasks.judging.decide import Stay
 from tasks.judging.decide.verdict import decide_baseline
 from tasks.judging.gates import all_gates, compare_months
@@ -192,6 +192,21 @@ def test_every_term_is_explained_next_to_where_it_is_used(page: Path) -> None:
     assert "steal" in terms["Placement"]
     everywhere = [term for found in terms.values() for term in found]
     assert len(set(everywhere)) == len(everywhere), "each is explained once"
+
+
+def test_counts_and_lengths_are_words_that_fit_their_numbers(result: JudgedResult, tmp_path: Path) -> None:
+    asked = result.protocol
+    alike = WindowGroup(
+        name="to-the-end", texts=64, min_context_tokens=192, max_context_tokens=192, continuation_tokens=63
+    )
+    accuracy = asked.accuracy.model_copy(update={"windows": (*asked.accuracy.windows, alike)})
+    rounds = asked.rounds.model_copy(update={"warmup_rounds": 1, "warmup_requests": 2})
+    changed = asked.model_copy(update={"accuracy": accuracy, "rounds": rounds})
+    page = render_report(result.model_copy(update={"protocol": changed}), tmp_path).read_text(
+        encoding="utf-8"
+    )
+    assert "64 with 192 tokens of context, continued by 63" in page
+    assert "1 warm-up round per side and 2 requests before each round discarded" in page
 
 
 def test_limits_are_plotted_on_one_scale(result: JudgedResult) -> None:
