@@ -140,10 +140,11 @@ class HostWatch:
         deadline, said = time.monotonic() + self._rule.limit_s, False
         while busy := self._not_quiet():
             if busy.text and not said:
-                say(f"waiting for a quiet host: {busy.text}{_named(busy.who)}")
+                limit = f"up to {self._rule.limit_s:g} s"
+                say(f"waiting {limit} for a quiet host: others {busy.text}{_named(busy.who)}")
                 said = True
             if time.monotonic() >= deadline:
-                why = busy.text or "it was watched for too short a time"
+                why = f"they {busy.text}" if busy.text else "it was watched for too short a time"
                 raise HostBusy(
                     f"Others kept this host busy for {self._rule.limit_s:g} s: {why}",
                     where="; ".join(busy.who) or "by no process that is visible from here",
@@ -156,7 +157,7 @@ class HostWatch:
     def _not_quiet(self) -> "_Busy | None":
         """Return why the host is not quiet; None if it has been for long enough."""
         if strangers := tuple(self._strangers()):
-            return _Busy("other processes compute on its GPUs", strangers)
+            return _Busy("compute on its GPUs", strangers)
         with self._lock:
             last, first = self._readings[-1], self._readings[0]
         begin_s = last.at_s - self._rule.for_s
@@ -187,7 +188,7 @@ class HostWatch:
 
 @dataclass(frozen=True, slots=True)
 class _Busy:
-    """Why a host is not quiet, and who keeps it busy."""
+    """What others do on a host that is not quiet, without a subject, and who they are."""
 
     text: str
     who: tuple[str, ...]
@@ -196,7 +197,7 @@ class _Busy:
 def _shares(load: ForeignLoad, before: CpuReading, after: CpuReading, rule: QuietRule) -> str:
     steal = f", and other machines {load.steal:.0%} of their time" if load.steal > rule.share else ""
     return (
-        f"they used {load.share:.1%} of its {after.cores:g} cores{steal} in the last "
+        f"used {load.share:.1%} of its {after.cores:g} cores{steal} in the last "
         f"{after.at_s - before.at_s:.1f} s ({rule.share:.0%} is allowed)"
     )
 

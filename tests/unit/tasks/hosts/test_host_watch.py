@@ -63,7 +63,7 @@ def test_a_busy_host_is_waited_for_and_who_keeps_it_so_is_named() -> None:
     watch(host).await_quiet(lines.append)
     assert host.at_s == pytest.approx(30, abs=1), "ten quiet seconds after the last busy one, but for 5 %"
     (line,) = lines
-    assert line.startswith("waiting for a quiet host: they used 50.0% of its 2 cores")
+    assert line.startswith("waiting up to 60 s for a quiet host: others used 50.0% of its 2 cores")
     assert line.endswith("; process 4000000 (burner, 1.00 cores)")
 
 
@@ -89,7 +89,7 @@ def test_a_process_of_somebody_else_on_a_gpu_is_waited_for() -> None:
     lines: list[str] = []
     watching = watch(Simulated([]), strangers=lambda: there.pop() if there else ())
     watching.await_quiet(lines.append)
-    assert lines == ["waiting for a quiet host: other processes compute on its GPUs; process 7 (train)"]
+    assert lines == ["waiting up to 60 s for a quiet host: others compute on its GPUs; process 7 (train)"]
 
 
 def test_a_host_that_need_not_be_quiet_is_not_waited_for() -> None:
