@@ -55,9 +55,15 @@ def is_reserved(variant: str) -> bool:
 
 
 def suggestion(found: object, known: Iterable[str]) -> str:
-    """Return `did you mean X? ` for the nearest known name, or nothing if none is near."""
-    near = difflib.get_close_matches(str(found), list(known), n=1, cutoff=0.6)
-    return f"did you mean {near[0]}? " if near else ""
+    """Return `did you mean X? ` for the nearest known name, or nothing if none is near.
+
+    Names that begin with the whole word that was found are the nearest: `h100` is short for `h100-sxm`, and
+    not a misspelt `h200`. All of them are named, because only the user knows which one is meant.
+    """
+    names = list(known)
+    near = [name for name in names if name.startswith((f"{found}-", f"{found}_"))]
+    near = near or difflib.get_close_matches(str(found), names, n=1, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}? " if near else ""
 
 
 def one_of(what: str, names: Callable[[], Iterable[str]]) -> Any:

@@ -31,6 +31,7 @@ REFUSED = [
     ("max_input_len: 192", "max_input: 192", 13, "defaults.shape.max_input", "an unknown key", "did you mean max_input_len?"),
     ("cpu-x86-64-v3", "cpu-x86-64", 18, "variants[0].target", "'cpu-x86-64'", "cpu-x86-64-v2, cpu-x86-64-v3"),
     ("cpu-x86-64-v3", "x86-64-v3", 18, "variants[0].target", "'x86-64-v3'", "did you mean cpu-x86-64-v3?"),
+    ("cpu-x86-64-v3", "h100", 18, "variants[0].target", "'h100'", "did you mean h100-nvl or h100-pcie or h100-sxm?"),
     ("name: second", "name: a/b", 19, "variants[1].name", "'a/b'", "lower-case letters"),
     ("required: false", "required: no", 21, "variants[1].required", "'no'", "true or false"),
     ("required: false", "tensor_parallel: 0", 21, "variants[1].tensor_parallel", "the number 0", "at least 1"),
