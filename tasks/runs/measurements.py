@@ -1,8 +1,8 @@
 """Keeping measurements, and finding them again.
 
 Invariants:
-- A measurement is keyed by trees and serve commands (through the protocol), toolchains, the host class and,
-  if it is forced, the placement of the sides.
+- A measurement is keyed by trees and serve commands (through the protocol), toolchains, the host class,
+  whether the host had to be quiet and, if it is forced, the placement of the sides.
 - It is reused if it is younger than the configured age; it is never replaced. One that is dated in the
   future, by a host with a wrong clock, has no age and is not reused.
 - One that lacks what is needed now, because something that decides nothing about it changed, is not reused.
@@ -100,7 +100,8 @@ def find_measurement(
         return NotUsable(
             f"measured on {every[-1].created_at:%Y-%m-%d %H:%M} UTC, which is in the future: check the clocks"
             if every
-            else "never measured with these trees, this protocol, these toolchains and this host class"
+            else "never measured with these trees, this protocol, these toolchains, this host class and "
+            "these settings (ENGINERY_QUIET_HOST, ENGINERY_PLACEMENT)"
         )
     newest = made[-1]
     if not newest.conclusive:
