@@ -127,10 +127,10 @@ def _address(place: str, run_id: str | UUID | None) -> str | None:
 def show_verdict(
     spec: Spec, summary: BuildSummary, judged: Sequence[Judged], links: Mapping[str, str]
 ) -> None:
-    """Create the page with the verdicts, which the UI lists first among the run's artifacts.
+    """Create the page with the verdicts, the only artifact of the flow itself and not of one of its tasks.
 
-    The UI has no order within a run (it sorts by random ids), but shows the flow's own artifacts before those
-    of its tasks: so this is the flow's only one.
+    The UI has no order within a run: it sorts by random ids. Prefect's first UI shows the flow's own before
+    those of its tasks; the second, to which our messages link, does not.
     """
     create_markdown_artifact(
         verdict_page(spec, summary, judged, links),
