@@ -61,8 +61,9 @@ def _safe(result: JudgedResult) -> str:
     gates = [gate for gate in all_gates() if gate.asks == "answers" and gate.name in judged]
     open_ = [gate.name for gate in gates if gate.rule_for(judged[gate.name]) is not None]
     if open_:
-        return f"Its answers were not accepted by {_and(open_)}."
-    return f"Its answers are as good as vLLM's, as far as {_and([gate.name for gate in gates])} can show."
+        return f"The engine's answers were not accepted by {_and(open_)}."
+    asked = _and([gate.name for gate in gates])
+    return f"The engine's answers are as good as vLLM's, as far as {asked} can show."
 
 
 def _worth(result: JudgedResult) -> str:
@@ -72,7 +73,8 @@ def _worth(result: JudgedResult) -> str:
     found = [clause for name in row.decided_by if (clause := clauses.get(name))]
     if not found:
         return _first_sentence(result.verdict.reasons[0])
-    sentence = ", and ".join(found)
+    # A clause is about the engine; the first sentence of an advice may be about vLLM.
+    sentence = re.sub("^it ", "the engine ", ", and ".join(found))
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 

@@ -48,7 +48,8 @@ def _map(points: Sequence[RegionPoint], columns: Sequence[int], decisive: Load, 
         axes.set_xlim(-0.5, room - 0.5)
         axes.set_ylim(-0.5, len(rows) - 0.5)
         axes.set_xlabel("requests in flight")
-        axes.set_ylabel("tokens in + out")
+        # Next to a single row, one line of it would be longer than the drawing is high.
+        axes.set_ylabel("tokens in + out" if len(rows) > 1 else "tokens\nin + out")
         axes.tick_params(length=0)
         axes.grid(visible=False)
         for spine in axes.spines.values():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
-from support.judging.judgements import PRICES, SUBJECT, protocol, terms
+from support.judging.judgements import PRICES, SUBJECT, measured, protocol, terms
 from support.judging.loads import many_loads, measured_loads
 from support.servers.browser import browser_page
 
@@ -99,6 +99,15 @@ def test_no_label_of_a_plot_is_cut(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     assert page.locator("svg text").count() > 100
     assert page.evaluate(CUT_LABELS) == []
+
+
+def test_no_label_is_cut_if_all_loads_have_one_length(browser: Page, tmp_path: Path) -> None:
+    asked = protocol(samples=400, margin=0.02, first_pairs=6)
+    made = measured(asked.digest, [0.0] * 400, ratio=1.4)
+    result = judge_engine(made, asked, terms(PRICES, compile_mode="always"), SUBJECT)
+    browser.goto(render_report(result, tmp_path).as_uri())
+    assert browser.get_by_text("in + out").count() > 0
+    assert browser.evaluate(CUT_LABELS) == []
 
 
 def test_tables_are_cards_with_labels_on_a_phone(page: Page) -> None:

@@ -155,11 +155,11 @@ def test_it_begins_with_what_to_do_why_and_how_to_get_it(page: Path, result: Jud
     asked = [gate for gate in all_gates() if gate.asked_by(result.protocol)]
     *others, last = (gate.name for gate in asked if gate.asks == "answers")
     ratio, lost = gates["speed"].ratio, -gates["economics"].net_usd
-    fast = f"It is {ratio.estimate:.2f} times as fast as vllm with 2 in flight (between {ratio.lower:.2f} and"
+    fast = f"The engine is {ratio.estimate:.2f} times as fast as vllm with 2 in flight"
     for shown in (
         "Serve this engine instead of vLLM.",
         f"as far as {', '.join(others)} and {last} can show.",
-        f"{fast} {ratio.upper:.2f}; the bar is 1.1), and it would cost {lost:,.0f} USD a month more",
+        f"{fast} (between {ratio.lower:.2f} and {ratio.upper:.2f}; the bar is 1.1), and it would cost {lost:,.0f} USD a month more",
         "enginery pull demo --to ./engines --variant cpu-int8",
         f"Judged {result.created_at:%Y-%m-%d %H:%M} UTC on an unknown host.",
     ):
@@ -269,6 +269,8 @@ def test_the_advice_follows_the_verdict(
     advice = advice_on(judged)
     assert advice.do.startswith(do)
     assert safe in advice.safe
+    assert advice.safe.startswith("The engine's answers ")
+    assert not advice.worth.startswith("It "), "vLLM may be what was spoken of last"
     for sentence in (advice.do, advice.safe, advice.worth):
         assert sentence.endswith(".")
         assert not re.search(r"\. [A-Z]", sentence), "three sentences, whatever was decided"
