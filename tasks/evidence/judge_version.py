@@ -39,7 +39,7 @@ class JudgeVersion(Frozen):
 
     def text(self) -> str:
         """Write it as part of a sentence."""
-        known = ", ".join(f"{name} {number}" for name, number in self.libraries.items())
+        known = ", ".join(f"{name} {number}" for name, number in sorted(self.libraries.items()))
         commit = f", commit {self.commit[:12]}" if self.commit else ""
         return f"sources {self.sources[:12]}{commit}, {known}"
 

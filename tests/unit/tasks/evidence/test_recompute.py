@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from support.judging import evidence as planted
 
+from artifacts.canonical import canonical_bytes
 from artifacts.store import Measurement
 from tasks.evidence import Evidence, Recomputed, judge_version, recompute
 from tasks.evidence.conclusion import samples_digest
+from tasks.evidence.judge_version import JudgeVersion, this_judge
 from tasks.evidence.kept_evidence import Judgement, KeptEvidence
 from tasks.judging import decide, gates, results, statistics
 from tasks.judging.gates import all_gates
@@ -189,3 +191,11 @@ def test_the_version_of_the_judge_covers_what_judges_and_not_what_measures_or_sh
         assert {f"judging/{root.name}/{path.relative_to(root)}" for path in root.rglob("*.py")} <= files
     assert "judging/gates/money/economics.py" in files
     assert not any(name.startswith(("judging/report/", "judging/selftest/")) for name in files)
+
+
+def test_libraries_are_named_in_one_order_whether_kept_or_of_this_judge() -> None:
+    """The store sorts keys: two versions one below the other are compared by eye."""
+    this = this_judge()
+    kept = JudgeVersion.model_validate_json(canonical_bytes(this))
+    assert list(kept.libraries) != list(this.libraries)
+    assert kept.text() == this.text()
