@@ -13,7 +13,7 @@ Invariants:
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -27,6 +27,7 @@ from tasks.runs.pipeline import Pipeline
 
 # As far apart as clocks of hosts may be; what is further in the future has no age.
 CLOCKS_DIFFER = timedelta(minutes=5)
+STAGES: Mapping[MeasurementKind, str] = {"baseline": "baseline", "judged": "measure"}
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
 
@@ -51,6 +52,11 @@ class MeasurementCall:
     def key(self) -> str:
         """The digest of the document."""
         return digest_of(self.document)
+
+    @property
+    def stage(self) -> str:
+        """The stage that measures this, as plans and messages name it."""
+        return STAGES[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +175,16 @@ def measure_once(
     """
     found = find_measurement(pipeline, call)
     if isinstance(found, Usable):
-        pipeline.say(f"{call.kind}: reused, {found.reason}")
+        pipeline.say(f"{call.stage}: reused, {found.reason}")
         return found.measurement, found.reason
     if pipeline.require_cached:
         raise CacheMissRefused(
-            f"no {call.kind} measurement can be reused: {found.reason}",
+            f"{call.stage}: no measurement can be reused: {found.reason}",
             fix="run without --require-cached to measure",
         )
     attempt = 1 + sum(one.looked for one in pipeline.store.measurements(call.key))
     counted = f"; attempt {attempt} at the same question" if attempt > 1 else ""
-    pipeline.say(f"{call.kind}: measuring ({found.reason}{counted})")
+    pipeline.say(f"{call.stage}: measuring ({found.reason}{counted})")
     begin = time.monotonic()
     finding = measure(attempt)
     device_s = (time.monotonic() - begin - finding.aside_s) * devices(finding.result)

@@ -61,7 +61,7 @@ def test_nothing_finished_was_done_again(finished: Finished) -> None:
     stages = finished.summary["stages"]
     assert {stage["stage"] for stage in stages} == {"fetch", "quantize", "build"}
     assert all(stage["reused"] for stage in stages), stages
-    for line in ("baseline: reused", "judged: reused"):
+    for line in ("baseline: reused", "measure: reused"):
         assert line in finished.log
 
 

@@ -43,7 +43,7 @@ def up(
     for component in status.components:
         emit(f"{component.name:<15} {component.url}")
     _say_login(status, settings)
-    say('enginery uses the stack by itself; other programs do after: eval "$(enginery status --env)"')
+    say('enginery finds the stack by itself; other programs do after: eval "$(enginery status --env)"')
 
 
 def down() -> None:

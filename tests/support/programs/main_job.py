@@ -42,7 +42,7 @@ FETCHED = r"fetch checkpoint: reused", r"fetch heldout: reused"
 MEASURED = *FETCHED, r"baseline: reused"
 QUANTIZED = *MEASURED, r"quantize cpu-int8: reused"
 BUILT = *QUANTIZED, r"build cpu-int8: reused"
-JUDGED = *BUILT, r"judged: reused"
+JUDGED = *BUILT, r"measure: reused"
 
 INTERRUPTIONS = (
     Interruption("fetch", request=r"PUT /.*/actions/fetch/"),

@@ -129,7 +129,7 @@ def test_a_run_that_requires_cached_results_measures_nothing(settings: Settings,
         return Finding(Value(value=attempt))
 
     cached = Pipeline(settings, store, say=lambda _line: None, require_cached=True)
-    with pytest.raises(CacheMissRefused, match="no judged measurement can be reused: never measured"):
+    with pytest.raises(CacheMissRefused, match=r"^measure: no measurement can be reused: never measured"):
         measure_once(cached, CALL, measure, devices=lambda _value: 1)
     assert asked == []
     keep(cached, value=7)
