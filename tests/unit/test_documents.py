@@ -1,15 +1,23 @@
-"""Every path and every module that a document names exists.
+"""Every path and every module that a document names exists; the vocabulary has one row per word.
 
 In paths, `*` and words in capitals (`tasks/kinds/NAME.py`) stand for any name: some file has to match.
 """
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from support.paths import ROOT, TESTS
+
+from artifacts.settings import PlacementName
+from engine_specs.tables import load_kinds
+from tasks.judging.endpoint import Role
+from tasks.judging.gates import VerdictName
+from tasks.toolchains.providers.registry import PROVIDERS
 
 PACKAGES = ("artifacts", "engine_specs", "flows", "tasks")
 FOLDERS = (*PACKAGES, "docs", "requirements", "tests", r"\.ci")
@@ -103,3 +111,51 @@ def test_a_path_that_does_not_exist_is_found(text: str, missing: list[str]) -> N
 )
 def test_a_module_that_does_not_exist_is_found(name: str, there: bool) -> None:
     assert resolves(name) == there
+
+
+ROW = re.compile(r"^\| (?!word \||---)([^|]+) \| ([^|]+) \|", re.MULTILINE)
+VOCABULARY = (ROOT / "docs" / "vocabulary.md").read_text(encoding="utf-8")
+# A word with two rows says of what it speaks in each: "of a stage: ...".
+OF_WHAT = re.compile(r"of (a |an )?[a-z ]+: ")
+
+
+def meanings(text: str) -> dict[str, list[str]]:
+    """The rows of each word; a row may explain several."""
+    found = defaultdict(list)
+    for words, meaning in ROW.findall(text):
+        for word in words.split(", "):
+            found[word].append(meaning)
+    return found
+
+
+def unclear(text: str) -> list[str]:
+    """The words that have several rows of which one does not say of what it speaks."""
+    return [
+        word
+        for word, said in meanings(text).items()
+        if len(said) > 1 and not all(OF_WHAT.match(one) for one in said)
+    ]
+
+
+def test_each_word_has_one_meaning() -> None:
+    assert len(meanings(VOCABULARY)) > 80
+    assert unclear(VOCABULARY) == []
+
+
+def test_a_word_with_two_meanings_is_found() -> None:
+    assert unclear("| hit, miss | in the store | |\n| miss | too late | |\n") == ["miss"]
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("engine kind", load_kinds()),
+        ("role", get_args(Role)),
+        ("placement", get_args(PlacementName)),
+        ("verdict", get_args(VerdictName)),
+        ("provider", [one.name for one in PROVIDERS]),
+    ],
+)
+def test_the_names_in_a_row_are_those_of_the_code(word: str, names: list[str]) -> None:
+    (meaning,) = meanings(VOCABULARY)[word]
+    assert set(re.findall(r"`([^`]+)`", meaning)) == set(names)
