@@ -28,9 +28,9 @@ _BOUNDS = {
     "greater_than_equal": ("ge", "a number of at least {}"),
     "less_than": ("lt", "a number less than {}"),
     "less_than_equal": ("le", "a number of at most {}"),
-    "string_too_short": ("min_length", "text of at least {} character(s)"),
-    "string_too_long": ("max_length", "text of at most {} characters"),
-    "too_short": ("min_length", "a list of at least {} item(s)"),
+    "string_too_short": ("min_length", "text of length {} or more"),
+    "string_too_long": ("max_length", "text of length {} at most"),
+    "too_short": ("min_length", "a list of length {} or more"),
 }
 
 

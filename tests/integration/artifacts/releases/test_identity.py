@@ -76,6 +76,7 @@ def test_a_bad_record_among_releases_is_named_and_hides_none_of_the_others(
     assert [one["version"] for one in json.loads(ended.stdout)] == ["1.4.0"]
     assert ended.returncode == 6
     assert key in ended.stderr
+    assert "1 record is damaged." in ended.stderr
     assert ": :" not in ended.stderr
     (bad, good) = list_releases(store, "demo")
     assert isinstance(bad, IntegrityError)
