@@ -7,6 +7,7 @@ from tasks.judging.statistics.changes import change_interval
 from tasks.judging.statistics.gains import gains_of
 from tasks.judging.statistics.garbled_answers import (
     GARBLED,
+    has_gross_stretch,
     is_garbled,
 )
 from tasks.judging.statistics.looks import ENDED, Look, attempt_confidence, take_look
@@ -100,6 +101,7 @@ __all__ = [
     "gains_of",
     "geometric_mean_interval",
     "gross_error_interval",
+    "has_gross_stretch",
     "is_garbled",
     "is_not_faster",
     "length_ratio_interval",

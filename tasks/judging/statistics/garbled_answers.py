@@ -36,13 +36,19 @@ GARBLED = (
 
 def is_garbled(regrets: Sequence[tuple[int, float]]) -> bool:
     """Return whether these tokens garble an answer: the index of each, ascending, and its regret in nats."""
-    return any(
-        _crowded([index for index, nats in regrets if nats > beyond], count)
-        for beyond, count in ((GROSS_NATS, GROSS_TOKENS), (HOPELESS_NATS, HOPELESS_TOKENS))
-    )
+    return has_gross_stretch(regrets) or _crowded(regrets, HOPELESS_NATS, HOPELESS_TOKENS)
 
 
-def _crowded(indexes: Sequence[int], count: int) -> bool:
-    """Return whether one stretch holds so many of these tokens."""
+def has_gross_stretch(regrets: Sequence[tuple[int, float]]) -> bool:
+    """Return whether half of a stretch are gross errors: it is garbled whichever single tokens are in doubt.
+
+    Takes the index of each, ascending, and its regret in nats.
+    """
+    return _crowded(regrets, GROSS_NATS, GROSS_TOKENS)
+
+
+def _crowded(regrets: Sequence[tuple[int, float]], beyond: float, count: int) -> bool:
+    """Return whether one stretch holds so many tokens with a regret beyond this."""
+    indexes = [index for index, nats in regrets if nats > beyond]
     ends = zip(indexes, indexes[count - 1 :], strict=False)
     return any(last - first < STRETCH_TOKENS for first, last in ends)
