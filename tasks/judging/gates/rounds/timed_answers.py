@@ -228,9 +228,9 @@ def _wrong(found: TimedAnswersOutcome, protocol: JudgingProtocol) -> str:
     if found.garbled:
         are = "is" if found.garbled == 1 else "are"
         return (
-            f"{found.garbled} of {found.samples} timed answers {are} garbled: {GARBLED}. If it differs when it "
-            "is asked again, the first alone counts. Noise does not make such an answer, so the engine has a "
-            "fault where it is timed, however rare."
+            f"{found.garbled} of {found.samples} timed answers {are} garbled: {GARBLED}. If it differs when "
+            "it is asked again, the first alone counts. Noise does not make such an answer, so the engine "
+            "has a fault where it is timed, however rare."
         )
     if regret.lower <= margin:
         return ""
