@@ -73,9 +73,7 @@ def s3_errors(where: str) -> Iterator[None]:
         what = f"S3 does not allow a bucket or key of that name: {error}"
         raise BadReference(what, where=where, fix="Check ENGINERY_STORE_BUCKET and _PREFIX.") from error
     except RecursionError as error:
-        # boto3 takes any redirect for one to another region, and asks for that by a request like the first.
-        what = "What answers is not an S3 server: it redirects every request."
-        raise StoreUnreachable(what, where=where, fix=REDIRECT_FIX) from error
+        raise _redirected(where) from error
     except boto.BotoCoreError as error:
         what = f"What answers is not an S3 server, or the request cannot be sent: {error}"
         raise StoreUnreachable(what, where=where, fix=START_FIX) from error
@@ -104,6 +102,8 @@ def _no_answer(error: "BotoCoreError", where: str) -> ArtifactError:
 
     if problems := proxy_problems(PROXIES):
         return SettingsInvalid("; ".join(problems), where=where, fix=NETWORK_FIX)
+    if isinstance(error.kwargs.get("error"), RecursionError):  # it depends on who runs out of stack
+        return _redirected(where)
     if isinstance(error, boto.ProxyConnectionError):
         return StoreUnreachable("The proxy to the S3 server does not answer.", where=where, fix=PROXY_FIX)
     if isinstance(error, boto.SSLError):
@@ -111,6 +111,15 @@ def _no_answer(error: "BotoCoreError", where: str) -> ArtifactError:
             f"The S3 server cannot be trusted: {error}", where=where, fix=CERTIFICATES_FIX
         )
     return StoreUnreachable(f"The S3 server does not answer: {error}", where=where, fix=START_FIX)
+
+
+def _redirected(where: str) -> StoreUnreachable:
+    """Return the error for an address that answers every request with a redirect.
+
+    boto3 takes each for one to another region, and asks for that by a request like the first, without end.
+    """
+    what = "What answers is not an S3 server: it redirects every request."
+    return StoreUnreachable(what, where=where, fix=REDIRECT_FIX)
 
 
 def _refusal(error: "ClientError", where: str) -> ArtifactError:

@@ -58,13 +58,21 @@ def as_nobody(probe: Callable[[], T]) -> T:
         process.join()
 
 
+def _connections(process: psutil.Process, kind: str) -> list[Any]:
+    """The connections of a process; none if it has ended since it was listed."""
+    try:
+        return list(process.net_connections(kind))
+    except psutil.NoSuchProcess:
+        return []
+
+
 def doors(processes: Mapping[str, Iterable[psutil.Process]]) -> list[Door]:
     """The TCP ports that processes listen on."""
     return [
         Door(owner, connection.laddr.port)
         for owner, family in processes.items()
         for process in family
-        for connection in process.net_connections("tcp")
+        for connection in _connections(process, "tcp")
         if connection.status == psutil.CONN_LISTEN
     ]
 
@@ -75,7 +83,7 @@ def sockets(processes: Mapping[str, Iterable[psutil.Process]]) -> list[Path]:
         Path(process.cwd(), connection.laddr)
         for family in processes.values()
         for process in family
-        for connection in process.net_connections("unix")
+        for connection in _connections(process, "unix")
         if connection.laddr and not str(connection.laddr).startswith("@")
     }
     return sorted(path for path in found if path.is_socket())

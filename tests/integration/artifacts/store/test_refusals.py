@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from botocore.exceptions import SSLError
+from botocore.exceptions import HTTPClientError, SSLError
 from support.servers import proxy
 from support.servers.seaweed import S3Server, free_ports
 from support.stores.buckets import in_any_bucket
@@ -189,6 +189,12 @@ def test_what_a_web_server_in_between_answers_is_reported(
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(StoreUnreachable, match=said):
             open_store(Settings()).read_action("build", "0" * 64)
+
+
+@pytest.mark.parametrize("error", [RecursionError(), HTTPClientError(error=RecursionError())])
+def test_whoever_runs_out_of_stack_a_redirect_without_end_is_named(error: Exception) -> None:
+    with pytest.raises(StoreUnreachable, match="it redirects every request"), s3_errors("bucket b"):
+        raise error
 
 
 def _answer(listener: socket.socket, page: bytes) -> None:
