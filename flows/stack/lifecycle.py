@@ -22,7 +22,7 @@ from flows.stack.system.child_environment import SERVERS, checkout, inherited
 from flows.stack.system.disk import disk_full_errors, require_room
 from flows.stack.system.liveness import birth, is_running
 from flows.stack.system.private_files import fingerprint
-from flows.stack.system.probes import answers, port_of, wait_ready
+from flows.stack.system.probes import answers, wait_ready
 from flows.stack.system.processes import MARK, PART, end_part, marked, spawn
 from flows.stack.system.state import Component, StackPaths, StackState, read_state, write_state
 
@@ -144,13 +144,13 @@ class Lifecycle:
         {object_store.NAME: self._start_store, prefect_server.NAME: self._start_prefect}[name]()
 
     def _await_server(self, name: str) -> None:
-        """Wait for a server; if another program took its port before it did, start it on another one."""
+        """Wait for a server; if another program took a port of it before it did, start it on another one."""
         for retry in range(_PORT_RETRIES + 1):
             component = self.state.components[name]
             try:
                 wait_ready(component, _READY_LIMIT_S, self._readiness(component))
             except ComponentFailed:
-                strangers = strangers_at(port_of(component), component.pid)
+                strangers = self._strangers(component)
                 if not strangers or retry == _PORT_RETRIES:
                     raise
                 self.say(f"{name}: its port was taken meanwhile by {' and '.join(strangers)}")
@@ -159,6 +159,14 @@ class Lifecycle:
                 self._start_server(name)
             else:
                 return
+
+    def _strangers(self, component: Component) -> list[str]:
+        """Name the processes of others that listen on a port which was chosen for a server."""
+        own = {prefect_server.PORT}
+        if component.name == object_store.NAME:
+            own = {object_store.S3_PORT, *object_store.INNER_PORTS}
+        found = [strangers_at(port, component.pid) for use, port in self.state.ports.items() if use in own]
+        return sorted({who for strangers in found for who in strangers})
 
     def _readiness(self, component: Component) -> Callable[[], bool] | None:
         """Return what else has to be true of a server before it counts as ready."""
