@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from artifacts.errors import NotFound
 from artifacts.settings import load_settings
-from flows.cli.commands.releases import Json, Ref, kept_entry, require_known, require_name
+from flows.cli.commands.releases import Json, Ref, kept_entry, released_entries, require_known, require_name
 from flows.cli.console import emit, emit_json, emit_table, say
-from flows.cli.context import named_release, open_local_or_configured_store, require_pipeline
+from flows.cli.context import open_local_or_configured_store, require_pipeline
 from flows.errors import BadArgument
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def recompute(
 
     store = open_local_or_configured_store(load_settings())
     if verdict is None:
-        entries = _released(store, reference, variant)
+        entries = released_entries(store, reference, variant, "evidence")
     else:
         entries = [kept_entry(store, reference, verdict, "evidence")]
     found = [_recomputed(store, entry) for entry in entries]
@@ -110,19 +109,6 @@ def recompute(
     if "changed" in said:
         return CHANGED
     return OTHER_JUDGE if "other-judge" in said else 0
-
-
-def _released(store: "Store", reference: str, variant: str | None) -> "list[VariantRelease]":
-    """Return the variants of a release that have evidence, or the named one."""
-    release = named_release(store, reference)
-    chosen = [one for one in release.variants if variant in {None, one.name} and one.evidence]
-    if not chosen:
-        raise NotFound(
-            f"{release.name}@{release.version} has no evidence on {variant or 'any variant'}.",
-            where=f"variants: {', '.join(one.name for one in release.variants)}",
-            fix="name another of these, or none to get all" if variant else "",
-        )
-    return chosen
 
 
 def _recomputed(store: "Store", entry: "VariantRelease") -> "Recomputed":

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, Parameter(help="Print one JSON document.", negative="")]
 Ref = Annotated[str, Parameter(help="name, name:channel, name@1.4 or name@1.4.2.")]
+Attached = Literal["report", "evidence"]
 
 REPORT_PAGE = "report.html"
 
@@ -133,7 +134,7 @@ def report(
     settings = load_settings()
     store = open_local_or_configured_store(settings)
     if verdict is None:
-        chosen = _reported(named_release(store, reference), variant)
+        chosen = released_entries(store, reference, variant, "report")
     else:
         chosen = [kept_entry(store, reference, verdict, "report")]
     if to is not None and len(chosen) > 1:
@@ -153,21 +154,26 @@ def report(
             emit(str(page))
 
 
-def _reported(release: "Release", variant: str | None) -> "list[VariantRelease]":
-    """Return the variants of a release that have a report, or the named one."""
-    chosen = [each for each in release.variants if variant in {None, each.name} and each.report]
+def released_entries(
+    store: "Store", reference: str, variant: str | None, has: Attached
+) -> "list[VariantRelease]":
+    """Return the variants of a release that have a report, or evidence; only the named one if one is named.
+
+    Raises:
+        NotFound: there is no such release, or none of these has it.
+    """
+    release = named_release(store, reference)
+    chosen = [one for one in release.variants if variant in {None, one.name} and getattr(one, has)]
     if not chosen:
         raise NotFound(
-            f"{release.name}@{release.version} has no report of {variant or 'any variant'}.",
-            where=f"variants: {', '.join(each.name for each in release.variants)}",
+            f"{release.name}@{release.version} has no {has} on {variant or 'any variant'}.",
+            where=f"variants: {', '.join(one.name for one in release.variants)}",
             fix="name another of these, or none to get all" if variant else "",
         )
     return chosen
 
 
-def kept_entry(
-    store: "Store", reference: str, verdict: str, has: Literal["report", "evidence"]
-) -> "VariantRelease":
+def kept_entry(store: "Store", reference: str, verdict: str, has: Attached) -> "VariantRelease":
     """Return what a kept verdict on a name says; raise NotFound unless it has a report, or evidence."""
     from artifacts.releases import parse_reference, verdicts_on
 
