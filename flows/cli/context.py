@@ -1,6 +1,8 @@
 """What commands work with: the environment of the local stack, the store."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
@@ -30,26 +32,40 @@ def use_local_stack(settings: Settings) -> None:
     say(f"using the local stack: {', '.join(parts)}")
 
 
-def use_orchestrator(settings: Settings) -> None:
-    """Use the local stack for a command that runs flows; check that the configured Prefect server answers.
+@contextmanager
+def orchestrator(settings: Settings) -> Iterator[None]:
+    """Provide a Prefect server for the flows that run inside.
 
-    If none is configured, Prefect starts a server for this run alone.
+    It is the local stack's or the configured one; otherwise one is started that ends with this context.
 
     Raises:
-        PrefectUnreachable: the server does not answer, or denies access.
+        PrefectUnreachable: the server does not answer, or denies access; a new one is forbidden, or cannot
+            start.
         artifacts.errors.SettingsInvalid: Prefect's client would refuse a proxy or certificates.
-        LocalDiskError, BadPath: none is configured, and Prefect cannot keep a server's data on this host.
+        LocalDiskError, BadPath: Prefect cannot keep a new server's data on this host.
     """
-    from flows.stack.components.configured_server import configured_url, require_answer
-    from flows.stack.components.prefect_server import protect_temporary_server
+    from flows.stack.components.prefect_server import NO_TELEMETRY
 
     use_local_stack(settings)
-    # It sets what Prefect reads once, and so comes before anything else that reads Prefect's settings.
-    protect_temporary_server()
+    # Prefect reads it once, so it is set before anything else that reads Prefect's settings.
+    os.environ.update({name: os.environ.get(name, value) for name, value in NO_TELEMETRY.items()})
+    from flows.stack.components.configured_server import configured_url, require_answer
+    from flows.stack.components.temporary_server import require_allowed, temporary_server
+
     if configured_url():
         require_answer()
-    else:
-        require_writable(Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser())
+        yield
+        return
+    require_writable(Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser())
+    require_allowed()
+    say("starting a Prefect server for this run alone; `enginery up` starts one that stays, with its UI")
+    with temporary_server():
+        from flows.prefect_run import deliver
+
+        try:
+            yield
+        finally:
+            deliver()
 
 
 def open_local_or_configured_store(settings: Settings) -> "Store":

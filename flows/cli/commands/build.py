@@ -11,9 +11,9 @@ from flows.cli.commands.plan import show_plans
 from flows.cli.console import emit, emit_json
 from flows.cli.context import (
     open_local_or_configured_store,
+    orchestrator,
     require_pipeline,
     require_writable,
-    use_orchestrator,
 )
 from flows.errors import BadArgument
 
@@ -67,14 +67,14 @@ def build(
     # The flow checks this again; checking here reports a mistake before Prefect starts.
     variants_here(loaded, variant, probe_host())
     require_writable(settings.home)
-    use_orchestrator(settings)
     open_local_or_configured_store(settings).ensure_bucket()
-    from flows.build import build as run
-    from flows.prefect_run import BuildSummary, describe
+    with orchestrator(settings):
+        from flows.build import build as run
+        from flows.prefect_run import BuildSummary, describe
 
-    summary: BuildSummary = run(
-        spec, variant=variant, publish=publish, force=force, require_cached=require_cached
-    )
+        summary: BuildSummary = run(
+            spec, variant=variant, publish=publish, force=force, require_cached=require_cached
+        )
     if json:
         emit_json(summary)
     else:

@@ -12,9 +12,9 @@ from engine_specs.spec import Spec, list_specs, load_spec, resolve_variants
 from flows.cli.console import emit_json, emit_table
 from flows.cli.context import (
     open_local_or_configured_store,
+    orchestrator,
     require_pipeline,
     require_writable,
-    use_orchestrator,
 )
 
 
@@ -39,14 +39,14 @@ def nightly(
     settings = load_settings()
     to_build = [spec for spec in _readable(specs, settings) if _has_work_here(spec)]
     require_writable(settings.home)
-    use_orchestrator(settings)
     if to_build:  # the flow does not use the store for the others either
         open_local_or_configured_store(settings).ensure_bucket()
-    from flows.nightly import NightlySummary
-    from flows.nightly import nightly as run
+    with orchestrator(settings):
+        from flows.nightly import NightlySummary
+        from flows.nightly import nightly as run
 
-    state = run(list(specs) or None, force=force, return_state=True)
-    summary: NightlySummary | Exception = state.result(raise_on_failure=False)
+        state = run(list(specs) or None, force=force, return_state=True)
+        summary: NightlySummary | Exception = state.result(raise_on_failure=False)
     if isinstance(summary, Exception):
         raise summary
     if json:

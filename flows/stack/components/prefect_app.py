@@ -1,4 +1,4 @@
-"""The stack's Prefect server: Prefect's own application, with two changes that it has no setting for.
+"""The Prefect server that we start: Prefect's own application, with two changes that it has no setting for.
 
 - Requests for another host name are refused. A web page can make its own name resolve to 127.0.0.1 and so
   pass as "the same origin" (DNS rebinding); its requests carry that name in the `Host` header.
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flows.stack.system.ports import OWN_NAMES
+from flows.stack.system.processes import end_with_owner
 from tasks.workers.garbage import look_for_garbage_rarely
 
 
@@ -38,9 +39,12 @@ class LockingSqlite(AioSqliteConfiguration):
 
 def main() -> None:
     """Serve until a signal arrives; Prefect's variables configure everything else."""
+    end_with_owner()
     look_for_garbage_rarely()
     server = get_current_settings().server
-    MODELS_DEPENDENCIES["database_config"] = LockingSqlite(PREFECT_API_DATABASE_CONNECTION_URL.value())
+    database = PREFECT_API_DATABASE_CONNECTION_URL.value()
+    if database.startswith("sqlite"):  # the user's own may be a PostgreSQL
+        MODELS_DEPENDENCIES["database_config"] = LockingSqlite(database)
     app = create_app(final=True)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(OWN_NAMES), www_redirect=False)
     uvicorn.run(

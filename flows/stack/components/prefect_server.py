@@ -3,7 +3,6 @@
 Its API is open to whoever has the credentials: Prefect's clients, and the UI, which asks for them once.
 """
 
-import os
 import secrets
 import sys
 
@@ -34,8 +33,13 @@ def auth_string(paths: StackPaths) -> str:
     It is created on first use, in a file that only its owner can read.
     """
     if not paths.prefect_auth_file.exists():
-        write_private(paths.prefect_auth_file, f"{_USER}:{secrets.token_urlsafe(24)}".encode())
+        write_private(paths.prefect_auth_file, new_auth_string().encode())
     return paths.prefect_auth_file.read_text()
+
+
+def new_auth_string() -> str:
+    """Return a login that nobody has yet, "user:password"."""
+    return f"{_USER}:{secrets.token_urlsafe(24)}"
 
 
 def stack_variables(paths: StackPaths) -> dict[str, str]:
@@ -44,7 +48,7 @@ def stack_variables(paths: StackPaths) -> dict[str, str]:
 
 
 def server_environment(paths: StackPaths, url: str, port: int) -> dict[str, str]:
-    """Return the environment of the server itself.
+    """Return the whole environment of the stack's server.
 
     Without PREFECT_SERVER_UI_API_URL its UI would send requests to port 4200, whatever the server's port is.
     """
@@ -52,13 +56,25 @@ def server_environment(paths: StackPaths, url: str, port: int) -> dict[str, str]
         **inherited(SERVERS),
         **stack_variables(paths),
         "PYTHONPATH": python_path(),
-        "PREFECT_SERVER_API_HOST": HOST,
-        "PREFECT_SERVER_API_PORT": str(port),
+        **protection(port, auth_string(paths)),
         "PREFECT_SERVER_UI_API_URL": api_url(url),
         "PREFECT_UI_URL": url,
-        "PREFECT_SERVER_API_AUTH_STRING": auth_string(paths),
+    }
+
+
+def protection(port: int, login: str) -> dict[str, str]:
+    """Return the variables of a server that listens on this host alone, and asks for a login.
+
+    Args:
+        port: the port that it listens on.
+        login: "user:password".
+    """
+    return {
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_API_AUTH_STRING": login,
         # The server's own services use its API as clients do.
-        AUTH_STRING: auth_string(paths),
+        AUTH_STRING: login,
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{name}:{port}" for name in OWN_NAMES),
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
     }
@@ -77,27 +93,3 @@ def api(paths: StackPaths, url: str) -> PrefectApi:
 def api_url(url: str) -> str:
     """Return the address of the API, given that of the server."""
     return f"{url}/api"
-
-
-def protect_temporary_server() -> None:
-    """If Prefect is going to start a server for this run alone, protect it like the stack's own.
-
-    Such a server listens on a port of this host and uses the user's own Prefect database.
-    """
-    for name, value in NO_TELEMETRY.items():
-        os.environ.setdefault(name, value)
-    import prefect.context
-    from prefect.settings import get_current_settings
-
-    # Apart from the variable, a profile or a file of the user may name a server.
-    if get_current_settings().api.url:
-        return
-    secret = f"{_USER}:{secrets.token_urlsafe(24)}"
-    os.environ.update(
-        {
-            "PREFECT_SERVER_API_AUTH_STRING": secret,
-            AUTH_STRING: secret,
-            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
-        }
-    )
-    prefect.context.refresh_global_settings_context()

@@ -30,8 +30,10 @@ def port_of(component: Component) -> int:
     return int(component.url.rsplit(":", 1)[1])
 
 
-def wait_ready(component: Component, limit_s: float, ready: Callable[[], bool] | None = None) -> None:
-    """Wait until the component is healthy and listens on its own port.
+def wait_ready(
+    component: Component, limit_s: float, ready: Callable[[], bool] | None = None, title: str = ""
+) -> None:
+    """Wait until the component is healthy and listens on its own port; an error calls it by the title.
 
     Two stacks that start at once may choose the same port, and only one of them gets it.
 
@@ -39,18 +41,19 @@ def wait_ready(component: Component, limit_s: float, ready: Callable[[], bool] |
         ComponentFailed: it ended, or was not ready in time; with the tail of its log.
     """
     ready = ready or (lambda: answers(component))
+    title = title or f"The {component.name} of the local stack"
     deadline = time.monotonic() + limit_s
     while not (ready() and listens(port_of(component), component.pid)):
         if not is_running(component):
-            raise _failed(component, "ended while starting")
+            raise _failed(component, f"{title} ended while starting")
         if time.monotonic() > deadline:
-            raise _failed(component, f"was not ready within {limit_s:.0f} s")
+            raise _failed(component, f"{title} was not ready within {limit_s:.0f} s")
         time.sleep(0.1)
 
 
-def _failed(component: Component, how: str) -> ComponentFailed:
+def _failed(component: Component, what: str) -> ComponentFailed:
     return ComponentFailed(
-        f"The {component.name} of the local stack {how}.",
+        f"{what}.",
         where=f"{component.log}, last lines:\n{tail(Path(component.log))}",
         fix="fix what the log reports, then run `enginery up` again",
     )

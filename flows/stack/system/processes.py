@@ -1,8 +1,10 @@
 """Daemons: starting them so that they outlive this program, finding them again, ending them and no others."""
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,9 @@ import psutil
 
 MARK = "ENGINERY_STACK"  # environment of every process of a stack: the stack's directory
 PART = "ENGINERY_STACK_PART"  # and the component that it belongs to; flow runs inherit the worker's
+
+OWNER = "ENGINERY_SERVER_OWNER"  # environment of a process that ends with the one named: its process id
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _KILL_LIMIT_S = 10.0
 _POLL_S = 0.05
@@ -49,6 +54,16 @@ def spawn(
     process = psutil.Process(child.pid)
     child.returncode = 0  # it is meant to outlive this object, which would otherwise warn
     return process
+
+
+def end_with_owner() -> None:
+    """If the environment names the parent, have this process ended when the parent ends, however it ends."""
+    owner = os.environ.get(OWNER)
+    if owner is None:
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != int(owner):  # it had ended before
+        sys.exit(f"process {owner}, which started this one, is gone")
 
 
 def marked(root: Path, part: str | None = None) -> list[psutil.Process]:

@@ -40,7 +40,8 @@ def prefect_harness(folder: Path) -> Iterator[None]:
     shutil.copyfile(_migrated(), folder / "prefect-test.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utilities, "mkdtemp", lambda: str(folder))
-        with utilities.prefect_test_harness():
+        # Its own limit is 30 s, which a busy host exceeds.
+        with utilities.prefect_test_harness(server_startup_timeout=LIMIT_S):
             yield
 
 

@@ -1,10 +1,6 @@
 """What commands learn of the running stack, and what the user's own choices take precedence over."""
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -64,30 +60,3 @@ def test_a_dead_component_offers_nothing(running: Settings) -> None:
     )
     write_state(paths, StackState().with_component(dead))
     assert stack_environment(running) == {}
-
-
-def test_a_server_for_one_run_reports_to_nobody_and_asks_for_credentials(settings: Settings) -> None:
-    probe = (
-        "import json, os; from artifacts.settings import Settings;"
-        "from flows.cli.context import use_orchestrator; use_orchestrator(Settings());"
-        "print(json.dumps(dict(os.environ)))"
-    )
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    seen = json.loads(done.stdout)
-    assert {name: seen[name] for name in prefect_server.NO_TELEMETRY} == prefect_server.NO_TELEMETRY
-    assert len(seen["PREFECT_API_AUTH_STRING"]) > 32
-    assert seen["PREFECT_SERVER_API_AUTH_STRING"] == seen["PREFECT_API_AUTH_STRING"]
-
-
-def test_a_server_that_a_profile_names_is_left_its_credentials(settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "profiles.toml").write_text(
-        'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
-    )
-    probe = (
-        "import os; from flows.stack.components.prefect_server import protect_temporary_server;"
-        "protect_temporary_server();"
-        "print(sorted(name for name in os.environ if 'AUTH_STRING' in name))"
-    )
-    env = {**os.environ, "PREFECT_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", probe], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
