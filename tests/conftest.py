@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hypothesis
@@ -33,12 +34,17 @@ FOREIGN = ("AWS_", "HF_", "PREFECT_", "ENGINERY_")
 SHARED = ("ENGINERY_TOOLCHAINS_DIR",)
 
 
-def pytest_configure() -> None:
-    """Cut the session off from credentials, endpoints and settings of the user; make hypothesis calm."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Cut the session off from the credentials, settings and data of the user; make hypothesis calm."""
     # Collecting tests makes a great many objects that stay, and each search for garbage would visit them all.
     gc.disable()
     for name in [name for name in os.environ if name.startswith(FOREIGN) and name not in SHARED]:
         del os.environ[name]
+    # What no test chose a place for.
+    home = TemporaryDirectory(prefix="enginery-tests-")
+    config.add_cleanup(home.cleanup)
+    os.environ["ENGINERY_HOME"] = f"{home.name}/home"
+    os.environ["ENGINERY_CACHE_DIR"] = f"{home.name}/cache"
     # A shell starts what it runs in the background with Ctrl-C ignored, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull

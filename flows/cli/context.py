@@ -32,15 +32,13 @@ def use_local_stack(settings: Settings) -> None:
     say(f"using the local stack: {', '.join(parts)}")
 
 
-@contextmanager
-def orchestrator(settings: Settings) -> Iterator[None]:
-    """Provide a Prefect server for the flows that run inside.
+def require_orchestrator(settings: Settings) -> None:
+    """Use the local stack for a command that runs flows; check that the configured Prefect server answers.
 
-    It is the local stack's or the configured one; otherwise one is started that ends with this context.
+    If none is configured, check that `orchestrator` may start one.
 
     Raises:
-        PrefectUnreachable: the server does not answer, or denies access; a new one is forbidden, or cannot
-            start.
+        PrefectUnreachable: the server does not answer, or denies access; or a new one is forbidden.
         artifacts.errors.SettingsInvalid: Prefect's client would refuse a proxy or certificates.
         LocalDiskError, BadPath: Prefect cannot keep a new server's data on this host.
     """
@@ -50,14 +48,30 @@ def orchestrator(settings: Settings) -> Iterator[None]:
     # Prefect reads it once, so it is set before anything else that reads Prefect's settings.
     os.environ.update({name: os.environ.get(name, value) for name, value in NO_TELEMETRY.items()})
     from flows.stack.components.configured_server import configured_url, require_answer
-    from flows.stack.components.temporary_server import require_allowed, temporary_server
+    from flows.stack.components.temporary_server import require_allowed
 
     if configured_url():
         require_answer()
+    else:
+        require_allowed()
+        require_writable(Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser())
+
+
+@contextmanager
+def orchestrator() -> Iterator[None]:
+    """Provide a Prefect server for the flows that run inside, of which `require_orchestrator` was true.
+
+    It is the local stack's or the configured one; otherwise one is started that ends with this context.
+
+    Raises:
+        PrefectUnreachable: a new server cannot start.
+    """
+    from flows.stack.components.configured_server import configured_url
+    from flows.stack.components.temporary_server import temporary_server
+
+    if configured_url():
         yield
         return
-    require_writable(Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser())
-    require_allowed()
     say("starting a Prefect server for this run alone; `enginery up` starts one that stays, with its UI")
     with temporary_server():
         from flows.prefect_run import deliver

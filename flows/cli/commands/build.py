@@ -12,6 +12,7 @@ from flows.cli.console import emit, emit_json
 from flows.cli.context import (
     open_local_or_configured_store,
     orchestrator,
+    require_orchestrator,
     require_pipeline,
     require_writable,
 )
@@ -67,8 +68,9 @@ def build(
     # The flow checks this again; checking here reports a mistake before Prefect starts.
     variants_here(loaded, variant, probe_host())
     require_writable(settings.home)
+    require_orchestrator(settings)
     open_local_or_configured_store(settings).ensure_bucket()
-    with orchestrator(settings):
+    with orchestrator():
         from flows.build import build as run
         from flows.prefect_run import BuildSummary, describe
 

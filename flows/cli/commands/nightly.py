@@ -13,6 +13,7 @@ from flows.cli.console import emit_json, emit_table
 from flows.cli.context import (
     open_local_or_configured_store,
     orchestrator,
+    require_orchestrator,
     require_pipeline,
     require_writable,
 )
@@ -39,9 +40,10 @@ def nightly(
     settings = load_settings()
     to_build = [spec for spec in _readable(specs, settings) if _has_work_here(spec)]
     require_writable(settings.home)
+    require_orchestrator(settings)
     if to_build:  # the flow does not use the store for the others either
         open_local_or_configured_store(settings).ensure_bucket()
-    with orchestrator(settings):
+    with orchestrator():
         from flows.nightly import NightlySummary
         from flows.nightly import nightly as run
 

@@ -17,7 +17,6 @@ from support.programs.processes import wait_until
 from support.servers.intruder import Door, as_nobody, ask, knock
 from support.servers.prefect_database import FILE, seed_database
 
-from artifacts.settings import Settings
 from flows.stack.components.prefect_api import PrefectApi
 from flows.stack.components.prefect_server import NO_TELEMETRY
 from flows.stack.system.processes import OWNER
@@ -26,8 +25,9 @@ from flows.stack.system.state import StackPaths
 # What a command does before it runs a flow; then the address of the server that the flow would use.
 PROGRAM = """
 from artifacts.settings import Settings
-from flows.cli.context import orchestrator
-with orchestrator(Settings()):
+from flows.cli.context import orchestrator, require_orchestrator
+require_orchestrator(Settings())
+with orchestrator():
     from prefect.client.orchestration import get_client
     with get_client(sync_client=True) as client:
         client.read_work_pools()
@@ -39,12 +39,12 @@ HEADERS = {"Content-Type": "application/json"}
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], PrefectApi]]:
+def running(home: Path) -> Iterator[tuple[subprocess.Popen[str], PrefectApi]]:
     """A program with a server of its own."""
-    seed_database(settings.home)
+    seed_database(home)
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
-        env=environment(settings),
+        env=environment(home),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -54,11 +54,17 @@ def running(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], Prefect
         program.kill()
 
 
-def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """The user's own database is where such a server looks for it."""
-    home = StackPaths.below(settings.home).prefect_home
-    home.mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "PREFECT_HOME": str(home), **more}
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """The user's own database is where such a server looks for it; there is no spec, so nothing to build."""
+    prefect_home, specs = StackPaths.below(home).prefect_home, home / "specs"
+    for folder in (prefect_home, specs):
+        folder.mkdir(parents=True, exist_ok=True)
+    own = {
+        "ENGINERY_HOME": str(home),
+        "ENGINERY_SPECS_DIR": str(specs),
+        "PREFECT_HOME": str(prefect_home),
+    }
+    return {**os.environ, **own, **more}
 
 
 def port_of(api: PrefectApi) -> int:
@@ -77,46 +83,33 @@ def owner_of(process: psutil.Process) -> str | None:
         return None
 
 
-def test_the_server_of_one_run_is_closed_to_others(settings: Settings) -> None:
-    with running(settings) as (program, api):
-        served = as_nobody(lambda: knock([Door("temporary", port_of(api))], (*PATHS, "/api/health"), HEADERS))
+def test_the_server_of_one_run_is_closed_to_others_and_reports_to_nobody(tmp_path: Path) -> None:
+    with running(tmp_path) as (program, api):
+        port = port_of(api)
+        served = as_nobody(lambda: knock([Door("temporary", port)], (*PATHS, "/api/health"), HEADERS))
         assert {answer.path for answer in served} == {"/api/health"}
         with pytest.raises(urllib.error.HTTPError, match="401"):
             api.get("admin/settings")
+        # A web page can make a name of its own lead here.
+        hosts = [f"{name}:{port}" for name in ("127.0.0.1", "evil.example")]
+        assert [ask(port, "GET", "/api/health", {"Host": host}) for host in hosts] == [200, 400]
+        [server] = servers_of(program.pid)
+        assert NO_TELEMETRY.items() <= server.environ().items()
         program.communicate("\n")
         assert program.returncode == 0
         assert servers_of(program.pid) == []
 
 
-def test_it_reports_to_nobody(settings: Settings) -> None:
-    with running(settings) as (program, _):
-        [server] = servers_of(program.pid)
-        assert NO_TELEMETRY.items() <= server.environ().items()
-
-
-def test_a_web_page_that_claims_another_host_is_refused(settings: Settings) -> None:
-    with running(settings) as (_, api):
-        port = port_of(api)
-        own, evil = (
-            ask(port, "GET", "/api/health", {"Host": f"{name}:{port}"})
-            for name in ("127.0.0.1", "evil.example")
-        )
-        assert (own, evil) == (200, 400)
-
-
-def test_a_run_that_is_killed_leaves_no_server(settings: Settings) -> None:
-    with running(settings) as (program, _):
+def test_a_run_that_is_killed_leaves_no_server(tmp_path: Path) -> None:
+    with running(tmp_path) as (program, _):
         assert len(servers_of(program.pid)) == 1
         program.send_signal(signal.SIGKILL)
         program.wait()
         wait_until(lambda: servers_of(program.pid) == [])
 
 
-def test_a_server_that_cannot_start_ends_the_command_with_its_own_words(
-    settings: Settings, tmp_path: Path
-) -> None:
-    env = environment(settings, ENGINERY_SPECS_DIR=str(tmp_path / "none"))
-    (tmp_path / "none").mkdir()
+def test_a_server_that_cannot_start_ends_the_command_with_its_own_words(tmp_path: Path) -> None:
+    env = environment(tmp_path)
     (Path(env["PREFECT_HOME"]) / FILE).write_text("not a database, though long enough to be one")
     ended = run_cli("nightly", env=env)
     assert ended.returncode == 5
@@ -125,20 +118,16 @@ def test_a_server_that_cannot_start_ends_the_command_with_its_own_words(
     assert "internal error" not in ended.stderr
 
 
-def test_settings_of_prefect_that_forbid_such_a_server_are_kept(settings: Settings, tmp_path: Path) -> None:
-    env = environment(
-        settings, ENGINERY_SPECS_DIR=str(tmp_path / "none"), PREFECT_SERVER_ALLOW_EPHEMERAL_MODE="false"
-    )
-    (tmp_path / "none").mkdir()
+def test_settings_of_prefect_that_forbid_such_a_server_are_kept(tmp_path: Path) -> None:
+    env = environment(tmp_path, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE="false")
     ended = run_cli("nightly", env=env)
     assert ended.returncode == 5
     assert "forbid a temporary one" in ended.stderr
 
 
-def test_a_run_delivers_its_log_before_the_server_ends(settings: Settings, tmp_path: Path) -> None:
-    seed_database(settings.home)
-    env = environment(settings, ENGINERY_SPECS_DIR=str(tmp_path / "none"))
-    (tmp_path / "none").mkdir()
+def test_a_run_delivers_its_log_before_the_server_ends(tmp_path: Path) -> None:
+    seed_database(tmp_path)
+    env = environment(tmp_path)
     ended = run_cli("nightly", env=env)
     assert ended.returncode == 0, ended.stderr
     assert "Error logging to API" not in ended.stderr
