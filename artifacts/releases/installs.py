@@ -7,7 +7,8 @@ ROOT/<name>/<version>/.enginery/partial/         an unfinished download, which t
 ROOT/<name>/current                              link to what was pulled last: <version>/<variant>
 
 Invariants:
-- Whatever is there without a record was made by somebody else, and is left alone.
+- Whatever is there without a record was made by somebody else, and is left alone; so is a `current` that no
+  pull can have made.
 - A recorded version never changes: the store must later name the same release and the same tree.
 """
 
@@ -81,9 +82,26 @@ def refuse_foreign(paths: InstallPaths) -> None:
     if os.path.lexists(paths.directory) and not paths.record.exists():
         what = f"{paths.directory} was not made by a pull: there is no record of it."
         raise InTheWay(what, where=str(paths.record), fix=fix)
-    if os.path.lexists(paths.current) and not paths.current.is_symlink():
-        what = f"{paths.current} was not made by a pull: it is not a link."
+    if os.path.lexists(paths.current) and (why := _why_foreign(paths.current)):
+        what = f"{paths.current} was not made by a pull: {why}."
         raise InTheWay(what, where=str(paths.current), fix=fix)
+
+
+def _why_foreign(current: Path) -> str:
+    """Say why no pull can have made what is named `current`; empty if one can.
+
+    A pull links to <version>/<variant>, which has a record or, where somebody has removed that version
+    since, does not exist.
+    """
+    if not current.is_symlink():
+        return "it is not a link"
+    target, name = current.readlink(), current.parent
+    if len(target.parts) != 2 or not re.fullmatch(VERSION_PATTERN, target.parts[0]):
+        return f"it links to {target}, and a pull links to VERSION/VARIANT"
+    linked = InstallPaths(name.parent, name.name, *target.parts)
+    if os.path.lexists(linked.directory) and not linked.record.exists():
+        return f"it links to {target}, of which there is no record"
+    return ""
 
 
 def refuse_change(paths: InstallPaths, release: Release, tree: str) -> None:

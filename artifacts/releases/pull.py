@@ -80,6 +80,7 @@ def pull_release(
     refuse_reserved(release, choice.variant.name)
     paths = InstallPaths(root.resolve(), release.name, release.version, choice.variant.name)
     with disk_errors(root):
+        refuse_foreign(paths)
         paths.records.mkdir(parents=True, exist_ok=True)
         with FileLock(paths.lock):
             refuse_foreign(paths)
@@ -87,6 +88,8 @@ def pull_release(
             found = is_installed(paths, choice.tree)
             downloaded_bytes = 0 if found else _install(store, release, choice, paths, on_progress)
             record_release(paths, release)
+        # Once more: a download may take hours, in which somebody may have made a link of that name.
+        refuse_foreign(paths)
         point_link(paths.current, paths.current_target)
     return PulledRelease(
         release=release,

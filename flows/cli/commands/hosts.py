@@ -42,10 +42,11 @@ def pull(
 
     A name alone means its channel `stable` or, if it has none, its newest release. Every chunk is verified,
     an interrupted pull is resumed, and what is already installed is left alone. ROOT/NAME/current points to
-    what was pulled last.
+    what was pulled last. What no pull made is never replaced.
 
-    Exit codes: 0 done; 1 this host's disk is full or not writable; 2 an argument is wrong; 4 there is no such
-    release, or nothing in it fits this host; 5 the store does not answer; 6 bytes do not match their digest.
+    Exit codes: 0 done; 1 this host's disk is full or not writable; 2 an argument is wrong, or something that
+    no pull made is in the way; 4 there is no such release, or nothing in it fits this host; 5 the store does
+    not answer; 6 bytes do not match their digest.
 
     For example:
 

@@ -1,6 +1,7 @@
 """Records are what their keys say, recorded versions stay what they were, and what no pull made is kept."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from artifacts.canonical import canonical_bytes
 from artifacts.errors import IntegrityError, InTheWay, NothingFits
 from artifacts.hosts import HostFacts
 from artifacts.releases import Release, list_channels, list_releases, move_channel, pull_release, read_release
+from artifacts.releases import pull as pulling
 from artifacts.releases.channels import read_channel
 from artifacts.releases.installs import RESERVED_VARIANTS, InstallPaths
 from artifacts.releases.releases import release_key
@@ -150,6 +152,63 @@ def test_a_file_in_the_place_of_the_link_is_left_alone(store: Store, demo: Relea
     with pytest.raises(InTheWay):
         pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
     assert (tmp_path / "root" / "demo" / "current").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("/srv/tuned", "a pull links to VERSION/VARIANT"),
+        ("../elsewhere", "a pull links to VERSION/VARIANT"),
+        ("tuned/v2", "a pull links to VERSION/VARIANT"),
+        ("1.4.0/v2/deeper", "a pull links to VERSION/VARIANT"),
+        ("1.3.0/tuned", "of which there is no record"),
+    ],
+)
+@pytest.mark.parametrize("pulled_before", [False, True])
+def test_a_link_that_no_pull_made_is_refused_before_anything_is_changed(
+    store: Store, demo: Release, tmp_path: Path, target: str, why: str, pulled_before: bool
+) -> None:
+    root = tmp_path / "root"
+    if pulled_before:
+        pull_release(store, "demo@1.4.0", root, facts=HOST)
+        paths(root).current.unlink()
+    (root / "demo" / "1.3.0" / "tuned").mkdir(parents=True)
+    paths(root).current.symlink_to(target)
+    before = sorted(root.rglob("*"))
+    ended = run_here("pull", "demo@1.4.0", "--to", root)
+    assert ended.returncode == 2
+    assert f"current was not made by a pull: it links to {target}, " in ended.stderr
+    assert why in ended.stderr
+    assert "Move it away" in ended.stderr
+    assert paths(root).current.readlink() == Path(target)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_link_that_is_made_during_a_download_is_left_alone(
+    store: Store, demo: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current, record_release = paths(tmp_path / "root").current, pulling.record_release
+
+    def record_and_link(at: InstallPaths, found: Release) -> None:
+        record_release(at, found)
+        if not current.is_symlink():
+            current.symlink_to("/srv/tuned")
+
+    monkeypatch.setattr(pulling, "record_release", record_and_link)
+    with pytest.raises(InTheWay, match="links to /srv/tuned"):
+        pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+    assert current.readlink() == Path("/srv/tuned")
+
+
+@pytest.mark.parametrize("removed", ["1.4.0", "1.4.0/v2"])
+def test_the_link_to_a_version_that_was_removed_since_is_replaced(
+    store: Store, demo: Release, tmp_path: Path, removed: str
+) -> None:
+    pull_release(store, "demo@1.4.0", tmp_path / "root", facts=HOST)
+    again = published(store, variant("v2", demo.variant("v2").tree or ""), content="second")
+    shutil.rmtree(tmp_path / "root" / "demo" / removed)
+    pulled = pull_release(store, f"demo@{again.version}", tmp_path / "root", facts=HOST)
+    assert paths(tmp_path / "root").current.resolve() == pulled.directory
 
 
 @pytest.mark.parametrize("name", [*RESERVED_VARIANTS, "1.4.0"])
