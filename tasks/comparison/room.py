@@ -32,7 +32,8 @@ def placement_here(
         facts: what this host has.
         settings: may say which placement is wanted.
         sides: how many sides there are; None: the engine and the references of the spec.
-        patience_s: how long to wait for GPUs that seem busy, such as after the baseline's server has ended.
+        patience_s: how long to wait for GPUs that seem busy, such as after the baseline's server has ended,
+            if too few others are free for all sides.
 
     Raises:
         tasks.errors.GpusUnavailable: processes that are not of this program leave too few GPUs.
@@ -45,6 +46,8 @@ def placement_here(
             need_of(variant),
             facts,
             ours=lambda gpu: locked_by_a_job(gpu, settings.gpu_locks_dir),
+            # Only sides that are up together gain by more GPUs than one of them needs.
+            sides=sides if settings.placement in (None, "together") else 1,
             patience_s=patience_s,
         )
         room = Room(free, busy, served)

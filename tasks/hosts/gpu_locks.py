@@ -170,6 +170,7 @@ def free_gpus(
     environ: Mapping[str, str] = os.environ,
     reader: GpuReader = NVML,
     ours: Callable[[Gpu], bool] = lambda _gpu: False,
+    sides: int = 1,
     patience_s: float = 0.0,
 ) -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
     """Return the suitable GPUs that nobody else computes on, and what computes on the others.
@@ -180,14 +181,18 @@ def free_gpus(
         environ: may hide GPUs.
         reader: asks the driver.
         ours: whether a GPU is locked by another job of this program, which will give it back.
-        patience_s: how long to wait for busy ones: a GPU may still seem busy when its server has just ended.
+        sides: how many sides get GPUs of their own, if there are so many suitable ones.
+        patience_s: how long to wait if fewer are free than the sides need: a GPU may still seem busy when its
+            server has just ended.
     """
     suitable = _suitable(need, facts, environ)
+    enough = need.count * sides if len(suitable) >= need.count * sides else need.count
     deadline = time.monotonic() + patience_s
     while True:
         busy = {gpu: "" if ours(gpu) else busy_with(gpu, reader.read(gpu.uuid)) for gpu in suitable}
-        if not any(busy.values()) or time.monotonic() >= deadline:
-            return tuple(gpu for gpu in suitable if not busy[gpu]), tuple(filter(None, busy.values()))
+        free = tuple(gpu for gpu in suitable if not busy[gpu])
+        if len(free) >= enough or len(free) == len(suitable) or time.monotonic() >= deadline:
+            return free, tuple(filter(None, busy.values()))
         time.sleep(LOOK_AGAIN_S)
 
 
