@@ -104,7 +104,7 @@ class _Trials:
             for start in todo:
                 start()
                 for done in (*self.warm, *self.copy):
-                    if reason := unused(self.cold[0], done):
+                    if reason := unused(self.cold[0], done, max(1, self.params.target.gpu_count)):
                         return Proof(ships=False, reason=reason)
             todo, proof = [], prove(self.cold, self.warm, self.copy)
             if proof.ships:

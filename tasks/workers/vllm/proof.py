@@ -1,16 +1,18 @@
 """Whether caches help: decided from starts without them, with them, and with a copy of them. Pure.
 
 Invariants:
-- Two things must hold of starts from a copy: vLLM's own lines, or the compiled files that they did not add,
-  say that the caches were used; and they are faster than cold ones, by the interval of the ratio. On a busy
-  host, if times scatter too much to decide, the processor seconds of the same starts decide.
+- Two things must hold of starts from a copy: vLLM's own lines, of each process that holds a part of the
+  model, or the compiled files that they did not add, say that the caches were used; and they are faster
+  than cold ones, by the interval of the ratio. On a busy host, if times scatter too much to decide, the
+  processor seconds of the same starts decide.
 - Ratios are of geometric means; the interval is a t-interval of the logarithms, with the scatter of all
   three groups pooled, which are as many starts each.
 """
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
@@ -21,8 +23,13 @@ LOADED = (
     "Directly load the compiled graph(s)",  # vllm/compilation/backends.py
 )
 FAILED = "Compiling model again due to a load failure"  # vllm/compilation/decorators.py
+# What it says of each graph that it compiled; of one that it found in a cache, it does not.
+COMPILED_GRAPH = "Compiling a graph for"  # vllm/compilation/backends.py
 COMPILED = re.compile(r"torch\.compile took ([\d.]+) s in total")  # vllm/compilation/monitor.py
 INITIALISED = re.compile(r"init engine \(.*?\) took ([\d.]+) s")  # vllm/v1/engine/core.py
+# Who prints a line, such as "(Worker_TP1 pid=857)"; before the processes are numbered, "(Worker pid=857)".
+PROCESS = re.compile(r"\((\S+) pid=(\d+)\)")  # vllm/logging_utils/formatter.py
+WORKER = "Worker"
 
 
 @dataclass(frozen=True)
@@ -32,9 +39,11 @@ class Start:
     Attributes:
         ready_s: seconds until it was ready.
         processor_s: processor seconds of the server until it was ended, right after its first answer.
-        loaded: lines by which vLLM says that it loaded something compiled.
+        ranks: processes that hold a part of the model, as far as they print lines.
+        ranks_loaded: processes that say that they loaded something compiled, and not that they compiled.
         load_failures: lines by which it says that it could not.
-        torch_compile_s: what vLLM says that torch.compile took; None if it says nothing.
+        torch_compile_s: what vLLM says that torch.compile took, in the process that took longest; None if it
+            says nothing.
         init_engine_s: the same of everything after loading weights.
         compiled_files: compiled files in the caches afterwards.
         compiled_files_added: those that were not there before.
@@ -43,7 +52,8 @@ class Start:
 
     ready_s: float
     processor_s: float
-    loaded: int
+    ranks: int
+    ranks_loaded: int
     load_failures: int
     torch_compile_s: float | None
     init_engine_s: float | None
@@ -87,15 +97,16 @@ def read_start(
     ready_s: float, processor_s: float, lines: Iterable[str], files: tuple[int, int], cold_because: str
 ) -> Start:
     """Return what a start shows, from what it printed and from the compiled files before and afterwards."""
-    text = "\n".join(lines)
+    said = _by_process(lines)
     before, after = files
     return Start(
         ready_s=ready_s,
         processor_s=processor_s,
-        loaded=sum(text.count(line) for line in LOADED),
-        load_failures=text.count(FAILED),
-        torch_compile_s=_sum(COMPILED, text),
-        init_engine_s=_sum(INITIALISED, text),
+        ranks=max(1, sum(name.startswith(WORKER) for name, _ in said.values())),
+        ranks_loaded=sum(_loaded(text) for _, text in said.values()),
+        load_failures=sum(text.count(FAILED) for _, text in said.values()),
+        torch_compile_s=_longest(COMPILED, said),
+        init_engine_s=_longest(INITIALISED, said),
         compiled_files=after,
         compiled_files_added=after - before,
         cold_because=cold_because,
@@ -111,14 +122,24 @@ def nothing_to_keep(cold: Start) -> str:
     return ""
 
 
-def unused(cold: Start, start: Start) -> str:
-    """Say why a start did not use the caches that a cold one had filled; empty if it did."""
+def unused(cold: Start, start: Start, devices: int = 1) -> str:
+    """Say why a start did not use the caches that a cold one had filled; empty if it did.
+
+    Args:
+        cold: the start that filled them.
+        start: the other one.
+        devices: GPUs that the engine occupies, each by a process of its own; 1 on a CPU.
+    """
     if start.cold_because:
         return f"a start with the caches was cold: {start.cold_because}"
     if start.load_failures:
         return "a start with the caches could not load what vLLM had compiled"
     if cold.torch_compile_s is not None:
-        return "" if start.loaded else "vLLM compiled again in a start with the caches"
+        ranks = max(devices, cold.ranks, start.ranks)
+        if start.ranks_loaded >= ranks:
+            return ""
+        count = f"{start.ranks_loaded} of {ranks} processes say that they only loaded what was compiled"
+        return f"vLLM compiled again in a start with the caches: {count}"
     added = start.compiled_files_added
     return f"{added} files were compiled again in a start with the caches" if added else ""
 
@@ -153,6 +174,24 @@ def _ratio(groups: Sequence[Sequence[float]], above: int, below: int) -> Ratio:
     return Ratio(value, low, high)
 
 
-def _sum(pattern: re.Pattern[str], text: str) -> float | None:
-    found = [float(seconds) for seconds in pattern.findall(text)]
-    return round(sum(found), 2) if found else None
+def _by_process(lines: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the last name of each process that prints lines, and what it says, by its number."""
+    names: dict[str, str] = {}
+    said: defaultdict[str, list[str]] = defaultdict(list)
+    for line in lines:
+        found = PROCESS.search(line)
+        name, number = found.groups() if found else ("", "")
+        names[number] = name
+        said[number].append(line)
+    return {number: (names[number], "\n".join(own)) for number, own in said.items()}
+
+
+def _loaded(text: str) -> bool:
+    """Whether a process says that it loaded something compiled, and not that it compiled."""
+    return any(line in text for line in LOADED) and COMPILED_GRAPH not in text
+
+
+def _longest(pattern: re.Pattern[str], said: Mapping[str, tuple[str, str]]) -> float | None:
+    """Return the seconds that processes name, of the one with most: they work at the same time."""
+    found = [[float(seconds) for seconds in pattern.findall(text)] for _, text in said.values()]
+    return round(max(sum(own) for own in found), 2) if any(found) else None

@@ -124,7 +124,7 @@ def test_a_report_of_a_baseline_has_no_engine() -> None:
 
 
 def test_starts_of_a_build_are_those_of_its_proof_of_warmth() -> None:
-    starts = {"cold": [{"ready_s": 200.5, "loaded": 0}], "warm": [], "copy": [{"ready_s": 46.1}]}
+    starts = {"cold": [{"ready_s": 200.5, "ranks_loaded": 0}], "warm": [], "copy": [{"ready_s": 46.1}]}
     assert build_starts({"warmth": {"starts": starts}}) == {"cold": (200.5,), "copy": (46.1,)}
     assert build_starts({"checkpoint_bytes": 1}) == {}
 

@@ -141,7 +141,7 @@ def test_a_user_who_cannot_start_the_copy_does_not_end_the_build(
         users.append(guest.user)
         if guest.user is not None:
             raise SystemExit("python ended with exit code 1: no GPU for you")
-        return Start(1.0, 1.0, 0, 0, None, None, 3, 0)
+        return Start(1.0, 1.0, 1, 0, 0, None, None, 3, 0)
 
     monkeypatch.setattr(worker, "start_copy", start)
     params = KIND.build_job(variant()).params

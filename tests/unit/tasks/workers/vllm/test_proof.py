@@ -15,8 +15,8 @@ LINES = (
 
 def start(ready_s: float, added: int = 0, **changes: object) -> Start:
     whole = {
-        "ready_s": ready_s, "processor_s": ready_s, "loaded": 0, "load_failures": 0, "torch_compile_s": None,
-        "init_engine_s": 1.0, "compiled_files": 16, "compiled_files_added": added,
+        "ready_s": ready_s, "processor_s": ready_s, "ranks": 1, "ranks_loaded": 0, "load_failures": 0,
+        "torch_compile_s": None, "init_engine_s": 1.0, "compiled_files": 16, "compiled_files_added": added,
     }  # fmt: skip
     return Start(**(whole | changes))  # type: ignore[arg-type]
 
@@ -30,10 +30,10 @@ COLD, WARM, COPY = starts(60, 62, added=16), starts(20, 21), starts(21, 20)
 
 def test_what_vllm_says_of_itself_is_read() -> None:
     read = read_start(46.1, 30.0, LINES, (16, 16), "")
-    assert (read.loaded, read.load_failures) == (2, 0)
+    assert (read.ranks, read.ranks_loaded, read.load_failures) == (1, 1, 0)
     assert (read.torch_compile_s, read.init_engine_s) == (1.0, 7.4)
     silent = read_start(46.1, 30.0, ("Application startup complete.",), (0, 16), "a reason")
-    assert (silent.torch_compile_s, silent.init_engine_s, silent.loaded) == (None, None, 0)
+    assert (silent.torch_compile_s, silent.init_engine_s, silent.ranks_loaded) == (None, None, 0)
     assert (silent.compiled_files, silent.compiled_files_added, silent.cold_because) == (16, 16, "a reason")
 
 
@@ -49,15 +49,56 @@ LINES_OF_TWO = (
 
 def test_what_two_processes_say_is_read_as_of_one_server() -> None:
     read = read_start(60.1, 80.0, LINES_OF_TWO, (62, 62), "")
-    assert (read.loaded, read.load_failures) == (2, 0)
+    assert (read.ranks, read.ranks_loaded, read.load_failures) == (2, 2, 0)
     assert (read.torch_compile_s, read.init_engine_s) == (4.6, 8.5)
-    cold = start(120, 62, torch_compile_s=22.0)
-    assert unused(cold, read) == ""
+    cold = start(120, 62, torch_compile_s=22.0, ranks=2)
+    assert unused(cold, read, 2) == ""
+    other = "(Worker_TP1 pid=857) INFO [monitor.py:62] torch.compile took 5.10 s in total"
+    both = read_start(60.1, 80.0, (*LINES_OF_TWO, other), (62, 62), "")
+    assert both.torch_compile_s == 5.1, "they compile at the same time"
     failed = LINES_OF_TWO[0].replace(
         "Directly load AOT compilation", "Compiling model again due to a load failure"
     )
     one_of_them = read_start(110.0, 90.0, (failed, *LINES_OF_TWO[1:]), (62, 70), "")
     assert "could not load" in unused(cold, one_of_them)
+
+
+NUMBERED_LATER = "(Worker pid=857) INFO [parallel_state.py:1] rank 1 in world size 2"
+AGAIN = "(Worker_TP1 pid=857) INFO [backends.py:399] Compiling a graph for compile range (1, 8) takes 9.1 s"
+
+
+@pytest.mark.parametrize(
+    ("lines", "cold_ranks", "devices"),
+    [
+        # The other process is known from a line of its own, from the cold start, or from the request.
+        ((NUMBERED_LATER, *LINES_OF_TWO[1:]), 1, 1),
+        (LINES_OF_TWO[1:], 2, 1),
+        (LINES_OF_TWO[1:], 1, 2),
+        # It loaded one graph and compiled another.
+        ((*LINES_OF_TWO, AGAIN), 2, 2),
+        # Twice the same process is one.
+        ((*LINES_OF_TWO[1:], LINES_OF_TWO[1]), 2, 2),
+    ],
+)
+def test_a_process_that_does_not_say_that_it_only_loaded_compiled_again(
+    lines: tuple[str, ...], cold_ranks: int, devices: int
+) -> None:
+    cold = start(120, 62, torch_compile_s=22.0, ranks=cold_ranks)
+    said = unused(cold, read_start(60.1, 80.0, lines, (62, 62), ""), devices)
+    assert said.endswith("1 of 2 processes say that they only loaded what was compiled")
+    assert said.startswith("vLLM compiled again")
+
+
+def test_copies_of_the_model_that_each_have_one_device_are_counted() -> None:
+    """With data parallelism over devices that divide no layer, the engine's own processes hold the model."""
+    copies = [
+        f"(EngineCore_DP{number} pid={900 + number}) INFO [decorators.py:320] Directly load AOT compilation "
+        f"from path /var/tmp/x/{number}"
+        for number in range(2)
+    ]
+    cold = start(120, 62, torch_compile_s=22.0)
+    assert unused(cold, read_start(60.1, 80.0, copies, (62, 62), ""), 2) == ""
+    assert "1 of 2 processes" in unused(cold, read_start(60.1, 80.0, copies[:1], (62, 62), ""), 2)
 
 
 def test_caches_that_help_ship_with_the_figures() -> None:
@@ -114,7 +155,7 @@ def test_a_start_that_did_not_use_them_is_said(changes: dict[str, object], said:
 def test_where_vllm_compiles_itself_its_own_words_count() -> None:
     cold = start(60, 16, torch_compile_s=15.0)
     assert "compiled again" in unused(cold, start(20, torch_compile_s=14.0))
-    assert unused(cold, start(20, added=1, loaded=1)) == ""
+    assert unused(cold, start(20, added=1, ranks_loaded=1)) == ""
 
 
 def test_a_start_that_compiles_nothing_leaves_nothing_to_keep() -> None:
