@@ -33,6 +33,7 @@ from flows.prefect_run import (
     tree_step,
 )
 from flows.prefect_run import page as run_page
+from flows.readiness import require_first_toolchains
 from flows.selection import variants_here
 from flows.text.plan import examination_lines
 from tasks import prefect_tasks as steps
@@ -151,6 +152,7 @@ class _Build:
             run_page.begin_tags(self._spec, commit, targets),
         )
         self._require_preflight(commit)
+        require_first_toolchains(self._variants, self._pipeline.settings)
         stages = len(self._graph.shared) + STAGES_OF_A_VARIANT * len(self._variants) + 1
         with run_page.Progress(stages) as self._progress:
             for node, result in self._fetch(sources):

@@ -43,7 +43,8 @@ def build(
 
     Exit codes: 0 done; 1 a stage failed; 2 the spec or an argument is wrong, or pre-flight refuses the spec;
     3 a required variant has nothing to deploy, or `--require-cached` found a stage that would have to run; 4
-    this host can build none of the variants, or the Hub does not have the checkpoint; 5 the Hub, the store or
+    this host can build none of the variants or cannot hold a toolchain, or the Hub does not have the
+    checkpoint; 5 the Hub, the store or
     the Prefect server does not answer; 6 bytes do not match their digest.
 
     For example:
@@ -54,6 +55,7 @@ def build(
         enginery build ./my-spec.yaml --require-cached
     """
     require_pipeline()
+    from flows.readiness import require_first_toolchains
     from flows.selection import variants_here
 
     if force and require_cached:
@@ -66,7 +68,8 @@ def build(
     if dry_run:
         return show_plans([loaded], variant, settings, commands=True, json=json)
     # The flow checks this again; checking here reports a mistake before Prefect starts.
-    variants_here(loaded, variant, probe_host())
+    chosen = variants_here(loaded, variant, probe_host())
+    require_first_toolchains(chosen.here, settings)
     require_writable(settings.home)
     require_orchestrator(settings)
     open_local_or_configured_store(settings).ensure_bucket()

@@ -1,6 +1,7 @@
 """`enginery demo`: the main job, end to end, on this machine."""
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -30,8 +31,9 @@ def demo(
     toolchains (about 10 GB) and takes minutes; a second one reuses what has not changed. `enginery down`
     stops the stack.
 
-    Exit codes: 0 done; 1 a step failed; 2 it is not run from a checkout; 3 there is no engine to deploy; 5 a
-    service does not answer; 6 bytes in the store do not match their digest.
+    Exit codes: 0 done; 1 a step failed; 2 it is not run from a checkout; 3 there is no engine to deploy; 4
+    this host cannot hold a toolchain; 5 a service does not answer; 6 bytes in the store do not match their
+    digest.
 
     For example:
 
@@ -42,6 +44,7 @@ def demo(
     require_local()
     settings = load_settings()
     require_data()
+    require_host(settings, settings.specs_dir)
     _step(1, "the local stack")
     start_stack(settings)
     from flows.demo.environment import demo_hub, enter
@@ -70,6 +73,21 @@ def require_data() -> None:
             where=str(DEMO_HUB),
             fix="run `make demo` in a checkout of enginery",
         )
+
+
+def require_host(settings: Settings, specs_dir: Path | None = None) -> None:
+    """Check that this host can have the toolchain that the demo begins with.
+
+    Args:
+        settings: name the directories of this host.
+        specs_dir: directory of the demo's spec; None: the packaged one.
+
+    Raises ToolchainUnavailable if it cannot.
+    """
+    from engine_specs.spec import load_spec, resolve_variants
+    from flows.readiness import require_first_toolchains
+
+    require_first_toolchains(resolve_variants(load_spec(SPEC, specs_dir)), settings)
 
 
 def start_stack(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from artifacts.settings import load_settings
-from flows.cli.commands.demo import SPEC, require_data, start_stack
+from flows.cli.commands.demo import SPEC, require_data, require_host, start_stack
 from flows.cli.console import emit, emit_json, say
 from flows.cli.context import require_local, require_pipeline
 from flows.errors import BadArgument
@@ -50,7 +50,7 @@ def selftest(
     simulated.
 
     Exit codes: 0 all is as it has to be; 1 an error is more frequent than declared, a damage was not found,
-    or something harmless was rejected; 2 there is nothing of that name.
+    or something harmless was rejected; 2 there is nothing of that name; 4 this host cannot hold a toolchain.
 
     For example:
 
@@ -86,6 +86,7 @@ def _live(only: tuple[str, ...], repeats: int) -> "LiveSelfTest":
         )
     require_data()
     settings = load_settings().model_copy(update={"quiet_host": "record"})
+    require_host(settings)
     start_stack(settings)
     from flows.demo.environment import demo_hub, enter
 

@@ -5,6 +5,6 @@ Promises: nothing outside this folder asks which provider serves a toolchain; a 
 """
 
 from tasks.toolchains.providers.adoption import adopt, forget
-from tasks.toolchains.providers.registry import ensure, planned_identity, status
+from tasks.toolchains.providers.registry import ensure, planned_identity, require_usable, status
 
-__all__ = ["adopt", "ensure", "forget", "planned_identity", "status"]
+__all__ = ["adopt", "ensure", "forget", "planned_identity", "require_usable", "status"]

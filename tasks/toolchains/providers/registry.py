@@ -46,6 +46,18 @@ def ensure(name: str, settings: Settings, say: Say = print_line) -> Toolchain:
     return _with_tool_env(found, settings)
 
 
+def require_usable(name: str, settings: Settings) -> None:
+    """Check that `ensure` would not refuse the toolchain, without installing anything.
+
+    Raises ToolchainUnavailable and ToolchainSettingInvalid as `ensure` does.
+    """
+    request = request_for(declaration(name), settings)
+    found = provider_of(request).status(request)
+    obstacles = found.obstacles if isinstance(found, NotInstalled) else ()
+    if in_the_way := (*old_driver_obstacles(request.declared), *obstacles):
+        raise unavailable(name, tuple(dict.fromkeys(in_the_way)))
+
+
 def status(name: str, settings: Settings) -> Toolchain | NotInstalled:
     """What `ensure` would find, without installing anything."""
     declared = declaration(name)

@@ -122,6 +122,21 @@ def test_a_home_that_is_no_directory_is_named_with_its_variable(
     assert_reported(done, 2, "ENGINERY_HOME", str(there / home))
 
 
+@pytest.mark.parametrize(
+    "command", ["demo", "build demo", "selftest --live --only undamaged --repetitions 1"]
+)
+@pytest.mark.parametrize("variable", ["HOME", "ENGINERY_HOME", "ENGINERY_TOOLCHAINS_DIR"])
+def test_a_path_that_no_compiler_takes_is_reported_before_anything_starts(
+    cli: Cli, settings: Settings, tmp_path: Path, command: str, variable: str
+) -> None:
+    blank = tmp_path / "with a blank"
+    done = cli(*command.split(), **{variable: str(blank)})
+    assert_reported(done, 4, f"take no path with blanks or quotes: {variable} is {blank}")
+    assert f"fix: set {variable} " in done.stderr
+    assert not blank.exists(), "something was started or made"
+    assert not settings.home.exists()
+
+
 # What no user may write to, root included.
 READ_ONLY = "/sys/enginery"
 

@@ -19,6 +19,7 @@ from tasks.toolchains import (
     forget,
     host_checks,
     planned_identity,
+    require_usable,
     status,
 )
 from tasks.toolchains.providers import registry
@@ -209,3 +210,26 @@ def test_a_damaged_record_of_adoptions_is_named(settings: Settings, content: str
     with pytest.raises(ToolchainSettingInvalid, match="record of adopted toolchains is damaged") as caught:
         registry.ensure("aot-cpu", settings)
     assert caught.value.where == str(path)
+
+
+def test_what_could_not_be_installed_or_used_is_refused_without_installing_anything(
+    settings: Settings, tmp_path: Path
+) -> None:
+    require_usable("aot-cpu", settings)
+    assert isinstance(status("aot-cpu", settings), NotInstalled)
+    split = settings.model_copy(update={"home": tmp_path / "with blank"})
+    with pytest.raises(ToolchainUnavailable, match="take no path with blanks"):
+        require_usable("aot-cpu", split)
+    unknown = settings.model_copy(update={"toolchains": {"aot-cpu": {"pyton": "/p"}}})
+    with pytest.raises(ToolchainSettingInvalid, match="names no provider"):
+        require_usable("aot-cpu", unknown)
+
+
+def test_an_old_driver_is_one_obstacle_although_all_providers_look_for_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = GpusFound(driver="550.54.15", cuda="12.4", gpus=())
+    monkeypatch.setattr(host_checks, "probe_gpus", lambda: old)
+    with pytest.raises(ToolchainUnavailable) as caught:
+        require_usable("vllm-cuda", settings)
+    assert str(caught.value).count("needs NVIDIA driver") == 1
