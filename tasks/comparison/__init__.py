@@ -7,7 +7,7 @@ when sides run is recorded with its reason.
 from tasks.comparison.host_selection import HostVariants, divide_by_host
 from tasks.comparison.measurement import Comparison, measure_sides
 from tasks.comparison.placements import resident_sides, sides_in_turn
-from tasks.comparison.questions import window_groups
+from tasks.comparison.questions import accuracy_plan, window_groups
 from tasks.comparison.references import (
     NOTHING_SERVED,
     References,
@@ -42,6 +42,7 @@ __all__ = [
     "HostVariants",
     "ReferenceTrees",
     "References",
+    "accuracy_plan",
     "divide_by_host",
     "engine_side",
     "judging_protocol",

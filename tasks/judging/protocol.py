@@ -9,6 +9,7 @@ Invariants:
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -220,6 +221,19 @@ class AccuracyPlan(Frozen):
     def in_flight_of(self, group: WindowGroup) -> tuple[int, ...]:
         """Return the numbers of requests in flight with which a group of windows is asked."""
         return (max(self.in_flight),) if group.name == "to-the-end" else self.in_flight
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """Yield numbers of requests in flight, each with how many texts are asked so, in the order of texts.
+
+        Each number is used for an equal part of a group.
+        """
+        for group in self.windows:
+            left, numbers = group.texts, self.in_flight_of(group)
+            size = math.ceil(left / len(numbers))
+            for in_flight in numbers:
+                if texts := min(size, left):
+                    yield in_flight, texts
+                left -= texts
 
 
 class TaskPlan(Frozen):

@@ -5,6 +5,7 @@ A plan and a build ask here, so they refuse the same, and warn of the same.
 
 import datetime as dt
 from collections.abc import Iterable
+from functools import partial
 
 from pydantic import Field
 
@@ -23,9 +24,10 @@ from engine_specs.preflight import (
 from engine_specs.reading import Problem
 from engine_specs.spec import ResolvedVariant, Spec
 from engine_specs.tables import load_kinds, load_llm_args
-from tasks.comparison import References, divide_by_host, references_of, served_memory
+from tasks.comparison import References, accuracy_plan, divide_by_host, references_of, served_memory
 from tasks.hosts import free_disk_bytes, host_memory_bytes
 from tasks.hub import CheckpointFacts, HubAccess
+from tasks.judging import AccuracyPlan
 from tasks.judging.gates import sample_warnings
 from tasks.kinds import kind_named, unchecked_args
 from tasks.runs import Pipeline
@@ -137,11 +139,18 @@ def examine_variant(
             "warnings": (
                 *found.warnings,
                 *unchecked_warnings(variant),
-                *sample_warnings(spec.validation.accuracy),
+                *sample_warnings(spec.validation.accuracy.samples, partial(_asked, spec, variant)),
                 *end_warnings(variant, toolchains, dt.datetime.now(dt.UTC).date()),
             ),
         }
     )
+
+
+def _asked(spec: Spec, variant: ResolvedVariant, samples: int) -> AccuracyPlan:
+    """Return what is asked of a variant with another number of texts, as far as no checkpoint is needed."""
+    accuracy = spec.validation.accuracy.model_copy(update={"samples": samples})
+    validation = spec.validation.model_copy(update={"accuracy": accuracy})
+    return accuracy_plan(spec.model_copy(update={"validation": validation}), variant.shape, (), "")
 
 
 def builds_here(variant: ResolvedVariant) -> bool:

@@ -13,10 +13,10 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import Field
 
 from artifacts.frozen import Frozen
-from engine_specs.spec import AccuracyGate, Economics
+from engine_specs.spec import Economics
 from tasks.judging.gates.figures import Shown
 from tasks.judging.gates.rule import Condition, Rule
-from tasks.judging.protocol import JudgingProtocol
+from tasks.judging.protocol import AccuracyPlan, JudgingProtocol
 from tasks.judging.results import AccuracyResult, Interval, SpeedPoint, SpeedResult
 
 Asks = Literal["answers", "rounds", "prices"]
@@ -154,9 +154,9 @@ class Gate(ABC, Generic[OutcomeT]):
         """Whether the spec asks this gate; one that it may leave out has `UNASKED` among its outcomes."""
         return True
 
-    def fewest_texts(self, declared: AccuracyGate) -> int:  # noqa: ARG002  most gates do not count texts
-        """Return how many texts it takes to pass an engine in which nothing is wrong; 0: any number."""
-        return 0
+    def has_enough_texts(self, plan: AccuracyPlan) -> bool:  # noqa: ARG002  most gates do not count texts
+        """Whether an engine in which nothing is wrong can pass with the texts that a plan asks."""
+        return True
 
     @abstractmethod
     def judge(self, evidence: Evidence) -> OutcomeT:

@@ -63,13 +63,13 @@ from tasks.judging.statistics.regret_bounds import (
     DRAWS,
     Unit,
     bounded_mean_interval,
-    fewest_samples,
     gross_error_interval,
     length_ratio_interval,
     regret_interval,
     samples_to_pass,
     share_difference_interval,
     share_interval,
+    zeros_suffice,
 )
 
 __all__ = [
@@ -97,7 +97,6 @@ __all__ = [
     "bounded_mean_interval",
     "by_estimates",
     "change_interval",
-    "fewest_samples",
     "gains_of",
     "geometric_mean_interval",
     "gross_error_interval",
@@ -138,4 +137,5 @@ __all__ = [
     "spans_of",
     "take_look",
     "units_of",
+    "zeros_suffice",
 ]

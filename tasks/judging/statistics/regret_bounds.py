@@ -132,15 +132,26 @@ def share_interval(successes: int, trials: int, confidence: float) -> Interval:
     return Interval(estimate=successes / trials, lower=lower, upper=upper, confidence=confidence)
 
 
-def fewest_samples(*, margin: float, worst: float, confidence: float) -> int:
-    """Return with how many samples, all of them 0, the bound of a mean reaches the margin.
+def zeros_suffice(runs: Iterable[tuple[int, int]], *, margin: float, worst: float, confidence: float) -> bool:
+    """Whether samples, all of them 0, are so many that the bound of their mean reaches the margin.
 
     Args:
+        runs: how many samples are together in a unit, and the number of samples that are.
         margin: what the mean has to stay below.
-        worst: value of the one observation that the bound adds; its weight is exponential.
+        worst: value of the one observation that the bound adds.
         confidence: of the bound.
+
+    Without draws: with exponential weights, the added observation alone brings the mean above the margin with
+    the product of 1 / (1 + number * margin / (worst - margin)) over all units of that number.
     """
-    return math.ceil(-math.log(1 - confidence) * worst / margin)
+    if margin >= worst:
+        return True
+    odds = margin / (worst - margin)
+    reached = 0.0
+    for together, neighbours in groupby(runs, key=lambda run: run[0]):
+        whole, rest = divmod(sum(samples for _, samples in neighbours), together)
+        reached += whole * math.log1p(odds * together) + math.log1p(odds * rest)
+    return reached >= -math.log(1 - confidence)
 
 
 def samples_to_pass(*, spread: float, distance: float, worst: float, confidence: float) -> int:

@@ -22,11 +22,11 @@ from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, RegretSample
 from tasks.judging.statistics import (
     GARBLED,
-    fewest_samples,
     gross_error_interval,
     is_garbled,
     samples_to_pass,
     share_interval,
+    zeros_suffice,
 )
 
 
@@ -64,10 +64,10 @@ class GrossErrorsGate(Gate[GrossErrorsOutcome]):
         ),
     )
 
-    def fewest_texts(self, declared: AccuracyGate) -> int:
-        """Return the texts without a gross error with which the upper bound reaches the limit."""
-        limit = declared.max_gross_error_share
-        return fewest_samples(margin=limit, worst=1.0, confidence=declared.confidence)
+    def has_enough_texts(self, plan: AccuracyPlan) -> bool:
+        """Whether the upper bound reaches the limit if no text has a gross error."""
+        limit = plan.gate.max_gross_error_share
+        return zeros_suffice(plan.runs(), margin=limit, worst=1.0, confidence=plan.gate.confidence)
 
     def judge(self, evidence: Evidence) -> GrossErrorsOutcome:
         """Judge whether the upper bound of the share is within the limit, and no answer is garbled."""

@@ -13,9 +13,9 @@ from tasks.judging.protocol import AccuracyPlan
 from tasks.judging.results import Interval, RegretSample
 from tasks.judging.statistics import (
     bounded_mean_interval,
-    fewest_samples,
     regret_interval,
     samples_to_pass,
+    zeros_suffice,
 )
 
 
@@ -52,10 +52,10 @@ class RegretGate(Gate[RegretOutcome]):
         ),
     )
 
-    def fewest_texts(self, declared: AccuracyGate) -> int:
-        """Return the texts without any regret with which the upper bound reaches the margin."""
-        margin, worst = declared.max_regret_nats_per_token, declared.gross_error_nats
-        return fewest_samples(margin=margin, worst=worst, confidence=declared.confidence)
+    def has_enough_texts(self, plan: AccuracyPlan) -> bool:
+        """Whether the upper bound reaches the margin if no text has any regret."""
+        margin, worst = plan.gate.max_regret_nats_per_token, plan.gate.gross_error_nats
+        return zeros_suffice(plan.runs(), margin=margin, worst=worst, confidence=plan.gate.confidence)
 
     def judge(self, evidence: Evidence) -> RegretOutcome:
         """Judge whether the upper bound of the mean regret is within the margin."""

@@ -1,6 +1,5 @@
 """The answers of one side, kept until the reference scores them: no other side has to run meanwhile."""
 
-import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -81,10 +80,6 @@ def _by_number_in_flight(
 ) -> Iterator[tuple[int, tuple[Window, ...]]]:
     """Yield equal parts of each group, with the number of requests that are to be in flight."""
     begin = 0
-    for group in plan.windows:
-        numbers = plan.in_flight_of(group)
-        end, size = begin + group.texts, math.ceil(group.texts / len(numbers))
-        for part, in_flight in enumerate(numbers):
-            first = begin + part * size
-            yield in_flight, windows[first : min(first + size, end)]
-        begin = end
+    for in_flight, texts in plan.runs():
+        yield in_flight, windows[begin : begin + texts]
+        begin += texts

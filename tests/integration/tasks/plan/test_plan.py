@@ -136,7 +136,7 @@ def test_a_spec_whose_texts_are_too_few_for_any_engine_is_warned_of(
     spec, access = spec_at(hub, "acme/llama"), access_to(hub, tmp_path)
     assert planned(spec, access, store).variants[0].warnings == ()
     (warning,) = planned(few_texts(spec), access, store).variants[0].warnings
-    assert "needs 600 texts" in warning
+    assert "needs 603 texts, asked with up to 8 in flight" in warning
     assert "3 are declared" in warning
 
 

@@ -3,6 +3,7 @@ numbers.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 from support.judging.judgements import (
@@ -307,21 +308,37 @@ def test_only_an_accurate_reference_qualifies() -> None:
 @pytest.mark.parametrize(
     ("gate", "judge"), [(RegretGate(), judge_regret), (GrossErrorsGate(), judge_gross_errors)]
 )
+@pytest.mark.parametrize("in_flight", [(1,), (2,), (1, 2, 8), (8, 32, 256)])
 def test_with_the_fewest_texts_a_flawless_engine_passes_and_with_fewer_it_does_not(
-    gate: RegretGate | GrossErrorsGate, judge: Callable[..., SampledOutcome]
+    gate: RegretGate | GrossErrorsGate, judge: Callable[..., SampledOutcome], in_flight: tuple[int, ...]
 ) -> None:
-    asked = plan()
-    needed = gate.fewest_texts(asked.gate)
-    assert judge(regret_samples([0.0] * needed), asked).outcome == "pass"
-    assert judge(regret_samples([0.0] * int(0.9 * needed)), asked).outcome == "underpowered"
+    """Texts that are asked together are one unit of the bound. What it draws is within 5 % of the truth."""
+    needed = next(n for n in range(10, 4000) if gate.has_enough_texts(asked_with(in_flight, n)))
+    for texts, outcome in ((int(1.05 * needed), "pass"), (int(0.95 * needed), "underpowered")):
+        asked = asked_with(in_flight, texts)
+        flight = [number for number, count in asked.runs() for _ in range(count)]
+        samples = [
+            sample.model_copy(update={"in_flight": number})
+            for sample, number in zip(regret_samples([0.0] * texts), flight, strict=True)
+        ]
+        assert judge(samples, asked).outcome == outcome
+
+
+def asked_with(in_flight: tuple[int, ...], texts: int) -> AccuracyPlan:
+    """What is asked of one group of so many texts, with these numbers of requests in flight."""
+    usual = plan().windows[0].model_copy(update={"texts": texts})
+    strict = plan().gate.model_copy(update={"max_gross_error_share": 0.005})
+    return plan().model_copy(update={"windows": (usual,), "in_flight": in_flight, "gate": strict})
 
 
 def test_a_spec_with_too_few_texts_is_told_which_gate_needs_how_many() -> None:
-    declared = plan().gate.model_copy(update={"max_gross_error_share": 0.005, "samples": 599})
-    (warning,) = sample_warnings(declared)
+    (warning,) = sample_warnings(597, partial(asked_with, (1,)))
     assert warning == (
-        "validation.accuracy.samples: the gate 'gross errors' needs 600 texts to show that an engine is "
-        "accurate in which nothing is wrong, and 599 are declared. Raise samples, or the verdict cannot be "
-        "compile"
+        "validation.accuracy.samples: the gate 'gross errors' needs 598 texts, asked with up to 1 in flight, "
+        "to show that an engine is accurate in which nothing is wrong, and 597 are declared. Raise samples, "
+        "or the verdict cannot be compile"
     )
-    assert sample_warnings(declared.model_copy(update={"samples": 600})) == ()
+    assert sample_warnings(598, partial(asked_with, (1,))) == ()
+    (warning,) = sample_warnings(598, partial(asked_with, (8, 32, 256)))
+    assert "needs 695 texts, asked with up to 256 in flight" in warning
+    assert sample_warnings(695, partial(asked_with, (8, 32, 256))) == ()
