@@ -123,9 +123,9 @@ class AotEngine:
         ids, places = [[token] for token in tokens], [[position] for position in positions]
         return self._run(self._graph, 0, ids, places, [0] * len(tokens), max(positions) + 1)
 
-    def report(self) -> dict[str, float]:
+    def waits(self) -> str:
         """Nothing: a step is the processor's work alone."""
-        return {}
+        return ""
 
     def move_row(self, source: int, destination: int) -> None:
         """Copy the cache of one row over another's."""

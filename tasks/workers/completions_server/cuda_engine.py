@@ -170,9 +170,9 @@ class CudaEngine:
         self.waited_s += time.perf_counter() - started
         return AotStep(self._chosen[:count].tolist(), step.logits)
 
-    def report(self) -> dict[str, float]:
+    def waits(self) -> str:
         """The seconds for which steps waited for the GPU; the rest of their time is the host's."""
-        return {"waited_s": self.waited_s}
+        return f"{self.waited_s:.1f} s of it waiting for the GPU"
 
     def move_row(self, source: int, destination: int) -> None:
         """Copy the cache of one row over another's."""

@@ -145,5 +145,5 @@ class PreparedEngine(Engine, Protocol):
             pinned: whether the operator chose the number of threads.
         """
 
-    def report(self) -> dict[str, float]:
-        """What iterations took besides the processor's work, in seconds by name."""
+    def waits(self) -> str:
+        """What steps waited for, and how long, as a part of a sentence; empty if for nothing."""

@@ -1,8 +1,8 @@
 """Serves one engine tree by OpenAI's protocol: `--tree DIR --host H --port P --model NAME`.
 
 Standard library, torch, its dependency jinja2, and tokenizers only. The port opens once the engine is loaded
-and has run, so an answer of `/health` means ready. The last line says what iterations took. The exit code is
-0 after SIGTERM or SIGINT, and 3 on a host that cannot run the engine.
+and has run, so an answer of `/health` means ready. The last line says what it did, and how long that took.
+The exit code is 0 after SIGTERM or SIGINT, and 3 on a host that cannot run the engine.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +105,7 @@ def _serve(
     server.serve_forever(poll_interval=0.1)
     batcher.stop()
     worker.join()
-    print(f"iterations: {json.dumps(asdict(batcher.iterations) | engine.report())}", flush=True)
+    print(batcher.iterations.in_words(engine.waits()), flush=True)
 
 
 def open_tree(tree: Path, limits: Shape) -> "tuple[PreparedEngine, Codec]":

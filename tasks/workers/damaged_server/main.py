@@ -30,9 +30,9 @@ class DamagedAotEngine(DamagedEngine):
         """Prepare the engine."""
         return self._prepared.prepare(cores, pinned=pinned)
 
-    def report(self) -> dict[str, float]:
-        """What the engine reports."""
-        return self._prepared.report()
+    def waits(self) -> str:
+        """What the engine waited for."""
+        return self._prepared.waits()
 
 
 def keep_slots(engine: PreparedEngine, first: int) -> Callable[[], None]:

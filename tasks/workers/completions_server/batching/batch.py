@@ -96,6 +96,17 @@ class Iterations:
     prefill_s: float = 0.0
     busy_s: float = 0.0
 
+    def in_words(self, waits: str = "") -> str:
+        """Return a sentence; `waits` says for how much of the steps' time the engine waited."""
+        steps = f"{self.decode_s:.1f} s on {_count(self.steps, 'step')} for {_count(self.rows, 'token')}"
+        waited = f" ({waits})" if waits else ""
+        prompts = f"{self.prefill_s:.1f} s on reading {_count(self.prompts, 'prompt')}"
+        return f"The engine took {steps}{waited} and {prompts}; there was work for {self.busy_s:.1f} s."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
 
 class Batcher:
     """Feeds the engine from a queue."""

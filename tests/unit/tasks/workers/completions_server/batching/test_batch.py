@@ -1,5 +1,6 @@
 """Rows of the batch: whoever comes and goes, each sequence gets its own tokens."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.engines.fake_engine import FakeEngine, continuation
 
-from tasks.workers.completions_server.batching.batch import Batcher, Event, Failed, Sequence, group_size
+from tasks.workers.completions_server.batching.batch import (
+    Batcher,
+    Event,
+    Failed,
+    Iterations,
+    Sequence,
+    group_size,
+)
 from tasks.workers.completions_server.engine import Sampling
 from tasks.workers.completions_server.protocol.records import Generation
 
@@ -65,6 +73,22 @@ def test_every_sequence_gets_its_own_continuation(
             events = collect(sequence)
             assert [event.token for event in events] == continuation(prompt, count)
             assert events[-1].finish == "length"
+
+
+def test_what_was_done_is_said_in_a_sentence() -> None:
+    with running(FakeEngine()) as batcher:
+        collect(submit(batcher, [5, 6], 3))
+    said = batcher.iterations.in_words("0.2 s of it waiting for the GPU")
+    found = re.fullmatch(
+        r"The engine took \d+\.\d s on 2 steps for 2 tokens \(0\.2 s of it waiting for the GPU\) and "
+        r"\d+\.\d s on reading 1 prompt; there was work for \d+\.\d s\.",
+        said,
+    )
+    assert found, said
+    assert Iterations().in_words() == (
+        "The engine took 0.0 s on 0 steps for 0 tokens and 0.0 s on reading 0 prompts; there was work for "
+        "0.0 s."
+    )
 
 
 def test_the_end_token_ends_unless_it_is_ignored() -> None:
