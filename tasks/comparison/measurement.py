@@ -17,7 +17,7 @@ from tasks.errors import HostBusy, WorkerOutOfMemory
 from tasks.hub import TaskItem
 from tasks.judging import IdleCheck, JudgingProtocol, Measured, Placement, PlacementChoice, Side
 from tasks.judging.judge import measure_engine
-from tasks.judging.measure import IdleChecks, PromptText, check_idle_sides
+from tasks.judging.measure import IdleChecks, OnLook, PromptText, check_idle_sides, ignore_look
 from tasks.runs import KeptPhases, Pipeline
 
 
@@ -35,6 +35,7 @@ class Comparison:
         tokenizer: content of tokenizer.json of the checkpoint, for second opinions.
         attempt: how often this question was measured, this time included.
         on_text: takes the text that prompts are windows of, before the first round is timed.
+        on_look: called before the first look at a ratio, unless an ended run can be continued.
     """
 
     protocol: JudgingProtocol
@@ -46,6 +47,7 @@ class Comparison:
     tokenizer: bytes = b""
     attempt: int = 1
     on_text: Callable[[PromptText], None] | None = None
+    on_look: OnLook = ignore_look
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -124,4 +126,5 @@ def _measured(
         attempt=one.attempt,
         say=pipeline.say,
         kept=kept,
+        on_look=one.on_look,
     )

@@ -14,9 +14,11 @@ from tasks.judging.judgement import JudgedResult, Subject, evidence_of
 from tasks.judging.measure import (
     Budget,
     NothingKept,
+    OnLook,
     PhaseKeeper,
     PromptText,
     baseline_runner,
+    ignore_look,
     measure_load,
     measure_speed,
     with_open_loop,
@@ -58,6 +60,7 @@ def measure_engine(
     attempt: int = 1,
     say: Say,
     kept: PhaseKeeper | None = None,
+    on_look: OnLook = ignore_look,
 ) -> Measured:
     """Measure the engine of a protocol against its references, phase by phase.
 
@@ -76,6 +79,7 @@ def measure_engine(
         attempt: how often this was measured, this time included.
         say: takes lines of progress.
         kept: phases that an earlier run of the same measurement finished.
+        on_look: called before the first look at a ratio, if sides are resident.
     """
     kept = kept or NothingKept()
     budget = Budget(protocol.speed.gate.budget_minutes)
@@ -110,6 +114,7 @@ def measure_engine(
         attempt=attempt,
         say=say,
         kept=kept,
+        on_look=on_look,
     )
     return Measured(
         protocol_digest=protocol.digest,

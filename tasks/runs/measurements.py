@@ -10,6 +10,7 @@ Invariants:
   wanted one gets it sooner or later. Every further measurement of one key gets the number of its attempt, and
   has to spend less of the permitted error. One whose host was busy may be repeated, and does not count if
   it had looked at nothing.
+- An attempt is spent in the store before the first look, so that one that is ended afterwards counts, too.
 """
 
 import time
@@ -182,7 +183,7 @@ def measure_once(
             f"{call.stage}: no measurement can be reused: {found.reason}",
             fix="run without --require-cached to measure",
         )
-    attempt = 1 + sum(one.looked for one in pipeline.store.measurements(call.key))
+    attempt = 1 + _attempts_spent(pipeline, call)
     counted = f"; attempt {attempt} at the same question" if attempt > 1 else ""
     pipeline.say(f"{call.stage}: measuring ({found.reason}{counted})")
     begin = time.monotonic()
@@ -190,6 +191,28 @@ def measure_once(
     device_s = (time.monotonic() - begin - finding.aside_s) * devices(finding.result)
     made = keep_measurement(pipeline, call, finding, device_s=device_s, attempt=attempt)
     return made, f"{found.reason}{counted}"
+
+
+def spend_attempt(pipeline: Pipeline, call: MeasurementCall, attempt: int) -> None:
+    """Record that an attempt is about to look at what decides, whatever becomes of it.
+
+    The record holds no result and has a key of its own, so that nobody takes it for an answer.
+    """
+    document = _looks_of(call)
+    spent = new_measurement(call.kind, document, {}, conclusive=False, device_s=0.0, attempt=attempt)
+    pipeline.store.append_measurement(spent.key, spent)
+
+
+def _attempts_spent(pipeline: Pipeline, call: MeasurementCall) -> int:
+    """Return how often a question was looked at, by runs that finished and by runs that were ended."""
+    store = pipeline.store
+    finished = [one.attempt for one in store.measurements(call.key) if one.looked]
+    begun = [one.attempt for one in store.measurements(digest_of(_looks_of(call)))]
+    return max(len(finished), *finished, *begun, 0)
+
+
+def _looks_of(call: MeasurementCall) -> dict[str, Any]:
+    return {"attempts_at": call.key}
 
 
 def _hours(span: timedelta) -> str:

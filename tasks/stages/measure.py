@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from artifacts.hosts import ENGINE_FILE, EngineManifest, probe_host, refuse_stand_in
@@ -30,7 +31,7 @@ from tasks.hub import CONFIG_FILE, ITEMS_FILE, REPORT_FILE, TaskItem, TextsRepor
 from tasks.judging import JudgingProtocol, Measured, Side, Vocabulary
 from tasks.judging.decide import has_looked, is_conclusive, is_exhausted, lacks_engine_in_open_loop
 from tasks.kinds import ToolCommand, kind_named
-from tasks.runs import Finding, KeptPhases, MeasurementCall, Pipeline, measure_once
+from tasks.runs import Finding, KeptPhases, MeasurementCall, Pipeline, measure_once, spend_attempt
 from tasks.stages.baseline import end_tokens_in, texts_in, vocabulary_in
 from tasks.stages.build import Build
 from tasks.stages.draft import AddDraft, draft_in
@@ -234,7 +235,11 @@ def measure(
     kept = KeptPhases.of(pipeline.settings, call.key, say=pipeline.say, force=pipeline.force)
 
     def ask(attempt: int) -> Finding[Measured]:
-        comparison = replace(comparison_of(pipeline, spec, variant, protocol, trees), attempt=attempt)
+        comparison = replace(
+            comparison_of(pipeline, spec, variant, protocol, trees),
+            attempt=attempt,
+            on_look=partial(spend_attempt, pipeline, call, attempt),
+        )
         if benchmark is None:
             return _finding(measure_sides(pipeline, comparison, kept), protocol)
         opinion = BenchmarkOpinion(BenchmarkPlan(protocol, benchmark, trees[CHECKPOINT], comparison.label))

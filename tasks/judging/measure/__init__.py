@@ -9,7 +9,7 @@ Promises:
 from tasks.judging.measure.baseline_load import baseline_runner, measure_load, with_open_loop
 from tasks.judging.measure.contest import order_of, rounds_of_a_block, too_few_blocks
 from tasks.judging.measure.disturbance import IdleChecks, Repeats, check_idle_sides
-from tasks.judging.measure.phases import Budget, NothingKept, PhaseKeeper, PhaseT
+from tasks.judging.measure.phases import Budget, NothingKept, OnLook, PhaseKeeper, PhaseT, ignore_look
 from tasks.judging.measure.prompts import Prompt, PromptText, new_prompts
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.speed import measure_speed
@@ -20,6 +20,7 @@ __all__ = [
     "IdleChecks",
     "MeasuredRound",
     "NothingKept",
+    "OnLook",
     "PhaseKeeper",
     "PhaseT",
     "Prompt",
@@ -28,6 +29,7 @@ __all__ = [
     "RoundRunner",
     "baseline_runner",
     "check_idle_sides",
+    "ignore_look",
     "measure_load",
     "measure_speed",
     "new_prompts",

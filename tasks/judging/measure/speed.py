@@ -34,7 +34,7 @@ from tasks.judging.measure.open_loop import (
     not_asked,
     rate_of,
 )
-from tasks.judging.measure.phases import Budget, NothingKept, PhaseKeeper
+from tasks.judging.measure.phases import Budget, NothingKept, OnLook, PhaseKeeper, ignore_look
 from tasks.judging.measure.prompts import PromptText
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.timed_answers import read_timed_answers
@@ -63,6 +63,7 @@ def measure_speed(
     attempt: int = 1,
     say: Say,
     kept: PhaseKeeper | None = None,
+    on_look: OnLook = ignore_look,
 ) -> SpeedResult | NotMeasured:
     """Compare with all references at the operating point, then with the strongest elsewhere.
 
@@ -79,12 +80,14 @@ def measure_speed(
         attempt: how often this was measured, this time included.
         say: takes lines of progress.
         kept: what an earlier run finished, if sides are not resident.
+        on_look: called before the first look at a ratio if sides are resident: if this run is ended later,
+            nothing else is left of it.
     """
     try:
         placement.observer.await_quiet(say)
         budget = budget or Budget(protocol.speed.gate.budget_minutes)
         kept = kept or NothingKept()
-        return _measure(placement, engine, references, protocol, text, budget, attempt, say, kept)
+        return _measure(placement, engine, references, protocol, text, budget, attempt, say, kept, on_look)
     except HostBusy as error:
         where = f" ({error.where})" if error.where else ""
         refused = NotMeasured(
@@ -106,6 +109,7 @@ def _measure(
     attempt: int,
     say: Say,
     kept: PhaseKeeper,
+    on_look: OnLook,
 ) -> SpeedResult | NotMeasured:
     runner = RoundRunner(
         protocol.workload,
@@ -120,7 +124,7 @@ def _measure(
     if placement.resident:
         with budget.spending():
             found = compare_in_rounds(
-                placement, runner, references, protocol, budget, attempt=attempt, say=say
+                placement, runner, references, protocol, budget, attempt=attempt, say=say, on_look=on_look
             )
     else:
         plan = kept.once(

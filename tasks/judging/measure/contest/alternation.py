@@ -23,7 +23,7 @@ from tasks.judging.measure.contest.stages import (
     open_loop_needs_s,
 )
 from tasks.judging.measure.disturbance import Repeats, counting_looks
-from tasks.judging.measure.phases import Budget
+from tasks.judging.measure.phases import Budget, OnLook, ignore_look
 from tasks.judging.measure.rounds import RoundRunner
 from tasks.judging.measure.summaries import MeasuredRound
 from tasks.judging.measure.timed_answers import SecondAnswer, TimedRounds, ask_again, count_to_ask
@@ -41,6 +41,7 @@ def compare_in_rounds(
     *,
     attempt: int,
     say: Say,
+    on_look: OnLook = ignore_look,
 ) -> Compared:
     """Compare the engine with resident references at the operating point, then elsewhere with the strongest.
 
@@ -54,12 +55,13 @@ def compare_in_rounds(
         budget: what is left of it; a part is kept for what comes after.
         attempt: how often this was measured, this time included.
         say: takes lines of progress.
+        on_look: called before the first look at a ratio.
     """
     repeats = Repeats(placement.observer, say)
     sides = (protocol.engine, *references)
     with placement.serving(sides) as endpoints:
         by_name = {side.name: endpoint for side, endpoint in zip(sides, endpoints, strict=True)}
-        alternation = Alternation(runner, by_name, sides, protocol, attempt, repeats, say)
+        alternation = Alternation(runner, by_name, sides, protocol, attempt, repeats, say, on_look)
         with counting_looks(lambda: alternation.has_looked):
             return asyncio.run(alternation.compare(budget.left_s))
 
@@ -76,6 +78,7 @@ class Alternation:
         attempt: int,
         repeats: Repeats,
         say: Say,
+        on_look: OnLook = ignore_look,
     ) -> None:
         self._runner = runner
         self._endpoints = endpoints
@@ -84,6 +87,7 @@ class Alternation:
         self._attempt = attempt
         self._repeats = repeats
         self._say = say
+        self._on_look = on_look
         self._made: list[MeasuredRound] = []
         self._second_answers: list[SecondAnswer] = []
         self.has_looked = False
@@ -109,6 +113,8 @@ class Alternation:
                 self._made += cycle
             spent = _spent(self._made)
             budget_s = self._for_pairs_s(spent, left_s) if budget_s is None else budget_s
+            if not self.has_looked:
+                self._on_look()
             contest.look(spent, budget_s)
             self.has_looked = True
             self._repeats.require_few(more=contest.next_look - contest.cycles)

@@ -1,4 +1,4 @@
-"""Phases of a measurement that were finished before, by a run that was ended."""
+"""What is left of a measurement by a run that was ended: finished phases, or that it had looked."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -6,6 +6,8 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel
 
 PhaseT = TypeVar("PhaseT", bound=BaseModel)
+OnLook = Callable[[], None]
+"""Called before the first look at a ratio of sides that are up together, where no phase is kept."""
 
 
 class PhaseKeeper(Protocol):
@@ -21,3 +23,7 @@ class NothingKept:
     def once(self, name: str, model: type[PhaseT], make: Callable[[], PhaseT]) -> PhaseT:  # noqa: ARG002
         """Make it."""
         return make()
+
+
+def ignore_look() -> None:
+    """Record nothing: nobody asks the same question again."""

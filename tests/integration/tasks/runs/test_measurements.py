@@ -1,5 +1,9 @@
 """Measurements: appended, and reused only while they are young, conclusive and of the same kind."""
 
+import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,11 +15,37 @@ from artifacts.frozen import Frozen
 from artifacts.settings import Settings
 from artifacts.store import Store, new_measurement
 from tasks.errors import CacheMissRefused
-from tasks.runs import Finding, MeasurementCall, Pipeline, Usable, find_measurement, measure_once
+from tasks.runs import (
+    Finding,
+    MeasurementCall,
+    Pipeline,
+    Usable,
+    find_measurement,
+    measure_once,
+    spend_attempt,
+)
 from tasks.runs.measurements import NotUsable, keep_measurement
 
 DOCUMENT = {"protocol": "p" * 64, "host": {"cores": 2}}
 CALL = MeasurementCall("judged", DOCUMENT)
+# It measures until it is killed, after it has looked, or before it does.
+MEASURE = """
+import json, sys, time
+from functools import partial
+from artifacts.settings import Settings
+from artifacts.store import open_store
+from tasks.runs import MeasurementCall, Pipeline, measure_once, spend_attempt
+call = MeasurementCall("judged", json.loads(sys.argv[1]))
+pipeline = Pipeline(Settings(), open_store(Settings()), say=lambda line: None, force=True)
+
+def measure(attempt):
+    if sys.argv[2] == "looks":
+        spend_attempt(pipeline, call, attempt)
+    print(attempt, flush=True)
+    time.sleep(600)
+
+measure_once(pipeline, call, measure, devices=lambda one: 1)
+"""
 
 
 @pytest.fixture
@@ -171,3 +201,46 @@ def test_force_measures_again(settings: Settings, store: Store, pipeline: Pipeli
     keep(pipeline)
     forced = Pipeline(settings, store, say=lambda _line: None, force=True)
     assert find_measurement(forced, CALL) == NotUsable("forced")
+
+
+def killed(*, looks: bool) -> int:
+    """Kill a run in the middle of its measurement; return the number of its attempt."""
+    argv = [sys.executable, "-c", MEASURE, json.dumps(DOCUMENT), "looks" if looks else "does not"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        attempt = process.stdout.readline()
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    return int(attempt)
+
+
+def test_a_run_that_is_killed_after_a_look_has_spent_its_attempt(pipeline: Pipeline) -> None:
+    assert killed(looks=False) == 1
+    assert killed(looks=True) == 1
+    assert killed(looks=True) == 2
+    found = find_measurement(pipeline, CALL)
+    assert isinstance(found, NotUsable)
+    assert "never measured" in found.reason, "what was not finished answers nothing"
+    made, reason = measure_once(pipeline, CALL, lambda at: Finding(Value(value=at)), devices=lambda _: 1)
+    assert (made.attempt, made.result) == (3, {"value": 3})
+    assert reason.endswith("attempt 3 at the same question")
+    assert killed(looks=False) == 4
+
+
+def test_a_finished_attempt_counts_once(settings: Settings, store: Store) -> None:
+    forced = Pipeline(settings, store, say=lambda _line: None, force=True)
+
+    def measure(attempt: int) -> Finding[Value]:
+        spend_attempt(forced, CALL, attempt)
+        return Finding(Value(value=attempt))
+
+    attempts = [measure_once(forced, CALL, measure, devices=lambda _: 1)[0].attempt for _ in range(3)]
+    assert attempts == [1, 2, 3]
+
+
+def test_what_was_killed_hides_no_answer(pipeline: Pipeline) -> None:
+    keep(pipeline, value=7)
+    spend_attempt(pipeline, CALL, 2)
+    found = find_measurement(pipeline, CALL)
+    assert isinstance(found, Usable)
+    assert found.measurement.result == {"value": 7}

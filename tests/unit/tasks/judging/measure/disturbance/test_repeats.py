@@ -36,6 +36,8 @@ from tasks.judging.measure import Budget, MeasuredRound, Repeats, measure_speed
 from tasks.judging.measure.contest import blocks
 from tasks.judging.measure.contest.block_budget import LEAST_ROUNDS
 from tasks.judging.measure.contest.order import in_order
+from tasks.judging.measure.contest.pairings import Contest
+from tasks.judging.measure.contest.stages import Spent
 
 QUIET = HostLoad(cores=2, foreign=0.02, steal=0.0)
 BUSY = HostLoad(cores=2, foreign=0.5, steal=0.0, busiest=("process 7 (burner, 1.00 cores)",))
@@ -220,6 +222,40 @@ def test_a_look_counts_as_an_attempt_although_others_came_after_it(quiet_units: 
     assert has_looked(made) == looked, "whoever looks often enough finds what they want"
     assert not is_exhausted(made, asked), "the next time, the host may be quiet"
     assert NotMeasured.model_validate(made.speed.model_dump(mode="json")) == made.speed
+
+
+def test_a_look_is_announced_before_it_is_taken_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run that is ended later leaves: whoever saw a ratio has spent an attempt."""
+    seen: list[str] = []
+    look = Contest.look
+
+    def noted(contest: Contest, spent: Spent, budget_s: float) -> None:
+        seen.append("look")
+        look(contest, spent, budget_s)
+
+    monkeypatch.setattr(Contest, "look", noted)
+    asked = protocol(resolution=0.001, first_pairs=4)
+
+    def measured(observer: Planted) -> list[str]:
+        seen.clear()
+        budget = Budget(0.05)
+        with placed(observer) as placement:
+            measure_speed(
+                placement,
+                asked.engine,
+                asked.references,
+                asked,
+                text=None,
+                budget=budget,
+                say=ignore,
+                on_look=lambda: seen.append("announced"),
+            )
+        return list(seen)
+
+    looked = measured(Planted([]))
+    assert looked[:2] == ["announced", "look"]
+    assert looked.count("announced") == 1
+    assert measured(Planted([], then=BUSY)) == []
 
 
 def test_a_look_at_blocks_counts_although_others_came_after_it() -> None:
