@@ -184,7 +184,8 @@ def measure_once(
             fix="run without --require-cached to measure",
         )
     attempt = 1 + _attempts_spent(pipeline, call)
-    counted = f"; attempt {attempt} at the same question" if attempt > 1 else ""
+    ended = ", runs that were ended after a look included"
+    counted = f"; attempt {attempt} at the same question{ended}" if attempt > 1 else ""
     pipeline.say(f"{call.stage}: measuring ({found.reason}{counted})")
     begin = time.monotonic()
     finding = measure(attempt)

@@ -223,7 +223,7 @@ def test_a_run_that_is_killed_after_a_look_has_spent_its_attempt(pipeline: Pipel
     assert "never measured" in found.reason, "what was not finished answers nothing"
     made, reason = measure_once(pipeline, CALL, lambda at: Finding(Value(value=at)), devices=lambda _: 1)
     assert (made.attempt, made.result) == (3, {"value": 3})
-    assert reason.endswith("attempt 3 at the same question")
+    assert reason.endswith("attempt 3 at the same question, runs that were ended after a look included")
     assert killed(looks=False) == 4
 
 
