@@ -18,11 +18,11 @@ FICLONE = 0x40049409
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MISUSED = {
-    errno.ENOTDIR: "A file exists where a directory is needed",
-    errno.EEXIST: "A file exists where a directory is needed",
-    errno.EISDIR: "A directory exists where a file is needed",
-    errno.ENAMETOOLONG: "The name is too long for this file system",
-    errno.ELOOP: "Its symbolic links form a loop",
+    errno.ENOTDIR: "a file exists where a directory is needed",
+    errno.EEXIST: "a file exists where a directory is needed",
+    errno.EISDIR: "a directory exists where a file is needed",
+    errno.ENAMETOOLONG: "the name is too long for this file system",
+    errno.ELOOP: "its symbolic links form a loop",
 }
 
 
@@ -39,16 +39,16 @@ def disk_error(error: OSError, where: str) -> ArtifactError:
     """Describe an OSError of a file system; `where` is what it concerns unless the error names a file."""
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else where
     if error.errno in FULL:
-        fix = "Free some space and start again: what is complete is kept."
-        return LocalDiskError("The disk is full.", where=where, fix=fix)
+        fix = "free some space and start again: what is complete is kept"
+        return LocalDiskError("the disk is full", where=where, fix=fix)
     if error.errno in CLOSED:
-        fix = "Give this user permission, or choose another path."
-        return LocalDiskError(f"Access is denied: {error.strerror}.", where=where, fix=fix)
+        fix = "give this user permission, or choose another path"
+        return LocalDiskError(f"access is denied: {error.strerror}", where=where, fix=fix)
     if error.errno in MISUSED:
-        what = f"{MISUSED[error.errno]}: {error.strerror}."
-        return BadPath(what, where=where, fix="Choose another path, or move away what is there.")
-    fix = "Look at what is there, or choose another path."
-    return LocalDiskError(f"The disk failed: {error.strerror or error}.", where=where, fix=fix)
+        what = f"{MISUSED[error.errno]}: {error.strerror}"
+        return BadPath(what, where=where, fix="choose another path, or move away what is there")
+    fix = "look at what is there, or choose another path"
+    return LocalDiskError(f"the disk failed: {error.strerror or error}", where=where, fix=fix)
 
 
 def require_space(directory: Path, needed_bytes: int) -> None:
@@ -56,9 +56,9 @@ def require_space(directory: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(directory).free
     if free_bytes < needed_bytes:
         raise LocalDiskError(
-            f"{needed_bytes / 1e9:.2f} GB are needed, but only {free_bytes / 1e9:.2f} GB are free.",
+            f"{needed_bytes / 1e9:.2f} GB are needed, but only {free_bytes / 1e9:.2f} GB are free",
             where=str(directory),
-            fix="Free some space or choose a directory on another disk.",
+            fix="free some space or choose a directory on another disk",
         )
 
 

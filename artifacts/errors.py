@@ -13,9 +13,9 @@ class EngineryError(Exception):
     `flows.cli` turns an error into text and an exit code.
 
     Args:
-        what: one sentence that says what is wrong, with the value found.
+        what: what is wrong, with the value found: in lower case, without a period.
         where: the file, key, address or field that it concerns.
-        fix: what to do next, if possible the command to type.
+        fix: what to do next, if possible the command to type; written like `what`.
     """
 
     exit_code: ClassVar[int] = 1
@@ -34,13 +34,13 @@ class EngineryError(Exception):
 
 
 RESTORE_FIX = (
-    "Restore this object from a backup, or run `enginery build SPEC --force` on a build host: it puts back "
-    "every object that it makes again byte for byte."
+    "restore this object from a backup, or run `enginery build SPEC --force` on a build host: it puts back "
+    "every object that it makes again byte for byte"
 )
 
 STRANGER_FIX = (
-    "Find out who wrote it: anyone who may write to this bucket can do this. It is never accepted as what "
-    "its key says."
+    "find out who wrote it: anyone who may write to this bucket can do this; it is never accepted as what "
+    "its key says"
 )
 
 

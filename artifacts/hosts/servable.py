@@ -27,9 +27,9 @@ def refuse_host(requires: HostRequirements, facts: HostFacts, where: str) -> Non
     answer = fits(requires, facts)
     if isinstance(answer, Refused):
         raise CannotServe(
-            f"This host cannot serve it: {answer.reason}.",
+            f"this host cannot serve it: {answer.reason}",
             where=where,
-            fix="Pull on a host that has it, or pull here again: `enginery pull` picks a variant that fits.",
+            fix="pull on a host that has it, or pull here again: `enginery pull` picks a variant that fits",
         )
 
 
@@ -47,10 +47,10 @@ def refuse_unservable(tree: Path, facts: HostFacts, versions: Mapping[str, str])
     refuse_host(manifest.requires, facts, str(tree))
     if reasons := [*_other_tools(manifest, versions), *_other_tuning(manifest, tree, facts, versions)]:
         raise CannotServe(
-            "This engine cannot be served with what is installed here:",
+            "this engine cannot be served with what is installed here:",
             where="\n    ".join([str(tree), *reasons]),
-            fix=f"Use the release of enginery that built it, whose {manifest.serve.toolchain} has these "
-            "versions; or build the variant again on this GPU.",
+            fix=f"use the release of enginery that built it, whose {manifest.serve.toolchain} has these "
+            "versions; or build the variant again on this GPU",
         )
 
 
@@ -62,7 +62,7 @@ def read_engine(tree: Path) -> EngineManifest | None:
     try:
         return EngineManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise IntegrityError(f"{ENGINE_FILE} cannot be read.", where=str(path), fix=REINSTALL) from error
+        raise IntegrityError(f"{ENGINE_FILE} cannot be read", where=str(path), fix=REINSTALL) from error
 
 
 def _other_tools(manifest: EngineManifest, versions: Mapping[str, str]) -> Iterator[str]:

@@ -45,7 +45,7 @@ def refuse_stand_in(store: "Store", tree: str, purpose: str) -> None:
         return
     if mark.stand_in:
         raise StandInRefused(
-            f"Tree {tree} was made by a stand-in of the engine's tool, and was to be {purpose}.",
+            f"tree {tree} was made by a stand-in of the engine's tool, and was to be {purpose}",
             where=f"{store.bucket}, {ENGINE_FILE} of that tree: stand_in",
-            fix="Build the engine with the tool itself, on a host that has it (`enginery toolchain list`).",
+            fix="build the engine with the tool itself, on a host that has it (`enginery toolchain list`)",
         )

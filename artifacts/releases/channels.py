@@ -97,9 +97,7 @@ def move_channel(
         except Conflict:
             continue
         return after
-    raise Conflict(
-        f"Channel {channel} was moved by others {MOVE_ATTEMPTS} times.", where=key, fix="Try again."
-    )
+    raise Conflict(f"channel {channel} was moved by others {MOVE_ATTEMPTS} times", where=key, fix="try again")
 
 
 def _current(store: "Store", key: str) -> tuple[Channel | None, str | None]:

@@ -69,21 +69,21 @@ def refuse_reserved(release: Release, variant: str) -> None:
     """Raise NothingFits if a variant has a name that this layout needs itself."""
     if variant in RESERVED_VARIANTS or re.fullmatch(VERSION_PATTERN, variant):
         raise NothingFits(
-            f"Variant {variant!r} of {release.name}@{release.version} cannot be installed: an install uses "
-            f"the names {', '.join(RESERVED_VARIANTS)} itself, and names directories after versions.",
+            f"variant {variant!r} of {release.name}@{release.version} cannot be installed: an install uses "
+            f"the names {', '.join(RESERVED_VARIANTS)} itself, and names directories after versions",
             where=f"{release.name}@{release.version}, variant {variant}",
-            fix="Give the variant another name in its spec, and publish it again.",
+            fix="give the variant another name in its spec, and publish it again",
         )
 
 
 def refuse_foreign(paths: InstallPaths) -> None:
     """Raise InTheWay if something that no pull made occupies the place of an install."""
-    fix = "Move it away, or pull to another directory."
+    fix = "move it away, or pull to another directory"
     if os.path.lexists(paths.directory) and not paths.record.exists():
-        what = f"{paths.directory} was not made by a pull: there is no record of it."
+        what = f"{paths.directory} was not made by a pull: there is no record of it"
         raise InTheWay(what, where=str(paths.record), fix=fix)
     if os.path.lexists(paths.current) and (why := _why_foreign(paths.current)):
-        what = f"{paths.current} was not made by a pull: {why}."
+        what = f"{paths.current} was not made by a pull: {why}"
         raise InTheWay(what, where=str(paths.current), fix=fix)
 
 
@@ -115,11 +115,10 @@ def refuse_change(paths: InstallPaths, release: Release, tree: str) -> None:
         changed.append(f"the tree of variant {installed.variant}, from {installed.listing.digest} to {tree}")
     if changed:
         raise IntegrityError(
-            f"{release.name}@{release.version} is not what this host recorded; changed: "
-            f"{', '.join(changed)}.",
+            f"{release.name}@{release.version} is not what this host recorded; changed: {', '.join(changed)}",
             where=str(paths.records),
-            fix="A published version never changes: find out who changed the store before you trust it. "
-            f"If the store was recreated on purpose, remove {paths.records.parent} and pull again.",
+            fix="find out who changed the store before you trust it, as a published version never changes; "
+            f"if the store was recreated on purpose, remove {paths.records.parent} and pull again",
         )
 
 
@@ -185,7 +184,7 @@ def verify_install(directory: Path) -> None:
     record = read_install(directory)
     if installed_variant(directory).tree != record.listing.digest:
         raise IntegrityError(
-            f"The record of {record.variant} lists a different tree than its release.",
+            f"the record of {record.variant} lists a different tree than its release",
             where=str(directory.parent / RECORDS),
             fix=REINSTALL,
         )
@@ -199,11 +198,11 @@ def read_local(path: Path, model: type[RecordT]) -> RecordT:
         return model.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(
-            f"{path.parent.parent} holds nothing that was pulled: {path.name} is missing.",
+            f"{path.parent.parent} holds nothing that was pulled: {path.name} is missing",
             where=str(path),
-            fix="Name ROOT/<name>/<version>/<variant> or ROOT/<name>/current of an `enginery pull`.",
+            fix="name ROOT/<name>/<version>/<variant> or ROOT/<name>/current of an `enginery pull`",
         ) from error
     except ValidationError as error:
         raise IntegrityError(
-            "The record is damaged.", where=str(path), fix="Pull again, which writes it anew."
+            "the record is damaged", where=str(path), fix="pull again, which writes it anew"
         ) from error

@@ -132,9 +132,9 @@ def _install(
         set_mode(path, executable=file.executable)
         sync(path)
     if difference := compare(partial, listing):
-        fix = "Remove that directory and pull again."
+        fix = "remove that directory and pull again"
         raise IntegrityError(
-            f"The download is not what the release lists: {difference}", where=str(partial), fix=fix
+            f"the download is not what the release lists: {difference}", where=str(partial), fix=fix
         )
     _write_records(release, choice, listing, paths)
     _swap_in(partial, paths)

@@ -46,8 +46,8 @@ def parse_reference(text: str) -> Reference:
     match = PATTERN.fullmatch(text)
     if match is None:
         raise BadReference(
-            f"{text!r} is not a reference to a release.",
-            fix="Write name, name:channel, name@1.4 or name@1.4.2, such as demo:nightly.",
+            f"{text!r} is not a reference to a release",
+            fix="write name, name:channel, name@1.4 or name@1.4.2, such as demo:nightly",
         )
     return Reference(name=match["name"], version=match["version"], channel=match["channel"])
 
@@ -73,7 +73,7 @@ def _version(store: "Store", reference: Reference) -> tuple[str, str]:
         return _default_version(store, reference.name)
     if reference.version.count(".") == 2:
         return reference.version, ""
-    newest = _newest(store, reference.name, f"{reference.version}.")
+    newest = _newest(store, reference.name, reference.version)
     return newest, f"the newest release of {reference.version}"
 
 
@@ -86,9 +86,11 @@ def _default_version(store: "Store", name: str) -> tuple[str, str]:
 
 
 def _newest(store: "Store", name: str, of: str = "") -> str:
-    versions = [known for known in published_versions(store, name) if known.startswith(of)]
+    versions = [
+        known for known in published_versions(store, name) if known.startswith(f"{of}." if of else "")
+    ]
     if not versions:
-        raise NotFound(f"There is no release {of or name}.")
+        raise NotFound(f"there is no release of {of or name}")
     return versions[-1]
 
 
@@ -98,9 +100,9 @@ def _not_found(store: "Store", reference: Reference, text: str) -> NotFound:
     if not versions:
         names = ", ".join(list_names(store)) or "none at all"
         return NotFound(
-            f"There is no release of {reference.name!r}.",
+            f"there is no release of {reference.name!r}",
             where=f"{store.bucket}; names there: {names}",
-            fix=f"Publish one (`enginery build {reference.name}`), or ask for a name that exists.",
+            fix=f"publish one (`enginery build {reference.name}`), or ask for a name that exists",
         )
     channels = list_channels(store, reference.name)
     newest = f"{reference.name}@{versions[-1]}"
@@ -108,7 +110,7 @@ def _not_found(store: "Store", reference: Reference, text: str) -> NotFound:
     missing = f"channel {reference.channel!r}" if reference.channel else f"version {reference.version}"
     pointers = ", ".join(f"{channel.channel} -> {channel.version}" for channel in channels) or "none"
     return NotFound(
-        f"{reference.name} has no {missing} ({text}).",
+        f"{reference.name} has no {missing} ({text})",
         where=f"{store.bucket}; channels: {pointers}; versions: {', '.join(versions)}",
-        fix=f"Ask for {' or '.join(choices)}.",
+        fix=f"ask for {' or '.join(choices)}",
     )

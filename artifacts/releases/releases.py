@@ -148,9 +148,9 @@ def publish(store: "Store", release: Release) -> Release:
         stored = store.read_record(key, Release, _key_of)
         if stored.publication_fingerprint != release.publication_fingerprint:
             raise AlreadyExists(
-                f"{release.name}@{release.version} was published with other content.",
+                f"{release.name}@{release.version} was published with other content",
                 where=store.bucket.where(key),
-                fix="Reserve another version for this publication; a published one never changes.",
+                fix="reserve another version for this publication; a published one never changes",
             ) from None
         return stored
     return release
@@ -165,10 +165,10 @@ def require_trees(store: "Store", variants: Iterable[VariantRelease]) -> None:
         for tree in variant.trees:
             if missing := store.missing_of(tree):
                 raise NotFound(
-                    f"Tree {tree} of variant {variant.name} is missing from the store, or incomplete: "
-                    f"{'; '.join(missing)}.",
+                    f"tree {tree} of variant {variant.name} is missing from the store, or incomplete: "
+                    f"{'; '.join(missing)}",
                     where=str(store.bucket),
-                    fix="Build the variant again, which puts back what is missing; nothing was published.",
+                    fix="build the variant again, which puts back what is missing; nothing was published",
                 )
             refuse_stand_in(store, tree, "published")
 

@@ -34,9 +34,9 @@ def choose_variant(release: Release, facts: HostFacts, name: str | None = None) 
             refused.append(f"{variant.name}: {answer.reason}")
     if not fitting:
         raise NothingFits(
-            f"No variant of {release.name}@{release.version} can be deployed on this host.",
+            f"no variant of {release.name}@{release.version} can be deployed on this host",
             where="\n    ".join(["", *refused]),
-            fix="Pull on a host that has what one of them needs, or add a variant for this host to the spec.",
+            fix="pull on a host that has what one of them needs, or add a variant for this host to the spec",
         )
     best = max(fitting, key=lambda choice: _demand(choice.variant.requires))
     return best.model_copy(update={"reason": best.reason + _alternatives(len(fitting), name)})
@@ -46,9 +46,9 @@ def _candidates(release: Release, name: str | None) -> tuple[VariantRelease, ...
     chosen = tuple(variant for variant in release.variants if name in (None, variant.name))
     if not chosen:
         raise NotFound(
-            f"{release.name}@{release.version} has no variant {name!r}.",
+            f"{release.name}@{release.version} has no variant {name!r}",
             where=f"variants: {', '.join(variant.name for variant in release.variants)}",
-            fix="Name one of these, or none to get the best one for this host.",
+            fix="name one of these, or none to get the best one for this host",
         )
     return chosen
 

@@ -51,7 +51,7 @@ def reserve_version(store: "Store", name: str, minor: str, publication_fingerpri
     """
     if not MINOR_PATTERN.match(minor):
         raise BadReference(
-            f"{minor!r} is not a version.", where=name, fix='Declare major.minor, such as "1.4".'
+            f"{minor!r} is not a version", where=name, fix='declare major.minor, such as "1.4"'
         )
     taken = _taken(store, name, minor)
     if publication_fingerprint in taken.values():
@@ -79,7 +79,7 @@ def _owner(store: "Store", name: str, version: str) -> str:
     except NotFound:
         warn_skipped(store.bucket, key, "it is missing; its number counts as taken")
     except IntegrityError as error:
-        warn_skipped(store.bucket, key, f"its number counts as taken. {error.what}")
+        warn_skipped(store.bucket, key, f"{error.what}; its number counts as taken")
     try:
         return read_release(store, name, version).publication_fingerprint
     except (NotFound, IntegrityError):

@@ -19,7 +19,7 @@ HTTP_SCHEMES = ("http", "https")
 SOCKS_SCHEMES = ("socks5", "socks5h")
 SOCKS_PACKAGE = "socksio"
 CERTIFICATES = "SSL_CERT_FILE"
-NETWORK_FIX = "Correct the variable, or unset it."
+NETWORK_FIX = "correct the variable, or unset it"
 
 
 def require_usable_network(environ: Mapping[str, str] = os.environ) -> None:

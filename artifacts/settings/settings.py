@@ -134,19 +134,19 @@ def load_settings() -> Settings:
             whose name is misspelt.
     """
     if os.path.lexists(SETTINGS_FILE) and not SETTINGS_FILE.is_file():
-        raise SettingsInvalid("enginery.toml is not a file.", where=str(SETTINGS_FILE), fix="Move it away.")
+        raise SettingsInvalid("enginery.toml is not a file", where=str(SETTINGS_FILE), fix="move it away")
     try:
         settings = Settings()
     except ValidationError as error:
         problems = [_problem(each) for each in error.errors()]
         raise _unusable(
-            problems, "Correct the variable, or the key in enginery.toml, or remove it."
+            problems, "correct the variable, or the key in enginery.toml, or remove it"
         ) from error
     except (ValueError, OSError) as error:  # not text, not TOML, or not readable
         raise SettingsInvalid(
             f"enginery.toml cannot be read: {error}",
             where=str(SETTINGS_FILE),
-            fix="Correct it, or move it away.",
+            fix="correct it, or move it away",
         ) from error
     _require_directories(settings)
     _refuse_misspelt()
@@ -156,7 +156,7 @@ def load_settings() -> Settings:
 def _refuse_misspelt() -> None:
     """Refuse variables that were meant as a setting: ignored, they would leave its default in force."""
     if problems := list(_misspelt()):
-        raise _unusable(problems, "Correct the name, or unset the variable.")
+        raise _unusable(problems, "correct the name, or unset the variable")
 
 
 def _misspelt() -> Iterator[str]:
@@ -180,7 +180,7 @@ def _require_directories(settings: Settings) -> None:
         if isinstance(path, Path) and (found := _file_in_the_way(path))
     ]
     if problems:
-        raise _unusable(problems, "Name a directory; it is created if it does not exist.")
+        raise _unusable(problems, "name a directory; it is created if it does not exist")
 
 
 def _unusable(problems: list[str], fix: str) -> SettingsInvalid:

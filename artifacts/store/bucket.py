@@ -22,8 +22,8 @@ from artifacts.store.trees import FileEntry
 
 UPLOAD_THREADS = 4
 AGAIN_FIX = (
-    "Start again. If it happens again, look for something between this host and the server that alters "
-    "answers, such as a cache or a proxy."
+    "start again; if it happens again, look for something between this host and the server that alters "
+    "answers, such as a cache or a proxy"
 )
 
 

@@ -55,10 +55,10 @@ class Measurement(Frozen):
             return model.model_validate(self.result)
         except ValidationError as error:
             raise IntegrityError(
-                f"The result of a measurement is not a readable {model.__name__}: {error}",
+                f"the result of a measurement is not a readable {model.__name__}: {error}",
                 where=f"measurements/{self.key}/{self.id}.json",
-                fix="It is damaged, or from another version of enginery. Measure again: `enginery build SPEC "
-                "--force`.",
+                fix="measure again: `enginery build SPEC --force`; it is damaged, or from another version of "
+                "enginery",
             ) from error
 
     @model_validator(mode="after")

@@ -45,7 +45,7 @@ class StoreReader:
         def check(body: bytes) -> Listing:
             if (actual := hashlib.sha256(body).hexdigest()) != digest:
                 raise IntegrityError(
-                    f"The listing of tree {digest} is damaged in the store: its bytes have SHA-256 {actual}.",
+                    f"the listing of tree {digest} is damaged in the store: its bytes have SHA-256 {actual}",
                     where=self.bucket.where(key),
                     fix=RESTORE_FIX,
                 )
@@ -66,10 +66,10 @@ class StoreReader:
         shown = ", ".join(entry.path for entry in files[:FILES_SHOWN]) or "none"
         more = f" and {len(files) - FILES_SHOWN} more" if len(files) > FILES_SHOWN else ""
         raise NoSuchFile(
-            f"Tree {tree} has no file {path}.",
+            f"tree {tree} has no file {path}",
             where=f"{self.bucket.where(tree_key(tree))}; files there: {shown}{more}",
-            fix="Check that this is the tree that was meant. If it is, the stage that made it left the file "
-            "out: run the stage again with `enginery build SPEC --force`.",
+            fix="check that this is the tree that was meant; if it is, the stage that made it left the file "
+            "out: run the stage again with `enginery build SPEC --force`",
         )
 
     def read_file(self, tree: str, path: str) -> bytes:
@@ -157,7 +157,7 @@ class StoreReader:
         try:
             return self._read_checked(key, check)[0]
         except NotFound as error:
-            what = f"The blob of {entry.path} is missing from the store."
+            what = f"the blob of {entry.path} is missing from the store"
             raise IntegrityError(what, where=error.where, fix=RESTORE_FIX) from error
 
     def _parse(
@@ -169,23 +169,23 @@ class StoreReader:
             record = model.model_validate_json(body)
         except ValidationError as error:
             raise IntegrityError(
-                f"Not a readable {model.__name__}: {_first(error)}.",
+                f"not a readable {model.__name__}: {_first(error)}",
                 where=where,
-                fix="It is damaged, or from a newer version of enginery. Update this one; if that does not "
-                f"help: {RESTORE_FIX}",
+                fix="update enginery, if a newer version may have written it; if that does not help: "
+                f"{RESTORE_FIX}",
             ) from error
         if (belongs := key_of(record)) != key:
-            what = f"This {model.__name__} does not belong under its key: by its content it is {belongs}."
+            what = f"this {model.__name__} does not belong under its key: by its content it is {belongs}"
             raise IntegrityError(what, where=where, fix=STRANGER_FIX)
         return record
 
     def _unreadable(self, tree: str, path: str, what: str) -> IntegrityError:
         """Make the error for a file whose bytes are right, but whose content is unusable."""
         return IntegrityError(
-            f"{path} of tree {tree} is not {what}.",
+            f"{path} of tree {tree} is not {what}",
             where=self.bucket.where(tree_key(tree)),
-            fix="Its bytes match the tree, so it was made like this, perhaps by a newer version of enginery: "
-            "update this one, or make the tree again.",
+            fix="its bytes match the tree, so it was made like this, perhaps by a newer version of enginery: "
+            "update this one, or make the tree again",
         )
 
     def _read_checked(self, key: str, check: Callable[[bytes], CheckedT]) -> tuple[CheckedT, str]:
@@ -201,7 +201,7 @@ class StoreReader:
                 before, stored = stored, self.bucket.get(key)
                 if before.body == stored.body:
                     raise
-        what = "Each read of this object returned other bytes."
+        what = "each read of this object returned other bytes"
         raise StoreUnreachable(what, where=self.bucket.where(key), fix=AGAIN_FIX)
 
 

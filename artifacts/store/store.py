@@ -171,7 +171,7 @@ class Store(StoreReader):
         Raises NotFound, AlreadyExists, IntegrityError, StoreUnreachable, LocalDiskError.
         """
         if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
-            raise AlreadyExists("The directory already exists.", where=str(dest), fix="Remove it first.")
+            raise AlreadyExists("the directory already exists", where=str(dest), fix="remove it first")
         listing = self.get_listing(digest)
         self.cache.fill(self.bucket, listing)
         self.cache.keep_listing(digest, canonical_bytes(listing))

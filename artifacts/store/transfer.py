@@ -53,7 +53,7 @@ class Etags:
             before = self._last.get(key, etag)
             self._last[key] = etag
         if before != etag:
-            what = f"The object changed while it was read: its ETag was {before} and is {etag}."
+            what = f"the object changed while it was read: its ETag was {before} and is {etag}"
             raise StoreUnreachable(what, where=f"key {key}", fix=AGAIN_FIX)
 
 
@@ -144,10 +144,10 @@ def _require_present(chunk: Chunk) -> None:
     if chunk.path.stat().st_size != chunk.entry.size or not is_present(chunk):
         start, length = chunk.entry.span(chunk.number)
         raise IntegrityError(
-            f"{chunk.entry.path} is not what was written to it: bytes {start} to {start + length} differ.",
+            f"{chunk.entry.path} is not what was written to it: bytes {start} to {start + length} differ",
             where=str(chunk.path),
-            fix="Start again: intact chunks are kept. If it happens twice, check the disk, and whether "
-            "another program writes to the file.",
+            fix="start again: intact chunks are kept; if it happens twice, check the disk, and whether "
+            "another program writes to the file",
         )
 
 
@@ -187,7 +187,7 @@ def read_chunk(
             if attempt == CHUNK_ATTEMPTS:
                 raise
         except NotFound as error:
-            what = f"The blob of {entry.path} is missing from the store."
+            what = f"the blob of {entry.path} is missing from the store"
             raise IntegrityError(what, where=error.where, fix=RESTORE_FIX) from error
         else:
             if digest == entry.chunks[number]:
@@ -195,7 +195,7 @@ def read_chunk(
             if digest in wrong:
                 raise _damaged(bucket, entry, number, digest)
             wrong.add(digest)
-    what = f"Each read of {entry.path} returned other bytes."
+    what = f"each read of {entry.path} returned other bytes"
     raise StoreUnreachable(what, where=bucket.where(blob_key(entry.sha256)), fix=AGAIN_FIX)
 
 

@@ -29,7 +29,7 @@ from artifacts.progress import OnBytes, ignore_bytes
 
 CHUNK_BYTES = 32 << 20
 HASH_THREADS = min(4, os.cpu_count() or 1)
-REINSTALL = "Remove the directory and pull again; if it happens twice, check the disk."
+REINSTALL = "remove the directory and pull again; if it happens twice, check the disk"
 
 
 class FileEntry(Frozen):
@@ -114,7 +114,7 @@ def walk(root: Path) -> dict[str, os.stat_result]:
     """
     if not root.is_dir():
         raise NotFound(
-            f"{root} is not a directory.", where=str(root), fix="Give the directory that holds the files."
+            f"{root} is not a directory", where=str(root), fix="give the directory that holds the files"
         )
     return dict(sorted(_walk(str(root), "")))
 
@@ -125,9 +125,9 @@ def _walk(directory: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
             path, status = prefix + entry.name, entry.stat(follow_symlinks=False)
             if problem := _kind_problem(status.st_mode) or path_problem(path):
                 raise BadTree(
-                    f"{path!r} {problem}; a tree holds plain files only.",
+                    f"{path!r} {problem}; a tree holds plain files only",
                     where=os.fsencode(entry.path).decode(errors="backslashreplace"),
-                    fix="Replace it with the file that is meant, rename it, or remove it.",
+                    fix="replace it with the file that is meant, rename it, or remove it",
                 )
             if stat.S_ISDIR(status.st_mode):
                 yield from _walk(entry.path, path + "/")
@@ -155,9 +155,9 @@ def _entry(root: Path, path: str, status: os.stat_result, chunk_bytes: int) -> F
     whole, chunks, size = _digests(root / path, chunk_bytes)
     if size != status.st_size:
         raise IntegrityError(
-            f"{path} changed from {status.st_size} to {size} bytes while it was read.",
+            f"{path} changed from {status.st_size} to {size} bytes while it was read",
             where=str(root / path),
-            fix="Start again once nothing writes into the directory any more.",
+            fix="start again once nothing writes into the directory any more",
         )
     return FileEntry(
         path=path,
@@ -221,16 +221,16 @@ def compare(root: Path, listing: Listing) -> str:
         return error.what
     for path in sorted(wanted.keys() | found.keys()):
         if path not in found:
-            return f"{path} is missing."
+            return f"{path} is missing"
         if path not in wanted:
-            return f"{path} does not belong to the tree."
+            return f"{path} does not belong to the tree"
         if found[path].st_size != wanted[path].size:
-            return f"{path} has {found[path].st_size} bytes instead of {wanted[path].size}."
+            return f"{path} has {found[path].st_size} bytes instead of {wanted[path].size}"
         if bool(found[path].st_mode & stat.S_IXUSR) != wanted[path].executable:
-            return f"{path} is {'not ' if wanted[path].executable else ''}executable."
+            return f"{path} is {'not ' if wanted[path].executable else ''}executable"
     empty = (Path(at).relative_to(root) for at, below, files in os.walk(root) if not below and not files)
     stray = next((path for path in empty if path != Path()), None)
-    return f"{stray} is an empty directory, which no tree holds." if stray else ""
+    return f"{stray} is an empty directory, which no tree holds" if stray else ""
 
 
 def verify(root: Path, listing: Listing, on_bytes: OnBytes = ignore_bytes) -> None:

@@ -108,7 +108,7 @@ class S3Bucket(Bucket):
             for attempt in itertools.count(1):
                 answer = self._client.get_object(**self._at(key), ChecksumMode="ENABLED")
                 if "ETag" not in answer:
-                    what = "What answers is not an S3 server: an object came without an ETag."
+                    what = "what answers is not an S3 server: an object came without an ETag"
                     raise StoreUnreachable(what, where=str(self), fix=START_FIX)
                 try:
                     with contextlib.closing(answer["Body"]) as body:

@@ -26,26 +26,26 @@ CONFLICT = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
 DAMAGED = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch")
 
 START_FIX = (
-    "Check that the server runs (`enginery status`; `enginery up` starts a local one) and that "
-    "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it."
+    "check that the server runs (`enginery status`; `enginery up` starts a local one) and that "
+    "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it"
 )
-PROXY_FIX = "Check HTTP_PROXY and HTTPS_PROXY; NO_PROXY names the hosts that are asked without a proxy."
+PROXY_FIX = "check HTTP_PROXY and HTTPS_PROXY; NO_PROXY names the hosts that are asked without a proxy"
 CERTIFICATES_FIX = (
-    "Name the file of the certificates to trust with AWS_CA_BUNDLE (otherwise REQUESTS_CA_BUNDLE is read)."
+    "name the file of the certificates to trust with AWS_CA_BUNDLE (otherwise REQUESTS_CA_BUNDLE is read)"
 )
 REDIRECT_FIX = (
-    "Let AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL name the address that it redirects to, such as https:// "
-    "instead of http://; a login page of the network redirects, too."
+    "let AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL name the address that it redirects to, such as https:// "
+    "instead of http://; a login page of the network redirects, too"
 )
 # What boto3 reads; it knows no other proxies.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY")
 ABSENT_FIX = (
-    "Check the name, and that this is the store that was meant (ENGINERY_STORE_BUCKET, "
-    "ENGINERY_STORE_PREFIX and the endpoint)."
+    "check the name, and that this is the store that was meant (ENGINERY_STORE_BUCKET, "
+    "ENGINERY_STORE_PREFIX and the endpoint)"
 )
 ACCESS_FIX = (
-    "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE, and that this "
-    "identity may read and write the bucket."
+    "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE, and that this "
+    "identity may read and write the bucket"
 )
 
 
@@ -63,19 +63,19 @@ def s3_errors(where: str) -> Iterator[None]:
     except boto.ClientError as error:
         raise _refusal(error, where) from error
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
-        raise StoreRefused(f"No usable AWS credentials: {error}.", where=where, fix=ACCESS_FIX) from error
+        raise StoreRefused(f"no usable AWS credentials: {error}", where=where, fix=ACCESS_FIX) from error
     except boto.FlexibleChecksumError as error:
-        what = f"The object is damaged in the store: {error}"
+        what = f"the object is damaged in the store: {error}"
         raise IntegrityError(what, where=where, fix=RESTORE_FIX) from error
     except (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError) as error:
         raise _no_answer(error, where) from error
     except boto.ParamValidationError as error:
         what = f"S3 does not allow a bucket or key of that name: {error}"
-        raise BadReference(what, where=where, fix="Check ENGINERY_STORE_BUCKET and _PREFIX.") from error
+        raise BadReference(what, where=where, fix="check ENGINERY_STORE_BUCKET and _PREFIX") from error
     except RecursionError as error:
         raise _redirected(where) from error
     except boto.BotoCoreError as error:
-        what = f"What answers is not an S3 server, or the request cannot be sent: {error}"
+        what = f"what answers is not an S3 server, or the request cannot be sent: {error}"
         raise StoreUnreachable(what, where=where, fix=START_FIX) from error
 
 
@@ -90,9 +90,9 @@ def configuration_error(error: Exception, where: str) -> ArtifactError:
         return SettingsInvalid("; ".join(problems), where=where, fix=NETWORK_FIX)
     names = ", ".join(sorted(name for name in os.environ if name.startswith("AWS_"))) or "none is set"
     return StoreRefused(
-        f"The AWS configuration is wrong: {str(error).rstrip('.')}.",
+        f"the AWS configuration is wrong: {str(error).rstrip('.')}",
         where=f"{where}; variables AWS_* ({names}), and the files that `aws configure` writes",
-        fix="Correct or unset the wrong one; an endpoint is a whole address, such as http://127.0.0.1:8333.",
+        fix="correct or unset the wrong one; an endpoint is a whole address, such as http://127.0.0.1:8333",
     )
 
 
@@ -105,12 +105,12 @@ def _no_answer(error: "BotoCoreError", where: str) -> ArtifactError:
     if isinstance(error.kwargs.get("error"), RecursionError):  # it depends on who runs out of stack
         return _redirected(where)
     if isinstance(error, boto.ProxyConnectionError):
-        return StoreUnreachable("The proxy to the S3 server does not answer.", where=where, fix=PROXY_FIX)
+        return StoreUnreachable("the proxy to the S3 server does not answer", where=where, fix=PROXY_FIX)
     if isinstance(error, boto.SSLError):
         return StoreUnreachable(
-            f"The S3 server cannot be trusted: {error}", where=where, fix=CERTIFICATES_FIX
+            f"the S3 server cannot be trusted: {error}", where=where, fix=CERTIFICATES_FIX
         )
-    return StoreUnreachable(f"The S3 server does not answer: {error}", where=where, fix=START_FIX)
+    return StoreUnreachable(f"the S3 server does not answer: {error}", where=where, fix=START_FIX)
 
 
 def _redirected(where: str) -> StoreUnreachable:
@@ -118,7 +118,7 @@ def _redirected(where: str) -> StoreUnreachable:
 
     boto3 takes each for one to another region, and asks for that by a request like the first, without end.
     """
-    what = "What answers is not an S3 server: it redirects every request."
+    what = "what answers is not an S3 server: it redirects every request"
     return StoreUnreachable(what, where=where, fix=REDIRECT_FIX)
 
 
@@ -129,22 +129,22 @@ def _refusal(error: "ClientError", where: str) -> ArtifactError:
     # A web server in between answers with a page, in which there is no code.
     said = f"{code or f'status {status}'}: {error.response['Error'].get('Message', '')}".rstrip(": ")
     if code == "NoSuchBucket":
-        fix = "Create it, or set ENGINERY_STORE_BUCKET."
-        return NotFound("The bucket does not exist.", where=where, fix=fix)
+        fix = "create it, or set ENGINERY_STORE_BUCKET"
+        return NotFound("the bucket does not exist", where=where, fix=fix)
     if code in ABSENT:
-        return NotFound("There is no such object.", where=where, fix=ABSENT_FIX)
+        return NotFound("there is no such object", where=where, fix=ABSENT_FIX)
     if code in CONFLICT:
-        return Conflict("Another writer was first.", where=where)
+        return Conflict("another writer was first", where=where)
     if code in DAMAGED:
         return IntegrityError(
-            f"The server received other bytes than announced ({said}).",
+            f"the server received other bytes than announced ({said})",
             where=where,
-            fix="Nothing was stored. Start again once nothing writes into the directory that is uploaded.",
+            fix="start again once nothing writes into the directory that is uploaded; nothing was stored",
         )
     if code == "InvalidRange":
-        return IntegrityError(f"The object ends early ({said}).", where=where, fix=RESTORE_FIX)
+        return IntegrityError(f"the object ends early ({said})", where=where, fix=RESTORE_FIX)
     if code == "RequestTimeTooSkewed":
-        return StoreRefused(f"The S3 server refuses: {said}", where=where, fix="Set this host's clock.")
+        return StoreRefused(f"the S3 server refuses: {said}", where=where, fix="set this host's clock")
     if status in {401, 403} or code in {"InvalidAccessKeyId", "ExpiredToken", "InvalidToken"}:
-        return StoreRefused(f"The S3 server refuses access ({said}).", where=where, fix=ACCESS_FIX)
-    return StoreUnreachable(f"The S3 server failed ({said}).", where=where, fix=START_FIX)
+        return StoreRefused(f"the S3 server refuses access ({said})", where=where, fix=ACCESS_FIX)
+    return StoreUnreachable(f"the S3 server failed ({said})", where=where, fix=START_FIX)

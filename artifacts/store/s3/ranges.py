@@ -36,7 +36,7 @@ def refusal(asked: ByteRange, answer: Mapping[str, Any], where: str) -> Artifact
         return _other(f"status {status} instead of {PARTIAL_CONTENT}", asked, where)
     total = found.rpartition("/")[2]
     if total.isdigit() and int(total) != asked.total:
-        what = f"The store's object has {total} bytes instead of {asked.total}."
+        what = f"the store's object has {total} bytes instead of {asked.total}"
         return IntegrityError(what, where=where, fix=RESTORE_FIX)
     if found != _content_range(asked):
         return _other(f"the range {found!r}", asked, where)
@@ -58,5 +58,5 @@ def exactly(pieces: Iterable[bytes], asked: ByteRange, where: str) -> Iterator[b
 
 
 def _other(found: str, asked: ByteRange, where: str) -> StoreUnreachable:
-    what = f"The S3 server answered a request for {range_header(asked)} with {found}."
+    what = f"the S3 server answered a request for {range_header(asked)} with {found}"
     return StoreUnreachable(what, where=where, fix=AGAIN_FIX)

@@ -220,12 +220,12 @@ def test_a_cache_that_cannot_take_a_tree_does_not_fail_the_stage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(*_args: object, **_switches: object) -> tuple[str, ...]:
-        raise LocalDiskError("The disk is full.", where="/cache", fix="Free some space.")
+        raise LocalDiskError("the disk is full", where="/cache", fix="free some space")
 
     with monkeypatch.context() as patch:
         patch.setattr(store.cache, "adopt", full)
         listing, said = put_aside(store, random_tree(tmp_path / "made", {"weights": 1000}), caplog)
-    assert f"tree {listing.digest[:12]} is not kept in the local cache: The disk is full." in said
+    assert f"tree {listing.digest[:12]} is not kept in the local cache: the disk is full" in said
     assert store.missing_of(listing.digest) == ()
     store.materialize(listing.digest, tmp_path / "copy")
     assert scan(tmp_path / "copy") == listing

@@ -54,7 +54,7 @@ class DirectoryBucket(Bucket):
             staged.write_bytes(body)
             found = _etag(self.path_of(key).stat()) if self.path_of(key).exists() else None
             if (if_absent and found) or (if_match and found != if_match):
-                raise Conflict("Another writer was first.", where=self.where(key))
+                raise Conflict("another writer was first", where=self.where(key))
             self._place(staged, key)
 
     def put_file(
@@ -80,7 +80,7 @@ class DirectoryBucket(Bucket):
         with self._reading(key) as descriptor:
             status = os.fstat(descriptor)
             if status.st_size != asked.total:
-                what = f"The store's object has {status.st_size} bytes instead of {asked.total}."
+                what = f"the store's object has {status.st_size} bytes instead of {asked.total}"
                 raise IntegrityError(what, where=self.where(key), fix=RESTORE_FIX)
             refuse_etag(_etag(status))
             for start in range(asked.start, asked.start + asked.length, PIECE_BYTES):
@@ -106,7 +106,7 @@ class DirectoryBucket(Bucket):
         try:
             descriptor = os.open(self.path_of(key), os.O_RDONLY)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFound("There is no such object.", where=self.where(key)) from error
+            raise NotFound("there is no such object", where=self.where(key)) from error
         try:
             yield descriptor
         finally:

@@ -15,10 +15,10 @@ NOT_USED: Any = None
 @pytest.mark.parametrize(
     ("error", "again"),
     [
-        (StoreUnreachable("The S3 server does not answer."), True),
-        (HubUnreachable("The Hub does not answer."), True),
+        (StoreUnreachable("the S3 server does not answer"), True),
+        (HubUnreachable("the Hub does not answer"), True),
         (ConnectionResetError(), True),
-        (StoreRefused("The S3 server refuses access."), False),
+        (StoreRefused("the S3 server refuses access"), False),
         (IntegrityError("Other bytes."), False),
         (ValueError("A defect."), False),
     ],

@@ -219,7 +219,7 @@ def test_a_damaged_record_is_written_anew_by_the_next_pull(
     (paths(tmp_path / "root").records / name).write_text("{")
     with pytest.raises(IntegrityError, match="record is damaged") as caught:
         verify_install(directory)
-    assert "Pull again" in caught.value.fix
+    assert "pull again" in caught.value.fix
     pull_release(store, "demo@1.4", tmp_path / "root", facts=HOST)
     verify_install(directory)
 

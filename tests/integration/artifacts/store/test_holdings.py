@@ -198,7 +198,7 @@ def test_verify_names_every_object_that_is_missing_or_damaged(
         (rotten, "model.pt2 is damaged"),
         (short, "server/serve.py has 5 bytes instead of 50"),
         (lost, "config.json is missing"),
-        (listing, "There is no such object"),
+        (listing, "there is no such object"),
     ):
         (line,) = [line for line in ended.stderr.splitlines() if f"{prefix}/{key}: " in line]
         assert said in line

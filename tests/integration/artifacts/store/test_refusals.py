@@ -65,7 +65,7 @@ def test_wrong_credentials_are_reported_with_the_variables_to_look_at(
 def test_no_credentials_are_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(StoreRefused, match="No usable AWS credentials") as caught:
+    with pytest.raises(StoreRefused, match="no usable AWS credentials") as caught:
         open_store(Settings()).missing_of("0" * 64)
     assert "AWS_ACCESS_KEY_ID" in caught.value.fix
 
@@ -88,7 +88,7 @@ def test_a_wrong_aws_configuration_is_reported_with_the_variables_that_are_set(
     with pytest.raises(StoreRefused, match="AWS configuration is wrong") as caught:
         open_store(Settings())
     assert variable in caught.value.where
-    assert caught.value.fix.startswith("Correct or unset the wrong one")
+    assert caught.value.fix.startswith("correct or unset the wrong one")
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_proxy_that_does_not_answer_is_reported_as_such(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://me:topsecret@127.0.0.1:{free_ports(1)[0]}")
-    with pytest.raises(StoreUnreachable, match="The proxy to the S3 server does not answer") as caught:
+    with pytest.raises(StoreUnreachable, match="the proxy to the S3 server does not answer") as caught:
         open_store(Settings()).missing_of("0" * 64)
     assert "HTTP_PROXY" in caught.value.fix
     assert "topsecret" not in str(caught.value)
@@ -166,7 +166,7 @@ def test_a_server_of_another_protocol_is_reported(store: Store, monkeypatch: pyt
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(StoreUnreachable, match="not an S3 server"):
             open_store(Settings()).read_action("build", "0" * 64)
-        with pytest.raises(StoreUnreachable, match="The S3 server failed"):
+        with pytest.raises(StoreUnreachable, match="the S3 server failed"):
             list(open_store(Settings()).bucket.keys(""))
 
 

@@ -125,7 +125,7 @@ def test_a_kept_verdict_whose_tree_is_gone_or_a_stand_ins_is_refused_and_takes_n
     judged = h100.judge("h100")
     entry = l40s.judge("l40s")
     delete(f"trees/sha256/{entry.tree}")
-    with pytest.raises(NotFound, match=f"Tree {entry.tree} of variant l40s"):
+    with pytest.raises(NotFound, match=f"tree {entry.tree} of variant l40s"):
         h100.publish(judged)
     l40s.judge("l40s", stand_in=True)
     with pytest.raises(StandInRefused, match="was to be published"):

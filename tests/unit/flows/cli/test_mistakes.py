@@ -93,13 +93,13 @@ def assert_reported(done: Done, code: int, *said: str) -> None:
         (("plan", "empty.yaml"), 2, "an empty file"),
         (("specs", "validate", "./loop"), 2, "no spec file"),
         (("specs", "validate", "x" * 300 + ".yaml"), 2, "too long"),
-        (("serve", "file"), 2, "This is not a directory"),
-        (("verify", "file"), 2, "This is not a directory"),
-        (("serve", "loop"), 2, "This is not a directory"),
+        (("serve", "file"), 2, "this is not a directory"),
+        (("verify", "file"), 2, "this is not a directory"),
+        (("serve", "loop"), 2, "this is not a directory"),
         (("serve", "demo"), 4, "enginery pull demo --to ROOT"),
         (("verify", "demo:nightly"), 4, "enginery pull demo:nightly --to ROOT"),
-        (("pull", "demo", "--to", "file"), 2, "This is not a directory"),
-        (("pull", "demo", "--to", "loop"), 2, "This is not a directory"),
+        (("pull", "demo", "--to", "file"), 2, "this is not a directory"),
+        (("pull", "demo", "--to", "loop"), 2, "this is not a directory"),
         (("up", "--s3-port", "99999"), 2, "99999 is not a port"),
         (("up", "--s3-port", "0"), 2, "0 is not a port"),
         (("up", "--prefect-port", "-1"), 2, "-1 is not a port"),
@@ -221,7 +221,7 @@ def test_a_full_disk_behind_stdout_is_reported() -> None:
         done = subprocess.run(
             [*PROGRAM, "specs", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert_reported(Done(done.returncode, done.stderr), 1, "The disk is full")
+    assert_reported(Done(done.returncode, done.stderr), 1, "the disk is full")
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,12 @@ def test_a_store_that_cannot_be_opened_is_a_warning(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_settings: Settings) -> Store:
-        raise StoreUnreachable("The configuration cannot be read.", where="~/.aws/config")
+        raise StoreUnreachable("the configuration cannot be read", where="~/.aws/config")
 
     monkeypatch.setattr(module, "open_store", refuse)
     check = next(examine(settings, "services"))
     assert (check.name, check.outcome) == ("store", "warn")
-    assert check.found == "The configuration cannot be read. (~/.aws/config)"
+    assert check.found == "the configuration cannot be read (~/.aws/config)"
 
 
 def test_a_host_with_the_light_install_is_examined_without_the_local_stack(

@@ -48,7 +48,7 @@ def test_damaged_evidence_of_the_last_release_keeps_nothing_from_being_judged(
     assert found is not None
     (tmp_path / "bucket" / "objects" / f"trees/sha256/{found[1].evidence}").write_bytes(b"{}")
     said = since_last(pipeline, CASE, planted.engine(rate=400.0))
-    assert said.startswith("Not comparable with e2e@1.4.0: its evidence cannot be read (The listing of tree ")
+    assert said.startswith("Not comparable with e2e@1.4.0: its evidence cannot be read (the listing of tree ")
 
 
 def test_later_ones_are_compared_with_the_newest_release_that_has_an_engine(
