@@ -96,7 +96,7 @@ def open_local_or_configured_store(settings: Settings) -> "Store":
     store = open_store(settings)
     if not any(os.environ.get(name) for name in STORE_CHOICES) and not has_access(settings):
         raise StackDown(
-            "The local stack's S3 server is not running, and no other store is configured.",
+            "the local stack's S3 server is not running, and no other store is configured",
             fix="enginery up; or set AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for "
             "another store",
         )
@@ -128,7 +128,7 @@ def require_pipeline() -> None:
     ]
     if missing:
         raise ExtraMissing(
-            f"This command needs packages that are not installed: {', '.join(missing)}.",
+            f"this command needs packages that are not installed: {', '.join(missing)}",
             fix=INSTALL_FIX,
         )
 
@@ -144,7 +144,7 @@ def require_local() -> None:
     missing = [name for name in ("prefect", "psutil") if find_spec(name) is None]
     if missing:
         raise ExtraMissing(
-            f"The local stack needs packages that are not installed: {', '.join(missing)}.",
+            f"the local stack needs packages that are not installed: {', '.join(missing)}",
             fix=INSTALL_FIX,
         )
 

@@ -209,7 +209,7 @@ def explain(error: Exception) -> tuple[int, str]:
         from flows.stack.components.configured_server import configured_url
 
         lost = PrefectUnreachable(
-            f"The Prefect server does not answer any more: {error}.",
+            f"the Prefect server does not answer any more: {error}",
             where=configured_url(),
             fix="start it (`enginery up` starts the local stack), and run this again: what is done is reused",
         )

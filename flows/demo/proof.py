@@ -59,8 +59,8 @@ def prove(store: Store, settings: Settings, reference: str, variant: str, say: S
     shutil.rmtree(judged)
     if proof.from_pull.token_ids != proof.from_store.token_ids:
         raise IntegrityError(
-            f"The pulled engine generates different tokens: {proof.from_pull.token_ids} instead of"
-            f" {proof.from_store.token_ids}.",
+            f"the pulled engine generates different tokens: {proof.from_pull.token_ids} instead of"
+            f" {proof.from_store.token_ids}",
             where=str(pulled.directory),
             fix="run `enginery verify` on it, and report this with the output",
         )

@@ -92,7 +92,7 @@ class Lifecycle:
         if left := marked(self.paths.root):
             pids = " ".join(str(process.pid) for process in left)
             raise FlowError(
-                "Some processes of the local stack could not be stopped.",
+                "some processes of the local stack could not be stopped",
                 where=f"process ids {pids}",
                 fix=f"kill -9 {pids}",
             )
@@ -112,8 +112,8 @@ class Lifecycle:
             self._record(self.state)
         except OSError as error:
             raise FlowError(
-                f"The local stack is stopped ({ended} processes), but this could not be recorded: "
-                f"{error.strerror}.",
+                f"the local stack is stopped ({ended} processes), but this could not be recorded: "
+                f"{error.strerror}",
                 where=str(self.paths.state_file),
                 fix="free some space there; `enginery up` then works as usual",
             ) from error
@@ -380,7 +380,7 @@ def _acquire(lock: BaseFileLock, say: Say) -> None:
             lock.acquire(timeout=_LOCK_LIMIT_S)
         except Timeout as error:
             raise FlowError(
-                f"Another command has been changing the local stack for {_LOCK_LIMIT_S:.0f} s.",
+                f"another command has been changing the local stack for {_LOCK_LIMIT_S:.0f} s",
                 where=str(lock.lock_file),
                 fix="wait for it, or stop it",
             ) from error

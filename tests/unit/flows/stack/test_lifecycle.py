@@ -36,12 +36,12 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_a_port_that_is_taken_is_refused_before_anything_is_started(
     settings: Settings, started: list[list[str]], busy_port: int, use: str
 ) -> None:
-    with pytest.raises(PortBusy, match=f"Port {busy_port} is taken"):
+    with pytest.raises(PortBusy, match=f"port {busy_port} is taken"):
         lifecycle.up(settings, print, **{use: busy_port})
     assert started == []
 
 
 def test_one_port_for_two_servers_is_refused(settings: Settings, started: list[list[str]]) -> None:
-    with pytest.raises(PortBusy, match="Port 9000 is requested twice"):
+    with pytest.raises(PortBusy, match="port 9000 is requested twice"):
         lifecycle.up(settings, print, s3_port=9000, prefect_port=9000)
     assert started == []
