@@ -62,7 +62,7 @@ def choose_placement(
     }
     if forced and obstacles[forced]:
         raise PlacementImpossible(
-            f"The sides of variant {variant.name} cannot be measured {forced}: {obstacles[forced]}",
+            f"the sides of variant {variant.name} cannot be measured {forced}: {obstacles[forced]}",
             where=f"{SETTING}={forced}",
             fix=f"unset {SETTING}: then the placement is chosen by memory and GPUs",
         )

@@ -173,6 +173,6 @@ def _read(store: Store, tree: str, path: str, model: type[RecordT]) -> RecordT:
         raise IntegrityError(
             f"{path} of evidence {tree} is not a readable {model.__name__}: {error}",
             where=str(store.bucket),
-            fix="Its bytes match the tree, so it was made like this, perhaps by a newer version of enginery: "
-            "update this one.",
+            fix="its bytes match the tree, so it was made like this, perhaps by a newer version of enginery: "
+            "update this one",
         ) from error

@@ -41,7 +41,7 @@ def await_released(
     while held := [text for gpu in gpus if (text := _held(gpu, before, reader))]:
         if time.monotonic() >= deadline:
             raise GpuNotReleased(
-                f"The memory of a GPU is still in use {limit_s:g} s after its server has ended",
+                f"the memory of a GPU is still in use {limit_s:g} s after its server has ended",
                 where="; ".join(held),
                 fix="end these processes, and run the command again: finished phases are reused",
             )

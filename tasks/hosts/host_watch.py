@@ -146,7 +146,7 @@ class HostWatch:
             if time.monotonic() >= deadline:
                 why = f"they {busy.text}" if busy.text else "it was watched for too short a time"
                 raise HostBusy(
-                    f"Others kept this host busy for {self._rule.limit_s:g} s: {why}",
+                    f"others kept this host busy for {self._rule.limit_s:g} s: {why}",
                     where="; ".join(busy.who) or "by no process that is visible from here",
                     fix="end these processes or wait until they end, and run the command again; or set "
                     "ENGINERY_QUIET_HOST=record to measure nevertheless",

@@ -294,7 +294,7 @@ def require_protocol_digest(protocol: JudgingProtocol, digest: str) -> None:
     """Raise `ProtocolsDiffer` unless a result's digest is this protocol's."""
     if digest != protocol.digest:
         raise ProtocolsDiffer(
-            "A result was measured under another protocol than the one that judges it.",
+            "a result was measured under another protocol than the one that judges it",
             where=f"measured under {digest[:12]}, judged by {protocol.digest[:12]}",
-            fix="Measure again under this protocol.",
+            fix="measure again under this protocol",
         )

@@ -37,7 +37,7 @@ def kind_named(name: str) -> Kind:
     """
     if name not in KINDS:
         raise UnknownKind(
-            f"There is no engine kind {name}.", where="engine.kind", fix=f"Choose one of: {', '.join(KINDS)}."
+            f"there is no engine kind {name}", where="engine.kind", fix=f"choose one of: {', '.join(KINDS)}"
         )
     return KINDS[name]
 

@@ -335,9 +335,9 @@ def require_tokenizer(
     says_the_same = ready_made is not None and _content(store, ready_made) == _content(store, checkpoint)
     if manifest.tokenizer_sha256 != own and not says_the_same:
         raise TokenizerForeign(
-            "The engine was built with another tokenizer.json than the checkpoint's",
+            "the engine was built with another tokenizer.json than the checkpoint's",
             where=f"engine.json: {manifest.tokenizer_sha256[:16]}, checkpoint: {(own or 'none')[:16]}",
-            fix="Build the engine again from this checkpoint (--force), or report a defect of its kind.",
+            fix="build the engine again from this checkpoint (--force), or report a defect of its kind",
         )
 
 

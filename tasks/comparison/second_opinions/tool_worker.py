@@ -32,7 +32,7 @@ def opinion_or_reason(ask: Callable[[], OpinionT | NoOpinion], log: Path) -> Opi
     except EngineryError as error:
         found = NoOpinion(reason=error.what)
     except OSError as error:  # such as a full disk
-        found = NoOpinion(reason=f"This host could not ask it: {error}.")
+        found = NoOpinion(reason=f"this host could not ask it: {error}")
     if not isinstance(found, NoOpinion):
         return found
     return found.model_copy(update={"log": log.name if _size(log) > before else ""})

@@ -93,7 +93,7 @@ class BenchmarkOpinion:
 
     def _given(self, measured: Measured, pipeline: Pipeline) -> SpeedOpinion | NoOpinion:
         if isinstance(measured.speed, NotMeasured) or self._text is None:
-            return NoOpinion(reason="No round was timed, so there is nothing to compare it with.")
+            return NoOpinion(reason="no round was timed, so there is nothing to compare it with")
         ask = partial(ask_benchmark, pipeline, self.asked, self._text)
         return opinion_or_reason(ask, _log_of(pipeline, self.asked))
 
@@ -213,10 +213,10 @@ def read_opinion(path: Path, outcome: JobOutcome, concurrency: int) -> SpeedOpin
             took_s=outcome.metrics_as(BenchmarkRun).took_s,
         )
     except FileNotFoundError:
-        return NoOpinion(reason="trtllm-bench ended without an error, and wrote no report.")
+        return NoOpinion(reason="trtllm-bench ended without an error, and wrote no report")
     except ValidationError as error:
         lacking = ", ".join(".".join(map(str, one["loc"])) or "its JSON" for one in error.errors())
-        return NoOpinion(reason=f"The report of trtllm-bench is not as it was read upstream: {lacking}.")
+        return NoOpinion(reason=f"the report of trtllm-bench is not as it was read upstream: {lacking}")
 
 
 def _in_words(found: SpeedOpinion | NoOpinion) -> str:

@@ -192,9 +192,9 @@ def wall_s(traces: Sequence[Trace], where: str) -> float:
     wall_s = round((last_token - first_sent) / NS_PER_S, 6)
     if wall_s <= 0:
         raise ServerBroke(
-            f"A round of {len(traces)} requests took {wall_s:g} s by this host's clock",
+            f"a round of {len(traces)} requests took {wall_s:g} s by this host's clock",
             where=where,
-            fix="Nothing can be timed with this clock: check how the host keeps time.",
+            fix="nothing can be timed with this clock: check how the host keeps time",
         )
     return wall_s
 

@@ -45,7 +45,7 @@ def speed_opinion_view(measured: Measured, devices: int) -> SpeedOpinionView | N
     if opinion is None or isinstance(speed, NotMeasured):
         return None
     if isinstance(opinion, NoOpinion):
-        return SpeedOpinionView(f"The tool's own benchmark gave no second opinion: {opinion.text()}")
+        return SpeedOpinionView(f"The tool's own benchmark gave no second opinion: {opinion.text()}.")
     ours = speed.at_operating_point.engine
     rows = (
         SpeedRow(

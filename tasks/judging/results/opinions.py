@@ -42,7 +42,7 @@ class SecondOpinion(Frozen):
 class NoOpinion(Frozen):
     """There is no second opinion, although the spec asks for it."""
 
-    reason: str = Field(min_length=1, description="Why there is none, in a sentence.")
+    reason: str = Field(min_length=1, description="Why there is none, as the rest of a sentence.")
     log: str = Field(
         default="",
         description="Name of the tool's log in `logs` below ENGINERY_HOME, on the host that measured; empty "
@@ -50,5 +50,5 @@ class NoOpinion(Frozen):
     )
 
     def text(self) -> str:
-        """Write it as sentences."""
-        return self.reason + (f" Its log: logs/{self.log}." if self.log else "")
+        """Write it as the rest of a sentence."""
+        return self.reason + (f" (its log: logs/{self.log})" if self.log else "")

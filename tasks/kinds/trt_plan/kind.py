@@ -218,7 +218,7 @@ def _require_possible(variant: ResolvedVariant) -> None:
         raise OptionsClash(
             "these options of trt-plan do not go together: " + "; ".join(map(str, found)),
             where="engine.options",
-            fix="Change or remove these options; an option that is left out is derived from the others.",
+            fix="change or remove these options; an option that is left out is derived from the others",
         )
 
 

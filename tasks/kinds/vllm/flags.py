@@ -80,9 +80,9 @@ def flags_of(name: str, value: object) -> list[str]:
         on, off = SWITCHES[name]
         return [on if value else off]
     raise UnknownSetting(
-        f"The vLLM setting {name} has no flag here.",
+        f"the vLLM setting {name} has no flag here",
         where="validation.reference.configurations",
-        fix=f"Use one of: {', '.join(sorted([*VALUES, *SWITCHES]))}.",
+        fix=f"use one of: {', '.join(sorted([*VALUES, *SWITCHES]))}",
     )
 
 

@@ -77,7 +77,7 @@ def rehearse(
     accepted = last_accepted(pipeline.store, spec.name, variant.name)
     if accepted is None:
         raise NotFound(
-            f"No release of {spec.name} deploys an engine of {variant.name}, so there is nothing to compare.",
+            f"no release of {spec.name} deploys an engine of {variant.name}, so there is nothing to compare",
             where=str(pipeline.store.bucket),
             fix=f"enginery build {spec.name}",
         )

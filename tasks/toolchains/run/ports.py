@@ -8,7 +8,7 @@ from artifacts.ports import HOST, VALID
 from tasks.errors import PortUnusable
 
 PROBE_TIMEOUT_S = 5.0
-NO_ADDRESS = "{!r} is not an address that a server can listen on: {}."
+NO_ADDRESS = "{!r} is not an address that a server can listen on: {}"
 ADDRESS_FIX = "name an address of this host, such as 127.0.0.1, or 0.0.0.0 for all of them"
 
 
@@ -20,7 +20,7 @@ def require_port(host: str, port: int) -> None:
     """
     if port not in VALID:
         fix = f"name one from {VALID.start} to {VALID.stop - 1}"
-        raise PortUnusable(f"{port} is not a port.", where=f"{host}:{port}", fix=fix)
+        raise PortUnusable(f"{port} is not a port", where=f"{host}:{port}", fix=fix)
     # The same choice that servers make: a literal IPv6 address, or IPv4.
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -39,10 +39,10 @@ def require_port(host: str, port: int) -> None:
 def _in_words(error: OSError, host: str, port: int) -> tuple[str, str]:
     """What is wrong with an address, and what to do."""
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is taken by another program.", "name another port"
+        return f"port {port} is taken by another program", "name another port"
     if error.errno in (errno.EACCES, errno.EPERM):
         fix = "name a port of 1024 or above, or run it as a user who may use this one"
-        return f"This user may not listen on port {port}.", fix
+        return f"this user may not listen on port {port}", fix
     return NO_ADDRESS.format(host, error.strerror or error), ADDRESS_FIX
 
 

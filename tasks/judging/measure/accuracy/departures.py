@@ -84,8 +84,8 @@ class _Reader:
 
     def _broke(self, found: str, said: Any) -> ServerBroke:
         return ServerBroke(
-            f"The answer holds {found}: {str(said)[:300]}",
+            f"the answer holds {found}: {str(said)[:300]}",
             where=f"{self._asked.base_url} ({self._asked.side.name})",
-            fix="The reference must be a vLLM server that scores prompts with finite numbers: serve the "
-            "checkpoint by hand with the reference's command, and look at its answers.",
+            fix="the reference must be a vLLM server that scores prompts with finite numbers: serve the "
+            "checkpoint by hand with the reference's command, and look at its answers",
         )

@@ -108,9 +108,9 @@ async def _own_continuations(
         tokens = await to_its_end(reference, window, plan)
         if not tokens:
             raise ServerBroke(
-                f"The reference continued text {window.sample_id} with no token at all",
+                f"the reference continued text {window.sample_id} with no token at all",
                 where=f"{reference.endpoint.base_url} ({reference.endpoint.side.name})",
-                fix="The reference must be a vLLM server, which counts the token that ends an answer.",
+                fix="the reference must be a vLLM server, which counts the token that ends an answer",
             )
         return tokens
 

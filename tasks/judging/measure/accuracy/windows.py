@@ -47,7 +47,7 @@ def sample_windows(
         raise TooLittleText(
             f"{len(usable)} of {len(texts)} held-out texts can be continued; {samples} are declared",
             where=f"validation.accuracy: {plan.gate.dataset or plan.gate.path}",
-            fix="Declare fewer samples, or a dataset with more texts.",
+            fix="declare fewer samples, or a dataset with more texts",
         )
     maker = _Maker(texts, lead, separator, generator(seed, "windows", 0))
     groups = (group for group in plan.windows for _ in range(group.texts))

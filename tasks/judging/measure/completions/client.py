@@ -137,14 +137,14 @@ class CompletionsClient:
         where = f"{response.method} {response.url} of {self.endpoint.side.name}"
         if 400 <= response.status < 500:
             raise ServerRefusedRequest(
-                f"The server refused the request with {response.status}: {message}",
+                f"the server refused the request with {response.status}: {message}",
                 where=where,
-                fix="Declare a workload within the limits of the shape, or build with a larger shape.",
+                fix="declare a workload within the limits of the shape, or build with a larger shape",
             )
         raise ServerBroke(
-            f"The server answered {response.status}: {message}",
+            f"the server answered {response.status}: {message}",
             where=where,
-            fix="Read the server's log, which is next to that of the run.",
+            fix="read the server's log, which is next to that of the run",
         )
 
     @asynccontextmanager
@@ -156,15 +156,15 @@ class CompletionsClient:
                 yield
         except TimeoutError as error:
             raise ServerSilent(
-                f"A request did not finish within {self._limit_s:g} s",
+                f"a request did not finish within {self._limit_s:g} s",
                 where=where,
-                fix="Read the server's log; it may hang.",
+                fix="read the server's log; it may hang",
             ) from error
         except aiohttp.ClientError as error:
             raise ServerBroke(
-                f"The connection failed: {type(error).__name__}: {error}",
+                f"the connection failed: {type(error).__name__}: {error}",
                 where=where,
-                fix="Read the server's log; it may have ended.",
+                fix="read the server's log; it may have ended",
             ) from error
 
     def _object(self, answer: bytes, path: str) -> dict[str, Any]:
@@ -172,18 +172,18 @@ class CompletionsClient:
             read = json.loads(answer)
         except ValueError as error:
             raise ServerBroke(
-                f"The server's answer is not JSON: {answer[:200]!r}", where=self.endpoint.url(path)
+                f"the server's answer is not JSON: {answer[:200]!r}", where=self.endpoint.url(path)
             ) from error
         if not isinstance(read, dict):
             raise ServerBroke(
-                f"The server's answer is not a JSON object: {answer[:200]!r}", where=self.endpoint.url(path)
+                f"the server's answer is not a JSON object: {answer[:200]!r}", where=self.endpoint.url(path)
             )
         return read
 
     def _field(self, answer: dict[str, Any], name: str) -> Any:
         if name not in answer:
             raise ServerBroke(
-                f"The answer has no `{name}`: {str(answer)[:200]}", where=self.endpoint.base_url
+                f"the answer has no `{name}`: {str(answer)[:200]}", where=self.endpoint.base_url
             )
         return answer[name]
 

@@ -17,9 +17,9 @@ def count_in(usage: Mapping[str, Any], name: str, *, where: str) -> int | None:
     if value is None or _is_whole(value):
         return value
     raise ServerBroke(
-        f"The server reports {value!r} as {name}",
+        f"the server reports {value!r} as {name}",
         where=where,
-        fix="The usage of an answer must hold whole numbers, 0 or greater.",
+        fix="the usage of an answer must hold whole numbers, 0 or greater",
     )
 
 
@@ -28,9 +28,9 @@ def ids_in(value: Any, *, where: str) -> list[int]:
     if isinstance(value, list) and all(_is_whole(token) for token in value):
         return value
     raise ServerBroke(
-        f"The server returned the token ids {str(value)[:200]}",
+        f"the server returned the token ids {str(value)[:200]}",
         where=where,
-        fix="Token ids must be a list of whole numbers, 0 or greater.",
+        fix="token ids must be a list of whole numbers, 0 or greater",
     )
 
 

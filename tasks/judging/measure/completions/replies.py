@@ -17,7 +17,7 @@ from tasks.judging.measure.completions.streams import Trace
 def streamed_ids(trace: Trace, asked: Endpoint) -> tuple[int, ...]:
     """Return the token ids of a finished stream; raise `ServerBroke` if its chunks lack some of them."""
     if len(trace.token_ids) != trace.output_tokens:
-        said = f"The stream has {len(trace.token_ids)} token ids but counts {trace.output_tokens} tokens"
+        said = f"the stream has {len(trace.token_ids)} token ids but counts {trace.output_tokens} tokens"
         raise _broke(said, {"text": trace.text}, asked)
     return trace.token_ids
 
@@ -29,11 +29,11 @@ def generated_ids(answer: dict[str, Any], asked: Endpoint) -> list[int]:
     """
     named = _choice(answer).get("token_ids")
     if named is None:
-        raise _broke("The answer has no token ids", answer, asked)
+        raise _broke("the answer has no token ids", answer, asked)
     ids = ids_in(named, where=_where(asked))
     counted = count_in(_usage(answer), "completion_tokens", where=_where(asked))
     if len(ids) != counted:
-        raise _broke(f"The answer has {len(ids)} token ids but counts {counted} tokens", answer, asked)
+        raise _broke(f"the answer has {len(ids)} token ids but counts {counted} tokens", answer, asked)
     return ids
 
 
@@ -41,7 +41,7 @@ def generated_text(answer: dict[str, Any], asked: Endpoint) -> str:
     """Return the generated text; raise `ServerBroke` if there is none."""
     text = _choice(answer).get("text")
     if not isinstance(text, str):
-        raise _broke("The answer has no text", answer, asked)
+        raise _broke("the answer has no text", answer, asked)
     return text
 
 
@@ -49,7 +49,7 @@ def prompt_ids(answer: dict[str, Any], asked: Endpoint) -> list[int]:
     """Return the prompt's token ids, from the choice or next to it; raise `ServerBroke` if there are none."""
     ids = _choice(answer).get("prompt_token_ids", answer.get("prompt_token_ids"))
     if ids is None:
-        raise _broke("The answer has no prompt_token_ids", answer, asked)
+        raise _broke("the answer has no prompt_token_ids", answer, asked)
     return ids_in(ids, where=_where(asked))
 
 
@@ -57,7 +57,7 @@ def prompt_tokens(answer: dict[str, Any], asked: Endpoint) -> int:
     """Return the number of tokens in the prompt by the server's count; raise `ServerBroke` if missing."""
     counted = count_in(_usage(answer), "prompt_tokens", where=_where(asked))
     if counted is None:
-        raise _broke("The answer does not count the prompt's tokens", answer, asked)
+        raise _broke("the answer does not count the prompt's tokens", answer, asked)
     return counted
 
 
@@ -79,5 +79,5 @@ def _broke(what: str, answer: dict[str, Any], asked: Endpoint) -> ServerBroke:
     return ServerBroke(
         f"{what}: {str(answer)[:300]}",
         where=_where(asked),
-        fix=f"The server must return usage, and token ids {ids}, as its serve command declares.",
+        fix=f"the server must return usage, and token ids {ids}, as its serve command declares",
     )

@@ -188,7 +188,7 @@ class _TraceReader:
         event = self._parse(payload)
         if "error" in event:
             raise ServerBroke(
-                f"The server reported an error inside the stream: {event['error']}", where=self._where
+                f"the server reported an error inside the stream: {event['error']}", where=self._where
             )
         usage = event.get("usage") or {}
         prompt_tokens = count_in(usage, "prompt_tokens", where=self._where)
@@ -208,9 +208,9 @@ class _TraceReader:
         ids = ids_in(choice["token_ids"], where=self._where)
         if by_now is None or len(ids) != by_now - self._counted:
             raise ServerBroke(
-                f"A chunk after {self._counted} tokens has {len(ids)} ids, but counts {by_now} in all",
+                f"a chunk after {self._counted} tokens has {len(ids)} ids, but counts {by_now} in all",
                 where=self._where,
-                fix="The server must return the ids of each chunk's own tokens, and count them.",
+                fix="the server must return the ids of each chunk's own tokens, and count them",
             )
         self._ids += ids
 
@@ -218,9 +218,9 @@ class _TraceReader:
         """Take the number of tokens so far; a chunk without tokens of its own gets no stamp."""
         if by_now is None or by_now < self._counted:
             raise ServerBroke(
-                f"A chunk after {self._counted} tokens says that there are {by_now}",
+                f"a chunk after {self._counted} tokens says that there are {by_now}",
                 where=self._where,
-                fix="The server must honour stream_options.continuous_usage_stats.",
+                fix="the server must honour stream_options.continuous_usage_stats",
             )
         new, self._counted = by_now - self._counted, by_now
         if len(text) > LONGEST_TOKEN * max(1, new):
@@ -242,32 +242,32 @@ class _TraceReader:
             event = json.loads(payload)
         except ValueError as error:
             raise ServerBroke(
-                f"The stream holds an event that is not JSON: {payload[:200]!r}", where=self._where
+                f"the stream holds an event that is not JSON: {payload[:200]!r}", where=self._where
             ) from error
         if not isinstance(event, dict):
             raise ServerBroke(
-                f"The stream holds an event that is not an object: {payload[:200]!r}", where=self._where
+                f"the stream holds an event that is not an object: {payload[:200]!r}", where=self._where
             )
         return event
 
     def finish(self, sent_ns: int, expected_tokens: int, least: int) -> Trace:
         if not self._done:
             raise ServerBroke(
-                f"The stream ended after {self._counted} of {expected_tokens} tokens, without [DONE]",
+                f"the stream ended after {self._counted} of {expected_tokens} tokens, without [DONE]",
                 where=self._where,
-                fix="Read the server's log; it may have ended.",
+                fix="read the server's log; it may have ended",
             )
         if self._confirmed != self._counted:
             raise ServerBroke(
-                f"The stream counted {self._counted} tokens, but its final usage says {self._confirmed}",
+                f"the stream counted {self._counted} tokens, but its final usage says {self._confirmed}",
                 where=self._where,
-                fix="The server must honour stream_options.include_usage.",
+                fix="the server must honour stream_options.include_usage",
             )
         if not least <= self._counted <= expected_tokens:
             raise ServerBroke(
-                f"The stream held {self._counted} tokens; {expected_tokens} were requested",
+                f"the stream held {self._counted} tokens; {expected_tokens} were requested",
                 where=self._where,
-                fix="The server must honour max_tokens and ignore_eos.",
+                fix="the server must honour max_tokens and ignore_eos",
             )
         return Trace(
             sent_ns,

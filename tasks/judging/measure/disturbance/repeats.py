@@ -104,7 +104,7 @@ def require_few(made_again: int, units: int, worst: HostLoad | None = None) -> N
 
 def _disturbed(made_again: int, units: int, worst: HostLoad | None) -> HostBusy:
     return HostBusy(
-        f"Others disturbed rounds: {made_again} had to be made again for {units} that are needed "
+        f"others disturbed rounds: {made_again} had to be made again for {units} that are needed "
         f"({MOST_MADE_AGAIN:.0%} are allowed)",
         where=worst.text() if worst else "",
         fix="measure again when nobody else computes on this host",

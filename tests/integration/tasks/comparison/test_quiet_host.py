@@ -118,7 +118,7 @@ def test_a_core_that_somebody_else_keeps_busy_is_named_and_nothing_is_measured_u
     assert not is_conclusive(made, protocol)
     verdict = judge_engine(made, protocol, terms(), SUBJECT).verdict
     assert (verdict.verdict, verdict.row) == ("inconclusive", "host-busy")
-    assert verdict.reasons[0].startswith("Host busy: Others kept this host busy for 2 s: they used ")
+    assert verdict.reasons[0].startswith("Host busy: others kept this host busy for 2 s: they used ")
     burner.end()
     made = measure(pipeline, protocol, "together")
     assert isinstance(made.speed, SpeedResult)

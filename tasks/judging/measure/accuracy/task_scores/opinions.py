@@ -49,7 +49,7 @@ def _given(
 
 
 def _none(side: Side, why: NoOpinion, _task: TaskResult) -> NoOpinion:
-    return why.model_copy(update={"reason": f"On {side.name}: {why.reason}"})
+    return why.model_copy(update={"reason": f"on {side.name}: {why.reason}"})
 
 
 def _of_task(found: Sequence[Opinion], task: TaskResult) -> SecondOpinion:

@@ -42,11 +42,11 @@ async def score_options(
 async def _score(asked: CompletionsClient, prompt: Prompt, token: int) -> float:
     answer = await asked.complete(prompt, 1, logprobs=1, ignore_eos=True, logit_bias={str(token): FORCE})
     if generated_ids(answer, asked.endpoint) != [token]:
-        raise _broke(asked, f"Token {token} was forced, but another one was generated", answer)
+        raise _broke(asked, f"token {token} was forced, but another one was generated", answer)
     scores = ((answer.get("choices") or [{}])[0].get("logprobs") or {}).get("token_logprobs")
     score = finite(scores[0]) if isinstance(scores, list) and len(scores) == 1 else None
     if score is None or score > TOLERANCE:
-        raise _broke(asked, f"The answer holds no log-probability of token {token}", answer)
+        raise _broke(asked, f"the answer holds no log-probability of token {token}", answer)
     return min(score, 0.0)
 
 
@@ -55,7 +55,7 @@ def _require_probabilities(asked: CompletionsClient, scores: dict[Step, float]) 
     for (before, _), score in scores.items():
         sums[before] = sums.get(before, 0.0) + math.exp(score)
     if (most := max(sums.values(), default=0.0)) > 1 + TOLERANCE:
-        said = f"Tokens after the same ids have probabilities of {most:.3f} in all, so the bias is counted in"
+        said = f"tokens after the same ids have probabilities of {most:.3f} in all, so the bias is counted in"
         raise _broke(asked, said, {})
 
 
@@ -63,6 +63,6 @@ def _broke(asked: CompletionsClient, what: str, answer: dict[str, Any]) -> Serve
     return ServerBroke(
         f"{what}: {str(answer)[:300]}" if answer else what,
         where=f"{asked.endpoint.base_url} ({asked.endpoint.side.name})",
-        fix="Options are scored by servers that honour logit_bias and report log-probabilities without it. "
-        "Declare form: exact-match for this kind, and report its fact scores_options as wrong.",
+        fix="declare form: exact-match for this kind, and report its fact scores_options as wrong; options "
+        "are scored by servers that honour logit_bias and report log-probabilities without it",
     )

@@ -295,5 +295,5 @@ def test_an_address_that_no_server_can_have_is_reported_in_words(host, port, sai
 def test_a_taken_port_is_reported_in_words(address):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(PortUnusable, match=f"Port {port} is taken by another program"):
+        with pytest.raises(PortUnusable, match=f"port {port} is taken by another program"):
             ports.require_port(address, port)

@@ -59,7 +59,7 @@ def test_every_failure_is_a_reason_that_names_the_log(tmp_path: Path, error: Exc
     found = opinion_or_reason(raising(error, log), log)
     assert isinstance(found, NoOpinion)
     assert (error.what if isinstance(error, EngineryError) else str(error)) in found.reason
-    assert found.text().endswith("Its log: logs/a.log.")
+    assert found.text().endswith("(its log: logs/a.log)")
 
 
 def test_the_log_of_an_earlier_run_is_not_named(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_second_opinion_is_shown_and_decides_nothing() -> None:
 def test_a_second_opinion_that_failed_is_a_reason_and_decides_nothing() -> None:
     gate, asked = TaskScoresGate(), asking(choosing())
     plain = result_of(of(400))
-    failed = plain.model_copy(update={"second_opinion": NoOpinion(reason="It died.", log="a.log")})
+    failed = plain.model_copy(update={"second_opinion": NoOpinion(reason="it died", log="a.log")})
     accuracy = accuracy_result(asked.digest, [0.0])
     first, second = (
         Evidence(asked, accuracy.model_copy(update={"tasks": (one,)})) for one in (plain, failed)
@@ -170,4 +170,4 @@ def test_a_second_opinion_that_failed_is_a_reason_and_decides_nothing() -> None:
     assert gate.judge(first) == gate.judge(second)
     shown = gate.show(gate.judge(second), second)
     assert shown.figures == gate.show(gate.judge(first), first).figures
-    assert shown.tiles[0].note.endswith("; no second opinion: It died. Its log: logs/a.log.")
+    assert shown.tiles[0].note.endswith("; no second opinion: it died (its log: logs/a.log)")

