@@ -2,6 +2,7 @@
 
 import platform
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.version import Version
@@ -63,13 +64,8 @@ def fits(requires: HostRequirements, facts: HostFacts) -> Fits | Refused:
 
     Compute capabilities must be equal: what was compiled for one does not load on another.
     """
-    lacks = (
-        _lacks_machine(requires, facts)
-        or _lacks_cpu_features(requires, facts)
-        or _lacks_gpus(requires, facts)
-        or _lacks_driver(requires, facts)
-    )
-    return Refused(reason=lacks) if lacks else Fits(reason=_has(requires, facts))
+    lack = next(_lacks(requires, facts), None)
+    return Fits(reason=_has(requires, facts)) if lack is None else Refused(reason=lack)
 
 
 def suitable_gpus(requires: HostRequirements, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
@@ -108,31 +104,20 @@ def _first(labels: tuple[str, ...], cpuinfo: Path) -> str:
     return ""
 
 
-def _lacks_machine(requires: HostRequirements, facts: HostFacts) -> str:
-    if requires.machine == facts.machine:
-        return ""
-    return f"needs {requires.machine}, this host is {facts.machine}"
-
-
-def _lacks_cpu_features(requires: HostRequirements, facts: HostFacts) -> str:
-    missing = sorted(set(requires.cpu_features) - set(facts.cpu_features))
-    return f"needs CPU features that this host lacks: {', '.join(missing)}" if missing else ""
-
-
-def _lacks_gpus(requires: HostRequirements, facts: HostFacts) -> str:
-    if len(suitable_gpus(requires, facts.gpus)) >= requires.gpu_count:
-        return ""
-    names = " or ".join(requires.gpu_names) or "NVIDIA GPU"
-    capability = requires.compute_capability
-    of = f" of compute capability {capability}" if capability else ""
-    return f"needs {requires.gpu_count} x {names}{of}; this host has {gpus_in_words(facts)}"
-
-
-def _lacks_driver(requires: HostRequirements, facts: HostFacts) -> str:
+def _lacks(requires: HostRequirements, facts: HostFacts) -> Iterator[str]:
+    """Yield what a host lacks, each with what it has; the first often explains the others."""
+    if requires.machine != facts.machine:
+        yield f"needs {requires.machine}, this host is {facts.machine}"
+    if missing := sorted(set(requires.cpu_features) - set(facts.cpu_features)):
+        yield f"needs CPU features that this host lacks: {', '.join(missing)}"
+    if len(suitable_gpus(requires, facts.gpus)) < requires.gpu_count:
+        names = " or ".join(requires.gpu_names) or "NVIDIA GPU"
+        capability = requires.compute_capability
+        of = f" of compute capability {capability}" if capability else ""
+        yield f"needs {requires.gpu_count} x {names}{of}; this host has {gpus_in_words(facts)}"
     floor = requires.driver_floor
-    if floor is None or (facts.driver and Version(facts.driver) >= Version(floor)):
-        return ""
-    return f"needs NVIDIA driver {floor} or newer, this host has {facts.driver or 'none'}"
+    if floor is not None and not (facts.driver and Version(facts.driver) >= Version(floor)):
+        yield f"needs NVIDIA driver {floor} or newer, this host has {facts.driver or 'none'}"
 
 
 def _has(requires: HostRequirements, facts: HostFacts) -> str:

@@ -14,7 +14,7 @@ from engine_specs.tables import Accelerator, Target, load_kinds, load_targets
 from flows.gpu_check.checkpoint import TrainedCheckpoint
 from flows.gpu_check.specs import CheckTerms, check_spec
 from flows.gpu_check.variants import CheckVariant, default_variants
-from tasks.comparison import divide_by_host, placement_obstacle, served_memory
+from tasks.comparison import divide_by_host, placement_obstacles, served_memory
 from tasks.hosts import host_requirements
 from tasks.plan import KnownCheckpoints, examine_variant
 from tasks.stages import SpecGraph
@@ -151,9 +151,8 @@ class _Host:
     def _hardware(self, variant: ResolvedVariant) -> Iterator[str]:
         yield from divide_by_host([variant], self._facts).elsewhere.values()
 
-    def _placement(self, spec: Spec, variant: ResolvedVariant, forced: str) -> tuple[str, ...]:
-        """Say why the sides cannot be placed as it is forced: otherwise that shows after the baseline."""
+    def _placement(self, spec: Spec, variant: ResolvedVariant, forced: str) -> Iterator[str]:
+        """Yield why the sides cannot be placed as it is forced: otherwise that shows after the baseline."""
         metadata, wanted = self._checkpoint.metadata, cast("PlacementName", forced) if forced else None
         served = served_memory(spec, variant, metadata.config, metadata.file_bytes)
-        obstacle = placement_obstacle(spec, variant, served, self._facts, wanted)
-        return (obstacle,) if obstacle else ()
+        return placement_obstacles(spec, variant, served, self._facts, wanted)

@@ -16,7 +16,7 @@ from tasks.comparison.references import (
     reference_sides,
     references_of,
 )
-from tasks.comparison.room import placement_here, placement_obstacle, served_memory
+from tasks.comparison.room import placement_here, placement_obstacles, served_memory
 from tasks.comparison.second_opinions import (
     BENCHMARK_WORKER,
     BenchmarkOpinion,
@@ -52,7 +52,7 @@ __all__ = [
     "occupied_devices",
     "opinion_toolchains",
     "placement_here",
-    "placement_obstacle",
+    "placement_obstacles",
     "reference_sides",
     "references_of",
     "resident_sides",

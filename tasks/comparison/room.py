@@ -1,6 +1,6 @@
 """The placement of a variant's sides on this host, by what its GPUs hold at this moment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from artifacts.hosts import HostFacts
@@ -54,23 +54,22 @@ def placement_here(
     return choose_placement(variant, sides, room, settings.placement)
 
 
-def placement_obstacle(
+def placement_obstacles(
     spec: Spec,
     variant: ResolvedVariant,
     served: ServedMemory | None,
     facts: HostFacts,
     forced: PlacementName | None,
-) -> str:
-    """Say why a host cannot place the sides as the user wants, even while all its GPUs are free. Pure.
+) -> Iterator[str]:
+    """Yield why a host cannot place the sides as the user wants, even while all its GPUs are free. Pure.
 
-    Returns an empty text if it can. Arguments are those of `placement_here`.
+    Arguments are those of `placement_here`.
     """
     sides = 1 + len(reference_sides(spec, variant, cpu_features=facts.cpu_features))
     try:
         choose_placement(variant, sides, Room(facts.gpus, (), served), forced)
     except PlacementImpossible as error:
-        return error.what
-    return ""
+        yield error.what
 
 
 def served_memory(

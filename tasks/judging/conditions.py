@@ -1,6 +1,6 @@
 """The conditions under which sides were measured: placement, starts, GPU memory, and others' load."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -102,21 +102,19 @@ class HostLoad(Frozen):
 
 def host_in_words(
     required: QuietHost, loads: Sequence[HostLoad | None], *, made_again: int = 0, pairs: int = 0
-) -> str:
-    """Say in sentences how quiet the host was during rounds; empty if it was quiet, and had to be.
+) -> Iterator[str]:
+    """Yield sentences on how quiet the host was during rounds; none if it was quiet, and had to be.
 
     `made_again` is how many of the `pairs` were made more than once.
     """
     known = [one for one in loads if one is not None]
-    said = []
     if required == "record":
-        said.append("The host was not required to be quiet.")
+        yield "The host was not required to be quiet."
     if len(known) < len(loads):
-        said.append("Nobody can say what others used of it meanwhile.")
+        yield "Nobody can say what others used of it meanwhile."
     if known and any(one.disturbs for one in known):
         worst = max(known, key=lambda one: (bool(one.on_gpus), max(one.foreign, one.steal)))
         disturbed = sum(one.disturbs for one in known)
-        said.append(f"Others disturbed {disturbed} of {len(known)} rounds; at most, {worst.text()}.")
+        yield f"Others disturbed {disturbed} of {len(known)} rounds; at most, {worst.text()}."
     if made_again:
-        said.append(f"For others' load, {made_again} of {pairs} pairs were made again.")
-    return " ".join(said)
+        yield f"For others' load, {made_again} of {pairs} pairs were made again."

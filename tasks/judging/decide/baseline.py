@@ -147,8 +147,7 @@ def _found(load: LoadResult, terms: BaselineTerms) -> str:
         f"(limit {slo.itl_p99_ms:g})."
     )
     loads = [one.load for point in load.points for one in point.rounds]
-    host = host_in_words(load.quiet_host, loads)
-    return f"{found} {host}" if host else found
+    return " ".join((found, *host_in_words(load.quiet_host, loads)))
 
 
 def _worth_trying(load: LoadResult, terms: BaselineTerms, hoped: EconomicsOutcome) -> str:

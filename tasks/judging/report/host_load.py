@@ -38,9 +38,8 @@ def host_sentence(speed: SpeedResult | NotMeasured) -> str:
     elsewhere = [] if speed.blocks else [one for one in speed.points if one != speed.at_operating_point]
     made_again = speed.at_operating_point.made_again + sum(one.made_again for one in elsewhere)
     pairs = speed.cycles + sum(one.pairs for one in elsewhere)
-    return host_in_words(speed.quiet_host, loads, made_again=made_again, pairs=pairs) or (
-        "The host had to be quiet, and was."
-    )
+    said = host_in_words(speed.quiet_host, loads, made_again=made_again, pairs=pairs)
+    return " ".join(said) or "The host had to be quiet, and was."
 
 
 def host_rows(speed: SpeedResult | NotMeasured) -> list[LoadRow]:

@@ -79,12 +79,13 @@ def _point(point: SpeedPoint, given: int, generated: int, protocol: JudgingProto
     )
 
 
-def region_in_words(points: Sequence[RegionPoint]) -> str:
-    """Return the region as sentences; empty if there is but one load."""
+def region_in_words(points: Sequence[RegionPoint]) -> Iterator[str]:
+    """Yield the region as sentences; none if there is but one load."""
     if len(points) == 1:
-        return ""
-    found = [(outcome, [one for one in points if one.outcome == outcome]) for outcome in WORDS]
-    return " ".join(f"{WORDS[outcome]} {_loads(own)}." for outcome, own in found if own)
+        return
+    for outcome, words in WORDS.items():
+        if own := [one for one in points if one.outcome == outcome]:
+            yield f"{words} {_loads(own)}."
 
 
 def _loads(points: Sequence[RegionPoint]) -> str:

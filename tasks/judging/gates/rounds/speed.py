@@ -15,7 +15,7 @@ from tasks.judging.gates.figures import Figure, Shown, Tile, interval_figure, us
 from tasks.judging.gates.gate import UNTIMED, Evidence, Gate, GateOutcome
 from tasks.judging.gates.rule import HOST_BUSY, NOT_MEASURED, Condition, Rule
 from tasks.judging.protocol import SpeedPlan
-from tasks.judging.results import Gain, Interval, LeftOut, Metric, SpeedPoint
+from tasks.judging.results import Gain, Interval, Metric, SpeedPoint
 from tasks.judging.statistics import (
     PointRatio,
     RegionPoint,
@@ -108,16 +108,16 @@ class SpeedGate(Gate[SpeedOutcome]):
         loads = [one.load for one in point.rounds]
         said = (
             decisive.reason,
-            _others(others, plan),
-            _left_out(timed.left_out),
+            *_others(others, plan),
+            *(f"{one.reference} was not timed: {one.reason}." for one in timed.left_out),
             *(f"Not measured: {one}" for one in timed.omitted),
-            region_in_words(points),
+            *region_in_words(points),
             *map(_gain, gains),
-            host_in_words(timed.quiet_host, loads, made_again=point.made_again, pairs=timed.cycles),
+            *host_in_words(timed.quiet_host, loads, made_again=point.made_again, pairs=timed.cycles),
         )
         return decisive.model_copy(
             update={
-                "reason": " ".join(filter(None, said)),
+                "reason": " ".join(said),
                 "reference": point.reference.side,
                 "gains": gains,
                 "region": points,
@@ -171,26 +171,20 @@ def _elsewhere(points: Sequence[RegionPoint], evidence: Evidence) -> Iterator[Fi
         yield interval_figure(label, "x vLLM's", one.ratio, "{:.3f}", decisive=False)
 
 
-def _others(points: Sequence[SpeedPoint], plan: SpeedPlan) -> str:
-    """Return a sentence about the other references; empty if there are none."""
-    if not points:
-        return ""
+def _others(points: Sequence[SpeedPoint], plan: SpeedPlan) -> Iterator[str]:
+    """Yield a sentence about the other references, if there are any."""
     ratios = [f"{point_ratio(one, plan).interval.estimate:.3f} times {one.reference.side}" for one in points]
-    return (
-        f"It has to be faster than each of {len(points) + 1} references, and the one that decides is shown; "
-        f"it has {', '.join(ratios)}."
-    )
+    if ratios:
+        yield (
+            f"It has to be faster than each of {len(points) + 1} references, and the one that decides is "
+            f"shown; it has {', '.join(ratios)}."
+        )
 
 
 def _gain(one: Gain) -> str:
     """Return a sentence about what quantizing or compiling gives."""
     does = "Quantizing" if one.of == "quantizing" else "Compiling"
     return f"{does} alone gives {one.ratio.text()} times the speed ({one.side} / {one.than})."
-
-
-def _left_out(references: Sequence[LeftOut]) -> str:
-    """Return a sentence about references that were not timed; empty if there are none."""
-    return " ".join(f"{one.reference} was not timed: {one.reason}." for one in references)
 
 
 def judge_speed(point: SpeedPoint, plan: SpeedPlan, *, attempt: int = 1) -> SpeedOutcome:
@@ -207,10 +201,9 @@ def judge_speed(point: SpeedPoint, plan: SpeedPlan, *, attempt: int = 1) -> Spee
         f"{interval.lower:.3f} and below {interval.upper:.3f} ({point.pairs_in_words}); the bar is "
         f"{plan.gate.min_speedup:g}"
     )
-    throttled = _throttled(point)
     return SpeedOutcome(
         outcome=outcome,
-        reason=f"{found}: {end} {throttled}".rstrip(),
+        reason=" ".join((f"{found}: {end}", *_throttled(point))),
         ratio=interval,
         metric=metric,
         pairs=len(ratios),
@@ -249,13 +242,13 @@ def _shares(point: SpeedPoint, plan: SpeedPlan, attempt: int) -> str:
     return f" ({shares} of {plan.gate.confidence:.0%} in all)" if shares else ""
 
 
-def _throttled(point: SpeedPoint) -> str:
-    """Return a sentence about rounds with lowered clocks; empty if there were none."""
+def _throttled(point: SpeedPoint) -> Iterator[str]:
+    """Yield a sentence about rounds with lowered clocks, if there were any."""
     found = []
     for side in (point.engine.side, point.reference.side):
         rounds = [one for one in point.rounds if one.side == side]
         if lowered := sum(bool(one.throttled) for one in rounds):
             found.append(f"{lowered} of {len(rounds)} rounds of {side}")
     reasons = sorted({reason for one in point.rounds for reason in one.throttled})
-    why = ", ".join(reasons)
-    return f"The driver lowered the clocks during {' and '.join(found)} ({why})." if found else ""
+    if found:
+        yield f"The driver lowered the clocks during {' and '.join(found)} ({', '.join(reasons)})."

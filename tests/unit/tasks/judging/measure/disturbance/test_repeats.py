@@ -427,8 +427,8 @@ def test_what_disturbs_a_round(load: HostLoad, disturbs: bool) -> None:
 
 
 def test_a_quiet_host_that_had_to_be_quiet_is_nothing_to_speak_of() -> None:
-    assert host_in_words("require", [QUIET] * 8) == ""
-    said = host_in_words("require", [QUIET, None], made_again=1, pairs=8)
+    assert list(host_in_words("require", [QUIET] * 8)) == []
+    said = " ".join(host_in_words("require", [QUIET, None], made_again=1, pairs=8))
     assert said == (
         "Nobody can say what others used of it meanwhile. For others' load, 1 of 8 pairs were made again."
     )
