@@ -16,6 +16,7 @@ from artifacts.settings import Settings
 from flows.errors import ComponentFailed, FlowError
 from flows.stack.components import deployments, object_store, prefect_server, store_security, worker
 from flows.stack.components.orphans import reconcile_orphans
+from flows.stack.components.prefect_api import PrefectApi
 from flows.stack.status import NAMES, StackStatus, check_components
 from flows.stack.system import ports
 from flows.stack.system.child_environment import SERVERS, checkout, inherited
@@ -208,8 +209,7 @@ class Lifecycle:
             url=self._url(worker.HEALTH_PORT),
         )
         # It reports healthy before it has registered with the server the pool that deployments name.
-        api = prefect_server.api(self.paths, self._url(prefect_server.PORT))
-        wait_ready(component, _READY_LIMIT_S, lambda: answers(component) and worker.has_pool(api))
+        wait_ready(component, _READY_LIMIT_S, lambda: answers(component) and worker.has_pool(self._api()))
 
     def _deploy(self) -> None:
         if not (self.project / "prefect.yaml").exists():
@@ -217,7 +217,10 @@ class Lifecycle:
             return
         digest = deployments.digest(self.project, self.state.components[prefect_server.NAME].url)
         if digest == self.state.deployed:
-            return
+            lost = deployments.missing(self.project, self._api())
+            if not lost:
+                return
+            self.say(f"the Prefect server does not have the deployments {', '.join(lost)} any more")
         self.say("applying the deployments of prefect.yaml")
         deployments.deploy(self.project, env=self._worker_environment(), log=self.paths.log("deployments"))
         self._record(self.state.model_copy(update={"deployed": digest}))
@@ -307,8 +310,10 @@ class Lifecycle:
         return {"credentials": credentials[name]}
 
     def _reconcile(self, *, worker_runs: bool) -> list[str]:
-        api = prefect_server.api(self.paths, self._url(prefect_server.PORT))
-        return reconcile_orphans(api, worker_runs=worker_runs)
+        return reconcile_orphans(self._api(), worker_runs=worker_runs)
+
+    def _api(self) -> PrefectApi:
+        return prefect_server.api(self.paths, self._url(prefect_server.PORT))
 
     def _answers(self, name: str) -> bool:
         component = self.state.components.get(name)

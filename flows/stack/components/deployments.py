@@ -6,7 +6,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
 from flows.errors import ComponentFailed
+from flows.stack.components.prefect_api import PrefectApi
 from flows.stack.system.processes import tail
 
 _TIME_LIMIT_S = 120
@@ -23,6 +26,19 @@ def digest(checkout: Path, server_url: str) -> str:
     for path in sorted(path for path in sources if path.exists()):
         digest.update(f"{path.relative_to(checkout)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def missing(checkout: Path, api: PrefectApi) -> tuple[str, ...]:
+    """Return the names of the deployments of prefect.yaml that the server does not have.
+
+    Somebody may have deleted one in the UI, or the server's database: then no schedule would ever fire.
+    Raises OSError if the server does not answer.
+    """
+    declared = yaml.safe_load((checkout / "prefect.yaml").read_bytes())["deployments"]
+    names = [entry["name"] for entry in declared]
+    answer = api.post("deployments/filter", {"deployments": {"name": {"any_": names}}})
+    known = {entry["name"] for entry in answer}
+    return tuple(name for name in names if name not in known)
 
 
 def deploy(checkout: Path, *, env: Mapping[str, str], log: Path) -> None:

@@ -123,6 +123,31 @@ def test_a_run_whose_worker_and_process_were_killed_is_settled_by_the_next_up(
     assert state_of(stack_settings, run_id) == "Crashed"
 
 
+def test_a_deployment_that_somebody_deleted_is_applied_again(
+    bring_up: BringUp, stack_settings: Settings
+) -> None:
+    bring_up()
+    with prefect_client(stack_settings) as client:
+        client.delete_deployment(client.read_deployment_by_name("sleeper/sleeper").id)
+    _, said = bring_up()
+    assert [line for line in said if "does not have the deployments sleeper any more" in line]
+    with prefect_client(stack_settings) as client:
+        assert client.read_deployment_by_name("sleeper/sleeper").work_pool_name == worker.POOL
+
+
+def test_a_server_whose_database_was_removed_gets_its_pool_and_deployments_again(
+    bring_up: BringUp, stack_settings: Settings
+) -> None:
+    before, _ = bring_up()
+    kill(before.component(prefect_server.NAME).pid)
+    for file in StackPaths.below(stack_settings.home).prefect_home.glob("prefect.db*"):
+        file.unlink()
+    after, _ = bring_up()
+    assert after.all_up
+    with prefect_client(stack_settings) as client:
+        assert client.read_deployment_by_name("sleeper/sleeper").work_pool_name == worker.POOL
+
+
 def test_a_stack_that_a_version_without_locks_started_is_started_again(
     bring_up: BringUp, stack_settings: Settings
 ) -> None:
