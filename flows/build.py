@@ -22,12 +22,14 @@ from flows.prefect_run import (
     RunLog,
     StepSummary,
     baseline_figures,
+    cancellable,
     engine_figures,
     log_error,
     measured_step,
     publication_line,
     run_name,
     run_tags,
+    settle_cancelled,
     state_message,
     summarize_variant,
     tree_step,
@@ -78,7 +80,7 @@ def spec_choices() -> dict[str, Any]:
 SpecName = Annotated[str, Field(json_schema_extra=spec_choices())]
 
 
-@flow(name="build", flow_run_name="build {spec}", persist_result=False)
+@flow(name="build", flow_run_name="build {spec}", persist_result=False, on_crashed=[settle_cancelled])
 def build(
     spec: SpecName,
     variant: str | None = None,
@@ -112,7 +114,8 @@ def build(
             force=force,
             require_cached=require_cached,
         )
-        summary = _Build(pipeline, loaded, chosen.here).run(publish=publish)
+        with cancellable():
+            summary = _Build(pipeline, loaded, chosen.here).run(publish=publish)
         return Completed(message=state_message(summary), data=summary)
     except EngineryError as error:
         log_error(error)

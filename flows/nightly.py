@@ -21,7 +21,17 @@ from artifacts.settings import Settings, load_settings
 from artifacts.store import Snapshot, Store, open_store
 from engine_specs.spec import ResolvedVariant, Spec, list_specs, load_spec, resolve_variants
 from flows.build import build, spec_choices
-from flows.prefect_run import DONE, BuildSummary, RunLog, as_code, cell, reference, verdicts
+from flows.prefect_run import (
+    DONE,
+    BuildSummary,
+    RunLog,
+    as_code,
+    cancellable,
+    cell,
+    reference,
+    settle_cancelled,
+    verdicts,
+)
 from flows.prefect_run import page as run_page
 from tasks.comparison import divide_by_host
 from tasks.hub import HubAccess
@@ -85,7 +95,7 @@ class NightlySummary(Frozen):
                 yield f"{len(rows)} {outcome}", rows
 
 
-@flow(name="nightly", flow_run_name="nightly", persist_result=False)
+@flow(name="nightly", flow_run_name="nightly", persist_result=False, on_crashed=[settle_cancelled])
 def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | Any:
     """Build the specs that have changed; one that fails does not keep the others from being built.
 
@@ -96,7 +106,8 @@ def nightly(specs: SpecNames = None, force: bool = False) -> NightlySummary | An
     run_page.register_process()
     settings = load_settings()
     names = specs or [path.stem for path in list_specs(settings.specs_dir)]
-    summary = NightlySummary(rows=tuple(_timed_row(name, settings, force=force) for name in names))
+    with cancellable():
+        summary = NightlySummary(rows=tuple(_timed_row(name, settings, force=force) for name in names))
     create_table_artifact(
         [table_row(row) for row in summary.rows], key="nightly", description=as_code(summary.headline)
     )

@@ -1,7 +1,9 @@
 """Output: data to stdout, messages to stderr; tables and progress bars on a terminal, else plain lines."""
 
+import errno
 import json
 import os
+import stat
 import sys
 import threading
 import time
@@ -29,8 +31,15 @@ def _write(text: str, stream: TextIO) -> None:
     """Write a line; once nobody reads the stream, work goes on to its own end and exit code without it."""
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        if not (isinstance(error, BrokenPipeError) or _terminal_is_gone(error, stream)):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _terminal_is_gone(error: OSError, stream: TextIO) -> bool:
+    """Whether an error of writing says that the terminal was closed, and not that a disk failed."""
+    return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)
 
 
 def emit_json(value: Any) -> None:

@@ -12,6 +12,7 @@ nothing fits; 5 a service is unreachable; 6 integrity. 130 after Ctrl-C.
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -203,16 +204,11 @@ def explain(error: Exception) -> tuple[int, str]:
 
         if refusal := refused_settings(error):
             return BAD_INPUT, refusal
-    if _lost_connection(error):
+    if _lost_prefect(error) or _lost_prefect(error.__cause__):
         # Our libraries report those of the Hub and the store as errors of their own: it is Prefect's client.
-        from flows.errors import PrefectUnreachable
-        from flows.stack.components.configured_server import configured_url
+        from flows.stack.components.configured_server import lost_server
 
-        lost = PrefectUnreachable(
-            f"the Prefect server does not answer any more: {error}",
-            where=configured_url(),
-            fix="start it (`enginery up` starts the local stack), and run this again: what is done is reused",
-        )
+        lost = lost_server(error)
         return lost.exit_code, str(lost)
     if package := _missing_package(error):
         from flows.errors import INSTALL_FIX
@@ -247,10 +243,16 @@ def _bad_arguments(error: CycloptsError, command: str) -> str:
     return str(error)
 
 
-def _lost_connection(error: Exception) -> bool:
-    """Whether an HTTP client lost its server; the client is not imported to find out."""
+def _lost_prefect(error: BaseException | None) -> bool:
+    """Whether Prefect's client got no answer, or one for which no request of ours can be the reason.
+
+    The client is not imported to find out.
+    """
     httpx = sys.modules.get("httpx")
-    return httpx is not None and isinstance(error, httpx.TransportError)
+    if httpx is None or not isinstance(error, httpx.HTTPStatusError):
+        return httpx is not None and isinstance(error, httpx.TransportError)
+    status: int = error.response.status_code
+    return status in {401, 403, 404} or status >= 500
 
 
 def _missing_package(error: BaseException | None) -> str:
@@ -277,8 +279,18 @@ def _make_streams_usable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _end_with_terminal() -> None:
+    """Let the end of the terminal end us as SIGTERM does, so that a run in this process reports its end.
+
+    Who starts us with `nohup` wants to outlive the terminal.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: signal.raise_signal(signal.SIGTERM))
+
+
 def main() -> NoReturn:
     """Entry point of the program `enginery`."""
+    _end_with_terminal()
     look_for_garbage_rarely()
     _make_streams_usable()
     sys.exit(run(sys.argv[1:]))

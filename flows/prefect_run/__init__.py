@@ -1,5 +1,6 @@
 """What Prefect shows of a run: its summary, page, tables, log and errors."""
 
+from flows.prefect_run.cancellation import cancellable, settle_cancelled
 from flows.prefect_run.delivery import deliver
 from flows.prefect_run.errors import log_error
 from flows.prefect_run.log import RunLog
@@ -30,6 +31,7 @@ __all__ = [
     "VariantSummary",
     "as_code",
     "baseline_figures",
+    "cancellable",
     "cell",
     "deliver",
     "describe",
@@ -40,6 +42,7 @@ __all__ = [
     "reference",
     "run_name",
     "run_tags",
+    "settle_cancelled",
     "state_message",
     "summarize_variant",
     "tree_step",

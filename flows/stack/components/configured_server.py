@@ -58,6 +58,24 @@ def require_answer() -> None:
             raise _unreachable(error, url) from error
 
 
+def lost_server(error: Exception) -> PrefectUnreachable:
+    """Return the error for a server that answered before, and no longer does what a run asks of it.
+
+    Args:
+        error: what Prefect's client raised.
+    """
+    code = _status(error) or _status(error.__cause__)
+    if code == HTTPStatus.NOT_FOUND:
+        what = "does not know this run any more: somebody deleted it, or the server has other data now"
+        fix = "run this again: what is done is reused"
+    elif code is not None:
+        what, fix = f"answers {code}", "look at its log, and run this again: what is done is reused"
+    else:
+        what = f"does not answer any more: {error}"
+        fix = "start it (`enginery up` starts the local stack), and run this again: what is done is reused"
+    return PrefectUnreachable(f"The Prefect server {what}.", where=configured_url(), fix=fix)
+
+
 def _ask(client: "SyncPrefectClient") -> None:
     """Ask what a server answers to anybody, then what it answers to its users alone."""
     from prefect.exceptions import PrefectHTTPStatusError
@@ -73,7 +91,7 @@ def _ask(client: "SyncPrefectClient") -> None:
 
 def _unreachable(error: Exception, url: str) -> PrefectUnreachable:
     """Return the error for what went wrong at the address of a server."""
-    code = getattr(getattr(error, "response", None), "status_code", None)
+    code = _status(error)
     unset = f"unset {API_URL}" if _is_variable(url) else f"`prefect config unset {API_URL}`"
     what = f"does not answer: {error or type(error).__name__}"
     fix = f"start it, or {unset} to use the local stack (`enginery up`)"
@@ -85,6 +103,11 @@ def _unreachable(error: Exception, url: str) -> PrefectUnreachable:
         what = f"has no API at this address ({code})"
         fix = f"name the address of its API, such as {url.rstrip('/').removesuffix('/api')}/api"
     return PrefectUnreachable(f"the Prefect server {what}", where=_where(url), fix=fix)
+
+
+def _status(error: BaseException | None) -> int | None:
+    """Return the status of the answer that an error is about; None if there was no answer."""
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _where(url: str) -> str:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from threading import Thread
 
 import httpx
 import pytest
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from support.programs.cli import PROGRAM, run_cli, run_here
 
@@ -218,6 +220,13 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         assert process.stderr.read() == b""
 
 
+TERMINATED = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: (print("terminated", flush=True), sys.exit(0)))
+print("ready", flush=True)
+input()
+print("went on", flush=True)
+"""
 UNREAD = """
 import sys
 from flows.cli.console import emit, say
@@ -244,6 +253,43 @@ def test_work_that_nobody_reads_about_is_done_and_keeps_its_exit_code() -> None:
         assert process.wait(timeout=60) == 2
 
 
+def test_work_whose_terminal_was_closed_is_done_and_keeps_its_exit_code() -> None:
+    terminal, ours = pty.openpty()
+    with subprocess.Popen(
+        ["nohup", sys.executable, "-c", f"input()\n{UNREAD}"], stdin=subprocess.PIPE, stdout=ours, stderr=ours
+    ) as process:
+        os.close(ours)
+        os.close(terminal)
+        assert process.stdin is not None
+        process.stdin.write(b"go on\n")
+        process.stdin.close()
+        assert process.wait(timeout=60) == 2
+
+
+def test_the_end_of_the_terminal_ends_a_command_as_sigterm_does() -> None:
+    program = "from flows.cli import main\nmain._end_with_terminal()\n" + TERMINATED
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout.read() == "terminated\n"
+        assert process.wait(timeout=60) == 0
+
+
+def test_a_command_that_nohup_started_outlives_the_terminal() -> None:
+    program = "from flows.cli import main\nmain._end_with_terminal()\n" + TERMINATED
+    with subprocess.Popen(
+        ["nohup", sys.executable, "-c", program], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGHUP)
+        said, _ = process.communicate("go on\n", timeout=60)
+        assert (process.returncode, said) == (0, "went on\n")
+
+
 def test_a_defect_of_ours_says_so_and_exits_1() -> None:
     code, text = explain(KeyError("x"))
     assert code == 1
@@ -258,6 +304,31 @@ def test_a_prefect_server_that_is_gone_is_no_defect() -> None:
     assert "the Prefect server does not answer any more" in text
     assert "where: http://127.0.0.1:4200/api" in text
     assert "internal error" not in text
+
+
+def answer(status: int) -> httpx.HTTPStatusError:
+    request = httpx.Request("GET", "http://127.0.0.1:4200/api/flow_runs/1")
+    return httpx.HTTPStatusError("it refused", request=request, response=httpx.Response(status))
+
+
+def test_a_run_that_somebody_deleted_is_no_defect() -> None:
+    error = ObjectNotFound(http_exc=answer(404))
+    error.__cause__ = answer(404)
+    code, text = explain(error)
+    assert code == 5
+    assert "does not know this run any more: somebody deleted it" in text
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_prefect_server_that_fails_or_denies_access_is_no_defect(status: int) -> None:
+    code, text = explain(answer(status))
+    assert (code, f"The Prefect server answers {status}" in text) == (5, True)
+
+
+def test_a_request_that_prefect_rightly_refuses_is_a_defect() -> None:
+    code, text = explain(answer(422))
+    assert code == 1
+    assert "internal error" in text
 
 
 def test_a_missing_package_names_the_extra() -> None:
