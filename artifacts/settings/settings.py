@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -45,6 +45,17 @@ def _read_json(value: object) -> object:
         raise ValueError(f'is not JSON ({error}), such as {{"aot-cpu": {{"python": ...}}}}') from error
 
 
+def _whole(path: Path) -> Path:
+    """A path that means the same in every working directory: the worker of the local stack has another."""
+    try:
+        return path.expanduser().absolute()
+    except (RuntimeError, OSError) as error:  # there is no such user, or no working directory
+        raise ValueError(f"is no whole path, and cannot be made one: {error}") from error
+
+
+Directory = Annotated[Path, AfterValidator(_whole)]
+
+
 class Settings(BaseSettings):
     """Where things are kept, and the few limits that apply to all specs."""
 
@@ -53,24 +64,25 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         toml_file=SETTINGS_FILE,
         extra="forbid",
+        validate_default=True,
         frozen=True,
         # Tracebacks show these errors, and a value may be a secret in the wrong place.
         hide_input_in_errors=True,
     )
 
-    home: Path = Field(
+    home: Directory = Field(
         default_factory=lambda: platformdirs.user_data_path("enginery"),
         description="State of this host: the local stack, work directories, logs.",
     )
-    cache_dir: Path = Field(
+    cache_dir: Directory = Field(
         default_factory=lambda: platformdirs.user_cache_path("enginery") / "blobs",
         description="Local cache of blobs.",
     )
-    toolchains_dir: Path = Field(
+    toolchains_dir: Directory = Field(
         default_factory=lambda: platformdirs.user_cache_path("enginery") / "toolchains",
         description="Installed toolchains, shared between checkouts.",
     )
-    wheelhouse: Path | None = Field(
+    wheelhouse: Directory | None = Field(
         default=None,
         description="Directory of wheels that are on no package index, and their SHA256SUMS.",
     )
@@ -83,7 +95,7 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Variables that are handed to tools, recorded with what is measured.",
     )
-    gpu_locks_dir: Path = Field(
+    gpu_locks_dir: Directory = Field(
         default_factory=lambda: platformdirs.user_cache_path("enginery") / "gpus",
         description="Locks of this host's GPUs; one directory for all users who share them.",
     )
@@ -91,7 +103,7 @@ class Settings(BaseSettings):
     store_prefix: str = Field(
         default="", description="Key prefix inside the bucket, without leading or trailing slashes."
     )
-    specs_dir: Path | None = Field(
+    specs_dir: Directory | None = Field(
         default=None, description="Directory of specs; default: the packaged engine_specs."
     )
     measurement_max_age_hours: float = Field(

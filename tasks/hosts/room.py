@@ -16,7 +16,7 @@ MEMORY_LIMITS = (
 
 def free_disk_bytes(settings: Settings) -> int:
     """Return the free bytes of the file system that holds the work directories."""
-    home = settings.home.absolute()
+    home = settings.home
     existing = next(path for path in (home, *home.parents) if path.exists())
     return shutil.disk_usage(existing).free
 

@@ -69,8 +69,8 @@ def path_obstacles(declared: Declaration, settings: Settings) -> Iterator[Obstac
     """
     paths = {
         "HOME": Path.home(),
-        "ENGINERY_HOME": settings.home.absolute(),
-        "ENGINERY_TOOLCHAINS_DIR": settings.toolchains_dir.absolute(),
+        "ENGINERY_HOME": settings.home,
+        "ENGINERY_TOOLCHAINS_DIR": settings.toolchains_dir,
     }
     split = {name: path for name, path in paths.items() if _SPLITS.search(str(path))}
     if declared.compiles and split:

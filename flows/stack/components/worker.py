@@ -83,7 +83,6 @@ def store_environment(paths: StackPaths, url: str) -> dict[str, str]:
 
 def _settings_environment(settings: Settings) -> dict[str, str]:
     values = settings.model_dump(mode="json", exclude_none=True)
-    values["home"] = str(settings.home.expanduser().resolve())
     return {f"ENGINERY_{name.upper()}": _as_text(value) for name, value in values.items()}
 
 

@@ -54,7 +54,7 @@ class StackPaths:
     @classmethod
     def below(cls, home: Path) -> "StackPaths":
         """Return the paths of the stack in the state directory of this host."""
-        return cls(home.expanduser().resolve() / "stack")
+        return cls(home.resolve() / "stack")
 
     @property
     def state_file(self) -> Path:

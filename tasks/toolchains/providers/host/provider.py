@@ -186,7 +186,7 @@ def _bare(request: ToolchainRequest, table: HostTable) -> Toolchain:
         versions={},
         env=request.declared.env | ({PYTHON_PATH: extra} if extra else {}),
         tool_env=request.settings.tool_env,
-        temporary_dir=request.settings.home.absolute() / "tmp",
+        temporary_dir=request.settings.home / "tmp",
     )
 
 
@@ -221,4 +221,4 @@ def _identity(request: ToolchainRequest, facts: Facts, proof: Proof, programs: d
 
 
 def _root(request: ToolchainRequest) -> Path:
-    return request.settings.home.absolute() / "adopted" / request.declared.name
+    return request.settings.home / "adopted" / request.declared.name

@@ -262,7 +262,7 @@ def _bare(request: ToolchainRequest, table: ImageTable, launcher: ContainerLaunc
         versions={},
         env=request.declared.env,
         tool_env=request.settings.tool_env,
-        temporary_dir=request.settings.home.absolute() / "tmp",
+        temporary_dir=request.settings.home / "tmp",
     )
 
 
@@ -308,4 +308,4 @@ def _memory(request: ToolchainRequest, table: ImageTable) -> Path:
 
 
 def _root(request: ToolchainRequest, table: ImageTable) -> Path:
-    return request.settings.toolchains_dir.absolute() / f"{request.declared.name}-image-{table.digest[:16]}"
+    return request.settings.toolchains_dir / f"{request.declared.name}-image-{table.digest[:16]}"

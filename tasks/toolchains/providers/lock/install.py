@@ -87,8 +87,8 @@ def plan_of(declared: Declaration, settings: Settings) -> Plan:
         declaration=declared,
         interpreter=find_interpreter(declared.python),
         programs=find_programs(declared.programs),
-        toolchains_dir=settings.toolchains_dir.absolute(),
-        temporary_dir=settings.home.absolute() / "tmp",
+        toolchains_dir=settings.toolchains_dir,
+        temporary_dir=settings.home / "tmp",
     )
 
 

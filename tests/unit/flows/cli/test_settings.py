@@ -20,7 +20,7 @@ DIRECTORIES = ("home", "cache_dir", "toolchains_dir", "gpu_locks_dir", "wheelhou
 WRONG = {
     **dict.fromkeys(NUMBERS, ("many", "0", "inf", "nan")),
     "store_bucket": ("ab",),
-    **dict.fromkeys(DIRECTORIES, (FILE, f"{FILE}/below")),
+    **dict.fromkeys(DIRECTORIES, (FILE, f"{FILE}/below", "~no-such-user/below")),
     "store_prefix": (os.fsdecode(b"\xff"),),
     "placement": ("side-by-side", "TOGETHER"),
     "quiet_host": ("maybe", "REQUIRE"),
