@@ -1,5 +1,8 @@
 """Errors of the local stack and of the command line."""
 
+from pathlib import Path
+from typing import Self
+
 from artifacts.errors import EngineryError
 
 # Never by name from a package index: enginery is on none of them, and a package of that name is not ours.
@@ -40,6 +43,19 @@ class PortBusy(FlowError):
 
 class ComponentFailed(FlowError):
     """A component of the local stack did not start or become ready; the error has the end of its log."""
+
+
+class CredentialsDamaged(FlowError):
+    """A file of the local stack does not hold the credentials that it is for."""
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Return the error for a file."""
+        return cls(
+            "The credentials of the local stack cannot be read.",
+            where=str(path),
+            fix="remove the file, then run `enginery up`: it makes new ones, and keeps all data",
+        )
 
 
 class PrefectUnreachable(FlowError):

@@ -13,7 +13,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from artifacts.ports import HOST, free_port, strangers_at
 from artifacts.progress import Say
 from artifacts.settings import Settings
-from flows.errors import ComponentFailed, FlowError
+from flows.errors import ComponentFailed, CredentialsDamaged, FlowError
 from flows.stack.components import deployments, object_store, prefect_server, store_security, worker
 from flows.stack.components.orphans import reconcile_orphans
 from flows.stack.components.prefect_api import PrefectApi
@@ -101,10 +101,10 @@ class Lifecycle:
         return ended
 
     def _close_orphaned_runs(self) -> None:
-        """Close the runs that ended with the worker; if the disk is full, the next `up` does it."""
+        """Close the runs that ended with the worker; if that is impossible now, the next `up` does it."""
         try:
             self._say_all(self._reconcile(worker_runs=False))
-        except OSError as error:
+        except (OSError, CredentialsDamaged) as error:
             self.say(f"orphaned runs are still open, the next `enginery up` closes them: {error}")
 
     def _record_end(self, ended: int) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifacts.ports import HOST
-from flows.errors import INSTALL_FIX, ExtraMissing
+from flows.errors import INSTALL_FIX, CredentialsDamaged, ExtraMissing
 from flows.stack.system.private_files import write_private
 from flows.stack.system.state import StackPaths
 
@@ -36,11 +36,18 @@ def credentials(paths: StackPaths) -> tuple[str, str]:
     """Return the access key and secret of the stack's S3 server.
 
     They are created on first use, in a file that only its owner can read.
+
+    Raises:
+        CredentialsDamaged: the file does not hold them.
     """
-    if not paths.credentials_file.exists():
+    path = paths.credentials_file
+    if not path.exists():
         _write_credentials(paths, f"ENGINERY{secrets.token_hex(6).upper()}", secrets.token_urlsafe(30))
-    identity = json.loads(paths.credentials_file.read_text())["identities"][0]["credentials"][0]
-    return identity["accessKey"], identity["secretKey"]
+    try:
+        identity = json.loads(path.read_bytes())["identities"][0]["credentials"][0]
+        return str(identity["accessKey"]), str(identity["secretKey"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise CredentialsDamaged.at(path) from error
 
 
 def command(paths: StackPaths, ports: dict[str, int]) -> list[str]:

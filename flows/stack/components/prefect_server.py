@@ -3,10 +3,12 @@
 Its API is open to whoever has the credentials: Prefect's clients, and the UI, which asks for them once.
 """
 
+import re
 import secrets
 import sys
 
 from artifacts.ports import HOST
+from flows.errors import CredentialsDamaged
 from flows.stack.components.prefect_api import API_URL, AUTH_STRING, PrefectApi
 from flows.stack.system.child_environment import SERVERS, inherited, python_path
 from flows.stack.system.ports import OWN_NAMES
@@ -20,6 +22,7 @@ DEFAULT_PORT = 4200
 # Nothing that runs here sends telemetry.
 NO_TELEMETRY = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 _USER = "enginery"
+LOGIN = re.compile(r"[!-9;-~]+:[!-~]+")  # printable ASCII, which an HTTP header can carry
 
 
 def command() -> list[str]:
@@ -31,10 +34,17 @@ def auth_string(paths: StackPaths) -> str:
     """Return the login of clients and the UI, "user:password".
 
     It is created on first use, in a file that only its owner can read.
+
+    Raises:
+        CredentialsDamaged: the file does not hold one.
     """
-    if not paths.prefect_auth_file.exists():
-        write_private(paths.prefect_auth_file, new_auth_string().encode())
-    return paths.prefect_auth_file.read_text()
+    path = paths.prefect_auth_file
+    if not path.exists():
+        write_private(path, new_auth_string().encode())
+    login = path.read_text(encoding="utf-8", errors="replace").strip()  # an editor ends the line
+    if not LOGIN.fullmatch(login):
+        raise CredentialsDamaged.at(path)
+    return login
 
 
 def new_auth_string() -> str:

@@ -1,11 +1,11 @@
 """The state of the stack that is kept between commands: directories, processes, ports."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from artifacts.disk import write_atomically
 from artifacts.frozen import Frozen
 from flows.errors import FlowError
 
@@ -115,12 +115,6 @@ def read_state(paths: StackPaths) -> StackState:
 
 
 def write_state(paths: StackPaths, state: StackState) -> StackState:
-    """Replace the record atomically, and return it."""
-    paths.root.mkdir(parents=True, exist_ok=True)
-    staged = paths.state_file.with_suffix(f".{os.getpid()}")
-    try:
-        staged.write_text(state.model_dump_json(indent=2))
-        staged.replace(paths.state_file)
-    finally:
-        staged.unlink(missing_ok=True)
+    """Replace the record atomically, even if the power fails, and return it."""
+    write_atomically(paths.state_file, state.model_dump_json(indent=2).encode())
     return state

@@ -196,6 +196,22 @@ def test_down_ends_every_process_and_only_ours(bring_up: BringUp, stack_settings
     assert stack_environment(stack_settings) == {}
 
 
+def test_damaged_credentials_do_not_keep_a_stack_from_being_stopped_or_renewed(
+    bring_up: BringUp, stack_settings: Settings
+) -> None:
+    before, _ = bring_up()
+    paths = StackPaths.below(stack_settings.home)
+    paths.prefect_auth_file.write_text("")
+    said: list[str] = []
+    assert down(stack_settings, said.append) >= 3
+    assert [line for line in said if "orphaned runs are still open" in line]
+    assert {one.state for one in status(stack_settings).components} == {"down"}
+    paths.prefect_auth_file.unlink()
+    after, _ = bring_up()
+    assert after.all_up
+    assert after.component(prefect_server.NAME).url == before.component(prefect_server.NAME).url
+
+
 @contextmanager
 def prefect_client(settings: Settings) -> Iterator[SyncPrefectClient]:
     ours = stack_environment(settings)

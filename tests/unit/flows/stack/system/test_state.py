@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.errors import FlowError
-from flows.stack.components import object_store
+from flows.errors import CredentialsDamaged, FlowError
+from flows.stack.components import object_store, prefect_server
 from flows.stack.system.state import Component, StackPaths, StackState, read_state, write_state
 
 WORKER = Component(name="worker", pid=1, birth="b:2", url="http://127.0.0.1:1", log="w.log")
@@ -50,6 +50,30 @@ def test_credentials_are_made_once_and_readable_by_their_owner_only(paths: Stack
     assert len(first[1]) >= 30
     identity = json.loads(paths.credentials_file.read_text())["identities"][0]
     assert identity["credentials"] == [{"accessKey": first[0], "secretKey": first[1]}]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"identities": []}', '{"identities": [{"credentials": [7]}]}']
+)
+def test_damaged_keys_of_the_store_say_where_they_are_and_what_to_do(paths: StackPaths, text: str) -> None:
+    paths.root.mkdir()
+    paths.credentials_file.write_text(text)
+    with pytest.raises(CredentialsDamaged, match=r"s3\.json[\s\S]*remove the file, then run `enginery up`"):
+        object_store.credentials(paths)
+
+
+@pytest.mark.parametrize("login", [b"", b"\n", b"enginery", b"enginery:", b"a:b\nc", b"\xff\xfe:x"])
+def test_a_damaged_login_says_where_it_is_and_what_to_do(paths: StackPaths, login: bytes) -> None:
+    paths.root.mkdir()
+    paths.prefect_auth_file.write_bytes(login)
+    with pytest.raises(CredentialsDamaged, match=r"prefect\.auth[\s\S]*remove the file"):
+        prefect_server.auth_string(paths)
+
+
+def test_a_login_that_somebody_wrote_with_an_editor_is_taken(paths: StackPaths) -> None:
+    paths.root.mkdir()
+    paths.prefect_auth_file.write_text("me:my:secret\n")
+    assert prefect_server.auth_string(paths) == "me:my:secret"
 
 
 def test_two_stacks_have_different_credentials(tmp_path: Path) -> None:
