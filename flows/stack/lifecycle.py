@@ -4,8 +4,10 @@
 one has changed. It can be repeated, and can be killed at any point.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -71,14 +73,21 @@ class Lifecycle:
             self._say_all(self._reconcile(worker_runs=True))
         if not servers_started and not worker_started:
             self.say("already running")
+        self._say_what_stays_as_it_was()
+        self._deploy()
+        return check_components(self.paths, self.state)
+
+    def _say_what_stays_as_it_was(self) -> None:
         for use, requested in self.requested_ports.items():
             current = self.state.ports[use]
             if requested not in {None, current}:
                 self.say(
                     f"{use} runs on port {current}; to move it to {requested}, run `enginery down` first"
                 )
-        self._deploy()
-        return check_components(self.paths, self.state)
+        for name in (prefect_server.NAME, worker.NAME):
+            program = self.state.components[name].program
+            if program not in {"", sys.executable}:
+                self.say(f"{name} runs with {program}; to use {sys.executable}, run `enginery down` first")
 
     def down(self) -> int:
         """Stop the worker with its flow runs, then the servers; return the number of processes stopped."""
@@ -243,7 +252,9 @@ class Lifecycle:
 
     def _reason_to_restart(self, component: Component) -> str:
         if component.uses != self._uses(component.name):
-            return "the addresses or credentials that it was started with have changed"
+            return "the addresses, credentials or version of Prefect that it was started with have changed"
+        if component.program and not Path(component.program).exists():
+            return f"{component.program}, with which it was started, is gone"
         if not answers(component):
             try:
                 wait_ready(component, _SILENCE_LIMIT_S)
@@ -268,7 +279,7 @@ class Lifecycle:
         umask: int = -1,
     ) -> Component:
         log = self.paths.log(name)
-        component = Component(name=name, url=url, log=str(log), uses=self._uses(name))
+        component = Component(name=name, url=url, log=str(log), program=argv[0], uses=self._uses(name))
         self._record(self.state.with_component(component))
         marks = {MARK: str(self.paths.root), PART: name}
         process = spawn(argv, env={**env, **marks}, cwd=self.paths.root, log=log, umask=umask)
@@ -302,12 +313,10 @@ class Lifecycle:
             object_store.NAME: fingerprint(" ".join(object_store.credentials(self.paths))),
             prefect_server.NAME: fingerprint(prefect_server.auth_string(self.paths)),
         }
+        own = {"credentials": credentials[name]} if name in credentials else {}
         if name == worker.NAME:
-            return {
-                **{f"{owner} credentials": value for owner, value in credentials.items()},
-                **self._neighbours(),
-            }
-        return {"credentials": credentials[name]}
+            own = {f"{owner} credentials": value for owner, value in credentials.items()} | self._neighbours()
+        return own if name == object_store.NAME else own | {"prefect": version("prefect")}
 
     def _reconcile(self, *, worker_runs: bool) -> list[str]:
         return reconcile_orphans(self._api(), worker_runs=worker_runs)

@@ -20,9 +20,10 @@ class Component(Frozen):
     birth: str = Field(default="", description="Boot and clock tick at which the process was created.")
     url: str = Field(description="Address at which it answers.")
     log: str = Field(description="File with its output.")
+    program: str = Field(default="", description="The interpreter, or the program, that it was started with.")
     uses: dict[str, str] = Field(
         default_factory=dict,
-        description="Addresses, and fingerprints of credentials, that it was started with.",
+        description="Addresses, fingerprints of credentials, and versions, that it was started with.",
     )
 
 

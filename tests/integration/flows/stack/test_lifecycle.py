@@ -163,6 +163,38 @@ def test_a_stack_that_a_version_without_locks_started_is_started_again(
     assert not {part.pid for part in before.components} & {part.pid for part in after.components}
 
 
+def test_a_stack_whose_interpreter_is_gone_is_started_again_by_another_one(
+    bring_up: BringUp, stack_settings: Settings, tmp_path: Path
+) -> None:
+    before, _ = bring_up()
+    paths = StackPaths.below(stack_settings.home)
+    state = read_state(paths)
+    started_with = state.components[worker.NAME].program
+    assert started_with == sys.executable
+    gone = {"program": str(tmp_path / "removed" / "python")}
+    write_state(paths, state.with_component(state.components[worker.NAME].model_copy(update=gone)))
+    after, said = bring_up()
+    assert [line for line in said if "removed/python, with which it was started, is gone" in line]
+    assert after.component(worker.NAME).pid != before.component(worker.NAME).pid
+    assert after.component(prefect_server.NAME) == before.component(prefect_server.NAME)
+
+
+def test_a_stack_of_another_installation_is_left_alone_and_named(
+    bring_up: BringUp, stack_settings: Settings, tmp_path: Path
+) -> None:
+    before, _ = bring_up()
+    paths = StackPaths.below(stack_settings.home)
+    state = read_state(paths)
+    other = tmp_path / "python"
+    other.touch()
+    server = state.components[prefect_server.NAME].model_copy(update={"program": str(other)})
+    write_state(paths, state.with_component(server))
+    after, said = bring_up()
+    assert after == before
+    assert [line for line in said if line.startswith(f"prefect-server runs with {other}; to use")]
+    write_state(paths, state)
+
+
 def test_a_killed_up_leaves_nothing_that_down_does_not_end(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     paths = StackPaths.below(settings.home)
