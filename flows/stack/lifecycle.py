@@ -17,7 +17,7 @@ from artifacts.progress import Say
 from artifacts.settings import Settings
 from flows.errors import ComponentFailed, CredentialsDamaged, FlowError
 from flows.stack.components import deployments, object_store, prefect_server, store_security, worker
-from flows.stack.components.orphans import reconcile_orphans
+from flows.stack.components.orphans import reconcile_orphans, runs_of_commands
 from flows.stack.components.prefect_api import PrefectApi
 from flows.stack.status import NAMES, StackStatus, check_components
 from flows.stack.system import ports
@@ -91,6 +91,7 @@ class Lifecycle:
 
     def down(self) -> int:
         """Stop the worker with its flow runs, then the servers; return the number of processes stopped."""
+        self._say_what_loses_its_server()
         ended = 0
         for name in reversed(NAMES):
             ended += end_part(self.paths.root, name, _GRACE_S[name])
@@ -108,6 +109,17 @@ class Lifecycle:
             )
         self._record_end(ended)
         return ended
+
+    def _say_what_loses_its_server(self) -> None:
+        if not self._answers(prefect_server.NAME):
+            return
+        try:
+            of_worker = {process.pid for process in marked(self.paths.root, worker.NAME)}
+            found = runs_of_commands(self._api(), of_worker)
+        except (OSError, CredentialsDamaged):  # stopping must not fail for want of a warning
+            return
+        for run in found:
+            self.say(f"{run} loses its server and will fail; what it has done is kept")
 
     def _close_orphaned_runs(self) -> None:
         """Close the runs that ended with the worker; if that is impossible now, the next `up` does it."""

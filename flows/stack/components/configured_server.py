@@ -65,14 +65,16 @@ def lost_server(error: Exception) -> PrefectUnreachable:
         error: what Prefect's client raised.
     """
     code = _status(error) or _status(error.__cause__)
+    what, fix = f"does not answer any more: {error}", "start it (`enginery up` starts the local stack)"
     if code == HTTPStatus.NOT_FOUND:
         what = "does not know this run any more: somebody deleted it, or the server has other data now"
-        fix = "run this again: what is done is reused"
+        fix = ""
+    elif code in REFUSALS:
+        what = f"denies access now ({code}): its login was changed, or another server has its port"
     elif code is not None:
-        what, fix = f"answers {code}", "look at its log, and run this again: what is done is reused"
-    else:
-        what = f"does not answer any more: {error}"
-        fix = "start it (`enginery up` starts the local stack), and run this again: what is done is reused"
+        what, fix = f"answers {code}", "look at its log"
+    again = "run this again: what is done is reused"
+    fix = f"{fix}, and {again}" if fix else again
     return PrefectUnreachable(f"The Prefect server {what}.", where=configured_url(), fix=fix)
 
 

@@ -17,7 +17,7 @@ id and does not count.
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -57,6 +57,21 @@ def reconcile_orphans(api: PrefectApi, *, worker_runs: bool = False) -> list[str
     """
     lines = [_reconcile(api, run, worker_runs) for run in _unfinished(api)]
     return [line for line in lines if line]
+
+
+def runs_of_commands(api: PrefectApi, of_worker: Collection[int]) -> list[str]:
+    """Return a line per run that a command of this host is executing now.
+
+    Args:
+        api: the stack's Prefect server.
+        of_worker: ids of the worker's processes, whose runs are left out.
+    """
+    owned = [(run, _owner(run)[0]) for run in _unfinished(api)]
+    return [
+        f"run {run.name} of process {process.pid}"
+        for run, process in owned
+        if process is not None and process.pid not in of_worker
+    ]
 
 
 def _unfinished(api: PrefectApi) -> Iterator[Run]:

@@ -6,6 +6,7 @@ The tests share one stack and bring it back to health themselves, so that each c
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.states import Running
 from support.programs.cli import run_cli
 from support.programs.processes import alive, wait_until
 
@@ -226,6 +229,24 @@ def test_down_ends_every_process_and_only_ours(bring_up: BringUp, stack_settings
     assert {one.state for one in status(stack_settings).components} == {"down"}
     assert down(stack_settings, lambda line: None) == 0
     assert stack_environment(stack_settings) == {}
+
+
+def test_down_names_the_runs_of_commands_that_lose_their_server(
+    bring_up: BringUp, stack_settings: Settings
+) -> None:
+    @flow
+    def command() -> None:
+        """Is never called: only its run is made."""
+
+    bring_up()
+    with prefect_client(stack_settings) as client:
+        run = client.create_flow_run(command)
+        client.set_flow_run_state(run.id, Running(), force=True)
+        client.update_flow_run(run.id, infrastructure_pid=f"{socket.gethostname()}:{os.getpid()}")
+    said: list[str] = []
+    down(stack_settings, said.append)
+    loses = f"run {run.name} of process {os.getpid()} loses its server and will fail"
+    assert [line for line in said if line.startswith(loses)]
 
 
 def test_damaged_credentials_do_not_keep_a_stack_from_being_stopped_or_renewed(

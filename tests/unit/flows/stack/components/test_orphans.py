@@ -4,11 +4,12 @@ import os
 import socket
 import subprocess
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from flows.stack.components.orphans import Run, RunState, _owner
+from flows.stack.components.orphans import Run, RunState, _owner, runs_of_commands
 
 HERE = socket.gethostname()
 
@@ -58,3 +59,20 @@ def test_a_pending_run_is_lost_after_minutes_without_a_process(minutes: int, los
     then = datetime.now(UTC) - timedelta(minutes=minutes)
     _, reason = _owner(run(None, started=then, state="PENDING"))
     assert bool(reason) == lost
+
+
+class Server:
+    """A Prefect server with these unfinished runs."""
+
+    def __init__(self, *runs: Run) -> None:
+        self._pages = [[one.model_dump(mode="json") for one in runs], []]
+
+    def post(self, _path: str, _body: object) -> list[object]:
+        return self._pages.pop(0)
+
+
+def test_runs_of_commands_are_those_that_live_and_are_not_the_workers(dead_pid: int) -> None:
+    ours, lost = run(f"{HERE}:{os.getpid()}"), run(f"{HERE}:{dead_pid}")
+    servers: list[Any] = [Server(ours, lost, run("elsewhere:1"), run(None)), Server(ours)]
+    assert runs_of_commands(servers[0], ()) == [f"run r of process {os.getpid()}"]
+    assert runs_of_commands(servers[1], {os.getpid()}) == []
