@@ -35,6 +35,8 @@ def run_foreground(
 ) -> int:
     """Serve a directory until the server ends or this process is asked to end (SIGINT, SIGTERM, SIGHUP).
 
+    SIGHUP is ignored if it was before, so that a server which `nohup` started outlives the terminal.
+
     The server answers to the name `model`, if its serve command can set that. `on_ready` is called, from a
     thread, once the server accepts requests. It writes to this process's stdout and stderr. Returns its exit
     code, or 128 + the signal's number as shells do. To be called from the main thread. `gpus` are the UUIDs
@@ -72,7 +74,9 @@ def _supervised(launch: Launch, directory: Path, keep_fds: Sequence[int]) -> int
         pass_fds=(status_in, *keep_fds),
     )  # fmt: skip
     os.close(status_in)
-    forwarded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    forwarded = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+        forwarded.append(signal.SIGHUP)
     previous = {
         number: signal.signal(number, lambda number, _: process.send_signal(number)) for number in forwarded
     }

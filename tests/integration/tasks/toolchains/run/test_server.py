@@ -225,6 +225,33 @@ def test_foreground_forwards_the_signal_and_its_exit_code(tmp_path):
     assert not alive(child)
 
 
+@pytest.fixture
+def _without_hangups():
+    """What this process starts ignores SIGHUP, as with `nohup`."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, previous)
+
+
+@pytest.mark.usefixtures("_without_hangups")
+def test_foreground_outlives_the_terminal_as_its_starter_asked(tmp_path):
+    port = free_port()
+    with owner("foreground", "good", tmp_path, port) as process:
+        wait_until(lambda: ports.probe(port, "/health"))
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(OSError):
+            get(f"http://127.0.0.1:{port}/die")
+    assert process.returncode == 7
+
+
+def test_foreground_ends_with_the_terminal(tmp_path):
+    port = free_port()
+    with owner("foreground", "good", tmp_path, port) as process:
+        wait_until(lambda: ports.probe(port, "/health"))
+        process.send_signal(signal.SIGHUP)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
 def test_foreground_returns_the_servers_exit_code(tmp_path):
     port = free_port()
     with owner("foreground", "good", tmp_path, port) as process:
