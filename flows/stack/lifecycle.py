@@ -65,6 +65,7 @@ class Lifecycle:
 
     def up(self) -> StackStatus:
         """Start what is not running, apply the deployments, close orphaned runs."""
+        prefect_server.require_usable(self.paths)
         self._clear_interrupted_starts()
         servers_started = self._start_servers()
         if worker_started := not self._keep_or_stop(worker.NAME):
@@ -371,6 +372,7 @@ def up(
     Raises:
         ComponentFailed: a component did not become ready.
         PortBusy: a requested port is taken, is requested twice, or is not a port.
+        BadPath: the server could not keep its data below ENGINERY_HOME.
     """
     requested = {prefect_server.PORT: prefect_port, object_store.S3_PORT: s3_port}
     ports.require_valid(requested)

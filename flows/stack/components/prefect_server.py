@@ -7,6 +7,7 @@ import re
 import secrets
 import sys
 
+from artifacts.errors import BadPath
 from artifacts.ports import HOST
 from flows.errors import CredentialsDamaged
 from flows.stack.components.prefect_api import API_URL, AUTH_STRING, PrefectApi
@@ -45,6 +46,22 @@ def auth_string(paths: StackPaths) -> str:
     if not LOGIN.fullmatch(login):
         raise CredentialsDamaged.at(path)
     return login
+
+
+def require_usable(paths: StackPaths) -> None:
+    """Refuse a directory that cannot be part of the address of a database, where `?` begins the options.
+
+    Prefect would keep its data in another directory, outside the stack's own.
+
+    Raises:
+        BadPath: it has a question mark.
+    """
+    if "?" in str(paths.prefect_home):
+        raise BadPath(
+            "A question mark cannot be part of the path of the local stack.",
+            where=str(paths.prefect_home),
+            fix="choose another ENGINERY_HOME",
+        )
 
 
 def new_auth_string() -> str:

@@ -2,9 +2,11 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from artifacts.errors import BadPath
 from artifacts.ports import HOST
 from artifacts.settings import Settings
 from flows.errors import PortBusy
@@ -44,4 +46,12 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(
 def test_one_port_for_two_servers_is_refused(settings: Settings, started: list[list[str]]) -> None:
     with pytest.raises(PortBusy, match="port 9000 is requested twice"):
         lifecycle.up(settings, print, s3_port=9000, prefect_port=9000)
+    assert started == []
+
+
+def test_a_home_outside_of_which_prefect_would_keep_its_data_is_refused(
+    started: list[list[str]], tmp_path: Path
+) -> None:
+    with pytest.raises(BadPath, match="A question mark cannot be part"):
+        lifecycle.up(Settings(home=tmp_path / "mine?yours"), print)
     assert started == []
