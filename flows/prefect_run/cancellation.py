@@ -56,8 +56,8 @@ class _Watch:
             while not self._ended.wait(EVERY_S):
                 try:
                     run = client.read_flow_run(self._run_id)
-                except (HTTPError, PrefectException):  # the run itself finds out what is wrong, if it lasts
-                    continue
+                except (HTTPError, PrefectException, ValueError):
+                    continue  # what is wrong with the server, the run itself finds out, if it lasts
                 if run.state is not None and run.state.is_cancelling():
                     self._interrupt(run)
                     return
