@@ -52,7 +52,7 @@ class CredentialsDamaged(FlowError):
     def at(cls, path: Path) -> Self:
         """Return the error for a file."""
         return cls(
-            "The credentials of the local stack cannot be read.",
+            "the credentials of the local stack cannot be read",
             where=str(path),
             fix="remove the file, then run `enginery up`: it makes new ones, and keeps all data",
         )

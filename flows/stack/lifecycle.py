@@ -230,8 +230,15 @@ class Lifecycle:
             env=self._worker_environment(),
             url=self._url(worker.HEALTH_PORT),
         )
-        # It reports healthy before it has registered with the server the pool that deployments name.
-        wait_ready(component, _READY_LIMIT_S, lambda: answers(component) and worker.has_pool(self._api()))
+        self._await_pool(component)
+
+    def _await_pool(self, component: Component) -> None:
+        """Wait until the worker has registered with the server the pool that deployments name.
+
+        It reports healthy before that, and registers again if the server has lost its data.
+        """
+        api = self._api()
+        wait_ready(component, _READY_LIMIT_S, lambda: answers(component) and worker.has_pool(api))
 
     def _deploy(self) -> None:
         if not (self.project / "prefect.yaml").exists():
@@ -243,6 +250,7 @@ class Lifecycle:
             if not lost:
                 return
             self.say(f"the Prefect server does not have the deployments {', '.join(lost)} any more")
+            self._await_pool(self.state.components[worker.NAME])
         self.say("applying the deployments of prefect.yaml")
         deployments.deploy(self.project, env=self._worker_environment(), log=self.paths.log("deployments"))
         self._record(self.state.model_copy(update={"deployed": digest}))

@@ -75,7 +75,7 @@ def lost_server(error: Exception) -> PrefectUnreachable:
         what, fix = f"answers {code}", "look at its log"
     again = "run this again: what is done is reused"
     fix = f"{fix}, and {again}" if fix else again
-    return PrefectUnreachable(f"The Prefect server {what}.", where=configured_url(), fix=fix)
+    return PrefectUnreachable(f"the Prefect server {what}", where=configured_url(), fix=fix)
 
 
 def _ask(client: "SyncPrefectClient") -> None:

@@ -58,7 +58,7 @@ def require_usable(paths: StackPaths) -> None:
     """
     if "?" in str(paths.prefect_home):
         raise BadPath(
-            "A question mark cannot be part of the path of the local stack.",
+            "a question mark cannot be part of the path of the local stack",
             where=str(paths.prefect_home),
             fix="choose another ENGINERY_HOME",
         )

@@ -319,10 +319,10 @@ def test_a_run_that_somebody_deleted_is_no_defect() -> None:
     assert "does not know this run any more: somebody deleted it" in text
 
 
-@pytest.mark.parametrize(("status", "said"), [(401, "denies access now (401): "), (503, "answers 503.")])
+@pytest.mark.parametrize(("status", "said"), [(401, "denies access now (401): "), (503, "answers 503")])
 def test_a_prefect_server_that_fails_or_denies_access_is_no_defect(status: int, said: str) -> None:
     code, text = explain(answer(status))
-    assert (code, f"The Prefect server {said}" in text) == (5, True)
+    assert (code, f"the Prefect server {said}" in text) == (5, True)
     assert "run this again: what is done is reused" in text
 
 
