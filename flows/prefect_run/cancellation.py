@@ -6,8 +6,8 @@ and replace the state `Cancelling` by its own.
 Promises: a cancelled run ends as by Ctrl-C, within seconds, and its last state is `Cancelled`.
 """
 
-import _thread
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +25,8 @@ from prefect.runtime import flow_run as own_run
 from prefect.states import Cancelled
 
 EVERY_S = 5.0
+# Not SIGINT, which is ignored where a shell started the command in the background.
+INTERRUPTION = signal.SIGUSR1
 MESSAGE = "somebody cancelled this run in Prefect; what is done is kept"
 
 _carried_out: set[UUID] = set()
@@ -67,25 +69,30 @@ class _Watch:
             if not self._ended.is_set():
                 flow_run_logger(run).warning(MESSAGE)
                 _carried_out.add(run.id)
-                _thread.interrupt_main()
+                # A real signal, which wakes the thread up whatever it waits for.
+                signal.pthread_kill(threading.main_thread().ident or 0, INTERRUPTION)
 
 
 @contextmanager
 def cancellable() -> Iterator[None]:
     """Have the flow that runs inside interrupted when its run is cancelled.
 
-    A worker ends its own runs, and a run within another one ends with that.
+    A worker ends its own runs, and a run within another one ends with that. Only the main thread can be
+    interrupted.
     """
     run_id = own_run.get_id()
-    if run_id is None or own_run.get_parent_flow_run_id() or "PREFECT__FLOW_RUN_ID" in os.environ:
+    ended_by_others = own_run.get_parent_flow_run_id() or "PREFECT__FLOW_RUN_ID" in os.environ
+    if run_id is None or ended_by_others or threading.current_thread() is not threading.main_thread():
         yield
         return
     watch = _Watch(UUID(run_id))
+    before = signal.signal(INTERRUPTION, signal.default_int_handler)
     watch.begin()
     try:
         yield
     finally:
         watch.end()
+        signal.signal(INTERRUPTION, before)
 
 
 def settle_cancelled(
