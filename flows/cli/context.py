@@ -46,7 +46,8 @@ def require_orchestrator(settings: Settings) -> None:
 
     use_local_stack(settings)
     # Prefect reads it once, so it is set before anything else that reads Prefect's settings.
-    os.environ.update({name: os.environ.get(name, value) for name, value in NO_TELEMETRY.items()})
+    for name, value in NO_TELEMETRY.items():
+        os.environ.setdefault(name, value)
     from flows.stack.components.configured_server import configured_url, require_answer
     from flows.stack.components.temporary_server import require_allowed
 

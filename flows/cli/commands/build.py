@@ -44,8 +44,7 @@ def build(
     Exit codes: 0 done; 1 a stage failed; 2 the spec or an argument is wrong, or pre-flight refuses the spec;
     3 a required variant has nothing to deploy, or `--require-cached` found a stage that would have to run; 4
     this host can build none of the variants or cannot hold a toolchain, or the Hub does not have the
-    checkpoint; 5 the Hub, the store or
-    the Prefect server does not answer; 6 bytes do not match their digest.
+    checkpoint; 5 the Hub, the store or the Prefect server does not answer; 6 bytes do not match their digest.
 
     For example:
 

@@ -76,6 +76,12 @@ def servers_of(pid: int) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if owner_of(process) == str(pid)]
 
 
+def environ_of(program: subprocess.Popen[str]) -> dict[str, str]:
+    """The environment of the one server that a program started."""
+    [server] = servers_of(program.pid)
+    return server.environ()
+
+
 def owner_of(process: psutil.Process) -> str | None:
     try:
         return process.environ().get(OWNER)
@@ -90,11 +96,15 @@ def test_the_server_of_one_run_is_closed_to_others_and_reports_to_nobody(tmp_pat
         assert {answer.path for answer in served} == {"/api/health"}
         with pytest.raises(urllib.error.HTTPError, match="401"):
             api.get("admin/settings")
-        # A web page can make a name of its own lead here.
+        # A web page's request: one with the browser's login alone, and one from a name that leads here.
+        login = environ_of(program)["PREFECT_SERVER_API_AUTH_STRING"]
+        known = HEADERS | PrefectApi(api.url, login)._authorization()
+        assert ask(port, "GET", "/api/admin/version", known) == 200
+        forged = known | {"Prefect-Csrf-Token": "x", "Prefect-Csrf-Client": "x"}
+        assert ask(port, "POST", "/api/flow_runs/filter", forged) == 403
         hosts = [f"{name}:{port}" for name in ("127.0.0.1", "evil.example")]
         assert [ask(port, "GET", "/api/health", {"Host": host}) for host in hosts] == [200, 400]
-        [server] = servers_of(program.pid)
-        assert NO_TELEMETRY.items() <= server.environ().items()
+        assert NO_TELEMETRY.items() <= environ_of(program).items()
         program.communicate("\n")
         assert program.returncode == 0
         assert servers_of(program.pid) == []
